@@ -1,0 +1,582 @@
+"""The nodes of a Model: one small dataclass each, with physical parameters.
+
+Shapes are channels first, without a sample axis, as trainers have them:
+(C, H, W) for maps, (C, L) for sequences, (F,) for vectors. Arrays are stored as
+float64 or int64; what a run computes with is decided in `lower`.
+
+A node says what it accepts and what it gives:
+
+* *spikes*: integer levels; a level k is worth k times a quantum;
+* *real*: real numbers, only from an `Input` of encoding "real";
+* *scaled*: spikes or real numbers after a BatchNorm, not yet through a synapse;
+* *current*: weighted sums on their way to a membrane.
+"""
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, Optional, Tuple
+
+import numpy as np
+
+from eventsim.errors import ModelError, UnsupportedError
+from eventsim.parameters import (
+    MAX_EXTENT,
+    Parameter,
+    Shape,
+    choice,
+    float_array,
+    integer,
+    integers,
+    is_per_neuron,
+    parameter_on,
+    shape_of,
+    whole_array,
+)
+
+MAX_BITS = 16  # of a level; 16-bit graded spikes are the widest in the formats we read
+
+
+class Node:
+    """Base of all nodes. `kind` is the name under which files store the node."""
+
+    kind: ClassVar[str]
+    accepts: ClassVar[tuple] = ("spikes",)
+    inputs: ClassVar[tuple] = (1, 1)  # fewest and most incoming edges
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of the output for an input of `shape`; raises ModelError if it does not fit."""
+        return shape
+
+    def check(self, shape: Shape) -> None:
+        """Check parameters that depend on the node's own output shape."""
+
+    def __repr__(self):
+        shown = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray) and value.ndim:
+                value = f"array{value.shape}"
+            shown.append(f"{item.name}={value}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(repr=False, eq=False)
+class EventBins:
+    """How an event recording becomes levels: one level per (polarity, y, x) and step.
+
+    bin_width: microseconds per step.
+    polarities: meaning of channel 0 and 1, "off_on" (0 = darker, as in N-MNIST files) or "on_off".
+    coincident: "sum" counts events that share pixel and step, "merge" makes them one.
+    sensor_size: (height, width) in pixels.
+    """
+
+    bin_width: float = 1000.0
+    polarities: str = "off_on"
+    coincident: str = "sum"
+    sensor_size: Tuple[int, int] = (34, 34)
+
+    def __post_init__(self):
+        self.bin_width = float(float_array(self.bin_width, "bin_width"))
+        if self.bin_width <= 0:
+            raise ModelError(f"bin_width is {self.bin_width}, expected microseconds above 0")
+        choice(self.polarities, "polarities", ("off_on", "on_off"))
+        choice(self.coincident, "coincident", ("sum", "merge"))
+        self.sensor_size = integers(self.sensor_size, "sensor_size", 2, 1, 1 << 15)
+
+    __repr__ = Node.__repr__
+
+
+@dataclass(repr=False, eq=False)
+class Input(Node):
+    """Where samples enter. One per model.
+
+    shape: (C, H, W), (C, L) or (F,).
+    encoding: "image": unsigned integers of `bits` bits (1 to 8 for pictures), the same at every
+        step, worth (level * scale - mean) / std; "spikes": integer levels, worth level * scale;
+        "real": real numbers, which make the first synapses multiply.
+    bits: width of a level; ignored for "real".
+    signed: whether levels may be negative ("spikes" only).
+    scale: value of one level. For "image" 1/255 is what trainers divide by.
+    mean, std: per channel or scalar, "image" only. Padding that follows is zero after them.
+    layout: order of the axes in which data files hold one sample, a permutation of "CHW", or
+        "HW" (one channel), "CL", "LC", "F". The Simulator itself always takes channels first.
+    events: how event recordings are binned, or None.
+    """
+
+    kind = "Input"
+    inputs = (0, 0)
+
+    shape: Shape
+    encoding: str = "spikes"
+    bits: int = 1
+    signed: bool = False
+    scale: float = 1.0
+    mean: Parameter = 0.0
+    std: Parameter = 1.0
+    layout: str = ""
+    events: Optional[EventBins] = None
+
+    def __post_init__(self):
+        self.shape = shape_of(self.shape)
+        choice(self.encoding, "encoding", ("image", "spikes", "real"))
+        self.bits = integer(self.bits, "bits", 1, 8 if self.encoding == "image" else MAX_BITS)
+        self.signed = bool(self.signed)
+        self.scale = float(float_array(self.scale, "scale"))
+        self.mean = float_array(self.mean, "mean")
+        self.std = float_array(self.std, "std")
+        layouts = {1: ("F",), 2: ("CL", "LC"), 3: ("CHW", "HWC", "CWH", "WHC", "HCW", "WCH")}
+        allowed = layouts[len(self.shape)]
+        if len(self.shape) == 3 and self.shape[0] == 1:
+            allowed += ("HW",)
+        self.layout = choice(self.layout or allowed[0], "layout", allowed)
+        if self.scale <= 0:
+            raise ModelError(f"scale is {self.scale}, expected a value above 0")
+        if (self.std <= 0).any():
+            raise ModelError("std has a value that is not above 0")
+        if self.encoding != "image" and (self.mean.any() or (self.std != 1).any()):
+            raise ModelError(f"mean and std belong to encoding 'image', not {self.encoding!r}")
+        if self.signed and self.encoding != "spikes":
+            raise ModelError(f"signed levels belong to encoding 'spikes', not {self.encoding!r}")
+        if self.events is not None:
+            if self.encoding != "spikes" or self.signed:
+                raise ModelError("events belong to encoding 'spikes' without sign")
+            if self.shape != (2, *self.events.sensor_size):
+                raise ModelError(
+                    f"shape is {self.shape}, but the events' sensor gives "
+                    f"{(2, *self.events.sensor_size)}"
+                )
+
+    def check(self, shape):
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if is_per_neuron(value, shape) or value.size not in (1, shape[0]):
+                raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")
+
+
+@dataclass(repr=False, eq=False)
+class Dense(Node):
+    """Fully connected synapses. weight: (out, in); bias: (out,) or None, added at every step."""
+
+    kind = "Dense"
+    accepts = ("spikes", "real", "scaled")
+
+    weight: np.ndarray
+    bias: Optional[np.ndarray] = None
+
+    def __post_init__(self):
+        self.weight = float_array(self.weight, "weight")
+        if self.weight.ndim != 2:
+            raise ModelError(f"weight has shape {self.weight.shape}, expected (out, in)")
+        self.bias = _bias(self.bias, self.weight.shape[0])
+
+    def output_shape(self, shape):
+        if len(shape) != 1:
+            raise ModelError(f"input has shape {shape}, expected (F,): put a Flatten before it")
+        if shape[0] != self.weight.shape[1]:
+            raise ModelError(f"weight has {self.weight.shape[1]} inputs, but {shape[0]} arrive")
+        return (self.weight.shape[0],)
+
+
+def _bias(bias, n_channels):
+    if bias is None:
+        return None
+    bias = float_array(bias, "bias")
+    if bias.shape != (n_channels,):
+        raise ModelError(f"bias has shape {bias.shape}, expected {(n_channels,)}")
+    return bias
+
+
+class _Convolution(Node):
+    """What Conv1d and Conv2d share; `n_axes` is the number of spatial axes."""
+
+    accepts = ("spikes", "real", "scaled")
+    n_axes: ClassVar[int]
+
+    def __post_init__(self):
+        self.weight = float_array(self.weight, "weight")
+        if self.weight.ndim != 2 + self.n_axes:
+            axes = "(out, in / groups, K)" if self.n_axes == 1 else "(out, in / groups, kH, kW)"
+            raise ModelError(f"weight has shape {self.weight.shape}, expected {axes}")
+        self.bias = _bias(self.bias, self.weight.shape[0])
+        self.stride = integers(self.stride, "stride", self.n_axes, 1, 1 << 15)
+        self.padding = integers(self.padding, "padding", self.n_axes, 0, 1 << 15)
+        self.dilation = integers(self.dilation, "dilation", self.n_axes, 1, 1 << 15)
+        self.groups = integer(self.groups, "groups", 1, MAX_EXTENT)
+        if self.weight.shape[0] % self.groups:
+            raise ModelError(
+                f"weight has {self.weight.shape[0]} output channels, "
+                f"expected a multiple of groups = {self.groups}"
+            )
+
+    def output_shape(self, shape):
+        expected = "(C, L)" if self.n_axes == 1 else "(C, H, W)"
+        if len(shape) != 1 + self.n_axes:
+            raise ModelError(f"input has shape {shape}, expected {expected}")
+        n_in = self.weight.shape[1] * self.groups
+        if shape[0] != n_in:
+            raise ModelError(f"weight has {n_in} input channels, but {shape[0]} arrive")
+        return (self.weight.shape[0],) + tuple(
+            _extent(size, k, s, p, d)
+            for size, k, s, p, d in zip(
+                shape[1:], self.weight.shape[2:], self.stride, self.padding, self.dilation
+            )
+        )
+
+
+def _extent(size, kernel, stride, padding, dilation=1, ceil_mode=False):
+    """Length of one output axis, by torch's rule."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if room < 0:
+        raise ModelError(
+            f"kernel of {kernel} (dilation {dilation}) is larger than the input of {size} "
+            f"with padding {padding}"
+        )
+    if not ceil_mode:
+        return room // stride + 1
+    n = -(-room // stride) + 1
+    # torch: the last window must start inside the input or the padding before it
+    return n - 1 if (n - 1) * stride >= size + padding else n
+
+
+@dataclass(repr=False, eq=False)
+class Conv1d(_Convolution):
+    """Cross-correlation along one axis, as torch.nn.Conv1d. weight: (out, in / groups, K)."""
+
+    kind = "Conv1d"
+    n_axes = 1
+
+    weight: np.ndarray
+    bias: Optional[np.ndarray] = None
+    stride: Tuple[int] = 1
+    padding: Tuple[int] = 0
+    dilation: Tuple[int] = 1
+    groups: int = 1
+
+
+@dataclass(repr=False, eq=False)
+class Conv2d(_Convolution):
+    """Cross-correlation, as torch.nn.Conv2d. weight: (out, in / groups, kH, kW)."""
+
+    kind = "Conv2d"
+    n_axes = 2
+
+    weight: np.ndarray
+    bias: Optional[np.ndarray] = None
+    stride: Tuple[int, int] = 1
+    padding: Tuple[int, int] = 0
+    dilation: Tuple[int, int] = 1
+    groups: int = 1
+
+
+@dataclass(repr=False, eq=False)
+class _Pool(Node):
+    """Geometry that the pools share; windows as in torch, on (C, H, W) or (C, L)."""
+
+    kernel_size: Tuple[int, ...]
+    stride: Optional[Tuple[int, ...]] = None  # None: the kernel size
+    padding: Tuple[int, ...] = 0
+    ceil_mode: bool = False
+
+    def output_shape(self, shape):
+        n_axes = len(shape) - 1
+        if n_axes not in (1, 2):
+            raise ModelError(f"input has shape {shape}, expected (C, H, W) or (C, L)")
+        kernel, stride, padding = self.geometry(n_axes)
+        for k, p in zip(kernel, padding):
+            if 2 * p > k:
+                raise ModelError(f"padding is {padding}, expected at most half of kernel {kernel}")
+        return shape[:1] + tuple(
+            _extent(size, k, s, p, ceil_mode=self.ceil_mode)
+            for size, k, s, p in zip(shape[1:], kernel, stride, padding)
+        )
+
+    def geometry(self, n_axes):
+        """(kernel, stride, padding), each a tuple of `n_axes` whole numbers."""
+        kernel = integers(self.kernel_size, "kernel_size", n_axes, 1, 1 << 15)
+        stride = kernel if self.stride is None else self.stride
+        return (
+            kernel,
+            integers(stride, "stride", n_axes, 1, 1 << 15),
+            integers(self.padding, "padding", n_axes, 0, 1 << 14),
+        )
+
+
+@dataclass(repr=False, eq=False)
+class SumPool(_Pool):
+    """Sum of the levels in each window; the level's width grows as needed."""
+
+    kind = "SumPool"
+    accepts = ("spikes", "current")
+
+
+@dataclass(repr=False, eq=False)
+class AvgPool(_Pool):
+    """Mean of each window: sum pooling whose quantum is divided by the window's size.
+
+    count_include_pad: as in torch; False, like ceil_mode, makes windows unequal and is refused.
+    """
+
+    kind = "AvgPool"
+    accepts = ("spikes", "scaled", "current")
+
+    count_include_pad: bool = True
+
+    def output_shape(self, shape):
+        out = super().output_shape(shape)
+        unequal = []
+        if self.ceil_mode and out != _Pool(self.kernel_size, self.stride, self.padding).output_shape(shape):
+            unequal.append("ceil_mode=True")
+        if not self.count_include_pad and any(self.geometry(len(shape) - 1)[2]):
+            unequal.append("count_include_pad=False")
+        if unequal:
+            raise UnsupportedError(
+                f"average pooling with {' and '.join(unequal)} divides by unequal window sizes; "
+                "use equal windows (pad or crop the input) or SumPool"
+            )
+        return out
+
+
+@dataclass(repr=False, eq=False)
+class MaxPool(_Pool):
+    """Largest value in each window; padding never wins."""
+
+    kind = "MaxPool"
+
+
+@dataclass(repr=False, eq=False)
+class Flatten(Node):
+    """(C, H, W) or (C, L) to (F,), in the order C, H, W."""
+
+    kind = "Flatten"
+    accepts = ("spikes", "real", "scaled", "current")
+
+    def output_shape(self, shape):
+        return (int(np.prod(shape)),)
+
+
+@dataclass(repr=False, eq=False)
+class BatchNorm(Node):
+    """Normalisation per channel, folded into the neighbouring synapses when lowered.
+
+    y = weight * scale * (x - running_mean) / sqrt(running_var + eps) + bias.
+    weight, bias, running_mean, running_var: (C,). scale: alpha * V_th for tdBN (InfLoR-SNN,
+    section 2.2), 1 for BatchNorm.
+    """
+
+    kind = "BatchNorm"
+    accepts = ("spikes", "real", "scaled", "current")
+
+    weight: np.ndarray
+    bias: np.ndarray
+    running_mean: np.ndarray
+    running_var: np.ndarray
+    eps: float = 1e-5
+    scale: float = 1.0
+
+    def __post_init__(self):
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            value = float_array(getattr(self, name), name)
+            if value.ndim != 1:
+                raise ModelError(f"{name} has shape {value.shape}, expected (C,)")
+            setattr(self, name, value)
+        self.eps = float(float_array(self.eps, "eps"))
+        self.scale = float(float_array(self.scale, "scale"))
+        if (self.running_var + self.eps <= 0).any():
+            raise ModelError("running_var + eps has a value that is not above 0")
+
+    def check(self, shape):
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            found = getattr(self, name).shape
+            if found != shape[:1]:
+                raise ModelError(f"{name} has shape {found}, expected {shape[:1]}")
+
+
+@dataclass(repr=False, eq=False)
+class Add(Node):
+    """Sum of spike trains of equal shape (the SEW shortcut)."""
+
+    kind = "Add"
+    inputs = (2, None)
+
+
+@dataclass(repr=False, eq=False)
+class Restimulation(Node):
+    """Effective signals of the previous layer, weighted by channel attention (ECA).
+
+    Our reading of the Multi-Bit Mechanism, whose abstract names re-stimulation and efficient
+    channel attention but gives no formula. For spikes s of the previous layer:
+
+        q = P(s)                          P: identity, or a strided 1x1 convolution
+        m[c] = mean over positions of q[c]
+        g = floor(256 * sigmoid(conv1d(m, kernel)) + 1/2) / 256
+        current = g * q                   added to the neuron's weighted input
+
+    kernel: (K,), K odd, over neighbouring channels, zero-padded, no bias.
+    weight: (out, in, 1, 1) of P, or None for the identity. stride: of P, (y, x).
+    """
+
+    kind = "Restimulation"
+
+    kernel: np.ndarray
+    weight: Optional[np.ndarray] = None
+    stride: Tuple[int, int] = 1
+
+    def __post_init__(self):
+        self.kernel = float_array(self.kernel, "kernel")
+        if self.kernel.ndim != 1 or self.kernel.size % 2 == 0:
+            raise ModelError(f"kernel has shape {self.kernel.shape}, expected (K,) with K odd")
+        self.stride = integers(self.stride, "stride", 2, 1, 1 << 15)
+        if self.weight is not None:
+            self.weight = float_array(self.weight, "weight")
+            if self.weight.ndim != 4 or self.weight.shape[2:] != (1, 1):
+                raise ModelError(f"weight has shape {self.weight.shape}, expected (out, in, 1, 1)")
+        elif self.stride != (1, 1):
+            raise ModelError(f"stride is {self.stride}, but without weight q is the identity")
+
+    def output_shape(self, shape):
+        if self.weight is None:
+            return shape
+        return Conv2d(self.weight, stride=self.stride).output_shape(shape)
+
+
+@dataclass(repr=False, eq=False)
+class Neuron(Node):
+    """Integrate-and-fire neurons: IF, LIF, SRIF, multi-bit, signed.
+
+        H[t] = leak * U[t-1] + (1 - leak) * v_leak + input_gain * X[t]
+        k[t] = clip(floor((H[t] - v_threshold) / quantum) + 1, 0, 2^bits - 1)
+        U[t] = H[t] - k[t] * quantum                    reset "soft"
+        U[t] = v_reset where k[t] > 0, else H[t]        reset "hard"
+
+    (InfLoR-SNN, eqs. 2 to 7; SRIF is leak 1, v_threshold 0.5, quantum 1, 1 bit, soft.) U[-1] = 0.
+    All in the membrane's unit. `quantum`, `output_quantum` and `bits` may be scalar or per
+    channel, the other numbers also per neuron.
+
+    leak: factor on the membrane per step, 1 for IF; larger forgets more slowly.
+    input_gain: factor on the summed input (bias included).
+    v_leak: potential the leak tends to.
+    v_threshold: first level's threshold.
+    reset: "soft" (subtract what was sent) or "hard" (to v_reset).
+    reset_delay: 1 applies the reset one step late, after leak and input (snnTorch).
+    v_min: lower limit of U after the reset, or None.
+    refractory: steps after a spike in which U stays and input is ignored.
+    comparison: ">=" or ">", how H meets its thresholds.
+    quantum: size of one level in the membrane.
+    output_quantum: worth of one level to the nodes that read it; None: `quantum`.
+    bits: width of a level, m + n of the Multi-Bit Mechanism.
+    signed: k = sign(H) * level(|H|).
+    rectify: whether the step function sees the rectified membrane phi (MPR, InfLoR-SNN eq. 9),
+        in quanta. It never changes the membrane.
+    """
+
+    kind = "Neuron"
+    accepts = ("spikes", "real", "scaled", "current")
+    inputs = (1, None)
+
+    v_threshold: Parameter = 1.0
+    leak: Parameter = 1.0
+    input_gain: Parameter = 1.0
+    v_leak: Parameter = 0.0
+    v_reset: Parameter = 0.0
+    reset: str = "soft"
+    reset_delay: int = 0
+    v_min: Optional[Parameter] = None
+    refractory: Parameter = 0
+    comparison: str = ">="
+    quantum: Parameter = 1.0
+    output_quantum: Optional[Parameter] = None
+    bits: Parameter = 1
+    signed: bool = False
+    rectify: bool = False
+
+    def __post_init__(self):
+        for name in ("v_threshold", "leak", "input_gain", "v_leak", "v_reset", "quantum"):
+            setattr(self, name, float_array(getattr(self, name), name))
+        for name in ("v_min", "output_quantum"):
+            if getattr(self, name) is not None:
+                setattr(self, name, float_array(getattr(self, name), name))
+        self.refractory = whole_array(self.refractory, "refractory", 0, 1 << 20)
+        self.bits = whole_array(self.bits, "bits", 1, MAX_BITS)
+        choice(self.reset, "reset", ("soft", "hard"))
+        choice(self.comparison, "comparison", (">=", ">"))
+        self.reset_delay = integer(self.reset_delay, "reset_delay", 0, 1)
+        self.signed, self.rectify = bool(self.signed), bool(self.rectify)
+        for name in ("quantum", "output_quantum"):
+            value = getattr(self, name)
+            if value is not None and (value <= 0).any():
+                raise ModelError(f"{name} has a value that is not above 0")
+        if (self.leak < 0).any() or (self.leak > 1).any():
+            raise ModelError("leak has a value outside 0 to 1 (it is the factor on the membrane)")
+        if self.signed and (self.v_threshold <= 0).any():
+            raise ModelError("v_threshold has a value that is not above 0, which signed needs")
+        if self.signed and self.rectify:
+            raise UnsupportedError("rectify (MPR) is not defined for signed levels")
+        if self.reset_delay and self.refractory.any():
+            raise UnsupportedError("reset_delay together with refractory is not defined")
+
+    def check(self, shape):
+        for name in ("quantum", "output_quantum", "bits"):
+            value = getattr(self, name)
+            if value is not None and value.size != 1 and value.shape != shape[:1]:
+                raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")
+        for name in ("v_threshold", "leak", "input_gain", "v_leak", "v_reset", "v_min", "refractory"):
+            value = getattr(self, name)
+            if value is not None:
+                parameter_on(value, shape, name)
+        if self.rectify:
+            self._check_rectifier(shape)
+
+    def _check_rectifier(self, shape):
+        theta = parameter_on(self.v_threshold, shape, "v_threshold")
+        quantum = parameter_on(self.quantum, shape, "quantum")
+        multi_bit = parameter_on(self.bits, shape, "bits") > 1
+        if (multi_bit & (theta != quantum / 2)).any():
+            raise UnsupportedError(
+                "rectify (MPR) with more than one bit is defined only for v_threshold = quantum / 2"
+            )
+
+    @property
+    def n_bits(self) -> int:
+        """Planes that the layer's spikes take: the widest channel's bits."""
+        return int(self.bits.max())
+
+
+@dataclass(repr=False, eq=False)
+class Readout(Node):
+    """Integrates and never fires.
+
+        V[t] = leak * V[t-1] + (1 - leak) * v_leak + input_gain * X[t],   V[-1] = 0
+
+    The answer after step t is V summed over the steps so far ("sum"), their mean ("mean"), or
+    V[t] alone ("last"). leak 0 (the default) makes V the current of the step, so that "sum" is
+    the summed input and "mean" the average over the steps (InfLoR-SNN, section 4.1); leak 1 with
+    "last" is an integrator.
+    """
+
+    kind = "Readout"
+    accepts = ("spikes", "real", "scaled", "current")
+    inputs = (1, None)
+
+    reduce: str = "mean"
+    leak: Parameter = 0.0
+    input_gain: Parameter = 1.0
+    v_leak: Parameter = 0.0
+
+    def __post_init__(self):
+        choice(self.reduce, "reduce", ("sum", "mean", "last"))
+        for name in ("leak", "input_gain", "v_leak"):
+            setattr(self, name, float_array(getattr(self, name), name))
+        if (self.leak < 0).any() or (self.leak > 1).any():
+            raise ModelError("leak has a value outside 0 to 1 (it is the factor on the membrane)")
+
+    def check(self, shape):
+        for name in ("leak", "input_gain", "v_leak"):
+            parameter_on(getattr(self, name), shape, name)
+
+
+NODE_TYPES = {
+    cls.kind: cls
+    for cls in (
+        Input, Dense, Conv1d, Conv2d, SumPool, AvgPool, MaxPool, Flatten, BatchNorm, Add,
+        Restimulation, Neuron, Readout,
+    )
+}

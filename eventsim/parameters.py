@@ -1,0 +1,93 @@
+"""Checking and shaping what users put into nodes: numbers, choices, shapes, parameters."""
+
+from typing import Tuple, Union
+
+import numpy as np
+
+from eventsim.errors import ModelError
+
+Parameter = Union[float, np.ndarray]
+Shape = Tuple[int, ...]
+
+MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
+
+
+def float_array(value, name):
+    """Finite numbers of any shape as float64 (a copy)."""
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ModelError(f"{name} is {value!r}, expected a number or an array of numbers") from None
+    if array.size == 0 or not np.isfinite(array).all():
+        raise ModelError(f"{name} has a value that is not finite (or no value at all)")
+    return array
+
+
+def integer(value, name, low, high):
+    """A whole number from `low` to `high`, both included, as an int."""
+    try:
+        whole = not isinstance(value, (bool, np.bool_)) and int(value) == value
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole or not low <= value <= high:
+        raise ModelError(f"{name} is {value!r}, expected a whole number from {low} to {high}")
+    return int(value)
+
+
+def integers(value, name, length, low, high):
+    """A scalar or a sequence as a tuple of `length` whole numbers."""
+    values = (value,) * length if np.ndim(value) == 0 else tuple(value)
+    if len(values) != length:
+        raise ModelError(f"{name} is {value!r}, expected {length} whole numbers")
+    return tuple(integer(v, name, low, high) for v in values)
+
+
+def choice(value, name, choices):
+    """`value` if it is one of `choices`."""
+    if value not in choices:
+        raise ModelError(f"{name} is {value!r}, expected one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def shape_of(value, name="shape"):
+    """A whole number or a sequence as a shape of one to three axes."""
+    shape = (value,) if np.ndim(value) == 0 else tuple(value)
+    if not 1 <= len(shape) <= 3:
+        raise ModelError(f"{name} is {shape!r}, expected (C, H, W), (C, L) or (F,)")
+    shape = integers(shape, name, len(shape), 1, MAX_EXTENT)
+    if np.prod(shape, dtype=np.float64) > MAX_EXTENT * 16:
+        raise ModelError(f"{name} is {shape!r}: more than {MAX_EXTENT * 16} neurons in one node")
+    return shape
+
+
+def parameter_on(value, shape, name):
+    """Broadcast a parameter to `shape` and check that it fits.
+
+    value: scalar, (C,) per channel, or the whole `shape` per neuron.
+    Returns float64 of `shape`. Raises ModelError where it does not fit.
+    """
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0 or array.shape == (1,):
+        return np.full(shape, array.reshape(()))
+    if array.shape == shape:
+        return array
+    if array.shape == shape[:1]:
+        return np.broadcast_to(array.reshape((-1,) + (1,) * (len(shape) - 1)), shape)
+    raise ModelError(
+        f"{name} has shape {array.shape}, expected a scalar, {shape[:1]} (one per channel) "
+        f"or {shape} (one per neuron)"
+    )
+
+
+def is_per_neuron(value, shape):
+    """Whether a parameter differs between the positions of one channel of `shape`."""
+    array = np.asarray(value)
+    return len(shape) > 1 and array.shape == tuple(shape)
+
+
+def whole_array(value, name, low, high):
+    """Whole numbers of any shape as int64."""
+    array = float_array(value, name)
+    if (array != np.floor(array)).any() or (array < low).any() or (array > high).any():
+        raise ModelError(f"{name} is {value!r}, expected whole numbers from {low} to {high}")
+    return array.astype(np.int64)
