@@ -1,0 +1,130 @@
+"""Counting: what a run cost, exactly, from popcounts and border-aware fan-outs.
+
+Counts are int64 per layer and sample, over all steps presented. A layer's row holds what it
+emitted (events, levels) and what it took to compute it (all the others, over its incoming paths):
+
+events            (step, neuron) with a level that is not 0
+levels            sum of |level|
+synops            events x fan-out: each arrives at every synapse it has; zero weights counted,
+                  padding is no target, an identity shortcut has fan-out 1
+nonzero_synops    the same without synapses whose weight, in the type of the run, is 0
+additions         set bits (both signs) x fan-out: what addition-only hardware executes
+doublings         (planes - 1) x outputs x steps, per path
+macs              multiply-accumulates at synapses; only real-valued input causes them
+multiplications   products in neuron updates: leaks other than 0 and 1, gains per neuron,
+                  channel attention (K products a channel, and the scaling)
+neuron_updates    neurons x steps
+dense_macs        all synapses x steps: what a dense layer would do
+
+`executed_synops`, `executed_additions` and `executed_macs` leave out what was computed once for
+several steps (the current of an image that stands still). Word operations on spikes (pooling,
+adding trains; 64 neurons at a time) are in `Counts.word_operations` and in no row; bias counts
+nothing.
+"""
+
+from dataclasses import dataclass, field
+from typing import Dict, Tuple
+
+import numpy as np
+
+NAMES = (
+    "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
+    "neuron_updates", "dense_macs",
+)
+EXECUTED = ("executed_synops", "executed_additions", "executed_macs")
+ALL_NAMES = NAMES + ("levels",) + EXECUTED
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Picojoule per operation. Replace it by your hardware's figures.
+
+    Defaults: 45 nm, 0.9 V, M. Horowitz, "Computing's energy problem", ISSCC 2014: float32
+    addition 0.9, multiplication 3.7; int32 addition 0.1, multiplication 3.1. The membrane and the
+    sums of "int8" are int32, so its additions are charged as int32 (an 8-bit adder's 0.03 would
+    not hold the sum). float64 is charged as float32, since the source has no figure for it.
+    Memory traffic is not in these figures; it usually costs more than the arithmetic.
+    """
+
+    addition: float
+    multiplication: float
+
+    @staticmethod
+    def of(precision):
+        """The default table of a precision."""
+        return Energy(0.1, 3.1) if precision == "int8" else Energy(0.9, 3.7)
+
+    def joule(self, counts) -> float:
+        """Energy of a mapping of counts: additions and doublings (one addition each), MACs, products,
+        and one addition per neuron update."""
+        additions = counts["additions"] + counts["doublings"] + counts["macs"] + counts["neuron_updates"]
+        products = counts["macs"] + counts["multiplications"]
+        return float(1e-12 * (additions * self.addition + products * self.multiplication))
+
+
+@dataclass
+class Counts:
+    """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.
+
+    neurons: name -> neurons of the layer. steps: steps presented per sample.
+    word_operations: int64 (N,).
+    """
+
+    neurons: Dict[str, int]
+    steps: int
+    layers: Dict[str, Dict[str, np.ndarray]] = field(default_factory=dict)
+    word_operations: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __getitem__(self, layer):
+        return self.layers[layer]
+
+    @property
+    def n_samples(self):
+        return self.word_operations.size
+
+    def total(self, name) -> int:
+        """A count over all layers and samples."""
+        return sum(int(row[name].sum()) for row in self.layers.values())
+
+    def totals(self) -> Dict[str, int]:
+        """Every count over all layers and samples."""
+        return {name: self.total(name) for name in ALL_NAMES}
+
+    def layer_totals(self, layer) -> Dict[str, int]:
+        """Every count of one layer over all samples."""
+        return {name: int(self.layers[layer][name].sum()) for name in ALL_NAMES}
+
+    def firing_rate(self, layer) -> float:
+        """Events per neuron, step and sample."""
+        chances = self.neurons[layer] * self.steps * self.n_samples
+        return float(self.layers[layer]["events"].sum() / chances) if chances else 0.0
+
+    def mean_level(self, layer) -> float:
+        """Mean |level| of the events."""
+        events = self.layers[layer]["events"].sum()
+        return float(self.layers[layer]["levels"].sum() / events) if events else 0.0
+
+    @staticmethod
+    def empty(neurons, n_samples):
+        """All zero."""
+        rows = {name: {count: np.zeros(n_samples, np.int64) for count in ALL_NAMES} for name in neurons}
+        return Counts(dict(neurons), 0, rows, np.zeros(n_samples, np.int64))
+
+    def add_steps(self, other):
+        """Add the counts of further steps of the same samples."""
+        self.steps += other.steps
+        self.word_operations = self.word_operations + other.word_operations
+        for name, row in other.layers.items():
+            for count, values in row.items():
+                self.layers[name][count] = self.layers[name][count] + values
+
+    @staticmethod
+    def of_samples(parts: Tuple["Counts", ...]):
+        """Counts of several groups of samples, one after another."""
+        first = parts[0]
+        rows = {
+            name: {c: np.concatenate([p.layers[name][c] for p in parts]) for c in row}
+            for name, row in first.layers.items()
+        }
+        words = np.concatenate([p.word_operations for p in parts])
+        return Counts(first.neurons, first.steps, rows, words)

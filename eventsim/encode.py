@@ -1,0 +1,163 @@
+"""Arrays and event recordings as levels, checked against the model's Input node."""
+
+import numpy as np
+
+from eventsim.errors import DataError
+
+MAX_EVENT_LEVEL = (1 << 16) - 1  # bin_events gives uint16
+
+
+def to_levels(x, input_node, timesteps=None):
+    """Check samples and give them the types that the simulator computes with.
+
+    x: (N, *shape), a still sample, or (N, T, *shape), one frame per step; shape is the Input's,
+        channels first. For encoding "image" and "spikes" bool, integers, or floats that hold
+        whole numbers: levels, not yet scaled. For "real" any real numbers.
+    timesteps: steps of the run, or None; must agree with T where both are given.
+
+    Returns (levels, still). levels: (N, T, *shape), T = 1 where still; int32 for "image" and
+    "spikes", float64 for "real"; C-contiguous, aligned and writable, a copy only where needed.
+    still: whether x has no T axis, so that every step sees the same sample.
+
+    Raises DataError.
+    """
+    x = _as_array(x)
+    still = _check_shape(x, input_node.shape, timesteps)
+    check_values(x, input_node)
+    dtype = np.float64 if input_node.encoding == "real" else np.int32
+    levels = np.require(x, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+    return (levels[:, np.newaxis] if still else levels), still
+
+
+def _as_array(x):
+    try:
+        x = np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"x is no array of numbers ({' '.join(str(error).split())})") from None
+    if x.dtype.kind not in "biuf":
+        raise DataError(f"x has elements of type {x.dtype}, expected bool, integers or floats")
+    return x
+
+
+def _check_shape(x, shape, timesteps):
+    """Whether x is still; DataError where it does not fit."""
+    expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"
+    if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape:
+        raise DataError(f"x has shape {x.shape}, {expected}{_remedy(x.shape, shape)}")
+    if x.size == 0:
+        raise DataError(f"x has shape {x.shape}, which holds no value")
+    still = x.ndim == 1 + len(shape)
+    if not still and timesteps is not None and x.shape[1] != timesteps:
+        raise DataError(
+            f"x has {x.shape[1]} steps, but the run has {timesteps}: "
+            "give the same number, or leave timesteps out"
+        )
+    return still
+
+
+def _remedy(found, shape):
+    """What turns a shape that users often have into the expected one."""
+    channels_last = shape[1:] + shape[:1]
+    if found == shape:
+        return "; a single sample needs a sample axis: x[np.newaxis]"
+    if len(shape) == 3 and found[-3:] == channels_last:
+        return "; channels come first: np.moveaxis(x, -1, -3)"
+    if len(shape) == 3 and shape[0] == 1 and found[-2:] == shape[1:]:
+        return "; the channel axis is missing: np.expand_dims(x, -3)"
+    return ""
+
+
+def check_values(x, input_node):
+    """Raise DataError unless all values of `x` are levels of the Input (finite, if real)."""
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise DataError("x has a value that is not finite (NaN or infinite)")
+    if input_node.encoding == "real":
+        return
+    low, high = level_range(input_node)
+    if x.dtype.kind == "f" and (x != np.floor(x)).any():
+        raise DataError(_fractional(x, low, high))
+    lowest, highest = int(x.min()), int(x.max())
+    if lowest < low:
+        remedy = "" if input_node.signed else "; negative levels need an Input with signed=True"
+        raise DataError(f"x has values down to {lowest} but {_range(input_node)}{remedy}")
+    if highest > high:
+        raise DataError(f"x has values up to {highest} but {_range(input_node)}")
+
+
+def level_range(input_node):
+    """(lowest, highest) level that the Input takes."""
+    high = (1 << input_node.bits) - 1
+    return (-high if input_node.signed else 0), high
+
+
+def _range(input_node):
+    low, high = level_range(input_node)
+    return f"the model's input has {input_node.bits} bits ({low} to {high})"
+
+
+def _fractional(x, low, high):
+    message = f"x has fractional values, expected whole levels from {low} to {high}"
+    if x.min() >= 0 and x.max() <= 1:
+        return (
+            f"{message}; it looks scaled to 0..1: give the raw integers, "
+            "the model does the scaling itself"
+        )
+    return message
+
+
+def bin_events(x, y, polarity, t, events, timesteps):
+    """Count the events of one recording per step, polarity and pixel.
+
+    x, y: column and row, pixels. polarity: 0 (darker) or 1 (brighter). t: microseconds from the
+    start of the recording; step = floor(t / bin_width). All of one length, in any order.
+    events: EventBins. timesteps: steps to give; later events are dropped.
+
+    Returns levels, uint16 (T, 2, H, W). Raises DataError, which counts events from 0, for an
+    event outside the sensor, of another polarity, before the start, or too many in one place.
+    """
+    x, y, polarity, t = (_event_column(c, n) for c, n in ((x, "x"), (y, "y"), (polarity, "polarity"), (t, "t")))
+    if not len(x) == len(y) == len(polarity) == len(t):
+        raise DataError(
+            f"x, y, polarity and t have {len(x)}, {len(y)}, {len(polarity)} and {len(t)} events, "
+            "expected the same number"
+        )
+    height, width = events.sensor_size
+    _check_events((x < 0) | (x >= width) | (y < 0) | (y >= height), lambda i: (
+        f"event {i} is at x = {x[i]}, y = {y[i]}, outside the sensor of {width} x {height} pixels"
+    ))
+    _check_events((polarity != 0) & (polarity != 1), lambda i: (
+        f"event {i} has polarity {polarity[i]}, expected 0 or 1"
+    ))
+    _check_events(~(t >= 0), lambda i: f"event {i} is at t = {t[i]}, expected 0 or later")
+    step = np.floor(t / events.bin_width)
+    kept = step < timesteps
+    channel = polarity if events.polarities == "off_on" else 1 - polarity
+    shape = (timesteps, 2, height, width)
+    place = np.ravel_multi_index(
+        tuple(c[kept].astype(np.int64) for c in (step, channel, y, x)), shape
+    )
+    levels = np.bincount(place, minlength=timesteps * 2 * height * width)
+    if events.coincident == "merge":
+        levels = np.minimum(levels, 1)
+    if levels.max() > MAX_EVENT_LEVEL:
+        raise DataError(
+            f"{levels.max()} events share a pixel and a step, expected at most {MAX_EVENT_LEVEL}; "
+            "merge them (coincident='merge') or use a smaller bin_width"
+        )
+    return levels.astype(np.uint16).reshape(shape)
+
+
+def _event_column(values, name):
+    """One column of events as float64 or int64, so that no unsigned arithmetic wraps."""
+    values = np.asarray(values)
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise DataError(f"{name} of the events has shape {values.shape} and type {values.dtype}, "
+                        "expected one number per event")
+    if values.dtype.kind == "f" and name != "t":
+        raise DataError(f"{name} of the events has type {values.dtype}, expected integers")
+    return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+
+
+def _check_events(wrong, describe):
+    if wrong.any():
+        raise DataError(describe(int(wrong.argmax())))

@@ -1,0 +1,523 @@
+"""Execution: one block of samples through a Program, a chunk of steps at a time.
+
+Calls the kernels in the order of the program's groups, on buffers that a Workspace keeps for the
+next block. A train is held in `Held`: its planes over the chunk, after as many past steps as its
+delayed readers need. Nothing here depends on how samples are cut into blocks, or steps into
+chunks: the results are the same bits.
+"""
+
+from dataclasses import dataclass, field
+from math import exp, floor
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from eventsim import kernels
+from eventsim.counting import Counts
+from eventsim.kernels import Events, Maps
+from eventsim.lower import half_away
+from eventsim.program import InputStage, LayerStage, Program, State, WordStage
+
+NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
+
+
+class Workspace:
+    """Buffers by name, kept between blocks; each worker thread has its own."""
+
+    def __init__(self):
+        self._buffers = {}
+
+    def take(self, name, shape, dtype):
+        """An uninitialised array, aligned to 64 bytes, that the next `take` of the name reuses."""
+        n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.nbytes < n_bytes:
+            raw = np.empty(n_bytes + 64, np.uint8)
+            start = -raw.ctypes.data % 64
+            buffer = self._buffers[name] = raw[start : start + n_bytes]
+        return buffer[:n_bytes].view(dtype).reshape(shape)
+
+    def zeros(self, name, shape, dtype):
+        """`take`, filled with zeros."""
+        array = self.take(name, shape, dtype)
+        array.fill(0)
+        return array
+
+
+@dataclass
+class Held:
+    """A train during a chunk. planes: uint64 (n, held, planes, positions, words); `first` is the
+    slot of the chunk's first step. still: one slot stands for every step."""
+
+    planes: np.ndarray
+    first: int
+    still: bool = False
+
+    @property
+    def held(self):
+        return self.planes.shape[1]
+
+
+@dataclass
+class Chunk:
+    """What one chunk of steps gave. planes: views into the workspace, valid until the next chunk.
+
+    potentials, residuals: F (n, steps, positions, channels). answers: per step, what the output
+    emitted: F (n, steps, classes) of a readout's membrane, int64 of levels.
+    """
+
+    planes: Dict[str, Held]
+    potentials: Dict[str, np.ndarray] = field(default_factory=dict)
+    residuals: Dict[str, np.ndarray] = field(default_factory=dict)
+    answers: Optional[np.ndarray] = None
+    counts: Optional[Counts] = None
+
+
+class Execution:
+    """Runs one block of samples. traces: layer name -> set of "potentials", "residuals"."""
+
+    def __init__(self, program: Program, workspace: Workspace, n_samples: int, traces=None):
+        self.program = program
+        self.workspace = workspace
+        self.n = n_samples
+        self.traces = traces or {}
+        self.stages = program.stages
+        self._inside = {}
+        self._ones = {}
+
+    def run(self, levels, still, steps, state: State) -> Chunk:
+        """A chunk of `steps` from `state`, which is brought up to date.
+
+        levels: int32 (n, steps or 1, C, positions), or F of real input; still: whether its single
+        step stands for all.
+        """
+        self.state, self.steps = state, steps
+        self.held: Dict[str, Held] = {}
+        self.real: Optional[np.ndarray] = None
+        self.events: Dict[tuple, Events] = {}
+        self.chunk = Chunk(self.held)
+        for group in self.program.groups:
+            if group.recurrent:
+                self._run_recurrent(group)
+            else:
+                for stage in group.stages:
+                    self._start(stage, levels, still)
+                    self._run_stage(stage, 0, steps)
+        self.chunk.counts = self._count(still)
+        self.chunk.answers = self._answers()
+        self._keep_history()
+        state.step += steps
+        return self.chunk
+
+    # ---- trains
+
+    def _start(self, stage, levels=None, still=False):
+        """Make room for what a stage emits; for the input, fill it."""
+        name = stage.name
+        if isinstance(stage, InputStage):
+            self._enter(stage, levels, still)
+            return
+        if stage.bits == 0:
+            return
+        past = self.program.history[name]
+        sources = stage.sources if isinstance(stage, WordStage) else ()
+        one = bool(sources) and past == 0 and all(
+            delay == 0 and self.held[source].still for source, delay in sources
+        )
+        steps = 1 if one else past + self.steps
+        shape = (self.n, steps, stage.n_planes, stage.positions, stage.words)
+        # words hold 64 channels, tiles may hold fewer: what no tile writes has to be zero
+        planes = self.workspace.zeros(("planes", name), shape, np.uint64)
+        self.held[name] = Held(planes, past, one)
+        self._recall(name, past)
+
+    def _recall(self, name, past):
+        if past and name in self.state.history:
+            self.held[name].planes[:, :past] = self.state.history[name]
+
+    def _keep_history(self):
+        for name, past in self.program.history.items():
+            if past and name in self.held:
+                self.state.history[name] = self.held[name].planes[:, -past:].copy()
+            elif past:  # real input
+                self.state.history[name] = self.real[:, -past:].copy()
+
+    def _enter(self, stage, levels, still):
+        past = self.program.history[stage.name]
+        still = still and past == 0
+        if not still and levels.shape[1] != self.steps:
+            levels = np.repeat(levels, self.steps, axis=1)
+        self.still_input = still
+        if stage.real:
+            values = levels.transpose(0, 1, 3, 2).astype(self.program.dtype)
+            before = self.state.history.get(
+                stage.name, np.zeros((self.n, past, *values.shape[2:]), values.dtype)
+            )
+            self.real = np.concatenate((before, values), axis=1)
+            return
+        slots = past + levels.shape[1]
+        shape = (self.n, slots, stage.n_planes, stage.positions, stage.words)
+        planes = self.workspace.zeros(("planes", stage.name), shape, np.uint64)
+        self.held[stage.name] = Held(planes, past, still)
+        self._recall(stage.name, past)
+        kernels.pack(
+            np.ascontiguousarray(levels).reshape(-1), planes.reshape(-1), self.n, levels.shape[1],
+            slots, past, stage.bits, int(stage.signed), stage.shape[0], stage.positions, stage.words,
+        )
+
+    # ---- stages
+
+    def _run_stage(self, stage, start, steps):
+        if isinstance(stage, LayerStage):
+            self._prepare(stage)
+            n_paths = len(stage.synapses)
+            for i, synapses in enumerate(stage.synapses):
+                self._run_path(stage, synapses, start, steps, adds=i > 0, fires=i == n_paths - 1)
+        elif isinstance(stage, WordStage):
+            self._run_words(stage, start, steps)
+
+    def _run_recurrent(self, group):
+        """Step by step; paths from outside that come first in a sum run over all steps before."""
+        names = {stage.name for stage in group.stages}
+        rest: Dict[str, List] = {}
+        done: Dict[str, int] = {}
+        for stage in group.stages:
+            self._start(stage)
+            if isinstance(stage, LayerStage):
+                self._prepare(stage)
+                paths = _outside_first(stage.synapses, names)
+                done[stage.name] = next(i for i, s in enumerate(paths) if s.source in names)
+                rest[stage.name] = paths[done[stage.name] :]
+                for i, synapses in enumerate(paths[: done[stage.name]]):
+                    self._run_path(stage, synapses, 0, self.steps, adds=i > 0, fires=False)
+        for t in range(self.steps):
+            for stage in group.stages:
+                if isinstance(stage, WordStage):
+                    self._run_words(stage, t, 1)
+                    continue
+                paths = rest[stage.name]
+                for i, synapses in enumerate(paths):
+                    self._run_path(stage, synapses, t, 1, adds=done[stage.name] + i > 0,
+                                   fires=i == len(paths) - 1)
+
+    def _prepare(self, layer):
+        """Membranes and traces of a layer, before its first path."""
+        dtype, name = self.program.dtype, layer.name
+        shape = (self.n, layer.positions, layer.padded)
+        state = self.state
+        if name not in state.membranes:
+            state.membranes[name] = self.workspace.zeros(("membrane", name), shape, dtype)
+            if layer.update.reset_delay:
+                state.pending[name] = np.zeros(shape, dtype)
+            if layer.update.pauses:
+                state.waiting[name] = np.zeros(shape, np.int32)
+        wanted = set(self.traces.get(name, ()))
+        if name == self.program.output and layer.reduce:
+            wanted.add("potentials")
+        for kind in wanted:
+            shape = (self.n, self.steps, layer.positions, layer.padded)
+            getattr(self.chunk, kind)[name] = np.empty(shape, dtype)
+
+    def _maps(self, layer, start, steps, adds, fires):
+        dtype, name, chunk, state = self.program.dtype, layer.name, self.chunk, self.state
+        nothing = NOTHING[dtype]
+        current = nothing
+        if adds or not fires:
+            shape = (self.n, self.steps, layer.positions, layer.padded)
+            current = self.workspace.take("current " + name, shape, dtype).reshape(-1)
+        if layer.bits:
+            held = self.held[name]
+            masks, slots, first = held.planes, held.held, held.first
+        else:
+            masks, slots, first = np.zeros(1, np.uint64), 1, 0
+        return Maps(
+            state.membranes[name].reshape(-1),
+            state.pending[name].reshape(-1) if name in state.pending else nothing,
+            state.waiting[name].reshape(-1) if name in state.waiting else NOTHING[np.dtype(np.int32)],
+            current,
+            masks.reshape(-1).view(f"u{layer.lanes // 8}"),
+            chunk.potentials[name].reshape(-1) if name in chunk.potentials else nothing,
+            chunk.residuals[name].reshape(-1) if name in chunk.residuals else nothing,
+            self.n, steps, self.steps, start, slots, first + start, int(adds), int(fires),
+        )
+
+    def _update(self, layer, start):
+        """The layer's parameters with the bias of an absolute step."""
+        if len(layer.biases) == 1:
+            return layer.update
+        step = self.state.step + start
+        bias = [values for first, values in layer.biases if first <= step][-1]
+        return layer.update._replace(bias=bias, bias_per_position=int(bias.shape[0] > 1))
+
+    def _run_path(self, layer, synapses, start, steps, adds, fires):
+        maps = self._maps(layer, start, steps, adds, fires)
+        update = _flat(self._update(layer, start))
+        g = synapses.geometry
+        sums = self.workspace.take("sums", steps * g.out_width * layer.lanes, self.program.dtype)
+        if synapses.method == "masked":
+            self._run_masked(synapses, layer, sums, start, steps, update, maps)
+            return
+        if synapses.method == "real":
+            events, strengths = self._real_events(synapses, start, steps)
+            kernels.real(sums, events, strengths, synapses.weight, synapses.ranges, g, update, maps)
+            return
+        events = self._events(synapses, start, steps)
+        if synapses.method == "attended":
+            attention = self._attention(synapses, layer, start, events.steps)
+            kernels.attended(sums, events, synapses.weight, synapses.ranges, attention, g, update, maps)
+            return
+        kernel = {"gather": kernels.gather, "pairs": kernels.pairs, "slide": kernels.slide}
+        kernel[synapses.method](sums, events, synapses.weight, synapses.ranges, g, update, maps)
+
+    def _run_masked(self, synapses, layer, sums, start, steps, update, maps):
+        source = self.held[synapses.source]
+        weight, weight_steps = synapses.weight, 0
+        first, n_steps = self._window(source, synapses.delay, start, steps)
+        if synapses.attention is not None:
+            weight, weight_steps = self._attention(synapses, layer, start, n_steps), n_steps
+        masks = source.planes.reshape(-1).view(f"u{layer.lanes // 8}")
+        kernels.masked(sums, masks, source.held, first, n_steps, weight, weight_steps,
+                       synapses.geometry, update, maps)
+
+    def _window(self, source, delay, start, steps):
+        """(first slot, steps) of a train as a reader with a delay sees it."""
+        if source.still:
+            return 0, 1
+        return source.first - delay + start, steps
+
+    def _events(self, synapses, start, steps):
+        """Sorted events of a path's source, shared by paths that read the same ones."""
+        source = self.held[synapses.source]
+        stage = self.stages[synapses.source]
+        first, n_steps = self._window(source, synapses.delay, start, steps)
+        groups = synapses.geometry.groups
+        key = (synapses.source, first, n_steps, groups)
+        shared = steps == self.steps
+        if shared and key in self.events:
+            return self.events[key]
+        n_events = self._words_count(stage, source, first, n_steps)[:, 1].sum()
+        name = key if shared else "step"
+        slots = self.n * n_steps * stage.n_planes
+        index = self.workspace.take(("index", name), max(int(n_events), 1), np.int32)
+        pointers = self.workspace.take(("pointers", name), slots * (stage.positions * groups + 1), np.int64)
+        kernels.index_events(
+            source.planes.reshape(-1), index, pointers, self.n, n_steps, source.held, first,
+            stage.n_planes, stage.shape[1], stage.shape[2], stage.shape[0], groups,
+        )
+        events = Events(index, pointers, n_steps)
+        if shared:
+            self.events[key] = events
+        return events
+
+    def _real_values(self, delay, start, steps):
+        if self.still_input:
+            return self.real
+        first = self.real.shape[1] - self.steps - delay + start
+        return self.real[:, first : first + steps]
+
+    def _real_events(self, synapses, start, steps):
+        values = np.ascontiguousarray(self._real_values(synapses.delay, start, steps))
+        slots = self.n * values.shape[1]
+        g = synapses.geometry
+        n_events = max(int(np.count_nonzero(values)), 1)
+        index = self.workspace.take("real index", n_events, np.int32)
+        strengths = self.workspace.take("strengths", n_events, values.dtype)
+        pointers = self.workspace.take(
+            "real pointers", slots * (g.height * g.width * g.groups + 1), np.int64
+        )
+        kernels.index_reals(values.reshape(-1), index, strengths, pointers, slots, g.height, g.width,
+                            g.channels, g.groups)
+        return Events(index, pointers, values.shape[1]), strengths
+
+    def _run_words(self, stage, start, steps):
+        target = self.held[stage.name]
+        steps = 1 if target.still else steps
+        planes = target.planes.reshape(-1)
+        for name, delay in stage.sources:
+            source, emitter = self.held[name], self.stages[name]
+            first, _ = self._window(source, delay, start, steps)
+            if stage.operation == "flatten":
+                scalars = (self.n, steps, stage.n_planes, target.held, target.first + start,
+                           source.held, first, emitter.positions, emitter.shape[0])
+                kernels.flatten_words(planes, source.planes.reshape(-1), np.array(scalars, np.int64))
+                continue
+            scalars = np.array([
+                self.n, steps, stage.words,
+                target.held, target.first + start, stage.bits, stage.signed, *stage.shape[1:],
+                source.held, first, emitter.bits, emitter.signed, *emitter.shape[1:],
+            ], np.int64)
+            kernel = kernels.max_words if stage.operation == "max" else kernels.sum_words
+            kernel(planes, source.planes.reshape(-1), scalars, stage.window)
+        if stage.operation == "sum" and stage.signed:
+            kernels.cancel_words(planes, self.n * steps, target.held, target.first + start, steps,
+                                 stage.bits, stage.positions * stage.words)
+
+    # ---- channel attention
+
+    def _attention(self, synapses, layer, start, steps):
+        """Gains g of a Restimulation path per sample, step and channel, in the layout that its
+        kernel reads: amplitudes for the identity, else factors (256ths where integers)."""
+        attention = synapses.attention
+        source, stage = self.held[synapses.source], self.stages[synapses.source]
+        first, _ = self._window(source, synapses.delay, start, steps)
+        totals = np.zeros((self.n, steps, stage.shape[0]), np.int64)
+        stride = attention.node.stride
+        kernels.channel_levels(
+            source.planes.reshape(-1), totals.reshape(-1), self.n, steps, source.held, first,
+            stage.bits, int(stage.signed), stage.shape[1], stage.shape[2], stage.shape[0], *stride,
+        )
+        gains = _channel_gains(totals, attention, layer.positions)
+        integer = self.program.precision == "int8"
+        if attention.amplitude is not None:
+            values = attention.amplitude * (gains / 256)
+            values = half_away(values) if integer else values
+        else:
+            values = gains if integer else gains / 256
+        out = np.zeros((self.n, steps, layer.padded), self.program.dtype)
+        out[..., : layer.shape[0]] = values
+        return out.reshape(-1)
+
+    # ---- results
+
+    def _answers(self):
+        name = self.program.output
+        layer = self.stages[name]
+        if name in self.chunk.potentials and getattr(layer, "reduce", ""):
+            trace = self.chunk.potentials[name][..., : layer.shape[0]]
+            return trace.transpose(0, 1, 3, 2).reshape(self.n, self.steps, -1)
+        held = self.held[name]
+        totals = np.zeros((self.n, self.steps, layer.n_neurons), np.int64)
+        from eventsim.spikes import Spikes
+
+        planes = held.planes[:, held.first :]
+        levels = Spikes(planes, layer.shape, (layer.n_neurons,), layer.bits, layer.signed).levels()
+        totals[:] = levels
+        return totals
+
+    def _count(self, still):
+        layers = self.program.layers
+        counts = Counts.empty({layer.name: layer.n_neurons for layer in layers}, self.n)
+        counts.steps = self.steps
+        for layer in layers:
+            row = counts.layers[layer.name]
+            self._count_emitted(layer, row)
+            if isinstance(layer, LayerStage):
+                for synapses in layer.synapses:
+                    self._count_path(layer, synapses, row)
+                row["multiplications"] += layer.products * self.steps
+                row["neuron_updates"] += layer.n_neurons * self.steps
+        for stage in self.stages.values():
+            if isinstance(stage, WordStage):
+                steps = 1 if self.held[stage.name].still else self.steps
+                taps = int(stage.window[0] * stage.window[1]) * len(stage.sources)
+                counts.word_operations += steps * stage.positions * stage.words * stage.n_planes * taps
+        return counts
+
+    def _count_emitted(self, layer, row):
+        if layer.name == self.program.input and layer.real:
+            repeats = self.steps if self.still_input else 1
+            present = self.real if self.still_input else self.real[:, -self.steps :]
+            row["events"] += np.count_nonzero(present.reshape(self.n, -1), axis=1) * repeats
+        elif layer.bits:
+            held = self.held[layer.name]
+            steps = 1 if held.still else self.steps
+            found = self._words_count(layer, held, held.first, steps)
+            repeats = self.steps if held.still else 1
+            row["events"] += found[:, 0] * repeats
+            row["levels"] += found[:, 2] * repeats
+
+    def _count_path(self, layer, synapses, row):
+        fan = synapses.fan_out
+        row["dense_macs"] += fan.total * self.steps
+        if synapses.method == "real":
+            self._count_real(synapses, row)
+            return
+        source, stage = self.held[synapses.source], self.stages[synapses.source]
+        first, steps = self._window(source, synapses.delay, 0, self.steps)
+        repeats = self.steps if source.still else 1
+        found = self._words_count(stage, source, first, steps, fan.per_position)
+        row["synops"] += found[:, 0] * repeats
+        row["additions"] += found[:, 1] * repeats
+        row["executed_synops"] += found[:, 0]
+        row["executed_additions"] += found[:, 1]
+        row["doublings"] += (stage.bits - 1) * layer.n_neurons * self.steps
+        nonzero = found[:, 0]
+        if fan.nonzero is not None:
+            per_class = self._channel_counts(stage, source, first, steps, fan)
+            nonzero = (per_class * fan.nonzero).sum(axis=(1, 2))
+        row["nonzero_synops"] += nonzero * repeats
+
+    def _count_real(self, synapses, row):
+        values = self._real_values(synapses.delay, 0, self.steps) != 0
+        repeats = self.steps if self.still_input else 1
+        per_position = values.sum(axis=(1, 3))
+        synops = (per_position * synapses.fan_out.per_position).sum(axis=1)
+        nonzero = synops
+        fan = synapses.fan_out
+        if fan.nonzero is not None:
+            nonzero = (values.sum(axis=1) * fan.nonzero[fan.classes]).sum(axis=(1, 2))
+        for name in ("synops", "macs"):
+            row[name] += synops * repeats
+            row["executed_" + name] += synops
+        row["nonzero_synops"] += nonzero * repeats
+
+    def _words_count(self, stage, held, first, steps, fan_out=None):
+        """int64 (n, 3): events, set bits, sum of |level|, each times the position's fan-out."""
+        if fan_out is None:
+            if stage.positions not in self._ones:
+                self._ones[stage.positions] = np.ones(stage.positions, np.int64)
+            fan_out = self._ones[stage.positions]
+        counts = np.zeros((self.n, 3), np.int64)
+        kernels.count_words(held.planes.reshape(-1), fan_out, counts, self.n, steps, held.held, first,
+                            stage.n_planes, stage.bits, stage.positions, stage.words)
+        return counts
+
+    def _channel_counts(self, stage, held, first, steps, fan):
+        n_classes = fan.nonzero.shape[0]
+        depth = int(steps * stage.positions).bit_length()
+        counts = np.zeros((self.n, n_classes, stage.words * 64), np.int64)
+        counters = self.workspace.take("counters", n_classes * stage.words * depth, np.uint64)
+        kernels.count_channels(held.planes.reshape(-1), fan.classes, counters, counts, self.n, steps,
+                               held.held, first, stage.n_planes, stage.positions, stage.words, depth)
+        return counts[:, :, : stage.shape[0]]
+
+
+def _outside_first(synapses, names):
+    """Paths in the order of their sum, with the first two exchanged (addition commutes) where
+    that lets the first come from outside the recurrent group."""
+    paths = list(synapses)
+    if len(paths) > 1 and paths[0].source in names and paths[1].source not in names:
+        paths[0], paths[1] = paths[1], paths[0]
+    return paths
+
+
+def _flat(update):
+    """Kernels index flat arrays."""
+    return update._replace(**{
+        name: getattr(update, name).reshape(-1)
+        for name in ("thresholds", "amounts", "bias", "leak", "gain", "v_reset", "v_min", "refractory")
+    })
+
+
+def _channel_gains(totals, attention, positions):
+    """256 * g of nodes.Restimulation: float64 (n, steps, channels), whole numbers."""
+    if attention.weight is None:
+        means = (attention.scale * totals) / positions
+    else:
+        means = np.zeros((*totals.shape[:2], attention.weight.shape[0]))
+        for i in range(totals.shape[2]):
+            means = means + attention.weight[:, i] * totals[:, :, i : i + 1]
+        means = means / positions
+    kernel = attention.node.kernel
+    reach = kernel.size // 2
+    channels = means.shape[2]
+    padded = np.pad(means, ((0, 0), (0, 0), (reach, reach)))
+    z = np.zeros(means.shape)
+    for j, weight in enumerate(kernel):
+        z = z + weight * padded[:, :, j : j + channels]
+    # math.exp, not np.exp: NumPy's differs between instruction sets
+    return np.array([_rounded_sigmoid(value) for value in z.ravel().tolist()]).reshape(z.shape)
+
+
+def _rounded_sigmoid(z):
+    return floor(256 * (1 / (1 + exp(-z))) + 0.5) if z >= -700 else 0

@@ -1,0 +1,565 @@
+"""Folding: what a Model's graph comes down to, in exact float64, before any precision is chosen.
+
+Everything between two spiking nodes is linear, so it becomes *paths* (one synapse array from
+one spike train into one membrane) and *terms* (constants that are added at every step). Input
+normalisation, BatchNorm, quanta, pooling of currents and input gains disappear into them here.
+
+All arithmetic is elementwise float64 in the order written, sums are `math.fsum`: the constants
+do not depend on the machine. Rounding to the type of a run happens once, in `lower`.
+"""
+
+from dataclasses import dataclass, field, replace
+from math import fsum
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from eventsim.errors import UnsupportedError
+from eventsim.model import Model
+from eventsim.nodes import Neuron, Node, Restimulation
+from eventsim.parameters import is_per_neuron, parameter_on
+
+MapShape = Tuple[int, int, int]  # (channels, height, width)
+
+
+@dataclass
+class Train:
+    """Spikes as a reader sees them: a level k of channel c is worth k * scale[c] + offset[c].
+
+    unit: name of the unit that emits them. delay: steps. shape: (C, H, W) of the unit.
+    scale, offset: float64 per channel of the reader's shape: (C,), or (C * H * W,) where
+    `flattened`. The offset is present at every position of the map but not in its padding.
+    """
+
+    unit: str
+    delay: int
+    shape: MapShape
+    scale: np.ndarray
+    offset: Optional[np.ndarray] = None
+    real: bool = False
+    flattened: bool = False
+
+
+@dataclass
+class Path:
+    """Synapses from one train into one membrane.
+
+    weight: float64 (out, in / groups, kH, kW); None for an identity path, which has one synapse
+        per neuron of weight amplitude[c].
+    restimulation: the node whose channel attention scales the path, or None.
+    scale: value of a level per input channel (already in weight and amplitude).
+    """
+
+    unit: str
+    delay: int
+    source_shape: MapShape
+    scale: np.ndarray
+    weight: Optional[np.ndarray] = None
+    amplitude: Optional[np.ndarray] = None
+    stride: Tuple[int, int] = (1, 1)
+    padding: Tuple[int, int] = (0, 0)
+    dilation: Tuple[int, int] = (1, 1)
+    groups: int = 1
+    real: bool = False
+    restimulation: Optional[Restimulation] = None
+
+    def scaled(self, factor):
+        """The path with every synapse into channel c multiplied by factor[c]."""
+        if self.weight is None:
+            return replace(self, amplitude=self.amplitude * factor)
+        return replace(self, weight=self.weight * factor[:, None, None, None])
+
+
+@dataclass
+class Term:
+    """A constant into a membrane from step `first_step` on. value: float64 (C, 1, 1) or (C, H, W)."""
+
+    value: np.ndarray
+    first_step: int = 0
+
+
+@dataclass
+class Current:
+    """Paths and terms on their way to a membrane of `shape` (C, H, W)."""
+
+    shape: MapShape
+    paths: List[Path]
+    terms: List[Term]
+
+
+@dataclass
+class Unit:
+    """Something that runs: an input, a word operation on spikes, or a layer of neurons.
+
+    kind: "input", "sum", "max", "add", "flatten" or "layer".
+    shape: (C, H, W) as it is held; logical_shape: as the Model has it.
+    max_level, signed: range of the levels it emits. A layer that only reads out emits none.
+    trains: what a word operation reads. paths, terms: what a layer reads.
+    window: kernel, stride, padding of a pool.
+    gain: float64 (C, H, W), the part of a layer's input gain that could not be folded, or None.
+    """
+
+    name: str
+    kind: str
+    node: Node
+    shape: MapShape
+    logical_shape: Tuple[int, ...]
+    max_level: int = 0
+    signed: bool = False
+    real: bool = False
+    trains: List[Train] = field(default_factory=list)
+    window: Tuple = ()
+    paths: List[Path] = field(default_factory=list)
+    terms: List[Term] = field(default_factory=list)
+    gain: Optional[np.ndarray] = None
+
+    @property
+    def n_bits(self):
+        """Planes per sign."""
+        return int(self.max_level).bit_length()
+
+
+@dataclass
+class Group:
+    """Units that run together: `recurrent` ones step by step, others all steps at once."""
+
+    units: List[Unit]
+    recurrent: bool
+
+
+def fold(model: Model) -> List[Group]:
+    """The units of a model in the order of execution.
+
+    Raises UnsupportedError, naming the node, for graphs that cannot run by additions.
+    """
+    return _Folder(model).groups()
+
+
+def map_shape(shape) -> MapShape:
+    """(C, H, W) of a shape: (C, L) is held as (C, 1, L), (F,) as (F, 1, 1)."""
+    return {1: (*shape, 1, 1), 2: (shape[0], 1, shape[-1]), 3: tuple(shape)}[len(shape)]
+
+
+class _Folder:
+    """Walks the graph once. Spiking nodes become units when their turn comes; the linear nodes
+    between them are evaluated, by name and memoised, when a unit reads them."""
+
+    def __init__(self, model):
+        self.model = model
+        self.units: Dict[str, Unit] = {}
+        self.values = {}  # name -> list of Train, or Current
+        self.pending: List[Unit] = []
+
+    def groups(self):
+        groups = []
+        for names in self.model.order():
+            self.pending = []
+            for name in names:
+                if self.model.kinds[name] in ("spikes", "real", "output"):
+                    self._emit(name)
+            if self.pending:
+                recurrent = self.model.is_recurrent(names)
+                groups.append(Group(self.pending, recurrent))
+        return groups
+
+    # ---- units
+
+    def _emit(self, name):
+        node = self.model.nodes[name]
+        if node.kind == "Input":
+            top = 0 if node.encoding == "real" else 2**node.bits - 1
+            self._add(Unit(name, "input", node, self._held_shape(name), self.model.shapes[name],
+                           top, node.signed, node.encoding == "real"))
+        elif node.kind in ("Neuron", "Readout"):
+            self._add(self._layer(name))
+        else:
+            self._value(name)  # pools and Add make their units where they are evaluated
+
+    def _add(self, unit):
+        self.units[unit.name] = unit
+        self.pending.append(unit)
+        return unit
+
+    def _layer(self, name):
+        node, shape = self.model.nodes[name], self._held_shape(name)
+        paths, terms = [], []
+        for edge in self.model.incoming(name):
+            value = self._delayed(edge)
+            if isinstance(value, Current):
+                self._check_held(name, value.shape, shape)
+                paths += value.paths
+                terms += value.terms
+            else:
+                for train in value:
+                    self._identity(name, train, shape, paths, terms)
+        unit = Unit(name, "layer", node, shape, self.model.shapes[name], paths=paths, terms=terms)
+        if isinstance(node, Neuron):
+            unit.max_level, unit.signed = 2**node.n_bits - 1, node.signed
+        self._fold_gain(unit)
+        self._fold_leak_potential(unit)
+        return unit
+
+    def _identity(self, name, train, shape, paths, terms):
+        if train.flattened and train.shape != shape:
+            train = self._repacked(train)
+        if train.flattened:  # both held as the same map: one amplitude per channel of the map
+            scale = self._per_channel(name, "scale", train.scale, shape)
+            offset = None if train.offset is None else train.offset.reshape(shape)
+        else:
+            self._check_held(name, train.shape, shape)
+            scale, offset = train.scale, train.offset
+            offset = None if offset is None else offset[:, None, None]
+        paths.append(Path(train.unit, train.delay, train.shape, scale, amplitude=scale, real=train.real))
+        if offset is not None:
+            terms.append(Term(offset, train.delay))
+
+    def _fold_gain(self, unit):
+        node, gain = unit.node, unit.node.input_gain
+        whole = parameter_on(gain, unit.logical_shape, "input_gain").reshape(unit.shape)
+        if (whole == 1).all():
+            return
+        if is_per_neuron(gain, unit.logical_shape) and unit.shape[1:] != (1, 1):
+            unit.gain = whole
+        else:
+            factor = self._per_channel(unit.name, "input_gain", whole.ravel(), unit.shape)
+            unit.paths = [path.scaled(factor) for path in unit.paths]
+        unit.terms = [Term(term.value * whole, term.first_step) for term in unit.terms]
+
+    def _fold_leak_potential(self, unit):
+        leak = parameter_on(unit.node.leak, unit.logical_shape, "leak").reshape(unit.shape)
+        v_leak = parameter_on(unit.node.v_leak, unit.logical_shape, "v_leak").reshape(unit.shape)
+        constant = (1 - leak) * v_leak
+        if constant.any():
+            unit.terms.append(Term(constant))
+
+    def _per_channel(self, name, what, flat, shape):
+        """One value per channel of a map from one per neuron, which must not differ inside it."""
+        rows = np.asarray(flat).reshape(shape[0], -1)
+        if (rows != rows[:, :1]).any():
+            raise UnsupportedError(
+                f"{self.model.label(name)}: {what} differs between positions of one channel of the "
+                "flattened map; put the Flatten after this node"
+            )
+        return rows[:, 0].copy()
+
+    def _check_held(self, name, found, shape):
+        if found != shape:
+            raise UnsupportedError(
+                f"{self.model.label(name)}: its inputs are flattened from maps of shapes {found} and "
+                f"{shape}; put the Flatten after this node"
+            )
+
+    def _held_shape(self, name):
+        """(C, H, W) in which a node's output is held; a flattened current stays a map."""
+        node = self.model.nodes[name]
+        if node.kind in ("Neuron", "Readout", "Flatten", "BatchNorm"):
+            for edge in self.model.incoming(name):
+                if self.model.kinds[edge.source] == "current":
+                    return self._held_shape(edge.source)
+        return map_shape(self.model.shapes[name])
+
+    # ---- values: what flows along the edges
+
+    def _delayed(self, edge):
+        value = self._value(edge.source)
+        if not edge.delay:
+            return value
+        if isinstance(value, Current):
+            return Current(
+                value.shape,
+                [replace(path, delay=path.delay + edge.delay) for path in value.paths],
+                [Term(term.value, term.first_step + edge.delay) for term in value.terms],
+            )
+        return [replace(train, delay=train.delay + edge.delay) for train in value]
+
+    def _value(self, name):
+        if name not in self.values:
+            self.values[name] = getattr(self, "_" + self.model.nodes[name].kind)(name)
+        return self.values[name]
+
+    def _source(self, name):
+        return self._delayed(self.model.incoming(name)[0])
+
+    def _Input(self, name):
+        node = self.model.nodes[name]
+        n = node.shape[0]
+        scale = node.scale / np.broadcast_to(node.std, n)
+        if node.encoding == "real":
+            scale = np.ones(n)
+        offset = (0 - np.broadcast_to(node.mean, n)) / np.broadcast_to(node.std, n)
+        return [Train(name, 0, map_shape(node.shape), scale, offset if offset.any() else None,
+                      real=node.encoding == "real")]
+
+    def _Neuron(self, name):
+        node, shape = self.model.nodes[name], self._held_shape(name)
+        quantum = node.quantum if node.output_quantum is None else node.output_quantum
+        logical = self.model.shapes[name]
+        scale = np.broadcast_to(quantum, logical[0]).astype(np.float64)
+        return [Train(name, 0, shape, scale, flattened=shape != map_shape(logical))]
+
+    def _Flatten(self, name):
+        value = self._source(name)
+        if isinstance(value, Current):
+            return value
+        return [
+            train if train.flattened or train.shape[1:] == (1, 1) else replace(
+                train, flattened=True, scale=_spread(train.scale, train.shape),
+                offset=None if train.offset is None else _spread(train.offset, train.shape),
+            )
+            for train in value
+        ]
+
+    def _repacked(self, train):
+        """A flattened train held as a vector: a unit of its own moves the bits."""
+        n = int(np.prod(train.shape))
+        name = f"{train.unit}/flat/{train.delay}"
+        if name not in self.units:
+            source = self.units.get(train.unit)
+            top, signed = self._range_of(train.unit)
+            node = self.model.nodes[train.unit] if source is None else source.node
+            if train.real:
+                raise UnsupportedError(
+                    f"{self.model.label(train.unit)}: flattened real numbers can be read only by Dense"
+                )
+            self._add(Unit(name, "flatten", node, (n, 1, 1), (n,), top, signed, trains=[train]))
+        return Train(name, 0, (n, 1, 1), train.scale, train.offset)
+
+    def _range_of(self, name):
+        """(max_level, signed) of a unit; a neuron's is known before its unit exists."""
+        if name in self.units:
+            return self.units[name].max_level, self.units[name].signed
+        node = self.model.nodes[name]
+        return 2**node.n_bits - 1, node.signed
+
+    def _BatchNorm(self, name):
+        node, value = self.model.nodes[name], self._source(name)
+        factor = (node.weight * node.scale) / np.sqrt(node.running_var + node.eps)
+        if not isinstance(value, Current):
+            return [
+                replace(
+                    train,
+                    scale=train.scale * factor,
+                    offset=((0 if train.offset is None else train.offset) - node.running_mean) * factor
+                    + node.bias,
+                )
+                for train in value
+            ]
+        shift = node.bias - node.running_mean * factor
+        if factor.size != value.shape[0]:
+            raise UnsupportedError(
+                f"{self.model.label(name)}: normalises a flattened current; put it before the Flatten"
+            )
+        self._refuse_restimulation(name, value)
+        return Current(
+            value.shape,
+            [path.scaled(factor) for path in value.paths],
+            [Term(term.value * factor[:, None, None], term.first_step) for term in value.terms]
+            + [Term(shift[:, None, None])],
+        )
+
+    def _refuse_restimulation(self, name, current):
+        if any(path.restimulation is not None for path in current.paths):
+            raise UnsupportedError(
+                f"{self.model.label(name)}: a Restimulation must lead straight into a Neuron"
+            )
+
+    def _Dense(self, name):
+        node = self.model.nodes[name]
+        n_out = node.weight.shape[0]
+        current = Current((n_out, 1, 1), [], _bias_terms(node.bias))
+        for train in self._source(name):
+            shape = train.shape if train.flattened else (train.shape[0], 1, 1)
+            kernel = (node.weight * train.scale).reshape(n_out, *shape)
+            current.paths.append(Path(train.unit, train.delay, shape, train.scale, kernel, real=train.real))
+            if train.offset is not None:
+                products = node.weight * train.offset
+                sums = np.array([fsum(row) for row in products])
+                current.terms.append(Term(sums[:, None, None], train.delay))
+        return current
+
+    def _Conv1d(self, name):
+        node = self.model.nodes[name]
+        return self._convolution(
+            name, node.weight[:, :, None, :], node.bias, (1, *node.stride), (0, *node.padding),
+            (1, *node.dilation), node.groups,
+        )
+
+    def _Conv2d(self, name):
+        node = self.model.nodes[name]
+        return self._convolution(
+            name, node.weight, node.bias, node.stride, node.padding, node.dilation, node.groups
+        )
+
+    def _convolution(self, name, weight, bias, stride, padding, dilation, groups):
+        shape = map_shape(self.model.shapes[name])
+        current = Current(shape, [], _bias_terms(bias))
+        for train in self._source(name):
+            factor = _per_group(train.scale, weight.shape, groups)
+            path = Path(
+                train.unit, train.delay, train.shape, train.scale, weight * factor, None,
+                stride, padding, dilation, groups, train.real,
+            )
+            current.paths.append(path)
+            if train.offset is not None:
+                offset = weight * _per_group(train.offset, weight.shape, groups)
+                current.terms.append(Term(_border_sums(offset, path, shape), train.delay))
+        return current
+
+    def _Restimulation(self, name):
+        node, trains = self.model.nodes[name], self._source(name)
+        if len(trains) != 1 or trains[0].offset is not None or trains[0].flattened:
+            raise UnsupportedError(
+                f"{self.model.label(name)}: reads a sum of unequal quanta, a flattened or a shifted "
+                "train; it takes the spikes of one node"
+            )
+        train = trains[0]
+        path = Path(train.unit, train.delay, train.shape, train.scale, restimulation=node)
+        if node.weight is None:
+            path.amplitude = train.scale
+        else:
+            path.weight, path.stride = node.weight * train.scale[:, None, None], node.stride
+        return Current(map_shape(self.model.shapes[name]), [path], [])
+
+    def _SumPool(self, name):
+        return self._pooled(name, "sum")
+
+    def _AvgPool(self, name):
+        return self._pooled(name, "sum", average=True)
+
+    def _MaxPool(self, name):
+        return self._pooled(name, "max")
+
+    def _pooled(self, name, kind, average=False):
+        node, value = self.model.nodes[name], self._source(name)
+        logical = self.model.shapes[name]
+        window = node.geometry(len(logical) - 1)
+        if len(logical) == 2:  # (C, L) is held as (C, 1, L)
+            window = tuple((fill, *axis) for fill, axis in zip((1, 1, 0), window))
+        if isinstance(value, Current):
+            return self._pooled_current(name, value, window, average)
+        if kind == "max" and len(value) > 1:
+            raise UnsupportedError(
+                f"{self.model.label(name)}: maximum of a sum of unequal quanta; give the trains equal quanta"
+            )
+        trains = []
+        for i, train in enumerate(value):
+            unit = name if len(value) == 1 else f"{name}/{i}"
+            trains.append(self._pooled_train(name, unit, train, kind, window, average))
+        return trains
+
+    def _pooled_train(self, name, unit, train, kind, window, average):
+        kernel, _, padding = window
+        shifted = train.offset is not None and train.offset.any()
+        if shifted and kind == "sum" and (not average or any(padding)):
+            raise UnsupportedError(
+                f"{self.model.label(name)}: pools values whose zero is shifted (mean or BatchNorm); only "
+                "average pooling without padding can; pool after the next synapses"
+            )
+        n = kernel[0] * kernel[1]
+        top, signed = self._range_of(train.unit)
+        shape = map_shape(self.model.shapes[name])
+        self._add(Unit(unit, kind, self.model.nodes[name], shape, self.model.shapes[name],
+                       top * n if kind == "sum" else top, signed, trains=[train], window=window))
+        return Train(unit, 0, shape, train.scale / n if average else train.scale, train.offset)
+
+    def _pooled_current(self, name, current, window, average):
+        kernel, stride, padding = window
+        self._refuse_restimulation(name, current)
+        shape = map_shape(self.model.shapes[name])
+        exact = all((size - k) // s + 1 == n for size, k, s, n
+                    in zip(current.shape[1:], kernel, stride, shape[1:]))
+        if any(padding) or not exact or current.shape[0] != shape[0]:
+            raise UnsupportedError(
+                f"{self.model.label(name)}: pools a current with padding or ceil_mode, which does not "
+                "compose with the synapses before it; pool the spikes instead"
+            )
+        divisor = kernel[0] * kernel[1] if average else 1
+        paths = [_compose(path, kernel, stride, divisor) for path in current.paths]
+        terms = [_pooled_term(term, kernel, stride, divisor, shape) for term in current.terms]
+        return Current(shape, paths, terms)
+
+    def _Add(self, name):
+        trains = [t for edge in self.model.incoming(name) for t in self._delayed(edge)]
+        first = trains[0]
+        if any(t.offset is not None or not np.array_equal(t.scale, first.scale) for t in trains):
+            return trains
+        if any(t.flattened and t.shape != first.shape or t.flattened != first.flattened for t in trains):
+            trains = [self._repacked(t) if t.flattened else t for t in trains]
+        ranges = [self._range_of(t.unit) for t in trains]
+        unit = self._add(Unit(name, "add", self.model.nodes[name], trains[0].shape,
+                              self.model.shapes[name], sum(top for top, _ in ranges),
+                              any(signed for _, signed in ranges), trains=trains))
+        return [Train(name, 0, unit.shape, first.scale, flattened=trains[0].flattened)]
+
+
+def _spread(values, shape):
+    """Per channel to per feature of the flattened map, in the order C, H, W."""
+    return np.repeat(values, shape[1] * shape[2])
+
+
+def _bias_terms(bias):
+    return [] if bias is None else [Term(bias[:, None, None])]
+
+
+def _per_group(values, weight_shape, groups):
+    """Per input channel values, shaped to multiply a weight (out, in / groups, kH, kW)."""
+    n_out, n_in = weight_shape[:2]
+    rows = np.repeat(values.reshape(groups, n_in), n_out // groups, axis=0)
+    return rows[:, :, None, None]
+
+
+def _taps_inside(n_out, size, kernel, stride, padding, dilation):
+    """For each output position of one axis, the kernel taps that meet the input."""
+    starts = np.arange(n_out)[:, None] * stride - padding + np.arange(kernel) * dilation
+    return [tuple(np.flatnonzero((row >= 0) & (row < size))) for row in starts]
+
+
+def _border_sums(products, path, shape):
+    """Sum of products (out, in / groups, kH, kW) over the taps inside the input, per position.
+
+    Positions that meet the same taps share one sum. Returns (out, H, W)."""
+    rows, columns = (
+        _taps_inside(shape[1 + axis], path.source_shape[1 + axis], products.shape[2 + axis],
+                     path.stride[axis], path.padding[axis], path.dilation[axis])
+        for axis in (0, 1)
+    )
+    sums = {
+        (ys, xs): np.array([fsum(o[:, list(ys)][:, :, list(xs)].ravel()) for o in products])
+        for ys in set(rows) for xs in set(columns)
+    }
+    out = np.empty(shape)
+    for y, ys in enumerate(rows):
+        for x, xs in enumerate(columns):
+            out[:, y, x] = sums[ys, xs]
+    return out
+
+
+def _compose(path, kernel, stride, divisor):
+    """Synapses followed by a pooling window, as one convolution."""
+    n_out, n_in, height, width = path.weight.shape
+    reach = [(k - 1) * d + 1 for k, d in zip((height, width), path.dilation)]
+    extent = [r + (n - 1) * s for r, n, s in zip(reach, kernel, path.stride)]
+    shifted = np.zeros((kernel[0] * kernel[1], n_out, n_in, *extent))
+    for i, (a, b) in enumerate(np.ndindex(*kernel)):
+        y, x = a * path.stride[0], b * path.stride[1]
+        shifted[i, :, :, y : y + reach[0] : path.dilation[0], x : x + reach[1] : path.dilation[1]] = (
+            path.weight
+        )
+    flat = shifted.reshape(len(shifted), -1)
+    composed = np.array([fsum(column) for column in flat.T]).reshape(shifted.shape[1:])
+    return replace(
+        path, weight=composed / divisor, dilation=(1, 1),
+        stride=(path.stride[0] * stride[0], path.stride[1] * stride[1]),
+    )
+
+
+def _pooled_term(term, kernel, stride, divisor, shape):
+    n = kernel[0] * kernel[1]
+    if term.value.shape[1:] == (1, 1):
+        return term if divisor == n else Term(term.value * n, term.first_step)
+    out = np.empty(shape)
+    for c, y, x in np.ndindex(*shape):
+        window = term.value[c, y * stride[0] : y * stride[0] + kernel[0],
+                            x * stride[1] : x * stride[1] + kernel[1]]
+        out[c, y, x] = fsum(window.ravel())
+    return Term(out / divisor, term.first_step)

@@ -1,0 +1,988 @@
+"""Every compiled function.
+
+Kernels take arrays and scalars, allocate nothing and check nothing: `simulator` and `lower` have
+validated all that they index. Arrays are flat, C-contiguous and of the layouts below; a kernel's
+docstring names what it writes. "Additions only" is meant literally: the row functions contain no
+product of a weight and a spike (a test reads their syntax trees); `real_rows` alone multiplies.
+
+Layouts (channels last; `lanes` is the number of bits of one element of `masks`):
+
+    planes      uint64 [sample, step held, plane, position, word]; planes of negative levels
+                follow those of positive ones
+    masks       the same memory as uint16, uint32 or uint64, one element per tile of channels
+    index       int32 [event]: column * channels + channel
+    pointers    int64 [sample, step, plane, position * groups + 1]: first event of each
+                (position, group)
+    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `real_rows`
+                [tile, ky, kx, channel, lane / 2]      `pair_rows`: two int8 in an int16, see there
+                [tile, ky, channel, kx, lane / 2]      `slide_rows`
+                [[sample, step,] ky, kx, padded channel]    `masked_rows`
+    current     F [sample, step, position, padded channel]
+    membrane    F [sample, position, padded channel]; so pending and waiting
+    sums        F [step, column, lane]: one row of weighted sums, the kernels' scratch
+
+F is float32, float64 or int32. Order of floating-point additions: per path from +0; per plane
+from the top: double, then events by (row, column, channel). It does not depend on the lanes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from eventsim.simd import (
+    at,
+    at_least,
+    below,
+    bit_count,
+    both,
+    either,
+    first_half,
+    half_zeros,
+    high_bytes,
+    joined,
+    lanes_of,
+    load,
+    low_sums,
+    negated,
+    put,
+    scaled,
+    select,
+    splat,
+    store,
+    trailing_zeros,
+    weighted,
+    without,
+    zeros,
+)
+
+OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", cache=True)
+ONE = np.uint64(1)
+MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
+
+
+class Geometry(NamedTuple):
+    """Sizes of one path: input and output maps, window, and how its events are pointed at."""
+
+    height: int
+    width: int
+    channels: int  # of the input map
+    rows_per_tap: int  # weight rows stored per tap: the channels that one tile reads
+    out_height: int
+    out_width: int
+    kernel_height: int
+    kernel_width: int
+    stride_y: int
+    stride_x: int
+    padding_y: int
+    padding_x: int
+    dilation_y: int
+    dilation_x: int
+    groups: int  # pointers per position
+    run: int  # taps of a kernel row read as one run: kernel_width or 1
+    bits: int  # planes of one sign in the source
+    signed: int  # whether negative planes follow
+    tiles: int
+
+
+class Events(NamedTuple):
+    """The events of a path's source in the steps of a run, sorted."""
+
+    index: np.ndarray
+    pointers: np.ndarray
+    steps: int  # 1 where the input stands still
+
+
+class Update(NamedTuple):
+    """Parameters of a layer's neurons: F, [plane,] [1 or position,] padded channel."""
+
+    thresholds: np.ndarray
+    amounts: np.ndarray  # [plane, padded channel]
+    bias: np.ndarray
+    leak: np.ndarray
+    gain: np.ndarray
+    v_reset: np.ndarray
+    v_min: np.ndarray
+    refractory: np.ndarray  # int32
+    bits: int
+    signed: int
+    hard: int
+    reset_delay: int
+    leaks: int
+    gains: int
+    limited: int
+    pauses: int
+    per_position: int  # 1 where the parameters have a position axis
+    bias_per_position: int
+
+
+class Maps(NamedTuple):
+    """What a layer reads and writes while it runs."""
+
+    membrane: np.ndarray
+    pending: np.ndarray  # amount still to be subtracted (reset_delay)
+    waiting: np.ndarray  # int32 steps of refractoriness left
+    current: np.ndarray
+    masks: np.ndarray
+    potentials: np.ndarray  # F like current, or empty
+    residuals: np.ndarray
+    samples: int
+    steps: int
+    total: int  # steps that current, potentials and residuals hold
+    start: int  # step of those that step 0 writes
+    held: int  # steps that masks hold
+    first: int  # step of masks that step 0 writes
+    adds: int  # whether current already holds earlier paths
+    fires: int  # whether this is the last path
+
+
+# ---- from planes to events
+
+
+@njit(**OPTIONS)
+def pack(levels, planes, samples, steps, held, first, bits, signed, channels, positions, words):
+    """Levels int32 [sample, step, channel, position] into planes (zeroed before). Writes planes."""
+    n_planes = bits * (1 + signed)
+    for s in range(samples * steps):
+        slot = (s // steps) * held + first + s % steps
+        for c in range(channels):
+            bit = ONE << np.uint64(c & 63)
+            for p in range(positions):
+                level = at(levels, (s * channels + c) * positions + p)
+                plane = 0
+                if level < 0:
+                    level = -level
+                    plane = bits
+                while level:
+                    if level & 1:
+                        o = ((slot * n_planes + plane) * positions + p) * words + (c >> 6)
+                        put(planes, o, at(planes, o) | bit)
+                    level >>= 1
+                    plane += 1
+
+
+@njit(**OPTIONS)
+def index_events(
+    planes, index, pointers, samples, steps, held, first, n_planes, height, width, channels, groups
+):
+    """Set bits of the planes as sorted events. Writes index and pointers."""
+    words = (channels + 63) >> 6
+    positions = height * width
+    per_group = channels // groups
+    k = 0
+    slot = 0
+    for s in range(samples * steps):
+        source = ((s // steps) * held + first + s % steps) * n_planes
+        for plane in range(n_planes):
+            for p in range(positions):
+                column = (p % width) * channels
+                group = 0
+                if groups == 1:
+                    put(pointers, slot + p, k)
+                for w in range(words):
+                    word = at(planes, ((source + plane) * positions + p) * words + w)
+                    while word:
+                        c = w * 64 + trailing_zeros(word)
+                        word &= word - ONE
+                        if groups > 1:
+                            while group * per_group <= c:
+                                put(pointers, slot + p * groups + group, k)
+                                group += 1
+                        put(index, k, np.int32(column + c))
+                        k += 1
+                if groups > 1:
+                    while group < groups:
+                        put(pointers, slot + p * groups + group, k)
+                        group += 1
+            put(pointers, slot + positions * groups, k)
+            slot += positions * groups + 1
+
+
+@njit(**OPTIONS)
+def index_reals(values, index, strengths, pointers, slots, height, width, channels, groups):
+    """Nonzero real inputs F [slot, position, channel] as events. Writes index, strengths, pointers."""
+    per_group = channels // groups
+    k = 0
+    o = 0
+    for slot in range(slots):
+        for p in range(height * width):
+            for c in range(channels):
+                if c % per_group == 0:
+                    put(pointers, o, k)
+                    o += 1
+                value = at(values, (slot * height * width + p) * channels + c)
+                if value != 0:
+                    put(index, k, np.int32((p % width) * channels + c))
+                    put(strengths, k, value)
+                    k += 1
+        put(pointers, o, k)
+        o += 1
+
+
+# ---- one row of weighted sums
+
+
+@njit(**OPTIONS)
+def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """Weight rows of the events under each window, added. Any element type. Writes sums.
+
+    Kernel row by kernel row, so that a tile's weights of one kernel row stay in the first-level
+    cache, and two steps at a time, so that two chains of additions overlap.
+    """
+    g = geometry
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    steps = events.steps
+    per_plane = g.height * g.width * g.groups + 1
+    n_planes = g.bits * (1 + g.signed)
+    per_step = n_planes * per_plane
+    first_group, last_group = ranges[tile, 0], ranges[tile, 1]
+    first_channel = ranges[tile, 2]
+    fresh = True
+    for b in range(g.bits - 1, -1, -1):
+        doubles = b < g.bits - 1
+        for negative in range(1 + g.signed):
+            for ky in range(g.kernel_height):
+                iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                if iy < 0 or iy >= g.height:
+                    continue
+                for t in range(0, steps, 2):
+                    two = t + 1 < steps
+                    p = (sample * steps + t) * per_step + (b + negative * g.bits) * per_plane
+                    p += iy * g.width * g.groups
+                    for ox in range(g.out_width):
+                        k = (t * g.out_width + ox) * lanes
+                        x = zero
+                        y = zero
+                        if not fresh:
+                            x = load(sums, k, zero)
+                            if two:
+                                y = load(sums, k + g.out_width * lanes, zero)
+                            if doubles:
+                                x = x + x
+                                y = y + y
+                        if negative:  # -(-x + w) is x - w
+                            x = negated(x)
+                            y = negated(y)
+                        for kx in range(0, g.kernel_width, g.run):
+                            left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+                            lo = max(left, 0)
+                            hi = min(left + g.run, g.width)
+                            if lo >= hi:
+                                continue
+                            base = ((tile * g.kernel_height + ky) * g.kernel_width + kx)
+                            base = base * g.rows_per_tap - left * g.channels - first_channel
+                            a = p + lo * g.groups + first_group
+                            z = p + (hi - 1) * g.groups + last_group
+                            i = at(events.pointers, a)
+                            i_end = at(events.pointers, z)
+                            j = i_end
+                            j_end = i_end
+                            if two:
+                                j = at(events.pointers, a + per_step)
+                                j_end = at(events.pointers, z + per_step)
+                            n = min(i_end - i, j_end - j)
+                            for e in range(n):
+                                x = x + load(
+                                    weight, (base + np.int64(at(events.index, i + e))) * lanes, zero
+                                )
+                                y = y + load(
+                                    weight, (base + np.int64(at(events.index, j + e))) * lanes, zero
+                                )
+                            for e in range(i + n, i_end):
+                                x = x + load(
+                                    weight, (base + np.int64(at(events.index, e))) * lanes, zero
+                                )
+                            for e in range(j + n, j_end):
+                                y = y + load(
+                                    weight, (base + np.int64(at(events.index, e))) * lanes, zero
+                                )
+                        if negative:
+                            x = negated(x)
+                            y = negated(y)
+                        store(sums, k, x)
+                        if two:
+                            store(sums, k + g.out_width * lanes, y)
+                fresh = False
+                doubles = False
+    if fresh:
+        _clear(sums, masks, steps * g.out_width)
+
+
+@njit(**OPTIONS)
+def _clear(sums, masks, columns):
+    for k in range(columns):
+        store(sums, k * lanes_of(masks), zeros(sums, masks))
+
+
+@njit(inline="always")
+def _sum_of_pairs(words, highs, n, like):
+    """The sums of `n` <= 256 paired rows. A word is 256 * high + (low + 128), so that the low
+    bytes of `words - 256 * highs` sum to at most 255 * 256, which 16 unsigned bits hold."""
+    return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)
+
+
+@njit(**OPTIONS)
+def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`gather_rows` for int8 weights, two in one int16: a word of lane l holds the weight of
+    channel l (plus 128) in its low byte and that of channel l + lanes / 2 in its high byte.
+    Adding words and, apart, their high bytes takes three instructions for 64 additions, where
+    widening each row takes four. Integer sums commute, so a position's sum stays in registers.
+    Writes sums."""
+    g = geometry
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    none = half_zeros(weight, masks)
+    half = lanes // 2
+    steps = events.steps
+    per_plane = g.height * g.width * g.groups + 1
+    n_planes = g.bits * (1 + g.signed)
+    first_group, last_group = ranges[tile, 0], ranges[tile, 1]
+    first_channel = ranges[tile, 2]
+    for t in range(steps):
+        for ox in range(g.out_width):
+            x = zero
+            for b in range(g.bits - 1, -1, -1):
+                x = x + x
+                for negative in range(1 + g.signed):
+                    plane = (sample * steps + t) * n_planes + b + negative * g.bits
+                    words = none
+                    highs = none
+                    n = 0
+                    total = zero
+                    for ky in range(g.kernel_height):
+                        iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                        if iy < 0 or iy >= g.height:
+                            continue
+                        p = plane * per_plane + iy * g.width * g.groups
+                        for kx in range(0, g.kernel_width, g.run):
+                            left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+                            lo = max(left, 0)
+                            hi = min(left + g.run, g.width)
+                            if lo >= hi:
+                                continue
+                            base = (tile * g.kernel_height + ky) * g.kernel_width + kx
+                            base = base * g.rows_per_tap - left * g.channels - first_channel
+                            i = at(events.pointers, p + lo * g.groups + first_group)
+                            i_end = at(events.pointers, p + (hi - 1) * g.groups + last_group)
+                            while i < i_end:
+                                stop = min(i_end, i + MOST_PAIRS - n)
+                                n += stop - i
+                                for e in range(i, stop):
+                                    word = load(
+                                        weight, (base + np.int64(at(events.index, e))) * half, none
+                                    )
+                                    words = words + word
+                                    highs = highs + high_bytes(word)
+                                i = stop
+                                if n == MOST_PAIRS:
+                                    total = total + _sum_of_pairs(words, highs, n, zero)
+                                    words = none
+                                    highs = none
+                                    n = 0
+                    total = total + _sum_of_pairs(words, highs, n, zero)
+                    if negative:
+                        x = x - total
+                    else:
+                        x = x + total
+            store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@njit(inline="always")
+def _add_pairs(sums, words, highs, n, column, width, offset, negative, lanes, like):
+    """Add finished pairs to one column of a row of sums, if it is one."""
+    if n > 0 and column >= 0 and column < width:
+        k = (offset + column) * lanes
+        x = load(sums, k, like)
+        if negative:
+            x = x - _sum_of_pairs(words, highs, n, like)
+        else:
+            x = x + _sum_of_pairs(words, highs, n, like)
+        store(sums, k, x)
+
+
+@njit(**OPTIONS)
+def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`pair_rows` for windows three columns wide, stride 1: walks the input columns, and each
+    event is added to the three output columns that it reaches. Writes sums."""
+    g = geometry
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    none = half_zeros(weight, masks)
+    half = lanes // 2
+    steps = events.steps
+    per_plane = g.height * g.width + 1
+    n_planes = g.bits * (1 + g.signed)
+    _clear(sums, masks, steps * g.out_width)
+    for t in range(steps):
+        offset = t * g.out_width
+        for b in range(g.bits - 1, -1, -1):
+            if b < g.bits - 1:
+                for k in range(offset * lanes, (offset + g.out_width) * lanes, lanes):
+                    x = load(sums, k, zero)
+                    store(sums, k, x + x)
+            for negative in range(1 + g.signed):
+                plane = (sample * steps + t) * n_planes + b + negative * g.bits
+                words_0, highs_0, n_0 = none, none, 0
+                words_1, highs_1, n_1 = none, none, 0
+                for s in range(g.out_width + 2):
+                    words_2, highs_2, n_2 = none, none, 0
+                    column = s - g.padding_x
+                    if column >= 0 and column < g.width:
+                        for ky in range(g.kernel_height):
+                            iy = row - g.padding_y + ky
+                            if iy < 0 or iy >= g.height:
+                                continue
+                            p = plane * per_plane + iy * g.width + column
+                            base = (tile * g.kernel_height + ky - column) * g.channels
+                            i = at(events.pointers, p)
+                            i_end = at(events.pointers, p + 1)
+                            while i < i_end:
+                                stop = min(i_end, i + MOST_PAIRS - n_0)
+                                n_0 += stop - i
+                                n_1 += stop - i
+                                n_2 += stop - i
+                                for e in range(i, stop):
+                                    o = (base + np.int64(at(events.index, e))) * 3 * half
+                                    word = load(weight, o, none)
+                                    words_2 = words_2 + word
+                                    highs_2 = highs_2 + high_bytes(word)
+                                    word = load(weight, o + half, none)
+                                    words_1 = words_1 + word
+                                    highs_1 = highs_1 + high_bytes(word)
+                                    word = load(weight, o + 2 * half, none)
+                                    words_0 = words_0 + word
+                                    highs_0 = highs_0 + high_bytes(word)
+                                i = stop
+                                if n_0 == MOST_PAIRS:
+                                    _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width,
+                                               offset, negative, lanes, zero)
+                                    _add_pairs(sums, words_1, highs_1, n_1, s - 1, g.out_width,
+                                               offset, negative, lanes, zero)
+                                    _add_pairs(sums, words_2, highs_2, n_2, s, g.out_width,
+                                               offset, negative, lanes, zero)
+                                    words_0, highs_0, n_0 = none, none, 0
+                                    words_1, highs_1, n_1 = none, none, 0
+                                    words_2, highs_2, n_2 = none, none, 0
+                    _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset, negative,
+                               lanes, zero)
+                    words_0, highs_0, n_0 = words_1, highs_1, n_1
+                    words_1, highs_1, n_1 = words_2, highs_2, n_2
+
+
+@njit(**OPTIONS)
+def masked_rows(
+    sums, masks, source, held, first, steps, weight, weight_steps, geometry, sample, tile, row
+):
+    """Depthwise synapses and identity shortcuts: a tap's weights, masked by the spikes of the
+    position it meets. `source`: masks of the train that is read; weight_steps: 0, or the number of
+    steps where each sample and step has weights of its own. Writes sums."""
+    g = geometry
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    padded = g.tiles * lanes
+    taps = g.kernel_height * g.kernel_width
+    words = ((g.channels + 63) >> 6) * (64 // lanes)
+    positions = g.height * g.width
+    n_planes = g.bits * (1 + g.signed)
+    for t in range(steps):
+        slot = (sample * held + first + t) * n_planes
+        varying = (sample * weight_steps + t) * taps if weight_steps else 0
+        for ox in range(g.out_width):
+            x = zero
+            for b in range(g.bits - 1, -1, -1):
+                x = x + x
+                for negative in range(1 + g.signed):
+                    plane = slot + b + negative * g.bits
+                    for ky in range(g.kernel_height):
+                        iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                        if iy < 0 or iy >= g.height:
+                            continue
+                        for kx in range(g.kernel_width):
+                            ix = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+                            if ix < 0 or ix >= g.width:
+                                continue
+                            spikes = at(
+                                source, (plane * positions + iy * g.width + ix) * words + tile
+                            )
+                            o = (varying + ky * g.kernel_width + kx) * padded + tile * lanes
+                            tap = select(spikes, load(weight, o, zero), zero)
+                            if negative:
+                                x = x - tap
+                            else:
+                                x = x + tap
+            store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@njit(**OPTIONS)
+def real_rows(sums, masks, events, strengths, weight, ranges, geometry, sample, tile, row):
+    """Real-valued input: the only synapses that multiply. strengths: F [event]. Writes sums."""
+    g = geometry
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    per_step = g.height * g.width * g.groups + 1
+    first_group, last_group = ranges[tile, 0], ranges[tile, 1]
+    first_channel = ranges[tile, 2]
+    for t in range(events.steps):
+        for ox in range(g.out_width):
+            x = zero
+            for ky in range(g.kernel_height):
+                iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                if iy < 0 or iy >= g.height:
+                    continue
+                p = (sample * events.steps + t) * per_step + iy * g.width * g.groups
+                for kx in range(0, g.kernel_width, g.run):
+                    left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+                    lo = max(left, 0)
+                    hi = min(left + g.run, g.width)
+                    if lo >= hi:
+                        continue
+                    base = (tile * g.kernel_height + ky) * g.kernel_width + kx
+                    base = base * g.rows_per_tap - left * g.channels - first_channel
+                    i = at(events.pointers, p + lo * g.groups + first_group)
+                    i_end = at(events.pointers, p + (hi - 1) * g.groups + last_group)
+                    for e in range(i, i_end):
+                        o = (base + np.int64(at(events.index, e))) * lanes
+                        x = x + load(weight, o, zero) * splat(at(strengths, e), zero)
+            store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@njit(**OPTIONS)
+def weigh_rows(sums, masks, attention, steps, geometry, sample, tile):
+    """Multiply a row of sums by channel attention F [sample, step, padded channel] (int32: in
+    256ths). Writes sums."""
+    g = geometry
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    for t in range(steps):
+        factor = load(attention, ((sample * steps + t) * g.tiles + tile) * lanes, zero)
+        for ox in range(g.out_width):
+            k = (t * g.out_width + ox) * lanes
+            store(sums, k, weighted(load(sums, k, zero), factor))
+
+
+# ---- from sums to spikes
+
+
+@njit(**OPTIONS)
+def finish_row(sums, still, update, maps, geometry, sample, tile, row):
+    """Join a row of sums with earlier paths; pass it on, or update the membranes and fire.
+    `still`: whether sums hold one step for all. Writes the arrays of maps."""
+    g = geometry
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    if maps.fires:
+        for ox in range(g.out_width):
+            _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
+        return
+    positions = g.out_height * g.out_width
+    for t in range(maps.steps):
+        for ox in range(g.out_width):
+            x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+            o = (sample * maps.total + maps.start + t) * positions + row * g.out_width + ox
+            o = (o * g.tiles + tile) * lanes
+            if maps.adds:
+                x = load(maps.current, o, zero) + x
+            store(maps.current, o, x)
+
+
+@njit(inline="always")
+def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
+    """All steps of one tile of neurons at one position, by successive approximation: from the
+    top plane down, what reaches the plane's threshold sends it and loses its amount."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    nobody = below(zero, zero)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    position = row * g.out_width + ox
+    channel = tile * lanes
+    of_neuron = (position if n.per_position else 0) * padded + channel
+    of_plane = (positions if n.per_position else 1) * padded
+    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+    state = (sample * positions + position) * padded + channel
+    n_planes = n.bits * (1 + n.signed)
+    words = ((g.tiles * lanes + 63) >> 6) * (64 // lanes)
+    u = load(maps.membrane, state, zero)
+    for t in range(maps.steps):
+        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+        o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+        if maps.adds:
+            x = load(maps.current, o, zero) + x
+        if n.gains:
+            x = scaled(x, load(n.gain, of_neuron, zero))
+        x = x + bias
+        h = u
+        if n.leaks:
+            h = scaled(u, load(n.leak, of_neuron, zero))
+        h = h + x
+        if n.reset_delay:
+            late = load(maps.pending, state, zero)
+            if n.hard:
+                h = select(below(zero, late), load(n.v_reset, of_neuron, zero), h)
+            else:
+                h = h - late
+        idle = nobody
+        if n.pauses:
+            left = load(maps.waiting, state, zeros(maps.waiting, maps.masks))
+            idle = below(zeros(maps.waiting, maps.masks), left)
+            h = select(idle, u, h)
+        if maps.potentials.size:
+            store(maps.potentials, o, h)
+        minus = nobody
+        rest = h
+        if n.signed:
+            minus = below(h, zero)
+            rest = select(minus, negated(h), h)
+        sent = zero
+        fired = nobody
+        slot = ((sample * maps.held + maps.first + t) * n_planes * positions + position) * words
+        for b in range(n.bits - 1, -1, -1):
+            spikes = without(
+                at_least(rest, load(n.thresholds, b * of_plane + of_neuron, zero)), idle
+            )
+            amount = select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+            rest = rest - amount
+            fired = either(fired, spikes)
+            if n.reset_delay:
+                sent = sent + amount
+            k = slot + b * positions * words + tile
+            put(maps.masks, k, without(spikes, minus))
+            if n.signed:
+                put(maps.masks, k + n.bits * positions * words, both(spikes, minus))
+        u = rest
+        if n.signed:
+            u = select(minus, negated(rest), rest)
+            sent = select(minus, negated(sent), sent)
+        if n.hard:
+            u = select(fired, load(n.v_reset, of_neuron, zero), h)
+        if n.reset_delay:
+            u = h
+            if n.hard:
+                sent = select(fired, splat(1, zero), zero)
+            store(maps.pending, state, sent)
+        if n.limited:
+            lowest = load(n.v_min, of_neuron, zero)
+            u = select(below(u, lowest), lowest, u)
+        if n.pauses:
+            left = load(maps.waiting, state, zeros(maps.waiting, maps.masks))
+            one_less = left - splat(1, left)
+            pause = load(n.refractory, of_neuron, left)
+            store(maps.waiting, state, select(fired, pause, select(idle, one_less, left)))
+        if maps.residuals.size:
+            store(maps.residuals, o, u)
+    store(maps.membrane, state, u)
+
+
+# ---- one path of one layer, for all samples: rows of sums, finished row by row
+
+
+@njit(**OPTIONS)
+def gather(sums, events, weight, ranges, geometry, update, maps):
+    """Path of `gather_rows`. Writes sums and the arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                gather_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
+                finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
+
+
+@njit(**OPTIONS)
+def pairs(sums, events, weight, ranges, geometry, update, maps):
+    """Path of `pair_rows`. Writes sums and the arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                pair_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
+                finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
+
+
+@njit(**OPTIONS)
+def slide(sums, events, weight, ranges, geometry, update, maps):
+    """Path of `slide_rows`. Writes sums and the arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                slide_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
+                finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
+
+
+@njit(**OPTIONS)
+def masked(sums, source, held, first, steps, weight, weight_steps, geometry, update, maps):
+    """Path of `masked_rows`. Writes sums and the arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                masked_rows(sums, maps.masks, source, held, first, steps, weight, weight_steps,
+                            geometry, sample, tile, row)
+                finish_row(sums, steps == 1, update, maps, geometry, sample, tile, row)
+
+
+@njit(**OPTIONS)
+def real(sums, events, strengths, weight, ranges, geometry, update, maps):
+    """Path of `real_rows`. Writes sums and the arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                real_rows(sums, maps.masks, events, strengths, weight, ranges, geometry, sample,
+                          tile, row)
+                finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
+
+
+@njit(**OPTIONS)
+def attended(sums, events, weight, ranges, attention, geometry, update, maps):
+    """Path of `gather_rows` whose sums are weighed by channel attention. Writes sums and the
+    arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                gather_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
+                weigh_rows(sums, maps.masks, attention, events.steps, geometry, sample, tile)
+                finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
+
+
+# ---- word operations on spikes: 64 neurons at a time
+
+
+@njit(**OPTIONS)
+def sum_words(planes, source, scalars, window):
+    """Add the levels in each window of `source` to the levels in `planes`, 64 channels at a time,
+    by a ripple adder over the planes. Writes planes.
+
+    scalars: samples, steps, words, then (held, first, bits, signed, height, width) of the target
+    and of the source. window: kernel, stride, padding, (y, x) each.
+    """
+    samples, steps, words = scalars[0], scalars[1], scalars[2]
+    held, first, bits, signed, height, width = scalars[3:9]
+    s_held, s_first, s_bits, s_signed, s_height, s_width = scalars[9:15]
+    kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
+    plane = height * width * words
+    s_plane = s_height * s_width * words
+    for s in range(samples * steps):
+        slot = (s // steps) * held + first + s % steps
+        s_slot = (s // steps) * s_held + s_first + (s % steps if s_held > 1 or steps == 1 else 0)
+        for oy in range(height):
+            for ox in range(width):
+                for ky in range(kernel_y):
+                    iy = oy * stride_y - padding_y + ky
+                    if iy < 0 or iy >= s_height:
+                        continue
+                    for kx in range(kernel_x):
+                        ix = ox * stride_x - padding_x + kx
+                        if ix < 0 or ix >= s_width:
+                            continue
+                        for sign in range(1 + s_signed):
+                            o = (slot * (1 + signed) + sign) * bits * plane
+                            o += (oy * width + ox) * words
+                            i = (s_slot * (1 + s_signed) + sign) * s_bits * s_plane
+                            i += (iy * s_width + ix) * words
+                            for w in range(words):
+                                carry = np.uint64(0)
+                                for b in range(bits):
+                                    x = np.uint64(0)
+                                    if b < s_bits:
+                                        x = at(source, i + b * s_plane + w)
+                                    elif carry == 0:
+                                        break
+                                    a = at(planes, o + b * plane + w)
+                                    put(planes, o + b * plane + w, a ^ x ^ carry)
+                                    carry = (a & x) | (carry & (a ^ x))
+
+
+@njit(**OPTIONS)
+def cancel_words(planes, slots, held, first, steps, bits, per_plane):
+    """Make signed levels canonical: positive minus negative planes, the sign in one of the two.
+    Writes planes."""
+    for s in range(slots):
+        slot = (s // steps) * held + first + s % steps
+        for w in range(per_plane):
+            o = slot * 2 * bits * per_plane + w
+            borrow = np.uint64(0)
+            for b in range(bits):
+                p = at(planes, o + b * per_plane)
+                n = at(planes, o + (bits + b) * per_plane)
+                put(planes, o + b * per_plane, p ^ n ^ borrow)
+                borrow = (~p & n) | (~(p ^ n) & borrow)
+            carry = borrow  # the channels whose difference is negative: negate it
+            for b in range(bits):
+                x = at(planes, o + b * per_plane) ^ borrow
+                level = x ^ carry
+                carry = x & carry
+                put(planes, o + b * per_plane, level & ~borrow)
+                put(planes, o + (bits + b) * per_plane, level & borrow)
+
+
+@njit(**OPTIONS)
+def max_words(planes, source, scalars, window):
+    """Largest level in each window, compared plane by plane from the top. Padding never wins.
+    Arguments as `sum_words`; target and source have the same bits and sign. Writes planes."""
+    samples, steps, words = scalars[0], scalars[1], scalars[2]
+    held, first, bits, signed, height, width = scalars[3:9]
+    s_held, s_first, s_bits, s_signed, s_height, s_width = scalars[9:15]
+    kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
+    plane = height * width * words
+    s_plane = s_height * s_width * words
+    n_planes = bits * (1 + signed)
+    for s in range(samples * steps):
+        slot = (s // steps) * held + first + s % steps
+        s_slot = (s // steps) * s_held + s_first + (s % steps if s_held > 1 or steps == 1 else 0)
+        for oy in range(height):
+            for ox in range(width):
+                fresh = True
+                for ky in range(kernel_y):
+                    iy = oy * stride_y - padding_y + ky
+                    if iy < 0 or iy >= s_height:
+                        continue
+                    for kx in range(kernel_x):
+                        ix = ox * stride_x - padding_x + kx
+                        if ix < 0 or ix >= s_width:
+                            continue
+                        o = slot * n_planes * plane + (oy * width + ox) * words
+                        i = s_slot * n_planes * s_plane + (iy * s_width + ix) * words
+                        for w in range(words):
+                            wins = ~np.uint64(0)
+                            if not fresh:
+                                wins = _greater(source, i + w, s_plane, planes, o + w, plane, bits, signed)
+                            for b in range(n_planes):
+                                old = at(planes, o + b * plane + w)
+                                new = at(source, i + b * s_plane + w)
+                                put(planes, o + b * plane + w, (old & ~wins) | (new & wins))
+                        fresh = False
+
+
+@njit(inline="always")
+def _greater(x, i, x_plane, y, o, y_plane, bits, signed):
+    """Channels whose level in x is greater than in y."""
+    greater = np.uint64(0)
+    smaller = np.uint64(0)
+    x_minus = np.uint64(0)
+    y_minus = np.uint64(0)
+    for b in range(bits - 1, -1, -1):
+        p = at(x, i + b * x_plane)
+        q = at(y, o + b * y_plane)
+        if signed:
+            x_negative = at(x, i + (bits + b) * x_plane)
+            y_negative = at(y, o + (bits + b) * y_plane)
+            x_minus |= x_negative
+            y_minus |= y_negative
+            p |= x_negative
+            q |= y_negative
+        equal = ~(greater | smaller)
+        greater |= equal & p & ~q
+        smaller |= equal & q & ~p
+    return (~x_minus & (y_minus | greater)) | (x_minus & y_minus & smaller)
+
+
+@njit(**OPTIONS)
+def flatten_words(planes, source, scalars):
+    """Maps (C, H, W) as vectors (C * H * W): moves each set bit. scalars: samples, steps, planes,
+    held and first of the target and of the source, positions, channels. Writes planes (zeroed
+    before)."""
+    samples, steps, n_planes = scalars[0], scalars[1], scalars[2]
+    held, first, s_held, s_first = scalars[3], scalars[4], scalars[5], scalars[6]
+    positions, channels = scalars[7], scalars[8]
+    words = (channels * positions + 63) >> 6
+    s_words = (channels + 63) >> 6
+    for s in range(samples * steps):
+        slot = ((s // steps) * held + first + s % steps) * n_planes
+        s_slot = (s // steps) * s_held + s_first + (s % steps if s_held > 1 or steps == 1 else 0)
+        for b in range(n_planes):
+            for p in range(positions):
+                for w in range(s_words):
+                    i = ((s_slot * n_planes + b) * positions + p) * s_words + w
+                    word = at(source, i)
+                    while word:
+                        f = (w * 64 + trailing_zeros(word)) * positions + p
+                        word &= word - ONE
+                        o = (slot + b) * words + (f >> 6)
+                        put(planes, o, at(planes, o) | (ONE << np.uint64(f & 63)))
+
+
+# ---- counting, from popcounts
+
+
+@njit(**OPTIONS)
+def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, bits, positions, words):
+    """Per sample: events, set bits and sum of |level|, each times fan_out[position]. Writes
+    counts int64 [sample, 3]."""
+    for s in range(samples * steps):
+        slot = ((s // steps) * held + first + s % steps) * n_planes
+        events, set_bits, levels = 0, 0, 0
+        for p in range(positions):
+            n_events, n_bits, n_levels = 0, 0, 0
+            for w in range(words):
+                occupied = np.uint64(0)
+                for b in range(n_planes):
+                    word = at(planes, ((slot + b) * positions + p) * words + w)
+                    occupied |= word
+                    n = bit_count(word)
+                    n_bits += n
+                    n_levels += n << (b % bits)
+                n_events += bit_count(occupied)
+            fan = at(fan_out, p)
+            events += n_events * fan
+            set_bits += n_bits * fan
+            levels += n_levels * fan
+        counts[s // steps, 0] += events
+        counts[s // steps, 1] += set_bits
+        counts[s // steps, 2] += levels
+
+
+@njit(**OPTIONS)
+def count_channels(planes, classes, counters, counts, samples, steps, held, first, n_planes,
+                   positions, words, depth):
+    """Per sample, events of each (class of position, channel), by vertical counters: counter
+    plane d of a word holds bit d of 64 channels' counts. Writes counters uint64 [class, word,
+    depth] (scratch) and counts int64 [sample, class, channel padded to words]."""
+    n_classes = counts.shape[1]
+    for sample in range(samples):
+        for k in range(n_classes * words * depth):
+            put(counters, k, np.uint64(0))
+        for t in range(steps):
+            slot = (sample * held + first + t) * n_planes
+            for p in range(positions):
+                o = np.int64(at(classes, p)) * words * depth
+                for w in range(words):
+                    carry = np.uint64(0)
+                    for b in range(n_planes):
+                        carry |= at(planes, ((slot + b) * positions + p) * words + w)
+                    d = 0
+                    while carry:
+                        old = at(counters, o + w * depth + d)
+                        put(counters, o + w * depth + d, old ^ carry)
+                        carry &= old
+                        d += 1
+        for k in range(n_classes * words):
+            for d in range(depth):
+                word = at(counters, k * depth + d)
+                while word:
+                    c = (k % words) * 64 + trailing_zeros(word)
+                    word &= word - ONE
+                    counts[sample, k // words, c] += 1 << d
+
+
+@njit(**OPTIONS)
+def channel_levels(planes, totals, samples, steps, held, first, bits, signed, height, width, channels,
+                   stride_y, stride_x):
+    """Sum of the levels of each channel over every stride-th position. Writes totals int64
+    [sample, step, channel] (zeroed before)."""
+    words = (channels + 63) >> 6
+    n_planes = bits * (1 + signed)
+    for s in range(samples * steps):
+        slot = ((s // steps) * held + first + s % steps) * n_planes
+        for b in range(n_planes):
+            worth = 1 << (b % bits)
+            if b >= bits:
+                worth = -worth
+            for y in range(0, height, stride_y):
+                for x in range(0, width, stride_x):
+                    for w in range(words):
+                        i = ((slot + b) * height * width + y * width + x) * words + w
+                        word = at(planes, i)
+                        while word:
+                            c = w * 64 + trailing_zeros(word)
+                            word &= word - ONE
+                            o = s * channels + c
+                            put(totals, o, at(totals, o) + worth)

@@ -1,0 +1,233 @@
+"""Program: what the Simulator runs. Plain, read-only arrays in the layouts of `kernels`.
+
+`lower` makes it from a Model for one precision; nothing ever writes to it, so threads share it.
+What changes while it runs lives in a `State`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from eventsim.kernels import Geometry, Update
+from eventsim.nodes import Input, Restimulation
+
+
+@dataclass(frozen=True)
+class FanOut:
+    """How many synapses an event of a path's source has.
+
+    per_position: int64 (positions,), targets of one event (padding is none).
+    total: synapses of the path, all inputs together.
+    classes: int32 (positions,), positions whose events meet the same kernel taps share a class;
+    nonzero: int64 (classes, channels), targets over weights that are not 0 in the run's type.
+        Both None where no weight is 0: then per_position says it all.
+    """
+
+    per_position: np.ndarray
+    total: int
+    classes: Optional[np.ndarray] = None
+    nonzero: Optional[np.ndarray] = None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Channel attention of a Restimulation path, in float64 (see nodes.Restimulation).
+
+    scale: (in,) value of a level. weight: (out, in) of P, or None for the identity.
+    amplitude: (out,) of the identity in the run's unit before rounding, or None.
+    """
+
+    node: Restimulation
+    scale: np.ndarray
+    weight: Optional[np.ndarray]
+    amplitude: Optional[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """One path: where its spikes come from, and the weights in the layout of its kernel.
+
+    method: name of the kernel: "gather", "pairs", "slide", "masked", "real", "attended".
+    ranges: int64 (tiles, 3): first group, one past the last group, first channel of each tile.
+    """
+
+    source: str
+    delay: int
+    method: str
+    weight: np.ndarray
+    ranges: np.ndarray
+    geometry: Geometry
+    fan_out: FanOut
+    attention: Optional[Attention] = None
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What fixed point changed in one layer. Errors are in units of the membrane.
+
+    scale: smallest and largest number of integer steps per membrane unit (D / quantum).
+    weight_bits: 8 or 16. n_weights, n_zeroed: synaptic weights, and those that became 0.
+    weight_error, bias_error, threshold_error: largest absolute rounding errors.
+    """
+
+    scale: Tuple[float, float]
+    weight_bits: int
+    n_weights: int
+    n_zeroed: int
+    weight_error: float
+    bias_error: float
+    threshold_error: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every unit of a program has.
+
+    shape: (C, H, W) as held. logical_shape: as the model has it. bits: planes of one sign.
+    """
+
+    name: str
+    shape: Tuple[int, int, int]
+    logical_shape: Tuple[int, ...]
+    bits: int
+    signed: bool
+
+    @property
+    def positions(self):
+        return self.shape[1] * self.shape[2]
+
+    @property
+    def n_neurons(self):
+        return self.shape[0] * self.positions
+
+    @property
+    def n_planes(self):
+        return self.bits * (2 if self.signed else 1)
+
+    @property
+    def words(self):
+        return (self.shape[0] + 63) // 64
+
+
+@dataclass(frozen=True)
+class InputStage(Stage):
+    """Where samples enter."""
+
+    node: Input
+
+    @property
+    def real(self):
+        return self.node.encoding == "real"
+
+
+@dataclass(frozen=True)
+class WordStage(Stage):
+    """A word operation on spikes. operation: "sum", "max" or "flatten"; sources: (name, delay).
+
+    window: int64 (6,): kernel, stride, padding, (y, x) each; 1, 1, 1, 1, 0, 0 adds trains.
+    """
+
+    operation: str
+    sources: Tuple[Tuple[str, int], ...]
+    window: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerStage(Stage):
+    """Neurons or a readout with the paths that lead into it.
+
+    lanes: of its kernels. update: parameters, with the bias of step 0.
+    biases: (first step, F array): the bias from that step on, in order of the steps.
+    reduce: of a readout, "" for neurons. output_scale: integer steps per unit, of a readout.
+    products: multiplications per step in neuron updates.
+    """
+
+    lanes: int
+    synapses: Tuple[Synapses, ...]
+    update: Update
+    biases: Tuple[Tuple[int, np.ndarray], ...]
+    reduce: str = ""
+    output_scale: float = 1.0
+    products: int = 0
+
+    @property
+    def padded(self):
+        return -(-self.shape[0] // self.lanes) * self.lanes
+
+
+@dataclass(frozen=True)
+class StageGroup:
+    """Stages that run over all steps one after another, or, recurrent, step by step together."""
+
+    stages: Tuple[Stage, ...]
+    recurrent: bool
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model lowered to one precision.
+
+    precision: "float32", "float64" or "int8". dtype: of membranes.
+    history: per stage, how many past steps its delayed readers need.
+    safe_steps: steps from zero state that are proved free of integer overflow, None: any number.
+    rounding: per layer, for "int8".
+    """
+
+    precision: str
+    dtype: np.dtype
+    groups: Tuple[StageGroup, ...]
+    history: Dict[str, int]
+    input: str
+    output: str
+    safe_steps: Optional[int] = None
+    rounding: Dict[str, Rounding] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> Dict[str, Stage]:
+        return {stage.name: stage for group in self.groups for stage in group.stages}
+
+    @property
+    def layers(self) -> List[Stage]:
+        """The rows of a report: input, neurons, readout."""
+        return [s for s in self.stages.values() if not isinstance(s, WordStage)]
+
+
+@dataclass
+class State:
+    """What a run leaves behind for the next chunk of the same samples.
+
+    step: absolute steps done. membranes, pending, waiting: per layer, as the kernels hold them.
+    history: per stage, the last planes that delayed readers still need. sums: float64, int64 or
+    float32 (N, classes), what the output has summed so far.
+    """
+
+    step: int = 0
+    membranes: Dict[str, np.ndarray] = field(default_factory=dict)
+    pending: Dict[str, np.ndarray] = field(default_factory=dict)
+    waiting: Dict[str, np.ndarray] = field(default_factory=dict)
+    history: Dict[str, np.ndarray] = field(default_factory=dict)
+    sums: Optional[np.ndarray] = None
+
+    def samples(self, start, stop) -> "State":
+        """The state of some of the samples, as copies."""
+
+        def cut(arrays):
+            return {name: array[start:stop].copy() for name, array in arrays.items()}
+
+        return State(
+            self.step, cut(self.membranes), cut(self.pending), cut(self.waiting), cut(self.history),
+            None if self.sums is None else self.sums[start:stop].copy(),
+        )
+
+    @staticmethod
+    def of_samples(parts) -> "State":
+        """One state of several groups of samples, one after another."""
+
+        def joined(kind):
+            first = getattr(parts[0], kind)
+            return {n: np.concatenate([getattr(p, kind)[n] for p in parts]) for n in first}
+
+        sums = None if parts[0].sums is None else np.concatenate([p.sums for p in parts])
+        return State(parts[0].step, joined("membranes"), joined("pending"), joined("waiting"),
+                     joined("history"), sums)

@@ -1,0 +1,264 @@
+"""Simulator: runs samples through a model and returns a Recording."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Iterator, Optional
+
+import numpy as np
+
+from eventsim.encode import to_levels
+from eventsim.errors import DataError, EventsimError, RunError
+from eventsim.execution import Execution, Workspace
+from eventsim.counting import Counts
+from eventsim.lower import lower
+from eventsim.model import Model
+from eventsim.parameters import integer
+from eventsim.program import LayerStage, State
+from eventsim.recording import Recording
+from eventsim.spikes import Spikes
+
+KINDS = ("spikes", "potentials", "residuals", "outputs")
+BLOCK_BYTES = 8 << 20  # of planes and membranes of one block: about what a core's caches hold
+CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
+LARGEST_BLOCK = 64
+
+
+class Simulator:
+    """Runs a model at one precision on the CPU.
+
+    model: a `Model`. precision: "float32", "float64" or "int8" (fixed point). workers: threads,
+    each taking blocks of samples. chunk, block: steps and samples processed together; None
+    chooses them by size. Results are the same bits whatever workers, chunk and block are.
+
+    Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
+    Raises UnsupportedError, naming the node, where the precision cannot express the model.
+    """
+
+    def __init__(self, model: Model, precision: str = "float32", workers: int = 1,
+                 chunk: Optional[int] = None, block: Optional[int] = None):
+        self.model = model
+        self.precision = precision
+        self.workers = integer(workers, "workers", 1, 1024)
+        self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
+        self.block = None if block is None else integer(block, "block", 1, 1 << 24)
+        self.program = lower(model, precision)
+        self._local = threading.local()
+
+    def run(self, x, timesteps=None, record=("spikes",), state=None) -> Recording:
+        """Run samples and return what was asked, with counts.
+
+        x: (N, ...) of an input that stands still, or (N, T, ...), channels first: integer levels,
+            or real numbers where the model's input is real.
+        timesteps: steps to run; default T of x, else the model's. Given with T it must agree.
+        record: any of "spikes", "potentials", "residuals", "outputs", each for all nodes that have
+            it, or "kind:node" for one node.
+        state: `Recording.state` of an earlier run of the same samples, to continue it.
+
+        Raises DataError for arrays that do not fit, RunError beyond the steps that integer
+        membranes are proved to hold.
+        """
+        return self._run(x, timesteps, record, state, keep_state=True)
+
+    def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
+        """Run batches one after another in bounded memory: one Recording, without state, for each.
+
+        batches: an iterable of x as `run` takes it, or of (x, y) as `datasets` give them.
+        """
+        for batch in batches:
+            x = batch[0] if isinstance(batch, tuple) else batch
+            yield self._run(x, timesteps, record, None, keep_state=False)
+
+    def _run(self, x, timesteps, record, state, keep_state):
+        began = time.perf_counter()
+        levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
+        steps = self._steps(levels, still, timesteps)
+        recorder = _Recorder(self.program, self.model, record)
+        n = levels.shape[0]
+        self._check_state(state, n, steps)
+        # held as (N, T, C, positions)
+        levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
+        block = self.block or self._block_size(steps)
+        starts = range(0, n, min(block, -(-n // self.workers)))
+
+        def run_block(start):
+            stop = min(start + starts.step, n)
+            part = State() if state is None else state.samples(start, stop)
+            return self._run_block(levels[start:stop], still, steps, recorder, part, keep_state)
+
+        if self.workers == 1 or len(starts) == 1:
+            parts = [run_block(start) for start in starts]
+        else:
+            with ThreadPoolExecutor(self.workers) as pool:
+                parts = list(pool.map(run_block, starts))
+        recording = Recording.of_samples(parts)
+        recording.seconds = time.perf_counter() - began
+        return recording
+
+    def _run_block(self, levels, still, steps, recorder, state, keep_state):
+        if not hasattr(self._local, "workspace"):
+            self._local.workspace = Workspace()
+        execution = Execution(self.program, self._local.workspace, levels.shape[0], recorder.traces)
+        parts, at = [], 0
+        for n_steps in self._chunks(steps, state.step):
+            piece = levels if still else levels[:, at : at + n_steps]
+            chunk = execution.run(piece, still, n_steps, state)
+            parts.append(recorder.take(chunk, execution, state))
+            at += n_steps
+        recording = _joined_steps(parts)
+        if keep_state:
+            state.membranes = {name: array.copy() for name, array in state.membranes.items()}
+            recording.state = state
+        return recording
+
+    def _chunks(self, steps, first):
+        """Lengths of the chunks: cut where the bias changes and where memory asks for it."""
+        longest = self.chunk or self._longest_chunk()
+        cuts = {s for stage in self.program.layers if isinstance(stage, LayerStage)
+                for s, _ in stage.biases}
+        cuts = {cut - first for cut in cuts if 0 < cut - first < steps}
+        cuts |= set(range(0, steps, longest)) | {steps}
+        ordered = sorted(cuts | {0})
+        return [b - a for a, b in zip(ordered, ordered[1:])]
+
+    def _longest_chunk(self):
+        per_step = sum(stage.n_planes * stage.positions * stage.words * 8
+                       for stage in self.program.stages.values())
+        return max(1, CHUNK_BYTES // max(per_step, 1))
+
+    def _block_size(self, steps):
+        steps = min(steps, self.chunk or self._longest_chunk())
+        item = self.program.dtype.itemsize
+        per_sample = 1
+        for stage in self.program.stages.values():
+            per_sample += steps * stage.n_planes * stage.positions * stage.words * 8
+            if isinstance(stage, LayerStage):
+                per_sample += stage.positions * stage.padded * item
+        return int(np.clip(BLOCK_BYTES // per_sample, 1, LARGEST_BLOCK))
+
+    def _steps(self, levels, still, timesteps):
+        if not still:
+            return levels.shape[1]
+        if timesteps is None:
+            return self.model.timesteps
+        return integer(timesteps, "timesteps", 1, 1 << 24)
+
+    def _check_state(self, state, n, steps):
+        done = 0
+        if state is not None:
+            done = state.step
+            sizes = {array.shape[0] for array in state.membranes.values()}
+            if sizes != {n}:
+                raise DataError(f"state is of {sorted(sizes)} samples, but x has {n}")
+            for stage in self.program.layers:
+                if isinstance(stage, LayerStage):
+                    found = state.membranes.get(stage.name)
+                    shape = (n, stage.positions, stage.padded)
+                    if found is None or found.shape != shape or found.dtype != self.program.dtype:
+                        raise DataError(
+                            f"state does not fit layer {stage.name!r}; expected one that a run of this "
+                            f"model at precision {self.precision!r} returned"
+                        )
+        safe = self.program.safe_steps
+        if safe is not None and done + steps > safe:
+            raise RunError(
+                f"{done + steps} steps, but only {safe} are proved free of int32 overflow; "
+                "run fewer steps, or in float32"
+            )
+
+
+class _Recorder:
+    """What a run was asked to record, and how to take it from a chunk."""
+
+    def __init__(self, program, model, record):
+        self.program, self.model = program, model
+        self.stages = program.stages
+        self.spikes, self.traces, self.outputs = set(), {}, False
+        spiking = [name for name, stage in self.stages.items() if stage.bits]
+        layers = [name for name, s in self.stages.items() if isinstance(s, LayerStage)]
+        for wish in (record,) if isinstance(record, str) else record:
+            kind, _, name = wish.partition(":")
+            if kind not in KINDS or (kind == "outputs" and name):
+                raise DataError(f"record has {wish!r}, expected any of {', '.join(KINDS)} or 'kind:node'")
+            if kind == "outputs":
+                self.outputs = True
+                continue
+            able = spiking if kind == "spikes" else layers
+            if name and name not in able:
+                raise DataError(f"record has {wish!r}, but the nodes with {kind} are {', '.join(able)}")
+            for each in [name] if name else able:
+                if kind == "spikes":
+                    self.spikes.add(each)
+                else:
+                    self.traces.setdefault(each, set()).add(kind)
+
+    def take(self, chunk, execution, state) -> Recording:
+        """The chunk as a Recording; copies what the workspace holds."""
+        answers = self._answers(chunk.answers, state)
+        traces = {}
+        for name, kinds in self.traces.items():
+            stage = self.stages[name]
+            for kind in kinds:
+                whole = getattr(chunk, kind)[name][..., : stage.shape[0]]
+                shape = (*whole.shape[:2], *stage.logical_shape)
+                traces.setdefault(kind, {})[name] = np.ascontiguousarray(
+                    whole.transpose(0, 1, 3, 2)).reshape(shape)
+        return Recording(
+            self.program.precision, chunk.counts.steps, answers[:, -1], chunk.counts,
+            {name: self._spikes(name, chunk) for name in self.stages if name in self.spikes},
+            traces, answers if self.outputs else None,
+        )
+
+    def _spikes(self, name, chunk):
+        held, stage = chunk.planes[name], self.stages[name]
+        planes = held.planes[:, held.first :].copy()
+        if held.still and planes.shape[1] != chunk.counts.steps:
+            planes = np.repeat(planes, chunk.counts.steps, axis=1)
+        return Spikes(planes, stage.shape, stage.logical_shape, stage.bits, stage.signed)
+
+    def _answers(self, emitted, state):
+        """(n, steps, classes): the answer after each step; brings state.sums up to date."""
+        layer = self.stages[self.program.output]
+        integer = emitted.dtype.kind == "i"
+        added = emitted.astype(np.int64) if integer else emitted
+        if state.sums is not None:
+            added = np.concatenate((state.sums[:, None], added), axis=1)
+        sums = np.add.accumulate(added, axis=1)[:, -emitted.shape[1] :]
+        state.sums = sums[:, -1].copy()
+        if not layer_reduce(layer):
+            return sums.astype(np.float64)
+        answers = {"sum": sums, "mean": sums, "last": emitted}[layer.reduce]
+        number = np.float64 if integer else emitted.dtype
+        answers = answers.astype(number)
+        if layer.reduce == "mean":
+            first = state.step - emitted.shape[1]
+            answers = answers / np.arange(first + 1, state.step + 1).astype(number)[:, None]
+        return answers / layer.output_scale if integer else answers
+
+
+def layer_reduce(stage):
+    """How an output layer sums up its steps; "" where it spikes."""
+    return getattr(stage, "reduce", "")
+
+
+def _joined_steps(parts):
+    """One recording of consecutive chunks of the same samples."""
+    last = parts[-1]
+    if len(parts) == 1:
+        return last
+    counts = parts[0].counts
+    for part in parts[1:]:
+        counts.add_steps(part.counts)
+    spikes = {
+        name: replace(s, planes=np.concatenate([p.spikes[name].planes for p in parts], axis=1))
+        for name, s in last.spikes.items()
+    }
+    traces = {
+        kind: {name: np.concatenate([p.traces[kind][name] for p in parts], axis=1) for name in named}
+        for kind, named in last.traces.items()
+    }
+    answers = None
+    if last.answers is not None:
+        answers = np.concatenate([p.answers for p in parts], axis=1)
+    return Recording(last.precision, counts.steps, last.output, counts, spikes, traces, answers)
