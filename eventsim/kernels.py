@@ -25,11 +25,17 @@ F is float32, float64 or int32. Order of floating-point additions: per path from
 from the top: double, then events by (row, column, channel). It does not depend on the lanes.
 """
 
+import hashlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 
+from eventsim import simd
 from eventsim.simd import (
     at,
     at_least,
@@ -56,7 +62,48 @@ from eventsim.simd import (
     zeros,
 )
 
-OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", cache=True)
+OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy")
+
+
+def _cache_folder():
+    """Where compiled kernels are kept, or None with a warning where nothing is writable.
+
+    Numba notices a change in the file of a function, not in the files that it uses: the folder is
+    named by the contents of this file and of simd.py, so that an edit never runs old code.
+    EVENTSIM_CACHE_DIR, NUMBA_CACHE_DIR and XDG_CACHE_HOME are honoured, in this order.
+    """
+    sources = hashlib.sha256()
+    for path in (__file__, simd.__file__):
+        sources.update(Path(path).read_bytes())
+    given = os.environ.get("EVENTSIM_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(given or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    folder = base / "eventsim" / sources.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return str(folder)
+    except OSError as error:
+        warnings.warn(
+            f"compiled kernels cannot be kept in {folder} ({error.strerror}): every process compiles "
+            "them anew; set EVENTSIM_CACHE_DIR to a folder that can be written",
+            stacklevel=2,
+        )
+        return None
+
+
+_FOLDER = _cache_folder()
+
+
+def compiled(function):
+    """njit with our options, cached in our folder; other users of Numba keep their own."""
+    before = config.CACHE_DIR
+    try:
+        config.CACHE_DIR = _FOLDER or before
+        return njit(cache=_FOLDER is not None, **OPTIONS)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
 ONE = np.uint64(1)
 MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
 
@@ -104,6 +151,7 @@ class Update(NamedTuple):
     v_reset: np.ndarray
     v_min: np.ndarray
     refractory: np.ndarray  # int32
+    plain: int  # whether `_fire_plain` covers the neurons
     bits: int
     signed: int
     hard: int
@@ -139,7 +187,7 @@ class Maps(NamedTuple):
 # ---- from planes to events
 
 
-@njit(**OPTIONS)
+@compiled
 def pack(levels, planes, samples, steps, held, first, bits, signed, channels, positions, words):
     """Levels int32 [sample, step, channel, position] into planes (zeroed before). Writes planes."""
     n_planes = bits * (1 + signed)
@@ -161,7 +209,7 @@ def pack(levels, planes, samples, steps, held, first, bits, signed, channels, po
                     plane += 1
 
 
-@njit(**OPTIONS)
+@compiled
 def index_events(
     planes, index, pointers, samples, steps, held, first, n_planes, height, width, channels, groups
 ):
@@ -198,7 +246,7 @@ def index_events(
             slot += positions * groups + 1
 
 
-@njit(**OPTIONS)
+@compiled
 def index_reals(values, index, strengths, pointers, slots, height, width, channels, groups):
     """Nonzero real inputs F [slot, position, channel] as events. Writes index, strengths, pointers."""
     per_group = channels // groups
@@ -222,7 +270,7 @@ def index_reals(values, index, strengths, pointers, slots, height, width, channe
 # ---- one row of weighted sums
 
 
-@njit(**OPTIONS)
+@compiled
 def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     """Weight rows of the events under each window, added. Any element type. Writes sums.
 
@@ -230,6 +278,7 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
     cache, and two steps at a time, so that two chains of additions overlap.
     """
     g = geometry
+    index, pointers = events.index, events.pointers
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
     steps = events.steps
@@ -238,6 +287,7 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
     per_step = n_planes * per_plane
     first_group, last_group = ranges[tile, 0], ranges[tile, 1]
     first_channel = ranges[tile, 2]
+    n_runs = g.kernel_width // g.run
     fresh = True
     for b in range(g.bits - 1, -1, -1):
         doubles = b < g.bits - 1
@@ -264,7 +314,8 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                         if negative:  # -(-x + w) is x - w
                             x = negated(x)
                             y = negated(y)
-                        for kx in range(0, g.kernel_width, g.run):
+                        for k_run in range(n_runs):
+                            kx = k_run * g.run
                             left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
                             lo = max(left, 0)
                             hi = min(left + g.run, g.width)
@@ -274,28 +325,28 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                             base = base * g.rows_per_tap - left * g.channels - first_channel
                             a = p + lo * g.groups + first_group
                             z = p + (hi - 1) * g.groups + last_group
-                            i = at(events.pointers, a)
-                            i_end = at(events.pointers, z)
+                            i = at(pointers, a)
+                            i_end = at(pointers, z)
                             j = i_end
                             j_end = i_end
                             if two:
-                                j = at(events.pointers, a + per_step)
-                                j_end = at(events.pointers, z + per_step)
+                                j = at(pointers, a + per_step)
+                                j_end = at(pointers, z + per_step)
                             n = min(i_end - i, j_end - j)
                             for e in range(n):
                                 x = x + load(
-                                    weight, (base + np.int64(at(events.index, i + e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, i + e))) * lanes, zero
                                 )
                                 y = y + load(
-                                    weight, (base + np.int64(at(events.index, j + e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, j + e))) * lanes, zero
                                 )
                             for e in range(i + n, i_end):
                                 x = x + load(
-                                    weight, (base + np.int64(at(events.index, e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, e))) * lanes, zero
                                 )
                             for e in range(j + n, j_end):
                                 y = y + load(
-                                    weight, (base + np.int64(at(events.index, e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, e))) * lanes, zero
                                 )
                         if negative:
                             x = negated(x)
@@ -309,7 +360,7 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
         _clear(sums, masks, steps * g.out_width)
 
 
-@njit(**OPTIONS)
+@compiled
 def _clear(sums, masks, columns):
     for k in range(columns):
         store(sums, k * lanes_of(masks), zeros(sums, masks))
@@ -322,7 +373,7 @@ def _sum_of_pairs(words, highs, n, like):
     return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)
 
 
-@njit(**OPTIONS)
+@compiled
 def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     """`gather_rows` for int8 weights, two in one int16: a word of lane l holds the weight of
     channel l (plus 128) in its low byte and that of channel l + lanes / 2 in its high byte.
@@ -330,6 +381,7 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     widening each row takes four. Integer sums commute, so a position's sum stays in registers.
     Writes sums."""
     g = geometry
+    index, pointers = events.index, events.pointers
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
     none = half_zeros(weight, masks)
@@ -339,6 +391,7 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     n_planes = g.bits * (1 + g.signed)
     first_group, last_group = ranges[tile, 0], ranges[tile, 1]
     first_channel = ranges[tile, 2]
+    n_runs = g.kernel_width // g.run
     for t in range(steps):
         for ox in range(g.out_width):
             x = zero
@@ -355,7 +408,8 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
                         if iy < 0 or iy >= g.height:
                             continue
                         p = plane * per_plane + iy * g.width * g.groups
-                        for kx in range(0, g.kernel_width, g.run):
+                        for k_run in range(n_runs):
+                            kx = k_run * g.run
                             left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
                             lo = max(left, 0)
                             hi = min(left + g.run, g.width)
@@ -363,14 +417,14 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
                                 continue
                             base = (tile * g.kernel_height + ky) * g.kernel_width + kx
                             base = base * g.rows_per_tap - left * g.channels - first_channel
-                            i = at(events.pointers, p + lo * g.groups + first_group)
-                            i_end = at(events.pointers, p + (hi - 1) * g.groups + last_group)
+                            i = at(pointers, p + lo * g.groups + first_group)
+                            i_end = at(pointers, p + (hi - 1) * g.groups + last_group)
                             while i < i_end:
                                 stop = min(i_end, i + MOST_PAIRS - n)
                                 n += stop - i
                                 for e in range(i, stop):
                                     word = load(
-                                        weight, (base + np.int64(at(events.index, e))) * half, none
+                                        weight, (base + np.int64(at(index, e))) * half, none
                                     )
                                     words = words + word
                                     highs = highs + high_bytes(word)
@@ -401,11 +455,12 @@ def _add_pairs(sums, words, highs, n, column, width, offset, negative, lanes, li
         store(sums, k, x)
 
 
-@njit(**OPTIONS)
+@compiled
 def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     """`pair_rows` for windows three columns wide, stride 1: walks the input columns, and each
     event is added to the three output columns that it reaches. Writes sums."""
     g = geometry
+    index, pointers = events.index, events.pointers
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
     none = half_zeros(weight, masks)
@@ -423,10 +478,16 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                     store(sums, k, x + x)
             for negative in range(1 + g.signed):
                 plane = (sample * steps + t) * n_planes + b + negative * g.bits
-                words_0, highs_0, n_0 = none, none, 0
-                words_1, highs_1, n_1 = none, none, 0
+                words_0 = none
+                highs_0 = none
+                n_0 = 0
+                words_1 = none
+                highs_1 = none
+                n_1 = 0
                 for s in range(g.out_width + 2):
-                    words_2, highs_2, n_2 = none, none, 0
+                    words_2 = none
+                    highs_2 = none
+                    n_2 = 0
                     column = s - g.padding_x
                     if column >= 0 and column < g.width:
                         for ky in range(g.kernel_height):
@@ -435,15 +496,15 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                                 continue
                             p = plane * per_plane + iy * g.width + column
                             base = (tile * g.kernel_height + ky - column) * g.channels
-                            i = at(events.pointers, p)
-                            i_end = at(events.pointers, p + 1)
+                            i = at(pointers, p)
+                            i_end = at(pointers, p + 1)
                             while i < i_end:
                                 stop = min(i_end, i + MOST_PAIRS - n_0)
                                 n_0 += stop - i
                                 n_1 += stop - i
                                 n_2 += stop - i
                                 for e in range(i, stop):
-                                    o = (base + np.int64(at(events.index, e))) * 3 * half
+                                    o = (base + np.int64(at(index, e))) * 3 * half
                                     word = load(weight, o, none)
                                     words_2 = words_2 + word
                                     highs_2 = highs_2 + high_bytes(word)
@@ -461,16 +522,26 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                                                offset, negative, lanes, zero)
                                     _add_pairs(sums, words_2, highs_2, n_2, s, g.out_width,
                                                offset, negative, lanes, zero)
-                                    words_0, highs_0, n_0 = none, none, 0
-                                    words_1, highs_1, n_1 = none, none, 0
-                                    words_2, highs_2, n_2 = none, none, 0
+                                    words_0 = none
+                                    highs_0 = none
+                                    n_0 = 0
+                                    words_1 = none
+                                    highs_1 = none
+                                    n_1 = 0
+                                    words_2 = none
+                                    highs_2 = none
+                                    n_2 = 0
                     _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset, negative,
                                lanes, zero)
-                    words_0, highs_0, n_0 = words_1, highs_1, n_1
-                    words_1, highs_1, n_1 = words_2, highs_2, n_2
+                    words_0 = words_1
+                    highs_0 = highs_1
+                    n_0 = n_1
+                    words_1 = words_2
+                    highs_1 = highs_2
+                    n_1 = n_2
 
 
-@njit(**OPTIONS)
+@compiled
 def masked_rows(
     sums, masks, source, held, first, steps, weight, weight_steps, geometry, sample, tile, row
 ):
@@ -514,15 +585,17 @@ def masked_rows(
             store(sums, (t * g.out_width + ox) * lanes, x)
 
 
-@njit(**OPTIONS)
+@compiled
 def real_rows(sums, masks, events, strengths, weight, ranges, geometry, sample, tile, row):
     """Real-valued input: the only synapses that multiply. strengths: F [event]. Writes sums."""
     g = geometry
+    index, pointers = events.index, events.pointers
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
     per_step = g.height * g.width * g.groups + 1
     first_group, last_group = ranges[tile, 0], ranges[tile, 1]
     first_channel = ranges[tile, 2]
+    n_runs = g.kernel_width // g.run
     for t in range(events.steps):
         for ox in range(g.out_width):
             x = zero
@@ -531,7 +604,8 @@ def real_rows(sums, masks, events, strengths, weight, ranges, geometry, sample, 
                 if iy < 0 or iy >= g.height:
                     continue
                 p = (sample * events.steps + t) * per_step + iy * g.width * g.groups
-                for kx in range(0, g.kernel_width, g.run):
+                for k_run in range(n_runs):
+                    kx = k_run * g.run
                     left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
                     lo = max(left, 0)
                     hi = min(left + g.run, g.width)
@@ -539,15 +613,15 @@ def real_rows(sums, masks, events, strengths, weight, ranges, geometry, sample, 
                         continue
                     base = (tile * g.kernel_height + ky) * g.kernel_width + kx
                     base = base * g.rows_per_tap - left * g.channels - first_channel
-                    i = at(events.pointers, p + lo * g.groups + first_group)
-                    i_end = at(events.pointers, p + (hi - 1) * g.groups + last_group)
+                    i = at(pointers, p + lo * g.groups + first_group)
+                    i_end = at(pointers, p + (hi - 1) * g.groups + last_group)
                     for e in range(i, i_end):
-                        o = (base + np.int64(at(events.index, e))) * lanes
+                        o = (base + np.int64(at(index, e))) * lanes
                         x = x + load(weight, o, zero) * splat(at(strengths, e), zero)
             store(sums, (t * g.out_width + ox) * lanes, x)
 
 
-@njit(**OPTIONS)
+@compiled
 def weigh_rows(sums, masks, attention, steps, geometry, sample, tile):
     """Multiply a row of sums by channel attention F [sample, step, padded channel] (int32: in
     256ths). Writes sums."""
@@ -564,7 +638,7 @@ def weigh_rows(sums, masks, attention, steps, geometry, sample, tile):
 # ---- from sums to spikes
 
 
-@njit(**OPTIONS)
+@compiled
 def finish_row(sums, still, update, maps, geometry, sample, tile, row):
     """Join a row of sums with earlier paths; pass it on, or update the membranes and fire.
     `still`: whether sums hold one step for all. Writes the arrays of maps."""
@@ -572,8 +646,12 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
     if maps.fires:
-        for ox in range(g.out_width):
-            _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
+        if update.plain and not (maps.adds or maps.potentials.size or maps.residuals.size):
+            for ox in range(g.out_width):
+                _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
+        else:
+            for ox in range(g.out_width):
+                _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
         return
     positions = g.out_height * g.out_width
     for t in range(maps.steps):
@@ -584,6 +662,49 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
             if maps.adds:
                 x = load(maps.current, o, zero) + x
             store(maps.current, o, x)
+
+
+@njit(inline="always")
+def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
+    """`_fire` for what most layers are: unsigned, reset at once, soft or hard, nothing traced.
+    The same operations in the same order, without the tests of the options in between."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    position = row * g.out_width + ox
+    channel = tile * lanes
+    of_neuron = (position if n.per_position else 0) * padded + channel
+    of_plane = (positions if n.per_position else 1) * padded
+    state = (sample * positions + position) * padded + channel
+    words = ((padded + 63) >> 6) * (64 // lanes)
+    per_plane = positions * words
+    slot = (sample * maps.held + maps.first) * n.bits * per_plane + position * words + tile
+    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+    u = load(maps.membrane, state, zero)
+    for t in range(maps.steps):
+        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero) + bias
+        if n.leaks:
+            u = scaled(u, load(n.leak, of_neuron, zero))
+        u = u + x
+        if n.hard:
+            h = u
+            fired = below(zero, zero)
+            for b in range(n.bits - 1, -1, -1):
+                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
+                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+                fired = either(fired, spikes)
+                put(maps.masks, slot + b * per_plane, spikes)
+            u = select(fired, load(n.v_reset, of_neuron, zero), h)
+        else:
+            for b in range(n.bits - 1, -1, -1):
+                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
+                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+                put(maps.masks, slot + b * per_plane, spikes)
+        slot += n.bits * per_plane
+    store(maps.membrane, state, u)
 
 
 @njit(inline="always")
@@ -679,7 +800,7 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
 # ---- one path of one layer, for all samples: rows of sums, finished row by row
 
 
-@njit(**OPTIONS)
+@compiled
 def gather(sums, events, weight, ranges, geometry, update, maps):
     """Path of `gather_rows`. Writes sums and the arrays of maps."""
     for tile in range(geometry.tiles):
@@ -689,7 +810,7 @@ def gather(sums, events, weight, ranges, geometry, update, maps):
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
 
 
-@njit(**OPTIONS)
+@compiled
 def pairs(sums, events, weight, ranges, geometry, update, maps):
     """Path of `pair_rows`. Writes sums and the arrays of maps."""
     for tile in range(geometry.tiles):
@@ -699,7 +820,7 @@ def pairs(sums, events, weight, ranges, geometry, update, maps):
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
 
 
-@njit(**OPTIONS)
+@compiled
 def slide(sums, events, weight, ranges, geometry, update, maps):
     """Path of `slide_rows`. Writes sums and the arrays of maps."""
     for tile in range(geometry.tiles):
@@ -709,7 +830,7 @@ def slide(sums, events, weight, ranges, geometry, update, maps):
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
 
 
-@njit(**OPTIONS)
+@compiled
 def masked(sums, source, held, first, steps, weight, weight_steps, geometry, update, maps):
     """Path of `masked_rows`. Writes sums and the arrays of maps."""
     for tile in range(geometry.tiles):
@@ -720,7 +841,7 @@ def masked(sums, source, held, first, steps, weight, weight_steps, geometry, upd
                 finish_row(sums, steps == 1, update, maps, geometry, sample, tile, row)
 
 
-@njit(**OPTIONS)
+@compiled
 def real(sums, events, strengths, weight, ranges, geometry, update, maps):
     """Path of `real_rows`. Writes sums and the arrays of maps."""
     for tile in range(geometry.tiles):
@@ -731,7 +852,7 @@ def real(sums, events, strengths, weight, ranges, geometry, update, maps):
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
 
 
-@njit(**OPTIONS)
+@compiled
 def attended(sums, events, weight, ranges, attention, geometry, update, maps):
     """Path of `gather_rows` whose sums are weighed by channel attention. Writes sums and the
     arrays of maps."""
@@ -746,7 +867,7 @@ def attended(sums, events, weight, ranges, attention, geometry, update, maps):
 # ---- word operations on spikes: 64 neurons at a time
 
 
-@njit(**OPTIONS)
+@compiled
 def sum_words(planes, source, scalars, window):
     """Add the levels in each window of `source` to the levels in `planes`, 64 channels at a time,
     by a ripple adder over the planes. Writes planes.
@@ -791,7 +912,7 @@ def sum_words(planes, source, scalars, window):
                                     carry = (a & x) | (carry & (a ^ x))
 
 
-@njit(**OPTIONS)
+@compiled
 def cancel_words(planes, slots, held, first, steps, bits, per_plane):
     """Make signed levels canonical: positive minus negative planes, the sign in one of the two.
     Writes planes."""
@@ -814,7 +935,7 @@ def cancel_words(planes, slots, held, first, steps, bits, per_plane):
                 put(planes, o + (bits + b) * per_plane, level & borrow)
 
 
-@njit(**OPTIONS)
+@compiled
 def max_words(planes, source, scalars, window):
     """Largest level in each window, compared plane by plane from the top. Padding never wins.
     Arguments as `sum_words`; target and source have the same bits and sign. Writes planes."""
@@ -875,7 +996,7 @@ def _greater(x, i, x_plane, y, o, y_plane, bits, signed):
     return (~x_minus & (y_minus | greater)) | (x_minus & y_minus & smaller)
 
 
-@njit(**OPTIONS)
+@compiled
 def flatten_words(planes, source, scalars):
     """Maps (C, H, W) as vectors (C * H * W): moves each set bit. scalars: samples, steps, planes,
     held and first of the target and of the source, positions, channels. Writes planes (zeroed
@@ -903,7 +1024,7 @@ def flatten_words(planes, source, scalars):
 # ---- counting, from popcounts
 
 
-@njit(**OPTIONS)
+@compiled
 def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, bits, positions, words):
     """Per sample: events, set bits and sum of |level|, each times fan_out[position]. Writes
     counts int64 [sample, 3]."""
@@ -930,7 +1051,7 @@ def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, 
         counts[s // steps, 2] += levels
 
 
-@njit(**OPTIONS)
+@compiled
 def count_channels(planes, classes, counters, counts, samples, steps, held, first, n_planes,
                    positions, words, depth):
     """Per sample, events of each (class of position, channel), by vertical counters: counter
@@ -963,7 +1084,7 @@ def count_channels(planes, classes, counters, counts, samples, steps, held, firs
                     counts[sample, k // words, c] += 1 << d
 
 
-@njit(**OPTIONS)
+@compiled
 def channel_levels(planes, totals, samples, steps, held, first, bits, signed, height, width, channels,
                    stride_y, stride_x):
     """Sum of the levels of each channel over every stride-th position. Writes totals int64

@@ -324,6 +324,7 @@ class _Lowering:
             for name, m in maps.items()
         }
         never = INT32_MAX if self.fixed_point else np.inf
+        special = is_neuron and (node.reset_delay or node.v_min is not None or node.refractory.any())
         return Update(
             thresholds=_stacked(
                 [layout.channels_last(m if per_position else m[:, :1, :1], lanes, never)
@@ -331,6 +332,7 @@ class _Lowering:
             amounts=_stacked([layout.channels_last(a[:, None, None], lanes) for a in amounts], self.dtype),
             bias=bias,
             **laid,
+            plain=int(is_neuron and not (special or unit.signed or unit.gain is not None)),
             bits=unit.n_bits,
             signed=int(unit.signed),
             hard=int(is_neuron and node.reset == "hard"),

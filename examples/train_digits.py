@@ -8,9 +8,11 @@ The network: an image of 5 bits, two convolutions of SRIF neurons with 2-bit spi
 then of 1/2: 2 integer bits, then 1 integer and 1 fractional bit), a dense layer of the paper's
 1-bit SRIF neurons, and a readout that averages over 4 steps.
 
-Nothing was chosen by looking at the held-out third. Learning rate, epochs, augmentation and
-widths were compared with --validate, which trains on three quarters of the training two thirds
-and reports on the remaining quarter.
+Nothing was chosen by looking at the held-out third. --validate trains on three quarters of the
+training two thirds and reports on the remaining quarter, 300 samples. Compared there, with seeds 0
+and 1 at 100 epochs: learning rates 0.003 and 0.006, no augmentation, and three strengths of it. All
+reached 98.3 to 100 %, where one sample is 0.33 %, so nothing separates them; the settings below are
+the first that were tried (99.7 and 99.3 %; 98.7 % with 40 epochs).
 """
 
 import argparse
@@ -24,7 +26,7 @@ from torch.nn import functional
 
 from eventsim.nodes import Input
 from trainer.digits import SCALE, load_split, split
-from trainer.export import fold, make_check, simulate, to_model
+from trainer.export import fold, make_check, round_to_float32, simulate, to_model
 from trainer.network import Readout, SpikingNet
 from trainer.neurons import SRIF
 from trainer.training import train
@@ -119,7 +121,7 @@ def main(argv=None):
         (x, y), (x_test, y_test) = split(x, y, 1 / 4)
     net, input_node = fit(x, y, args)
 
-    folded = fold(net)
+    folded = round_to_float32(fold(net))
     tested = normalise(x_test, input_node)
     result = simulate(folded, tested, TIMESTEPS)
     in_float64 = accuracy(result.outputs, y_test)

@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 from torch import nn  # noqa: E402
 
 from eventsim.nodes import Input  # noqa: E402
-from trainer.export import count_levels, fold, make_check, simulate, to_model  # noqa: E402
+from trainer.export import (  # noqa: E402
+    count_levels, fold, make_check, round_to_float32, simulate, to_model,
+)
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.neurons import SRIF, rectify, rectify_levels  # noqa: E402
 from trainer.training import train  # noqa: E402
@@ -183,6 +185,16 @@ def test_folded_network_equals_the_network(trained):
         assert levels.shape[:2] == (len(x), T)
         assert 0 <= levels.min() and levels.max() <= folded[name].max_level
         assert levels.any(), f"{name} is dead, the test proves nothing"
+
+
+def test_round_to_float32(trained):
+    exact = fold(trained[0])
+    rounded = round_to_float32(fold(trained[0]))
+    for name in ("conv1", "dense4"):
+        weight = rounded[name].weight
+        assert weight.dtype == torch.float64
+        assert torch.equal(weight, exact[name].weight.float().double())
+    assert not torch.equal(rounded["conv1"].weight, exact["conv1"].weight)
 
 
 def test_count_levels():

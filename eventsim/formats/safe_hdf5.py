@@ -76,6 +76,7 @@ class Group:
         self._handle = handle
         self._file = file
         self.label = label
+        self._names = None
 
     def error(self, message):
         """The file's kind of error (not raised), with the file and this group in front."""
@@ -84,8 +85,10 @@ class Group:
 
     def names(self):
         """Names of all members, in the file's order."""
-        with self._h5py("the list of members"):
-            return list(self._handle)
+        if self._names is None:
+            with self._h5py("the list of members"):
+                self._names = list(self._handle)
+        return self._names
 
     def __contains__(self, name):
         return name in self.names()
