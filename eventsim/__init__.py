@@ -1,0 +1,48 @@
+"""eventsim: trained spiking networks, event by event, by additions only, on the CPU.
+
+    model = eventsim.load("net.h5")
+    recording = eventsim.Simulator(model, precision="int8").run(x)
+    recording.predictions, recording.counts.totals()
+
+Words used throughout:
+
+step        one time step
+level       the whole number k that a multi-bit spike carries
+quantum     what one level is worth (delta)
+plane       bit b of the levels of all neurons of a layer
+event       a (step, neuron) whose level is not 0
+fan-out     the synapses that an event has; border neurons of a convolution have fewer
+synop       a synaptic operation: one event at one synapse
+stage       a layer, an input or a word operation of a program
+path        the synapses from one spike train into one membrane
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Imported when first used: `import eventsim` compiles nothing and stays quick.
+_HOMES = {
+    "Model": "model", "Edge": "model", "Check": "model",
+    "Simulator": "simulator", "Recording": "recording",
+    "load": "formats", "save": "formats",
+    "EventsimError": "errors", "ModelError": "errors", "FormatError": "errors",
+    "DataError": "errors", "UnsupportedError": "errors", "RunError": "errors",
+    "Input": "nodes", "EventBins": "nodes", "Dense": "nodes", "Conv1d": "nodes", "Conv2d": "nodes",
+    "SumPool": "nodes", "AvgPool": "nodes", "MaxPool": "nodes", "Flatten": "nodes",
+    "BatchNorm": "nodes", "Add": "nodes", "Restimulation": "nodes", "Neuron": "nodes",
+    "Readout": "nodes",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'eventsim' has no attribute {name!r}")
+    value = getattr(import_module(f"eventsim.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -66,21 +66,18 @@ class Energy:
 class Counts:
     """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.
 
-    neurons: name -> neurons of the layer. steps: steps presented per sample.
+    neurons: name -> neurons of the layer. steps: steps presented per sample. n_samples: N.
     word_operations: int64 (N,).
     """
 
     neurons: Dict[str, int]
+    n_samples: int
     steps: int
     layers: Dict[str, Dict[str, np.ndarray]] = field(default_factory=dict)
     word_operations: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __getitem__(self, layer):
         return self.layers[layer]
-
-    @property
-    def n_samples(self):
-        return self.word_operations.size
 
     def total(self, name) -> int:
         """A count over all layers and samples."""
@@ -108,7 +105,7 @@ class Counts:
     def empty(neurons, n_samples):
         """All zero."""
         rows = {name: {count: np.zeros(n_samples, np.int64) for count in ALL_NAMES} for name in neurons}
-        return Counts(dict(neurons), 0, rows, np.zeros(n_samples, np.int64))
+        return Counts(dict(neurons), n_samples, 0, rows, np.zeros(n_samples, np.int64))
 
     def add_steps(self, other):
         """Add the counts of further steps of the same samples."""
@@ -127,4 +124,19 @@ class Counts:
             for name, row in first.layers.items()
         }
         words = np.concatenate([p.word_operations for p in parts])
-        return Counts(first.neurons, first.steps, rows, words)
+        n_samples = sum(part.n_samples for part in parts)
+        return Counts(first.neurons, n_samples, first.steps, rows, words)
+
+    def summed(self, before=None) -> "Counts":
+        """Sums over the samples, arrays of length 1, added to those of `before`: what a long run
+        keeps of its batches."""
+        rows = {
+            name: {count: values.sum(keepdims=True) for count, values in row.items()}
+            for name, row in self.layers.items()
+        }
+        total = Counts(self.neurons, self.n_samples, 0, rows, self.word_operations.sum(keepdims=True))
+        if before is not None:
+            total.n_samples += before.n_samples
+            total.add_steps(before)
+        total.steps = self.steps
+        return total

@@ -1,0 +1,436 @@
+"""The native format: one Model in one HDF5 file. This docstring is its specification, version 1.
+
+Root
+    format          text     "eventsim model"
+    version         whole    1
+    timesteps       whole    steps that a run takes if it is not told
+    names           texts    (n,)   names of the nodes, in the model's order; not empty, no "/"
+    nodes/<name>    group    one per name, see below
+    edges           texts    (E, 2) source, target; the order of the edges into a node is the order
+                             in which its paths are summed
+    delays          whole    (E,)   whole steps, 0 to 4096                    optional: all 0
+    class_names     texts    (classes,) one per output                        optional: none
+    provenance      texts    (P, 2) key, text                                 optional: none
+    check           group    see below                                        optional: none
+
+A node: `kind` (text) and its fields. Weights are in torch's order, shapes are channels first. A
+field in brackets is optional and then has the value behind "=", or None. A *parameter* is a number,
+(C,) one per channel or the node's whole shape, one per neuron; meanings and units of all fields are
+in the docstrings of `eventsim.nodes`.
+
+    Input           shape: wholes (C, H, W), (C, L) or (F,)
+                    [encoding = "spikes"], [layout: text]
+                    [bits = 1]: whole; [signed = 0]: flag; [scale = 1]: number
+                    [mean = 0], [std = 1]: numbers () or (C,)
+                    [events]: group with
+                        [bin_width = 1000]: number, microseconds per step
+                        [polarities = "off_on"], [coincident = "sum"]: text
+                        [sensor_size = 34, 34]: wholes, height and width in pixels
+    Dense           weight: numbers (out, in); [bias]: numbers (out,)
+    Conv1d          weight: numbers (out, in / groups, K); [bias]: numbers (out,)
+                    [stride = 1], [padding = 0], [dilation = 1]: wholes (1,) or ()
+                    [groups = 1]: whole
+    Conv2d          weight: numbers (out, in / groups, kH, kW); the rest as Conv1d, with (2,) or ()
+    SumPool         kernel_size: wholes (2,), (1,) or ()
+                    [stride], [padding = 0]: likewise; no stride means the kernel's size
+                    [ceil_mode = 0]: flag
+    AvgPool         as SumPool, and [count_include_pad = 1]: flag
+    MaxPool         as SumPool
+    Flatten, Add    nothing
+    BatchNorm       weight, bias, running_mean, running_var: numbers (C,)
+                    [eps = 1e-5], [scale = 1]: number
+    Restimulation   kernel: numbers (K,); [weight]: numbers (out, in, 1, 1)
+                    [stride = 1]: wholes (2,) or ()
+    Neuron          [v_threshold = 1], [leak = 1], [input_gain = 1], [v_leak = 0], [v_reset = 0],
+                    [v_min], [refractory = 0]: parameters
+                    [quantum = 1], [output_quantum], [bits = 1]: numbers () or (C,)
+                    [reset = "soft"], [comparison = ">="]: text
+                    [reset_delay = 0]: whole; [signed = 0], [rectify = 0]: flags
+    Readout         [reduce = "mean"]: text; [leak = 0], [input_gain = 1], [v_leak = 0]: parameters
+
+check: inputs with what the trainer computed from them (`eventsim.model.Check`)
+    x               numbers  (N, *shape) or (N, T, *shape), channels first; levels, or real numbers
+    outputs         numbers  (N, classes), of the folded network in float64
+    level_counts    group    optional; <name of a Neuron>: whole (N, T, L), how many of its neurons
+                             sent each level in a step; L = 2^bits, signed 2^(bits + 1) - 1
+
+Types. *text*: a string, UTF-8 without NUL, of fixed or variable length; *texts*: an array of them.
+*whole*: an integer of any width; *wholes*: a list of them. *flag*: integer or HDF5 boolean, 0 or 1.
+*number*, *numbers*: integers or floats of at most 64 bits, all finite, of the rank given. Anything
+may be packed with gzip, lzf, shuffle and fletcher32. Attributes mean nothing and are not read;
+members that are not named here are errors, and so are links, virtual datasets and external storage.
+
+`save` writes float64 as float32 where that loses nothing, and every field that is not None, so that
+a file keeps its meaning should a default ever change. A change of what a file means, or a new
+member, takes a new version. Equal models give equal bytes with the same HDF5 library.
+"""
+
+import os
+import typing
+import uuid
+from dataclasses import MISSING, fields
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from eventsim.errors import EventsimError, FormatError, ModelError, UnsupportedError
+from eventsim.formats.safe_hdf5 import H5PY_ERRORS, one_line
+from eventsim.model import Check, Model
+from eventsim.nodes import NODE_TYPES, EventBins, Neuron
+from eventsim.parameters import Parameter
+
+FORMAT = "eventsim model"
+VERSION = 1
+
+REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
+OPTIONAL = ("delays", "class_names", "provenance", "check")
+
+MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
+
+
+# ---- reading
+
+
+def recognises(root) -> bool:
+    """Whether a file says that it is in this format."""
+    return "format" in root and root.text("format") == FORMAT
+
+
+def read(root) -> Model:
+    """Model from the root Group of a file; FormatError or UnsupportedError, naming the file."""
+    version = _whole(root, "version")
+    if version != VERSION:
+        raise root.error(
+            f"version of the format is {version}; this eventsim reads version {VERSION}"
+        )
+    _check_members(root, REQUIRED, OPTIONAL)
+    names = _texts(root, "names", 1)
+    groups = root.group("nodes")
+    if sorted(names) != sorted(groups.names()):
+        odd = sorted(set(names).symmetric_difference(groups.names())) or "one twice"
+        raise root.error(f"'names' and the groups in 'nodes' differ: {odd}")
+    nodes = {name: _read_node(groups, name) for name in names}
+    return _build(
+        root, lambda: _with_check(root, Model(
+            nodes,
+            _read_edges(root),
+            timesteps=_whole(root, "timesteps"),
+            class_names=_texts(root, "class_names", 1) if "class_names" in root else (),
+            provenance=_read_provenance(root),
+        ))
+    )
+
+
+def _build(group, make):
+    """make(); ModelErrors become the file's FormatErrors, UnsupportedErrors name the file."""
+    try:
+        return make()
+    except ModelError as error:
+        raise group.error(error) from None
+    except UnsupportedError as error:
+        raise UnsupportedError(str(group.error(error))) from None
+
+
+def _check_members(group, required, optional):
+    for name in required:
+        if name not in group:
+            raise group.error(f"{name!r} is missing")
+    for name in group.names():
+        if name not in required and name not in optional:
+            known = ", ".join((*required, *optional)) or "none"
+            raise group.error(f"{name!r} is unknown, expected only {known}")
+
+
+def _read_node(groups, name):
+    group = groups.group(name, f"node {name!r}")
+    kind = group.text("kind")
+    if kind not in NODE_TYPES:
+        raise group.error(f"kind is {kind!r}, expected one of {', '.join(NODE_TYPES)}")
+    group.label = f"node {name!r} ({kind})"
+    return _read_fields(group, NODE_TYPES[kind], ("kind",))
+
+
+def _read_fields(group, cls, others=()):
+    """A dataclass from the members of a group; `others` are members that are no fields."""
+    types = _field_types(cls)
+    required = [f.name for f in fields(cls) if f.default is MISSING]
+    _check_members(group, (*others, *required), [name for name in types if name not in required])
+    values = {
+        name: _READERS[kind](group, name) for name, kind in types.items() if name in group
+    }
+    return _build(group, lambda: cls(**values))
+
+
+@lru_cache(maxsize=None)
+def _field_types(cls):
+    """name -> key of _READERS and _WRITERS, from the annotations of a dataclass."""
+    hints = typing.get_type_hints(cls)
+    types = {f.name: _plain(hints[f.name]) for f in fields(cls)}
+    assert all(kind in _READERS for kind in types.values()), f"{cls} has a field of a new type"
+    return types
+
+
+def _plain(annotation):
+    if annotation == Parameter:
+        return np.ndarray
+    if typing.get_origin(annotation) is typing.Union:  # Optional[...]: absent when None
+        rest = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return np.ndarray if np.ndarray in rest else _plain(rest[0])
+    return typing.get_origin(annotation) or annotation
+
+
+def _numbers(group, name):
+    found = group.numbers(name)
+    if found.dtype.kind == "b":
+        raise group.error(f"{name!r} holds booleans, expected numbers")
+    return found
+
+
+def _number(group, name):
+    found = _numbers(group, name)
+    if found.ndim:
+        raise group.error(f"{name!r} has shape {found.shape}, expected a single number")
+    return float(found)
+
+
+def _integers(group, name, rank, max_size=None):
+    found = group.numbers(name)
+    if found.dtype.kind not in "iu":
+        raise group.error(f"{name!r} has type {found.dtype}, expected integers")
+    if found.ndim not in rank or (max_size is not None and found.size > max_size):
+        raise group.error(f"{name!r} has shape {found.shape}, expected {_RANKS[rank]}")
+    return found
+
+
+_RANKS = {(0,): "a single whole number", (0, 1): "one to three whole numbers",
+          (1,): "a list", (3,): "(N, T, L)"}
+
+
+def _whole(group, name):
+    return int(_integers(group, name, (0,)))
+
+
+def _wholes(group, name):
+    """A tuple of ints, or an int where the dataset holds a scalar."""
+    found = _integers(group, name, (0, 1), 3).tolist()
+    return tuple(found) if isinstance(found, list) else found
+
+
+def _flag(group, name):
+    found = group.numbers(name)
+    if found.ndim or found.dtype.kind not in "biu" or found not in (0, 1):
+        raise group.error(f"{name!r} is {found}, expected a flag, 0 or 1")
+    return bool(found)
+
+
+def _texts(group, name, rank, width=None):
+    """A (nested, for rank 2) list of str."""
+    found = group.texts(name)
+    if found.ndim != rank or (width is not None and found.shape[1:] != (width,)):
+        expected = "a list" if rank == 1 else f"(n, {width})"
+        raise group.error(f"{name!r} has shape {found.shape}, expected {expected}")
+    return found.tolist()
+
+
+def _read_edges(root):
+    ends = _texts(root, "edges", 2, 2)
+    if "delays" not in root:
+        return [tuple(pair) for pair in ends]
+    delays = _integers(root, "delays", (1,)).tolist()
+    if len(delays) != len(ends):
+        raise root.error(f"'delays' has {len(delays)} entries, but there are {len(ends)} edges")
+    return [(*pair, delay) for pair, delay in zip(ends, delays)]
+
+
+def _read_provenance(root):
+    if "provenance" not in root:
+        return {}
+    pairs = _texts(root, "provenance", 2, 2)
+    provenance = dict(pairs)
+    if len(provenance) != len(pairs):
+        raise root.error("'provenance' has a key twice")
+    return provenance
+
+
+def _with_check(root, model):
+    if "check" in root:
+        group = root.group("check", "check")
+        _check_members(group, ("x", "outputs"), ("level_counts",))
+        counts = {}
+        if "level_counts" in group:
+            folder = group.group("level_counts", "check: level_counts")
+            counts = {
+                name: _integers(folder, name, (3,)).astype(np.int64) for name in folder.names()
+            }
+        outputs = _numbers(group, "outputs").astype(np.float64)
+        model.check = Check(group.numbers("x"), outputs, counts)
+        _check_check(model)
+    return model
+
+
+def _check_check(model):
+    """Raise ModelError where the check does not fit the model."""
+    check = model.check
+    shape, n_outputs = model.shapes[model.input], int(np.prod(model.shapes[model.output]))
+    x, outputs = np.asarray(check.x), np.asarray(check.outputs)
+    if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape or not x.size:
+        raise ModelError(f"check: x has shape {x.shape}, expected (N, *{shape}) or (N, T, *{shape})")
+    if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8 or not np.isfinite(x).all():
+        raise ModelError(f"check: x has type {x.dtype} or a value that is not finite")
+    if outputs.shape != (len(x), n_outputs):
+        raise ModelError(
+            f"check: outputs has shape {outputs.shape}, expected {(len(x), n_outputs)}"
+        )
+    if outputs.dtype.kind not in "iuf" or not np.isfinite(outputs).all():
+        raise ModelError("check: outputs has a value that is not a finite number")
+    n_steps = x.shape[1] if x.ndim > 1 + len(shape) else None
+    for name, counts in check.level_counts.items():
+        n_steps = _check_level_counts(model, name, np.asarray(counts), len(x), n_steps)
+
+
+def _check_level_counts(model, name, counts, n_samples, n_steps):
+    """Steps of the counts of one node; `n_steps` is what they have to be, or None."""
+    where = f"check: level_counts of {name!r}"
+    node = model.nodes.get(name)
+    if not isinstance(node, Neuron):
+        raise ModelError(f"{where}: the model has no such Neuron")
+    n_levels = 2 ** (node.n_bits + 1) - 1 if node.signed else 2 ** node.n_bits
+    if (
+        counts.dtype.kind not in "iu"
+        or counts.ndim != 3
+        or (counts.shape[0], counts.shape[2]) != (n_samples, n_levels)
+        or not counts.size
+        or (n_steps is not None and counts.shape[1] != n_steps)
+    ):
+        steps = "T" if n_steps is None else n_steps
+        raise ModelError(
+            f"{where}: {counts.dtype} of shape {counts.shape}, "
+            f"expected integers of shape ({n_samples}, {steps}, {n_levels})"
+        )
+    size = int(np.prod(model.shapes[name]))
+    if (counts < 0).any() or (counts > size).any() or (counts.sum(axis=2) != size).any():
+        raise ModelError(f"{where}: the counts of a step do not add up to its {size} neurons")
+    return counts.shape[1]
+
+
+# ---- writing
+
+
+def write(model, path):
+    """Write `model` to `path`, which appears complete or not at all. Raises FormatError."""
+    path = Path(path)
+    if model.check is not None:
+        try:
+            _check_check(model)
+        except ModelError as error:
+            raise FormatError(f"{path}: cannot be written: {error}") from None
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        # "v110": the smallest headers that HDF5 1.10 and later read
+        with h5py.File(temporary, "x", libver=("v108", "v110")) as root:
+            _write_model(root, model)
+        os.replace(temporary, path)
+    except EventsimError as error:
+        raise FormatError(f"{path}: cannot be written: {error}") from None
+    except H5PY_ERRORS as error:
+        raise FormatError(f"{path}: cannot be written ({one_line(error)})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_model(root, model):
+    _put_texts(root, "format", FORMAT)
+    _put_numbers(root, "version", VERSION)
+    _put_numbers(root, "timesteps", model.timesteps)
+    _put_texts(root, "names", list(model.nodes))
+    nodes = root.create_group("nodes")
+    for name, node in model.nodes.items():
+        group = nodes.create_group(name)
+        _put_texts(group, "kind", node.kind)
+        _write_fields(group, node)
+    ends = [(edge.source, edge.target) for edge in model.edges]
+    _put_texts(root, "edges", np.array(ends, dtype=object).reshape(-1, 2))
+    _put_numbers(root, "delays", np.array([edge.delay for edge in model.edges], dtype=np.int64))
+    if model.class_names:
+        _put_texts(root, "class_names", list(model.class_names))
+    if model.provenance:
+        _put_texts(root, "provenance", np.array(list(model.provenance.items()), dtype=object))
+    if model.check is not None:
+        _write_check(root.create_group("check"), model.check)
+
+
+def _write_check(group, check):
+    _put_numbers(group, "x", check.x)
+    _put_numbers(group, "outputs", check.outputs)
+    counts = group.create_group("level_counts")
+    for name, value in check.level_counts.items():
+        _put_numbers(counts, name, value)
+
+
+def _write_fields(group, instance):
+    for name, kind in _field_types(type(instance)).items():
+        value = getattr(instance, name)
+        if value is not None:
+            _WRITERS[kind](group, name, value)
+
+
+def _write_events(group, name, events):
+    _write_fields(group.create_group(name), events)
+
+
+def _put_numbers(group, name, value):
+    value = np.asarray(value)
+    if value.dtype == np.float64:
+        value = _narrowed(value)
+    packed = value.ndim > 0 and value.nbytes >= MIN_PACKED
+    options = {"compression": "gzip", "shuffle": True} if packed else {}
+    group.create_dataset(name, data=value, **options)
+
+
+def _narrowed(value):
+    """float32 if that represents every value exactly, else the float64 array itself."""
+    with np.errstate(over="ignore"):
+        narrow = value.astype(np.float32)
+    return narrow if np.array_equal(narrow.astype(np.float64), value) else value
+
+
+def _put_texts(group, name, value):
+    """One string or an array of strings, as UTF-8 of fixed length."""
+    texts = np.asarray(value, dtype=object)
+    encoded = np.empty(texts.shape, dtype=object)
+    for index in np.ndindex(texts.shape):
+        text = texts[index]
+        if "\0" in text:
+            raise FormatError(f"{text!r} in {name!r} holds a NUL, which HDF5 text cannot")
+        try:
+            encoded[index] = text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise FormatError(f"{text!r} in {name!r} is not valid Unicode") from None
+    length = max([1, *map(len, encoded.ravel())])
+    utf8 = encoded.astype(h5py.string_dtype("utf-8", length))
+    group.create_dataset(name, data=utf8)
+
+
+# what a field's annotation means in the file
+_READERS = {
+    str: lambda group, name: group.text(name),
+    bool: _flag,
+    int: _whole,
+    float: _number,
+    tuple: _wholes,
+    np.ndarray: _numbers,
+    EventBins: lambda group, name: _read_fields(
+        group.group(name, f"{group.label}: {name}"), EventBins
+    ),
+}
+_WRITERS = {
+    str: _put_texts,
+    bool: lambda group, name, value: _put_numbers(group, name, np.uint8(value)),
+    int: _put_numbers,
+    float: _put_numbers,
+    tuple: _put_numbers,
+    np.ndarray: _put_numbers,
+    EventBins: _write_events,
+}

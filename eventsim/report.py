@@ -1,0 +1,203 @@
+"""Report: a run as a table for people and as plain data for programs."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from eventsim.counting import EXECUTED, NAMES, Counts, Energy
+from eventsim.model import Model
+from eventsim.program import Program
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `eventsim run` says. Counts are over all samples; seconds are spent simulating."""
+
+    model: str
+    data: str
+    samples: int
+    timesteps: int
+    precision: str
+    workers: int
+    accuracy: Optional[float]
+    seconds: float
+    totals: Dict[str, float]
+    layers: List[Dict[str, float]]
+
+    def as_json(self) -> Dict:
+        """The keys that `--json` prints; counts are integers."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "samples": self.samples,
+            "timesteps": self.timesteps,
+            "precision": self.precision,
+            "workers": self.workers,
+            "accuracy": self.accuracy,
+            "seconds": self.seconds,
+            "samples_per_second": self.samples / self.seconds,
+            "totals": self.totals,
+            "layers": self.layers,
+        }
+
+    def as_text(self) -> str:
+        """The table that a person reads."""
+        accuracy = "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} % correct"
+        head = (
+            f"{self.model} on {self.data}: {accuracy} of {self.samples} samples, "
+            f"{self.timesteps} steps, {self.precision}, "
+            f"{_quantity(self.samples / self.seconds)} samples/s\n"
+        )
+        columns = ("layer", "neurons", "firing rate", "mean level", "synops", "additions",
+                   "dense MACs", "share")
+        n, all_additions = max(self.samples, 1), max(self.totals["additions"] + self.totals["macs"], 1)
+        rows = [
+            (
+                row["name"], f"{row['neurons']}", _rate(row), _level(row),
+                _quantity(row["synops"] / n), _quantity((row["additions"] + row["macs"]) / n),
+                _quantity(row["dense_macs"] / n),
+                f"{100 * (row['additions'] + row['macs']) / all_additions:.1f} %",
+            )
+            for row in self.layers
+        ]
+        totals = self.totals
+        rows.append((
+            "total", f"{sum(row['neurons'] for row in self.layers)}", "", "",
+            _quantity(totals["synops"] / n), _quantity((totals["additions"] + totals["macs"]) / n),
+            _quantity(totals["dense_macs"] / n), "",
+        ))
+        energy = totals["energy_joule"] / n
+        tail = (
+            f"\nper sample; additions include the MACs of real-valued input ({_quantity(totals['macs'] / n)}); "
+            f"share is of all additions; arithmetic alone {_energy(energy)} at 45 nm"
+        )
+        return head + "\n" + table(columns, rows) + tail
+
+
+def summarise(model: Model, program: Program, counts: Counts, labels_right: Optional[int], seconds: float,
+              model_name: str, data_name: str, workers: int) -> Summary:
+    """Put a run's counts together. labels_right: correct predictions, None without labels."""
+    energy = Energy.of(program.precision)
+    layers = []
+    for name in counts.layers:
+        row = counts.layer_totals(name)
+        layers.append({
+            "name": name,
+            "neurons": counts.neurons[name],
+            "firing_rate": counts.firing_rate(name),
+            "mean_level": counts.mean_level(name),
+            **{count: row[count] for count in NAMES + EXECUTED},
+        })
+    totals = counts.totals()
+    totals = {
+        **{count: totals[count] for count in NAMES + EXECUTED},
+        "word_operations": int(counts.word_operations.sum()),
+        "energy_joule": energy.joule(totals),
+    }
+    n = counts.n_samples
+    return Summary(
+        model_name, data_name, n, counts.steps, program.precision, workers,
+        None if labels_right is None else labels_right / n, seconds, totals, layers,
+    )
+
+
+def table(columns, rows) -> str:
+    """Aligned text: first column to the left, the others to the right."""
+    rows = [columns, *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines) + "\n"
+
+
+def _quantity(value) -> str:
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _energy(joule) -> str:
+    for size, unit in ((1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")):
+        if joule >= size:
+            return f"{joule / size:.3g} {unit}"
+    return f"{joule * 1e12:.3g} pJ"
+
+
+def _rate(row):
+    return f"{row['firing_rate']:.4f}" if row["events"] else "-"
+
+
+def _level(row):
+    return f"{row['mean_level']:.2f}" if row["mean_level"] else "-"
+
+
+def describe(model: Model) -> Dict:
+    """What `eventsim info` says: nodes with shapes, input, edges, provenance."""
+    nodes = []
+    for name, node in model.nodes.items():
+        reads = [
+            edge.source + (f" (delay {edge.delay})" if edge.delay else "")
+            for edge in model.incoming(name)
+        ]
+        weights = getattr(node, "weight", None)
+        nodes.append({
+            "name": name, "kind": node.kind, "shape": list(model.shapes[name]), "reads": reads,
+            "parameters": int(weights.size) if weights is not None and node.kind != "BatchNorm" else 0,
+            "settings": _settings(node),
+        })
+    return {
+        "nodes": nodes, "timesteps": model.timesteps, "class_names": list(model.class_names),
+        "input": model.input, "output": model.output, "provenance": model.provenance,
+        "check": None if model.check is None else int(len(model.check.x)),
+    }
+
+
+_SHOWN = {
+    "Input": ("encoding", "bits", "signed", "scale", "layout"),
+    "Neuron": ("leak", "v_threshold", "quantum", "bits", "reset", "signed", "rectify"),
+    "Readout": ("reduce", "leak"),
+}
+
+
+def _settings(node):
+    shown = {}
+    for name in _SHOWN.get(node.kind, ("stride", "padding", "dilation", "groups", "kernel_size")):
+        value = getattr(node, name, None)
+        if value is None:
+            continue
+        if isinstance(value, np.ndarray):
+            value = value.item() if value.size == 1 else f"{value.min():.4g} to {value.max():.4g}"
+        shown[name] = list(value) if isinstance(value, tuple) else value
+    return shown
+
+
+def describe_text(model: Model, name: str) -> str:
+    """`describe` for people."""
+    found = describe(model)
+    parameters = sum(node["parameters"] for node in found["nodes"])
+    head = (
+        f"{name}: {len(found['nodes'])} nodes, {_quantity(parameters)} weights, "
+        f"{found['timesteps']} steps, "
+        + (f"{found['check']} check samples" if found["check"] else "no check group") + "\n\n"
+    )
+    rows = [
+        (
+            node["name"], node["kind"], "x".join(map(str, node["shape"])),
+            ", ".join(node["reads"]) or "-",
+            ", ".join(f"{key} {_plain(value)}" for key, value in node["settings"].items()),
+        )
+        for node in found["nodes"]
+    ]
+    text = head + table(("node", "kind", "shape", "reads", "settings"), rows)
+    for key, value in found["provenance"].items():
+        text += f"\n{key}: {value}"
+    return text
+
+
+def _plain(value):
+    return "x".join(map(str, value)) if isinstance(value, list) else value
