@@ -100,6 +100,7 @@ def run_run(arguments):
     model = load(arguments.model)
     simulator = Simulator(model, arguments.precision, arguments.workers)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
+    simulator.compile()  # so that the seconds reported are those of the simulation
     right = None if dataset.labels is None else 0
     counts, seconds = None, 0.0
     with Writer(arguments.out) as writer:
