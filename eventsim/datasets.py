@@ -249,6 +249,9 @@ class _Source:
                     f"{self.path}: truncated: ends in sample {start + len(data) // n_bytes} "
                     f"of {self.n_samples}"
                 )
+            # packed files check their sums only where they are read to the end
+            if start + n == self.n_samples and file.read(1):
+                raise DataError(f"{self.path}: has data after the last of {self.n_samples} samples")
             samples = np.frombuffer(data, dtype).reshape(n, *self.sample_shape)
             yield samples.astype(dtype.newbyteorder("="))
 
@@ -405,9 +408,10 @@ class _Idx(_Source):
     def _read_labels(self, path):
         with _reading(path), self._open(path) as file:
             dtype, shape = self._header(path, file)
-            data = file.read(math.prod(shape) * dtype.itemsize)
-            if len(data) != math.prod(shape) * dtype.itemsize:
-                raise DataError(f"{path}: truncated: {len(data)} bytes of shape {shape}")
+            n_bytes = math.prod(shape) * dtype.itemsize
+            data = file.read(n_bytes + 1)  # one more, so that a packed file checks its sum
+            if len(data) != n_bytes:
+                raise DataError(f"{path}: has {len(data)} bytes or more, shape {shape} takes {n_bytes}")
             return _labels(np.frombuffer(data, dtype).reshape(shape), self.n_samples, path)
 
     def read(self, size, stop):

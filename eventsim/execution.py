@@ -95,6 +95,7 @@ class Execution:
         self.held: Dict[str, Held] = {}
         self.real: Optional[np.ndarray] = None
         self.events: Dict[tuple, Events] = {}
+        self.emitted: Dict[tuple, np.ndarray] = {}
         self.chunk = Chunk(self.held)
         for group in self.program.groups:
             if group.recurrent:
@@ -295,7 +296,7 @@ class Execution:
         shared = steps == self.steps
         if shared and key in self.events:
             return self.events[key]
-        n_events = self._words_count(stage, source, first, n_steps)[:, 1].sum()
+        n_events = self._emitted(stage, source, first, n_steps)[:, 1].sum()
         name = key if shared else "step"
         slots = self.n * n_steps * stage.n_planes
         index = self.workspace.take(("index", name), max(int(n_events), 1), np.int32)
@@ -421,7 +422,7 @@ class Execution:
         elif layer.bits:
             held = self.held[layer.name]
             steps = 1 if held.still else self.steps
-            found = self._words_count(layer, held, held.first, steps)
+            found = self._emitted(layer, held, held.first, steps)
             repeats = self.steps if held.still else 1
             row["events"] += found[:, 0] * repeats
             row["levels"] += found[:, 2] * repeats
@@ -461,12 +462,16 @@ class Execution:
             row["executed_" + name] += synops
         row["nonzero_synops"] += nonzero * repeats
 
-    def _words_count(self, stage, held, first, steps, fan_out=None):
+    def _emitted(self, stage, held, first, steps):
+        """`_words_count` with fan-out 1, counted once for all readers of the same steps."""
+        key = (stage.name, first, steps)
+        if key not in self.emitted:
+            ones = self._ones.setdefault(stage.positions, np.ones(stage.positions, np.int64))
+            self.emitted[key] = self._words_count(stage, held, first, steps, ones)
+        return self.emitted[key]
+
+    def _words_count(self, stage, held, first, steps, fan_out):
         """int64 (n, 3): events, set bits, sum of |level|, each times the position's fan-out."""
-        if fan_out is None:
-            if stage.positions not in self._ones:
-                self._ones[stage.positions] = np.ones(stage.positions, np.int64)
-            fan_out = self._ones[stage.positions]
         counts = np.zeros((self.n, 3), np.int64)
         kernels.count_words(held.planes.reshape(-1), fan_out, counts, self.n, steps, held.held, first,
                             stage.n_planes, stage.bits, stage.positions, stage.words)

@@ -45,6 +45,7 @@ class Simulator:
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
         self.program = lower(model, precision)
         self._local = threading.local()
+        self._pool = None
 
     def run(self, x, timesteps=None, record=("spikes",), state=None) -> Recording:
         """Run samples and return what was asked, with counts.
@@ -97,13 +98,15 @@ class Simulator:
         if self.workers == 1 or len(starts) == 1:
             parts = [run_block(start) for start in starts]
         else:
-            with ThreadPoolExecutor(self.workers) as pool:
-                parts = list(pool.map(run_block, starts))
+            if self._pool is None:  # kept, so that its threads keep their workspaces
+                self._pool = ThreadPoolExecutor(self.workers, "eventsim")
+            parts = list(self._pool.map(run_block, starts))
         recording = Recording.of_samples(parts)
         recording.seconds = time.perf_counter() - began
         return recording
 
     def _run_block(self, levels, still, steps, recorder, state, keep_state):
+        _check_denormals(self.program.dtype)
         if not hasattr(self._local, "workspace"):
             self._local.workspace = Workspace()
         execution = Execution(self.program, self._local.workspace, levels.shape[0], recorder.traces)
@@ -242,6 +245,18 @@ class _Recorder:
             first = state.step - emitted.shape[1]
             answers = answers / np.arange(first + 1, state.step + 1).astype(number)[:, None]
         return answers / layer.output_scale if integer else answers
+
+
+def _check_denormals(dtype):
+    """Libraries built with -ffast-math switch a thread's processor to flush denormal numbers to
+    zero; results would then depend on what else was imported."""
+    if dtype.kind == "f":
+        smallest = np.full(1, np.finfo(dtype).smallest_subnormal, dtype)
+        if not (smallest + dtype.type(0)).any():
+            raise RunError(
+                "this thread flushes denormal numbers to zero (a library has set that), so results "
+                "would not be exact; run in a process without that library, or in int8"
+            )
 
 
 def layer_reduce(stage):

@@ -122,6 +122,8 @@ def test_damaged_idx(tmp_path):
         (whole[:-1], r"has 155 bytes, but shape \(7, 5, 4\) takes 156: truncated"),
         (whole + b"!", "has 157 bytes"),
         (gzip.compress(whole[:-1]), "truncated: ends in sample 6 of 7"),
+        (gzip.compress(whole + b"!"), "has data after the last of 7 samples"),
+        (gzip.compress(whole)[:-8] + bytes(8), "cannot be read, damaged or truncated .*CRC"),
         (gzip.compress(whole)[:-20], "cannot be read, damaged or truncated"),
         (gzip.compress(whole)[:5], "cannot be read, damaged or truncated"),
         (gzip.compress(idx(np.zeros(1, np.uint8))[:4] + b"\xff" * 4), "4294967295 bytes of data, but holds"),
@@ -140,7 +142,8 @@ def test_damaged_idx_labels(tmp_path):
         (idx(DIGITS[:-1]), "y has 6 labels, but x has 7 samples", labels),
         (idx(IMAGES), "expected one class number per sample", labels),
         (idx(DIGITS)[:-1], "has 14 bytes", labels),
-        (gzip.compress(idx(DIGITS)[:-1]), "truncated: 6 bytes", labels),
+        (gzip.compress(idx(DIGITS)[:-1]), r"has 6 bytes or more, shape \(7,\) takes 7", labels),
+        (gzip.compress(idx(DIGITS) + b"!"), "has 8 bytes or more", labels),
         (gzip.compress(idx(DIGITS))[:-9], "damaged or truncated", labels),
     ]:
         labels.write_bytes(content)

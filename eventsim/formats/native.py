@@ -87,6 +87,7 @@ VERSION = 1
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
 OPTIONAL = ("delays", "class_names", "provenance", "check")
 
+MAX_RANK = 4  # of weights
 MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
 
 
@@ -185,6 +186,8 @@ def _numbers(group, name):
     found = group.numbers(name)
     if found.dtype.kind == "b":
         raise group.error(f"{name!r} holds booleans, expected numbers")
+    if found.ndim > MAX_RANK:
+        raise group.error(f"{name!r} has {found.ndim} axes, expected at most {MAX_RANK}")
     return found
 
 
@@ -328,7 +331,7 @@ def write(model, path):
             raise FormatError(f"{path}: cannot be written: {error}") from None
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        # "v110": the smallest headers that HDF5 1.10 and later read
+        # "v108": the oldest library that has small object headers; all later ones read them
         with h5py.File(temporary, "x", libver=("v108", "v110")) as root:
             _write_model(root, model)
         os.replace(temporary, path)
@@ -384,9 +387,13 @@ def _put_numbers(group, name, value):
     value = np.asarray(value)
     if value.dtype == np.float64:
         value = _narrowed(value)
-    packed = value.ndim > 0 and value.nbytes >= MIN_PACKED
+    _put(group, name, value)
+
+
+def _put(group, name, array):
+    packed = array.ndim > 0 and array.nbytes >= MIN_PACKED
     options = {"compression": "gzip", "shuffle": True} if packed else {}
-    group.create_dataset(name, data=value, **options)
+    group.create_dataset(name, data=array, **options)
 
 
 def _narrowed(value):
@@ -410,7 +417,7 @@ def _put_texts(group, name, value):
             raise FormatError(f"{text!r} in {name!r} is not valid Unicode") from None
     length = max([1, *map(len, encoded.ravel())])
     utf8 = encoded.astype(h5py.string_dtype("utf-8", length))
-    group.create_dataset(name, data=utf8)
+    _put(group, name, utf8)
 
 
 # what a field's annotation means in the file

@@ -97,14 +97,14 @@ class Group:
         """The group `name` inside this one."""
         found = self._member(name)
         if not isinstance(found, h5py.Group):
-            raise self.error(f"{name!r} is a dataset, expected a group")
+            raise self.error(f"{name!r} is {_what(found)}, expected a group")
         return Group(found, self._file, label or self.label)
 
     def dataset(self, name) -> "Dataset":
         """The dataset `name`, checked but not yet read."""
         found = self._member(name)
         if not isinstance(found, h5py.Dataset):
-            raise self.error(f"{name!r} is a group, expected a dataset")
+            raise self.error(f"{name!r} is {_what(found)}, expected a dataset")
         return Dataset(found, name, self)
 
     def numbers(self, name) -> np.ndarray:
@@ -117,6 +117,7 @@ class Group:
     def texts(self, name) -> np.ndarray:
         """The dataset `name` as an object array of str (0-d for a single one)."""
         found = self.dataset(name)
+        found.require_text()
         n_texts = math.prod(found.shape)
         if n_texts > MAX_TEXTS:
             raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS}")
@@ -166,6 +167,11 @@ class Group:
             raise self.error(f"{what} cannot be read, the file is damaged ({error})") from None
 
 
+def _what(member):
+    kinds = {h5py.Group: "a group", h5py.Dataset: "a dataset"}
+    return kinds.get(type(member), "a named datatype")
+
+
 class Dataset:
     """A dataset whose storage was checked: inside the file, and as large as its shape says."""
 
@@ -202,6 +208,11 @@ class Dataset:
         if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
             raise self._error(f"holds {self._content()}, expected numbers")
 
+    def require_text(self):
+        """Raise unless the elements are strings."""
+        if h5py.check_string_dtype(self.dtype) is None:
+            raise self._error(f"holds {self._content()}, expected text")
+
     def rows(self, selection) -> np.ndarray:
         """The part that `selection` (a slice, or () for all) names, as numbers."""
         with self._group._h5py(f"{self._name!r}"):
@@ -209,9 +220,7 @@ class Dataset:
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def text(self, index):
-        """(string at `index`, its length in bytes)."""
-        if h5py.check_string_dtype(self.dtype) is None:
-            raise self._error(f"holds {self._content()}, expected text")
+        """(string at `index`, its length in bytes); the elements are known to be strings."""
         with self._group._h5py(f"{self._name!r}"):
             value = bytes(self._handle[index])
         try:

@@ -1,0 +1,66 @@
+"""Every block of the README runs, and what it shows is what it prints."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(sh|python|text)\n(.*?)```", TEXT, re.DOTALL)
+SETUP = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines() if "venv" in line]
+COMMANDS = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()
+            if line.startswith("eventsim ")]
+PYTHON = [block for kind, block in BLOCKS if kind == "python"]
+
+
+def _run(command, folder):
+    """A command line of the README with this interpreter's eventsim, in a copy of the layout."""
+    words = shlex.split(command)
+    assert words[0] == "eventsim"
+    return subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the README's paths mean the same, and what it writes does not stay."""
+    os.symlink(ROOT / "data", tmp_path / "data")
+    return tmp_path
+
+
+def test_there_are_blocks():
+    assert len(SETUP) == 2 and len(COMMANDS) >= 4 and len(PYTHON) >= 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command, folder):
+    done = _run(command, folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python(code, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def _without_speed(text):
+    return re.sub(r"[\d.]+( k| M)? samples/s", "- samples/s", text).strip()
+
+
+def test_main_job_prints_what_the_readme_shows(folder):
+    shown = next(block for kind, block in BLOCKS if kind == "text")
+    assert SETUP[0].startswith("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/eventsim run ")
+    command = SETUP[0].split("&&")[-1].strip().replace(".venv/bin/", "")
+    done = _run(command, folder)
+    assert _without_speed(done.stdout) == _without_speed(shown)
+
+
+def test_test_command_is_what_ci_runs():
+    assert SETUP[1].endswith(".venv/bin/pytest")
+    assert "grep -m 1 -E" in (ROOT / ".ci" / "run").read_text()
