@@ -7,16 +7,17 @@ chunks: the results are the same bits.
 """
 
 from dataclasses import dataclass, field
-from math import exp, floor
 from typing import Dict, List, Optional
 
 import numpy as np
 
 from eventsim import kernels
+from eventsim.attention import attention_weights
 from eventsim.counting import Counts
 from eventsim.kernels import Events, Maps
-from eventsim.lower import half_away
 from eventsim.program import InputStage, LayerStage, Program, State, WordStage
+from eventsim.spikes import Spikes
+from eventsim.tally import Tally
 
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
@@ -82,8 +83,6 @@ class Execution:
         self.n = n_samples
         self.traces = traces or {}
         self.stages = program.stages
-        self._inside = {}
-        self._ones = {}
 
     def run(self, levels, still, steps, state: State) -> Chunk:
         """A chunk of `steps` from `state`, which is brought up to date.
@@ -95,7 +94,7 @@ class Execution:
         self.held: Dict[str, Held] = {}
         self.real: Optional[np.ndarray] = None
         self.events: Dict[tuple, Events] = {}
-        self.emitted: Dict[tuple, np.ndarray] = {}
+        self.tally = Tally(self)
         self.chunk = Chunk(self.held)
         for group in self.program.groups:
             if group.recurrent:
@@ -104,7 +103,7 @@ class Execution:
                 for stage in group.stages:
                     self._start(stage, levels, still)
                     self._run_stage(stage, 0, steps)
-        self.chunk.counts = self._count(still)
+        self.chunk.counts = self.tally.counts()
         self.chunk.answers = self._answers()
         self._keep_history()
         state.step += steps
@@ -273,14 +272,14 @@ class Execution:
     def _run_masked(self, synapses, layer, sums, start, steps, update, maps):
         source = self.held[synapses.source]
         weight, weight_steps = synapses.weight, 0
-        first, n_steps = self._window(source, synapses.delay, start, steps)
+        first, n_steps = self.window(source, synapses.delay, start, steps)
         if synapses.attention is not None:
             weight, weight_steps = self._attention(synapses, layer, start, n_steps), n_steps
         masks = source.planes.reshape(-1).view(f"u{layer.lanes // 8}")
         kernels.masked(sums, masks, source.held, first, n_steps, weight, weight_steps,
                        synapses.geometry, update, maps)
 
-    def _window(self, source, delay, start, steps):
+    def window(self, source, delay, start, steps):
         """(first slot, steps) of a train as a reader with a delay sees it."""
         if source.still:
             return 0, 1
@@ -290,13 +289,13 @@ class Execution:
         """Sorted events of a path's source, shared by paths that read the same ones."""
         source = self.held[synapses.source]
         stage = self.stages[synapses.source]
-        first, n_steps = self._window(source, synapses.delay, start, steps)
+        first, n_steps = self.window(source, synapses.delay, start, steps)
         groups = synapses.geometry.groups
         key = (synapses.source, first, n_steps, groups)
         shared = steps == self.steps
         if shared and key in self.events:
             return self.events[key]
-        n_events = self._emitted(stage, source, first, n_steps)[:, 1].sum()
+        n_events = self.tally.emitted(stage, source, first, n_steps)[:, 1].sum()
         name = key if shared else "step"
         slots = self.n * n_steps * stage.n_planes
         index = self.workspace.take(("index", name), max(int(n_events), 1), np.int32)
@@ -310,14 +309,14 @@ class Execution:
             self.events[key] = events
         return events
 
-    def _real_values(self, delay, start, steps):
+    def real_values(self, delay, start, steps):
         if self.still_input:
             return self.real
         first = self.real.shape[1] - self.steps - delay + start
         return self.real[:, first : first + steps]
 
     def _real_events(self, synapses, start, steps):
-        values = np.ascontiguousarray(self._real_values(synapses.delay, start, steps))
+        values = np.ascontiguousarray(self.real_values(synapses.delay, start, steps))
         slots = self.n * values.shape[1]
         g = synapses.geometry
         n_events = max(int(np.count_nonzero(values)), 1)
@@ -336,7 +335,7 @@ class Execution:
         planes = target.planes.reshape(-1)
         for name, delay in stage.sources:
             source, emitter = self.held[name], self.stages[name]
-            first, _ = self._window(source, delay, start, steps)
+            first, _ = self.window(source, delay, start, steps)
             if stage.operation == "flatten":
                 scalars = (self.n, steps, stage.n_planes, target.held, target.first + start,
                            source.held, first, emitter.positions, emitter.shape[0])
@@ -353,30 +352,16 @@ class Execution:
             kernels.cancel_words(planes, self.n * steps, target.held, target.first + start, steps,
                                  stage.bits, stage.positions * stage.words)
 
-    # ---- channel attention
-
     def _attention(self, synapses, layer, start, steps):
-        """Gains g of a Restimulation path per sample, step and channel, in the layout that its
-        kernel reads: amplitudes for the identity, else factors (256ths where integers)."""
-        attention = synapses.attention
         source, stage = self.held[synapses.source], self.stages[synapses.source]
-        first, _ = self._window(source, synapses.delay, start, steps)
+        first, _ = self.window(source, synapses.delay, start, steps)
         totals = np.zeros((self.n, steps, stage.shape[0]), np.int64)
-        stride = attention.node.stride
         kernels.channel_levels(
             source.planes.reshape(-1), totals.reshape(-1), self.n, steps, source.held, first,
-            stage.bits, int(stage.signed), stage.shape[1], stage.shape[2], stage.shape[0], *stride,
+            stage.bits, int(stage.signed), stage.shape[1], stage.shape[2], stage.shape[0],
+            *synapses.attention.node.stride,
         )
-        gains = _channel_gains(totals, attention, layer.positions)
-        integer = self.program.precision == "int8"
-        if attention.amplitude is not None:
-            values = attention.amplitude * (gains / 256)
-            values = half_away(values) if integer else values
-        else:
-            values = gains if integer else gains / 256
-        out = np.zeros((self.n, steps, layer.padded), self.program.dtype)
-        out[..., : layer.shape[0]] = values
-        return out.reshape(-1)
+        return attention_weights(totals, synapses, layer, self.program.dtype)
 
     # ---- results
 
@@ -387,104 +372,9 @@ class Execution:
             trace = self.chunk.potentials[name][..., : layer.shape[0]]
             return trace.transpose(0, 1, 3, 2).reshape(self.n, self.steps, -1)
         held = self.held[name]
-        totals = np.zeros((self.n, self.steps, layer.n_neurons), np.int64)
-        from eventsim.spikes import Spikes
-
         planes = held.planes[:, held.first :]
-        levels = Spikes(planes, layer.shape, (layer.n_neurons,), layer.bits, layer.signed).levels()
-        totals[:] = levels
-        return totals
-
-    def _count(self, still):
-        layers = self.program.layers
-        counts = Counts.empty({layer.name: layer.n_neurons for layer in layers}, self.n)
-        counts.steps = self.steps
-        for layer in layers:
-            row = counts.layers[layer.name]
-            self._count_emitted(layer, row)
-            if isinstance(layer, LayerStage):
-                for synapses in layer.synapses:
-                    self._count_path(layer, synapses, row)
-                row["multiplications"] += layer.products * self.steps
-                row["neuron_updates"] += layer.n_neurons * self.steps
-        for stage in self.stages.values():
-            if isinstance(stage, WordStage):
-                steps = 1 if self.held[stage.name].still else self.steps
-                taps = int(stage.window[0] * stage.window[1]) * len(stage.sources)
-                counts.word_operations += steps * stage.positions * stage.words * stage.n_planes * taps
-        return counts
-
-    def _count_emitted(self, layer, row):
-        if layer.name == self.program.input and layer.real:
-            repeats = self.steps if self.still_input else 1
-            present = self.real if self.still_input else self.real[:, -self.steps :]
-            row["events"] += np.count_nonzero(present.reshape(self.n, -1), axis=1) * repeats
-        elif layer.bits:
-            held = self.held[layer.name]
-            steps = 1 if held.still else self.steps
-            found = self._emitted(layer, held, held.first, steps)
-            repeats = self.steps if held.still else 1
-            row["events"] += found[:, 0] * repeats
-            row["levels"] += found[:, 2] * repeats
-
-    def _count_path(self, layer, synapses, row):
-        fan = synapses.fan_out
-        row["dense_macs"] += fan.total * self.steps
-        if synapses.method == "real":
-            self._count_real(synapses, row)
-            return
-        source, stage = self.held[synapses.source], self.stages[synapses.source]
-        first, steps = self._window(source, synapses.delay, 0, self.steps)
-        repeats = self.steps if source.still else 1
-        found = self._words_count(stage, source, first, steps, fan.per_position)
-        row["synops"] += found[:, 0] * repeats
-        row["additions"] += found[:, 1] * repeats
-        row["executed_synops"] += found[:, 0]
-        row["executed_additions"] += found[:, 1]
-        row["doublings"] += (stage.bits - 1) * layer.n_neurons * self.steps
-        nonzero = found[:, 0]
-        if fan.nonzero is not None:
-            per_class = self._channel_counts(stage, source, first, steps, fan)
-            nonzero = (per_class * fan.nonzero).sum(axis=(1, 2))
-        row["nonzero_synops"] += nonzero * repeats
-
-    def _count_real(self, synapses, row):
-        values = self._real_values(synapses.delay, 0, self.steps) != 0
-        repeats = self.steps if self.still_input else 1
-        per_position = values.sum(axis=(1, 3))
-        synops = (per_position * synapses.fan_out.per_position).sum(axis=1)
-        nonzero = synops
-        fan = synapses.fan_out
-        if fan.nonzero is not None:
-            nonzero = (values.sum(axis=1) * fan.nonzero[fan.classes]).sum(axis=(1, 2))
-        for name in ("synops", "macs"):
-            row[name] += synops * repeats
-            row["executed_" + name] += synops
-        row["nonzero_synops"] += nonzero * repeats
-
-    def _emitted(self, stage, held, first, steps):
-        """`_words_count` with fan-out 1, counted once for all readers of the same steps."""
-        key = (stage.name, first, steps)
-        if key not in self.emitted:
-            ones = self._ones.setdefault(stage.positions, np.ones(stage.positions, np.int64))
-            self.emitted[key] = self._words_count(stage, held, first, steps, ones)
-        return self.emitted[key]
-
-    def _words_count(self, stage, held, first, steps, fan_out):
-        """int64 (n, 3): events, set bits, sum of |level|, each times the position's fan-out."""
-        counts = np.zeros((self.n, 3), np.int64)
-        kernels.count_words(held.planes.reshape(-1), fan_out, counts, self.n, steps, held.held, first,
-                            stage.n_planes, stage.bits, stage.positions, stage.words)
-        return counts
-
-    def _channel_counts(self, stage, held, first, steps, fan):
-        n_classes = fan.nonzero.shape[0]
-        depth = int(steps * stage.positions).bit_length()
-        counts = np.zeros((self.n, n_classes, stage.words * 64), np.int64)
-        counters = self.workspace.take("counters", n_classes * stage.words * depth, np.uint64)
-        kernels.count_channels(held.planes.reshape(-1), fan.classes, counters, counts, self.n, steps,
-                               held.held, first, stage.n_planes, stage.positions, stage.words, depth)
-        return counts[:, :, : stage.shape[0]]
+        spikes = Spikes(planes, layer.shape, (layer.n_neurons,), layer.bits, layer.signed)
+        return spikes.levels().astype(np.int64)
 
 
 def _outside_first(synapses, names):
@@ -502,27 +392,3 @@ def _flat(update):
         name: getattr(update, name).reshape(-1)
         for name in ("thresholds", "amounts", "bias", "leak", "gain", "v_reset", "v_min", "refractory")
     })
-
-
-def _channel_gains(totals, attention, positions):
-    """256 * g of nodes.Restimulation: float64 (n, steps, channels), whole numbers."""
-    if attention.weight is None:
-        means = (attention.scale * totals) / positions
-    else:
-        means = np.zeros((*totals.shape[:2], attention.weight.shape[0]))
-        for i in range(totals.shape[2]):
-            means = means + attention.weight[:, i] * totals[:, :, i : i + 1]
-        means = means / positions
-    kernel = attention.node.kernel
-    reach = kernel.size // 2
-    channels = means.shape[2]
-    padded = np.pad(means, ((0, 0), (0, 0), (reach, reach)))
-    z = np.zeros(means.shape)
-    for j, weight in enumerate(kernel):
-        z = z + weight * padded[:, :, j : j + channels]
-    # math.exp, not np.exp: NumPy's differs between instruction sets
-    return np.array([_rounded_sigmoid(value) for value in z.ravel().tolist()]).reshape(z.shape)
-
-
-def _rounded_sigmoid(z):
-    return floor(256 * (1 / (1 + exp(-z))) + 0.5) if z >= -700 else 0

@@ -16,75 +16,23 @@ import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.model import Model
-from eventsim.nodes import Neuron, Node, Restimulation
+from eventsim.node import Node
+from eventsim.nodes import Neuron
 from eventsim.parameters import is_per_neuron, parameter_on
-
-MapShape = Tuple[int, int, int]  # (channels, height, width)
-
-
-@dataclass
-class Train:
-    """Spikes as a reader sees them: a level k of channel c is worth k * scale[c] + offset[c].
-
-    unit: name of the unit that emits them. delay: steps. shape: (C, H, W) of the unit.
-    scale, offset: float64 per channel of the reader's shape: (C,), or (C * H * W,) where
-    `flattened`. The offset is present at every position of the map but not in its padding.
-    """
-
-    unit: str
-    delay: int
-    shape: MapShape
-    scale: np.ndarray
-    offset: Optional[np.ndarray] = None
-    real: bool = False
-    flattened: bool = False
-
-
-@dataclass
-class Path:
-    """Synapses from one train into one membrane.
-
-    weight: float64 (out, in / groups, kH, kW); None for an identity path, which has one synapse
-        per neuron of weight amplitude[c].
-    restimulation: the node whose channel attention scales the path, or None.
-    scale: value of a level per input channel (already in weight and amplitude).
-    """
-
-    unit: str
-    delay: int
-    source_shape: MapShape
-    scale: np.ndarray
-    weight: Optional[np.ndarray] = None
-    amplitude: Optional[np.ndarray] = None
-    stride: Tuple[int, int] = (1, 1)
-    padding: Tuple[int, int] = (0, 0)
-    dilation: Tuple[int, int] = (1, 1)
-    groups: int = 1
-    real: bool = False
-    restimulation: Optional[Restimulation] = None
-
-    def scaled(self, factor):
-        """The path with every synapse into channel c multiplied by factor[c]."""
-        if self.weight is None:
-            return replace(self, amplitude=self.amplitude * factor)
-        return replace(self, weight=self.weight * factor[:, None, None, None])
-
-
-@dataclass
-class Term:
-    """A constant into a membrane from step `first_step` on. value: float64 (C, 1, 1) or (C, H, W)."""
-
-    value: np.ndarray
-    first_step: int = 0
-
-
-@dataclass
-class Current:
-    """Paths and terms on their way to a membrane of `shape` (C, H, W)."""
-
-    shape: MapShape
-    paths: List[Path]
-    terms: List[Term]
+from eventsim.paths import (
+    Current,
+    MapShape,
+    Path,
+    Term,
+    Train,
+    bias_terms,
+    border_sums,
+    compose,
+    map_shape,
+    per_group,
+    pooled_term,
+    spread,
+)
 
 
 @dataclass
@@ -133,11 +81,6 @@ def fold(model: Model) -> List[Group]:
     Raises UnsupportedError, naming the node, for graphs that cannot run by additions.
     """
     return _Folder(model).groups()
-
-
-def map_shape(shape) -> MapShape:
-    """(C, H, W) of a shape: (C, L) is held as (C, 1, L), (F,) as (F, 1, 1)."""
-    return {1: (*shape, 1, 1), 2: (shape[0], 1, shape[-1]), 3: tuple(shape)}[len(shape)]
 
 
 class _Folder:
@@ -303,8 +246,8 @@ class _Folder:
             return value
         return [
             train if train.flattened or train.shape[1:] == (1, 1) else replace(
-                train, flattened=True, scale=_spread(train.scale, train.shape),
-                offset=None if train.offset is None else _spread(train.offset, train.shape),
+                train, flattened=True, scale=spread(train.scale, train.shape),
+                offset=None if train.offset is None else spread(train.offset, train.shape),
             )
             for train in value
         ]
@@ -366,7 +309,7 @@ class _Folder:
     def _Dense(self, name):
         node = self.model.nodes[name]
         n_out = node.weight.shape[0]
-        current = Current((n_out, 1, 1), [], _bias_terms(node.bias))
+        current = Current((n_out, 1, 1), [], bias_terms(node.bias))
         for train in self._source(name):
             shape = train.shape if train.flattened else (train.shape[0], 1, 1)
             kernel = (node.weight * train.scale).reshape(n_out, *shape)
@@ -392,17 +335,17 @@ class _Folder:
 
     def _convolution(self, name, weight, bias, stride, padding, dilation, groups):
         shape = map_shape(self.model.shapes[name])
-        current = Current(shape, [], _bias_terms(bias))
+        current = Current(shape, [], bias_terms(bias))
         for train in self._source(name):
-            factor = _per_group(train.scale, weight.shape, groups)
+            factor = per_group(train.scale, weight.shape, groups)
             path = Path(
                 train.unit, train.delay, train.shape, train.scale, weight * factor, None,
                 stride, padding, dilation, groups, train.real,
             )
             current.paths.append(path)
             if train.offset is not None:
-                offset = weight * _per_group(train.offset, weight.shape, groups)
-                current.terms.append(Term(_border_sums(offset, path, shape), train.delay))
+                offset = weight * per_group(train.offset, weight.shape, groups)
+                current.terms.append(Term(border_sums(offset, path, shape), train.delay))
         return current
 
     def _Restimulation(self, name):
@@ -474,8 +417,8 @@ class _Folder:
                 "compose with the synapses before it; pool the spikes instead"
             )
         divisor = kernel[0] * kernel[1] if average else 1
-        paths = [_compose(path, kernel, stride, divisor) for path in current.paths]
-        terms = [_pooled_term(term, kernel, stride, divisor, shape) for term in current.terms]
+        paths = [compose(path, kernel, stride, divisor) for path in current.paths]
+        terms = [pooled_term(term, kernel, stride, divisor, shape) for term in current.terms]
         return Current(shape, paths, terms)
 
     def _Add(self, name):
@@ -490,76 +433,3 @@ class _Folder:
                               self.model.shapes[name], sum(top for top, _ in ranges),
                               any(signed for _, signed in ranges), trains=trains))
         return [Train(name, 0, unit.shape, first.scale, flattened=trains[0].flattened)]
-
-
-def _spread(values, shape):
-    """Per channel to per feature of the flattened map, in the order C, H, W."""
-    return np.repeat(values, shape[1] * shape[2])
-
-
-def _bias_terms(bias):
-    return [] if bias is None else [Term(bias[:, None, None])]
-
-
-def _per_group(values, weight_shape, groups):
-    """Per input channel values, shaped to multiply a weight (out, in / groups, kH, kW)."""
-    n_out, n_in = weight_shape[:2]
-    rows = np.repeat(values.reshape(groups, n_in), n_out // groups, axis=0)
-    return rows[:, :, None, None]
-
-
-def _taps_inside(n_out, size, kernel, stride, padding, dilation):
-    """For each output position of one axis, the kernel taps that meet the input."""
-    starts = np.arange(n_out)[:, None] * stride - padding + np.arange(kernel) * dilation
-    return [tuple(np.flatnonzero((row >= 0) & (row < size))) for row in starts]
-
-
-def _border_sums(products, path, shape):
-    """Sum of products (out, in / groups, kH, kW) over the taps inside the input, per position.
-
-    Positions that meet the same taps share one sum. Returns (out, H, W)."""
-    rows, columns = (
-        _taps_inside(shape[1 + axis], path.source_shape[1 + axis], products.shape[2 + axis],
-                     path.stride[axis], path.padding[axis], path.dilation[axis])
-        for axis in (0, 1)
-    )
-    sums = {
-        (ys, xs): np.array([fsum(o[:, list(ys)][:, :, list(xs)].ravel()) for o in products])
-        for ys in set(rows) for xs in set(columns)
-    }
-    out = np.empty(shape)
-    for y, ys in enumerate(rows):
-        for x, xs in enumerate(columns):
-            out[:, y, x] = sums[ys, xs]
-    return out
-
-
-def _compose(path, kernel, stride, divisor):
-    """Synapses followed by a pooling window, as one convolution."""
-    n_out, n_in, height, width = path.weight.shape
-    reach = [(k - 1) * d + 1 for k, d in zip((height, width), path.dilation)]
-    extent = [r + (n - 1) * s for r, n, s in zip(reach, kernel, path.stride)]
-    shifted = np.zeros((kernel[0] * kernel[1], n_out, n_in, *extent))
-    for i, (a, b) in enumerate(np.ndindex(*kernel)):
-        y, x = a * path.stride[0], b * path.stride[1]
-        shifted[i, :, :, y : y + reach[0] : path.dilation[0], x : x + reach[1] : path.dilation[1]] = (
-            path.weight
-        )
-    flat = shifted.reshape(len(shifted), -1)
-    composed = np.array([fsum(column) for column in flat.T]).reshape(shifted.shape[1:])
-    return replace(
-        path, weight=composed / divisor, dilation=(1, 1),
-        stride=(path.stride[0] * stride[0], path.stride[1] * stride[1]),
-    )
-
-
-def _pooled_term(term, kernel, stride, divisor, shape):
-    n = kernel[0] * kernel[1]
-    if term.value.shape[1:] == (1, 1):
-        return term if divisor == n else Term(term.value * n, term.first_step)
-    out = np.empty(shape)
-    for c, y, x in np.ndindex(*shape):
-        window = term.value[c, y * stride[0] : y * stride[0] + kernel[0],
-                            x * stride[1] : x * stride[1] + kernel[1]]
-        out[c, y, x] = fsum(window.ravel())
-    return Term(out / divisor, term.first_step)

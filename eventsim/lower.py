@@ -1,17 +1,12 @@
 """Model -> Program: choose numbers for one precision and lay them out for the kernels.
 
 `folding` has reduced the graph to paths and terms in float64. Here every constant is rounded
-once to the type of the run: to float32, to float64, or, for "int8", to integers.
-
-Fixed point: output channel o of a layer with quantum delta counts its membrane in steps of
-delta / D, D the largest even whole number, at most 2^14, with which every synaptic weight fits
-int8 (int16 for the whole layer where D would be below 16). D is even so that half a quantum,
-the threshold that rounds to nearest, is exact. Rounding is half away from zero.
+once to the type of the run: to float32, to float64, or, for "int8", to integers (see
+`rounding`).
 """
 
-from dataclasses import dataclass
-from math import floor, fsum, tanh
-from typing import Dict, Optional
+from math import fsum
+from typing import Dict
 
 import numpy as np
 
@@ -32,11 +27,17 @@ from eventsim.program import (
     Synapses,
     WordStage,
 )
+from eventsim.rounding import (
+    INT32_MAX,
+    FixedPoint,
+    Numbers,
+    half_away,
+    readout_scale,
+    smallest_passing,
+    steps_per_quantum,
+)
 
 PRECISIONS = ("float32", "float64", "int8")
-LARGEST_D = 1 << 14
-SMALLEST_INT8_D = 16  # a coarser grid than 16 steps a quantum takes int16 weights instead
-INT32_MAX = 2**31 - 1
 
 
 def lower(model: Model, precision: str = "float32") -> Program:
@@ -73,74 +74,6 @@ def _reads(stage):
     if isinstance(stage, WordStage):
         return stage.sources
     return [(s.source, s.delay) for s in getattr(stage, "synapses", ())]
-
-
-def half_away(values):
-    """Round half away from zero, as float64."""
-    return np.copysign(np.floor(np.abs(values) + 0.5), values)
-
-
-@dataclass
-class _Numbers:
-    """Floating point: rounding is a cast."""
-
-    dtype: np.dtype
-    weight_dtype: np.dtype
-    rounding: Optional[Rounding] = None
-
-    def weight(self, values):
-        """(out, ...) to the type of weights."""
-        return values.astype(self.weight_dtype)
-
-    def unit(self, values):
-        """(channels, ...) in membrane units to the run's type."""
-        return values.astype(self.dtype)
-
-    def unrounded(self, values):
-        """(channels,) in the unit that `round_unit` rounds."""
-        return values
-
-    def factor(self, values):
-        """Factors on membranes: leak, gain."""
-        return values.astype(self.dtype)
-
-    def above(self, threshold):
-        """The smallest number greater than each threshold of the run's type."""
-        return np.nextafter(threshold, self.dtype.type(np.inf))
-
-
-@dataclass
-class _FixedPoint(_Numbers):
-    """Integers: value v of channel o becomes round(v * steps[o] / quantum[o])."""
-
-    steps: np.ndarray = None
-    quantum: np.ndarray = None
-    node: str = ""
-
-    def unrounded(self, values):
-        trailing = (1,) * (np.ndim(values) - 1)
-        return (values * self.steps.reshape(-1, *trailing)) / self.quantum.reshape(-1, *trailing)
-
-    def _whole(self, values, dtype):
-        whole = half_away(self.unrounded(values))
-        if np.abs(whole).max(initial=0) > np.iinfo(dtype).max:
-            raise UnsupportedError(
-                f"{self.node}: a bias, threshold or potential does not fit {np.dtype(dtype).name} "
-                "in fixed point; run it in float32, or rescale the layer"
-            )
-        return whole.astype(dtype)
-
-    def weight(self, values):
-        return half_away(self.unrounded(values)).astype(self.weight_dtype)
-
-    def unit(self, values):
-        return self._whole(values, np.int32)
-
-    def factor(self, values):
-        return half_away(4096 * values).astype(np.int32)
-
-    def above(self, threshold):
-        return np.minimum(threshold.astype(np.int64) + 1, INT32_MAX).astype(np.int32)
 
 
 class _Lowering:
@@ -189,16 +122,16 @@ class _Lowering:
 
     def _numbers(self, unit):
         if not self.fixed_point:
-            return _Numbers(self.dtype, self.dtype)
+            return Numbers(self.dtype, self.dtype)
         kernels = [path.weight for path in unit.paths if path.weight is not None]
         if isinstance(unit.node, Neuron):
             quantum = self._channels(unit, unit.node.quantum)
-            steps, weight_dtype = _steps_per_quantum(kernels, quantum, self.model.label(unit.name))
+            steps, weight_dtype = steps_per_quantum(kernels, quantum, self.model.label(unit.name))
         else:
-            steps, quantum = _readout_scale(unit, kernels), np.ones(unit.shape[0])
+            steps, quantum = readout_scale(unit, kernels), np.ones(unit.shape[0])
             weight_dtype = np.dtype(np.int8)
-        return _FixedPoint(
-            self.dtype, weight_dtype, None, steps, quantum, self.model.label(unit.name)
+        return FixedPoint(
+            self.dtype, weight_dtype, steps, quantum, self.model.label(unit.name)
         )
 
     def _channels(self, unit, value):
@@ -372,7 +305,7 @@ class _Lowering:
         for c, y, x in np.argwhere((theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]):
             key = (theta[c, y, x], quantum[c], numbers.steps[c] if self.fixed_point else 0)
             if key not in found:
-                found[key] = _smallest_passing(*key, strict, self.dtype)
+                found[key] = smallest_passing(*key, strict, self.dtype)
             threshold[c, y, x] = found[key]
         return threshold
 
@@ -435,89 +368,3 @@ def _thresholds(unit, quantum):
     ])
     exact = table[inverse.ravel()].reshape(*unit.shape, unit.n_bits)
     return np.moveaxis(exact, -1, 1), theta
-
-
-def _steps_per_quantum(kernels, quantum, label):
-    """D per channel and the type of the weights; see the module's docstring."""
-    for weight_dtype, fewest in ((np.dtype(np.int8), SMALLEST_INT8_D), (np.dtype(np.int16), 2)):
-        steps = np.full(quantum.shape, float(LARGEST_D))
-        for kernel in kernels:
-            flat = kernel.reshape(kernel.shape[0], -1)
-            steps = np.minimum(steps, [
-                _largest_steps(row.min(), row.max(), delta, np.iinfo(weight_dtype))
-                for row, delta in zip(flat, quantum)
-            ])
-        if (steps >= fewest).all():
-            return steps, weight_dtype
-    raise UnsupportedError(
-        f"{label}: its weights are more than 16383 times the quantum, which int16 cannot hold; "
-        "run it in float32"
-    )
-
-
-def _largest_steps(lowest, highest, delta, limits):
-    """Largest even D <= 2^14 with round(w * D / delta) inside the limits for both extremes."""
-
-    def fits(steps):
-        low, high = half_away((np.array([lowest, highest]) * steps) / delta)
-        return limits.min <= low and high <= limits.max
-
-    largest = max(abs(lowest), abs(highest))
-    if largest == 0:
-        return float(LARGEST_D)
-    steps = min(LARGEST_D, 2 * floor((limits.max + 2) * delta / largest / 2) + 2)
-    while steps > 0 and not fits(steps):
-        steps -= 2
-    return float(steps)
-
-
-def _readout_scale(unit, kernels):
-    """Integer steps per unit of a readout: one for all its outputs, so that they compare."""
-    largest = max((np.abs(kernel).max() for kernel in kernels), default=None)
-    top = 127.0
-    if largest is None:
-        top = float(LARGEST_D)
-        largest = max((np.abs(p.amplitude).max() for p in unit.paths if p.amplitude is not None), default=0)
-    return np.full(unit.shape[0], top / largest if largest else 1.0)
-
-
-def rectifier(u):
-    """phi of the membrane potential rectifier MPR (InfLoR-SNN, eq. 9), u and phi in quanta."""
-    if u < 0:
-        return 1 - (1 - u) ** (1 / 3)
-    if u <= 1:
-        return tanh(3 * (u - 0.5)) / (2 * tanh(1.5)) + 0.5
-    return u ** (1 / 3)
-
-
-def _smallest_passing(theta, quantum, steps, strict, dtype):
-    """Smallest number of `dtype` whose phi is >= (or >) theta / quantum, by bisection.
-
-    Integers count in quantum / steps. Floats are bisected in the order of their bit patterns."""
-    target = theta / quantum
-    integer = dtype.kind == "i"
-
-    def passes(h):
-        phi = rectifier(h / steps if integer else float(h) / quantum)
-        return phi > target if strict else phi >= target
-
-    if integer:
-        low, high, number = -INT32_MAX, INT32_MAX, int
-    else:
-        bits = np.dtype(f"i{dtype.itemsize}")
-        top = int(np.array(np.finfo(dtype).max, dtype).view(bits))
-        low, high = -top, top
-
-        def number(order):
-            value = np.array(abs(order), bits).view(dtype)[()]
-            return -value if order < 0 else value
-
-    if not passes(number(high)):
-        return INT32_MAX if integer else np.inf
-    while low < high:
-        middle = (low + high) // 2
-        if passes(number(middle)):
-            high = middle
-        else:
-            low = middle + 1
-    return number(high)

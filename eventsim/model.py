@@ -12,7 +12,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from eventsim.errors import EventsimError, ModelError
-from eventsim.nodes import Input, Neuron, Node, Readout
+from eventsim.node import Node
+from eventsim.nodes import Input, Neuron, Readout
 from eventsim.parameters import Shape, integer
 
 MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
