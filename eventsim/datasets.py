@@ -25,9 +25,7 @@ KNOWN = (
 
 # What damaged files make the standard library raise, and NumPy for the header of an array.
 READ_ERRORS = (OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
-HEADER_ERRORS = (
-    ValueError, TypeError, SyntaxError, KeyError, OverflowError, RecursionError, tokenize.TokenError,
-)
+HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, OverflowError, tokenize.TokenError)
 ZIP_ERRORS = (RuntimeError, ValueError)  # encrypted, packed by an unknown method, bad entry
 
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -119,9 +117,9 @@ class Dataset:
                 f"{source.path}: empty: {source.n_samples} samples of shape {source.sample_shape}"
             )
         # no memory behind it: only the shapes are wanted
-        x = self._arrange(np.broadcast_to(np.uint8(0), (1, *source.sample_shape)), check_only=True)
-        shape = self._input.shape
-        if x is None or x[-len(shape):] != shape:
+        empty = np.broadcast_to(np.uint8(0), (1, *source.sample_shape))
+        found, shape = self._arrange(empty, check_only=True), self._input.shape
+        if found is None or found[-len(shape):] != shape:
             raise DataError(
                 f"{source.path}: samples have shape {source.sample_shape}, expected axes "
                 f"{self._layout()} (or steps before them) that make the model's input {shape}"
@@ -137,7 +135,7 @@ class Dataset:
         if flat and math.prod(x.shape[1:]) == shape[0]:
             return (1, *shape) if check_only else x.reshape(-1, *shape)
         layout = self._layout()
-        if x.ndim - 1 == len(layout) - 1 and shape[0] == 1:
+        if x.ndim == len(layout) and shape[0] == 1:  # no channel axis in the file
             layout = layout.replace("C", "")
         n_leading = x.ndim - len(layout)  # the sample axis, and maybe steps
         if n_leading not in (1, 2):
@@ -158,7 +156,9 @@ def _reading(path, errors=READ_ERRORS):
         raise
     except errors as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise DataError(f"{path}: cannot be read, damaged or truncated ({one_line(reason)})") from None
+        raise DataError(
+            f"{path}: cannot be read, damaged or truncated ({one_line(reason)})"
+        ) from None
 
 
 def _source(path, input_node, timesteps):
@@ -204,7 +204,8 @@ def _labels(y, n_samples, path):
     """Labels as int64 (N,), or DataError."""
     if y.ndim != 1 or y.dtype.kind not in "iuf":
         raise DataError(
-            f"{path}: y has shape {y.shape} and type {y.dtype}, expected one class number per sample"
+            f"{path}: y has shape {y.shape} and type {y.dtype}, "
+            "expected one class number per sample"
         )
     if len(y) != n_samples:
         raise DataError(f"{path}: y has {len(y)} labels, but x has {n_samples} samples")
@@ -215,7 +216,7 @@ def _labels(y, n_samples, path):
     return y.astype(np.int64)
 
 
-def _check_packed(n_declared, n_stored, path):
+def _check_declared(n_declared, n_stored, path):
     """Refuse more bytes than deflate could have packed into what is there, before allocation."""
     if n_declared > MAX_RATIO * n_stored:
         raise DataError(f"{path}: declares {n_declared} bytes of data, but holds {n_stored}")
@@ -238,9 +239,9 @@ class _Source:
         """Yield arrays of `size` samples (fewer in the end), from the first up to `stop`."""
         raise NotImplementedError
 
-    def _read_stream(self, file, dtype, size, stop):
-        """`read` for samples that follow each other in a binary stream."""
-        n_bytes = math.prod(self.sample_shape) * dtype.itemsize
+    def _read_stream(self, file, dtype, shape, size, stop):
+        """`read` for samples of `shape` that follow each other in a binary stream."""
+        n_bytes = math.prod(shape) * dtype.itemsize
         for start in range(0, stop, size):
             n = min(size, stop - start)
             data = file.read(n * n_bytes)
@@ -252,7 +253,7 @@ class _Source:
             # packed files check their sums only where they are read to the end
             if start + n == self.n_samples and file.read(1):
                 raise DataError(f"{self.path}: has data after the last of {self.n_samples} samples")
-            samples = np.frombuffer(data, dtype).reshape(n, *self.sample_shape)
+            samples = np.frombuffer(data, dtype).reshape(n, *shape)
             yield samples.astype(dtype.newbyteorder("="))
 
 
@@ -335,19 +336,20 @@ class _Npz(_Source):
                 f"{self.path}: {name} is in Fortran order, which cannot be read sample by sample; "
                 "save np.ascontiguousarray of it"
             )
-        _check_packed(math.prod(shape) * dtype.itemsize, os.path.getsize(self.path), self.path)
-        n_bytes = archive.getinfo(f"{name}.npy").file_size - file.tell()
-        if n_bytes != math.prod(shape) * dtype.itemsize:
+        n_bytes = math.prod(shape) * dtype.itemsize
+        _check_declared(n_bytes, os.path.getsize(self.path), self.path)
+        found = archive.getinfo(f"{name}.npy").file_size - file.tell()
+        if found != n_bytes:
             raise DataError(
-                f"{self.path}: {name} has {n_bytes} bytes, but shape {shape} of {dtype} "
-                f"takes {math.prod(shape) * dtype.itemsize}"
+                f"{self.path}: {name} has {found} bytes, but shape {shape} of {dtype} "
+                f"takes {n_bytes}"
             )
         return shape, dtype
 
     def read(self, size, stop):
         with self._archive() as archive, self._member(archive, "x.npy") as file:
             self._header(archive, file, "x")
-            yield from self._read_stream(file, self._dtype, size, stop)
+            yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
 
 
 class _Idx(_Source):
@@ -389,7 +391,7 @@ class _Idx(_Source):
         n_bytes = math.prod(shape) * dtype.itemsize
         n_stored = os.path.getsize(path)
         if isinstance(file, gzip.GzipFile):
-            _check_packed(n_bytes, n_stored, path)
+            _check_declared(n_bytes, n_stored, path)
         elif n_stored != 4 + 4 * rank + n_bytes:
             raise DataError(
                 f"{path}: has {n_stored} bytes, but shape {shape} takes {4 + 4 * rank + n_bytes}: "
@@ -411,13 +413,15 @@ class _Idx(_Source):
             n_bytes = math.prod(shape) * dtype.itemsize
             data = file.read(n_bytes + 1)  # one more, so that a packed file checks its sum
             if len(data) != n_bytes:
-                raise DataError(f"{path}: has {len(data)} bytes or more, shape {shape} takes {n_bytes}")
+                raise DataError(
+                    f"{path}: has {len(data)} bytes or more, shape {shape} takes {n_bytes}"
+                )
             return _labels(np.frombuffer(data, dtype).reshape(shape), self.n_samples, path)
 
     def read(self, size, stop):
         with self._open(self.path) as file:
             self._header(self.path, file)
-            yield from self._read_stream(file, self._dtype, size, stop)
+            yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
 
 
 class _Cifar(_Source):
@@ -431,7 +435,7 @@ class _Cifar(_Source):
         self.path = path
         size = os.path.getsize(path)
         n_pixels = math.prod(CIFAR_SHAPE)
-        fitting = [name for name in CIFAR_LABELS if size % (n_pixels + len(CIFAR_LABELS[name])) == 0]
+        fitting = [k for k, v in CIFAR_LABELS.items() if size % (n_pixels + len(v)) == 0]
         if not fitting:
             raise DataError(
                 f"{path}: has {size} bytes, expected a multiple of {n_pixels + 1} (CIFAR-10) or "
@@ -452,14 +456,9 @@ class _Cifar(_Source):
         raise DataError(f"{path}: {'; '.join(errors)}")
 
     def _records(self, size, stop):
-        n_bytes = self._n_labels + math.prod(CIFAR_SHAPE)
+        shape = (self._n_labels + math.prod(CIFAR_SHAPE),)
         with open(self.path, "rb") as file:
-            for start in range(0, stop, size):
-                n = min(size, stop - start)
-                data = file.read(n * n_bytes)
-                if len(data) != n * n_bytes:
-                    raise DataError(f"{self.path}: became shorter while it was read")
-                yield np.frombuffer(data, np.uint8).reshape(n, n_bytes)
+            yield from self._read_stream(file, np.dtype(np.uint8), shape, size, stop)
 
     def _read_labels(self):
         parts = [r[:, :self._n_labels].copy() for r in self._records(1000, self.n_samples)]
@@ -483,13 +482,9 @@ class _Nmnist(_Source):
         self.path = path
         self._input = input_node
         self._timesteps = timesteps
-        if input_node.events is None:
-            raise DataError(
-                f"{path}: holds event recordings, but the model's Input has no events, "
-                "which say how to bin them"
-            )
-        if timesteps is None:
-            raise DataError(f"{path}: holds event recordings, which need timesteps to bin them into")
+        if input_node.events is None or timesteps is None:
+            missing = "timesteps" if input_node.events else "events (EventBins) in the model's Input"
+            raise DataError(f"{path}: holds event recordings; binning them needs {missing}")
         self._files = [file for folder in digits for file in sorted(folder.glob("*.bin"))]
         self.n_samples = len(self._files)
         self.labels = np.array([int(file.parent.name) for file in self._files], dtype=np.int64)

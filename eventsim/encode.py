@@ -115,7 +115,8 @@ def bin_events(x, y, polarity, t, events, timesteps):
     Returns levels, uint16 (T, 2, H, W). Raises DataError, which counts events from 0, for an
     event outside the sensor, of another polarity, before the start, or too many in one place.
     """
-    x, y, polarity, t = (_event_column(c, n) for c, n in ((x, "x"), (y, "y"), (polarity, "polarity"), (t, "t")))
+    x, y = _event_column(x, "x"), _event_column(y, "y")
+    polarity, t = _event_column(polarity, "polarity"), _event_column(t, "t")
     if not len(x) == len(y) == len(polarity) == len(t):
         raise DataError(
             f"x, y, polarity and t have {len(x)}, {len(y)}, {len(polarity)} and {len(t)} events, "

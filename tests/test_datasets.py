@@ -193,7 +193,7 @@ def test_damaged_cifar(tmp_path):
     refuses(path, r"samples have shape \(3, 32, 32\), expected axes CHW", MNIST)
     dataset = open_dataset(path, CIFAR)
     path.write_bytes(whole[:-1])
-    with pytest.raises(DataError, match="became shorter"):
+    with pytest.raises(DataError, match="truncated: ends in sample 3 of 4"):
         read_all(dataset)
 
 
@@ -399,8 +399,8 @@ def test_nmnist_polarity_and_time_by_hand(tmp_path):
 def test_bad_nmnist(tmp_path):
     path = tmp_path / "3" / "a.bin"
     write_recording(path, [0, 1], [0, 1], [0, 1], [0, 30])
-    refuses(tmp_path, "holds event recordings, but the model's Input has no events", Input((2, 3, 4)))
-    refuses(tmp_path, "need timesteps", EVENTS)
+    refuses(tmp_path, "holds event recordings; binning them needs events", Input((2, 3, 4)))
+    refuses(tmp_path, "needs timesteps", EVENTS)
     write_recording(path, [0, 4], [0, 1], [0, 1], [0, 30])
     refuses(tmp_path, "event 1 is at x = 4, y = 1, outside the sensor", EVENTS, 5, names=path)
     write_recording(path, [0] * 8, [0] * 8, [0] * 8, [0] * 8)

@@ -11,7 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 
 from torch import nn  # noqa: E402
 
+import reference  # noqa: E402
 from eventsim.nodes import Input  # noqa: E402
+from eventsim.simulator import Simulator  # noqa: E402
 from trainer.export import (  # noqa: E402
     count_levels, fold, make_check, round_to_float32, simulate, to_model,
 )
@@ -225,6 +227,30 @@ def test_exported_model(trained):
     for name, c in counts.items():
         assert (c.sum(-1) == np.prod(model.shapes[name])).all()
     assert model.check.outputs.shape == (5, 2) and model.check.outputs.dtype == np.float64
+
+
+def run_reference(model, x):
+    result = reference.simulate(model, x, "float64")
+    return result.output, result.levels
+
+
+def run_engine(model, x):
+    neurons = list(model.check.level_counts)
+    recording = Simulator(model, "float64").run(x, record=[f"spikes:{name}" for name in neurons])
+    return recording.output, {name: recording.levels(name) for name in neurons}
+
+
+@pytest.mark.parametrize("run", [run_reference, run_engine])
+def test_exported_model_runs_as_the_folded_network(trained, run):
+    net, x = trained
+    x = x[:12]
+    model = export(net, x)
+    outputs, levels = run(model, x)
+    values = torch.from_numpy((x / 16 - 0.25) / 0.5)
+    for name, expected in simulate(fold(net), values, T).levels.items():
+        found = levels[name].reshape(expected.shape)
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+    np.testing.assert_allclose(outputs, model.check.outputs, rtol=0, atol=1e-9)
 
 
 def test_export_names_what_it_does_not_know(one_thread):

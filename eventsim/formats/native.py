@@ -278,8 +278,11 @@ def _check_check(model):
     check = model.check
     shape, n_outputs = model.shapes[model.input], int(np.prod(model.shapes[model.output]))
     x, outputs = np.asarray(check.x), np.asarray(check.outputs)
-    if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape or not x.size:
-        raise ModelError(f"check: x has shape {x.shape}, expected (N, *{shape}) or (N, T, *{shape})")
+    n_leading = x.ndim - len(shape)
+    if n_leading not in (1, 2) or x.shape[n_leading:] != shape or not x.size:
+        raise ModelError(
+            f"check: x has shape {x.shape}, expected (N, *{shape}) or (N, T, *{shape})"
+        )
     if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8 or not np.isfinite(x).all():
         raise ModelError(f"check: x has type {x.dtype} or a value that is not finite")
     if outputs.shape != (len(x), n_outputs):
@@ -288,7 +291,7 @@ def _check_check(model):
         )
     if outputs.dtype.kind not in "iuf" or not np.isfinite(outputs).all():
         raise ModelError("check: outputs has a value that is not a finite number")
-    n_steps = x.shape[1] if x.ndim > 1 + len(shape) else None
+    n_steps = x.shape[1] if n_leading == 2 else None
     for name, counts in check.level_counts.items():
         n_steps = _check_level_counts(model, name, np.asarray(counts), len(x), n_steps)
 

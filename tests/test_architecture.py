@@ -1,0 +1,387 @@
+"""The house rules, read from the sources: who imports whom, what compiles, what multiplies."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "eventsim"
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+SOURCES["eventsim"] = SOURCES.pop("__init__")
+TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
+
+# Down the flow: a module imports only what stands before it. A new module takes its place here.
+LAYERS = (
+    "eventsim",  # the public names, imported when first used
+    "errors",
+    "parameters", "node", "neurons", "nodes",
+    "model",
+    "formats.safe_hdf5", "formats.native", "formats",
+    "rounding", "paths", "folding",
+    "simd", "kernels",
+    "program", "layout", "lower",
+    "spikes", "counting", "encode",
+    "attention", "tally", "execution",
+    "recording", "simulator",
+    "checking", "report", "datasets",
+    "cli", "__main__",
+)
+# (module, what it imports against the flow): why
+BACKWARDS = {
+    ("model", "formats"): "Model.save is the one convenience that looks down, when it is called",
+}
+LIBRARIES = {
+    "numba": {"kernels", "simd"},
+    "llvmlite": {"kernels", "simd"},
+    "h5py": {"formats", "formats.native", "formats.safe_hdf5", "datasets", "recording"},
+    "matplotlib": {"plots"},
+    "torch": set(),
+}
+LONGEST = 500  # lines of a module
+# kernels.py: Numba's cache; see STYLE.md
+LONGER = {"kernels"}
+
+
+def _homes():
+    """Public name -> module, from eventsim/__init__.py."""
+    for node in TREES["eventsim"].body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "_HOMES":
+            return ast.literal_eval(node.value)
+    raise AssertionError("eventsim/__init__.py has no _HOMES")
+
+
+HOMES = _homes()
+
+
+def imports(tree):
+    """Dotted names that a module imports, anywhere in it. Names of eventsim without the prefix."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole.removeprefix("eventsim.") in SOURCES else (
+                    f"eventsim.{HOMES[alias.name]}" if node.module == "eventsim" and alias.name in HOMES
+                    else node.module
+                )
+
+
+def inside(tree):
+    """Modules of eventsim that a module imports."""
+    return {name.removeprefix("eventsim.") for name in imports(tree) if name.split(".")[0] == "eventsim"}
+
+
+def test_every_module_has_a_layer():
+    assert set(LAYERS) == set(SOURCES)
+    assert len(LAYERS) == len(set(LAYERS))
+
+
+def back_edges(name, tree):
+    allowed = set(LAYERS[: LAYERS.index(name)])
+    return {other for other in inside(tree) - allowed if (name, other) not in BACKWARDS}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_no_import_points_back_up_the_flow(name):
+    assert not back_edges(name, TREES[name])
+
+
+def test_a_back_edge_is_found():
+    for line in ("from eventsim.lower import lower", "from eventsim import lower",
+                 "import eventsim.lower", "from eventsim import Simulator",
+                 "def f():\n    from eventsim.simulator import Simulator"):
+        assert back_edges("folding", ast.parse(line)), line
+    assert not back_edges("folding", ast.parse("from eventsim import Model, errors"))
+
+
+def test_exceptions_to_the_flow_are_late_imports():
+    for name, other in BACKWARDS:
+        assert other in inside(TREES[name]), f"{name} no longer imports {other}"
+        at_top = ast.Module([n for n in TREES[name].body if isinstance(n, (ast.Import, ast.ImportFrom))], [])
+        assert other not in inside(at_top)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_libraries_are_imported_only_where_they_belong(name):
+    found = {other.split(".")[0] for other in imports(TREES[name])}
+    for library, homes in LIBRARIES.items():
+        assert library not in found or name in homes, f"{name} imports {library}"
+    assert "numba" not in found or found <= {"numba", "llvmlite", "numpy", "eventsim"} | STANDARD
+
+
+STANDARD = set(sys.stdlib_module_names)
+
+
+def test_dependencies_are_declared():
+    allowed = STANDARD | {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm"}
+    for name, tree in TREES.items():
+        assert {other.split(".")[0] for other in imports(tree)} <= allowed, name
+
+
+# ---- what `import eventsim` costs
+
+
+def _python(*arguments, **environment):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "EVENTSIM_"))}
+    return subprocess.run([sys.executable, *arguments], env={**env, **environment}, text=True,
+                          capture_output=True, check=True)
+
+
+def test_import_is_light_and_compiles_nothing(tmp_path):
+    done = _python("-X", "importtime", "-c", "import eventsim", EVENTSIM_CACHE_DIR=str(tmp_path))
+    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "eventsim" in imported
+    heavy = {"matplotlib", "numba", "llvmlite", "h5py", "torch", "tqdm", "numpy"}
+    assert not heavy & {name.split(".")[0] for name in imported}
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_loading_and_describing_a_model_needs_no_compiler(tmp_path):
+    code = ("import sys, eventsim\n"
+            f"model = eventsim.load({str(PACKAGE.parent / 'data' / 'digits.h5')!r})\n"
+            "print(*sorted({'numba', 'matplotlib', 'torch'} & set(sys.modules)))")
+    done = _python("-c", code, EVENTSIM_CACHE_DIR=str(tmp_path))
+    assert done.stdout.strip() == ""
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_running_a_model_pulls_in_no_plotting_and_no_framework():
+    code = ("import sys, eventsim.simulator, eventsim.cli, eventsim.report, eventsim.checking\n"
+            "print(*sorted({'matplotlib', 'torch', 'pandas'} & set(sys.modules)))")
+    assert _python("-c", code).stdout.strip() == ""
+
+
+# ---- additions only
+
+# Row functions that may multiply: real input (MACs), and channel attention (counted as products).
+MULTIPLYING = {"real_rows", "weigh_rows"}
+# Calls that give a vector, or take one, without any product of a weight and a spike.
+ADDITIVE = {
+    "load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
+    "first_half", "store",
+}
+POINTING = {"index", "pointers", "source"}  # arrays of indices and masks, read by `at`
+VECTORS = {"load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
+           "first_half", "splat", "scaled", "weighted"}
+
+
+class Products(ast.NodeVisitor):
+    """Finds every use of a vector, or of a scalar loaded from a value array, that is no addition.
+
+    Vectors are followed by name: parameters that callers pass vectors for, and every name that a
+    vector is assigned to. Index arithmetic (offsets of `load` and `store`) is free to multiply.
+    """
+
+    def __init__(self, functions):
+        self.functions = functions
+        self.parameters = {name: set() for name in functions}
+        self.violations = []
+
+    def check(self, names):
+        """Check the functions and, transitively, those of the same file that they call."""
+        waiting, seen = list(names), {}
+        while waiting:
+            name = waiting.pop()
+            known = frozenset(self.parameters[name])
+            if seen.get(name) == known:
+                continue
+            seen[name] = known
+            function = self.functions[name]
+            self.name, self.vectors = name, set(known)
+            for _ in range(3):  # names assigned later in a loop
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Assign) and self.is_vector(node.value):
+                        self.vectors |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+                    if isinstance(node, ast.AugAssign) and self.is_vector(node.value):
+                        self.vectors.add(node.target.id)
+            for node in ast.walk(function):
+                waiting += self._check_node(node)
+        return sorted(set(self.violations))
+
+    def is_vector(self, node):
+        if isinstance(node, ast.Name):
+            return node.id in self.vectors
+        if isinstance(node, ast.Call):
+            called = _called(node)
+            if called == "at":
+                return not (isinstance(node.args[0], ast.Name) and node.args[0].id in POINTING)
+            return called in VECTORS or called in self.functions and called.startswith("_sum_of")
+        if isinstance(node, ast.Subscript):  # an element of a value array
+            base = node.value
+            return isinstance(base, ast.Name) and base.id in {"weight", "sums", "strengths"}
+        if isinstance(node, (ast.BinOp, ast.IfExp, ast.UnaryOp, ast.Tuple)):
+            return any(self.is_vector(child) for child in ast.iter_child_nodes(node)
+                       if isinstance(child, ast.expr))
+        return False
+
+    def _check_node(self, node):
+        """Note violations; returns functions of the file that were called with new vectors."""
+        if isinstance(node, ast.BinOp) and (self.is_vector(node.left) or self.is_vector(node.right)):
+            if not isinstance(node.op, (ast.Add, ast.Sub)):
+                self._note(node)
+        elif isinstance(node, ast.AugAssign) and (self.is_vector(node.target) or self.is_vector(node.value)):
+            if not isinstance(node.op, (ast.Add, ast.Sub)):
+                self._note(node)
+        elif isinstance(node, ast.Call):
+            called = _called(node)
+            if called in self.functions:
+                names = [a.arg for a in self.functions[called].args.args]
+                given = {p for p, v in zip(names, node.args) if self.is_vector(v)}
+                self.parameters[called] |= given
+                return [called]
+            if called in {"scaled", "weighted", "splat"}:
+                self._note(node)
+            elif called not in ADDITIVE and any(self.is_vector(v) for v in node.args):
+                self._note(node)
+        return []
+
+    def _note(self, node):
+        self.violations.append(f"{self.name}, line {node.lineno}: {ast.unparse(node)}")
+
+
+def _called(node):
+    return node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
+
+
+def products(source):
+    """Violations of "additions only" in the row functions of a kernels.py."""
+    functions = {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
+    rows = [name for name in functions if name.endswith("_rows") and name not in MULTIPLYING]
+    assert {"gather_rows", "pair_rows", "slide_rows", "masked_rows"} <= set(rows)
+    return Products(functions).check(rows)
+
+
+KERNELS = SOURCES["kernels"].read_text()
+
+
+def test_row_functions_only_add():
+    assert products(KERNELS) == []
+
+
+# a line of the source -> what somebody might make of it
+MUTATIONS = {
+    "gather_rows: a row times a spike": (
+        "                                x = x + load(\n", "                                x = x + 2 * load(\n"),
+    "gather_rows: doubling by a product": (
+        "                                x = x + x\n                                y = y + y\n",
+        "                                x = x * splat(2, zero)\n                                y = y + y\n"),
+    "pair_rows": ("words = words + word\n", "words = words + word * n\n"),
+    "pair_rows: high bytes": ("highs = highs + high_bytes(word)\n", "highs = highs + high_bytes(word * word)\n"),
+    "slide_rows": ("words_1 = words_1 + word\n", "words_1 = words_1 + scaled(word, words_2)\n"),
+    "slide_rows: in place": ("words_0 = words_0 + word\n", "words_0 *= word\n"),
+    "masked_rows: mask by a product": (
+        "tap = select(spikes, load(weight, o, zero), zero)", "tap = load(weight, o, zero) * splat(spikes, zero)"),
+    "masked_rows: a scaled copy": ("x = x - tap\n", "x = x - weighted(tap, tap)\n"),
+    "masked_rows: a scalar weight": (
+        "x = x + tap\n", "x = x + splat(at(weight, o) * spikes, zero)\n"),
+    "masked_rows: a power": ("x = x + tap\n", "x = x + tap ** 2\n"),
+    "masked_rows: a library": ("x = x + tap\n", "x = x + np.multiply(tap, 2)\n"),
+    "a helper": ("return joined(low_sums(words, highs), highs, like)", "return joined(low_sums(words, highs), highs * n, like)"),
+    "a helper of slide_rows": (
+        "            x = x + _sum_of_pairs(words, highs, n, like)\n", "            x = x * _sum_of_pairs(words, highs, n, like)\n"),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_product_is_found(mutation):
+    line, mutated = MUTATIONS[mutation]
+    assert line in KERNELS, "the source has changed: choose another line"
+    assert products(KERNELS.replace(line, mutated, 1))
+
+
+def test_real_rows_would_be_found():
+    """The one function that multiplies is caught as soon as it is not excepted by name."""
+    assert products(KERNELS.replace("def real_rows", "def more_rows"))
+
+
+def test_paths_of_spikes_call_no_function_that_multiplies():
+    functions = {n.name: n for n in TREES["kernels"].body if isinstance(n, ast.FunctionDef)}
+    for name, rows in {"gather": "gather_rows", "pairs": "pair_rows", "slide": "slide_rows",
+                       "masked": "masked_rows"}.items():
+        called = {_called(n) for n in ast.walk(functions[name]) if isinstance(n, ast.Call)}
+        assert called == {"range", rows, "finish_row"}
+
+
+# ---- how functions are compiled, sizes, docstrings
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_fastmath(name):
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, (ast.Name, ast.Attribute, ast.keyword)):
+            called = getattr(node, "id", getattr(node, "attr", getattr(node, "arg", None)))
+            assert called != "fastmath", f"{name}.py, line {getattr(node, 'lineno', '?')}"
+    assert "fast=" not in ast.unparse(TREES[name]) and "'fastmath'" not in ast.unparse(TREES[name])
+
+
+def test_every_compiled_function_is_cached_or_inlined():
+    """`compiled` (our options, cached) or njit(inline="always"); no explicit signatures."""
+    for node in TREES["kernels"].body:
+        if not isinstance(node, ast.FunctionDef) or not node.decorator_list:
+            continue
+        [decorator] = node.decorator_list
+        assert ast.unparse(decorator) in ("compiled", "njit(inline='always')"), node.name
+
+
+def test_kernels_neither_raise_nor_allocate():
+    for node in TREES["kernels"].body:
+        if isinstance(node, ast.FunctionDef) and node.decorator_list:
+            for inner in ast.walk(node):
+                assert not isinstance(inner, (ast.Raise, ast.Assert, ast.Try)), node.name
+                if isinstance(inner, ast.Call):
+                    assert _called(inner) not in {"np.zeros", "np.empty", "np.ones", "np.full"}, node.name
+
+
+# the NumPy twins, which exist for tests; the types of the dataclasses' fields
+ASSERTS = {"simd": 1, "formats.native": 1}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_assert_on_user_data(name):
+    """`assert` goes under -O. It may only state what no user can change."""
+    found = sum(isinstance(n, ast.Assert) for n in ast.walk(TREES[name]))
+    assert found <= ASSERTS.get(name, 0)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_modules_are_short(name):
+    lines = SOURCES[name].read_text().count("\n")
+    assert lines <= LONGEST or name in LONGER, f"{name}.py has {lines} lines: look for the missing type"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_public_names_have_docstrings(name):
+    tree = TREES[name]
+    missing = [] if ast.get_docstring(tree) else ["the module"]
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            if not ast.get_docstring(node):
+                missing.append(node.name)
+            if isinstance(node, ast.ClassDef) and node.name in HOMES:
+                missing += [f"{node.name}.{m.name}" for m in node.body if _undocumented(m, node)]
+    assert not missing
+
+
+def _undocumented(member, owner):
+    """A public method without docstring; one that overrides an inherited method may go without."""
+    if not isinstance(member, ast.FunctionDef) or member.name.startswith("_") or owner.bases:
+        return False
+    return not ast.get_docstring(member)
+
+
+def test_public_names_exist():
+    import eventsim
+
+    for name in eventsim.__all__:
+        assert getattr(eventsim, name).__doc__ or name == "__version__"
+        assert name in dir(eventsim)
+    with pytest.raises(AttributeError, match="module 'eventsim' has no attribute 'nonsense'"):
+        eventsim.nonsense

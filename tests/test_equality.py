@@ -1,0 +1,89 @@
+"""The engine equals the slow reference, bit for bit: every level, membrane, output and count."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from networks import every_node_models, networks
+
+import reference
+from eventsim.errors import UnsupportedError
+from eventsim.nodes import NODE_TYPES
+from eventsim.simulator import Simulator
+
+MODELS = every_node_models()
+PRECISIONS = ("float64", "float32", "int8")
+ALL = ("spikes", "potentials", "residuals", "outputs")
+
+
+def assert_equal_to_reference(model, x, precision):
+    """Run both and compare everything that they give."""
+    try:
+        simulator = Simulator(model, precision)
+    except UnsupportedError as error:
+        assert precision == "int8" and ("real input" in str(error) or "weights are more" in str(error))
+        return None
+    expected = reference.simulate(model, x, precision)
+    found = simulator.run(x, record=ALL)
+    for name, levels in expected.levels.items():
+        np.testing.assert_array_equal(found.levels(name), levels, f"levels of {name}")
+    for name in expected.potentials:
+        np.testing.assert_array_equal(found.potentials(name), expected.potentials[name], f"H of {name}")
+        np.testing.assert_array_equal(found.residuals(name), expected.residuals[name], f"U of {name}")
+        assert found.potentials(name).dtype == expected.potentials[name].dtype
+    np.testing.assert_array_equal(found.outputs, expected.outputs, "outputs")
+    np.testing.assert_array_equal(found.predictions, expected.predictions)
+    for layer, row in expected.counts.items():
+        for name, counts in row.items():
+            np.testing.assert_array_equal(found.counts[layer][name], counts, f"{name} of {layer}")
+    return found
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", MODELS)
+def test_named_networks(name, precision):
+    assert_equal_to_reference(*MODELS[name], precision)
+
+
+def test_named_networks_use_every_node_type():
+    used = {type(node).__name__ for model, _ in MODELS.values() for node in model.nodes.values()}
+    assert used == {cls.__name__ for cls in NODE_TYPES.values()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_named_networks_spike(name):
+    model, x = MODELS[name]
+    recording = Simulator(model, "float64").run(x)
+    for layer, node in model.nodes.items():
+        if node.kind == "Neuron":
+            assert recording.counts.firing_rate(layer) > 0, layer
+            assert len(np.unique(recording.levels(layer))) > 1, layer
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(networks())
+def test_random_networks(drawn):
+    model, x = drawn
+    for precision in PRECISIONS:
+        assert_equal_to_reference(model, x, precision)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(networks())
+def test_random_networks_in_pieces(drawn):
+    """One chunk or many, one block or many, one worker or two: the same bits."""
+    model, x = drawn
+    for precision in PRECISIONS:
+        try:
+            whole = Simulator(model, precision).run(x, record=ALL)
+        except UnsupportedError:
+            continue
+        pieces = Simulator(model, precision, workers=2, chunk=1, block=1).run(x, record=ALL)
+        np.testing.assert_array_equal(whole.outputs, pieces.outputs)
+        for name in whole.spikes:
+            np.testing.assert_array_equal(whole.levels(name), pieces.levels(name))
+        for name in whole.traces["residuals"]:
+            np.testing.assert_array_equal(whole.residuals(name), pieces.residuals(name))
+        for layer, row in whole.counts.layers.items():
+            for count, values in row.items():
+                if not count.startswith("executed"):
+                    np.testing.assert_array_equal(values, pieces.counts[layer][count])
