@@ -29,7 +29,7 @@ HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, OverflowError, to
 ZIP_ERRORS = (RuntimeError, ValueError)  # encrypted, packed by an unknown method, bad entry
 
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-IDX_IMAGES = ("t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte")
+IDX_IMAGES = tuple(f"t10k-images{dot}idx3-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
 CIFAR_TEST = ("test_batch.bin", "test.bin")
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_LABELS = {"CIFAR-10": (10,), "CIFAR-100": (20, 100)}  # values of each label byte
@@ -122,11 +122,9 @@ class Dataset:
         if found is None or found[-len(shape):] != shape:
             raise DataError(
                 f"{source.path}: samples have shape {source.sample_shape}, expected axes "
-                f"{self._layout()} (or steps before them) that make the model's input {shape}"
+                f"{source.layout or self._input.layout} (or steps before them) that make the "
+                f"model's input {shape}"
             )
-
-    def _layout(self):
-        return self._source.layout or self._input.layout
 
     def _arrange(self, x, check_only=False):
         """Samples as in the file to channels first. check_only: just the shape, None if unfit."""
@@ -134,7 +132,7 @@ class Dataset:
         flat = len(shape) == 1 and self._source.is_image
         if flat and math.prod(x.shape[1:]) == shape[0]:
             return (1, *shape) if check_only else x.reshape(-1, *shape)
-        layout = self._layout()
+        layout = self._source.layout or self._input.layout
         if x.ndim == len(layout) and shape[0] == 1:  # no channel axis in the file
             layout = layout.replace("C", "")
         n_leading = x.ndim - len(layout)  # the sample axis, and maybe steps
@@ -183,20 +181,15 @@ def _source(path, input_node, timesteps):
 
 
 def _folder_source(path, input_node, timesteps):
-    for name in IDX_IMAGES:
-        for full in (name, name + ".gz"):
-            if (path / full).is_file():
-                return _Idx(path / full)
-    for name in CIFAR_TEST:
+    for name in (*IDX_IMAGES, *CIFAR_TEST):
         if (path / name).is_file():
-            return _Cifar(path / name)
+            return _Cifar(path / name) if name in CIFAR_TEST else _Idx(path / name)
     split = path / "Test" if (path / "Test").is_dir() else path
     digits = [f for f in split.iterdir() if f.is_dir() and f.name.isdecimal()]
     if digits:
         return _Nmnist(split, sorted(digits, key=lambda f: int(f.name)), input_node, timesteps)
     raise DataError(
-        f"{path}: a folder with none of {', '.join((IDX_IMAGES[0] + '[.gz]', *CIFAR_TEST))}, "
-        "Test/<digit> or <digit>"
+        f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, Test/<digit>, <digit>"
     )
 
 
@@ -223,8 +216,9 @@ def _check_declared(n_declared, n_stored, path):
 
 
 class _Source:
-    """One data file or folder. Subclasses set the attributes and read.
+    """One data file or folder. Subclasses set the attributes, and have
 
+    read(size, stop): yields arrays of `size` samples (fewer in the end), up to `stop`.
     path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
     layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
     n_dropped: events dropped by the latest `read`.
@@ -234,10 +228,6 @@ class _Source:
     layout = ""
     is_image = False
     n_dropped = 0
-
-    def read(self, size, stop):
-        """Yield arrays of `size` samples (fewer in the end), from the first up to `stop`."""
-        raise NotImplementedError
 
     def _read_stream(self, file, dtype, shape, size, stop):
         """`read` for samples of `shape` that follow each other in a binary stream."""
@@ -292,7 +282,7 @@ class _Npz(_Source):
 
     def __init__(self, path):
         self.path = path
-        with self._archive() as archive:
+        with zipfile.ZipFile(self.path) as archive:
             names = archive.namelist()
             if "x.npy" not in names:
                 raise DataError(f"{path}: holds {names[:10]}, expected x.npy and optionally y.npy")
@@ -308,10 +298,6 @@ class _Npz(_Source):
                     data = file.read(math.prod(shape) * dtype.itemsize)
                     y = np.frombuffer(data, dtype).reshape(shape)
                 self.labels = _labels(y, self.n_samples, path)
-
-    def _archive(self):
-        with _reading(self.path, ZIP_ERRORS):
-            return zipfile.ZipFile(self.path)
 
     def _member(self, archive, name):
         with _reading(self.path, ZIP_ERRORS):
@@ -347,7 +333,7 @@ class _Npz(_Source):
         return shape, dtype
 
     def read(self, size, stop):
-        with self._archive() as archive, self._member(archive, "x.npy") as file:
+        with zipfile.ZipFile(self.path) as archive, self._member(archive, "x.npy") as file:
             self._header(archive, file, "x")
             yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
 
@@ -461,8 +447,9 @@ class _Cifar(_Source):
             yield from self._read_stream(file, np.dtype(np.uint8), shape, size, stop)
 
     def _read_labels(self):
-        parts = [r[:, :self._n_labels].copy() for r in self._records(1000, self.n_samples)]
-        return np.concatenate(parts) if parts else np.empty((0, self._n_labels), np.uint8)
+        parts = [np.empty((0, self._n_labels), np.uint8)]
+        parts += (r[:, :self._n_labels].copy() for r in self._records(1000, self.n_samples))
+        return np.concatenate(parts)
 
     def read(self, size, stop):
         for records in self._records(size, stop):
@@ -497,10 +484,10 @@ class _Nmnist(_Source):
     def _levels(self, path):
         """uint16 (T, 2, H, W) of one recording."""
         x, y, polarity, t = self._events(path)
-        events = self._input.events
-        self.n_dropped += int((np.floor(t / events.bin_width) >= self._timesteps).sum())
+        events, n_steps = self._input.events, self._timesteps
+        self.n_dropped += int((np.floor(t / events.bin_width) >= n_steps).sum())
         try:
-            levels = bin_events(x, y, polarity, t, events, self._timesteps)
+            levels = bin_events(x, y, polarity, t, events, n_steps)
             check_values(levels, self._input)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None

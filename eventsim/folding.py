@@ -103,6 +103,11 @@ class _Folder:
             if self.pending:
                 recurrent = self.model.is_recurrent(names)
                 groups.append(Group(self.pending, recurrent))
+        if self.model.output not in self.units:
+            raise UnsupportedError(
+                f"{self.model.label(self.model.output)}: the model ends in a sum of unequal quanta; "
+                "give its trains equal quanta, or read them with a Readout"
+            )
         return groups
 
     # ---- units

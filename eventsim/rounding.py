@@ -142,6 +142,7 @@ def smallest_passing(theta, quantum, steps, strict, dtype):
     """Smallest number of `dtype` whose phi is >= (or >) theta / quantum, by bisection.
 
     Integers count in quantum / steps. Floats are bisected in the order of their bit patterns."""
+    theta, quantum, steps = float(theta), float(quantum), float(steps)
     target = theta / quantum
     integer = dtype.kind == "i"
 

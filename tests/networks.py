@@ -28,7 +28,7 @@ from eventsim.nodes import (
 def weights(rng, *shape):
     """Weights whose sum over a receptive field is of the order of 1; now and then exact zeros."""
     fan_in = max(int(np.prod(shape[1:])), 1)
-    values = rng.normal(0.3, 1.0, shape) / np.sqrt(fan_in)
+    values = rng.normal(min(0.3, 2 / fan_in**0.5), 1.0, shape) / np.sqrt(fan_in)
     values[rng.random(shape) < 0.1] = 0
     return values.round(4)
 
@@ -265,7 +265,8 @@ def every_node_models():
     add("pools", chain(rng, image(rng, (2, 9, 9), 4), conv(4), wide, AvgPool(2), MaxPool(2, 1, ceil_mode=True),
                        SumPool((1, 2), 1, (0, 1)), conv(3, 2), fire))
     add("pooled currents", chain(rng, image(rng, (2, 9, 9)), conv(4, padding=1), batch_norm(rng, 4), AvgPool(2),
-                                 wide, conv(3, 2, stride=2), SumPool(2, 1), fire))
+                                 wide, conv(3, 2, stride=2), SumPool(2, 1),
+                                 Neuron(v_threshold=2.0, quantum=4.0)))
     add("normalised", chain(rng, image(rng, (2, 6, 6)), AvgPool(2), batch_norm(rng, 2), conv(6, padding=1), fire,
                             batch_norm(rng, 6), Flatten(), Dense(weights(rng, 8, 54)), wide))
     add("flattened current", chain(rng, Input((2, 4, 4), "spikes", 1), conv(6), Flatten(),
