@@ -24,7 +24,10 @@ KNOWN = (
 )
 
 # What damaged files make the standard library raise, and NumPy for the header of an array.
-READ_ERRORS = (OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
+READ_ERRORS = (
+    OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile,
+    NotImplementedError, UnicodeDecodeError,  # zipfile: of an unknown version, names in no code
+)
 HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, OverflowError, tokenize.TokenError)
 ZIP_ERRORS = (RuntimeError, ValueError)  # encrypted, packed by an unknown method, bad entry
 
@@ -175,9 +178,8 @@ def _source(path, input_node, timesteps):
         return _Cifar(path)
     if "idx" in path.name or start.startswith(b"\x1f\x8b") or start[:2] == b"\0\0":
         return _Idx(path)
-    if not start:
-        raise DataError(f"{path}: empty, expected {KNOWN}")
-    raise DataError(f"{path}: of no known format, expected {KNOWN}")
+    found = "of no known format" if start else "empty"
+    raise DataError(f"{path}: {found}, expected {KNOWN}")
 
 
 def _folder_source(path, input_node, timesteps):
@@ -189,7 +191,7 @@ def _folder_source(path, input_node, timesteps):
     if digits:
         return _Nmnist(split, sorted(digits, key=lambda f: int(f.name)), input_node, timesteps)
     raise DataError(
-        f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, Test/<digit>, <digit>"
+        f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>"
     )
 
 
@@ -202,10 +204,8 @@ def _labels(y, n_samples, path):
         )
     if len(y) != n_samples:
         raise DataError(f"{path}: y has {len(y)} labels, but x has {n_samples} samples")
-    if y.dtype.kind == "f" and not (y == np.floor(y)).all():
-        raise DataError(f"{path}: y has a value that is not whole, expected class numbers")
-    if (y < 0).any() or (y > 1 << 31).any():
-        raise DataError(f"{path}: y has a value outside 0 to 2^31, expected class numbers")
+    if not ((y == np.floor(y)) & (y >= 0) & (y < 1 << 31)).all():
+        raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
     return y.astype(np.int64)
 
 
@@ -254,25 +254,18 @@ class _Hdf5(_Source):
         self.path = path
         with open_hdf5(path, DataError) as root:
             if "x" not in root:
-                raise DataError(
-                    f"{path}: holds {sorted(root.names())[:10]}, expected x and optionally y"
-                )
-            x = self._samples(root)
-            self.n_samples, *shape = x.shape
-            self.sample_shape = tuple(shape)
+                raise root.error(f"holds {sorted(root.names())[:10]}, expected x and optionally y")
+            x = root.dataset("x")
+            x.require_numbers()
+            if not x.shape:
+                raise root.error("x is a single number, expected (N, ...)")
+            self.n_samples, self.sample_shape = x.shape[0], x.shape[1:]
             if "y" in root:
                 self.labels = _labels(root.numbers("y"), self.n_samples, path)
 
-    def _samples(self, root):
-        x = root.dataset("x")
-        x.require_numbers()
-        if not x.shape:
-            raise DataError(f"{self.path}: x is a single number, expected (N, ...)")
-        return x
-
     def read(self, size, stop):
         with open_hdf5(self.path, DataError) as root:
-            x = self._samples(root)
+            x = root.dataset("x")
             for start in range(0, stop, size):
                 yield x.rows(slice(start, min(start + size, stop)))
 
@@ -290,8 +283,7 @@ class _Npz(_Source):
                 shape, self._dtype = self._header(archive, file, "x")
             if not shape:
                 raise DataError(f"{path}: x is a single number, expected (N, ...)")
-            self.n_samples, *rest = shape
-            self.sample_shape = tuple(rest)
+            self.n_samples, self.sample_shape = shape[0], shape[1:]
             if "y.npy" in names:
                 with self._member(archive, "y.npy") as file:
                     shape, dtype = self._header(archive, file, "y")
@@ -346,10 +338,10 @@ class _Idx(_Source):
     def __init__(self, path):
         self.path = path
         with self._open(path) as file:
-            self._dtype, (self.n_samples, *shape) = self._header(path, file)
-        if not shape:
+            self._dtype, shape = self._header(path, file)
+        if len(shape) == 1:
             raise DataError(f"{path}: holds one number per sample: labels; give the images file")
-        self.sample_shape = tuple(shape)
+        self.n_samples, self.sample_shape = shape[0], shape[1:]
         labels = self._find_labels()
         if labels is not None:
             self.labels = self._read_labels(labels)
@@ -470,7 +462,7 @@ class _Nmnist(_Source):
         self._input = input_node
         self._timesteps = timesteps
         if input_node.events is None or timesteps is None:
-            missing = "timesteps" if input_node.events else "events (EventBins) in the model's Input"
+            missing = "timesteps" if input_node.events else "events in the model's Input"
             raise DataError(f"{path}: holds event recordings; binning them needs {missing}")
         self._files = [file for folder in digits for file in sorted(folder.glob("*.bin"))]
         self.n_samples = len(self._files)

@@ -291,7 +291,8 @@ class Execution:
         stage = self.stages[synapses.source]
         first, n_steps = self.window(source, synapses.delay, start, steps)
         groups = synapses.geometry.groups
-        key = (synapses.source, first, n_steps, groups)
+        by_column = synapses.method == "slide"
+        key = (synapses.source, first, n_steps, groups, by_column)
         shared = steps == self.steps
         if shared and key in self.events:
             return self.events[key]
@@ -302,7 +303,7 @@ class Execution:
         pointers = self.workspace.take(("pointers", name), slots * (stage.positions * groups + 1), np.int64)
         kernels.index_events(
             source.planes.reshape(-1), index, pointers, self.n, n_steps, source.held, first,
-            stage.n_planes, stage.shape[1], stage.shape[2], stage.shape[0], groups,
+            stage.n_planes, stage.shape[1], stage.shape[2], stage.shape[0], groups, int(by_column),
         )
         events = Events(index, pointers, n_steps)
         if shared:

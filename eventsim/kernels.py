@@ -10,7 +10,8 @@ Layouts (channels last; `lanes` is the number of bits of one element of `masks`)
     planes      uint64 [sample, step held, plane, position, word]; planes of negative levels
                 follow those of positive ones
     masks       the same memory as uint16, uint32 or uint64, one element per tile of channels
-    index       int32 [event]: column * channels + channel
+    index       int32 [event]: column * channels + channel; for `slide_rows`, whose events are
+                sorted by column first, row * channels + channel
     pointers    int64 [sample, step, plane, position * groups + 1]: first event of each
                 (position, group)
     weight      [tile, ky, kx, channel, lane]          `gather_rows`, `real_rows`
@@ -211,9 +212,12 @@ def pack(levels, planes, samples, steps, held, first, bits, signed, channels, po
 
 @compiled
 def index_events(
-    planes, index, pointers, samples, steps, held, first, n_planes, height, width, channels, groups
+    planes, index, pointers, samples, steps, held, first, n_planes, height, width, channels, groups,
+    by_column
 ):
-    """Set bits of the planes as sorted events. Writes index and pointers."""
+    """Set bits of the planes as sorted events. Writes index and pointers.
+
+    by_column: walk the map column by column instead of row by row (`slide_rows`)."""
     words = (channels + 63) >> 6
     positions = height * width
     per_group = channels // groups
@@ -222,11 +226,15 @@ def index_events(
     for s in range(samples * steps):
         source = ((s // steps) * held + first + s % steps) * n_planes
         for plane in range(n_planes):
-            for p in range(positions):
-                column = (p % width) * channels
+            for q in range(positions):
+                p = q
+                base = (q % width) * channels
+                if by_column:
+                    p = (q % height) * width + q // height
+                    base = (q % height) * channels
                 group = 0
                 if groups == 1:
-                    put(pointers, slot + p, k)
+                    put(pointers, slot + q, k)
                 for w in range(words):
                     word = at(planes, ((source + plane) * positions + p) * words + w)
                     while word:
@@ -234,13 +242,13 @@ def index_events(
                         word &= word - ONE
                         if groups > 1:
                             while group * per_group <= c:
-                                put(pointers, slot + p * groups + group, k)
+                                put(pointers, slot + q * groups + group, k)
                                 group += 1
-                        put(index, k, np.int32(column + c))
+                        put(index, k, np.int32(base + c))
                         k += 1
                 if groups > 1:
                     while group < groups:
-                        put(pointers, slot + p * groups + group, k)
+                        put(pointers, slot + q * groups + group, k)
                         group += 1
             put(pointers, slot + positions * groups, k)
             slot += positions * groups + 1
@@ -458,7 +466,8 @@ def _add_pairs(sums, words, highs, n, column, width, offset, negative, lanes, li
 @compiled
 def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     """`pair_rows` for windows three columns wide, stride 1: walks the input columns, and each
-    event is added to the three output columns that it reaches. Writes sums."""
+    event is added to the three output columns that it reaches. Its events are sorted by (column,
+    row, channel), so that the rows under a window are one run. Writes sums."""
     g = geometry
     index, pointers = events.index, events.pointers
     lanes = lanes_of(masks)
@@ -468,14 +477,19 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
     steps = events.steps
     per_plane = g.height * g.width + 1
     n_planes = g.bits * (1 + g.signed)
+    top = max(row - g.padding_y, 0)
+    bottom = min(row - g.padding_y + g.kernel_height, g.height)
+    base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
     _clear(sums, masks, steps * g.out_width)
+    if top >= bottom:
+        return
     for t in range(steps):
         offset = t * g.out_width
         for b in range(g.bits - 1, -1, -1):
             if b < g.bits - 1:
-                for k in range(offset * lanes, (offset + g.out_width) * lanes, lanes):
-                    x = load(sums, k, zero)
-                    store(sums, k, x + x)
+                for k in range(offset, offset + g.out_width):
+                    x = load(sums, k * lanes, zero)
+                    store(sums, k * lanes, x + x)
             for negative in range(1 + g.signed):
                 plane = (sample * steps + t) * n_planes + b + negative * g.bits
                 words_0 = none
@@ -490,47 +504,42 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                     n_2 = 0
                     column = s - g.padding_x
                     if column >= 0 and column < g.width:
-                        for ky in range(g.kernel_height):
-                            iy = row - g.padding_y + ky
-                            if iy < 0 or iy >= g.height:
-                                continue
-                            p = plane * per_plane + iy * g.width + column
-                            base = (tile * g.kernel_height + ky - column) * g.channels
-                            i = at(pointers, p)
-                            i_end = at(pointers, p + 1)
-                            while i < i_end:
-                                stop = min(i_end, i + MOST_PAIRS - n_0)
-                                n_0 += stop - i
-                                n_1 += stop - i
-                                n_2 += stop - i
-                                for e in range(i, stop):
-                                    o = (base + np.int64(at(index, e))) * 3 * half
-                                    word = load(weight, o, none)
-                                    words_2 = words_2 + word
-                                    highs_2 = highs_2 + high_bytes(word)
-                                    word = load(weight, o + half, none)
-                                    words_1 = words_1 + word
-                                    highs_1 = highs_1 + high_bytes(word)
-                                    word = load(weight, o + 2 * half, none)
-                                    words_0 = words_0 + word
-                                    highs_0 = highs_0 + high_bytes(word)
-                                i = stop
-                                if n_0 == MOST_PAIRS:
-                                    _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width,
-                                               offset, negative, lanes, zero)
-                                    _add_pairs(sums, words_1, highs_1, n_1, s - 1, g.out_width,
-                                               offset, negative, lanes, zero)
-                                    _add_pairs(sums, words_2, highs_2, n_2, s, g.out_width,
-                                               offset, negative, lanes, zero)
-                                    words_0 = none
-                                    highs_0 = none
-                                    n_0 = 0
-                                    words_1 = none
-                                    highs_1 = none
-                                    n_1 = 0
-                                    words_2 = none
-                                    highs_2 = none
-                                    n_2 = 0
+                        p = plane * per_plane + column * g.height
+                        i = at(pointers, p + top)
+                        i_end = at(pointers, p + bottom)
+                        while i < i_end:
+                            stop = min(i_end, i + MOST_PAIRS - n_0)
+                            n_0 += stop - i
+                            n_1 += stop - i
+                            n_2 += stop - i
+                            for e in range(i, stop):
+                                o = (base + np.int64(at(index, e))) * 3 * half
+                                word = load(weight, o, none)
+                                words_2 = words_2 + word
+                                highs_2 = highs_2 + high_bytes(word)
+                                word = load(weight, o + half, none)
+                                words_1 = words_1 + word
+                                highs_1 = highs_1 + high_bytes(word)
+                                word = load(weight, o + 2 * half, none)
+                                words_0 = words_0 + word
+                                highs_0 = highs_0 + high_bytes(word)
+                            i = stop
+                            if n_0 == MOST_PAIRS:
+                                _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
+                                           negative, lanes, zero)
+                                _add_pairs(sums, words_1, highs_1, n_1, s - 1, g.out_width, offset,
+                                           negative, lanes, zero)
+                                _add_pairs(sums, words_2, highs_2, n_2, s, g.out_width, offset,
+                                           negative, lanes, zero)
+                                words_0 = none
+                                highs_0 = none
+                                n_0 = 0
+                                words_1 = none
+                                highs_1 = none
+                                n_1 = 0
+                                words_2 = none
+                                highs_2 = none
+                                n_2 = 0
                     _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset, negative,
                                lanes, zero)
                     words_0 = words_1

@@ -1,825 +1,1212 @@
-"""The slow reference: interprets a Model, step by step and synapse by synapse. It is the definition.
+"""The slow reference: interprets a Model step by step, neuron by neuron, synapse by synapse.
 
-It shares no code with the engine (only the node classes and the Model's graph): it has its own
-folding, its own rounding and its own lists of synapses, and it counts every synaptic operation
-one by one. Everything is held flat in the model's own order (C, H, W); synapses of a source are
-visited in the stated order (row, column, channel).
+It is the readable twin of `eventsim.lower` and `eventsim.kernels` and shares no code with them:
+it imports the nodes, the model and the errors, nothing else. Every synapse exists as an entry of
+an explicit list, and every count is taken by walking over events and those lists, so that no
+fan-out formula of the engine can be wrong here in the same way.
+
+    result = simulate(model, x, "float32")          # or "float64", "int8"
+    result.levels["conv1"]                           # (N, T, C, H, W)
+
+Three parts: `fold` (what a reader of spikes sees, all in float64), `compile_layer` (rounding to
+the run's type, explicit synapses) and the loop over steps. Arrays of neurons are flat here, in the
+order channel, row, column (`reshape(shape)` restores the node's shape).
 """
 
+import math
 from dataclasses import dataclass, field, replace
-from math import exp, floor, fsum, tanh
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.errors import RunError, UnsupportedError
 from eventsim.nodes import Input, Neuron, Readout
 
-COUNTS = ("events", "synops", "nonzero_synops", "additions", "doublings", "macs",
-          "multiplications", "neuron_updates", "dense_macs", "levels")
-INT8, INT16 = (-128, 127), (-32768, 32767)
+COUNT_NAMES = (
+    "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
+    "neuron_updates", "dense_macs",
+)
+LARGEST_D = 1 << 14
+INT32_MAX = (1 << 31) - 1
 
 
-@dataclass
-class Result:
-    """What `simulate` gives, by node name; see eventsim.recording.Recording for the meanings."""
-
-    levels: Dict[str, np.ndarray] = field(default_factory=dict)
-    potentials: Dict[str, np.ndarray] = field(default_factory=dict)
-    residuals: Dict[str, np.ndarray] = field(default_factory=dict)
-    outputs: Optional[np.ndarray] = None
-    counts: Dict[str, Dict[str, np.ndarray]] = field(default_factory=dict)
-
-    @property
-    def output(self):
-        return self.outputs[:, -1]
-
-    @property
-    def predictions(self):
-        return np.array([int(np.flatnonzero(row == row.max())[0]) for row in self.output])
+# ---------------------------------------------------------------- numbers
 
 
-# ---- folding: what each membrane reads
+def round_half_away(value):
+    """Nearest whole number, halves away from zero, as Python int (no rounding on the way)."""
+    whole = math.floor(abs(value))
+    if abs(value) - whole >= 0.5:  # the difference is exact
+        whole += 1
+    return whole if value >= 0 else -whole
 
 
-@dataclass
-class Source:
-    """A spiking (or real) unit: shape (C, H, W) of its map, range of its levels."""
+def rounded(values):
+    """`round_half_away` of every element, as int64."""
+    values = np.asarray(values, dtype=np.float64)
+    flat = [round_half_away(float(v)) for v in values.ravel()]
+    return np.array(flat, dtype=np.int64).reshape(values.shape)
 
-    key: str
-    map: tuple
-    top: int
-    signed: bool = False
-    real: bool = False
+
+def shift_to_zero(values):
+    """sign(x) * (|x| >> 12): the division by 4096 of fixed-point factors."""
+    return np.sign(values) * (np.abs(values) >> 12)
+
+
+def phi(u):
+    """The rectified membrane of MPR (InfLoR-SNN, eq. 9), in quanta, in float64."""
+    if u < 0:
+        return 1 - (1 - u) ** (1 / 3)
+    if u <= 1:
+        return math.tanh(3 * (u - 1 / 2)) / (2 * math.tanh(3 / 2)) + 1 / 2
+    return u ** (1 / 3)
+
+
+def fsum_of(arrays, n):
+    """Elementwise exact sum of arrays of length `n`, rounded once to float64."""
+    return np.array([math.fsum(float(a[i]) for a in arrays) for i in range(n)])
+
+
+def per_neuron(value, shape):
+    """A scalar, per-channel or per-neuron parameter as a flat array with one entry per neuron."""
+    value = np.asarray(value, dtype=np.float64)
+    if value.size == 1:
+        return np.full(math.prod(shape), float(value.reshape(())))
+    if value.shape == tuple(shape):
+        return value.ravel()
+    return np.repeat(value, math.prod(shape[1:]))
+
+
+def per_channel(value, n_channels):
+    """A scalar or per-channel parameter with one entry per channel."""
+    value = np.asarray(value, dtype=np.float64)
+    return np.full(n_channels, float(value.reshape(()))) if value.size == 1 else value
+
+
+def grid_of(shape):
+    """A shape as (channels, rows, columns): sequences have one row, vectors one position."""
+    if len(shape) == 3:
+        return tuple(shape)
+    return (shape[0], 1, shape[1]) if len(shape) == 2 else (shape[0], 1, 1)
+
+
+def as_rows(numbers, n_axes):
+    """(rows, columns) of a pair, or of the single number of a sequence's node."""
+    return tuple(numbers) if n_axes == 2 else None
+
+
+# ---------------------------------------------------------------- what a node gives
 
 
 @dataclass
 class Train:
-    """A source as a reader sees it: value = level * scale + offset, one entry per source neuron."""
+    """Spikes of one node (or numbers of a real Input) as a reader sees them.
 
-    source: Source
+    source: name of the node that sends. delay: steps.
+    scale: float64 per neuron (flat), the value of level 1.
+    offset: float64 per neuron or None, added to every real position from step `first` on.
+    grid: (C, H, W) in which events are ordered (row, column, channel).
+    """
+
+    source: str
+    delay: int
     scale: np.ndarray
-    offset: Optional[np.ndarray] = None
-    delay: int = 0
+    offset: Optional[np.ndarray]
+    first: int
+    grid: Tuple[int, int, int]
+
+    def delayed(self, delay):
+        return replace(self, delay=self.delay + delay, first=self.first + delay)
 
 
 @dataclass
 class Kernel:
-    """Convolution weights (out, in / groups, kH, kW) over the map of a source."""
+    """Weights of a convolution on a grid; a Dense is one that covers the whole grid.
+
+    weight: float64 (O, I / groups, kH, kW), or (O * positions, ...) where `untied` (after a
+        Flatten every output neuron is a channel of its own).
+    Dense: weight (O, C, H, W), stride 1, no padding: one output position.
+    """
 
     weight: np.ndarray
-    stride: tuple = (1, 1)
-    padding: tuple = (0, 0)
-    dilation: tuple = (1, 1)
+    grid: Tuple[int, int, int]
+    out_grid: Tuple[int, int, int]
+    stride: Tuple[int, int] = (1, 1)
+    padding: Tuple[int, int] = (0, 0)
+    dilation: Tuple[int, int] = (1, 1)
     groups: int = 1
-    out: tuple = ()  # (C, H, W)
+    untied: bool = False
+
+    def scaled(self, factor):
+        """The same kernel with every weight of output channel o times factor[o]."""
+        return replace(self, weight=self.weight * factor.reshape(-1, 1, 1, 1))
+
+    def flattened(self):
+        """One kernel per output neuron, for readers that count channels after a Flatten."""
+        if self.untied:
+            return self
+        n_positions = self.out_grid[1] * self.out_grid[2]
+        return replace(self, weight=np.repeat(self.weight, n_positions, axis=0), untied=True)
+
+    def synapses(self, y, x):
+        """(output row, output column, ky, kx) of the taps that read input position (y, x)."""
+        found = []
+        for ky in range(self.weight.shape[2]):
+            row, rest_y = divmod(y + self.padding[0] - ky * self.dilation[0], self.stride[0])
+            if rest_y or not 0 <= row < self.out_grid[1]:
+                continue
+            for kx in range(self.weight.shape[3]):
+                at = x + self.padding[1] - kx * self.dilation[1]
+                column, rest_x = divmod(at, self.stride[1])
+                if not rest_x and 0 <= column < self.out_grid[2]:
+                    found.append((row, column, ky, kx))
+        return found
+
+
+@dataclass
+class Restimulus:
+    """A Restimulation on its way to a neuron: channel attention on one train."""
+
+    kernel: np.ndarray  # (K,)
+    scale: np.ndarray  # (C,) of the train
+    channels: int  # C of q, over which the attention runs
+    n_positions: int  # of q
+    sampled: np.ndarray  # flat input positions that q reads
+    weight: Optional[np.ndarray]  # W64 (out, in) or None for the identity
 
 
 @dataclass
 class Path:
-    """One path into a membrane: a kernel, a dense matrix, or an identity amplitude."""
+    """Synapses between one train and the membranes. One of `kernel`, `amplitude` carries them.
 
-    train: Train
+    kernel: Dense or convolution. amplitude: float64 per neuron, of an identity.
+    restimulus: what scales them at every step, or None.
+    """
+
+    source: str
     delay: int
+    grid: Tuple[int, int, int]
     kernel: Optional[Kernel] = None
-    matrix: Optional[np.ndarray] = None
     amplitude: Optional[np.ndarray] = None
-    attention: object = None
+    restimulus: Optional[Restimulus] = None
 
-    def times(self, factor):
-        """Every weight into target neuron j multiplied by factor[j] (constant per channel)."""
-        if self.kernel is not None:
-            per_channel = factor.reshape(self.kernel.out[0], -1)[:, 0]
-            weight = self.kernel.weight * per_channel[:, None, None, None]
-            return replace(self, kernel=replace(self.kernel, weight=weight))
-        if self.matrix is not None:
-            return replace(self, matrix=self.matrix * factor[:, None])
-        return replace(self, amplitude=self.amplitude * factor)
+
+@dataclass
+class Term:
+    """A share of the bias from step `first` on: float64 (C,) per channel, or flat per neuron."""
+
+    first: int
+    values: np.ndarray
+    is_map: bool
+
+    def on(self, shape):
+        """The term with one entry per neuron."""
+        return self.values if self.is_map else np.repeat(self.values, math.prod(shape[1:]))
 
 
 @dataclass
 class Current:
+    """Weighted sums: paths in their order, and what is added to them."""
+
     paths: List[Path]
-    terms: List[tuple]  # (value per neuron, first step)
+    terms: List[Term]
+
+    def delayed(self, delay):
+        return Current(
+            [replace(path, delay=path.delay + delay) for path in self.paths],
+            [replace(term, first=term.first + delay) for term in self.terms],
+        )
 
 
-def as_map(shape):
-    """Channels, height, width of a shape."""
-    if len(shape) == 1:
-        return (shape[0], 1, 1)
-    if len(shape) == 2:
-        return (shape[0], 1, shape[1])
-    return tuple(shape)
+@dataclass
+class Source:
+    """A node that sends levels: how wide they are, and from what it makes them.
+
+    make: for pools and sums, a function from the levels of `reads` (at the step) to its own.
+    """
+
+    grid: Tuple[int, int, int]
+    max_level: int
+    n_planes: int
+    real: bool = False
+    reads: List[Train] = field(default_factory=list)
+    make: Optional[object] = None
 
 
-def per_neuron(value, shape):
-    """A parameter (scalar, per channel or per neuron), flat, one per neuron."""
-    value = np.asarray(value, np.float64)
-    if value.size == 1:
-        return np.full(int(np.prod(shape)), float(value.reshape(-1)[0]))
-    if value.shape == tuple(shape):
-        return value.reshape(-1).copy()
-    return np.repeat(value, int(np.prod(shape[1:])))
+@dataclass
+class Layer:
+    """A Neuron or Readout before rounding, all in float64.
+
+    paths: with gains folded in where they are the same at all positions of a channel.
+    terms: flat arrays per neuron with their first step. gain_map: flat, or None.
+    """
+
+    name: str
+    node: object
+    shape: Tuple[int, ...]
+    paths: List[Path]
+    terms: List[Tuple[int, np.ndarray]]
+    gain_map: Optional[np.ndarray]
 
 
-class Graph:
-    """Evaluates the linear parts of a model by name."""
+# ---------------------------------------------------------------- folding
+
+
+class Folded:
+    """A model as sources, layers and an order of evaluation.
+
+    sources: name -> Source. An extra name "node/i" stands for the i-th train of a pool of several.
+    layers: name -> Layer. recorded: name -> Train whose levels are the node's own.
+    order: names of sources and layers, each after what it reads without delay.
+    """
 
     def __init__(self, model):
         self.model = model
         self.sources: Dict[str, Source] = {}
-        self.pools = {}  # key -> (kind, train, kernel, stride, padding)
-        self.adds = {}  # key -> trains
-        self.known = {}
+        self.layers: Dict[str, Layer] = {}
+        self.recorded: Dict[str, Train] = {}
+        self.order: List[str] = []
+        self._values = {}
+        names = [name for group in model.order() for name in group]
+        for name in names:
+            self._value(name)
+        for name in names:
+            if isinstance(model.nodes[name], (Neuron, Readout)):
+                self.layers[name] = self._layer(name)
+                self.order.append(name)
+            self.order += [s for s in self.sources if s.split("/")[0] == name and s not in self.order]
 
-    def value(self, name):
-        if name not in self.known:
-            self.known[name] = getattr(self, self.model.nodes[name].kind)(name)
-        return self.known[name]
+    def _value(self, name):
+        """List of Train, or Current, that node `name` gives; None for a Readout."""
+        if name not in self._values:
+            node = self.model.nodes[name]
+            self._values[name] = getattr(self, "_fold_" + node.kind.lower())(name, node)
+            if self.model.kinds[name] == "spikes" and len(self._values[name]) == 1:
+                self.recorded[name] = self._values[name][0]
+        return self._values[name]
 
-    def read(self, edge):
-        value = self.value(edge.source)
-        if isinstance(value, Current):
-            return Current([replace(p, delay=p.delay + edge.delay) for p in value.paths],
-                           [(v, first + edge.delay) for v, first in value.terms])
-        return [replace(t, delay=t.delay + edge.delay) for t in value]
-
-    def only(self, name):
-        return self.read(self.model.incoming(name)[0])
-
-    def source(self, key, map_, top, signed=False, real=False):
-        self.sources[key] = Source(key, map_, top, signed, real)
-        return self.sources[key]
-
-    def Input(self, name):
-        node, shape = self.model.nodes[name], self.model.shapes[name]
-        real = node.encoding == "real"
-        source = self.source(name, as_map(shape), 0 if real else 2**node.bits - 1, node.signed, real)
-        std, mean = per_neuron(node.std, shape), per_neuron(node.mean, shape)
-        scale = np.ones(std.size) if real else node.scale / std
-        offset = (0 - mean) / std
-        return [Train(source, scale, offset if offset.any() else None)]
-
-    def Neuron(self, name):
-        node, shape = self.model.nodes[name], self.model.shapes[name]
-        worth = node.quantum if node.output_quantum is None else node.output_quantum
-        top = max(2 ** int(b) - 1 for b in np.ravel(node.bits))
-        source = self.source(name, self.membrane_map(name), top, node.signed)
-        return [Train(source, per_neuron(worth, shape))]
-
-    def membrane_map(self, name):
-        """The map over which a membrane's neurons lie: a flattened current is still a map."""
+    def _incoming(self, name):
+        """What arrives over each edge, delays applied."""
+        given = []
         for edge in self.model.incoming(name):
-            if self.model.kinds[edge.source] == "current":
-                node = self.model.nodes[edge.source]
-                if node.kind in ("Flatten", "BatchNorm"):
-                    return self.membrane_map(edge.source)
-                return as_map(self.model.shapes[edge.source])
-        return as_map(self.model.shapes[name])
+            value = self._value(edge.source)
+            if isinstance(value, Current):
+                given.append(value.delayed(edge.delay))
+            else:
+                given.append([train.delayed(edge.delay) for train in value])
+        return given
 
-    def Flatten(self, name):
-        return self.only(name)  # everything is flat already, in the order C, H, W
+    def _new_source(self, key, source, scale, offset=None, first=0):
+        self.sources[key] = source
+        return Train(key, 0, scale, offset, first, source.grid)
 
-    def BatchNorm(self, name):
-        node, value = self.model.nodes[name], self.only(name)
+    def _unsupported(self, name, what):
+        raise UnsupportedError(f"{self.model.label(name)}: {what}")
+
+    # ---- nodes that send
+
+    def _fold_input(self, name, node):
+        n = math.prod(node.shape)
+        grid = grid_of(node.shape)
+        if node.encoding == "real":
+            return [self._new_source(name, Source(grid, 0, 0, real=True), np.ones(n))]
+        source = Source(grid, 2**node.bits - 1, node.bits)
+        if node.encoding == "spikes":
+            return [self._new_source(name, source, np.full(n, node.scale))]
+        std = per_neuron(node.std, node.shape)
+        offset = (0.0 - per_neuron(node.mean, node.shape)) / std
+        return [self._new_source(name, source, node.scale / std, offset if offset.any() else None)]
+
+    def _fold_neuron(self, name, node):
+        shape = self.model.shapes[name]
+        quantum = node.quantum if node.output_quantum is None else node.output_quantum
+        source = Source(grid_of(shape), 2**node.n_bits - 1, node.n_bits)
+        scale = np.repeat(per_channel(quantum, shape[0]), math.prod(shape[1:]))
+        return [self._new_source(name, source, scale)]
+
+    def _fold_readout(self, name, node):
+        return None
+
+    def _fold_sumpool(self, name, node):
+        (value,) = self._incoming(name)
+        if isinstance(value, Current):
+            return self._pooled_current(name, node, value, divide=False)
+        if any(train.offset is not None and train.offset.any() for train in value):
+            self._unsupported(name, "sum pooling of levels with an offset")
+        return self._pooled_trains(name, node, value, divide=False)
+
+    def _fold_avgpool(self, name, node):
+        (value,) = self._incoming(name)
+        if isinstance(value, Current):
+            return self._pooled_current(name, node, value, divide=True)
+        n_axes = len(self.model.shapes[name]) - 1
+        has_padding = any(node.geometry(n_axes)[2])
+        for train in value:
+            if self.sources[train.source].real:
+                self._unsupported(name, "average pooling of real numbers")
+            if has_padding and train.offset is not None and train.offset.any():
+                self._unsupported(name, "padded average pooling of levels with an offset")
+        return self._pooled_trains(name, node, value, divide=True)
+
+    def _fold_maxpool(self, name, node):
+        (value,) = self._incoming(name)
+        if len(value) > 1:
+            self._unsupported(name, "max pooling of a sum of unequal quanta")
+        train = value[0]
+        windows = self._windows(name, node, train.grid)
+
+        def largest(levels):
+            return np.array([levels[0][window].max() for window in windows])
+
+        before = self.sources[train.source]
+        source = Source(self._grid(name), before.max_level, before.n_planes, False, value, largest)
+        return [self._new_source(name, source, *self._at_outputs(train, source.grid))]
+
+    def _pooled_trains(self, name, node, trains, divide):
+        pooled = []
+        for i, train in enumerate(trains):
+            windows = self._windows(name, node, train.grid)
+
+            def sums(levels, windows=windows):
+                return np.array([levels[0][window].sum() for window in windows])
+
+            size = math.prod(node.geometry(len(self.model.shapes[name]) - 1)[0])
+            most = self.sources[train.source].max_level * size
+            source = Source(self._grid(name), most, most.bit_length(), False, [train], sums)
+            scale, offset, first = self._at_outputs(train, source.grid)
+            key = name if len(trains) == 1 else f"{name}/{i}"
+            scale = scale / size if divide else scale
+            pooled.append(self._new_source(key, source, scale, offset, first))
+        return pooled
+
+    def _at_outputs(self, train, grid):
+        """Scale, offset (both the same all over a channel) and its first step on another grid."""
+        def spread(values):
+            return np.repeat(values.reshape(train.grid[0], -1)[:, 0], grid[1] * grid[2])
+
+        offset = None if train.offset is None else spread(train.offset)
+        return spread(train.scale), offset, train.first
+
+    def _grid(self, name):
+        return grid_of(self.model.shapes[name])
+
+    def _pool_geometry(self, name, node):
+        """(kernel, stride, padding) as (rows, columns) each."""
+        n_axes = len(self.model.shapes[name]) - 1
+        kernel, stride, padding = node.geometry(n_axes)
+        if n_axes == 2:
+            return kernel, stride, padding
+        return (1,) + kernel, (1,) + stride, (0,) + padding
+
+    def _windows(self, name, node, grid):
+        """For every output neuron, the flat indices of the input neurons in its window."""
+        kernel, stride, padding = self._pool_geometry(name, node)
+        channels, height, width = grid
+        _, rows, columns = self._grid(name)
+        windows = []
+        for c in range(channels):
+            for row in range(rows):
+                for column in range(columns):
+                    top = row * stride[0] - padding[0]
+                    left = column * stride[1] - padding[1]
+                    windows.append([
+                        (c * height + y) * width + x
+                        for y in range(max(top, 0), min(top + kernel[0], height))
+                        for x in range(max(left, 0), min(left + kernel[1], width))
+                    ])
+        return windows
+
+    def _fold_add(self, name, node):
+        trains = [train for value in self._incoming(name) for train in value]
+        equal = all(
+            t.offset is None and np.array_equal(t.scale, trains[0].scale) for t in trains
+        )
+        if not equal:
+            return trains
+        grids = {train.grid for train in trains}
+        grid = grids.pop() if len(grids) == 1 else self._grid(name)
+        most = sum(self.sources[train.source].max_level for train in trains)
+        source = Source(grid, most, most.bit_length(), False, trains, sum)
+        return [self._new_source(name, source, trains[0].scale)]
+
+    def _fold_flatten(self, name, node):
+        (value,) = self._incoming(name)
+        if not isinstance(value, Current):
+            return value  # indices are flat already; events keep the order of their grid
+        self._refuse_restimulation(name, value)
+        shape = self.model.shapes[self.model.incoming(name)[0].source]
+        return Current(
+            [replace(path, kernel=path.kernel.flattened()) for path in value.paths],
+            [Term(term.first, term.on(shape), False) for term in value.terms],
+        )
+
+    def _fold_batchnorm(self, name, node):
+        (value,) = self._incoming(name)
         shape = self.model.shapes[name]
         g = (node.weight * node.scale) / np.sqrt(node.running_var + node.eps)
-        g_all, mean_all = per_neuron(g, shape), per_neuron(node.running_mean, shape)
-        bias_all = per_neuron(node.bias, shape)
         if isinstance(value, Current):
-            shift = per_neuron(node.bias - node.running_mean * g, shape)
-            return Current([p.times(g_all) for p in value.paths],
-                           [(v * g_all, first) for v, first in value.terms] + [(shift, 0)])
+            self._refuse_restimulation(name, value)
+            spread = np.repeat(g, math.prod(shape[1:]))
+            terms = [
+                replace(term, values=term.values * (spread if term.is_map else g))
+                for term in value.terms
+            ]
+            terms.append(Term(0, node.bias - node.running_mean * g, False))
+            return Current(
+                [replace(path, kernel=path.kernel.scaled(g)) for path in value.paths], terms
+            )
+        g, mean, bias = (per_neuron(v, shape) for v in (g, node.running_mean, node.bias))
         return [
-            replace(t, scale=t.scale * g_all,
-                    offset=((0 if t.offset is None else t.offset) - mean_all) * g_all + bias_all)
-            for t in value
+            replace(
+                train,
+                scale=train.scale * g,
+                offset=((0.0 if train.offset is None else train.offset) - mean) * g + bias,
+            )
+            for train in value
         ]
 
-    def Add(self, name):
-        trains = [t for edge in self.model.incoming(name) for t in self.read(edge)]
-        if any(t.offset is not None or not np.array_equal(t.scale, trains[0].scale) for t in trains):
-            return trains
-        source = self.source(name, trains[0].source.map, sum(t.source.top for t in trains),
-                             any(t.source.signed for t in trains))
-        self.adds[name] = trains
-        return [Train(source, trains[0].scale)]
+    # ---- nodes that weigh
 
-    def Dense(self, name):
-        node = self.model.nodes[name]
-        paths, terms = [], [] if node.bias is None else [(node.bias.copy(), 0)]
-        for t in self.only(name):
-            paths.append(Path(t, t.delay, matrix=node.weight * t.scale))
-            if t.offset is not None:
-                sums = np.array([fsum(row) for row in node.weight * t.offset])
-                terms.append((sums, t.delay))
+    def _fold_dense(self, name, node):
+        (trains,) = self._incoming(name)
+        weight = node.weight
+        current = Current([], [])
+        for train in trains:
+            weight64 = (weight * train.scale).reshape((-1,) + train.grid)
+            kernel = Kernel(weight64, train.grid, (weight.shape[0], 1, 1))
+            current.paths.append(Path(train.source, train.delay, train.grid, kernel))
+            if train.offset is not None:
+                values = [math.fsum(row * train.offset) for row in weight]
+                current.terms.append(Term(train.first, np.array(values), False))
+        return self._with_bias(current, node.bias)
+
+    def _fold_conv2d(self, name, node):
+        pair = (node.stride, node.padding, node.dilation)
+        return self._convolved(name, node, node.weight, *pair)
+
+    def _fold_conv1d(self, name, node):
+        pair = ((1,) + node.stride, (0,) + node.padding, (1,) + node.dilation)
+        return self._convolved(name, node, node.weight[:, :, np.newaxis], *pair)
+
+    def _convolved(self, name, node, weight, stride, padding, dilation):
+        (trains,) = self._incoming(name)
+        current = Current([], [])
+        geometry = (self._grid(name), stride, padding, dilation, node.groups)
+        for train in trains:
+            kernel = Kernel(weight, train.grid, *geometry)
+            if train.offset is not None:
+                term = Term(train.first, _offset_map(kernel, train.offset), True)
+                current.terms.append(term)
+            scale = train.scale.reshape(train.grid[0], -1)[:, 0]
+            kernel = replace(kernel, weight=_times_input_channel(weight, scale, node.groups))
+            current.paths.append(Path(train.source, train.delay, train.grid, kernel))
+        return self._with_bias(current, node.bias)
+
+    def _with_bias(self, current, bias):
+        if bias is not None:
+            current.terms.append(Term(0, bias, False))
+        return current
+
+    def _pooled_current(self, name, node, current, divide):
+        self._refuse_restimulation(name, current)
+        kernel, stride, padding = self._pool_geometry(name, node)
+        if any(padding):
+            self._unsupported(name, "padded pooling of a current")
+        source = self.model.incoming(name)[0].source
+        before, after = grid_of(self.model.shapes[source]), self._grid(name)
+        for axis in (0, 1):
+            last = (after[1 + axis] - 1) * stride[axis] + kernel[axis]
+            if last > before[1 + axis]:
+                self._unsupported(name, "ceil_mode on a current")
+        size = kernel[0] * kernel[1]
+        divisor = size if divide else 1
+        windows = self._windows(name, node, before)
+        terms = []
+        for term in current.terms:
+            if not term.is_map:
+                terms.append(term if divide else replace(term, values=term.values * size))
+                continue
+            sums = np.array([math.fsum(term.values[window]) for window in windows])
+            terms.append(replace(term, values=sums / divisor))
+        paths = [
+            replace(path, kernel=_composed(path.kernel, kernel, stride, after, divisor))
+            for path in current.paths
+        ]
         return Current(paths, terms)
 
-    def Conv1d(self, name):
-        node = self.model.nodes[name]
-        return self.convolution(name, node.weight[:, :, None, :], (1, *node.stride), (0, *node.padding),
-                                (1, *node.dilation))
+    def _refuse_restimulation(self, name, current):
+        if any(path.restimulus for path in current.paths):
+            self._unsupported(name, "a Restimulation leads only into a Neuron or Readout")
 
-    def Conv2d(self, name):
-        node = self.model.nodes[name]
-        return self.convolution(name, node.weight, node.stride, node.padding, node.dilation)
-
-    def convolution(self, name, weight, stride, padding, dilation):
-        node, out = self.model.nodes[name], as_map(self.model.shapes[name])
-        paths = []
-        terms = [] if node.bias is None else [(np.repeat(node.bias, out[1] * out[2]), 0)]
-        for t in self.only(name):
-            scaled = _times_inputs(weight, t.scale, t.source.map, node.groups)
-            kernel = Kernel(scaled, stride, padding, dilation, node.groups, out)
-            paths.append(Path(t, t.delay, kernel=kernel))
-            if t.offset is not None:
-                products = _times_inputs(weight, t.offset, t.source.map, node.groups)
-                contributions = [[] for _ in range(int(np.prod(out)))]
-                for target, _, w in _taps(replace(kernel, weight=products), t.source.map):
-                    contributions[target].append(w)
-                terms.append((np.array([fsum(c) for c in contributions]), t.delay))
-        return Current(paths, terms)
-
-    def Restimulation(self, name):
-        node, out = self.model.nodes[name], as_map(self.model.shapes[name])
-        (t,) = self.only(name)
+    def _fold_restimulation(self, name, node):
+        (trains,) = self._incoming(name)
+        if len(trains) != 1 or trains[0].offset is not None:
+            self._unsupported(name, "restimulation needs one train without offset")
+        train = trains[0]
+        shape = self.model.shapes[self.model.incoming(name)[0].source]
+        channels, height, width = grid_of(shape)
+        scale = train.scale.reshape(channels, -1)[:, 0]
         if node.weight is None:
-            return Current([Path(t, t.delay, amplitude=t.scale.copy(), attention=node)], [])
-        scaled = _times_inputs(node.weight, t.scale, t.source.map, 1)
-        return Current([Path(t, t.delay, kernel=Kernel(scaled, node.stride, out=out), attention=node)], [])
+            n = height * width
+            restimulus = Restimulus(node.kernel, scale, channels, n, np.arange(n), None)
+            path = Path(train.source, train.delay, train.grid, None, train.scale, restimulus)
+            return Current([path], [])
+        out = self._grid(name)
+        weight = node.weight[:, :, 0, 0] * scale
+        sampled = [
+            y * node.stride[0] * width + x * node.stride[1]
+            for y in range(out[1]) for x in range(out[2])
+        ]
+        restimulus = Restimulus(
+            node.kernel, scale, out[0], out[1] * out[2], np.array(sampled), weight
+        )
+        kernel = Kernel(weight[:, :, np.newaxis, np.newaxis], train.grid, out, node.stride)
+        return Current([Path(train.source, train.delay, train.grid, kernel, None, restimulus)], [])
 
-    def SumPool(self, name):
-        return self.pooled(name, "sum", False)
+    # ---- layers
 
-    def AvgPool(self, name):
-        return self.pooled(name, "sum", True)
-
-    def MaxPool(self, name):
-        return self.pooled(name, "max", False)
-
-    def pooled(self, name, kind, average):
+    def _layer(self, name):
         node, shape = self.model.nodes[name], self.model.shapes[name]
-        kernel, stride, padding = node.geometry(len(shape) - 1)
-        if len(shape) == 2:
-            kernel, stride, padding = (1, *kernel), (1, *stride), (0, *padding)
-        out, value = as_map(shape), self.only(name)
-        n = kernel[0] * kernel[1]
-        if isinstance(value, Current):
-            return self.pooled_current(value, kernel, stride, n if average else 1, out)
-        trains = []
-        for i, t in enumerate(value):
-            key = name if len(value) == 1 else f"{name}/{i}"
-            top = t.source.top * n if kind == "sum" else t.source.top
-            source = self.source(key, out, top, t.source.signed)
-            self.pools[key] = (kind, t, kernel, stride, padding)
-            area = t.source.map[1] * t.source.map[2]
-            scale = np.repeat(t.scale[::area], out[1] * out[2])
-            offset = None if t.offset is None else np.repeat(t.offset[::area], out[1] * out[2])
-            trains.append(Train(source, scale / n if average else scale, offset))
-        return trains
-
-    def pooled_current(self, value, kernel, stride, divisor, out):
-        paths = [replace(p, kernel=_composed(p.kernel, kernel, stride, divisor, out)) for p in value.paths]
-        before = value.paths[0].kernel.out
-        n, terms = kernel[0] * kernel[1], []
-        for flat, first in value.terms:
-            whole = flat.reshape(before)
-            if (whole == whole[:, :1, :1]).all():
-                constant = whole[:, 0, 0] if divisor == n else whole[:, 0, 0] * n
-                pooled = np.repeat(constant, out[1] * out[2])
-            else:
-                pooled = np.array([
-                    fsum(whole[c, y * stride[0] + a, x * stride[1] + b]
-                         for a in range(kernel[0]) for b in range(kernel[1])) / divisor
-                    for c in range(out[0]) for y in range(out[1]) for x in range(out[2])
-                ])
-            terms.append((pooled, first))
-        return Current(paths, terms)
+        paths, terms = [], []
+        for value in self._incoming(name):
+            if not isinstance(value, Current):
+                for train in value:
+                    paths.append(Path(train.source, train.delay, train.grid, None, train.scale))
+                    if train.offset is not None:
+                        terms.append((train.first, train.offset))
+                continue
+            paths += value.paths
+            terms += [(term.first, term.on(shape)) for term in value.terms]
+        gain = per_neuron(node.input_gain, shape)
+        n_positions = math.prod(shape[1:])
+        is_map = n_positions > 1 and node.input_gain.shape == tuple(shape)
+        terms = [(first, values * gain) for first, values in terms]
+        if not is_map:
+            paths = [_with_gain(path, gain.reshape(shape[0], -1)[:, 0], gain) for path in paths]
+        pull = (1 - per_neuron(node.leak, shape)) * per_neuron(node.v_leak, shape)
+        if pull.any():
+            terms.append((0, pull))
+        return Layer(name, node, shape, paths, terms, gain if is_map else None)
 
 
-def _times_inputs(weight, values, map_, groups):
-    """weight[o, i] times the value of the input channel that it reads."""
-    per_channel = values.reshape(map_[0], -1)[:, 0]
-    out = weight.copy()
+def _with_gain(path, channel_gain, neuron_gain):
+    if path.kernel is not None:
+        return replace(path, kernel=path.kernel.scaled(channel_gain))
+    return replace(path, amplitude=path.amplitude * neuron_gain)
+
+
+def _times_input_channel(weight, scale, groups):
+    """weight (O, I / groups, kH, kW) times the scale of the input channel that each tap reads."""
+    scaled = np.empty_like(weight)
+    per_group_out, per_group_in = weight.shape[0] // groups, weight.shape[1]
     for o in range(weight.shape[0]):
-        group = o // (weight.shape[0] // groups)
-        for i in range(weight.shape[1]):
-            out[o, i] = weight[o, i] * per_channel[group * weight.shape[1] + i]
-    return out
+        for i in range(per_group_in):
+            scaled[o, i] = weight[o, i] * scale[(o // per_group_out) * per_group_in + i]
+    return scaled
 
 
-def _composed(kernel, window, stride, divisor, out):
-    """A convolution followed by pooling, as one convolution, tap by tap."""
+def _offset_map(kernel, offset):
+    """What an offset at every real input position adds to every output (padding adds nothing)."""
+    channels, height, width = kernel.grid
+    n_out, rows, columns = kernel.out_grid
+    offset = offset.reshape(channels, -1)[:, 0]
+    per_group_out, per_group_in = n_out // kernel.groups, channels // kernel.groups
+    products = [[] for _ in range(n_out * rows * columns)]
+    for y in range(height):
+        for x in range(width):
+            for row, column, ky, kx in kernel.synapses(y, x):
+                for o in range(n_out):
+                    first = (o // per_group_out) * per_group_in
+                    taps = kernel.weight[o, :, ky, kx] * offset[first : first + per_group_in]
+                    products[(o * rows + row) * columns + column] += taps.tolist()
+    return np.array([math.fsum(found) for found in products])
+
+
+def _composed(kernel, window, window_stride, out_grid, divisor):
+    """The convolution `kernel` followed by sums over windows, as one convolution."""
     n_out, n_in, height, width = kernel.weight.shape
     extent = [
-        (k - 1) * d + 1 + (n - 1) * s
-        for k, d, n, s in zip((height, width), kernel.dilation, window, kernel.stride)
+        (size - 1) * dilation + 1 + (k - 1) * stride
+        for size, dilation, k, stride in zip(
+            (height, width), kernel.dilation, window, kernel.stride
+        )
     ]
-    parts = {}
-    for a in range(window[0]):
-        for b in range(window[1]):
+    taps = {}
+    for wy in range(window[0]):
+        for wx in range(window[1]):
             for ky in range(height):
                 for kx in range(width):
-                    y = a * kernel.stride[0] + ky * kernel.dilation[0]
-                    x = b * kernel.stride[1] + kx * kernel.dilation[1]
-                    parts.setdefault((y, x), []).append(kernel.weight[:, :, ky, kx])
+                    at = (
+                        wy * kernel.stride[0] + ky * kernel.dilation[0],
+                        wx * kernel.stride[1] + kx * kernel.dilation[1],
+                    )
+                    taps.setdefault(at, []).append(kernel.weight[:, :, ky, kx].ravel())
     weight = np.zeros((n_out, n_in, *extent))
-    for (y, x), taps in parts.items():
-        for o in range(n_out):
-            for i in range(n_in):
-                weight[o, i, y, x] = fsum(tap[o, i] for tap in taps)
-    return Kernel(weight / divisor, (kernel.stride[0] * stride[0], kernel.stride[1] * stride[1]),
-                  kernel.padding, (1, 1), kernel.groups, out)
+    for (y, x), found in taps.items():
+        total = fsum_of(found, n_out * n_in).reshape(n_out, n_in)
+        weight[:, :, y, x] = total / divisor
+    stride = (kernel.stride[0] * window_stride[0], kernel.stride[1] * window_stride[1])
+    return Kernel(
+        weight, kernel.grid, out_grid, stride, kernel.padding, (1, 1), kernel.groups
+    )
 
 
-def _taps(kernel, map_):
-    """(target, source, weight) of every synapse, by plain loops."""
-    channels, height, width = map_
-    n_out, n_in = kernel.weight.shape[:2]
-    for o in range(n_out):
-        group = o // (n_out // kernel.groups)
-        for y in range(kernel.out[1]):
-            for x in range(kernel.out[2]):
-                target = (o * kernel.out[1] + y) * kernel.out[2] + x
-                for ky in range(kernel.weight.shape[2]):
-                    iy = y * kernel.stride[0] - kernel.padding[0] + ky * kernel.dilation[0]
-                    if not 0 <= iy < height:
-                        continue
-                    for kx in range(kernel.weight.shape[3]):
-                        ix = x * kernel.stride[1] - kernel.padding[1] + kx * kernel.dilation[1]
-                        if not 0 <= ix < width:
-                            continue
-                        for i in range(n_in):
-                            source = ((group * n_in + i) * height + iy) * width + ix
-                            yield target, source, kernel.weight[o, i, ky, kx]
+# ---------------------------------------------------------------- rounding to the run's type
 
 
-# ---- rounding
+class FloatRounding:
+    """Constants of a layer rounded once to float32 or float64."""
+
+    def __init__(self, layer, dtype):
+        self.dtype = np.dtype(dtype)
+
+    def kernel(self, weight):
+        return weight.astype(self.dtype)
+
+    neurons = factors = kernel  # amplitudes, biases, potentials; leak and gain
+
+    def amplitudes(self, amplitude, factor):
+        """Amplitudes per neuron under this step's attention (float64 factors)."""
+        return (amplitude * factor).astype(self.dtype)
 
 
-def half_away(values):
-    return np.where(np.asarray(values) < 0, -np.floor(-np.asarray(values) + 0.5),
-                    np.floor(np.asarray(values) + 0.5))
+class IntegerRounding:
+    """Constants of a layer as whole numbers: times D / delta per channel, or times S (Readout).
 
+    D: int64 (C,), see `fixed_point`. scale: S of a Readout, else None. weight_bits: 8 or 16.
+    """
 
-def toward_zero_4096(values):
-    """rsz of a 64-bit product."""
-    return np.where(values < 0, -((-values) >> 12), values >> 12)
+    dtype = np.dtype(np.int64)  # wide enough to notice what leaves int32
 
-
-def phi(u):
-    """The membrane potential rectifier (InfLoR-SNN, eq. 9)."""
-    if u < 0:
-        return 1 - (1 - u) ** (1 / 3)
-    if u <= 1:
-        return tanh(3 * (u - 1 / 2)) / (2 * tanh(3 / 2)) + 1 / 2
-    return u ** (1 / 3)
-
-
-def steps_per_quantum(rows, quantum):
-    """D of each channel and the limits of the weights. rows: per channel, all its weights."""
-    candidates = np.arange(2, 2**14 + 1, 2).astype(np.float64)
-    for limits, fewest in ((INT8, 16), (INT16, 2)):
-        chosen = []
-        for weights, delta in zip(rows, quantum):
-            extremes = [w for w in (max(weights, default=0.0), min(weights, default=0.0))]
-            fits = np.ones(candidates.size, bool)
-            for w in extremes:
-                whole = half_away((w * candidates) / delta)
-                fits &= (whole >= limits[0]) & (whole <= limits[1])
-            chosen.append(candidates[fits].max() if fits.any() else 0.0)
-        if min(chosen) >= fewest:
-            return np.array(chosen), limits
-    raise ValueError("weights too large for int16")
-
-
-class Rounding:
-    """How numbers of one layer are rounded to the type of the run."""
-
-    def __init__(self, precision, name, graph, paths):
-        self.precision = precision
-        self.integer = precision == "int8"
-        self.dtype = np.dtype(np.int64 if self.integer else precision)
-        model = graph.model
-        node, shape = model.nodes[name], model.shapes[name]
-        n = int(np.prod(shape))
-        self.steps = np.ones(n)
-        self.quantum = np.ones(n)
-        if not self.integer:
-            return
-        map_ = graph.membrane_map(name)
-        area = map_[1] * map_[2]
-        rows = [[] for _ in range(map_[0])]
-        for p in paths:
-            whole = p.kernel.weight if p.kernel is not None else p.matrix
-            if whole is not None:
-                for c in range(map_[0]):
-                    rows[c] += whole[c].ravel().tolist()
-        if isinstance(node, Neuron):
-            self.quantum = per_neuron(node.quantum, shape)
-            chosen, self.limits = steps_per_quantum(rows, self.quantum[::area])
-            self.steps = np.repeat(chosen, area)
+    def __init__(self, layer):
+        self.n_positions = math.prod(layer.shape[1:])
+        self.scale = None
+        if isinstance(layer.node, Readout):
+            self.scale, self.weight_bits = readout_scale(layer), 8
         else:
-            largest, top = max((abs(w) for row in rows for w in row), default=None), 127.0
-            if largest is None:
-                top = 2.0**14
-                largest = max((np.abs(p.amplitude).max() for p in paths if p.amplitude is not None), default=0)
-            self.steps = np.full(n, top / largest if largest else 1.0)
+            self.D, self.weight_bits = fixed_point(layer)
+            self.delta = per_channel(layer.node.quantum, layer.shape[0])
 
-    def exact(self, values, targets=slice(None)):
-        return (values * self.steps[targets]) / self.quantum[targets]
+    def _unrounded(self, values, repeats=1):
+        """values with the channel (or neuron) axis first, in units of the fixed point."""
+        if self.scale is not None:
+            return values * self.scale
+        last = (-1,) + (1,) * (values.ndim - 1)
+        D = np.repeat(self.D, repeats).astype(np.float64).reshape(last)
+        return (values * D) / np.repeat(self.delta, repeats).reshape(last)
 
-    def __call__(self, values, targets=slice(None)):
-        """Numbers of target neurons in the run's type."""
-        values = np.asarray(values, np.float64)
-        if self.integer:
-            return half_away(self.exact(values, targets)).astype(np.int64)
-        return values.astype(self.dtype)
+    def kernel(self, weight):
+        return rounded(self._unrounded(weight))
 
-    def factor(self, values):
-        values = np.asarray(values, np.float64)
-        return half_away(4096 * values).astype(np.int64) if self.integer else values.astype(self.dtype)
+    def neurons(self, values):
+        return rounded(self._unrounded(values, self.n_positions))
 
-    def product(self, values, factors):
-        return toward_zero_4096(values * factors) if self.integer else values * factors
+    def factors(self, values):
+        return rounded(4096 * values)
+
+    def amplitudes(self, amplitude, factor):
+        return rounded(self._unrounded(amplitude, self.n_positions) * factor)
 
 
-# ---- one path, as lists of synapses
+def layer_weights(layer):
+    """The float64 kernels, gains folded in, that decide on the fixed point of a layer."""
+    return [path.kernel.weight for path in layer.paths if path.kernel is not None]
+
+
+def fixed_point(layer):
+    """(D, weight bits) of a Neuron layer: D int64 (C,), the units per quantum of each channel."""
+    delta = per_channel(layer.node.quantum, layer.shape[0])
+    channels = range(layer.shape[0])
+    for weight_bits in (8, 16):
+        D = np.array([
+            largest_d([w[o] for w in layer_weights(layer)], float(delta[o]), weight_bits)
+            for o in channels
+        ])
+        if (D >= 16).all():
+            return D, weight_bits
+    if (D < 2).any():
+        raise UnsupportedError(f"layer {layer.name!r}: weights too large for 16 bits")
+    return D, 16
+
+
+def largest_d(weights, delta, weight_bits):
+    """The largest even D <= 2^14 with which all `weights` of a channel fit; 0 if none does."""
+    values = [float(v) for weight in weights for v in (weight.min(), weight.max())]
+    limit = 1 << (weight_bits - 1)
+    largest = max(map(abs, values), default=0.0)
+    D = LARGEST_D
+    if largest * D / delta > limit + 1:  # far above what can fit: start just above it
+        D = min(D, 2 * int((limit + 1) * delta / largest / 2) + 4)
+    while D > 0:
+        if all(-limit <= round_half_away(v * D / delta) < limit for v in values):
+            break
+        D -= 2
+    return D
+
+
+def readout_scale(layer):
+    """S of a Readout: integer units per unit of its potential."""
+    weights = [np.abs(w).max() for w in layer_weights(layer)]
+    if weights:
+        return 127 / float(max(weights)) if max(weights) else 1.0
+    largest = max(float(np.abs(path.amplitude).max()) for path in layer.paths)
+    return LARGEST_D / largest if largest else 1.0
+
+
+# ---------------------------------------------------------------- explicit synapses
 
 
 class Synapses:
-    """Targets and rounded weights of every source neuron, in the stated order of the sources."""
+    """One path into a layer with every synapse written down.
 
-    def __init__(self, path, rounding, n_targets):
-        self.path = path
-        source = path.train.source
-        channels, height, width = source.map
-        self.order = [(c * height + y) * width + x
-                      for y in range(height) for x in range(width) for c in range(channels)]
-        lists = {s: ([], []) for s in self.order}
-        if path.kernel is not None:
-            triples = _taps(path.kernel, source.map)
-        elif path.matrix is not None:
-            n_out, n_in = path.matrix.shape
-            triples = ((j, s, path.matrix[j, s]) for j in range(n_out) for s in range(n_in))
+    targets[j], weights[j]: flat indices of the neurons that input j reaches, and the weights in
+        the run's type. order: inputs in the order in which they add: row, column, channel.
+    """
+
+    def __init__(self, path, source, rounding, n_outputs, precision_is_integer):
+        self.path, self.rounding, self.n_outputs = path, rounding, n_outputs
+        self.integer = precision_is_integer
+        self.real, self.n_planes = source.real, source.n_planes
+        channels, height, width = path.grid
+        n = channels * height * width
+        self.order = np.arange(n).reshape(path.grid).transpose(1, 2, 0).ravel()
+        if path.kernel is None:
+            amplitude = rounding.neurons(path.amplitude)
+            self.targets = [np.array([j]) for j in range(n)]
+            self.weights = [amplitude[j : j + 1] for j in range(n)]
         else:
-            triples = ((j, j, path.amplitude[j]) for j in range(n_targets))
-        for target, s, weight in triples:
-            lists[s][0].append(target)
-            lists[s][1].append(weight)
-        self.targets = {s: np.array(lists[s][0], int) for s in self.order}
-        self.weights = {s: rounding(np.array(lists[s][1], float), self.targets[s]) for s in self.order}
+            self.targets, self.weights = _written_down(path.kernel, rounding.kernel(path.kernel.weight))
 
-    @property
-    def n_planes(self):
-        return int(self.path.train.source.top).bit_length()
-
-    def total(self):
-        return sum(len(t) for t in self.targets.values())
-
-
-# ---- simulation
-
-
-class Layer:
-    """State and parameters of one Neuron or Readout node for one sample."""
-
-    def __init__(self, name, graph, precision):
-        self.name, self.node = name, graph.model.nodes[name]
-        self.shape = graph.model.shapes[name]
-        self.n = int(np.prod(self.shape))
-        self.graph = graph
-        paths, terms = [], []
-        for edge in graph.model.incoming(name):
-            value = graph.read(edge)
-            if isinstance(value, Current):
-                paths += value.paths
-                terms += value.terms
-            else:
-                for t in value:
-                    paths.append(Path(t, t.delay, amplitude=t.scale.copy()))
-                    if t.offset is not None:
-                        terms.append((t.offset, t.delay))
-        paths, terms = self._gain(paths, terms)
-        leak, v_leak = per_neuron(self.node.leak, self.shape), per_neuron(self.node.v_leak, self.shape)
-        constant = (1 - leak) * v_leak
-        if constant.any():
-            terms.append((constant, 0))
-        self.terms = terms
-        self.rounding = Rounding(precision, name, graph, paths)
-        self.synapses = [Synapses(p, self.rounding, self.n) for p in paths]
-        self.leak64 = leak
-        self.leak = self.rounding.factor(leak)
-        if isinstance(self.node, Neuron):
-            self._thresholds()
-        self.reset_state()
-
-    def _gain(self, paths, terms):
-        map_ = self.graph.membrane_map(self.name)
-        gain = np.asarray(self.node.input_gain)
-        whole = per_neuron(gain, self.shape)
-        mapped = len(self.shape) > 1 and gain.shape == tuple(self.shape) and map_[1:] != (1, 1)
-        self.gain_map = whole if mapped and (whole != 1).any() else None
-        if (whole != 1).any():
-            if self.gain_map is None:
-                paths = [p.times(whole) for p in paths]
-            terms = [(value * whole, first) for value, first in terms]
-        return paths, terms
-
-    def _thresholds(self):
-        node, shape = self.node, self.shape
-        theta, delta = per_neuron(node.v_threshold, shape), per_neuron(node.quantum, shape)
-        bits = per_neuron(node.bits, shape).astype(int)
-        self.bits, self.theta, self.delta = bits, theta, delta
-        self.n_bits = bits.max()
-        exact = [np.array([fsum((t, -d, 2.0**b * d)) for t, d in zip(theta, delta)])
-                 for b in range(self.n_bits)]
-        self.threshold = [self.rounding(e) for e in exact]
-        self.amount = [self.rounding(2.0**b * delta) for b in range(self.n_bits)]
-        self.v_reset = self.rounding(per_neuron(node.v_reset, shape))
-        self.v_min = None if node.v_min is None else self.rounding(per_neuron(node.v_min, shape))
-        self.refractory = per_neuron(node.refractory, shape).astype(int)
-
-    def reset_state(self):
-        dtype = self.rounding.dtype
-        self.u = np.zeros(self.n, dtype)
-        self.pending = np.zeros(self.n, dtype)
-        self.reset_due = np.zeros(self.n, bool)
-        self.waiting = np.zeros(self.n, int)
-
-    def bias(self, t):
-        terms = [value for value, first in self.terms if first <= t]
-        exact = np.array([fsum(values) for values in zip(*terms)]) if terms else np.zeros(self.n)
-        return self.rounding(exact)
-
-    def integrate(self, run, t):
-        """X[t] from the spikes, path by path, counting synapse by synapse."""
-        x = None
-        for synapses in self.synapses:
-            value = self._path_sum(synapses, run, t)
-            x = value if x is None else x + value
-        if self.gain_map is not None:
-            x = self.rounding.product(x, self.rounding.factor(self.gain_map))
-            run.count(self.name, "multiplications", self.n)
-        return x + self.bias(t)
-
-    def _path_sum(self, synapses, run, t):
-        path, source = synapses.path, synapses.path.train.source
-        levels = run.levels(source.key, t - path.delay)
-        run.count(self.name, "dense_macs", synapses.total())
-        acc = np.zeros(self.n, self.rounding.dtype)
-        if source.real:
-            for s in synapses.order:
-                if levels[s] != 0:
-                    value = self.rounding.dtype.type(levels[s])
-                    acc[synapses.targets[s]] += synapses.weights[s] * value
-                    for name in ("synops", "macs"):
-                        run.count(self.name, name, len(synapses.targets[s]))
-                    run.count(self.name, "nonzero_synops", int(np.count_nonzero(synapses.weights[s])))
+    def value(self, levels, g256):
+        """The path's contribution to X, in the run's type, for levels (or real numbers)."""
+        if self.real:
+            return self._multiplied(levels)
+        weights = self.weights
+        attention = self.path.restimulus
+        if attention is not None and self.path.kernel is None:
+            factor = np.repeat(g256 / 256.0, attention.n_positions)
+            amplitude = self.rounding.amplitudes(self.path.amplitude, factor)
+            weights = [amplitude[j : j + 1] for j in range(self.n_outputs)]
+        acc = self._doubled(levels, weights)
+        if attention is None or self.path.kernel is None:
             return acc
-        weights, gains = synapses.weights, None
-        if path.attention is not None:
-            weights, gains = self._attended(synapses, levels, run)
-        run.count(self.name, "doublings", (synapses.n_planes - 1) * self.n)
-        for b in range(synapses.n_planes - 1, -1, -1):
+        g256 = np.repeat(g256, attention.n_positions)
+        if self.integer:
+            return np.sign(acc) * ((np.abs(acc) * g256 + 128) >> 8)
+        return acc * (g256 / 256.0).astype(self.rounding.dtype)
+
+    def _doubled(self, levels, weights):
+        """Horner's rule over the planes, additions only."""
+        acc = np.zeros(self.n_outputs, self.rounding.dtype)
+        events = [j for j in self.order if levels[j]]
+        for bit in range(self.n_planes - 1, -1, -1):
             acc = acc + acc
-            for sign in (1, -1):
-                for s in synapses.order:
-                    level = int(levels[s]) * sign
-                    if level > 0 and level >> b & 1:
-                        targets = synapses.targets[s]
-                        if sign > 0:
-                            acc[targets] = acc[targets] + weights[s]
-                        else:
-                            acc[targets] = acc[targets] - weights[s]
-                        run.count(self.name, "additions", len(targets))
-        for s in synapses.order:
-            if levels[s] != 0:
-                run.count(self.name, "synops", len(synapses.targets[s]))
-                run.count(self.name, "nonzero_synops", int(np.count_nonzero(synapses.weights[s])))
-        if gains is not None:
-            if self.rounding.integer:
-                size = (np.abs(acc) * gains + 128) >> 8
-                acc = np.where(acc < 0, -size, size)
-            else:
-                acc = acc * (gains / 256).astype(self.rounding.dtype)
+            for j in events:
+                if levels[j] > 0 and (levels[j] >> bit) & 1:
+                    acc[self.targets[j]] = acc[self.targets[j]] + weights[j]
+            for j in events:
+                if levels[j] < 0 and (-levels[j] >> bit) & 1:
+                    acc[self.targets[j]] = acc[self.targets[j]] - weights[j]
         return acc
 
-    def _attended(self, synapses, levels, run):
-        """Weights of an identity Restimulation, or the gains of one with a convolution."""
-        path, node = synapses.path, synapses.path.attention
-        whole = levels.reshape(path.train.source.map).astype(float)
-        scale = path.train.scale.reshape(path.train.source.map)[:, 0, 0]
-        out = as_map(self.shape)
-        area = out[1] * out[2]
-        if node.weight is None:
-            means = [(scale[c] * whole[c].sum()) / area for c in range(out[0])]
-        else:
-            sampled = whole[:, :: node.stride[0], :: node.stride[1]].sum(axis=(1, 2))
-            means = []
-            for o in range(out[0]):
-                total = 0.0
-                for i in range(len(sampled)):
-                    total = total + node.weight[o, i, 0, 0] * scale[i] * sampled[i]
-                means.append(total / area)
-        gains = []
-        for c in range(out[0]):
-            z = 0.0
-            for j, k in enumerate(node.kernel):
-                if 0 <= c + j - len(node.kernel) // 2 < out[0]:
-                    z = z + k * means[c + j - len(node.kernel) // 2]
-            gains.append(0 if z < -700 else floor(256 * (1 / (1 + exp(-z))) + 0.5))
-        products = len(node.kernel) * out[0] + (out[0] if node.weight is None else self.n)
-        run.count(self.name, "multiplications", products)
-        per_target = np.repeat(gains, area)
-        if node.weight is not None:
-            return synapses.weights, per_target
-        if self.rounding.integer:
-            amplitude = half_away(self.rounding.exact(path.amplitude) * (per_target / 256)).astype(np.int64)
-        else:
-            amplitude = (path.amplitude * (per_target / 256)).astype(self.rounding.dtype)
-        return {s: amplitude[[s]] for s in synapses.order}, None
+    def _multiplied(self, numbers):
+        acc = np.zeros(self.n_outputs, self.rounding.dtype)
+        for j in self.order:
+            if numbers[j]:
+                acc[self.targets[j]] = acc[self.targets[j]] + self.weights[j] * numbers[j]
+        return acc
 
-    def leaked(self, run):
-        run.count(self.name, "multiplications", int(((self.leak64 != 0) & (self.leak64 != 1)).sum()))
-        run.count(self.name, "neuron_updates", self.n)
-        product = self.rounding.product(self.u, self.leak)
-        return np.where(self.leak64 == 1, self.u, product)
+    def count(self, levels, counts):
+        """Add this step's operations to `counts`, one synapse at a time."""
+        for j in np.flatnonzero(levels):
+            bits = 0 if self.real else bin(abs(int(levels[j]))).count("1")
+            for weight in self.weights[j]:
+                counts["synops"] += 1
+                counts["nonzero_synops"] += int(weight != 0)
+                counts["additions"] += bits
+                counts["macs"] += int(self.real)
+        if not self.real:
+            counts["doublings"] += (self.n_planes - 1) * self.n_outputs
+        counts["dense_macs"] += sum(len(targets) for targets in self.targets)
+        attention = self.path.restimulus
+        if attention is not None:
+            products = attention.channels if attention.weight is None else self.n_outputs
+            counts["multiplications"] += attention.kernel.size * attention.channels + products
 
-    def read_out(self, run, t):
-        x = self.integrate(run, t)
-        self.u = self.leaked(run) + x
-        return self.u
 
-    def fire(self, run, t):
-        """(levels, H, U) of step t."""
-        node = self.node
-        before = self.u
-        h = self.integrate(run, t)
-        h = self.leaked(run) + h
-        if node.reset_delay:
-            h = h - self.pending if node.reset == "soft" else np.where(self.reset_due, self.v_reset, h)
-        idle = self.waiting > 0
-        h = np.where(idle, before, h)
-        minus = (h < 0) if node.signed else np.zeros(self.n, bool)
-        rest = np.where(minus, -h, h)
-        level, sent = np.zeros(self.n, int), np.zeros(self.n, h.dtype)
-        for b in range(self.n_bits - 1, -1, -1):
-            passes = self._passes(rest, b) & ~idle & (self.bits > b)
-            rest = np.where(passes, rest - self.amount[b], rest)
-            sent = np.where(passes, sent + self.amount[b], sent)
-            level += passes.astype(int) << b
-        u = np.where(minus, -rest, rest)
-        if node.reset == "hard":
-            u = np.where(level > 0, self.v_reset, h)
-        if node.reset_delay:
-            u = h
-            self.pending = np.where(minus, -sent, sent)
-            self.reset_due = level > 0
-        if self.v_min is not None:
-            u = np.where(u < self.v_min, self.v_min, u)
-        self.waiting = np.where(level > 0, self.refractory, np.where(idle, self.waiting - 1, self.waiting))
-        self.u = u
-        return np.where(minus, -level, level), h, u
+def _written_down(kernel, weight):
+    """(targets, weights) per input of a kernel whose weights have the run's type."""
+    channels, height, width = kernel.grid
+    n_out, rows, columns = kernel.out_grid
+    per_group_in, per_group_out = channels // kernel.groups, n_out // kernel.groups
+    targets, weights = [], []
+    for c in range(channels):
+        outputs = np.arange(per_group_out) + (c // per_group_in) * per_group_out
+        for y in range(height):
+            for x in range(width):
+                found, values = [np.zeros(0, np.int64)], [np.zeros(0, weight.dtype)]
+                for row, column, ky, kx in kernel.synapses(y, x):
+                    neurons = (outputs * rows + row) * columns + column
+                    found.append(neurons)
+                    own = neurons if kernel.untied else outputs
+                    values.append(weight[own, c % per_group_in, ky, kx])
+                targets.append(np.concatenate(found))
+                weights.append(np.concatenate(values))
+    return targets, weights
 
-    def _passes(self, h, b):
+
+def attention_gain(restimulus, levels):
+    """256 g per channel of q: channel attention on this step's levels (all in float64)."""
+    n_in = restimulus.scale.size
+    counts = levels.reshape(n_in, -1)[:, restimulus.sampled].sum(axis=1)
+    means = []
+    for c in range(restimulus.channels):
+        if restimulus.weight is None:
+            means.append(float(restimulus.scale[c]) * int(counts[c]) / restimulus.n_positions)
+            continue
+        total = 0.0
+        for i in range(n_in):
+            total = total + float(restimulus.weight[c, i]) * int(counts[i])
+        means.append(total / restimulus.n_positions)
+    size = restimulus.kernel.size
+    gains = []
+    for c in range(restimulus.channels):
+        z = 0.0
+        for j in range(size):
+            at = c + j - size // 2
+            if 0 <= at < restimulus.channels:
+                z = z + float(restimulus.kernel[j]) * means[at]
+        sigmoid = 0.0 if z < -700 else 1 / (1 + math.exp(-z))
+        gains.append(math.floor(256 * sigmoid + 0.5))
+    return np.array(gains, dtype=np.int64)
+
+
+# ---------------------------------------------------------------- membranes
+
+
+class CompiledLayer:
+    """A layer in the run's type: its synapses and constants. Nothing here changes in a run."""
+
+    def __init__(self, layer, sources, precision):
+        self.layer, self.node, self.shape = layer, layer.node, layer.shape
+        self.n = math.prod(layer.shape)
+        self.integer = precision == "int8"
+        self.rounding = IntegerRounding(layer) if self.integer else FloatRounding(layer, precision)
+        self.dtype = self.rounding.dtype
+        self.synapses = []
+        for path in layer.paths:
+            if self.integer and sources[path.source].real:
+                raise UnsupportedError(f"layer {layer.name!r}: real numbers in int8")
+            self.synapses.append(
+                Synapses(path, sources[path.source], self.rounding, self.n, self.integer)
+            )
+        self.leak64 = per_neuron(self.node.leak, self.shape)
+        self.leak = self.rounding.factors(self.leak64)
+        self.gain = None
+        if layer.gain_map is not None:
+            self.gain = self.rounding.factors(layer.gain_map)
+        self._biases = {}
+        if isinstance(self.node, Neuron):
+            self._compile_neuron()
+
+    def _compile_neuron(self):
+        node, n_channels = self.node, self.shape[0]
+        n_positions = self.n // n_channels
+        self.delta = np.repeat(per_channel(node.quantum, n_channels), n_positions)
+        self.bits = np.repeat(per_channel(node.bits, n_channels), n_positions).astype(int)
+        self.theta = per_neuron(node.v_threshold, self.shape)
+        self.v_reset = self.rounding.neurons(per_neuron(node.v_reset, self.shape))
+        self.v_min = None
+        if node.v_min is not None:
+            self.v_min = self.rounding.neurons(per_neuron(node.v_min, self.shape))
+        self.refractory = per_neuron(node.refractory, self.shape).astype(np.int64)
+        self.thresholds, self.amplitudes = [], []
+        for bit in range(node.n_bits):
+            size = 2**bit * self.delta
+            threshold = fsum_of([self.theta, -self.delta, size], self.n)
+            self.thresholds.append(self.rounding.neurons(threshold))
+            if self.integer:
+                self.amplitudes.append(2**bit * np.repeat(self.rounding.D, n_positions))
+            else:
+                self.amplitudes.append(self.rounding.neurons(size))
+        self.rectified = (self.bits == 1) & (self.theta != self.delta / 2)
+        if not node.rectify:
+            self.rectified[:] = False
+        unit = np.repeat(self.rounding.D, n_positions) if self.integer else self.delta
+        self.unit = unit.astype(np.float64)  # of H, to express it in quanta
+
+    def bias(self, step):
+        """The bias of every neuron at a step, rounded once."""
+        started = tuple(i for i, (first, _) in enumerate(self.layer.terms) if first <= step)
+        if started not in self._biases:
+            terms = [self.layer.terms[i][1] for i in started]
+            self._biases[started] = self.rounding.neurons(fsum_of(terms, self.n))
+        return self._biases[started]
+
+    def input_current(self, arriving, step):
+        """X of every neuron: paths in order, gain map, bias. arriving: levels per path."""
+        total = None
+        for synapses, levels in zip(self.synapses, arriving):
+            attention = synapses.path.restimulus
+            g256 = None if attention is None else attention_gain(attention, levels)
+            value = synapses.value(levels, g256)
+            total = value if total is None else total + value
+        if self.gain is not None:
+            total = self.gain * total
+            if self.integer:
+                total = shift_to_zero(total)
+        return total + self.bias(step)
+
+    def leaked(self, membrane):
+        product = self.leak * membrane
+        return shift_to_zero(product) if self.integer else product
+
+    def fires(self, bit, potential):
+        """Which neurons set plane `bit`; potential: what is left to send (|H| where signed)."""
         strict = self.node.comparison == ">"
-        passes = h > self.threshold[b] if strict else h >= self.threshold[b]
-        if self.node.rectify and b == 0:
-            for j in np.flatnonzero((self.bits == 1) & (self.theta != self.delta / 2)):
-                unit = self.rounding.steps[j] if self.rounding.integer else self.delta[j]
-                seen, wanted = phi(float(h[j]) / unit), self.theta[j] / self.delta[j]
-                passes[j] = seen > wanted if strict else seen >= wanted
-        return passes
+        threshold = self.thresholds[bit]
+        fired = potential > threshold if strict else potential >= threshold
+        fired = fired & (bit < self.bits)
+        if bit == 0:
+            for i in np.flatnonzero(self.rectified):
+                seen = phi(float(potential[i]) / float(self.unit[i]))
+                target = float(self.theta[i]) / float(self.delta[i])
+                fired[i] = seen > target if strict else seen >= target
+        return fired
+
+    def count(self, arriving, counts):
+        for synapses, levels in zip(self.synapses, arriving):
+            synapses.count(levels, counts)
+        for i in range(self.n):
+            counts["neuron_updates"] += 1
+            counts["multiplications"] += int(self.leak64[i] not in (0.0, 1.0))
+            counts["multiplications"] += int(self.gain is not None)
 
 
-class Run:
-    """One sample through the model."""
+class Membranes:
+    """The changing part of a layer for one sample: potentials and what resets still owe."""
 
-    def __init__(self, graph, layers, x, still, steps):
-        self.graph, self.layers, self.x, self.still, self.steps = graph, layers, x, still, steps
-        self.sent = {}  # (source, step) -> levels
-        self.traces = {}  # (layer, step) -> (H, U)
-        self.totals = {name: dict.fromkeys(COUNTS, 0) for name in layers}
-        self.totals[graph.model.input] = dict.fromkeys(COUNTS, 0)
-        self.answers = []
+    def __init__(self, compiled):
+        self.compiled = compiled
+        self.U = np.zeros(compiled.n, compiled.dtype)
+        self.owed = np.zeros(compiled.n, compiled.dtype)  # soft reset, one step late
+        self.sent = np.zeros(compiled.n, bool)  # hard reset, one step late
+        self.resting = np.zeros(compiled.n, np.int64)  # refractory steps left
 
-    def count(self, layer, name, n):
-        self.totals[layer][name] += int(n)
+    def step(self, X):
+        """Advance a Neuron by one step; returns (levels, H)."""
+        c, node = self.compiled, self.compiled.node
+        resting = self.resting > 0
+        H = c.leaked(self.U) + X
+        if node.reset_delay and node.reset == "soft":
+            H = H - self.owed
+        elif node.reset_delay:
+            H = np.where(self.sent, c.v_reset, H)
+        levels, left, amount = self._fire(H)
+        levels = np.where(resting, 0, levels)
+        U = self._after(H, left, levels)
+        if node.reset_delay:
+            self.owed, self.sent = amount, levels != 0
+            U = H
+        if c.v_min is not None:
+            U = np.where(U < c.v_min, c.v_min, U)
+        H = np.where(resting, self.U, H)
+        self.U = np.where(resting, self.U, U)
+        self.resting = np.where(resting, self.resting - 1, np.where(levels != 0, c.refractory, 0))
+        return levels, H
 
-    def levels(self, key, t):
-        """Levels of a source at step t; nothing before step 0."""
-        if t < 0:
-            return np.zeros(int(np.prod(self.graph.sources[key].map)), int)
-        if (key, t) not in self.sent:
-            self.sent[key, t] = self._compute(key, t)
-        return self.sent[key, t]
+    def _fire(self, H):
+        """Levels, what they leave of |H| or H, and the signed amount that they send."""
+        c = self.compiled
+        negative = (H < 0) & c.node.signed
+        left = np.where(negative, -H, H)
+        levels = np.zeros(c.n, np.int64)
+        amount = np.zeros(c.n, c.dtype)
+        for bit in range(c.node.n_bits - 1, -1, -1):
+            fired = c.fires(bit, left)
+            left = np.where(fired, left - c.amplitudes[bit], left)
+            amount = np.where(fired, amount + c.amplitudes[bit], amount)
+            levels = levels + np.where(fired, 2**bit, 0)
+        levels = np.where(negative, -levels, levels)
+        return levels, np.where(negative, -left, left), np.where(negative, -amount, amount)
 
-    def _compute(self, key, t):
-        if key == self.graph.model.input:
-            return self.x[0 if self.still else t].reshape(-1)
-        if key in self.graph.pools:
-            return self._pool(key, t)
-        if key in self.graph.adds:
-            return sum(self.levels(train.source.key, t - train.delay) for train in self.graph.adds[key])
-        levels, h, u = self.layers[key].fire(self, t)
-        self.traces[key, t] = (h, u)
-        return levels
-
-    def _pool(self, key, t):
-        kind, train, kernel, stride, padding = self.graph.pools[key]
-        whole = self.levels(train.source.key, t - train.delay).reshape(train.source.map)
-        out = np.zeros(self.graph.sources[key].map, int)
-        for c in range(out.shape[0]):
-            for y in range(out.shape[1]):
-                for x in range(out.shape[2]):
-                    window = [
-                        int(whole[c, iy, ix])
-                        for iy in range(y * stride[0] - padding[0], y * stride[0] - padding[0] + kernel[0])
-                        for ix in range(x * stride[1] - padding[1], x * stride[1] - padding[1] + kernel[1])
-                        if 0 <= iy < whole.shape[1] and 0 <= ix < whole.shape[2]
-                    ]
-                    out[c, y, x] = sum(window) if kind == "sum" else max(window)
-        return out.reshape(-1)
-
-    def go(self):
-        """All steps, every node at each of them."""
-        for layer in self.layers.values():
-            layer.reset_state()
-        emitting = [key for key in self.graph.sources]
-        output = self.graph.model.output
-        for t in range(self.steps):
-            for key in emitting:
-                levels = self.levels(key, t)
-                if key in self.totals:
-                    self.count(key, "events", np.count_nonzero(levels))
-                    if not self.graph.sources[key].real:
-                        self.count(key, "levels", np.abs(levels).sum())
-            for name, layer in self.layers.items():
-                if isinstance(layer.node, Readout):
-                    v = layer.read_out(self, t)
-                    self.traces[name, t] = (v, v)
-                    self.answers.append(v.copy())
-            if output in self.graph.sources:
-                self.answers.append(self.levels(output, t))
-        return self
+    def _after(self, H, left, levels):
+        if self.compiled.node.reset == "soft":
+            return left
+        return np.where(levels != 0, self.compiled.v_reset, H)
 
 
-def simulate(model, x, precision="float64", timesteps=None):
-    """Run x (N, ...) or (N, T, ...), channels first, and return a Result."""
-    x = np.asarray(x)
-    shape = model.shapes[model.input]
-    still = x.ndim == 1 + len(shape)
-    steps = x.shape[1] if not still else (timesteps or model.timesteps)
-    x = x[:, None] if still else x
-    graph = Graph(model)
-    layers = {}
-    for name, node in model.nodes.items():
-        if isinstance(node, (Neuron, Readout)):
-            layers[name] = Layer(name, graph, precision)
-        if isinstance(node, Input) or model.kinds[name] == "spikes":
-            graph.value(name)
-    runs = [Run(graph, layers, sample, still, steps).go() for sample in x]
-    return _result(model, graph, layers, runs, steps, precision)
+# ---------------------------------------------------------------- a run
 
 
-def _result(model, graph, layers, runs, steps, precision):
-    result = Result()
-    stored = np.int32 if precision == "int8" else np.dtype(precision)
-    for key, source in graph.sources.items():
-        if key in model.nodes and not source.real:
-            levels = [[run.levels(key, t) for t in range(steps)] for run in runs]
-            result.levels[key] = np.array(levels).reshape(len(runs), steps, *model.shapes[key])
-    for name in layers:
-        for i, kind in enumerate(("potentials", "residuals")):
-            trace = np.array([[run.traces[name, t][i] for t in range(steps)] for run in runs])
-            getattr(result, kind)[name] = trace.astype(stored).reshape(
-                len(runs), steps, *model.shapes[name])
-    result.outputs = np.array([_answers(model, layers, run, precision) for run in runs])
-    names = [model.input, *layers]
-    result.counts = {
-        name: {c: np.array([run.totals[name][c] for run in runs]) for c in COUNTS} for name in names
+@dataclass
+class Result:
+    """What a run gave. Arrays start with (N, T).
+
+    levels: per spiking node, int64, what the node gives at each step (its own incoming delays
+        included). potentials (H), residuals (U after the reset): per Neuron, and V per Readout.
+    outputs: (N, T, classes), answers after each step; output: the last; predictions: (N,).
+    counts: layer -> count name -> int64 (N,), for Input, Neuron and Readout nodes.
+    """
+
+    levels: Dict[str, np.ndarray]
+    potentials: Dict[str, np.ndarray]
+    residuals: Dict[str, np.ndarray]
+    outputs: np.ndarray
+    output: np.ndarray
+    predictions: np.ndarray
+    counts: Dict[str, Dict[str, np.ndarray]]
+
+
+def compile_model(model, precision):
+    """(Folded, name -> CompiledLayer): the model with its constants in the run's type."""
+    folded = Folded(model)
+    layers = {
+        name: CompiledLayer(layer, folded.sources, precision)
+        for name, layer in folded.layers.items()
     }
-    return result
+    return folded, layers
 
 
-def _answers(model, layers, run, precision):
-    """What the model answers had it stopped after each step."""
-    node = model.nodes[model.output]
-    if not isinstance(node, Readout):
-        return np.cumsum(np.array(run.answers).astype(np.int64), axis=0).astype(np.float64)
-    integer = precision == "int8"
-    scale = layers[model.output].rounding.steps
-    total, answers = None, []
-    for t, v in enumerate(run.answers):
-        total = v if total is None else total + v
-        answer = {"sum": total, "mean": total, "last": v}[node.reduce]
-        if integer:
-            answer = answer.astype(np.float64)
-            if node.reduce == "mean":
-                answer = answer / (t + 1)
-            answers.append(answer / scale)
-        elif node.reduce == "mean":
-            answers.append(answer / answer.dtype.type(t + 1))
+def fixed_points(model):
+    """Per layer of an int8 run: D (C,) of a Neuron, S of a Readout."""
+    folded = Folded(model)
+    return {
+        name: readout_scale(layer) if isinstance(layer.node, Readout) else fixed_point(layer)[0]
+        for name, layer in folded.layers.items()
+    }
+
+
+def simulate(model, x, precision, timesteps=None):
+    """Run samples x, (N, ...) still or (N, T, ...), channels first, at "float32", "float64", "int8"."""
+    folded, layers = compile_model(model, precision)
+    shape = model.shapes[model.input]
+    x = np.asarray(x)
+    if x.ndim == len(shape) + 1:
+        steps = model.timesteps if timesteps is None else timesteps
+        x = np.repeat(x[:, np.newaxis], steps, axis=1)
+    samples = [_Sample(folded, layers, precision, frames) for frames in x]
+    for sample in samples:
+        sample.run()
+    return _collected(model, folded, layers, samples, precision)
+
+
+class _Sample:
+    """One sample's run: everything that it gave, per node a list over the steps."""
+
+    def __init__(self, folded, layers, precision, frames):
+        self.folded, self.layers = folded, layers
+        real = folded.sources[folded.model.input].real
+        dtype = np.dtype(precision if real else np.int64)
+        self.frames = frames.reshape(frames.shape[0], -1).astype(dtype)
+        self.membranes = {name: Membranes(compiled) for name, compiled in layers.items()}
+        self.given = {name: [] for name in folded.sources}
+        self.potentials = {name: [] for name in layers}
+        self.residuals = {name: [] for name in layers}
+        rows = [folded.model.input, *layers]
+        self.counts = {name: dict.fromkeys(COUNT_NAMES, 0) for name in rows}
+
+    def run(self):
+        for step in range(len(self.frames)):
+            for name in self.folded.order:
+                self._node(name, step)
+
+    def _node(self, name, step):
+        if name in self.layers:
+            self._layer(name, step)
+        elif name == self.folded.model.input:
+            self.given[name].append(self.frames[step])
+            self._count_events(name, self.frames[step])
         else:
-            answers.append(answer)
-    return answers
+            source = self.folded.sources[name]
+            arriving = [self.arriving(t.source, t.delay, step) for t in source.reads]
+            self.given[name].append(source.make(arriving))
+
+    def arriving(self, source, delay, step):
+        """Levels that a reader sees at a step: those of `delay` steps before, zero at first."""
+        if step >= delay:
+            return self.given[source][step - delay]
+        grid = self.folded.sources[source].grid
+        return np.zeros(math.prod(grid), self.frames.dtype)
+
+    def _layer(self, name, step):
+        compiled = self.layers[name]
+        arriving = [self.arriving(p.source, p.delay, step) for p in compiled.layer.paths]
+        compiled.count(arriving, self.counts[name])
+        X = compiled.input_current(arriving, step)
+        membranes = self.membranes[name]
+        if isinstance(compiled.node, Readout):
+            membranes.U = H = compiled.leaked(membranes.U) + X
+        else:
+            levels, H = membranes.step(X)
+            self.given[name].append(levels)
+            self._count_events(name, levels)
+        if compiled.integer and max(np.abs(a).max() for a in (X, H, membranes.U)) > INT32_MAX:
+            raise RunError(f"layer {name!r}: a membrane leaves int32 in step {step}")
+        self.potentials[name].append(H)
+        self.residuals[name].append(membranes.U)
+
+    def _count_events(self, name, levels):
+        for level in levels:
+            self.counts[name]["events"] += int(level != 0)
+
+    def answers(self):
+        """(T, classes): the model's answer after each step."""
+        name = self.folded.model.output
+        node = self.folded.model.nodes[name]
+        if not isinstance(node, Readout):
+            train = self.folded.recorded[name]
+            levels = [self.arriving(train.source, train.delay, t) for t in range(len(self.frames))]
+            return np.cumsum(levels, axis=0).astype(np.float64)
+        compiled = self.layers[name]
+        total = np.zeros(compiled.n, compiled.dtype)
+        answers = []
+        for step, V in enumerate(self.potentials[name]):
+            total = total + V
+            answers.append(_answer(node.reduce, total, V, step, compiled))
+        return np.array(answers)
+
+
+def _answer(reduce, total, V, step, compiled):
+    if not compiled.integer:
+        if reduce == "mean":
+            return total / compiled.dtype.type(step + 1)
+        return total if reduce == "sum" else V
+    if reduce == "mean":
+        return (total.astype(np.float64) / (step + 1)) / compiled.rounding.scale
+    return (total if reduce == "sum" else V).astype(np.float64) / compiled.rounding.scale
+
+
+def _collected(model, folded, layers, samples, precision):
+    stored = np.dtype(np.int32 if precision == "int8" else precision)
+
+    def stacked(of_sample, name):
+        array = np.array([of_sample(sample) for sample in samples])
+        return array.reshape(array.shape[:2] + tuple(model.shapes[name]))
+
+    def levels_of(train):
+        def of_sample(sample):
+            steps = range(len(sample.frames))
+            return [sample.arriving(train.source, train.delay, step) for step in steps]
+
+        return of_sample
+
+    levels = {
+        name: stacked(levels_of(train), name) for name, train in folded.recorded.items()
+    }
+    potentials = {
+        name: stacked(lambda s, name=name: s.potentials[name], name).astype(stored) for name in layers
+    }
+    residuals = {
+        name: stacked(lambda s, name=name: s.residuals[name], name).astype(stored) for name in layers
+    }
+    outputs = np.array([sample.answers() for sample in samples])
+    counts = {
+        row: {
+            key: np.array([sample.counts[row][key] for sample in samples], dtype=np.int64)
+            for key in COUNT_NAMES
+        }
+        for row in samples[0].counts
+    }
+    output = outputs[:, -1]
+    return Result(levels, potentials, residuals, outputs, output, output.argmax(axis=1), counts)

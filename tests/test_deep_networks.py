@@ -131,7 +131,7 @@ def test_results_do_not_depend_on_workers_blocks_and_chunks(resnet20, precision,
     }
 
 
-def test_networks_are_the_same_for_the_same_seed(tmp_path):
+def test_networks_are_the_same_for_the_same_seed():
     first, again = deep_networks.resnet20(seed=3), deep_networks.resnet20(seed=3)
     for name, node in first.nodes.items():
         for parameter in ("weight", "bias", "running_mean", "running_var"):

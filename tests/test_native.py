@@ -427,6 +427,20 @@ def test_failing_reads_are_reported(tmp_path):
     refuses(path, "node 'd' .Dense.: 'weight' cannot be read, the file is damaged")
 
 
+def test_a_member_that_is_listed_but_not_found(tmp_path, monkeypatch):
+    """h5py gives None for a damaged index of names; flipped bits came upon it."""
+    path = saved(tmp_path)
+    monkeypatch.setattr(h5py.Group, "get", lambda *args, **options: None)
+    refuses(path, "'format' cannot be found, the file is damaged")
+
+
+def test_a_name_that_is_not_unicode(tmp_path):
+    path = saved(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file.create_group(b"\xff\xfe")
+    refuses(path, r"the name of member b'\\xff\\xfe' is not UTF-8")
+
+
 # ---- hostile files
 
 @pytest.mark.parametrize("link, what", [

@@ -5,6 +5,7 @@ test_determinism give, as digests, and, with a cache of its own, which vector re
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -12,14 +13,17 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+from types import FunctionType
 
+import numba
 import numpy as np
 import pytest
+from numba import njit
 from test_determinism import CASES, EVERYTHING, STEPS, everything, model_and_input
 
-from eventsim import Simulator
+from eventsim import Simulator, simd
 
-# What NUMBA_CPU_NAME alone leaves in place; see DESIGN.md, Numba's traps.
+# Settings that really limit the instructions; see DESIGN.md, Numba's traps.
 TARGETS = {
     "SSE2": dict(NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES=""),
     "AVX2": dict(NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES=""),
@@ -126,6 +130,238 @@ def test_native_uses_the_widest(tmp_path):
 def test_jit_off():
     """The NumPy twins, which check every index, run whole models to the same bits."""
     assert _finish(_start(RUNS, NUMBA_DISABLE_JIT="1"))["digests"] == native()
+
+
+def test_jit_off_checks_indices():
+    code = """if True:
+        import sys
+        from dataclasses import replace
+        import numpy as np
+        from eventsim import Simulator
+        from test_determinism import model_and_input
+        from eventsim.program import LayerStage
+        model, x = model_and_input("options")
+        simulator = Simulator(model)
+        program, layer = simulator.program, simulator.program.stages["signed"]
+        path = replace(layer.synapses[0], weight=layer.synapses[0].weight[:-16].copy())
+        short = replace(layer, synapses=(path,))
+        groups = tuple(
+            replace(g, stages=tuple(short if s is layer else s for s in g.stages)) for g in program.groups
+        )
+        simulator.program = replace(program, groups=groups)
+        try:
+            simulator.run(np.ones_like(x))
+        except IndexError as error:
+            print(error)
+        """
+    env = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=Path(__file__).parent, text=True,
+                          capture_output=True, check=True)
+    assert re.fullmatch(r"16 elements from \d+ on, of an array of 560\n", done.stdout)
+
+
+# ---- each operation of simd.py against its NumPy twin
+
+
+def _load_twins():
+    """A second simd.py whose operations are the NumPy twins."""
+    before = numba.config.DISABLE_JIT
+    numba.config.DISABLE_JIT = 1
+    try:
+        spec = importlib.util.spec_from_file_location("simd_twins", simd.__file__)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        numba.config.DISABLE_JIT = before
+    return module
+
+
+TWINS = _load_twins()
+
+
+def both_ways(function):
+    """A function of the operations' names: compiled, and in Python on the twins."""
+    twin = FunctionType(function.__code__, dict(vars(TWINS)))
+    return njit(FunctionType(function.__code__, dict(vars(simd)))), twin
+
+
+def _values(seed, dtype, n):
+    """Any numbers of a type, extremes among them."""
+    rng = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "i":
+        limits = np.iinfo(dtype)
+        values = rng.integers(limits.min, limits.max, n, dtype, endpoint=True)
+        small = rng.integers(-3, 4, n).astype(dtype)
+        extremes = np.array([limits.min, limits.max, limits.min + 1, 0, -1], dtype)
+    else:
+        limits = np.finfo(dtype)
+        values = (rng.normal(0, 1, n) * 2.0 ** rng.integers(-60, 60, n)).astype(dtype)
+        small = rng.integers(-3, 4, n).astype(dtype)
+        extremes = np.array([np.inf, -np.inf, np.nan, -0.0, 0.0, limits.smallest_subnormal, limits.max,
+                             -limits.smallest_subnormal], dtype)
+    values = np.where(rng.random(n) < 0.3, small, values)
+    return np.where(rng.random(n) < 0.2, rng.choice(extremes, n), values)
+
+
+def _same(found, expected):
+    np.testing.assert_array_equal(found, expected)  # NaN equals NaN
+    if found.dtype.kind == "f":
+        numbers = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(found)[numbers], np.signbit(expected)[numbers])
+
+
+def _arithmetic(a, b, k, out, flags, masks):
+    n = lanes_of(masks)
+    like = zeros(a, masks)
+    x = load(a, k, like)
+    y = load(b, k + 1, like)
+    store(out, 0, x + y)
+    store(out, n, x - y)
+    store(out, 2 * n, x * y)
+    store(out, 3 * n, like)
+    store(out, 4 * n, negated(x))
+    store(out, 5 * n, select(at(masks, 0), x, y))
+    store(out, 6 * n, splat(at(a, k), like))
+    store(out, 7 * n, splat(1, like))
+    store(out, 8 * n, scaled(x, y))
+    store(out, 9 * n, weighted(x, y))
+    store(out, 10 * n, select(below(x, y), y, x))
+    put(out, 11 * n, at(b, k))
+    put(flags, 0, at_least(x, y))
+    put(flags, 1, below(x, y))
+    put(flags, 2, both(at(masks, 0), at(masks, 1)))
+    put(flags, 3, either(at(masks, 0), at(masks, 1)))
+    put(flags, 4, without(at(masks, 0), at(masks, 1)))
+    put(flags, 5, at_least(x, x))
+
+
+def _masks(lanes):
+    return np.random.default_rng(lanes).integers(0, 1 << lanes, 8, np.uint64, endpoint=False).astype(
+        f"u{lanes // 8}") if lanes < 64 else np.random.default_rng(64).integers(0, 2**64 - 1, 8, np.uint64)
+
+
+LANES = (16, 32, 64)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64", "int32", "int16"))
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
+def test_arithmetic(dtype):
+    compiled, twin = both_ways(_arithmetic)
+    for lanes in LANES:
+        masks = _masks(lanes)
+        for seed in range(20):
+            a, b = _values(seed, dtype, 200), _values(100 + seed, dtype, 200)
+            if seed % 2 and a.dtype.kind == "i":  # products of fixed point are of moderate size
+                b = b % 4096
+            found, expected = ([np.full(12 * lanes, 7, dtype), np.zeros(8, masks.dtype)] for _ in "ab")
+            compiled(a, b, seed, *found, masks)
+            twin(a, b, seed, *expected, masks)
+            for x, y in zip(found, expected):
+                _same(x, y)
+
+
+def _widening(a, k, target, out, masks):
+    store(out, 0, load(a, k, zeros(target, masks)))
+
+
+@pytest.mark.parametrize("source, target", [
+    ("int8", "int16"), ("int8", "int32"), ("int16", "int32"), ("int8", "float32"),
+    ("int16", "float64"), ("float32", "float64"),
+])
+def test_load_widens(source, target):
+    compiled, twin = both_ways(_widening)
+    for lanes in LANES:
+        a, masks = _values(lanes, source, 100), _masks(lanes)
+        found, expected = np.zeros(lanes, target), np.zeros(lanes, target)
+        compiled(a, 3, found, found, masks)
+        twin(a, 3, expected, expected, masks)
+        _same(found, expected)
+        _same(found, a[3 : 3 + lanes].astype(target))
+
+
+def _pairing(a, b, out, sums, masks):
+    none = half_zeros(a, masks)
+    like = zeros(sums, masks)
+    words = load(a, 1, none)
+    highs = load(b, 2, none)
+    half = lanes_of(masks) // 2
+    store(out, 0, high_bytes(words))
+    store(out, half, low_sums(words, highs))
+    store(out, 2 * half, none)
+    store(sums, 0, joined(words, highs, like))
+    store(sums, 2 * half, first_half(-5, like))
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_pairs(lanes):
+    compiled, twin = both_ways(_pairing)
+    masks = _masks(lanes)
+    for seed in range(20):
+        a, b = _values(seed, "int16", 80), _values(seed + 50, "int16", 80)
+        found, expected = ([np.full(2 * lanes, 7, np.int16), np.full(2 * lanes, 7, np.int32)] for _ in "ab")
+        compiled(a, b, *found, masks)
+        twin(a, b, *expected, masks)
+        for x, y in zip(found, expected):
+            _same(x, y)
+    half = lanes // 2
+    _same(found[0][:half], a[1 : 1 + half] >> 8)
+    _same(found[1][:half], a[1 : 1 + half].view(np.uint16).astype(np.int32))
+    _same(found[1][half:lanes], b[2 : 2 + half].astype(np.int32))
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_pairs_hold_256_rows(lanes):
+    """The proof of kernels._sum_of_pairs, at its edges: 256 rows of -128 or 127 in each half."""
+    half = lanes // 2
+    for low in (-128, 127, 0):
+        for high in (-128, 127, -1):
+            word = np.full(half, 256 * high + low + 128, np.int16)
+            words, highs = np.zeros(half, np.int16), np.zeros(half, np.int16)
+            for _ in range(256):
+                words, highs = words + word, highs + TWINS.high_bytes(word)
+            like = np.zeros(lanes, np.int32)
+            total = TWINS.joined(TWINS.low_sums(words, highs), highs, like) - TWINS.first_half(128 * 256, like)
+            assert (total[:half] == 256 * low).all() and (total[half:] == 256 * high).all()
+
+
+def _bits(words, out):
+    for i in range(words.size):
+        put(out, 2 * i, trailing_zeros(at(words, i)))
+        put(out, 2 * i + 1, bit_count(at(words, i)))
+
+
+def test_bits():
+    words = np.array([1, 1 << 63, 2**64 - 1, 6, 0xF0F0 << 20, *(1 << i for i in range(64))], np.uint64)
+    compiled, twin = both_ways(_bits)
+    found, expected = np.zeros(2 * len(words), np.int64), np.zeros(2 * len(words), np.int64)
+    compiled(words, found)
+    twin(words, expected)
+    _same(found, expected)
+    assert all(int(w) & -int(w) == 1 << int(z) for w, z in zip(words, found[::2]))
+    assert [bin(w).count("1") for w in words.tolist()] == found[1::2].tolist()
+
+
+def test_every_operation_is_tested():
+    """Each intrinsic has a twin, and one of the functions above uses it."""
+    operations = {n for n, f in vars(simd).items() if isinstance(f, numba.extending._Intrinsic)}
+    tested = (_arithmetic, _widening, _pairing, _bits)
+    assert operations <= {name for function in tested for name in function.__code__.co_names}
+    for name in operations:
+        assert isinstance(vars(TWINS)[name], FunctionType), f"{name} has no twin"
+
+
+@pytest.mark.parametrize("offset", (-1, 85, 99, 10**12))
+def test_twins_check_indices(offset):
+    array, vector = np.zeros(100, np.float32), np.zeros(16, np.float32)
+    with pytest.raises(IndexError, match=rf"16 elements from {offset} on, of an array of 100"):
+        TWINS.load(array, offset, vector)
+    with pytest.raises(IndexError, match="16 elements"):
+        TWINS.store(array, offset, vector)
+    for outside in (-1, 100, offset + 10**12):
+        with pytest.raises(IndexError, match="1 elements"):
+            TWINS.at(array, outside)
+        with pytest.raises(IndexError, match="1 elements"):
+            TWINS.put(array, outside, 1)
 
 
 if __name__ == "__main__":

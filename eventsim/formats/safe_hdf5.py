@@ -87,7 +87,11 @@ class Group:
         """Names of all members, in the file's order."""
         if self._names is None:
             with self._h5py("the list of members"):
-                self._names = list(self._handle)
+                names = list(self._handle)
+            for name in names:
+                if not isinstance(name, str):
+                    raise self.error(f"the name of member {name!r} is not UTF-8")
+            self._names = names
         return self._names
 
     def __contains__(self, name):
@@ -143,6 +147,8 @@ class Group:
             raise self.error(f"{name!r} is missing")
         with self._h5py(f"{name!r}"):
             link = self._handle.get(name, getlink=True)
+        if link is None:  # in the list, but not where its name would be looked for
+            raise self.error(f"{name!r} cannot be found, the file is damaged")
         if not isinstance(link, h5py.HardLink):
             kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
             raise self.error(
