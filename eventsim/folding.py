@@ -9,6 +9,7 @@ do not depend on the machine. Rounding to the type of a run happens once, in `lo
 """
 
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from math import fsum
 from typing import Dict, List, Optional, Tuple
 
@@ -83,6 +84,17 @@ def fold(model: Model) -> List[Group]:
     return _Folder(model).groups()
 
 
+def _in_order(units, recurrent):
+    """Units of a group, each after those of the group that it reads (in the same step, where they
+    run step by step)."""
+    reads = {
+        unit.name: [r.unit for r in (*unit.trains, *unit.paths) if not (recurrent and r.delay)]
+        for unit in units
+    }
+    named = {unit.name: unit for unit in units}
+    return [named[name] for name in TopologicalSorter(reads).static_order() if name in named]
+
+
 class _Folder:
     """Walks the graph once. Spiking nodes become units when their turn comes; the linear nodes
     between them are evaluated, by name and memoised, when a unit reads them."""
@@ -98,11 +110,11 @@ class _Folder:
         for names in self.model.order():
             self.pending = []
             for name in names:
-                if self.model.kinds[name] in ("spikes", "real", "output"):
+                if self.model.kinds[name] != "current":
                     self._emit(name)
             if self.pending:
                 recurrent = self.model.is_recurrent(names)
-                groups.append(Group(self.pending, recurrent))
+                groups.append(Group(_in_order(self.pending, recurrent), recurrent))
         if self.model.output not in self.units:
             raise UnsupportedError(
                 f"{self.model.label(self.model.output)}: the model ends in a sum of unequal quanta; "
@@ -159,7 +171,7 @@ class _Folder:
             offset = None if offset is None else offset[:, None, None]
         paths.append(Path(train.unit, train.delay, train.shape, scale, amplitude=scale, real=train.real))
         if offset is not None:
-            terms.append(Term(offset, train.delay))
+            terms.append(Term(offset, train.offset_step))
 
     def _fold_gain(self, unit):
         node, gain = unit.node, unit.node.input_gain
@@ -218,7 +230,7 @@ class _Folder:
                 [replace(path, delay=path.delay + edge.delay) for path in value.paths],
                 [Term(term.value, term.first_step + edge.delay) for term in value.terms],
             )
-        return [replace(train, delay=train.delay + edge.delay) for train in value]
+        return [train.delayed(edge.delay) for train in value]
 
     def _value(self, name):
         if name not in self.values:
@@ -243,7 +255,9 @@ class _Folder:
         quantum = node.quantum if node.output_quantum is None else node.output_quantum
         logical = self.model.shapes[name]
         scale = np.broadcast_to(quantum, logical[0]).astype(np.float64)
-        return [Train(name, 0, shape, scale, flattened=shape != map_shape(logical))]
+        if shape != map_shape(logical):  # fed by a flattened current: held as the map that it was
+            return [self._repacked(Train(name, 0, shape, scale, flattened=True))]
+        return [Train(name, 0, shape, scale)]
 
     def _Flatten(self, name):
         value = self._source(name)
@@ -267,10 +281,11 @@ class _Folder:
             node = self.model.nodes[train.unit] if source is None else source.node
             if train.real:
                 raise UnsupportedError(
-                    f"{self.model.label(train.unit)}: flattened real numbers can be read only by Dense"
+                    f"{self.model.label(train.unit)}: flattened real numbers can be read only by "
+                    "Dense; give the Input the flat shape"
                 )
             self._add(Unit(name, "flatten", node, (n, 1, 1), (n,), top, signed, trains=[train]))
-        return Train(name, 0, (n, 1, 1), train.scale, train.offset)
+        return Train(name, 0, (n, 1, 1), train.scale, train.offset, train.offset_step)
 
     def _range_of(self, name):
         """(max_level, signed) of a unit; a neuron's is known before its unit exists."""
@@ -322,7 +337,7 @@ class _Folder:
             if train.offset is not None:
                 products = node.weight * train.offset
                 sums = np.array([fsum(row) for row in products])
-                current.terms.append(Term(sums[:, None, None], train.delay))
+                current.terms.append(Term(sums[:, None, None], train.offset_step))
         return current
 
     def _Conv1d(self, name):
@@ -350,17 +365,17 @@ class _Folder:
             current.paths.append(path)
             if train.offset is not None:
                 offset = weight * per_group(train.offset, weight.shape, groups)
-                current.terms.append(Term(border_sums(offset, path, shape), train.delay))
+                current.terms.append(Term(border_sums(offset, path, shape), train.offset_step))
         return current
 
     def _Restimulation(self, name):
         node, trains = self.model.nodes[name], self._source(name)
-        if len(trains) != 1 or trains[0].offset is not None or trains[0].flattened:
+        if len(trains) != 1 or trains[0].offset is not None:
             raise UnsupportedError(
-                f"{self.model.label(name)}: reads a sum of unequal quanta, a flattened or a shifted "
-                "train; it takes the spikes of one node"
+                f"{self.model.label(name)}: reads a sum of unequal quanta, or values whose zero is "
+                "shifted (mean or BatchNorm); it takes the spikes of one node"
             )
-        train = trains[0]
+        train = self._repacked(trains[0]) if trains[0].flattened else trains[0]
         path = Path(train.unit, train.delay, train.shape, train.scale, restimulation=node)
         if node.weight is None:
             path.amplitude = train.scale
@@ -408,7 +423,8 @@ class _Folder:
         shape = map_shape(self.model.shapes[name])
         self._add(Unit(unit, kind, self.model.nodes[name], shape, self.model.shapes[name],
                        top * n if kind == "sum" else top, signed, trains=[train], window=window))
-        return Train(unit, 0, shape, train.scale / n if average else train.scale, train.offset)
+        scale = train.scale / n if average else train.scale
+        return Train(unit, 0, shape, scale, train.offset, train.offset_step)
 
     def _pooled_current(self, name, current, window, average):
         kernel, stride, padding = window

@@ -21,7 +21,8 @@ class Train:
 
     unit: name of the unit that emits them. delay: steps. shape: (C, H, W) of the unit.
     scale, offset: float64 per channel of the reader's shape: (C,), or (C * H * W,) where
-    `flattened`. The offset is present at every position of the map but not in its padding.
+    `flattened`. The offset is present at every position of the map but not in its padding, from
+    step offset_step on.
     """
 
     unit: str
@@ -29,8 +30,13 @@ class Train:
     shape: MapShape
     scale: np.ndarray
     offset: Optional[np.ndarray] = None
+    offset_step: int = 0
     real: bool = False
     flattened: bool = False
+
+    def delayed(self, steps):
+        """The train as a reader sees it `steps` later."""
+        return replace(self, delay=self.delay + steps, offset_step=self.offset_step + steps)
 
 
 @dataclass

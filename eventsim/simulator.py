@@ -185,7 +185,9 @@ class _Recorder:
         self.program, self.model = program, model
         self.stages = program.stages
         self.spikes, self.traces, self.outputs = set(), {}, False
-        spiking = [name for name, stage in self.stages.items() if stage.bits]
+        self.flattened = _flattened(model, self.stages)
+        spiking = [name for name, stage in self.stages.items() if stage.bits and name in model.nodes]
+        spiking += list(self.flattened)
         layers = [name for name, s in self.stages.items() if isinstance(s, LayerStage)]
         for wish in (record,) if isinstance(record, str) else record:
             kind, _, name = wish.partition(":")
@@ -216,16 +218,17 @@ class _Recorder:
                     whole.transpose(0, 1, 3, 2)).reshape(shape)
         return Recording(
             self.program.precision, chunk.counts.steps, answers[:, -1], chunk.counts,
-            {name: self._spikes(name, chunk) for name in self.stages if name in self.spikes},
+            {name: self._spikes(name, chunk) for name in self.model.nodes if name in self.spikes},
             traces, answers if self.outputs else None,
         )
 
     def _spikes(self, name, chunk):
-        held, stage = chunk.planes[name], self.stages[name]
+        source = self.flattened.get(name, name)
+        held, stage = chunk.planes[source], self.stages[source]
         planes = held.planes[:, held.first :].copy()
         if held.still and planes.shape[1] != chunk.counts.steps:
             planes = np.repeat(planes, chunk.counts.steps, axis=1)
-        return Spikes(planes, stage.shape, stage.logical_shape, stage.bits, stage.signed)
+        return Spikes(planes, stage.shape, self.model.shapes[name], stage.bits, stage.signed)
 
     def _answers(self, emitted, state):
         """(n, steps, classes): the answer after each step; brings state.sums up to date."""
@@ -262,6 +265,18 @@ def _check_denormals(dtype):
 def layer_reduce(stage):
     """How an output layer sums up its steps; "" where it spikes."""
     return getattr(stage, "reduce", "")
+
+
+def _flattened(model, stages):
+    """Flatten nodes whose spikes are those of a stage, in another shape: name -> stage."""
+    found = {}
+    for name, node in model.nodes.items():
+        if node.kind == "Flatten" and model.kinds[name] == "spikes":
+            edge = model.incoming(name)[0]
+            source = found.get(edge.source, edge.source)
+            if edge.delay == 0 and source in stages:
+                found[name] = source
+    return found
 
 
 def _joined_steps(parts):

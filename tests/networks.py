@@ -1,390 +1,820 @@
-"""Networks for tests: named ones that together use every node and option, and random ones.
+"""Networks for tests: hypothesis strategies over every node and option, and fixed examples.
 
-Random networks are drawn from a seed and a few structural choices, so that hypothesis can shrink
-them; weights are scaled so that spikes really happen.
+    @given(runs())                  # or runs(real=False) where int8 runs too
+    def test(run):
+        model, x, timesteps = run
+
+    every_node_models()             # name -> (model, x): each node type and option at least once
+
+A network is grown by `Draft`, node by node, from a `Chooser`; structure comes from the chooser
+(hypothesis shrinks it), weights from a numpy Generator with a drawn seed (they do not shrink, and
+cost nothing). Weights are scaled by the fan-in and by what a level is worth, so that neurons spike
+without all spiking at every step. `random_run(seed)` grows the same networks without hypothesis.
 """
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
 
 from eventsim.model import Model
 from eventsim.nodes import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv1d,
-    Conv2d,
-    Dense,
-    Flatten,
-    Input,
-    MaxPool,
-    Neuron,
-    Readout,
-    Restimulation,
-    SumPool,
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool, Neuron, Readout,
+    Restimulation, SumPool,
 )
 
-
-def weights(rng, *shape):
-    """Weights whose sum over a receptive field is of the order of 1; now and then exact zeros."""
-    fan_in = max(int(np.prod(shape[1:])), 1)
-    values = rng.normal(min(0.3, 2 / fan_in**0.5), 1.0, shape) / np.sqrt(fan_in)
-    values[rng.random(shape) < 0.1] = 0
-    return values.round(4)
+WIDE = (1, 2, 3, 5, 8, 16, 17, 33, 65, 70)  # channels: around 16, 32 and 64 lanes
+NARROW = (1, 2, 3, 4, 6)
+WIDEST_POOLED = 5  # bits: beyond this, levels are not summed again, so that int32 suffices
+RATE = 0.3  # fraction of active inputs that weights are scaled for
 
 
-def batch_norm(rng, channels):
-    """A BatchNorm with moderate statistics."""
-    return BatchNorm(
-        rng.uniform(0.5, 1.5, channels), rng.normal(0, 0.2, channels), rng.normal(0, 0.2, channels),
-        rng.uniform(0.5, 1.5, channels), scale=float(rng.choice([1.0, 0.5])),
-    )
+# ---------------------------------------------------------------- choosing
 
 
-# ---- inputs
+class DrawnChooser:
+    """Choices made by hypothesis."""
+
+    def __init__(self, draw):
+        self._draw = draw
+
+    def pick(self, options):
+        return self._draw(st.sampled_from(tuple(options)))
+
+    def whole(self, low, high):
+        return self._draw(st.integers(low, high))
+
+    def seldom(self):
+        """True about one time in four; shrinks to False."""
+        return self._draw(st.sampled_from((False, False, False, True)))
 
 
-def image(rng, shape, bits=8):
-    """An image input with mean and standard deviation."""
-    n = shape[0]
-    return Input(shape, "image", bits, scale=1 / (2**bits - 1), mean=rng.uniform(0.2, 0.6, n).round(3),
-                 std=rng.uniform(0.2, 0.5, n).round(3))
+class RandomChooser:
+    """The same choices made by a numpy Generator."""
+
+    def __init__(self, seed):
+        self._rng = np.random.default_rng(seed)
+
+    def pick(self, options):
+        options = tuple(options)
+        return options[self._rng.integers(len(options))]
+
+    def whole(self, low, high):
+        return int(self._rng.integers(low, high + 1))
+
+    def seldom(self):
+        return bool(self._rng.integers(4) == 0)
 
 
-def samples(rng, node, n, steps=None):
-    """x for an Input node; with a T axis if steps is given."""
-    shape = (n, *node.shape) if steps is None else (n, steps, *node.shape)
+# ---------------------------------------------------------------- growing
+
+
+@dataclass
+class Value:
+    """What a node of a draft gives.
+
+    kind as in the Model. unit: what an active input is typically worth. bits: width of levels.
+    offset: whether level 0 is worth something. virtual: a sum of trains of unequal quanta.
+    """
+
+    name: str
+    shape: tuple
+    kind: str
+    unit: float
+    bits: int = 1
+    offset: bool = False
+    virtual: bool = False
+
+    @property
+    def is_map(self):
+        return len(self.shape) > 1
+
+
+class Draft:
+    """A network in the making. Each method adds nodes behind a Value and returns the new one."""
+
+    def __init__(self, choose, rng):
+        self.choose, self.rng = choose, rng
+        self.nodes, self.edges = {}, []
+
+    def add(self, node, sources, kind, unit=1.0, bits=1, offset=False, virtual=False, delays=True):
+        """Append `node`, fed by `sources` (Values), seldom over a delayed edge."""
+        name = f"{node.kind.lower()}{len(self.nodes)}"
+        self.nodes[name] = node
+        for source in sources:
+            delay = self.choose.pick((0,) * 8 + (1, 2)) if delays else 0
+            self.edges.append((source.name, name, delay))
+        shape = node.output_shape(sources[0].shape) if sources else node.shape
+        return Value(name, shape, kind, unit, bits, offset, virtual)
+
+    def model(self, timesteps):
+        return Model(self.nodes, self.edges, timesteps)
+
+    # ---- parameters
+
+    def weights(self, shape, fan_in, unit):
+        """Weights under which a sum has a spread of about 1, sometimes with zeros."""
+        values = self.rng.normal(0.3, 1.4, shape) / (math.sqrt(fan_in * RATE) * unit)
+        if self.choose.seldom():
+            values[self.rng.random(shape) < 0.4] = 0
+        return values
+
+    def bias(self, n):
+        return self.rng.normal(0.1, 0.2, n) if self.choose.pick((False, True)) else None
+
+    def per_channel(self, shape, low, high):
+        """A number, or one per channel."""
+        if self.choose.pick((False, True)):
+            return self.rng.uniform(low, high, shape[:1])
+        return float(np.round(self.rng.uniform(low, high), 2))
+
+    def parameter(self, shape, low, high):
+        """A number, one per channel, or one per neuron."""
+        if self.choose.seldom():
+            return self.rng.uniform(low, high, shape)
+        return self.per_channel(shape, low, high)
+
+    # ---- inputs
+
+    def input(self, real):
+        axes = self.choose.pick((3, 3, 2, 1))
+        extents = [self.choose.whole(1, 6) for _ in range(axes - 1)]
+        channels = self.choose.pick(WIDE if self.choose.seldom() or axes == 1 else NARROW)
+        shape = (channels, *extents)
+        encodings = ("spikes", "image", "real") if real else ("spikes", "image")
+        return getattr(self, "_input_" + self.choose.pick(encodings))(shape)
+
+    def _input_image(self, shape):
+        bits = self.choose.whole(1, 8)
+        node = Input(shape, "image", bits, scale=1 / (2**bits - 1))
+        if self.choose.pick((False, True)):
+            node.mean = self.rng.uniform(0.1, 0.6, shape[:1])
+            node.std = np.asarray(self.per_channel(shape, 0.2, 0.6))
+        offset = bool(node.mean.any())
+        return self.add(node, (), "spikes", 0.6 / float(node.std.mean()), bits, offset)
+
+    def _input_spikes(self, shape):
+        bits = self.choose.pick((1, 1, 2, 3, 8))
+        node = Input(shape, "spikes", bits, self.choose.seldom(), self.choose.pick((1.0, 0.5, 0.3)))
+        return self.add(node, (), "spikes", node.scale * 2 ** (bits - 1), bits)
+
+    def _input_real(self, shape):
+        return self.add(Input(shape, "real"), (), "real")
+
+    # ---- synapses
+
+    def synapses(self, value, channels=None):
+        """A Dense or a convolution, whatever fits the value's shape."""
+        channels = channels or self.choose.pick(WIDE if self.choose.seldom() else NARROW)
+        if not value.is_map:
+            return self.dense(value, channels)
+        return self.convolution(value, channels)
+
+    def dense(self, value, channels):
+        n = value.shape[0]
+        node = Dense(self.weights((channels, n), n, value.unit), self.bias(channels))
+        return self.add(node, [value], "current")
+
+    def convolution(self, value, channels):
+        kernel, padding, stride, dilation = zip(*map(self._taps, value.shape[1:]))
+        groups = self.choose.pick((1, 1, 1, math.gcd(channels, value.shape[0]), value.shape[0]))
+        channels = math.ceil(channels / groups) * groups  # depthwise: a multiple of the inputs
+        if channels > 80:
+            groups, channels = 1, 4
+        fan_in = value.shape[0] // groups * math.prod(kernel)
+        shape = (channels, value.shape[0] // groups, *kernel)
+        cls = Conv2d if len(kernel) == 2 else Conv1d
+        node = cls(
+            self.weights(shape, fan_in, value.unit), self.bias(channels), stride, padding, dilation,
+            groups,
+        )
+        return self.add(node, [value], "current")
+
+    def _taps(self, size):
+        """(kernel, padding, stride, dilation) that fit along an axis of `size`."""
+        kernel = self.choose.pick((1, 2, 3, 3, 4))
+        padding = self.choose.whole(0, 2)
+        dilation = self.choose.pick((1, 1, 2))
+        if dilation * (kernel - 1) + 1 > size + 2 * padding:
+            kernel, dilation = min(kernel, size), 1
+        return kernel, padding, self.choose.pick((1, 1, 2)), dilation
+
+    def same_shape(self, value, unit, shape, size=1):
+        """Synapses from `value` to a layer of `shape` that has its positions; size: odd kernel."""
+        if not value.is_map:
+            n = value.shape[0]
+            return self.add(Dense(self.weights((shape[0], n), n, unit)), [value], "current")
+        axes = len(shape) - 1
+        kernel = (shape[0], value.shape[0]) + (size,) * axes
+        weight = self.weights(kernel, math.prod(kernel[1:]), unit)
+        cls = Conv2d if axes == 2 else Conv1d
+        return self.add(cls(weight, padding=size // 2), [value], "current")
+
+    # ---- between spikes and currents
+
+    def normalised(self, value):
+        """A BatchNorm, on spikes, real numbers or a current."""
+        n = value.shape[0]
+        node = BatchNorm(
+            self.rng.uniform(0.5, 1.5, n), self.rng.normal(0.1, 0.2, n),
+            self.rng.normal(0, 0.2, n), self.rng.uniform(0.3, 1.5, n),
+            scale=self.choose.pick((1.0, 0.7)),
+        )
+        kind = "current" if value.kind == "current" else "scaled"
+        return self.add(node, [value], kind, value.unit, value.bits, True, value.virtual)
+
+    def pooled(self, value):
+        """A pool on spikes, scaled spikes or a current, where there is one that is defined."""
+        allowed = self._pools_for(value)
+        if not allowed or not value.is_map:
+            return value
+        cls, may_pad = self.choose.pick(allowed)
+        kernel = tuple(min(self.choose.pick((2, 2, 3)), size) for size in value.shape[1:])
+        stride = self.choose.pick((None, 1, 2))
+        padding = 0
+        if may_pad and self.choose.seldom():
+            padding = tuple(self.choose.whole(0, k // 2) for k in kernel)
+        ceil_mode = value.kind != "current" and cls is not AvgPool and self.choose.pick((False, True))
+        node = cls(kernel, stride, padding, ceil_mode)
+        size = 1 if cls is MaxPool else math.prod(kernel)
+        bits = ((2**value.bits - 1) * size).bit_length()
+        unit = value.unit * (max(1.0, size * RATE) if cls is SumPool else 1.0)
+        return self.add(node, [value], value.kind, unit, bits, value.offset, value.virtual)
+
+    def _pools_for(self, value):
+        """(class, whether padding is defined) of the pools that may follow."""
+        if value.kind == "current":
+            return [(AvgPool, False), (SumPool, False)]
+        if value.kind == "scaled":
+            return [(AvgPool, False)] if value.bits <= WIDEST_POOLED else []
+        if value.kind != "spikes":
+            return []
+        allowed = [] if value.virtual else [(MaxPool, True)]
+        if value.bits <= WIDEST_POOLED:
+            allowed.append((AvgPool, not value.offset))
+            allowed += [] if value.offset else [(SumPool, True)]
+        return allowed
+
+    def flattened(self, value):
+        return self.add(
+            Flatten(), [value], value.kind, value.unit, value.bits, value.offset, value.virtual
+        )
+
+    def summed(self, a, b):
+        """An Add of two spiking values of equal shape."""
+        virtual = a.virtual or b.virtual or a.offset or b.offset or not self._equal_quanta(a, b)
+        bits = max(a.bits, b.bits) + 1
+        offset = a.offset or b.offset
+        return self.add(Add(), [a, b], "spikes", a.unit + b.unit, bits, offset, virtual)
+
+    def _equal_quanta(self, a, b):
+        """Surely equal: two uses of the same node, or two neurons with the same number."""
+        if a.name == b.name:
+            return True
+        nodes = self.nodes[a.name], self.nodes[b.name]
+        if not all(isinstance(node, Neuron) for node in nodes):
+            return False
+        quanta = [n.quantum if n.output_quantum is None else n.output_quantum for n in nodes]
+        return np.array_equal(*quanta)
+
+    # ---- neurons
+
+    def neuron(self, sources, recurrent=False):
+        """A Neuron with options drawn, fed by `sources`; seldom also by itself."""
+        shape = sources[0].shape
+        bits = self.choose.pick((1, 1, 1, 2, 3, 4))
+        options = {"bits": bits, **self._thresholds(shape, bits), **self._membrane(shape)}
+        options.update(self._reset(shape))
+        node = Neuron(**options)
+        worth = node.quantum if node.output_quantum is None else node.output_quantum
+        unit = float(worth.mean()) * 2 ** (bits - 1)
+        value = self.add(node, sources, "spikes", unit, bits)
+        if recurrent:
+            back = value if self.choose.seldom() else self.same_shape(value, 2 * unit, shape)
+            self.edges.append((back.name, value.name, self.choose.whole(1, 2)))
+        return value
+
+    def _thresholds(self, shape, bits):
+        """quantum, v_threshold, signed, rectify, comparison, and bits where per channel."""
+        options = {"comparison": self.choose.pick((">=", ">=", ">"))}
+        quantum = self.choose.pick((1.0, 0.5, None))
+        if quantum is None:
+            quantum = self.per_channel(shape, 0.4, 1.0)
+        options["quantum"] = quantum
+        form = self.choose.pick(("half", "whole", "free"))
+        factor = {"half": 0.5, "whole": 1.0}.get(form)
+        theta = self.parameter(shape, 0.3, 0.9) if factor is None else factor * np.asarray(quantum)
+        options["v_threshold"] = theta
+        options["signed"] = self.choose.seldom()
+        if not options["signed"] and (bits == 1 or form == "half"):
+            options["rectify"] = self.choose.seldom()
+        if bits > 1 and self.choose.seldom():
+            per_channel = self.rng.integers(1, bits + 1, shape[0])
+            per_channel[self.rng.integers(shape[0])] = bits
+            options["bits"] = per_channel
+        if self.choose.seldom():
+            options["output_quantum"] = self.per_channel(shape, 0.3, 1.2)
+        return options
+
+    def _membrane(self, shape):
+        """leak, input_gain, v_leak."""
+        options = {"leak": self._leak(shape)}
+        if self.choose.seldom():
+            options["input_gain"] = self.parameter(shape, 0.6, 1.6)
+        if self.choose.seldom():
+            options["v_leak"] = self.parameter(shape, -0.2, 0.4)
+        return options
+
+    def _leak(self, shape):
+        leak = self.choose.pick((1.0, 1.0, 0.5, 0.0, None))
+        return self.parameter(shape, 0.3, 0.99) if leak is None else leak
+
+    def _reset(self, shape):
+        """reset, v_reset, v_min, and one of reset_delay and refractory."""
+        options = {"reset": self.choose.pick(("soft", "hard"))}
+        if options["reset"] == "hard" and self.choose.pick((False, True)):
+            options["v_reset"] = self.parameter(shape, -0.3, 0.2)
+        if self.choose.seldom():
+            options["v_min"] = self.parameter(shape, -0.8, -0.1)
+        late = self.choose.pick(("", "", "reset_delay", "refractory"))
+        if late == "reset_delay":
+            options["reset_delay"] = 1
+        if late == "refractory":
+            options["refractory"] = np.floor(self.parameter(shape, 1, 3.9))
+        return options
+
+    def readout(self, sources):
+        shape = sources[0].shape
+        options = {"reduce": self.choose.pick(("mean", "sum", "last")), "leak": self._leak(shape)}
+        if self.choose.seldom():
+            options["v_leak"] = self.parameter(shape, -0.2, 0.4)
+        if self.choose.seldom():
+            options["input_gain"] = self.parameter(shape, 0.6, 1.6)
+        return self.add(Readout(**options), sources, "output")
+
+    def restimulated(self, value, shape=None):
+        """A Restimulation of `value`: the identity, or a 1x1 convolution to another map shape."""
+        kernel = self.rng.normal(0.5, 1, self.choose.pick((1, 3, 5)))
+        if shape is None:
+            return self.add(Restimulation(kernel), [value], "current")
+        weight = self.weights((shape[0], value.shape[0], 1, 1), value.shape[0], 2 * value.unit)
+        return self.add(Restimulation(kernel, weight), [value], "current")
+
+    # ---- blocks
+
+    def block(self, value):
+        """Synapses and a neuron, with whatever may stand before, between and beside them."""
+        shortcut = self.choose.pick(("", "", "", "identity", "weighted", "restimulation"))
+        if shortcut:
+            current, beside = self._with_shortcut(value, shortcut)
+        else:
+            current, beside = self._without_shortcut(value), []
+        if self.choose.seldom():
+            current = self.normalised(current)
+        sources = [current] + beside
+        if self.choose.seldom():
+            sources = sources[::-1]
+        return self.neuron(sources, recurrent=self.choose.seldom())
+
+    def _without_shortcut(self, value):
+        before = self.normalised(value) if self.choose.seldom() else value
+        # levels may be pooled after a BatchNorm, real numbers may not
+        if before.kind == "scaled" and value.kind == "spikes" and self.choose.seldom():
+            before = self.pooled(before)
+        current = self.synapses(before)
+        return self.pooled(current) if self.choose.seldom() else current
+
+    def _with_shortcut(self, value, shortcut):
+        """(current, [what else reaches the neuron]), at the positions of `value`."""
+        plain = value.kind == "spikes" and not value.offset and not value.virtual
+        if shortcut == "restimulation" and not plain:
+            shortcut = "identity"
+        same_channels = shortcut == "identity" or len(value.shape) != 3 or self.choose.seldom()
+        shape = value.shape
+        if not same_channels:
+            shape = (self.choose.pick(NARROW), *value.shape[1:])
+        current = self.same_shape(value, value.unit, shape, self.choose.pick((3, 1)))
+        if shortcut == "identity":
+            return current, [value]
+        if shortcut == "weighted":
+            return current, [self.same_shape(value, 2 * value.unit, shape)]
+        return current, [self.restimulated(value, None if same_channels else shape)]
+
+    def residual(self, value):
+        """Two neurons of equal shape, added as spikes (SEW); pooled sometimes."""
+        first = self.block(value)
+        second = self.neuron([self.same_shape(first, first.unit, first.shape)])
+        total = self.summed(first, second)
+        return self.pooled(total) if self.choose.seldom() else total
+
+    def bare_neuron(self, value):
+        """A neuron that reads its input through identity paths only."""
+        return self.neuron([value])
+
+
+def _grow(choose, real):
+    """(model, x, timesteps) from a chooser."""
+    rng = np.random.default_rng(choose.whole(0, 2**32 - 1))
+    draft = Draft(choose, rng)
+    value = draft.input(real)
+    for _ in range(choose.whole(0, 2)):
+        kind = choose.pick(("block", "block", "residual", "pooled", "bare_neuron"))
+        value = getattr(draft, kind)(value)
+    value = _end(draft, choose, value)
+    steps = choose.pick((4, 3, 5, 2, 6, 1, 4))
+    model = draft.model(steps)
+    return model, *samples(model, choose, rng, steps)
+
+
+def _end(draft, choose, value):
+    """The head: flattened or not, a Readout or a Neuron, behind synapses or none."""
+    if value.is_map and choose.pick((True, True, False)):
+        if value.kind == "spikes" and choose.seldom():
+            value = draft.normalised(value)
+        if choose.seldom():
+            value = draft.flattened(draft.convolution(value, 2))
+        else:
+            value = draft.flattened(value)
+    if value.kind != "current" and choose.pick((True, True, True, False)):
+        value = draft.synapses(value, choose.pick((2, 3, 10, 17)))
+    if choose.pick((True, True, False)):
+        return draft.readout([value])
+    return draft.neuron([value])
+
+
+def samples(model, choose, rng, steps):
+    """(x, timesteps): samples for a model's Input, still or with an axis of `steps`."""
+    node = model.nodes[model.input]
+    still = choose.pick((True, False))
+    n = choose.whole(1, 2)
+    shape = (n, *node.shape) if still else (n, steps, *node.shape)
+    longer = steps + choose.whole(0, 1)
+    timesteps = choose.pick((None, longer)) if still else choose.pick((None, steps))
+    return levels_for(node, rng, shape), timesteps
+
+
+def levels_for(node, rng, shape):
+    """Values that an Input takes, about half of them not zero."""
+    if node.encoding == "image":
+        return rng.integers(0, 2**node.bits, shape)
+    active = rng.random(shape) < 0.5
     if node.encoding == "real":
-        return np.where(rng.random(shape) < 0.3, 0.0, rng.normal(0, 1, shape))
-    top = 2**node.bits - 1
-    levels = rng.integers(-top if node.signed else 0, top + 1, shape)
-    return np.where(rng.random(shape) < 0.5, 0, levels)
-
-
-# ---- neurons
-
-
-def _spread(rng, shape, how, low, high):
-    """A parameter: "scalar", "channel" or "neuron"."""
-    size = {"scalar": (), "channel": shape[:1], "neuron": shape}[how]
-    return rng.uniform(low, high, size).round(3)
-
-
-def neuron(rng, shape, how="scalar", bits=1, **options):
-    """A neuron with parameters spread over channels or neurons; `options` override."""
-    quantum = rng.choice([0.5, 1.0], shape[:1]) if how != "scalar" else 1.0
-    if options.get("per_channel_bits"):
-        bits = rng.integers(1, bits + 1, shape[:1])
-    options.pop("per_channel_bits", None)
-    given = dict(
-        v_threshold=_spread(rng, shape, how, 0.3, 0.9), leak=1.0, quantum=quantum, bits=bits,
-    )
-    given.update(options)
-    return Neuron(**given)
-
-
-def random_neuron(rng, shape):
-    """A neuron with any combination of options that is allowed."""
-
-    def how():
-        return str(rng.choice(["scalar", "channel", "neuron"]))
-
-    def maybe(share):
-        return bool(rng.random() < share)
-
-    options = {
-        "leak": _spread(rng, shape, how(), 0.3, 1.0) if maybe(0.5) else float(rng.choice([0.0, 1.0])),
-        "reset": str(rng.choice(["soft", "hard"])),
-        "comparison": str(rng.choice([">=", ">"])),
-        "signed": maybe(0.3),
-        "reset_delay": int(maybe(0.2)),
-    }
-    if maybe(0.3):
-        options["v_reset"] = _spread(rng, shape, how(), -0.3, 0.3)
-    if maybe(0.3):
-        options["v_min"] = _spread(rng, shape, how(), -1.0, -0.2)
-    if maybe(0.3):
-        options["input_gain"] = _spread(rng, shape, how(), 0.5, 1.5)
-    if maybe(0.3):
-        options["v_leak"] = _spread(rng, shape, how(), -0.2, 0.2)
-    if maybe(0.3):
-        options["output_quantum"] = float(rng.choice([0.25, 1.0, 1.5]))
-    if maybe(0.3) and not options["reset_delay"]:
-        options["refractory"] = rng.integers(0, 3, shape if maybe(0.5) else ())
-    bits = int(rng.integers(1, 9)) if maybe(0.5) else 1
-    node = neuron(rng, shape, how(), bits, per_channel_bits=maybe(0.3), **options)
-    if maybe(0.3) and not node.signed and node.n_bits == 1:
-        node.rectify = True
-    return node
-
-
-# ---- whole networks
-
-
-def chain(rng, input_node, *steps, timesteps=3, readout=True):
-    """A chain of nodes. A step is a node, or a function (rng, shape) -> node."""
-    nodes, edges, last, shape = {"input": input_node}, [], "input", input_node.shape
-    for i, step in enumerate(steps):
-        node = step(rng, shape) if callable(step) else step
-        name = f"{node.kind.lower()}{i}"
-        nodes[name] = node
-        edges.append((last, name))
-        last, shape = name, node.output_shape(shape)
-    if readout:
-        if len(shape) > 1:
-            nodes["flat"] = Flatten()
-            edges.append((last, "flat"))
-            last, shape = "flat", (int(np.prod(shape)),)
-        nodes["dense"] = Dense(weights(rng, 5, shape[0]), rng.normal(0, 0.1, 5))
-        nodes["readout"] = Readout(reduce=str(rng.choice(["sum", "mean", "last"])),
-                                   leak=float(rng.choice([0.0, 0.5, 1.0])))
-        edges += [(last, "dense"), ("dense", "readout")]
-    return Model(nodes, edges, timesteps)
-
-
-def conv(channels, kernel=3, bias=True, **options):
-    """A function (rng, shape) -> Conv2d of that many channels."""
-
-    def make(rng, shape):
-        size = (kernel, kernel) if np.ndim(kernel) == 0 else kernel
-        groups = options.get("groups", 1)
-        return Conv2d(weights(rng, channels, shape[0] // groups, *size),
-                      rng.normal(0, 0.2, channels) if bias else None, **options)
-
-    return make
-
-
-def residual(rng, channels=8, size=5, shortcut="identity", quanta=(1.0, 1.0), delay=0):
-    """Two layers with a shortcut into the second: identity, a strided 1x1 convolution, SEW Add or
-    Restimulation."""
-    stride = 2 if shortcut in ("conv", "restimulation conv") else 1
-    nodes = {
-        "input": image(rng, (2, size, size)),
-        "c1": Conv2d(weights(rng, channels, 2, 3, 3), padding=1),
-        "n1": Neuron(v_threshold=0.5, bits=2, quantum=quanta[0]),
-        "c2": Conv2d(weights(rng, channels, channels, 3, 3), padding=1, stride=stride),
-        "bn": batch_norm(rng, channels),
-        "n2": Neuron(v_threshold=0.5, quantum=quanta[1], bits=2),
-    }
-    edges = [("input", "c1"), ("c1", "n1"), ("n1", "c2"), ("c2", "bn"), ("bn", "n2")]
-    last = "n2"
-    if shortcut == "identity":
-        edges.insert(3, ("n1", "n2", delay))
-    elif shortcut == "conv":
-        nodes["s"] = Conv2d(weights(rng, channels, channels, 1, 1), stride=2)
-        edges += [("n1", "s"), ("s", "n2", delay)]
-    elif shortcut == "restimulation":
-        nodes["s"] = Restimulation(rng.normal(0, 1, 3))
-        edges += [("n1", "s", delay), ("s", "n2")]
-    elif shortcut == "restimulation conv":
-        nodes["s"] = Restimulation(rng.normal(0, 1, 5), weights(rng, channels, channels, 1, 1), 2)
-        edges += [("n1", "s"), ("s", "n2", delay)]
-    else:
-        nodes["sew"] = Add()
-        edges += [("n2", "sew"), ("n1", "sew", delay)]
-        last = "sew"
-    out = (size + stride - 1) // stride
-    nodes["c3"] = Conv2d(weights(rng, channels, channels, 3, 3))
-    nodes["n3"] = Neuron(v_threshold=0.6, leak=0.75)
-    nodes["flat"] = Flatten()
-    nodes["dense"] = Dense(weights(rng, 4, channels * (out - 2) ** 2))
-    nodes["readout"] = Readout()
-    edges += [(last, "c3"), ("c3", "n3"), ("n3", "flat"), ("flat", "dense"), ("dense", "readout")]
-    return Model(nodes, edges, 4)
-
-
-def recurrent(rng, kind="dense", delay=1, size=6, options=None):
-    """A neuron that reads itself, through weights or directly, and a delayed edge before it."""
-    nodes = {
-        "input": Input((size,), "spikes", 2, scale=0.5),
-        "in": Dense(weights(rng, size, size), rng.normal(0, 0.2, size)),
-        "n": Neuron(v_threshold=0.4, leak=0.8, **(options or {})),
-        "dense": Dense(weights(rng, 3, size)),
-        "readout": Readout("last", leak=0.9),
-    }
-    edges = [("input", "in", 1), ("in", "n", 2), ("n", "dense", 1), ("dense", "readout")]
-    if kind == "dense":
-        nodes["back"] = Dense(weights(rng, size, size) - 0.2, rng.normal(0, 0.2, size))
-        edges += [("n", "back"), ("back", "n", delay)]
-    elif kind == "two":  # two layers in one loop
-        nodes["m"] = Neuron(v_threshold=0.3, bits=2)
-        nodes["across"] = Dense(weights(rng, size, size))
-        nodes["back"] = Dense(weights(rng, size, size) - 0.2)
-        edges += [("n", "across"), ("across", "m"), ("m", "back", delay), ("back", "n")]
-    else:
-        edges.insert(0, ("n", "n", delay))
-    return Model(nodes, edges, 6)
-
-
-def add_unequal(rng):
-    """A sum of trains of unequal quanta, pooled and read by a convolution and an identity."""
-    nodes = {
-        "input": Input((3, 6, 6), "spikes", 2),
-        "c1": Conv2d(weights(rng, 4, 3, 3, 3), padding=1), "n1": Neuron(v_threshold=0.5, bits=2),
-        "c2": Conv2d(weights(rng, 4, 3, 3, 3), padding=1),
-        "n2": Neuron(v_threshold=0.5, quantum=0.5, bits=3),
-        "add": Add(), "pool": AvgPool(2),
-        "c3": Conv2d(weights(rng, 4, 4, 1, 1)), "n3": Neuron(v_threshold=0.5),
-    }
-    edges = [("input", "c1"), ("c1", "n1"), ("input", "c2"), ("c2", "n2"), ("n1", "add"),
-             ("n2", "add", 1), ("add", "pool"), ("pool", "c3"), ("c3", "n3"), ("pool", "n3")]
-    return Model(nodes, edges, 3)
-
-
-def every_node_models():
-    """name -> (model, x): small networks that together use every node type and option."""
-    rng = np.random.default_rng(7)
-    models = {}
-
-    def add(name, model, steps=None, n=2):
-        models[name] = (model, samples(rng, model.nodes["input"], n, steps))
-
-    fire = Neuron(v_threshold=0.5)
-    wide = Neuron(v_threshold=0.25, quantum=0.5, bits=3)
-    signed = Neuron(v_threshold=0.4, bits=2, signed=True, leak=0.9)
-    add("image", chain(rng, image(rng, (3, 6, 6)), conv(17, padding=1), wide, conv(5), fire))
-    add("image steps", chain(rng, image(rng, (1, 5, 5), 5), conv(8, padding=1), wide), steps=3)
-    add("real", chain(rng, Input((2, 5, 5), "real"), conv(6, padding=1, stride=2), fire))
-    add("real steps", chain(rng, Input((9,), "real"), Dense(weights(rng, 20, 9)), wide), steps=4)
-    add("real identity", chain(rng, Input((3, 4, 4), "real"), batch_norm(rng, 3), fire))
-    add("signed", chain(rng, Input((3, 6, 6), "spikes", 3, signed=True), conv(16, padding=1), signed,
-                        MaxPool(2), conv(33), signed), steps=3)
-    add("signed pools", chain(rng, Input((2, 7, 7), "spikes", 2, signed=True), MaxPool(3, 2, 1), SumPool(2, 1),
-                              conv(4), fire), steps=2)
-    add("groups", chain(rng, Input((6, 6, 6), "spikes", 2), conv(12, groups=3, padding=1), wide,
-                        conv(36, groups=12, dilation=2, padding=2), fire), steps=2)
-    add("depthwise", chain(rng, Input((17, 6, 6), "spikes", 2, signed=True), conv(17, groups=17, padding=1),
-                           signed, conv(17, (3, 1), groups=17, stride=2), wide), steps=2)
-    add("odd convolutions", chain(rng, Input((3, 8, 7), "spikes", 1), conv(33, (1, 3), padding=(0, 1)), fire,
-                                  conv(70, (2, 3), stride=(2, 1), dilation=(2, 1), padding=1), fire), steps=2)
-    add("wide layers", chain(rng, Input((65, 4, 4), "spikes", 1), conv(70, padding=1), fire, conv(130), wide),
-        steps=2)
-    add("sequence", chain(
-        rng, Input((3, 12), "spikes", 2), Conv1d(weights(rng, 8, 3, 3), None, 2, 1), wide, SumPool(2),
-        Conv1d(weights(rng, 4, 8, 2), dilation=2), fire), steps=2)
-    add("pools", chain(rng, image(rng, (2, 9, 9), 4), conv(4), wide, AvgPool(2), MaxPool(2, 1, ceil_mode=True),
-                       SumPool((1, 2), 1, (0, 1)), conv(3, 2), fire))
-    add("pooled currents", chain(rng, image(rng, (2, 9, 9)), conv(4, padding=1), batch_norm(rng, 4), AvgPool(2),
-                                 wide, conv(3, 2, stride=2), SumPool(2, 1),
-                                 Neuron(v_threshold=2.0, quantum=4.0)))
-    add("normalised", chain(rng, image(rng, (2, 6, 6)), AvgPool(2), batch_norm(rng, 2), conv(6, padding=1), fire,
-                            batch_norm(rng, 6), Flatten(), Dense(weights(rng, 8, 54)), wide))
-    add("flattened current", chain(rng, Input((2, 4, 4), "spikes", 1), conv(6), Flatten(),
-                                   Neuron(v_threshold=np.linspace(0.2, 0.6, 24)), Dense(weights(rng, 7, 24)),
-                                   fire), steps=2)
-    add("identity after flatten", chain(rng, Input((3, 3, 3), "spikes", 2), Flatten(), wide), steps=2)
-    add("ends in spikes", chain(rng, Input((4, 3, 3), "spikes", 1), conv(5), wide, readout=False), steps=3)
-    for kind in ("identity", "conv", "sew", "restimulation", "restimulation conv"):
-        add(f"residual {kind}", residual(rng, 17 if kind == "identity" else 8, 5, kind))
-    add("residual delayed", residual(rng, 8, 5, "identity", (1.0, 0.5), delay=2))
-    add("sew delayed", residual(rng, 8, 5, "sew", delay=1))
-    add("restimulation delayed", residual(rng, 8, 5, "restimulation", delay=1))
-    add("unequal sum", add_unequal(rng), steps=3)
-    add("recurrent", recurrent(rng), steps=6)
-    add("recurrent still", recurrent(rng, delay=2))
-    add("recurrent two", recurrent(rng, "two"), steps=6)
-    add("recurrent self", recurrent(rng, "self", options={"refractory": 1, "bits": 2}), steps=6)
-    per_neuron = (4, 5, 5)
-    for name, options in {
-        "leaky": {"leak": 0.8, "v_leak": 0.1, "reset": "hard", "v_reset": -0.1},
-        "late soft": {"reset_delay": 1, "leak": 0.9, "bits": 2},
-        "late hard": {"reset_delay": 1, "reset": "hard", "v_reset": 0.1},
-        "late signed": {"reset_delay": 1, "signed": True, "bits": 2},
-        "refractory": {"refractory": 2, "leak": 0.9},
-        "limited": {"v_min": -0.3},
-        "strict": {"comparison": ">", "bits": 3},
-        "rectified": {"rectify": True, "v_threshold": 0.7, "quantum": 1.0},
-        "rectified strict": {"rectify": True, "v_threshold": 0.2, "quantum": 1.0, "comparison": ">"},
-        "gains": {"input_gain": rng.uniform(0.5, 1.5, per_neuron).round(3), "v_leak": 0.2, "leak": 0.5},
-        "hard multi-bit": {"reset": "hard", "bits": 4, "v_reset": 0.2},
-        "output quantum": {"output_quantum": 1.5, "bits": 2},
-        "eight bits": {"bits": 8, "quantum": 1 / 16, "v_threshold": 1 / 32},
-    }.items():
-        for how in ("scalar", "channel", "neuron"):
-            add(f"{name} {how}", chain(rng, image(rng, (2, 5, 5)), conv(4, padding=1),
-                                       neuron(rng, per_neuron, how, **options), conv(3), fire))
-    add("bits per channel", chain(rng, image(rng, (2, 5, 5)), conv(6, padding=1),
-                                  Neuron(v_threshold=0.25, quantum=0.5, bits=np.array([1, 2, 3, 4, 5, 6])),
-                                  conv(3), fire))
-    add("coarse", chain(rng, Input((2, 5, 5), "spikes", 2), Conv2d(weights(rng, 4, 2, 3, 3) * 40), fire),
-        steps=2)  # int16 weights
-    return models
+        return np.where(active, rng.normal(0.2, 1, shape), 0.0)
+    levels = rng.integers(1, 2**node.bits, shape) * active
+    return levels * rng.choice((-1, 1), shape) if node.signed else levels
 
 
 @st.composite
-def networks(draw):
-    """(model, x): a random network of one to three blocks, and input for it."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    node = _random_input(rng, draw(st.sampled_from(["image", "spikes", "signed", "real"])))
-    still = draw(st.booleans())
-    steps = draw(st.integers(1, 4))
-    nodes, edges, last, shape = {"input": node}, [], "input", node.shape
-    for i in range(draw(st.integers(1, 3))):
-        last, shape = _block(draw, rng, nodes, edges, last, shape, i)
-    if draw(st.booleans()):
-        nodes["flat"], nodes["dense"] = Flatten(), Dense(weights(rng, 4, int(np.prod(shape))))
-        nodes["out"] = Readout(draw(st.sampled_from(["sum", "mean", "last"])),
-                               leak=float(rng.choice([0.0, 0.6, 1.0])))
-        edges += [(last, "flat", draw(st.integers(0, 1))), ("flat", "dense"), ("dense", "out")]
-    model = Model(nodes, edges, steps)
-    return model, samples(rng, node, draw(st.integers(1, 3)), None if still else steps)
+def runs(draw, real=True):
+    """Strategy of (model, x, timesteps); real=False leaves out real inputs, which int8 refuses."""
+    return _grow(DrawnChooser(draw), real)
 
 
-def _random_input(rng, kind):
-    shape = (int(rng.choice([1, 2, 3, 17])), int(rng.integers(4, 7)), int(rng.integers(4, 7)))
-    if kind == "image":
-        return image(rng, shape, int(rng.integers(1, 9)))
-    if kind == "real":
-        return Input(shape, "real")
-    bits = int(rng.integers(1, 9)) if rng.random() < 0.5 else 1
-    return Input(shape, "spikes", bits, signed=kind == "signed", scale=float(rng.choice([1.0, 0.5, 2.0 ** (1 - bits)])))
+def random_run(seed, real=True):
+    """(model, x, timesteps) as `runs` gives them, from a seed alone."""
+    return _grow(RandomChooser(seed), real)
 
 
-def _block(draw, rng, nodes, edges, last, shape, i):
-    """Synapses, then optionally BatchNorm or pooling, a neuron, a shortcut, a loop, a pool."""
-    channels = int(rng.choice([1, 3, 8, 16, 17, 33, 65]))
-    groups = int(rng.choice([g for g in (1, 1, 2, shape[0]) if shape[0] % g == 0]))
-    channels = -(-channels // groups) * groups
-    if draw(st.booleans()) and groups == shape[0]:
-        channels = shape[0]  # depthwise
-    kernel = (min(int(rng.integers(1, 4)), shape[1]), min(int(rng.integers(1, 4)), shape[2]))
-    stride = int(rng.choice([1, 1, 2]))
-    synapse = Conv2d(
-        weights(rng, channels, shape[0] // groups, *kernel),
-        rng.normal(0, 0.2, channels) if rng.random() < 0.5 else None,
-        stride, (int(rng.integers(0, 2)), int(rng.integers(0, 2))), 1, groups,
+# ---------------------------------------------------------------- fixed examples
+
+
+def chain(*nodes, delays=(), timesteps=4):
+    """A Model of nodes one after another, named by kind and place ("dense1"); delays: place -> d."""
+    names = [f"{node.kind.lower()}{i}" for i, node in enumerate(nodes)]
+    delays = dict(delays)
+    edges = [
+        (source, target, delays.get(i + 1, 0))
+        for i, (source, target) in enumerate(zip(names, names[1:]))
+    ]
+    return Model(dict(zip(names, nodes)), edges, timesteps)
+
+
+def _weight(rng, *shape):
+    fan_in = math.prod(shape[1:])
+    return rng.normal(0.2, 1, shape) * 1.2 / math.sqrt(fan_in * RATE)
+
+
+def _batch_norm(rng, n, scale=1.0):
+    return BatchNorm(
+        rng.uniform(0.7, 1.3, n), rng.normal(0.1, 0.1, n), rng.normal(0, 0.2, n),
+        rng.uniform(0.5, 1.5, n), scale=scale,
     )
-    nodes[f"conv{i}"] = synapse
-    edges.append((last, f"conv{i}", draw(st.sampled_from([0, 0, 0, 1, 2]))))
-    current, out = f"conv{i}", synapse.output_shape(shape)
-    if draw(st.booleans()):
-        nodes[f"norm{i}"] = batch_norm(rng, channels)
-        edges.append((current, f"norm{i}"))
-        current = f"norm{i}"
-    if min(out[1:]) >= 2 and draw(st.sampled_from([False, False, True])):
-        pool = draw(st.sampled_from([AvgPool, SumPool]))(2, int(rng.integers(1, 3)))
-        nodes[f"pooled{i}"] = pool
-        edges.append((current, f"pooled{i}"))
-        current, out = f"pooled{i}", pool.output_shape(out)
-    name = f"neuron{i}"
-    nodes[name] = random_neuron(rng, out)
-    edges.append((current, name, draw(st.sampled_from([0, 0, 0, 1]))))
-    if draw(st.sampled_from([False, False, True])):  # a loop
-        nodes[f"loop{i}"] = Conv2d(weights(rng, channels, channels, 1, 1) - 0.1)
-        edges += [(name, f"loop{i}"), (f"loop{i}", name, draw(st.integers(1, 2)))]
-    if out == shape and draw(st.booleans()):  # a shortcut
-        real = nodes["input"].encoding == "real" and last == "input"
-        if draw(st.booleans()) or real:
-            edges.insert(draw(st.integers(0, len(edges))), (last, name, draw(st.integers(0, 1))))
-        else:
-            nodes[f"sew{i}"] = Add()
-            edges += [(name, f"sew{i}"), (last, f"sew{i}")]
-            shifted = last == "input" and nodes["input"].encoding == "image"
-            return (f"sew{i}" if not shifted else name), out
-    if min(out[1:]) >= 2 and draw(st.sampled_from([False, False, True])):
-        kind = draw(st.sampled_from([SumPool, AvgPool, MaxPool]))
-        pool = kind(2, int(rng.integers(1, 3)), int(rng.integers(0, 2)))
-        nodes[f"pool{i}"] = pool
-        edges.append((name, f"pool{i}"))
-        return f"pool{i}", pool.output_shape(out)
-    return name, out
+
+
+def every_node_models(seed=0):
+    """name -> (model, x): together every node type and every option, small enough for slow runs."""
+    rng = np.random.default_rng(seed)
+    models = {}
+    for make in (
+        _image_model, _image_offset_pools, _signed_model, _sequence_model, _real_model,
+        _real_sequence, _residual_model, _unequal_sum_model, _recurrent_model,
+        _restimulation_model, _pooled_current_model, _flattened_current_model, _wide_model,
+        _wide_input_model,
+    ):
+        models[make.__name__.strip("_")] = make(rng)
+    for name, options in NEURON_OPTIONS.items():
+        models[f"neuron_{name}"] = _neuron_model(rng, options)
+    for reduce in ("sum", "mean", "last"):
+        for leak in (0.0, 0.6, 1.0):
+            models[f"readout_{reduce}_{leak}"] = _readout_model(rng, reduce, leak)
+    return {
+        name: (model, levels_for(model.nodes[model.input], rng, _x_shape(model, i)))
+        for i, (name, model) in enumerate(models.items())
+    }
+
+
+def _x_shape(model, i):
+    """Two samples; every other model gets frames instead of still samples."""
+    steps = (model.timesteps,) if i % 2 else ()
+    return (2, *steps, *model.nodes[model.input].shape)
+
+
+def _image_model(rng):
+    mean, std = rng.uniform(0.2, 0.6, 3), rng.uniform(0.2, 0.4, 3)
+    return chain(
+        Input((3, 7, 6), "image", 8, scale=1 / 255, mean=mean, std=std),
+        Conv2d(_weight(rng, 5, 3, 3, 3), rng.normal(0, 0.1, 5), stride=(2, 1), padding=1),
+        _batch_norm(rng, 5),
+        Neuron(quantum=rng.uniform(0.5, 1, 5), v_threshold=0.5),
+        AvgPool(2),
+        Flatten(),
+        Dense(_weight(rng, 4, 30), rng.normal(0, 0.1, 4)),
+        Readout("mean"),
+    )
+
+
+def _image_offset_pools(rng):
+    """An offset through MaxPool and an unpadded AvgPool, then padding that is zero."""
+    return chain(
+        Input((2, 7, 7), "image", 4, scale=1 / 15, mean=0.4, std=0.3),
+        MaxPool(2, 1),
+        AvgPool(2, 2),
+        _batch_norm(rng, 2),
+        Conv2d(_weight(rng, 4, 2, 3, 3), padding=1),
+        Neuron(leak=0.7),
+        MaxPool(3, 2, 1, True),
+        Conv2d(_weight(rng, 3, 4, 2, 2)),
+        Neuron(),
+        delays={1: 1, 4: 2},
+    )
+
+
+def _signed_model(rng):
+    return chain(
+        Input((4, 6, 5), "spikes", 3, signed=True, scale=0.25),
+        MaxPool(2, 1, 1),
+        Conv2d(_weight(rng, 4, 1, 3, 2), padding=2, dilation=2, groups=4),
+        Neuron(0.5, quantum=0.5, bits=2, signed=True),
+        SumPool(2, 2, 0, True),
+        Conv2d(_weight(rng, 6, 2, 2, 2), padding=1, groups=2),
+        Neuron(0.4, quantum=rng.uniform(0.4, 0.8, 6), bits=[1, 2, 3, 1, 2, 3], signed=True,
+               comparison=">", reset="hard", v_reset=0.1),
+        AvgPool(3, 1, 1),
+        Flatten(),
+        Dense(_weight(rng, 5, 150)),
+        Neuron(signed=True),
+        delays={3: 1, 7: 2},
+    )
+
+
+def _sequence_model(rng):
+    return chain(
+        Input((3, 40), "spikes", 2),
+        SumPool(2),
+        _batch_norm(rng, 3),
+        Conv1d(_weight(rng, 17, 3, 3), stride=2, padding=2, dilation=2),
+        Neuron(0.5, bits=2, quantum=0.5, rectify=False),
+        MaxPool(2),
+        Conv1d(_weight(rng, 4, 17, 2)),
+        AvgPool(2, 1),
+        Readout("sum", leak=0.3),
+    )
+
+
+def _real_model(rng):
+    return chain(
+        Input((2, 5, 5), "real"),
+        _batch_norm(rng, 2),
+        Conv2d(_weight(rng, 3, 2, 3, 3), padding=1),
+        Neuron(),
+        Flatten(),
+        Dense(_weight(rng, 3, 75)),
+        Readout("last", leak=0.9),
+    )
+
+
+def _real_sequence(rng):
+    """Real numbers straight into neurons: one multiply per neuron."""
+    return chain(Input((3, 5), "real"), Neuron(leak=0.5, input_gain=[1, 2, 0.5]), Flatten(),
+                 _batch_norm(rng, 15), Readout("mean"), delays={1: 1})
+
+
+def _residual_model(rng):
+    """Adds of equal quanta, identity and 1x1 shortcuts into neurons, delays on both kinds."""
+    nodes = {
+        "in": Input((6, 5, 5), "spikes"),
+        "conv1": Conv2d(_weight(rng, 6, 6, 3, 3), padding=1),
+        "n1": Neuron(),
+        "conv2": Conv2d(_weight(rng, 6, 6, 3, 3), padding=1),
+        "n2": Neuron(),
+        "sum": Add(),
+        "pool": MaxPool(2),
+        "conv3": Conv2d(_weight(rng, 4, 6, 3, 3), stride=2, padding=1),
+        "skip": Conv2d(_weight(rng, 4, 6, 1, 1), stride=2),
+        "n3": Neuron(input_gain=rng.uniform(0.5, 1.5, (4, 1, 1))),
+        "flat": Flatten(),
+        "out": Readout("sum"),
+    }
+    edges = [
+        ("in", "conv1"), ("conv1", "n1"), ("in", "n1", 1), ("n1", "conv2"), ("conv2", "n2", 1),
+        ("n1", "n2"), ("n1", "sum", 2), ("n2", "sum"), ("n2", "sum", 1), ("sum", "pool"),
+        ("pool", "conv3"), ("pool", "skip", 1), ("skip", "n3", 1), ("conv3", "n3"),
+        ("n3", "flat"), ("flat", "out"),
+    ]
+    return Model(nodes, edges, 4)
+
+
+def _unequal_sum_model(rng):
+    """Add of unequal quanta: two paths in each reader, through pools and a Flatten too."""
+    nodes = {
+        "in": Input((3, 4, 4), "spikes", 2),
+        "c1": Conv2d(_weight(rng, 3, 3, 3, 3), padding=1),
+        "n1": Neuron(0.25, quantum=0.5, bits=2),
+        "sum": Add(),
+        "conv": Conv2d(_weight(rng, 5, 3, 3, 3), padding=1),
+        "pool": SumPool(2, 1, 1),
+        "avg": AvgPool(2),
+        "wide": Conv2d(_weight(rng, 5, 3, 1, 1), padding=(1, 1)),
+        "n2": Neuron(),
+        "n3": Neuron(quantum=[0.6, 0.8, 1.0]),
+        "flat": Flatten(),
+        "dense": Dense(_weight(rng, 4, 12)),
+        "cnarrow": Conv2d(_weight(rng, 4, 5, 4, 4)),
+        "last": Flatten(),
+        "out": Neuron(leak=0.8),
+    }
+    edges = [
+        ("in", "c1"), ("c1", "n1"), ("n1", "sum", 1), ("in", "sum"), ("sum", "conv"),
+        ("conv", "n2"), ("sum", "pool"), ("sum", "n3"), ("n3", "avg"), ("avg", "flat"),
+        ("flat", "dense"), ("dense", "out", 1), ("n2", "cnarrow"), ("cnarrow", "last"),
+        ("last", "out"), ("pool", "wide"), ("wide", "n4"), ("n4", "cn4"), ("cn4", "last4"),
+        ("last4", "out"),
+    ]
+    nodes["n4"] = Neuron(0.7)
+    nodes["cn4"] = Conv2d(_weight(rng, 4, 5, 7, 7))
+    nodes["last4"] = Flatten()
+    return Model(nodes, edges, 4)
+
+
+def _recurrent_model(rng):
+    """A recurrent weighted edge, one straight back, and a cycle through two layers."""
+    nodes = {
+        "in": Input(5, "spikes"),
+        "d1": Dense(_weight(rng, 8, 5)),
+        "n1": Neuron(leak=0.8),
+        "back1": Dense(0.5 * _weight(rng, 8, 8), rng.normal(0, 0.1, 8)),
+        "d2": Dense(_weight(rng, 8, 8)),
+        "n2": Neuron(bits=2, quantum=0.5, v_threshold=0.25),
+        "out": Readout("last", leak=1.0),
+    }
+    edges = [
+        ("in", "d1"), ("d1", "n1"), ("n1", "back1"), ("back1", "n1", 1), ("n1", "d2"),
+        ("d2", "n2"), ("n2", "n2", 2), ("n2", "n1", 1), ("n2", "out"),
+    ]
+    return Model(nodes, edges, 5)
+
+
+def _restimulation_model(rng):
+    nodes = {
+        "in": Input((4, 4, 4), "spikes", 2, scale=0.4),
+        "c1": Conv2d(_weight(rng, 4, 4, 3, 3), padding=1),
+        "again1": Restimulation(rng.normal(0.5, 1, 3)),
+        "n1": Neuron(0.25, quantum=0.5, bits=2, input_gain=rng.uniform(0.7, 1.3, 4)),
+        "c2": Conv2d(_weight(rng, 6, 4, 3, 3), stride=2, padding=1),
+        "again2": Restimulation(rng.normal(0.5, 1, 3), 0.5 * _weight(rng, 6, 4, 1, 1), 2),
+        "n2": Neuron(0.5, input_gain=rng.uniform(0.5, 1.5, (6, 2, 2))),
+        "flat": Flatten(),
+        "d": Dense(_weight(rng, 24, 24)),
+        "again3": Restimulation([0.7]),
+        "out": Readout("mean"),
+    }
+    edges = [
+        ("in", "c1"), ("in", "again1", 1), ("c1", "n1"), ("again1", "n1"), ("n1", "c2"),
+        ("n1", "again2"), ("c2", "n2"), ("again2", "n2", 1), ("n2", "flat"), ("flat", "d"),
+        ("flat", "again3"), ("d", "out"), ("again3", "out"),
+    ]
+    return Model(nodes, edges, 4)
+
+
+def _pooled_current_model(rng):
+    return chain(
+        Input((3, 9, 8), "image", 5, scale=1 / 31, mean=0.3, std=0.5),
+        Conv2d(_weight(rng, 6, 1, 2, 3), rng.normal(0, 0.1, 6), stride=(1, 2), padding=1,
+               dilation=(2, 1), groups=3),
+        AvgPool(2, 1),
+        _batch_norm(rng, 6, 0.8),
+        Neuron(0.3),
+        Conv2d(_weight(rng, 4, 6, 2, 2), rng.normal(0, 0.1, 4), padding=1),
+        SumPool(2),
+        Neuron(leak=0.5),
+        Flatten(),
+        Readout("mean"),
+        delays={2: 1, 4: 1},
+    )
+
+
+def _flattened_current_model(rng):
+    return chain(
+        Input((2, 4, 4), "spikes"),
+        Conv2d(_weight(rng, 3, 2, 3, 3), rng.normal(0, 0.1, 3)),
+        Flatten(),
+        Neuron(quantum=rng.uniform(0.6, 1, 12), input_gain=rng.uniform(0.8, 1.2, 12)),
+        Dense(_weight(rng, 3, 12)),
+        _batch_norm(rng, 3),
+        Readout("sum"),
+    )
+
+
+def _wide_model(rng):
+    return chain(
+        Input((17, 3, 3), "spikes"),
+        Conv2d(_weight(rng, 65, 17, 3, 3), padding=1),
+        Neuron(0.8),
+        Conv2d(_weight(rng, 65, 1, 3, 3), padding=1, groups=65),
+        Neuron(bits=2, quantum=0.5, v_threshold=0.25),
+        Conv2d(_weight(rng, 33, 65, 1, 1)),
+        Neuron(),
+        Flatten(),
+        Dense(_weight(rng, 10, 297)),
+        Readout("mean"),
+        timesteps=3,
+    )
+
+
+def _wide_input_model(rng):
+    return chain(
+        Input(130, "spikes", 4, scale=1 / 8),
+        Dense(_weight(rng, 70, 130)),
+        Neuron(),
+        Dense(_weight(rng, 16, 70)),
+        Neuron(),
+        timesteps=3,
+    )
+
+
+_SHAPE = (3, 2, 2)
+_PER_NEURON = np.linspace(0.4, 1.3, 12).reshape(_SHAPE)
+_PER_CHANNEL = np.array([0.5, 0.7, 0.9])
+
+NEURON_OPTIONS = {
+    "srif": dict(v_threshold=0.5, rectify=True),
+    "rectify": dict(v_threshold=0.8, rectify=True),
+    "rectify_strict": dict(v_threshold=0.3, quantum=0.7, rectify=True, comparison=">"),
+    "rectify_bits": dict(v_threshold=0.25, quantum=0.5, bits=2, rectify=True),
+    "hard": dict(reset="hard", v_reset=0.2),
+    "hard_map": dict(reset="hard", v_reset=_PER_NEURON - 1, comparison=">"),
+    "delayed_soft": dict(reset_delay=1, leak=0.9),
+    "delayed_soft_signed": dict(reset_delay=1, leak=0.9, signed=True, bits=2, v_threshold=0.5),
+    "delayed_hard": dict(reset_delay=1, reset="hard", v_reset=-0.1),
+    "refractory": dict(refractory=2, v_threshold=0.6),
+    "refractory_channel": dict(refractory=[0, 1, 2], reset="hard"),
+    "refractory_map": dict(refractory=np.arange(12).reshape(_SHAPE) % 4),
+    "v_min": dict(v_min=-0.3, v_threshold=0.6),
+    "v_min_channel": dict(v_min=-_PER_CHANNEL, reset_delay=1),
+    "v_min_map": dict(v_min=-_PER_NEURON),
+    "threshold_channel": dict(v_threshold=_PER_CHANNEL),
+    "threshold_map": dict(v_threshold=_PER_NEURON, bits=2, quantum=0.5),
+    "leak_channel": dict(leak=[0.0, 0.5, 1.0]),
+    "leak_map": dict(leak=np.linspace(0, 1, 12).reshape(_SHAPE), v_leak=0.4),
+    "v_leak_map": dict(leak=0.7, v_leak=_PER_NEURON),
+    "gain": dict(input_gain=1.3),
+    "gain_channel": dict(input_gain=[0.5, 1.0, 1.5]),
+    "gain_map": dict(input_gain=_PER_NEURON),
+    "bits_channel": dict(bits=[1, 3, 2], quantum=0.5, v_threshold=0.25),
+    "quantum_channel": dict(bits=2, quantum=_PER_CHANNEL, v_threshold=_PER_CHANNEL / 2),
+    "output_quantum": dict(output_quantum=[0.3, 0.6, 0.9]),
+    "signed_hard": dict(signed=True, reset="hard", comparison=">", v_threshold=0.7),
+    "strict": dict(comparison=">", v_threshold=0.5, bits=3, quantum=0.5),
+}
+
+
+def _neuron_model(rng, options):
+    """The neuron behind a convolution and an identity, read by a Dense."""
+    nodes = {
+        "in": Input((3, 2, 2), "spikes", scale=0.5),
+        "conv": Conv2d(_weight(rng, 3, 3, 3, 3), rng.normal(0.1, 0.1, 3), padding=1),
+        "n": Neuron(**options),
+        "flat": Flatten(),
+        "dense": Dense(_weight(rng, 4, 12)),
+        "out": Readout("mean"),
+    }
+    edges = [("in", "conv"), ("conv", "n"), ("in", "n"), ("n", "flat"), ("flat", "dense"),
+             ("dense", "out")]
+    return Model(nodes, edges, 6)
+
+
+def _readout_model(rng, reduce, leak):
+    gain = rng.uniform(0.5, 1.5, 3)
+    return chain(Input(6, "spikes", 2), Dense(_weight(rng, 3, 6), rng.normal(0, 0.1, 3)),
+                 Readout(reduce, leak, gain, 0.2))

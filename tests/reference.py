@@ -90,11 +90,6 @@ def grid_of(shape):
     return (shape[0], 1, shape[1]) if len(shape) == 2 else (shape[0], 1, 1)
 
 
-def as_rows(numbers, n_axes):
-    """(rows, columns) of a pair, or of the single number of a sequence's node."""
-    return tuple(numbers) if n_axes == 2 else None
-
-
 # ---------------------------------------------------------------- what a node gives
 
 
@@ -817,14 +812,14 @@ class Synapses:
         return acc
 
     def count(self, levels, counts):
-        """Add this step's operations to `counts`, one synapse at a time."""
+        """Add this step's operations to `counts`: for every event, the synapses on its list."""
         for j in np.flatnonzero(levels):
             bits = 0 if self.real else bin(abs(int(levels[j]))).count("1")
-            for weight in self.weights[j]:
-                counts["synops"] += 1
-                counts["nonzero_synops"] += int(weight != 0)
-                counts["additions"] += bits
-                counts["macs"] += int(self.real)
+            reached = len(self.targets[j])
+            counts["synops"] += reached
+            counts["nonzero_synops"] += int((self.weights[j] != 0).sum())
+            counts["additions"] += bits * reached
+            counts["macs"] += reached if self.real else 0
         if not self.real:
             counts["doublings"] += (self.n_planes - 1) * self.n_outputs
         counts["dense_macs"] += sum(len(targets) for targets in self.targets)
@@ -839,13 +834,14 @@ def _written_down(kernel, weight):
     channels, height, width = kernel.grid
     n_out, rows, columns = kernel.out_grid
     per_group_in, per_group_out = channels // kernel.groups, n_out // kernel.groups
+    taps = {(y, x): kernel.synapses(y, x) for y in range(height) for x in range(width)}
     targets, weights = [], []
     for c in range(channels):
         outputs = np.arange(per_group_out) + (c // per_group_in) * per_group_out
         for y in range(height):
             for x in range(width):
                 found, values = [np.zeros(0, np.int64)], [np.zeros(0, weight.dtype)]
-                for row, column, ky, kx in kernel.synapses(y, x):
+                for row, column, ky, kx in taps[y, x]:
                     neurons = (outputs * rows + row) * columns + column
                     found.append(neurons)
                     own = neurons if kernel.untied else outputs
@@ -1126,8 +1122,8 @@ class _Sample:
         """Levels that a reader sees at a step: those of `delay` steps before, zero at first."""
         if step >= delay:
             return self.given[source][step - delay]
-        grid = self.folded.sources[source].grid
-        return np.zeros(math.prod(grid), self.frames.dtype)
+        sender = self.folded.sources[source]
+        return np.zeros(math.prod(sender.grid), self.frames.dtype if sender.real else np.int64)
 
     def _layer(self, name, step):
         compiled = self.layers[name]

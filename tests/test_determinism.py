@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import networks
 import numpy as np
 import pytest
 
@@ -240,6 +241,7 @@ def assert_same(found, expected):
         assert np.array_equal(found[name], array), name
 
 
+NETWORKS = networks.every_node_models()
 CASES = [(name, precision) for name in MODELS for precision in PRECISIONS]
 SETTINGS = [
     dict(workers=2), dict(block=1), dict(block=3), dict(block=64), dict(chunk=1), dict(chunk=2),
@@ -290,6 +292,29 @@ def test_split_by_state(name, precision, cut, settings):
     assert_same(everything(first)[1], kept)  # a state is read, not used up
     again = sim.run(pieces[1], STEPS - cut if stands else None, EVERYTHING, state=first.state)
     assert_same(everything(again)[0], everything(second)[0])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_node_type(name, precision):
+    """The networks of the equality tests: in one go, and with all that can be cut cut small."""
+    model, x = NETWORKS[name]
+    try:
+        sim = Simulator(model, precision)
+    except UnsupportedError:
+        pytest.skip("this precision refuses the network")
+    expected = sim.run(x, record=EVERYTHING)
+    small = Simulator(model, precision, workers=2, block=1, chunk=1).run(x, record=EVERYTHING)
+    for part, of in zip(everything(small), everything(expected)):
+        assert_same(part, of)
+    assert_same(counts(small), counts(expected))
+    stands, steps = x.ndim == 1 + len(model.shapes[model.input]), expected.timesteps
+    if steps < 2:
+        return
+    first = sim.run(x if stands else x[:, :1], 1 if stands else None)
+    second = sim.run(x if stands else x[:, 1:], steps - 1 if stands else None, EVERYTHING, first.state)
+    assert_same(everything(second)[1], everything(expected)[1])
+    assert_same(everything(second)[0], {n: a[:, 1:] for n, a in everything(expected)[0].items()})
 
 
 @pytest.mark.parametrize("name, precision", CASES)

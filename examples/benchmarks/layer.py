@@ -66,6 +66,16 @@ class Stopwatch:
         return call
 
 
+class Quiet:
+    """How much of the time since it was made this process had its core: below 99 %, others ran."""
+
+    def __init__(self):
+        self.began = time.process_time(), time.perf_counter()
+
+    def share(self):
+        return (time.process_time() - self.began[0]) / (time.perf_counter() - self.began[1])
+
+
 # ---- eventsim
 
 
@@ -302,6 +312,7 @@ def measure(rounds, seed):
         simulator.run(spikes(rng, HEADLINE))  # compiles
     for run in dense.values():
         run(spikes(rng, HEADLINE)[0])
+    quiet = Quiet()
     for r in range(rounds):
         for density in DENSITIES:
             sample = spikes(rng, density)
@@ -313,6 +324,7 @@ def measure(rounds, seed):
         for precision, limit in limits.items():
             found["l1"][precision].append(limit.best())
         print(f"round {r + 1} of {rounds}", end="\r", file=sys.stderr, flush=True)
+    found["share"] = quiet.share()
     return found
 
 
@@ -343,7 +355,7 @@ def summarise(found, rounds):
         }
         for precision in PRECISIONS
     }
-    return {"machine": machine(), "rounds": rounds, "dense_macs": macs, "dense_seconds": dense, "rows": rows,
+    return {"machine": machine(), "rounds": rounds, "share_of_core": found["share"], "dense_macs": macs, "dense_seconds": dense, "rows": rows,
             "density_where_dense_wins": wins}
 
 
@@ -387,7 +399,8 @@ def machine():
 def as_text(result):
     """Tables for people."""
     lines = [result["machine"], f"3x3, {CHANNELS} -> {CHANNELS}, {SIZE}x{SIZE}, T = {STEPS}; one thread; "
-             f"medians of {result['rounds']} rounds", ""]
+             f"medians of {result['rounds']} rounds; the core was ours for "
+             f"{100 * result['share_of_core']:.0f} % of the time", ""]
     for name, seconds in result["dense_seconds"].items():
         lines.append(f"{name:<34}{1e3 * seconds:8.3f} ms{result['dense_macs'] / seconds / 1e9:9.0f} G MAC/s")
     lines += ["", f"{'':27}{'ms':^40}{'additions/s':>13}{'share':>8}{'times fastest dense':>21}",

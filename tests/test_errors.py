@@ -1,0 +1,341 @@
+"""Every `raise` between a node's parameter and a run, reached by a case that matches its message.
+
+The last test compares the lines that the cases reached with all `raise` statements of the sources.
+"""
+
+import ast
+import importlib
+import re
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from eventsim import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    DataError,
+    Dense,
+    EventBins,
+    EventsimError,
+    Flatten,
+    Input,
+    MaxPool,
+    Model,
+    ModelError,
+    Neuron,
+    Readout,
+    Restimulation,
+    RunError,
+    Simulator,
+    SumPool,
+    UnsupportedError,
+)
+
+MODULES = (
+    "parameters", "node", "neurons", "nodes", "model", "rounding", "paths", "folding", "layout", "program",
+    "lower", "attention", "tally", "execution", "simulator",
+)
+
+
+def ones(*shape):
+    return np.ones(shape)
+
+
+def model(nodes, edges=None, precision=None, **settings):
+    """The Model, or its Simulator at a precision; a chain where no edges are given."""
+    names = list(nodes)
+    built = Model(nodes, list(zip(names, names[1:])) if edges is None else edges, **settings)
+    return built if precision is None else Simulator(built, precision)
+
+
+def chain(*nodes, precision=None):
+    """Nodes in a row; the first is the Input, or the shape of one."""
+    first = nodes[0] if isinstance(nodes[0], Input) else Input(nodes[0])
+    names = ["in", *"abcdefgh"]
+    return model(dict(zip(names, (first, *nodes[1:]))), precision=precision)
+
+
+def lowered(*nodes, precision="float32"):
+    return chain(*nodes, precision=precision)
+
+
+def norm(n):
+    return BatchNorm(ones(n), ones(n), ones(n), ones(n))
+
+
+MAP = (2, 4, 4)
+CONV = Conv2d(ones(3, 2, 3, 3))
+IN, N = Input(MAP), Neuron()
+
+
+def small(precision="float32", **options):
+    return lowered((2,), Dense(ones(3, 2)), Neuron(**options), precision=precision)
+
+
+def unequal_sum(*after):
+    """Two trains of different quanta, added."""
+    nodes = {"in": IN, "n": Neuron(0.5, quantum=0.5), "add": Add()}
+    nodes.update({f"z{i}": node for i, node in enumerate(after)})
+    names = list(nodes)[2:]
+    return model(nodes, [("in", "n"), ("in", "add"), ("n", "add"), *zip(names, names[1:])], "float32")
+
+
+def run_with_state(change):
+    sim = small()
+    x = ones(2, 2).astype(int)
+    state = sim.run(x).state
+    change(state)
+    return sim.run(x, state=state)
+
+
+def flushing():
+    class Flushing:
+        smallest_subnormal = 0.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "finfo", lambda dtype: Flushing)
+        small().run([[1, 1]])
+
+
+# (what is done, kind of error, message)
+CASES = [
+    # parameters
+    (lambda: Neuron("much"), ModelError, "v_threshold is 'much', expected a number or an array of numbers"),
+    (lambda: Neuron([[1], [1, 2]]), ModelError, "v_threshold is .* expected a number or an array of numbers"),
+    (lambda: Neuron(np.nan), ModelError, "v_threshold has a value that is not finite"),
+    (lambda: Neuron([1, np.inf]), ModelError, "v_threshold has a value that is not finite"),
+    (lambda: Neuron([]), ModelError, "or no value at all"),
+    (lambda: Dense(ones(3, 2) * np.inf), ModelError, "weight has a value that is not finite"),
+    (lambda: Conv2d(ones(1, 1, 1, 1), groups=0), ModelError, "groups is 0, expected a whole number from 1 to"),
+    (lambda: Conv2d(ones(1, 1, 1, 1), groups="x"), ModelError, "groups is 'x', expected a whole number"),
+    (lambda: Conv2d(ones(1, 1, 1, 1), stride=1.5), ModelError, "stride is 1.5, expected a whole number"),
+    (lambda: Conv2d(ones(1, 1, 1, 1), padding=-1), ModelError, "padding is -1, expected a whole number from 0"),
+    (lambda: Neuron(reset_delay=True), ModelError, "reset_delay is True, expected a whole number from 0 to 1"),
+    (lambda: Neuron(reset_delay=2), ModelError, "reset_delay is 2, expected a whole number from 0 to 1"),
+    (lambda: Conv2d(ones(1, 1, 1, 1), stride=(1, 1, 1)), ModelError, r"stride is \(1, 1, 1\), expected 2 whole"),
+    (lambda: Conv1d(ones(1, 1, 1), stride=(1, 1)), ModelError, r"stride is \(1, 1\), expected 1 whole numbers"),
+    (lambda: Neuron(reset="none"), ModelError, "reset is 'none', expected one of 'soft', 'hard'"),
+    (lambda: Neuron(comparison="<"), ModelError, "comparison is '<', expected one of '>=', '>'"),
+    (lambda: Readout("max"), ModelError, "reduce is 'max', expected one of 'sum', 'mean', 'last'"),
+    (lambda: Input((2,), "picture"), ModelError, "encoding is 'picture', expected one of 'image', 'spikes', 'real'"),
+    (lambda: Input(MAP, layout="HW"), ModelError, "layout is 'HW', expected one of 'CHW', 'HWC'"),
+    (lambda: Input(()), ModelError, r"shape is \(\), expected \(C, H, W\), \(C, L\) or \(F,\)"),
+    (lambda: Input((1, 2, 3, 4)), ModelError, r"shape is \(1, 2, 3, 4\), expected"),
+    (lambda: Input((2, 0, 3)), ModelError, "shape is 0, expected a whole number from 1"),
+    (lambda: Input((1 << 10, 1 << 10, 1 << 10)), ModelError, "more than 268435456 neurons in one node"),
+    (lambda: chain(MAP, Neuron(ones(3))), ModelError,
+     r"node 'a' \(Neuron\): v_threshold has shape \(3,\), expected a scalar, \(2,\) \(one per channel\) or "
+     r"\(2, 4, 4\) \(one per neuron\)"),
+    (lambda: chain(MAP, Readout(leak=ones(4, 4))), ModelError, r"node 'a' \(Readout\): leak has shape \(4, 4\)"),
+    (lambda: Neuron(refractory=0.5), ModelError, "refractory is 0.5, expected whole numbers from 0 to"),
+    (lambda: Neuron(refractory=-1), ModelError, "refractory is -1, expected whole numbers from 0 to"),
+    (lambda: Neuron(bits=0), ModelError, "bits is 0, expected whole numbers from 1 to 16"),
+    (lambda: Neuron(bits=[1, 17]), ModelError, r"bits is \[1, 17\], expected whole numbers from 1 to 16"),
+    # nodes
+    (lambda: EventBins(0), ModelError, "bin_width is 0.0, expected microseconds above 0"),
+    (lambda: EventBins(polarities="both"), ModelError, "polarities is 'both', expected one of"),
+    (lambda: EventBins(coincident="drop"), ModelError, "coincident is 'drop', expected one of"),
+    (lambda: EventBins(sensor_size=0), ModelError, "sensor_size is 0, expected a whole number from 1"),
+    (lambda: Input((2,), scale=0), ModelError, "scale is 0.0, expected a value above 0"),
+    (lambda: Input((2,), "image", 8, std=[1, 0]), ModelError, "std has a value that is not above 0"),
+    (lambda: Input((2,), "image", 9), ModelError, "bits is 9, expected a whole number from 1 to 8"),
+    (lambda: Input((2,), mean=0.5), ModelError, "mean and std belong to encoding 'image', not 'spikes'"),
+    (lambda: Input((2,), "real", std=2), ModelError, "mean and std belong to encoding 'image', not 'real'"),
+    (lambda: Input((2,), "image", 8, signed=True), ModelError, "signed levels belong to encoding 'spikes', not 'image'"),
+    (lambda: Input((2, 34, 34), signed=True, events=EventBins()), ModelError, "events belong to encoding 'spikes' without sign"),
+    (lambda: Input((1, 34, 34), events=EventBins()), ModelError,
+     r"shape is \(1, 34, 34\), but the events' sensor gives \(2, 34, 34\)"),
+    (lambda: chain(Input((2, 4, 4), "image", 8, mean=[1, 2, 3]), N), ModelError,
+     r"node 'in' \(Input\): mean has shape \(3,\), expected \(\) or \(2,\)"),
+    (lambda: chain(Input((2, 4, 4), "image", 8, std=ones(2, 4, 4)), N), ModelError, r"std has shape \(2, 4, 4\), expected"),
+    (lambda: Dense(ones(3)), ModelError, r"weight has shape \(3,\), expected \(out, in\)"),
+    (lambda: Dense(ones(3, 2), ones(2)), ModelError, r"bias has shape \(2,\), expected \(3,\)"),
+    (lambda: chain(MAP, Dense(ones(3, 32)), N), ModelError,
+     r"node 'a' \(Dense\): input has shape \(2, 4, 4\), expected \(F,\): put a Flatten before it from 'in'"),
+    (lambda: chain((5,), Dense(ones(3, 2)), N), ModelError, "weight has 2 inputs, but 5 arrive from 'in'"),
+    (lambda: Conv1d(ones(1, 1, 1, 1)), ModelError, r"expected \(out, in / groups, K\)"),
+    (lambda: Conv2d(ones(1, 1, 1)), ModelError, r"weight has shape \(1, 1, 1\), expected \(out, in / groups, kH, kW\)"),
+    (lambda: Conv2d(ones(3, 1, 1, 1), groups=2), ModelError, "3 output channels, expected a multiple of groups = 2"),
+    (lambda: chain((5,), Conv2d(ones(1, 5, 1, 1)), N), ModelError, r"input has shape \(5,\), expected \(C, H, W\)"),
+    (lambda: chain(MAP, Conv1d(ones(1, 2, 1)), N), ModelError, r"input has shape \(2, 4, 4\), expected \(C, L\)"),
+    (lambda: chain(MAP, Conv2d(ones(1, 3, 1, 1)), N), ModelError, "weight has 3 input channels, but 2 arrive"),
+    (lambda: chain(MAP, Conv2d(ones(4, 2, 1, 1), groups=2), N), ModelError, "weight has 4 input channels, but 2 arrive"),
+    (lambda: chain(MAP, Conv2d(ones(1, 2, 5, 5)), N), ModelError,
+     r"node 'a' \(Conv2d\): kernel of 5 \(dilation 1\) is larger than the input of 4 with padding 0"),
+    (lambda: chain(MAP, Conv2d(ones(1, 2, 3, 3), dilation=2), N), ModelError, r"kernel of 3 \(dilation 2\) is larger"),
+    (lambda: chain((5,), SumPool(2)), ModelError, r"input has shape \(5,\), expected \(C, H, W\) or \(C, L\)"),
+    (lambda: chain(MAP, SumPool(2, padding=2)), ModelError, r"padding is \(2, 2\), expected at most half of kernel"),
+    (lambda: chain(MAP, MaxPool(5)), ModelError, r"node 'a' \(MaxPool\): kernel of 5 \(dilation 1\) is larger"),
+    (lambda: chain(MAP, AvgPool(3, 2, ceil_mode=True)), UnsupportedError,
+     "average pooling with ceil_mode=True divides by unequal window sizes"),
+    (lambda: chain(MAP, AvgPool(2, padding=1, count_include_pad=False)), UnsupportedError,
+     "average pooling with count_include_pad=False divides by unequal"),
+    (lambda: chain(MAP, AvgPool(3, 2, 1, ceil_mode=True, count_include_pad=False)), UnsupportedError,
+     "average pooling with ceil_mode=True and count_include_pad=False"),
+    (lambda: BatchNorm(1, ones(2), ones(2), ones(2)), ModelError, r"weight has shape \(\), expected \(C,\)"),
+    (lambda: BatchNorm(ones(2), ones(2), ones(2), -ones(2)), ModelError, "running_var \\+ eps has a value that is not above 0"),
+    (lambda: chain(MAP, norm(3), CONV, N), ModelError, r"node 'a' \(BatchNorm\): weight has shape \(3,\), expected \(2,\)"),
+    (lambda: Restimulation(ones(2)), ModelError, r"kernel has shape \(2,\), expected \(K,\) with K odd"),
+    (lambda: Restimulation(ones(3), ones(3, 2)), ModelError, r"weight has shape \(3, 2\), expected \(out, in, 1, 1\)"),
+    (lambda: Restimulation(ones(3), stride=2), ModelError, r"stride is \(2, 2\), but without weight q is the identity"),
+    # neurons
+    (lambda: Neuron(quantum=0), ModelError, "quantum has a value that is not above 0"),
+    (lambda: Neuron(output_quantum=[1, -1]), ModelError, "output_quantum has a value that is not above 0"),
+    (lambda: Neuron(leak=1.5), ModelError, "leak has a value outside 0 to 1"),
+    (lambda: Neuron(leak=-0.5), ModelError, "leak has a value outside 0 to 1"),
+    (lambda: Neuron(0, signed=True), ModelError, "v_threshold has a value that is not above 0, which signed needs"),
+    (lambda: Neuron(signed=True, rectify=True), UnsupportedError, r"rectify \(MPR\) is not defined for signed levels"),
+    (lambda: Neuron(reset_delay=1, refractory=1), UnsupportedError, "reset_delay together with refractory is not defined"),
+    (lambda: chain(MAP, Neuron(quantum=ones(2, 4, 4))), ModelError, r"quantum has shape \(2, 4, 4\), expected \(\) or \(2,\)"),
+    (lambda: chain(MAP, Neuron(bits=[1, 1, 1])), ModelError, r"bits has shape \(3,\), expected \(\) or \(2,\)"),
+    (lambda: chain(MAP, Neuron(1.0, bits=2, rectify=True)), UnsupportedError,
+     r"node 'a' \(Neuron\): rectify \(MPR\) with more than one bit is defined only for v_threshold = quantum / 2"),
+    (lambda: Readout(leak=2), ModelError, "leak has a value outside 0 to 1"),
+    # the graph
+    (lambda: Model({}, []), ModelError, "the model has no nodes"),
+    (lambda: Model({"a/b": IN}, []), ModelError, "'a/b' is no name for a node: expected text without '/'"),
+    (lambda: Model({"": IN}, []), ModelError, "'' is no name for a node"),
+    (lambda: Model({3: IN}, []), ModelError, "3 is no name for a node"),
+    (lambda: Model({"..": IN}, []), ModelError, "'..' is no name for a node"),
+    (lambda: Model({"in": Input}, []), ModelError, "node 'in' is .*, expected one of eventsim's nodes"),
+    (lambda: model({"in": IN, "n": N}, [("in", "m")]), ModelError, "edge 'in' -> 'm' names node 'm', which does not exist"),
+    (lambda: model({"in": IN, "n": N}, [("x", "n")]), ModelError, "edge 'x' -> 'n' names node 'x', which does not exist"),
+    (lambda: model({"in": IN, "n": N}, [("in", "n", -1)]), ModelError, "edge 'in' -> 'n': delay is -1, expected a whole"),
+    (lambda: model({"in": IN, "n": N}, [("in", "n", 5000)]), ModelError, "delay is 5000, expected a whole number from 0 to 4096"),
+    (lambda: model({"in": IN, "n": N}, [("in", "n", 1), ("in", "n", 1)]), ModelError,
+     r"edge 'in' -> 'n' \(delay 1\) occurs twice"),
+    (lambda: model({"in": IN, "n": N}, []), ModelError, r"node 'n' \(Neuron\): 0 incoming edges, expected at least 1"),
+    (lambda: model({"in": IN, "a": Add()}), ModelError, r"node 'a' \(Add\): 1 incoming edges, expected at least 2"),
+    (lambda: model({"in": IN, "n": N, "c": CONV}, [("in", "n"), ("in", "c"), ("n", "c")]), ModelError,
+     r"node 'c' \(Conv2d\): 2 incoming edges, expected 1; join its sources with Add"),
+    (lambda: model({"in": IN, "n": N}, [("in", "n"), ("n", "in")]), ModelError, r"node 'in' \(Input\): 1 incoming edges, expected 0"),
+    (lambda: model({"in": IN, "n": N}, [("in", "n"), ("n", "n")]), ModelError,
+     "cycle without delay: 'n' -> 'n'; give one of its edges a delay of 1 step or more"),
+    (lambda: model({"in": IN, "a": Add()}, [("in", "a"), ("a", "a", 1)]), ModelError,
+     "cycle without a Neuron: 'a' -> 'a'; only a Neuron can close a cycle"),
+    (lambda: Model({"n": N}, [("n", "n", 1)]), ModelError, r"0 nodes of type Input \[\], expected 1"),
+    (lambda: model({"a": IN, "b": IN, "n": N}, [("a", "n"), ("b", "n")]), ModelError,
+     r"2 nodes of type Input \['a', 'b'\], expected 1"),
+    (lambda: chain(MAP, CONV, MaxPool(2), N), ModelError,
+     r"node 'b' \(MaxPool\): reads node 'a' \(Conv2d\), which gives a current; max pooling of a current is not additive"),
+    (lambda: chain(MAP, CONV, Conv2d(ones(1, 3, 1, 1)), N), ModelError,
+     "which gives a current; put a Neuron between them, or merge them into one node"),
+    (lambda: chain(Input(MAP, "real"), SumPool(2)), ModelError, "which gives real numbers; it accepts spikes, current"),
+    (lambda: chain(MAP, norm(2), MaxPool(2)), ModelError, "which gives scaled spikes; it accepts spikes"),
+    (lambda: chain((2,), Readout(), Neuron()), ModelError, "which gives the model's output; it accepts spikes"),
+    (lambda: model({"in": IN, "n": N, "m": N}, [("in", "n"), ("m", "m", 1)]), ModelError,
+     r"node 'm' \(Neuron\): no path leads to it from 'in'"),
+    (lambda: model({"in": IN, "c": CONV, "n": N}, [("in", "c"), ("c", "n"), ("in", "n")]), ModelError,
+     r"node 'n' \(Neuron\): '(in|c)' gives shape .*, but its other inputs give"),
+    (lambda: chain((1, 1 << 14, 1 << 14), Conv2d(ones(2, 1, 1, 1)), N), ModelError, r"has more than 2\^28 neurons"),
+    (lambda: model({"in": IN, "n": N, "m": N}, [("in", "n"), ("in", "m")]), ModelError,
+     r"2 nodes end the model \[.*\], expected 1"),
+    (lambda: chain(MAP, CONV), ModelError, r"node 'a' \(Conv2d\): the model ends in it, expected a Readout or a Neuron"),
+    (lambda: model({"in": IN, "n": N}, class_names=["a"]), ModelError,
+     r"class_names has 1 entries, but node 'n' \(Neuron\) gives 32 outputs"),
+    (lambda: model({"in": IN, "n": N}, timesteps=0), ModelError, "timesteps is 0, expected a whole number from 1"),
+    # folding
+    (lambda: lowered(MAP, CONV, Flatten(), Neuron(input_gain=np.arange(1, 13))), UnsupportedError,
+     r"node 'c' \(Neuron\): input_gain differs between positions of one channel of the flattened map; put the Flatten"),
+    (lambda: model({"in": IN, "c": CONV, "f": Flatten(), "g": Flatten(), "d": Dense(ones(12, 32)), "n": N},
+                   [("in", "c"), ("c", "f"), ("f", "n"), ("in", "g"), ("g", "d"), ("d", "n")], "float32"),
+     UnsupportedError, r"node 'n' \(Neuron\): its inputs are flattened from maps of shapes"),
+    (lambda: lowered(Input(MAP, "real"), Flatten(), N), UnsupportedError,
+     r"node 'in' \(Input\): flattened real numbers can be read only by Dense"),
+    (lambda: lowered(MAP, CONV, Flatten(), norm(12), N), UnsupportedError,
+     r"node 'c' \(BatchNorm\): normalises a flattened current; put it before the Flatten"),
+    (lambda: lowered(MAP, Restimulation(ones(3)), norm(2), N), UnsupportedError,
+     r"node 'b' \(BatchNorm\): a Restimulation must lead straight into a Neuron"),
+    (lambda: lowered(MAP, Restimulation(ones(3)), AvgPool(2), N), UnsupportedError,
+     r"node 'b' \(AvgPool\): a Restimulation must lead straight into a Neuron"),
+    (lambda: unequal_sum(Restimulation(ones(3)), N), UnsupportedError,
+     r"node 'z0' \(Restimulation\): reads a sum of unequal quanta"),
+    (lambda: lowered(Input(MAP, "image", 8, mean=1), Restimulation(ones(3)), N), UnsupportedError,
+     "it takes the spikes of one node"),
+    (lambda: unequal_sum(MaxPool(2)), UnsupportedError,
+     r"node 'z0' \(MaxPool\): maximum of a sum of unequal quanta; give the trains equal quanta"),
+    (lambda: lowered(Input((2, 8, 8), "image", 8, mean=1), SumPool(2), CONV, N), UnsupportedError,
+     r"node 'a' \(SumPool\): pools values whose zero is shifted \(mean or BatchNorm\)"),
+    (lambda: lowered(Input((2, 8, 8), "image", 8, mean=1), AvgPool(2, padding=1), CONV, N), UnsupportedError,
+     "only average pooling without padding can"),
+    (lambda: lowered((2, 8, 8), CONV, SumPool(2, padding=1), N), UnsupportedError,
+     r"node 'b' \(SumPool\): pools a current with padding or ceil_mode"),
+    (lambda: lowered((2, 9, 9), CONV, SumPool(2, ceil_mode=True, stride=3), N), UnsupportedError,
+     "does not compose with the synapses before it; pool the spikes instead"),
+    (unequal_sum, UnsupportedError, r"node 'add' \(Add\): the model ends in a sum of unequal quanta; give its trains"),
+    # lowering
+    (lambda: small("int4"), ModelError, "precision is 'int4', expected one of float32, float64, int8"),
+    (lambda: lowered(Input((2,), "real"), N, precision="int8"), UnsupportedError,
+     r"node 'in' \(Input\): real input has no fixed point; run in float32"),
+    (lambda: lowered(MAP, CONV, Flatten(), Neuron(quantum=np.arange(1, 13))), UnsupportedError,
+     r"node 'c' \(Neuron\): quantum or bits differ inside one channel of the flattened map; put the Flatten"),
+    (lambda: lowered(Input((2000,), bits=16), Dense(ones(1, 2000)), N, precision="int8"), UnsupportedError,
+     r"node 'b' \(Neuron\): one step can reach \d+, more than int32 holds; run it in float32"),
+    (lambda: lowered((2,), Dense(ones(3, 2), 1e9 * ones(3)), N, precision="int8"), UnsupportedError,
+     "a bias, threshold or potential does not fit int32 in fixed point; run it in float32, or rescale"),
+    (lambda: small("int8", v_threshold=1e9), UnsupportedError, "a bias, threshold or potential does not fit int32"),
+    (lambda: lowered((2,), Dense(1e6 * ones(3, 2)), N, precision="int8"), UnsupportedError,
+     r"node 'b' \(Neuron\): its weights are more than 16383 times the quantum, which int16 cannot hold"),
+    # runs
+    (lambda: Simulator(model({"in": IN, "n": N}), workers=0), ModelError, "workers is 0, expected a whole number from 1"),
+    (lambda: small().run([[1, 1]], record="all"), DataError, "record has 'all', expected any of spikes, potentials"),
+    (lambda: small().run([[1, 1]], record="spikes:a"), DataError, "record has 'spikes:a', but the nodes with spikes are in, b"),
+    (lambda: small().run([[1, 1]], timesteps=0), ModelError, "timesteps is 0, expected a whole number from 1"),
+    (lambda: run_with_state(lambda s: s.membranes.update(b=s.membranes["b"][:1])), DataError,
+     r"state is of \[1\] samples, but x has 2"),
+    (lambda: run_with_state(lambda s: s.membranes.update(b=s.membranes["b"].astype(np.int32))), DataError,
+     "state does not fit layer 'b'; expected one that a run of this model at precision 'float32' returned"),
+    (lambda: small("int8").run([[1, 1]], timesteps=1 << 24), RunError,
+     r"16777216 steps, but only \d+ are proved free of int32 overflow; run fewer steps, or in float32"),
+    (flushing, RunError, "this thread flushes denormal numbers to zero"),
+]
+
+
+def _errors(function):
+    """The error that escapes, and with it those that were replaced on the way."""
+    try:
+        function()
+    except EventsimError as error:
+        found = [error]
+        while found[-1].__context__ is not None:
+            found.append(found[-1].__context__)
+        return found
+    return []
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=lambda i: re.sub(r"\W+", " ", CASES[i][2])[:50].strip())
+def test_message(case):
+    function, kind, message = CASES[case]
+    found = _errors(function)
+    assert found, f"nothing was raised, expected: {message}"
+    assert type(found[0]) is kind
+    assert re.search(message, str(found[0])), str(found[0])
+    assert "\n" not in str(found[0])
+
+
+@lru_cache(maxsize=None)
+def _raises(module):
+    """(first, last line) of each raise statement of a module."""
+    path = importlib.import_module(f"eventsim.{module}").__file__
+    with open(path) as file:
+        tree = ast.parse(file.read())
+    return path, [(n.lineno, n.end_lineno) for n in ast.walk(tree) if isinstance(n, ast.Raise)]
+
+
+def test_every_raise_has_a_case():
+    reached = set()
+    for function, *_ in CASES:
+        for error in _errors(function):
+            trace = error.__traceback__
+            while trace is not None:
+                reached.add((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+                trace = trace.tb_next
+    missing = [
+        f"{module}.py:{first}" for module in MODULES for path, lines in [_raises(module)]
+        for first, last in lines if not any((path, line) in reached for line in range(first, last + 1))
+    ]
+    assert not missing, "add a case to CASES for each"
