@@ -11,8 +11,8 @@ from eventsim.parameters import (
     MAX_BITS,
     Parameter,
     choice,
-    float_array,
     integer,
+    parameter,
     parameter_on,
     whole_array,
 )
@@ -70,10 +70,10 @@ class Neuron(Node):
 
     def __post_init__(self):
         for name in ("v_threshold", "leak", "input_gain", "v_leak", "v_reset", "quantum"):
-            setattr(self, name, float_array(getattr(self, name), name))
+            setattr(self, name, parameter(getattr(self, name), name))
         for name in ("v_min", "output_quantum"):
             if getattr(self, name) is not None:
-                setattr(self, name, float_array(getattr(self, name), name))
+                setattr(self, name, parameter(getattr(self, name), name))
         self.refractory = whole_array(self.refractory, "refractory", 0, 1 << 20)
         self.bits = whole_array(self.bits, "bits", 1, MAX_BITS)
         choice(self.reset, "reset", ("soft", "hard"))
@@ -144,7 +144,7 @@ class Readout(Node):
     def __post_init__(self):
         choice(self.reduce, "reduce", ("sum", "mean", "last"))
         for name in ("leak", "input_gain", "v_leak"):
-            setattr(self, name, float_array(getattr(self, name), name))
+            setattr(self, name, parameter(getattr(self, name), name))
         if (self.leak < 0).any() or (self.leak > 1).any():
             raise ModelError("leak has a value outside 0 to 1 (it is the factor on the membrane)")
 

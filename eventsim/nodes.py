@@ -30,6 +30,8 @@ from eventsim.parameters import (
     integer,
     integers,
     is_per_neuron,
+    number,
+    parameter,
     shape_of,
 )
 
@@ -50,7 +52,7 @@ class EventBins:
     sensor_size: Tuple[int, int] = (34, 34)
 
     def __post_init__(self):
-        self.bin_width = float(float_array(self.bin_width, "bin_width"))
+        self.bin_width = number(self.bin_width, "bin_width")
         if self.bin_width <= 0:
             raise ModelError(f"bin_width is {self.bin_width}, expected microseconds above 0")
         choice(self.polarities, "polarities", ("off_on", "on_off"))
@@ -95,9 +97,9 @@ class Input(Node):
         choice(self.encoding, "encoding", ("image", "spikes", "real"))
         self.bits = integer(self.bits, "bits", 1, 8 if self.encoding == "image" else MAX_BITS)
         self.signed = bool(self.signed)
-        self.scale = float(float_array(self.scale, "scale"))
-        self.mean = float_array(self.mean, "mean")
-        self.std = float_array(self.std, "std")
+        self.scale = number(self.scale, "scale")
+        self.mean = parameter(self.mean, "mean")
+        self.std = parameter(self.std, "std")
         layouts = {1: ("F",), 2: ("CL", "LC"), 3: ("CHW", "HWC", "CWH", "WHC", "HCW", "WCH")}
         allowed = layouts[len(self.shape)]
         if len(self.shape) == 3 and self.shape[0] == 1:
@@ -352,9 +354,11 @@ class BatchNorm(Node):
             value = float_array(getattr(self, name), name)
             if value.ndim != 1:
                 raise ModelError(f"{name} has shape {value.shape}, expected (C,)")
+            if value.shape != np.shape(self.weight):
+                raise ModelError(f"{name} has shape {value.shape}, but weight {np.shape(self.weight)}")
             setattr(self, name, value)
-        self.eps = float(float_array(self.eps, "eps"))
-        self.scale = float(float_array(self.scale, "scale"))
+        self.eps = number(self.eps, "eps")
+        self.scale = number(self.scale, "scale")
         if (self.running_var + self.eps <= 0).any():
             raise ModelError("running_var + eps has a value that is not above 0")
 

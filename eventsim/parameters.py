@@ -13,15 +13,38 @@ MAX_BITS = 16  # of a level; 16-bit graded spikes are the widest in the formats 
 MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
 
 
+def _shown(value):
+    """A value in one short line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def float_array(value, name):
     """Finite numbers of any shape as float64 (a copy)."""
     try:
-        array = np.array(value, dtype=np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError
+        array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ModelError(f"{name} is {value!r}, expected a number or an array of numbers") from None
+        raise ModelError(f"{name} is {_shown(value)}, expected a number or an array of numbers") from None
     if array.size == 0 or not np.isfinite(array).all():
         raise ModelError(f"{name} has a value that is not finite (or no value at all)")
     return array
+
+
+def number(value, name):
+    """One finite number as a float."""
+    array = float_array(value, name)
+    if array.size != 1:
+        raise ModelError(f"{name} has shape {array.shape}, expected a single number")
+    return float(array.reshape(()))
+
+
+def parameter(value, name):
+    """A parameter of neurons or channels: float64, a single number as a scalar array."""
+    array = float_array(value, name)
+    return array.reshape(()) if array.size == 1 else array
 
 
 def integer(value, name, low, high):
@@ -31,7 +54,7 @@ def integer(value, name, low, high):
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole or not low <= value <= high:
-        raise ModelError(f"{name} is {value!r}, expected a whole number from {low} to {high}")
+        raise ModelError(f"{name} is {_shown(value)}, expected a whole number from {low} to {high}")
     return int(value)
 
 
@@ -39,14 +62,14 @@ def integers(value, name, length, low, high):
     """A scalar or a sequence as a tuple of `length` whole numbers."""
     values = (value,) * length if np.ndim(value) == 0 else tuple(value)
     if len(values) != length:
-        raise ModelError(f"{name} is {value!r}, expected {length} whole numbers")
+        raise ModelError(f"{name} is {_shown(value)}, expected {length} whole numbers")
     return tuple(integer(v, name, low, high) for v in values)
 
 
 def choice(value, name, choices):
     """`value` if it is one of `choices`."""
-    if value not in choices:
-        raise ModelError(f"{name} is {value!r}, expected one of {', '.join(map(repr, choices))}")
+    if not isinstance(value, str) or value not in choices:
+        raise ModelError(f"{name} is {_shown(value)}, expected one of {', '.join(map(repr, choices))}")
     return value
 
 
@@ -88,7 +111,7 @@ def is_per_neuron(value, shape):
 
 def whole_array(value, name, low, high):
     """Whole numbers of any shape as int64."""
-    array = float_array(value, name)
+    array = parameter(value, name)
     if (array != np.floor(array)).any() or (array < low).any() or (array > high).any():
-        raise ModelError(f"{name} is {value!r}, expected whole numbers from {low} to {high}")
+        raise ModelError(f"{name} is {_shown(value)}, expected whole numbers from {low} to {high}")
     return array.astype(np.int64)

@@ -97,6 +97,7 @@ def spread(values, shape):
 
 
 def bias_terms(bias):
+    """A node's own bias (C,) as terms from step 0 on; none for None."""
     return [] if bias is None else [Term(bias[:, None, None])]
 
 
@@ -153,6 +154,7 @@ def compose(path, kernel, stride, divisor):
 
 
 def pooled_term(term, kernel, stride, divisor, shape):
+    """A term summed over pooling windows and divided, on the pooled map `shape`."""
     n = kernel[0] * kernel[1]
     if term.value.shape[1:] == (1, 1):
         return term if divisor == n else Term(term.value * n, term.first_step)

@@ -418,7 +418,7 @@ def _grow(choose, real):
     rng = np.random.default_rng(choose.whole(0, 2**32 - 1))
     draft = Draft(choose, rng)
     value = draft.input(real)
-    for _ in range(choose.whole(0, 2)):
+    for _ in range(choose.pick((1, 2, 0))):
         kind = choose.pick(("block", "block", "residual", "pooled", "bare_neuron"))
         value = getattr(draft, kind)(value)
     value = _end(draft, choose, value)

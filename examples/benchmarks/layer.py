@@ -5,7 +5,7 @@
 
 In every round, in turn: eventsim at each density and precision, each dense library on the same
 four frames as a batch, and the additions that the core can do from its first-level cache. Every
-round draws new spikes (a sample that comes back is learnt by the branch predictor); weights cover
+round draws new spikes (the branch predictor can learn a sample that comes back); weights cover
 the full int8 range; one thread; medians over the rounds.
 
 What is timed of eventsim, inside `Simulator.run` of one sample: building the event index from the
@@ -316,8 +316,9 @@ def measure(rounds, seed):
     for r in range(rounds):
         for density in DENSITIES:
             sample = spikes(rng, density)
-            for precision, simulator in simulators.items():
-                found["layer"][precision][density].append(time_layer(simulator, sample))
+            for i in range(len(PRECISIONS)):  # who goes first, to a cold cache, changes
+                precision = PRECISIONS[(i + r) % len(PRECISIONS)]
+                found["layer"][precision][density].append(time_layer(simulators[precision], sample))
         sample = spikes(rng, HEADLINE)
         for name, run in dense.items():
             found["dense"][name].append(run(sample[0]))

@@ -8,8 +8,9 @@ threshold 1 and soft reset, calibrated to fire at about 10 % (see examples/deep_
 weights for all, with BatchNorm folded into them. Each library runs as its manual has it for speed:
 layer by layer over all steps, the first convolution of the still image once, inference mode, one
 thread; in both memory layouts and at batch sizes 1 and 16, of which its best counts. Every round
-draws new images; all run in turn; medians over the rounds. eventsim's time is that of the whole
-`Simulator.run`, with checking, packing and counting.
+draws new images; all run in turn; medians over the rounds. eventsim's time is that of the whole call
+of `Simulator.iterate`, as the command line runs data: with checking, packing and counting, and
+without keeping membranes for a next run.
 """
 
 import argparse
@@ -195,7 +196,7 @@ def eventsim_runner(model, precision):
     def timed(images, batch):
         began = time.perf_counter()
         for i in range(0, len(images), batch):
-            simulator.run(images[i : i + batch], record=())
+            next(simulator.iterate([images[i : i + batch]]))
         return time.perf_counter() - began
 
     def check(images):
@@ -209,11 +210,11 @@ def eventsim_runner(model, precision):
 def where_time_goes(model, precision, images):
     """Seconds per image by kernel; "outside kernels" is Python and NumPy."""
     simulator = Simulator(model, precision)
-    simulator.run(images[:1], record=())
+    next(simulator.iterate([images[:1]]))
     found = []
     for image in images:
         with Stopwatch() as watch:
-            recording = simulator.run(image[np.newaxis], record=())
+            recording = next(simulator.iterate([image[np.newaxis]]))
         found.append({**watch.seconds, "outside kernels": recording.seconds - sum(watch.seconds.values())})
     return {name: float(np.median([f.get(name, 0.0) for f in found])) for name in found[0]}
 
