@@ -280,7 +280,7 @@ def measure(path, precision, n_images):
         "run": float(np.median(seconds)),
         "megabytes": _peak_megabytes(),
         "neurons": sum(counts.neurons[name] for name in layers),
-        "weights": sum(node.weight.size for node in model.nodes.values() if isinstance(node, (Conv2d, Dense))),
+        "weights": sum(n.weight.size for n in model.nodes.values() if isinstance(n, (Conv2d, Dense))),
         "rates": (min(rates), float(np.mean(rates)), max(rates)),
         "additions": totals["additions"] / n_images,
         "dense_macs": totals["dense_macs"] / n_images,

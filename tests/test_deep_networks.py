@@ -124,11 +124,11 @@ def test_results_do_not_depend_on_workers_blocks_and_chunks(resnet20, precision,
     assert np.array_equal(found.output, wanted.output)
     for name, spikes in wanted.spikes.items():
         assert np.array_equal(found.spikes[name].planes, spikes.planes), name
-    assert found.counts.totals() == {
-        **wanted.counts.totals(),
+    found_counts, wanted_counts = found.counts.totals(), wanted.counts.totals()
+    for count in wanted_counts:
         # a chunk of its own computes the current of a still image again
-        **({k: v for k, v in found.counts.totals().items() if k.startswith("executed_")} if "chunk" in how else {}),
-    }
+        if "chunk" not in how or not count.startswith("executed_"):
+            assert found_counts[count] == wanted_counts[count], count
 
 
 def test_networks_are_the_same_for_the_same_seed():
