@@ -7,6 +7,7 @@ chunks: the results are the same bits.
 """
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Dict, List, Optional
 
 import numpy as np
@@ -19,6 +20,12 @@ from eventsim.program import InputStage, LayerStage, Program, State, WordStage
 from eventsim.spikes import Spikes
 from eventsim.tally import Tally
 
+# positions of the set bits of each byte, see kernels.index_events
+BIT_POSITIONS = np.zeros((256, 8), np.uint8)
+for _byte in range(256):
+    _set = [bit for bit in range(8) if _byte >> bit & 1]
+    BIT_POSITIONS[_byte, : len(_set)] = _set
+
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
 
@@ -30,7 +37,7 @@ class Workspace:
 
     def take(self, name, shape, dtype):
         """An uninitialised array, aligned to 64 bytes, that the next `take` of the name reuses."""
-        n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        n_bytes = (prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
         buffer = self._buffers.get(name)
         if buffer is None or buffer.nbytes < n_bytes:
             raw = np.empty(n_bytes + 64, np.uint8)
@@ -75,13 +82,15 @@ class Chunk:
 
 
 class Execution:
-    """Runs one block of samples. traces: layer name -> set of "potentials", "residuals"."""
+    """Runs one block of samples. traces: layer name -> set of "potentials", "residuals". keeps:
+    whether membranes are wanted after a chunk, by the next one or in a State."""
 
-    def __init__(self, program: Program, workspace: Workspace, n_samples: int, traces=None):
+    def __init__(self, program: Program, workspace: Workspace, n_samples: int, traces=None, keeps=True):
         self.program = program
         self.workspace = workspace
         self.n = n_samples
         self.traces = traces or {}
+        self.keeps = keeps
         self.stages = program.stages
 
     def run(self, levels, still, steps, state: State) -> Chunk:
@@ -95,6 +104,7 @@ class Execution:
         self.real: Optional[np.ndarray] = None
         self.events: Dict[tuple, Events] = {}
         self.tally = Tally(self)
+        self.began = state.step > 0 or bool(state.membranes)
         self.chunk = Chunk(self.held)
         for group in self.program.groups:
             if group.recurrent:
@@ -184,7 +194,7 @@ class Execution:
         for stage in group.stages:
             self._start(stage)
             if isinstance(stage, LayerStage):
-                self._prepare(stage)
+                self._prepare(stage, stepwise=True)
                 paths = _outside_first(stage.synapses, names)
                 done[stage.name] = next(i for i, s in enumerate(paths) if s.source in names)
                 rest[stage.name] = paths[done[stage.name] :]
@@ -200,13 +210,17 @@ class Execution:
                     self._run_path(stage, synapses, t, 1, adds=done[stage.name] + i > 0,
                                    fires=i == len(paths) - 1)
 
-    def _prepare(self, layer):
+    def _prepare(self, layer, stepwise=False):
         """Membranes and traces of a layer, before its first path."""
         dtype, name = self.program.dtype, layer.name
         shape = (self.n, layer.positions, layer.padded)
         state = self.state
-        if name not in state.membranes:
-            state.membranes[name] = self.workspace.zeros(("membrane", name), shape, dtype)
+        self.fresh = not self.began and not stepwise
+        self.keeps_now = self.keeps or stepwise
+        if name not in state.membranes and self.keeps_now:
+            take = self.workspace.zeros if stepwise else self.workspace.take
+            state.membranes[name] = take(("membrane", name), shape, dtype)
+        if not self.began:
             if layer.update.reset_delay:
                 state.pending[name] = np.zeros(shape, dtype)
             if layer.update.pauses:
@@ -231,7 +245,7 @@ class Execution:
         else:
             masks, slots, first = np.zeros(1, np.uint64), 1, 0
         return Maps(
-            state.membranes[name].reshape(-1),
+            state.membranes[name].reshape(-1) if name in state.membranes else nothing,
             state.pending[name].reshape(-1) if name in state.pending else nothing,
             state.waiting[name].reshape(-1) if name in state.waiting else NOTHING[np.dtype(np.int32)],
             current,
@@ -239,6 +253,7 @@ class Execution:
             chunk.potentials[name].reshape(-1) if name in chunk.potentials else nothing,
             chunk.residuals[name].reshape(-1) if name in chunk.residuals else nothing,
             self.n, steps, self.steps, start, slots, first + start, int(adds), int(fires),
+            int(self.fresh), int(self.keeps_now),
         )
 
     def _update(self, layer, start):
@@ -247,11 +262,12 @@ class Execution:
             return layer.update
         step = self.state.step + start
         bias = [values for first, values in layer.biases if first <= step][-1]
-        return layer.update._replace(bias=bias, bias_per_position=int(bias.shape[0] > 1))
+        per_position = int(bias.size > layer.padded)
+        return layer.update._replace(bias=bias, bias_per_position=per_position)
 
     def _run_path(self, layer, synapses, start, steps, adds, fires):
         maps = self._maps(layer, start, steps, adds, fires)
-        update = _flat(self._update(layer, start))
+        update = self._update(layer, start)
         g = synapses.geometry
         sums = self.workspace.take("sums", steps * g.out_width * layer.lanes, self.program.dtype)
         if synapses.method == "masked":
@@ -291,20 +307,22 @@ class Execution:
         stage = self.stages[synapses.source]
         first, n_steps = self.window(source, synapses.delay, start, steps)
         groups = synapses.geometry.groups
-        by_column = synapses.method == "slide"
+        by_column = int(synapses.method == "slide")
         key = (synapses.source, first, n_steps, groups, by_column)
         shared = steps == self.steps
         if shared and key in self.events:
             return self.events[key]
-        n_events = self.tally.emitted(stage, source, first, n_steps)[:, 1].sum()
+        n_events = self.tally.words(stage, source, first, n_steps, synapses.fan_out)[:, 1].sum()
         name = key if shared else "step"
         slots = self.n * n_steps * stage.n_planes
-        index = self.workspace.take(("index", name), max(int(n_events), 1), np.int32)
+        index = self.workspace.take(("index", name), int(n_events) + 8, np.int32)
         pointers = self.workspace.take(("pointers", name), slots * (stage.positions * groups + 1), np.int64)
-        kernels.index_events(
-            source.planes.reshape(-1), index, pointers, self.n, n_steps, source.held, first,
-            stage.n_planes, stage.shape[1], stage.shape[2], stage.shape[0], groups, int(by_column),
-        )
+        place = (self.n, n_steps, source.held, first, stage.n_planes, *stage.shape[1:], stage.shape[0])
+        planes = source.planes.reshape(-1)
+        if groups == 1:
+            kernels.index_events(planes, index, pointers, *place, by_column, BIT_POSITIONS.reshape(-1))
+        else:
+            kernels.index_groups(planes, index, pointers, *place, groups)
         events = Events(index, pointers, n_steps)
         if shared:
             self.events[key] = events
@@ -347,7 +365,9 @@ class Execution:
                 target.held, target.first + start, stage.bits, stage.signed, *stage.shape[1:],
                 source.held, first, emitter.bits, emitter.signed, *emitter.shape[1:],
             ], np.int64)
-            kernel = kernels.max_words if stage.operation == "max" else kernels.sum_words
+            kernel = kernels.sum_words
+            if stage.operation == "max":
+                kernel = kernels.or_words if stage.n_planes == 1 else kernels.max_words
             kernel(planes, source.planes.reshape(-1), scalars, stage.window)
         if stage.operation == "sum" and stage.signed:
             kernels.cancel_words(planes, self.n * steps, target.held, target.first + start, steps,
@@ -385,11 +405,3 @@ def _outside_first(synapses, names):
     if len(paths) > 1 and paths[0].source in names and paths[1].source not in names:
         paths[0], paths[1] = paths[1], paths[0]
     return paths
-
-
-def _flat(update):
-    """Kernels index flat arrays."""
-    return update._replace(**{
-        name: getattr(update, name).reshape(-1)
-        for name in ("thresholds", "amounts", "bias", "leak", "gain", "v_reset", "v_min", "refractory")
-    })

@@ -183,6 +183,8 @@ class Maps(NamedTuple):
     first: int  # step of masks that step 0 writes
     adds: int  # whether current already holds earlier paths
     fires: int  # whether this is the last path
+    fresh: int  # whether membranes start at 0, whatever membrane holds
+    keeps: int  # whether membranes are wanted afterwards
 
 
 # ---- from planes to events
@@ -212,46 +214,76 @@ def pack(levels, planes, samples, steps, held, first, bits, signed, channels, po
 
 @compiled
 def index_events(
-    planes, index, pointers, samples, steps, held, first, n_planes, height, width, channels, groups,
-    by_column
+    planes, index, pointers, samples, steps, held, first, n_planes, height, width, channels,
+    by_column, table
 ):
-    """Set bits of the planes as sorted events. Writes index and pointers.
+    """Set bits of the planes as sorted events. Writes index (with room for 8 more than there are
+    events) and pointers.
 
-    by_column: walk the map column by column instead of row by row (`slide_rows`)."""
+    by_column: walk the map column by column instead of row by row (`slide_rows`).
+    table: uint8 [256, 8], the positions of the set bits of a byte. Eight entries are written for
+    each byte and as many kept as it has bits, which spares a branch per event.
+    """
+    like = zeros(index, table)
     words = (channels + 63) >> 6
-    positions = height * width
+    outer, inner = (width, height) if by_column else (height, width)
+    outer_step, inner_step = (1, width) if by_column else (width, 1)
+    k = 0
+    slot = 0
+    for s in range(samples * steps):
+        source = ((s // steps) * held + first + s % steps) * n_planes
+        for plane in range(n_planes):
+            for a in range(outer):
+                for c in range(inner):
+                    put(pointers, slot, k)
+                    slot += 1
+                    o = ((source + plane) * height * width + a * outer_step + c * inner_step) * words
+                    for w in range(words):
+                        word = at(planes, o + w)
+                        base = c * channels + w * 64
+                        while word:
+                            byte = np.int64(word & np.uint64(255))
+                            positions = load(table, byte * 8, like) + splat(np.int32(base), like)
+                            store(index, k, positions)
+                            k += bit_count(np.uint64(byte))
+                            base += 8
+                            word >>= np.uint64(8)
+            put(pointers, slot, k)
+            slot += 1
+
+
+@compiled
+def index_groups(
+    planes, index, pointers, samples, steps, held, first, n_planes, height, width, channels, groups
+):
+    """`index_events`, row by row, with a pointer for each group of channels. Writes index and
+    pointers."""
+    words = (channels + 63) >> 6
     per_group = channels // groups
     k = 0
     slot = 0
     for s in range(samples * steps):
         source = ((s // steps) * held + first + s % steps) * n_planes
         for plane in range(n_planes):
-            for q in range(positions):
-                p = q
-                base = (q % width) * channels
-                if by_column:
-                    p = (q % height) * width + q // height
-                    base = (q % height) * channels
+            for p in range(height * width):
+                base = (p % width) * channels
                 group = 0
-                if groups == 1:
-                    put(pointers, slot + q, k)
                 for w in range(words):
-                    word = at(planes, ((source + plane) * positions + p) * words + w)
+                    word = at(planes, ((source + plane) * height * width + p) * words + w)
                     while word:
                         c = w * 64 + trailing_zeros(word)
                         word &= word - ONE
-                        if groups > 1:
-                            while group * per_group <= c:
-                                put(pointers, slot + q * groups + group, k)
-                                group += 1
+                        while group * per_group <= c:
+                            put(pointers, slot + group, k)
+                            group += 1
                         put(index, k, np.int32(base + c))
                         k += 1
-                if groups > 1:
-                    while group < groups:
-                        put(pointers, slot + q * groups + group, k)
-                        group += 1
-            put(pointers, slot + positions * groups, k)
-            slot += positions * groups + 1
+                while group < groups:
+                    put(pointers, slot + group, k)
+                    group += 1
+                slot += groups
+            put(pointers, slot, k)
+            slot += 1
 
 
 @compiled
@@ -655,7 +687,7 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
     if maps.fires:
-        if update.plain and not (maps.adds or maps.potentials.size or maps.residuals.size):
+        if update.plain and not (maps.potentials.size or maps.residuals.size):
             for ox in range(g.out_width):
                 _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
         else:
@@ -676,7 +708,8 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
 @njit(inline="always")
 def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
     """`_fire` for what most layers are: unsigned, reset at once, soft or hard, nothing traced.
-    The same operations in the same order, without the tests of the options in between."""
+    The same operations in the same order, without the tests of the options in between. What a
+    one-bit neuron without leak loads, it loads before its steps."""
     g = geometry
     n = update
     lanes = lanes_of(maps.masks)
@@ -692,13 +725,32 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
     per_plane = positions * words
     slot = (sample * maps.held + maps.first) * n.bits * per_plane + position * words + tile
     bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
-    u = load(maps.membrane, state, zero)
-    for t in range(maps.steps):
-        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero) + bias
-        if n.leaks:
-            u = scaled(u, load(n.leak, of_neuron, zero))
-        u = u + x
-        if n.hard:
+    joined_step = positions * padded
+    joined_at = ((sample * maps.total + maps.start) * positions + position) * padded + channel
+    sum_step = 0 if still else g.out_width * lanes
+    u = zero
+    if not maps.fresh:
+        u = load(maps.membrane, state, zero)
+    if n.bits == 1 and not n.leaks and not n.hard:
+        threshold = load(n.thresholds, of_neuron, zero)
+        amount = load(n.amounts, channel, zero)
+        for t in range(maps.steps):
+            x = load(sums, ox * lanes + t * sum_step, zero)
+            if maps.adds:
+                x = load(maps.current, joined_at + t * joined_step, zero) + x
+            u = u + (x + bias)
+            spikes = at_least(u, threshold)
+            u = u - select(spikes, amount, zero)
+            put(maps.masks, slot + t * per_plane, spikes)
+    else:
+        for t in range(maps.steps):
+            x = load(sums, ox * lanes + t * sum_step, zero)
+            if maps.adds:
+                x = load(maps.current, joined_at + t * joined_step, zero) + x
+            x = x + bias
+            if n.leaks:
+                u = scaled(u, load(n.leak, of_neuron, zero))
+            u = u + x
             h = u
             fired = below(zero, zero)
             for b in range(n.bits - 1, -1, -1):
@@ -706,14 +758,11 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
                 u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
                 fired = either(fired, spikes)
                 put(maps.masks, slot + b * per_plane, spikes)
-            u = select(fired, load(n.v_reset, of_neuron, zero), h)
-        else:
-            for b in range(n.bits - 1, -1, -1):
-                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
-                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
-                put(maps.masks, slot + b * per_plane, spikes)
-        slot += n.bits * per_plane
-    store(maps.membrane, state, u)
+            if n.hard:
+                u = select(fired, load(n.v_reset, of_neuron, zero), h)
+            slot += n.bits * per_plane
+    if maps.keeps:
+        store(maps.membrane, state, u)
 
 
 @njit(inline="always")
@@ -735,7 +784,9 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
     state = (sample * positions + position) * padded + channel
     n_planes = n.bits * (1 + n.signed)
     words = ((g.tiles * lanes + 63) >> 6) * (64 // lanes)
-    u = load(maps.membrane, state, zero)
+    u = zero
+    if not maps.fresh:
+        u = load(maps.membrane, state, zero)
     for t in range(maps.steps):
         x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
         o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
@@ -803,7 +854,8 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
             store(maps.waiting, state, select(fired, pause, select(idle, one_less, left)))
         if maps.residuals.size:
             store(maps.residuals, o, u)
-    store(maps.membrane, state, u)
+    if maps.keeps:
+        store(maps.membrane, state, u)
 
 
 # ---- one path of one layer, for all samples: rows of sums, finished row by row
@@ -945,6 +997,30 @@ def cancel_words(planes, slots, held, first, steps, bits, per_plane):
 
 
 @compiled
+def or_words(planes, source, scalars, window):
+    """`max_words` for one unsigned bit: a word is the OR of its window. Writes planes (zeroed
+    before)."""
+    samples, steps, words = scalars[0], scalars[1], scalars[2]
+    held, first, _, _, height, width = scalars[3:9]
+    s_held, s_first, _, _, s_height, s_width = scalars[9:15]
+    kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
+    for s in range(samples * steps):
+        slot = (s // steps) * held + first + s % steps
+        s_slot = (s // steps) * s_held + s_first + (s % steps if s_held > 1 or steps == 1 else 0)
+        for oy in range(height):
+            for ky in range(max(padding_y - oy * stride_y, 0),
+                            min(s_height + padding_y - oy * stride_y, kernel_y)):
+                iy = oy * stride_y - padding_y + ky
+                for ox in range(width):
+                    o = ((slot * height + oy) * width + ox) * words
+                    for kx in range(max(padding_x - ox * stride_x, 0),
+                                    min(s_width + padding_x - ox * stride_x, kernel_x)):
+                        i = (s_slot * s_height + iy) * s_width + ox * stride_x - padding_x + kx
+                        for w in range(words):
+                            put(planes, o + w, at(planes, o + w) | at(source, i * words + w))
+
+
+@compiled
 def max_words(planes, source, scalars, window):
     """Largest level in each window, compared plane by plane from the top. Padding never wins.
     Arguments as `sum_words`; target and source have the same bits and sign. Writes planes."""
@@ -1034,63 +1110,77 @@ def flatten_words(planes, source, scalars):
 
 
 @compiled
-def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, bits, positions, words):
-    """Per sample: events, set bits and sum of |level|, each times fan_out[position]. Writes
-    counts int64 [sample, 3]."""
+def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, bits, size):
+    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position;
+    size: positions * words. Writes counts int64 [sample, 5]: events, set bits, sum of |level|, and
+    events and set bits times fan-out."""
     for s in range(samples * steps):
-        slot = ((s // steps) * held + first + s % steps) * n_planes
-        events, set_bits, levels = 0, 0, 0
-        for p in range(positions):
-            n_events, n_bits, n_levels = 0, 0, 0
-            for w in range(words):
+        o = ((s // steps) * held + first + s % steps) * n_planes * size
+        n = s // steps
+        levels = 0
+        set_bits = 0
+        fanned_bits = 0
+        for b in range(n_planes):
+            plane_bits = 0
+            for i in range(size):
+                found = bit_count(at(planes, o + b * size + i))
+                plane_bits += found
+                fanned_bits += found * at(fan_out, i)
+            set_bits += plane_bits
+            levels += plane_bits << (b % bits)
+        events = set_bits
+        fanned_events = fanned_bits
+        if n_planes > 1:
+            events = 0
+            fanned_events = 0
+            for i in range(size):
                 occupied = np.uint64(0)
                 for b in range(n_planes):
-                    word = at(planes, ((slot + b) * positions + p) * words + w)
-                    occupied |= word
-                    n = bit_count(word)
-                    n_bits += n
-                    n_levels += n << (b % bits)
-                n_events += bit_count(occupied)
-            fan = at(fan_out, p)
-            events += n_events * fan
-            set_bits += n_bits * fan
-            levels += n_levels * fan
-        counts[s // steps, 0] += events
-        counts[s // steps, 1] += set_bits
-        counts[s // steps, 2] += levels
+                    occupied |= at(planes, o + b * size + i)
+                found = bit_count(occupied)
+                events += found
+                fanned_events += found * at(fan_out, i)
+        counts[n, 0] += events
+        counts[n, 1] += set_bits
+        counts[n, 2] += levels
+        counts[n, 3] += fanned_events
+        counts[n, 4] += fanned_bits
 
 
 @compiled
-def count_channels(planes, classes, counters, counts, samples, steps, held, first, n_planes,
-                   positions, words, depth):
-    """Per sample, events of each (class of position, channel), by vertical counters: counter
-    plane d of a word holds bit d of 64 channels' counts. Writes counters uint64 [class, word,
-    depth] (scratch) and counts int64 [sample, class, channel padded to words]."""
-    n_classes = counts.shape[1]
+def count_channels(planes, members, bounds, bytes_, counts, samples, steps, held, first, n_planes,
+                   positions, words):
+    """Per sample, events of each (class of position, channel). members: int32, positions sorted by
+    class; bounds: int64 [classes + 1]. Adds 0 or 1 to 64 bytes at a time, and those to counts
+    before they overflow. Writes bytes_ int8 [64] (scratch) and counts int32 [sample, class, channel
+    padded to words]."""
+    one = splat(1, zeros(bytes_, planes))
+    none = zeros(bytes_, planes)
+    wide = zeros(counts, planes)
+    n_classes = bounds.size - 1
+    flat = counts.reshape(-1)
     for sample in range(samples):
-        for k in range(n_classes * words * depth):
-            put(counters, k, np.uint64(0))
-        for t in range(steps):
-            slot = (sample * held + first + t) * n_planes
-            for p in range(positions):
-                o = np.int64(at(classes, p)) * words * depth
-                for w in range(words):
-                    carry = np.uint64(0)
-                    for b in range(n_planes):
-                        carry |= at(planes, ((slot + b) * positions + p) * words + w)
-                    d = 0
-                    while carry:
-                        old = at(counters, o + w * depth + d)
-                        put(counters, o + w * depth + d, old ^ carry)
-                        carry &= old
-                        d += 1
-        for k in range(n_classes * words):
-            for d in range(depth):
-                word = at(counters, k * depth + d)
-                while word:
-                    c = (k % words) * 64 + trailing_zeros(word)
-                    word &= word - ONE
-                    counts[sample, k // words, c] += 1 << d
+        for k in range(n_classes):
+            for w in range(words):
+                target = ((sample * n_classes + k) * words + w) * 64
+                found = none
+                n = 0
+                for t in range(steps):
+                    slot = (sample * held + first + t) * n_planes
+                    for m in range(bounds[k], bounds[k + 1]):
+                        p = np.int64(at(members, m))
+                        word = np.uint64(0)
+                        for b in range(n_planes):
+                            word |= at(planes, ((slot + b) * positions + p) * words + w)
+                        found = found + select(word, one, none)
+                        n += 1
+                        if n == 127:
+                            store(bytes_, 0, found)
+                            store(flat, target, load(flat, target, wide) + load(bytes_, 0, wide))
+                            found = none
+                            n = 0
+                store(bytes_, 0, found)
+                store(flat, target, load(flat, target, wide) + load(bytes_, 0, wide))
 
 
 @compiled

@@ -122,8 +122,9 @@ def fan_out(weight, path, out_shape, groups):
     per_position = (targets_y[:, None] * targets_x[None, :]).ravel() * (n_out // groups)
     total = int(per_position.sum()) * path.source_shape[0]
     per_position = per_position.astype(np.int64)
+    per_word = np.repeat(per_position, -(-path.source_shape[0] // 64))
     if weight.all():
-        return FanOut(per_position, total)
+        return FanOut(per_position, per_word, total)
     per_tap = (weight != 0).reshape(groups, n_out // groups, n_in, height, width).sum(axis=1)
     per_tap = per_tap.reshape(groups * n_in, height, width)
     classes = {}
@@ -133,7 +134,9 @@ def fan_out(weight, path, out_shape, groups):
     nonzero = np.array([
         per_tap[:, list(ys)][:, :, list(xs)].sum(axis=(1, 2)) for ys, xs in classes
     ], np.int64)
-    return FanOut(per_position, total, of_position, nonzero)
+    members = np.argsort(of_position, kind="stable").astype(np.int32)
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(of_position, minlength=len(classes)))))
+    return FanOut(per_position, per_word, total, of_position, nonzero, members, bounds.astype(np.int64))
 
 
 def _taps(path, out_shape, kernel, axis):

@@ -38,6 +38,7 @@ from eventsim.rounding import (
 )
 
 PRECISIONS = ("float32", "float64", "int8")
+FLAT = ("thresholds", "amounts", "bias", "leak", "gain", "v_reset", "v_min", "refractory")
 
 
 def lower(model: Model, precision: str = "float32") -> Program:
@@ -112,9 +113,11 @@ class _Lowering:
         update = self._update(unit, numbers, lanes, biases[0][1])
         if self.fixed_point:
             self._prove_widths(unit, numbers, update, biases)
+        flat = {name: getattr(update, name).reshape(-1) for name in FLAT}
         is_neuron = isinstance(unit.node, Neuron)
         return LayerStage(
-            *base, lanes, synapses, update, biases,
+            *base, lanes, synapses, update._replace(**flat),
+            tuple((first, values.reshape(-1)) for first, values in biases),
             reduce="" if is_neuron else unit.node.reduce,
             output_scale=float(numbers.steps[0]) if self.fixed_point and not is_neuron else 1.0,
             products=self._products(unit),
@@ -359,12 +362,14 @@ def _sum_terms(terms, shape):
 def _thresholds(unit, quantum):
     """c_b = theta - delta + 2^b delta exactly rounded, float64 (C, n_bits, H, W), and theta."""
     theta = parameter_on(unit.node.v_threshold, unit.logical_shape, "v_threshold").reshape(unit.shape)
-    pairs, inverse = np.unique(
-        np.stack([theta, np.broadcast_to(quantum[:, None, None], theta.shape)], -1).reshape(-1, 2),
-        axis=0, return_inverse=True,
-    )
-    table = np.array([
-        [fsum((t, -delta, 2.0**b * delta)) for b in range(unit.n_bits)] for t, delta in pairs.tolist()
-    ])
-    exact = table[inverse.ravel()].reshape(*unit.shape, unit.n_bits)
-    return np.moveaxis(exact, -1, 1), theta
+    flat = theta.reshape(unit.shape[0], -1)
+    exact = np.empty((unit.shape[0], unit.n_bits, flat.shape[1]))
+    known = {}
+    for c, delta in enumerate(quantum.tolist()):
+        constant = (flat[c] == flat[c, 0]).all()
+        for p, t in enumerate(flat[c, :1].tolist() if constant else flat[c].tolist()):
+            if (t, delta) not in known:
+                known[t, delta] = [fsum((t, -delta, 2.0**b * delta)) for b in range(unit.n_bits)]
+            where = slice(None) if constant else slice(p, p + 1)
+            exact[c, :, where] = np.array(known[t, delta])[:, None]
+    return exact.reshape(unit.shape[0], unit.n_bits, *unit.shape[1:]), theta

@@ -17,17 +17,22 @@ from eventsim.nodes import Input, Restimulation
 class FanOut:
     """How many synapses an event of a path's source has.
 
-    per_position: int64 (positions,), targets of one event (padding is none).
+    per_position: int64 (positions,), targets of one event (padding is none). per_word: the same,
+        repeated for the words of a position.
     total: synapses of the path, all inputs together.
     classes: int32 (positions,), positions whose events meet the same kernel taps share a class;
     nonzero: int64 (classes, channels), targets over weights that are not 0 in the run's type.
-        Both None where no weight is 0: then per_position says it all.
+    members: int32 (positions,), positions sorted by class; bounds: int64 (classes + 1,), where
+        each class begins among them. All None where no weight is 0: per_position says it all.
     """
 
     per_position: np.ndarray
+    per_word: np.ndarray
     total: int
     classes: Optional[np.ndarray] = None
     nonzero: Optional[np.ndarray] = None
+    members: Optional[np.ndarray] = None
+    bounds: Optional[np.ndarray] = None
 
 
 @dataclass(frozen=True)

@@ -109,9 +109,11 @@ class Simulator:
         _check_denormals(self.program.dtype)
         if not hasattr(self._local, "workspace"):
             self._local.workspace = Workspace()
-        execution = Execution(self.program, self._local.workspace, levels.shape[0], recorder.traces)
+        chunks = self._chunks(steps, state.step)
+        execution = Execution(self.program, self._local.workspace, levels.shape[0], recorder.traces,
+                              keep_state or len(chunks) > 1)
         parts, at = [], 0
-        for n_steps in self._chunks(steps, state.step):
+        for n_steps in chunks:
             piece = levels if still else levels[:, at : at + n_steps]
             chunk = execution.run(piece, still, n_steps, state)
             parts.append(recorder.take(chunk, execution, state))

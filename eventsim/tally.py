@@ -16,7 +16,7 @@ class Tally:
     def __init__(self, run):
         self.run = run
         self._ones = {}
-        self._emitted_counts = {}
+        self._words = {}
 
     def counts(self) -> Counts:
         """Counts of the chunk that the execution has just run."""
@@ -46,7 +46,7 @@ class Tally:
         elif layer.bits:
             held = self.run.held[layer.name]
             steps = 1 if held.still else self.run.steps
-            found = self.emitted(layer, held, held.first, steps)
+            found = self.words(layer, held, held.first, steps)
             repeats = self.run.steps if held.still else 1
             row["events"] += found[:, 0] * repeats
             row["levels"] += found[:, 2] * repeats
@@ -60,13 +60,13 @@ class Tally:
         source, stage = self.run.held[synapses.source], self.run.stages[synapses.source]
         first, steps = self.run.window(source, synapses.delay, 0, self.run.steps)
         repeats = self.run.steps if source.still else 1
-        found = self._words_count(stage, source, first, steps, fan.per_position)
-        row["synops"] += found[:, 0] * repeats
-        row["additions"] += found[:, 1] * repeats
-        row["executed_synops"] += found[:, 0]
-        row["executed_additions"] += found[:, 1]
+        found = self.words(stage, source, first, steps, fan)
+        row["synops"] += found[:, 3] * repeats
+        row["additions"] += found[:, 4] * repeats
+        row["executed_synops"] += found[:, 3]
+        row["executed_additions"] += found[:, 4]
         row["doublings"] += (stage.bits - 1) * layer.n_neurons * self.run.steps
-        nonzero = found[:, 0]
+        nonzero = found[:, 3]
         if fan.nonzero is not None:
             per_class = self._channel_counts(stage, source, first, steps, fan)
             nonzero = (per_class * fan.nonzero).sum(axis=(1, 2))
@@ -86,26 +86,28 @@ class Tally:
             row["executed_" + name] += synops
         row["nonzero_synops"] += nonzero * repeats
 
-    def emitted(self, stage, held, first, steps):
-        """`_words_count` with fan-out 1, counted once for all readers of the same steps."""
+    def words(self, stage, held, first, steps, fan_out=None):
+        """int64 (n, 5): events, set bits, sum of |level|, and events and set bits times fan-out
+        (any, where fan_out is None), counted once for all readers of the same steps."""
         key = (stage.name, first, steps)
-        if key not in self._emitted_counts:
-            ones = self._ones.setdefault(stage.positions, np.ones(stage.positions, np.int64))
-            self._emitted_counts[key] = self._words_count(stage, held, first, steps, ones)
-        return self._emitted_counts[key]
-
-    def _words_count(self, stage, held, first, steps, fan_out):
-        """int64 (n, 3): events, set bits, sum of |level|, each times the position's fan-out."""
-        counts = np.zeros((self.run.n, 3), np.int64)
-        kernels.count_words(held.planes.reshape(-1), fan_out, counts, self.run.n, steps, held.held, first,
-                            stage.n_planes, stage.bits, stage.positions, stage.words)
+        for known, counts in self._words.get(key, ()):
+            if fan_out is None or known is fan_out:
+                return counts
+        if fan_out is None:
+            fan = self._ones.setdefault(stage.positions * stage.words,
+                                        np.ones(stage.positions * stage.words, np.int64))
+        else:
+            fan = fan_out.per_word
+        counts = np.zeros((self.run.n, 5), np.int64)
+        kernels.count_words(held.planes.reshape(-1), fan, counts, self.run.n, steps, held.held, first,
+                            stage.n_planes, stage.bits, stage.positions * stage.words)
+        self._words.setdefault(key, []).append((fan_out, counts))
         return counts
 
     def _channel_counts(self, stage, held, first, steps, fan):
         n_classes = fan.nonzero.shape[0]
-        depth = int(steps * stage.positions).bit_length()
-        counts = np.zeros((self.run.n, n_classes, stage.words * 64), np.int64)
-        counters = self.run.workspace.take("counters", n_classes * stage.words * depth, np.uint64)
-        kernels.count_channels(held.planes.reshape(-1), fan.classes, counters, counts, self.run.n, steps,
-                               held.held, first, stage.n_planes, stage.positions, stage.words, depth)
-        return counts[:, :, : stage.shape[0]]
+        counts = np.zeros((self.run.n, n_classes, stage.words * 64), np.int32)
+        scratch = self.run.workspace.take("bytes", 64, np.int8)
+        kernels.count_channels(held.planes.reshape(-1), fan.members, fan.bounds, scratch, counts, self.run.n,
+                               steps, held.held, first, stage.n_planes, stage.positions, stage.words)
+        return counts[:, :, : stage.shape[0]].astype(np.int64)
