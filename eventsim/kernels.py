@@ -131,6 +131,7 @@ class Geometry(NamedTuple):
     bits: int  # planes of one sign in the source
     signed: int  # whether negative planes follow
     tiles: int
+    near: int  # whether a tile's weights stay in the first-level cache
 
 
 class Events(NamedTuple):
@@ -192,24 +193,26 @@ class Maps(NamedTuple):
 
 @compiled
 def pack(levels, planes, samples, steps, held, first, bits, signed, channels, positions, words):
-    """Levels int32 [sample, step, channel, position] into planes (zeroed before). Writes planes."""
-    n_planes = bits * (1 + signed)
+    """Levels int32 [sample, step, channel, position] into planes. Writes planes."""
     for s in range(samples * steps):
-        slot = (s // steps) * held + first + s % steps
-        for c in range(channels):
-            bit = ONE << np.uint64(c & 63)
-            for p in range(positions):
-                level = at(levels, (s * channels + c) * positions + p)
-                plane = 0
-                if level < 0:
-                    level = -level
-                    plane = bits
-                while level:
-                    if level & 1:
-                        o = ((slot * n_planes + plane) * positions + p) * words + (c >> 6)
-                        put(planes, o, at(planes, o) | bit)
-                    level >>= 1
-                    plane += 1
+        slot = ((s // steps) * held + first + s % steps) * bits * (1 + signed)
+        for p in range(positions):
+            for w in range(words):
+                low = w * 64
+                high = min(low + 64, channels)
+                for b in range(bits):
+                    plus = np.uint64(0)
+                    minus = np.uint64(0)
+                    for c in range(low, high):
+                        level = at(levels, (s * channels + c) * positions + p)
+                        bit = np.uint64((abs(level) >> b) & 1) << np.uint64(c - low)
+                        if signed and level < 0:
+                            minus |= bit
+                        else:
+                            plus |= bit
+                    put(planes, ((slot + b) * positions + p) * words + w, plus)
+                    if signed:
+                        put(planes, ((slot + bits + b) * positions + p) * words + w, minus)
 
 
 @compiled
@@ -398,6 +401,52 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                 doubles = False
     if fresh:
         _clear(sums, masks, steps * g.out_width)
+
+
+@compiled
+def gather_positions(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`gather_rows` for weights that stay in the first-level cache anyway: position by position,
+    so that a sum stays in registers from the top plane to the last event. Writes sums."""
+    g = geometry
+    index, pointers = events.index, events.pointers
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    steps = events.steps
+    per_plane = g.height * g.width * g.groups + 1
+    n_planes = g.bits * (1 + g.signed)
+    first_group, last_group = ranges[tile, 0], ranges[tile, 1]
+    first_channel = ranges[tile, 2]
+    n_runs = g.kernel_width // g.run
+    for t in range(steps):
+        for ox in range(g.out_width):
+            x = zero
+            for b in range(g.bits - 1, -1, -1):
+                x = x + x
+                for negative in range(1 + g.signed):
+                    if negative:  # -(-x + w) is x - w
+                        x = negated(x)
+                    plane = (sample * steps + t) * n_planes + b + negative * g.bits
+                    for ky in range(g.kernel_height):
+                        iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                        if iy < 0 or iy >= g.height:
+                            continue
+                        p = plane * per_plane + iy * g.width * g.groups
+                        for k_run in range(n_runs):
+                            kx = k_run * g.run
+                            left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+                            lo = max(left, 0)
+                            hi = min(left + g.run, g.width)
+                            if lo >= hi:
+                                continue
+                            base = (tile * g.kernel_height + ky) * g.kernel_width + kx
+                            base = base * g.rows_per_tap - left * g.channels - first_channel
+                            i = at(pointers, p + lo * g.groups + first_group)
+                            i_end = at(pointers, p + (hi - 1) * g.groups + last_group)
+                            for e in range(i, i_end):
+                                x = x + load(weight, (base + np.int64(at(index, e))) * lanes, zero)
+                    if negative:
+                        x = negated(x)
+            store(sums, (t * g.out_width + ox) * lanes, x)
 
 
 @compiled
@@ -867,7 +916,11 @@ def gather(sums, events, weight, ranges, geometry, update, maps):
     for tile in range(geometry.tiles):
         for sample in range(maps.samples):
             for row in range(geometry.out_height):
-                gather_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
+                if geometry.near:
+                    gather_positions(sums, maps.masks, events, weight, ranges, geometry, sample,
+                                     tile, row)
+                else:
+                    gather_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
 
 

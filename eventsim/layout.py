@@ -9,16 +9,21 @@ from eventsim.kernels import Geometry
 from eventsim.program import FanOut
 
 
-def lanes_for(channels, weight_dtype):
+MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
+NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
+
+
+def lanes_for(channels, weight_dtype, row_weights):
     """Channels that a kernel processes at once.
 
-    Measured on a 2.6 GHz Zen 4: pairs of int8 are fastest with 64, float32 with 32 (more lanes
-    spill the second-level cache, fewer wait for additions). Narrow layers take fewer, so that at
-    most a quarter of the lanes is padding.
+    Measured on a Zen 4: pairs of int8 are fastest with 64; float32 with 64 where a kernel row has
+    few weights per output channel (row_weights, taps times input channels), else with 32, whose
+    rows stay in the cache. Narrow layers take fewer, so that at most a quarter of the lanes is
+    padding.
     """
-    widest = {1: 64, 2: 32, 4: 32, 8: 16}[weight_dtype.itemsize]
+    widest = {1: 64, 2: 32, 4: 64 if row_weights <= MOST_ROW_WEIGHTS else 32, 8: 16}
     for lanes in (64, 32):
-        if lanes <= widest and _padded(channels, lanes) <= 1.25 * _padded(channels, 16):
+        if lanes <= widest[weight_dtype.itemsize] and _padded(channels, lanes) <= 1.25 * _padded(channels, 16):
             return lanes
     return 16
 
@@ -43,8 +48,8 @@ def can_slide(path, weight_shape, out_shape):
     )
 
 
-def geometry(path, out_shape, kernel, groups, lanes, rows_per_tap, bits, signed):
-    """The Geometry of a path into a layer of out_shape (C, H, W)."""
+def geometry(path, out_shape, kernel, groups, lanes, rows_per_tap, bits, signed, row_bytes):
+    """The Geometry of a path into a layer of out_shape (C, H, W). row_bytes: of one weight row."""
     one_run = groups == 1 and path.dilation[1] == 1
     return Geometry(
         height=path.source_shape[1], width=path.source_shape[2], channels=path.source_shape[0],
@@ -55,6 +60,7 @@ def geometry(path, out_shape, kernel, groups, lanes, rows_per_tap, bits, signed)
         dilation_y=path.dilation[0], dilation_x=path.dilation[1],
         groups=groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
         tiles=_padded(out_shape[0], lanes) // lanes,
+        near=int(kernel[0] * kernel[1] * rows_per_tap * row_bytes <= NEAR_BYTES),
     )
 
 

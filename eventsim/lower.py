@@ -107,7 +107,10 @@ class _Lowering:
 
     def _layer(self, unit, base):
         numbers = self._numbers(unit)
-        lanes = layout.lanes_for(unit.shape[0], numbers.weight_dtype)
+        row_weights = max(
+            (p.weight.shape[1] * p.weight.shape[3] for p in unit.paths if p.weight is not None), default=1
+        )
+        lanes = layout.lanes_for(unit.shape[0], numbers.weight_dtype, row_weights)
         synapses = tuple(self._synapses(unit, path, numbers, lanes) for path in unit.paths)
         biases = self._biases(unit, numbers, lanes)
         update = self._update(unit, numbers, lanes, biases[0][1])
@@ -166,7 +169,8 @@ class _Lowering:
         if method == "masked":
             rows = rows.astype(self.dtype)
         geometry = layout.geometry(
-            path, unit.shape, weight.shape[2:], groups, lanes, rows_per_tap, source_bits, signed
+            path, unit.shape, weight.shape[2:], groups, lanes, rows_per_tap, source_bits, signed,
+            lanes * rows.itemsize,
         )
         attention = None
         if path.restimulation is not None:
