@@ -273,6 +273,12 @@ class Execution:
         if synapses.method == "masked":
             self._run_masked(synapses, layer, sums, start, steps, update, maps)
             return
+        if synapses.method == "windowed":
+            source = self.held[synapses.source]
+            first, n_steps = self.window(source, synapses.delay, start, steps)
+            kernels.windowed(sums, source.planes.reshape(-1), source.held, first, n_steps,
+                             synapses.weight, g, update, maps)
+            return
         if synapses.method == "real":
             events, strengths = self._real_events(synapses, start, steps)
             kernels.real(sums, events, strengths, synapses.weight, synapses.ranges, g, update, maps)

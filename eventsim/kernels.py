@@ -14,7 +14,7 @@ Layouts (channels last; `lanes` is the number of bits of one element of `masks`)
                 sorted by column first, row * channels + channel
     pointers    int64 [sample, step, plane, position * groups + 1]: first event of each
                 (position, group)
-    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `real_rows`
+    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `window_rows`, `real_rows`
                 [tile, ky, kx, channel, lane / 2]      `pair_rows`: two int8 in an int16, see there
                 [tile, ky, channel, kx, lane / 2]      `slide_rows`
                 [[sample, step,] ky, kx, padded channel]    `masked_rows`
@@ -444,6 +444,46 @@ def gather_positions(sums, masks, events, weight, ranges, geometry, sample, tile
                             i_end = at(pointers, p + (hi - 1) * g.groups + last_group)
                             for e in range(i, i_end):
                                 x = x + load(weight, (base + np.int64(at(index, e))) * lanes, zero)
+                    if negative:
+                        x = negated(x)
+            store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@compiled
+def window_rows(sums, masks, source, held, first, steps, weight, geometry, sample, tile, row):
+    """`gather_rows` for windows of at most 64 neurons, such as an image's 3x3x3: the bits under a
+    window make one word, whose set bits are the weight rows to add. Needs no index. `source`: planes
+    of the train that is read. Writes sums."""
+    g = geometry
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    positions = g.height * g.width
+    n_planes = g.bits * (1 + g.signed)
+    base = tile * g.kernel_height * g.kernel_width * g.channels
+    for t in range(steps):
+        slot = (sample * held + first + t) * n_planes
+        for ox in range(g.out_width):
+            x = zero
+            for b in range(g.bits - 1, -1, -1):
+                x = x + x
+                for negative in range(1 + g.signed):
+                    plane = (slot + b + negative * g.bits) * positions
+                    window = np.uint64(0)
+                    for ky in range(g.kernel_height):
+                        iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                        if iy < 0 or iy >= g.height:
+                            continue
+                        for kx in range(g.kernel_width):
+                            ix = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+                            if ix < 0 or ix >= g.width:
+                                continue
+                            shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
+                            window |= at(source, plane + iy * g.width + ix) << shift
+                    if negative:  # -(-x + w) is x - w
+                        x = negated(x)
+                    while window:
+                        x = x + load(weight, (base + trailing_zeros(window)) * lanes, zero)
+                        window &= window - ONE
                     if negative:
                         x = negated(x)
             store(sums, (t * g.out_width + ox) * lanes, x)
@@ -942,6 +982,17 @@ def slide(sums, events, weight, ranges, geometry, update, maps):
             for row in range(geometry.out_height):
                 slide_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
+
+
+@compiled
+def windowed(sums, source, held, first, steps, weight, geometry, update, maps):
+    """Path of `window_rows`. Writes sums and the arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                window_rows(sums, maps.masks, source, held, first, steps, weight, geometry, sample,
+                            tile, row)
+                finish_row(sums, steps == 1, update, maps, geometry, sample, tile, row)
 
 
 @compiled

@@ -48,6 +48,11 @@ def can_slide(path, weight_shape, out_shape):
     )
 
 
+def fits_window(path, weight_shape):
+    """Whether `kernels.windowed` can run a path: at most 64 neurons under a window of several."""
+    return path.groups == 1 and 1 < weight_shape[2] * weight_shape[3] <= 64 // weight_shape[1]
+
+
 def geometry(path, out_shape, kernel, groups, lanes, rows_per_tap, bits, signed, row_bytes):
     """The Geometry of a path into a layer of out_shape (C, H, W). row_bytes: of one weight row."""
     one_run = groups == 1 and path.dilation[1] == 1

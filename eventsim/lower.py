@@ -192,7 +192,7 @@ class _Lowering:
             return "masked"
         if weight.dtype == np.int8 and lanes > 16:
             return "slide" if layout.can_slide(path, weight.shape, unit.shape) else "pairs"
-        return "gather"
+        return "windowed" if layout.fits_window(path, weight.shape) else "gather"
 
     def _biases(self, unit, numbers, lanes):
         """(first step, padded array) for every step at which the bias changes."""

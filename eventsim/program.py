@@ -53,7 +53,8 @@ class Attention:
 class Synapses:
     """One path: where its spikes come from, and the weights in the layout of its kernel.
 
-    method: name of the kernel: "gather", "pairs", "slide", "masked", "real", "attended".
+    method: name of the kernel: "gather", "pairs", "slide", "windowed", "masked", "real",
+        "attended".
     ranges: int64 (tiles, 3): first group, one past the last group, first channel of each tile.
     """
 
