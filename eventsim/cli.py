@@ -8,6 +8,7 @@ to check.
 import argparse
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from eventsim.errors import EventsimError
@@ -98,14 +99,16 @@ def run_run(arguments):
     if arguments.record and arguments.out is None:
         raise DataError("--record keeps what it records in a file: add --out FILE.h5")
     model = load(arguments.model)
-    simulator = Simulator(model, arguments.precision, arguments.workers)
+    with _naming(arguments.model):
+        simulator = Simulator(model, arguments.precision, arguments.workers)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
     simulator.compile()  # so that the seconds reported are those of the simulation
     right = None if dataset.labels is None else 0
     counts, seconds = None, 0.0
     with Writer(arguments.out) as writer:
         for x, y in _progress(dataset, arguments.limit):
-            recording = next(simulator.iterate([x], arguments.timesteps, tuple(arguments.record)))
+            with _naming(arguments.data):
+                recording = next(simulator.iterate([x], arguments.timesteps, tuple(arguments.record)))
             seconds += recording.seconds
             if right is not None:
                 right += int((recording.predictions == y).sum())
@@ -118,6 +121,15 @@ def run_run(arguments):
         writer.finish(summary.as_json())
     print(json.dumps(summary.as_json()) if arguments.json else summary.as_text())
     return 0
+
+
+@contextmanager
+def _naming(path):
+    """Put the file before errors that do not name one."""
+    try:
+        yield
+    except EventsimError as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
 def _progress(dataset, limit):

@@ -404,7 +404,7 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
 
 
 @compiled
-def gather_positions(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+def near_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     """`gather_rows` for weights that stay in the first-level cache anyway: position by position,
     so that a sum stays in registers from the top plane to the last event. Writes sums."""
     g = geometry
@@ -957,7 +957,7 @@ def gather(sums, events, weight, ranges, geometry, update, maps):
         for sample in range(maps.samples):
             for row in range(geometry.out_height):
                 if geometry.near:
-                    gather_positions(sums, maps.masks, events, weight, ranges, geometry, sample,
+                    near_rows(sums, maps.masks, events, weight, ranges, geometry, sample,
                                      tile, row)
                 else:
                     gather_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)

@@ -15,12 +15,12 @@ from eventsim.counting import Counts
 from eventsim.lower import lower
 from eventsim.model import Model
 from eventsim.parameters import integer
-from eventsim.program import LayerStage, State
+from eventsim.program import InputStage, LayerStage, State
 from eventsim.recording import Recording
 from eventsim.spikes import Spikes
 
 KINDS = ("spikes", "potentials", "residuals", "outputs")
-BLOCK_BYTES = 8 << 20  # of planes and membranes of one block: about what a core's caches hold
+BLOCK_BYTES = 8 << 20  # of planes, and of membranes where they are kept, in one block
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
 LARGEST_BLOCK = 64
 
@@ -87,7 +87,7 @@ class Simulator:
         self._check_state(state, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        block = self.block or self._block_size(steps)
+        block = self.block or self._block_size(steps, keep_state)
         starts = range(0, n, min(block, -(-n // self.workers)))
 
         def run_block(start):
@@ -139,13 +139,14 @@ class Simulator:
                        for stage in self.program.stages.values())
         return max(1, CHUNK_BYTES // max(per_step, 1))
 
-    def _block_size(self, steps):
-        steps = min(steps, self.chunk or self._longest_chunk())
-        item = self.program.dtype.itemsize
+    def _block_size(self, steps, keep_state):
+        longest = self.chunk or self._longest_chunk()
+        keeps = keep_state or steps > longest
+        steps, item = min(steps, longest), self.program.dtype.itemsize
         per_sample = 1
         for stage in self.program.stages.values():
             per_sample += steps * stage.n_planes * stage.positions * stage.words * 8
-            if isinstance(stage, LayerStage):
+            if keeps and isinstance(stage, LayerStage):
                 per_sample += stage.positions * stage.padded * item
         return int(np.clip(BLOCK_BYTES // per_sample, 1, LARGEST_BLOCK))
 
@@ -160,24 +161,52 @@ class Simulator:
         done = 0
         if state is not None:
             done = state.step
-            sizes = {array.shape[0] for array in state.membranes.values()}
-            if sizes != {n}:
-                raise DataError(f"state is of {sorted(sizes)} samples, but x has {n}")
-            for stage in self.program.layers:
-                if isinstance(stage, LayerStage):
-                    found = state.membranes.get(stage.name)
-                    shape = (n, stage.positions, stage.padded)
-                    if found is None or found.shape != shape or found.dtype != self.program.dtype:
-                        raise DataError(
-                            f"state does not fit layer {stage.name!r}; expected one that a run of this "
-                            f"model at precision {self.precision!r} returned"
-                        )
+            self._check_arrays(state, n)
         safe = self.program.safe_steps
         if safe is not None and done + steps > safe:
             raise RunError(
                 f"{done + steps} steps, but only {safe} are proved free of int32 overflow; "
                 "run fewer steps, or in float32"
             )
+
+    def _check_arrays(self, state, n):
+        """Kernels write into a state's arrays unchecked: all of them have to be as expected."""
+        found = {
+            (kind, name): (array.shape, array.dtype)
+            for kind in ("membranes", "pending", "waiting", "history")
+            for name, array in getattr(state, kind).items()
+        }
+        sizes = {shape[0] for shape, _ in found.values()}
+        if sizes - {n}:
+            raise DataError(f"state is of {sorted(sizes)} samples, but x has {n}")
+        expected = self._state_arrays(n)
+        for key in (*expected, *found):
+            if found.get(key) != expected.get(key):
+                raise DataError(
+                    f"state does not fit layer {key[1]!r}; expected one that a run of this model at "
+                    f"precision {self.precision!r} returned"
+                )
+
+    def _state_arrays(self, n):
+        """{(kind, name): (shape, dtype)} of all arrays that a state of n samples has."""
+        dtype, expected = self.program.dtype, {}
+        for name, stage in self.program.stages.items():
+            past = self.program.history[name]
+            if past:
+                shape = (stage.n_planes, stage.positions, stage.words)
+                real = isinstance(stage, InputStage) and stage.real
+                expected["history", name] = (
+                    ((n, past, stage.positions, stage.shape[0]), dtype) if real
+                    else ((n, past, *shape), np.dtype(np.uint64))
+                )
+            if isinstance(stage, LayerStage):
+                shape = (n, stage.positions, stage.padded)
+                expected["membranes", name] = (shape, dtype)
+                if stage.update.reset_delay:
+                    expected["pending", name] = (shape, dtype)
+                if stage.update.pauses:
+                    expected["waiting", name] = (shape, np.dtype(np.int32))
+        return expected
 
 
 class _Recorder:

@@ -251,12 +251,20 @@ def _called(node):
     return node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
 
 
+# Compiled functions that run one path of spikes over its rows: what they call, accumulates.
+PATHS = ("gather", "pairs", "slide", "windowed", "masked", "attended")
+FINISHING = {"range", "finish_row"}  # membranes and firing, whose products are counted apart
+
+
 def products(source):
     """Violations of "additions only" in the row functions of a kernels.py."""
     functions = {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
-    rows = [name for name in functions if name.endswith("_rows") and name not in MULTIPLYING]
-    assert {"gather_rows", "pair_rows", "slide_rows", "masked_rows"} <= set(rows)
-    return Products(functions).check(rows)
+    rows = {
+        _called(n) for path in PATHS for n in ast.walk(functions[path]) if isinstance(n, ast.Call)
+    } - FINISHING - MULTIPLYING
+    rows |= {name for name in functions if name.endswith("_rows") and name not in MULTIPLYING}
+    assert {"gather_rows", "pair_rows", "slide_rows", "masked_rows"} <= rows <= functions.keys()
+    return Products(functions).check(sorted(rows))
 
 
 KERNELS = SOURCES["kernels"].read_text()
@@ -277,6 +285,12 @@ MUTATIONS = {
     "pair_rows: high bytes": ("highs = highs + high_bytes(word)\n", "highs = highs + high_bytes(word * word)\n"),
     "slide_rows": ("words_1 = words_1 + word\n", "words_1 = words_1 + scaled(word, words_2)\n"),
     "slide_rows: in place": ("words_0 = words_0 + word\n", "words_0 *= word\n"),
+    "window_rows": (
+        "x = x + load(weight, (base + trailing_zeros(window)) * lanes, zero)",
+        "x = x + load(weight, base + trailing_zeros(window), zero) * lanes"),
+    "gather_positions": (
+        "x = x + load(weight, (base + np.int64(at(index, e))) * lanes, zero)\n                    if negative",
+        "x = x + load(weight, (base + np.int64(at(index, e))) * lanes, zero) * b\n                    if negative"),
     "masked_rows: mask by a product": (
         "tap = select(spikes, load(weight, o, zero), zero)", "tap = load(weight, o, zero) * splat(spikes, zero)"),
     "masked_rows: a scaled copy": ("x = x - tap\n", "x = x - weighted(tap, tap)\n"),
@@ -302,12 +316,14 @@ def test_real_rows_would_be_found():
     assert products(KERNELS.replace("def real_rows", "def more_rows"))
 
 
-def test_paths_of_spikes_call_no_function_that_multiplies():
-    functions = {n.name: n for n in TREES["kernels"].body if isinstance(n, ast.FunctionDef)}
-    for name, rows in {"gather": "gather_rows", "pairs": "pair_rows", "slide": "slide_rows",
-                       "masked": "masked_rows"}.items():
-        called = {_called(n) for n in ast.walk(functions[name]) if isinstance(n, ast.Call)}
-        assert called == {"range", rows, "finish_row"}
+def test_every_path_is_checked():
+    """A path kernel is one that finishes rows; only those of real input and attention multiply."""
+    called = {
+        n.name: {_called(c) for c in ast.walk(n) if isinstance(c, ast.Call)}
+        for n in TREES["kernels"].body if isinstance(n, ast.FunctionDef)
+    }
+    assert {name for name, calls in called.items() if "finish_row" in calls} == {*PATHS, "real"}
+    assert {n for n, calls in called.items() if calls & MULTIPLYING} == {"real", "attended"}
 
 
 # ---- how functions are compiled, sizes, docstrings

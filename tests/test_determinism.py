@@ -350,6 +350,23 @@ def test_recording_changes_nothing(name, precision):
     assert_same(counts(found), counts(expected))
 
 
+@pytest.mark.parametrize("chunk", (None, 1, 2))
+@pytest.mark.parametrize("name, precision", CASES)
+def test_iterating_is_running(name, precision, chunk):
+    """`iterate` keeps no state, and no membranes that nobody reads: the same bits."""
+    x, expected = model_and_input(name)[1], whole(name, precision)
+    sim = simulator(name, precision, workers=2, block=2, chunk=chunk)
+    [traced] = sim.iterate([x], STEPS, EVERYTHING)
+    [found] = sim.iterate([x], STEPS, ("spikes",))
+    assert np.array_equal(traced.outputs, expected.outputs)
+    assert_same(counts(found), counts(expected))
+    assert np.array_equal(found.output, expected.output)
+    for node in expected.spikes:
+        assert np.array_equal(found.levels(node), expected.levels(node)), node
+    for kind, traces in expected.traces.items():
+        assert_same(traced.traces[kind], traces)
+
+
 def everything_but_outputs(recording):
     recording.answers = np.zeros(0)
     return everything(recording)[1]

@@ -182,6 +182,9 @@ CASES = [
     (lambda: Restimulation(ones(2)), ModelError, r"kernel has shape \(2,\), expected \(K,\) with K odd"),
     (lambda: Restimulation(ones(3), ones(3, 2)), ModelError, r"weight has shape \(3, 2\), expected \(out, in, 1, 1\)"),
     (lambda: Restimulation(ones(3), stride=2), ModelError, r"stride is \(2, 2\), but without weight q is the identity"),
+    (lambda: BatchNorm(ones(2), ones(3), ones(2), ones(2)), ModelError, r"bias has shape \(3,\), but weight \(2,\)"),
+    (lambda: BatchNorm(ones(2), ones(2), ones(2), ones(2), eps=[1, 2]), ModelError,
+     r"eps has shape \(2,\), expected a single number"),
     # neurons
     (lambda: Neuron(quantum=0), ModelError, "quantum has a value that is not above 0"),
     (lambda: Neuron(output_quantum=[1, -1]), ModelError, "output_quantum has a value that is not above 0"),
