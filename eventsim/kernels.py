@@ -193,7 +193,20 @@ class Maps(NamedTuple):
 
 @compiled
 def pack(levels, planes, samples, steps, held, first, bits, signed, channels, positions, words):
-    """Levels int32 [sample, step, channel, position] into planes. Writes planes."""
+    """Levels int32 [sample, step, channel, position] into planes (zeroed before). Writes planes.
+
+    Narrow levels are mostly 0 and set bit by bit; wide ones (images) word by word."""
+    if bits == 1:
+        for s in range(samples * steps):
+            slot = ((s // steps) * held + first + s % steps) * (1 + signed)
+            for c in range(channels):
+                bit = ONE << np.uint64(c & 63)
+                for p in range(positions):
+                    level = at(levels, (s * channels + c) * positions + p)
+                    if level != 0:
+                        o = ((slot + (level < 0)) * positions + p) * words + (c >> 6)
+                        put(planes, o, at(planes, o) | bit)
+        return
     for s in range(samples * steps):
         slot = ((s // steps) * held + first + s % steps) * bits * (1 + signed)
         for p in range(positions):
@@ -797,8 +810,7 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
 @njit(inline="always")
 def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
     """`_fire` for what most layers are: unsigned, reset at once, soft or hard, nothing traced.
-    The same operations in the same order, without the tests of the options in between. What a
-    one-bit neuron without leak loads, it loads before its steps."""
+    The same operations in the same order, without the tests of the options in between."""
     g = geometry
     n = update
     lanes = lanes_of(maps.masks)
@@ -820,26 +832,15 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
     u = zero
     if not maps.fresh:
         u = load(maps.membrane, state, zero)
-    if n.bits == 1 and not n.leaks and not n.hard:
-        threshold = load(n.thresholds, of_neuron, zero)
-        amount = load(n.amounts, channel, zero)
-        for t in range(maps.steps):
-            x = load(sums, ox * lanes + t * sum_step, zero)
-            if maps.adds:
-                x = load(maps.current, joined_at + t * joined_step, zero) + x
-            u = u + (x + bias)
-            spikes = at_least(u, threshold)
-            u = u - select(spikes, amount, zero)
-            put(maps.masks, slot + t * per_plane, spikes)
-    else:
-        for t in range(maps.steps):
-            x = load(sums, ox * lanes + t * sum_step, zero)
-            if maps.adds:
-                x = load(maps.current, joined_at + t * joined_step, zero) + x
-            x = x + bias
-            if n.leaks:
-                u = scaled(u, load(n.leak, of_neuron, zero))
-            u = u + x
+    for t in range(maps.steps):
+        x = load(sums, ox * lanes + t * sum_step, zero)
+        if maps.adds:
+            x = load(maps.current, joined_at + t * joined_step, zero) + x
+        x = x + bias
+        if n.leaks:
+            u = scaled(u, load(n.leak, of_neuron, zero))
+        u = u + x
+        if n.hard:
             h = u
             fired = below(zero, zero)
             for b in range(n.bits - 1, -1, -1):
@@ -847,9 +848,13 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
                 u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
                 fired = either(fired, spikes)
                 put(maps.masks, slot + b * per_plane, spikes)
-            if n.hard:
-                u = select(fired, load(n.v_reset, of_neuron, zero), h)
-            slot += n.bits * per_plane
+            u = select(fired, load(n.v_reset, of_neuron, zero), h)
+        else:
+            for b in range(n.bits - 1, -1, -1):
+                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
+                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+                put(maps.masks, slot + b * per_plane, spikes)
+        slot += n.bits * per_plane
     if maps.keeps:
         store(maps.membrane, state, u)
 
