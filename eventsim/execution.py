@@ -356,7 +356,10 @@ class Execution:
 
     def _run_words(self, stage, start, steps):
         target = self.held[stage.name]
-        steps = 1 if target.still else steps
+        if target.still:  # it holds one slot for all steps
+            if start:
+                return
+            steps = 1
         planes = target.planes.reshape(-1)
         for name, delay in stage.sources:
             source, emitter = self.held[name], self.stages[name]
@@ -401,7 +404,8 @@ class Execution:
         held = self.held[name]
         planes = held.planes[:, held.first :]
         spikes = Spikes(planes, layer.shape, (layer.n_neurons,), layer.bits, layer.signed)
-        return spikes.levels().astype(np.int64)
+        levels = spikes.levels().astype(np.int64)
+        return np.repeat(levels, self.steps, axis=1) if held.still else levels
 
 
 def _outside_first(synapses, names):

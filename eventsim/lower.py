@@ -332,6 +332,10 @@ class _Lowering:
             per_step += int(update.amounts.astype(np.int64).sum(axis=0).max())
         start = max(int(np.abs(update.v_reset.astype(np.int64)).max()),
                     int(np.abs(update.v_min.astype(np.int64)).max()))
+        if update.bits:  # a soft reset takes U down to threshold - amount, whatever X is
+            channels = unit.shape[0]
+            lowest = update.thresholds[0].astype(np.int64)[..., :channels]
+            start = max(start, int((update.amounts[0].astype(np.int64)[..., :channels] - lowest).max()))
         leak = int(update.leak.max()) / 4096
         if leak < 1 and start + per_step / (1 - leak) < INT32_MAX:
             return

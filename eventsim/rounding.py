@@ -64,7 +64,9 @@ class FixedPoint(Numbers):
         return (values * self.steps.reshape(-1, *trailing)) / self.quantum.reshape(-1, *trailing)
 
     def _whole(self, values, dtype):
-        whole = half_away(self.unrounded(values))
+        return self._fitting(half_away(self.unrounded(values)), dtype)
+
+    def _fitting(self, whole, dtype):
         if np.abs(whole).max(initial=0) > np.iinfo(dtype).max:
             raise UnsupportedError(
                 f"{self.node}: a bias, threshold or potential does not fit {np.dtype(dtype).name} "
@@ -79,7 +81,7 @@ class FixedPoint(Numbers):
         return self._whole(values, np.int32)
 
     def factor(self, values):
-        return half_away(4096 * values).astype(np.int32)
+        return self._fitting(half_away(4096 * values), np.int32)
 
     def above(self, threshold):
         return np.minimum(threshold.astype(np.int64) + 1, INT32_MAX).astype(np.int32)

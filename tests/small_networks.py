@@ -278,6 +278,13 @@ def small_networks():
     add("recurrent add", recurrent(rng, "add"), steps=6)
     add("recurrent add late", recurrent(rng, "add", delay=2))
     add("recurrent maps", recurrent_maps(rng), steps=5)
+    nodes = {"input": image(rng, (2, 3, 3), 4), "flat": Flatten(), "n": Neuron(v_threshold=0.5),
+             "back": Dense(weights(rng, 18, 18) - 0.1)}
+    loop = Model({**nodes, "input": Input((2, 3, 3), "image", 4, scale=1 / 16)},
+                 [("input", "flat"), ("flat", "n"), ("n", "back"), ("back", "n", 1)], 6)
+    add("still flattened into a loop", loop)
+    add("ends in a pool", Model({"input": Input((2, 4, 4), "image", 4), "pool": MaxPool(2)},
+                                [("input", "pool")], 4))
     add("recurrent self", recurrent(rng, "self", options={"refractory": 1, "bits": 2}), steps=6)
     per_neuron = (4, 5, 5)
     for name, options in {
