@@ -15,6 +15,7 @@ import numpy as np
 from eventsim import kernels
 from eventsim.attention import attention_weights
 from eventsim.counting import Counts
+from eventsim.errors import DataError
 from eventsim.kernels import Events, Maps
 from eventsim.program import InputStage, LayerStage, Program, State, WordStage
 from eventsim.spikes import Spikes
@@ -70,7 +71,7 @@ class Held:
 class Chunk:
     """What one chunk of steps gave. planes: views into the workspace, valid until the next chunk.
 
-    potentials, residuals: F (n, steps, positions, channels). answers: per step, what the output
+    potentials, residuals: F (n, steps, positions, padded channels). answers: per step, what the output
     emitted: F (n, steps, classes) of a readout's membrane, int64 of levels.
     """
 
@@ -159,7 +160,10 @@ class Execution:
             levels = np.repeat(levels, self.steps, axis=1)
         self.still_input = still
         if stage.real:
-            values = levels.transpose(0, 1, 3, 2).astype(self.program.dtype)
+            with np.errstate(over="ignore"):
+                values = levels.transpose(0, 1, 3, 2).astype(self.program.dtype)
+            if not np.isfinite(values).all():
+                raise DataError(f"x has values that {values.dtype} does not hold; run in float64")
             before = self.state.history.get(
                 stage.name, np.zeros((self.n, past, *values.shape[2:]), values.dtype)
             )

@@ -128,7 +128,7 @@ class _Lowering:
 
     def _numbers(self, unit):
         if not self.fixed_point:
-            return Numbers(self.dtype, self.dtype)
+            return Numbers(self.dtype, self.dtype, self.model.label(unit.name))
         kernels = [path.weight for path in unit.paths if path.weight is not None]
         if isinstance(unit.node, Neuron):
             quantum = self._channels(unit, unit.node.quantum)
@@ -137,7 +137,7 @@ class _Lowering:
             steps, quantum = readout_scale(unit, kernels), np.ones(unit.shape[0])
             weight_dtype = np.dtype(np.int8)
         return FixedPoint(
-            self.dtype, weight_dtype, steps, quantum, self.model.label(unit.name)
+            self.dtype, weight_dtype, self.model.label(unit.name), steps, quantum
         )
 
     def _channels(self, unit, value):
@@ -153,14 +153,9 @@ class _Lowering:
     def _synapses(self, unit, path, numbers, lanes):
         source_bits = self.units[path.unit].n_bits
         signed = self.units[path.unit].signed
-        if path.weight is None and path.restimulation is None and not path.real:
+        if path.weight is None:
             weight = numbers.unit(path.amplitude)[:, None, None, None]
-            method = "masked"
-        elif path.weight is None and path.restimulation is not None:
-            weight = numbers.unit(path.amplitude)[:, None, None, None]
-            method = "masked"
-        elif path.weight is None:  # real numbers straight into a membrane
-            weight, method = numbers.unit(path.amplitude)[:, None, None, None], "real"
+            method = "real" if path.real else "masked"
         else:
             weight = numbers.weight(path.weight)
             method = self._method(unit, path, weight, lanes)

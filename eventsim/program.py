@@ -204,7 +204,7 @@ class State:
     """What a run leaves behind for the next chunk of the same samples.
 
     step: absolute steps done. membranes, pending, waiting: per layer, as the kernels hold them.
-    history: per stage, the last planes that delayed readers still need. sums: float64, int64 or
+    history: per stage, the last planes (of a real input: values) that delayed readers still need. sums: float64, int64 or
     float32 (N, classes), what the output has summed so far.
     """
 

@@ -29,14 +29,24 @@ class Numbers:
 
     dtype: np.dtype
     weight_dtype: np.dtype
+    node: str
+
+    def _cast(self, values):
+        with np.errstate(over="ignore"):
+            cast = np.asarray(values).astype(self.dtype)
+        if not np.isfinite(cast).all():
+            raise UnsupportedError(
+                f"{self.node}: a constant is larger than {self.dtype} holds; run it in float64"
+            )
+        return cast
 
     def weight(self, values):
         """(out, ...) to the type of weights."""
-        return values.astype(self.weight_dtype)
+        return self._cast(values)
 
     def unit(self, values):
         """(channels, ...) in membrane units to the run's type."""
-        return values.astype(self.dtype)
+        return self._cast(values)
 
     def unrounded(self, values):
         """(channels, ...) in the run's unit, before rounding."""
@@ -44,7 +54,7 @@ class Numbers:
 
     def factor(self, values):
         """Factors on membranes: leak, gain."""
-        return values.astype(self.dtype)
+        return self._cast(values)
 
     def above(self, threshold):
         """The smallest number greater than each threshold of the run's type."""
@@ -57,7 +67,6 @@ class FixedPoint(Numbers):
 
     steps: np.ndarray = None
     quantum: np.ndarray = None
-    node: str = ""
 
     def unrounded(self, values):
         trailing = (1,) * (np.ndim(values) - 1)
@@ -115,7 +124,8 @@ def _largest_steps(lowest, highest, delta, limits):
     largest = max(abs(lowest), abs(highest))
     if largest == 0:
         return float(LARGEST_D)
-    steps = min(LARGEST_D, 2 * floor((limits.max + 2) * delta / largest / 2) + 2)
+    steps = 2 * floor(min(LARGEST_D, (limits.max + 2) * float(delta) / float(largest)) / 2) + 2
+    steps = min(LARGEST_D, steps)
     while steps > 0 and not fits(steps):
         steps -= 2
     return float(steps)

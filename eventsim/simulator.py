@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import Iterator, Optional
 
 import numpy as np
@@ -33,7 +34,8 @@ class Simulator:
     chooses them by size. Results are the same bits whatever workers, chunk and block are.
 
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
-    Raises UnsupportedError, naming the node, where the precision cannot express the model.
+    Raises UnsupportedError, naming the node, where the precision cannot express the model, and
+    ModelError for other arguments.
     """
 
     def __init__(self, model: Model, precision: str = "float32", workers: int = 1,
@@ -135,17 +137,30 @@ class Simulator:
         return [b - a for a, b in zip(ordered, ordered[1:])]
 
     def _longest_chunk(self):
-        per_step = sum(stage.n_planes * stage.positions * stage.words * 8
-                       for stage in self.program.stages.values())
-        return max(1, CHUNK_BYTES // max(per_step, 1))
+        return max(1, CHUNK_BYTES // self._step_bytes)
+
+    @cached_property
+    def _step_bytes(self):
+        """Memory of one sample for one step: planes, events' pointers, and sums of several paths."""
+        total, item = 0, self.program.dtype.itemsize
+        stages = self.program.stages
+        for stage in stages.values():
+            total += stage.n_planes * stage.positions * stage.words * 8
+            synapses = getattr(stage, "synapses", ())
+            if len(synapses) > 1 or layer_reduce(stage):
+                total += stage.positions * stage.padded * item
+            for path in synapses:
+                if path.method in ("gather", "pairs", "slide", "attended"):
+                    total += stages[path.source].n_planes * path.geometry.groups * 8 * (
+                        stages[path.source].positions)
+        return max(total, 1)
 
     def _block_size(self, steps, keep_state):
         longest = self.chunk or self._longest_chunk()
         keeps = keep_state or steps > longest
         steps, item = min(steps, longest), self.program.dtype.itemsize
-        per_sample = 1
+        per_sample = steps * self._step_bytes
         for stage in self.program.stages.values():
-            per_sample += steps * stage.n_planes * stage.positions * stage.words * 8
             if keeps and isinstance(stage, LayerStage):
                 per_sample += stage.positions * stage.padded * item
         return int(np.clip(BLOCK_BYTES // per_sample, 1, LARGEST_BLOCK))
@@ -160,7 +175,11 @@ class Simulator:
     def _check_state(self, state, n, steps):
         done = 0
         if state is not None:
-            done = state.step
+            if not isinstance(state, State):
+                raise DataError(
+                    f"state is a {type(state).__name__}, expected the `state` of an earlier Recording"
+                )
+            done = integer(state.step, "state.step", 1, 1 << 62)
             self._check_arrays(state, n)
         safe = self.program.safe_steps
         if safe is not None and done + steps > safe:
@@ -176,9 +195,11 @@ class Simulator:
             for kind in ("membranes", "pending", "waiting", "history")
             for name, array in getattr(state, kind).items()
         }
+        if state.sums is not None:
+            found["sums", self.program.output] = (state.sums.shape, state.sums.dtype)
         sizes = {shape[0] for shape, _ in found.values()}
         if sizes - {n}:
-            raise DataError(f"state is of {sorted(sizes)} samples, but x has {n}")
+            raise DataError(f"state is of {sorted(sizes - {n})} samples, but x has {n}")
         expected = self._state_arrays(n)
         for key in (*expected, *found):
             if found.get(key) != expected.get(key):
@@ -206,6 +227,9 @@ class Simulator:
                     expected["pending", name] = (shape, dtype)
                 if stage.update.pauses:
                     expected["waiting", name] = (shape, np.dtype(np.int32))
+        output = self.program.stages[self.program.output]
+        sums = np.dtype(np.int64) if dtype.kind == "i" or not layer_reduce(output) else dtype
+        expected["sums", output.name] = ((n, output.n_neurons), sums)
         return expected
 
 
@@ -220,8 +244,8 @@ class _Recorder:
         spiking = [name for name, stage in self.stages.items() if stage.bits and name in model.nodes]
         spiking += list(self.flattened)
         layers = [name for name, s in self.stages.items() if isinstance(s, LayerStage)]
-        for wish in (record,) if isinstance(record, str) else record:
-            kind, _, name = wish.partition(":")
+        for wish in (record,) if isinstance(record, str) else record or ():
+            kind, _, name = str(wish).partition(":")
             if kind not in KINDS or (kind == "outputs" and name):
                 raise DataError(f"record has {wish!r}, expected any of {', '.join(KINDS)} or 'kind:node'")
             if kind == "outputs":
@@ -229,7 +253,7 @@ class _Recorder:
                 continue
             able = spiking if kind == "spikes" else layers
             if name and name not in able:
-                raise DataError(f"record has {wish!r}, but the nodes with {kind} are {', '.join(able)}")
+                raise DataError(f"record has {wish!r}, but the nodes with {kind} are {_listed(able)}")
             for each in [name] if name else able:
                 if kind == "spikes":
                     self.spikes.add(each)
@@ -279,6 +303,11 @@ class _Recorder:
             first = state.step - emitted.shape[1]
             answers = answers / np.arange(first + 1, state.step + 1).astype(number)[:, None]
         return answers / layer.output_scale if integer else answers
+
+
+def _listed(names):
+    """Names in one line, whatever they hold."""
+    return ", ".join(" ".join(name.split()) for name in names)
 
 
 def _check_denormals(dtype):

@@ -102,7 +102,33 @@ def flushing():
 
 
 # (what is done, kind of error, message)
+def _tiny(encoding="spikes", weight=1.0):
+    return Model({"i": Input((1,), encoding), "d": Dense([[weight]]), "o": Readout("sum")},
+                 [("i", "d"), ("d", "o")])
+
+
+def _with_sums(sums):
+    simulator = Simulator(_tiny())
+    state = simulator.run([[1], [0]]).state
+    state.sums = sums
+    simulator.run([[1], [0]], state=state)
+
+
+def _with_step(step):
+    simulator = Simulator(_tiny())
+    state = simulator.run([[1]]).state
+    state.step = step
+    simulator.run([[1]], state=state)
+
+
 CASES = [
+    (lambda: Simulator(_tiny(weight=1e39)), UnsupportedError, "'o' .* larger than float32 holds; run it in float64"),
+    (lambda: Simulator(_tiny("real")).run([[1e39]]), DataError, "x has values that float32 does not hold"),
+    (lambda: Simulator(_tiny()).run([[1]], state=3), DataError, "state is a int, expected the `state`"),
+    (lambda: _with_sums(None), DataError, "state does not fit layer 'o'"),
+    (lambda: _with_sums(np.zeros((3, 1), np.float32)), DataError, r"state is of \[3\] samples, but x has 2"),
+    (lambda: _with_step("a"), ModelError, "state.step is 'a', expected a whole number"),
+    (lambda: Simulator(_tiny()).run([[1]], record=(3,)), DataError, "record has 3, expected any of"),
     # parameters
     (lambda: Neuron("much"), ModelError, "v_threshold is 'much', expected a number or an array of numbers"),
     (lambda: Neuron([[1], [1, 2]]), ModelError, "v_threshold is .* expected a number or an array of numbers"),
