@@ -31,7 +31,7 @@ _HOMES = {
     "Input": "nodes", "EventBins": "nodes", "Dense": "nodes", "Conv1d": "nodes", "Conv2d": "nodes",
     "SumPool": "nodes", "AvgPool": "nodes", "MaxPool": "nodes", "Flatten": "nodes",
     "BatchNorm": "nodes", "Add": "nodes", "Restimulation": "nodes", "Neuron": "nodes",
-    "Readout": "nodes",
+    "SigmaDelta": "nodes", "Readout": "nodes", "Delay": "nodes", "Profile": "profiles",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -13,10 +13,13 @@ import numpy as np
 
 from eventsim.errors import EventsimError, ModelError
 from eventsim.node import Node
-from eventsim.nodes import Input, Neuron, Readout
-from eventsim.parameters import Shape, integer
+from eventsim.nodes import Input, Neuron, Readout, SigmaDelta
+from eventsim.parameters import MAX_DELAY, Shape, integer
+from eventsim.profiles import Profile
 
-MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
+
+
+FIRING = (Neuron, SigmaDelta)
 
 
 class Edge(NamedTuple):
@@ -53,18 +56,22 @@ class Model:
     class_names: one per output, or empty.
     provenance: where the model comes from, free text by key.
     check: inputs with expected results, or None.
+    profile: the chip's arithmetic for which the numbers are meant, or None; a Simulator that is not
+        told otherwise uses it.
 
     Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
     `output` (names). Raises ModelError and UnsupportedError, naming the node.
     """
 
-    def __init__(self, nodes, edges, timesteps=1, class_names=(), provenance=None, check=None):
+    def __init__(self, nodes, edges, timesteps=1, class_names=(), provenance=None, check=None,
+                 profile=None):
         self.nodes: Dict[str, Node] = dict(nodes)
         self.edges: List[Edge] = [Edge(*edge) for edge in edges]
         self.timesteps: int = integer(timesteps, "timesteps", 1, 1 << 24)
         self.class_names: Tuple[str, ...] = tuple(map(str, class_names))
         self.provenance: Dict[str, str] = {str(k): str(v) for k, v in (provenance or {}).items()}
         self.check: Optional[Check] = check
+        self.profile: Optional[Profile] = profile
         self._check_graph()
         self.input: str = self._only(Input, "Input")
         self.kinds: Dict[str, str] = self._infer_kinds()
@@ -158,7 +165,7 @@ class Model:
         return self._sorted(edges, "without delay", "give one of its edges a delay of 1 step or more")
 
     def _order_between_neurons(self):
-        edges = [edge for edge in self.edges if not isinstance(self.nodes[edge.target], Neuron)]
+        edges = [edge for edge in self.edges if not isinstance(self.nodes[edge.target], FIRING)]
         return self._sorted(edges, "without a Neuron", "only a Neuron can close a cycle")
 
     def _sorted(self, edges, what, remedy):
@@ -195,7 +202,7 @@ class Model:
             return "real" if node.encoding == "real" else "spikes"
         if isinstance(node, Readout):
             return "output"
-        if node.kind in ("Neuron", "Add", "MaxPool"):
+        if node.kind in ("Neuron", "SigmaDelta", "Add", "MaxPool"):
             return "spikes"
         if node.kind in ("Dense", "Conv1d", "Conv2d", "Restimulation"):
             return "current"
@@ -252,7 +259,7 @@ class Model:
         for group in self.order():
             if all(edge.target in group for name in group for edge in self.outgoing(name)):
                 ends += group if len(group) == 1 else [
-                    name for name in group if isinstance(self.nodes[name], Neuron)
+                    name for name in group if isinstance(self.nodes[name], FIRING)
                 ]
         if len(ends) != 1:
             raise ModelError(f"{len(ends)} nodes end the model {ends}, expected 1")

@@ -18,10 +18,11 @@ from typing import ClassVar, Optional, Tuple
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.neurons import Neuron, Readout
+from eventsim.neurons import Neuron, Readout, SigmaDelta
 from eventsim.node import Node
 from eventsim.parameters import (
     MAX_BITS,
+    MAX_DELAY,
     MAX_EXTENT,
     Parameter,
     Shape,
@@ -32,7 +33,9 @@ from eventsim.parameters import (
     is_per_neuron,
     number,
     parameter,
+    parameter_on,
     shape_of,
+    whole_array,
 )
 
 
@@ -378,6 +381,25 @@ class Add(Node):
 
 
 @dataclass(repr=False, eq=False)
+class Delay(Node):
+    """Spikes that arrive later: what came in at step t leaves at step t + steps.
+
+    steps: whole numbers, one for all, (C,) per channel or one per neuron. A delay of a whole
+    edge is the edge's own.
+    """
+
+    kind = "Delay"
+
+    steps: Parameter = 0
+
+    def __post_init__(self):
+        self.steps = whole_array(self.steps, "steps", 0, MAX_DELAY)
+
+    def check(self, shape):
+        parameter_on(self.steps, shape, "steps")
+
+
+@dataclass(repr=False, eq=False)
 class Restimulation(Node):
     """Effective signals of the previous layer, weighted by channel attention (ECA).
 
@@ -421,6 +443,6 @@ NODE_TYPES = {
     cls.kind: cls
     for cls in (
         Input, Dense, Conv1d, Conv2d, SumPool, AvgPool, MaxPool, Flatten, BatchNorm, Add,
-        Restimulation, Neuron, Readout,
+        Delay, Restimulation, Neuron, SigmaDelta, Readout,
     )
 }

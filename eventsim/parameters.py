@@ -10,6 +10,7 @@ Parameter = Union[float, np.ndarray]
 Shape = Tuple[int, ...]
 
 MAX_BITS = 16  # of a level; 16-bit graded spikes are the widest in the formats we read
+MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
 MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
 
 

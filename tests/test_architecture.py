@@ -20,7 +20,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
 LAYERS = (
     "eventsim",  # the public names, imported when first used
     "errors",
-    "parameters", "node", "neurons", "nodes",
+    "parameters", "node", "neurons", "nodes", "profiles",
     "model",
     "formats.safe_hdf5", "formats.native", "formats",
     "rounding", "paths", "folding",

@@ -12,6 +12,9 @@ Root
     class_names     texts    (classes,) one per output                        optional: none
     provenance      texts    (P, 2) key, text                                 optional: none
     check           group    see below                                        optional: none
+    profile         group    the chip's arithmetic that the numbers are meant for, see
+                             `eventsim.profiles.Profile`: its fields, as for nodes
+                                                                              optional: none
 
 A node: `kind` (text) and its fields. Weights are in torch's order, shapes are channels first. A
 field in brackets is optional and then has the value behind "=", or None. A *parameter* is a number,
@@ -39,14 +42,21 @@ in the docstrings of `eventsim.nodes`.
     Flatten, Add    nothing
     BatchNorm       weight, bias, running_mean, running_var: numbers (C,)
                     [eps = 1e-5], [scale = 1]: number
+    Delay           [steps = 0]: wholes, () or (C,) or the whole shape
     Restimulation   kernel: numbers (K,); [weight]: numbers (out, in, 1, 1)
                     [stride = 1]: wholes (2,) or ()
     Neuron          [v_threshold = 1], [leak = 1], [input_gain = 1], [v_leak = 0], [v_reset = 0],
                     [v_min], [refractory = 0]: parameters
                     [quantum = 1], [output_quantum], [bits = 1]: numbers () or (C,)
+                    [current_leak], [bias = 0]: parameters
                     [reset = "soft"], [comparison = ">="]: text
                     [reset_delay = 0]: whole; [signed = 0], [rectify = 0]: flags
+                    [reset_interval = 0], [reset_offset = 0]: wholes, steps; [resolution]: number
+    SigmaDelta      [mode = "sigma_delta"]: text; [v_threshold = 0], [bias = 0]: parameters
+                    [quantum = 1]: number; [bits = 16]: whole; [rectify = 1]: flag
+                    [reset_interval], [reset_offset], [resolution]: as Neuron
     Readout         [reduce = "mean"]: text; [leak = 0], [input_gain = 1], [v_leak = 0]: parameters
+                    [current_leak], [bias], [reset_interval], [reset_offset], [resolution]: as Neuron
 
 check: inputs with what the trainer computed from them (`eventsim.model.Check`)
     x               numbers  (N, *shape) or (N, T, *shape), channels first; levels, or real numbers
@@ -80,12 +90,13 @@ from eventsim.formats.safe_hdf5 import H5PY_ERRORS, one_line
 from eventsim.model import Check, Model
 from eventsim.nodes import NODE_TYPES, EventBins, Neuron
 from eventsim.parameters import Parameter
+from eventsim.profiles import Profile
 
 FORMAT = "eventsim model"
 VERSION = 1
 
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
-OPTIONAL = ("delays", "class_names", "provenance", "check")
+OPTIONAL = ("delays", "class_names", "provenance", "check", "profile")
 
 MAX_RANK = 4  # of weights
 MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
@@ -120,6 +131,7 @@ def read(root) -> Model:
             timesteps=_whole(root, "timesteps"),
             class_names=_texts(root, "class_names", 1) if "class_names" in root else (),
             provenance=_read_provenance(root),
+            profile=_read_fields(root.group("profile", "profile"), Profile) if "profile" in root else None,
         ))
     )
 
@@ -363,6 +375,8 @@ def _write_model(root, model):
         _put_texts(root, "class_names", list(model.class_names))
     if model.provenance:
         _put_texts(root, "provenance", np.array(list(model.provenance.items()), dtype=object))
+    if model.profile is not None:
+        _write_fields(root.create_group("profile"), model.profile)
     if model.check is not None:
         _write_check(root.create_group("check"), model.check)
 
