@@ -52,7 +52,7 @@ class Energy:
     @staticmethod
     def of(precision):
         """The default table of a precision."""
-        return Energy(0.1, 3.1) if precision == "int8" else Energy(0.9, 3.7)
+        return Energy(0.1, 3.1) if precision in ("int8", "fixed") else Energy(0.9, 3.7)
 
     def joule(self, counts) -> float:
         """Energy of a mapping of counts: additions and doublings (one addition each), MACs, products,

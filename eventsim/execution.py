@@ -71,27 +71,33 @@ class Held:
 class Chunk:
     """What one chunk of steps gave. planes: views into the workspace, valid until the next chunk.
 
-    potentials, residuals: F (n, steps, positions, padded channels). answers: per step, what the output
+    currents, potentials, residuals: F (n, steps, positions, padded channels). audit: F (n, 9, padded
+    channels), see kernels. answers: per step, what the output
     emitted: F (n, steps, classes) of a readout's membrane, int64 of levels.
     """
 
     planes: Dict[str, Held]
+    currents: Dict[str, np.ndarray] = field(default_factory=dict)
     potentials: Dict[str, np.ndarray] = field(default_factory=dict)
     residuals: Dict[str, np.ndarray] = field(default_factory=dict)
+    audit: Dict[str, np.ndarray] = field(default_factory=dict)
     answers: Optional[np.ndarray] = None
     counts: Optional[Counts] = None
 
 
 class Execution:
-    """Runs one block of samples. traces: layer name -> set of "potentials", "residuals". keeps:
-    whether membranes are wanted after a chunk, by the next one or in a State."""
+    """Runs one block of samples. traces: layer name -> set of "currents", "potentials",
+    "residuals". keeps: whether membranes are wanted after a chunk, by the next one or in a State.
+    audits: whether to note the ranges of what a layer adds up."""
 
-    def __init__(self, program: Program, workspace: Workspace, n_samples: int, traces=None, keeps=True):
+    def __init__(self, program: Program, workspace: Workspace, n_samples: int, traces=None, keeps=True,
+                 audits=False):
         self.program = program
         self.workspace = workspace
         self.n = n_samples
         self.traces = traces or {}
         self.keeps = keeps
+        self.audits = audits
         self.stages = program.stages
 
     def run(self, levels, still, steps, state: State) -> Chunk:
@@ -220,15 +226,20 @@ class Execution:
         shape = (self.n, layer.positions, layer.padded)
         state = self.state
         self.fresh = not self.began and not stepwise
-        self.keeps_now = self.keeps or stepwise
+        update = layer.update
+        self.keeps_now = self.keeps or stepwise or bool(update.changes)
         if name not in state.membranes and self.keeps_now:
             take = self.workspace.zeros if stepwise else self.workspace.take
             state.membranes[name] = take(("membrane", name), shape, dtype)
         if not self.began:
-            if layer.update.reset_delay:
+            if update.filters:
+                state.filtered[name] = np.zeros(shape, dtype)
+            if update.reset_delay or update.changes:
                 state.pending[name] = np.zeros(shape, dtype)
-            if layer.update.pauses:
+            if update.pauses:
                 state.waiting[name] = np.zeros(shape, np.int32)
+        if self.audits:
+            self.chunk.audit[name] = _blank_audit(self.n, layer.padded, dtype)
         wanted = set(self.traces.get(name, ()))
         if name == self.program.output and layer.reduce:
             wanted.add("potentials")
@@ -250,13 +261,14 @@ class Execution:
             masks, slots, first = np.zeros(1, np.uint64), 1, 0
         return Maps(
             state.membranes[name].reshape(-1) if name in state.membranes else nothing,
+            state.filtered[name].reshape(-1) if name in state.filtered else nothing,
             state.pending[name].reshape(-1) if name in state.pending else nothing,
             state.waiting[name].reshape(-1) if name in state.waiting else NOTHING[np.dtype(np.int32)],
             current,
             masks.reshape(-1).view(f"u{layer.lanes // 8}"),
-            chunk.potentials[name].reshape(-1) if name in chunk.potentials else nothing,
-            chunk.residuals[name].reshape(-1) if name in chunk.residuals else nothing,
-            self.n, steps, self.steps, start, slots, first + start, int(adds), int(fires),
+            *(found[name].reshape(-1) if name in found else nothing
+              for found in (chunk.currents, chunk.potentials, chunk.residuals, chunk.audit)),
+            self.n, steps, self.steps, start, state.step + start, slots, first + start, int(adds), int(fires),
             int(self.fresh), int(self.keeps_now),
         )
 
@@ -365,9 +377,15 @@ class Execution:
                 return
             steps = 1
         planes = target.planes.reshape(-1)
-        for name, delay in stage.sources:
+        for i, (name, delay) in enumerate(stage.sources):
             source, emitter = self.held[name], self.stages[name]
             first, _ = self.window(source, delay, start, steps)
+            if stage.operation == "delay":
+                scalars = (self.n, steps, target.held, target.first + start, source.held, first,
+                           stage.n_planes, stage.positions * stage.words)
+                kernels.delay_words(planes, source.planes.reshape(-1), stage.masks[i],
+                                    np.array(scalars, np.int64))
+                continue
             if stage.operation == "flatten":
                 scalars = (self.n, steps, stage.n_planes, target.held, target.first + start,
                            source.held, first, emitter.positions, emitter.shape[0])
@@ -410,6 +428,14 @@ class Execution:
         spikes = Spikes(planes, layer.shape, (layer.n_neurons,), layer.bits, layer.signed)
         levels = spikes.levels().astype(np.int64)
         return np.repeat(levels, self.steps, axis=1) if held.still else levels
+
+
+def _blank_audit(n, padded, dtype):
+    """Nothing seen yet: lowest and highest value at the other end of the type, no overflow."""
+    audit = np.zeros((n, 3, 3, padded), dtype)
+    most = np.iinfo(dtype).max if dtype.kind == "i" else np.inf
+    audit[:, :, 0], audit[:, :, 1] = most, -most
+    return audit.reshape(n, 9, padded)
 
 
 def _outside_first(synapses, names):

@@ -18,7 +18,7 @@ import numpy as np
 from eventsim.errors import UnsupportedError
 from eventsim.model import Model
 from eventsim.node import Node
-from eventsim.nodes import Neuron
+from eventsim.nodes import Neuron, Readout, SigmaDelta
 from eventsim.parameters import is_per_neuron, parameter_on
 from eventsim.paths import (
     Current,
@@ -35,17 +35,21 @@ from eventsim.paths import (
     spread,
 )
 
+LAYERS = (Neuron, Readout, SigmaDelta)
+
 
 @dataclass
 class Unit:
     """Something that runs: an input, a word operation on spikes, or a layer of neurons.
 
-    kind: "input", "sum", "max", "add", "flatten" or "layer".
+    kind: "input", "sum", "max", "add", "flatten", "delay" or "layer".
     shape: (C, H, W) as it is held; logical_shape: as the Model has it.
     max_level, signed: range of the levels it emits. A layer that only reads out emits none.
     trains: what a word operation reads. paths, terms: what a layer reads.
     window: kernel, stride, padding of a pool.
+    masks: of a "delay", bool (C, H, W) per train: the neurons that it delays.
     gain: float64 (C, H, W), the part of a layer's input gain that could not be folded, or None.
+    drive: float64 (C, H, W), what is added to the membrane past the input, or None.
     """
 
     name: str
@@ -60,7 +64,9 @@ class Unit:
     window: Tuple = ()
     paths: List[Path] = field(default_factory=list)
     terms: List[Term] = field(default_factory=list)
+    masks: List[np.ndarray] = field(default_factory=list)
     gain: Optional[np.ndarray] = None
+    drive: Optional[np.ndarray] = None
 
     @property
     def n_bits(self):
@@ -130,7 +136,7 @@ class _Folder:
             top = 0 if node.encoding == "real" else 2**node.bits - 1
             self._add(Unit(name, "input", node, self._held_shape(name), self.model.shapes[name],
                            top, node.signed, node.encoding == "real"))
-        elif node.kind in ("Neuron", "Readout"):
+        elif isinstance(node, LAYERS):
             self._add(self._layer(name))
         else:
             self._value(name)  # pools and Add make their units where they are evaluated
@@ -153,10 +159,11 @@ class _Folder:
                 for train in value:
                     self._identity(name, train, shape, paths, terms)
         unit = Unit(name, "layer", node, shape, self.model.shapes[name], paths=paths, terms=terms)
-        if isinstance(node, Neuron):
+        if not isinstance(node, Readout):
             unit.max_level, unit.signed = 2**node.n_bits - 1, node.signed
-        self._fold_gain(unit)
-        self._fold_leak_potential(unit)
+        if not isinstance(node, SigmaDelta):
+            self._fold_gain(unit)
+        self._fold_constants(unit)
         return unit
 
     def _identity(self, name, train, shape, paths, terms):
@@ -185,12 +192,20 @@ class _Folder:
             unit.paths = [path.scaled(factor) for path in unit.paths]
         unit.terms = [Term(term.value * whole, term.first_step) for term in unit.terms]
 
-    def _fold_leak_potential(self, unit):
-        leak = parameter_on(unit.node.leak, unit.logical_shape, "leak").reshape(unit.shape)
-        v_leak = parameter_on(unit.node.v_leak, unit.logical_shape, "v_leak").reshape(unit.shape)
-        constant = (1 - leak) * v_leak
-        if constant.any():
-            unit.terms.append(Term(constant))
+    def _fold_constants(self, unit):
+        """What is added at every step: to the sum where that is the same, else to the membrane."""
+        node, shape = unit.node, unit.shape
+
+        def whole(name, default=0.0):
+            value = getattr(node, name, default)
+            return parameter_on(value, unit.logical_shape, name).reshape(shape)
+
+        potential, bias = (1 - whole("leak")) * whole("v_leak"), whole("bias")
+        if getattr(node, "current_leak", None) is not None or isinstance(node, SigmaDelta):
+            drive = potential + bias
+            unit.drive = drive if drive.any() else None
+            return
+        unit.terms += [Term(constant) for constant in (potential, bias) if constant.any()]
 
     def _per_channel(self, name, what, flat, shape):
         """One value per channel of a map from one per neuron, which must not differ inside it."""
@@ -212,7 +227,7 @@ class _Folder:
     def _held_shape(self, name):
         """(C, H, W) in which a node's output is held; a flattened current stays a map."""
         node = self.model.nodes[name]
-        if node.kind in ("Neuron", "Readout", "Flatten", "BatchNorm"):
+        if isinstance(node, LAYERS) or node.kind in ("Flatten", "BatchNorm"):
             for edge in self.model.incoming(name):
                 if self.model.kinds[edge.source] == "current":
                     return self._held_shape(edge.source)
@@ -252,12 +267,40 @@ class _Folder:
 
     def _Neuron(self, name):
         node, shape = self.model.nodes[name], self._held_shape(name)
-        quantum = node.quantum if node.output_quantum is None else node.output_quantum
+        quantum = getattr(node, "output_quantum", None)
+        quantum = node.quantum if quantum is None else quantum
         logical = self.model.shapes[name]
         scale = np.broadcast_to(quantum, logical[0]).astype(np.float64)
         if shape != map_shape(logical):  # fed by a flattened current: held as the map that it was
             return [self._repacked(Train(name, 0, shape, scale, flattened=True))]
         return [Train(name, 0, shape, scale)]
+
+    _SigmaDelta = _Neuron
+
+    def _Delay(self, name):
+        trains = self._source(name)
+        steps = self.model.nodes[name].steps
+        if (steps == steps.flat[0]).all():
+            return [train.delayed(int(steps.flat[0])) for train in trains]
+        return [self._delayed_neurons(name, i, train) for i, train in enumerate(trains)]
+
+    def _delayed_neurons(self, name, i, train):
+        """A unit that reads a train once per delay and takes from it the neurons of that delay."""
+        if train.real or train.offset is not None:
+            raise UnsupportedError(
+                f"{self.model.label(name)}: delays single neurons of real numbers, or of values whose "
+                "zero is shifted (mean or BatchNorm); it takes spikes"
+            )
+        top, signed = self._range_of(train.unit)
+        logical = self.model.shapes[name]
+        steps = parameter_on(self.model.nodes[name].steps, logical, "steps").reshape(train.shape)
+        unit = Unit(name if i == 0 else f"{name}/{i}", "delay", self.model.nodes[name], train.shape,
+                    logical, top, signed)
+        for delay in np.unique(steps).astype(int).tolist():
+            unit.trains.append(train.delayed(delay))
+            unit.masks.append(steps == delay)
+        self._add(unit)
+        return replace(train, unit=unit.name, delay=0, offset_step=0)
 
     def _Flatten(self, name):
         value = self._source(name)

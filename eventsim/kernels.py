@@ -19,7 +19,9 @@ Layouts (channels last; `lanes` is the number of bits of one element of `masks`)
                 [tile, ky, channel, kx, lane / 2]      `slide_rows`
                 [[sample, step,] ky, kx, padded channel]    `masked_rows`
     current     F [sample, step, position, padded channel]
-    membrane    F [sample, position, padded channel]; so pending and waiting
+    membrane    F [sample, position, padded channel]; so filtered, pending and waiting
+    audit       F [sample, 9, padded channel]: lowest, highest and number of overflows of the sum,
+                the current and the membrane
     sums        F [step, column, lane]: one row of weighted sums, the kernels' scratch
 
 F is float32, float64 or int32. Order of floating-point additions: per path from +0; per plane
@@ -43,6 +45,7 @@ from eventsim.simd import (
     below,
     bit_count,
     both,
+    decayed,
     either,
     first_half,
     half_zeros,
@@ -55,9 +58,11 @@ from eventsim.simd import (
     put,
     scaled,
     select,
+    shifted,
     splat,
     store,
     trailing_zeros,
+    turned,
     weighted,
     without,
     zeros,
@@ -145,23 +150,38 @@ class Events(NamedTuple):
 class Update(NamedTuple):
     """Parameters of a layer's neurons: F, [plane,] [1 or position,] padded channel."""
 
-    thresholds: np.ndarray
+    thresholds: np.ndarray  # [plane, ...]; of SigmaDelta: those of positive, then negative changes
     amounts: np.ndarray  # [plane, padded channel]
-    bias: np.ndarray
+    bias: np.ndarray  # added to the sum
+    drive: np.ndarray  # added to the membrane
     leak: np.ndarray
+    current_leak: np.ndarray
     gain: np.ndarray
     v_reset: np.ndarray
     v_min: np.ndarray
+    least: np.ndarray  # smallest change that SigmaDelta sends
     refractory: np.ndarray  # int32
+    limits: np.ndarray  # int64 [9]: rule, low, high of the sum, the current and the membrane
     plain: int  # whether `_fire_plain` covers the neurons
+    changes: int  # SigmaDelta: 1 sums its input, 2 takes it as it is; 0: another neuron
     bits: int
     signed: int
     hard: int
     reset_delay: int
     leaks: int
+    filters: int  # whether there is a synaptic current
+    drives: int
     gains: int
     limited: int
+    rectified: int  # of SigmaDelta
     pauses: int
+    narrow: int  # whether anything has a limit
+    shift: int  # of sums, in bits
+    decay_bits: int
+    decay_positive: int  # see simd.decayed
+    decay_negative: int
+    reset_interval: int
+    reset_offset: int
     per_position: int  # 1 where the parameters have a position axis
     bias_per_position: int
 
@@ -170,22 +190,31 @@ class Maps(NamedTuple):
     """What a layer reads and writes while it runs."""
 
     membrane: np.ndarray
-    pending: np.ndarray  # amount still to be subtracted (reset_delay)
+    filtered: np.ndarray  # synaptic currents
+    pending: np.ndarray  # amount still to be subtracted (reset_delay); what SigmaDelta has sent
     waiting: np.ndarray  # int32 steps of refractoriness left
     current: np.ndarray
     masks: np.ndarray
-    potentials: np.ndarray  # F like current, or empty
+    currents: np.ndarray  # F like current, or empty; so potentials and residuals
+    potentials: np.ndarray
     residuals: np.ndarray
+    audit: np.ndarray  # or empty
     samples: int
     steps: int
-    total: int  # steps that current, potentials and residuals hold
+    total: int  # steps that current, currents, potentials and residuals hold
     start: int  # step of those that step 0 writes
+    step: int  # absolute step of step 0
     held: int  # steps that masks hold
     first: int  # step of masks that step 0 writes
     adds: int  # whether current already holds earlier paths
     fires: int  # whether this is the last path
     fresh: int  # whether membranes start at 0, whatever membrane holds
     keeps: int  # whether membranes are wanted afterwards
+
+
+# What a number does that leaves its width; Update.limits[3 * k] for k of SUM, CURRENT, MEMBRANE
+SUM, CURRENT, MEMBRANE = 0, 1, 2
+HOLDS, TURNS, TURNS_ONCE, STOPS = 0, 1, 2, 3
 
 
 # ---- from planes to events
@@ -789,9 +818,13 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
     if maps.fires:
-        if update.plain and not (maps.potentials.size or maps.residuals.size):
+        traced = maps.currents.size or maps.potentials.size or maps.residuals.size or maps.audit.size
+        if update.plain and not traced:
             for ox in range(g.out_width):
                 _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
+        elif update.changes:
+            for ox in range(g.out_width):
+                _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox)
         else:
             for ox in range(g.out_width):
                 _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
@@ -860,6 +893,44 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
 
 
 @njit(inline="always")
+def _noted(x, which, n, maps, at_audit, padded, zero):
+    """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
+    low_at = at_audit + 3 * which * padded
+    lowest = load(maps.audit, low_at, zero)
+    store(maps.audit, low_at, select(below(x, lowest), x, lowest))
+    highest = load(maps.audit, low_at + padded, zero)
+    store(maps.audit, low_at + padded, select(below(highest, x), x, highest))
+    if n.limits[3 * which] != HOLDS:
+        outside = either(
+            below(x, splat(n.limits[3 * which + 1], zero)),
+            below(splat(n.limits[3 * which + 2], zero), x),
+        )
+        number = load(maps.audit, low_at + 2 * padded, zero)
+        store(maps.audit, low_at + 2 * padded, number + select(outside, splat(1, zero), zero))
+
+
+@njit(inline="always")
+def _within(x, which, n, zero):
+    """x as a number of limited width holds it."""
+    rule = n.limits[3 * which]
+    low = n.limits[3 * which + 1]
+    high = n.limits[3 * which + 2]
+    if rule == TURNS:
+        x = turned(x, low, high - low)
+    elif rule == TURNS_ONCE:
+        turn = splat(high - low + 1, zero)
+        above = below(splat(high, zero), x)
+        under = below(x, splat(low, zero))
+        x = x - select(above, turn, zero) + select(under, turn, zero)
+    elif rule == STOPS:
+        lowest = splat(low, zero)
+        highest = splat(high, zero)
+        x = select(below(x, lowest), lowest, x)
+        x = select(below(highest, x), highest, x)
+    return x
+
+
+@njit(inline="always")
 def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
     """All steps of one tile of neurons at one position, by successive approximation: from the
     top plane down, what reaches the plane's threshold sends it and loses its amount."""
@@ -878,21 +949,51 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
     state = (sample * positions + position) * padded + channel
     n_planes = n.bits * (1 + n.signed)
     words = ((g.tiles * lanes + 63) >> 6) * (64 // lanes)
+    at_audit = sample * 9 * padded + channel
     u = zero
     if not maps.fresh:
         u = load(maps.membrane, state, zero)
     for t in range(maps.steps):
+        if n.reset_interval and (maps.step + t) % n.reset_interval == n.reset_offset:
+            u = zero
+            if n.filters:
+                store(maps.filtered, state, zero)
+            if n.reset_delay:
+                store(maps.pending, state, zero)
+            if n.pauses:
+                store(maps.waiting, state, zeros(maps.waiting, maps.masks))
         x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
         o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
         if maps.adds:
             x = load(maps.current, o, zero) + x
+        if maps.audit.size:
+            _noted(x, SUM, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, SUM, n, zero)
         if n.gains:
             x = scaled(x, load(n.gain, of_neuron, zero))
+        if n.shift:
+            x = shifted(x, n.shift)
         x = x + bias
+        if n.filters:
+            i = load(maps.filtered, state, zero)
+            x = decayed(i, load(n.current_leak, of_neuron, zero),
+                        n.decay_bits, n.decay_positive, n.decay_negative) + x
+        if maps.audit.size:
+            _noted(x, CURRENT, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, CURRENT, n, zero)
+        if n.filters:
+            store(maps.filtered, state, x)
+        if maps.currents.size:
+            store(maps.currents, o, x)
         h = u
         if n.leaks:
-            h = scaled(u, load(n.leak, of_neuron, zero))
+            h = decayed(u, load(n.leak, of_neuron, zero),
+                        n.decay_bits, n.decay_positive, n.decay_negative)
         h = h + x
+        if n.drives:
+            h = h + load(n.drive, of_neuron, zero)
         if n.reset_delay:
             late = load(maps.pending, state, zero)
             if n.hard:
@@ -904,6 +1005,10 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
             left = load(maps.waiting, state, zeros(maps.waiting, maps.masks))
             idle = below(zeros(maps.waiting, maps.masks), left)
             h = select(idle, u, h)
+        if maps.audit.size:
+            _noted(h, MEMBRANE, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            h = _within(h, MEMBRANE, n, zero)
         if maps.potentials.size:
             store(maps.potentials, o, h)
         minus = nobody
@@ -950,6 +1055,90 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
             store(maps.residuals, o, u)
     if maps.keeps:
         store(maps.membrane, state, u)
+
+
+@njit(inline="always")
+def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
+    """SigmaDelta: all steps of one tile of neurons at one position. The level of a change is
+    found from the top plane down; negative changes have thresholds of their own, since floor
+    takes them away from zero."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    position = row * g.out_width + ox
+    channel = tile * lanes
+    of_neuron = (position if n.per_position else 0) * padded + channel
+    of_plane = (positions if n.per_position else 1) * padded
+    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+    drive = load(n.drive, of_neuron, zero)
+    least = load(n.least, of_neuron, zero)
+    state = (sample * positions + position) * padded + channel
+    words = ((padded + 63) >> 6) * (64 // lanes)
+    at_audit = sample * 9 * padded + channel
+    u = load(maps.membrane, state, zero)
+    sent = load(maps.pending, state, zero)
+    if maps.fresh:
+        u = zero
+        sent = zero
+    for t in range(maps.steps):
+        if n.reset_interval and (maps.step + t) % n.reset_interval == n.reset_offset:
+            u = zero
+            sent = zero
+        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+        o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+        if maps.adds:
+            x = load(maps.current, o, zero) + x
+        if maps.audit.size:
+            _noted(x, SUM, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, SUM, n, zero)
+        if n.gains:
+            x = scaled(x, load(n.gain, of_neuron, zero))
+        if n.shift:
+            x = shifted(x, n.shift)
+        x = x + bias
+        if maps.audit.size:
+            _noted(x, CURRENT, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, CURRENT, n, zero)
+        if maps.currents.size:
+            store(maps.currents, o, x)
+        if n.changes == 1:
+            x = u + x
+        if maps.audit.size:
+            _noted(x, MEMBRANE, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, MEMBRANE, n, zero)
+        u = x
+        active = u + drive
+        if n.rectified:
+            active = select(below(active, zero), zero, active)
+        if maps.potentials.size:
+            store(maps.potentials, o, active)
+        change = active - sent
+        minus = below(change, zero)
+        rest = select(minus, negated(change), change)
+        enough = at_least(rest, least)
+        rest = select(enough, rest, zero)
+        sent = sent + select(enough, change, zero)
+        slot = ((sample * maps.held + maps.first + t) * 2 * n.bits * positions + position) * words
+        for b in range(n.bits - 1, -1, -1):
+            reached = select(
+                minus, load(n.thresholds, (n.bits + b) * of_plane + of_neuron, zero),
+                load(n.thresholds, b * of_plane + of_neuron, zero),
+            )
+            spikes = at_least(rest, reached)
+            rest = rest - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+            k = slot + b * positions * words + tile
+            put(maps.masks, k, without(spikes, minus))
+            put(maps.masks, k + n.bits * positions * words, both(spikes, minus))
+        if maps.residuals.size:
+            store(maps.residuals, o, active - sent)
+    store(maps.membrane, state, u)
+    store(maps.pending, state, sent)
 
 
 # ---- one path of one layer, for all samples: rows of sums, finished row by row
@@ -1103,6 +1292,21 @@ def cancel_words(planes, slots, held, first, steps, bits, per_plane):
                 carry = x & carry
                 put(planes, o + b * per_plane, level & ~borrow)
                 put(planes, o + (bits + b) * per_plane, level & borrow)
+
+
+@compiled
+def delay_words(planes, source, mask, scalars):
+    """Take the levels of the neurons in `mask` (uint64 [position, word]) from a train that is read
+    later by one delay. scalars: samples, steps, held and first of planes, held and first of
+    source, planes of a step, words of a plane. Writes planes, which were 0 there."""
+    samples, steps, held, first, from_held, from_first, n_planes, per_plane = scalars
+    for sample in range(samples):
+        for t in range(steps):
+            for plane in range(n_planes):
+                to = ((sample * held + first + t) * n_planes + plane) * per_plane
+                of = ((sample * from_held + from_first + t) * n_planes + plane) * per_plane
+                for i in range(per_plane):
+                    planes[to + i] |= source[of + i] & mask[i]
 
 
 @compiled

@@ -40,6 +40,14 @@ def channels_last(values, lanes, fill=0):
     return out
 
 
+def mask_words(mask):
+    """bool (C, H, W) as the words of one plane: uint64 (positions * words,)."""
+    channels = mask.shape[0]
+    bits = np.zeros((mask[0].size, -(-channels // 64) * 64), bool)
+    bits[:, :channels] = mask.reshape(channels, -1).T
+    return np.packbits(bits, axis=1, bitorder="little").view(np.uint64).reshape(-1)
+
+
 def can_slide(path, weight_shape, out_shape):
     """Whether `kernels.slide` can run a path: windows three columns wide, moved by one."""
     return (

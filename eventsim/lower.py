@@ -6,17 +6,18 @@ once to the type of the run: to float32, to float64, or, for "int8", to integers
 """
 
 from math import fsum
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
-from eventsim import layout
+from eventsim import layout, widths
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.folding import Unit, fold
 from eventsim.kernels import Update
 from eventsim.model import Model
-from eventsim.nodes import Neuron
+from eventsim.nodes import Neuron, Readout, SigmaDelta
 from eventsim.parameters import parameter_on
+from eventsim.profiles import Profile
 from eventsim.program import (
     Attention,
     InputStage,
@@ -34,32 +35,54 @@ from eventsim.rounding import (
     half_away,
     readout_scale,
     smallest_passing,
+    steps_in_profile,
     steps_per_quantum,
 )
 
+# what `kernels._fire_plain` leaves out
+SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")
 PRECISIONS = ("float32", "float64", "int8")
-FLAT = ("thresholds", "amounts", "bias", "leak", "gain", "v_reset", "v_min", "refractory")
+FLAT = ("thresholds", "amounts", "bias", "drive", "leak", "current_leak", "gain", "v_reset", "v_min",
+        "least", "refractory")
 
 
-def lower(model: Model, precision: str = "float32") -> Program:
-    """The program of a model at one precision.
+def lower(model: Model, precision: str = "float32", profile: Optional[Profile] = None) -> Program:
+    """The program of a model at one precision; "fixed" is integers under a profile.
 
-    Raises ValueError for an unknown precision, UnsupportedError (naming the node) for what the
-    precision cannot express.
+    Raises ModelError for an unknown precision, UnsupportedError (naming the node) for what the
+    precision or the profile cannot express.
     """
-    if precision not in PRECISIONS:
-        raise ModelError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    dtype = np.dtype(np.int32 if precision == "int8" else precision)
+    if precision not in (*PRECISIONS, "fixed") or (precision == "fixed") != (profile is not None):
+        raise ModelError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}, or "
+                         "'fixed' with a profile")
+    dtype = np.dtype(np.int32 if precision in ("int8", "fixed") else precision)
+    _check_delays(model, profile)
     folded = fold(model)
-    lowering = _Lowering(model, precision, dtype, folded)
+    lowering = _Lowering(model, profile, dtype, folded)
     groups = tuple(
         StageGroup(tuple(lowering.stage(unit) for unit in group.units), group.recurrent)
         for group in folded
     )
     return Program(
         precision, dtype, groups, _history(groups), model.input, model.output,
-        lowering.safe_steps, lowering.rounding,
+        lowering.safe_steps, lowering.rounding, profile,
     )
+
+
+def _check_delays(model, profile):
+    most = None if profile is None else profile.max_delay
+    for edge in model.edges if most is not None else ():
+        if edge.delay > most:
+            raise UnsupportedError(
+                f"edge {edge.source!r} -> {edge.target!r}: delay is {edge.delay} steps, but profile "
+                f"{profile.name!r} has at most {most}"
+            )
+    for name, node in model.nodes.items() if most is not None else ():
+        if node.kind == "Delay" and node.steps.max() > most:
+            raise UnsupportedError(
+                f"{model.label(name)}: delay is {node.steps.max()} steps, but profile "
+                f"{profile.name!r} has at most {most}"
+            )
 
 
 def _history(groups):
@@ -78,9 +101,10 @@ def _reads(stage):
 
 
 class _Lowering:
-    def __init__(self, model, precision, dtype, groups):
+    def __init__(self, model, profile, dtype, groups):
         self.model = model
-        self.fixed_point = precision == "int8"
+        self.profile = profile
+        self.fixed_point = dtype.kind == "i"
         self.dtype = dtype
         self.units: Dict[str, Unit] = {u.name: u for group in groups for u in group.units}
         self.safe_steps = None
@@ -101,11 +125,13 @@ class _Lowering:
         kernel, stride, padding = unit.window or ((1, 1), (1, 1), (0, 0))
         window = np.array([*kernel, *stride, *padding], np.int64)
         operation = "sum" if unit.kind == "add" else unit.kind
-        return WordStage(*base, operation, sources, window)
+        masks = tuple(layout.mask_words(mask) for mask in unit.masks)
+        return WordStage(*base, operation, sources, window, masks)
 
     # ---- layers
 
     def _layer(self, unit, base):
+        self._check_spikes(unit)
         numbers = self._numbers(unit)
         row_weights = max(
             (p.weight.shape[1] * p.weight.shape[3] for p in unit.paths if p.weight is not None), default=1
@@ -114,31 +140,64 @@ class _Lowering:
         synapses = tuple(self._synapses(unit, path, numbers, lanes) for path in unit.paths)
         biases = self._biases(unit, numbers, lanes)
         update = self._update(unit, numbers, lanes, biases[0][1])
+        scale = np.ones(unit.shape[0])
         if self.fixed_point:
             self._prove_widths(unit, numbers, update, biases)
+            scale = numbers.unrounded(scale)
         flat = {name: getattr(update, name).reshape(-1) for name in FLAT}
-        is_neuron = isinstance(unit.node, Neuron)
         return LayerStage(
             *base, lanes, synapses, update._replace(**flat),
-            tuple((first, values.reshape(-1)) for first, values in biases),
-            reduce="" if is_neuron else unit.node.reduce,
-            output_scale=float(numbers.steps[0]) if self.fixed_point and not is_neuron else 1.0,
+            tuple((first, values.reshape(-1)) for first, values in biases), scale,
+            reduce=unit.node.reduce if isinstance(unit.node, Readout) else "",
             products=self._products(unit),
         )
 
+    def _check_spikes(self, unit):
+        chip = self.profile
+        if chip is not None and unit.n_bits > chip.spike_bits:
+            raise UnsupportedError(
+                f"{self.model.label(unit.name)}: its spikes have {unit.n_bits} bits, but profile "
+                f"{chip.name!r} has {chip.spike_bits}"
+            )
+        if chip is not None and unit.signed and not chip.signed_spikes:
+            raise UnsupportedError(
+                f"{self.model.label(unit.name)}: its spikes have a sign, which profile {chip.name!r} "
+                "does not"
+            )
+
     def _numbers(self, unit):
+        label = self.model.label(unit.name)
         if not self.fixed_point:
-            return Numbers(self.dtype, self.dtype, self.model.label(unit.name))
+            return Numbers(self.dtype, self.dtype, label)
         kernels = [path.weight for path in unit.paths if path.weight is not None]
-        if isinstance(unit.node, Neuron):
-            quantum = self._channels(unit, unit.node.quantum)
-            steps, weight_dtype = steps_per_quantum(kernels, quantum, self.model.label(unit.name))
-        else:
-            steps, quantum = readout_scale(unit, kernels), np.ones(unit.shape[0])
-            weight_dtype = np.dtype(np.int8)
-        return FixedPoint(
-            self.dtype, weight_dtype, self.model.label(unit.name), steps, quantum
-        )
+        reads_out = isinstance(unit.node, Readout)
+        quantum = np.ones(unit.shape[0]) if reads_out else self._channels(unit, unit.node.quantum)
+        weight_dtype = np.dtype(np.int8)
+        if self.profile is None:
+            if reads_out:
+                steps = readout_scale(unit, kernels)
+            else:
+                steps, weight_dtype = steps_per_quantum(kernels, quantum, label)
+            return FixedPoint(self.dtype, weight_dtype, label, steps, quantum)
+        steps = self._steps_in_profile(unit, kernels, quantum, label)
+        numbers = FixedPoint(self.dtype, weight_dtype, label, steps, quantum, self.profile)
+        whole = [numbers.whole_weights(kernel)[0] for kernel in kernels]
+        if any(w.min() < -128 or w.max() > 127 for w in whole):
+            numbers.weight_dtype = np.dtype(np.int16)
+        return numbers
+
+    def _steps_in_profile(self, unit, kernels, quantum, label):
+        node, chip = unit.node, self.profile
+        if node.resolution is not None:
+            return node.resolution * quantum / 2.0**chip.weight_shift
+        if isinstance(node, Readout):
+            return readout_scale(unit, kernels, chip.highest_weight)
+        constants = quantum * 2.0 ** (unit.n_bits - 1)
+        if isinstance(node, SigmaDelta):
+            constants = quantum
+        theta = parameter_on(node.v_threshold, unit.logical_shape, "v_threshold")
+        constants = np.maximum(constants, np.abs(theta.reshape(unit.shape[0], -1)).max(axis=1))
+        return steps_in_profile(kernels, quantum, constants, chip, label)
 
     def _channels(self, unit, value):
         """A parameter that is constant per channel of the map that the unit is held as."""
@@ -154,7 +213,7 @@ class _Lowering:
         source_bits = self.units[path.unit].n_bits
         signed = self.units[path.unit].signed
         if path.weight is None:
-            weight = numbers.unit(path.amplitude)[:, None, None, None]
+            weight = numbers.amplitude(path.amplitude)[:, None, None, None]
             method = "real" if path.real else "masked"
         else:
             weight = numbers.weight(path.weight)
@@ -173,7 +232,7 @@ class _Lowering:
                 path.restimulation, path.scale,
                 None if path.weight is None else
                 (path.restimulation.weight * path.scale[:, None, None])[:, :, 0, 0],
-                None if path.weight is not None else numbers.unrounded(path.amplitude),
+                None if path.weight is not None else numbers.in_sum(path.amplitude),
             )
         return Synapses(path.unit, path.delay, method, rows, ranges, geometry,
                         layout.fan_out(weight, path, unit.shape, groups), attention)
@@ -202,29 +261,34 @@ class _Lowering:
         return tuple(biases)
 
     def _note_rounding(self, unit, numbers, bias):
-        weights = [numbers.unrounded(p.weight) for p in unit.paths if p.weight is not None]
+        weights = [p.weight for p in unit.paths if p.weight is not None]
+        whole = [numbers.whole_weights(w) for w in weights]
         thresholds = np.zeros(1)
         if isinstance(unit.node, Neuron):
             thresholds = numbers.unrounded(_thresholds(unit, self._channels(unit, unit.node.quantum))[0])
-        scale = numbers.steps / numbers.quantum
+        scale = numbers.unrounded(np.ones(unit.shape[0]))
 
-        def error(values):
+        def error(values, rounded, scale=scale):
             trailing = (1,) * (values.ndim - 1)
-            return (np.abs(half_away(values) - values) / scale.reshape(-1, *trailing)).max(initial=0)
+            return float((np.abs(rounded - values) / scale.reshape(-1, *trailing)).max(initial=0))
 
         self.rounding[unit.name] = Rounding(
             (float(scale.min()), float(scale.max())),
             numbers.weight_dtype.itemsize * 8,
             sum(w.size for w in weights),
-            sum(int(((half_away(w) == 0) & (w != 0)).sum()) for w in weights),
-            max((float(error(w)) for w in weights), default=0.0),
-            float(error(bias)),
-            float(error(thresholds)) if thresholds.ndim > 1 else 0.0,
+            sum(int(((found == 0) & (w != 0)).sum()) for w, (found, _) in zip(weights, whole)),
+            sum(clipped for _, clipped in whole),
+            max((error(numbers.in_sum(w), found, scale / 2.0**numbers.shift)
+                 for w, (found, _) in zip(weights, whole)), default=0.0),
+            error(bias, half_away(bias)),
+            error(thresholds, half_away(thresholds)) if thresholds.ndim > 1 else 0.0,
         )
 
     def _products(self, unit):
-        leak = parameter_on(unit.node.leak, unit.logical_shape, "leak")
-        n = int(((leak != 0) & (leak != 1)).sum())
+        n = 0
+        for name in ("leak", "current_leak"):
+            leak = parameter_on(_or(getattr(unit.node, name, None), 1.0), unit.logical_shape, name)
+            n += int(((leak != 0) & (leak != 1)).sum())
         if unit.gain is not None:
             n += leak.size
         for path in unit.paths:
@@ -235,21 +299,28 @@ class _Lowering:
 
     def _update(self, unit, numbers, lanes, bias):
         node, logical, shape = unit.node, unit.logical_shape, unit.shape
-        is_neuron = isinstance(node, Neuron)
+        fires = isinstance(node, Neuron)
+        changes = isinstance(node, SigmaDelta)
+        chip = self.profile
 
         def whole(name, default=0.0):
-            value = getattr(node, name, None)
-            value = default if value is None else value
-            return parameter_on(value, logical, name).reshape(shape)
+            return parameter_on(_or(getattr(node, name, None), default), logical, name).reshape(shape)
 
         maps = {
-            "leak": numbers.factor(whole("leak")),
-            "gain": numbers.factor(unit.gain if unit.gain is not None else np.ones(shape)),
+            "drive": numbers.unit(_or(unit.drive, np.zeros(shape))),
+            "leak": numbers.decay(whole("leak")),
+            "current_leak": numbers.decay(whole("current_leak")),
+            "gain": numbers.factor(_or(unit.gain, np.ones(shape))),
             "v_reset": numbers.unit(whole("v_reset")),
             "v_min": numbers.unit(whole("v_min")),
+            "least": numbers.unit(whole("v_threshold") if changes else np.zeros(shape)),
             "refractory": whole("refractory").astype(np.int32),
         }
-        thresholds, amounts = self._firing(unit, numbers) if is_neuron else ([], [])
+        thresholds, amounts = [], []
+        if fires:
+            thresholds, amounts = self._firing(unit, numbers)
+        elif changes:
+            thresholds, amounts = self._changing(unit, numbers)
         per_position = int(shape[1:] != (1, 1) and any(
             (m.reshape(shape[0], -1) != m.reshape(shape[0], -1)[:, :1]).any()
             for m in (*maps.values(), *thresholds)
@@ -259,26 +330,43 @@ class _Lowering:
             for name, m in maps.items()
         }
         never = INT32_MAX if self.fixed_point else np.inf
-        special = is_neuron and (node.reset_delay or node.v_min is not None or node.refractory.any())
-        return Update(
+        limits = widths.limits(chip)
+        rounding = "toward_zero" if chip is None else chip.decay_rounding
+        decay_bits = 12 if chip is None else chip.decay_bits
+        half = 1 << (decay_bits - 1)
+        positive, negative = {
+            "toward_zero": (0, 2 * half - 1), "floor": (0, 0), "nearest": (half, half - 1),
+        }[rounding]
+        update = Update(
             thresholds=_stacked(
                 [layout.channels_last(m if per_position else m[:, :1, :1], lanes, never)
                  for m in thresholds], self.dtype),
             amounts=_stacked([layout.channels_last(a[:, None, None], lanes) for a in amounts], self.dtype),
             bias=bias,
             **laid,
-            plain=int(is_neuron and not (special or unit.signed or unit.gain is not None)),
+            limits=limits,
+            plain=0,
+            changes={"sigma_delta": 1, "delta": 2}[node.mode] if changes else 0,
             bits=unit.n_bits,
             signed=int(unit.signed),
-            hard=int(is_neuron and node.reset == "hard"),
-            reset_delay=node.reset_delay if is_neuron else 0,
+            hard=int(fires and node.reset == "hard"),
+            reset_delay=node.reset_delay if fires else 0,
             leaks=int((whole("leak") != 1).any()),
+            filters=int(not changes and node.current_leak is not None),
+            drives=int(unit.drive is not None),
             gains=int(unit.gain is not None),
-            limited=int(is_neuron and node.v_min is not None),
-            pauses=int(is_neuron and node.refractory.any()),
+            limited=int(fires and node.v_min is not None),
+            rectified=int(changes and node.rectify),
+            pauses=int(fires and node.refractory.any()),
+            narrow=int(limits.any()),
+            shift=numbers.shift if chip is not None else 0,
+            decay_bits=decay_bits, decay_positive=positive, decay_negative=negative,
+            reset_interval=node.reset_interval, reset_offset=node.reset_offset,
             per_position=per_position,
             bias_per_position=int(bias.shape[0] > 1),
         )
+        return update._replace(plain=int(fires and chip is None and not any(
+            getattr(update, name) for name in SPECIAL)))
 
     def _firing(self, unit, numbers):
         """Thresholds (C, H, W) and amounts (C,) per plane, in the run's type."""
@@ -289,7 +377,7 @@ class _Lowering:
         thresholds, amounts = [], []
         for b in range(unit.n_bits):
             threshold = numbers.unit(exact[:, b])
-            if node.comparison == ">":
+            if self._comparison(node) == ">":
                 threshold = numbers.above(threshold)
             if b == 0 and node.rectify:
                 threshold = self._rectified(node, numbers, threshold, theta, quantum, bits)
@@ -299,10 +387,23 @@ class _Lowering:
             amounts.append(numbers.unit(2.0**b * quantum))
         return thresholds, amounts
 
+    def _comparison(self, node):
+        given = None if self.profile is None else self.profile.comparison
+        return _or(given, node.comparison)
+
+    def _changing(self, unit, numbers):
+        """Thresholds of SigmaDelta, (C, 1, 1) per plane of positive, then of negative changes, and
+        amounts (C,). floor(o / q) is at least j where o >= j q, and below -j where -o > j q."""
+        quantum = self._channels(unit, unit.node.quantum)
+        amounts = [2.0**b * quantum for b in range(unit.n_bits)]
+        planes = [numbers.unit(a)[:, None, None] for a in amounts]
+        planes += [numbers.above(numbers.unit(a - quantum))[:, None, None] for a in amounts]
+        return [np.broadcast_to(plane, unit.shape) for plane in planes], [numbers.unit(a) for a in amounts]
+
     def _rectified(self, node, numbers, threshold, theta, quantum, bits):
         """Fold MPR into the threshold of one-bit channels: the smallest number of the run's type
         whose phi passes (DESIGN: InfLoR-SNN eq. 9 is monotone)."""
-        strict = node.comparison == ">"
+        strict = self._comparison(node) == ">"
         found = {}
         for c, y, x in np.argwhere((theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]):
             key = (theta[c, y, x], quantum[c], numbers.steps[c] if self.fixed_point else 0)
@@ -312,35 +413,25 @@ class _Lowering:
         return threshold
 
     def _prove_widths(self, unit, numbers, update, biases):
-        """Bound |U| + |X| and so the number of steps that int32 membranes hold."""
-        per_step = max(int(np.abs(bias.astype(np.int64)).max()) for _, bias in biases)
+        """Bound what a step can bring, and so the number of steps that int32 holds."""
+        total = 0
         for path in unit.paths:
             top = self.units[path.unit].max_level
             if path.weight is None:
-                per_step += top * int(np.abs(numbers.unit(path.amplitude)).max() + 1)
+                total += top * int(np.abs(numbers.amplitude(path.amplitude)).max() + 1)
             else:
                 rows = np.abs(numbers.weight(path.weight).astype(np.int64))
-                per_step += top * int(rows.reshape(rows.shape[0], -1).sum(axis=1).max())
-        if update.gains:
-            per_step = int(per_step * max(1.0, np.abs(unit.gain).max())) + 1
-        if update.reset_delay:
-            per_step += int(update.amounts.astype(np.int64).sum(axis=0).max())
-        start = max(int(np.abs(update.v_reset.astype(np.int64)).max()),
-                    int(np.abs(update.v_min.astype(np.int64)).max()))
-        if update.bits:  # a soft reset takes U down to threshold - amount, whatever X is
-            channels = unit.shape[0]
-            lowest = update.thresholds[0].astype(np.int64)[..., :channels]
-            start = max(start, int((update.amounts[0].astype(np.int64)[..., :channels] - lowest).max()))
-        leak = int(update.leak.max()) / 4096
-        if leak < 1 and start + per_step / (1 - leak) < INT32_MAX:
-            return
-        steps = (INT32_MAX - start) // max(per_step, 1)
-        if steps < 1:
-            raise UnsupportedError(
-                f"{self.model.label(unit.name)}: one step can reach {per_step}, more than int32 holds; "
-                "run it in float32"
-            )
-        self.safe_steps = min(steps, self.safe_steps or steps)
+                total += top * int(rows.reshape(rows.shape[0], -1).sum(axis=1).max())
+        largest = max((bias for _, bias in biases), key=lambda bias: np.abs(bias.astype(np.int64)).max())
+        steps = widths.safe_steps(
+            self.model.label(unit.name), update._replace(bias=largest), total, self.profile
+        )
+        if steps is not None:
+            self.safe_steps = min(steps, self.safe_steps or steps)
+
+
+def _or(value, default):
+    return default if value is None else value
 
 
 def _stacked(planes, dtype):

@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsim.kernels import Geometry, Update
 from eventsim.nodes import Input, Restimulation
+from eventsim.profiles import Profile
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Rounding:
     weight_bits: int
     n_weights: int
     n_zeroed: int
+    n_clipped: int
     weight_error: float
     bias_error: float
     threshold_error: float
@@ -129,14 +131,16 @@ class InputStage(Stage):
 
 @dataclass(frozen=True)
 class WordStage(Stage):
-    """A word operation on spikes. operation: "sum", "max" or "flatten"; sources: (name, delay).
+    """A word operation on spikes. operation: "sum", "max", "flatten" or "delay"; sources: (name, delay).
 
     window: int64 (6,): kernel, stride, padding, (y, x) each; 1, 1, 1, 1, 0, 0 adds trains.
+    masks: of "delay", uint64 (positions * words,) per source: the neurons taken from it.
     """
 
     operation: str
     sources: Tuple[Tuple[str, int], ...]
     window: np.ndarray
+    masks: Tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,16 +149,16 @@ class LayerStage(Stage):
 
     lanes: of its kernels. update: parameters, with the bias of step 0.
     biases: (first step, F array): the bias from that step on, in order of the steps.
-    reduce: of a readout, "" for neurons. output_scale: integer steps per unit, of a readout.
-    products: multiplications per step in neuron updates.
+    steps_per_unit: float64 (C,), integer steps of the state per membrane unit; ones in floats.
+    reduce: of a readout, "" for neurons. products: multiplications per step in neuron updates.
     """
 
     lanes: int
     synapses: Tuple[Synapses, ...]
     update: Update
     biases: Tuple[Tuple[int, np.ndarray], ...]
+    steps_per_unit: np.ndarray
     reduce: str = ""
-    output_scale: float = 1.0
     products: int = 0
 
     @property
@@ -174,10 +178,11 @@ class StageGroup:
 class Program:
     """A model lowered to one precision.
 
-    precision: "float32", "float64" or "int8". dtype: of membranes.
+    precision: "float32", "float64", "int8" or, under a profile, "fixed". dtype: of membranes.
+    profile: the chip's arithmetic, or None.
     history: per stage, how many past steps its delayed readers need.
     safe_steps: steps from zero state that are proved free of integer overflow, None: any number.
-    rounding: per layer, for "int8".
+    rounding: per layer, for integers.
     """
 
     precision: str
@@ -188,6 +193,7 @@ class Program:
     output: str
     safe_steps: Optional[int] = None
     rounding: Dict[str, Rounding] = field(default_factory=dict)
+    profile: Optional[Profile] = None
 
     @property
     def stages(self) -> Dict[str, Stage]:
@@ -199,17 +205,21 @@ class Program:
         return [s for s in self.stages.values() if not isinstance(s, WordStage)]
 
 
+KINDS_OF_STATE = ("membranes", "filtered", "pending", "waiting", "history")
+
+
 @dataclass
 class State:
     """What a run leaves behind for the next chunk of the same samples.
 
-    step: absolute steps done. membranes, pending, waiting: per layer, as the kernels hold them.
-    history: per stage, the last planes (of a real input: values) that delayed readers still need. sums: float64, int64 or
-    float32 (N, classes), what the output has summed so far.
+    step: absolute steps done. membranes, filtered, pending, waiting: per layer, as the kernels hold
+    them. history: per stage, the last planes (of a real input: values) that delayed readers still
+    need. sums: float64, int64 or float32 (N, classes), what the output has summed so far.
     """
 
     step: int = 0
     membranes: Dict[str, np.ndarray] = field(default_factory=dict)
+    filtered: Dict[str, np.ndarray] = field(default_factory=dict)
     pending: Dict[str, np.ndarray] = field(default_factory=dict)
     waiting: Dict[str, np.ndarray] = field(default_factory=dict)
     history: Dict[str, np.ndarray] = field(default_factory=dict)
@@ -222,7 +232,7 @@ class State:
             return {name: array[start:stop].copy() for name, array in arrays.items()}
 
         return State(
-            self.step, cut(self.membranes), cut(self.pending), cut(self.waiting), cut(self.history),
+            self.step, *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
             None if self.sums is None else self.sums[start:stop].copy(),
         )
 
@@ -235,5 +245,4 @@ class State:
             return {n: np.concatenate([getattr(p, kind)[n] for p in parts]) for n in first}
 
         sums = None if parts[0].sums is None else np.concatenate([p.sums for p in parts])
-        return State(parts[0].step, joined("membranes"), joined("pending"), joined("waiting"),
-                     joined("history"), sums)
+        return State(parts[0].step, *map(joined, KINDS_OF_STATE), sums)

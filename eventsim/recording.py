@@ -21,6 +21,7 @@ from typing import Dict, Optional, Tuple
 import h5py
 import numpy as np
 
+from eventsim.audit import joined as joined_audits
 from eventsim.counting import Counts
 from eventsim.errors import DataError, RunError
 from eventsim.program import State
@@ -33,9 +34,12 @@ class Recording:
 
     precision, timesteps, seconds (spent simulating). counts: always there, see `counting`.
     output: (N, classes), the answer after the last step: float32 or float64 as the run computes,
-        float64 for "int8" (in the model's unit) and for models that end in spikes (summed levels).
+        float64 for integers (in the model's unit) and for models that end in spikes (summed levels).
     outputs: (N, T, classes), the answer had the run stopped after each step; only if recorded.
     state: to continue the same samples with `run(..., state=...)`.
+    steps_per_unit: per layer float64 (C,), integer steps of the traces per membrane unit; ones
+        where the run computes in floats.
+    audit: per layer an `audit.LayerAudit`, only if recorded.
     """
 
     precision: str
@@ -47,6 +51,8 @@ class Recording:
     answers: Optional[np.ndarray] = None
     state: Optional[State] = None
     seconds: float = 0.0
+    steps_per_unit: Dict[str, np.ndarray] = field(default_factory=dict)
+    audit: Optional[Dict] = None
 
     @property
     def predictions(self) -> np.ndarray:
@@ -64,9 +70,14 @@ class Recording:
         """Integer levels (N, T, *shape) that a node sent. Raises RunError if not recorded."""
         return self._recorded(self.spikes, name, "spikes").levels()
 
+    def currents(self, name: str) -> np.ndarray:
+        """I, what reached the membrane: the synaptic current, or, where a neuron has none, its summed
+        input; as `potentials`."""
+        return self._recorded(self.traces.get("currents", {}), name, "currents")
+
     def potentials(self, name: str) -> np.ndarray:
-        """H, the membrane before the reset: (N, T, *shape) float32, float64 or, for "int8", int32 in
-        steps of the layer's fixed point. Raises RunError if not recorded."""
+        """H, the membrane before the reset: (N, T, *shape) float32, float64 or, for integers, int32 in
+        steps of the layer's fixed point (`steps_per_unit`). Raises RunError if not recorded."""
         return self._recorded(self.traces.get("potentials", {}), name, "potentials")
 
     def residuals(self, name: str) -> np.ndarray:
@@ -113,6 +124,8 @@ class Recording:
             None if first.answers is None else joined(lambda part: part.answers),
             None if first.state is None else State.of_samples([part.state for part in parts]),
             sum(part.seconds for part in parts),
+            first.steps_per_unit,
+            joined_audits(part.audit for part in parts),
         )
 
     def save(self, path, labels=None) -> None:

@@ -12,6 +12,7 @@ from math import floor, tanh
 import numpy as np
 
 from eventsim.errors import UnsupportedError
+from eventsim.profiles import Profile
 
 LARGEST_D = 1 << 14
 SMALLEST_INT8_D = 16  # a coarser grid than 16 steps a quantum takes int16 weights instead
@@ -53,7 +54,19 @@ class Numbers:
         return values
 
     def factor(self, values):
-        """Factors on membranes: leak, gain."""
+        """Gains to the run's type."""
+        return self._cast(values)
+
+    def amplitude(self, values):
+        """(channels,) of identity synapses to the run's type."""
+        return self._cast(values)
+
+    def in_sum(self, values):
+        """(channels, ...) in the unit of a sum of weights, before rounding."""
+        return values
+
+    def decay(self, values):
+        """Leaks to the run's type."""
         return self._cast(values)
 
     def above(self, threshold):
@@ -63,17 +76,27 @@ class Numbers:
 
 @dataclass
 class FixedPoint(Numbers):
-    """Integers: value v of channel o becomes round(v * steps[o] / quantum[o])."""
+    """Integers: value v of channel o becomes round(v * steps[o] / quantum[o]) in a sum of weights,
+    and 2^shift times as much in the states behind it.
+
+    profile: the chip whose weights these are, or None for the type's own range, unshifted.
+    """
 
     steps: np.ndarray = None
     quantum: np.ndarray = None
+    profile: Profile = None
 
-    def unrounded(self, values):
+    @property
+    def shift(self):
+        """Bits by which sums are shifted before they meet a state."""
+        return 0 if self.profile is None else self.profile.weight_shift
+
+    def in_sum(self, values):
         trailing = (1,) * (np.ndim(values) - 1)
         return (values * self.steps.reshape(-1, *trailing)) / self.quantum.reshape(-1, *trailing)
 
-    def _whole(self, values, dtype):
-        return self._fitting(half_away(self.unrounded(values)), dtype)
+    def unrounded(self, values):
+        return self.in_sum(values) * 2.0**self.shift
 
     def _fitting(self, whole, dtype):
         if np.abs(whole).max(initial=0) > np.iinfo(dtype).max:
@@ -84,13 +107,29 @@ class FixedPoint(Numbers):
         return whole.astype(dtype)
 
     def weight(self, values):
-        return half_away(self.unrounded(values)).astype(self.weight_dtype)
+        return self.whole_weights(values)[0].astype(self.weight_dtype)
+
+    def whole_weights(self, values):
+        """Weights (out, ...) as whole numbers, float64, and how many a profile has clipped."""
+        if self.profile is None:
+            return half_away(self.in_sum(values)), 0
+        step = self.profile.weight_step
+        whole = step * half_away(self.in_sum(values) / step)
+        kept = np.clip(whole, self.profile.lowest_weight, self.profile.highest_weight)
+        return kept, int((kept != whole).sum())
+
+    def amplitude(self, values):
+        return self._fitting(half_away(self.in_sum(values)), np.int32)
 
     def unit(self, values):
-        return self._whole(values, np.int32)
+        return self._fitting(half_away(self.unrounded(values)), np.int32)
 
     def factor(self, values):
         return self._fitting(half_away(4096 * values), np.int32)
+
+    def decay(self, values):
+        bits = 12 if self.profile is None else self.profile.decay_bits
+        return half_away(2.0**bits * values).astype(np.int32)
 
     def above(self, threshold):
         return np.minimum(threshold.astype(np.int64) + 1, INT32_MAX).astype(np.int32)
@@ -99,13 +138,8 @@ class FixedPoint(Numbers):
 def steps_per_quantum(kernels, quantum, label):
     """D per channel and the type of the weights; see the module's docstring."""
     for weight_dtype, fewest in ((np.dtype(np.int8), SMALLEST_INT8_D), (np.dtype(np.int16), 2)):
-        steps = np.full(quantum.shape, float(LARGEST_D))
-        for kernel in kernels:
-            flat = kernel.reshape(kernel.shape[0], -1)
-            steps = np.minimum(steps, [
-                _largest_steps(row.min(), row.max(), delta, np.iinfo(weight_dtype))
-                for row, delta in zip(flat, quantum)
-            ])
+        limits = np.iinfo(weight_dtype)
+        steps = _common_steps(kernels, quantum, limits.min, limits.max)
         if (steps >= fewest).all():
             return steps, weight_dtype
     raise UnsupportedError(
@@ -114,27 +148,56 @@ def steps_per_quantum(kernels, quantum, label):
     )
 
 
-def _largest_steps(lowest, highest, delta, limits):
-    """Largest even D <= 2^14 with round(w * D / delta) inside the limits for both extremes."""
+def steps_in_profile(kernels, quantum, constants, profile, label):
+    """D per channel with which the weights fit a profile's, and the constants (float64 (C,), largest
+    threshold or amount) a quarter of its membrane: the rest is headroom."""
+    steps = _common_steps(kernels, quantum, profile.lowest_weight, profile.highest_weight,
+                          profile.weight_step)
+    if profile.membrane_bits is not None:
+        room = 2.0 ** (profile.membrane_bits - 2 - profile.weight_shift)
+        steps = np.minimum(steps, 2 * np.floor(room * quantum / np.maximum(constants, 1e-300) / 2))
+    if (steps < 2).any():
+        raise UnsupportedError(
+            f"{label}: its weights, thresholds and quanta are too far apart for profile "
+            f"{profile.name!r} (weights of {profile.weight_bits} bits); widen the profile, or rescale "
+            "the layer"
+        )
+    return steps
+
+
+def _common_steps(kernels, quantum, low, high, step=1):
+    steps = np.full(quantum.shape, float(LARGEST_D))
+    for kernel in kernels:
+        flat = kernel.reshape(kernel.shape[0], -1)
+        steps = np.minimum(steps, [
+            _largest_steps(row.min(), row.max(), delta, low, high, step)
+            for row, delta in zip(flat, quantum)
+        ])
+    return steps
+
+
+def _largest_steps(lowest, highest, delta, low_limit, high_limit, step):
+    """Largest even D <= 2^14 with which both extremes, rounded to multiples of `step`, stay
+    inside the limits."""
 
     def fits(steps):
-        low, high = half_away((np.array([lowest, highest]) * steps) / delta)
-        return limits.min <= low and high <= limits.max
+        low, high = step * half_away((np.array([lowest, highest]) * steps) / delta / step)
+        return low_limit <= low and high <= high_limit
 
     largest = max(abs(lowest), abs(highest))
     if largest == 0:
         return float(LARGEST_D)
-    steps = 2 * floor(min(LARGEST_D, (limits.max + 2) * float(delta) / float(largest)) / 2) + 2
+    steps = 2 * floor(min(LARGEST_D, (high_limit + 2 * step) * float(delta) / float(largest)) / 2) + 2
     steps = min(LARGEST_D, steps)
     while steps > 0 and not fits(steps):
         steps -= 2
     return float(steps)
 
 
-def readout_scale(unit, kernels):
-    """Integer steps per unit of a readout: one for all its outputs, so that they compare."""
+def readout_scale(unit, kernels, top=127.0):
+    """Integer steps per unit of a readout: one for all its outputs, so that they compare. top: the
+    largest weight."""
     largest = max((np.abs(kernel).max() for kernel in kernels), default=None)
-    top = 127.0
     if largest is None:
         top = float(LARGEST_D)
         largest = max((np.abs(p.amplitude).max() for p in unit.paths if p.amplitude is not None), default=0)

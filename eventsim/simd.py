@@ -148,17 +148,21 @@ def store(typing, array, offset, vector):
     return types.void(array, types.intp, vector), generate
 
 
+def _spread(builder, value, vector):
+    """A scalar of the vector's element type in all its lanes."""
+    undefined = ir.Constant(_llvm(vector), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+    zero = ir.Constant(ir.VectorType(_I32, vector.lanes), [0] * vector.lanes)
+    return builder.shuffle_vector(first, undefined, zero)
+
+
 @intrinsic
 def splat(typing, number, like):
     """The same number in every lane, cast to the element type of `like`."""
 
     def generate(context, builder, signature, arguments):
-        kind = _llvm(like)
         value = context.cast(builder, arguments[0], signature.args[0], like.dtype)
-        undefined = ir.Constant(kind, ir.Undefined)
-        first = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
-        zero = ir.Constant(ir.VectorType(_I32, like.lanes), [0] * like.lanes)
-        return builder.shuffle_vector(first, undefined, zero)
+        return _spread(builder, value, like)
 
     return like(number, like), generate
 
@@ -258,6 +262,57 @@ def _scaling(bits, half):
 def scaled(typing, x, factor):
     """x * factor; for int32 lanes rsz(x * factor), factor in 4096ths, rounded toward zero."""
     return x(x, factor), _scaling(12, 0)
+
+
+@intrinsic
+def decayed(typing, x, factor, bits, positive, negative):
+    """x * factor; for int32 lanes factor in 2^-bits: the product, plus `positive`, or `negative`
+    where it is below 0, shifted right by bits (toward -infinity). So every rounding is possible."""
+
+    def generate(context, builder, signature, arguments):
+        if _is_float(x):
+            return builder.fmul(*arguments[:2])
+        wide = Vector(types.int64, x.lanes)
+        product = builder.mul(*(builder.sext(value, _llvm(wide)) for value in arguments[:2]))
+        bits, positive, negative = (
+            _spread(builder, context.cast(builder, value, kind, types.int64), wide)
+            for value, kind in zip(arguments[2:], signature.args[2:])
+        )
+        minus = builder.icmp_signed("<", product, _constant(wide, 0))
+        sum_ = builder.add(product, builder.select(minus, negative, positive))
+        return builder.trunc(builder.ashr(sum_, bits), _llvm(x))
+
+    return x(x, factor, bits, positive, negative), generate
+
+
+@intrinsic
+def shifted(typing, x, bits):
+    """x * 2^bits for int32 lanes, x itself for floats."""
+
+    def generate(context, builder, signature, arguments):
+        if _is_float(x):
+            return arguments[0]
+        by = context.cast(builder, arguments[1], signature.args[1], types.int32)
+        return builder.shl(arguments[0], _spread(builder, by, x))
+
+    return x(x, bits), generate
+
+
+@intrinsic
+def turned(typing, x, low, mask):
+    """((x - low) & mask) + low: int32 lanes brought into low to low + mask, mask + 1 a power of
+    two, by whole turns; x itself for floats."""
+
+    def generate(context, builder, signature, arguments):
+        if _is_float(x):
+            return arguments[0]
+        low, mask = (
+            _spread(builder, context.cast(builder, value, kind, types.int32), x)
+            for value, kind in zip(arguments[1:], signature.args[1:])
+        )
+        return builder.add(builder.and_(builder.sub(arguments[0], low), mask), low)
+
+    return x(x, low, mask), generate
 
 
 @intrinsic
@@ -441,6 +496,21 @@ if config.DISABLE_JIT:  # NumPy twins, with checked indices
 
     def scaled(x, factor):
         return x * factor if x.dtype.kind == "f" else _rounded_product(x, factor, 12, 0)
+
+    def decayed(x, factor, bits, positive, negative):
+        if x.dtype.kind == "f":
+            return x * factor
+        product = x.astype(np.int64) * factor
+        return ((product + np.where(product < 0, negative, positive)) >> bits).astype(x.dtype)
+
+    def shifted(x, bits):
+        return x if x.dtype.kind == "f" else x << x.dtype.type(bits)
+
+    def turned(x, low, mask):
+        if x.dtype.kind == "f":
+            return x
+        with np.errstate(over="ignore"):
+            return ((x - x.dtype.type(low)) & x.dtype.type(mask)) + x.dtype.type(low)
 
     def weighted(x, factor):
         return x * factor if x.dtype.kind == "f" else _rounded_product(x, factor, 8, 128)

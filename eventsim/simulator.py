@@ -9,18 +9,21 @@ from typing import Iterator, Optional
 
 import numpy as np
 
+from eventsim import audit
 from eventsim.encode import to_levels
-from eventsim.errors import DataError, EventsimError, RunError
+from eventsim.errors import DataError, EventsimError, ModelError, RunError
 from eventsim.execution import Execution, Workspace
 from eventsim.counting import Counts
 from eventsim.lower import lower
 from eventsim.model import Model
 from eventsim.parameters import integer
-from eventsim.program import InputStage, LayerStage, State
+from eventsim.profiles import find
+from eventsim.program import KINDS_OF_STATE, InputStage, LayerStage, State
 from eventsim.recording import Recording
 from eventsim.spikes import Spikes
 
-KINDS = ("spikes", "potentials", "residuals", "outputs")
+KINDS = ("spikes", "currents", "potentials", "residuals", "outputs", "audit")
+WHOLE_KINDS = ("outputs", "audit")  # not of single nodes
 BLOCK_BYTES = 8 << 20  # of planes, and of membranes where they are kept, in one block
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
 LARGEST_BLOCK = 64
@@ -29,7 +32,9 @@ LARGEST_BLOCK = 64
 class Simulator:
     """Runs a model at one precision on the CPU.
 
-    model: a `Model`. precision: "float32", "float64" or "int8" (fixed point). workers: threads,
+    model: a `Model`. precision: "float32", "float64", "int8" (fixed point) or "fixed" (a chip's
+    arithmetic); None: "fixed" where there is a profile, else "float32". profile: a `Profile`, the
+    name of a built-in one or the path of a JSON file; None: the model's own. workers: threads,
     each taking blocks of samples. chunk, block: steps and samples processed together; None
     chooses them by size. Results are the same bits whatever workers, chunk and block are.
 
@@ -38,14 +43,14 @@ class Simulator:
     ModelError for other arguments.
     """
 
-    def __init__(self, model: Model, precision: str = "float32", workers: int = 1,
-                 chunk: Optional[int] = None, block: Optional[int] = None):
+    def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
+                 chunk: Optional[int] = None, block: Optional[int] = None, profile=None):
         self.model = model
-        self.precision = precision
+        self.precision, profile = _arithmetic(model, precision, profile)
         self.workers = integer(workers, "workers", 1, 1024)
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
-        self.program = lower(model, precision)
+        self.program = lower(model, self.precision, profile)
         self._local = threading.local()
         self._pool = None
 
@@ -55,12 +60,13 @@ class Simulator:
         x: (N, ...) of an input that stands still, or (N, T, ...), channels first: integer levels,
             or real numbers where the model's input is real.
         timesteps: steps to run; default T of x, else the model's. Given with T it must agree.
-        record: any of "spikes", "potentials", "residuals", "outputs", each for all nodes that have
-            it, or "kind:node" for one node.
+        record: any of "spikes", "currents", "potentials", "residuals", each for all nodes that have
+            it, or "kind:node" for one node; "outputs"; "audit" (integers only).
         state: `Recording.state` of an earlier run of the same samples, to continue it.
 
         Raises DataError for arrays that do not fit, RunError beyond the steps that integer
-        membranes are proved to hold.
+        membranes are proved to hold, and where a number leaves a width that a profile says to be an
+        error.
         """
         return self._run(x, timesteps, record, state, keep_state=True)
 
@@ -113,11 +119,12 @@ class Simulator:
             self._local.workspace = Workspace()
         chunks = self._chunks(steps, state.step)
         execution = Execution(self.program, self._local.workspace, levels.shape[0], recorder.traces,
-                              keep_state or len(chunks) > 1)
+                              keep_state or len(chunks) > 1, recorder.audits or self._may_fail)
         parts, at = [], 0
         for n_steps in chunks:
             piece = levels if still else levels[:, at : at + n_steps]
             chunk = execution.run(piece, still, n_steps, state)
+            self._check_overflows(chunk)
             parts.append(recorder.take(chunk, execution, state))
             at += n_steps
         recording = _joined_steps(parts)
@@ -125,6 +132,27 @@ class Simulator:
             state.membranes = {name: array.copy() for name, array in state.membranes.items()}
             recording.state = state
         return recording
+
+    @cached_property
+    def _may_fail(self):
+        chip = self.program.profile
+        return chip is not None and "error" in (
+            getattr(chip, name + "_overflow") for name in audit.QUANTITIES
+            if getattr(chip, name + "_bits") is not None
+        )
+
+    def _check_overflows(self, chunk):
+        if not self._may_fail:
+            return
+        for name, layer in audit.collect(self.program, chunk.audit).items():
+            for quantity, found in layer.ranges.items():
+                if found.overflow == "error" and found.overflows:
+                    raise RunError(
+                        f"{self.model.label(name)}: the {quantity} left its {found.bits} bits "
+                        f"{found.overflows} times ({found.lowest} to {found.highest}); profile "
+                        f"{self.program.profile.name!r} makes that an error: widen it, or let it "
+                        "saturate or wrap"
+                    )
 
     def _chunks(self, steps, first):
         """Lengths of the chunks: cut where the bias changes and where memory asks for it."""
@@ -192,7 +220,7 @@ class Simulator:
         """Kernels write into a state's arrays unchecked: all of them have to be as expected."""
         found = {
             (kind, name): (array.shape, array.dtype)
-            for kind in ("membranes", "pending", "waiting", "history")
+            for kind in KINDS_OF_STATE
             for name, array in getattr(state, kind).items()
         }
         if state.sums is not None:
@@ -223,7 +251,9 @@ class Simulator:
             if isinstance(stage, LayerStage):
                 shape = (n, stage.positions, stage.padded)
                 expected["membranes", name] = (shape, dtype)
-                if stage.update.reset_delay:
+                if stage.update.filters:
+                    expected["filtered", name] = (shape, dtype)
+                if stage.update.reset_delay or stage.update.changes:
                     expected["pending", name] = (shape, dtype)
                 if stage.update.pauses:
                     expected["waiting", name] = (shape, np.dtype(np.int32))
@@ -233,23 +263,35 @@ class Simulator:
         return expected
 
 
+def _arithmetic(model, precision, profile):
+    """(precision, Profile or None) of a run, from what was given and what the model says."""
+    if precision not in (None, "fixed"):
+        if profile is not None:
+            raise ModelError(f"precision is {precision!r}, but a profile computes in 'fixed'; give one")
+        return precision, None
+    found = model.profile if profile is None else find(profile)
+    if found is None and precision == "fixed":
+        raise ModelError("precision 'fixed' needs a profile: the model has none, so name one")
+    return ("float32", None) if found is None else ("fixed", found)
+
+
 class _Recorder:
     """What a run was asked to record, and how to take it from a chunk."""
 
     def __init__(self, program, model, record):
         self.program, self.model = program, model
         self.stages = program.stages
-        self.spikes, self.traces, self.outputs = set(), {}, False
+        self.spikes, self.traces, self.outputs, self.audits = set(), {}, False, False
         self.flattened = _flattened(model, self.stages)
         spiking = [name for name, stage in self.stages.items() if stage.bits and name in model.nodes]
         spiking += list(self.flattened)
         layers = [name for name, s in self.stages.items() if isinstance(s, LayerStage)]
         for wish in (record,) if isinstance(record, str) else record or ():
             kind, _, name = str(wish).partition(":")
-            if kind not in KINDS or (kind == "outputs" and name):
+            if kind not in KINDS or (kind in WHOLE_KINDS and name):
                 raise DataError(f"record has {wish!r}, expected any of {', '.join(KINDS)} or 'kind:node'")
-            if kind == "outputs":
-                self.outputs = True
+            if kind in WHOLE_KINDS:
+                self._wish_whole(kind)
                 continue
             able = spiking if kind == "spikes" else layers
             if name and name not in able:
@@ -259,6 +301,14 @@ class _Recorder:
                     self.spikes.add(each)
                 else:
                     self.traces.setdefault(each, set()).add(kind)
+
+    def _wish_whole(self, kind):
+        if kind == "outputs":
+            self.outputs = True
+        elif self.program.dtype.kind == "f":
+            raise DataError("record has 'audit', which is of integers; run in int8 or under a profile")
+        else:
+            self.audits = True
 
     def take(self, chunk, execution, state) -> Recording:
         """The chunk as a Recording; copies what the workspace holds."""
@@ -275,6 +325,9 @@ class _Recorder:
             self.program.precision, chunk.counts.steps, answers[:, -1], chunk.counts,
             {name: self._spikes(name, chunk) for name in self.model.nodes if name in self.spikes},
             traces, answers if self.outputs else None,
+            steps_per_unit={s.name: s.steps_per_unit for s in self.program.layers
+                            if isinstance(s, LayerStage)},
+            audit=audit.collect(self.program, chunk.audit) if self.audits else None,
         )
 
     def _spikes(self, name, chunk):
@@ -302,7 +355,7 @@ class _Recorder:
         if layer.reduce == "mean":
             first = state.step - emitted.shape[1]
             answers = answers / np.arange(first + 1, state.step + 1).astype(number)[:, None]
-        return answers / layer.output_scale if integer else answers
+        return answers / layer.steps_per_unit[0] if integer else answers
 
 
 def _listed(names):
@@ -358,4 +411,6 @@ def _joined_steps(parts):
     answers = None
     if last.answers is not None:
         answers = np.concatenate([p.answers for p in parts], axis=1)
-    return Recording(last.precision, counts.steps, last.output, counts, spikes, traces, answers)
+    return Recording(last.precision, counts.steps, last.output, counts, spikes, traces, answers,
+                     steps_per_unit=last.steps_per_unit,
+                     audit=audit.joined(part.audit for part in parts))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from eventsim.errors import FormatError, ModelError
-from eventsim.parameters import choice, integer
+from eventsim.parameters import MAX_DELAY, choice, integer
 
 FOLDER = Path(__file__).parent
 OVERFLOWS = ("wrap", "wrap_once", "saturate", "saturate_symmetric", "error")
@@ -34,7 +34,8 @@ class Profile:
     name, description: of the chip.
     weight_bits: width of a weight. weight_step: weights are multiples of it (2: Loihi's mixed sign).
     weight_shift: sums of weights are worth 2^weight_shift steps of the state.
-    sum_bits, current_bits, membrane_bits: 2 to 30; None: whatever the run needs in int32, proved.
+    sum_bits, current_bits, membrane_bits: 2 to 30, or 32 (which can only wrap, and is not audited);
+        None: as in "int8", int32 and a proof that it is enough.
     sum_overflow, current_overflow, membrane_overflow: what a number beyond its width n does:
         "wrap" around (two's complement); "wrap_once", as Lava models Loihi: one turn into
         -2^(n-1) + 1 to 2^(n-1), not more; "saturate" at -2^(n-1) and 2^(n-1) - 1;
@@ -73,12 +74,10 @@ class Profile:
         for name, low, high in (("weight_bits", 2, 16), ("weight_step", 1, 256), ("weight_shift", 0, 16),
                                 ("decay_bits", 1, 16), ("spike_bits", 1, 16)):
             self._put(name, integer(getattr(self, name), name, low, high))
-        for name, low, high in (("sum_bits", 2, 30), ("current_bits", 2, 30), ("membrane_bits", 2, 30),
-                                ("max_delay", 0, 4096)):
-            if getattr(self, name) is not None:
-                self._put(name, integer(getattr(self, name), name, low, high))
-        for name in ("sum_overflow", "current_overflow", "membrane_overflow"):
-            choice(getattr(self, name), name, OVERFLOWS)
+        if self.max_delay is not None:
+            self._put("max_delay", integer(self.max_delay, "max_delay", 0, MAX_DELAY))
+        for name in ("sum", "current", "membrane"):
+            self._check_width(name + "_bits", name + "_overflow")
         choice(self.decay_rounding, "decay_rounding", ROUNDINGS)
         if self.comparison is not None:
             choice(self.comparison, "comparison", (">", ">="))
@@ -89,6 +88,15 @@ class Profile:
                 f"weight_step is {self.weight_step}, but a weight of {self.weight_bits} bits "
                 f"reaches only {self.highest_weight}"
             )
+
+    def _check_width(self, name, overflow):
+        choice(getattr(self, overflow), overflow, OVERFLOWS)
+        bits = getattr(self, name)
+        if bits is None:
+            return
+        if bits == 32 and getattr(self, overflow) != "wrap":
+            raise ModelError(f"{name} is 32, which can only wrap; set {overflow} to 'wrap'")
+        self._put(name, integer(bits, name, 2, 32 if bits == 32 else 30))
 
     def _put(self, name, value):
         object.__setattr__(self, name, value)

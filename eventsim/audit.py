@@ -1,0 +1,83 @@
+"""Audit: how far the integers of a run went, layer by layer, and what their widths did to them."""
+
+from dataclasses import dataclass
+from typing import Dict, Optional
+
+import numpy as np
+
+from eventsim.program import LayerStage, Program
+
+QUANTITIES = ("sum", "current", "membrane")
+
+
+@dataclass
+class Range:
+    """Where one number of a layer's neurons went, in steps of the state (a sum: of weights), before
+    it was brought back to its width.
+
+    lowest, highest: over all neurons, steps and samples. overflows: how often it left its width.
+    bits: that width, or None. overflow: what the profile does then.
+    """
+
+    lowest: int
+    highest: int
+    overflows: int
+    bits: Optional[int] = None
+    overflow: str = ""
+
+    @property
+    def safe_bits(self) -> int:
+        """The smallest two's complement width that would have held it."""
+        return 1 + max(self.highest.bit_length(), (-1 - self.lowest).bit_length() if self.lowest < 0 else 0)
+
+    def joined(self, other) -> "Range":
+        """The range of two runs."""
+        return Range(min(self.lowest, other.lowest), max(self.highest, other.highest),
+                     self.overflows + other.overflows, self.bits, self.overflow)
+
+
+@dataclass
+class LayerAudit:
+    """ranges: "sum", "current", "membrane" -> Range. n_weights: synaptic weights stored; n_zeroed:
+    those that rounding made 0; n_clipped: those beyond the profile's weights."""
+
+    ranges: Dict[str, Range]
+    n_weights: int
+    n_zeroed: int
+    n_clipped: int
+
+    def joined(self, other) -> "LayerAudit":
+        """The audit of two runs of the same layer."""
+        ranges = {name: found.joined(other.ranges[name]) for name, found in self.ranges.items()}
+        return LayerAudit(ranges, self.n_weights, self.n_zeroed, self.n_clipped)
+
+
+def collect(program: Program, found: Dict[str, np.ndarray]) -> Dict[str, LayerAudit]:
+    """Per layer from what the kernels noted: int32 (n, 9, padded channels)."""
+    audits = {}
+    for name, noted in found.items():
+        stage = program.stages[name]
+        assert isinstance(stage, LayerStage)
+        whole = noted[..., : stage.shape[0]].astype(np.int64).reshape(len(noted), 3, 3, -1)
+        ranges = {}
+        for i, quantity in enumerate(QUANTITIES):
+            ranges[quantity] = Range(
+                int(whole[:, i, 0].min()), int(whole[:, i, 1].max()), int(whole[:, i, 2].sum()),
+                getattr(program.profile, quantity + "_bits", None),
+                getattr(program.profile, quantity + "_overflow", ""),
+            )
+        rounding = program.rounding[name]
+        audits[name] = LayerAudit(ranges, rounding.n_weights, rounding.n_zeroed, rounding.n_clipped)
+    return audits
+
+
+def joined(audits):
+    """One audit of several runs of the same model, or None where there are none."""
+    audits = list(audits)
+    if any(audit is None for audit in audits) or not audits:
+        return None
+    whole = dict(audits[0])
+    for audit in audits[1:]:
+        for name, layer in audit.items():
+            whole[name] = whole[name].joined(layer)
+    return whole
