@@ -26,6 +26,11 @@ class Range:
     overflow: str = ""
 
     @property
+    def counted(self) -> bool:
+        """Whether overflows are counted: not of int32's own width, which is all that holds it."""
+        return self.bits is not None and self.bits < 32
+
+    @property
     def safe_bits(self) -> int:
         """The smallest two's complement width that would have held it."""
         return 1 + max(self.highest.bit_length(), (-1 - self.lowest).bit_length() if self.lowest < 0 else 0)
@@ -45,6 +50,16 @@ class LayerAudit:
     n_weights: int
     n_zeroed: int
     n_clipped: int
+
+    def as_json(self) -> Dict:
+        """Plain numbers; "overflows" is None where they are not counted."""
+        return {
+            **{name: {"lowest": found.lowest, "highest": found.highest, "bits_needed": found.safe_bits,
+                      "bits": found.bits, "overflow": found.overflow,
+                      "overflows": found.overflows if found.counted else None}
+               for name, found in self.ranges.items()},
+            "weights": self.n_weights, "clipped_weights": self.n_clipped, "zeroed_weights": self.n_zeroed,
+        }
 
     def joined(self, other) -> "LayerAudit":
         """The audit of two runs of the same layer."""

@@ -42,7 +42,12 @@ def parser():
         command.add_argument("model", metavar="MODEL", help="model file (.h5)")
     run.add_argument("data", metavar="DATA", help="data file or folder")
     run.add_argument("--timesteps", type=_positive, metavar="T", help="steps; default: the model's")
-    run.add_argument("--precision", choices=("float32", "float64", "int8"), default="float32")
+    run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
+                     help="default: fixed for a model that brings a profile, else float32")
+    run.add_argument("--profile", metavar="CHIP",
+                     help="compute as a chip does: loihi, lava_sdnn or the path of a JSON file")
+    run.add_argument("--audit", action="store_true",
+                     help="say how far the integers went, and what their widths did to them")
     run.add_argument("--workers", type=_positive, default=1, metavar="N", help="threads (default 1)")
     run.add_argument("--limit", type=_positive, metavar="N", help="run only the first N samples")
     run.add_argument("--record", action="append", default=[], metavar="WHAT",
@@ -91,7 +96,7 @@ def run_check(arguments):
 
 def run_run(arguments):
     """eventsim run MODEL DATA"""
-    from eventsim import Simulator, load, report
+    from eventsim import Simulator, audit, load, report
     from eventsim.datasets import open_dataset
     from eventsim.errors import DataError
     from eventsim.recording import Writer
@@ -100,23 +105,25 @@ def run_run(arguments):
         raise DataError("--record keeps what it records in a file: add --out FILE.h5")
     model = load(arguments.model)
     with _naming(arguments.model):
-        simulator = Simulator(model, arguments.precision, arguments.workers)
+        simulator = Simulator(model, arguments.precision, arguments.workers, profile=arguments.profile)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
     simulator.compile()  # so that the seconds reported are those of the simulation
     right = None if dataset.labels is None else 0
-    counts, seconds = None, 0.0
+    record = (*arguments.record, *(["audit"] if arguments.audit else []))
+    counts, seconds, audits = None, 0.0, []
     with Writer(arguments.out) as writer:
         for x, y in _progress(dataset, arguments.limit):
             with _naming(arguments.data):
-                recording = next(simulator.iterate([x], arguments.timesteps, tuple(arguments.record)))
+                recording = next(simulator.iterate([x], arguments.timesteps, record))
             seconds += recording.seconds
             if right is not None:
                 right += int((recording.predictions == y).sum())
             counts = recording.counts.summed(counts)
+            audits = [audit.joined([*audits, recording.audit])] if arguments.audit else []
             writer.add(recording, y)
         summary = report.summarise(
             model, simulator.program, counts, right, seconds, arguments.model, arguments.data,
-            arguments.workers,
+            arguments.workers, audits[0] if audits else None,
         )
         writer.finish(summary.as_json())
     print(json.dumps(summary.as_json()) if arguments.json else summary.as_text())

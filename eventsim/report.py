@@ -5,6 +5,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from eventsim.audit import LayerAudit
 from eventsim.counting import EXECUTED, NAMES, Counts, Energy
 from eventsim.model import Model
 from eventsim.program import Program
@@ -12,7 +13,8 @@ from eventsim.program import Program
 
 @dataclass(frozen=True)
 class Summary:
-    """What `eventsim run` says. Counts are over all samples; seconds are spent simulating."""
+    """What `eventsim run` says. Counts are over all samples; seconds are spent simulating. profile:
+    name of the chip's, or None. audit: per layer, or None."""
 
     model: str
     data: str
@@ -24,6 +26,8 @@ class Summary:
     seconds: float
     totals: Dict[str, float]
     layers: List[Dict[str, float]]
+    profile: Optional[str] = None
+    audit: Optional[Dict[str, LayerAudit]] = None
 
     def as_json(self) -> Dict:
         """The keys that `--json` prints; counts are integers."""
@@ -39,6 +43,10 @@ class Summary:
             "samples_per_second": self.samples / self.seconds,
             "totals": self.totals,
             "layers": self.layers,
+            **({} if self.profile is None else {"profile": self.profile}),
+            **({} if self.audit is None else {
+                "audit": {name: layer.as_json() for name, layer in self.audit.items()}
+            }),
         }
 
     def as_text(self) -> str:
@@ -46,7 +54,7 @@ class Summary:
         accuracy = "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} % correct"
         head = (
             f"{self.model} on {self.data}: {accuracy} of {self.samples} samples, "
-            f"{self.timesteps} steps, {self.precision}, "
+            f"{self.timesteps} steps, {self.precision if self.profile is None else self.profile}, "
             f"{_quantity(self.samples / self.seconds)} samples/s\n"
         )
         columns = ("layer", "neurons", "firing rate", "mean level", "synops", "additions",
@@ -72,11 +80,31 @@ class Summary:
             f"\nper sample; additions include the MACs of real-valued input ({_quantity(totals['macs'] / n)}); "
             f"share is of all additions; arithmetic alone {_energy(energy)} at 45 nm"
         )
-        return head + "\n" + table(columns, rows) + tail
+        audit = "" if self.audit is None else "\n\n" + audit_text(self.audit)
+        return head + "\n" + table(columns, rows) + tail + audit
+
+
+def audit_text(audit: Dict[str, LayerAudit]) -> str:
+    """A table of ranges, widths and overflows, and one of what became of the weights."""
+    rows, weights = [], []
+    for name, layer in audit.items():
+        for quantity, found in layer.ranges.items():
+            rows.append((
+                name, quantity, f"{found.lowest}", f"{found.highest}", f"{found.safe_bits}",
+                f"{found.bits or 32}", f"{found.overflows}" if found.counted else "-",
+                found.overflow if found.bits else "",
+            ))
+        weights.append((name, f"{layer.n_weights}", f"{layer.n_clipped}", f"{layer.n_zeroed}"))
+    columns = ("layer", "number", "lowest", "highest", "bits needed", "bits", "overflows", "then")
+    return (
+        table(columns, rows) + "\n"
+        + table(("layer", "weights", "clipped", "rounded to 0"), weights)
+        + "before each number is brought back to its width; a sum in weights, the rest in steps of the state"
+    )
 
 
 def summarise(model: Model, program: Program, counts: Counts, labels_right: Optional[int], seconds: float,
-              model_name: str, data_name: str, workers: int) -> Summary:
+              model_name: str, data_name: str, workers: int, audit=None) -> Summary:
     """Put a run's counts together. labels_right: correct predictions, None without labels."""
     energy = Energy.of(program.precision)
     layers = []
@@ -99,6 +127,7 @@ def summarise(model: Model, program: Program, counts: Counts, labels_right: Opti
     return Summary(
         model_name, data_name, n, counts.steps, program.precision, workers,
         None if labels_right is None else labels_right / n, seconds, totals, layers,
+        None if program.profile is None else program.profile.name, audit,
     )
 
 
@@ -154,13 +183,17 @@ def describe(model: Model) -> Dict:
         "nodes": nodes, "timesteps": model.timesteps, "class_names": list(model.class_names),
         "input": model.input, "output": model.output, "provenance": model.provenance,
         "check": None if model.check is None else int(len(model.check.x)),
+        "profile": None if model.profile is None else model.profile.name,
     }
 
 
 _SHOWN = {
     "Input": ("encoding", "bits", "signed", "scale", "layout"),
-    "Neuron": ("leak", "v_threshold", "quantum", "bits", "reset", "signed", "rectify"),
-    "Readout": ("reduce", "leak"),
+    "Neuron": ("leak", "current_leak", "v_threshold", "comparison", "quantum", "bits", "reset", "signed",
+               "rectify"),
+    "SigmaDelta": ("mode", "v_threshold", "quantum", "bits", "rectify"),
+    "Readout": ("reduce", "leak", "current_leak"),
+    "Delay": ("steps",),
 }
 
 
@@ -183,7 +216,8 @@ def describe_text(model: Model, name: str) -> str:
     head = (
         f"{name}: {len(found['nodes'])} nodes, {_quantity(parameters)} weights, "
         f"{found['timesteps']} steps, "
-        + (f"{found['check']} check samples" if found["check"] else "no check group") + "\n\n"
+        + (f"{found['check']} check samples" if found["check"] else "no check group")
+        + (f", for profile {found['profile']}" if found["profile"] else "") + "\n\n"
     )
     rows = [
         (
