@@ -5,7 +5,7 @@ from typing import Dict, Optional
 
 import numpy as np
 
-from eventsim.program import LayerStage, Program
+from eventsim.program import Program
 
 QUANTITIES = ("sum", "current", "membrane")
 
@@ -72,7 +72,6 @@ def collect(program: Program, found: Dict[str, np.ndarray]) -> Dict[str, LayerAu
     audits = {}
     for name, noted in found.items():
         stage = program.stages[name]
-        assert isinstance(stage, LayerStage)
         whole = noted[..., : stage.shape[0]].astype(np.int64).reshape(len(noted), 3, 3, -1)
         ranges = {}
         for i, quantity in enumerate(QUANTITIES):

@@ -28,7 +28,7 @@ def _check_leaks(node):
 
 def _check_resets(node):
     node.reset_interval = integer(node.reset_interval, "reset_interval", 0, 1 << 24)
-    most = max(node.reset_interval - 1, 0)
+    most = (node.reset_interval or 1 << 24) - 1
     node.reset_offset = integer(node.reset_offset, "reset_offset", 0, most)
 
 

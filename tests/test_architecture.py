@@ -24,7 +24,7 @@ LAYERS = (
     "model",
     "formats.safe_hdf5", "formats.native", "formats",
     "rounding", "paths", "folding",
-    "simd", "kernels",
+    "simd_twins", "simd", "kernels",
     "program", "layout", "widths", "lower",
     "audit", "spikes", "counting", "encode",
     "attention", "tally", "execution",

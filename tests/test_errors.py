@@ -6,7 +6,9 @@ The last test compares the lines that the cases reached with all `raise` stateme
 import ast
 import importlib
 import re
+import tempfile
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,25 +20,30 @@ from eventsim import (
     Conv1d,
     Conv2d,
     DataError,
+    Delay,
     Dense,
     EventBins,
     EventsimError,
     Flatten,
+    FormatError,
     Input,
     MaxPool,
     Model,
     ModelError,
     Neuron,
+    Profile,
     Readout,
     Restimulation,
     RunError,
+    SigmaDelta,
     Simulator,
     SumPool,
     UnsupportedError,
+    profiles,
 )
 
 MODULES = (
-    "parameters", "node", "neurons", "nodes", "model", "rounding", "paths", "folding", "layout", "program",
+    "parameters", "node", "neurons", "nodes", "profiles", "model", "widths", "audit", "rounding", "paths", "folding", "layout", "program",
     "lower", "attention", "tally", "execution", "simulator",
 )
 
@@ -121,7 +128,87 @@ def _with_step(step):
     simulator.run([[1]], state=state)
 
 
+def _under(node=None, levels=1, input_bits=1, weight=1.0, **fields):
+    """A Dense of 4 inputs into one neuron, run for 3 steps under a profile of these fields."""
+    chip = Profile("chip", **fields)
+    source = Input((4,), bits=input_bits)
+    simulator = Simulator(
+        Model({"in": source, "w": Dense(weight * ones(1, 4)), "a": node or Neuron()},
+              [("in", "w"), ("w", "a")]), profile=chip)
+    return simulator.run(levels * np.ones((1, 4), int), timesteps=3)
+
+
+def _profile_text(tmp, text):
+    path = Path(tmp) / "chip.json"
+    path.write_text(text)
+    return profiles.find(str(path))
+
+
+def _read_profile(text):
+    with tempfile.TemporaryDirectory() as tmp:
+        return _profile_text(tmp, text)
+
+
+def _delayed(delay, node=None):
+    nodes = {"in": Input((4,)), "d": node or Delay(0), "a": Neuron()}
+    return Simulator(Model(nodes, [("in", "d", delay), ("d", "a")]), profile="loihi")
+
+
 CASES = [
+    # neurons with currents, sigma-delta, delays of neurons
+    (lambda: Neuron(current_leak=1.5), ModelError, "current_leak has a value outside 0 to 1 .* current"),
+    (lambda: Neuron(resolution=0), ModelError, "resolution is 0.0, expected integer steps per unit"),
+    (lambda: Neuron(reset_interval=4, reset_offset=4), ModelError, "reset_offset is 4, .* from 0 to 3"),
+    (lambda: SigmaDelta(quantum=0), ModelError, "quantum has a value that is not above 0"),
+    (lambda: SigmaDelta(v_threshold=-1), ModelError, "v_threshold has a value below 0"),
+    (lambda: SigmaDelta("sigma"), ModelError, "mode is 'sigma', expected one of"),
+    (lambda: chain(MAP, Delay(ones(3))), ModelError, r"node 'a' \(Delay\): steps has shape \(3,\)"),
+    (lambda: lowered(Input(MAP, "image", mean=0.5), Delay([0, 1]), N), UnsupportedError,
+     r"node 'a' \(Delay\): delays single neurons of real numbers, or of values whose zero is shifted"),
+
+    # profiles
+    (lambda: Profile(""), ModelError, "name is '', expected the name of a chip"),
+    (lambda: Profile("a", description=1), ModelError, "description is 1, expected text"),
+    (lambda: Profile("a", signed_spikes=1), ModelError, "signed_spikes is 1, expected true or false"),
+    (lambda: Profile("a", weight_bits=2, weight_step=2), ModelError,
+     "weight_step is 2, but a weight of 2 bits reaches only 0"),
+    (lambda: Profile("a", sum_bits=32), ModelError, "sum_bits is 32, which can only wrap"),
+    (lambda: Profile("a", sum_bits=31), ModelError, "sum_bits is 31, expected a whole number from 2 to 30"),
+    (lambda: Profile("a", sum_overflow="bounce"), ModelError, "sum_overflow is 'bounce', expected one of"),
+    (lambda: profiles.find("truenorth"), FormatError,
+     "profile is 'truenorth', expected lava_sdnn, loihi or the path of a JSON file"),
+    (lambda: profiles.find("missing.json"), FormatError,
+     r"missing.json: cannot be read as a profile \(No such file"),
+    (lambda: _read_profile("{"), FormatError, "chip.json: cannot be read as a profile"),
+    (lambda: _read_profile("[1]"), FormatError, "chip.json: not a profile: expected an object with 'name'"),
+    (lambda: _read_profile('{"name": "a", "bits": 3}'), FormatError, "chip.json: 'bits' is unknown"),
+    (lambda: _read_profile('{"name": "a", "weight_bits": 99}'), FormatError,
+     "chip.json: weight_bits is 99, expected a whole number from 2 to 16"),
+
+    # what a profile cannot hold
+    (lambda: Simulator(model({"in": Input((4,)), "a": N}), "fixed"), ModelError,
+     "precision 'fixed' needs a profile: the model has none"),
+    (lambda: Simulator(model({"in": Input((4,)), "a": N}), "int8", profile="loihi"), ModelError,
+     "precision is 'int8', but a profile computes in 'fixed'"),
+    (lambda: _under(Neuron(bits=2), spike_bits=1), UnsupportedError,
+     r"node 'a' \(Neuron\): its spikes have 2 bits, but profile 'chip' has 1"),
+    (lambda: _under(Neuron(signed=True), signed_spikes=False), UnsupportedError,
+     r"node 'a' \(Neuron\): its spikes have a sign, which profile 'chip' does not"),
+    (lambda: _delayed(63), UnsupportedError, "edge 'in' -> 'd': delay is 63 steps, but profile 'loihi' has"),
+    (lambda: _delayed(0, Delay(63)), UnsupportedError, r"node 'd' \(Delay\): delay is 63 steps, but profile"),
+    (lambda: _under(weight=1e6), UnsupportedError,
+     "too far apart for profile 'chip' .weights of 8 bits.; widen the profile"),
+    (lambda: _under(membrane_bits=4, membrane_overflow="error"), RunError,
+     r"node 'a' \(Neuron\): the membrane left its 4 bits \d+ times .* profile 'chip' makes that an error"),
+    (lambda: _under(Neuron(resolution=64.0), 65535, 16, 1000.0, weight_bits=16),
+     UnsupportedError, r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
+    (lambda: _under(Neuron(resolution=2.0**30), weight_bits=16, weight_shift=16), UnsupportedError,
+     r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
+    (lambda: _under(Neuron(resolution=2.0**28, current_leak=0.5), weight_bits=16, weight_shift=16),
+     UnsupportedError, r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
+    (lambda: chain((4,), N, precision="float32").run(ones(1, 4), record="audit"), DataError,
+     "record has 'audit', which is of integers; run in int8 or under a profile"),
+
     (lambda: Simulator(_tiny(weight=1e39)), UnsupportedError, "'o' .* larger than float32 holds; run it in float64"),
     (lambda: Simulator(_tiny("real")).run([[1e39]]), DataError, "x has values that float32 does not hold"),
     (lambda: Simulator(_tiny()).run([[1]], state=3), DataError, "state is a int, expected the `state`"),
@@ -311,7 +398,7 @@ CASES = [
      r"node 'b' \(Neuron\): its weights are more than 16383 times the quantum, which int16 cannot hold"),
     # runs
     (lambda: Simulator(model({"in": IN, "n": N}), workers=0), ModelError, "workers is 0, expected a whole number from 1"),
-    (lambda: small().run([[1, 1]], record="all"), DataError, "record has 'all', expected any of spikes, potentials"),
+    (lambda: small().run([[1, 1]], record="all"), DataError, "record has 'all', expected any of spikes, currents"),
     (lambda: small().run([[1, 1]], record="spikes:a"), DataError, "record has 'spikes:a', but the nodes with spikes are in, b"),
     (lambda: small().run([[1, 1]], timesteps=0), ModelError, "timesteps is 0, expected a whole number from 1"),
     (lambda: run_with_state(lambda s: s.membranes.update(b=s.membranes["b"][:1])), DataError,

@@ -12,9 +12,10 @@ from eventsim.errors import EventsimError, FormatError, UnsupportedError
 from eventsim.formats import native, safe_hdf5
 from eventsim.formats.safe_hdf5 import open_hdf5
 from eventsim.model import Check, Model
+from eventsim import Profile
 from eventsim.nodes import (
-    NODE_TYPES, Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, EventBins, Flatten, Input, MaxPool,
-    Neuron, Readout, Restimulation, SumPool,
+    NODE_TYPES, Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, EventBins, Flatten, Input, MaxPool,
+    Neuron, Readout, Restimulation, SigmaDelta, SumPool,
 )
 
 RNG = np.random.default_rng(0)
@@ -88,7 +89,27 @@ def sequence():
     return Model(nodes, list(zip(names, names[1:])), check=check)
 
 
-MODELS = [images, events, sequence]
+def chip():
+    """Currents, changes, delays of neurons and a profile, most fields away from their defaults."""
+    nodes = {
+        "in": Input((4,), bits=16, signed=True),
+        "encoder": SigmaDelta("delta", 0.5, [0.1, 0.2, 0.3, 0.4], 0.25, 8, False, 5, 2, 64.0),
+        "later": Delay([0, 1, 62, 3]),
+        "dense": Dense(weights(3, 4)),
+        "spikes": Neuron(2.0, leak=0.5, current_leak=[0.1, 0.2, 0.3], bias=-0.5, reset="hard",
+                         comparison=">", reset_interval=7, reset_offset=3, resolution=64.0),
+        "changes": SigmaDelta(v_threshold=1.0, resolution=0.5),
+        "last": Dense(weights(2, 3)),
+        "out": Readout("last", 1.0, current_leak=0.25, bias=[1.0, 2.0], reset_interval=7,
+                       reset_offset=6, resolution=2.0),
+    }
+    edges = list(zip(nodes, list(nodes)[1:]))
+    profile = Profile("chip", "of a test", 5, 2, 3, 20, "wrap", 16, "saturate", 8, "wrap_once", 7, "floor",
+                      9, False, ">", 4000)
+    return Model(nodes, edges, 2, profile=profile)
+
+
+MODELS = [images, events, sequence, chip]
 
 
 def assert_equal(found, expected):
@@ -109,7 +130,7 @@ def assert_equal(found, expected):
 
 def assert_same_model(found, expected):
     assert_equal(found.nodes, expected.nodes)
-    for name in ("edges", "timesteps", "class_names", "provenance", "check", "shapes", "kinds"):
+    for name in ("edges", "timesteps", "class_names", "provenance", "check", "shapes", "kinds", "profile"):
         assert_equal(getattr(found, name), getattr(expected, name))
 
 

@@ -227,6 +227,9 @@ def _arithmetic(a, b, k, out, flags, masks):
     store(out, 9 * n, weighted(x, y))
     store(out, 10 * n, select(below(x, y), y, x))
     put(out, 11 * n, at(b, k))
+    store(out, 12 * n, decayed(x, y, 9, 5, 250))
+    store(out, 13 * n, shifted(x, 3))
+    store(out, 14 * n, turned(x, -100, 255))
     put(flags, 0, at_least(x, y))
     put(flags, 1, below(x, y))
     put(flags, 2, both(at(masks, 0), at(masks, 1)))
@@ -253,7 +256,7 @@ def test_arithmetic(dtype):
             a, b = _values(seed, dtype, 200), _values(100 + seed, dtype, 200)
             if seed % 2 and a.dtype.kind == "i":  # products of fixed point are of moderate size
                 b = b % 4096
-            found, expected = ([np.full(12 * lanes, 7, dtype), np.zeros(8, masks.dtype)] for _ in "ab")
+            found, expected = ([np.full(15 * lanes, 7, dtype), np.zeros(8, masks.dtype)] for _ in "ab")
             compiled(a, b, seed, *found, masks)
             twin(a, b, seed, *expected, masks)
             for x, y in zip(found, expected):
