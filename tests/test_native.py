@@ -240,8 +240,8 @@ def is_optional(key):
     """Whether a file means something without this member."""
     parts = key.split("/")
     if parts[0] != "nodes":
-        return key in ("delays", "class_names", "provenance", "check", "check/level_counts") or (
-            key.startswith("check/level_counts/")
+        return key in ("delays", "class_names", "provenance", "check", "check/level_counts", "profile") or (
+            key.startswith(("check/level_counts/", "profile/")) and key != "profile/name"
         )
     if len(parts) < 3 or parts[2] == "kind":
         return False
@@ -259,7 +259,7 @@ OTHER_MEANING = {"nodes/in/encoding", "nodes/in/layout", "nodes/in/events/sensor
                  "nodes/conv/groups", "nodes/signed/bits", "nodes/signed/signed",
                  "nodes/conv.1/padding", "nodes/conv2/padding", "nodes/max/ceil_mode",
                  "nodes/pool/stride", "nodes/pool/padding", "nodes/conv/stride",
-                 "nodes/conv/padding", "delays"}
+                 "nodes/conv/padding", "delays", "profile/sum_bits", "profile/sum_overflow"}
 
 
 @pytest.mark.parametrize("make", MODELS)
