@@ -871,7 +871,7 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
             x = load(maps.current, joined_at + t * joined_step, zero) + x
         x = x + bias
         if n.leaks:
-            u = scaled(u, load(n.leak, of_neuron, zero))
+            u = decayed(u, load(n.leak, of_neuron, zero), 12, 0, 0)
         u = u + x
         if n.hard:
             h = u
@@ -893,6 +893,14 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
 
 
 @njit(inline="always")
+def _next_reset(n, maps):
+    """First step, counted from the first one here, before which the state is set to 0; or -1."""
+    if n.reset_interval == 0:
+        return -1
+    return (n.reset_offset - maps.step) % n.reset_interval
+
+
+@njit(inline="always")
 def _noted(x, which, n, maps, at_audit, padded, zero):
     """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
     low_at = at_audit + 3 * which * padded
@@ -910,11 +918,8 @@ def _noted(x, which, n, maps, at_audit, padded, zero):
 
 
 @njit(inline="always")
-def _within(x, which, n, zero):
+def _within(x, rule, low, high, zero):
     """x as a number of limited width holds it."""
-    rule = n.limits[3 * which]
-    low = n.limits[3 * which + 1]
-    high = n.limits[3 * which + 2]
     if rule == TURNS:
         x = turned(x, low, high - low)
     elif rule == TURNS_ONCE:
@@ -950,11 +955,16 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
     n_planes = n.bits * (1 + n.signed)
     words = ((g.tiles * lanes + 63) >> 6) * (64 // lanes)
     at_audit = sample * 9 * padded + channel
+    reset_at = _next_reset(n, maps)
+    sum_rule, sum_low, sum_high = at(n.limits, 0), at(n.limits, 1), at(n.limits, 2)
+    current_rule, current_low, current_high = at(n.limits, 3), at(n.limits, 4), at(n.limits, 5)
+    membrane_rule, membrane_low, membrane_high = at(n.limits, 6), at(n.limits, 7), at(n.limits, 8)
     u = zero
     if not maps.fresh:
         u = load(maps.membrane, state, zero)
     for t in range(maps.steps):
-        if n.reset_interval and (maps.step + t) % n.reset_interval == n.reset_offset:
+        if t == reset_at:
+            reset_at += n.reset_interval
             u = zero
             if n.filters:
                 store(maps.filtered, state, zero)
@@ -969,7 +979,7 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
         if maps.audit.size:
             _noted(x, SUM, n, maps, at_audit, padded, zero)
         if n.narrow:
-            x = _within(x, SUM, n, zero)
+            x = _within(x, sum_rule, sum_low, sum_high, zero)
         if n.gains:
             x = scaled(x, load(n.gain, of_neuron, zero))
         if n.shift:
@@ -982,7 +992,7 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
         if maps.audit.size:
             _noted(x, CURRENT, n, maps, at_audit, padded, zero)
         if n.narrow:
-            x = _within(x, CURRENT, n, zero)
+            x = _within(x, current_rule, current_low, current_high, zero)
         if n.filters:
             store(maps.filtered, state, x)
         if maps.currents.size:
@@ -1008,7 +1018,7 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
         if maps.audit.size:
             _noted(h, MEMBRANE, n, maps, at_audit, padded, zero)
         if n.narrow:
-            h = _within(h, MEMBRANE, n, zero)
+            h = _within(h, membrane_rule, membrane_low, membrane_high, zero)
         if maps.potentials.size:
             store(maps.potentials, o, h)
         minus = nobody
@@ -1078,13 +1088,18 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
     state = (sample * positions + position) * padded + channel
     words = ((padded + 63) >> 6) * (64 // lanes)
     at_audit = sample * 9 * padded + channel
+    reset_at = _next_reset(n, maps)
+    sum_rule, sum_low, sum_high = at(n.limits, 0), at(n.limits, 1), at(n.limits, 2)
+    current_rule, current_low, current_high = at(n.limits, 3), at(n.limits, 4), at(n.limits, 5)
+    membrane_rule, membrane_low, membrane_high = at(n.limits, 6), at(n.limits, 7), at(n.limits, 8)
     u = load(maps.membrane, state, zero)
     sent = load(maps.pending, state, zero)
     if maps.fresh:
         u = zero
         sent = zero
     for t in range(maps.steps):
-        if n.reset_interval and (maps.step + t) % n.reset_interval == n.reset_offset:
+        if t == reset_at:
+            reset_at += n.reset_interval
             u = zero
             sent = zero
         x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
@@ -1094,7 +1109,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         if maps.audit.size:
             _noted(x, SUM, n, maps, at_audit, padded, zero)
         if n.narrow:
-            x = _within(x, SUM, n, zero)
+            x = _within(x, sum_rule, sum_low, sum_high, zero)
         if n.gains:
             x = scaled(x, load(n.gain, of_neuron, zero))
         if n.shift:
@@ -1103,7 +1118,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         if maps.audit.size:
             _noted(x, CURRENT, n, maps, at_audit, padded, zero)
         if n.narrow:
-            x = _within(x, CURRENT, n, zero)
+            x = _within(x, current_rule, current_low, current_high, zero)
         if maps.currents.size:
             store(maps.currents, o, x)
         if n.changes == 1:
@@ -1111,7 +1126,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         if maps.audit.size:
             _noted(x, MEMBRANE, n, maps, at_audit, padded, zero)
         if n.narrow:
-            x = _within(x, MEMBRANE, n, zero)
+            x = _within(x, membrane_rule, membrane_low, membrane_high, zero)
         u = x
         active = u + drive
         if n.rectified:

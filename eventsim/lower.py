@@ -335,7 +335,7 @@ class _Lowering:
         decay_bits = 12 if chip is None else chip.decay_bits
         half = 1 << (decay_bits - 1)
         positive, negative = {
-            "toward_zero": (0, 2 * half - 1), "floor": (0, 0), "nearest": (half, half - 1),
+            "toward_zero": (0, 0), "floor": (0, 2 * half - 1), "nearest": (half, half),
         }[rounding]
         update = Update(
             thresholds=_stacked(

@@ -266,21 +266,26 @@ def scaled(typing, x, factor):
 
 @intrinsic
 def decayed(typing, x, factor, bits, positive, negative):
-    """x * factor; for int32 lanes factor in 2^-bits: the product, plus `positive`, or `negative`
-    where it is below 0, shifted right by bits (toward -infinity). So every rounding is possible."""
+    """x * factor; for int32 lanes factor is in 2^-bits, 0 to 2^bits, bits at most 16, and the result
+    sign(x) * ((|x| * factor + r) >> bits), r `positive`, or `negative` where x is below 0 (at most
+    2^bits - 1): every rounding is possible."""
 
     def generate(context, builder, signature, arguments):
         if _is_float(x):
             return builder.fmul(*arguments[:2])
-        wide = Vector(types.int64, x.lanes)
-        product = builder.mul(*(builder.sext(value, _llvm(wide)) for value in arguments[:2]))
         bits, positive, negative = (
-            _spread(builder, context.cast(builder, value, kind, types.int64), wide)
+            _spread(builder, context.cast(builder, value, kind, x.dtype), x)
             for value, kind in zip(arguments[2:], signature.args[2:])
         )
-        minus = builder.icmp_signed("<", product, _constant(wide, 0))
-        sum_ = builder.add(product, builder.select(minus, negative, positive))
-        return builder.trunc(builder.ashr(sum_, bits), _llvm(x))
+        # |x| = high * 2^bits + low: neither product needs more than 32 bits
+        sign = builder.ashr(arguments[0], _constant(x, x.dtype.bitwidth - 1))
+        magnitude = builder.sub(builder.xor(arguments[0], sign), sign)
+        high = builder.lshr(magnitude, bits)
+        low = builder.sub(magnitude, builder.shl(high, bits))
+        rest = builder.add(positive, builder.and_(sign, builder.sub(negative, positive)))
+        rest = builder.lshr(builder.add(builder.mul(low, arguments[1]), rest), bits)
+        whole = builder.add(builder.mul(high, arguments[1]), rest)
+        return builder.sub(builder.xor(whole, sign), sign)
 
     return x(x, factor, bits, positive, negative), generate
 

@@ -73,8 +73,8 @@ def scaled(x, factor):
 def decayed(x, factor, bits, positive, negative):
     if x.dtype.kind == "f":
         return x * factor
-    product = x.astype(np.int64) * factor
-    return ((product + np.where(product < 0, negative, positive)) >> bits).astype(x.dtype)
+    product = np.abs(x.astype(np.int64)) * factor + np.where(x < 0, negative, positive)
+    return (np.sign(x) * (product >> bits)).astype(x.dtype)
 
 
 def shifted(x, bits):
