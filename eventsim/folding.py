@@ -226,12 +226,14 @@ class _Folder:
 
     def _held_shape(self, name):
         """(C, H, W) in which a node's output is held; a flattened current stays a map."""
-        node = self.model.nodes[name]
-        if isinstance(node, LAYERS) or node.kind in ("Flatten", "BatchNorm"):
-            for edge in self.model.incoming(name):
-                if self.model.kinds[edge.source] == "current":
-                    return self._held_shape(edge.source)
-        return map_shape(self.model.shapes[name])
+        model = self.model
+        while isinstance(model.nodes[name], LAYERS) or model.nodes[name].kind in ("Flatten", "BatchNorm"):
+            sources = [edge.source for edge in model.incoming(name)]
+            currents = [source for source in sources if model.kinds[source] == "current"]
+            if not currents:
+                break
+            name = currents[0]
+        return map_shape(model.shapes[name])
 
     # ---- values: what flows along the edges
 
@@ -248,8 +250,18 @@ class _Folder:
         return [train.delayed(edge.delay) for train in value]
 
     def _value(self, name):
-        if name not in self.values:
-            self.values[name] = getattr(self, "_" + self.model.nodes[name].kind)(name)
+        """What a node gives; first, without recursion, what the linear nodes before it give."""
+        waiting = [name]
+        while waiting:
+            node = self.model.nodes[waiting[-1]]
+            before = () if isinstance(node, Neuron) else self.model.incoming(waiting[-1])
+            missing = [edge.source for edge in before if edge.source not in self.values]
+            if missing:
+                waiting += missing[::-1]
+                continue
+            last = waiting.pop()
+            if last not in self.values:
+                self.values[last] = getattr(self, "_" + node.kind)(last)
         return self.values[name]
 
     def _source(self, name):
