@@ -10,7 +10,6 @@ do not depend on the machine. Rounding to the type of a run happens once, in `lo
 
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
-from math import fsum
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from eventsim.paths import (
     bias_terms,
     border_sums,
     compose,
+    exact_sum,
     map_shape,
     per_group,
     pooled_term,
@@ -391,7 +391,7 @@ class _Folder:
             current.paths.append(Path(train.unit, train.delay, shape, train.scale, kernel, real=train.real))
             if train.offset is not None:
                 products = node.weight * train.offset
-                sums = np.array([fsum(row) for row in products])
+                sums = np.array([exact_sum(row) for row in products])
                 current.terms.append(Term(sums[:, None, None], train.offset_step))
         return current
 

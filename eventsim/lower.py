@@ -5,7 +5,6 @@ once to the type of the run: to float32, to float64, or, for "int8", to integers
 `rounding`).
 """
 
-from math import fsum
 from typing import Dict, Optional
 
 import numpy as np
@@ -17,6 +16,7 @@ from eventsim.kernels import Update
 from eventsim.model import Model
 from eventsim.nodes import Neuron, Readout, SigmaDelta
 from eventsim.parameters import parameter_on
+from eventsim.paths import exact_sum
 from eventsim.profiles import Profile
 from eventsim.program import (
     Attention,
@@ -57,12 +57,13 @@ def lower(model: Model, precision: str = "float32", profile: Optional[Profile] =
                          "'fixed' with a profile")
     dtype = np.dtype(np.int32 if precision in ("int8", "fixed") else precision)
     _check_delays(model, profile)
-    folded = fold(model)
-    lowering = _Lowering(model, profile, dtype, folded)
-    groups = tuple(
-        StageGroup(tuple(lowering.stage(unit) for unit in group.units), group.recurrent)
-        for group in folded
-    )
+    with np.errstate(all="ignore"):  # `rounding` refuses what leaves float64
+        folded = fold(model)
+        lowering = _Lowering(model, profile, dtype, folded)
+        groups = tuple(
+            StageGroup(tuple(lowering.stage(unit) for unit in group.units), group.recurrent)
+            for group in folded
+        )
     return Program(
         precision, dtype, groups, _history(groups), model.input, model.output,
         lowering.safe_steps, lowering.rounding, profile,
@@ -170,6 +171,11 @@ class _Lowering:
         if not self.fixed_point:
             return Numbers(self.dtype, self.dtype, label)
         kernels = [path.weight for path in unit.paths if path.weight is not None]
+        if not all(np.isfinite(kernel).all() for kernel in kernels):
+            raise UnsupportedError(
+                f"{label}: its weights, times what is folded into them, are larger than float64 holds; "
+                "rescale the layer"
+            )
         reads_out = isinstance(unit.node, Readout)
         quantum = np.ones(unit.shape[0]) if reads_out else self._channels(unit, unit.node.quantum)
         weight_dtype = np.dtype(np.int8)
@@ -450,7 +456,7 @@ def _sum_terms(terms, shape):
     stacked = np.stack([np.broadcast_to(term, whole).ravel() for term in terms], axis=1)
     if stacked.shape[1] == 2:  # one IEEE addition is already exactly rounded
         return (stacked[:, 0] + stacked[:, 1]).reshape(whole)
-    return np.array([fsum(row) for row in stacked.tolist()]).reshape(whole)
+    return np.array([exact_sum(row) for row in stacked.tolist()]).reshape(whole)
 
 
 def _thresholds(unit, quantum):
@@ -463,7 +469,7 @@ def _thresholds(unit, quantum):
         constant = (flat[c] == flat[c, 0]).all()
         for p, t in enumerate(flat[c, :1].tolist() if constant else flat[c].tolist()):
             if (t, delta) not in known:
-                known[t, delta] = [fsum((t, -delta, 2.0**b * delta)) for b in range(unit.n_bits)]
+                known[t, delta] = [exact_sum((t, -delta, 2.0**b * delta)) for b in range(unit.n_bits)]
             where = slice(None) if constant else slice(p, p + 1)
             exact[c, :, where] = np.array(known[t, delta])[:, None]
     return exact.reshape(unit.shape[0], unit.n_bits, *unit.shape[1:]), theta

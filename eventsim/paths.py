@@ -5,7 +5,7 @@ do not depend on the machine.
 """
 
 from dataclasses import dataclass, replace
-from math import fsum
+from math import fsum, nan
 from typing import List, Optional, Tuple
 
 import numpy as np
@@ -86,6 +86,14 @@ class Current:
     terms: List[Term]
 
 
+def exact_sum(values):
+    """`math.fsum`; NaN, which no precision takes, where the sum leaves float64."""
+    try:
+        return fsum(values)
+    except (OverflowError, ValueError):  # of numbers, or of infinities of both signs
+        return nan
+
+
 def map_shape(shape) -> MapShape:
     """(C, H, W) of a shape: (C, L) is held as (C, 1, L), (F,) as (F, 1, 1)."""
     return {1: (*shape, 1, 1), 2: (shape[0], 1, shape[-1]), 3: tuple(shape)}[len(shape)]
@@ -124,7 +132,7 @@ def border_sums(products, path, shape):
         for axis in (0, 1)
     )
     sums = {
-        (ys, xs): np.array([fsum(o[:, list(ys)][:, :, list(xs)].ravel()) for o in products])
+        (ys, xs): np.array([exact_sum(o[:, list(ys)][:, :, list(xs)].ravel()) for o in products])
         for ys in set(rows) for xs in set(columns)
     }
     out = np.empty(shape)
@@ -146,7 +154,7 @@ def compose(path, kernel, stride, divisor):
             path.weight
         )
     flat = shifted.reshape(len(shifted), -1)
-    composed = np.array([fsum(column) for column in flat.T]).reshape(shifted.shape[1:])
+    composed = np.array([exact_sum(column) for column in flat.T]).reshape(shifted.shape[1:])
     return replace(
         path, weight=composed / divisor, dilation=(1, 1),
         stride=(path.stride[0] * stride[0], path.stride[1] * stride[1]),
@@ -162,5 +170,5 @@ def pooled_term(term, kernel, stride, divisor, shape):
     for c, y, x in np.ndindex(*shape):
         window = term.value[c, y * stride[0] : y * stride[0] + kernel[0],
                             x * stride[1] : x * stride[1] + kernel[1]]
-        out[c, y, x] = fsum(window.ravel())
+        out[c, y, x] = exact_sum(window.ravel())
     return Term(out / divisor, term.first_step)

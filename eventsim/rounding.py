@@ -15,6 +15,7 @@ from eventsim.errors import UnsupportedError
 from eventsim.profiles import Profile
 
 LARGEST_D = 1 << 14
+LARGEST_SCALE = 2.0**1000  # of a readout, so that what is counted in it stays finite
 SMALLEST_INT8_D = 16  # a coarser grid than 16 steps a quantum takes int16 weights instead
 INT32_MAX = 2**31 - 1
 
@@ -33,11 +34,11 @@ class Numbers:
     node: str
 
     def _cast(self, values):
-        with np.errstate(over="ignore"):
-            cast = np.asarray(values).astype(self.dtype)
+        cast = np.asarray(values).astype(self.dtype)
         if not np.isfinite(cast).all():
+            remedy = "rescale the layer" if self.dtype == np.float64 else "run it in float64"
             raise UnsupportedError(
-                f"{self.node}: a constant is larger than {self.dtype} holds; run it in float64"
+                f"{self.node}: a constant is larger than {self.dtype} holds; {remedy}"
             )
         return cast
 
@@ -99,7 +100,7 @@ class FixedPoint(Numbers):
         return self.in_sum(values) * 2.0**self.shift
 
     def _fitting(self, whole, dtype):
-        if np.abs(whole).max(initial=0) > np.iinfo(dtype).max:
+        if not np.abs(whole).max(initial=0) <= np.iinfo(dtype).max:  # refuses NaN, too
             raise UnsupportedError(
                 f"{self.node}: a bias, threshold or potential does not fit {np.dtype(dtype).name} "
                 "in fixed point; run it in float32, or rescale the layer"
@@ -196,12 +197,12 @@ def _largest_steps(lowest, highest, delta, low_limit, high_limit, step):
 
 def readout_scale(unit, kernels, top=127.0):
     """Integer steps per unit of a readout: one for all its outputs, so that they compare. top: the
-    largest weight."""
+    largest weight. Below top / LARGEST_SCALE, weights round to fewer steps and in the end to 0."""
     largest = max((np.abs(kernel).max() for kernel in kernels), default=None)
     if largest is None:
         top = float(LARGEST_D)
         largest = max((np.abs(p.amplitude).max() for p in unit.paths if p.amplitude is not None), default=0)
-    return np.full(unit.shape[0], top / largest if largest else 1.0)
+    return np.full(unit.shape[0], min(top / largest, LARGEST_SCALE) if largest else 1.0)
 
 
 def rectifier(u):

@@ -27,6 +27,7 @@ COUNT_NAMES = (
     "neuron_updates", "dense_macs",
 )
 LARGEST_D = 1 << 14
+LARGEST_SCALE = 2.0**1000
 INT32_MAX = (1 << 31) - 1
 
 
@@ -743,9 +744,9 @@ def readout_scale(layer):
     """S of a Readout: integer units per unit of its potential."""
     weights = [np.abs(w).max() for w in layer_weights(layer)]
     if weights:
-        return 127 / float(max(weights)) if max(weights) else 1.0
+        return min(127 / float(max(weights)), LARGEST_SCALE) if max(weights) else 1.0
     largest = max(float(np.abs(path.amplitude).max()) for path in layer.paths)
-    return LARGEST_D / largest if largest else 1.0
+    return min(LARGEST_D / largest, LARGEST_SCALE) if largest else 1.0
 
 
 # ---------------------------------------------------------------- explicit synapses

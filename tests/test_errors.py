@@ -210,6 +210,8 @@ CASES = [
      "record has 'audit', which is of integers; run in int8 or under a profile"),
 
     (lambda: Simulator(_tiny(weight=1e39)), UnsupportedError, "'o' .* larger than float32 holds; run it in float64"),
+    (lambda: lowered((1,), Dense([[1e308]]), BatchNorm([1e308], [0], [0], [1]), N, precision="float64"),
+     UnsupportedError, r"node 'c' \(Neuron\): a constant is larger than float64 holds; rescale the layer"),
     (lambda: Simulator(_tiny("real")).run([[1e39]]), DataError, "x has values that float32 does not hold"),
     (lambda: Simulator(_tiny()).run([[1]], state=3), DataError, "state is a int, expected the `state`"),
     (lambda: _with_sums(None), DataError, "state does not fit layer 'o'"),
@@ -396,6 +398,8 @@ CASES = [
     (lambda: small("int8", v_threshold=1e9), UnsupportedError, "a bias, threshold or potential does not fit int32"),
     (lambda: lowered((2,), Dense(1e6 * ones(3, 2)), N, precision="int8"), UnsupportedError,
      r"node 'b' \(Neuron\): its weights are more than 16383 times the quantum, which int16 cannot hold"),
+    (lambda: lowered((1,), Dense([[1e308]]), BatchNorm([1e308], [0], [0], [1]), Readout(), precision="int8"),
+     UnsupportedError, r"node 'c' \(Readout\): its weights, times what is folded into them, are larger than float64"),
     # runs
     (lambda: Simulator(model({"in": IN, "n": N}), workers=0), ModelError, "workers is 0, expected a whole number from 1"),
     (lambda: small().run([[1, 1]], record="all"), DataError, "record has 'all', expected any of spikes, currents"),

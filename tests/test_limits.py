@@ -1,9 +1,33 @@
 """Models at the edge of what is valid: they run exactly, or are refused in one line."""
 
+import warnings
+
 import numpy as np
 import pytest
+import reference
 
-from eventsim import AvgPool, BatchNorm, Conv2d, Flatten, Input, Model, Neuron, Readout, Simulator
+from eventsim import (
+    AvgPool,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Flatten,
+    Input,
+    Model,
+    Neuron,
+    Readout,
+    Simulator,
+    SumPool,
+    UnsupportedError,
+)
+
+
+def chain(*nodes):
+    """The nodes in a row, named "n0", "n1" and so on."""
+    named = {f"n{i}": node for i, node in enumerate(nodes)}
+    names = list(named)
+    return Model(named, list(zip(names, names[1:])))
+
 
 # ---- long chains of linear nodes
 
@@ -11,18 +35,11 @@ LONG = 1500  # more than the frames that Python lets a function recur
 UNCHANGED = BatchNorm(np.ones(2), np.zeros(2), np.zeros(2), np.ones(2), eps=0.0)
 
 
-def long_chain(*nodes):
-    """The nodes in a row, then a readout."""
-    named = {"in": Input((2, 2, 2)), **{f"n{i}": node for i, node in enumerate(nodes)}, "out": Readout("sum")}
-    names = list(named)
-    return Model(named, list(zip(names, names[1:])))
-
-
 @pytest.mark.parametrize("node", (Flatten(), AvgPool(1), UNCHANGED), ids=lambda node: node.kind)
 @pytest.mark.parametrize("end", ((), (Neuron(),)), ids=("readout", "neuron"))
 def test_a_long_chain_of_currents(node, end):
     doubled = Conv2d(2 * np.eye(2)[:, :, None, None])
-    model = long_chain(doubled, *[node] * LONG, *end)
+    model = chain(Input((2, 2, 2)), doubled, *[node] * LONG, *end, Readout("sum"))
     x = np.arange(8).reshape(1, 2, 2, 2) % 2
     expected = x.ravel() * (1.0 if end else 2.0)
     assert Simulator(model).run(x).output.ravel().tolist() == expected.tolist()
@@ -38,3 +55,57 @@ def test_a_long_chain_of_delays_in_a_loop():
     x[:, 1] = 1
     sent = Simulator(Model(nodes, edges)).run(x).levels("n").ravel()
     assert np.flatnonzero(sent).tolist() == [1, LONG + 2]
+
+
+# ---- extreme numbers
+
+TINY = (5e-324, 1e-310, 1e-300, 1e-30)
+HUGE = 1.7e308
+OVERFLOWING = {
+    "threshold": (Input((1,)), Neuron(HUGE, quantum=HUGE, bits=4)),
+    "sum of a threshold": (Input((1,)), Neuron(-HUGE, quantum=HUGE, bits=2)),
+    "offsets of an image": (Input((2,), "image", 8, mean=1.0), Dense([[HUGE, HUGE]]), Readout()),
+    "infinite offsets": (Input((2,), "image", 8, mean=1e300, std=1e-10), Dense([[HUGE, -HUGE]]), Readout()),
+    "offsets under a window": (Input((1, 2, 2), "image", 8, mean=1.0), Conv2d(np.full((1, 1, 2, 2), HUGE)), Neuron()),
+    "scale of an image": (Input((1,), "image", 8, std=5e-324), Readout()),
+    "pooled bias": (Input((1, 2, 2)), Conv2d(np.ones((1, 1, 1, 1)), [HUGE]), SumPool(2), Readout()),
+    "BatchNorm of spikes": (Input((1,)), BatchNorm([HUGE], [0], [0], [1e-9], eps=0), Readout()),
+    "BatchNorm of weights": (Input((1,)), Dense([[HUGE]]), BatchNorm([HUGE], [0], [0], [1]), Readout()),
+}
+
+
+def run_fixed(model, x):
+    """An int8 run without a warning, equal to the reference's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = Simulator(model, "int8").run(x).output
+    assert np.array_equal(found, reference.simulate(model, x, "int8").output)
+    return found
+
+
+@pytest.mark.parametrize("weight", TINY)
+def test_a_readout_of_tiny_weights_keeps_a_finite_scale(weight):
+    weights, x = weight * np.array([[1, -1], [0, 1]]), np.array([[3, 1], [0, 2]])
+    found = run_fixed(chain(Input((2,), bits=2), Dense(weights), Readout("sum")), x)
+    assert np.abs(found - x @ weights.T).max() <= 4 * max(weight / 127, 2.0**-1000)
+
+
+@pytest.mark.parametrize("weight", TINY)
+def test_tiny_weights_of_a_neuron_become_zero(weight):
+    model = chain(Input((2,), bits=2), Dense([[weight, -weight]]), Neuron())
+    assert not run_fixed(model, np.array([[3, 1], [0, 2]])).any()
+    assert Simulator(model, "int8").program.rounding["n2"].n_zeroed == 2
+
+
+@pytest.mark.parametrize("scale", TINY)
+def test_an_identity_of_tiny_scale_keeps_a_finite_scale(scale):
+    found = run_fixed(chain(Input((2,), bits=2, scale=scale), Readout("sum")), np.array([[3, 1]]))
+    assert np.abs(found - scale * np.array([3, 1])).max() <= 4 * 2.0**-1000
+
+
+@pytest.mark.parametrize("precision", ("float32", "float64", "int8"))
+@pytest.mark.parametrize("nodes", OVERFLOWING.values(), ids=OVERFLOWING)
+def test_constants_that_leave_float64_are_refused(nodes, precision):
+    with warnings.catch_warnings(), pytest.raises(UnsupportedError, match="^node 'n[0-9]' .*(rescale|run it in)"):
+        warnings.simplefilter("error")
+        Simulator(chain(*nodes), precision)
