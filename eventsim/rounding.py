@@ -22,7 +22,9 @@ INT32_MAX = 2**31 - 1
 
 def half_away(values):
     """Round half away from zero, as float64."""
-    return np.copysign(np.floor(np.abs(values) + 0.5), values)
+    size = np.abs(values)
+    whole = np.floor(size)
+    return np.copysign(whole + (size - whole >= 0.5), values)  # floor(size + 0.5) would round first
 
 
 @dataclass

@@ -103,6 +103,14 @@ def test_an_identity_of_tiny_scale_keeps_a_finite_scale(scale):
     assert np.abs(found - scale * np.array([3, 1])).max() <= 4 * 2.0**-1000
 
 
+def test_what_is_just_below_one_half_rounds_to_zero():
+    """0.5 - 2^-54 of a step: adding 0.5 to it gives 1."""
+    weight = np.nextafter(0.5, 0) / 2**14
+    model = chain(Input((1,)), Dense([[weight]]), Neuron())
+    assert reference.simulate(model, [[1]], "int8").potentials["n2"].ravel().tolist() == [0]
+    assert Simulator(model, "int8").run([[1]], record="potentials").potentials("n2").ravel().tolist() == [0]
+
+
 @pytest.mark.parametrize("precision", ("float32", "float64", "int8"))
 @pytest.mark.parametrize("nodes", OVERFLOWING.values(), ids=OVERFLOWING)
 def test_constants_that_leave_float64_are_refused(nodes, precision):
