@@ -36,6 +36,7 @@ from eventsim.paths import (
 )
 
 LAYERS = (Neuron, Readout, SigmaDelta)
+MAX_PLANES = 31  # of one sign: signed levels are given as int32, see `spikes`
 
 
 @dataclass
@@ -142,6 +143,11 @@ class _Folder:
             self._value(name)  # pools and Add make their units where they are evaluated
 
     def _add(self, unit):
+        if unit.n_bits > MAX_PLANES:
+            raise UnsupportedError(
+                f"{self.model.label(unit.name.partition('/')[0])}: levels up to {unit.max_level} take "
+                f"{unit.n_bits} bits, expected at most {MAX_PLANES}; sum fewer levels, or narrower ones"
+            )
         self.units[unit.name] = unit
         self.pending.append(unit)
         return unit

@@ -282,7 +282,7 @@ class _Pool(Node):
 
 @dataclass(repr=False, eq=False)
 class SumPool(_Pool):
-    """Sum of the levels in each window; the level's width grows as needed."""
+    """Sum of the levels in each window; the level's width grows as needed, to at most 31 bits."""
 
     kind = "SumPool"
     accepts = ("spikes", "current")

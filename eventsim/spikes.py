@@ -24,7 +24,8 @@ class Spikes:
     signed: bool
 
     def levels(self) -> np.ndarray:
-        """Integer levels (N, T, *logical_shape): uint8, uint16 or, where signed, int32."""
+        """Integer levels (N, T, *logical_shape): uint8, uint16, uint32 or, where signed,
+        int32."""
         n, t = self.planes.shape[:2]
         channels = self.shape[0]
         dtype = np.int32 if self.signed else np.min_scalar_type((1 << self.bits) - 1).type

@@ -384,6 +384,8 @@ CASES = [
      r"node 'b' \(SumPool\): pools a current with padding or ceil_mode"),
     (lambda: lowered((2, 9, 9), CONV, SumPool(2, ceil_mode=True, stride=3), N), UnsupportedError,
      "does not compose with the synapses before it; pool the spikes instead"),
+    (lambda: lowered(Input((1, 256, 256), bits=16), SumPool(256), N), UnsupportedError,
+     r"node 'a' \(SumPool\): levels up to 4294901760 take 32 bits, expected at most 31; sum fewer levels"),
     (unequal_sum, UnsupportedError, r"node 'add' \(Add\): the model ends in a sum of unequal quanta; give its trains"),
     # lowering
     (lambda: small("int4"), ModelError, "precision is 'int4', expected one of float32, float64, int8"),

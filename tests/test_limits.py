@@ -7,6 +7,7 @@ import pytest
 import reference
 
 from eventsim import (
+    Add,
     AvgPool,
     BatchNorm,
     Conv2d,
@@ -117,3 +118,28 @@ def test_constants_that_leave_float64_are_refused(nodes, precision):
     with warnings.catch_warnings(), pytest.raises(UnsupportedError, match="^node 'n[0-9]' .*(rescale|run it in)"):
         warnings.simplefilter("error")
         Simulator(chain(*nodes), precision)
+
+
+# ---- wide levels
+
+
+def doublings(n, signed):
+    """Levels of 16 bits, added n times to those of the step before."""
+    nodes = {"a0": Input((2,), bits=16, signed=signed), **{f"a{i}": Add() for i in range(1, n + 1)}}
+    edges = [(f"a{i}", f"a{i + 1}", delay) for i in range(n) for delay in (0, 1)]
+    return Model({**nodes, "out": Readout("last")}, [*edges, (f"a{n}", "out")], timesteps=n + 1)
+
+
+@pytest.mark.parametrize("signed, dtype", ((False, np.uint32), (True, np.int32)))
+def test_levels_of_31_bits(signed, dtype):
+    x = np.array([[65535, -65535 if signed else 1]])
+    found = Simulator(doublings(15, signed), "float64").run(x)
+    assert found.levels("a15").dtype == dtype
+    assert found.levels("a15")[:, -1].tolist() == (x << 15).tolist()
+    assert found.output.tolist() == (x << 15).tolist()
+
+
+@pytest.mark.parametrize("signed", (False, True))
+def test_levels_of_more_bits_are_refused(signed):
+    with pytest.raises(UnsupportedError, match=r"^node 'a16' \(Add\): levels up to 4294901760 take 32 bits"):
+        Simulator(doublings(16, signed))
