@@ -49,9 +49,13 @@ FLAT = ("thresholds", "amounts", "bias", "drive", "leak", "current_leak", "gain"
 def lower(model: Model, precision: str = "float32", profile: Optional[Profile] = None) -> Program:
     """The program of a model at one precision; "fixed" is integers under a profile.
 
-    Raises ModelError for an unknown precision, UnsupportedError (naming the node) for what the
-    precision or the profile cannot express.
+    Raises ModelError for an unknown precision or no model at all, UnsupportedError (naming the
+    node) for what the precision or the profile cannot express.
     """
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"model is a {type(model).__name__}, expected a Model (eventsim.load reads one from a file)"
+        )
     if precision not in (*PRECISIONS, "fixed") or (precision == "fixed") != (profile is not None):
         raise ModelError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}, or "
                          "'fixed' with a profile")

@@ -269,7 +269,7 @@ def _arithmetic(model, precision, profile):
         if profile is not None:
             raise ModelError(f"precision is {precision!r}, but a profile computes in 'fixed'; give one")
         return precision, None
-    found = model.profile if profile is None else find(profile)
+    found = getattr(model, "profile", None) if profile is None else find(profile)  # `lower` checks model
     if found is None and precision == "fixed":
         raise ModelError("precision 'fixed' needs a profile: the model has none, so name one")
     return ("float32", None) if found is None else ("fixed", found)

@@ -388,6 +388,8 @@ CASES = [
      r"node 'a' \(SumPool\): levels up to 4294901760 take 32 bits, expected at most 31; sum fewer levels"),
     (unequal_sum, UnsupportedError, r"node 'add' \(Add\): the model ends in a sum of unequal quanta; give its trains"),
     # lowering
+    (lambda: Simulator(None), ModelError, r"model is a NoneType, expected a Model \(eventsim.load reads one"),
+    (lambda: Simulator("net.h5"), ModelError, "model is a str, expected a Model"),
     (lambda: small("int4"), ModelError, "precision is 'int4', expected one of float32, float64, int8"),
     (lambda: lowered(Input((2,), "real"), N, precision="int8"), UnsupportedError,
      r"node 'in' \(Input\): real input has no fixed point; run in float32"),
