@@ -88,8 +88,10 @@ class Simulator:
 
     def _run(self, x, timesteps, record, state, keep_state):
         began = time.perf_counter()
+        if timesteps is not None:
+            timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
-        steps = self._steps(levels, still, timesteps)
+        steps = (timesteps or self.model.timesteps) if still else levels.shape[1]
         recorder = _Recorder(self.program, self.model, record)
         n = levels.shape[0]
         self._check_state(state, n, steps)
@@ -192,13 +194,6 @@ class Simulator:
             if keeps and isinstance(stage, LayerStage):
                 per_sample += stage.positions * stage.padded * item
         return int(np.clip(BLOCK_BYTES // per_sample, 1, LARGEST_BLOCK))
-
-    def _steps(self, levels, still, timesteps):
-        if not still:
-            return levels.shape[1]
-        if timesteps is None:
-            return self.model.timesteps
-        return integer(timesteps, "timesteps", 1, 1 << 24)
 
     def _check_state(self, state, n, steps):
         done = 0

@@ -122,10 +122,11 @@ def test_steps():
         sim.run(samples(2, 6), timesteps=5)
 
 
-@pytest.mark.parametrize("timesteps", (0, -1, 1.5, "four", True))
-def test_wrong_steps(timesteps):
+@pytest.mark.parametrize("timesteps", (0, -1, 1.5, "four", True, "4"))
+@pytest.mark.parametrize("x", (samples(2), samples(2, 4)), ids=("still", "steps"))
+def test_wrong_steps(timesteps, x):
     with pytest.raises(ModelError, match="timesteps is .*, expected a whole number from 1"):
-        Simulator(network()).run(samples(2), timesteps=timesteps)
+        Simulator(network()).run(x, timesteps=timesteps)
 
 
 @pytest.mark.parametrize("x, message", [
