@@ -428,7 +428,7 @@ class _Lowering:
         for path in unit.paths:
             top = self.units[path.unit].max_level
             if path.weight is None:
-                total += top * int(np.abs(numbers.amplitude(path.amplitude)).max() + 1)
+                total += top * (int(np.abs(numbers.amplitude(path.amplitude)).max()) + 1)
             else:
                 rows = np.abs(numbers.weight(path.weight).astype(np.int64))
                 total += top * int(rows.reshape(rows.shape[0], -1).sum(axis=1).max())

@@ -42,8 +42,8 @@ def safe_steps(label, update, sum_bound, profile) -> Optional[int]:
     if sum_bound > INT32_MAX and not wraps:
         raise _too_much(label, sum_bound)
     total = sum_bound if not _bits(profile, "sum") else min(sum_bound, 1 << (profile.sum_bits - 1))
-    gain = max(1, -(-_largest(update.gain) // 4096)) if update.gains else 1
-    step = (total * gain << update.shift) + _largest(update.bias)
+    gain = max(4096, _largest(update.gain)) if update.gains else 4096  # sums before it have to fit, too
+    step = (total * gain // 4096 << update.shift) + _largest(update.bias)
     if step > INT32_MAX and _bits(profile, "sum") != 32:
         raise _too_much(label, step)
     current = _largest_current(update, step, profile)
@@ -95,10 +95,8 @@ def _start(update):
     """How far from 0 a membrane can be without any input."""
     start = max(_largest(update.v_reset), _largest(update.v_min))
     if update.bits and not update.changes:  # a soft reset takes U down to threshold - amount
-        channels = (update.thresholds[0] < INT32_MAX).reshape(-1, update.thresholds.shape[-1]).all(axis=0)
-        lowest = update.thresholds[0].astype(np.int64)[..., channels]
-        amounts = update.amounts[0].astype(np.int64)[..., channels]
-        start = max(start, int((amounts - lowest).max(initial=0)))
+        lowest = update.thresholds.astype(np.int64) - update.amounts
+        start = max(start, -int(lowest.min()))
     return start
 
 

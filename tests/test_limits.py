@@ -1,10 +1,13 @@
 """Models at the edge of what is valid: they run exactly, or are refused in one line."""
 
+import re
 import warnings
 
 import numpy as np
 import pytest
 import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eventsim import (
     Add,
@@ -143,3 +146,61 @@ def test_levels_of_31_bits(signed, dtype):
 def test_levels_of_more_bits_are_refused(signed):
     with pytest.raises(UnsupportedError, match=r"^node 'a16' \(Add\): levels up to 4294901760 take 32 bits"):
         Simulator(doublings(16, signed))
+
+
+# ---- the proof that int32 membranes hold their steps
+
+TOP, INT32_MAX = 65535, 2**31 - 1
+
+
+def gained(gain):
+    """Sums of at most 2147057670, a little below 2^31; times 1.00013 they still fit, but the gain
+    counts in 4096ths and becomes 4097 / 4096."""
+    weights = np.array([127] * 257 + [123])[None, :, None, None] / 128
+    return chain(Input((258, 1, 2), bits=16), Conv2d(weights), Neuron(leak=0.0, input_gain=[[[gain, 1.0]]]))
+
+
+def test_the_proof_takes_gains_as_they_are_rounded():
+    x = np.full((1, 258, 1, 2), TOP)
+    found = Simulator(gained(1.0001), "int8").run(x, record="potentials").potentials("n2")
+    assert found.ravel().tolist() == [2147057670, 2147057670]
+    with pytest.raises(UnsupportedError, match=r"node 'n2' \(Neuron\): one step can reach 2147581\d\d\d, more"):
+        Simulator(gained(1.00013), "int8")
+
+
+def test_the_proof_holds_for_the_largest_amplitude():
+    """It fits int32, one more does not."""
+    with pytest.raises(UnsupportedError, match="one step can reach 2147483648, more than int32 holds"):
+        Simulator(chain(Input((1,), scale=INT32_MAX / 2**14), Neuron()), "int8")
+
+
+NEURONS = st.builds(
+    Neuron, v_threshold=st.floats(-3000, 3000), leak=st.sampled_from((0.0, 0.3, 0.9, 0.9998, 0.99999, 1.0)),
+    input_gain=st.sampled_from((1.0, np.array([[[1.5, -0.3]]]), np.array([[[0.1, 0.2]]]))),
+    v_leak=st.sampled_from((0.0, 1e4)), v_reset=st.floats(-1e5, 1e5), reset=st.sampled_from(("soft", "hard")),
+    reset_delay=st.sampled_from((0, 1)), v_min=st.sampled_from((None, -10.0, 1e5)), bits=st.sampled_from((1, 3, 16)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(NEURONS, st.integers(1, 4), st.sampled_from((0, 400_000, 13_000_000)), st.integers(0, 12), st.integers(0, 99))
+def test_membranes_hold_the_proved_steps(neuron, n_steps, slack, turn, seed):
+    """Driven as hard as it goes, up and from `turn` on down, for as many steps as are proved (at
+    most 12); with the bias this is a tight fit for membranes that forget nothing."""
+    weights = np.random.default_rng(seed).integers(-127, 128, 20)
+    weights[0] = 127
+    gain = max(1.0, np.abs(neuron.input_gain).max())
+    bias = max(INT32_MAX // n_steps - slack - gain * TOP * np.abs(weights).sum(), 0) / gain // 1 / 128
+    model = chain(Input((20, 1, 2), bits=16, signed=True), Conv2d(weights[None, :, None, None] / 128, [bias]), neuron)
+    try:
+        simulator = Simulator(model, "int8")
+    except UnsupportedError as error:
+        assert re.search("one step can reach|does not fit int32", str(error))
+        return
+    steps = min(simulator.program.safe_steps or 12, 12)
+    x = np.where(np.arange(steps) < turn, TOP, -TOP)[None, :, None] * np.sign(weights)
+    x = np.stack((x, -x), axis=-1)[:, :, :, None]
+    expected = reference.simulate(model, x, "int8")  # raises where a membrane leaves int32
+    found = simulator.run(x, record=("potentials", "residuals"))
+    assert np.array_equal(found.potentials("n2"), expected.potentials["n2"])
+    assert np.array_equal(found.residuals("n2"), expected.residuals["n2"])
