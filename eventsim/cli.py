@@ -158,6 +158,10 @@ def main(arguments=None):
     except EventsimError as error:
         print(f"eventsim: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        reason = " ".join(str(error).split()) or "no memory is left"
+        print(f"eventsim: {parsed.model}: does not fit into memory ({reason})", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("eventsim: interrupted", file=sys.stderr)
         return 130

@@ -344,6 +344,16 @@ def test_precision_that_cannot_be(run, tmp_path):
     assert_one_line(*run("run", path, data, "--precision", "int8"), path, "real input has no fixed point")
 
 
+def test_more_than_memory_holds(run, tmp_path):
+    """A file of some kB: pooling composed with the synapses before it takes 2^52 numbers."""
+    size = 1 << 13
+    nodes = {"in": eventsim.Input((1, size, size)), "c": eventsim.Conv2d(np.ones((1, 1, 1, 1))),
+             "pool": eventsim.AvgPool(size), "out": eventsim.Readout()}
+    path = tmp_path / "large.h5"
+    eventsim.Model(nodes, [("in", "c"), ("c", "pool"), ("pool", "out")]).save(path)
+    assert_one_line(*run("run", path, DATA), path, "does not fit into memory (Unable to allocate 32.0 PiB")
+
+
 def test_too_many_steps(run):
     assert_one_line(*run("run", MODEL, DATA, "--precision", "int8", "--limit", 1, "--timesteps", 1 << 20),
                     "proved free of int32 overflow")
