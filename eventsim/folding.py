@@ -140,7 +140,9 @@ class _Folder:
         elif isinstance(node, LAYERS):
             self._add(self._layer(name))
         else:
-            self._value(name)  # pools and Add make their units where they are evaluated
+            value = self._value(name)  # pools and Add make their units where they are evaluated
+            if name == self.model.output and node.kind == "Flatten" and len(value) == 1:
+                self._flatten(name, node, value[0])
 
     def _add(self, unit):
         if unit.n_bits > MAX_PLANES:
@@ -334,19 +336,22 @@ class _Folder:
 
     def _repacked(self, train):
         """A flattened train held as a vector: a unit of its own moves the bits."""
-        n = int(np.prod(train.shape))
         name = f"{train.unit}/flat/{train.delay}"
         if name not in self.units:
             source = self.units.get(train.unit)
-            top, signed = self._range_of(train.unit)
             node = self.model.nodes[train.unit] if source is None else source.node
             if train.real:
                 raise UnsupportedError(
                     f"{self.model.label(train.unit)}: flattened real numbers can be read only by "
                     "Dense; give the Input the flat shape"
                 )
-            self._add(Unit(name, "flatten", node, (n, 1, 1), (n,), top, signed, trains=[train]))
-        return Train(name, 0, (n, 1, 1), train.scale, train.offset, train.offset_step)
+            self._flatten(name, node, train)
+        return Train(name, 0, self.units[name].shape, train.scale, train.offset, train.offset_step)
+
+    def _flatten(self, name, node, train):
+        n = int(np.prod(train.shape))
+        top, signed = self._range_of(train.unit)
+        self._add(Unit(name, "flatten", node, (n, 1, 1), (n,), top, signed, trains=[train]))
 
     def _range_of(self, name):
         """(max_level, signed) of a unit; a neuron's is known before its unit exists."""

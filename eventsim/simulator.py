@@ -379,7 +379,7 @@ def _flattened(model, stages):
     """Flatten nodes whose spikes are those of a stage, in another shape: name -> stage."""
     found = {}
     for name, node in model.nodes.items():
-        if node.kind == "Flatten" and model.kinds[name] == "spikes":
+        if node.kind == "Flatten" and model.kinds[name] == "spikes" and name not in stages:
             edge = model.incoming(name)[0]
             source = found.get(edge.source, edge.source)
             if edge.delay == 0 and source in stages:

@@ -386,6 +386,7 @@ CASES = [
      "does not compose with the synapses before it; pool the spikes instead"),
     (lambda: lowered(Input((1, 256, 256), bits=16), SumPool(256), N), UnsupportedError,
      r"node 'a' \(SumPool\): levels up to 4294901760 take 32 bits, expected at most 31; sum fewer levels"),
+    (lambda: unequal_sum(Flatten()), UnsupportedError, r"node 'z0' \(Flatten\): the model ends in a sum of unequal quanta"),
     (unequal_sum, UnsupportedError, r"node 'add' \(Add\): the model ends in a sum of unequal quanta; give its trains"),
     # lowering
     (lambda: Simulator(None), ModelError, r"model is a NoneType, expected a Model \(eventsim.load reads one"),

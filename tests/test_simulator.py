@@ -247,6 +247,21 @@ def test_a_model_that_ends_in_neurons_outputs_summed_levels():
     assert found.outputs.tolist() == [[[3.0], [3.0], [5.0]], [[1.0], [2.0], [3.0]]]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("delay", (0, 2))
+def test_a_model_that_ends_in_a_flatten_outputs_summed_levels_flattened(precision, delay):
+    nodes = {"in": Input((2, 3, 4), bits=2), "n": Neuron(1.0, bits=2), "flat": Flatten()}
+    model = Model(nodes, [("in", "n"), ("n", "flat", delay)], class_names=[f"{i}" for i in range(24)])
+    x = samples(3, 5, shape=(2, 3, 4), high=4)
+    found = Simulator(model, precision).run(x, record=("spikes", "outputs"))
+    seen = np.concatenate((np.zeros((3, delay, 24)), x.reshape(3, 5, 24)), axis=1)[:, :5]
+    assert np.array_equal(found.outputs, seen.cumsum(axis=1))
+    assert np.array_equal(found.levels("flat"), seen)
+    assert np.array_equal(found.levels("n"), x)
+    again = Simulator(model, precision, chunk=2, block=2).run(x, record=("spikes", "outputs"))
+    assert np.array_equal(again.outputs, found.outputs)
+
+
 # ---- state
 
 
