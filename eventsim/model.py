@@ -49,7 +49,7 @@ class Check:
 class Model:
     """A spiking network: named nodes and edges with delays.
 
-    nodes: name -> node. Names are free of "/" and not empty.
+    nodes: name -> node. Names are printable (messages stay one line), free of "/" and not empty.
     edges: (source, target) or (source, target, delay); the order of the edges into a node is
         the order in which its paths are summed.
     timesteps: steps that a run takes if it is not told.
@@ -123,8 +123,11 @@ class Model:
         if not self.nodes:
             raise ModelError("the model has no nodes")
         for name, node in self.nodes.items():
-            if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
-                raise ModelError(f"{name!r} is no name for a node: expected text without '/'")
+            named = isinstance(name, str) and name.isprintable() and "/" not in name
+            if not named or name in ("", ".", ".."):
+                raise ModelError(
+                    f"{name!r} is no name for a node: expected text without '/' and control characters"
+                )
             if not isinstance(node, Node):
                 raise ModelError(f"node {name!r} is {node!r}, expected one of eventsim's nodes")
         self._incoming = {name: [] for name in self.nodes}

@@ -290,7 +290,7 @@ class _Recorder:
                 continue
             able = spiking if kind == "spikes" else layers
             if name and name not in able:
-                raise DataError(f"record has {wish!r}, but the nodes with {kind} are {_listed(able)}")
+                raise DataError(f"record has {wish!r}, but the nodes with {kind} are {', '.join(able)}")
             for each in [name] if name else able:
                 if kind == "spikes":
                     self.spikes.add(each)
@@ -351,11 +351,6 @@ class _Recorder:
             first = state.step - emitted.shape[1]
             answers = answers / np.arange(first + 1, state.step + 1).astype(number)[:, None]
         return answers / layer.steps_per_unit[0] if integer else answers
-
-
-def _listed(names):
-    """Names in one line, whatever they hold."""
-    return ", ".join(" ".join(name.split()) for name in names)
 
 
 def _check_denormals(dtype):

@@ -405,6 +405,18 @@ def test_a_name_twice(tmp_path):
     refuses(path, "differ: one twice")
 
 
+@pytest.mark.parametrize("name, shown", (("a\nb", r"a\\nb"), ("\x1b[31m", r"\\x1b\[31m"), ("a\x85", r"a\\x85")))
+def test_names_that_cannot_be_printed(tmp_path, name, shown):
+    path = saved(tmp_path, sequence())
+    with h5py.File(path, "r+") as file:
+        file.move("nodes/pool", f"nodes/{name}")
+        for member in ("names", "edges"):
+            texts = file[member].asstr()[()]
+            del file[member]
+            file[member] = np.where(texts == "pool", name, texts).astype(object)
+    refuses(path, f"'{shown}' is no name for a node: expected text without '/' and control characters")
+
+
 def test_steps_of_check_must_agree(tmp_path):
     path = saved(tmp_path, events())
     counts = np.zeros((1, 3, 7), int)

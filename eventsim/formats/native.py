@@ -4,7 +4,8 @@ Root
     format          text     "eventsim model"
     version         whole    1
     timesteps       whole    steps that a run takes if it is not told
-    names           texts    (n,)   names of the nodes, in the model's order; not empty, no "/"
+    names           texts    (n,)   names of the nodes, in the model's order; printable, not
+                             empty, no "/"
     nodes/<name>    group    one per name, see below
     edges           texts    (E, 2) source, target; the order of the edges into a node is the order
                              in which its paths are summed
