@@ -14,7 +14,8 @@ Layouts (channels last; `lanes` is the number of bits of one element of `masks`)
                 sorted by column first, row * channels + channel
     pointers    int64 [sample, step, plane, position * groups + 1]: first event of each
                 (position, group)
-    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `window_rows`, `real_rows`
+    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `near_rows`, `window_rows`,
+                                                       `real_rows`
                 [tile, ky, kx, channel, lane / 2]      `pair_rows`: two int8 in an int16, see there
                 [tile, ky, channel, kx, lane / 2]      `slide_rows`
                 [[sample, step,] ky, kx, padded channel]    `masked_rows`

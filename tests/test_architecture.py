@@ -311,6 +311,14 @@ def test_a_product_is_found(mutation):
     assert products(KERNELS.replace(line, mutated, 1))
 
 
+def test_the_table_of_layouts_names_every_row_function():
+    table = ast.get_docstring(TREES["kernels"]).partition("Layouts")[2]
+    reading = {n.name for n in TREES["kernels"].body if isinstance(n, ast.FunctionDef)
+               and n.name.endswith("_rows") and "weight" in [a.arg for a in n.args.args]}
+    assert len(reading) == 7
+    assert {name for name in reading if f"`{name}`" not in table} == set()
+
+
 def test_real_rows_would_be_found():
     """The one function that multiplies is caught as soon as it is not excepted by name."""
     assert products(KERNELS.replace("def real_rows", "def more_rows"))
