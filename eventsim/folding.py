@@ -8,7 +8,7 @@ All arithmetic is elementwise float64 in the order written, sums are `math.fsum`
 do not depend on the machine. Rounding to the type of a run happens once, in `lower`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from typing import Dict, List, Optional, Tuple
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.model import Model
-from eventsim.node import Node
 from eventsim.nodes import Neuron, Readout, SigmaDelta
 from eventsim.parameters import is_per_neuron, parameter_on
 from eventsim.paths import (
@@ -34,53 +33,10 @@ from eventsim.paths import (
     pooled_term,
     spread,
 )
+from eventsim.units import Group, Unit
 
 LAYERS = (Neuron, Readout, SigmaDelta)
 MAX_PLANES = 31  # of one sign: signed levels are given as int32, see `spikes`
-
-
-@dataclass
-class Unit:
-    """Something that runs: an input, a word operation on spikes, or a layer of neurons.
-
-    kind: "input", "sum", "max", "add", "flatten", "delay" or "layer".
-    shape: (C, H, W) as it is held; logical_shape: as the Model has it.
-    max_level, signed: range of the levels it emits. A layer that only reads out emits none.
-    trains: what a word operation reads. paths, terms: what a layer reads.
-    window: kernel, stride, padding of a pool.
-    masks: of a "delay", bool (C, H, W) per train: the neurons that it delays.
-    gain: float64 (C, H, W), the part of a layer's input gain that could not be folded, or None.
-    drive: float64 (C, H, W), what is added to the membrane past the input, or None.
-    """
-
-    name: str
-    kind: str
-    node: Node
-    shape: MapShape
-    logical_shape: Tuple[int, ...]
-    max_level: int = 0
-    signed: bool = False
-    real: bool = False
-    trains: List[Train] = field(default_factory=list)
-    window: Tuple = ()
-    paths: List[Path] = field(default_factory=list)
-    terms: List[Term] = field(default_factory=list)
-    masks: List[np.ndarray] = field(default_factory=list)
-    gain: Optional[np.ndarray] = None
-    drive: Optional[np.ndarray] = None
-
-    @property
-    def n_bits(self):
-        """Planes per sign."""
-        return int(self.max_level).bit_length()
-
-
-@dataclass
-class Group:
-    """Units that run together: `recurrent` ones step by step, others all steps at once."""
-
-    units: List[Unit]
-    recurrent: bool
 
 
 def fold(model: Model) -> List[Group]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsim import layout, widths
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.folding import Unit, fold
+from eventsim.folding import fold
 from eventsim.kernels import Update
 from eventsim.model import Model
 from eventsim.nodes import Neuron, Readout, SigmaDelta
@@ -38,6 +38,7 @@ from eventsim.rounding import (
     steps_in_profile,
     steps_per_quantum,
 )
+from eventsim.units import Unit
 
 # what `kernels._fire_plain` leaves out
 SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")

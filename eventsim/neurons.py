@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 
-import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.node import Node

@@ -19,7 +19,6 @@ uint16, uint32 and uint64 masks mean 16, 32 and 64 lanes.
 
 import operator
 
-import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils

@@ -11,9 +11,8 @@ import numpy as np
 
 from eventsim import audit
 from eventsim.encode import to_levels
-from eventsim.errors import DataError, EventsimError, ModelError, RunError
+from eventsim.errors import DataError, ModelError, RunError
 from eventsim.execution import Execution, Workspace
-from eventsim.counting import Counts
 from eventsim.lower import lower
 from eventsim.model import Model
 from eventsim.parameters import integer

@@ -189,7 +189,7 @@ def test_record_is_any_collection(record):
 
 
 @pytest.mark.parametrize("record, message", [
-    ("nonsense", "record has 'nonsense', expected any of spikes, potentials, residuals, outputs or 'kind:node'"),
+    ("nonsense", "record has 'nonsense', expected any of spikes, currents, potentials, residuals, outputs, audit or 'kind:node'"),
     (("spikes", "potential"), "record has 'potential', expected any of"),
     ("outputs:out", "record has 'outputs:out', expected any of"),
     ("spikes:conv", "record has 'spikes:conv', but the nodes with spikes are in, map, vector"),
@@ -337,7 +337,7 @@ def test_state_without_layers():
 # ---- precision, limits
 
 
-@pytest.mark.parametrize("precision", ("int4", "FLOAT32", None, 32))
+@pytest.mark.parametrize("precision", ("int4", "FLOAT32", "", 32))
 def test_unknown_precision(precision):
     with pytest.raises(ModelError, match=f"precision is {precision!r}, expected one of float32, float64, int8"):
         Simulator(network(), precision)
