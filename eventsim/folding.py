@@ -10,7 +10,7 @@ do not depend on the machine. Rounding to the type of a run happens once, in `lo
 
 from dataclasses import replace
 from graphlib import TopologicalSorter
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from eventsim.nodes import Neuron, Readout, SigmaDelta
 from eventsim.parameters import is_per_neuron, parameter_on
 from eventsim.paths import (
     Current,
-    MapShape,
     Path,
     Term,
     Train,
@@ -258,9 +257,12 @@ class _Folder:
         steps = self.model.nodes[name].steps
         if (steps == steps.flat[0]).all():
             return [train.delayed(int(steps.flat[0])) for train in trains]
-        return [self._delayed_neurons(name, i, train) for i, train in enumerate(trains)]
+        return [
+            self._delayed_neurons(name, name if len(trains) == 1 else f"{name}/{i}", train)
+            for i, train in enumerate(trains)
+        ]
 
-    def _delayed_neurons(self, name, i, train):
+    def _delayed_neurons(self, name, unit, train):
         """A unit that reads a train once per delay and takes from it the neurons of that delay."""
         if train.real or train.offset is not None:
             raise UnsupportedError(
@@ -270,7 +272,7 @@ class _Folder:
         top, signed = self._range_of(train.unit)
         logical = self.model.shapes[name]
         steps = parameter_on(self.model.nodes[name].steps, logical, "steps").reshape(train.shape)
-        unit = Unit(name if i == 0 else f"{name}/{i}", "delay", self.model.nodes[name], train.shape,
+        unit = Unit(unit, "delay", self.model.nodes[name], train.shape,
                     logical, top, signed)
         for delay in np.unique(steps).astype(int).tolist():
             unit.trains.append(train.delayed(delay))

@@ -191,6 +191,8 @@ class _Lowering:
                 steps, weight_dtype = steps_per_quantum(kernels, quantum, label)
             return FixedPoint(self.dtype, weight_dtype, label, steps, quantum)
         steps = self._steps_in_profile(unit, kernels, quantum, label)
+        if unit.node.resolution is not None:
+            quantum = np.ones(unit.shape[0])
         numbers = FixedPoint(self.dtype, weight_dtype, label, steps, quantum, self.profile)
         whole = [numbers.whole_weights(kernel)[0] for kernel in kernels]
         if any(w.min() < -128 or w.max() > 127 for w in whole):
@@ -200,7 +202,7 @@ class _Lowering:
     def _steps_in_profile(self, unit, kernels, quantum, label):
         node, chip = unit.node, self.profile
         if node.resolution is not None:
-            return node.resolution * quantum / 2.0**chip.weight_shift
+            return np.full(unit.shape[0], node.resolution / 2.0**chip.weight_shift)
         if isinstance(node, Readout):
             return readout_scale(unit, kernels, chip.highest_weight)
         constants = quantum * 2.0 ** (unit.n_bits - 1)
@@ -208,7 +210,10 @@ class _Lowering:
             constants = quantum
         theta = parameter_on(node.v_threshold, unit.logical_shape, "v_threshold")
         constants = np.maximum(constants, np.abs(theta.reshape(unit.shape[0], -1)).max(axis=1))
-        return steps_in_profile(kernels, quantum, constants, chip, label)
+        steps = steps_in_profile(kernels, quantum, constants, chip, label)
+        # every plane of a message has to fit int32
+        most = 2.0 ** (30 - (unit.n_bits - 1) - chip.weight_shift)
+        return np.minimum(steps, max(most, 2.0))
 
     def _channels(self, unit, value):
         """A parameter that is constant per channel of the map that the unit is held as."""
@@ -395,8 +400,18 @@ class _Lowering:
             absent = bits <= b
             threshold[absent] = INT32_MAX if self.fixed_point else np.inf
             thresholds.append(threshold)
-            amounts.append(numbers.unit(2.0**b * quantum))
+            amounts.append(self._amount(unit, numbers, 2.0**b * quantum))
         return thresholds, amounts
+
+    def _amount(self, unit, numbers, quanta):
+        """What a plane takes from the membrane, (C,) in the run's type; never 0 steps."""
+        amount = numbers.unit(quanta)
+        if not amount.all():
+            raise UnsupportedError(
+                f"{self.model.label(unit.name)}: its quantum of {quanta.min():.4g} is less than half a step "
+                f"(resolution {unit.node.resolution}); raise the resolution"
+            )
+        return amount
 
     def _comparison(self, node):
         given = None if self.profile is None else self.profile.comparison
@@ -406,10 +421,10 @@ class _Lowering:
         """Thresholds of SigmaDelta, (C, 1, 1) per plane of positive, then of negative changes, and
         amounts (C,). floor(o / q) is at least j where o >= j q, and below -j where -o > j q."""
         quantum = self._channels(unit, unit.node.quantum)
-        amounts = [2.0**b * quantum for b in range(unit.n_bits)]
-        planes = [numbers.unit(a)[:, None, None] for a in amounts]
-        planes += [numbers.above(numbers.unit(a - quantum))[:, None, None] for a in amounts]
-        return [np.broadcast_to(plane, unit.shape) for plane in planes], [numbers.unit(a) for a in amounts]
+        quanta = [2.0**b * quantum for b in range(unit.n_bits)]
+        amounts = [self._amount(unit, numbers, q) for q in quanta]
+        planes = amounts + [numbers.above(numbers.unit(q - quantum)) for q in quanta]
+        return [np.broadcast_to(p[:, None, None], unit.shape) for p in planes], amounts
 
     def _rectified(self, node, numbers, threshold, theta, quantum, bits):
         """Fold MPR into the threshold of one-bit channels: the smallest number of the run's type
@@ -417,7 +432,9 @@ class _Lowering:
         strict = self._comparison(node) == ">"
         found = {}
         for c, y, x in np.argwhere((theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]):
-            key = (theta[c, y, x], quantum[c], numbers.steps[c] if self.fixed_point else 0)
+            key = (theta[c, y, x], quantum[c], 0)
+            if self.fixed_point:  # steps of the state in a quantum
+                key = (*key[:2], numbers.steps[c] * 2.0**numbers.shift * (quantum[c] / numbers.quantum[c]))
             if key not in found:
                 found[key] = smallest_passing(*key, strict, self.dtype)
             threshold[c, y, x] = found[key]

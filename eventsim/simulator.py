@@ -319,8 +319,8 @@ class _Recorder:
             self.program.precision, chunk.counts.steps, answers[:, -1], chunk.counts,
             {name: self._spikes(name, chunk) for name in self.model.nodes if name in self.spikes},
             traces, answers if self.outputs else None,
-            steps_per_unit={s.name: s.steps_per_unit for s in self.program.layers
-                            if isinstance(s, LayerStage)},
+            steps_per_unit={s.name: np.repeat(s.steps_per_unit, s.logical_shape[0] // s.shape[0])
+                            for s in self.program.layers if isinstance(s, LayerStage)},
             audit=audit.collect(self.program, chunk.audit) if self.audits else None,
         )
 
