@@ -49,6 +49,7 @@ from eventsim.simd import (
     decayed,
     either,
     first_half,
+    following,
     half_zeros,
     high_bytes,
     joined,
@@ -138,6 +139,7 @@ class Geometry(NamedTuple):
     signed: int  # whether negative planes follow
     tiles: int
     near: int  # whether a tile's weights stay in the first-level cache
+    planes: int  # planes whose pairs 16 bits hold together, see `slide_planes`
 
 
 class Events(NamedTuple):
@@ -615,11 +617,18 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
 
 
 @njit(inline="always")
-def _add_pairs(sums, words, highs, n, column, width, offset, negative, lanes, like):
-    """Add finished pairs to one column of a row of sums, if it is one."""
-    if n > 0 and column >= 0 and column < width:
-        k = (offset + column) * lanes
+def _end_column(sums, words, highs, n, column, width, offset, fresh, doublings, negative, lanes, like):
+    """Write finished pairs to one column of a row of sums, if it is one. fresh: over what it held;
+    else added to what it held, doubled `doublings` times before."""
+    if column < 0 or column >= width:
+        return
+    k = (offset + column) * lanes
+    if fresh:
+        store(sums, k, _sum_of_pairs(words, highs, n, like))
+    elif n > 0 or doublings > 0:
         x = load(sums, k, like)
+        for _ in range(doublings):
+            x = x + x
         if negative:
             x = x - _sum_of_pairs(words, highs, n, like)
         else:
@@ -644,17 +653,16 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
     top = max(row - g.padding_y, 0)
     bottom = min(row - g.padding_y + g.kernel_height, g.height)
     base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
-    _clear(sums, masks, steps * g.out_width)
     if top >= bottom:
+        _clear(sums, masks, steps * g.out_width)
         return
     for t in range(steps):
         offset = t * g.out_width
         for b in range(g.bits - 1, -1, -1):
-            if b < g.bits - 1:
-                for k in range(offset, offset + g.out_width):
-                    x = load(sums, k * lanes, zero)
-                    store(sums, k * lanes, x + x)
             for negative in range(1 + g.signed):
+                fresh = b == g.bits - 1 and not negative
+                doublings = 1 if b < g.bits - 1 and not negative else 0
+                touched = 0  # columns that hold sums of this plane already
                 plane = (sample * steps + t) * n_planes + b + negative * g.bits
                 words_0 = none
                 highs_0 = none
@@ -676,8 +684,8 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                             n_0 += stop - i
                             n_1 += stop - i
                             n_2 += stop - i
-                            for e in range(i, stop):
-                                o = (base + np.int64(at(index, e))) * 3 * half
+                            while i < stop:
+                                o = (base + np.int64(at(index, i))) * 3 * half
                                 word = load(weight, o, none)
                                 words_2 = words_2 + word
                                 highs_2 = highs_2 + high_bytes(word)
@@ -687,14 +695,18 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                                 word = load(weight, o + 2 * half, none)
                                 words_0 = words_0 + word
                                 highs_0 = highs_0 + high_bytes(word)
-                            i = stop
+                                i = following(i)
                             if n_0 == MOST_PAIRS:
-                                _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
-                                           negative, lanes, zero)
-                                _add_pairs(sums, words_1, highs_1, n_1, s - 1, g.out_width, offset,
-                                           negative, lanes, zero)
-                                _add_pairs(sums, words_2, highs_2, n_2, s, g.out_width, offset,
-                                           negative, lanes, zero)
+                                new = s - 2 >= touched
+                                _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
+                                            fresh and new, doublings * new, negative, lanes, zero)
+                                new = s - 1 >= touched
+                                _end_column(sums, words_1, highs_1, n_1, s - 1, g.out_width, offset,
+                                            fresh and new, doublings * new, negative, lanes, zero)
+                                new = s >= touched
+                                _end_column(sums, words_2, highs_2, n_2, s, g.out_width, offset,
+                                            fresh and new, doublings * new, negative, lanes, zero)
+                                touched = s + 1
                                 words_0 = none
                                 highs_0 = none
                                 n_0 = 0
@@ -704,8 +716,93 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                                 words_2 = none
                                 highs_2 = none
                                 n_2 = 0
-                    _add_pairs(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset, negative,
-                               lanes, zero)
+                    new = s - 2 >= touched
+                    _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
+                                fresh and new, doublings * new, negative, lanes, zero)
+                    words_0 = words_1
+                    highs_0 = highs_1
+                    n_0 = n_1
+                    words_1 = words_2
+                    highs_1 = highs_2
+                    n_1 = n_2
+
+
+@compiled
+def slide_planes(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`slide_rows` for levels of several planes and few inputs under a window, such as an image's
+    3x3x3: `geometry.planes` planes at a time are doubled as pairs, before they are widened, which
+    16 bits hold. An input column is summed apart, for what came before it must not be doubled.
+    Writes sums."""
+    g = geometry
+    index, pointers = events.index, events.pointers
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    none = half_zeros(weight, masks)
+    half = lanes // 2
+    steps = events.steps
+    per_plane = g.height * g.width + 1
+    n_planes = g.bits * (1 + g.signed)
+    top = max(row - g.padding_y, 0)
+    bottom = min(row - g.padding_y + g.kernel_height, g.height)
+    base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
+    if top >= bottom:
+        _clear(sums, masks, steps * g.out_width)
+        return
+    for t in range(steps):
+        offset = t * g.out_width
+        for end in range(g.bits, 0, -g.planes):
+            begin = max(end - g.planes, 0)
+            for negative in range(1 + g.signed):
+                fresh = end == g.bits and not negative
+                doublings = 0 if negative else end - begin
+                plane = (sample * steps + t) * n_planes + negative * g.bits
+                words_0 = none
+                highs_0 = none
+                n_0 = 0
+                words_1 = none
+                highs_1 = none
+                n_1 = 0
+                for s in range(g.out_width + 2):
+                    words_2 = none
+                    highs_2 = none
+                    n_2 = 0
+                    column = s - g.padding_x
+                    if column >= 0 and column < g.width:
+                        left = none
+                        left_highs = none
+                        middle = none
+                        middle_highs = none
+                        for b in range(end - 1, begin - 1, -1):
+                            p = (plane + b) * per_plane + column * g.height
+                            i = at(pointers, p + top)
+                            i_end = at(pointers, p + bottom)
+                            n_2 += n_2 + i_end - i
+                            left = left + left
+                            left_highs = left_highs + left_highs
+                            middle = middle + middle
+                            middle_highs = middle_highs + middle_highs
+                            words_2 = words_2 + words_2
+                            highs_2 = highs_2 + highs_2
+                            while i < i_end:
+                                o = (base + np.int64(at(index, i))) * 3 * half
+                                word = load(weight, o, none)
+                                words_2 = words_2 + word
+                                highs_2 = highs_2 + high_bytes(word)
+                                word = load(weight, o + half, none)
+                                middle = middle + word
+                                middle_highs = middle_highs + high_bytes(word)
+                                word = load(weight, o + 2 * half, none)
+                                left = left + word
+                                left_highs = left_highs + high_bytes(word)
+                                i = following(i)
+                        words_0 = words_0 + left
+                        highs_0 = highs_0 + left_highs
+                        n_0 += n_2
+                        words_1 = words_1 + middle
+                        highs_1 = highs_1 + middle_highs
+                        n_1 += n_2
+                    _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset, fresh,
+                                doublings, negative, lanes, zero)
                     words_0 = words_1
                     highs_0 = highs_1
                     n_0 = n_1
@@ -1186,11 +1283,14 @@ def pairs(sums, events, weight, ranges, geometry, update, maps):
 
 @compiled
 def slide(sums, events, weight, ranges, geometry, update, maps):
-    """Path of `slide_rows`. Writes sums and the arrays of maps."""
+    """Path of `slide_rows` and `slide_planes`. Writes sums and the arrays of maps."""
     for tile in range(geometry.tiles):
         for sample in range(maps.samples):
             for row in range(geometry.out_height):
-                slide_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
+                if geometry.planes > 1:
+                    slide_planes(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
+                else:
+                    slide_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
 
 

@@ -5,7 +5,7 @@ Channels are last and padded to whole tiles of `lanes` channels. See `kernels` f
 
 import numpy as np
 
-from eventsim.kernels import Geometry
+from eventsim.kernels import MOST_PAIRS, Geometry
 from eventsim.program import FanOut
 
 
@@ -74,7 +74,17 @@ def geometry(path, out_shape, kernel, groups, lanes, rows_per_tap, bits, signed,
         groups=groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
         tiles=_padded(out_shape[0], lanes) // lanes,
         near=int(kernel[0] * kernel[1] * rows_per_tap * row_bytes <= NEAR_BYTES),
+        planes=_planes_together(kernel[0] * kernel[1] * rows_per_tap, bits),
     )
+
+
+def _planes_together(inputs, bits):
+    """Planes of `inputs` neurons whose events, each plane's twice the next one's, are at most
+    MOST_PAIRS together; 1 at least, whose events are counted while they are added."""
+    planes = 1
+    while planes < bits and inputs * ((2 << planes) - 1) <= MOST_PAIRS:
+        planes += 1
+    return planes
 
 
 def weight_rows(weight, groups, lanes, method):

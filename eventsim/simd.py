@@ -427,6 +427,19 @@ def put(typing, array, offset, value):
 
 
 @intrinsic
+def following(typing, event):
+    """event + 1 of a run whose length chance decides. LLVM must not know the step, or it unrolls
+    the loop by four and takes the rest in a second one: two mispredicted ends instead of one."""
+
+    def generate(context, builder, signature, arguments):
+        after = builder.add(arguments[0], ir.Constant(arguments[0].type, 1))
+        same = ir.FunctionType(after.type, [after.type])
+        return builder.asm(same, "", "=r,0", [after], False)
+
+    return types.intp(types.intp), generate
+
+
+@intrinsic
 def trailing_zeros(typing, word):
     """Number of zero bits below the lowest set bit of a uint64 that is not 0."""
 
@@ -456,6 +469,7 @@ if config.DISABLE_JIT:
         decayed,
         either,
         first_half,
+        following,
         half_zeros,
         high_bytes,
         joined,

@@ -131,6 +131,10 @@ def put(array, offset, value):
     flat[offset] = value
 
 
+def following(event):
+    return event + 1
+
+
 def trailing_zeros(word):
     word = int(word)
     return (word & -word).bit_length() - 1

@@ -330,19 +330,21 @@ def test_pairs_hold_256_rows(lanes):
 
 def _bits(words, out):
     for i in range(words.size):
-        put(out, 2 * i, trailing_zeros(at(words, i)))
-        put(out, 2 * i + 1, bit_count(at(words, i)))
+        put(out, 3 * i, trailing_zeros(at(words, i)))
+        put(out, 3 * i + 1, bit_count(at(words, i)))
+        put(out, 3 * i + 2, following(i))
 
 
 def test_bits():
     words = np.array([1, 1 << 63, 2**64 - 1, 6, 0xF0F0 << 20, *(1 << i for i in range(64))], np.uint64)
     compiled, twin = both_ways(_bits)
-    found, expected = np.zeros(2 * len(words), np.int64), np.zeros(2 * len(words), np.int64)
+    found, expected = np.zeros(3 * len(words), np.int64), np.zeros(3 * len(words), np.int64)
     compiled(words, found)
     twin(words, expected)
     _same(found, expected)
-    assert all(int(w) & -int(w) == 1 << int(z) for w, z in zip(words, found[::2]))
-    assert [bin(w).count("1") for w in words.tolist()] == found[1::2].tolist()
+    assert all(int(w) & -int(w) == 1 << int(z) for w, z in zip(words, found[::3]))
+    assert [bin(w).count("1") for w in words.tolist()] == found[1::3].tolist()
+    assert found[2::3].tolist() == list(range(1, len(words) + 1))
 
 
 def test_every_operation_is_tested():
