@@ -227,7 +227,8 @@ HOLDS, TURNS, TURNS_ONCE, STOPS = 0, 1, 2, 3
 def pack(levels, planes, samples, steps, held, first, bits, signed, channels, positions, words):
     """Levels int32 [sample, step, channel, position] into planes (zeroed before). Writes planes.
 
-    Narrow levels are mostly 0 and set bit by bit; wide ones (images) word by word."""
+    Narrow levels are mostly 0 and set one by one; wide ones (images) plane by plane, over all
+    positions, which LLVM makes vectors of."""
     if bits == 1:
         for s in range(samples * steps):
             slot = ((s // steps) * held + first + s % steps) * (1 + signed)
@@ -241,23 +242,16 @@ def pack(levels, planes, samples, steps, held, first, bits, signed, channels, po
         return
     for s in range(samples * steps):
         slot = ((s // steps) * held + first + s % steps) * bits * (1 + signed)
-        for p in range(positions):
-            for w in range(words):
-                low = w * 64
-                high = min(low + 64, channels)
-                for b in range(bits):
-                    plus = np.uint64(0)
-                    minus = np.uint64(0)
-                    for c in range(low, high):
-                        level = at(levels, (s * channels + c) * positions + p)
-                        bit = np.uint64((abs(level) >> b) & 1) << np.uint64(c - low)
-                        if signed and level < 0:
-                            minus |= bit
-                        else:
-                            plus |= bit
-                    put(planes, ((slot + b) * positions + p) * words + w, plus)
-                    if signed:
-                        put(planes, ((slot + bits + b) * positions + p) * words + w, minus)
+        for c in range(channels):
+            at_bit = np.uint64(c & 63)
+            for b in range(bits):
+                plus = (slot + b) * positions * words + (c >> 6)
+                minus = plus + bits * positions * words
+                for p in range(positions):
+                    level = at(levels, (s * channels + c) * positions + p)
+                    bit = np.uint64((abs(level) >> b) & 1) << at_bit
+                    o = minus + p * words if signed and level < 0 else plus + p * words
+                    put(planes, o, at(planes, o) | bit)
 
 
 @compiled
@@ -273,6 +267,7 @@ def index_events(
     each byte and as many kept as it has bits, which spares a branch per event.
     """
     like = zeros(index, table)
+    eight = splat(8, like)
     words = (channels + 63) >> 6
     outer, inner = (width, height) if by_column else (height, width)
     outer_step, inner_step = (1, width) if by_column else (width, 1)
@@ -288,13 +283,13 @@ def index_events(
                     o = ((source + plane) * height * width + a * outer_step + c * inner_step) * words
                     for w in range(words):
                         word = at(planes, o + w)
-                        base = c * channels + w * 64
-                        while word:
+                        lowest = splat(np.int32(c * channels + w * 64), like)
+                        n = 4 if word >> np.uint64(32) == 0 else 8
+                        for _ in range(min(n, (channels - w * 64 + 7) >> 3)):
                             byte = np.int64(word & np.uint64(255))
-                            positions = load(table, byte * 8, like) + splat(np.int32(base), like)
-                            store(index, k, positions)
+                            store(index, k, load(table, byte * 8, like) + lowest)
                             k += bit_count(np.uint64(byte))
-                            base += 8
+                            lowest = lowest + eight
                             word >>= np.uint64(8)
             put(pointers, slot, k)
             slot += 1

@@ -96,7 +96,7 @@ class Simulator:
         self._check_state(state, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        block = self.block or self._block_size(steps, keep_state)
+        block = self.block or self._block_size(steps, still, keep_state)
         starts = range(0, n, min(block, -(-n // self.workers)))
 
         def run_block(start):
@@ -171,24 +171,31 @@ class Simulator:
     @cached_property
     def _step_bytes(self):
         """Memory of one sample for one step: planes, events' pointers, and sums of several paths."""
-        total, item = 0, self.program.dtype.itemsize
-        stages = self.program.stages
-        for stage in stages.values():
-            total += stage.n_planes * stage.positions * stage.words * 8
-            synapses = getattr(stage, "synapses", ())
-            if len(synapses) > 1 or layer_reduce(stage):
+        total, item = sum(self._train_bytes.values()), self.program.dtype.itemsize
+        for stage in self.program.stages.values():
+            if len(getattr(stage, "synapses", ())) > 1 or layer_reduce(stage):
                 total += stage.positions * stage.padded * item
-            for path in synapses:
-                if path.method in ("gather", "pairs", "slide", "attended"):
-                    total += stages[path.source].n_planes * path.geometry.groups * 8 * (
-                        stages[path.source].positions)
         return max(total, 1)
 
-    def _block_size(self, steps, keep_state):
+    @cached_property
+    def _train_bytes(self):
+        """{stage: memory of one step of its train: planes, and pointers for each path that reads it}."""
+        stages = self.program.stages
+        found = {s.name: s.n_planes * s.positions * s.words * 8 for s in stages.values()}
+        for stage in stages.values():
+            for path in getattr(stage, "synapses", ()):
+                if path.method in ("gather", "pairs", "slide", "attended"):
+                    source = stages[path.source]
+                    found[path.source] += source.n_planes * path.geometry.groups * 8 * source.positions
+        return found
+
+    def _block_size(self, steps, still, keep_state):
         longest = self.chunk or self._longest_chunk()
         keeps = keep_state or steps > longest
         steps, item = min(steps, longest), self.program.dtype.itemsize
         per_sample = steps * self._step_bytes
+        if still and not self.program.history[self.program.input]:  # held once
+            per_sample -= (steps - 1) * self._train_bytes[self.program.input]
         for stage in self.program.stages.values():
             if keeps and isinstance(stage, LayerStage):
                 per_sample += stage.positions * stage.padded * item
