@@ -70,7 +70,9 @@ from eventsim.simd import (
     zeros,
 )
 
-OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy")
+# _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
+# that it inlines: of seven arrays at each position that `_fire_plain` updates.
+OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", _nrt=False)
 
 
 def _cache_folder():
@@ -912,15 +914,17 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
     zero = zeros(sums, maps.masks)
     if maps.fires:
         traced = maps.currents.size or maps.potentials.size or maps.residuals.size or maps.audit.size
-        if update.plain and not traced:
-            for ox in range(g.out_width):
-                _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
-        elif update.changes:
+        if update.changes:
             for ox in range(g.out_width):
                 _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox)
-        else:
+        elif traced or not update.plain:
             for ox in range(g.out_width):
                 _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
+        elif update.bits == 1 and not update.hard:
+            _fire_bits(sums, still, update, maps, geometry, sample, tile, row)
+        else:
+            for ox in range(g.out_width):
+                _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
         return
     positions = g.out_height * g.out_width
     for t in range(maps.steps):
@@ -931,6 +935,49 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
             if maps.adds:
                 x = load(maps.current, o, zero) + x
             store(maps.current, o, x)
+
+
+@njit(inline="always")
+def _fire_bits(sums, still, update, maps, geometry, sample, tile, row):
+    """A row of `_fire_plain` with one plane and a soft reset. Without a loop over planes, threshold
+    and amount of a position stay in registers for all steps."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    channel = tile * lanes
+    words = ((padded + 63) >> 6) * (64 // lanes)
+    per_plane = positions * words
+    joined_step = positions * padded
+    sum_step = 0 if still else g.out_width * lanes
+    for ox in range(g.out_width):
+        position = row * g.out_width + ox
+        of_neuron = (position if n.per_position else 0) * padded + channel
+        state = (sample * positions + position) * padded + channel
+        slot = (sample * maps.held + maps.first) * per_plane + position * words + tile
+        joined_at = ((sample * maps.total + maps.start) * positions + position) * padded + channel
+        bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+        threshold = load(n.thresholds, of_neuron, zero)
+        amount = load(n.amounts, channel, zero)
+        u = zero
+        if not maps.fresh:
+            u = load(maps.membrane, state, zero)
+        for t in range(maps.steps):
+            x = load(sums, ox * lanes + t * sum_step, zero)
+            if maps.adds:
+                x = load(maps.current, joined_at + t * joined_step, zero) + x
+            x = x + bias
+            if n.leaks:
+                u = scaled(u, load(n.leak, of_neuron, zero))
+            u = u + x
+            spikes = at_least(u, threshold)
+            u = u - select(spikes, amount, zero)
+            put(maps.masks, slot, spikes)
+            slot += per_plane
+        if maps.keeps:
+            store(maps.membrane, state, u)
 
 
 @njit(inline="always")

@@ -150,10 +150,10 @@ class _Lowering:
         if self.fixed_point:
             self._prove_widths(unit, numbers, update, biases)
             scale = numbers.unrounded(scale)
-        flat = {name: getattr(update, name).reshape(-1) for name in FLAT}
+        flat = {name: layout.aligned(getattr(update, name)) for name in FLAT}
         return LayerStage(
             *base, lanes, synapses, update._replace(**flat),
-            tuple((first, values.reshape(-1)) for first, values in biases), scale,
+            tuple((first, layout.aligned(values)) for first, values in biases), scale,
             reduce=unit.node.reduce if isinstance(unit.node, Readout) else "",
             products=self._products(unit),
         )
