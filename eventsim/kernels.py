@@ -970,7 +970,7 @@ def _fire_bits(sums, still, update, maps, geometry, sample, tile, row):
                 x = load(maps.current, joined_at + t * joined_step, zero) + x
             x = x + bias
             if n.leaks:
-                u = scaled(u, load(n.leak, of_neuron, zero))
+                u = decayed(u, load(n.leak, of_neuron, zero), 12, 0, 0)
             u = u + x
             spikes = at_least(u, threshold)
             u = u - select(spikes, amount, zero)
