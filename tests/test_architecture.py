@@ -22,7 +22,7 @@ LAYERS = (
     "errors",
     "parameters", "node", "neurons", "nodes", "profiles",
     "model",
-    "formats.safe_hdf5", "formats.native", "formats",
+    "formats.safe_hdf5", "formats.native", "formats.lava_values", "formats.lava", "formats",
     "rounding", "paths", "units", "folding",
     "simd_twins", "simd", "kernels",
     "program", "layout", "widths", "lower",

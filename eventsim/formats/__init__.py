@@ -10,15 +10,15 @@ from pathlib import Path
 import h5py
 
 from eventsim.errors import FormatError
-from eventsim.formats import native
+from eventsim.formats import lava, native
 from eventsim.formats.safe_hdf5 import open_hdf5
 from eventsim.model import Model
 
-READERS = (native,)
+READERS = (native, lava)
 WRITERS = {".h5": native.write, ".hdf5": native.write}
 
 # member of the root that marks a file of another format -> what the file then seems to be
-_FOREIGN = {"node": "a NIR graph", "layer": "a lava-dl network"}
+_FOREIGN = {"node": "a NIR graph"}
 _SIGNATURES = {
     b"PK": "a zip archive, as .npz and torch files are",
     b"\x80": "a Python pickle, which is a program and never loaded",
@@ -27,7 +27,7 @@ _SIGNATURES = {
 }
 
 
-def load(path) -> Model:
+def load(path, **options) -> Model:
     """The Model in a file of any known format, whatever its suffix.
 
     Raises FormatError for a file that is missing, damaged, not allowed or describes no valid
@@ -37,7 +37,7 @@ def load(path) -> Model:
     with open_hdf5(path) as root:
         for reader in READERS:
             if reader.recognises(root):
-                return reader.read(root)
+                return reader.read(root, **options)
         for member, what in _FOREIGN.items():
             if member in root:
                 raise root.error(f"seems to be {what}, which this version cannot read yet")

@@ -104,6 +104,10 @@ class Group:
             raise self.error(f"{name!r} is {_what(found)}, expected a group")
         return Group(found, self._file, label or self.label)
 
+    def is_group(self, name) -> bool:
+        """Whether the member `name` is a group."""
+        return isinstance(self._member(name), h5py.Group)
+
     def dataset(self, name) -> "Dataset":
         """The dataset `name`, checked but not yet read."""
         found = self._member(name)
