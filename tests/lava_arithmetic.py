@@ -184,23 +184,27 @@ class SigmaDelta:
 
 
 class Sigma:
-    """Sums what arrives and sends the sum."""
+    """Sums what arrives and sends the sum. Also for layers without neurons in SDNN: the integrator
+    below in 64ths, where 24 bits are wide enough for it."""
 
     def __init__(self, shape):
-        self.sigma = np.zeros(shape, np.int64)
+        self.sum = self.sigma = np.zeros(shape, np.int64)
 
     def reset(self):
-        self.sigma = np.zeros_like(self.sigma)
+        self.sum = np.zeros_like(self.sum)
 
     def step(self, a, bias):
-        self.sigma = self.sigma + a
+        self.sum = self.sum + a
+        self.sigma = self.sum + bias
         return self.sigma
 
 
 WITHOUT = {"type": "CUBA", "iDecay": 0, "vDecay": 4096, "vThMant": 131072}
 
 
-def _neuron(layer, shape, fires_at_threshold, bits):
+def _neuron(layer, shape, fires_at_threshold, bits, sdnn):
+    if layer.neuron is None and sdnn:
+        return Sigma(shape)
     neuron = WITHOUT if layer.neuron is None else layer.neuron
     if neuron["type"] == "SDNN":
         if "sigma_output" in neuron:
@@ -222,6 +226,7 @@ def run(layers, x, steps, fires_at_threshold=False, reset_interval=0, bits=16, i
     x = np.broadcast_to(x, (steps, *shape)).astype(np.int64)
     traces = [{} for _ in layers]
     neurons = [None] * len(layers)
+    sdnn = any(layer.neuron is not None and layer.neuron["type"] == "SDNN" for layer in layers)
     for t in range(steps):
         number = 0  # of layers that have neurons
         for k, layer in enumerate(layers):
@@ -233,9 +238,9 @@ def run(layers, x, steps, fires_at_threshold=False, reset_interval=0, bits=16, i
             if k == 0:
                 a, bias = np.zeros(shape, np.int64), x[t] if is_bias else _transformed(layer, x[t])
             else:
-                a, bias = _arriving(layers, traces, k, t)
+                a, bias = _arriving(layers, traces, k, t, sdnn)
             if neurons[k] is None:
-                neurons[k] = _neuron(layer, a.shape, fires_at_threshold, bits)
+                neurons[k] = _neuron(layer, a.shape, fires_at_threshold, bits, sdnn)
             neuron = neurons[k]
             if reset_interval and t % reset_interval == number % reset_interval:
                 neuron.reset()
@@ -258,7 +263,7 @@ def _transformed(layer, x):
     return weight * x + bias
 
 
-def _arriving(layers, traces, k, t):
+def _arriving(layers, traces, k, t, sdnn):
     """(sums of weights, bias) of layer k at step t."""
     layer = layers[k]
     before = k - 1
@@ -270,11 +275,7 @@ def _arriving(layers, traces, k, t):
         rows = traces[k].get("sent", [])
         last = rows[t - 1] if t else np.zeros(a.shape, np.int64)
         a = a + _exact(np.asarray(layer.get("weight_rec")).astype(np.float64) @ last.astype(np.float64))
-    return wrapped(a) if _is_cuba(layer) else a, per_channel(layer.get("bias", 0), a.shape)
-
-
-def _is_cuba(layer):
-    return layer.neuron is None or layer.neuron["type"] != "SDNN"
+    return a if sdnn else wrapped(a), per_channel(layer.get("bias", 0), a.shape)
 
 
 def _sent(rows, t, delay):

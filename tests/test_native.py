@@ -589,9 +589,6 @@ def test_formats_of_other_tools(tmp_path):
         file["node/type"] = "NIRGraph"
     refuses(path, "seems to be a NIR graph, which this version cannot read yet")
     with h5py.File(path, "w") as file:
-        file["layer/0/type"] = "input"
-    refuses(path, "seems to be a lava-dl network, which this version cannot read yet")
-    with h5py.File(path, "w") as file:
         file["x"] = 1
     refuses(path, r"not a model file: 'format' is not 'eventsim model'; the file holds \['x'\]")
 

@@ -226,11 +226,13 @@ class _Reader:
     def _input(self, group, name, last):
         options, has_neurons = self.options, "neuron" in group
         self.shape, self.tail = shape_of(group), "input"
-        bits = options.input_bits or (MAX_BITS if has_neurons else 1)
-        signed = has_neurons if options.input_signed is None else options.input_signed
+        graded = has_neurons or self.sdnn
+        bits = options.input_bits or (MAX_BITS if graded else 1)
+        signed = graded if options.input_signed is None else options.input_signed
         self._assume("input_bits", bits, options.input_bits is None)
         self._assume("input_signed", signed, options.input_signed is None)
-        weight, bias = self._transformation(group) if has_neurons else (1.0, 0.0)
+        unit = 1 / MESSAGE_STEPS if self.sdnn else 1.0
+        weight, bias = self._transformation(group) if has_neurons else (unit, 0.0)
         scale = weight if self.sdnn else 1.0
         if scale <= 0:
             raise unsupported(group, f"'weight' is {weight:g}; only weights above 0 are supported for SDNN")
@@ -295,8 +297,8 @@ class _Reader:
                 + f"only with {kernel}, (0, 0) and (1, 1): in lava-dl others run across channels"
             )
         channels, short = self.shape[0], tuple(-size % k for size, k in zip(self.shape[1:], kernel))
-        if channels * prod(kernel) > MOST_WEIGHTS or kernel[0] > self.shape[1] or kernel[1] > self.shape[2]:
-            raise group.error(f"a kernel of {kernel} is too large for {self.shape}")
+        if channels * prod(kernel) > MOST_WEIGHTS:
+            raise group.error(f"a kernel of {kernel} for each of {channels} channels is too large")
         weight = self._weights(group, "weight", (1, 1, *kernel))
         weight = np.pad(weight, ((0, 0), (0, 0), (short[0], 0), (short[1], 0)))
         node = Conv2d(np.repeat(weight, channels, axis=0), None, kernel, short, 1, channels)

@@ -74,4 +74,4 @@ def repeats(group, name, expected):
     if name in group:
         found = whole(group, name, 0, MAX_EXTENT, (1, np.size(expected))).reshape(-1)
         if (found != expected).any():
-            raise group.error(f"{name!r} is {found.astype(int).tolist()}, but the arrays make it {expected}")
+            raise group.error(f"{name!r} is {found.astype(int).tolist()}, but the layer has {expected}")
