@@ -6,30 +6,20 @@ Read lazily: a data set keeps its labels in memory and reads one batch of sample
 import gzip
 import math
 import os
-import tokenize
 import zipfile
-import zlib
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from eventsim.encode import bin_events, check_values
-from eventsim.errors import DataError, EventsimError
-from eventsim.formats.safe_hdf5 import MAX_RATIO, one_line, open_hdf5
+from eventsim.errors import DataError
+from eventsim.files import check_declared, npz_header, npz_member, reading
+from eventsim.formats.safe_hdf5 import open_hdf5
 
 KNOWN = (
     "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), or a folder of one of these "
     "or of N-MNIST recordings"
 )
-
-# What damaged files make the standard library raise, and NumPy for the header of an array.
-READ_ERRORS = (
-    OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile,
-    NotImplementedError, UnicodeDecodeError,  # zipfile: of an unknown version, names in no code
-)
-HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, OverflowError, tokenize.TokenError)
-ZIP_ERRORS = (RuntimeError, ValueError)  # encrypted, packed by an unknown method, bad entry
 
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 IDX_IMAGES = tuple(f"t10k-images{dot}idx3-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
@@ -54,7 +44,7 @@ def open_dataset(path, input_node, timesteps=None) -> "Dataset":
     Raises DataError, here and while batches are read, naming the file.
     """
     path = Path(path)
-    with _reading(path):
+    with reading(path):
         source = _source(path, input_node, timesteps)
     same = source.path == path
     return Dataset(source, input_node, path.name if same else f"{path.name}/{source.path.name}")
@@ -64,6 +54,7 @@ class Dataset:
     """Samples of one file or folder, channels first, with labels.
 
     name: of the file or folder, with the part that was taken. labels: int64 (N,), or None.
+    n_steps: of every sample, or None where samples stand still.
     n_dropped_events: events later than the last step, among the samples that the latest call of
         `batches` has read so far; 0 for other than event recordings.
     """
@@ -99,7 +90,7 @@ class Dataset:
 
     def _batches(self, size, stop):
         self._source.n_dropped = 0
-        with _reading(self._source.path):
+        with reading(self._source.path):
             start = 0
             for samples in self._source.read(size, stop):
                 x = self._arrange(samples)
@@ -128,6 +119,7 @@ class Dataset:
                 f"{source.layout or self._input.layout} (or steps before them) that make the "
                 f"model's input {shape}"
             )
+        self.n_steps = found[1] if len(found) == 2 + len(shape) else None
 
     def _arrange(self, x, check_only=False):
         """Samples as in the file to channels first. check_only: just the shape, None if unfit."""
@@ -146,20 +138,6 @@ class Dataset:
         if len(layout) < len(shape):
             x = np.expand_dims(x, n_leading)
         return x.shape if check_only else np.ascontiguousarray(x)
-
-
-@contextmanager
-def _reading(path, errors=READ_ERRORS):
-    """Turn what reading damaged files raises into a DataError of one line."""
-    try:
-        yield
-    except EventsimError:  # says what is wrong already
-        raise
-    except errors as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise DataError(
-            f"{path}: cannot be read, damaged or truncated ({one_line(reason)})"
-        ) from None
 
 
 def _source(path, input_node, timesteps):
@@ -207,12 +185,6 @@ def _labels(y, n_samples, path):
     if not ((y == np.floor(y)) & (y >= 0) & (y < 1 << 31)).all():
         raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
     return y.astype(np.int64)
-
-
-def _check_declared(n_declared, n_stored, path):
-    """Refuse more bytes than deflate could have packed into what is there, before allocation."""
-    if n_declared > MAX_RATIO * n_stored:
-        raise DataError(f"{path}: declares {n_declared} bytes of data, but holds {n_stored}")
 
 
 class _Source:
@@ -279,54 +251,22 @@ class _Npz(_Source):
             names = archive.namelist()
             if "x.npy" not in names:
                 raise DataError(f"{path}: holds {names[:10]}, expected x.npy and optionally y.npy")
-            with self._member(archive, "x.npy") as file:
-                shape, self._dtype = self._header(archive, file, "x")
+            with npz_member(archive, "x", path) as file:
+                shape, self._dtype = npz_header(archive, file, "x", path)
             if not shape:
                 raise DataError(f"{path}: x is a single number, expected (N, ...)")
             self.n_samples, self.sample_shape = shape[0], shape[1:]
             if "y.npy" in names:
-                with self._member(archive, "y.npy") as file:
-                    shape, dtype = self._header(archive, file, "y")
+                with npz_member(archive, "y", path) as file:
+                    shape, dtype = npz_header(archive, file, "y", path)
                     data = file.read(math.prod(shape) * dtype.itemsize)
                     y = np.frombuffer(data, dtype).reshape(shape)
                 self.labels = _labels(y, self.n_samples, path)
 
-    def _member(self, archive, name):
-        with _reading(self.path, ZIP_ERRORS):
-            return archive.open(name)
-
-    def _header(self, archive, file, name):
-        """(shape, dtype) of a member; leaves `file` at its data."""
-        with _reading(self.path, HEADER_ERRORS):
-            version = np.lib.format.read_magic(file)
-        headers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in headers:
-            raise DataError(f"{self.path}: {name} has .npy version {version}, expected 1.0 or 2.0")
-        with _reading(self.path, HEADER_ERRORS):
-            shape, fortran_order, dtype = headers[version](file)
-        if dtype.kind not in "biuf" or dtype.itemsize > 8:
-            raise DataError(f"{self.path}: {name} holds elements of type {dtype}, expected numbers")
-        if fortran_order and len(shape) > 1:
-            raise DataError(
-                f"{self.path}: {name} is in Fortran order, which cannot be read sample by sample; "
-                "save np.ascontiguousarray of it"
-            )
-        n_bytes = math.prod(shape) * dtype.itemsize
-        _check_declared(n_bytes, os.path.getsize(self.path), self.path)
-        found = archive.getinfo(f"{name}.npy").file_size - file.tell()
-        if found != n_bytes:
-            raise DataError(
-                f"{self.path}: {name} has {found} bytes, but shape {shape} of {dtype} "
-                f"takes {n_bytes}"
-            )
-        return shape, dtype
-
     def read(self, size, stop):
-        with zipfile.ZipFile(self.path) as archive, self._member(archive, "x.npy") as file:
-            self._header(archive, file, "x")
+        path = self.path
+        with zipfile.ZipFile(path) as archive, npz_member(archive, "x", path) as file:
+            npz_header(archive, file, "x", path)
             yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
 
 
@@ -369,7 +309,7 @@ class _Idx(_Source):
         n_bytes = math.prod(shape) * dtype.itemsize
         n_stored = os.path.getsize(path)
         if isinstance(file, gzip.GzipFile):
-            _check_declared(n_bytes, n_stored, path)
+            check_declared(n_bytes, n_stored, path)
         elif n_stored != 4 + 4 * rank + n_bytes:
             raise DataError(
                 f"{path}: has {n_stored} bytes, but shape {shape} takes {4 + 4 * rank + n_bytes}: "
@@ -386,7 +326,7 @@ class _Idx(_Source):
         return next((path for path in found if path.is_file()), None)
 
     def _read_labels(self, path):
-        with _reading(path), self._open(path) as file:
+        with reading(path), self._open(path) as file:
             dtype, shape = self._header(path, file)
             n_bytes = math.prod(shape) * dtype.itemsize
             data = file.read(n_bytes + 1)  # one more, so that a packed file checks its sum
@@ -488,7 +428,7 @@ class _Nmnist(_Source):
     @staticmethod
     def _events(path):
         """(x, y, polarity, t) of one recording."""
-        with _reading(path):
+        with reading(path):
             data = np.fromfile(path, dtype=np.uint8)
         if len(data) == 0 or len(data) % EVENT_BYTES:
             raise DataError(

@@ -29,7 +29,7 @@ LAYERS = (
     "audit", "spikes", "counting", "encode",
     "attention", "tally", "execution",
     "recording", "simulator",
-    "checking", "report", "datasets",
+    "checking", "report", "files", "datasets",
     "cli", "__main__",
 )
 # (module, what it imports against the flow): why
