@@ -8,7 +8,8 @@ The file is HDF5, one row per sample on the first axis of every dataset:
     /counts/<layer>/<count> int64 (N,), /word_operations int64 (N,), /neurons/<layer>
     /spikes/<node>/planes uint64 (N, T, planes, positions, words), with attributes shape,
         logical_shape, bits, signed; see `spikes`
-    /potentials/<node>, /residuals/<node> (N, T, *shape)
+    /currents/<node>, /potentials/<node>, /residuals/<node> (N, T, *shape)
+    /steps_per_unit/<node> (C,): integer steps of these per unit of the membrane, ones for floats
 """
 
 import json
@@ -183,6 +184,8 @@ class Writer:
             self.file["precision"], self.file["timesteps"] = recording.precision, recording.timesteps
             for name, n in recording.counts.neurons.items():
                 self.file[f"neurons/{name}"] = n
+            for name, steps in recording.steps_per_unit.items():
+                self.file[f"steps_per_unit/{name}"] = steps
         self._append("output", recording.output)
         self._append("predictions", recording.predictions)
         if labels is not None:

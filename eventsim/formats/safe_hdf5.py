@@ -229,6 +229,16 @@ class Dataset:
             values = np.asarray(self._handle[selection])
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
+    def wholes(self, attribute) -> tuple:
+        """The whole numbers, at most eight, that an attribute of the dataset holds."""
+        with self._group._h5py(f"{self._name!r}"):
+            known = attribute in self._handle.attrs
+            found = self._handle.attrs.get_id(attribute) if known else None
+        if not known or found.shape is None or math.prod(found.shape) > 8 or found.dtype.kind not in "biu":
+            raise self._error(f"has no attribute {attribute!r} of whole numbers")
+        with self._group._h5py(f"{self._name!r}"):
+            return tuple(int(v) for v in np.ravel(self._handle.attrs[attribute]))
+
     def text(self, index):
         """(string at `index`, its length in bytes); the elements are known to be strings."""
         with self._group._h5py(f"{self._name!r}"):
