@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Model": "model", "Edge": "model", "Check": "model",
     "Simulator": "simulator", "Recording": "recording",
+    "compare": "divergence", "Comparison": "divergence", "Divergence": "divergence", "Trace": "traces",
     "load": "formats", "save": "formats",
     "EventsimError": "errors", "ModelError": "errors", "FormatError": "errors",
     "DataError": "errors", "UnsupportedError": "errors", "RunError": "errors",

@@ -1,4 +1,4 @@
-"""The command line: info, check, run.
+"""The command line: info, check, run; diff and convert are in `commands_diff`.
 
 Every subcommand is a function of the parsed arguments that returns an exit status: 0 done, 1 an
 error of the user's (one line on standard error) or a check that failed, 2 wrong usage or nothing
@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from eventsim import commands_diff
 from eventsim.errors import EventsimError
 
 BATCH = 256  # samples read and run at a time
@@ -53,7 +54,7 @@ def parser():
     run.add_argument("--record", action="append", default=[], metavar="WHAT",
                      help="spikes, potentials, residuals, outputs, or WHAT:NODE; repeat for more; needs --out")
     run.add_argument("--out", type=Path, metavar="FILE.h5", help="write results and recordings to FILE.h5")
-    for command in (info, check, run):
+    for command in (info, check, run, *commands_diff.add_parsers(commands, _positive)):
         command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return top
 

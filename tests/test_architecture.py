@@ -30,7 +30,8 @@ LAYERS = (
     "attention", "tally", "execution",
     "recording", "simulator",
     "checking", "report", "files", "datasets",
-    "cli", "__main__",
+    "traces", "pairing", "sides", "watching", "diagnosis", "verdict", "divergence",
+    "divergence_report", "commands_diff", "cli", "__main__",
 )
 # (module, what it imports against the flow): why
 BACKWARDS = {

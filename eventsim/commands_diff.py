@@ -1,0 +1,170 @@
+"""The commands diff and convert; `cli` imports them when they are called.
+
+Exit status of diff: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean what they
+mean in every other command.
+"""
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from eventsim.errors import DataError, EventsimError, FormatError
+
+DIFFERENT = 3
+PRECISIONS = ("float32", "float64", "int8")
+
+
+def add_parsers(commands, positive):
+    """Add both commands to the argument parser. positive: type of a whole number above 0."""
+    diff = commands.add_parser(
+        "diff", help="run two models, or one in two arithmetics, and find where they part",
+        description="A, B: MODEL, MODEL@float32, MODEL@float64, MODEL@int8, MODEL@loihi or "
+        "MODEL@chip.json (a precision, a built-in profile or a profile file); B also a recorded trace: "
+        ".npz or HDF5 with arrays <layer>/spikes, <layer>/potentials, <layer>.spikes or <layer>, "
+        "(N, T, ...) or (T, ...), or a file of `eventsim run --out`. Exit status 0: equal; 3: "
+        "different; 1: an error.",
+    )
+    diff.set_defaults(run=run_diff)
+    diff.add_argument("a", metavar="A", help="model")
+    diff.add_argument("b", metavar="B", help="model or trace")
+    diff.add_argument("data", metavar="DATA", help="data file or folder, as for run")
+    diff.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
+    diff.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
+    diff.add_argument("--variables", metavar="V,V", type=_variables,
+                      help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
+                      "the same arithmetic and in traces, otherwise spikes")
+    diff.add_argument("--tolerance", type=float, metavar="X",
+                      help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
+                      "of the threshold for a trace")
+    convert = commands.add_parser(
+        "convert", help="write a model in another format",
+        description="OUT's suffix names the format, such as .h5 for the native one.",
+    )
+    convert.set_defaults(run=run_convert)
+    convert.add_argument("model", metavar="IN", help="model file of any known format")
+    convert.add_argument("out", metavar="OUT", help="file to write")
+    return diff, convert
+
+
+def _variables(text):
+    return tuple(text.split(","))
+
+
+# ---- diff
+
+
+def run_diff(arguments):
+    """eventsim diff A B DATA"""
+    from eventsim.datasets import open_dataset
+    from eventsim.divergence import Comparing
+    from eventsim.divergence_report import as_text
+    from eventsim.sides import TraceSide
+    from eventsim.traces import is_trace, open_trace
+
+    with ExitStack() as stack:
+        a = _run(arguments.a, arguments)
+        if is_trace(arguments.b):
+            b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
+        else:
+            b = _run(arguments.b, arguments)
+        node = a.model.nodes[a.model.input]
+        steps = arguments.timesteps or a.model.timesteps
+        data = open_dataset(arguments.data, node, steps)
+        _check_steps(data, arguments)
+        comparing = Comparing(a, b, data.n_steps or steps, arguments.variables, arguments.tolerance)
+        for xa, xb, labels in _batches(data, a, b, comparing, arguments):
+            comparing.add(xa, xb, labels)
+        found = comparing.result()
+    if arguments.json:
+        print(json.dumps({"data": arguments.data, **found.as_json()}))
+    else:
+        print(as_text(found, arguments.data))
+    return 0 if found.equal else DIFFERENT
+
+
+def _run(text, arguments):
+    """The Run of MODEL or MODEL@ARITHMETIC."""
+    from eventsim import formats
+    from eventsim.sides import Run
+    from eventsim.simulator import Simulator
+    from eventsim.traces import is_trace
+
+    path, arithmetic = _target(text)
+    if arithmetic is None and is_trace(path):
+        raise DataError(f"{path}: not a model file; a trace can only be B")
+    model = formats.load(path)
+    try:
+        return Run(Simulator(model, **(arithmetic or {})), text)
+    except EventsimError as error:
+        raise type(error)(f"{text}: {error}") from None
+
+
+def _target(text):
+    """(path, arguments of Simulator or None) of MODEL or MODEL@ARITHMETIC."""
+    from eventsim import profiles
+
+    if "@" not in text or Path(text).exists():
+        return text, None
+    path, _, arithmetic = text.rpartition("@")
+    if arithmetic in PRECISIONS:
+        return path, {"precision": arithmetic}
+    if arithmetic in profiles.names() or arithmetic.lower().endswith(".json") or Path(arithmetic).is_file():
+        return path, {"profile": profiles.find(arithmetic)}
+    raise FormatError(
+        f"{text}: {arithmetic!r} is no precision ({', '.join(PRECISIONS)}), no profile "
+        f"({', '.join(profiles.names())}) and no profile file (.json)"
+    )
+
+
+def _check_steps(data, arguments):
+    if arguments.timesteps and data.n_steps not in (None, arguments.timesteps):
+        raise DataError(
+            f"{arguments.data}: x has {data.n_steps} steps, but --timesteps says {arguments.timesteps}"
+        )
+
+
+def _batches(data, a, b, comparing, arguments):
+    """(xa, xb, labels) batch by batch; B sees the data in its own layout."""
+    from tqdm import tqdm
+
+    from eventsim.datasets import open_dataset
+
+    total = min(arguments.limit or len(data), len(data))
+    mine = data.batches(comparing.batch, arguments.limit)
+    other = None
+    if not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input]):
+        theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps)
+        other = theirs.batches(comparing.batch, arguments.limit)
+    with tqdm(total=total, unit=" samples", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for x, labels in mine:
+            if comparing.exhausted:
+                return
+            yield x, x if other is None else next(other)[0], labels
+            bar.update(len(x))
+
+
+# ---- convert
+
+
+def run_convert(arguments):
+    """eventsim convert IN OUT"""
+    from eventsim import formats
+
+    model = formats.load(arguments.model)
+    formats.save(model, arguments.out)
+    written = {
+        "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,
+        "nodes": len(model.nodes), "edges": len(model.edges), "timesteps": model.timesteps,
+        "provenance": model.provenance,
+        "assumed": {key.removeprefix("assumed "): value for key, value in model.provenance.items()
+                    if key.startswith("assumed ")},
+    }
+    if arguments.json:
+        print(json.dumps(written))
+        return 0
+    print(f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
+          f"{written['timesteps']} steps, {written['bytes']} bytes, from {arguments.model}")
+    for key, value in written["assumed"].items():
+        print(f"assumed {key}: {value}")
+    return 0

@@ -1,0 +1,346 @@
+"""Divergence: where two runs first part, how that spreads, and what it most likely is.
+
+    comparison = eventsim.compare(model, Simulator(model, "int8"), x, labels)
+    comparison.first.layer, comparison.first.step, comparison.reading
+
+Order is causal: the lowest sample that differs anywhere; in it the earliest step; within a step the
+layers in order of execution; within a layer currents, potentials, spikes, residuals, outputs; and
+of its neurons the lowest index.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from eventsim import diagnosis
+from eventsim.diagnosis import Decision
+from eventsim.errors import DataError
+from eventsim.model import Model
+from eventsim.nodes import Neuron, SigmaDelta
+from eventsim.pairing import VARIABLES, pair_layers
+from eventsim.parameters import integer, number
+from eventsim.sides import Run, TraceSide
+from eventsim.simulator import Simulator
+from eventsim.traces import Trace
+from eventsim.verdict import verdict
+from eventsim.watching import NEVER, Rule, Watch
+
+CELLS = 1 << 20  # neurons times steps times samples compared at a time
+LARGEST_BATCH = 64  # samples
+MOST_SAMPLES = 10  # whose numbers are kept
+TRACE_TOLERANCE = 1e-4  # of a layer's threshold, and of the value: others compute in other orders
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first value in which two runs differ.
+
+    sample, step: from 0. layer, layer_b: the layer in A and in B. kind: of the node in A.
+    neuron: index in the layer, in the order C, H, W; position: the same as (c, y, x), (c, x) or (c,).
+    variable: "currents", "potentials", "spikes", "residuals" or "outputs".
+    values: of A and B; levels of spikes, else in units of the membrane. steps: the same as integer
+    state steps, where a run counts in them.
+    decisions: how A and B came to fire or not, None where a trace does not tell.
+    values_there: variable -> what A and B had in that neuron at that step, in units of the membrane.
+    """
+
+    sample: int
+    step: int
+    layer: str
+    layer_b: str
+    kind: str
+    neuron: int
+    position: Tuple[int, ...]
+    variable: str
+    values: Tuple[float, float]
+    steps: Tuple[Optional[int], Optional[int]]
+    decisions: Tuple[Optional[Decision], Optional[Decision]] = (None, None)
+    values_there: Dict[str, Tuple[Optional[float], Optional[float]]] = field(default_factory=dict)
+
+
+@dataclass
+class LayerDifference:
+    """How far one layer is from its partner.
+
+    name, name_b, kind, neurons. variables: what was compared.
+    drift: variable -> largest difference, in units of the membrane, in any sample before that
+        sample diverged.
+    spread: per step of the first divergent sample the share of neurons that differ in what decides;
+    spikes: the share whose spikes differ. Both empty where nothing diverged.
+    """
+
+    name: str
+    name_b: str
+    kind: str
+    neurons: int
+    variables: Tuple[str, ...]
+    drift: Dict[str, float] = field(default_factory=dict)
+    spread: List[float] = field(default_factory=list)
+    spikes: List[float] = field(default_factory=list)
+
+
+@dataclass
+class Comparison:
+    """What `compare` found.
+
+    a, b: names of the two sides; arithmetic: theirs ("float32", "profile loihi", "trace").
+    samples, steps: compared. decides: the variables in which a difference is a divergence.
+    first: the first divergence, or None: equal. divergent: samples that diverge anywhere.
+    layers: in order of execution. unmatched: names in A and in B that found no partner.
+    predictions: of A and B for the sample of `first`; equal_predictions: samples in which they
+    agree, None where a trace has none; changed_predictions: the first samples in which they do not.
+    accuracy: of A and B, None without labels.
+    label: of the sample of `first`, or None.
+    differences: what the two models say differently, in lines; those on the way into the layer of
+    the first divergence come first. notes: what a reader has to know. reading: in plain language.
+    """
+
+    a: str
+    b: str
+    arithmetic: Tuple[str, str]
+    decides: Tuple[str, ...]
+    samples: int = 0
+    steps: int = 0
+    divergent: int = 0
+    first: Optional[Divergence] = None
+    layers: List[LayerDifference] = field(default_factory=list)
+    unmatched: Tuple[List[str], List[str]] = ((), ())
+    predictions: Optional[Tuple[int, Optional[int]]] = None
+    label: Optional[int] = None
+    equal_predictions: Optional[int] = None
+    changed_predictions: List[int] = field(default_factory=list)
+    accuracy: Tuple[Optional[float], Optional[float]] = (None, None)
+    differences: List[str] = field(default_factory=list)
+    notes: List[str] = field(default_factory=list)
+    reading: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing that decides differs."""
+        return self.first is None
+
+    def as_json(self) -> Dict:
+        """Everything as plain data."""
+        return {"equal": self.equal, **asdict(self)}
+
+
+def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None) -> Comparison:
+    """Run two sides on the same samples and find where they first differ.
+
+    a: a Model (in the arithmetic that `Simulator` chooses) or a Simulator. b: the same, a
+        `traces.Trace`, or a dict of arrays as a trace holds them.
+    x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None.
+    timesteps: steps of samples that stand still; default A's.
+    variables: those that decide, of "currents", "potentials", "spikes", "residuals", "outputs";
+        default: all between runs of the same arithmetic, spikes between others, all that it holds
+        for a trace. The rest is reported as drift.
+    tolerance: largest difference in units of the membrane that is none; default 0, and for a trace
+        1e-4 of the layer's threshold and of the value. Spikes are always compared exactly.
+
+    Raises DataError where nothing can be compared, and what runs raise.
+    """
+    run = _run(a, "A")
+    if isinstance(b, (Trace, dict)):
+        other = TraceSide(b if isinstance(b, Trace) else Trace(b), run)
+    else:
+        other = _run(b, "B")
+    x = np.asarray(x)
+    still = x.ndim == len(run.model.shapes[run.model.input]) + 1
+    steps = timesteps or (run.model.timesteps if still or x.ndim < 2 else x.shape[1])
+    comparing = Comparing(run, other, steps, variables, tolerance)
+    for start in range(0, max(len(x), 1), comparing.batch):
+        part = slice(start, start + comparing.batch)
+        if comparing.exhausted:
+            break
+        comparing.add(x[part], x[part], None if labels is None else np.asarray(labels)[part])
+    return comparing.result()
+
+
+def _run(given, label):
+    simulator = given if isinstance(given, Simulator) else None
+    if isinstance(given, Model):
+        simulator = Simulator(given)
+    if simulator is None:
+        raise DataError(f"{label} is a {type(given).__name__}, expected a Model, a Simulator or (B) a trace")
+    return Run(simulator, label)
+
+
+class Comparing:
+    """A comparison that takes its samples batch by batch.
+
+    a: Run. b: Run or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
+    batch: samples that fit the memory it allows itself.
+    """
+
+    def __init__(self, a: Run, b, steps: int, variables=None, tolerance=None):
+        self.a, self.b = a, b
+        self.notes: List[str] = []
+        self.steps = self._steps(steps)
+        self.pairs, *self.unmatched = pair_layers(a.layers, b.layers)
+        self.decides = self._deciding(variables)
+        tolerance = None if tolerance is None else number(tolerance, "tolerance")
+        self.rules = [self._rule(pair, v, tolerance) for pair in self.pairs for v in pair.variables]
+        if not any(rule.decides for rule in self.rules):
+            raise DataError(self._nothing())
+        neurons = sum(pair.a.n_neurons * len(pair.variables) for pair in self.pairs)
+        self.batch = int(np.clip(CELLS // max(neurons * self.steps, 1), 1, LARGEST_BATCH))
+        self._chunk = max(1, CELLS // (neurons * self.batch))
+        self._found = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides, steps=self.steps)
+        self._drift = np.zeros(len(self.rules))
+        self.at = None  # the first divergence: (watch, sample in its batch, sample, inputs of A and B)
+        self._right, self._equal, self._labelled = np.zeros(2, int), 0, 0
+
+    # ---- what is compared
+
+    def _steps(self, steps):
+        steps = integer(steps, "timesteps", 1, 1 << 24)
+        if self.b.is_trace and self.b.trace.n_samples and self.b.trace.n_steps != steps:
+            self.notes.append(f"the trace has {self.b.trace.n_steps} steps, the run {steps}: the fewer are compared")
+            return min(steps, self.b.trace.n_steps)
+        return steps
+
+    def _deciding(self, variables):
+        if variables is None:
+            alike = self.b.is_trace or self.a.arithmetic == self.b.arithmetic
+            return VARIABLES if alike else ("spikes",)
+        variables = (variables,) if isinstance(variables, str) else tuple(variables)
+        for variable in variables:
+            if variable not in VARIABLES:
+                raise DataError(f"variables has {variable!r}, expected any of {', '.join(VARIABLES)}")
+        return tuple(v for v in VARIABLES if v in variables)
+
+    def _rule(self, pair, variable, tolerance):
+        decides = variable in self.decides
+        if variable == "spikes":
+            return Rule(pair, variable, decides)
+        if tolerance is not None:
+            return Rule(pair, variable, decides, tolerance)
+        if not self.b.is_trace or self._counts_alike(pair, variable):
+            return Rule(pair, variable, decides)
+        node = self.a.model.nodes[pair.a.name]
+        fires = isinstance(node, (Neuron, SigmaDelta))
+        scale = float(np.abs(node.v_threshold).max()) if fires else 1.0
+        return Rule(pair, variable, decides, TRACE_TOLERANCE * scale, TRACE_TOLERANCE)
+
+    def _counts_alike(self, pair, variable):
+        """Whether a trace holds the integers that A counts in, so that they compare exactly."""
+        return variable != "outputs" and self.a.program.dtype.kind == "i" and (
+            self.b.holds_integers(pair.b.name, variable))
+
+    def _nothing(self):
+        names = ", ".join(list(self.a.layers)[:5])
+        if self.b.is_trace:
+            example = next(iter(self.a.layers), "layer")
+            return (f"{self.b.label}: holds {self.b.trace.unused()[:10]}, nothing of A's layers ({names}, ...) "
+                    f"to decide by; name its arrays like {example + '/spikes'!r}")
+        return (f"{self.b.label}: none of its layers ({', '.join(list(self.b.layers)[:5])}, ...) has the "
+                f"{' or '.join(self.decides)} of A's ({names}, ...)")
+
+    # ---- samples
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a trace has no more samples to compare with."""
+        return self.b.is_trace and self._found.samples >= self.b.trace.n_samples
+
+    def add(self, xa, xb, labels=None):
+        """Compare a batch: xa as A takes it, xb as B does (of a trace: anything). labels: (n,) or None."""
+        first, n = self._found.samples, len(xa)
+        if self.b.is_trace:
+            left = self.b.trace.n_samples - first
+            if n > left:
+                self.notes.append(f"the trace has {self.b.trace.n_samples} samples: only these are compared")
+                n = left
+            xa, xb = xa[:n], slice(first, first + n)
+        thorough = self.at is None
+        watch = Watch(self.rules, n, self.steps, thorough)
+        rules = [rule for rule in self.rules if thorough or rule.decides]
+        wishes = [[((rule.pair.a, rule.pair.b)[side].name, rule.variable) for rule in rules] for side in (0, 1)]
+        self.a.begin(xa, self.steps)
+        self.b.begin(xb, self.steps)
+        for start in range(0, self.steps, self._chunk):
+            n_steps = min(self._chunk, self.steps - start)
+            pieces = self.a.advance(n_steps, wishes[0]), self.b.advance(n_steps, wishes[1])
+            watch.see(*pieces, start, n_steps)
+        self._note(watch, first, xa, xb, labels, pieces)
+
+    def _note(self, watch, first, xa, xb, labels, pieces):
+        found, n = self._found, len(xa)
+        samples = slice(first, first + n)
+        predictions = [side.predictions(samples, piece) for side, piece in zip((self.a, self.b), pieces)]
+        if predictions[1] is None:
+            self._equal = None
+        else:
+            changed = np.flatnonzero(predictions[0] != predictions[1])
+            self._equal += n - len(changed)
+            found.changed_predictions += (first + changed[: MOST_SAMPLES - len(found.changed_predictions)]).tolist()
+        if labels is not None:
+            labels = np.asarray(labels)[:n]
+            self._labelled += n
+            self._right += [0 if p is None else int((p == labels).sum()) for p in predictions]
+        diverged = watch.step != NEVER
+        found.samples += n
+        found.divergent += int(diverged.sum())
+        if not watch.thorough:
+            return
+        self._drift = np.maximum(self._drift, watch.drift.max(axis=0))
+        if diverged.any():
+            i = int(diverged.argmax())
+            inputs = xa[i : i + 1], slice(first + i, first + i + 1) if self.b.is_trace else xb[i : i + 1]
+            self.at = watch, i, first + i, inputs
+            found.predictions = tuple(None if p is None else int(p[i]) for p in predictions)
+            found.label = None if labels is None else int(labels[i])
+
+    # ---- the result
+
+    def result(self) -> Comparison:
+        """The Comparison of all samples so far. Raises DataError where there were none."""
+        found = self._found
+        if not found.samples:
+            raise DataError("no samples to compare")
+        found.unmatched = tuple([layer.name for layer in rest] for rest in self.unmatched)
+        if self.b.is_trace:
+            found.unmatched = (found.unmatched[0], self.b.trace.unused())
+        found.layers = self._layers()
+        found.equal_predictions = self._equal
+        if self._labelled:
+            right = (self._right / self._labelled).tolist()
+            found.accuracy = right[0], None if self._equal is None else right[1]
+        if self.at is not None:
+            self._examine()
+        found.notes = [*self.notes, *self._pairing_notes()]
+        found.reading = verdict(found, self)
+        return found
+
+    def _layers(self):
+        layers = []
+        for pair in self.pairs:
+            rules = [(r, rule) for r, rule in enumerate(self.rules) if rule.pair is pair]
+            drift = {rule.variable: float(self._drift[r]) for r, rule in rules if rule.variable != "spikes"}
+            layer = LayerDifference(pair.a.name, pair.b.name, pair.a.kind, pair.a.n_neurons, pair.variables, drift)
+            if self.at is not None:
+                watch, i, *_ = self.at
+                layer.spread = (watch.spread[pair.a.name][i] / pair.a.n_neurons).tolist()
+                layer.spikes = (watch.spikes[pair.a.name][i] / pair.a.n_neurons).tolist()
+            layers.append(layer)
+        return layers
+
+    def _pairing_notes(self):
+        renamed = [f"{p.a.name} = {p.b.name}" for p in self.pairs if not p.by_name]
+        return [f"paired by order and shape, as their names differ: {', '.join(renamed)}"] if renamed else []
+
+    def _examine(self):
+        """Run the sample of the first divergence once more, and look at its neuron."""
+        watch, i, sample, inputs = self.at
+        rule, step, neuron = self.rules[watch.rank[i]], int(watch.step[i]), int(watch.neuron[i])
+        pair = rule.pair
+        histories = [diagnosis.history(side, x, layer, neuron, step)
+                     for side, x, layer in zip((self.a, self.b), inputs, (pair.a, pair.b))]
+        position = tuple(int(v) for v in np.unravel_index(neuron, pair.a.shape))
+        self._found.first = Divergence(
+            sample, step, pair.a.name, pair.b.name, pair.a.kind, neuron, position, rule.variable,
+            tuple(h.value(rule.variable) for h in histories), tuple(h.steps(rule.variable) for h in histories),
+            diagnosis.decisions(self.a, self.b, pair, neuron, histories),
+            {v: tuple(h.value(v) for h in histories) for v in pair.variables},
+        )

@@ -1,0 +1,142 @@
+"""A Comparison as text for people."""
+
+import textwrap
+
+from eventsim.divergence import Comparison
+from eventsim.report import table
+
+WIDTH = 100  # of running text
+COLUMNS = 7  # steps shown in a table
+
+
+def as_text(found: Comparison, data: str = "") -> str:
+    """Everything that a person reads, the reading last."""
+    parts = [_head(found, data)]
+    if found.first is not None:
+        parts += [_first(found), _spread(found)]
+    drift = _drift(found)
+    if drift:
+        parts.append(drift)
+    parts.append(_sides(found))
+    parts.append(textwrap.fill("reading: " + found.reading, WIDTH))
+    return "\n\n".join(parts)
+
+
+def _head(found, data):
+    lines = [f"A: {found.a} ({found.arithmetic[0]})", f"B: {found.b} ({found.arithmetic[1]})"]
+    on = f"{data}: " if data else ""
+    share = f"{found.divergent} of {found.samples} samples differ" if found.first else "no difference"
+    lines.append(f"{on}{share} in {', '.join(found.decides)}; {found.samples} samples of {found.steps} steps")
+    lines += [textwrap.fill(note, WIDTH) for note in found.notes]
+    for side, names in zip("AB", found.unmatched):
+        if names:
+            lines.append(textwrap.fill(f"only in {side}, not compared: {', '.join(names)}", WIDTH))
+    return "\n".join(lines)
+
+
+def _first(found):
+    first = found.first
+    axes = ("c", "y", "x") if len(first.position) == 3 else ("c", "x")
+    place = ", ".join(f"{axis} {value}" for axis, value in zip(axes, first.position))
+    other = "" if first.layer_b == first.layer else f" (in B {first.layer_b})"
+    head = (f"first divergence: sample {first.sample}, step {first.step}, layer {first.layer}{other}, "
+            f"neuron {first.neuron} ({place}): {first.variable}")
+    rows = []
+    for variable, values in first.values_there.items():
+        rows.append((variable + ("  <-" if variable == first.variable else ""),
+                     *(_value(v, i) for v, i in zip(values, _integers(first, variable)))))
+        if variable == "potentials" and any(first.decisions):
+            rows += _decision_rows(first)
+    return head + "\n\n" + table(("", "A", "B"), rows).rstrip()
+
+
+def _integers(first, variable):
+    """State steps of a variable, where they are known."""
+    if variable == first.variable:
+        return first.steps
+    if variable == "potentials" and first.kind == "Neuron":
+        return tuple(d and d.steps and d.steps[0] for d in first.decisions)
+    return None, None
+
+
+def _decision_rows(first):
+    def cells(get):
+        return tuple("-" if d is None else get(d) for d in first.decisions)
+
+    change = [("  change", *cells(lambda d: _value(d.potential, d.steps and d.steps[0])))]
+    return (change if first.kind == "SigmaDelta" else []) + [
+        ("  threshold", *cells(lambda d: f"{d.comparison} {_value(d.threshold, d.steps and d.steps[1])}")),
+        ("  margin", *cells(lambda d: f"{d.margin:+.6g}")),
+    ]
+
+
+def _value(value, integer=None):
+    if value is None:
+        return "-"
+    return f"{value:.9g}" + ("" if integer is None else f" = {integer} steps")
+
+
+def _spread(found):
+    steps = _chosen(found.first.step, found.steps)
+    parts = []
+    tables = [("whose spikes differ", "spikes")]
+    if found.decides != ("spikes",):
+        tables.insert(0, ("that differ in anything that decides", "spread"))
+    for what, key in tables:
+        rows = [
+            (layer.name, f"{layer.neurons}", *(_share(getattr(layer, key)[t]) for t in steps))
+            for layer in found.layers if any(getattr(layer, key))
+        ]
+        if rows:
+            columns = ("layer", "neurons", *(f"step {t}" for t in steps))
+            parts.append(f"share of neurons {what}, in sample {found.first.sample}\n\n" + table(columns, rows).rstrip())
+    return "\n\n".join(parts)
+
+
+def _chosen(first, steps):
+    """A few steps from the first divergence on, farther and farther apart."""
+    if steps - first <= COLUMNS:
+        return list(range(first, steps))
+    offsets = [0] + [1 << i for i in range(30)]
+    chosen = [first + o for o in offsets if first + o < steps - 1]
+    while len(chosen) > COLUMNS - 1:
+        chosen = chosen[:2] + chosen[3::2] if len(chosen) > COLUMNS else chosen[:-1]
+    return chosen + [steps - 1]
+
+
+def _share(value):
+    return "." if value == 0 else f"{100 * value:.2g} %"
+
+
+def _drift(found):
+    """Largest differences, where there are any that do not decide."""
+    kinds = [v for v in ("currents", "potentials", "residuals", "outputs")
+             if any(layer.drift.get(v) for layer in found.layers)]
+    if not kinds:
+        return ""
+    rows = [(layer.name, *(f"{layer.drift[v]:.3g}" if v in layer.drift else "" for v in kinds))
+            for layer in found.layers if any(layer.drift.get(v) for v in kinds)]
+    return ("largest difference before the first divergence of a sample, in units of the membrane\n\n"
+            + table(("layer", *kinds), rows).rstrip())
+
+
+def _sides(found):
+    lines = []
+    if found.first is not None and found.predictions is not None:
+        shown = [f"{side} {p}" for side, p in zip("AB", found.predictions) if p is not None]
+        label = "" if found.label is None else f" (label {found.label})"
+        lines.append(f"prediction for sample {found.first.sample}: {', '.join(shown)}{label}")
+    if found.equal_predictions is not None:
+        changed = "".join(f" {i}," for i in found.changed_predictions).rstrip(",")
+        more = found.samples - found.equal_predictions - len(found.changed_predictions)
+        lines.append(f"equal predictions: {found.equal_predictions} of {found.samples}"
+                     + (f"; not in samples{changed}" if changed else "") + (", ..." if more else ""))
+    if found.accuracy[0] is not None:
+        shown = [f"{side} {100 * a:.2f} %" for side, a in zip("AB", found.accuracy) if a is not None]
+        lines.append(f"accuracy: {', '.join(shown)}")
+    if found.differences:
+        lines.append("the models differ in:")
+        lines += [f"  {text}" for text in found.differences[:10]]
+        if len(found.differences) > 10:
+            lines.append(f"  and {len(found.differences) - 10} more")
+    return "\n".join(lines)

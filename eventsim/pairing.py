@@ -1,0 +1,133 @@
+"""Pairing: which layer of one model is which of another, and where two models say different things."""
+
+from dataclasses import dataclass, fields
+from difflib import SequenceMatcher
+from math import prod
+from typing import Dict, List, Tuple
+
+import numpy as np
+
+from eventsim.model import Model
+
+# what a layer has, in the order in which one step brings it about
+VARIABLES = ("currents", "potentials", "spikes", "residuals", "outputs")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node whose values can be compared.
+
+    kind: of the node. shape: as the model has it. variables: those of VARIABLES that it has.
+    """
+
+    name: str
+    kind: str
+    shape: Tuple[int, ...]
+    variables: Tuple[str, ...]
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons, or values, of one step."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same layer of A and of B. by_name: found by its name, not by order and shape."""
+
+    a: Layer
+    b: Layer
+    by_name: bool = True
+
+    @property
+    def variables(self) -> Tuple[str, ...]:
+        """What both have."""
+        return tuple(v for v in self.a.variables if v in self.b.variables)
+
+
+def pair_layers(a: Dict[str, Layer], b: Dict[str, Layer]):
+    """(pairs in A's order, layers of A without partner, of B).
+
+    Equal names of equal size go together, inputs with inputs; what is left goes together by order,
+    where kind and size agree.
+    """
+    found = {name: Pair(layer, b[name]) for name, layer in a.items()
+             if name in b and b[name].n_neurons == layer.n_neurons}
+    rest_a = [layer for name, layer in a.items() if name not in found]
+    rest_b = [layer for name, layer in b.items() if name not in found]
+    keys_a, keys_b = ([(_sort(layer), layer.n_neurons) for layer in rest] for rest in (rest_a, rest_b))
+    blocks = SequenceMatcher(None, keys_a, keys_b, autojunk=False).get_matching_blocks()
+    for block in blocks:
+        for i, j in zip(range(block.a, block.a + block.size), range(block.b, block.b + block.size)):
+            found[rest_a[i].name] = Pair(rest_a[i], rest_b[j], by_name=False)
+    partners = {pair.b.name for pair in found.values()}
+    return (
+        [found[name] for name in a if name in found],
+        [layer for layer in a.values() if layer.name not in found],
+        [layer for layer in b.values() if layer.name not in partners],
+    )
+
+
+def _sort(layer):
+    """What may stand for what: firing layers for each other, pools for the same pools."""
+    return "fires" if layer.kind in ("Neuron", "SigmaDelta") else layer.kind
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A place where two models say different things. node: its name; of an edge, the target's.
+    text: what differs, in one line."""
+
+    node: str
+    text: str
+
+
+def model_differences(a: Model, b: Model) -> List[Difference]:
+    """What nodes of equal name, and the edges between them, hold differently in two models."""
+    found = []
+    shared = [name for name in a.nodes if name in b.nodes]
+    for name in shared:
+        found += [Difference(name, text) for text in _node_differences(name, a.nodes[name], b.nodes[name])]
+        edges = [{edge for edge in model.incoming(name) if edge.source in shared} for model in (a, b)]
+        for here, there, what in ((edges[0], edges[1], "A"), (edges[1], edges[0], "B")):
+            for edge in sorted(here - there):
+                text = f"edge {edge.source} -> {edge.target} with delay {edge.delay}: only in {what}"
+                found.append(Difference(name, text))
+    return found
+
+
+def _node_differences(name, a, b):
+    if a.kind != b.kind:
+        return [f"{name}: {a.kind} in A, {b.kind} in B"]
+    found = []
+    for field in fields(a):
+        one, other = getattr(a, field.name), getattr(b, field.name)
+        arrays = np.ndim(one) > 0 and np.shape(one) == np.shape(other) and isinstance(one, np.ndarray)
+        if arrays and not np.array_equal(one, other):
+            found.append(f"{name}.{field.name}: {_array_difference(one, other)}")
+        elif not arrays and not _same(one, other):
+            found.append(f"{name}.{field.name}: {_shown(one)} in A, {_shown(other)} in B")
+    return found
+
+
+def _array_difference(a, b):
+    different = a != b
+    n, largest = int(different.sum()), np.abs(a.astype(np.float64) - b).max()
+    index = tuple(int(i) for i in np.argwhere(different)[0])
+    first = f"{'at' if n == 1 else 'the first at'} {index}: {_number(a[index])} in A, {_number(b[index])} in B"
+    more = "" if n == 1 else f", by up to {largest:.4g}"
+    return f"{n} of {a.size} values{more}, {first}"
+
+
+def _same(a, b):
+    return _shown(a) == _shown(b) and np.shape(a) == np.shape(b)
+
+
+def _shown(value):
+    if isinstance(value, np.ndarray):
+        return repr(value.item()) if value.ndim == 0 else f"of shape {value.shape}"
+    return repr(value)
+
+
+def _number(value):
+    return f"{float(value):.8g}"

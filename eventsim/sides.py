@@ -1,0 +1,175 @@
+"""Sides: the two things that a comparison holds against each other, seen alike.
+
+A side gives *pieces*: a few samples over a few steps. A piece gives the values of one variable of
+one layer as (n, t, neurons), and says how many integer steps they count to a unit of the membrane.
+"""
+
+from typing import Dict, Optional
+
+import numpy as np
+
+from eventsim.errors import EventsimError
+from eventsim.pairing import VARIABLES, Layer
+from eventsim.program import LayerStage, WordStage
+from eventsim.simulator import Simulator
+from eventsim.traces import Trace
+
+
+class Run:
+    """A model that runs as one side. label: how messages name it.
+
+    layers: name -> Layer, in the order of execution. arithmetic: (precision, Profile or None); runs
+    of equal arithmetic give equal bits where the models are equal.
+    """
+
+    is_trace = False
+
+    def __init__(self, simulator: Simulator, label: str = ""):
+        self.simulator, self.model = simulator, simulator.model
+        self.program = simulator.program
+        self.label = label
+        self.layers = {
+            name: Layer(name, self.model.nodes[name].kind, tuple(stage.logical_shape), variables)
+            for name, stage in self.program.stages.items()
+            if _is_compared(stage, self.model) and (variables := self._variables(stage))
+        }
+
+    def _variables(self, stage):
+        found = {"spikes"} if stage.bits and not getattr(stage, "real", False) else set()
+        if isinstance(stage, LayerStage):
+            found |= {"currents", "potentials", "residuals"} if stage.bits else {"currents", "potentials"}
+        if stage.name == self.program.output:
+            found.add("outputs")
+        return tuple(v for v in VARIABLES if v in found)
+
+    @property
+    def arithmetic(self):
+        """(precision, Profile or None)."""
+        return self.program.precision, self.program.profile
+
+    def describe(self) -> str:
+        """The arithmetic in a word."""
+        chip = self.program.profile
+        return self.program.precision if chip is None else f"profile {chip.name}"
+
+    def begin(self, x, steps):
+        """Start samples x, (n, ...) or (n, T, ...), that will run for `steps` in all."""
+        self._x, self._still = np.asarray(x), np.ndim(x) == len(self.model.shapes[self.model.input]) + 1
+        self._steps, self._at, self._state = steps, 0, None
+
+    def advance(self, n_steps, wishes) -> "Piece":
+        """The next steps. wishes: (layer, variable) pairs that will be asked for."""
+        x = self._x if self._still else self._x[:, self._at : self._at + n_steps]
+        record = tuple("outputs" if v == "outputs" else f"{v}:{name}" for name, v in wishes)
+        try:
+            recording = self.simulator.run(x, n_steps if self._still else None, record, self._state)
+        except EventsimError as error:
+            raise type(error)(f"{self.label}: {error}") from None
+        self._at += n_steps
+        self._state = recording.state if self._at < self._steps else None
+        return Piece(recording)
+
+    def predictions(self, samples, piece) -> np.ndarray:
+        """int64 (n,) after the last step."""
+        return piece.recording.predictions
+
+
+def _is_compared(stage, model):
+    """Layers, inputs, pools and delays under a name of the model; a Flatten only repeats."""
+    flattens = isinstance(stage, WordStage) and stage.operation == "flatten"
+    return stage.name in model.nodes and not flattens
+
+
+class Piece:
+    """Some steps of a run."""
+
+    def __init__(self, recording):
+        self.recording = recording
+
+    def values(self, layer, variable) -> np.ndarray:
+        """(n, t, neurons) of the run's type; levels of spikes."""
+        if variable == "outputs":
+            found = self.recording.outputs
+        elif variable == "spikes":
+            found = self.recording.levels(layer)
+        else:
+            found = getattr(self.recording, variable)(layer)
+        return found.reshape(*found.shape[:2], -1)
+
+    def planes(self, layer):
+        """The spikes as they are held."""
+        return self.recording.spikes[layer]
+
+    def steps_per_unit(self, layer, variable) -> Optional[np.ndarray]:
+        """float64 (C,), or None where values are in units already."""
+        if variable in ("spikes", "outputs") or self.recording.precision.startswith("float"):
+            return None
+        return self.recording.steps_per_unit[layer]
+
+
+class TraceSide:
+    """A trace as one side, seen with the layers of the run that it is compared with."""
+
+    is_trace = True
+    arithmetic = None
+
+    def __init__(self, trace: Trace, run: Run):
+        self.trace, self.label = trace, trace.name
+        self.layers: Dict[str, Layer] = {}
+        self._series, self._run = {}, run
+        for name, layer in run.layers.items():
+            for variable in layer.variables:
+                found = trace.series(name, variable, layer.shape)
+                if found is not None:
+                    self._series[name, variable] = found
+            variables = tuple(v for v in layer.variables if (name, v) in self._series)
+            if variables:
+                self.layers[name] = Layer(name, layer.kind, layer.shape, variables)
+        self._predictions = trace.predictions()
+
+    def holds_integers(self, layer, variable) -> bool:
+        """Whether a variable is recorded in integers, which then are state steps."""
+        return self._series[layer, variable].integer
+
+    def describe(self) -> str:
+        """What it is, in a word."""
+        return "trace"
+
+    def begin(self, samples, steps):
+        """Start samples, a slice of those in the trace."""
+        self._samples, self._at = samples, 0
+
+    def advance(self, n_steps, wishes) -> "TracePiece":
+        """The next steps."""
+        steps = slice(self._at, self._at + n_steps)
+        self._at += n_steps
+        return TracePiece(self, self._samples, steps)
+
+    def predictions(self, samples, piece) -> Optional[np.ndarray]:
+        """int64 (n,), if the trace has predictions, or all outputs."""
+        if self._predictions is not None:
+            return self._predictions[samples]
+        output = self._series.get((self._run.program.output, "outputs"))
+        if output is None:
+            return None
+        return output.read(samples, slice(output.n_steps - 1, output.n_steps))[:, -1].argmax(axis=1)
+
+
+class TracePiece:
+    """Some steps of a trace."""
+
+    def __init__(self, side, samples, steps):
+        self._side, self._samples, self._steps = side, samples, steps
+
+    def values(self, layer, variable) -> np.ndarray:
+        """(n, t, neurons) as the trace holds them."""
+        return self._side._series[layer, variable].read(self._samples, self._steps)
+
+    def steps_per_unit(self, layer, variable) -> Optional[np.ndarray]:
+        """float64 (C,) where the trace holds a fixed-point run's integers, else None."""
+        run, known = self._side._run, self._side.trace.steps_per_unit
+        if variable in ("spikes", "outputs") or not self._side._series[layer, variable].integer:
+            return None
+        if layer in known:
+            return known[layer]
+        return None if run.program.dtype.kind == "f" else run.program.stages[layer].steps_per_unit

@@ -1,0 +1,291 @@
+"""Traces: what somebody else recorded of a run: .npz, HDF5, or a file that `eventsim run` wrote.
+
+A trace holds arrays named after the layers of the model that it is compared with:
+
+    <layer>/spikes, <layer>.spikes or plain <layer>     levels: whole numbers of any type
+    <layer>/potentials or <layer>.potentials, and       numbers; NaN where nothing was recorded
+        likewise currents, residuals
+    <layer>/outputs, <layer>.outputs or plain outputs   the model's answer after each step
+
+each (N, T, *shape of the layer) or (N, T, neurons), or without N for a single sample. Potentials
+and the like are in units of the membrane; integers, compared with a fixed-point run, are state
+steps as that run counts them.
+"""
+
+import math
+import zipfile
+from contextlib import ExitStack, contextmanager
+from typing import Dict, Optional
+
+import numpy as np
+
+from eventsim import formats
+from eventsim.errors import DataError
+from eventsim.files import npz_header, npz_member, reading
+from eventsim.formats.safe_hdf5 import open_hdf5
+from eventsim.spikes import Spikes
+
+RECORDING = "eventsim-recording"  # what recording.Writer puts into "format"
+MAX_MEMBERS = 10_000  # arrays in one file
+MAX_DEPTH = 8  # of groups
+NUMERIC = ("currents", "potentials", "residuals", "outputs")
+
+
+def is_trace(path) -> bool:
+    """Whether a file holds a trace, not a model: .npz, and HDF5 that no model format recognises.
+
+    Raises DataError for HDF5 that cannot be read; other files are no traces.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except (OSError, ValueError):
+        return False
+    if start != b"\x89HDF\r\n\x1a\n":
+        return start.startswith(b"PK")
+    with open_hdf5(path, DataError) as root:
+        return not any(reader.recognises(root) for reader in formats.READERS)
+
+
+@contextmanager
+def open_trace(path):
+    """Open the trace at `path` for as long as it is read. Raises DataError, naming the file."""
+    with ExitStack() as stack, reading(path):
+        if zipfile.is_zipfile(path):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            yield Trace(_npz_arrays(archive, path), str(path))
+        else:
+            root = stack.enter_context(open_hdf5(path, DataError))
+            if "format" in root and root.text("format") == RECORDING:
+                yield Trace(_recorded_arrays(root), str(path), _recorded_units(root))
+            else:
+                yield Trace(_hdf5_arrays(root), str(path))
+
+
+class Trace:
+    """Arrays by name, and the series of values that they hold of a model's layers.
+
+    arrays: name -> array, or whatever has shape, dtype and takes slices. name: for messages.
+    steps_per_unit: layer -> float64 (C,), where integers of it are known to be state steps.
+    """
+
+    def __init__(self, arrays: Dict[str, np.ndarray], name: str = "trace", steps_per_unit=None):
+        self.arrays = dict(arrays)
+        self.name = name
+        self.steps_per_unit: Dict[str, np.ndarray] = dict(steps_per_unit or {})
+        self._used = set()
+        self._first: Optional[Series] = None
+
+    def series(self, layer, variable, shape) -> Optional["Series"]:
+        """The values of one variable of a layer of that shape, or None where there are none.
+
+        Raises DataError for an array that does not fit the layer, or whose numbers of samples and
+        steps are not those of the series before.
+        """
+        plain = {"spikes": [layer], "outputs": ["outputs"]}.get(variable, [])
+        for name in (f"{layer}/{variable}", f"{layer}.{variable}", *plain):
+            if name in self.arrays:
+                self._used.add(name)
+                return self._checked(Series(f"{self.name}: {name!r}", self.arrays[name], variable, shape))
+        return None
+
+    def _checked(self, series):
+        first = self._first = self._first or series
+        if (series.n_samples, series.n_steps) != (first.n_samples, first.n_steps):
+            raise DataError(
+                f"{series.name} has {series.n_samples} samples of {series.n_steps} steps, but "
+                f"{first.name.rpartition(': ')[2]} has {first.n_samples} of {first.n_steps}"
+            )
+        return series
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of the series found so far."""
+        return self._first.n_samples if self._first else 0
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the series found so far."""
+        return self._first.n_steps if self._first else 0
+
+    def predictions(self) -> Optional[np.ndarray]:
+        """int64 (N,) where the trace has an array "predictions", else None."""
+        if "predictions" not in self.arrays:
+            return None
+        self._used.add("predictions")
+        found = np.asarray(self.arrays["predictions"][()])
+        return found.astype(np.int64) if found.ndim == 1 else None
+
+    def unused(self):
+        """Names of the arrays that no series was made of."""
+        return [name for name in self.arrays if name not in self._used]
+
+
+class Series:
+    """One variable of one layer, sample by sample and step by step.
+
+    array: (N, T, *shape), (N, T, neurons), or without N. n_samples, n_steps. integer: its type.
+    """
+
+    def __init__(self, name, array, variable, shape):
+        self.name, self.variable = name, variable
+        self._array = array
+        n_neurons = math.prod(shape)
+        trailing = next((s for s in (tuple(shape), (n_neurons,))
+                         if len(array.shape) - len(s) in (1, 2) and tuple(array.shape[-len(s):]) == s), None)
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise DataError(f"{name} holds elements of type {array.dtype}, expected numbers")
+        if trailing is None or 0 in array.shape:
+            flat = "" if len(shape) == 1 else f" or (N, T, {n_neurons})"
+            raise DataError(
+                f"{name} has shape {tuple(array.shape)}, expected (N, T, {', '.join(map(str, shape))})"
+                f"{flat}, or the same without N for a single sample"
+            )
+        leading = tuple(array.shape[: len(array.shape) - len(trailing)])
+        self.single = len(leading) == 1
+        self.n_samples, self.n_steps = (1, *leading) if self.single else leading
+        self.integer = array.dtype.kind != "f"
+
+    def read(self, samples, steps) -> np.ndarray:
+        """(n, t, neurons) for two slices. Raises DataError for spikes that are no whole levels."""
+        values = self._array[steps] if self.single else self._array[samples, steps]
+        if self.single:
+            values = values[np.newaxis]
+        values = np.asarray(values).reshape(*values.shape[:2], -1)
+        if self.variable == "spikes" and values.dtype.kind == "f":
+            known = values[~np.isnan(values)]
+            if (known != np.floor(known)).any():
+                raise DataError(
+                    f"{self.name} has fractional values; spikes are whole levels: 0, 1, ... "
+                    "(divide them by what one level is worth)"
+                )
+        return values.astype(np.int8) if values.dtype.kind == "b" else values
+
+
+# ---- the arrays of a file
+
+
+def _hdf5_arrays(root):
+    found = {}
+    _walk(root, "", found, MAX_DEPTH)
+    return found
+
+
+def _walk(group, prefix, found, depth):
+    for name in group.names():
+        if len(found) >= MAX_MEMBERS or depth == 0:
+            raise group.error(f"holds more than {MAX_MEMBERS} arrays, or {MAX_DEPTH} groups inside each other")
+        if group.is_group(name):
+            _walk(group.group(name), f"{prefix}{name}/", found, depth - 1)
+        else:
+            found[prefix + name] = _Hdf5Array(group.dataset(name))
+
+
+def _recorded_arrays(root):
+    """Those of a file that `recording.Writer` made, under the names that a trace has."""
+    found = {}
+    for kind in ("spikes", *NUMERIC):
+        if kind not in root:
+            continue
+        if kind == "outputs":
+            found[kind] = _Hdf5Array(root.dataset(kind))
+            continue
+        for name in root.group(kind).names():
+            member = root.group(kind)
+            found[f"{name}/{kind}"] = (
+                _Planes(member.group(name)) if kind == "spikes"
+                else _Hdf5Array(member.dataset(name)))
+    if "predictions" in root:
+        found["predictions"] = _Hdf5Array(root.dataset("predictions"))
+    return found
+
+
+def _recorded_units(root):
+    """layer -> integer steps of its traces per unit of the membrane."""
+    if "steps_per_unit" not in root:
+        return {}
+    group = root.group("steps_per_unit")
+    return {name: group.numbers(name) for name in group.names()}
+
+
+class _Hdf5Array:
+    """A dataset that is sliced like an array."""
+
+    def __init__(self, dataset):
+        self._dataset = dataset
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+
+    def __getitem__(self, index):
+        return self._dataset.rows(index)
+
+
+class _Planes(_Hdf5Array):
+    """Bit-planes (N, T, planes, positions, words) that give levels (N, T, *logical shape)."""
+
+    def __init__(self, group):
+        dataset = group.dataset("planes")
+        super().__init__(dataset)
+        held, logical, bits, signed = (
+            dataset.wholes(name) for name in ("shape", "logical_shape", "bits", "signed"))
+        self._held = held, logical, bits[0], bool(signed[0])
+        n_planes = bits[0] * (2 if signed[0] else 1)
+        expected = (n_planes, math.prod(held[1:]), (held[0] + 63) // 64)
+        if self.dtype != np.uint64 or self.shape[2:] != expected or math.prod(held) != math.prod(logical):
+            raise group.error(f"'planes' has shape {self.shape} and type {self.dtype}, which its attributes do not fit")
+        self.shape, self.dtype = (*self.shape[:2], *logical), np.dtype(np.int32)
+
+    def __getitem__(self, index):
+        return Spikes(super().__getitem__(index), *self._held).levels()
+
+
+def _npz_arrays(archive, path):
+    names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
+    if len(names) > MAX_MEMBERS:
+        raise DataError(f"{path}: holds more than {MAX_MEMBERS} arrays")
+    return {name: _NpzArray(archive, name, path) for name in names}
+
+
+class _NpzArray:
+    """A member of an .npz file, read as a stream and sliced like an array.
+
+    Rows are read in order; going back begins again. The latest rows are kept.
+    """
+
+    def __init__(self, archive, name, path):
+        self._archive, self._name, self._path = archive, name, path
+        self._file, self._next = None, 0
+        self._kept = (0, 0, None)
+        with npz_member(archive, name, path) as file:
+            self.shape, self.dtype = npz_header(archive, file, name, path)
+
+    def __getitem__(self, index):
+        if index == () or not self.shape:
+            return self._rows(0, self.shape[0] if self.shape else 1)
+        first, *rest = index if isinstance(index, tuple) else (index,)
+        start, stop, _ = first.indices(self.shape[0])
+        if self._kept[:2] != (start, stop):
+            self._kept = (start, stop, self._rows(start, stop))
+        return self._kept[2][(slice(None), *rest)]
+
+    def _rows(self, start, stop):
+        row = math.prod(self.shape[1:]) * self.dtype.itemsize
+        with reading(self._path):
+            if self._file is None or start < self._next:
+                self._open()
+            while self._next < start:  # skip, a piece at a time
+                n = min(start - self._next, max(1, (1 << 20) // max(row, 1)))
+                self._file.read(n * row)
+                self._next += n
+            data = self._file.read((stop - start) * row)
+            self._next = stop
+        if len(data) != (stop - start) * row:
+            raise DataError(f"{self._path}: {self._name!r} is truncated")
+        values = np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
+        return values.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _open(self):
+        if self._file is not None:
+            self._file.close()
+        self._file = npz_member(self._archive, self._name, self._path)
+        npz_header(self._archive, self._file, self._name, self._path)
+        self._next = 0

@@ -1,0 +1,277 @@
+"""Verdict: what a comparison suggests, in plain language.
+
+What rounding can give in a membrane is estimated, not bounded: n synapses, each off by up to half a
+step of its number type, add up like a random walk, again in every step that the membrane remembers.
+"""
+
+from math import sqrt
+from typing import List
+
+import numpy as np
+
+from eventsim.pairing import model_differences
+
+FAR = 4  # times what rounding gives: no rounding any more
+SHIFTS = 8  # steps by which a layer's spikes are tried against each other
+WINDOW = 64  # steps around a divergence that are looked at for that
+
+
+def verdict(found, comparing) -> str:
+    """What a comparison suggests, in sentences."""
+    first = found.first
+    if first is None:
+        return _nothing_differs(found)
+    said = [_cause(found, comparing)]
+    clipped = _clipped(comparing, first)
+    if clipped:
+        said.append(clipped)
+    said += _on_the_way(found, comparing)
+    said += _suspicious(found, comparing)
+    if first.kind in ("Neuron", "SigmaDelta") and not comparing.b.is_trace:
+        said += _shifted(comparing)
+    said.append(_outcome(found))
+    return " ".join(s for s in said if s)
+
+
+def _nothing_differs(found):
+    said = f"Nothing that decides ({', '.join(found.decides)}) differs in {found.samples} samples."
+    largest = max(((d, layer.name, v) for layer in found.layers for v, d in layer.drift.items()
+                   if v not in found.decides), default=(0.0, "", ""))
+    if largest[0]:
+        said += f" The largest drift is {largest[0]:.3g}, in the {largest[2]} of {largest[1]}."
+    return f"{said} {_outcome(found)}".strip()
+
+
+def _outcome(found):
+    if found.equal_predictions is None:
+        return ""
+    changed = found.samples - found.equal_predictions
+    if not changed:
+        return "No prediction changes."
+    said = f"{changed} of {found.samples} predictions change"
+    if found.accuracy[0] is None:
+        return f"{said}."
+    return f"{said}; accuracy goes from {100 * found.accuracy[0]:.2f} % in A to {100 * found.accuracy[1]:.2f} % in B."
+
+
+def _cause(found, comparing):
+    first = found.first
+    if first.kind == "Input":
+        return "The samples themselves differ: A is not given what B was."
+    if first.variable == "spikes" and all(first.decisions):
+        return _cause_of_a_spike(found, comparing)
+    return _cause_of_a_value(found, comparing)
+
+
+def _cause_of_a_spike(found, comparing):
+    first, (a, b) = found.first, found.first.decisions
+    magnitude = max(abs(a.potential), abs(b.potential), abs(a.threshold), abs(b.threshold))
+    sides = (comparing.a, first.layer), (comparing.b, first.layer_b)
+    alike = not comparing.b.is_trace and comparing.a.arithmetic == comparing.b.arithmetic
+    apart = abs(a.potential - b.potential)
+    if abs(a.threshold - b.threshold) > (
+            0 if alike else 2 * sum(_grain(side, name, first.neuron, magnitude) for side, name in sides)):
+        return (f"The thresholds differ: {a.threshold:.6g} in A, {b.threshold:.6g} in B; "
+                f"look at v_threshold (and quantum) of {first.layer}." + _other_unit(a, b))
+    if apart == 0 and a.threshold == b.threshold:
+        return _cause_of_a_decision(first, a, b)
+    if alike:
+        return _cause_of_a_value(found, comparing)
+    usual = sum(_rounding(side, name, first.neuron, first.step, magnitude) for side, name in sides)
+    near = f"{abs(a.margin):.3g} and {abs(b.margin):.3g} from the threshold"
+    where = f"the inputs were equal, so look at {_suspects(found, comparing)}"
+    if apart <= usual or _only_floats_differ(comparing) and apart <= FAR * usual:
+        return (f"First differs by rounding: the potentials are {near} and differ by {apart:.3g}; rounding "
+                f"gives about {usual:.1g} here. How far it spreads says whether that matters.")
+    if apart <= FAR * usual:
+        return (f"The potentials are {near} and differ by {apart:.3g}, somewhat more than rounding gives here "
+                f"(about {usual:.1g}): probably rounding, else {where}.")
+    return (f"The potentials differ by {apart:.3g}, far more than rounding gives here (about {usual:.1g}): "
+            f"{where}.")
+
+
+def _only_floats_differ(comparing):
+    return not comparing.b.is_trace and all(
+        side.program.dtype.kind == "f" for side in (comparing.a, comparing.b))
+
+
+def _other_unit(a, b):
+    """The remark that one side merely counts in another unit."""
+    if not (a.threshold and b.threshold and a.potential and b.potential):
+        return ""
+    ratio = b.threshold / a.threshold
+    if abs(b.potential / a.potential / ratio - 1) > 1e-3:
+        return ""
+    return f" B's potential is larger by the same factor, {ratio:.4g}: perhaps only another unit."
+
+
+def _cause_of_a_decision(first, a, b):
+    if a.margin == 0 and a.comparison != b.comparison:
+        return (f"Both potentials are exactly at the threshold {a.threshold:.6g}: A fires at {a.comparison} it, "
+                f"B at {b.comparison} it; look at comparison of {first.layer}.")
+    return (f"Potentials and thresholds are equal, yet A sent {a.sent} and B {b.sent}: look at bits, signed "
+            f"and refractory of {first.layer}.")
+
+
+def _cause_of_a_value(found, comparing):
+    first = found.first
+    a, b = first.values
+    gap = f" by {abs(a - b):.3g}" if a is not None and b is not None else ""
+    said = f"The {first.variable} of {first.layer} differ{gap}"
+    look = f"look at {_suspects(found, comparing)}."
+    if comparing.b.is_trace:
+        return f"{said}, and nothing before them that the trace holds: {look}"
+    if comparing.a.arithmetic != comparing.b.arithmetic:
+        return f"{said}: {look}"
+    return (f"Both sides compute alike, so this is no rounding: {said[0].lower()}{said[1:]}, and nothing before; "
+            + look + _other_steps(comparing, first))
+
+
+def _other_steps(comparing, first):
+    """The remark that two fixed-point runs count a neuron in different steps."""
+    units = [float(side.program.stages[name].steps_per_unit[first.neuron // side.program.stages[name].positions])
+             for side, name in ((comparing.a, first.layer), (comparing.b, first.layer_b))
+             if first.kind in ("Neuron", "SigmaDelta", "Readout")]
+    if len(set(units)) < 2:
+        return ""
+    return (f" A counts this neuron in {units[0]:.6g} steps a unit, B in {units[1]:.6g}, chosen from their weights: "
+            "everything in it is rounded otherwise.")
+
+
+def _suspects(found, comparing):
+    """What can make a variable differ when everything before it is equal."""
+    first, node = found.first, comparing.a.model.nodes[found.first.layer]
+    layer, ways = first.layer, _ways_in(comparing, first)
+    if first.kind not in ("Neuron", "SigmaDelta", "Readout"):
+        return f"{layer} ({first.kind}) and the delays of its edges"
+    filters = getattr(node, "current_leak", None) is not None
+    look = {
+        "currents": f"{ways}; input_gain, " + ("current_leak and periodic reset" if filters else "bias and v_leak")
+                    + f" of {layer}; the delays of its edges",
+        "potentials": f"leak{', bias, v_leak' if filters else ''} and periodic reset of {layer}",
+        "spikes": f"threshold, comparison, bits and refractory of {layer}",
+        "residuals": f"reset, v_reset, quantum, v_min and reset_delay of {layer}",
+        "outputs": f"reduce of {layer}",
+    }
+    if first.kind == "SigmaDelta":
+        look |= {"potentials": f"mode, bias and rectify of {layer}",
+                 "spikes": f"v_threshold, quantum and bits of {layer}", "residuals": f"bits and quantum of {layer}"}
+    compared = {v for pair in comparing.pairs if pair.a.name == layer for v in pair.variables}
+    missing = [v for v in ("currents", "potentials") if v not in compared or v not in found.decides]
+    order = [v for v in look if v in missing or v == first.variable]
+    return "; ".join(look[v] for v in order[: order.index(first.variable) + 1])
+
+
+def _ways_in(comparing, first):
+    """The synapses that lead into the layer, for people."""
+    names = [name for name in _into(comparing.a.model, first.layer)
+             if comparing.a.model.nodes[name].kind in ("Dense", "Conv1d", "Conv2d", "BatchNorm", "Restimulation")]
+    if not names:
+        return f"what leads into {first.layer}"
+    return "weights and biases of " + ", ".join(names)
+
+
+def _into(model, layer) -> List[str]:
+    """A layer and the nodes between it and the spiking nodes that it reads."""
+    found, waiting = [layer], [layer]
+    while waiting:
+        for edge in model.incoming(waiting.pop()):
+            if edge.source not in found and model.kinds[edge.source] in ("current", "scaled", "real"):
+                found.append(edge.source)
+                waiting.append(edge.source)
+    return found
+
+
+def _grain(side, layer, neuron, magnitude):
+    """The step between neighbouring numbers of a membrane (neuron None: of the coarsest channel), in
+    its unit. magnitude: of the numbers, for floats."""
+    if side.is_trace:
+        return 1e-6 * magnitude
+    stage = side.program.stages[layer]
+    if side.program.dtype.kind == "f":
+        return float(np.finfo(side.program.dtype).eps) * magnitude
+    units = stage.steps_per_unit
+    return 1 / float(units.min() if neuron is None else units[neuron // stage.positions])
+
+
+def _rounding(side, layer, neuron, step, magnitude):
+    """What rounding of this side usually adds up to in a potential; as `_grain`."""
+    grain = _grain(side, layer, neuron, magnitude)
+    if side.is_trace:
+        return grain
+    program, node = side.program, side.model.nodes[layer]
+    stage, top = program.stages[layer], 1
+    if program.dtype.kind == "i":  # rounded weights meet high levels, and chips shift their sums
+        grain *= getattr(program.profile, "weight_step", 1) * 2.0**stage.update.shift
+        top = max(((1 << program.stages[s.source].bits) - 1 for s in stage.synapses), default=1)
+    n_synapses = sum(s.fan_out.total for s in stage.synapses) / stage.n_neurons
+    keeps = float(np.max(node.leak))
+    remembered = step + 1 if keeps >= 1 else min(step + 1, 1 / (1 - keeps))
+    return grain * (1 + 0.5 * top * sqrt(n_synapses)) * remembered
+
+
+def _clipped(comparing, first):
+    """Weights of the layer that a chip's range has cut off."""
+    said = []
+    for side, layer in ((comparing.a, first.layer), (comparing.b, first.layer_b)):
+        noted = None if side.is_trace else side.program.rounding.get(layer)
+        if noted is not None and noted.n_clipped:
+            said.append(f"{side.label}: {noted.n_clipped} of {noted.n_weights} weights into {layer} are clipped "
+                        "to the profile's range.")
+    return " ".join(said)
+
+
+def _on_the_way(found, comparing):
+    """What the models themselves say differently, first what leads into the layer; fills in
+    found.differences."""
+    if comparing.b.is_trace or comparing.a.model is comparing.b.model:
+        return []
+    into = _into(comparing.a.model, found.first.layer)
+    differences = model_differences(comparing.a.model, comparing.b.model)
+    here = [d.text for d in differences if d.node in into]
+    found.differences = here + [d.text for d in differences if d.node not in into]
+    if here:
+        more = f" (and {len(here) - 3} more)" if len(here) > 3 else ""
+        return [f"The models differ there in {'; '.join(here[:3])}{more}."]
+    return []
+
+
+def _suspicious(found, comparing):
+    """Layers whose potentials were too far apart for rounding while all spikes were still equal."""
+    if comparing.b.is_trace or comparing.a.arithmetic == comparing.b.arithmetic or found.decides != ("spikes",):
+        return []
+    far = []
+    for pair, layer in zip(comparing.pairs, found.layers):
+        drift, node = layer.drift.get("potentials"), comparing.a.model.nodes[layer.name]
+        if not drift or layer.name == found.first.layer:
+            continue
+        magnitude = float(np.max(np.abs(getattr(node, "v_threshold", 1.0))))
+        usual = sum(_rounding(side, name, None, found.steps - 1, magnitude)
+                    for side, name in ((comparing.a, layer.name), (comparing.b, layer.name_b)))
+        if drift > FAR * usual:
+            far.append(f"{layer.name} ({drift:.3g}, rounding gives about {usual:.1g})")
+    if not far:
+        return []
+    return [f"While all spikes were still equal, potentials were too far apart for rounding in {', '.join(far)}."]
+
+
+def _shifted(comparing):
+    """Whether the layer sends the same in both runs, some steps apart."""
+    watch, i, _, inputs = comparing.at
+    rule = comparing.rules[watch.rank[i]]
+    first = max(0, int(watch.step[i]) - SHIFTS)
+    n_steps = min(comparing.steps - first, WINDOW)
+    trains = []
+    for side, x, layer in zip((comparing.a, comparing.b), inputs, (rule.pair.a, rule.pair.b)):
+        side.begin(x, comparing.steps)
+        if first:
+            side.advance(first, ())
+        trains.append(side.advance(n_steps, [(layer.name, "spikes")]).values(layer.name, "spikes")[0])
+    a, b = trains
+    for shift in range(1, min(SHIFTS, n_steps - 1) + 1):
+        for early, late, names in ((a, b, "BA"), (b, a, "AB")):
+            if early[:-shift].any() and np.array_equal(early[:-shift], late[shift:]) and not (
+                    first == 0 and late[:shift].any()):
+                steps = f"{shift} step{'s' if shift > 1 else ''}"
+                return [f"{names[0]} sends what {names[1]} sends, {steps} later: look at delays of edges."]
+    return []
