@@ -217,7 +217,7 @@ class _Folder:
         waiting = [name]
         while waiting:
             node = self.model.nodes[waiting[-1]]
-            before = () if isinstance(node, Neuron) else self.model.incoming(waiting[-1])
+            before = () if isinstance(node, LAYERS) else self.model.incoming(waiting[-1])
             missing = [edge.source for edge in before if edge.source not in self.values]
             if missing:
                 waiting += missing[::-1]
