@@ -421,9 +421,10 @@ class _Lowering:
         """Thresholds of SigmaDelta, (C, 1, 1) per plane of positive, then of negative changes, and
         amounts (C,). floor(o / q) is at least j where o >= j q, and below -j where -o > j q."""
         quantum = self._channels(unit, unit.node.quantum)
-        quanta = [2.0**b * quantum for b in range(unit.n_bits)]
-        amounts = [self._amount(unit, numbers, q) for q in quanta]
-        planes = amounts + [numbers.above(numbers.unit(q - quantum)) for q in quanta]
+        level = self._amount(unit, numbers, quantum)  # rounded once: then levels are whole multiples
+        self._amount(unit, numbers, 2.0**unit.n_bits * quantum)  # all planes together have to fit
+        amounts = [level * level.dtype.type(2**b) for b in range(unit.n_bits)]
+        planes = amounts + [numbers.above(amount - level) for amount in amounts]
         return [np.broadcast_to(p[:, None, None], unit.shape) for p in planes], amounts
 
     def _rectified(self, node, numbers, threshold, theta, quantum, bits):

@@ -3,7 +3,6 @@
 Bounds are worst cases: every input sends its highest level at once, with the sign that hurts.
 """
 
-from math import isqrt
 from typing import Optional
 
 import numpy as np
@@ -13,6 +12,7 @@ from eventsim.kernels import HOLDS, STOPS, TURNS, TURNS_ONCE
 from eventsim.profiles import Profile
 from eventsim.rounding import INT32_MAX
 
+MOST_STEPS = 1 << 40
 NAMES = ("sum", "current", "membrane")
 RULES = {"wrap": TURNS, "error": TURNS, "wrap_once": TURNS_ONCE,
          "saturate": STOPS, "saturate_symmetric": STOPS}
@@ -35,60 +35,96 @@ def limits(profile: Optional[Profile]) -> np.ndarray:
 def safe_steps(label, update, sum_bound, profile) -> Optional[int]:
     """Steps from zero state that int32 is proved to hold, None: any number.
 
+    A number that wraps needs no proof: int32 wraps alike. Any other has to fit int32 before it is
+    brought back to its width.
+
     update: the layer's, with the largest bias. sum_bound: of the weighted sum of one step.
     Raises UnsupportedError, beginning with `label`, where one step may already be too much.
     """
-    wraps = profile is not None and profile.sum_bits is not None and profile.sum_overflow == "wrap"
-    if sum_bound > INT32_MAX and not wraps:
-        raise _too_much(label, sum_bound)
-    total = sum_bound if not _bits(profile, "sum") else min(sum_bound, 1 << (profile.sum_bits - 1))
+    rule, top = _limit(profile, "sum")
+    total = sum_bound
+    if rule != "wrap":
+        _require(label, total)
+    if rule == "wrap_once":
+        total = max(min(total, top), total - 2 * top)
+    elif rule:
+        total = min(total, top)
     gain = max(4096, _largest(update.gain)) if update.gains else 4096  # sums before it have to fit, too
     step = (total * gain // 4096 << update.shift) + _largest(update.bias)
-    if step > INT32_MAX and _bits(profile, "sum") != 32:
-        raise _too_much(label, step)
-    current = _largest_current(update, step, profile)
     drive = _largest(update.drive) + (
         int(update.amounts.astype(np.int64).sum(axis=0).max()) if update.reset_delay else 0
     )
-    width = _bits(profile, "membrane")
-    if width == 32:
+    bound, growth, most = _current(label, update, step, profile)
+    return _least(most, _membrane(label, update, bound, growth, drive, profile))
+
+
+def _current(label, update, step, profile):
+    """(bound, growth, steps): after t steps the current is within bound + growth * t, which holds for
+    so many steps (None: any)."""
+    rule, top = _limit(profile, "current")
+    unit = 1 << update.decay_bits
+    fade = _largest(update.current_leak) if update.filters else 0
+    whole = _limit(profile, "membrane") == ("wrap", 1 << 31)
+    if rule == "wrap" and (top < 1 << 31 or whole):
+        return top, 0, None
+    if rule and rule != "wrap":
+        excess = step - 2 * top if rule == "wrap_once" else 0
+        if excess > 0 and fade >= unit:  # turns, and still moves on
+            return top + step, excess, _steps(label, lambda t: top + step + excess * t)
+        bound = max(top, (max(excess, 0) + 1) * unit // (unit - fade) + 1) if excess > 0 else top
+        _require(label, bound * fade // unit + step)
+        return bound, 0, None
+    if fade < unit:
+        bound = step if fade == 0 else (step + 1) * unit // (unit - fade) + 1
+        _require(label, step)
+        if bound <= INT32_MAX:
+            return bound, 0, None
+    return 0, step, _steps(label, lambda t: step * t)
+
+
+def _membrane(label, update, bound, growth, drive, profile):
+    """Steps until a membrane that takes bound + growth * t and drive at step t leaves int32."""
+    rule, top = _limit(profile, "membrane")
+    if rule == "wrap":
         return None
-    if width:
-        return _proved(label, current, step, drive, 1 << (width - 1), 0, 1)
-    leak = _largest(update.leak) if not update.changes else 1 << update.decay_bits
-    return _proved(label, current, step, drive, _start(update), leak, 1 << update.decay_bits)
-
-
-def _largest_current(update, step, profile):
-    """Bound of the synaptic current, or None where it grows without end."""
-    width = _bits(profile, "current")
-    if width == 32:
-        return step
-    if width:
-        # one turn may leave more than the width: Lava goes on in 64 bits, we wrap at 32
-        once = profile.current_overflow == "wrap_once"
-        return min(step, 1 << 30) if once and step > 1 << width else 1 << (width - 1)
-    if not update.filters:
-        return step
-    unit, fade = 1 << update.decay_bits, _largest(update.current_leak)
-    return None if fade >= unit else (step + 1) * unit // (unit - fade) + 1
-
-
-def _proved(label, current, step, drive, start, leak, unit):
-    """Steps until start, fading by leak / unit, and what comes in at every step pass int32."""
-    if current is None:  # an integrator before the membrane: step * t (t + 1) / 2 in all
-        return max(1, isqrt(max(0, INT32_MAX - start - drive) // max(step + drive, 1)))
-    per_step = current + drive
-    if leak < unit and start + (per_step + 1) * unit // (unit - leak) < INT32_MAX:
+    per_step = bound + drive
+    if rule == "wrap_once" and per_step + growth > 2 * top:
+        return _steps(label, lambda t: 2 * top + (per_step + growth * t) * t)
+    if rule:
+        return _steps(label, lambda t: top + per_step + growth * t)
+    start, unit = _start(update), 1 << update.decay_bits
+    leak = unit if update.changes else _largest(update.leak)
+    if growth == 0 and leak < unit and start + (per_step + 1) * unit // (unit - leak) < INT32_MAX:
         return None
-    steps = (INT32_MAX - start) // max(per_step, 1)
-    if steps < 1:
-        raise _too_much(label, per_step)
-    return steps
+    return _steps(label, lambda t: start + per_step * t + growth * t * (t + 1) // 2)
 
 
-def _bits(profile, name):
-    return None if profile is None else getattr(profile, name + "_bits")
+def _steps(label, reach):
+    """The most steps t with reach(t), which never falls, inside int32; None: all that a run can have."""
+    low, high = 0, MOST_STEPS
+    if reach(high) <= INT32_MAX:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if reach(middle) <= INT32_MAX else (low, middle)
+    if low == 0:
+        raise _too_much(label, reach(1))
+    return low
+
+
+def _limit(profile, name):
+    """(rule, 2^(n - 1)) of a number of n bits; ("", 0) where it has no width of its own."""
+    bits = None if profile is None else getattr(profile, name + "_bits")
+    return ("", 0) if bits is None else (getattr(profile, name + "_overflow"), 1 << (bits - 1))
+
+
+def _require(label, bound):
+    if bound > INT32_MAX:
+        raise _too_much(label, bound)
+
+
+def _least(a, b):
+    return b if a is None else a if b is None else min(a, b)
 
 
 def _start(update):

@@ -204,7 +204,7 @@ CASES = [
      UnsupportedError, r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
     (lambda: _under(Neuron(resolution=2.0**30), weight_bits=16, weight_shift=16), UnsupportedError,
      r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
-    (lambda: _under(Neuron(resolution=2.0**28, current_leak=0.5), weight_bits=16, weight_shift=16),
+    (lambda: _under(Neuron(resolution=2.0**28, current_leak=0.5, bias=6), weight_bits=16, weight_shift=16),
      UnsupportedError, r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
     (lambda: _under(SigmaDelta(quantum=1 / 64, resolution=16)), UnsupportedError,
      "its quantum of 0.01562 is less than half a step .resolution 16.0.; raise the resolution"),

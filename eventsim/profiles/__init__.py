@@ -40,6 +40,7 @@ class Profile:
         "wrap" around (two's complement); "wrap_once", as Lava models Loihi: one turn into
         -2^(n-1) + 1 to 2^(n-1), not more; "saturate" at -2^(n-1) and 2^(n-1) - 1;
         "saturate_symmetric" at -(2^(n-1) - 1) and 2^(n-1) - 1; "error": the run ends in a RunError.
+        A number wraps unseen once it is beyond 32 bits: an audit of "wrap" counts only up to there.
     decay_bits: a leak is the factor round(leak * 2^decay_bits) / 2^decay_bits.
     decay_rounding: of state * factor: "toward_zero", "floor" or "nearest" (half away from zero).
     spike_bits: widest level of a spike without its sign. signed_spikes: whether levels have a sign.
