@@ -417,22 +417,26 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                             if two:
                                 j = at(pointers, a + per_step)
                                 j_end = at(pointers, z + per_step)
-                            n = min(i_end - i, j_end - j)
-                            for e in range(n):
+                            stop = i + min(i_end - i, j_end - j)
+                            while i < stop:
                                 x = x + load(
-                                    weight, (base + np.int64(at(index, i + e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, i))) * lanes, zero
                                 )
                                 y = y + load(
-                                    weight, (base + np.int64(at(index, j + e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, j))) * lanes, zero
                                 )
-                            for e in range(i + n, i_end):
+                                i = following(i)
+                                j += 1
+                            while i < i_end:
                                 x = x + load(
-                                    weight, (base + np.int64(at(index, e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, i))) * lanes, zero
                                 )
-                            for e in range(j + n, j_end):
+                                i = following(i)
+                            while j < j_end:
                                 y = y + load(
-                                    weight, (base + np.int64(at(index, e))) * lanes, zero
+                                    weight, (base + np.int64(at(index, j))) * lanes, zero
                                 )
+                                j = following(j)
                         if negative:
                             x = negated(x)
                             y = negated(y)

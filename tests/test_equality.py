@@ -8,7 +8,8 @@ from small_networks import small_networks
 
 import reference
 from eventsim.errors import UnsupportedError
-from eventsim.nodes import NODE_TYPES
+from eventsim.model import Model
+from eventsim.nodes import NODE_TYPES, Conv2d, Input, Neuron
 from eventsim.simulator import Simulator
 
 MODELS = {**every_node_models(), **small_networks()}
@@ -28,11 +29,13 @@ def assert_equal_to_reference(model, x, precision, timesteps=None):
         return None
     expected = reference.simulate(model, x, precision, timesteps)
     found = simulator.run(x, timesteps, ALL)
+    untraced = simulator.run(x, timesteps, ("spikes",))  # takes the short ways of plain neurons
     delayed_flattens = {n for n in expected.levels if model.nodes[n].kind == "Flatten"} - set(found.spikes)
     assert set(found.spikes) >= set(expected.levels) - delayed_flattens
     for name in set(expected.levels) - delayed_flattens:
         levels = expected.levels[name]
         np.testing.assert_array_equal(found.levels(name), levels, f"levels of {name}")
+        np.testing.assert_array_equal(untraced.levels(name), levels, f"levels of {name}, untraced")
     for name in expected.potentials:
         np.testing.assert_array_equal(found.potentials(name), expected.potentials[name], f"H of {name}")
         np.testing.assert_array_equal(found.residuals(name), expected.residuals[name], f"U of {name}")
@@ -49,6 +52,25 @@ def assert_equal_to_reference(model, x, precision, timesteps=None):
 @pytest.mark.parametrize("name", MODELS)
 def test_named_networks(name, precision):
     assert_equal_to_reference(*MODELS[name], precision)
+
+
+@pytest.mark.parametrize("channels, bits, signed", (
+    (1, 8, False), (3, 8, False), (3, 5, True), (9, 2, True), (28, 4, False), (70, 1, False),
+))
+def test_levels_at_the_top(channels, bits, signed):
+    """Weights and levels as large as they get: the sums of pairs that 16 bits just hold."""
+    rng = np.random.default_rng(channels)
+    weight = rng.choice((-1.0, 1.0), (64, channels, 3, 3))
+    weight[::8], weight[1::8] = -1, 1
+    top = 2**bits - 1
+    model = Model(
+        {"in": Input((channels, 5, 4), bits=bits, signed=signed), "synapses": Conv2d(weight, padding=1),
+         "a": Neuron(v_threshold=top, quantum=top)},
+        [("in", "synapses"), ("synapses", "a")], timesteps=2,
+    )
+    x = top * rng.choice((-1, 1) if signed else (0, 1), (3, 2, channels, 5, 4), p=(0.1, 0.9))
+    x[0] = top
+    assert_equal_to_reference(model, x, "int8")
 
 
 def test_named_networks_use_every_node_type():
