@@ -266,7 +266,7 @@ def index_events(
 
     by_column: walk the map column by column instead of row by row (`slide_rows`).
     table: uint8 [256, 8], the positions of the set bits of a byte. Eight entries are written for
-    each byte and as many kept as it has bits, which spares a branch per event.
+    each byte, an empty one too, and as many kept as it has bits: no branch depends on the spikes.
     """
     like = zeros(index, table)
     eight = splat(8, like)
@@ -286,8 +286,7 @@ def index_events(
                     for w in range(words):
                         word = at(planes, o + w)
                         lowest = splat(np.int32(c * channels + w * 64), like)
-                        n = 4 if word >> np.uint64(32) == 0 else 8
-                        for _ in range(min(n, (channels - w * 64 + 7) >> 3)):
+                        for _ in range(min((channels - w * 64 + 7) >> 3, 8)):
                             byte = np.int64(word & np.uint64(255))
                             store(index, k, load(table, byte * 8, like) + lowest)
                             k += bit_count(np.uint64(byte))
@@ -1645,8 +1644,10 @@ def count_channels(planes, members, bounds, bytes_, counts, samples, steps, held
                     for m in range(bounds[k], bounds[k + 1]):
                         p = np.int64(at(members, m))
                         word = np.uint64(0)
-                        for b in range(n_planes):
+                        b = 0
+                        while b < n_planes:  # one by one: LLVM would gather them into a vector
                             word |= at(planes, ((slot + b) * positions + p) * words + w)
+                            b = following(b)
                         found = found + select(word, one, none)
                         n += 1
                         if n == 127:
