@@ -145,9 +145,15 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         other = TraceSide(b if isinstance(b, Trace) else Trace(b), run)
     else:
         other = _run(b, "B")
-    x = np.asarray(x)
-    still = x.ndim == len(run.model.shapes[run.model.input]) + 1
-    steps = timesteps or (run.model.timesteps if still or x.ndim < 2 else x.shape[1])
+    x = np.atleast_1d(x)
+    still = x.ndim <= len(run.model.shapes[run.model.input]) + 1
+    steps = run.model.timesteps if still else x.shape[1]
+    if timesteps is not None and timesteps != steps:
+        if not still:
+            raise DataError(f"x has {steps} steps, but the run has {timesteps}: give the same number, or none")
+        steps = timesteps
+    if labels is not None and len(labels) != len(x):
+        raise DataError(f"labels has {len(labels)} entries, but x has {len(x)} samples")
     comparing = Comparing(run, other, steps, variables, tolerance)
     for start in range(0, max(len(x), 1), comparing.batch):
         part = slice(start, start + comparing.batch)
@@ -179,7 +185,8 @@ class Comparing:
         self.steps = self._steps(steps)
         self.pairs, *self.unmatched = pair_layers(a.layers, b.layers)
         self.decides = self._deciding(variables)
-        tolerance = None if tolerance is None else number(tolerance, "tolerance")
+        if tolerance is not None and number(tolerance, "tolerance") < 0:
+            raise DataError(f"tolerance is {tolerance}, expected 0 or more")
         self.rules = [self._rule(pair, v, tolerance) for pair in self.pairs for v in pair.variables]
         if not any(rule.decides for rule in self.rules):
             raise DataError(self._nothing())
@@ -215,7 +222,7 @@ class Comparing:
         if variable == "spikes":
             return Rule(pair, variable, decides)
         if tolerance is not None:
-            return Rule(pair, variable, decides, tolerance)
+            return Rule(pair, variable, decides, float(tolerance))
         if not self.b.is_trace or self._counts_alike(pair, variable):
             return Rule(pair, variable, decides)
         node = self.a.model.nodes[pair.a.name]
@@ -234,8 +241,8 @@ class Comparing:
             example = next(iter(self.a.layers), "layer")
             return (f"{self.b.label}: holds {self.b.trace.unused()[:10]}, nothing of A's layers ({names}, ...) "
                     f"to decide by; name its arrays like {example + '/spikes'!r}")
-        return (f"{self.b.label}: none of its layers ({', '.join(list(self.b.layers)[:5])}, ...) has the "
-                f"{' or '.join(self.decides)} of A's ({names}, ...)")
+        return (f"{self.b.label}: none of its layers ({', '.join(list(self.b.layers)[:5])}, ...) is one of A's "
+                f"({names}, ...) by name and size, or by order and size, and has {' or '.join(self.decides)}")
 
     # ---- samples
 
@@ -295,13 +302,11 @@ class Comparing:
     # ---- the result
 
     def result(self) -> Comparison:
-        """The Comparison of all samples so far. Raises DataError where there were none."""
+        """The Comparison of all samples so far, at least one."""
         found = self._found
-        if not found.samples:
-            raise DataError("no samples to compare")
         found.unmatched = tuple([layer.name for layer in rest] for rest in self.unmatched)
         if self.b.is_trace:
-            found.unmatched = (found.unmatched[0], self.b.trace.unused())
+            found.unmatched = (found.unmatched[0], self.b.unused())
         found.layers = self._layers()
         found.equal_predictions = self._equal
         if self._labelled:

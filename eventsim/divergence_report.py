@@ -105,7 +105,7 @@ def _chosen(first, steps):
 
 
 def _share(value):
-    return "." if value == 0 else f"{100 * value:.2g} %"
+    return "." if value == 0 else f"{100 * value:.{1 if value < 0.0995 else 0}f} %"
 
 
 def _drift(found):

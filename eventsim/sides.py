@@ -54,7 +54,7 @@ class Run:
 
     def begin(self, x, steps):
         """Start samples x, (n, ...) or (n, T, ...), that will run for `steps` in all."""
-        self._x, self._still = np.asarray(x), np.ndim(x) == len(self.model.shapes[self.model.input]) + 1
+        self._x, self._still = np.asarray(x), np.ndim(x) <= len(self.model.shapes[self.model.input]) + 1
         self._steps, self._at, self._state = steps, 0, None
 
     def advance(self, n_steps, wishes) -> "Piece":
@@ -130,6 +130,12 @@ class TraceSide:
     def holds_integers(self, layer, variable) -> bool:
         """Whether a variable is recorded in integers, which then are state steps."""
         return self._series[layer, variable].integer
+
+    def unused(self):
+        """Names of arrays that no layer was found for; those that only repeat others left out."""
+        nodes = self._run.model.nodes
+        repeats = {name for name, node in nodes.items() if node.kind in ("Flatten", "Readout")}
+        return [name for name in self.trace.unused() if name.rpartition("/")[0] not in repeats]
 
     def describe(self) -> str:
         """What it is, in a word."""

@@ -12,6 +12,7 @@ import numpy as np
 from eventsim.pairing import model_differences
 
 FAR = 4  # times what rounding gives: no rounding any more
+MANY = 0.25  # of a layer's weights
 SHIFTS = 8  # steps by which a layer's spikes are tried against each other
 WINDOW = 64  # steps around a divergence that are looked at for that
 
@@ -22,11 +23,9 @@ def verdict(found, comparing) -> str:
     if first is None:
         return _nothing_differs(found)
     said = [_cause(found, comparing)]
-    clipped = _clipped(comparing, first)
-    if clipped:
-        said.append(clipped)
+    said += _weights_lost(comparing)
     said += _on_the_way(found, comparing)
-    said += _suspicious(found, comparing)
+    said += _suspicious(found, comparing, said[0])
     if first.kind in ("Neuron", "SigmaDelta") and not comparing.b.is_trace:
         said += _shifted(comparing)
     said.append(_outcome(found))
@@ -74,7 +73,7 @@ def _cause_of_a_spike(found, comparing):
         return (f"The thresholds differ: {a.threshold:.6g} in A, {b.threshold:.6g} in B; "
                 f"look at v_threshold (and quantum) of {first.layer}." + _other_unit(a, b))
     if apart == 0 and a.threshold == b.threshold:
-        return _cause_of_a_decision(first, a, b)
+        return _cause_of_a_decision(comparing, first, a, b)
     if alike:
         return _cause_of_a_value(found, comparing)
     usual = sum(_rounding(side, name, first.neuron, first.step, magnitude) for side, name in sides)
@@ -105,10 +104,13 @@ def _other_unit(a, b):
     return f" B's potential is larger by the same factor, {ratio:.4g}: perhaps only another unit."
 
 
-def _cause_of_a_decision(first, a, b):
+def _cause_of_a_decision(comparing, first, a, b):
     if a.margin == 0 and a.comparison != b.comparison:
+        chips = [side.program.profile for side in (comparing.a, comparing.b) if not side.is_trace]
+        given = [chip.name for chip in chips if chip is not None and chip.comparison]
+        look = f"profile {' and '.join(given)} says so" if given else f"look at comparison of {first.layer}"
         return (f"Both potentials are exactly at the threshold {a.threshold:.6g}: A fires at {a.comparison} it, "
-                f"B at {b.comparison} it; look at comparison of {first.layer}.")
+                f"B at {b.comparison} it; {look}.")
     return (f"Potentials and thresholds are equal, yet A sent {a.sent} and B {b.sent}: look at bits, signed "
             f"and refractory of {first.layer}.")
 
@@ -210,15 +212,19 @@ def _rounding(side, layer, neuron, step, magnitude):
     return grain * (1 + 0.5 * top * sqrt(n_synapses)) * remembered
 
 
-def _clipped(comparing, first):
-    """Weights of the layer that a chip's range has cut off."""
+def _weights_lost(comparing):
+    """Weights that a chip's range has cut off, and layers of which rounding made many 0."""
     said = []
-    for side, layer in ((comparing.a, first.layer), (comparing.b, first.layer_b)):
-        noted = None if side.is_trace else side.program.rounding.get(layer)
-        if noted is not None and noted.n_clipped:
-            said.append(f"{side.label}: {noted.n_clipped} of {noted.n_weights} weights into {layer} are clipped "
-                        "to the profile's range.")
-    return " ".join(said)
+    for side in (comparing.a, comparing.b):
+        noted = {} if side.is_trace else side.program.rounding
+        clipped = [f"{r.n_clipped} of {r.n_weights} into {name}" for name, r in noted.items() if r.n_clipped]
+        zeroed = [f"{r.n_zeroed} of {r.n_weights} into {name}" for name, r in noted.items()
+                  if r.n_zeroed > MANY * r.n_weights]
+        if clipped:
+            said.append(f"Weights are clipped to the profile's range in {side.label}: {', '.join(clipped)}.")
+        if zeroed:
+            said.append(f"Weights are rounded to 0 in {side.label}: {', '.join(zeroed)}.")
+    return said
 
 
 def _on_the_way(found, comparing):
@@ -236,14 +242,14 @@ def _on_the_way(found, comparing):
     return []
 
 
-def _suspicious(found, comparing):
+def _suspicious(found, comparing, said):
     """Layers whose potentials were too far apart for rounding while all spikes were still equal."""
     if comparing.b.is_trace or comparing.a.arithmetic == comparing.b.arithmetic or found.decides != ("spikes",):
         return []
     far = []
     for pair, layer in zip(comparing.pairs, found.layers):
         drift, node = layer.drift.get("potentials"), comparing.a.model.nodes[layer.name]
-        if not drift or layer.name == found.first.layer:
+        if not drift or "far more" in said and layer.name == found.first.layer:
             continue
         magnitude = float(np.max(np.abs(getattr(node, "v_threshold", 1.0))))
         usual = sum(_rounding(side, name, None, found.steps - 1, magnitude)

@@ -1,0 +1,273 @@
+"""The commands diff and convert, from files, in this process."""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from test_cli import DATA, MODEL, assert_one_line, data_file, digits, run, run_json  # noqa: F401 (fixtures)
+from test_divergence import STEPS, network, planted, samples
+from test_traces import recorded, save
+
+import eventsim
+from eventsim import Dense, Input, Model, Neuron
+from eventsim.cli import main
+from eventsim.profiles import find
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Paths of a model, of one with a planted threshold, and of data."""
+    network().save(tmp_path / "a.h5")
+    planted("one threshold").save(tmp_path / "b.h5")
+    data_file(tmp_path / "x.h5", samples(20), np.arange(20) % 3)
+    return str(tmp_path / "a.h5"), str(tmp_path / "b.h5"), str(tmp_path / "x.h5")
+
+
+# ---- diff
+
+
+def test_equal(run, files):  # noqa: F811
+    a, _, x = files
+    status, out, err = run("diff", a, a, x)
+    assert status == 0 and err == ""
+    assert out.startswith(f"A: {a} (float32)\nB: {a} (float32)\n{x}: no difference in currents, potentials, spikes")
+    assert "first divergence" not in out and "equal predictions: 20 of 20" in out
+    assert "reading: Nothing that decides" in out
+
+
+def test_different(run, files):  # noqa: F811
+    a, b, x = files
+    status, out, err = run("diff", a, b, x)
+    assert status == 3 and err == ""
+    first = eventsim.compare(network(), planted("one threshold"), samples(20)).first
+    c, y, column = first.position
+    assert (f"first divergence: sample {first.sample}, step {first.step}, layer n1, neuron {first.neuron} "
+            f"(c {c}, y {y}, x {column}): spikes\n") in out
+    words = " ".join(out.split())
+    assert "threshold >= 1 >= 0.875 margin -" in words
+    assert "share of neurons whose spikes differ, in sample 0" in out
+    assert "n1.v_threshold: 1 of 4 values" in out
+    assert "prediction for sample 0: A " in out and "(label 0)" in out and "accuracy: A " in out
+    assert "reading: The thresholds differ: 1 in A, 0.875 in B; look at v_threshold" in words
+
+
+def test_json(capsys, files):
+    a, b, x = files
+    assert main(["diff", a, b, x, "--json"]) == 3
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    expected = eventsim.compare(network(), planted("one threshold"), samples(20), np.arange(20) % 3).as_json()
+    assert found.pop("data") == x and err == "" and out.count("\n") == 1
+    assert (found.pop("a"), found.pop("b")) == (a, b)
+    assert found == {k: v for k, v in json.loads(json.dumps(expected)).items() if k not in "ab"}
+
+
+@pytest.mark.parametrize("suffix, name", [("", "float32"), ("@float64", "float64"), ("@int8", "int8"),
+                                          ("@float32", "float32"), ("@loihi", "profile loihi")])
+def test_precisions_and_profiles(capsys, files, suffix, name):
+    a, _, x = files
+    status = main(["diff", a, a + suffix, x, "--json", "--limit", "4"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["arithmetic"] == ["float32", name] and found["samples"] == 4
+    assert status == (0 if found["equal"] else 3)
+    assert found["decides"] == (["spikes"] if name != "float32" else list(eventsim.pairing.VARIABLES))
+
+
+def test_a_profile_file_and_names_with_at(capsys, files, tmp_path):
+    a, _, x = files
+    chip = tmp_path / "chip.json"
+    chip.write_text(dataclasses.replace(find("loihi"), name="mine", comparison=None).as_json())
+    main(["diff", f"{a}@{chip}", a, x, "--json"])
+    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["profile mine", "float32"]
+    odd = tmp_path / "a@int8"
+    shutil.copy(a, odd)
+    assert main(["diff", a, str(odd), x, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["float32", "float32"]
+    main(["diff", a, f"{odd}@int8", x, "--json"])
+    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["float32", "int8"]
+
+
+def test_a_models_own_profile(capsys, files, tmp_path):
+    a, _, x = files
+    model = network()
+    Model(model.nodes, model.edges, STEPS, profile=find("loihi")).save(tmp_path / "chip.h5")
+    main(["diff", a, str(tmp_path / "chip.h5"), x, "--json"])
+    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["float32", "profile loihi"]
+
+
+@pytest.mark.parametrize("suffix", (".npz", ".h5"))
+def test_traces(run, capsys, files, tmp_path, suffix):  # noqa: F811
+    a, _, x = files
+    arrays, _ = recorded(n=20)
+    trace = save(tmp_path / f"trace{suffix}", arrays)
+    status, out, _ = run("diff", a, trace, x)
+    assert status == 0 and "(trace)" in out and "only in A, not compared: input, pool, readout" in out
+    arrays["n2/spikes"][4, 6, 3, 1, 1] ^= 1
+    save(trace, arrays)
+    status, out, _ = run("diff", a, trace, x)
+    assert status == 3
+    assert "first divergence: sample 4, step 6, layer n2, neuron 31 (c 3, y 1, x 1): spikes" in out
+    assert run("diff", a, trace, x, "--variables", "potentials")[0] == 0
+    assert run("diff", a, trace, x, "--limit", "4")[0] == 0
+
+
+def test_a_recorded_run(run, files, tmp_path):  # noqa: F811
+    a, b, x = files
+    out = tmp_path / "run.h5"
+    for model, status in ((a, 0), (b, 3)):
+        run("run", model, x, "--record", "spikes", "--record", "potentials", "--out", out)
+        assert run("diff", a, out, x)[0] == status
+
+
+def test_variables_tolerance_steps(capsys, files):
+    a, b, x = files
+    assert main(["diff", a, b, x, "--variables", "currents,potentials", "--tolerance", "100", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["decides"] == ["currents", "potentials"]
+    assert main(["diff", MODEL, MODEL + "@int8", DATA, "--limit", "3", "--timesteps", "9", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["steps"] == 9 and len(found["layers"][1]["spread"]) == 9
+
+
+def test_each_side_sees_the_data_in_its_own_layout(run, tmp_path):  # noqa: F811
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 1, (4, 2, 3, 3))
+    for name, layout in (("chw", "CHW"), ("hwc", "HWC")):
+        nodes = {"x": Input((2, 4, 4), bits=3, layout=layout), "c": eventsim.Conv2d(weight), "n": Neuron()}
+        Model(nodes, [("x", "c"), ("c", "n")], 3).save(tmp_path / f"{name}.h5")
+    x = rng.integers(0, 8, (6, 2, 4, 4))
+    np.savez(tmp_path / "x.npz", x=x)
+    assert run("diff", tmp_path / "chw.h5", tmp_path / "chw.h5", tmp_path / "x.npz")[0] == 0
+    status, _, err = run("diff", tmp_path / "chw.h5", tmp_path / "hwc.h5", tmp_path / "x.npz")
+    assert status == 1 and "samples have shape (2, 4, 4), expected axes HWC" in err
+
+
+def test_digits_in_other_arithmetics(run, capsys):  # noqa: F811
+    assert run("diff", MODEL, MODEL + "@float64", DATA)[0] == 0
+    status, out, _ = run("diff", MODEL, MODEL + "@int8", DATA, "--limit", 50)
+    assert status == 3 and "reading: First differs by rounding" in out and "No prediction changes." in " ".join(out.split())
+
+
+def test_long_runs_show_some_steps(run, files, tmp_path):  # noqa: F811
+    a, b, _ = files
+    x = data_file(tmp_path / "long.h5", np.tile(samples(1), (1, 10, 1, 1, 1)))
+    _, out, _ = run("diff", a, b, x)
+    headers = {" ".join(line.split()) for line in out.splitlines() if line.startswith("layer") and "step" in line}
+    steps = [int(word) for word in headers.pop().replace("step", "").split()[2:]]
+    assert not headers
+    assert 3 <= len(steps) <= 7 and steps == sorted(set(steps)) and steps[-1] == 119
+
+
+# ---- what goes wrong with diff
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda a, b, x: (a + "@int4", b, x), "'int4' is no precision (float32, float64, int8), no profile"),
+    (lambda a, b, x: (a, b + "@", x), "'' is no precision"),
+    (lambda a, b, x: (a, b + "@missing.json", x), "missing.json: cannot be read as a profile"),
+    (lambda a, b, x: ("none.h5", b, x), "none.h5: cannot be read (No such file or directory)"),
+    (lambda a, b, x: (a, "none.npz", x), "none.npz: cannot be read (No such file or directory)"),
+    (lambda a, b, x: (a, b, "none.h5"), "none.h5: no such file or folder"),
+    (lambda a, b, x: (a, x, x), "nothing of A's layers (input, n1, pool, n2, n3, ...) to decide by"),
+    (lambda a, b, x: (x, b, x), "not a model file; a trace can only be B"),
+    (lambda a, b, x: (a, b, x, "--timesteps", "5"), "x has 12 steps, but --timesteps says 5"),
+    (lambda a, b, x: (a, b, x, "--variables", "spikes,much"), "variables has 'much', expected any of currents"),
+    (lambda a, b, x: (a, b, x, "--tolerance", "-1"), "tolerance is -1.0, expected 0 or more"),
+    (lambda a, b, x: (MODEL, MODEL + "@loihi", DATA), "@loihi: node 'neuron1' (Neuron): its spikes have 2 bits"),
+    (lambda a, b, x: (MODEL, b, DATA), "none of its layers (input, n1, pool, n2, n3, ...) is one of A's (input, neuron1,"),
+    (lambda a, b, x: (a, a, DATA), "digits_test.h5: samples have shape (1, 8, 8), expected axes"),
+])
+def test_diff_errors(run, files, change, message):  # noqa: F811
+    assert_one_line(*run("diff", *change(*files)), message)
+
+
+def test_a_run_that_fails_names_its_side(run, files, tmp_path):  # noqa: F811
+    x = data_file(tmp_path / "one.h5", digits(1)[0])
+    narrow = dataclasses.replace(find("lava_sdnn"), name="narrow", membrane_bits=10, membrane_overflow="error")
+    (tmp_path / "narrow.json").write_text(narrow.as_json())
+    status, out, err = run("diff", MODEL, f"{MODEL}@{tmp_path / 'narrow.json'}", x)
+    assert status in (1, 3)
+    if status == 1:
+        assert err.startswith(f"eventsim: {MODEL}@{tmp_path / 'narrow.json'}: ")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["diff", MODEL], "required: B, DATA"),
+    (["diff", MODEL, MODEL, DATA, "--limit", "0"], "0 is not a whole number above 0"),
+    (["diff", MODEL, MODEL, DATA, "--tolerance", "x"], "--tolerance"),
+    (["convert", MODEL], "required: OUT"),
+])
+def test_wrong_usage(capsys, arguments, message):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ("diff", "convert"))
+def test_help(capsys, command):
+    with pytest.raises(SystemExit) as error:
+        main([command, "--help"])
+    assert error.value.code == 0 and capsys.readouterr().out.startswith(f"usage: eventsim {command}")
+
+
+# ---- convert
+
+
+def test_convert(run, tmp_path):  # noqa: F811
+    out = tmp_path / "copy.hdf5"
+    status, text, err = run("convert", MODEL, out)
+    assert status == 0 and err == ""
+    assert text == f"{out}: 12 nodes, 11 edges, 4 steps, {out.stat().st_size} bytes, from {MODEL}\n"
+    assert run("diff", MODEL, out, DATA, "--limit", 20)[0] == 0
+    assert run("check", out)[0] == 0
+
+
+def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):  # noqa: F811
+    nodes = {"x": Input((2,)), "d": Dense(np.eye(2)), "n": Neuron()}
+    provenance = {"format": "NIR 0.2.0", "assumed dt": "0.001 (preset norse)", "assumed reset": "hard (preset norse)"}
+    Model(nodes, [("x", "d"), ("d", "n")], 3, provenance=provenance).save(tmp_path / "net.h5")
+    found = run_json("convert", tmp_path / "net.h5", tmp_path / "out.h5")
+    assert found["assumed"] == {"dt": "0.001 (preset norse)", "reset": "hard (preset norse)"}
+    assert (found["nodes"], found["edges"], found["timesteps"]) == (3, 2, 3)
+    assert found["provenance"] == provenance and found["bytes"] == (tmp_path / "out.h5").stat().st_size
+    text = run("convert", tmp_path / "net.h5", tmp_path / "out.h5")[1]
+    assert text.endswith("assumed dt: 0.001 (preset norse)\nassumed reset: hard (preset norse)\n")
+
+
+@pytest.mark.parametrize("source, target, message", [
+    ("none.h5", "out.h5", "none.h5: cannot be read"),
+    (DATA, "out.h5", "not a model file"),
+    (MODEL, "out.txt", "out.txt: suffix is '.txt', expected one of .h5, .hdf5"),
+    (MODEL, "out", "out: suffix is ''"),
+    (MODEL, "missing/out.h5", "out.h5: cannot be written"),
+    (MODEL, "folder.h5", "folder.h5: cannot be written"),
+])
+def test_convert_errors_leave_nothing(run, tmp_path, source, target, message):  # noqa: F811
+    (tmp_path / "folder.h5").mkdir()
+    assert_one_line(*run("convert", source, tmp_path / target), message)
+    assert os.listdir(tmp_path) == ["folder.h5"]
+
+
+def test_convert_replaces_a_file(run, tmp_path):  # noqa: F811
+    out = tmp_path / "out.h5"
+    out.write_text("old")
+    assert_one_line(*run("convert", DATA, out), "not a model file")
+    assert out.read_text() == "old"
+    assert run("convert", MODEL, out)[0] == 0
+    with h5py.File(out) as file:
+        assert "nodes" in file
+
+
+def test_help_and_info_stay_quick():
+    """The parser knows both commands without importing what they need."""
+    import subprocess
+    import sys
+
+    code = ("import sys\nfrom eventsim.cli import parser\nparser()\n"
+            "print(*sorted({'numba', 'h5py', 'numpy'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
