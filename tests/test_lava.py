@@ -352,6 +352,24 @@ def test_delays_may_reach_62_steps(tmp_path):
     assert "SLAYER" in model.provenance["assumed delay"]
 
 
+@pytest.mark.parametrize("rule", ["CUBA", "SDNN"])
+def test_chunks_blocks_and_continued_runs_are_the_same(tmp_path, rule):
+    model = loaded(tmp_path, maps(2, rule), reset_interval=7)
+    x = np.random.default_rng(0).integers(-20, 60, (3, 23, *model.nodes["input"].shape))
+    whole = Simulator(model).run(x, record=TRACES)
+    cut = Simulator(model, chunk=4, block=2, workers=2).run(x, record=TRACES)
+    simulator = Simulator(model)
+    first = simulator.run(x[:, :9], record=TRACES)
+    second = simulator.run(x[:, 9:], record=TRACES, state=first.state)
+    for name in (n for n in whole.spikes if n.startswith("layer")):
+        assert np.array_equal(cut.levels(name), whole.levels(name))
+        assert np.array_equal(np.concatenate([first.levels(name), second.levels(name)], 1), whole.levels(name))
+    for kind in TRACES[1:]:
+        for name, expected in whole.traces[kind].items():
+            assert np.array_equal(cut.traces[kind][name], expected), (kind, name)
+            assert np.array_equal(np.concatenate([first.traces[kind][name], second.traces[kind][name]], 1), expected)
+
+
 # ---- what the reader makes of a file
 
 
@@ -417,12 +435,31 @@ def test_inputs(tmp_path):
     model = loaded(tmp_path, layers)
     assert float(model.nodes["layer0"].input_gain) == 64  # netx's
     assert model.provenance["assumed input weight"] == "64 (as netx)"
-    assert (model.nodes["input"].bits, model.nodes["input"].signed) == (16, True)
+    assert (model.nodes["input"].bits, model.nodes["input"].signed) == (11, True)
     layers[0].values |= {"weight": [[-7.0]], "bias": [[9.0]]}  # (1, 1), as lava-dl keeps them
     model = loaded(tmp_path, layers)
     assert (model.nodes["layer0"].input_gain, model.nodes["layer0"].bias) == (-7, 9)
     model = loaded(tmp_path, layers, input_is_bias=True)
     assert (model.nodes["layer0"].input_gain, model.nodes["layer0"].bias) == (1, 0)
+
+
+@pytest.mark.parametrize("weight, bias, rule", [
+    (1, 0, "CUBA"), (-3, 0, "CUBA"), (40, 36, "CUBA"), (40, -131000, "CUBA"), (4000, 7, "CUBA"),
+    (1, 0, "SDNN"), (64, 0, "SDNN"), (100, -2000, "SDNN"),
+])
+def test_all_values_that_an_input_takes_are_exact(tmp_path, weight, bias, rule):
+    neuron = cuba(131071, decay=64) if rule == "CUBA" else {"type": "SDNN", "vThMant": 0}
+    layers = [Layer("input", {"shape": [4], "weight": weight, "bias": bias}, neuron),
+              dense(np.eye(4) * 64, None)]
+    bits = loaded(tmp_path, layers).nodes["input"].bits
+    top = 2**bits - 1
+    x = np.random.default_rng(0).integers(-top, top + 1, (40, 4))
+    x[:, 0], x[:, 1] = top, np.where(np.arange(40) % 2, top, -top)
+    run, traces = run_both(tmp_path, layers, x, 40)
+    assert np.array_equal(run.levels("layer0")[0], traces[0]["sent"])
+    assert np.array_equal(run.residuals("layer0")[0], traces[0].get("v", traces[0].get("res")))
+    largest = abs(weight) * (2 * top + 1) + abs(bias)
+    assert bits == 16 or largest > (131071 if rule == "CUBA" else 2**18)  # one bit more would not do
 
 
 def test_sigma_delta_units(tmp_path):
@@ -525,7 +562,7 @@ def one_line(error):
     return text
 
 
-def refused(path, error=EventsimError, match="", **options):
+def refused(path, error=EventsimError, match=".", **options):
     with pytest.raises(error, match=match) as caught:
         formats.load(path, **options)
     assert str(path) in one_line(caught.value)
@@ -536,7 +573,7 @@ def test_the_whole_file_is_valid(tmp_path):
     assert formats.load(tmp_path / "a.net").output == "layer5"
 
 
-@pytest.mark.parametrize("i, name", members())
+@pytest.mark.parametrize("i, name", list(members()))
 def test_every_dataset_is_needed_or_optional(tmp_path, i, name):
     path = tmp_path / "a.net"
     lava.write(path, whole_file())

@@ -73,6 +73,8 @@ MESSAGE_STEPS = 64  # steps of SDNN's graded messages, and of its weights, to on
 NEVER_FIRES = 131071  # vThMant, 17 bits: how files say that a layer is only read
 MAX_FILE_DELAY = 62
 MAX_NUMBER = 1 << 23  # of biases: what a state of 24 bits holds
+LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: behind it a current turns over, Lava's bias stops
+LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
 INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
 MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
 
@@ -80,7 +82,8 @@ OPTIONS = {
     "comparison": 'how membranes meet thresholds: ">" (Lava) or ">=" (older SLAYER)',
     "reset_interval": "steps after which the layers' states are zeroed, layer k before step k; 0: never",
     "message_bits": "width of SDNN's messages without their sign (default: the file's, else 16)",
-    "input_bits": "width of an input value without its sign (default: 16; 1 for an input of spikes)",
+    "input_bits": "width of an input value without its sign (default: 16 or what a state has room for, "
+                  "1 for an input of spikes)",
     "input_signed": "whether input values may be negative (default: yes; no for an input of spikes)",
     "input_is_bias": "input values are the input neurons' bias: leave out the file's weight and bias",
     "timesteps": "steps of a run that is not told (default: the file's tSample, else 1)",
@@ -227,12 +230,12 @@ class _Reader:
         options, has_neurons = self.options, "neuron" in group
         self.shape, self.tail = shape_of(group), "input"
         graded = has_neurons or self.sdnn
-        bits = options.input_bits or (MAX_BITS if graded else 1)
+        unit = 1 / MESSAGE_STEPS if self.sdnn else 1.0
+        weight, bias = self._transformation(group) if has_neurons else (unit, 0.0)
+        bits = options.input_bits or (self._exact_bits(weight, bias) if graded else 1)
         signed = graded if options.input_signed is None else options.input_signed
         self._assume("input_bits", bits, options.input_bits is None)
         self._assume("input_signed", signed, options.input_signed is None)
-        unit = 1 / MESSAGE_STEPS if self.sdnn else 1.0
-        weight, bias = self._transformation(group) if has_neurons else (unit, 0.0)
         scale = weight if self.sdnn else 1.0
         if scale <= 0:
             raise unsupported(group, f"'weight' is {weight:g}; only weights above 0 are supported for SDNN")
@@ -245,6 +248,11 @@ class _Reader:
             node = self._current_based(group, bias, input_gain=weight)
             node.current_leak = None  # what is injected is a bias: it acts at once
         self._put(name, node, 0)
+
+    def _exact_bits(self, weight, bias):
+        """Width of input values, at most MAX_BITS, for which weight * x + bias stays in the state."""
+        largest = max(0, (LARGEST_INPUT_OF_SDNN if self.sdnn else LARGEST_INPUT) - abs(bias))
+        return int(np.clip(int(largest / max(abs(weight), 1) + 1).bit_length() - 1, 1, MAX_BITS))
 
     def _transformation(self, group):
         """(weight, bias) of the input's values."""
