@@ -13,14 +13,16 @@ from eventsim.errors import DataError, EventsimError, FormatError
 
 DIFFERENT = 3
 PRECISIONS = ("float32", "float64", "int8")
+PRESETS = ("norse", "snntorch", "sinabs")  # of NIR, see formats.nir
 
 
 def add_parsers(commands, positive):
     """Add both commands to the argument parser. positive: type of a whole number above 0."""
     diff = commands.add_parser(
         "diff", help="run two models, or one in two arithmetics, and find where they part",
-        description="A, B: MODEL, MODEL@float32, MODEL@float64, MODEL@int8, MODEL@loihi or "
-        "MODEL@chip.json (a precision, a built-in profile or a profile file); B also a recorded trace: "
+        description="A, B: a model file, and behind @ in which arithmetic (MODEL@float64, MODEL@int8, "
+        "MODEL@loihi, MODEL@chip.json: a precision, a built-in profile or a profile file) and how it is "
+        "loaded (net.nir@sinabs, net.net@reset_interval=17,input_is_bias=true). B also a recorded trace: "
         ".npz or HDF5 with arrays <layer>/spikes, <layer>/potentials, <layer>.spikes or <layer>, "
         "(N, T, ...) or (T, ...), or a file of `eventsim run --out`. Exit status 0: equal; 3: "
         "different; 1: an error.",
@@ -63,11 +65,11 @@ def run_diff(arguments):
     from eventsim.traces import is_trace, open_trace
 
     with ExitStack() as stack:
-        a = _run(arguments.a, arguments)
+        a = _run(arguments.a)
         if is_trace(arguments.b):
             b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
         else:
-            b = _run(arguments.b, arguments)
+            b = _run(arguments.b)
         node = a.model.nodes[a.model.input]
         steps = arguments.timesteps or a.model.timesteps
         data = open_dataset(arguments.data, node, steps)
@@ -83,37 +85,66 @@ def run_diff(arguments):
     return 0 if found.equal else DIFFERENT
 
 
-def _run(text, arguments):
-    """The Run of MODEL or MODEL@ARITHMETIC."""
+def _run(text):
+    """The Run of MODEL, with what may stand behind its @s."""
     from eventsim import formats
     from eventsim.sides import Run
     from eventsim.simulator import Simulator
     from eventsim.traces import is_trace
 
-    path, arithmetic = _target(text)
-    if arithmetic is None and is_trace(path):
+    path, arithmetic, options = _target(text)
+    if path == text and is_trace(path):
         raise DataError(f"{path}: not a model file; a trace can only be B")
-    model = formats.load(path)
+    model = formats.load(path, **options)
     try:
-        return Run(Simulator(model, **(arithmetic or {})), text)
+        return Run(Simulator(model, **arithmetic), text)
     except EventsimError as error:
         raise type(error)(f"{text}: {error}") from None
 
 
 def _target(text):
-    """(path, arguments of Simulator or None) of MODEL or MODEL@ARITHMETIC."""
+    """(path, arguments of Simulator, options of load) of MODEL or MODEL@WORD[@WORD...]."""
+    path, arithmetic, options = text, {}, {}
+    while "@" in path and not Path(path).exists():
+        path, _, word = path.rpartition("@")
+        name, equals, _ = word.partition("=")
+        if equals and name.isidentifier():
+            options = {**dict(_option(text, part) for part in word.split(",")), **options}
+        elif word in PRESETS:
+            options = {"preset": word, **options}
+        else:
+            if arithmetic:
+                raise FormatError(f"{text}: {word!r} is a second arithmetic: give one precision or one profile")
+            arithmetic = _arithmetic(text, word)
+    return path, arithmetic, options
+
+
+def _option(text, part):
+    """(name, value) of name=value; numbers become numbers."""
+    name, equals, value = part.partition("=")
+    if not equals or not name.isidentifier():
+        raise FormatError(f"{text}: {part!r} is no option of loading, expected name=value,name=value")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            pass
+    return name, value
+
+
+def _arithmetic(text, word):
+    """Arguments of Simulator for a precision or a profile."""
     from eventsim import profiles
 
-    if "@" not in text or Path(text).exists():
-        return text, None
-    path, _, arithmetic = text.rpartition("@")
-    if arithmetic in PRECISIONS:
-        return path, {"precision": arithmetic}
-    if arithmetic in profiles.names() or arithmetic.lower().endswith(".json") or Path(arithmetic).is_file():
-        return path, {"profile": profiles.find(arithmetic)}
+    if word in PRECISIONS:
+        return {"precision": word}
+    if word in profiles.names() or word.lower().endswith(".json") or Path(word).is_file():
+        return {"profile": profiles.find(word)}
     raise FormatError(
-        f"{text}: {arithmetic!r} is no precision ({', '.join(PRECISIONS)}), no profile "
-        f"({', '.join(profiles.names())}) and no profile file (.json)"
+        f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no profile ({', '.join(profiles.names())}), "
+        "no profile file (.json), and no option of loading (name=value)"
     )
 
 
@@ -151,7 +182,10 @@ def run_convert(arguments):
     """eventsim convert IN OUT"""
     from eventsim import formats
 
-    model = formats.load(arguments.model)
+    path, arithmetic, options = _target(arguments.model)
+    if arithmetic:
+        raise FormatError(f"{arguments.model}: a model file holds no arithmetic; leave it out")
+    model = formats.load(path, **options)
     formats.save(model, arguments.out)
     written = {
         "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,

@@ -232,8 +232,7 @@ class Comparing:
 
     def _counts_alike(self, pair, variable):
         """Whether a trace holds the integers that A counts in, so that they compare exactly."""
-        return variable != "outputs" and self.a.program.dtype.kind == "i" and (
-            self.b.holds_integers(pair.b.name, variable))
+        return self.a.program.dtype.kind == "i" and self.b.counts(pair.b.name, variable)
 
     def _nothing(self):
         names = ", ".join(list(self.a.layers)[:5])
@@ -347,5 +346,5 @@ class Comparing:
             sample, step, pair.a.name, pair.b.name, pair.a.kind, neuron, position, rule.variable,
             tuple(h.value(rule.variable) for h in histories), tuple(h.steps(rule.variable) for h in histories),
             diagnosis.decisions(self.a, self.b, pair, neuron, histories),
-            {v: tuple(h.value(v) for h in histories) for v in pair.variables},
+            {v: tuple(h.value(v) for h in histories) for v in pair.a.variables},
         )

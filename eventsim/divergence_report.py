@@ -17,9 +17,8 @@ def as_text(found: Comparison, data: str = "") -> str:
     drift = _drift(found)
     if drift:
         parts.append(drift)
-    parts.append(_sides(found))
-    parts.append(textwrap.fill("reading: " + found.reading, WIDTH))
-    return "\n\n".join(parts)
+    parts += [_sides(found), textwrap.fill("reading: " + found.reading, WIDTH)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _head(found, data):

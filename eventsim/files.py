@@ -48,8 +48,19 @@ def npz_member(archive, name, path):
 
 
 def npz_header(archive, file, name, path):
-    """(shape, dtype) of an open member; leaves `file` at its data. Raises DataError unless it
-    holds numbers in C order, as many bytes of them as it says."""
+    """(shape, dtype) of an open member in C order; leaves `file` at its data. Raises DataError."""
+    shape, dtype, fortran_order = npz_header_of_any_order(archive, file, name, path)
+    if fortran_order:
+        raise DataError(
+            f"{path}: {name} is in Fortran order, which cannot be read sample by sample; "
+            "save np.ascontiguousarray of it"
+        )
+    return shape, dtype
+
+
+def npz_header_of_any_order(archive, file, name, path):
+    """(shape, dtype, whether in Fortran order) of an open member; leaves `file` at its data. Raises
+    DataError unless it holds numbers, as many bytes of them as it says."""
     with reading(path, HEADER_ERRORS):
         version = np.lib.format.read_magic(file)
     headers = {
@@ -62,11 +73,6 @@ def npz_header(archive, file, name, path):
         shape, fortran_order, dtype = headers[version](file)
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise DataError(f"{path}: {name} holds elements of type {dtype}, expected numbers")
-    if fortran_order and len(shape) > 1:
-        raise DataError(
-            f"{path}: {name} is in Fortran order, which cannot be read sample by sample; "
-            "save np.ascontiguousarray of it"
-        )
     n_bytes = math.prod(shape) * dtype.itemsize
     check_declared(n_bytes, os.path.getsize(path), path)
     found = archive.getinfo(f"{name}.npy").file_size - file.tell()
@@ -74,4 +80,4 @@ def npz_header(archive, file, name, path):
         raise DataError(
             f"{path}: {name} has {found} bytes, but shape {shape} of {dtype} takes {n_bytes}"
         )
-    return shape, dtype
+    return shape, dtype, fortran_order and len(shape) > 1

@@ -127,9 +127,10 @@ class TraceSide:
                 self.layers[name] = Layer(name, layer.kind, layer.shape, variables)
         self._predictions = trace.predictions()
 
-    def holds_integers(self, layer, variable) -> bool:
-        """Whether a variable is recorded in integers, which then are state steps."""
-        return self._series[layer, variable].integer
+    def counts(self, layer, variable) -> bool:
+        """Whether a variable is recorded in integer state steps."""
+        counted = self._run.program.dtype.kind == "i" or layer in self.trace.steps_per_unit
+        return variable not in ("spikes", "outputs") and counted and self._series[layer, variable].whole
 
     def unused(self):
         """Names of arrays that no layer was found for; those that only repeat others left out."""
@@ -173,9 +174,7 @@ class TracePiece:
 
     def steps_per_unit(self, layer, variable) -> Optional[np.ndarray]:
         """float64 (C,) where the trace holds a fixed-point run's integers, else None."""
-        run, known = self._side._run, self._side.trace.steps_per_unit
-        if variable in ("spikes", "outputs") or not self._side._series[layer, variable].integer:
+        if not self._side.counts(layer, variable):
             return None
-        if layer in known:
-            return known[layer]
-        return None if run.program.dtype.kind == "f" else run.program.stages[layer].steps_per_unit
+        known = self._side.trace.steps_per_unit
+        return known[layer] if layer in known else self._side._run.program.stages[layer].steps_per_unit

@@ -8,26 +8,28 @@ A trace holds arrays named after the layers of the model that it is compared wit
     <layer>/outputs, <layer>.outputs or plain outputs   the model's answer after each step
 
 each (N, T, *shape of the layer) or (N, T, neurons), or without N for a single sample. Potentials
-and the like are in units of the membrane; integers, compared with a fixed-point run, are state
-steps as that run counts them.
+and the like are in units of the membrane; arrays of whole numbers, compared with a fixed-point run,
+are state steps as that run counts them.
 """
 
 import math
 import zipfile
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Dict, Optional
 
 import numpy as np
 
 from eventsim import formats
 from eventsim.errors import DataError
-from eventsim.files import npz_header, npz_member, reading
+from eventsim.files import npz_header_of_any_order, npz_member, reading
 from eventsim.formats.safe_hdf5 import open_hdf5
 from eventsim.spikes import Spikes
 
 RECORDING = "eventsim-recording"  # what recording.Writer puts into "format"
 MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups
+SCANNED = 1 << 20  # values looked at together
 NUMERIC = ("currents", "potentials", "residuals", "outputs")
 
 
@@ -124,7 +126,7 @@ class Trace:
 class Series:
     """One variable of one layer, sample by sample and step by step.
 
-    array: (N, T, *shape), (N, T, neurons), or without N. n_samples, n_steps. integer: its type.
+    array: (N, T, *shape), (N, T, neurons), or without N. n_samples, n_steps.
     """
 
     def __init__(self, name, array, variable, shape):
@@ -144,7 +146,19 @@ class Series:
         leading = tuple(array.shape[: len(array.shape) - len(trailing)])
         self.single = len(leading) == 1
         self.n_samples, self.n_steps = (1, *leading) if self.single else leading
-        self.integer = array.dtype.kind != "f"
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether all that is recorded is whole numbers, whatever their type: NaN needs floats."""
+        if self._array.dtype.kind != "f":
+            return True
+        size = max(1, SCANNED // max(1, math.prod(self._array.shape[1:])))
+        for start in range(0, self._array.shape[0], size):
+            values = np.asarray(self._array[start : start + size])
+            values = values[~np.isnan(values)]
+            if (values != np.floor(values)).any() or np.isinf(values).any():
+                return False
+        return True
 
     def read(self, samples, steps) -> np.ndarray:
         """(n, t, neurons) for two slices. Raises DataError for spikes that are no whole levels."""
@@ -248,7 +262,8 @@ def _npz_arrays(archive, path):
 class _NpzArray:
     """A member of an .npz file, read as a stream and sliced like an array.
 
-    Rows are read in order; going back begins again. The latest rows are kept.
+    Rows are read in order; going back begins again. The latest rows are kept; of an array in Fortran
+    order, as transposed ones are saved, all of it.
     """
 
     def __init__(self, archive, name, path):
@@ -256,13 +271,18 @@ class _NpzArray:
         self._file, self._next = None, 0
         self._kept = (0, 0, None)
         with npz_member(archive, name, path) as file:
-            self.shape, self.dtype = npz_header(archive, file, name, path)
+            self.shape, self.dtype, self._fortran = npz_header_of_any_order(archive, file, name, path)
 
     def __getitem__(self, index):
         if index == () or not self.shape:
             return self._rows(0, self.shape[0] if self.shape else 1)
         first, *rest = index if isinstance(index, tuple) else (index,)
         start, stop, _ = first.indices(self.shape[0])
+        if self._fortran:
+            if self._kept[2] is None:
+                flat = self._rows(0, self.shape[0])
+                self._kept = (0, self.shape[0], flat.reshape(self.shape[::-1]).transpose())
+            return self._kept[2][(slice(start, stop), *rest)]
         if self._kept[:2] != (start, stop):
             self._kept = (start, stop, self._rows(start, stop))
         return self._kept[2][(slice(None), *rest)]
@@ -287,5 +307,5 @@ class _NpzArray:
         if self._file is not None:
             self._file.close()
         self._file = npz_member(self._archive, self._name, self._path)
-        npz_header(self._archive, self._file, self._name, self._path)
+        npz_header_of_any_order(self._archive, self._file, self._name, self._path)
         self._next = 0

@@ -122,7 +122,7 @@ def _cause_of_a_value(found, comparing):
     said = f"The {first.variable} of {first.layer} differ{gap}"
     look = f"look at {_suspects(found, comparing)}."
     if comparing.b.is_trace:
-        return f"{said}, and nothing before them that the trace holds: {look}"
+        return f"{said}, and nothing before that the trace holds. {_how_close(comparing, first)}{look.capitalize()}"
     if comparing.a.arithmetic != comparing.b.arithmetic:
         return f"{said}: {look}"
     return (f"Both sides compute alike, so this is no rounding: {said[0].lower()}{said[1:]}, and nothing before; "
@@ -138,6 +138,19 @@ def _other_steps(comparing, first):
         return ""
     return (f" A counts this neuron in {units[0]:.6g} steps a unit, B in {units[1]:.6g}, chosen from their weights: "
             "everything in it is rounded otherwise.")
+
+
+def _how_close(comparing, first):
+    """Whether A alone was near its threshold, for a trace that has only spikes."""
+    own = first.decisions[0]
+    if first.variable != "spikes" or own is None:
+        return ""
+    magnitude = max(abs(own.potential), abs(own.threshold))
+    usual = FAR * _rounding(comparing.a, first.layer, first.neuron, first.step, magnitude)
+    where = f"A's potential is {abs(own.margin):.3g} {'beyond' if own.margin >= 0 else 'short of'} the threshold"
+    if abs(own.margin) <= usual:
+        return f"{where}: so near that rounding may decide. "
+    return f"{where}, far more than rounding gives (about {usual / FAR:.1g}). "
 
 
 def _suspects(found, comparing):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_cli import DATA, MODEL, assert_one_line, data_file, digits, run, run_json  # noqa: F401 (fixtures)
 from test_divergence import STEPS, network, planted, samples
+from test_lava import ORACLES, needs_oracles
 from test_traces import recorded, save
 
 import eventsim
@@ -161,12 +162,39 @@ def test_long_runs_show_some_steps(run, files, tmp_path):  # noqa: F811
     assert 3 <= len(steps) <= 7 and steps == sorted(set(steps)) and steps[-1] == 119
 
 
+@needs_oracles
+def test_pilotnet_against_the_chips_recording(run, tmp_path):  # noqa: F811
+    """Equal to what the chip recorded; without its periodic reset layer 1 parts at step 1, where
+    the chip zeroed it."""
+    truth, trace = np.load(ORACLES / "pilotnet_lif" / "ground_truth.npz"), {}
+    for k, name in enumerate(["input", *(f"conv-{i}" for i in range(5)), None, *(f"fc-{i}" for i in range(3))]):
+        if name is None:
+            continue
+        shape = truth[f"{name}_shape"]
+        spikes = np.unpackbits(truth[f"{name}_spikes"], count=np.prod(shape)).reshape(shape)
+        trace[f"layer{k}/spikes"] = spikes.transpose()
+        if f"{name}_u" in truth:
+            trace[f"layer{k}/currents"] = truth[f"{name}_u"].transpose()
+            v = truth[f"{name}_v"].transpose().astype(np.float32)
+            trace[f"layer{k}/residuals"] = np.where(v == 128, np.nan, v)  # the code for a neuron that has spiked
+    save(tmp_path / "truth.npz", trace)
+    image = np.load(ORACLES / "pilotnet_lif" / "image.npy").transpose()
+    np.savez(tmp_path / "x.npz", x=np.ascontiguousarray(image)[None])
+    net, rest = ORACLES / "pilotnet_lif" / "network.net", (tmp_path / "truth.npz", tmp_path / "x.npz", "--timesteps", 24)
+    status, out, _ = run("diff", f"{net}@reset_interval=17,input_is_bias=true", *rest)
+    assert status == 0 and "no difference in currents, potentials, spikes, residuals" in out
+    status, out, _ = run("diff", f"{net}@input_is_bias=true", *rest)
+    assert status == 3 and "first divergence: sample 0, step 1, layer layer1," in out
+
+
 # ---- what goes wrong with diff
 
 
 @pytest.mark.parametrize("change, message", [
     (lambda a, b, x: (a + "@int4", b, x), "'int4' is no precision (float32, float64, int8), no profile"),
     (lambda a, b, x: (a, b + "@", x), "'' is no precision"),
+    (lambda a, b, x: (a, b + "@int8@loihi", x), "'int8' is a second arithmetic: give one precision or one"),
+    (lambda a, b, x: (a, b + "@dt=1,2", x), "'2' is no option of loading, expected name=value,name=value"),
     (lambda a, b, x: (a, b + "@missing.json", x), "missing.json: cannot be read as a profile"),
     (lambda a, b, x: ("none.h5", b, x), "none.h5: cannot be read (No such file or directory)"),
     (lambda a, b, x: (a, "none.npz", x), "none.npz: cannot be read (No such file or directory)"),
@@ -226,6 +254,23 @@ def test_convert(run, tmp_path):  # noqa: F811
     assert run("check", out)[0] == 0
 
 
+@pytest.mark.parametrize("text, path, arithmetic, options", [
+    ("a.h5", "a.h5", {}, {}),
+    ("a.nir@sinabs", "a.nir", {}, {"preset": "sinabs"}),
+    ("a.nir@sinabs@float64", "a.nir", {"precision": "float64"}, {"preset": "sinabs"}),
+    ("a.nir@float64@norse@dt=1e-4,reset_delay=1", "a.nir", {"precision": "float64"},
+     {"preset": "norse", "dt": 1e-4, "reset_delay": 1}),
+    ("a.net@reset_interval=17,input_is_bias=true,comparison=>=", "a.net", {},
+     {"reset_interval": 17, "input_is_bias": True, "comparison": ">="}),
+    ("b@c/a.h5@loihi", "b@c/a.h5", {"profile": find("loihi")}, {}),
+])
+def test_targets(text, path, arithmetic, options, monkeypatch):
+    from eventsim.commands_diff import _target
+
+    monkeypatch.setattr("pathlib.Path.exists", lambda self: str(self) == path)
+    assert _target(text) == (path, arithmetic, options)
+
+
 def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):  # noqa: F811
     nodes = {"x": Input((2,)), "d": Dense(np.eye(2)), "n": Neuron()}
     provenance = {"format": "NIR 0.2.0", "assumed dt": "0.001 (preset norse)", "assumed reset": "hard (preset norse)"}
@@ -243,6 +288,7 @@ def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):  # noqa: F8
     (DATA, "out.h5", "not a model file"),
     (MODEL, "out.txt", "out.txt: suffix is '.txt', expected one of .h5, .hdf5"),
     (MODEL, "out", "out: suffix is ''"),
+    (MODEL + "@int8", "out.h5", "@int8: a model file holds no arithmetic; leave it out"),
     (MODEL, "missing/out.h5", "out.h5: cannot be written"),
     (MODEL, "folder.h5", "folder.h5: cannot be written"),
 ])

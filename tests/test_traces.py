@@ -41,7 +41,8 @@ def against(path, model=None, n=3, precision="float32", **options):
 
 
 @pytest.mark.parametrize("suffix", (".npz", ".h5"))
-@pytest.mark.parametrize("form", ("slash", "dot", "plain", "flat", "single", "bool", "signed", "floats"))
+@pytest.mark.parametrize("form", ("slash", "dot", "plain", "flat", "single", "bool", "signed", "floats",
+                                  "transposed"))
 def test_equal_traces(tmp_path, suffix, form):
     arrays, _ = recorded()
     n = 3
@@ -53,6 +54,8 @@ def test_equal_traces(tmp_path, suffix, form):
         arrays = {name: a.reshape(3, STEPS, -1) for name, a in arrays.items()}
     elif form == "single":
         arrays, n = {name: a[0] for name, a in arrays.items()}, 1
+    elif form == "transposed":
+        arrays = {name: np.asfortranarray(a) for name, a in arrays.items()}
     elif form in ("bool", "signed", "floats"):
         kind = {"bool": bool, "signed": np.int64, "floats": np.float64}[form]
         arrays = {name: a.astype(kind) for name, a in arrays.items() if name.endswith("spikes")}
@@ -72,7 +75,7 @@ def test_a_planted_change_is_found_in_a_trace(tmp_path, suffix, name):
     assert found(comparison) == found(whole)
     for mine, other in zip(comparison.first.values, whole.first.values):
         assert mine == pytest.approx(other, rel=1e-6)
-    assert "nothing before them that the trace holds" in comparison.reading or "thresholds" in comparison.reading or (
+    assert "nothing before that the trace holds" in comparison.reading or "thresholds" in comparison.reading or (
         "potentials" in comparison.reading)
 
 
@@ -143,6 +146,16 @@ def test_integers_are_state_steps_of_a_fixed_point_run():
         run.steps_per_unit[name.split("/")[0]])).reshape(a.shape[2:]) if not name.endswith("spikes") else a
         for name, a in recorded(precision="int8")[0].items()}
     assert compare(Simulator(network(), "int8"), units, samples(3)).equal
+
+
+def test_state_steps_with_gaps_are_floats():
+    arrays, _ = recorded(precision="int8")
+    potentials = arrays["n2/potentials"].astype(float)
+    potentials[:, ::3] = np.nan
+    arrays["n2/potentials"] = potentials
+    assert compare(Simulator(network(), "int8"), arrays, samples(3)).equal
+    potentials[2, 7, 1, 0, 2] += 1
+    assert found(compare(Simulator(network(), "int8"), arrays, samples(3))) == (2, 7, "n2", "potentials", 11)
 
 
 def test_integers_beside_floats_are_values():
