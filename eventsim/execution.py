@@ -268,22 +268,34 @@ class Execution:
             masks.reshape(-1).view(f"u{layer.lanes // 8}"),
             *(found[name].reshape(-1) if name in found else nothing
               for found in (chunk.currents, chunk.potentials, chunk.residuals, chunk.audit)),
-            self.n, steps, self.steps, start, state.step + start, slots, first + start, int(adds), int(fires),
+            self.n, steps, self.steps, start, state.step + start, slots, first + start, int(adds),
             int(self.fresh), int(self.keeps_now),
         )
 
-    def _update(self, layer, start):
-        """The layer's parameters with the bias of an absolute step."""
-        if len(layer.biases) == 1:
-            return layer.update
-        step = self.state.step + start
-        bias = [values for first, values in layer.biases if first <= step][-1]
-        per_position = int(bias.size > layer.padded)
-        return layer.update._replace(bias=bias, bias_per_position=per_position)
+    def _update(self, layer, start, fires):
+        """The layer's parameters with the bias of an absolute step, as what the path's rows end in."""
+        update = layer.update
+        if len(layer.biases) > 1:
+            step = self.state.step + start
+            bias = [values for first, values in layer.biases if first <= step][-1]
+            update = update._replace(bias=bias, bias_per_position=int(bias.size > layer.padded))
+        return self._finish(layer, fires)(*update)
+
+    def _finish(self, layer, fires):
+        if not fires:
+            return kernels.Joining
+        if layer.update.changes:
+            return kernels.Changing
+        own = {"potentials"} if layer.reduce else set()
+        traced = any(layer.name in getattr(self.chunk, kind)
+                     for kind in ("currents", "potentials", "residuals", "audit") if kind not in own)
+        if traced or not layer.update.plain:
+            return kernels.Update
+        return kernels.Integrating if layer.reduce else kernels.Untraced
 
     def _run_path(self, layer, synapses, start, steps, adds, fires):
         maps = self._maps(layer, start, steps, adds, fires)
-        update = self._update(layer, start)
+        update = self._update(layer, start, fires)
         g = synapses.geometry
         sums = self.workspace.take("sums", steps * g.out_width * layer.lanes, self.program.dtype)
         if synapses.method == "masked":

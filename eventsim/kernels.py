@@ -33,11 +33,13 @@ import hashlib
 import os
 import tempfile
 import warnings
+from collections import namedtuple
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numba import config, njit
+from numba.extending import overload
 
 from eventsim import simd
 from eventsim.simd import (
@@ -167,7 +169,7 @@ class Update(NamedTuple):
     least: np.ndarray  # smallest change that SigmaDelta sends
     refractory: np.ndarray  # int32
     limits: np.ndarray  # int64 [9]: rule, low, high of the sum, the current and the membrane
-    plain: int  # whether `_fire_plain` covers the neurons
+    plain: int  # whether `_fire_plain`, or `_integrate`, covers the layer while nothing is traced
     changes: int  # SigmaDelta: 1 sums its input, 2 takes it as it is; 0: another neuron
     bits: int
     signed: int
@@ -212,7 +214,6 @@ class Maps(NamedTuple):
     held: int  # steps that masks hold
     first: int  # step of masks that step 0 writes
     adds: int  # whether current already holds earlier paths
-    fires: int  # whether this is the last path
     fresh: int  # whether membranes start at 0, whatever membrane holds
     keeps: int  # whether membranes are wanted afterwards
 
@@ -908,27 +909,11 @@ def weigh_rows(sums, masks, attention, steps, geometry, sample, tile):
 # ---- from sums to spikes
 
 
-@compiled
-def finish_row(sums, still, update, maps, geometry, sample, tile, row):
-    """Join a row of sums with earlier paths; pass it on, or update the membranes and fire.
-    `still`: whether sums hold one step for all. Writes the arrays of maps."""
+def _join(sums, still, update, maps, geometry, sample, tile, row):
+    """Pass a row of sums on to the next path."""
     g = geometry
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
-    if maps.fires:
-        traced = maps.currents.size or maps.potentials.size or maps.residuals.size or maps.audit.size
-        if update.changes:
-            for ox in range(g.out_width):
-                _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox)
-        elif traced or not update.plain:
-            for ox in range(g.out_width):
-                _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
-        elif update.bits == 1 and not update.hard:
-            _fire_bits(sums, still, update, maps, geometry, sample, tile, row)
-        else:
-            for ox in range(g.out_width):
-                _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
-        return
     positions = g.out_height * g.out_width
     for t in range(maps.steps):
         for ox in range(g.out_width):
@@ -938,6 +923,78 @@ def finish_row(sums, still, update, maps, geometry, sample, tile, row):
             if maps.adds:
                 x = load(maps.current, o, zero) + x
             store(maps.current, o, x)
+
+
+def _integrate(sums, still, update, maps, geometry, sample, tile, row):
+    """Membranes that never fire, a row of them."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    channel = tile * lanes
+    for ox in range(g.out_width):
+        position = row * g.out_width + ox
+        of_neuron = (position if n.per_position else 0) * padded + channel
+        bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+        state = (sample * positions + position) * padded + channel
+        v = zero
+        if not maps.fresh:
+            v = load(maps.membrane, state, zero)
+        for t in range(maps.steps):
+            x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+            o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+            if maps.adds:
+                x = load(maps.current, o, zero) + x
+            v = decayed(v, load(n.leak, of_neuron, zero), 12, 0, 0) + (x + bias)
+            store(maps.potentials, o, v)
+        if maps.keeps:
+            store(maps.membrane, state, v)
+
+
+def _fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
+    """What most layers are, a row of them."""
+    if update.bits == 1 and not update.hard:
+        _fire_bits(sums, still, update, maps, geometry, sample, tile, row)
+    else:
+        for ox in range(geometry.out_width):
+            _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
+
+
+def _fire_any(sums, still, update, maps, geometry, sample, tile, row):
+    """Neurons and readouts with any options, traced or not, a row of them."""
+    for ox in range(geometry.out_width):
+        _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
+
+
+def _send_changes(sums, still, update, maps, geometry, sample, tile, row):
+    """SigmaDelta, a row of them."""
+    for ox in range(geometry.out_width):
+        _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox)
+
+
+# How a row of sums ends, by the type of its update: a kernel is compiled with the one that it
+# needs, which is most of what compiling it costs.
+Joining = namedtuple("Joining", Update._fields)
+Integrating = namedtuple("Integrating", Update._fields)
+Untraced = namedtuple("Untraced", Update._fields)
+Changing = namedtuple("Changing", Update._fields)
+FINISHES = {
+    Joining: _join, Integrating: _integrate, Untraced: _fire_untraced, Update: _fire_any,
+    Changing: _send_changes,
+}
+
+
+def finish_row(sums, still, update, maps, geometry, sample, tile, row):
+    """Join a row of sums with earlier paths; pass it on, or update the membranes and fire.
+    `still`: whether sums hold one step for all. Writes the arrays of maps."""
+    FINISHES[type(update)](sums, still, update, maps, geometry, sample, tile, row)
+
+
+@overload(finish_row, jit_options=OPTIONS)
+def _finish_row(sums, still, update, maps, geometry, sample, tile, row):
+    return FINISHES[update.instance_class]
 
 
 @njit(inline="always")

@@ -381,7 +381,7 @@ class _Lowering:
             per_position=per_position,
             bias_per_position=int(bias.shape[0] > 1),
         )
-        return update._replace(plain=int(fires and chip is None and not any(
+        return update._replace(plain=int(not changes and chip is None and not any(
             getattr(update, name) for name in SPECIAL)))
 
     def _firing(self, unit, numbers):
