@@ -61,6 +61,21 @@ def test_main_job_prints_what_the_readme_shows(folder):
     assert _without_speed(done.stdout) == _without_speed(shown)
 
 
+# ---- the benchmarks: scripts, what they printed, and what is said about it
+
+BENCHMARKS = (ROOT / "examples" / "benchmarks" / "README.md").read_text()
+OUTPUTS = dict(re.findall(r"<!-- output of (\S+) -->\n```text\n(.+?)\n```", BENCHMARKS, re.DOTALL))
+
+
+def test_every_benchmark_has_its_output():
+    assert BENCHMARKS.count("<!-- output of ") == len(OUTPUTS)
+    scripts = {path.name: path for path in (ROOT / "examples").rglob("*.py")}
+    assert {path.name for path in (ROOT / "examples" / "benchmarks").glob("*.py")} <= OUTPUTS.keys() <= scripts.keys()
+    for name in OUTPUTS:
+        shown = [line for line in BENCHMARKS.splitlines() if f"python {scripts[name].relative_to(ROOT)}" in line]
+        assert shown, f"no command for {name}"
+
+
 def test_test_command_is_what_ci_runs():
     assert SETUP[1].endswith(".venv/bin/pytest")
     assert "grep -m 1 -E" in (ROOT / ".ci" / "run").read_text()
