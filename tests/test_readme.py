@@ -76,6 +76,21 @@ def test_every_benchmark_has_its_output():
         assert shown, f"no command for {name}"
 
 
+def test_floors_are_judged_by_what_was_recorded():
+    """The table's ratios are those of the outputs, and it says "yes" only where they reach the floor."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in BENCHMARKS.splitlines()
+            if re.match(r"\| (layer|net), ", line)]
+    [layer] = re.findall(r"^int8 +10 %.* ([\d.]+) +([\d.]+)$", OUTPUTS["layer.py"], re.MULTILINE)
+    net = {name: re.findall(rf"^eventsim {name} .*? ([\d.]+) / ([\d.]+) ", OUTPUTS["network.py"], re.MULTILINE)[0]
+           for name in ("int8", "float32")}
+    recorded = [layer[:1], layer[1:], net["int8"], net["float32"]]
+    assert [re.findall(r"\d+\.\d+", row[1]) for row in rows] == [list(found) for found in recorded]
+    for (floor, _, reached), found in zip(rows, recorded):
+        times = float(re.search(r": ([\d.]+) times", floor)[1])
+        verdict = {(True, True): "yes", (False, True): "at batch 16 only", (False, False): "**no**"}
+        assert reached == verdict[float(found[0]) >= times, float(found[-1]) >= times]
+
+
 def test_test_command_is_what_ci_runs():
     assert SETUP[1].endswith(".venv/bin/pytest")
     assert "grep -m 1 -E" in (ROOT / ".ci" / "run").read_text()
