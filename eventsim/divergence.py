@@ -14,6 +14,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim import diagnosis
+from eventsim.audit import joined
 from eventsim.diagnosis import Decision
 from eventsim.errors import DataError
 from eventsim.model import Model
@@ -59,6 +60,23 @@ class Divergence:
     values_there: Dict[str, Tuple[Optional[float], Optional[float]]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Overflow:
+    """A number of a layer that left its width, in the samples up to those of the first divergence.
+
+    side: "A" or "B". quantity: "sum", "current" or "membrane". times: how often. bits: its width;
+    needed: what would have held it. then: what the profile does ("wrap", "saturate", ...).
+    """
+
+    side: str
+    layer: str
+    quantity: str
+    times: int
+    bits: int
+    needed: int
+    then: str
+
+
 @dataclass
 class LayerDifference:
     """How far one layer is from its partner.
@@ -92,6 +110,7 @@ class Comparison:
     agree, None where a trace has none; changed_predictions: the first samples in which they do not.
     accuracy: of A and B, None without labels.
     label: of the sample of `first`, or None.
+    overflows: numbers that left the widths of a profile.
     differences: what the two models say differently, in lines; those on the way into the layer of
     the first divergence come first. notes: what a reader has to know. reading: in plain language.
     """
@@ -111,6 +130,7 @@ class Comparison:
     equal_predictions: Optional[int] = None
     changed_predictions: List[int] = field(default_factory=list)
     accuracy: Tuple[Optional[float], Optional[float]] = (None, None)
+    overflows: List[Overflow] = field(default_factory=list)
     differences: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
     reading: str = ""
@@ -195,6 +215,7 @@ class Comparing:
         self._chunk = max(1, CELLS // (neurons * self.batch))
         self._found = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides, steps=self.steps)
         self._drift = np.zeros(len(self.rules))
+        self._audits = [None, None]
         self.at = None  # the first divergence: (watch, sample in its batch, sample, inputs of A and B)
         self._right, self._equal, self._labelled = np.zeros(2, int), 0, 0
 
@@ -262,13 +283,16 @@ class Comparing:
         thorough = self.at is None
         watch = Watch(self.rules, n, self.steps, thorough)
         rules = [rule for rule in self.rules if thorough or rule.decides]
-        wishes = [[((rule.pair.a, rule.pair.b)[side].name, rule.variable) for rule in rules] for side in (0, 1)]
+        wishes = [[((rule.pair.a, rule.pair.b)[i].name, rule.variable) for rule in rules]
+                  + ([("", "audit")] if thorough and side.has_widths else [])
+                  for i, side in enumerate((self.a, self.b))]
         self.a.begin(xa, self.steps)
         self.b.begin(xb, self.steps)
         for start in range(0, self.steps, self._chunk):
             n_steps = min(self._chunk, self.steps - start)
             pieces = self.a.advance(n_steps, wishes[0]), self.b.advance(n_steps, wishes[1])
             watch.see(*pieces, start, n_steps)
+            self._audits = [_joined(known, piece) for known, piece in zip(self._audits, pieces)]
         self._note(watch, first, xa, xb, labels, pieces)
 
     def _note(self, watch, first, xa, xb, labels, pieces):
@@ -307,6 +331,7 @@ class Comparing:
         if self.b.is_trace:
             found.unmatched = (found.unmatched[0], self.b.unused())
         found.layers = self._layers()
+        found.overflows = [overflow for side, noted in zip("AB", self._audits) for overflow in _overflows(side, noted)]
         found.equal_predictions = self._equal
         if self._labelled:
             right = (self._right / self._labelled).tolist()
@@ -348,3 +373,17 @@ class Comparing:
             diagnosis.decisions(self.a, self.b, pair, neuron, histories),
             {v: tuple(h.value(v) for h in histories) for v in pair.a.variables},
         )
+
+
+def _joined(known, piece):
+    """The audit so far with that of another piece, where it has one."""
+    noted = None if not hasattr(piece, "recording") else piece.recording.audit
+    return joined([a for a in (known, noted) if a is not None]) if noted else known
+
+
+def _overflows(side, noted):
+    return [
+        Overflow(side, name, quantity, found.overflows, found.bits, found.safe_bits, found.overflow)
+        for name, layer in (noted or {}).items() for quantity, found in layer.ranges.items()
+        if found.counted and found.overflows
+    ]

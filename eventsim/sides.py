@@ -52,15 +52,20 @@ class Run:
         chip = self.program.profile
         return self.program.precision if chip is None else f"profile {chip.name}"
 
+    @property
+    def has_widths(self) -> bool:
+        """Whether numbers can leave the widths of a profile."""
+        return self.program.profile is not None
+
     def begin(self, x, steps):
         """Start samples x, (n, ...) or (n, T, ...), that will run for `steps` in all."""
         self._x, self._still = np.asarray(x), np.ndim(x) <= len(self.model.shapes[self.model.input]) + 1
         self._steps, self._at, self._state = steps, 0, None
 
     def advance(self, n_steps, wishes) -> "Piece":
-        """The next steps. wishes: (layer, variable) pairs that will be asked for."""
+        """The next steps. wishes: (layer, variable) pairs that will be asked for; ("", "audit") too."""
         x = self._x if self._still else self._x[:, self._at : self._at + n_steps]
-        record = tuple("outputs" if v == "outputs" else f"{v}:{name}" for name, v in wishes)
+        record = tuple(v if v in ("outputs", "audit") else f"{v}:{name}" for name, v in wishes)
         try:
             recording = self.simulator.run(x, n_steps if self._still else None, record, self._state)
         except EventsimError as error:
@@ -111,6 +116,7 @@ class TraceSide:
     """A trace as one side, seen with the layers of the run that it is compared with."""
 
     is_trace = True
+    has_widths = False
     arithmetic = None
 
     def __init__(self, trace: Trace, run: Run):

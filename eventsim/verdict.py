@@ -12,6 +12,7 @@ import numpy as np
 from eventsim.pairing import model_differences
 
 FAR = 4  # times what rounding gives: no rounding any more
+COARSE = 0.5  # of a threshold
 MANY = 0.25  # of a layer's weights
 SHIFTS = 8  # steps by which a layer's spikes are tried against each other
 WINDOW = 64  # steps around a divergence that are looked at for that
@@ -23,6 +24,7 @@ def verdict(found, comparing) -> str:
     if first is None:
         return _nothing_differs(found)
     said = [_cause(found, comparing)]
+    said += _overflown(found)
     said += _weights_lost(comparing)
     said += _on_the_way(found, comparing)
     said += _suspicious(found, comparing, said[0])
@@ -80,8 +82,11 @@ def _cause_of_a_spike(found, comparing):
     near = f"{abs(a.margin):.3g} and {abs(b.margin):.3g} from the threshold"
     where = f"the inputs were equal, so look at {_suspects(found, comparing)}"
     if apart <= usual or _only_floats_differ(comparing) and apart <= FAR * usual:
-        return (f"First differs by rounding: the potentials are {near} and differ by {apart:.3g}; rounding "
-                f"gives about {usual:.1g} here. How far it spreads says whether that matters.")
+        said = (f"First differs by rounding: the potentials are {near} and differ by {apart:.3g}; rounding "
+                f"gives about {usual:.1g} here. ")
+        if usual > COARSE * abs(a.threshold):
+            return said + f"That is not small beside the threshold {a.threshold:.3g}: too coarse for {first.layer}."
+        return said + "How far it spreads says whether that matters."
     if apart <= FAR * usual:
         return (f"The potentials are {near} and differ by {apart:.3g}, somewhat more than rounding gives here "
                 f"(about {usual:.1g}): probably rounding, else {where}.")
@@ -223,6 +228,18 @@ def _rounding(side, layer, neuron, step, magnitude):
     keeps = float(np.max(node.leak))
     remembered = step + 1 if keeps >= 1 else min(step + 1, 1 / (1 - keeps))
     return grain * (1 + 0.5 * top * sqrt(n_synapses)) * remembered
+
+
+def _overflown(found):
+    """Numbers that left their widths."""
+    said = []
+    for side in "AB":
+        here = [f"the {o.quantity} of {o.layer} needs {o.needed} bits and has {o.bits} ({o.then}, {o.times} times)"
+                for o in found.overflows if o.side == side]
+        if here:
+            more = f", and {len(here) - 3} more" if len(here) > 3 else ""
+            said.append(f"Overflow in {side}, which is no rounding: {'; '.join(here[:3])}{more}.")
+    return said
 
 
 def _weights_lost(comparing):

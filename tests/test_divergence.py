@@ -358,6 +358,25 @@ def test_clipped_and_vanished_weights_are_named():
     assert "Weights are rounded to 0 in B: " in comparison.reading and "of 216 into n2" in comparison.reading
 
 
+def test_overflows_are_named():
+    narrow = dataclasses.replace(ARITHMETICS["chip"]["profile"], membrane_bits=13, membrane_overflow="saturate")
+    comparison = compare(Simulator(network(), "float64"), Simulator(network(), profile=narrow), samples(20))
+    run = Simulator(network(), profile=narrow).run(samples(comparison.first.sample + 1), record="audit")
+    assert comparison.overflows
+    for overflow in comparison.overflows:
+        assert (overflow.side, overflow.then, overflow.bits) == ("B", "saturate", 13)
+        assert run.audit[overflow.layer].ranges["membrane"].overflows <= overflow.times
+    assert "Overflow in B, which is no rounding: the membrane of" in comparison.reading
+    wide = compare(Simulator(network(), "float64"), Simulator(network(), **ARITHMETICS["chip"]), samples(20))
+    assert wide.overflows == [] and "Overflow" not in wide.reading
+
+
+def test_an_arithmetic_too_coarse_says_so():
+    model = network({"n1": {"resolution": 64.0}})
+    comparison = compare(Simulator(model, "float64"), Simulator(model, **ARITHMETICS["chip"]), samples(20))
+    assert comparison.first.layer == "n1" and "not small beside the threshold" in comparison.reading
+
+
 def test_a_comparison_that_the_profile_gives_is_named():
     comparison = compare(Simulator(network(), "float64"), Simulator(network(), profile="loihi"), samples(5))
     assert "A fires at >= it, B at > it; profile loihi says so." in comparison.reading
