@@ -422,7 +422,7 @@ class _Lowering:
         amounts (C,). floor(o / q) is at least j where o >= j q, and below -j where -o > j q."""
         quantum = self._channels(unit, unit.node.quantum)
         level = self._amount(unit, numbers, quantum)  # rounded once: then levels are whole multiples
-        self._amount(unit, numbers, 2.0**unit.n_bits * quantum)  # all planes together have to fit
+        self._amount(unit, numbers, (2.0**unit.n_bits - 1) * quantum)  # all planes together have to fit
         amounts = [level * level.dtype.type(2**b) for b in range(unit.n_bits)]
         planes = amounts + [numbers.above(amount - level) for amount in amounts]
         return [np.broadcast_to(p[:, None, None], unit.shape) for p in planes], amounts
