@@ -11,7 +11,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from eventsim import commands_diff
+from eventsim import commands_diff, loading
 from eventsim.errors import EventsimError
 
 BATCH = 256  # samples read and run at a time
@@ -40,7 +40,7 @@ def parser():
     )
     run.set_defaults(run=run_run)
     for command in (info, check, run):
-        command.add_argument("model", metavar="MODEL", help="model file (.h5)")
+        command.add_argument("model", metavar="MODEL", help="model file: native (.h5) or NIR (.nir)")
     run.add_argument("data", metavar="DATA", help="data file or folder")
     run.add_argument("--timesteps", type=_positive, metavar="T", help="steps; default: the model's")
     run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
@@ -54,8 +54,11 @@ def parser():
     run.add_argument("--record", action="append", default=[], metavar="WHAT",
                      help="spikes, potentials, residuals, outputs, or WHAT:NODE; repeat for more; needs --out")
     run.add_argument("--out", type=Path, metavar="FILE.h5", help="write results and recordings to FILE.h5")
-    for command in (info, check, run, *commands_diff.add_parsers(commands, _positive)):
+    diff, convert = commands_diff.add_parsers(commands, _positive)
+    for command in (info, check, run, diff, convert):
         command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    for command in (info, check, run, convert):
+        loading.add_options(command)
     return top
 
 
@@ -68,9 +71,9 @@ def _positive(text):
 
 def run_info(arguments):
     """eventsim info MODEL"""
-    from eventsim import load, report
+    from eventsim import report
 
-    model = load(arguments.model)
+    model = loading.load(arguments.model, arguments)
     if arguments.json:
         print(json.dumps({"model": arguments.model, **report.describe(model)}))
     else:
@@ -80,9 +83,9 @@ def run_info(arguments):
 
 def run_check(arguments):
     """eventsim check MODEL"""
-    from eventsim import checking, load
+    from eventsim import checking
 
-    model = load(arguments.model)
+    model = loading.load(arguments.model, arguments)
     if model.check is None:
         print(f"eventsim: {arguments.model}: nothing to check: the file has no check group", file=sys.stderr)
         return 2
@@ -97,14 +100,14 @@ def run_check(arguments):
 
 def run_run(arguments):
     """eventsim run MODEL DATA"""
-    from eventsim import Simulator, audit, load, report
+    from eventsim import Simulator, audit, report
     from eventsim.datasets import open_dataset
     from eventsim.errors import DataError
     from eventsim.recording import Writer
 
     if arguments.record and arguments.out is None:
         raise DataError("--record keeps what it records in a file: add --out FILE.h5")
-    model = load(arguments.model)
+    model = loading.load(arguments.model, arguments)
     with _naming(arguments.model):
         simulator = Simulator(model, arguments.precision, arguments.workers, profile=arguments.profile)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)

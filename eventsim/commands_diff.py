@@ -41,7 +41,7 @@ def add_parsers(commands, positive):
                       "of the threshold for a trace")
     convert = commands.add_parser(
         "convert", help="write a model in another format",
-        description="OUT's suffix names the format, such as .h5 for the native one.",
+        description="OUT's suffix names the format: .h5 (native) or .nir.",
     )
     convert.set_defaults(run=run_convert)
     convert.add_argument("model", metavar="IN", help="model file of any known format")
@@ -180,12 +180,9 @@ def _batches(data, a, b, comparing, arguments):
 
 def run_convert(arguments):
     """eventsim convert IN OUT"""
-    from eventsim import formats
+    from eventsim import formats, loading
 
-    path, arithmetic, options = _target(arguments.model)
-    if arithmetic:
-        raise FormatError(f"{arguments.model}: a model file holds no arithmetic; leave it out")
-    model = formats.load(path, **options)
+    model = loading.load(arguments.model, arguments)
     formats.save(model, arguments.out)
     written = {
         "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,

@@ -84,11 +84,11 @@ class Model:
                 f"gives {n_outputs} outputs"
             )
 
-    def save(self, path):
-        """Write the model to `path`; the suffix names the format (".h5"). See `formats`."""
+    def save(self, path, **options):
+        """Write the model to `path`; the suffix names the format (".h5", ".nir"). See `formats`."""
         from eventsim import formats  # formats reads Model: imported late, not in a circle
 
-        formats.save(self, path)
+        formats.save(self, path, **options)
 
     def incoming(self, name) -> List[Edge]:
         """Edges into a node, in the file's order."""
@@ -106,7 +106,7 @@ class Model:
         """Nodes in the order of execution, grouped: a group of several nodes, or of one that
         reads itself, is recurrent and runs step by step; inside it, nodes follow the edges
         without delay."""
-        components = _strongly_connected(self.nodes, self._outgoing)
+        components = strongly_connected(self.nodes, self._outgoing)
         position = {name: i for i, name in enumerate(self._zero_delay_order())}
         return [sorted(component, key=position.__getitem__) for component in components]
 
@@ -273,7 +273,7 @@ class Model:
         return ends[0]
 
 
-def _strongly_connected(names, outgoing):
+def strongly_connected(names, outgoing):
     """Tarjan's strongly connected components, sources first, without recursion."""
     index, low, on_stack = {}, {}, set()
     stack, components = [], []

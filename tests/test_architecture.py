@@ -22,7 +22,9 @@ LAYERS = (
     "errors",
     "parameters", "node", "neurons", "nodes", "profiles",
     "model",
-    "formats.safe_hdf5", "formats.native", "formats.lava_values", "formats.lava", "formats",
+    "formats.safe_hdf5", "formats.new_hdf5", "formats.options", "formats.native",
+    "formats.nir_presets", "formats.nir_neurons", "formats.nir_graph", "formats.nir_loops",
+    "formats.nir_nodes", "formats.nir_write", "formats.nir", "formats.lava_values", "formats.lava", "formats",
     "rounding", "paths", "units", "folding",
     "simd_twins", "simd", "kernels",
     "program", "layout", "widths", "lower",
@@ -31,7 +33,7 @@ LAYERS = (
     "recording", "simulator",
     "checking", "report", "files", "datasets",
     "traces", "pairing", "sides", "watching", "diagnosis", "verdict", "divergence",
-    "divergence_report", "commands_diff", "cli", "__main__",
+    "divergence_report", "loading", "commands_diff", "cli", "__main__",
 )
 # (module, what it imports against the flow): why
 BACKWARDS = {
@@ -40,7 +42,10 @@ BACKWARDS = {
 LIBRARIES = {
     "numba": {"kernels", "simd"},
     "llvmlite": {"kernels", "simd"},
-    "h5py": {"formats", "formats.native", "formats.safe_hdf5", "datasets", "recording"},
+    "h5py": {
+        "formats", "formats.native", "formats.new_hdf5", "formats.nir_write", "formats.safe_hdf5", "datasets",
+        "recording",
+    },
     "matplotlib": {"plots"},
     "torch": set(),
 }

@@ -1,24 +1,25 @@
 """Model files: recognise the format by what a file says, and dispatch.
 
-A new format is a module with `recognises(root)` and `read(root)`, and its line in READERS; one that
-can be written also has `write(model, path)` and its suffixes in WRITERS.
+A new format is a module with `recognises(root)`, `read(root, **options)` and the table OPTIONS of what it
+can be told (see `options`), and its line in READERS; one that can be written also has
+`write(model, path, **options)`, WRITE_OPTIONS and its suffixes in WRITERS.
 """
 
 import os
 from pathlib import Path
+from typing import Dict
 
 import h5py
 
 from eventsim.errors import FormatError
-from eventsim.formats import lava, native
+from eventsim.formats import lava, native, nir
+from eventsim.formats.options import Option, check_known
 from eventsim.formats.safe_hdf5 import open_hdf5
 from eventsim.model import Model
 
-READERS = (native, lava)
-WRITERS = {".h5": native.write, ".hdf5": native.write}
+READERS = {"native": native, "NIR": nir, "lava-dl": lava}  # by the name that messages use
+WRITERS = {".h5": native, ".hdf5": native, ".nir": nir}
 
-# member of the root that marks a file of another format -> what the file then seems to be
-_FOREIGN = {"node": "a NIR graph"}
 _SIGNATURES = {
     b"PK": "a zip archive, as .npz and torch files are",
     b"\x80": "a Python pickle, which is a program and never loaded",
@@ -27,37 +28,54 @@ _SIGNATURES = {
 }
 
 
+def options() -> Dict[str, Dict[str, Option]]:
+    """What readers can be told: name of an option -> name of a format -> Option."""
+    found = {}
+    for what, reader in READERS.items():
+        for name, option in reader.OPTIONS.items():
+            found.setdefault(name, {})[what] = option
+    return found
+
+
 def load(path, **options) -> Model:
     """The Model in a file of any known format, whatever its suffix.
 
+    options: what the format of the file leaves open; those of None are left to its defaults. See
+        OPTIONS of `nir_presets`; native files take none.
+
     Raises FormatError for a file that is missing, damaged, not allowed or describes no valid
-    model, UnsupportedError for a valid model that eventsim does not run. All name the file.
+    model and for an option that its format does not have, UnsupportedError for a valid model that
+    eventsim does not run. All name the file.
     """
+    given = {name: value for name, value in options.items() if value is not None}
     _check_hdf5(path)
     with open_hdf5(path) as root:
-        for reader in READERS:
+        for what, reader in READERS.items():
             if reader.recognises(root):
-                return reader.read(root, **options)
-        for member, what in _FOREIGN.items():
-            if member in root:
-                raise root.error(f"seems to be {what}, which this version cannot read yet")
+                check_known(path, what, reader.OPTIONS, given)
+                return reader.read(root, **given)
         raise root.error(
             f"not a model file: 'format' is not {native.FORMAT!r}; "
             f"the file holds {sorted(root.names())[:10]}"
         )
 
 
-def save(model, path) -> None:
-    """Write a Model to `path`; the suffix names the format. Raises FormatError.
+def save(model, path, **options) -> None:
+    """Write a Model to `path`; the suffix names the format, ".h5" or ".nir".
 
-    The file appears complete or not at all; an existing one is replaced.
+    options: see WRITE_OPTIONS of the format's module; native files take none.
+
+    The file appears complete or not at all; an existing one is replaced. Raises FormatError, and
+    UnsupportedError, naming the node, for what the format cannot express.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
         raise FormatError(
             f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITERS)}"
         )
-    WRITERS[suffix](model, path)
+    given = {name: value for name, value in options.items() if value is not None}
+    check_known(path, suffix, WRITERS[suffix].WRITE_OPTIONS, given)
+    WRITERS[suffix].write(model, path, **given)
 
 
 def _check_hdf5(path):

@@ -44,6 +44,7 @@ from eventsim.formats.lava_values import (
     unsupported,
     whole,
 )
+from eventsim.formats.options import Option
 from eventsim.model import Edge, Model
 from eventsim.nodes import Conv2d, Delay, Dense, Flatten, Input, Neuron, Readout, SigmaDelta
 from eventsim.parameters import MAX_BITS, MAX_EXTENT, choice, integer
@@ -79,14 +80,18 @@ INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
 MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
 
 OPTIONS = {
-    "comparison": 'how membranes meet thresholds: ">" (Lava) or ">=" (older SLAYER)',
-    "reset_interval": "steps after which the layers' states are zeroed, layer k before step k; 0: never",
-    "message_bits": "width of SDNN's messages without their sign (default: the file's, else 16)",
-    "input_bits": "width of an input value without its sign (default: 16 or what a state has room for, "
-                  "1 for an input of spikes)",
-    "input_signed": "whether input values may be negative (default: yes; no for an input of spikes)",
-    "input_is_bias": "input values are the input neurons' bias: leave out the file's weight and bias",
-    "timesteps": "steps of a run that is not told (default: the file's tSample, else 1)",
+    "comparison": Option(str, 'how membranes meet thresholds: ">" (Lava, the default) or ">=" (older SLAYER)',
+                         (">", ">=")),
+    "reset_interval": Option(int, "steps after which the layers' states are zeroed, layer k before step k "
+                             "(default 0: never)"),
+    "message_bits": Option(int, "width of SDNN's messages without their sign (default: the file's, else 16)"),
+    "input_bits": Option(int, "width of an input value without its sign (default: 16 or what a state has "
+                         "room for, 1 for an input of spikes)"),
+    "input_signed": Option(bool, "whether input values may be negative (default: yes; no for an input of "
+                           "spikes)"),
+    "input_is_bias": Option(bool, "input values are the input neurons' bias: leave out the file's weight and "
+                            "bias"),
+    "timesteps": Option(int, "steps of a run that is not told (default: the file's tSample, else 1)"),
 }
 
 

@@ -76,18 +76,15 @@ a file keeps its meaning should a default ever change. A change of what a file m
 member, takes a new version. Equal models give equal bytes with the same HDF5 library.
 """
 
-import os
 import typing
-import uuid
 from dataclasses import MISSING, fields
 from functools import lru_cache
-from pathlib import Path
 
 import h5py
 import numpy as np
 
-from eventsim.errors import EventsimError, FormatError, ModelError, UnsupportedError
-from eventsim.formats.safe_hdf5 import H5PY_ERRORS, one_line
+from eventsim.errors import FormatError, ModelError, UnsupportedError
+from eventsim.formats.new_hdf5 import new_hdf5, put
 from eventsim.model import Check, Model
 from eventsim.nodes import NODE_TYPES, EventBins, Neuron
 from eventsim.parameters import Parameter
@@ -99,8 +96,9 @@ VERSION = 1
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
 OPTIONAL = ("delays", "class_names", "provenance", "check", "profile")
 
+OPTIONS = WRITE_OPTIONS = {}  # a native file says everything itself
+
 MAX_RANK = 4  # of weights
-MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
 
 
 # ---- reading
@@ -339,24 +337,10 @@ def _check_level_counts(model, name, counts, n_samples, n_steps):
 
 def write(model, path):
     """Write `model` to `path`, which appears complete or not at all. Raises FormatError."""
-    path = Path(path)
-    if model.check is not None:
-        try:
+    with new_hdf5(path) as root:
+        if model.check is not None:
             _check_check(model)
-        except ModelError as error:
-            raise FormatError(f"{path}: cannot be written: {error}") from None
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        # "v108": the oldest library that has small object headers; all later ones read them
-        with h5py.File(temporary, "x", libver=("v108", "v110")) as root:
-            _write_model(root, model)
-        os.replace(temporary, path)
-    except EventsimError as error:
-        raise FormatError(f"{path}: cannot be written: {error}") from None
-    except H5PY_ERRORS as error:
-        raise FormatError(f"{path}: cannot be written ({one_line(error)})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        _write_model(root, model)
 
 
 def _write_model(root, model):
@@ -404,17 +388,11 @@ def _write_events(group, name, events):
 def _put_numbers(group, name, value):
     value = np.asarray(value)
     if value.dtype == np.float64:
-        value = _narrowed(value)
-    _put(group, name, value)
+        value = narrowed(value)
+    put(group, name, value)
 
 
-def _put(group, name, array):
-    packed = array.ndim > 0 and array.nbytes >= MIN_PACKED
-    options = {"compression": "gzip", "shuffle": True} if packed else {}
-    group.create_dataset(name, data=array, **options)
-
-
-def _narrowed(value):
+def narrowed(value):
     """float32 if that represents every value exactly, else the float64 array itself."""
     with np.errstate(over="ignore"):
         narrow = value.astype(np.float32)
@@ -435,7 +413,7 @@ def _put_texts(group, name, value):
             raise FormatError(f"{text!r} in {name!r} is not valid Unicode") from None
     length = max([1, *map(len, encoded.ravel())])
     utf8 = encoded.astype(h5py.string_dtype("utf-8", length))
-    _put(group, name, utf8)
+    put(group, name, utf8)
 
 
 # what a field's annotation means in the file

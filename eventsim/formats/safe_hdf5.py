@@ -213,6 +213,11 @@ class Dataset:
         if chunk > max(self.n_bytes, MIN_CHUNK_LIMIT):
             raise self._error(f"has chunks of {chunk} bytes for {self.n_bytes} bytes of data")
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the elements are strings."""
+        return h5py.check_string_dtype(self.dtype) is not None
+
     def require_numbers(self):
         """Raise unless the elements are bool, integers or floats of at most 64 bits."""
         if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:

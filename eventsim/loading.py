@@ -1,0 +1,37 @@
+"""Options of foreign formats on the command line: one flag per option that any format declares."""
+
+import argparse
+
+from eventsim import formats
+
+# `run` and `diff` have a --timesteps of their own, which is that of the run
+PYTHON_ONLY = ("timesteps",)
+
+
+def add_options(command):
+    """Add a flag for every option of `formats.options()` to a command that takes MODEL."""
+    group = command.add_argument_group(
+        "what foreign model files leave open", "a native file (.h5) says everything itself and takes none of these"
+    )
+    for name, declared in formats.options().items():
+        if name in PYTHON_ONLY:
+            continue
+        flag, first = "--" + name.replace("_", "-"), next(iter(declared.values()))
+        text = "; ".join(f"{what}: {option.help}" for what, option in declared.items()).replace("%", "%%")
+        if first.kind is bool:
+            group.add_argument(flag, dest=_key(name), action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            choices = sorted({choice for option in declared.values() for choice in option.choices})
+            group.add_argument(flag, dest=_key(name), type=first.kind, choices=choices or None,
+                               metavar="X" if not choices else None, help=text)
+
+
+def load(path, arguments):
+    """The Model in a file, with the options among the parsed arguments; as `formats.load`."""
+    return formats.load(path, **{
+        name: getattr(arguments, _key(name)) for name in formats.options() if hasattr(arguments, _key(name))
+    })
+
+
+def _key(name):
+    return "option_" + name
