@@ -288,7 +288,7 @@ def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):  # noqa: F8
     (DATA, "out.h5", "not a model file"),
     (MODEL, "out.txt", "out.txt: suffix is '.txt', expected one of .h5, .hdf5"),
     (MODEL, "out", "out: suffix is ''"),
-    (MODEL + "@int8", "out.h5", "@int8: a model file holds no arithmetic; leave it out"),
+    (MODEL + "@int8", "out.h5", "@int8: cannot be read"),
     (MODEL, "missing/out.h5", "out.h5: cannot be written"),
     (MODEL, "folder.h5", "folder.h5: cannot be written"),
 ])
