@@ -314,6 +314,6 @@ def test_help_and_info_stay_quick():
     import sys
 
     code = ("import sys\nfrom eventsim.cli import parser\nparser()\n"
-            "print(*sorted({'numba', 'h5py', 'numpy'} & set(sys.modules)))")
+            "print(*sorted({'numba', 'matplotlib', 'eventsim.simulator'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
