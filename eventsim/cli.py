@@ -2,7 +2,7 @@
 
 Every subcommand is a function of the parsed arguments that returns an exit status: 0 done, 1 an
 error of the user's (one line on standard error) or a check that failed, 2 wrong usage or nothing
-to check.
+to check, 3 a difference that diff found.
 """
 
 import argparse

@@ -111,12 +111,12 @@ class Trace:
         return self._first.n_steps if self._first else 0
 
     def predictions(self) -> Optional[np.ndarray]:
-        """int64 (N,) where the trace has an array "predictions", else None."""
-        if "predictions" not in self.arrays:
+        """int64 (N,) where the trace has whole numbers "predictions", one a sample; else None."""
+        found = self.arrays.get("predictions")
+        if found is None or tuple(found.shape) != (self.n_samples,) or found.dtype.kind not in "iu":
             return None
         self._used.add("predictions")
-        found = np.asarray(self.arrays["predictions"][()])
-        return found.astype(np.int64) if found.ndim == 1 else None
+        return np.asarray(found[()]).astype(np.int64)
 
     def unused(self):
         """Names of the arrays that no series was made of."""

@@ -136,5 +136,6 @@ def _equal(a, b):
 def in_units(values, steps_per_unit):
     """(n, t, neurons) in units of the membrane, float64; steps_per_unit: (C,), or None."""
     if steps_per_unit is None:
-        return values.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            return values.astype(np.float64)
     return values / np.repeat(steps_per_unit, values.shape[2] // len(steps_per_unit))

@@ -39,7 +39,8 @@ def test_there_are_blocks():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command, folder):
     done = _run(command, folder)
-    assert done.returncode == 0, done.stderr
+    differs = command.startswith("eventsim diff") and "@" in command
+    assert done.returncode == (3 if differs else 0), done.stderr
     assert done.stdout and not done.stderr
 
 
@@ -59,6 +60,12 @@ def test_main_job_prints_what_the_readme_shows(folder):
     command = SETUP[0].split("&&")[-1].strip().replace(".venv/bin/", "")
     done = _run(command, folder)
     assert _without_speed(done.stdout) == _without_speed(shown)
+
+
+def test_diff_prints_what_the_readme_shows(folder):
+    [shown] = [block for kind, block in BLOCKS if kind == "text" and block.startswith("A: ")]
+    [command] = [command for command in COMMANDS if command.startswith("eventsim diff")]
+    assert _run(command, folder).stdout.strip() == shown.strip()
 
 
 # ---- the benchmarks: scripts, what they printed, and what is said about it

@@ -202,6 +202,9 @@ def test_outputs_and_predictions():
     assert found(comparison)[:4] == (1, STEPS - 1, "readout", "outputs") and comparison.changed_predictions == [1]
     given = compare(network(), {"n1": run.levels("n1"), "predictions": (labels + 1) % 3}, samples(3), labels)
     assert given.equal and given.equal_predictions == 0 and given.accuracy == (1.0, 0.0)
+    for other in (np.zeros(2, int), np.zeros((3, 1), int), np.zeros(3)):
+        odd = compare(network(), {"n1": run.levels("n1"), "predictions": other}, samples(3), labels)
+        assert odd.equal_predictions is None and odd.accuracy == (1.0, None) and odd.unmatched[1] == ["predictions"]
 
 
 @pytest.mark.parametrize("precision", ("float32", "int8"))
