@@ -95,6 +95,12 @@ def loops(edges, neurons, start):
             closing |= {i for i in indices if edges[i].target == head}
 
 
+def in_loop(edges, name):
+    """Names of all nodes that lead to `name` and that it leads to, itself among them."""
+    backwards = [Edge(edge.target, edge.source) for edge in edges]
+    return _distances(edges, name).keys() & _distances(backwards, name).keys()
+
+
 def _distances(edges, start):
     """Edges from `start` to each node that can be reached."""
     readers = {}

@@ -4,7 +4,7 @@ import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.formats.nir_graph import guarded, unsupported
-from eventsim.formats.nir_loops import with_steps, without
+from eventsim.formats.nir_loops import in_loop, with_steps, without
 from eventsim.formats.nir_neurons import INTEGRATING, SPIKING, build_neuron, compact, fitted, same_shape
 from eventsim.model import Edge
 from eventsim.nodes import (
@@ -293,6 +293,9 @@ class Builder:
             self.nodes[output] = Readout(self.reading.readout)
             self.edges.append(Edge(last, output))
             self._use("readout")
+        elif sum(isinstance(self.nodes[name], Neuron) for name in in_loop(self.edges, last)) > 1:
+            self.nodes[output] = Readout("sum")  # says which of the loop's neurons is the end
+            self.edges.append(Edge(last, output))
         self._refuse_ends()
 
     def _refuse_ends(self):

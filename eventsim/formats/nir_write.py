@@ -19,7 +19,7 @@ import numpy as np
 from eventsim.errors import FormatError, ModelError, UnsupportedError
 from eventsim.formats.native import narrowed
 from eventsim.formats.new_hdf5 import new_hdf5, put
-from eventsim.formats.nir_loops import with_steps, without
+from eventsim.formats.nir_loops import in_loop, with_steps, without
 from eventsim.formats.nir_neurons import SPIKING, compact
 from eventsim.formats.nir_presets import FREE, OPEN, STORED
 from eventsim.formats.options import Option
@@ -151,17 +151,14 @@ class _Graph:
 
     def _convolution(self, name, node):
         weight, bias = self._weights(name, node)
-        members = {
+        extent = self._source_shape(name)[1:]
+        return {
             "type": node.kind, "weight": weight,
             "bias": np.zeros(len(weight)) if bias is None else bias,
             "stride": np.array(node.stride), "padding": np.array(node.padding),
             "dilation": np.array(node.dilation), "groups": np.int64(node.groups),
+            "input_shape": np.array(extent if len(extent) > 1 else extent[0]),
         }
-        # the `nir` package infers wrong shapes from it for groups and for kernels that are not square
-        if node.groups == 1 and len(set(weight.shape[2:])) == 1:
-            extent = self._source_shape(name)[1:]
-            members["input_shape"] = np.array(extent if len(extent) > 1 else extent[0])
-        return members
 
     _Conv1d = _Conv2d = _convolution
 
@@ -281,22 +278,22 @@ class _Graph:
         bits = int(node.bits.max())
         if (node.bits != bits).any():
             self._refuse(name, "NIR has no bits per channel")
-        steps_down = node.reset == "soft" or bits > 1
-        if steps_down and (self._whole(name, node.quantum, "quantum") != threshold).any():
-            self._refuse(name, "its quantum is not its threshold, and NIR's readers subtract thresholds")
         self._agree(name, "reset", node.reset, "soft reset (NIR's neurons reset to a value)",
                     "train with a hard reset")
         self._agree(name, "reset_delay", node.reset_delay, "late reset", "train without (reset_delay=False)")
         self._agree(name, "bits", bits, "spikes of several bits", "train with one bit")
         self._agree(name, "lower_limit", self._limit(name, node, members["type"], threshold), "lower limit (v_min)",
                     "train without")
+        subtracts = node.reset == "soft" or bits > 1
+        if subtracts and (self._whole(name, node.quantum, "quantum") != threshold).any():
+            self._refuse(name, "its quantum is not its threshold, and NIR's readers subtract thresholds")
         if self.beyond_nir:
             self._agree(name, "comparison", node.comparison, "", "")
         elif node.comparison == ">=":
             threshold = np.nextafter(threshold.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
         reset = node.v_reset if node.reset == "hard" else np.zeros(())
         members.update(v_threshold=threshold, v_reset=self._whole(name, reset, "v_reset"))
-        self._scale_behind(name, node.quantum if node.output_quantum is None else node.output_quantum)
+        self._scale_behind(name, _worth(node))
         return members
 
     def _limit(self, name, node, kind, threshold):
@@ -316,12 +313,16 @@ class _Graph:
         self.options[option] = value
 
     def _Readout(self, name, node):
-        self.options["readout"] = node.reduce
         before = self.model.incoming(name)
         plain = node.current_leak is None and (node.leak == 0).all() and (node.input_gain == 1).all()
         plain = plain and not (node.v_leak.any() or node.bias.any() or node.reset_interval)
-        if plain and len(before) == 1 and self.model.kinds[before[0].source] == "current":
-            return {"type": "Output", "shape": np.array(self.model.shapes[name])}
+        if plain and len(before) == 1:
+            kind, source = self.model.kinds[before[0].source], self.model.nodes[before[0].source]
+            counted = isinstance(source, Neuron) and node.reduce == "sum" and (_worth(source) == 1).all()
+            if kind == "current" or counted:  # a sum of spikes is also what a model that ends in them gives
+                self.options["readout"] = node.reduce
+                return {"type": "Output", "shape": np.array(self.model.shapes[name])}
+        self.options["readout"] = node.reduce
         return self._dynamics(name, node, ("I", "LI", "CubaLI"))
 
     def _scale_behind(self, name, worth):
@@ -368,7 +369,7 @@ class _Graph:
             else SimpleNamespace(bias=members.get("bias")) for name, members in self.nodes.items()
         }
         slow = [i for i, edge in enumerate(self.edges) if edge.delay]
-        found = {i for i in slow if _leads_back(self.edges, self.edges[i])}
+        found = {i for i in slow if self.edges[i].source in in_loop(self.edges, self.edges[i].target)}
         quick = [e._replace(delay=e.delay - 1) if i in found else e for i, e in enumerate(self.edges)]
         try:
             again, _ = with_steps(nodes, quick, self.model.input, recurrent_bias)
@@ -399,15 +400,9 @@ class _Graph:
             metadata.create_dataset(STORED + option, data=value, dtype=text if isinstance(value, str) else None)
 
 
-def _leads_back(edges, edge):
-    """Whether an edge is part of a loop."""
-    seen, waiting = {edge.target}, [edge.target]
-    for name in waiting:
-        for other in edges:
-            if other.source == name and other.target not in seen:
-                seen.add(other.target)
-                waiting.append(other.target)
-    return edge.source in seen
+def _worth(neuron):
+    """What a spike is worth to those that read it."""
+    return neuron.quantum if neuron.output_quantum is None else neuron.output_quantum
 
 
 def _near(guess, function, wanted):
