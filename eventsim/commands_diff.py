@@ -13,7 +13,6 @@ from eventsim.errors import DataError, EventsimError, FormatError
 
 DIFFERENT = 3
 PRECISIONS = ("float32", "float64", "int8")
-PRESETS = ("norse", "snntorch", "sinabs")  # of NIR, see formats.nir
 
 
 def add_parsers(commands, positive):
@@ -104,13 +103,16 @@ def _run(text):
 
 def _target(text):
     """(path, arguments of Simulator, options of load) of MODEL or MODEL@WORD[@WORD...]."""
+    from eventsim import formats
+
+    known = formats.options()
+    presets = {choice for option in known["preset"].values() for choice in option.choices}
     path, arithmetic, options = text, {}, {}
     while "@" in path and not Path(path).exists():
         path, _, word = path.rpartition("@")
-        name, equals, _ = word.partition("=")
-        if equals and name.isidentifier():
-            options = {**dict(_option(text, part) for part in word.split(",")), **options}
-        elif word in PRESETS:
+        if word.partition("=")[0].isidentifier() and "=" in word:
+            options = {**dict(_option(text, part, known) for part in word.split(",")), **options}
+        elif word in presets:
             options = {"preset": word, **options}
         else:
             if arithmetic:
@@ -119,19 +121,22 @@ def _target(text):
     return path, arithmetic, options
 
 
-def _option(text, part):
-    """(name, value) of name=value; numbers become numbers."""
+def _option(text, part, known):
+    """(name, value) of name=value, of the type that a format declares for it."""
     name, equals, value = part.partition("=")
-    if not equals or not name.isidentifier():
-        raise FormatError(f"{text}: {part!r} is no option of loading, expected name=value,name=value")
-    if value in ("true", "false"):
-        return name, value == "true"
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            pass
-    return name, value
+    if not equals or name not in known:
+        raise FormatError(f"{text}: {part!r} is no option of loading, expected name=value with a name of "
+                          f"{', '.join(known)}")
+    kind = next(iter(known[name].values())).kind
+    if kind is bool:
+        value = {"true": "1", "false": "0"}.get(value, value)
+    try:
+        return name, bool(int(value)) if kind is bool else kind(value)
+    except ValueError:
+        raise FormatError(f"{text}: {name} is {value!r}, expected {_KINDS[kind]}") from None
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def _arithmetic(text, word):

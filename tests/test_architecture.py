@@ -22,7 +22,7 @@ LAYERS = (
     "errors",
     "parameters", "node", "neurons", "nodes", "profiles",
     "model",
-    "formats.safe_hdf5", "formats.new_hdf5", "formats.options", "formats.native",
+    "formats.heaps", "formats.safe_hdf5", "formats.new_hdf5", "formats.options", "formats.native",
     "formats.nir_presets", "formats.nir_neurons", "formats.nir_graph", "formats.nir_loops",
     "formats.nir_nodes", "formats.nir_write", "formats.nir", "formats.lava_values", "formats.lava", "formats",
     "rounding", "paths", "units", "folding",

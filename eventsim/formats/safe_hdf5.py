@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError
+from eventsim.formats.heaps import damaged_heap
 
 # What h5py raises for damaged files and for objects that are not what the caller took them for.
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
@@ -62,6 +63,14 @@ class _File:
         self.size = size
         self.error = error
         self.n_read = 0  # bytes
+        self._sound = None  # whether heaps can be walked through, once that is known
+
+    def has_sound_heaps(self, handle):
+        """Whether HDF5 can look for strings of variable length without going round for ever."""
+        if self._sound is None:
+            width = handle.file.id.get_create_plist().get_sizes()[1]
+            self._sound = damaged_heap(self.path, width) is None
+        return self._sound
 
     def count(self, n_bytes):
         """Whether so many more bytes may be read; objects can be linked, so read, many times."""
@@ -130,6 +139,8 @@ class Group:
         if n_texts > MAX_TEXTS:
             raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS}")
         self._count(name, found.n_bytes)
+        if h5py.check_string_dtype(found.dtype).length is None and not self._file.has_sound_heaps(self._handle):
+            raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of strings)")
         out = np.empty(found.shape, dtype=object)
         n_bytes = 0
         for index in np.ndindex(found.shape):
