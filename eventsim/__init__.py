@@ -25,7 +25,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Model": "model", "Edge": "model", "Check": "model",
     "Simulator": "simulator", "Recording": "recording",
-    "compare": "divergence", "Comparison": "divergence", "Divergence": "divergence", "Trace": "traces",
+    "compare": "comparison.divergence", "Comparison": "comparison.divergence",
+    "Divergence": "comparison.divergence", "Trace": "comparison.traces",
     "load": "formats", "save": "formats",
     "EventsimError": "errors", "ModelError": "errors", "FormatError": "errors",
     "DataError": "errors", "UnsupportedError": "errors", "RunError": "errors",

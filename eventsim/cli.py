@@ -11,7 +11,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from eventsim import commands_diff, loading
+from eventsim import loading
+from eventsim.comparison import commands as comparing
 from eventsim.errors import EventsimError
 
 BATCH = 256  # samples read and run at a time
@@ -54,7 +55,7 @@ def parser():
     run.add_argument("--record", action="append", default=[], metavar="WHAT",
                      help="spikes, potentials, residuals, outputs, or WHAT:NODE; repeat for more; needs --out")
     run.add_argument("--out", type=Path, metavar="FILE.h5", help="write results and recordings to FILE.h5")
-    diff, convert = commands_diff.add_parsers(commands, _positive)
+    diff, convert = comparing.add_parsers(commands, _positive)
     for command in (info, check, run, diff, convert):
         command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     for command in (info, check, run, convert):

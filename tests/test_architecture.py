@@ -32,8 +32,9 @@ LAYERS = (
     "attention", "tally", "execution",
     "recording", "simulator",
     "checking", "report", "files", "datasets",
-    "traces", "pairing", "sides", "watching", "diagnosis", "verdict", "divergence",
-    "divergence_report", "loading", "commands_diff", "cli", "__main__",
+    "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
+    "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",
+    "comparison.commands", "cli", "__main__",
 )
 # (module, what it imports against the flow): why
 BACKWARDS = {

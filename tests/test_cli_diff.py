@@ -75,7 +75,7 @@ def test_precisions_and_profiles(capsys, files, suffix, name):
     found = json.loads(capsys.readouterr().out)
     assert found["arithmetic"] == ["float32", name] and found["samples"] == 4
     assert status == (0 if found["equal"] else 3)
-    assert found["decides"] == (["spikes"] if name != "float32" else list(eventsim.pairing.VARIABLES))
+    assert found["decides"] == (["spikes"] if name != "float32" else list(eventsim.comparison.pairing.VARIABLES))
 
 
 def test_a_profile_file_and_names_with_at(capsys, files, tmp_path):
@@ -270,7 +270,7 @@ def test_convert(run, tmp_path):  # noqa: F811
     ("b@c/a.h5@loihi", "b@c/a.h5", {"profile": find("loihi")}, {}),
 ])
 def test_targets(text, path, arithmetic, options, monkeypatch):
-    from eventsim.commands_diff import _target
+    from eventsim.comparison.commands import _target
 
     monkeypatch.setattr("pathlib.Path.exists", lambda self: str(self) == path)
     assert _target(text) == (path, arithmetic, options)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from small_networks import small_networks
 
-from eventsim import Model, Simulator, Trace, compare, divergence
+from eventsim import Model, Simulator, Trace, compare
+from eventsim.comparison import divergence
 from eventsim.errors import DataError, ModelError, UnsupportedError
 from eventsim.nodes import (
     Conv2d,

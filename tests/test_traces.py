@@ -8,7 +8,7 @@ from test_errors import _errors, _raises
 
 from eventsim import Input, Model, Neuron, Simulator, Trace, compare
 from eventsim.errors import DataError
-from eventsim.traces import is_trace, open_trace
+from eventsim.comparison.traces import is_trace, open_trace
 
 
 def recorded(model=None, n=3, precision="float32", dtype=None):
@@ -179,7 +179,7 @@ def test_fewer_samples_and_steps_than_the_data():
 
 
 def test_a_long_trace_is_read_batch_by_batch(monkeypatch, tmp_path):
-    from eventsim import divergence
+    from eventsim.comparison import divergence
 
     monkeypatch.setattr(divergence, "CELLS", 4000)
     arrays, _ = recorded(n=9)
@@ -358,7 +358,7 @@ def test_every_raise_has_a_case(tmp_path):
             while trace is not None:
                 reached.add((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
                 trace = trace.tb_next
-    path, lines = _raises("traces")
+    path, lines = _raises("comparison.traces")
     missing = [first for first, last in lines if not any((path, line) in reached for line in range(first, last + 1))]
     assert not missing
 

@@ -13,19 +13,19 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim import diagnosis
+from eventsim.comparison import diagnosis
 from eventsim.audit import joined
-from eventsim.diagnosis import Decision
+from eventsim.comparison.diagnosis import Decision
 from eventsim.errors import DataError
 from eventsim.model import Model
 from eventsim.nodes import Neuron, SigmaDelta
-from eventsim.pairing import VARIABLES, pair_layers
+from eventsim.comparison.pairing import VARIABLES, pair_layers
 from eventsim.parameters import integer, number
-from eventsim.sides import Run, TraceSide
+from eventsim.comparison.sides import Run, TraceSide
 from eventsim.simulator import Simulator
-from eventsim.traces import Trace
-from eventsim.verdict import verdict
-from eventsim.watching import NEVER, Rule, Watch
+from eventsim.comparison.traces import Trace
+from eventsim.comparison.verdict import verdict
+from eventsim.comparison.watching import NEVER, Rule, Watch
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples

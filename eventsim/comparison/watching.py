@@ -5,7 +5,7 @@ from typing import Dict, List
 
 import numpy as np
 
-from eventsim.pairing import Pair
+from eventsim.comparison.pairing import Pair
 
 NEVER = np.iinfo(np.int64).max
 

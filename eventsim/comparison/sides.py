@@ -9,10 +9,10 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim.errors import EventsimError
-from eventsim.pairing import VARIABLES, Layer
+from eventsim.comparison.pairing import VARIABLES, Layer
 from eventsim.program import LayerStage, WordStage
 from eventsim.simulator import Simulator
-from eventsim.traces import Trace
+from eventsim.comparison.traces import Trace
 
 
 class Run:

@@ -9,7 +9,7 @@ from typing import List
 
 import numpy as np
 
-from eventsim.pairing import model_differences
+from eventsim.comparison.pairing import model_differences
 
 FAR = 4  # times what rounding gives: no rounding any more
 COARSE = 0.5  # of a threshold

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from eventsim.divergence import Comparison
+from eventsim.comparison.divergence import Comparison
 from eventsim.report import table
 
 WIDTH = 100  # of running text

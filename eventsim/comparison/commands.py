@@ -58,10 +58,10 @@ def _variables(text):
 def run_diff(arguments):
     """eventsim diff A B DATA"""
     from eventsim.datasets import open_dataset
-    from eventsim.divergence import Comparing
-    from eventsim.divergence_report import as_text
-    from eventsim.sides import TraceSide
-    from eventsim.traces import is_trace, open_trace
+    from eventsim.comparison.divergence import Comparing
+    from eventsim.comparison.text import as_text
+    from eventsim.comparison.sides import TraceSide
+    from eventsim.comparison.traces import is_trace, open_trace
 
     with ExitStack() as stack:
         a = _run(arguments.a)
@@ -87,9 +87,9 @@ def run_diff(arguments):
 def _run(text):
     """The Run of MODEL, with what may stand behind its @s."""
     from eventsim import formats
-    from eventsim.sides import Run
+    from eventsim.comparison.sides import Run
     from eventsim.simulator import Simulator
-    from eventsim.traces import is_trace
+    from eventsim.comparison.traces import is_trace
 
     path, arithmetic, options = _target(text)
     if path == text and is_trace(path):
