@@ -6,11 +6,32 @@ an explicit list, and every count is taken by walking over events and those list
 fan-out formula of the engine can be wrong here in the same way.
 
     result = simulate(model, x, "float32")          # or "float64", "int8"
+    result = simulate(model, x, "fixed", profile=p)  # a chip's arithmetic
     result.levels["conv1"]                           # (N, T, C, H, W)
 
-Three parts: `fold` (what a reader of spikes sees, all in float64), `compile_layer` (rounding to
+Three parts: `Folded` (what a reader of spikes sees, all in float64), `CompiledLayer` (rounding to
 the run's type, explicit synapses) and the loop over steps. Arrays of neurons are flat here, in the
 order channel, row, column (`reshape(shape)` restores the node's shape).
+
+What a layer computes in one step, one operation after another (floats round after each):
+
+    sum       ((path 1 + path 2) + ...), limited to its width
+    X         [gain per neuron * sum, shifted left by weight_shift,] + bias of the synapses
+    I         current_leak * I + X, or X; limited
+    H         leak * U + I, + drive, late reset, refractoriness; limited
+    levels, U the thresholds from the top plane down, the reset, v_min
+
+`drive` is the neuron's bias and the leak potential (1 - leak) * v_leak, summed exactly, rounded
+once. Only a neuron that has current_leak adds it there: without, the two are further constants in
+the bias of X. A SigmaDelta goes on from I = X:
+
+    S         S + I ("sigma_delta") or I ("delta"), limited
+    a         S + bias, not below 0 where it rectifies
+    d, o      a - sent; d where abs(d) >= v_threshold, else 0;  sent = sent + o
+    level     floor(o / quantum), kept within its bits
+
+Widths, shifts and limits are those of a profile; without one nothing is limited ("int8" raises
+where int32 ends).
 """
 
 import math
@@ -20,7 +41,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.nodes import Input, Neuron, Readout
+from eventsim.nodes import Input, Neuron, Readout, SigmaDelta
 
 COUNT_NAMES = (
     "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
@@ -29,6 +50,8 @@ COUNT_NAMES = (
 LARGEST_D = 1 << 14
 LARGEST_SCALE = 2.0**1000
 INT32_MAX = (1 << 31) - 1
+LAYERS = (Neuron, Readout, SigmaDelta)
+QUANTITIES = ("sum", "current", "membrane")
 
 
 # ---------------------------------------------------------------- numbers
@@ -49,9 +72,34 @@ def rounded(values):
     return np.array(flat, dtype=np.int64).reshape(values.shape)
 
 
-def shift_to_zero(values):
-    """sign(x) * (|x| >> 12): the division by 4096 of fixed-point factors."""
-    return np.sign(values) * (np.abs(values) >> 12)
+def divided(values, bits, rounding):
+    """Whole numbers divided by 2^bits, rounded "toward_zero", "floor" or "nearest" (half away
+    from zero), exactly."""
+    if rounding == "floor":
+        return values >> bits
+    half = 1 << (bits - 1) if rounding == "nearest" else 0
+    return np.sign(values) * ((np.abs(values) + half) >> bits)
+
+
+def bounds_of(bits, overflow):
+    """(lowest, highest) number that a width of `bits` holds under a rule of overflow."""
+    top = 1 << (bits - 1)
+    if overflow == "wrap_once":
+        return 1 - top, top
+    return (1 - top if overflow == "saturate_symmetric" else -top), top - 1
+
+
+def limited(values, bits, overflow):
+    """Whole numbers (int64) brought back to a width; None: as they are."""
+    if bits is None:
+        return values
+    lowest, highest = bounds_of(bits, overflow)
+    if overflow.startswith("saturate"):
+        return np.minimum(np.maximum(values, lowest), highest)
+    turn = 1 << bits
+    if overflow == "wrap_once":
+        return values - turn * (values > highest) + turn * (values < lowest)
+    return (values - lowest) % turn + lowest  # "wrap"; "error" goes on like it until it is raised
 
 
 def phi(u):
@@ -132,6 +180,7 @@ class Kernel:
     dilation: Tuple[int, int] = (1, 1)
     groups: int = 1
     untied: bool = False
+    copies: int = 1  # of each weight, where untied
 
     def scaled(self, factor):
         """The same kernel with every weight of output channel o times factor[o]."""
@@ -142,7 +191,8 @@ class Kernel:
         if self.untied:
             return self
         n_positions = self.out_grid[1] * self.out_grid[2]
-        return replace(self, weight=np.repeat(self.weight, n_positions, axis=0), untied=True)
+        weight = np.repeat(self.weight, n_positions, axis=0)
+        return replace(self, weight=weight, untied=True, copies=n_positions)
 
     def synapses(self, y, x):
         """(output row, output column, ky, kx) of the taps that read input position (y, x)."""
@@ -231,10 +281,11 @@ class Source:
 
 @dataclass
 class Layer:
-    """A Neuron or Readout before rounding, all in float64.
+    """A Neuron, Readout or SigmaDelta before rounding, all in float64.
 
     paths: with gains folded in where they are the same at all positions of a channel.
     terms: flat arrays per neuron with their first step. gain_map: flat, or None.
+    drive: flat, what is added past the synaptic current, or None.
     """
 
     name: str
@@ -243,6 +294,7 @@ class Layer:
     paths: List[Path]
     terms: List[Tuple[int, np.ndarray]]
     gain_map: Optional[np.ndarray]
+    drive: Optional[np.ndarray]
 
 
 # ---------------------------------------------------------------- folding
@@ -267,7 +319,7 @@ class Folded:
         for name in names:
             self._value(name)
         for name in names:
-            if isinstance(model.nodes[name], (Neuron, Readout)):
+            if isinstance(model.nodes[name], LAYERS):
                 self.layers[name] = self._layer(name)
                 self.order.append(name)
             self.order += [s for s in self.sources if s.split("/")[0] == name and s not in self.order]
@@ -320,8 +372,34 @@ class Folded:
         scale = np.repeat(per_channel(quantum, shape[0]), math.prod(shape[1:]))
         return [self._new_source(name, source, scale)]
 
+    def _fold_sigmadelta(self, name, node):
+        shape = self.model.shapes[name]
+        source = Source(grid_of(shape), 2**node.bits - 1, node.bits)
+        return [self._new_source(name, source, np.full(math.prod(shape), node.quantum))]
+
     def _fold_readout(self, name, node):
         return None
+
+    def _fold_delay(self, name, node):
+        (trains,) = self._incoming(name)
+        steps = per_neuron(node.steps, self.model.shapes[name]).astype(int)
+        different = sorted(set(steps.tolist()))
+        if len(different) == 1:
+            return [train.delayed(different[0]) for train in trains]
+        if any(train.offset is not None for train in trains):
+            self._unsupported(name, "delays of single neurons whose levels have an offset")
+        delayed = []
+        for i, train in enumerate(trains):
+            reads = [train.delayed(d) for d in different]
+
+            def picked(levels):
+                return np.array([levels[different.index(d)][j] for j, d in enumerate(steps.tolist())])
+
+            before = self.sources[train.source]
+            source = Source(train.grid, before.max_level, before.n_planes, False, reads, picked)
+            key = name if len(trains) == 1 else f"{name}/{i}"
+            delayed.append(self._new_source(key, source, train.scale))
+        return delayed
 
     def _fold_sumpool(self, name, node):
         (value,) = self._incoming(name)
@@ -573,16 +651,22 @@ class Folded:
                 continue
             paths += value.paths
             terms += [(term.first, term.on(shape)) for term in value.terms]
-        gain = per_neuron(node.input_gain, shape)
-        n_positions = math.prod(shape[1:])
-        is_map = n_positions > 1 and node.input_gain.shape == tuple(shape)
-        terms = [(first, values * gain) for first, values in terms]
-        if not is_map:
-            paths = [_with_gain(path, gain.reshape(shape[0], -1)[:, 0], gain) for path in paths]
-        pull = (1 - per_neuron(node.leak, shape)) * per_neuron(node.v_leak, shape)
-        if pull.any():
-            terms.append((0, pull))
-        return Layer(name, node, shape, paths, terms, gain if is_map else None)
+        gain_map = None
+        if not isinstance(node, SigmaDelta):
+            gain = per_neuron(node.input_gain, shape)
+            terms = [(first, values * gain) for first, values in terms]
+            if math.prod(shape[1:]) > 1 and node.input_gain.shape == tuple(shape):
+                gain_map = gain
+            else:
+                paths = [_with_gain(path, gain.reshape(shape[0], -1)[:, 0], gain) for path in paths]
+        constants = [per_neuron(node.bias, shape)]
+        if not isinstance(node, SigmaDelta):
+            constants.append((1 - per_neuron(node.leak, shape)) * per_neuron(node.v_leak, shape))
+        if isinstance(node, SigmaDelta) or node.current_leak is not None:
+            drive = fsum_of(constants, math.prod(shape))
+            return Layer(name, node, shape, paths, terms, gain_map, drive)
+        terms += [(0, values) for values in constants if values.any()]
+        return Layer(name, node, shape, paths, terms, gain_map, None)
 
 
 def _with_gain(path, channel_gain, neuron_gain):
@@ -655,53 +739,93 @@ class FloatRounding:
 
     def __init__(self, layer, dtype):
         self.dtype = np.dtype(dtype)
+        self.steps_per_unit = np.ones(layer.shape[0])
 
     def kernel(self, weight):
         return weight.astype(self.dtype)
 
-    neurons = factors = kernel  # amplitudes, biases, potentials; leak and gain
+    neurons = gains = decays = kernel  # amplitudes, biases, potentials; factors
 
-    def amplitudes(self, amplitude, factor):
-        """Amplitudes per neuron under this step's attention (float64 factors)."""
+    def identity(self, amplitude, factor=1.0):
+        """Amplitudes per neuron, under this step's attention (float64 factors)."""
         return (amplitude * factor).astype(self.dtype)
 
 
 class IntegerRounding:
-    """Constants of a layer as whole numbers: times D / delta per channel, or times S (Readout).
+    """Constants of a layer as whole numbers.
 
-    D: int64 (C,), see `fixed_point`. scale: S of a Readout, else None. weight_bits: 8 or 16.
+    A value v of channel o is v * S steps of the state, and v * S / 2^shift in a sum of weights.
+    S is 2^shift * D / delta of a Neuron or SigmaDelta (see `fixed_point`), 2^shift * `readout_scale`
+    of a Readout, or the node's resolution, which only a profile heeds. Without one, shift is 0.
+
+    D: int64 (C,) where it was chosen, else None.
+    n_weights, n_zeroed, n_clipped: weights met so far, those that became 0, and those that the
+        profile's weights do not reach.
     """
 
     dtype = np.dtype(np.int64)  # wide enough to notice what leaves int32
 
-    def __init__(self, layer):
+    def __init__(self, layer, profile=None):
+        self.layer, self.profile = layer, profile
         self.n_positions = math.prod(layer.shape[1:])
-        self.scale = None
-        if isinstance(layer.node, Readout):
-            self.scale, self.weight_bits = readout_scale(layer), 8
+        self.shift = 0 if profile is None else profile.weight_shift
+        self.n_weights = self.n_zeroed = self.n_clipped = 0
+        self.resolution = self.scale = self.D = None
+        if profile is not None and layer.node.resolution is not None:
+            self.resolution = layer.node.resolution
+        elif isinstance(layer.node, Readout):
+            self.scale = readout_scale(layer, 127 if profile is None else profile.highest_weight)
         else:
-            self.D, self.weight_bits = fixed_point(layer)
-            self.delta = per_channel(layer.node.quantum, layer.shape[0])
+            self.D = fixed_point(layer)[0] if profile is None else profile_point(layer, profile)
+            self.delta = quanta(layer)
+        self.steps_per_unit = self._in_sum(np.ones(layer.shape[0])) * 2.0**self.shift
 
-    def _unrounded(self, values, repeats=1):
-        """values with the channel (or neuron) axis first, in units of the fixed point."""
+    def _in_sum(self, values, repeats=1):
+        """values, the channel (or neuron) axis first, in units of a sum of weights, unrounded."""
+        if self.resolution is not None:
+            return values * self.resolution / 2.0**self.shift
         if self.scale is not None:
             return values * self.scale
         last = (-1,) + (1,) * (values.ndim - 1)
         D = np.repeat(self.D, repeats).astype(np.float64).reshape(last)
         return (values * D) / np.repeat(self.delta, repeats).reshape(last)
 
-    def kernel(self, weight):
-        return rounded(self._unrounded(weight))
+    def kernel(self, weight, copies=1):
+        """Whole weights; copies: how often each is in `weight`, but counts once."""
+        if self.profile is None:
+            whole = kept = rounded(self._in_sum(weight))
+        else:
+            step = self.profile.weight_step
+            whole = step * rounded(self._in_sum(weight) / step)
+            kept = np.clip(whole, self.profile.lowest_weight, self.profile.highest_weight)
+        self.n_weights += weight.size // copies
+        self.n_zeroed += int(((kept == 0) & (weight != 0)).sum()) // copies
+        self.n_clipped += int((kept != whole).sum()) // copies
+        return kept
 
     def neurons(self, values):
-        return rounded(self._unrounded(values, self.n_positions))
+        """Constants per neuron in steps of the state."""
+        return self._held(rounded(self._in_sum(values, self.n_positions) * 2.0**self.shift))
 
-    def factors(self, values):
+    def gains(self, values):
         return rounded(4096 * values)
 
-    def amplitudes(self, amplitude, factor):
-        return rounded(self._unrounded(amplitude, self.n_positions) * factor)
+    def decays(self, values):
+        return rounded(2.0 ** (12 if self.profile is None else self.profile.decay_bits) * values)
+
+    def identity(self, amplitude, factor=1.0):
+        """Amplitudes per neuron in units of a sum, under this step's attention."""
+        return self._held(rounded(self._in_sum(amplitude, self.n_positions) * factor))
+
+    def _held(self, whole):
+        if np.abs(whole).max(initial=0) > INT32_MAX:
+            raise UnsupportedError(f"layer {self.layer.name!r}: a constant leaves int32")
+        return whole
+
+
+def quanta(layer):
+    """delta per channel, float64 (C,)."""
+    return per_channel(layer.node.quantum, layer.shape[0])
 
 
 def layer_weights(layer):
@@ -709,14 +833,20 @@ def layer_weights(layer):
     return [path.kernel.weight for path in layer.paths if path.kernel is not None]
 
 
+def weights_by_channel(layer):
+    """Per output channel, the float64 kernels that end there."""
+    return [[w[o] for w in layer_weights(layer)] for o in range(layer.shape[0])]
+
+
 def fixed_point(layer):
-    """(D, weight bits) of a Neuron layer: D int64 (C,), the units per quantum of each channel."""
-    delta = per_channel(layer.node.quantum, layer.shape[0])
-    channels = range(layer.shape[0])
+    """(D, weight bits) of a Neuron or SigmaDelta in int8: D int64 (C,), the units per quantum of
+    each channel."""
+    delta = quanta(layer)
     for weight_bits in (8, 16):
+        limit = 1 << (weight_bits - 1)
         D = np.array([
-            largest_d([w[o] for w in layer_weights(layer)], float(delta[o]), weight_bits)
-            for o in channels
+            largest_d(weights, float(delta[o]), -limit, limit - 1)
+            for o, weights in enumerate(weights_by_channel(layer))
         ])
         if (D >= 16).all():
             return D, weight_bits
@@ -725,26 +855,52 @@ def fixed_point(layer):
     return D, 16
 
 
-def largest_d(weights, delta, weight_bits):
-    """The largest even D <= 2^14 with which all `weights` of a channel fit; 0 if none does."""
+def profile_point(layer, profile):
+    """D int64 (C,) of a Neuron or SigmaDelta under a profile: weights fit without clipping,
+    thresholds and amounts (of a SigmaDelta: its quantum, since a message is wider than a membrane)
+    a quarter of the membrane's width, and every plane's amount 2^30."""
+    delta, node = quanta(layer), layer.node
+    theta = per_neuron(node.v_threshold, layer.shape).reshape(layer.shape[0], -1)
+    n_bits = 1 if isinstance(node, SigmaDelta) else node.n_bits
+    most_steps = max(2, 2 ** max(0, 30 - (node.n_bits - 1) - profile.weight_shift))
+    D = []
+    for o, weights in enumerate(weights_by_channel(layer)):
+        most = largest_d(weights, float(delta[o]), profile.lowest_weight, profile.highest_weight,
+                         profile.weight_step)
+        if profile.membrane_bits is not None:
+            constant = max(np.abs(theta[o]).max(), 2 ** (n_bits - 1) * delta[o])
+            room = 2.0 ** (profile.membrane_bits - 2)
+            while most > 0 and (constant * most) / delta[o] * 2.0**profile.weight_shift > room:
+                most -= 2
+        D.append(min(most, most_steps))
+    if min(D) < 2:
+        raise UnsupportedError(f"layer {layer.name!r}: too far apart for profile {profile.name!r}")
+    # behind a Flatten, the neurons of one channel of the map share their weights, and so D
+    copies = max((path.kernel.copies for path in layer.paths if path.kernel is not None), default=1)
+    return np.repeat(np.array(D).reshape(-1, copies).min(axis=1), copies)
+
+
+def largest_d(weights, delta, low, high, step=1):
+    """The largest even D <= 2^14 with which all `weights` of a channel, as multiples of `step`,
+    lie from low to high; 0 if none does."""
     values = [float(v) for weight in weights for v in (weight.min(), weight.max())]
-    limit = 1 << (weight_bits - 1)
+    limit = max(-low, high) + step
     largest = max(map(abs, values), default=0.0)
     D = LARGEST_D
-    if largest * D / delta > limit + 1:  # far above what can fit: start just above it
-        D = min(D, 2 * int((limit + 1) * delta / largest / 2) + 4)
+    if largest * D / delta > limit:  # far above what can fit: start just above it
+        D = min(D, 2 * int(limit * delta / largest / 2) + 4)
     while D > 0:
-        if all(-limit <= round_half_away(v * D / delta) < limit for v in values):
+        if all(low <= step * round_half_away(v * D / delta / step) <= high for v in values):
             break
         D -= 2
     return D
 
 
-def readout_scale(layer):
-    """S of a Readout: integer units per unit of its potential."""
+def readout_scale(layer, highest=127):
+    """Integer units of a sum per unit of a Readout's potential; highest: the largest weight."""
     weights = [np.abs(w).max() for w in layer_weights(layer)]
     if weights:
-        return min(127 / float(max(weights)), LARGEST_SCALE) if max(weights) else 1.0
+        return min(highest / float(max(weights)), LARGEST_SCALE) if max(weights) else 1.0
     largest = max(float(np.abs(path.amplitude).max()) for path in layer.paths)
     return min(LARGEST_D / largest, LARGEST_SCALE) if largest else 1.0
 
@@ -767,11 +923,13 @@ class Synapses:
         n = channels * height * width
         self.order = np.arange(n).reshape(path.grid).transpose(1, 2, 0).ravel()
         if path.kernel is None:
-            amplitude = rounding.neurons(path.amplitude)
+            amplitude = rounding.identity(path.amplitude)
             self.targets = [np.array([j]) for j in range(n)]
             self.weights = [amplitude[j : j + 1] for j in range(n)]
         else:
-            self.targets, self.weights = _written_down(path.kernel, rounding.kernel(path.kernel.weight))
+            copies = (path.kernel.copies,) if precision_is_integer else ()
+            weight = rounding.kernel(path.kernel.weight, *copies)
+            self.targets, self.weights = _written_down(path.kernel, weight)
 
     def value(self, levels, g256):
         """The path's contribution to X, in the run's type, for levels (or real numbers)."""
@@ -781,7 +939,7 @@ class Synapses:
         attention = self.path.restimulus
         if attention is not None and self.path.kernel is None:
             factor = np.repeat(g256 / 256.0, attention.n_positions)
-            amplitude = self.rounding.amplitudes(self.path.amplitude, factor)
+            amplitude = self.rounding.identity(self.path.amplitude, factor)
             weights = [amplitude[j : j + 1] for j in range(self.n_outputs)]
         acc = self._doubled(levels, weights)
         if attention is None or self.path.kernel is None:
@@ -882,27 +1040,51 @@ def attention_gain(restimulus, levels):
 
 
 class CompiledLayer:
-    """A layer in the run's type: its synapses and constants. Nothing here changes in a run."""
+    """A layer in the run's type: its synapses and constants. Nothing here changes in a run.
 
-    def __init__(self, layer, sources, precision):
+    widths: quantity -> (bits or None, rule of overflow) of "sum", "current" and "membrane".
+    """
+
+    def __init__(self, layer, sources, precision, profile=None):
         self.layer, self.node, self.shape = layer, layer.node, layer.shape
         self.n = math.prod(layer.shape)
-        self.integer = precision == "int8"
-        self.rounding = IntegerRounding(layer) if self.integer else FloatRounding(layer, precision)
+        self.profile = profile
+        self.integer = precision in ("int8", "fixed")
+        if self.integer:
+            self.rounding = IntegerRounding(layer, profile)
+        else:
+            self.rounding = FloatRounding(layer, precision)
         self.dtype = self.rounding.dtype
         self.synapses = []
         for path in layer.paths:
             if self.integer and sources[path.source].real:
-                raise UnsupportedError(f"layer {layer.name!r}: real numbers in int8")
+                raise UnsupportedError(f"layer {layer.name!r}: real numbers in {precision}")
             self.synapses.append(
                 Synapses(path, sources[path.source], self.rounding, self.n, self.integer)
             )
-        self.leak64 = per_neuron(self.node.leak, self.shape)
-        self.leak = self.rounding.factors(self.leak64)
+        self.widths = {
+            name: (getattr(profile, f"{name}_bits", None), getattr(profile, f"{name}_overflow", None))
+            for name in QUANTITIES
+        }
         self.gain = None
         if layer.gain_map is not None:
-            self.gain = self.rounding.factors(layer.gain_map)
+            self.gain = self.rounding.gains(layer.gain_map)
         self._biases = {}
+        self.drive = None if layer.drive is None else self.rounding.neurons(layer.drive)
+        if isinstance(self.node, SigmaDelta):
+            self.v_threshold = self.rounding.neurons(per_neuron(self.node.v_threshold, self.shape))
+            self.quantum = self.rounding.neurons(per_neuron(self.node.quantum, self.shape))
+            # all planes of a message together have to fit
+            self.rounding.neurons((2.0**self.node.bits - 1) * per_neuron(self.node.quantum, self.shape))
+            self._check_quantum(self.quantum)
+            self.leaks64 = []
+            return
+        self.leaks64 = [per_neuron(self.node.leak, self.shape)]
+        self.leak = self.rounding.decays(self.leaks64[0])
+        self.current_leak = None
+        if self.node.current_leak is not None:
+            self.leaks64.append(per_neuron(self.node.current_leak, self.shape))
+            self.current_leak = self.rounding.decays(self.leaks64[1])
         if isinstance(self.node, Neuron):
             self._compile_neuron()
 
@@ -922,15 +1104,19 @@ class CompiledLayer:
             size = 2**bit * self.delta
             threshold = fsum_of([self.theta, -self.delta, size], self.n)
             self.thresholds.append(self.rounding.neurons(threshold))
-            if self.integer:
-                self.amplitudes.append(2**bit * np.repeat(self.rounding.D, n_positions))
-            else:
-                self.amplitudes.append(self.rounding.neurons(size))
+            self.amplitudes.append(self.rounding.neurons(size))
+        self._check_quantum(self.amplitudes[0])
         self.rectified = (self.bits == 1) & (self.theta != self.delta / 2)
         if not node.rectify:
             self.rectified[:] = False
-        unit = np.repeat(self.rounding.D, n_positions) if self.integer else self.delta
-        self.unit = unit.astype(np.float64)  # of H, to express it in quanta
+        # of H, to express it in quanta
+        self.unit = self.delta * np.repeat(self.rounding.steps_per_unit, n_positions)
+        if self.integer and self.rounding.D is not None:  # as is, without the products' rounding
+            self.unit = np.repeat(self.rounding.D * 2.0**self.rounding.shift, n_positions)
+
+    def _check_quantum(self, quantum):
+        if not quantum.all():
+            raise UnsupportedError(f"layer {self.layer.name!r}: its quantum is less than half a step")
 
     def bias(self, step):
         """The bias of every neuron at a step, rounded once."""
@@ -940,28 +1126,42 @@ class CompiledLayer:
             self._biases[started] = self.rounding.neurons(fsum_of(terms, self.n))
         return self._biases[started]
 
-    def input_current(self, arriving, step):
-        """X of every neuron: paths in order, gain map, bias. arriving: levels per path."""
+    def weighted_sum(self, arriving):
+        """The sum of every neuron: paths in order. arriving: levels per path."""
         total = None
         for synapses, levels in zip(self.synapses, arriving):
             attention = synapses.path.restimulus
             g256 = None if attention is None else attention_gain(attention, levels)
             value = synapses.value(levels, g256)
             total = value if total is None else total + value
+        return total
+
+    def input_current(self, total, step):
+        """X from a (limited) sum: gain per neuron, shift, bias of the synapses."""
         if self.gain is not None:
             total = self.gain * total
             if self.integer:
-                total = shift_to_zero(total)
+                total = divided(total, 12, "toward_zero")
+        if self.integer:
+            total = total << self.rounding.shift
         return total + self.bias(step)
 
-    def leaked(self, membrane):
-        product = self.leak * membrane
-        return shift_to_zero(product) if self.integer else product
+    def decayed(self, state, factor):
+        product = factor * state
+        if not self.integer:
+            return product
+        if self.profile is None:
+            return divided(product, 12, "toward_zero")
+        return divided(product, self.profile.decay_bits, self.profile.decay_rounding)
+
+    def is_strict(self):
+        """Whether a potential has to be above its threshold."""
+        given = None if self.profile is None else self.profile.comparison
+        return (given or self.node.comparison) == ">"
 
     def fires(self, bit, potential):
         """Which neurons set plane `bit`; potential: what is left to send (|H| where signed)."""
-        strict = self.node.comparison == ">"
-        threshold = self.thresholds[bit]
+        strict, threshold = self.is_strict(), self.thresholds[bit]
         fired = potential > threshold if strict else potential >= threshold
         fired = fired & (bit < self.bits)
         if bit == 0:
@@ -976,41 +1176,100 @@ class CompiledLayer:
             synapses.count(levels, counts)
         for i in range(self.n):
             counts["neuron_updates"] += 1
-            counts["multiplications"] += int(self.leak64[i] not in (0.0, 1.0))
+            for leak in self.leaks64:
+                counts["multiplications"] += int(leak[i] not in (0.0, 1.0))
             counts["multiplications"] += int(self.gain is not None)
 
 
+@dataclass
+class Range:
+    """Where a quantity of a layer went before it was limited, and how often it left its width."""
+
+    lowest: int
+    highest: int
+    overflows: int
+
+
 class Membranes:
-    """The changing part of a layer for one sample: potentials and what resets still owe."""
+    """The changing part of a layer for one sample: potentials and what resets still owe.
+
+    ranges: quantity -> Range so far, of whole numbers.
+    """
 
     def __init__(self, compiled):
         self.compiled = compiled
-        self.U = np.zeros(compiled.n, compiled.dtype)
-        self.owed = np.zeros(compiled.n, compiled.dtype)  # soft reset, one step late
-        self.sent = np.zeros(compiled.n, bool)  # hard reset, one step late
-        self.resting = np.zeros(compiled.n, np.int64)  # refractory steps left
+        self.ranges = {}
+        self._clear()
 
-    def step(self, X):
-        """Advance a Neuron by one step; returns (levels, H)."""
+    def _clear(self):
+        n, dtype = self.compiled.n, self.compiled.dtype
+        self.I = np.zeros(n, dtype)  # synaptic current
+        self.U = np.zeros(n, dtype)  # membrane; S of a SigmaDelta
+        self.owed = np.zeros(n, dtype)  # soft reset, one step late
+        self.fired = np.zeros(n, bool)  # hard reset, one step late
+        self.resting = np.zeros(n, np.int64)  # refractory steps left
+        self.sent = np.zeros(n, dtype)  # of a SigmaDelta: the sum of what it has sent
+
+    def step(self, total, step):
+        """Advance by one step, given the weighted sum; returns (levels or None, I, H, U)."""
+        c, node = self.compiled, self.compiled.node
+        if node.reset_interval and step % node.reset_interval == node.reset_offset:
+            self._clear()
+        X = c.input_current(self._limited("sum", total), step)
+        if not isinstance(node, SigmaDelta) and c.current_leak is not None:
+            X = c.decayed(self.I, c.current_leak) + X
+        self.I = self._limited("current", X)
+        if isinstance(node, SigmaDelta):
+            return self._changes()
+        H = c.decayed(self.U, c.leak) + self.I
+        if c.drive is not None:
+            H = H + c.drive
+        if isinstance(node, Readout):
+            self.U = H = self._limited("membrane", H)
+            return None, self.I, H, H
+        return self._spikes(H)
+
+    def _limited(self, quantity, values):
+        """What is left of values in their width; notes where they went."""
+        c = self.compiled
+        if not c.integer:
+            return values
+        bits, overflow = c.widths[quantity]
+        kept = limited(values, bits, overflow)
+        n_left = 0
+        if overflow == "wrap" and bits is not None:
+            values = limited(values, 32, "wrap")  # beyond int32 a number wraps unseen
+        if bits is not None and bits < 32:
+            lowest, highest = bounds_of(bits, overflow)
+            n_left = int(((values < lowest) | (values > highest)).sum())
+        found = self.ranges.setdefault(quantity, Range(int(values.min()), int(values.max()), 0))
+        found.lowest = min(found.lowest, int(values.min()))
+        found.highest = max(found.highest, int(values.max()))
+        found.overflows += n_left
+        if overflow == "error" and n_left:
+            raise RunError(f"layer {c.layer.name!r}: the {quantity} left its {bits} bits {n_left} times")
+        return kept
+
+    def _spikes(self, H):
         c, node = self.compiled, self.compiled.node
         resting = self.resting > 0
-        H = c.leaked(self.U) + X
         if node.reset_delay and node.reset == "soft":
             H = H - self.owed
         elif node.reset_delay:
-            H = np.where(self.sent, c.v_reset, H)
+            H = np.where(self.fired, c.v_reset, H)
+        H = self._limited("membrane", np.where(resting, self.U, H))
         levels, left, amount = self._fire(H)
         levels = np.where(resting, 0, levels)
         U = self._after(H, left, levels)
         if node.reset_delay:
-            self.owed, self.sent = amount, levels != 0
+            self.owed, self.fired = amount, levels != 0
             U = H
+        U = np.where(resting, H, U)
         if c.v_min is not None:
             U = np.where(U < c.v_min, c.v_min, U)
-        H = np.where(resting, self.U, H)
-        self.U = np.where(resting, self.U, U)
+        self.U = U
         self.resting = np.where(resting, self.resting - 1, np.where(levels != 0, c.refractory, 0))
-        return levels, H
+        return levels, self.I, H, self.U
 
     def _fire(self, H):
         """Levels, what they leave of |H| or H, and the signed amount that they send."""
@@ -1032,6 +1291,27 @@ class Membranes:
             return left
         return np.where(levels != 0, self.compiled.v_reset, H)
 
+    def _changes(self):
+        """A SigmaDelta's step, after its input: (levels, X, a, a - sent)."""
+        c, node = self.compiled, self.compiled.node
+        S = self.U + self.I if node.mode == "sigma_delta" else self.I
+        self.U = self._limited("membrane", S)
+        in_int32 = c.integer and c.widths["membrane"][0] == 32  # which turns around by itself
+
+        def held(values):
+            return limited(values, 32, "wrap") if in_int32 else values
+
+        a = held(self.U + c.drive)
+        if node.rectify:
+            a = np.where(a < 0, 0, a).astype(c.dtype)
+        d = held(a - self.sent)
+        o = np.where(np.abs(d) >= c.v_threshold, d, 0).astype(c.dtype)
+        self.sent = held(self.sent + o)
+        top = 2**node.bits - 1
+        k = o // c.quantum if c.integer else np.floor(o / c.quantum)
+        levels = np.clip(k, -top, top).astype(np.int64)
+        return levels, self.I, a, held(a - self.sent)
+
 
 # ---------------------------------------------------------------- a run
 
@@ -1041,28 +1321,62 @@ class Result:
     """What a run gave. Arrays start with (N, T).
 
     levels: per spiking node, int64, what the node gives at each step (its own incoming delays
-        included). potentials (H), residuals (U after the reset): per Neuron, and V per Readout.
+        included). currents (I, or the summed input), potentials (H), residuals (U after the
+        reset): per Neuron; V twice per Readout; a and a - sent per SigmaDelta.
+    steps_per_unit: layer -> float64 (C,), S of whole numbers, else ones.
     outputs: (N, T, classes), answers after each step; output: the last; predictions: (N,).
-    counts: layer -> count name -> int64 (N,), for Input, Neuron and Readout nodes.
+    counts: layer -> count name -> int64 (N,), for Input, Neuron, Readout and SigmaDelta nodes.
+    audit: layer -> Audit of whole numbers, empty for floats.
     """
 
     levels: Dict[str, np.ndarray]
+    currents: Dict[str, np.ndarray]
     potentials: Dict[str, np.ndarray]
     residuals: Dict[str, np.ndarray]
+    steps_per_unit: Dict[str, np.ndarray]
     outputs: np.ndarray
     output: np.ndarray
     predictions: np.ndarray
     counts: Dict[str, Dict[str, np.ndarray]]
+    audit: Dict[str, "Audit"]
 
 
-def compile_model(model, precision):
+@dataclass
+class Audit:
+    """ranges: quantity -> Range over all neurons, steps and samples. The others are of weights."""
+
+    ranges: Dict[str, Range]
+    n_weights: int
+    n_zeroed: int
+    n_clipped: int
+
+
+def compile_model(model, precision, profile=None):
     """(Folded, name -> CompiledLayer): the model with its constants in the run's type."""
+    if profile is not None:
+        check_profile(model, profile)
     folded = Folded(model)
     layers = {
-        name: CompiledLayer(layer, folded.sources, precision)
+        name: CompiledLayer(layer, folded.sources, precision, profile)
         for name, layer in folded.layers.items()
     }
     return folded, layers
+
+
+def check_profile(model, profile):
+    """Raise UnsupportedError where a model sends what a chip cannot: long delays, wide or signed
+    levels of neurons."""
+    delays = [edge.delay for edge in model.edges]
+    delays += [int(node.steps.max()) for node in model.nodes.values() if node.kind == "Delay"]
+    if profile.max_delay is not None and max(delays) > profile.max_delay:
+        raise UnsupportedError(f"a delay of {max(delays)} steps, beyond {profile.max_delay}")
+    for name, node in model.nodes.items():
+        if not isinstance(node, (Neuron, SigmaDelta)):
+            continue
+        if node.n_bits > profile.spike_bits:
+            raise UnsupportedError(f"layer {name!r}: spikes of {node.n_bits} bits")
+        if node.signed and not profile.signed_spikes:
+            raise UnsupportedError(f"layer {name!r}: spikes with a sign")
 
 
 def fixed_points(model):
@@ -1074,9 +1388,11 @@ def fixed_points(model):
     }
 
 
-def simulate(model, x, precision, timesteps=None):
-    """Run samples x, (N, ...) still or (N, T, ...), channels first, at "float32", "float64", "int8"."""
-    folded, layers = compile_model(model, precision)
+def simulate(model, x, precision, timesteps=None, profile=None):
+    """Run samples x, (N, ...) still or (N, T, ...), channels first, at "float32", "float64",
+    "int8", or "fixed" under a profile."""
+    assert (precision == "fixed") == (profile is not None)
+    folded, layers = compile_model(model, precision, profile)
     shape = model.shapes[model.input]
     x = np.asarray(x)
     if x.ndim == len(shape) + 1:
@@ -1098,6 +1414,7 @@ class _Sample:
         self.frames = frames.reshape(frames.shape[0], -1).astype(dtype)
         self.membranes = {name: Membranes(compiled) for name, compiled in layers.items()}
         self.given = {name: [] for name in folded.sources}
+        self.currents = {name: [] for name in layers}
         self.potentials = {name: [] for name in layers}
         self.residuals = {name: [] for name in layers}
         rows = [folded.model.input, *layers]
@@ -1130,18 +1447,16 @@ class _Sample:
         compiled = self.layers[name]
         arriving = [self.arriving(p.source, p.delay, step) for p in compiled.layer.paths]
         compiled.count(arriving, self.counts[name])
-        X = compiled.input_current(arriving, step)
-        membranes = self.membranes[name]
-        if isinstance(compiled.node, Readout):
-            membranes.U = H = compiled.leaked(membranes.U) + X
-        else:
-            levels, H = membranes.step(X)
+        total = compiled.weighted_sum(arriving)
+        levels, I, H, U = self.membranes[name].step(total, step)
+        if levels is not None:
             self.given[name].append(levels)
             self._count_events(name, levels)
-        if compiled.integer and max(np.abs(a).max() for a in (X, H, membranes.U)) > INT32_MAX:
+        if compiled.integer and any(limited(a, 32, "wrap").tolist() != a.tolist() for a in (I, H, U)):
             raise RunError(f"layer {name!r}: a membrane leaves int32 in step {step}")
+        self.currents[name].append(I)
         self.potentials[name].append(H)
-        self.residuals[name].append(membranes.U)
+        self.residuals[name].append(U)
 
     def _count_events(self, name, levels):
         for level in levels:
@@ -1169,13 +1484,14 @@ def _answer(reduce, total, V, step, compiled):
         if reduce == "mean":
             return total / compiled.dtype.type(step + 1)
         return total if reduce == "sum" else V
+    scale = compiled.rounding.steps_per_unit[0]  # of all its channels
     if reduce == "mean":
-        return (total.astype(np.float64) / (step + 1)) / compiled.rounding.scale
-    return (total if reduce == "sum" else V).astype(np.float64) / compiled.rounding.scale
+        return (total.astype(np.float64) / (step + 1)) / scale
+    return (total if reduce == "sum" else V).astype(np.float64) / scale
 
 
 def _collected(model, folded, layers, samples, precision):
-    stored = np.dtype(np.int32 if precision == "int8" else precision)
+    stored = np.dtype(np.int32 if precision in ("int8", "fixed") else precision)
 
     def stacked(of_sample, name):
         array = np.array([of_sample(sample) for sample in samples])
@@ -1191,12 +1507,14 @@ def _collected(model, folded, layers, samples, precision):
     levels = {
         name: stacked(levels_of(train), name) for name, train in folded.recorded.items()
     }
-    potentials = {
-        name: stacked(lambda s, name=name: s.potentials[name], name).astype(stored) for name in layers
-    }
-    residuals = {
-        name: stacked(lambda s, name=name: s.residuals[name], name).astype(stored) for name in layers
-    }
+    traces = [
+        {
+            name: stacked(lambda s, kind=kind, name=name: getattr(s, kind)[name], name).astype(stored)
+            for name in layers
+        }
+        for kind in ("currents", "potentials", "residuals")
+    ]
+    steps_per_unit = {name: compiled.rounding.steps_per_unit for name, compiled in layers.items()}
     outputs = np.array([sample.answers() for sample in samples])
     counts = {
         row: {
@@ -1206,4 +1524,18 @@ def _collected(model, folded, layers, samples, precision):
         for row in samples[0].counts
     }
     output = outputs[:, -1]
-    return Result(levels, potentials, residuals, outputs, output, output.argmax(axis=1), counts)
+    audit = {name: _audit(name, compiled, samples) for name, compiled in layers.items() if compiled.integer}
+    return Result(
+        levels, *traces, steps_per_unit, outputs, output, output.argmax(axis=1), counts, audit
+    )
+
+
+def _audit(name, compiled, samples):
+    ranges = {}
+    for quantity in QUANTITIES:
+        found = [sample.membranes[name].ranges[quantity] for sample in samples]
+        ranges[quantity] = Range(
+            min(r.lowest for r in found), max(r.highest for r in found), sum(r.overflows for r in found)
+        )
+    rounding = compiled.rounding
+    return Audit(ranges, rounding.n_weights, rounding.n_zeroed, rounding.n_clipped)

@@ -5,24 +5,34 @@ import math
 import numpy as np
 import pytest
 from networks import chain, every_node_models, random_run
-from reference import Folded, fixed_point, fixed_points, phi, round_half_away, simulate
+from reference import (
+    Folded, bounds_of, divided, fixed_point, fixed_points, limited, phi, round_half_away, simulate,
+)
 
-from eventsim.errors import UnsupportedError
+from eventsim.errors import RunError, UnsupportedError
 from eventsim.model import Model
 from eventsim.nodes import (
-    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool, Neuron, Readout,
-    Restimulation, SumPool,
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Neuron, Readout,
+    Restimulation, SigmaDelta, SumPool,
 )
+from eventsim.profiles import Profile, find
 
 FLOATS = ("float32", "float64")
 PRECISIONS = FLOATS + ("int8",)
+NETWORKS = every_node_models()
 
 
 def driven(neuron, inputs, precision="float64"):
     """Result of one neuron that is given `inputs`, one per step, and its levels as a list."""
     model = chain(Input(1, "real"), neuron, timesteps=len(inputs))
     result = simulate(model, np.array(inputs, dtype=float).reshape(1, -1, 1), precision)
-    return result, result.levels["neuron1"].ravel().tolist()
+    return result, result.levels[f"{neuron.kind.lower()}1"].ravel().tolist()
+
+
+def traces(result, name):
+    """(currents, potentials, residuals) of a layer of one neuron and one sample, as lists."""
+    kinds = (result.currents, result.potentials, result.residuals)
+    return tuple(kind[name].ravel().tolist() for kind in kinds)
 
 
 def pulsed(neuron, levels, scale=1.0, weight=1.0, precision="int8"):
@@ -170,6 +180,137 @@ def test_phi_is_continuous_and_invariant_at_one_half():
     for knot in (0.0, 1.0):
         assert abs(phi(knot - 1e-12) - phi(knot)) < 1e-3
     assert all(phi(u / 50) <= phi((u + 1) / 50) for u in range(-100, 150))
+
+
+# ---- synaptic currents, biases, periodic resets
+
+
+def test_synaptic_current_decays_and_feeds_the_membrane():
+    """I = I / 2 + 2 x, H = U + I + 1/4; the gain acts before the current, the bias after it."""
+    node = Neuron(100.0, current_leak=0.5, bias=0.25, input_gain=2.0)
+    currents, potentials, _ = traces(driven(node, [1, 0, 0, 1])[0], "neuron1")
+    assert currents == [2, 1, 0.5, 2.25]
+    assert potentials == [2.25, 3.5, 4.25, 6.75]
+
+
+def test_without_a_synaptic_current_the_bias_is_part_of_the_input():
+    currents, potentials, _ = traces(driven(Neuron(100.0, bias=0.25), [1, 0])[0], "neuron1")
+    assert currents == [1.25, 0.25] and potentials == [1.25, 1.5]
+
+
+def test_bias_and_leak_potential_are_one_constant():
+    """leak 1/2, v_leak 4: a pull of 2 beside the bias of 1; a synaptic current of no memory."""
+    node = Neuron(100.0, leak=0.5, v_leak=4.0, bias=1.0, current_leak=0.0)
+    currents, potentials, _ = traces(driven(node, [1, 1])[0], "neuron1")
+    assert currents == [1, 1] and potentials == [4, 6]
+
+
+@pytest.mark.parametrize("current_leak, expected", [(None, 0), (0.0, 1)])
+def test_where_the_bias_is_added_in_float32(current_leak, expected):
+    """Past the current it is added last: (-1e8 + 1e8) + 1; as part of the input it is lost in it."""
+    node = Readout("last", leak=1.0, bias=1.0, current_leak=current_leak)
+    model = chain(Input(1, "real"), node, timesteps=2)
+    x = np.array([-1e8, 1e8]).reshape(1, 2, 1)
+    assert simulate(model, x, "float32").output.ravel().tolist() == [expected]
+
+
+def test_readout_with_a_synaptic_current():
+    node = Readout("sum", leak=0.5, current_leak=0.5, bias=1.0)
+    model = chain(Input(1, "real"), node, timesteps=3)
+    result = simulate(model, np.array([2.0, 0, 0]).reshape(1, 3, 1), "float64")
+    assert traces(result, "readout1") == ([2, 1, 0.5], [3, 3.5, 3.25], [3, 3.5, 3.25])
+    assert result.outputs.ravel().tolist() == [3, 6.5, 9.75]
+
+
+def test_periodic_reset_clears_current_and_membrane():
+    """Before steps 1 and 4; what the answer has summed stays."""
+    node = Neuron(100.0, current_leak=1.0, reset_interval=3, reset_offset=1)
+    currents, potentials, _ = traces(driven(node, [1] * 5)[0], "neuron1")
+    assert currents == [1, 1, 2, 3, 1] and potentials == [1, 1, 3, 6, 1]
+    model = chain(Input(1, "real"), Readout("sum", leak=1.0, reset_interval=2), timesteps=4)
+    outputs = simulate(model, np.ones((1, 4, 1)), "float64").outputs
+    assert outputs.ravel().tolist() == [1, 3, 4, 6]
+
+
+def test_periodic_reset_ends_what_waits():
+    node = Neuron(refractory=5, reset_interval=2)
+    assert driven(node, [1.5] * 4)[1] == [1, 0, 1, 0]
+    node = Neuron(reset_delay=1, reset_interval=2, reset_offset=1)
+    result, levels = driven(node, [1.5, 1.0, 0.25])
+    assert levels == [1, 1, 0]  # the second spike owes 1: 1 + 0.25 - 1
+    assert result.potentials["neuron1"].ravel().tolist() == [1.5, 1, 0.25]
+
+
+def test_refractory_neurons_keep_their_current():
+    node = Neuron(current_leak=0.5, refractory=1, reset="hard")
+    currents, potentials, _ = traces(driven(node, [1, 1, 0])[0], "neuron1")
+    assert currents == [1, 1.5, 0.75] and potentials == [1, 0, 0.75]
+
+
+# ---- sigma-delta
+
+
+def test_delta_sends_changes_of_its_input():
+    """a = 0.5, 0.625, 2, 0 (rectified); 0.625 is no change of 1/4, so the next one is sent in full."""
+    node = SigmaDelta("delta", 0.25, quantum=0.25)
+    result, levels = driven(node, [0.5, 0.625, 2, -1])
+    assert levels == [2, 0, 6, -8]
+    assert traces(result, "sigmadelta1") == (
+        [0.5, 0.625, 2, -1], [0.5, 0.625, 2, 0], [0, 0.125, 0, 0]
+    )
+
+
+def test_sigma_delta_sums_changes():
+    """S = 1, 1.5, -1.5; a = S - 1/2, rectified; the bias is no part of S."""
+    node = SigmaDelta("sigma_delta", bias=-0.5, quantum=0.5)
+    result, levels = driven(node, [1, 0.5, -3])
+    assert levels == [1, 1, -2]
+    assert result.potentials["sigmadelta1"].ravel().tolist() == [0.5, 1, 0]
+    plain = SigmaDelta("sigma_delta", bias=-0.5, quantum=0.5, rectify=False)
+    assert driven(plain, [1, 0.5, -3])[1] == [1, 1, -6]
+
+
+def test_what_floor_and_the_width_cut_off_is_lost():
+    """-0.375 / 0.25 is floored to -2; 5 quanta in 2 bits are 3; `sent` knows the whole change."""
+    node = SigmaDelta("delta", quantum=0.25, bits=2, rectify=False)
+    result, levels = driven(node, [-0.375, 0.875, -4, -4])
+    assert levels == [-2, 3, -3, 0]
+    assert result.residuals["sigmadelta1"].ravel().tolist() == [0] * 4
+
+
+def test_periodic_reset_of_a_sigma_delta():
+    node = SigmaDelta("sigma_delta", reset_interval=2)
+    assert driven(node, [1, 1, 1, 1])[1] == [1, 1, 1, 1]
+    result, _ = driven(node, [1, 1, 1, 1])
+    assert result.potentials["sigmadelta1"].ravel().tolist() == [1, 2, 1, 2]
+
+
+# ---- delays of single neurons
+
+
+def test_delays_by_channel_and_neuron():
+    x = np.array([[1, 2], [3, 1], [2, 3], [0, 0]]).reshape(1, 4, 2, 1)
+    for steps in ([2, 1], [[2], [1]]):
+        model = chain(Input((2, 1), "spikes", 2), Delay(steps), Readout("last"))
+        result = simulate(model, x, "float64")
+        assert result.levels["delay1"].reshape(4, 2).tolist() == [[0, 0], [0, 2], [1, 1], [3, 3]]
+        assert result.outputs.reshape(4, 2).tolist() == [[0, 0], [0, 2], [1, 1], [3, 3]]
+
+
+def test_one_delay_for_all_adds_to_that_of_the_edge():
+    model = chain(Input(1), Delay(2), Dense([[1.0]], [0.5]), Readout("last"), delays={2: 1})
+    result = simulate(model, np.array([1, 0, 0, 0]).reshape(1, 4, 1), "float64")
+    assert result.outputs.ravel().tolist() == [0.5, 0.5, 0.5, 1.5]
+
+
+def test_delay_in_a_loop():
+    """A neuron that reads itself 1 and 2 steps later, by channel."""
+    nodes = {"in": Input(2), "n": Neuron(leak=0.0, reset="hard"), "late": Delay([0, 1])}
+    model = Model(nodes, [("in", "n"), ("n", "late"), ("late", "n", 1)], 6)
+    x = np.zeros((1, 6, 2), int)
+    x[0, 0] = 1
+    levels = simulate(model, x, "float64").levels["n"][0]
+    assert levels.T.tolist() == [[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 1, 0]]
 
 
 # ---- synapses
@@ -433,6 +574,241 @@ def test_real_input_is_refused_in_integers():
         simulate(chain(Input(1, "real"), Neuron()), [[1.0]], "int8")
 
 
+# ---- chips
+
+
+@pytest.mark.parametrize("overflow, expected", [
+    ("wrap", {7: 7, 8: -8, 15: -1, 16: 0, -8: -8, -9: 7, 40: -8}),
+    ("wrap_once", {8: 8, 9: -7, 24: 8, 25: 9, -7: -7, -8: 8, -24: -8}),
+    ("saturate", {7: 7, 8: 7, -8: -8, -99: -8}),
+    ("saturate_symmetric", {7: 7, 8: 7, -7: -7, -8: -7}),
+    ("error", {7: 7, 8: -8}),
+])
+def test_four_bits(overflow, expected):
+    found = limited(np.array(list(expected)), 4, overflow)
+    assert found.tolist() == list(expected.values())
+    lowest, highest = bounds_of(4, overflow)
+    inside = np.arange(lowest, highest + 1)
+    assert limited(inside, 4, overflow).tolist() == inside.tolist()
+
+
+@pytest.mark.parametrize("rounding, expected", [
+    ("toward_zero", [-1, -1, -1, 0, 0, 1, 1, 1]), ("floor", [-2, -2, -1, -1, 0, 1, 1, 1]),
+    ("nearest", [-2, -2, -1, -1, 1, 1, 2, 2]),
+])
+def test_division_by_four(rounding, expected):
+    assert divided(np.array([-7, -6, -4, -2, 2, 4, 6, 7]), 2, rounding).tolist() == expected
+
+
+def chip(**options):
+    """A profile that leaves everything as it is, but for `options`."""
+    return Profile("chip", **{"weight_bits": 16, **options})
+
+
+def integrator(**options):
+    """A neuron that counts in whole numbers and never fires."""
+    return Neuron(**{"v_threshold": 1e6, "resolution": 1.0, **options})
+
+
+def on_chip(profile, weight, node, levels):
+    """Traces of one neuron behind one synapse, given `levels`."""
+    signed = min(levels) < 0
+    model = chain(Input(1, "spikes", 16, signed), Dense([[weight]]), node)
+    result = simulate(model, np.array(levels).reshape(1, -1, 1), "fixed", profile=profile)
+    return result, traces(result, "neuron2")
+
+
+def test_loihi_by_hand():
+    """iDecay 1024, vDecay 512, bias 3, vThMant 30, weight 20."""
+    node = Neuron(30.0, leak=1 - 512 / 4096, current_leak=1 - 1024 / 4096, bias=3.0, reset="hard",
+                  resolution=64)
+    result, (u, v, left) = on_chip(find("loihi"), 20.0, node, [1, 1, 0, 0, 0])
+    # u = 3/4 u + 20 * 64; v = 7/8 v + u + 3 * 64; a spike where v > 30 * 64 = 1920
+    assert u == [1280, 2240, 1680, 1260, 945]
+    assert v == [1472, 1288 + 2240 + 192, 1872, 1638 + 1260 + 192, 1137]
+    assert left == [1472, 0, 1872, 0, 1137]
+    assert result.levels["neuron2"].ravel().tolist() == [0, 1, 0, 1, 0]
+    assert result.steps_per_unit["neuron2"].tolist() == [64]
+
+
+def _cuba(a, i_decay, v_decay, bias, threshold):
+    """FORMATS.md's equations for one neuron, Python integers: lists of u, v and spikes."""
+
+    def rsz(x):
+        return (x > 0) * (abs(x) >> 12) - (x < 0) * (abs(x) >> 12)
+
+    u = v = 0
+    found = []
+    for total in a:
+        total = (total + 2**23) % 2**24 - 2**23  # the sum wraps to 24 bits
+        u = rsz(u * (4096 - i_decay)) + (total << 6)
+        if u > 2**23:
+            u -= 2**24
+        if u <= -(2**23):
+            u += 2**24
+        v = rsz(v * (4096 - v_decay)) + u + (bias << 6)
+        v = min(max(v, -(2**23 - 1)), 2**23 - 1)
+        fired = v > threshold << 6
+        found.append((u, v, int(fired)))
+        v = 0 if fired else v
+    return [list(column) for column in zip(*found)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_loihi_is_what_lava_computes(seed):
+    """Sums far beyond 24 bits, so that each of the three widths matters."""
+    rng = np.random.default_rng(seed)
+    i_decay, v_decay = rng.integers(0, 4097, 2).tolist()
+    bias, threshold = int(rng.integers(-50, 50)), int(rng.integers(1, 5000))
+    weight = 2.0 * int(rng.integers(-128, 128))
+    largest = int(rng.choice([40, 3000, 65536]))
+    levels = rng.integers(1 - largest, largest, 12).tolist()
+    expected = _cuba([int(weight) * k for k in levels], i_decay, v_decay, bias, threshold)
+    node = Neuron(float(threshold), leak=1 - v_decay / 4096, current_leak=1 - i_decay / 4096,
+                  bias=bias, reset="hard", resolution=64)
+    result, (u, v, _) = on_chip(find("loihi"), weight, node, levels)
+    assert [u, v, result.levels["neuron2"].ravel().tolist()] == expected
+
+
+def _changes(a, threshold, sums, rectify, bias=0):
+    """FORMATS.md's Delta, or Sigma-Delta where it sums, of one neuron: what it sends."""
+    sigma = act = res = 0
+    sent = []
+    for value in a:
+        sigma = sigma + value if sums else value << 12
+        n = sigma + (bias << 12)
+        n = max(n, 0) if rectify else n
+        d = n - act + res
+        o = d if abs(d) >= threshold << 12 else 0
+        res, act = d - o, n
+        sent.append(o >> 6)
+    return sent
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lava_sdnn_is_what_lava_computes(seed):
+    """An encoder and a layer behind it; weights are raw / 64 in physical units."""
+    rng = np.random.default_rng(seed)
+    raw, bias = 2 * int(rng.integers(-60, 60)), int(rng.integers(-3, 4))
+    levels = rng.integers(-12, 13, 20).tolist()
+    first = SigmaDelta("delta", 3.0, quantum=1 / 64, rectify=False, resolution=4096)
+    second = SigmaDelta("sigma_delta", 1.0, bias, quantum=1 / 64, resolution=4096)
+    model = chain(Input(1, "spikes", 4, True), first, Dense([[raw / 64]]), second)
+    result = simulate(model, np.array(levels).reshape(1, -1, 1), "fixed", profile=find("lava_sdnn"))
+    sent = _changes(levels, 3, False, False)
+    assert result.levels["sigmadelta1"].ravel().tolist() == sent and any(sent)
+    behind = _changes([raw * k for k in sent], 1, True, True, bias)
+    assert result.levels["sigmadelta3"].ravel().tolist() == behind
+
+
+def test_weights_of_a_chip():
+    """Steps of 2 from -256 to 254: two are clipped, one becomes 0, 3 is rounded away from 0."""
+    model = chain(Input(4), Dense([[300.0, -300.0, 0.4, 3.0]]), integrator(resolution=64))
+    x = np.eye(4, dtype=int).reshape(1, 4, 4)
+    result = simulate(model, x, "fixed", profile=find("loihi"))
+    sums = result.currents["neuron2"].ravel() // 64
+    assert sums.tolist() == [254, -256, 0, 4]
+    audit = result.audit["neuron2"]
+    assert (audit.n_weights, audit.n_zeroed, audit.n_clipped) == (4, 1, 2)
+
+
+def test_choice_of_steps_in_a_profile():
+    """2 * half_away(D / 4) <= 254: D = 508. With 12 bits, 1.5 D * 4 <= 2^10: D = 170."""
+    profile = chip(weight_bits=9, weight_step=2, weight_shift=2)
+    model = chain(Input(1), Dense([[0.5]]), Neuron(1.5, quantum=1.0), timesteps=1)
+    result = simulate(model, [[1]], "fixed", profile=profile)
+    assert result.steps_per_unit["neuron2"].tolist() == [508 * 4]
+    assert traces(result, "neuron2")[1] == [254 * 4]
+    narrow = chip(weight_bits=9, weight_step=2, weight_shift=2, membrane_bits=12)
+    assert simulate(model, [[1]], "fixed", profile=narrow).steps_per_unit["neuron2"].tolist() == [680]
+    wide = chain(Input(1), Dense([[0.5]]), Neuron(0.5, quantum=1.0, bits=3), timesteps=1)
+    found = simulate(wide, [[1]], "fixed", profile=narrow).steps_per_unit["neuron2"]
+    assert found.tolist() == [64 * 4]  # 4 D * 4 <= 2^10
+
+
+def test_readout_under_a_profile():
+    """S = 2^3 * 126 / 0.5, weights in steps of 3."""
+    model = chain(Input(1), Dense([[0.5], [-0.25]], [0.1, 0.0]), Readout("last"), timesteps=1)
+    result = simulate(model, [[1]], "fixed", profile=chip(weight_bits=8, weight_step=3, weight_shift=3))
+    assert result.steps_per_unit["readout2"].tolist() == [2016, 2016]
+    potentials = [126 * 8 + round_half_away(201.6), -63 * 8]
+    assert result.potentials["readout2"].ravel().tolist() == potentials
+    assert result.output.ravel().tolist() == [p / 2016 for p in potentials]
+
+
+def test_every_width_is_limited_where_it_is_known():
+    """Sums of 5 bits wrap, currents of 7 saturate, membranes of 8 turn once."""
+    profile = chip(weight_shift=2, sum_bits=5, sum_overflow="wrap", current_bits=7,
+                   current_overflow="saturate", membrane_bits=8, membrane_overflow="wrap_once")
+    node = integrator(resolution=4.0, current_leak=1.0, bias=1.0, v_min=-1e4)
+    result, (currents, potentials, _) = on_chip(profile, 1.0, node, [10, 20, 15, 9])
+    # sums 10, -12, 15, 9 -> 40, -48, 60, 36
+    assert currents == [40, -8, 52, 63]
+    assert potentials == [44, 40, 96, 96 + 63 + 4 - 256]
+    ranges = result.audit["neuron2"].ranges
+    assert {q: (r.lowest, r.highest, r.overflows) for q, r in ranges.items()} == {
+        "sum": (9, 20, 1), "current": (-8, 88, 1), "membrane": (40, 163, 1)
+    }
+
+
+def test_gain_acts_on_the_sum_before_the_shift():
+    """-5 * 0.5 = -2.5 goes toward zero: -2, and 4 times that."""
+    node = integrator(input_gain=np.full((1, 2), 0.5), resolution=4.0)
+    model = chain(Input((1, 2), "spikes", 4, True), Conv1d([[[1.0]]]), node, timesteps=1)
+    result = simulate(model, [[[-5, 7]]], "fixed", profile=chip(weight_shift=2))
+    assert result.currents["neuron2"].ravel().tolist() == [-8, 12]
+
+
+@pytest.mark.parametrize("rounding, expected", [
+    ("toward_zero", [-7, -3, -1]), ("floor", [-7, -4, -2]), ("nearest", [-7, -4, -2]),
+])
+def test_decay_of_a_chip(rounding, expected):
+    """leak 0.4 in 1 bit is 1 / 2."""
+    profile = chip(decay_bits=1, decay_rounding=rounding)
+    assert on_chip(profile, -7.0, integrator(leak=0.4), [1, 0, 0])[1][1] == expected
+
+
+@pytest.mark.parametrize("comparison, given, expected", [
+    (None, ">", [0]), (None, ">=", [1]), (">", ">=", [0]), (">=", ">", [1]),
+])
+def test_comparison_of_a_chip(comparison, given, expected):
+    node = Neuron(3.0, resolution=1.0, comparison=given)
+    result, _ = on_chip(chip(comparison=comparison), 3.0, node, [1])
+    assert result.levels["neuron2"].ravel().tolist() == expected
+
+
+def test_an_overflow_may_be_an_error():
+    with pytest.raises(RunError, match="layer 'neuron2': the membrane left its 4 bits 1 times"):
+        on_chip(chip(membrane_bits=4), 5.0, integrator(), [1, 1])
+
+
+def test_rectified_thresholds_see_the_shifted_membrane():
+    """phi(0.75) > 0.8: 3 of 4 weight steps a quantum fire, whatever the shift; 2 of them do not."""
+    node = Neuron(0.8, rectify=True, resolution=4.0 * 2**6)
+    for level, expected in ((3, 1), (2, 0)):
+        result, _ = on_chip(chip(weight_shift=6), 0.25, node, [level])
+        assert result.levels["neuron2"].ravel().tolist() == [expected]
+
+
+@pytest.mark.parametrize("profile, nodes, message", [
+    (chip(weight_bits=4), (Dense([[9.0]]), Neuron()), "too far apart"),
+    (chip(membrane_bits=4), (Dense([[1.0]]), Neuron(9.0)), "too far apart"),
+    (chip(), (Dense([[1.0]]), Neuron(bias=1e9, resolution=9.0)), "leaves int32"),
+    (chip(max_delay=1), (Delay(2), Readout()), "delay of 2"),
+    (chip(spike_bits=2), (Neuron(bits=3),), "spikes of 3 bits"),
+    (chip(signed_spikes=False), (SigmaDelta(),), "with a sign"),
+    (chip(), (SigmaDelta(quantum=1 / 64, resolution=16),), "less than half a step"),
+])
+def test_what_a_profile_cannot_express(profile, nodes, message):
+    with pytest.raises(UnsupportedError, match=message):
+        simulate(chain(Input(1), *nodes, timesteps=1), [[1]], "fixed", profile=profile)
+
+
+def test_delayed_neurons_with_an_offset_are_refused():
+    with pytest.raises(UnsupportedError, match="have an offset"):
+        Folded(chain(Input(2, "image", mean=0.5), Delay([0, 1]), Readout()))
+
+
 # ---- refusals
 
 
@@ -507,9 +883,9 @@ def test_predictions_take_the_lowest_index():
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", every_node_models())
+@pytest.mark.parametrize("name", NETWORKS)
 def test_named_networks_run(name, precision):
-    model, x = every_node_models()[name]
+    model, x = NETWORKS[name]
     if precision == "int8" and model.nodes[model.input].encoding == "real":
         pytest.skip("int8 refuses real inputs")
     result = simulate(model, x, precision)
