@@ -335,8 +335,8 @@ def test_a_difference_far_beyond_rounding_says_so():
     model = network({"conv1": {"weight": put(1, 0, 1, 1, value=0.75)}})
     comparison = compare(Simulator(network(), "float64"), Simulator(model, "int8"), samples(20))
     assert comparison.first.layer == "n1"
-    assert "far more than rounding gives here" in comparison.reading
-    assert "weights and biases of conv1" in comparison.reading
+    assert "far more than rounding can give here" in comparison.reading
+    assert "weights and biases of 'conv1'" in comparison.reading
     assert "conv1.weight: 1 of 72 values" in comparison.reading
 
 
@@ -345,7 +345,7 @@ def test_a_difference_behind_one_of_rounding_says_so():
     model = planted("one weight of a convolution")
     comparison = compare(Simulator(network(), "float64"), Simulator(model, "int8"), samples(20))
     assert comparison.reading.startswith("First differs by rounding")
-    assert "While all spikes were still equal, potentials were too far apart for rounding in n2 (0.6" in comparison.reading
+    assert "While all spikes were still equal, potentials were too far apart for rounding in 'n2' (0.6" in comparison.reading
     honest = compare(Simulator(network(), "float64"), Simulator(network(), "int8"), samples(20))
     assert "First differs by rounding" in honest.reading and "While all" not in honest.reading
 
@@ -353,10 +353,10 @@ def test_a_difference_behind_one_of_rounding_says_so():
 def test_clipped_and_vanished_weights_are_named():
     model = network({"n2": {"resolution": 64 * 1500.0}})  # 3/8 takes 562, more than the chip's weights hold
     comparison = compare(Simulator(model, "float64"), Simulator(model, **ARITHMETICS["chip"]), samples(20))
-    assert "Weights are clipped to the profile's range in B: 147 of 216 into n2." in comparison.reading
+    assert "Weights are clipped to the profile's range in B: 147 of 216 into 'n2'." in comparison.reading
     model = network({"n2": {"resolution": 64.0}})  # 3/8 takes less than half of 2
     comparison = compare(Simulator(model, "float64"), Simulator(model, **ARITHMETICS["chip"]), samples(20))
-    assert "Weights are rounded to 0 in B: " in comparison.reading and "of 216 into n2" in comparison.reading
+    assert "Weights are rounded to 0 in B: " in comparison.reading and "of 216 into 'n2'" in comparison.reading
 
 
 def test_overflows_are_named():

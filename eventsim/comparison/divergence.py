@@ -21,7 +21,7 @@ from eventsim.model import Model
 from eventsim.nodes import Neuron, SigmaDelta
 from eventsim.comparison.pairing import VARIABLES, pair_layers
 from eventsim.parameters import integer, number
-from eventsim.comparison.sides import Run, TraceSide
+from eventsim.comparison.sides import Run, TraceSide, sent_by_stages
 from eventsim.simulator import Simulator
 from eventsim.comparison.traces import Trace
 from eventsim.comparison.verdict import verdict
@@ -196,7 +196,8 @@ class Comparing:
     """A comparison that takes its samples batch by batch.
 
     a: Run. b: Run or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
-    batch: samples that fit the memory it allows itself.
+    batch, chunk: samples and steps that fit the memory it allows itself. pairs, rules: what is
+    compared. at: (watch, sample in its batch, sample, its x for A and for B) of the first divergence.
     """
 
     def __init__(self, a: Run, b, steps: int, variables=None, tolerance=None):
@@ -210,13 +211,14 @@ class Comparing:
         self.rules = [self._rule(pair, v, tolerance) for pair in self.pairs for v in pair.variables]
         if not any(rule.decides for rule in self.rules):
             raise DataError(self._nothing())
+        self.decides = tuple(v for v in self.decides if any(r.decides and r.variable == v for r in self.rules))
         neurons = sum(pair.a.n_neurons * len(pair.variables) for pair in self.pairs)
         self.batch = int(np.clip(CELLS // max(neurons * self.steps, 1), 1, LARGEST_BATCH))
-        self._chunk = max(1, CELLS // (neurons * self.batch))
+        self.chunk = max(1, CELLS // (neurons * self.batch))
         self._found = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides, steps=self.steps)
         self._drift = np.zeros(len(self.rules))
         self._audits = [None, None]
-        self.at = None  # the first divergence: (watch, sample in its batch, sample, inputs of A and B)
+        self.at, self._activity = None, {}
         self._right, self._equal, self._labelled = np.zeros(2, int), 0, 0
 
     # ---- what is compared
@@ -288,8 +290,8 @@ class Comparing:
                   for i, side in enumerate((self.a, self.b))]
         self.a.begin(xa, self.steps)
         self.b.begin(xb, self.steps)
-        for start in range(0, self.steps, self._chunk):
-            n_steps = min(self._chunk, self.steps - start)
+        for start in range(0, self.steps, self.chunk):
+            n_steps = min(self.chunk, self.steps - start)
             pieces = self.a.advance(n_steps, wishes[0]), self.b.advance(n_steps, wishes[1])
             watch.see(*pieces, start, n_steps)
             self._audits = [_joined(known, piece) for known, piece in zip(self._audits, pieces)]
@@ -321,6 +323,14 @@ class Comparing:
             self.at = watch, i, first + i, inputs
             found.predictions = tuple(None if p is None else int(p[i]) for p in predictions)
             found.label = None if labels is None else int(labels[i])
+
+    def activity(self, side) -> Dict[str, float]:
+        """Per stage of a run what its neurons send in a step of the sample of the first divergence,
+        as the root mean square over neurons of their mean levels."""
+        if side not in self._activity:
+            inputs = self.at[3][0 if side is self.a else 1]
+            self._activity[side] = sent_by_stages(side, inputs, self.steps, self.chunk)
+        return self._activity[side]
 
     # ---- the result
 

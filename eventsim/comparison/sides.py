@@ -79,6 +79,22 @@ class Run:
         return piece.recording.predictions
 
 
+def sent_by_stages(run: Run, x, steps, chunk) -> Dict[str, float]:
+    """Stage -> root mean square, over its neurons, of the mean level in a step of the one sample x.
+
+    Stages that cannot be recorded count as sending their highest level at every step.
+    """
+    stages = {name: stage for name, stage in run.program.stages.items() if stage.bits}
+    totals = {name: 0 for name in stages if "spikes" in getattr(run.layers.get(name), "variables", ())}
+    run.begin(x, steps)
+    for start in range(0, steps, chunk):
+        piece = run.advance(min(chunk, steps - start), [(name, "spikes") for name in totals])
+        for name in totals:
+            totals[name] = totals[name] + np.abs(piece.values(name, "spikes")[0].astype(np.int64)).sum(axis=0)
+    found = {name: float((1 << stage.bits) - 1) for name, stage in stages.items()}
+    return {**found, **{name: float(np.sqrt(np.mean((total / steps) ** 2.0))) for name, total in totals.items()}}
+
+
 def _is_compared(stage, model):
     """Layers, inputs, pools and delays under a name of the model; a Flatten only repeats."""
     flattens = isinstance(stage, WordStage) and stage.operation == "flatten"

@@ -79,7 +79,7 @@ def _spread(found):
     steps = _chosen(found.first.step, found.steps)
     parts = []
     tables = [("whose spikes differ", "spikes")]
-    if found.decides != ("spikes",):
+    if any(layer.spread != layer.spikes for layer in found.layers):
         tables.insert(0, ("that differ in anything that decides", "spread"))
     for what, key in tables:
         rows = [
@@ -104,7 +104,9 @@ def _chosen(first, steps):
 
 
 def _share(value):
-    return "." if value == 0 else f"{100 * value:.{1 if value < 0.0995 else 0}f} %"
+    if value < 0.0005:
+        return "< 0.1 %" if value else "."
+    return f"{100 * value:.{1 if value < 0.0995 else 0}f} %"
 
 
 def _drift(found):

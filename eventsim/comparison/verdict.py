@@ -1,7 +1,8 @@
 """Verdict: what a comparison suggests, in plain language.
 
-What rounding can give in a membrane is estimated, not bounded: n synapses, each off by up to half a
-step of its number type, add up like a random walk, again in every step that the membrane remembers.
+What rounding can give in a membrane is estimated, not bounded. Integers: every synapse is off by up
+to half a step; n of them add up like a random walk, as often as their sources sent something while
+the membrane remembers it. Floats: every addition is off by half a step.
 """
 
 from math import sqrt
@@ -11,7 +12,7 @@ import numpy as np
 
 from eventsim.comparison.pairing import model_differences
 
-FAR = 4  # times what rounding gives: no rounding any more
+FAR = 4  # times what rounding usually gives: what it can give; as often again: no rounding any more
 COARSE = 0.5  # of a threshold
 MANY = 0.25  # of a layer's weights
 SHIFTS = 8  # steps by which a layer's spikes are tried against each other
@@ -39,7 +40,7 @@ def _nothing_differs(found):
     largest = max(((d, layer.name, v) for layer in found.layers for v, d in layer.drift.items()
                    if v not in found.decides), default=(0.0, "", ""))
     if largest[0]:
-        said += f" The largest drift is {largest[0]:.3g}, in the {largest[2]} of {largest[1]}."
+        said += f" The largest drift is {largest[0]:.3g}, in the {largest[2]} of {largest[1]!r}."
     return f"{said} {_outcome(found)}".strip()
 
 
@@ -73,30 +74,25 @@ def _cause_of_a_spike(found, comparing):
     if abs(a.threshold - b.threshold) > (
             0 if alike else 2 * sum(_grain(side, name, first.neuron, magnitude) for side, name in sides)):
         return (f"The thresholds differ: {a.threshold:.6g} in A, {b.threshold:.6g} in B; "
-                f"look at v_threshold (and quantum) of {first.layer}." + _other_unit(a, b))
+                f"look at v_threshold (and quantum) of {first.layer!r}." + _other_unit(a, b))
     if apart == 0 and a.threshold == b.threshold:
         return _cause_of_a_decision(comparing, first, a, b)
     if alike:
         return _cause_of_a_value(found, comparing)
-    usual = sum(_rounding(side, name, first.neuron, first.step, magnitude) for side, name in sides)
+    usual = sum(_rounding(comparing, side, name, first.neuron, first.step, magnitude) for side, name in sides)
     near = f"{abs(a.margin):.3g} and {abs(b.margin):.3g} from the threshold"
     where = f"the inputs were equal, so look at {_suspects(found, comparing)}"
-    if apart <= usual or _only_floats_differ(comparing) and apart <= FAR * usual:
+    if apart <= usual:
         said = (f"First differs by rounding: the potentials are {near} and differ by {apart:.3g}; rounding "
-                f"gives about {usual:.1g} here. ")
+                f"can give about {usual:.1g} here. ")
         if usual > COARSE * abs(a.threshold):
-            return said + f"That is not small beside the threshold {a.threshold:.3g}: too coarse for {first.layer}."
+            return said + f"That is not small beside the threshold {a.threshold:.3g}: too coarse for {first.layer!r}."
         return said + "How far it spreads says whether that matters."
     if apart <= FAR * usual:
-        return (f"The potentials are {near} and differ by {apart:.3g}, somewhat more than rounding gives here "
-                f"(about {usual:.1g}): probably rounding, else {where}.")
-    return (f"The potentials differ by {apart:.3g}, far more than rounding gives here (about {usual:.1g}): "
+        return (f"The potentials are {near} and differ by {apart:.3g}, somewhat more than rounding can give "
+                f"here (about {usual:.1g}): probably rounding, else {where}.")
+    return (f"The potentials differ by {apart:.3g}, far more than rounding can give here (about {usual:.1g}): "
             f"{where}.")
-
-
-def _only_floats_differ(comparing):
-    return not comparing.b.is_trace and all(
-        side.program.dtype.kind == "f" for side in (comparing.a, comparing.b))
 
 
 def _other_unit(a, b):
@@ -113,18 +109,18 @@ def _cause_of_a_decision(comparing, first, a, b):
     if a.margin == 0 and a.comparison != b.comparison:
         chips = [side.program.profile for side in (comparing.a, comparing.b) if not side.is_trace]
         given = [chip.name for chip in chips if chip is not None and chip.comparison]
-        look = f"profile {' and '.join(given)} says so" if given else f"look at comparison of {first.layer}"
+        look = f"profile {' and '.join(given)} says so" if given else f"look at comparison of {first.layer!r}"
         return (f"Both potentials are exactly at the threshold {a.threshold:.6g}: A fires at {a.comparison} it, "
                 f"B at {b.comparison} it; {look}.")
     return (f"Potentials and thresholds are equal, yet A sent {a.sent} and B {b.sent}: look at bits, signed "
-            f"and refractory of {first.layer}.")
+            f"and refractory of {first.layer!r}.")
 
 
 def _cause_of_a_value(found, comparing):
     first = found.first
     a, b = first.values
     gap = f" by {abs(a - b):.3g}" if a is not None and b is not None else ""
-    said = f"The {first.variable} of {first.layer} differ{gap}"
+    said = f"The {first.variable} of {first.layer!r} differ{gap}"
     look = f"look at {_suspects(found, comparing)}."
     if comparing.b.is_trace:
         return f"{said}, and nothing before that the trace holds. {_how_close(comparing, first)}{look.capitalize()}"
@@ -151,11 +147,11 @@ def _how_close(comparing, first):
     if first.variable != "spikes" or own is None:
         return ""
     magnitude = max(abs(own.potential), abs(own.threshold))
-    usual = FAR * _rounding(comparing.a, first.layer, first.neuron, first.step, magnitude)
+    usual = _rounding(comparing, comparing.a, first.layer, first.neuron, first.step, magnitude)
     where = f"A's potential is {abs(own.margin):.3g} {'beyond' if own.margin >= 0 else 'short of'} the threshold"
     if abs(own.margin) <= usual:
         return f"{where}: so near that rounding may decide. "
-    return f"{where}, far more than rounding gives (about {usual / FAR:.1g}). "
+    return f"{where}, more than rounding can give (about {usual:.1g}). "
 
 
 def _suspects(found, comparing):
@@ -163,19 +159,19 @@ def _suspects(found, comparing):
     first, node = found.first, comparing.a.model.nodes[found.first.layer]
     layer, ways = first.layer, _ways_in(comparing, first)
     if first.kind not in ("Neuron", "SigmaDelta", "Readout"):
-        return f"{layer} ({first.kind}) and the delays of its edges"
+        return f"{layer!r} ({first.kind}) and the delays of its edges"
     filters = getattr(node, "current_leak", None) is not None
     look = {
         "currents": f"{ways}; input_gain, " + ("current_leak and periodic reset" if filters else "bias and v_leak")
-                    + f" of {layer}; the delays of its edges",
-        "potentials": f"leak{', bias, v_leak' if filters else ''} and periodic reset of {layer}",
-        "spikes": f"threshold, comparison, bits and refractory of {layer}",
-        "residuals": f"reset, v_reset, quantum, v_min and reset_delay of {layer}",
-        "outputs": f"reduce of {layer}",
+                    + f" of {layer!r}; the delays of its edges",
+        "potentials": f"leak{', bias, v_leak' if filters else ''} and periodic reset of {layer!r}",
+        "spikes": f"threshold, comparison, bits and refractory of {layer!r}",
+        "residuals": f"reset, v_reset, quantum, v_min and reset_delay of {layer!r}",
+        "outputs": f"reduce of {layer!r}",
     }
     if first.kind == "SigmaDelta":
-        look |= {"potentials": f"mode, bias and rectify of {layer}",
-                 "spikes": f"v_threshold, quantum and bits of {layer}", "residuals": f"bits and quantum of {layer}"}
+        look |= {"potentials": f"mode, bias and rectify of {layer!r}",
+                 "spikes": f"v_threshold, quantum and bits of {layer!r}", "residuals": f"bits and quantum of {layer!r}"}
     compared = {v for pair in comparing.pairs if pair.a.name == layer for v in pair.variables}
     missing = [v for v in ("currents", "potentials") if v not in compared or v not in found.decides]
     order = [v for v in look if v in missing or v == first.variable]
@@ -187,8 +183,8 @@ def _ways_in(comparing, first):
     names = [name for name in _into(comparing.a.model, first.layer)
              if comparing.a.model.nodes[name].kind in ("Dense", "Conv1d", "Conv2d", "BatchNorm", "Restimulation")]
     if not names:
-        return f"what leads into {first.layer}"
-    return "weights and biases of " + ", ".join(names)
+        return f"what leads into {first.layer!r}"
+    return "weights and biases of " + ", ".join(map(repr, names))
 
 
 def _into(model, layer) -> List[str]:
@@ -214,27 +210,29 @@ def _grain(side, layer, neuron, magnitude):
     return 1 / float(units.min() if neuron is None else units[neuron // stage.positions])
 
 
-def _rounding(side, layer, neuron, step, magnitude):
-    """What rounding of this side usually adds up to in a potential; as `_grain`."""
+def _rounding(comparing, side, layer, neuron, step, magnitude):
+    """What rounding of this side can add up to in a potential, FAR times the usual; as `_grain`."""
     grain = _grain(side, layer, neuron, magnitude)
     if side.is_trace:
         return grain
     program, node = side.program, side.model.nodes[layer]
-    stage, top = program.stages[layer], 1
-    if program.dtype.kind == "i":  # rounded weights meet high levels, and chips shift their sums
-        grain *= getattr(program.profile, "weight_step", 1) * 2.0**stage.update.shift
-        top = max(((1 << program.stages[s.source].bits) - 1 for s in stage.synapses), default=1)
-    n_synapses = sum(s.fan_out.total for s in stage.synapses) / stage.n_neurons
+    stage = program.stages[layer]
     keeps = float(np.max(node.leak))
     remembered = step + 1 if keeps >= 1 else min(step + 1, 1 / (1 - keeps))
-    return grain * (1 + 0.5 * top * sqrt(n_synapses)) * remembered
+    if program.dtype.kind == "f":
+        n_synapses = sum(s.fan_out.total for s in stage.synapses) / stage.n_neurons
+        return FAR * grain * (1 + 0.5 * sqrt(n_synapses)) * remembered
+    sent = comparing.activity(side)
+    weight = grain * getattr(program.profile, "weight_step", 1) * 2.0**stage.update.shift
+    walk = sqrt(sum(s.fan_out.total / stage.n_neurons * sent[s.source] ** 2 for s in stage.synapses))
+    return FAR * (0.5 * weight * walk + grain) * remembered
 
 
 def _overflown(found):
     """Numbers that left their widths."""
     said = []
     for side in "AB":
-        here = [f"the {o.quantity} of {o.layer} needs {o.needed} bits and has {o.bits} ({o.then}, {o.times} times)"
+        here = [f"the {o.quantity} of {o.layer!r} needs {o.needed} bits and has {o.bits} ({o.then}, {o.times} times)"
                 for o in found.overflows if o.side == side]
         if here:
             more = f", and {len(here) - 3} more" if len(here) > 3 else ""
@@ -247,8 +245,8 @@ def _weights_lost(comparing):
     said = []
     for side in (comparing.a, comparing.b):
         noted = {} if side.is_trace else side.program.rounding
-        clipped = [f"{r.n_clipped} of {r.n_weights} into {name}" for name, r in noted.items() if r.n_clipped]
-        zeroed = [f"{r.n_zeroed} of {r.n_weights} into {name}" for name, r in noted.items()
+        clipped = [f"{r.n_clipped} of {r.n_weights} into {name!r}" for name, r in noted.items() if r.n_clipped]
+        zeroed = [f"{r.n_zeroed} of {r.n_weights} into {name!r}" for name, r in noted.items()
                   if r.n_zeroed > MANY * r.n_weights]
         if clipped:
             said.append(f"Weights are clipped to the profile's range in {side.label}: {', '.join(clipped)}.")
@@ -282,10 +280,10 @@ def _suspicious(found, comparing, said):
         if not drift or "far more" in said and layer.name == found.first.layer:
             continue
         magnitude = float(np.max(np.abs(getattr(node, "v_threshold", 1.0))))
-        usual = sum(_rounding(side, name, None, found.steps - 1, magnitude)
+        usual = sum(_rounding(comparing, side, name, None, found.steps - 1, magnitude)
                     for side, name in ((comparing.a, layer.name), (comparing.b, layer.name_b)))
-        if drift > FAR * usual:
-            far.append(f"{layer.name} ({drift:.3g}, rounding gives about {usual:.1g})")
+        if drift > usual:
+            far.append(f"{layer.name!r} ({drift:.3g}, rounding can give about {usual:.1g})")
     if not far:
         return []
     return [f"While all spikes were still equal, potentials were too far apart for rounding in {', '.join(far)}."]
