@@ -19,6 +19,10 @@ from eventsim.cli import main
 from eventsim.profiles import find
 
 
+NIR_ORACLES = ORACLES.parent / "nir"
+needs_nir_oracles = pytest.mark.skipif(not NIR_ORACLES.is_dir(), reason="no ../shared/oracles")
+
+
 @pytest.fixture
 def files(tmp_path):
     """Paths of a model, of one with a planted threshold, and of data."""
@@ -187,6 +191,27 @@ def test_pilotnet_against_the_chips_recording(run, tmp_path):  # noqa: F811
     assert status == 3 and "first divergence: sample 0, step 1, layer layer1," in out
 
 
+@needs_nir_oracles
+def test_sinabs_recording_under_two_presets(run, tmp_path):  # noqa: F811
+    """Equal to what sinabs computed; read as norse reads it, layer 6 is the first to part, where
+    sinabs sends a second spike in a step."""
+    expected = np.load(NIR_ORACLES / "cnn_sinabs_expected.npz")
+    shape = expected["input_shape"]
+    x = np.unpackbits(expected["input"], count=np.prod(shape)).reshape(1, *shape)
+    np.savez(tmp_path / "x.npz", x=x, y=[int(expected["label"])])
+    trace = {name[7:]: expected[name] for name in expected if name.startswith("sinabs_")}
+    save(tmp_path / "trace.npz", trace)
+    net = NIR_ORACLES / "cnn_sinabs.nir"
+    status, out, _ = run("diff", f"{net}@sinabs", tmp_path / "trace.npz", tmp_path / "x.npz")
+    assert status == 0 and "no difference in spikes; 1 samples of 300 steps" in out
+    status, out, _ = run("diff", f"{net}@norse", tmp_path / "trace.npz", tmp_path / "x.npz")
+    assert status == 3
+    norse = eventsim.Simulator(eventsim.load(net, preset="norse")).run(x)
+    first = min((np.argwhere(norse.levels(name)[0] != levels)[0][0], i) for i, (name, levels) in enumerate(trace.items())
+                if (norse.levels(name)[0] != levels).any())
+    assert f"first divergence: sample 0, step {first[0]}, layer {list(trace)[first[1]]}, " in out
+
+
 # ---- what goes wrong with diff
 
 
@@ -301,6 +326,29 @@ def test_convert_errors_leave_nothing(run, tmp_path, source, target, message):  
     (tmp_path / "folder.h5").mkdir()
     assert_one_line(*run("convert", source, tmp_path / target), message)
     assert os.listdir(tmp_path) == ["folder.h5"]
+
+
+def test_convert_to_nir_and_back(run, files, tmp_path):  # noqa: F811
+    _, _, x = files
+    rng = np.random.default_rng(0)
+    nodes = {"x": Input((2, 6, 6)), "c": eventsim.Conv2d(rng.normal(0, 1, (3, 2, 3, 3))),
+             "n": Neuron(leak=0.9, reset="hard", comparison=">")}
+    Model(nodes, [("x", "c"), ("c", "n")], STEPS).save(tmp_path / "a.h5")
+    assert run("convert", tmp_path / "a.h5", tmp_path / "b.nir", "--out-dt", "0.001")[0] == 0
+    status, text, _ = run("convert", tmp_path / "b.nir", tmp_path / "c.h5", "--preset", "norse", "--dt", "0.001")
+    assert status == 0 and "assumed reset: hard (preset norse)" in text and "assumed dt: 0.001 (given)" in text
+    assert run("diff", tmp_path / "a.h5", tmp_path / "c.h5", x, "--variables", "spikes")[0] == 0
+    assert run("diff", tmp_path / "a.h5", f"{tmp_path / 'b.nir'}@norse@dt=0.001", x, "--variables", "spikes")[0] == 0
+
+
+def test_convert_writes_beyond_nir_only_if_told(run, files, tmp_path):  # noqa: F811
+    nodes = {"x": Input((2, 6, 6)), "n": Neuron(reset="soft", comparison=">")}
+    Model(nodes, [("x", "n")], 3).save(tmp_path / "soft.h5")
+    assert_one_line(*run("convert", tmp_path / "soft.h5", tmp_path / "soft.nir"), "node 'n' (Neuron): NIR has no soft")
+    assert not (tmp_path / "soft.nir").exists()
+    assert run("convert", tmp_path / "soft.h5", tmp_path / "soft.nir", "--out-beyond-nir")[0] == 0
+    assert run("diff", tmp_path / "soft.h5", tmp_path / "soft.nir", files[2])[0] == 0
+    assert_one_line(*run("convert", MODEL, tmp_path / "x.h5", "--out-dt", "1"), "'dt' is no option for .h5 files")
 
 
 def test_convert_replaces_a_file(run, tmp_path):  # noqa: F811

@@ -45,7 +45,26 @@ def add_parsers(commands, positive):
     convert.set_defaults(run=run_convert)
     convert.add_argument("model", metavar="IN", help="model file of any known format")
     convert.add_argument("out", metavar="OUT", help="file to write")
+    _add_write_options(convert)
     return diff, convert
+
+
+def _add_write_options(convert):
+    """A flag --out-NAME for every option of writing that any format declares."""
+    from eventsim import formats
+
+    group = convert.add_argument_group("how foreign files are written")
+    for name, option in _write_options(formats).items():
+        flag = "--out-" + name.replace("_", "-")
+        if option.kind is bool:
+            group.add_argument(flag, dest="out_" + name, action="store_true", default=None, help=option.help)
+        else:
+            group.add_argument(flag, dest="out_" + name, type=option.kind, metavar="X", help=option.help)
+
+
+def _write_options(formats):
+    """name -> Option."""
+    return {name: option for writer in formats.WRITERS.values() for name, option in writer.WRITE_OPTIONS.items()}
 
 
 def _variables(text):
@@ -188,7 +207,9 @@ def run_convert(arguments):
     from eventsim import formats, loading
 
     model = loading.load(arguments.model, arguments)
-    formats.save(model, arguments.out)
+    formats.save(model, arguments.out, **{
+        name: getattr(arguments, "out_" + name) for name in _write_options(formats)
+    })
     written = {
         "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,
         "nodes": len(model.nodes), "edges": len(model.edges), "timesteps": model.timesteps,
