@@ -1,4 +1,4 @@
-"""The command line: info, check, run; diff and convert are in `commands_diff`.
+"""The command line: info, check, run; diff and convert are in `comparison.commands`.
 
 Every subcommand is a function of the parsed arguments that returns an exit status: 0 done, 1 an
 error of the user's (one line on standard error) or a check that failed, 2 wrong usage or nothing

@@ -587,7 +587,7 @@ def test_formats_of_other_tools(tmp_path):
     path = tmp_path / "net.nir"
     with h5py.File(path, "w") as file:
         file["node/type"] = "NIRGraph"
-    refuses(path, "seems to be a NIR graph, which this version cannot read yet")
+    refuses(path, "the graph: .nodes. is missing")
     with h5py.File(path, "w") as file:
         file["x"] = 1
     refuses(path, r"not a model file: 'format' is not 'eventsim model'; the file holds \['x'\]")
