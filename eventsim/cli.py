@@ -41,7 +41,7 @@ def parser():
     )
     run.set_defaults(run=run_run)
     for command in (info, check, run):
-        command.add_argument("model", metavar="MODEL", help="model file: native (.h5) or NIR (.nir)")
+        command.add_argument("model", metavar="MODEL", help="model file: native (.h5), NIR (.nir) or lava-dl (.net)")
     run.add_argument("data", metavar="DATA", help="data file or folder")
     run.add_argument("--timesteps", type=_positive, metavar="T", help="steps; default: the model's")
     run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),

@@ -466,6 +466,27 @@ def test_what_was_assumed_is_said(tmp_path, capsys):
     assert "assumed start" in _load(tmp_path, nodes, edges).provenance
 
 
+def test_convert(tmp_path, capsys):
+    path, out = write(tmp_path / "net.nir", *plain()), tmp_path / "out.nir"
+    assert main(["convert", str(path), str(out), "--dt", "5e-4"]) == 0
+    assert "assumed dt: 0.0005 (given)" in capsys.readouterr().out
+    assert eventsim.load(out).provenance["assumed dt"] == "0.0005 (stored in the file)"
+    assert main(["convert", str(path), str(out), "--dt", "5e-4", "--out-dt", "1e-3"]) == 0
+    assert eventsim.load(out).provenance["assumed dt"] == "0.001 (stored in the file)"
+    assert eventsim.load(out).nodes["n3"].leak == eventsim.load(path, dt=5e-4).nodes["n3"].leak
+    soft = ["convert", str(path), str(out), "--reset", "soft"]
+    assert main(soft) == 1
+    assert "node 'n1' (Neuron): NIR has no soft reset" in capsys.readouterr().err
+    assert main([*soft, "--out-beyond-nir"]) == 0
+    assert eventsim.load(out).nodes["n1"].reset == "soft"
+    assert main(["convert", str(path), str(tmp_path / "out.h5"), "--out-dt", "1"]) == 1
+    assert "'dt' is no option for .h5 files, which take none" in capsys.readouterr().err
+    assert main(["convert", str(path), str(tmp_path / "out.h5")]) == 0
+    x = spikes(1, 20, 3)
+    assert np.array_equal(Simulator(eventsim.load(tmp_path / "out.h5")).run(x).output,
+                          Simulator(eventsim.load(path)).run(x).output)
+
+
 def test_events(tmp_path):
     nodes, edges = chain((2, 4, 6), lif((2, 4, 6), "IF"))
     path = write(tmp_path / "net.nir", nodes, edges)
