@@ -4,6 +4,10 @@
     def test(run):
         model, x, timesteps = run
 
+    @given(chip_runs())             # under a profile whose numbers overflow now and then
+    def test(run):
+        model, x, timesteps, profile = run
+
     every_node_models()             # name -> (model, x): each node type and option at least once
 
 A network is grown by `Draft`, node by node, from a `Chooser`; structure comes from the chooser
@@ -20,9 +24,10 @@ from hypothesis import strategies as st
 
 from eventsim.model import Model
 from eventsim.nodes import (
-    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool, Neuron, Readout,
-    Restimulation, SumPool,
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Neuron, Readout,
+    Restimulation, SigmaDelta, SumPool,
 )
+from eventsim.profiles import ROUNDINGS, Profile, find
 
 WIDE = (1, 2, 3, 5, 8, 16, 17, 33, 65, 70)  # channels: around 16, 32 and 64 lanes
 NARROW = (1, 2, 3, 4, 6)
@@ -92,10 +97,12 @@ class Value:
 
 
 class Draft:
-    """A network in the making. Each method adds nodes behind a Value and returns the new one."""
+    """A network in the making. Each method adds nodes behind a Value and returns the new one.
 
-    def __init__(self, choose, rng):
-        self.choose, self.rng = choose, rng
+    chip: the profile that it has to suit, or None."""
+
+    def __init__(self, choose, rng, chip=None):
+        self.choose, self.rng, self.chip = choose, rng, chip
         self.nodes, self.edges = {}, []
 
     def add(self, node, sources, kind, unit=1.0, bits=1, offset=False, virtual=False, delays=True):
@@ -268,6 +275,16 @@ class Draft:
         offset = a.offset or b.offset
         return self.add(Add(), [a, b], "spikes", a.unit + b.unit, bits, offset, virtual)
 
+    def delayed(self, value):
+        """A Delay of spikes: the same for all, or by channel or neuron where that is defined."""
+        steps = self.choose.whole(0, 2)
+        if not value.offset and self.choose.pick((False, True, True)):
+            steps = self.rng.integers(0, 4, value.shape if self.choose.seldom() else value.shape[:1])
+        node = Delay(steps)
+        return self.add(
+            node, [value], value.kind, value.unit, value.bits, value.offset, value.virtual
+        )
+
     def _equal_quanta(self, a, b):
         """Surely equal: two uses of the same node, or two neurons with the same number."""
         if a.name == b.name:
@@ -284,6 +301,8 @@ class Draft:
         """A Neuron with options drawn, fed by `sources`; seldom also by itself."""
         shape = sources[0].shape
         bits = self.choose.pick((1, 1, 1, 2, 3, 4))
+        if self.chip is not None:
+            bits = min(bits, self.chip.spike_bits)
         options = {"bits": bits, **self._thresholds(shape, bits), **self._membrane(shape)}
         options.update(self._reset(shape))
         node = Neuron(**options)
@@ -291,9 +310,35 @@ class Draft:
         unit = float(worth.mean()) * 2 ** (bits - 1)
         value = self.add(node, sources, "spikes", unit, bits)
         if recurrent:
-            back = value if self.choose.seldom() else self.same_shape(value, 2 * unit, shape)
-            self.edges.append((back.name, value.name, self.choose.whole(1, 2)))
+            self._close(value, 2 * unit)
         return value
+
+    def sigma_delta(self, sources, recurrent=False):
+        """A SigmaDelta with options drawn, whose quanta divide exactly."""
+        shape = sources[0].shape
+        bits = self.choose.pick((3, 16, 8, 2, 1))
+        if self.chip is not None:
+            bits = min(bits, self.chip.spike_bits)
+        node = SigmaDelta(
+            self.choose.pick(("sigma_delta", "delta")),
+            self.parameter(shape, 0, 0.5) if self.choose.pick((False, True)) else 0.0,
+            self.parameter(shape, -0.3, 0.3) if self.choose.pick((False, True)) else 0.0,
+            self.choose.pick((0.25, 1 / 64, 1.0)), bits, self.choose.pick((True, True, False)),
+            **self._timing(),
+        )
+        value = self.add(node, sources, "spikes", 0.7, bits)
+        if recurrent:
+            self._close(value, 2.0)
+        return value
+
+    def _close(self, value, unit):
+        """Edges from a neuron back to itself: straight, through a Delay, through synapses."""
+        back = value
+        if self.choose.seldom():
+            back = self.delayed(back)
+        if not self.choose.seldom():
+            back = self.same_shape(back, unit, value.shape)
+        self.edges.append((back.name, value.name, self.choose.whole(1, 2)))
 
     def _thresholds(self, shape, bits):
         """quantum, v_threshold, signed, rectify, comparison, and bits where per channel."""
@@ -306,7 +351,7 @@ class Draft:
         factor = {"half": 0.5, "whole": 1.0}.get(form)
         theta = self.parameter(shape, 0.3, 0.9) if factor is None else factor * np.asarray(quantum)
         options["v_threshold"] = theta
-        options["signed"] = self.choose.seldom()
+        options["signed"] = self.choose.seldom() and (self.chip is None or self.chip.signed_spikes)
         if not options["signed"] and (bits == 1 or form == "half"):
             options["rectify"] = self.choose.seldom()
         if bits > 1 and self.choose.seldom():
@@ -318,12 +363,27 @@ class Draft:
         return options
 
     def _membrane(self, shape):
-        """leak, input_gain, v_leak."""
-        options = {"leak": self._leak(shape)}
+        """leak, current_leak, input_gain, v_leak, bias, and what `_timing` draws."""
+        options = {"leak": self._leak(shape), **self._timing()}
+        if self.choose.seldom():
+            options["current_leak"] = self._leak(shape)
         if self.choose.seldom():
             options["input_gain"] = self.parameter(shape, 0.6, 1.6)
         if self.choose.seldom():
             options["v_leak"] = self.parameter(shape, -0.2, 0.4)
+        if self.choose.seldom():
+            options["bias"] = self.parameter(shape, -0.2, 0.3)
+        return options
+
+    def _timing(self):
+        """reset_interval and its offset, resolution."""
+        options = {}
+        if self.choose.seldom():
+            interval = self.choose.whole(1, 4)
+            options = {"reset_interval": interval, "reset_offset": self.choose.whole(0, interval - 1)}
+        if self.choose.seldom():
+            shift = 0 if self.chip is None else self.chip.weight_shift
+            options["resolution"] = self.choose.pick((64.0, 16.0, 101.3)) * 2**shift
         return options
 
     def _leak(self, shape):
@@ -346,11 +406,7 @@ class Draft:
 
     def readout(self, sources):
         shape = sources[0].shape
-        options = {"reduce": self.choose.pick(("mean", "sum", "last")), "leak": self._leak(shape)}
-        if self.choose.seldom():
-            options["v_leak"] = self.parameter(shape, -0.2, 0.4)
-        if self.choose.seldom():
-            options["input_gain"] = self.parameter(shape, 0.6, 1.6)
+        options = {"reduce": self.choose.pick(("mean", "sum", "last")), **self._membrane(shape)}
         return self.add(Readout(**options), sources, "output")
 
     def restimulated(self, value, shape=None):
@@ -375,7 +431,13 @@ class Draft:
         sources = [current] + beside
         if self.choose.seldom():
             sources = sources[::-1]
-        return self.neuron(sources, recurrent=self.choose.seldom())
+        return self.firing(sources, recurrent=self.choose.seldom())
+
+    def firing(self, sources, recurrent=False):
+        """A Neuron, or seldom a SigmaDelta where its levels, which have a sign, are allowed."""
+        allowed = self.chip is None or self.chip.signed_spikes
+        make = self.sigma_delta if allowed and self.choose.seldom() else self.neuron
+        return make(sources, recurrent)
 
     def _without_shortcut(self, value):
         before = self.normalised(value) if self.choose.seldom() else value
@@ -410,17 +472,19 @@ class Draft:
 
     def bare_neuron(self, value):
         """A neuron that reads its input through identity paths only."""
-        return self.neuron([value])
+        return self.firing([value])
 
 
-def _grow(choose, real):
+def _grow(choose, real, chip=None):
     """(model, x, timesteps) from a chooser."""
     rng = np.random.default_rng(choose.whole(0, 2**32 - 1))
-    draft = Draft(choose, rng)
+    draft = Draft(choose, rng, chip)
     value = draft.input(real)
     for _ in range(choose.pick((1, 2, 0))):
         kind = choose.pick(("block", "block", "residual", "pooled", "bare_neuron"))
         value = getattr(draft, kind)(value)
+        if value.kind == "spikes" and choose.seldom():
+            value = draft.delayed(value)
     value = _end(draft, choose, value)
     steps = choose.pick((4, 3, 5, 2, 6, 1, 4))
     model = draft.model(steps)
@@ -476,6 +540,45 @@ def random_run(seed, real=True):
     return _grow(RandomChooser(seed), real)
 
 
+def _chip(choose):
+    """A Profile: built in, or one so narrow that numbers leave it now and then."""
+    name = choose.pick(("narrow", "narrow", "narrow", "loihi", "lava_sdnn"))
+    if name != "narrow":
+        return find(name)
+    bits, shift = choose.pick((8, 6, 9, 4, 12, 16)), choose.pick((0, 0, 3, 6, 1, 12))
+    widths = {}
+    for quantity, extra in (("sum", 0), ("current", shift), ("membrane", shift + 1)):
+        narrow = bits + extra + choose.whole(-1, 4)
+        width = choose.pick((narrow, narrow, None, 32))
+        widths[quantity + "_bits"] = width if width is None or width <= 30 else 32
+        widths[quantity + "_overflow"] = "wrap"
+        if widths[quantity + "_bits"] != 32:
+            rules = ("wrap", "wrap_once", "saturate", "saturate_symmetric")
+            widths[quantity + "_overflow"] = choose.pick(rules)
+    return Profile(
+        "narrow", "", bits, choose.whole(1, 4 if bits > 4 else 3), shift, **widths,
+        decay_bits=choose.pick((12, 8, 3, 1, 16)), decay_rounding=choose.pick(ROUNDINGS),
+        spike_bits=choose.pick((16, 16, 4, 1)), signed_spikes=choose.pick((True, True, False)),
+        comparison=choose.pick((None, None, ">", ">=")), max_delay=choose.pick((None, None, 62, 2)),
+    )
+
+
+def _chip_run(choose):
+    chip = _chip(choose)
+    return *_grow(choose, False, chip), chip
+
+
+@st.composite
+def chip_runs(draw):
+    """Strategy of (model, x, timesteps, profile)."""
+    return _chip_run(DrawnChooser(draw))
+
+
+def random_chip_run(seed):
+    """(model, x, timesteps, profile) as `chip_runs` gives them, from a seed alone."""
+    return _chip_run(RandomChooser(seed))
+
+
 # ---------------------------------------------------------------- fixed examples
 
 
@@ -510,7 +613,7 @@ def every_node_models(seed=0):
         _image_model, _image_offset_pools, _signed_model, _sequence_model, _real_model,
         _real_sequence, _residual_model, _unequal_sum_model, _recurrent_model,
         _restimulation_model, _pooled_current_model, _flattened_current_model, _wide_model,
-        _wide_input_model,
+        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model,
     ):
         models[make.__name__.strip("_")] = make(rng)
     for name, options in NEURON_OPTIONS.items():
@@ -518,6 +621,12 @@ def every_node_models(seed=0):
     for reduce in ("sum", "mean", "last"):
         for leak in (0.0, 0.6, 1.0):
             models[f"readout_{reduce}_{leak}"] = _readout_model(rng, reduce, leak)
+    for name, options in CURRENT_OPTIONS.items():
+        models[f"current_{name}"] = _neuron_model(rng, {"current_leak": 0.7, **options})
+    for name, options in CHANGE_OPTIONS.items():
+        models[f"changes_{name}"] = _neuron_model(rng, options, SigmaDelta)
+    models["readout_current"] = _readout_model(rng, "sum", 0.5, current_leak=[0.0, 0.6, 1.0], bias=0.1)
+    models["readout_reset"] = _readout_model(rng, "mean", 1.0, current_leak=1.0, reset_interval=3)
     return {
         name: (model, levels_for(model.nodes[model.input], rng, _x_shape(model, i)))
         for i, (name, model) in enumerate(models.items())
@@ -799,12 +908,43 @@ NEURON_OPTIONS = {
 }
 
 
-def _neuron_model(rng, options):
+CURRENT_OPTIONS = {
+    "alone": dict(),
+    "forgets": dict(current_leak=0.0, leak=0.8),
+    "channel": dict(current_leak=[0.0, 0.5, 1.0], leak=[1.0, 0.5, 0.0]),
+    "map": dict(current_leak=np.linspace(0, 1, 12).reshape(_SHAPE)),
+    "bias": dict(bias=0.2, v_leak=-0.1, leak=0.9),
+    "bias_map": dict(bias=_PER_NEURON - 0.8, input_gain=_PER_NEURON, v_threshold=1.5),
+    "no_current_bias": dict(current_leak=None, bias=[0.1, 0.2, -0.3], v_leak=0.3, leak=0.6),
+    "no_current_bias_map": dict(current_leak=None, bias=_PER_NEURON - 0.6),
+    "refractory": dict(refractory=[0, 1, 2], leak=0.9, reset="hard", v_reset=-0.1),
+    "delayed_soft": dict(reset_delay=1, leak=0.9, bits=2, bias=0.05),
+    "delayed_hard": dict(reset_delay=1, reset="hard", v_reset=0.2, comparison=">"),
+    "signed": dict(signed=True, bits=3, v_threshold=0.4, quantum=0.5, v_min=-0.2),
+    "rectify": dict(rectify=True, v_threshold=0.8, bias=0.1),
+    "reset": dict(reset_interval=3, reset_offset=1),
+    "reset_refractory": dict(reset_interval=2, refractory=3),
+    "reset_delayed": dict(reset_interval=4, reset_offset=3, reset_delay=1, bits=2),
+    "resolution": dict(resolution=256.0, bias=0.1),
+}
+CHANGE_OPTIONS = {
+    "alone": dict(),
+    "encoder": dict(mode="delta", quantum=0.25, bits=4, rectify=False),
+    "threshold": dict(v_threshold=0.3, quantum=1 / 64),
+    "threshold_map": dict(v_threshold=_PER_NEURON / 4, bias=_PER_NEURON - 1, quantum=0.125, bits=5),
+    "channel": dict(v_threshold=[0.0, 0.2, 0.4], bias=[-0.2, 0.0, 0.2], quantum=0.5, bits=2),
+    "narrow": dict(bits=1, quantum=0.25, rectify=False),
+    "reset": dict(mode="delta", reset_interval=3, reset_offset=2, quantum=0.5),
+    "resolution": dict(resolution=256.0, quantum=1 / 64, bias=0.1),
+}
+
+
+def _neuron_model(rng, options, kind=Neuron):
     """The neuron behind a convolution and an identity, read by a Dense."""
     nodes = {
         "in": Input((3, 2, 2), "spikes", scale=0.5),
         "conv": Conv2d(_weight(rng, 3, 3, 3, 3), rng.normal(0.1, 0.1, 3), padding=1),
-        "n": Neuron(**options),
+        "n": kind(**options),
         "flat": Flatten(),
         "dense": Dense(_weight(rng, 4, 12)),
         "out": Readout("mean"),
@@ -814,7 +954,207 @@ def _neuron_model(rng, options):
     return Model(nodes, edges, 6)
 
 
-def _readout_model(rng, reduce, leak):
+def _readout_model(rng, reduce, leak, **options):
     gain = rng.uniform(0.5, 1.5, 3)
     return chain(Input(6, "spikes", 2), Dense(_weight(rng, 3, 6), rng.normal(0, 0.1, 3)),
-                 Readout(reduce, leak, gain, 0.2))
+                 Readout(reduce, leak, gain, 0.2, **options))
+
+
+def _changes_model(rng):
+    """A sigma-delta network: an encoder, layers of changes, a shortcut, a loop; one neuron that adds."""
+    nodes = {
+        "in": Input((2, 4, 4), "image", 4, scale=1 / 15, mean=0.4, std=0.5),
+        "encode": SigmaDelta("delta", 0.1, quantum=1 / 64, rectify=False),
+        "c1": Conv2d(_weight(rng, 5, 2, 3, 3), padding=1),
+        "s1": SigmaDelta(v_threshold=0.2, bias=rng.normal(0, 0.2, 5), quantum=1 / 16, bits=8),
+        "late": Delay([0, 1, 2, 1, 0]),
+        "c2": Conv2d(0.5 * _weight(rng, 5, 5, 3, 3), rng.normal(0, 0.1, 5), padding=1),
+        "s2": SigmaDelta(quantum=1 / 16, bits=8, v_threshold=rng.uniform(0, 0.3, (5, 4, 4))),
+        "back": Conv2d(0.1 * _weight(rng, 5, 5, 1, 1)),
+        "pool": AvgPool(2),
+        "flat": Flatten(),
+        "d": Dense(_weight(rng, 3, 20)),
+        "out": Readout("last", leak=1.0),
+    }
+    edges = [
+        ("in", "encode"), ("encode", "c1"), ("c1", "s1"), ("s1", "late"), ("late", "c2"), ("c2", "s2"),
+        ("s1", "s2", 1), ("s2", "back"), ("back", "s2", 1), ("s2", "pool"), ("pool", "flat"),
+        ("flat", "d"), ("d", "out"),
+    ]
+    return Model(nodes, edges, 5)
+
+
+def _current_loop_model(rng):
+    """Current-based neurons in a loop, as NIR's CubaLIF and lava's dense_rec have them."""
+    nodes = {
+        "in": Input(5, "spikes", 2),
+        "d1": Dense(_weight(rng, 8, 5), rng.normal(0, 0.1, 8)),
+        "n1": Neuron(0.6, current_leak=rng.uniform(0, 1, 8), leak=0.8, reset="hard", bias=0.05),
+        "back": Dense(0.5 * _weight(rng, 8, 8), rng.normal(0, 0.1, 8)),
+        "d2": Dense(_weight(rng, 6, 8)),
+        "n2": Neuron(current_leak=0.5, bits=3, signed=True, quantum=0.5, v_threshold=0.5, leak=0.9,
+                     reset_interval=4, reset_offset=2),
+        "out": Readout("sum", leak=0.9, current_leak=0.8),
+    }
+    edges = [("in", "d1", 1), ("d1", "n1"), ("n1", "back"), ("back", "n1", 1), ("n1", "d2", 2),
+             ("d2", "n2"), ("n2", "out")]
+    return Model(nodes, edges, 6)
+
+
+def _delay_model(rng):
+    """Delays of neurons and channels, of maps and vectors, of signed levels, within a loop, one
+    behind another, and over an edge that has its own."""
+    nodes = {
+        "in": Input((3, 3, 3), "spikes", 2, True, 0.5),
+        "apart": Delay(rng.integers(0, 4, (3, 3, 3))),
+        "c": Conv2d(_weight(rng, 4, 3, 3, 3), padding=1),
+        "n": Neuron(0.4, quantum=0.5, bits=2),
+        "all": Delay(2),
+        "rows": Delay([1, 0, 2, 0]),
+        "back": Conv2d(0.3 * _weight(rng, 4, 4, 1, 1)),
+        "max": MaxPool(2, 1),
+        "flat": Flatten(),
+        "each": Delay(rng.integers(0, 3, 16)),
+        "d": Dense(_weight(rng, 3, 16)),
+        "out": Readout("last", leak=0.5),
+    }
+    edges = [
+        ("in", "apart", 1), ("apart", "c"), ("c", "n"), ("n", "rows"), ("rows", "all"), ("all", "back"),
+        ("back", "n", 1), ("rows", "max", 1), ("max", "flat"), ("flat", "each"), ("each", "d"),
+        ("d", "out"),
+    ]
+    return Model(nodes, edges, 6)
+
+
+def _delayed_sum_model(rng):
+    """A Delay of a sum of unequal quanta, read by synapses and by a neuron straight away."""
+    nodes = {
+        "in": Input(7, "spikes", 2),
+        "n": Neuron(0.5, output_quantum=0.6),
+        "sum": Add(),
+        "late": Delay([0, 1, 2, 3, 0, 1, 2]),
+        "d": Dense(_weight(rng, 7, 7)),
+        "m": Neuron(v_threshold=0.8),
+    }
+    edges = [("in", "n"), ("in", "sum"), ("n", "sum", 1), ("sum", "late"), ("late", "d"), ("d", "m"),
+             ("late", "m", 1)]
+    return Model(nodes, edges, 6)
+
+
+# ---------------------------------------------------------------- chips
+
+NARROW_CHIPS = (
+    Profile("wraps", "", 8, 1, 0, 9, "wrap", 10, "wrap", 11, "wrap", 4, "nearest", comparison=">"),
+    Profile("turns", "", 9, 2, 6, 9, "wrap_once", 15, "wrap_once", 17, "wrap_once", 12, "toward_zero"),
+    Profile("stops", "", 6, 3, 2, 7, "saturate", 8, "saturate", 11, "saturate", 8, "floor"),
+    Profile("stops alike", "", 12, 4, 1, 12, "saturate_symmetric", 13, "saturate_symmetric", 16,
+            "saturate_symmetric", 16, "nearest", comparison=">="),
+)
+
+
+def chip_models(seed=0):
+    """name -> (model, x, profile): networks in a chip's own integers, as lava-dl's files give them."""
+    rng = np.random.default_rng(seed)
+    models = {"cuba": _loihi_model(rng), "sdnn": _sdnn_model(rng)}
+    return {
+        name: (model, levels_for(model.nodes[model.input], rng, (2, model.timesteps, 2, 6, 6)), model.profile)
+        for name, model in models.items()
+    }
+
+
+def _raw(rng, *shape):
+    """Even weights, some beyond 9 bits."""
+    return 2.0 * np.round(rng.normal(10, 60, shape))
+
+
+def _loihi_model(rng):
+    """Input layer, convolution, recurrent dense layer, readout, with delays of axons and layers."""
+
+    def cuba(shape=(), **options):
+        return Neuron(400.0, leak=1 - rng.integers(0, 900, shape) / 4096, comparison=">", reset="hard",
+                      current_leak=1 - rng.integers(0, 4097, shape) / 4096, resolution=64, **options)
+
+    nodes = {
+        "in": Input((2, 6, 6), "spikes", 8),
+        "inject": Neuron(400.0, input_gain=3.0, bias=[40.0, -10.0], leak=0.9, comparison=">",
+                         reset="hard", resolution=64),
+        "conv": Conv2d(_raw(rng, 4, 2, 3, 3), None, 2, 1),
+        "n1": cuba((4,), bias=rng.integers(-30, 60, 4).astype(float)),
+        "flat": Flatten(),
+        "axons": Delay(rng.integers(0, 4, 36)),
+        "d2": Dense(_raw(rng, 9, 36)),
+        "n2": cuba(reset_interval=5, reset_offset=2),
+        "back": Dense(_raw(rng, 9, 9)),
+        "d3": Dense(_raw(rng, 3, 9)),
+        "out": Readout("last", leak=1.0, current_leak=0.5, bias=7.0, resolution=64),
+    }
+    edges = [("in", "inject"), ("inject", "conv", 1), ("conv", "n1"), ("n1", "flat"), ("flat", "axons"),
+             ("axons", "d2", 1), ("d2", "n2"), ("n2", "back"), ("back", "n2", 1), ("n2", "d3", 1),
+             ("d3", "out")]
+    return Model(nodes, edges, 12, profile=find("loihi"))
+
+
+def _sdnn_model(rng):
+    """An encoder and layers of graded changes; weights are raw / 64."""
+
+    def changes(**options):
+        return SigmaDelta(quantum=1 / 64, resolution=4096, bits=16, **options)
+
+    nodes = {
+        "in": Input((2, 6, 6), "spikes", 6, True),
+        "delta": changes(mode="delta", v_threshold=4.0, rectify=False),
+        "conv": Conv2d(_raw(rng, 4, 2, 3, 3) / 64, None, 2, 1),
+        "s1": changes(v_threshold=1.0, bias=rng.integers(-9, 9, 4).astype(float)),
+        "flat": Flatten(),
+        "d2": Dense(_raw(rng, 9, 36) / 64),
+        "s2": changes(v_threshold=2.0, bias=rng.integers(-9, 9, 9).astype(float)),
+    }
+    edges = [("in", "delta"), ("delta", "conv", 1), ("conv", "s1"), ("s1", "flat"), ("flat", "d2", 1),
+             ("d2", "s2")]
+    return Model(nodes, edges, 6, profile=find("lava_sdnn"))
+
+
+def run_near_int32(seed):
+    """(model, x, profile): one layer whose numbers reach widths of 20 to 32 bits, and beyond."""
+    rng = np.random.default_rng(seed)
+    choose = RandomChooser(rng.integers(1 << 32))
+    weight_bits, shift = choose.pick((8, 12, 16)), choose.pick((0, 0, 4, 8, 12, 16))
+    widths = {}
+    for quantity in ("sum", "current", "membrane"):
+        bits = choose.pick((None, None, 32, 30, 28, 24, 20))
+        rules = ("wrap",) if bits == 32 else ("wrap", "wrap_once", "saturate", "saturate_symmetric", "error")
+        widths.update({quantity + "_bits": bits, quantity + "_overflow": choose.pick(rules)})
+    profile = Profile("wide", "", weight_bits, 1, shift, **widths, decay_bits=choose.pick((1, 8, 12, 16)),
+                      decay_rounding=choose.pick(ROUNDINGS))
+    steps_per_unit = 10 ** rng.uniform(0, 9)
+    node = _node_near_int32(choose, rng, steps_per_unit)
+    weight = rng.normal(0, choose.pick((0.1, 1, 3)), (2, 2, 1)) * 2.0 ** (shift + weight_bits - 1)
+    bits, signed, timesteps = choose.pick((1, 4, 8, 16)), choose.pick((True, False)), choose.pick((3, 10, 30))
+    model = chain(Input((2, 2), "spikes", bits, signed), Conv1d(weight / steps_per_unit), node,
+                  timesteps=timesteps)
+    levels = rng.integers(-signed * (2**bits - 1), 2**bits, (1, timesteps, 2, 2))
+    return model, np.where(rng.random(levels.shape) < 0.3, 2**bits - 1, levels), profile
+
+
+def _node_near_int32(choose, rng, steps_per_unit):
+    def number():
+        return 10 ** rng.uniform(0, 9) / steps_per_unit
+
+    def leak():
+        return choose.pick((1.0, 1.0, 0.5, 0.0, rng.uniform(0, 1)))
+
+    theta = number()
+    options = dict(resolution=choose.pick((steps_per_unit, steps_per_unit, None)),
+                   bias=choose.pick((0.0, 0.0, number(), -number())))
+    kind = choose.pick((Neuron, Neuron, SigmaDelta, Readout))
+    if kind is SigmaDelta:
+        return SigmaDelta(choose.pick(("delta", "sigma_delta")), choose.pick((0.0, theta)),
+                          quantum=number() / 1000, bits=choose.pick((1, 4, 8, 16)),
+                          rectify=choose.pick((True, False)), **options)
+    options.update(leak=leak(), current_leak=choose.pick((None, leak())))
+    if kind is Readout:
+        return Readout(choose.pick(("sum", "mean", "last")), **options)
+    return Neuron(theta, quantum=choose.pick((theta, number() / 8)), bits=choose.pick((1, 1, 3, 8)),
+                  signed=choose.pick((False, True)), reset=choose.pick(("soft", "hard")),
+                  input_gain=choose.pick((1.0, [[0.7, 1.2], [3.0, -0.5]])), v_reset=choose.pick((0.0, -theta)),
+                  v_min=choose.pick((None, -theta)), reset_delay=choose.pick((0, 0, 1)), **options)
