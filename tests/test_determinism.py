@@ -21,6 +21,7 @@ from eventsim import (
     BatchNorm,
     Conv1d,
     Conv2d,
+    Delay,
     Dense,
     Flatten,
     Input,
@@ -29,15 +30,21 @@ from eventsim import (
     Neuron,
     Readout,
     Restimulation,
+    SigmaDelta,
     Simulator,
     SumPool,
     UnsupportedError,
     kernels,
 )
+from eventsim.profiles import Profile
+from eventsim.program import KINDS_OF_STATE
 
 PRECISIONS = ("float32", "float64", "int8")
 SAMPLES, STEPS = 5, 5
-EVERYTHING = ("spikes", "potentials", "residuals", "outputs")
+EVERYTHING = ("spikes", "currents", "potentials", "residuals", "outputs")
+CHIP = Profile(
+    "narrow", "", 8, 1, 2, 9, "wrap", 11, "saturate", 12, "wrap_once", decay_bits=8, decay_rounding="nearest"
+)
 
 
 def _normal(seed, *shape):
@@ -175,12 +182,61 @@ def words():
     return Model(nodes, edges, STEPS)
 
 
+def currents():
+    """Synaptic currents in a loop with delays by neuron, periodic resets, biases past the current."""
+    nodes = {
+        "in": Input((3, 4, 4), bits=2),
+        "c1": Conv2d(_normal(61, 18, 3, 3, 3), _normal(62, 18), padding=1),
+        "a": Neuron(0.7, current_leak=abs(_normal(63, 18)).clip(0, 1), leak=0.9, bias=0.05, bits=2,
+                    reset_interval=3, reset_offset=1),
+        "apart": Delay(np.arange(18 * 16).reshape(18, 4, 4) % 4),
+        "back": Conv2d(_normal(64, 18, 18, 1, 1) / 3),
+        "flat": Flatten(),
+        "d1": Dense(_normal(65, 11, 288) / 3),
+        "late": Neuron(0.5, current_leak=0.5, reset_delay=1, reset_interval=4),
+        "rows": Delay(np.arange(11) % 3),
+        "d2": Dense(_normal(66, 9, 11)),
+        "tired": Neuron(0.3, current_leak=0.8, refractory=1, reset="hard", bias=_normal(67, 9) / 4),
+        "d3": Dense(_normal(68, 3, 9)),
+        "out": Readout("sum", leak=0.75, current_leak=0.5, bias=0.1, reset_interval=4, reset_offset=3),
+    }
+    edges = [
+        ("in", "c1"), ("c1", "a"), ("a", "apart"), ("apart", "back"), ("back", "a", 1), ("a", "flat"),
+        ("flat", "d1", 1), ("d1", "late"), ("late", "rows"), ("rows", "d2"), ("d2", "tired"),
+        ("tired", "d3"), ("d3", "out"),
+    ]
+    return Model(nodes, edges, STEPS)
+
+
+def changes():
+    """Sigma-delta: an encoder, a loop, graded levels through a Delay and a pool; it ends in changes."""
+    nodes = {
+        "in": Input((3, 6, 6), bits=4, scale=0.125),
+        "encode": SigmaDelta("delta", 0.25, quantum=0.125, bits=8, rectify=False),
+        "c1": Conv2d(_normal(71, 20, 3, 3, 3), _normal(72, 20), stride=2, padding=1),
+        "a": SigmaDelta(v_threshold=abs(_normal(73, 20)) / 4, quantum=1 / 16, bits=6, reset_interval=4,
+                        reset_offset=2),
+        "back": Conv2d(_normal(74, 20, 20, 1, 1) / 9),
+        "late": Delay(np.arange(20) % 3),
+        "pool": SumPool(3),
+        "flat": Flatten(),
+        "d": Dense(_normal(75, 7, 20) / 3),
+        "b": SigmaDelta(quantum=0.25, bits=3, bias=_normal(76, 7), rectify=False),
+    }
+    edges = [
+        ("in", "encode"), ("encode", "c1"), ("c1", "a"), ("a", "back"), ("back", "a", 1), ("a", "late"),
+        ("late", "pool", 1), ("pool", "flat"), ("flat", "d"), ("d", "b"),
+    ]
+    return Model(nodes, edges, STEPS)
+
+
 def _chain(nodes):
     names = list(nodes)
     return list(zip(names, names[1:]))
 
 
-MODELS = {f.__name__: f for f in (recurrent, options, still, restimulated, real, words)}
+MODELS = {f.__name__: f for f in (recurrent, options, still, restimulated, real, words, currents, changes)}
+ON_CHIP = ("options", "currents", "changes")
 
 
 @lru_cache(maxsize=None)
@@ -202,7 +258,7 @@ def simulator(name, precision, **settings):
     model, _ = model_and_input(name)
     if precision == "int8" and model.nodes[model.input].encoding == "real":
         pytest.skip("real input has no fixed point")
-    return Simulator(model, precision, **settings)
+    return Simulator(model, precision, profile=CHIP if precision == "fixed" else None, **settings)
 
 
 def everything(recording):
@@ -213,7 +269,7 @@ def everything(recording):
     for kind, traces in recording.traces.items():
         for name in traces:
             steps[f"{kind} {name}"] = traces[name]
-    for kind in ("membranes", "pending", "waiting", "history"):
+    for kind in KINDS_OF_STATE:
         for name, array in getattr(recording.state, kind).items():
             end[f"{kind} {name}"] = array
     end["sums"] = recording.state.sums
@@ -244,6 +300,7 @@ def assert_same(found, expected):
 
 NETWORKS = networks.every_node_models()
 CASES = [(name, precision) for name in MODELS for precision in PRECISIONS]
+CASES += [(name, "fixed") for name in ON_CHIP]
 SETTINGS = [
     dict(workers=2), dict(block=1), dict(block=3), dict(block=64), dict(chunk=1), dict(chunk=2),
     dict(workers=2, block=3, chunk=2), dict(workers=2, block=1, chunk=1),
@@ -293,6 +350,24 @@ def test_split_by_state(name, precision, cut, settings):
     assert_same(everything(first)[1], kept)  # a state is read, not used up
     again = sim.run(pieces[1], STEPS - cut if stands else None, EVERYTHING, state=first.state)
     assert_same(everything(again)[0], everything(second)[0])
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: " ".join(f"{k}={v}" for k, v in s.items()))
+@pytest.mark.parametrize("name, precision", [(n, p) for n, p in CASES if p == "fixed"] + [("words", "int8")])
+def test_same_audit(name, precision, settings):
+    """Ranges and overflows are those of the numbers, however a run is cut; asking for them changes
+    nothing."""
+    sim, x = simulator(name, precision, **settings), model_and_input(name)[1]
+    expected = simulator(name, precision).run(x, STEPS, ("audit",)).audit
+    found = sim.run(x, STEPS, (*EVERYTHING, "audit"))
+    assert found.audit == expected and len(expected) > 1
+    if precision == "fixed":
+        assert any(r.overflows for layer in expected.values() for r in layer.ranges.values())
+    for part, of in zip(everything(found), everything(whole(name, precision))):
+        assert_same(part, of)
+    first = sim.run(x[:, :2], None, ("audit",))
+    second = sim.run(x[:, 2:], None, ("audit",), first.state)
+    assert {layer: first.audit[layer].joined(second.audit[layer]) for layer in expected} == expected
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -453,7 +528,7 @@ def _report_signatures():
     for name, precision in CASES:
         model, x = model_and_input(name)
         try:
-            sim = Simulator(model, precision, block=2)
+            sim = Simulator(model, precision, block=2, profile=CHIP if precision == "fixed" else None)
         except UnsupportedError:
             continue
         sim.run(x, STEPS, EVERYTHING)
