@@ -255,7 +255,7 @@ class _Folder:
     def _Delay(self, name):
         trains = self._source(name)
         steps = self.model.nodes[name].steps
-        if (steps == steps.flat[0]).all():
+        if (steps == steps.flat[0]).all() and name != self.model.output:  # which needs a unit
             return [train.delayed(int(steps.flat[0])) for train in trains]
         return [
             self._delayed_neurons(name, name if len(trains) == 1 else f"{name}/{i}", train)

@@ -86,6 +86,8 @@ def _membrane(label, update, bound, growth, drive, profile):
     """Steps until a membrane that takes bound + growth * t and drive at step t leaves int32."""
     rule, top = _limit(profile, "membrane")
     if rule == "wrap":
+        if update.changes and top < 1 << 31:  # what wraps is the sum of the changes, before the bias
+            _require(label, top + drive)
         return None
     per_step = bound + drive
     if rule == "wrap_once" and per_step + growth > 2 * top:

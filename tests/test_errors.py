@@ -206,6 +206,8 @@ CASES = [
      r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
     (lambda: _under(Neuron(resolution=2.0**28, current_leak=0.5, bias=6), weight_bits=16, weight_shift=16),
      UnsupportedError, r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
+    (lambda: _under(SigmaDelta(bias=2e9, resolution=1.0, bits=1), membrane_bits=30, membrane_overflow="wrap"),
+     UnsupportedError, "one step can reach 2536870912, more than int32 holds"),
     (lambda: _under(SigmaDelta(quantum=1 / 64, resolution=16)), UnsupportedError,
      "its quantum of 0.01562 is less than half a step .resolution 16.0.; raise the resolution"),
     (lambda: chain((4,), N, precision="float32").run(ones(1, 4), record="audit"), DataError,

@@ -12,6 +12,7 @@ from eventsim import (
     Add,
     Conv2d,
     DataError,
+    Delay,
     Dense,
     Flatten,
     Input,
@@ -585,3 +586,15 @@ def test_levels_round_to_nearest_with_ties_up():
         sent = Simulator(single(Neuron(quantum / 2, quantum=quantum, bits=bits))).run(h[:, None, None])
         expected = [min(max(floor(v / quantum + 0.5), 0), 2**bits - 1) for v in h]
         assert sent.levels("n").ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("steps", (2, [0, 2]))
+def test_a_model_may_end_in_a_delay(steps):
+    model = Model({"in": Input((2,)), "n": Neuron(), "late": Delay(steps)}, [("in", "n"), ("n", "late")])
+    x = np.array([[[1, 0], [0, 1], [0, 0], [1, 1], [1, 0]]])
+    found = Simulator(model).run(x)
+    expected = np.zeros_like(x)
+    for c, delay in enumerate(np.broadcast_to(steps, 2)):
+        expected[:, delay:, c] = x[:, : x.shape[1] - delay, c]
+    np.testing.assert_array_equal(found.levels("late"), expected)
+    np.testing.assert_array_equal(found.output, expected.sum(axis=1))
