@@ -511,6 +511,16 @@ def test_another_unit_is_named():
     assert compare(model, scaled, x, variables="spikes").equal
 
 
+def test_tiny_differences_of_the_models_come_last():
+    other = network({"n1": {"leak": (1 - 512 / 4096) * (1 + 1e-12)}, "n3": {"v_threshold": 0.75}},
+                    {("conv1", "n1"): 1})
+    comparison = compare(network(), other, samples())
+    assert comparison.first.layer == "n1"
+    assert comparison.differences[0] == "edge conv1 -> n1 with delay 0: only in A"
+    assert [text.split(":")[0] for text in comparison.differences[2:]] == ["n1.leak", "n3.v_threshold"]
+    assert "The models differ there in edge conv1 -> n1 with delay 0: only in A" in comparison.reading
+
+
 # ---- as data, and errors
 
 

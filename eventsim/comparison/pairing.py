@@ -9,6 +9,7 @@ import numpy as np
 
 from eventsim.model import Model
 
+TINY = 1e-9  # of a number: what computing it in another order may change
 # what a layer has, in the order in which one step brings it about
 VARIABLES = ("currents", "potentials", "spikes", "residuals", "outputs")
 
@@ -76,38 +77,52 @@ def _sort(layer):
 @dataclass(frozen=True)
 class Difference:
     """A place where two models say different things. node: its name; of an edge, the target's.
-    text: what differs, in one line."""
+    text: what differs, in one line. tiny: a number by less than TINY of itself."""
 
     node: str
     text: str
+    tiny: bool = False
 
 
 def model_differences(a: Model, b: Model) -> List[Difference]:
-    """What nodes of equal name, and the edges between them, hold differently in two models."""
+    """What nodes of equal name, and the edges between them, hold differently in two models; tiny
+    differences last."""
     found = []
     shared = [name for name in a.nodes if name in b.nodes]
     for name in shared:
-        found += [Difference(name, text) for text in _node_differences(name, a.nodes[name], b.nodes[name])]
+        found += _node_differences(name, a.nodes[name], b.nodes[name])
         edges = [{edge for edge in model.incoming(name) if edge.source in shared} for model in (a, b)]
         for here, there, what in ((edges[0], edges[1], "A"), (edges[1], edges[0], "B")):
             for edge in sorted(here - there):
                 text = f"edge {edge.source} -> {edge.target} with delay {edge.delay}: only in {what}"
                 found.append(Difference(name, text))
-    return found
+    return sorted(found, key=lambda difference: difference.tiny)
 
 
 def _node_differences(name, a, b):
     if a.kind != b.kind:
-        return [f"{name}: {a.kind} in A, {b.kind} in B"]
+        return [Difference(name, f"{name}: {a.kind} in A, {b.kind} in B")]
     found = []
     for field in fields(a):
         one, other = getattr(a, field.name), getattr(b, field.name)
-        arrays = np.ndim(one) > 0 and np.shape(one) == np.shape(other) and isinstance(one, np.ndarray)
-        if arrays and not np.array_equal(one, other):
-            found.append(f"{name}.{field.name}: {_array_difference(one, other)}")
-        elif not arrays and not _same(one, other):
-            found.append(f"{name}.{field.name}: {_shown(one)} in A, {_shown(other)} in B")
+        text = _value_difference(one, other)
+        if text:
+            found.append(Difference(name, f"{name}.{field.name}: {text}", _is_tiny(one, other)))
     return found
+
+
+def _value_difference(a, b):
+    """What differs between two values of a field, "" where nothing does."""
+    if isinstance(a, np.ndarray) and a.ndim and np.shape(a) == np.shape(b):
+        return "" if np.array_equal(a, b) else _array_difference(a, b)
+    if np.shape(a) == np.shape(b) and _shown(a) == _shown(b):
+        return ""
+    return f"{_shown(a)} in A, {_shown(b)} in B"
+
+
+def _is_tiny(a, b):
+    numbers = all(isinstance(v, (float, np.ndarray)) for v in (a, b)) and np.shape(a) == np.shape(b)
+    return numbers and bool(np.allclose(a, b, rtol=TINY, atol=0))
 
 
 def _array_difference(a, b):
@@ -117,10 +132,6 @@ def _array_difference(a, b):
     first = f"{'at' if n == 1 else 'the first at'} {index}: {_number(a[index])} in A, {_number(b[index])} in B"
     more = "" if n == 1 else f", by up to {largest:.4g}"
     return f"{n} of {a.size} values{more}, {first}"
-
-
-def _same(a, b):
-    return _shown(a) == _shown(b) and np.shape(a) == np.shape(b)
 
 
 def _shown(value):
