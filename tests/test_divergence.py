@@ -345,7 +345,8 @@ def test_a_difference_behind_one_of_rounding_says_so():
     model = planted("one weight of a convolution")
     comparison = compare(Simulator(network(), "float64"), Simulator(model, "int8"), samples(20))
     assert comparison.reading.startswith("First differs by rounding")
-    assert "While all spikes were still equal, potentials were too far apart for rounding in 'n2' (0.6" in comparison.reading
+    assert ("While all spikes were still equal, potentials were too far apart for rounding in 'n2' (0.6"
+            in comparison.reading)
     honest = compare(Simulator(network(), "float64"), Simulator(network(), "int8"), samples(20))
     assert "First differs by rounding" in honest.reading and "While all" not in honest.reading
 

@@ -317,7 +317,7 @@ CASES = [
     (lambda p: broken(p, {"n1": N1}, ".h5", change=_truncate), "trace.h5: damaged, truncated"),
     (lambda p: broken(p, {}, ".h5", change=_deep), "holds more than 10000 arrays, or 8 groups inside each other"),
     (lambda p: broken(p, {f"a{i}": np.zeros(0) for i in range(10_001)}), "holds more than 10000 arrays"),
-    (lambda p: broken(p, {}, ".h5", change=_planes("bits", 3)), "'planes' has shape .* which its attributes do not fit"),
+    (lambda p: broken(p, {}, ".h5", change=_planes("bits", 3)), "'planes' has shape .* its attributes do not fit"),
     (lambda p: broken(p, {}, ".h5", change=_planes("bits", 0.5)), "has no attribute 'bits' of whole numbers"),
     (lambda p: broken(p, {}, ".h5", change=_planes("shape", np.arange(9))), "no attribute 'shape' of whole numbers"),
     (lambda p: broken(p, {}, ".h5", change=_without("signed")), "has no attribute 'signed' of whole numbers"),

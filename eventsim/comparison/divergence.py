@@ -19,7 +19,7 @@ from eventsim.comparison.diagnosis import Decision
 from eventsim.errors import DataError
 from eventsim.model import Model
 from eventsim.nodes import Neuron, SigmaDelta
-from eventsim.comparison.pairing import VARIABLES, pair_layers
+from eventsim.comparison.pairing import VARIABLES, model_differences, pair_layers, synapses_into
 from eventsim.parameters import integer, number
 from eventsim.comparison.sides import Run, TraceSide, sent_by_stages
 from eventsim.simulator import Simulator
@@ -197,7 +197,8 @@ class Comparing:
 
     a: Run. b: Run or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
     batch, chunk: samples and steps that fit the memory it allows itself. pairs, rules: what is
-    compared. at: (watch, sample in its batch, sample, its x for A and for B) of the first divergence.
+    compared. differences: of the models. at: (watch, sample in its batch, sample, its x for A and for
+    B) of the first divergence.
     """
 
     def __init__(self, a: Run, b, steps: int, variables=None, tolerance=None):
@@ -218,7 +219,7 @@ class Comparing:
         self._found = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides, steps=self.steps)
         self._drift = np.zeros(len(self.rules))
         self._audits = [None, None]
-        self.at, self._activity = None, {}
+        self.at, self._activity, self.differences = None, {}, []
         self._right, self._equal, self._labelled = np.zeros(2, int), 0, 0
 
     # ---- what is compared
@@ -348,6 +349,7 @@ class Comparing:
             found.accuracy = right[0], None if self._equal is None else right[1]
         if self.at is not None:
             self._examine()
+        found.differences = self._differences()
         found.notes = [*self.notes, *self._pairing_notes()]
         found.reading = verdict(found, self)
         return found
@@ -368,6 +370,15 @@ class Comparing:
     def _pairing_notes(self):
         renamed = [f"{p.a.name} = {p.b.name}" for p in self.pairs if not p.by_name]
         return [f"paired by order and shape, as their names differ: {', '.join(renamed)}"] if renamed else []
+
+    def _differences(self):
+        """What the models say differently, that which leads into the layer of the divergence first."""
+        if self.b.is_trace or self.a.model is self.b.model:
+            return []
+        self.differences = model_differences(self.a.model, self.b.model)
+        first = self._found.first
+        into = [] if first is None else synapses_into(self.a.model, first.layer)
+        return [d.text for d in sorted(self.differences, key=lambda d: d.node not in into)]
 
     def _examine(self):
         """Run the sample of the first divergence once more, and look at its neuron."""

@@ -89,14 +89,26 @@ def model_differences(a: Model, b: Model) -> List[Difference]:
     differences last."""
     found = []
     shared = [name for name in a.nodes if name in b.nodes]
+    known = set(shared)
     for name in shared:
         found += _node_differences(name, a.nodes[name], b.nodes[name])
-        edges = [{edge for edge in model.incoming(name) if edge.source in shared} for model in (a, b)]
+        edges = [{edge for edge in model.incoming(name) if edge.source in known} for model in (a, b)]
         for here, there, what in ((edges[0], edges[1], "A"), (edges[1], edges[0], "B")):
             for edge in sorted(here - there):
                 text = f"edge {edge.source} -> {edge.target} with delay {edge.delay}: only in {what}"
                 found.append(Difference(name, text))
     return sorted(found, key=lambda difference: difference.tiny)
+
+
+def synapses_into(model: Model, layer: str) -> List[str]:
+    """A layer and the nodes between it and the spiking nodes that it reads."""
+    found, waiting = [layer], [layer]
+    while waiting:
+        for edge in model.incoming(waiting.pop()):
+            if edge.source not in found and model.kinds[edge.source] in ("current", "scaled", "real"):
+                found.append(edge.source)
+                waiting.append(edge.source)
+    return found
 
 
 def _node_differences(name, a, b):

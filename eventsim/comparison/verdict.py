@@ -6,11 +6,10 @@ the membrane remembers it. Floats: every addition is off by half a step.
 """
 
 from math import sqrt
-from typing import List
 
 import numpy as np
 
-from eventsim.comparison.pairing import model_differences
+from eventsim.comparison.pairing import synapses_into
 
 FAR = 4  # times what rounding usually gives: what it can give; as often again: no rounding any more
 COARSE = 0.5  # of a threshold
@@ -123,7 +122,7 @@ def _cause_of_a_value(found, comparing):
     said = f"The {first.variable} of {first.layer!r} differ{gap}"
     look = f"look at {_suspects(found, comparing)}."
     if comparing.b.is_trace:
-        return f"{said}, and nothing before that the trace holds. {_how_close(comparing, first)}{look.capitalize()}"
+        return f"{said}, and nothing before that the trace holds. {_how_close(comparing, first)}L{look[1:]}"
     if comparing.a.arithmetic != comparing.b.arithmetic:
         return f"{said}: {look}"
     return (f"Both sides compute alike, so this is no rounding: {said[0].lower()}{said[1:]}, and nothing before; "
@@ -180,22 +179,11 @@ def _suspects(found, comparing):
 
 def _ways_in(comparing, first):
     """The synapses that lead into the layer, for people."""
-    names = [name for name in _into(comparing.a.model, first.layer)
+    names = [name for name in synapses_into(comparing.a.model, first.layer)
              if comparing.a.model.nodes[name].kind in ("Dense", "Conv1d", "Conv2d", "BatchNorm", "Restimulation")]
     if not names:
         return f"what leads into {first.layer!r}"
     return "weights and biases of " + ", ".join(map(repr, names))
-
-
-def _into(model, layer) -> List[str]:
-    """A layer and the nodes between it and the spiking nodes that it reads."""
-    found, waiting = [layer], [layer]
-    while waiting:
-        for edge in model.incoming(waiting.pop()):
-            if edge.source not in found and model.kinds[edge.source] in ("current", "scaled", "real"):
-                found.append(edge.source)
-                waiting.append(edge.source)
-    return found
 
 
 def _grain(side, layer, neuron, magnitude):
@@ -256,18 +244,11 @@ def _weights_lost(comparing):
 
 
 def _on_the_way(found, comparing):
-    """What the models themselves say differently, first what leads into the layer; fills in
-    found.differences."""
-    if comparing.b.is_trace or comparing.a.model is comparing.b.model:
-        return []
-    into = _into(comparing.a.model, found.first.layer)
-    differences = model_differences(comparing.a.model, comparing.b.model)
-    here = [d.text for d in differences if d.node in into]
-    found.differences = here + [d.text for d in differences if d.node not in into]
-    if here:
-        more = f" (and {len(here) - 3} more)" if len(here) > 3 else ""
-        return [f"The models differ there in {'; '.join(here[:3])}{more}."]
-    return []
+    """What the two models say differently on the way into the layer."""
+    into = synapses_into(comparing.a.model, found.first.layer)
+    here = [difference.text for difference in comparing.differences if difference.node in into]
+    more = f" (and {len(here) - 3} more)" if len(here) > 3 else ""
+    return [f"The models differ there in {'; '.join(here[:3])}{more}."] if here else []
 
 
 def _suspicious(found, comparing, said):
