@@ -522,6 +522,11 @@ def test_tiny_differences_of_the_models_come_last():
     assert "The models differ there in edge conv1 -> n1 with delay 0: only in A" in comparison.reading
 
 
+def test_models_that_differ_without_effect():
+    comparison = compare(network(), network({"n1": {"v_reset": 0.25}}), samples())  # its reset is soft
+    assert comparison.equal and comparison.differences == ["n1.v_reset: 0.0 in A, 0.25 in B"]
+
+
 # ---- as data, and errors
 
 

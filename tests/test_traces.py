@@ -374,3 +374,15 @@ def test_links_are_not_followed(tmp_path):
 def test_a_trace_is_public():
     arrays, _ = recorded()
     assert compare(network(), Trace(arrays), samples(3)).equal
+
+
+def test_names_keep_their_capitals():
+    names = {"n1": "N1", "conv1": "Conv1"}
+    model = network()
+    upper = Model({names.get(n, n): node for n, node in model.nodes.items()},
+                  [(names.get(s, s), names.get(t, t), d) for s, t, d in model.edges], STEPS)
+    spikes = Simulator(model).run(samples(2)).levels("n1").copy()
+    spikes[0, 5, 1, 2, 2] ^= 1
+    reading = compare(upper, {"N1": spikes}, samples(2)).reading
+    assert "The spikes of 'N1' differ by 1" in reading and "Look at weights and biases of 'Conv1'" in reading
+    assert "A's potential is" in reading and "the threshold" in reading
