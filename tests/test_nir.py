@@ -775,6 +775,7 @@ BROKEN = [
     (_set("nodes/input/shape", np.array([2, 8])), FormatError, r"node 'conv' \(Conv2d\): input has shape \(2, 8\)"),
     (_set("nodes/input/shape", np.array([2, 8, 8, 8])), FormatError, r"node 'input' \(Input\): shape is"),
     (_set("nodes/input/shape", np.array([2, 1 << 30, 8])), FormatError, "expected a whole number from 1 to"),
+    (_set("nodes/input/shape", np.array([2, 8, 1 << 20])), FormatError, r"node 'input' \(Input\): sensor_size is 1048576"),
     (_set("nodes/input/shape", np.full((2, 2), 3)), FormatError, "'shape' is not a short list of whole numbers"),
     (_set("nodes/output/shape", np.array([5])), FormatError, r"node 'output' \(Output\): shape is \(5,\), but \(4,\)"),
     (_set("nodes/inner/nodes/input/shape", np.array([5, 4, 4])), FormatError, r"node 'inner.input' \(Input\): shape is"),

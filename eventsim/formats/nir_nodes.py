@@ -98,15 +98,14 @@ class Builder:
         name, reading = self.graph.input, self.reading
         group = self.graph.nodes[name].group
         shape = guarded(group, lambda: _input_shape(group))
-        events = None
-        if len(shape) == 3 and shape[0] == 2 and reading.encoding == "spikes" and not reading.input_signed:
-            events = EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:])
+        bins = len(shape) == 3 and shape[0] == 2 and reading.encoding == "spikes" and not reading.input_signed
+        if bins:
             self.used += ["bin_width", "polarities", "coincident"]
         if reading.encoding != "real":
             self.used += ["input_bits", "input_signed"]
         self.nodes[name] = guarded(group, lambda: Input(
             shape, reading.encoding, reading.input_bits, reading.input_signed, reading.input_scale,
-            events=events,
+            events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins else None,
         ))
         self._shapes[name] = shape
         self._kinds[name] = "real" if reading.encoding == "real" else "spikes"
