@@ -767,7 +767,7 @@ BROKEN = [
     (_set("nodes/affine/weight", np.ones((6, 5))), FormatError, r"node 'affine' \(Affine\): weight has 5 inputs, but 16"),
     (_set("nodes/affine/weight", np.ones(16)), FormatError, r"weight has shape \(16,\), expected \(out, in\)"),
     (_set("nodes/affine/bias", np.ones(5)), FormatError, r"bias has shape \(5,\), expected \(6,\)"),
-    (_set("nodes/lif/tau", np.full(5, 2e-3)), FormatError, r"node 'lif' \(LIF\): tau has shape \(5,\), expected a scalar"),
+    (_set("nodes/lif/tau", np.full(5, 2e-3)), FormatError, r"node 'lif' \(LIF\): tau has shape \(5,\), expected one number"),
     (_set("nodes/lif/tau", np.zeros(6)), FormatError, "tau has a value that is not above 0"),
     (_set("nodes/lif/tau", np.full(6, 1e-9)), FormatError, "tau goes down to 1e-09, less than a step of dt"),
     (_set("nodes/lif/r", np.ones(6, bool)), FormatError, "'r' holds booleans, expected numbers"),
@@ -793,7 +793,7 @@ BROKEN = [
      r"node 'delay' \(Delay\): delay is 0.0015, or 1.5 steps of dt = 0.001, expected whole steps from 0 to 4096; give another"),
     (_set("nodes/delay/delay", np.full(16, -1e-3)), FormatError, "delay is -0.001, or -1 steps"),
     (_set("nodes/delay/delay", np.full(16, 9.0)), FormatError, "delay is 9, or 9000 steps"),
-    (_set("nodes/scale/scale", np.ones(3)), FormatError, r"node 'scale' \(Scale\): scale has shape \(3,\), expected a"),
+    (_set("nodes/scale/scale", np.ones(3)), FormatError, r"node 'scale' \(Scale\): scale has shape \(3,\), expected one"),
 ]
 
 

@@ -21,6 +21,8 @@ neuron that the input reaches first. Numbers may have any type and shape that br
 NIR does not have are not read, and listed in the Model's provenance, as is all that was assumed.
 """
 
+import numpy as np
+
 from eventsim.formats.nir_graph import guarded, read_graph
 from eventsim.formats.nir_nodes import Builder
 from eventsim.formats.nir_presets import OPTIONS, STORED, Reading
@@ -43,7 +45,8 @@ def read(root, **given) -> Model:
     """
     graph = read_graph(root)
     reading = guarded(root, lambda: Reading.of(given, _stored(root)))
-    built = Builder(graph, reading)
+    with np.errstate(all="ignore"):  # what is not finite is refused by the nodes
+        built = Builder(graph, reading)
     provenance = {
         "format": f"NIR {root.text('version')}" if "version" in root else "NIR",
         **reading.assumed(built.used), **built.notes,

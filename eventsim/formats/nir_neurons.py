@@ -17,26 +17,25 @@ import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.nodes import Neuron, Readout
-from eventsim.parameters import parameter_on
 
 SPIKING = ("IF", "LIF", "CubaLIF")
 INTEGRATING = ("I", "LI", "CubaLI")
 ROUNDED = 1e-6  # how far a tau of a float32 file may be below a step
 
 
-def build_neuron(kind, values, scale, reading):
+def build_neuron(kind, values, scale, reading, shape):
     """The Neuron, or for kinds that never fire the Readout.
 
-    kind: in SPIKING or INTEGRATING. values: float64 by NIR's names, all of the neuron's shape.
-    scale: a factor on the input (a Scale before it). Raises ModelError and UnsupportedError.
+    kind: in SPIKING or INTEGRATING. values: float64 by NIR's names, as `fitted` gives them. scale: a
+    factor on the input (a Scale before it). shape: the neurons'. Raises ModelError and UnsupportedError.
     """
     dynamics = _dynamics(kind, values, reading)
     if kind in INTEGRATING:
         dynamics["input_gain"] = dynamics["input_gain"] * scale
-        return Readout(reading.readout, **{name: compact(value) for name, value in dynamics.items()})
+        return Readout(reading.readout, **{name: compact(value, shape) for name, value in dynamics.items()})
     potentials = _potentials(kind, values, dynamics, reading)
     dynamics["input_gain"] = dynamics["input_gain"] * scale
-    return _firing({**dynamics, **potentials}, reading)
+    return _firing({**dynamics, **potentials}, reading, shape)
 
 
 def _potentials(kind, values, dynamics, reading):
@@ -101,8 +100,8 @@ def _decay(tau, name, reading):
     return 1 - steps, steps
 
 
-def _firing(values, reading):
-    fields = {name: compact(value) for name, value in values.items()}
+def _firing(values, reading, shape):
+    fields = {name: compact(value, shape) for name, value in values.items()}
     quantum = fields.get("quantum", np.ones(()))
     if (quantum <= 0).any():
         raise UnsupportedError(
@@ -119,29 +118,39 @@ def _firing(values, reading):
     )
 
 
-def compact(values):
-    """The same numbers as a scalar, one per channel or one per neuron, whatever is shortest."""
+def compact(values, shape):
+    """The same numbers as a scalar, one per channel or one per neuron of `shape`, whatever is shortest.
+
+    values: any array that broadcasts to `shape`.
+    """
     values = np.asarray(values, dtype=np.float64)
     if (values == values.flat[0]).all():
         return values.reshape(-1)[0].reshape(())
     rows = values.reshape(values.shape[0], -1)
-    return rows[:, 0].copy() if (rows == rows[:, :1]).all() else values.copy()
+    if len(rows) == shape[0] and (rows == rows[:, :1]).all():
+        return rows[:, 0].copy()
+    return np.broadcast_to(values, shape).copy()
 
 
 def fitted(values, shape, name):
-    """A parameter on a node's `shape`: float64 of that shape.
+    """A parameter of a node of `shape`: float64 that broadcasts to it, of as many axes.
 
     values: () or one number, the whole shape (axes of length 1 may be missing or added), one per channel,
     or any shape of as many axes that broadcasts. Raises ModelError.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.size == 1:
-        return np.full(shape, values.reshape(()))
+        return values.reshape((1,) * len(shape))
     if same_shape(values.shape, shape):
         return values.reshape(shape)
     if values.ndim == len(shape) and all(n in (1, m) for n, m in zip(values.shape, shape)):
-        return np.broadcast_to(values, shape)
-    return np.array(parameter_on(values, shape, name))
+        return values
+    if values.shape != shape[:1]:
+        raise ModelError(
+            f"{name} has shape {values.shape}, expected one number, {shape[:1]} (one per channel) or {shape} "
+            "(one per neuron)"
+        )
+    return values.reshape((-1,) + (1,) * (len(shape) - 1))
 
 
 def same_shape(a, b):

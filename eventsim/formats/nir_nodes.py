@@ -161,7 +161,7 @@ class Builder:
         return Flatten()
 
     def _Scale(self, name, group, shape):
-        scale = compact(fitted(_numbers(group, "scale"), shape, "scale"))
+        scale = compact(fitted(_numbers(group, "scale"), shape, "scale"), shape)
         if (scale == 1).all():
             self._passing[name] = 0
             return None
@@ -206,7 +206,7 @@ class Builder:
         return True
 
     def _Threshold(self, name, group, shape):
-        threshold = compact(fitted(_numbers(group, "threshold"), shape, "threshold"))
+        threshold = compact(fitted(_numbers(group, "threshold"), shape, "threshold"), shape)
         self._use("comparison")
         return Neuron(threshold, leak=0.0, reset="hard", comparison=self.reading.comparison)
 
@@ -221,7 +221,7 @@ class Builder:
                 f"delay is {found:.9g}, or {found / self.reading.dt:.9g} steps of dt = "
                 f"{self.reading.dt:.6g}, expected whole steps from 0 to {MAX_DELAY}; give another dt"
             )
-        steps = compact(steps)
+        steps = compact(steps, shape)
         if steps.ndim == 0:
             self._passing[name] = int(steps)
             return None
@@ -240,7 +240,7 @@ class Builder:
                 values[part] = fitted(_numbers(group, part), shape, part)
         for option in _used_by(kind, values, self.reading):
             self._use(option)
-        return build_neuron(kind, values, self._scales.get(name, 1.0), self.reading)
+        return build_neuron(kind, values, self._scales.get(name, 1.0), self.reading, shape)
 
     _I = _IF = _LI = _LIF = _CubaLI = _CubaLIF = _neuron
 

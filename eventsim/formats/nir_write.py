@@ -51,7 +51,8 @@ def write(model, path, dt=None, beyond_nir=False):
         dt = _remembered_dt(model) if dt is None else number(dt, "dt")
         if dt <= 0:
             raise ModelError(f"dt is {dt}, expected a time above 0")
-        graph = _Graph(model, dt, bool(beyond_nir))
+        with np.errstate(all="ignore"):
+            graph = _Graph(model, dt, bool(beyond_nir))
     except ModelError as error:
         raise FormatError(f"{path}: cannot be written: {error}") from None
     except UnsupportedError as error:
@@ -218,7 +219,7 @@ class _Graph:
         if node.current_leak is not None or (not spiking and (leak == 1).any()):
             return
         share = np.ones(leak.shape) if spiking else self.dt / self._tau(leak)
-        rows = [compact(part) for part in (gain, share)]
+        rows = [compact(part, gain.shape) for part in (gain, share)]
         sources = [self._synapses_before(edge.source) for edge in self.model.incoming(name)]
         if (gain == share).all() or None in sources or any(row.ndim > 1 for row in rows):
             return
