@@ -1739,3 +1739,148 @@ def channel_levels(planes, totals, samples, steps, held, first, bits, signed, he
                             word &= word - ONE
                             o = s * channels + c
                             put(totals, o, at(totals, o) + worth)
+
+
+# ---- statistics of trains; `size` is positions * words, a neuron's index in its order 64 * word + bit
+
+
+@njit(inline="always")
+def _occupied(planes, o, n_planes, size):
+    """Which of a word's neurons have any plane set."""
+    word = at(planes, o)
+    b = 1
+    while b < n_planes:  # one by one: LLVM would gather them into a vector
+        word |= at(planes, o + b * size)
+        b = following(b)
+    return word
+
+
+@compiled
+def count_neurons(planes, bytes_, counts, events, squares, samples, steps, held, first, n_planes, size, kept,
+                  ends):
+    """Per neuron, events and the square of a sample's events.
+
+    counts: int32 [sample or 1, neuron], events of a sample so far, its own row where `kept`. Adds the
+    chunk's, and, where these are the samples' last steps (`ends`), adds them to events int64 [neuron]
+    and their squares to squares float64 [neuron] (whole numbers), and clears them. Adds 0 or 1 to 64
+    bytes at a time, and those to counts before they overflow: bytes_ int8 [neuron] (scratch, zeros
+    before and after)."""
+    none = zeros(bytes_, planes)
+    one = splat(1, none)
+    wide, exact, real = zeros(counts, planes), zeros(events, planes), zeros(squares, planes)
+    for sample in range(samples):
+        row = sample * kept * size * 64
+        for start in range(0, steps, 127):
+            for t in range(start, min(start + 127, steps)):
+                slot = (sample * held + first + t) * n_planes * size
+                for i in range(size):
+                    word = _occupied(planes, slot + i, n_planes, size)
+                    store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
+            for i in range(size):
+                at_counts = row + i * 64
+                store(counts, at_counts, load(counts, at_counts, wide) + load(bytes_, i * 64, wide))
+                store(bytes_, i * 64, none)
+        if ends:
+            for i in range(size):
+                at_counts = row + i * 64
+                store(events, i * 64, load(events, i * 64, exact) + load(counts, at_counts, exact))
+                found = load(counts, at_counts, real)
+                store(squares, i * 64, load(squares, i * 64, real) + found * found)
+                store(counts, at_counts, wide)
+
+
+@compiled
+def count_planes(planes, bytes_, totals, samples, steps, held, first, n_planes, size):
+    """Per plane and neuron, set bits. Adds to totals int64 [plane, neuron]; bytes_: as above."""
+    none = zeros(bytes_, planes)
+    one = splat(1, none)
+    exact = zeros(totals, planes)
+    slots = samples * steps
+    for b in range(n_planes):
+        for start in range(0, slots, 127):
+            for s in range(start, min(start + 127, slots)):
+                slot = (((s // steps) * held + first + s % steps) * n_planes + b) * size
+                for i in range(size):
+                    found = select(at(planes, slot + i), one, none)
+                    store(bytes_, i * 64, load(bytes_, i * 64, none) + found)
+            for i in range(size):
+                o = (b * size + i) * 64
+                store(totals, o, load(totals, o, exact) + load(bytes_, i * 64, exact))
+                store(bytes_, i * 64, none)
+
+
+@compiled
+def count_levels(planes, counts, by_step, samples, steps, held, first, bits, signed, size):
+    """Events of each level but 0, and of each step. Adds to counts int64 [level] (level k at k, or at
+    k + 2^bits - 1 where signed) and to by_step int64 [step]."""
+    n_planes = bits * (1 + signed)
+    zero = signed * ((1 << bits) - 1)
+    for s in range(samples * steps):
+        slot = ((s // steps) * held + first + s % steps) * n_planes * size
+        events = 0
+        if n_planes == 1:
+            for i in range(size):
+                events += bit_count(at(planes, slot + i))
+            put(counts, 1, at(counts, 1) + events)
+        elif n_planes == 2 and not signed:
+            ones, twos, threes = 0, 0, 0
+            for i in range(size):
+                low, high = at(planes, slot + i), at(planes, slot + size + i)
+                ones += bit_count(low & ~high)
+                twos += bit_count(high & ~low)
+                threes += bit_count(low & high)
+            put(counts, 1, at(counts, 1) + ones)
+            put(counts, 2, at(counts, 2) + twos)
+            put(counts, 3, at(counts, 3) + threes)
+            events = ones + twos + threes
+        else:
+            for i in range(size):
+                word = _occupied(planes, slot + i, n_planes, size)
+                events += bit_count(word)
+                while word:
+                    bit = np.uint64(trailing_zeros(word))
+                    word &= word - ONE
+                    level = zero
+                    for b in range(n_planes):
+                        found = np.int64((at(planes, slot + b * size + i) >> bit) & ONE) << (b % bits)
+                        level += found if b < bits else -found
+                    put(counts, level, at(counts, level) + 1)
+        put(by_step, s % steps, at(by_step, s % steps) + events)
+
+
+@compiled
+def note_intervals(planes, last, before, counts, sums, squares, variation_counts, variation_sums, histogram,
+                   samples, steps, step, held, first, n_planes, size):
+    """Intervals between the events of a neuron, and how consecutive ones differ.
+
+    last, before: int32 [sample, neuron], absolute step of the last event (-1: none yet) and the
+    interval that ended with it (0: none yet); brought up to date. step: absolute step of the first.
+    Adds to the other arrays, int64: [neuron], but histogram [interval, the last: that and longer];
+    see statistics.trains."""
+    longest = histogram.size - 1
+    for sample in range(samples):
+        for t in range(steps):
+            slot = (sample * held + first + t) * n_planes * size
+            for i in range(size):
+                word = _occupied(planes, slot + i, n_planes, size)
+                while word:
+                    neuron = i * 64 + trailing_zeros(word)
+                    word &= word - ONE
+                    own = sample * size * 64 + neuron
+                    then = np.int64(at(last, own))
+                    put(last, own, np.int32(step + t))
+                    if then < 0:
+                        continue
+                    interval = step + t - then
+                    previous = np.int64(at(before, own))
+                    put(before, own, np.int32(interval))
+                    put(counts, neuron, at(counts, neuron) + 1)
+                    put(sums, neuron, at(sums, neuron) + interval)
+                    put(squares, neuron, at(squares, neuron) + interval * interval)
+                    bin_ = min(interval, longest)
+                    put(histogram, bin_, at(histogram, bin_) + 1)
+                    if previous:
+                        ratio = np.float64(previous - interval) / np.float64(previous + interval)
+                        parts = np.int64(ratio * ratio * 4294967296.0 + 0.5)
+                        put(variation_counts, neuron, at(variation_counts, neuron) + 1)
+                        put(variation_sums, neuron, at(variation_sums, neuron) + parts)

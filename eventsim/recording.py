@@ -27,6 +27,7 @@ from eventsim.counting import Counts
 from eventsim.errors import DataError, RunError
 from eventsim.program import State
 from eventsim.spikes import Spikes
+from eventsim.statistics import Statistics
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Recording:
     steps_per_unit: per layer float64 (C,), integer steps of the traces per membrane unit; ones
         where the run computes in floats.
     audit: per layer an `audit.LayerAudit`, only if recorded.
+    statistics: `statistics.Statistics` gathered while it ran, or None.
     """
 
     precision: str
@@ -54,6 +56,7 @@ class Recording:
     seconds: float = 0.0
     steps_per_unit: Dict[str, np.ndarray] = field(default_factory=dict)
     audit: Optional[Dict] = None
+    statistics: Optional[Statistics] = None
 
     @property
     def predictions(self) -> np.ndarray:

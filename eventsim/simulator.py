@@ -9,20 +9,23 @@ from typing import Iterator, Optional
 
 import numpy as np
 
-from eventsim import audit
+from eventsim import audit, statistics
 from eventsim.encode import to_levels
 from eventsim.errors import DataError, ModelError, RunError
 from eventsim.execution import Execution, Workspace
 from eventsim.lower import lower
 from eventsim.model import Model
+from eventsim.neurons import Neuron
 from eventsim.parameters import integer
 from eventsim.profiles import find
 from eventsim.program import KINDS_OF_STATE, InputStage, LayerStage, State
 from eventsim.recording import Recording
 from eventsim.spikes import Spikes
+from eventsim.statistics.membranes import MembraneScale
+from eventsim.statistics.observing import Observer
 
-KINDS = ("spikes", "currents", "potentials", "residuals", "outputs", "audit")
-WHOLE_KINDS = ("outputs", "audit")  # not of single nodes
+KINDS = ("spikes", "currents", "potentials", "residuals", "outputs", "audit", *statistics.KINDS)
+WHOLE_KINDS = ("outputs", "audit", *statistics.KINDS)  # not of single nodes
 BLOCK_BYTES = 8 << 20  # of planes, and of membranes where they are kept, in one block
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
 LARGEST_BLOCK = 64
@@ -60,7 +63,9 @@ class Simulator:
             or real numbers where the model's input is real.
         timesteps: steps to run; default T of x, else the model's. Given with T it must agree.
         record: any of "spikes", "currents", "potentials", "residuals", each for all nodes that have
-            it, or "kind:node" for one node; "outputs"; "audit" (integers only).
+            it, or "kind:node" for one node; "outputs"; "audit" (integers only); "statistics" (events,
+            levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
+            while it runs into `Recording.statistics`.
         state: `Recording.state` of an earlier run of the same samples, to continue it.
 
         Raises DataError for arrays that do not fit, RunError beyond the steps that integer
@@ -91,18 +96,18 @@ class Simulator:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
         steps = (timesteps or self.model.timesteps) if still else levels.shape[1]
-        recorder = _Recorder(self.program, self.model, record)
+        recorder = _Recorder(self.program, self.model, record, steps)
         n = levels.shape[0]
         self._check_state(state, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        block = self.block or self._block_size(steps, still, keep_state)
+        block = self.block or self._block_size(steps, still, keep_state, recorder)
         starts = range(0, n, min(block, -(-n // self.workers)))
 
         def run_block(start):
             stop = min(start + starts.step, n)
             part = State() if state is None else state.samples(start, stop)
-            return self._run_block(levels[start:stop], still, steps, recorder, part, keep_state)
+            return self._run_block(levels[start:stop], still, steps, recorder, part, keep_state, start)
 
         if self.workers == 1 or len(starts) == 1:
             parts = [run_block(start) for start in starts]
@@ -111,23 +116,26 @@ class Simulator:
                 self._pool = ThreadPoolExecutor(self.workers, "eventsim")
             parts = list(self._pool.map(run_block, starts))
         recording = Recording.of_samples(parts)
+        recording.statistics = recorder.statistics()
         recording.seconds = time.perf_counter() - began
         return recording
 
-    def _run_block(self, levels, still, steps, recorder, state, keep_state):
+    def _run_block(self, levels, still, steps, recorder, state, keep_state, start):
         _check_denormals(self.program.dtype)
         if not hasattr(self._local, "workspace"):
             self._local.workspace = Workspace()
-        chunks = self._chunks(steps, state.step)
-        execution = Execution(self.program, self._local.workspace, levels.shape[0], recorder.traces,
+        n, chunks = levels.shape[0], self._chunks(steps, state.step, recorder)
+        execution = Execution(self.program, self._local.workspace, n, recorder.executed_traces,
                               keep_state or len(chunks) > 1, recorder.audits or self._may_fail)
         parts, at = [], 0
-        for n_steps in chunks:
-            piece = levels if still else levels[:, at : at + n_steps]
-            chunk = execution.run(piece, still, n_steps, state)
-            self._check_overflows(chunk)
-            parts.append(recorder.take(chunk, execution, state))
-            at += n_steps
+        with recorder.observer.block(start, n, len(chunks) > 1) as observer:
+            for n_steps in chunks:
+                piece = levels if still else levels[:, at : at + n_steps]
+                chunk = execution.run(piece, still, n_steps, state)
+                self._check_overflows(chunk)
+                observer.take(chunk)
+                parts.append(recorder.take(chunk, state))
+                at += n_steps
         recording = _joined_steps(parts)
         if keep_state:
             state.membranes = {name: array.copy() for name, array in state.membranes.items()}
@@ -155,18 +163,15 @@ class Simulator:
                         "saturate or wrap"
                     )
 
-    def _chunks(self, steps, first):
+    def _chunks(self, steps, first, recorder):
         """Lengths of the chunks: cut where the bias changes and where memory asks for it."""
-        longest = self.chunk or self._longest_chunk()
+        longest = self.chunk or max(1, CHUNK_BYTES // (self._step_bytes + recorder.observed_bytes))
         cuts = {s for stage in self.program.layers if isinstance(stage, LayerStage)
                 for s, _ in stage.biases}
         cuts = {cut - first for cut in cuts if 0 < cut - first < steps}
         cuts |= set(range(0, steps, longest)) | {steps}
         ordered = sorted(cuts | {0})
         return [b - a for a, b in zip(ordered, ordered[1:])]
-
-    def _longest_chunk(self):
-        return max(1, CHUNK_BYTES // self._step_bytes)
 
     @cached_property
     def _step_bytes(self):
@@ -189,11 +194,12 @@ class Simulator:
                     found[path.source] += source.n_planes * path.geometry.groups * 8 * source.positions
         return found
 
-    def _block_size(self, steps, still, keep_state):
-        longest = self.chunk or self._longest_chunk()
+    def _block_size(self, steps, still, keep_state, recorder):
+        step_bytes = self._step_bytes + recorder.observed_bytes
+        longest = self.chunk or max(1, CHUNK_BYTES // step_bytes)
         keeps = keep_state or steps > longest
         steps, item = min(steps, longest), self.program.dtype.itemsize
-        per_sample = steps * self._step_bytes
+        per_sample = steps * step_bytes
         if still and not self.program.history[self.program.input]:  # held once
             per_sample -= (steps - 1) * self._train_bytes[self.program.input]
         for stage in self.program.stages.values():
@@ -277,12 +283,13 @@ def _arithmetic(model, precision, profile):
 
 
 class _Recorder:
-    """What a run was asked to record, and how to take it from a chunk."""
+    """What a run of `steps` was asked to record, and how to take it from a chunk."""
 
-    def __init__(self, program, model, record):
+    def __init__(self, program, model, record, steps):
         self.program, self.model = program, model
         self.stages = program.stages
         self.spikes, self.traces, self.outputs, self.audits = set(), {}, False, False
+        self.gathered = set()  # of statistics.KINDS
         self.flattened = _flattened(model, self.stages)
         spiking = [name for name, stage in self.stages.items() if stage.bits and name in model.nodes]
         spiking += list(self.flattened)
@@ -302,16 +309,42 @@ class _Recorder:
                     self.spikes.add(each)
                 else:
                     self.traces.setdefault(each, set()).add(kind)
+        scales = {name: MembraneScale(model.nodes[name], model.shapes[name]) for name in layers
+                  if "membranes" in self.gathered and isinstance(model.nodes.get(name), Neuron)}
+        self.observer = Observer(program, self.gathered, steps, scales)
+
+    @property
+    def executed_traces(self):
+        """What an Execution has to trace: what is recorded, and what is only gathered."""
+        wanted = {name: set(kinds) for name, kinds in self.traces.items()}
+        for name in self.observer.scales:
+            wanted.setdefault(name, set()).update(("potentials", "residuals"))
+        return wanted
+
+    @property
+    def observed_bytes(self):
+        """Memory that gathering takes of a sample for one step, in traces and then in float64."""
+        layers = [self.stages[name] for name in self.observer.scales]
+        return sum(2 * stage.positions * stage.padded * self.program.dtype.itemsize for stage in layers) + (
+            8 * 8 * max((stage.n_neurons for stage in layers), default=0))
+
+    def statistics(self):
+        """What was gathered of all blocks, or None where nothing was asked for."""
+        if not self.gathered:
+            return None
+        return statistics.Statistics(self.observer.trains(), self.observer.all_membranes())
 
     def _wish_whole(self, kind):
         if kind == "outputs":
             self.outputs = True
+        elif kind in statistics.KINDS:
+            self.gathered.add(kind)
         elif self.program.dtype.kind == "f":
             raise DataError("record has 'audit', which is of integers; run in int8 or under a profile")
         else:
             self.audits = True
 
-    def take(self, chunk, execution, state) -> Recording:
+    def take(self, chunk, state) -> Recording:
         """The chunk as a Recording; copies what the workspace holds."""
         answers = self._answers(chunk.answers, state)
         traces = {}

@@ -29,6 +29,7 @@ LAYERS = (
     "simd_twins", "simd", "kernels",
     "program", "layout", "widths", "lower",
     "audit", "spikes", "counting", "encode",
+    "statistics.trains", "statistics.decisions", "statistics.membranes", "statistics.observing", "statistics",
     "attention", "tally", "execution",
     "recording", "simulator",
     "checking", "report", "files", "datasets",

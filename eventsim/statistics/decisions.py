@@ -1,0 +1,97 @@
+"""How the answer settles over the steps, and which classes it takes for which."""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+
+from eventsim.errors import DataError, RunError
+
+MOST_CLASSES = 1000  # of a confusion matrix
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Predictions after each step of n_samples samples.
+
+    final: int64 (T,), samples whose prediction changes no more from step t (0 is the first) on.
+    correct: int64 (T,), samples predicted rightly had the run stopped after step t; None without labels.
+    confusion: int64 (classes, classes), rows the labels, columns the predictions after the last step;
+        None without labels, and beyond 1000 classes.
+    class_names: (classes,), or ().
+    """
+
+    n_samples: int
+    final: np.ndarray
+    correct: Optional[np.ndarray] = None
+    confusion: Optional[np.ndarray] = None
+    class_names: Tuple[str, ...] = ()
+
+    @staticmethod
+    def of(outputs, labels=None, class_names=()) -> "Decisions":
+        """From outputs (N, T, classes), `Recording.outputs`, and labels (N,): whole numbers, one a
+        sample. Raises DataError for labels that do not fit."""
+        outputs = np.asarray(outputs)
+        n, steps, classes = outputs.shape
+        predictions = outputs.argmax(axis=2)
+        changed = predictions[:, 1:] != predictions[:, :-1]
+        since = np.where(changed, np.arange(1, steps), 0).max(axis=1, initial=0)
+        final = np.bincount(since, minlength=steps)
+        if labels is None:
+            return Decisions(n, final, class_names=tuple(class_names))
+        labels = _checked_labels(labels, n)
+        correct = (predictions == labels[:, None]).sum(axis=0)
+        confusion = None
+        if classes <= MOST_CLASSES:
+            if labels.max(initial=0) >= classes or labels.min(initial=0) < 0:
+                raise DataError(
+                    f"labels run from {labels.min()} to {labels.max()}, but the model has {classes} "
+                    "classes; give labels from 0 on"
+                )
+            cells = np.bincount(labels * classes + predictions[:, -1], minlength=classes * classes)
+            confusion = cells.reshape(classes, classes)
+        return Decisions(n, final, correct, confusion, tuple(class_names))
+
+    def joined(self, other) -> "Decisions":
+        """Of the samples of both. Raises RunError where they are not of the same steps and classes."""
+        def size(found):
+            return (found.final.size, None if found.confusion is None else len(found.confusion))
+
+        if size(self) != size(other):
+            raise RunError(f"decisions of {size(self)} and {size(other)} (steps, classes) cannot be joined")
+
+        def added(name):
+            values = getattr(self, name), getattr(other, name)
+            return None if values[0] is None or values[1] is None else values[0] + values[1]
+
+        return Decisions(self.n_samples + other.n_samples, self.final + other.final, added("correct"),
+                         added("confusion"), self.class_names)
+
+    @property
+    def accuracy_by_step(self) -> Optional[np.ndarray]:
+        """float64 (T,): share of right predictions had the run stopped after step t; None without labels."""
+        return None if self.correct is None else self.correct / max(self.n_samples, 1)
+
+    @property
+    def accuracy(self) -> Optional[float]:
+        """Share of right predictions after the last step; None without labels."""
+        return None if self.correct is None else float(self.accuracy_by_step[-1])
+
+    @property
+    def final_share(self) -> np.ndarray:
+        """float64 (T,): share of the samples whose prediction after step t is the last one's, and stays so."""
+        return self.final.cumsum() / max(self.n_samples, 1)
+
+    @property
+    def mean_final_step(self) -> float:
+        """Mean number of steps until the prediction is final (1: from the first step on)."""
+        return float((self.final @ np.arange(1, self.final.size + 1)) / max(self.n_samples, 1))
+
+
+def _checked_labels(labels, n):
+    labels = np.asarray(labels)
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"labels have shape {labels.shape} and type {labels.dtype}, expected ({n},) whole numbers"
+        )
+    return labels.astype(np.int64)

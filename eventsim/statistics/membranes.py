@@ -1,0 +1,189 @@
+"""Where the membranes of a layer of neurons were: before the reset, after MPR, after the reset."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Optional
+
+import numpy as np
+
+from eventsim.errors import RunError
+from eventsim.neurons import Neuron
+from eventsim.parameters import parameter_on
+
+N_BINS = 240  # of the histograms of membranes
+N_DISTANCES = 50  # bins of the distance to the next threshold, within one quantum
+WIDEST = 16  # levels that a histogram shows
+
+
+@dataclass(frozen=True)
+class MembraneStatistics:
+    """Membranes of one layer over n_samples samples of n_steps steps.
+
+    unit: "thresholds": membranes over their neuron's v_threshold; "quanta": over its quantum, where a
+        threshold is not above 0.
+    threshold: the first level's threshold in that unit, a layer's mean; step: from one level's
+        threshold to the next's; n_levels: levels above 0.
+    edges: float64 (B + 1,) of the histograms' bins, in the unit.
+    potentials, residuals: int64 (B + 2,), H before the reset and U after it; the first and the last
+        value are those below and above the edges.
+    rectified: int64 (B + 2,), phi(H) (InfLoR-SNN, eq. 9), None where the layer does not rectify.
+    distances: int64 (D + 1,), |H - the nearest threshold of any level| in even bins over one
+        quantum; the last value: a quantum or more.
+    lowest, highest: of H, in the unit; inf and -inf where there is none.
+    n_not_finite: H that are infinite or not a number; they are in no other figure.
+    mean_by_step, square_by_step: float64 (n_samples, T), mean over the neurons of U, and of U^2, in
+        the unit.
+    error_by_step: float64 (n_samples, T), mean over the neurons of (u - o)^2, u being H and o the
+        level sent, in quanta (InfLoR-SNN, eq. 8). rectified_error_by_step: with phi(H) for u, or None.
+    """
+
+    n_samples: int
+    n_steps: int
+    unit: str
+    threshold: float
+    step: float
+    n_levels: int
+    edges: np.ndarray
+    potentials: np.ndarray
+    residuals: np.ndarray
+    rectified: Optional[np.ndarray]
+    distances: np.ndarray
+    lowest: float
+    highest: float
+    n_not_finite: int
+    mean_by_step: np.ndarray
+    square_by_step: np.ndarray
+    error_by_step: np.ndarray
+    rectified_error_by_step: Optional[np.ndarray]
+
+    def joined(self, other) -> "MembraneStatistics":
+        """Of the samples of both, one after another. Raises RunError for another layer."""
+        if self.n_steps != other.n_steps:
+            raise RunError(f"membranes of {self.n_steps} and {other.n_steps} steps cannot be joined")
+        return self._added(other, 0, n_samples=self.n_samples + other.n_samples)
+
+    def continued(self, other) -> "MembraneStatistics":
+        """Of the same samples, `other` being the steps that follow. Raises RunError for another layer."""
+        if self.n_samples != other.n_samples:
+            raise RunError(f"membranes of {other.n_samples} samples do not go on with {self.n_samples}")
+        return self._added(other, 1, n_steps=self.n_steps + other.n_steps)
+
+    def _added(self, other, axis, **changed):
+        fixed = (self.unit, self.n_levels, self.rectified is None)
+        if fixed != (other.unit, other.n_levels, other.rectified is None) or \
+                not np.array_equal(self.edges, other.edges):
+            raise RunError("membranes of different layers cannot be joined")
+
+        def both(name, join):
+            values = getattr(self, name), getattr(other, name)
+            return None if values[0] is None else join(*values)
+
+        for name in ("potentials", "residuals", "rectified", "distances", "n_not_finite"):
+            changed[name] = both(name, lambda a, b: a + b)
+        for name in ("mean_by_step", "square_by_step", "error_by_step", "rectified_error_by_step"):
+            changed[name] = both(name, lambda a, b: np.concatenate((a, b), axis=axis))
+        return replace(self, lowest=both("lowest", min), highest=both("highest", max), **changed)
+
+    @property
+    def centres(self) -> np.ndarray:
+        """float64 (B,): the middle of each bin."""
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
+    @cached_property
+    def drift(self) -> np.ndarray:
+        """float64 (T,): root mean square of U after each step, in the unit."""
+        return np.sqrt(self.square_by_step.mean(axis=0))
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """float64 (T,): mean of U after each step, in the unit."""
+        return self.mean_by_step.mean(axis=0)
+
+    @property
+    def error(self) -> float:
+        """Mean quantisation error (u - o)^2 in quanta^2 (InfLoR-SNN, eq. 8 and Table 3)."""
+        return float(self.error_by_step.mean())
+
+    @property
+    def rectified_error(self) -> float:
+        """The same of the rectified membrane phi(u); nan where the layer does not rectify."""
+        return np.nan if self.rectified_error_by_step is None else float(self.rectified_error_by_step.mean())
+
+
+def rectified(u, n_levels=1) -> np.ndarray:
+    """The rectified membrane of MPR, elementwise, in quanta: phi(u) (InfLoR-SNN, eq. 9), and with more
+    than one level above 0 the same around each: j + phi(u - j), j = floor(u) within 0 and n_levels - 1."""
+    u = np.asarray(u, np.float64)
+    j = np.clip(np.floor(u), 0, np.asarray(n_levels) - 1)
+    rest = u - j
+    inside = np.tanh(3 * (rest - 0.5)) / (2 * np.tanh(1.5)) + 0.5
+    below, above = 1 - np.cbrt(1 - np.minimum(rest, 0)), np.cbrt(np.maximum(rest, 1))
+    return j + np.where(rest < 0, below, np.where(rest > 1, above, inside))
+
+
+class MembraneScale:
+    """What turns membranes of a layer into its unit and into quanta.
+
+    node: Neuron. shape: logical shape. arrays are per neuron, flat in the order of the shape.
+    """
+
+    def __init__(self, node: Neuron, shape):
+        self.node = node
+
+        def flat(value):
+            return parameter_on(value, shape, "parameter").reshape(-1)
+
+        self.quantum = flat(node.quantum)
+        self.v_threshold = flat(node.v_threshold)
+        by_threshold = bool((self.v_threshold > 0).all())
+        self.name = "thresholds" if by_threshold else "quanta"
+        self.unit = self.v_threshold if by_threshold else self.quantum
+        self.threshold = float((self.v_threshold / self.unit).mean())
+        self.step = float((self.quantum / self.unit).mean())
+        self.n_levels = (1 << node.n_bits) - 1
+        self.most = (1 << flat(node.bits).astype(np.int64)) - 1
+        high = self.threshold + (min(self.n_levels, WIDEST) + 1) * self.step
+        low = -high if node.signed else min(self.threshold, 0.0) - 2 * self.step
+        self.edges = np.linspace(low, high, N_BINS + 1)
+
+    def statistics(self, potentials, residuals, levels) -> MembraneStatistics:
+        """Of float64 H and U and of whole levels, all (n, T, neurons), in the membrane's unit."""
+        n, steps, _ = potentials.shape
+        finite = np.isfinite(potentials)
+        n_not_finite = int(finite.size - np.count_nonzero(finite))
+        with np.errstate(over="ignore", invalid="ignore"):
+            in_unit, after = potentials / self.unit, residuals / self.unit
+            quanta = potentials / self.quantum
+            phi = rectified(quanta, self.most) if self.node.rectify else None
+            kept = in_unit if n_not_finite == 0 else in_unit[finite]
+            return MembraneStatistics(
+                n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges,
+                self._histogram(in_unit), self._histogram(after),
+                None if phi is None else self._histogram(phi * (self.quantum / self.unit)),
+                self._distances(potentials, finite),
+                float(kept.min(initial=np.inf)), float(kept.max(initial=-np.inf)), n_not_finite,
+                _mean(after), _mean(after * after), _mean((quanta - levels) ** 2),
+                None if phi is None else _mean((phi - levels) ** 2),
+            )
+
+    def _histogram(self, values):
+        """int64 (B + 2,): below, in each bin, above; what is not a number is in none. `searchsorted`
+        decides, not a division, so that a value on an edge is always above it."""
+        values = values.ravel()
+        bins = np.searchsorted(self.edges, values[~np.isnan(values)], side="right")
+        return np.bincount(bins, minlength=N_BINS + 2).astype(np.int64)
+
+    def _distances(self, potentials, finite):
+        size = np.abs(potentials) if self.node.signed else potentials
+        over = (size - self.v_threshold) / self.quantum
+        nearest = np.clip(np.rint(over), 0, self.most - 1)
+        found = np.abs(over - nearest)[finite]
+        bins = np.minimum(found * N_DISTANCES, N_DISTANCES).astype(np.int64)
+        return np.bincount(bins, minlength=N_DISTANCES + 1).astype(np.int64)
+
+
+def _mean(values):
+    """Mean over the last axis, of numbers that are finite; the order of the sum does not depend on how
+    many samples and steps there are."""
+    values = np.where(np.isfinite(values), values, 0.0)
+    return np.ascontiguousarray(values).sum(axis=-1) / values.shape[-1]

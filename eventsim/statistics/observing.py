@@ -1,0 +1,227 @@
+"""Observing: gathers the sums of `TrainStatistics` from bit-planes, chunk by chunk."""
+
+import threading
+from contextlib import contextmanager
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from eventsim import kernels
+from eventsim.spikes import Spikes
+from eventsim.statistics.membranes import MembraneStatistics
+from eventsim.statistics.trains import TrainStatistics, chosen_neurons, n_interval_bins
+
+
+class TrainSums:
+    """Sums over one node's planes, as the kernels hold them: neurons by position, then channel.
+
+    shape: (C, H, W) as held; logical_shape: as the model has it. n_steps: of each sample.
+    summing, detailing: whether to take events and levels, and intervals and correlations.
+    """
+
+    def __init__(self, shape, logical_shape, bits, signed, n_steps, summing=True, detailing=True):
+        self.shape, self.logical_shape = shape, logical_shape
+        self.bits, self.signed, self.n_steps = bits, bool(signed), n_steps
+        self.summing, self.detailing = summing, detailing
+        self.n_planes = bits * (1 + self.signed)
+        self.words = (shape[0] + 63) // 64
+        self.size = shape[1] * shape[2] * self.words
+        self.n_samples = self.n_detailed = 0
+        self.still = False
+        neurons = self.size * 64
+        self._bytes = np.zeros(neurons if summing else 0, np.int8)
+        self.events, self.squares = np.zeros(neurons, np.int64), np.zeros(neurons, np.float64)
+        many = summing and self.n_planes > 1
+        self.plane_events = np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64)
+        sizes = TrainStatistics.array_shapes(logical_shape, bits, self.signed, n_steps)
+        self.level_counts = np.zeros(sizes["level_counts"], np.int64)
+        self.by_step = np.zeros(n_steps, np.int64)
+        self.intervals = np.zeros((5, neurons if detailing else 0), np.int64)
+        self.histogram = np.zeros(n_interval_bins(n_steps), np.int64)
+        self.chosen = chosen_neurons(sizes["events"][0])
+        self.together = np.zeros(sizes["together"], np.int64)
+
+    def add_samples(self, planes, n) -> None:
+        """All steps of n samples. planes: uint64 (n, T, planes, positions, words), contiguous."""
+        self.add_chunk(planes, n, self.n_steps, planes.shape[1], 0, 0, None)
+
+    def add_chunk(self, planes, n, steps, held, first, start, memory: Optional["Memory"], still=False) -> None:
+        """Some steps of n samples: `steps` from slot `first` of `held` on, which are the samples' steps
+        from `start` on. memory: of these samples, where their steps come in several chunks. still:
+        the slot `first` stands for all the steps."""
+        ends = start + steps == self.n_steps
+        self.still |= still
+        if self.summing:
+            if not still:
+                self._sum(planes.reshape(-1), n, steps, held, first, start, memory, ends)
+            elif start == 0:  # one step stands for all: `statistics` multiplies
+                self._sum(planes.reshape(-1), n, 1, held, first, 0, None, True)
+            self.n_samples += n if ends else 0
+        if self.detailing:
+            if still:
+                planes, held, first = np.repeat(planes[:, first : first + 1], steps, axis=1), steps, 0
+            self._detail(planes, n, steps, held, first, start, memory)
+            self.n_detailed += n if ends else 0
+
+    def _sum(self, flat, n, steps, held, first, start, memory, ends):
+        place = (n, steps, held, first)
+        counts = np.zeros((1, self.size * 64), np.int32) if memory is None else memory.counts
+        kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, *place,
+                              self.n_planes, self.size, int(memory is not None), int(ends))
+        if self.n_planes > 1:
+            kernels.count_planes(flat, self._bytes, self.plane_events.reshape(-1), *place, self.n_planes,
+                                 self.size)
+        kernels.count_levels(flat, self.level_counts, self.by_step[start : start + steps], *place, self.bits,
+                             int(self.signed), self.size)
+
+    def _detail(self, planes, n, steps, held, first, start, memory):
+        memory = memory or Memory(self, n)
+        kernels.note_intervals(planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1), *self.intervals,
+                               self.histogram, n, steps, start, held, first, self.n_planes, self.size)
+        channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
+        words = planes[:n, first : first + steps, :, position, channel // 64]  # (n, steps, planes, S)
+        occupied = np.bitwise_or.reduce(words, axis=2).reshape(-1, self.chosen.size)
+        fired = ((occupied >> (channel % 64).astype(np.uint64)) & np.uint64(1)).astype(np.float64)
+        self.together += (fired.T @ fired).astype(np.int64)  # sums of ones: exact
+
+    def add(self, other: "TrainSums") -> None:
+        """Add what another thread has gathered of other samples."""
+        self.n_samples += other.n_samples
+        self.n_detailed += other.n_detailed
+        self.still |= other.still
+        for name in ("events", "squares", "plane_events", "level_counts", "by_step", "intervals", "histogram",
+                     "together"):
+            getattr(self, name)[...] += getattr(other, name)
+
+    def statistics(self) -> TrainStatistics:
+        """The sums in the order of the node's shape."""
+        repeats = self.n_steps if self.still else 1
+        events = repeats * self._ordered(self.events)
+        levels, by_step = repeats * self.level_counts, self.by_step.copy()
+        if self.still:
+            by_step[:] = by_step[0]
+        if self.summing:  # the kernels leave out level 0
+            all_levels = self.n_samples * self.n_steps * events.size
+            levels[(1 << self.bits) - 1 if self.signed else 0] = all_levels - levels.sum()
+        details = self._ordered(self.intervals) if self.detailing else np.zeros((5, events.size), np.int64)
+        return TrainStatistics(
+            tuple(self.logical_shape), self.bits, self.signed, self.n_samples, self.n_steps, events,
+            repeats**2 * self._ordered(self.squares).astype(np.int64), self._planes(events, repeats), levels,
+            by_step, self.n_detailed, *details, self.histogram.copy(), self.chosen, self.together.copy(),
+        )
+
+    def _planes(self, events, repeats):
+        if self.n_planes == 1:
+            return events[None].copy()
+        if not self.summing:
+            return np.zeros((self.n_planes, events.size), np.int64)
+        return repeats * self._ordered(self.plane_events)
+
+    def _ordered(self, values):
+        """(..., neuron as held) to (..., neuron in the order C, H, W)."""
+        channels, height, width = self.shape
+        values = values.reshape(*values.shape[:-1], height * width, self.words * 64)[..., :channels]
+        return np.ascontiguousarray(np.swapaxes(values, -1, -2)).reshape(*values.shape[:-2], -1)
+
+
+class Memory:
+    """What the next chunk of the same samples needs of the ones before. sums: TrainSums; n: samples."""
+
+    def __init__(self, sums: TrainSums, n):
+        neurons = sums.size * 64
+        self.counts = np.zeros((n, neurons if sums.summing else 0), np.int32)
+        shape = (n, neurons if sums.detailing else 0)
+        self.last, self.before = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
+
+
+class Observer:
+    """Gathers what a run was asked to gather: `KINDS` of a Program's layers, over blocks of samples
+    that several threads may run.
+
+    kinds: any of "statistics", "intervals", "membranes". scales: layer -> membranes.MembraneScale.
+    """
+
+    def __init__(self, program, kinds, n_steps, scales):
+        self.program, self.kinds, self.n_steps, self.scales = program, kinds, n_steps, scales
+        self._lock = threading.Lock()
+        self._free: List[Dict[str, TrainSums]] = []
+        self._all: List[Dict[str, TrainSums]] = []
+        self.membranes: Dict[int, Dict[str, MembraneStatistics]] = {}
+
+    @contextmanager
+    def block(self, first, n, several):
+        """What gathers a block of n samples, `first` being the place of the first one in the run.
+        several: whether its steps come in several chunks."""
+        with self._lock:
+            sums = self._free.pop() if self._free else self._blank()
+        yield BlockObserver(self, sums, first, n, several)
+        with self._lock:
+            self._free.append(sums)
+
+    def _blank(self):
+        summing, detailing = "statistics" in self.kinds, "intervals" in self.kinds
+        layers = self.program.layers if summing or detailing else ()
+        sums = {layer.name: TrainSums(layer.shape, layer.logical_shape, layer.bits, layer.signed, self.n_steps,
+                                      summing, detailing)
+                for layer in layers if layer.bits}
+        self._all.append(sums)
+        return sums
+
+    def trains(self) -> Dict[str, TrainStatistics]:
+        """Of all blocks."""
+        if not self._all:
+            return {}
+        first, *others = self._all
+        for sums in others:
+            for name in first:
+                first[name].add(sums[name])
+        return {name: found.statistics() for name, found in first.items()}
+
+    def all_membranes(self) -> Dict[str, MembraneStatistics]:
+        """Of all blocks, in the order of the samples."""
+        whole = {}
+        for first in sorted(self.membranes):
+            for name, found in self.membranes[first].items():
+                whole[name] = whole[name].joined(found) if name in whole else found
+        return whole
+
+
+class BlockObserver:
+    """Gathers one block of samples, a chunk of steps after another; see `Observer.block`."""
+
+    def __init__(self, observer, sums, first, n, several):
+        self.observer, self.sums, self.first, self.n = observer, sums, first, n
+        self.memories = {name: Memory(found, n) for name, found in sums.items()} if several else {}
+        self.step = 0
+
+    def take(self, chunk) -> None:
+        """The next chunk of the block's steps, an `execution.Chunk`."""
+        steps = chunk.counts.steps
+        for name, sums in self.sums.items():
+            held = chunk.planes[name]
+            sums.add_chunk(held.planes, self.n, steps, held.held, held.first, self.step,
+                           self.memories.get(name), held.still)
+        for name, scale in self.observer.scales.items():
+            self._take_membranes(name, scale, chunk)
+        self.step += steps
+
+    def _take_membranes(self, name, scale, chunk):
+        stage = self.observer.program.stages[name]
+        held = chunk.planes[name]
+        found = None
+        for i in range(self.n):  # one by one: what they take in float64 stays small
+            planes = held.planes[i : i + 1, held.first :]
+            levels = Spikes(planes, stage.shape, stage.logical_shape, stage.bits, stage.signed).levels()
+            part = scale.statistics(
+                _membranes(chunk.potentials[name][i : i + 1], stage),
+                _membranes(chunk.residuals[name][i : i + 1], stage), levels.reshape(1, planes.shape[1], -1),
+            )
+            found = part if found is None else found.joined(part)
+        known = self.observer.membranes.setdefault(self.first, {})
+        known[name] = known[name].continued(found) if name in known else found
+
+
+def _membranes(trace, stage):
+    """A trace (n, T, positions, padded channels) in the membrane's unit: (n, T, neurons)."""
+    own = trace[..., : stage.shape[0]].astype(np.float64) / stage.steps_per_unit
+    return own.transpose(0, 1, 3, 2).reshape(*trace.shape[:2], -1)

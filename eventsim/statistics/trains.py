@@ -1,0 +1,266 @@
+"""What one node sent: exact sums over samples and steps, and the numbers that follow from them.
+
+All sums are integers, so they are the same however samples are cut into batches, blocks and threads.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Tuple
+
+import numpy as np
+
+from eventsim.errors import RunError
+
+MOST_CHOSEN = 64  # neurons whose correlation is kept
+LONGEST = 1024  # steps; intervals of that length and more share a bin
+VARIATION_UNIT = 2.0**32  # `variation_sums` are in parts of it
+
+
+def chosen_neurons(n_neurons) -> np.ndarray:
+    """int64 (S,): at most 64 neurons, evenly spread over the node's order."""
+    n = min(MOST_CHOSEN, n_neurons)
+    return np.arange(n, dtype=np.int64) * n_neurons // max(n, 1)
+
+
+def n_interval_bins(n_steps) -> int:
+    """Bins of a histogram of intervals in trains of n_steps: one for each length, the last for all
+    from there on."""
+    return min(n_steps, LONGEST) + 1
+
+
+@dataclass(frozen=True)
+class TrainStatistics:
+    """Spikes of one node. Neurons are in the order of the node's shape, (C, H, W), flattened.
+
+    shape, bits, signed: of the node. n_samples, n_steps: those summed over, and steps of each.
+    events: int64 (neurons,), how often a neuron's level was not 0.
+    squares: int64 (neurons,), sum over the samples of the square of a sample's events.
+    plane_events: int64 (planes, neurons), set bits; plane b is worth 2^b, and where levels are signed
+        the planes of negative ones follow.
+    level_counts: int64 (levels,), of all neurons and steps; `level_values` says which level.
+    events_by_step: int64 (T,), of all neurons and samples.
+
+    Of n_detailed samples (0: of none):
+
+    interval_counts, interval_sums, interval_squares: int64 (neurons,), of the steps between two
+        events of a neuron that follow each other in one sample.
+    variation_counts, variation_sums: int64 (neurons,), of ((I1 - I2) / (I1 + I2))^2 over intervals
+        that follow each other; the sum in units of 2^-32.
+    interval_histogram: int64 (L + 1,), of all neurons; bin i holds intervals of i steps, the last
+        one those of L = min(T, 1024) and more.
+    chosen: int64 (S,), at most 64 neurons, evenly spread.
+    together: int64 (S, S), how often two of them had an event in the same step.
+    """
+
+    shape: Tuple[int, ...]
+    bits: int
+    signed: bool
+    n_samples: int
+    n_steps: int
+    events: np.ndarray
+    squares: np.ndarray
+    plane_events: np.ndarray
+    level_counts: np.ndarray
+    events_by_step: np.ndarray
+    n_detailed: int
+    interval_counts: np.ndarray
+    interval_sums: np.ndarray
+    interval_squares: np.ndarray
+    variation_counts: np.ndarray
+    variation_sums: np.ndarray
+    interval_histogram: np.ndarray
+    chosen: np.ndarray
+    together: np.ndarray
+
+    @staticmethod
+    def array_shapes(shape, bits, signed, n_steps):
+        """{field: shape} of the arrays, all int64, of a node and a number of steps."""
+        neurons = int(np.prod(shape, dtype=np.int64))
+        planes, levels = bits * (1 + signed), (1 << bits) + signed * ((1 << bits) - 1)
+        chosen = min(MOST_CHOSEN, neurons)
+        per_neuron = ("events", "squares", "interval_counts", "interval_sums", "interval_squares",
+                      "variation_counts", "variation_sums")
+        return {
+            **{name: (neurons,) for name in per_neuron},
+            "plane_events": (planes, neurons), "level_counts": (levels,), "events_by_step": (n_steps,),
+            "interval_histogram": (n_interval_bins(n_steps),), "chosen": (chosen,),
+            "together": (chosen, chosen),
+        }
+
+    @classmethod
+    def zeros(cls, shape, bits, signed, n_steps) -> "TrainStatistics":
+        """Of no samples."""
+        arrays = {name: np.zeros(size, np.int64)
+                  for name, size in cls.array_shapes(shape, bits, signed, n_steps).items()}
+        arrays["chosen"] = chosen_neurons(arrays["events"].size)
+        return cls(tuple(shape), bits, signed, 0, n_steps, n_detailed=0, **arrays)
+
+    def joined(self, other) -> "TrainStatistics":
+        """Of the samples of both. Raises RunError for another node, or another number of steps."""
+        fixed = ("shape", "bits", "signed", "n_steps")
+        for name in fixed:
+            if getattr(self, name) != getattr(other, name):
+                raise RunError(
+                    f"statistics of {name} {getattr(self, name)} and {getattr(other, name)} cannot be "
+                    "joined; join those of the same node and number of steps"
+                )
+        added = {
+            field.name: getattr(self, field.name) + getattr(other, field.name)
+            for field in fields(self) if field.name not in (*fixed, "chosen")
+        }
+        return TrainStatistics(**{name: getattr(self, name) for name in (*fixed, "chosen")}, **added)
+
+    # ---- how many, how often
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons of the node."""
+        return self.events.size
+
+    @property
+    def chances(self) -> int:
+        """(step, sample) in which each neuron could have an event."""
+        return self.n_samples * self.n_steps
+
+    @cached_property
+    def rates(self) -> np.ndarray:
+        """float64 (neurons,): events per step; nan where there are no samples."""
+        return _ratio(self.events, self.chances)
+
+    @cached_property
+    def rate(self) -> float:
+        """Events per neuron and step."""
+        return float(_ratio(self.events.sum(), self.chances * self.n_neurons))
+
+    @cached_property
+    def rate_by_step(self) -> np.ndarray:
+        """float64 (T,): events per neuron in each step."""
+        return _ratio(self.events_by_step, self.n_samples * self.n_neurons)
+
+    @property
+    def silent(self) -> np.ndarray:
+        """bool (neurons,): no event in any sample."""
+        return self.events == 0
+
+    @property
+    def saturated(self) -> np.ndarray:
+        """bool (neurons,): an event in every step of every sample."""
+        return (self.events == self.chances) & (self.chances > 0)
+
+    @property
+    def silent_share(self) -> float:
+        """Share of the neurons that are silent."""
+        return float(self.silent.mean())
+
+    @property
+    def saturated_share(self) -> float:
+        """Share of the neurons that are saturated."""
+        return float(self.saturated.mean())
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros among the levels: NeuroBench's activation sparsity, of this node alone
+        (J. Yik et al., "The NeuroBench framework", Nature Communications 16, 2025)."""
+        return 1.0 - self.rate
+
+    @cached_property
+    def fano(self) -> np.ndarray:
+        """float64 (neurons,): variance over mean of the events of a sample, over the samples
+        (U. Fano, Phys. Rev. 72, 1947; as elephant.statistics.fanofactor); nan where silent."""
+        n = self.n_samples
+        return _ratio(_spread(n, self.squares, self.events), n * self.events.astype(np.float64))
+
+    # ---- levels
+
+    @property
+    def lowest_level(self) -> int:
+        """0, or, where levels are signed, -(2^bits - 1)."""
+        return -((1 << self.bits) - 1) if self.signed else 0
+
+    @property
+    def level_values(self) -> np.ndarray:
+        """int64 (levels,): the level that each of `level_counts` is of."""
+        return np.arange(self.level_counts.size, dtype=np.int64) + self.lowest_level
+
+    @cached_property
+    def level_shares(self) -> np.ndarray:
+        """float64 (levels,): shares of all (neuron, step, sample)."""
+        return _ratio(self.level_counts, self.level_counts.sum())
+
+    @cached_property
+    def plane_use(self) -> np.ndarray:
+        """float64 (planes,): share of (neuron, step, sample) whose bit is set."""
+        return _ratio(self.plane_events.sum(axis=1), self.chances * self.n_neurons)
+
+    @property
+    def mean_level(self) -> float:
+        """Mean |level| of the events; 0 where there are none."""
+        events = int(self.events.sum())
+        return float(np.abs(self.level_values) @ self.level_counts / events) if events else 0.0
+
+    @property
+    def top_level_share(self) -> float:
+        """Share of the events that carry the largest |level| there is; 0 where there are none."""
+        top = np.abs(self.level_values) == (1 << self.bits) - 1
+        events = int(self.events.sum())
+        return float(self.level_counts[top].sum() / events) if events else 0.0
+
+    @cached_property
+    def entropy(self) -> float:
+        """Bits per neuron and step: Shannon's entropy of `level_shares`, all neurons taken as one
+        source without memory (an upper limit of what they say; C. E. Shannon, 1948)."""
+        shares = self.level_shares[self.level_shares > 0]
+        return float(-(shares * np.log2(shares)).sum()) + 0.0 if shares.size else np.nan
+
+    @property
+    def information_per_event(self) -> float:
+        """Bits per event: entropy over rate; nan where there is no event."""
+        return float(_ratio(self.entropy, self.rate))
+
+    # ---- time
+
+    @cached_property
+    def mean_intervals(self) -> np.ndarray:
+        """float64 (neurons,): mean steps between two events; nan where there are no two."""
+        return _ratio(self.interval_sums, self.interval_counts)
+
+    @cached_property
+    def cv(self) -> np.ndarray:
+        """float64 (neurons,): coefficient of variation, the intervals' standard deviation over their
+        mean (as elephant.statistics.cv); nan without intervals."""
+        spread = _spread(self.interval_counts, self.interval_squares, self.interval_sums)
+        return _ratio(np.sqrt(spread), self.interval_sums)
+
+    @cached_property
+    def lv(self) -> np.ndarray:
+        """float64 (neurons,): local variation, 3 times the mean of ((I1 - I2) / (I1 + I2))^2
+        (S. Shinomoto et al., Neural Computation 15, 2003; as elephant.statistics.lv); nan below two
+        intervals. Correct to 2^-32."""
+        return _ratio(3 / VARIATION_UNIT * self.variation_sums, self.variation_counts)
+
+    @cached_property
+    def correlations(self) -> np.ndarray:
+        """float64 (S, S): Pearson's correlation of "has an event in this step" of the `chosen`
+        neurons, over steps and samples; nan where a neuron always or never has one."""
+        n = self.n_detailed * self.n_steps
+        sums = np.diagonal(self.together)
+        covariance = _spread(n, self.together, sums[:, None], sums[None, :])
+        deviation = np.sqrt(np.diagonal(covariance))
+        return _ratio(covariance, np.outer(deviation, deviation))
+
+
+def _ratio(above, below):
+    """above / below in float64; nan where `below` is 0."""
+    above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    return np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan),
+                     where=below != 0)
+
+
+def _spread(n, products, sums, others=None):
+    """n * products - sums * others (sums * sums without others), exact before it becomes float64."""
+    others = sums if others is None else others
+    most = max(int(np.max(n, initial=0)) * int(np.max(products, initial=0)),
+               int(np.max(sums, initial=0)) * int(np.max(others, initial=0)))
+    number = np.int64 if most < 1 << 62 else object  # Python's integers have no limit
+    n, products, sums, others = (np.asarray(values).astype(number) for values in (n, products, sums, others))
+    return np.asarray(n * products - sums * others).astype(np.float64)
