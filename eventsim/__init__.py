@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Model": "model", "Edge": "model", "Check": "model",
     "Simulator": "simulator", "Recording": "recording",
+    "open_run": "runs", "Run": "runs", "Statistics": "statistics",
     "compare": "comparison.divergence", "Comparison": "comparison.divergence",
     "Divergence": "comparison.divergence", "Trace": "comparison.traces",
     "load": "formats", "save": "formats",

@@ -10,6 +10,11 @@ The file is HDF5, one row per sample on the first axis of every dataset:
         logical_shape, bits, signed; see `spikes`
     /currents/<node>, /potentials/<node>, /residuals/<node> (N, T, *shape)
     /steps_per_unit/<node> (C,): integer steps of these per unit of the membrane, ones for floats
+    /layers (JSON): names of the counted layers, in order
+    /statistics/trains/<node>/<field>, /statistics/membranes/<layer>/<field>,
+    /statistics/decisions/<field>: where gathered; fields of the classes in `statistics`
+
+`runs.open_run` reads it back.
 """
 
 import json
@@ -27,7 +32,11 @@ from eventsim.counting import Counts
 from eventsim.errors import DataError, RunError
 from eventsim.program import State
 from eventsim.spikes import Spikes
-from eventsim.statistics import Statistics
+from eventsim.statistics import Statistics, stored
+
+RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
+TRACES = ("currents", "potentials", "residuals")
+MOST_PLAIN = 1024  # bytes of an array that is not worth packing
 
 
 @dataclass
@@ -136,7 +145,7 @@ class Recording:
         """Write the recording to `path` (HDF5). Raises DataError where that fails."""
         with Writer(path) as writer:
             writer.add(self, labels)
-            writer.finish({})
+            writer.finish({}, self.statistics)
 
 
 class Writer:
@@ -163,13 +172,17 @@ class Writer:
         if self.file is not None:
             self._guarded(lambda: self._append_all(recording, labels))
 
-    def finish(self, summary) -> None:
-        """Add the run's summary (anything JSON holds) and give the file its name."""
+    def finish(self, summary, statistics=None) -> None:
+        """Add the run's summary (anything JSON holds) and its `Statistics`, and give the file its name."""
         if self.file is not None:
-            self._guarded(lambda: self._close(summary))
+            self._guarded(lambda: self._close(summary, statistics))
 
-    def _close(self, summary):
+    def _close(self, summary, statistics):
         self.file["summary"] = json.dumps(summary)
+        for name, values in ({} if statistics is None else stored.arrays(statistics)).items():
+            packed = dict(compression="gzip", compression_opts=1, shuffle=True)
+            self.file.create_dataset(f"statistics/{name}", data=values,
+                                     **(packed if values.nbytes > MOST_PLAIN else {}))
         self.file.close()
         os.replace(self.temporary, self.path)
         self.file = None
@@ -183,7 +196,8 @@ class Writer:
 
     def _append_all(self, recording, labels):
         if "format" not in self.file:
-            self.file["format"], self.file["version"] = "eventsim-recording", 1
+            self.file["format"], self.file["version"] = RECORDING, VERSION
+            self.file["layers"] = json.dumps(list(recording.counts.layers))
             self.file["precision"], self.file["timesteps"] = recording.precision, recording.timesteps
             for name, n in recording.counts.neurons.items():
                 self.file[f"neurons/{name}"] = n

@@ -1,10 +1,18 @@
 """Report: a run as a table for people and as plain data for programs."""
 
+import platform
+import re
+import shlex
+import sys
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
 
+from eventsim import __version__
 from eventsim.audit import LayerAudit
 from eventsim.counting import EXECUTED, NAMES, Counts, Energy
 from eventsim.model import Model
@@ -129,6 +137,26 @@ def summarise(model: Model, program: Program, counts: Counts, labels_right: Opti
         None if labels_right is None else labels_right / n, seconds, totals, layers,
         None if program.profile is None else program.profile.name, audit,
     )
+
+
+def context(model: Model) -> Dict:
+    """What a run file keeps beside a summary, so that it can be understood without the model: "made"
+    (versions, processor, date, command), "nodes" (as `describe` has them), "class_names"."""
+    made = {
+        "eventsim": __version__, "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("numpy", "numba")},
+        "processor": _processor(), "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(["eventsim", *sys.argv[1:]]),
+    }
+    return {"made": made, "nodes": describe(model)["nodes"], "class_names": list(model.class_names)}
+
+
+def _processor():
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
 
 
 def table(columns, rows) -> str:

@@ -30,12 +30,13 @@ LAYERS = (
     "program", "layout", "widths", "lower",
     "audit", "spikes", "counting", "encode",
     "statistics.trains", "statistics.decisions", "statistics.membranes", "statistics.observing", "statistics",
+    "statistics.stored",
     "attention", "tally", "execution",
-    "recording", "simulator",
+    "recording", "simulator", "runs",
     "checking", "report", "files", "datasets",
     "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
     "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",
-    "comparison.commands", "cli", "__main__",
+    "comparison.commands", "running", "cli", "__main__",
 )
 # (module, what it imports against the flow): why
 BACKWARDS = {

@@ -226,7 +226,8 @@ def test_out(run_json, tmp_path):
     with h5py.File(out) as file:
         assert file["format"].asstr()[()] == "eventsim-recording" and file["version"][()] == 1
         assert file["timesteps"][()] == 4 and file["precision"].asstr()[()] == "float32"
-        assert json.loads(file["summary"].asstr()[()]) == found
+        summary = json.loads(file["summary"].asstr()[()])
+        assert found.items() <= summary.items() and {"made", "nodes", "class_names"} <= summary.keys()
         assert np.array_equal(file["output"], recording.output)
         assert np.array_equal(file["outputs"], recording.outputs)
         assert np.array_equal(file["predictions"], recording.predictions)

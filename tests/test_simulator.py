@@ -190,7 +190,7 @@ def test_record_is_any_collection(record):
 
 
 @pytest.mark.parametrize("record, message", [
-    ("nonsense", "record has 'nonsense', expected any of spikes, currents, potentials, residuals, outputs, audit or 'kind:node'"),
+    ("nonsense", "record has 'nonsense', expected any of spikes, currents, potentials, residuals, outputs, audit, statistics, intervals, membranes or 'kind:node'"),
     (("spikes", "potential"), "record has 'potential', expected any of"),
     ("outputs:out", "record has 'outputs:out', expected any of"),
     ("spikes:conv", "record has 'spikes:conv', but the nodes with spikes are in, map, vector"),

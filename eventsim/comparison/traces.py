@@ -24,9 +24,9 @@ from eventsim import formats
 from eventsim.errors import DataError
 from eventsim.files import npz_header_of_any_order, npz_member, reading
 from eventsim.formats.safe_hdf5 import open_hdf5
+from eventsim.recording import RECORDING
 from eventsim.spikes import Spikes
 
-RECORDING = "eventsim-recording"  # what recording.Writer puts into "format"
 MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups
 SCANNED = 1 << 20  # values looked at together

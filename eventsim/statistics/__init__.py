@@ -1,7 +1,8 @@
 """Statistics: what spikes, membranes and answers did, from a recording or streamed during a run.
 
 `Simulator.run(..., record=("statistics", "intervals", "membranes"))` gathers them step by step in
-memory that does not grow with the number of samples; `of` takes them from what was recorded.
+memory that does not grow with the number of samples, of the layers: the input (unless real-valued) and
+what has neurons. `of` takes them from what was recorded, of pools and added trains too.
 """
 
 from dataclasses import dataclass, field

@@ -28,11 +28,12 @@ class MembraneStatistics:
         value are those below and above the edges.
     rectified: int64 (B + 2,), phi(H) (InfLoR-SNN, eq. 9), None where the layer does not rectify.
     distances: int64 (D + 1,), |H - the nearest threshold of any level| in even bins over one
-        quantum; the last value: a quantum or more.
+        quantum; the last value: a quantum or more. The thresholds are those that H meets: where a layer
+        rectifies, from where phi(H) reaches them.
     lowest, highest: of H, in the unit; inf and -inf where there is none.
-    n_not_finite: H that are infinite or not a number; they are in no other figure.
+    n_not_finite: H that are infinite or not a number; they, and such U, are in no other figure.
     mean_by_step, square_by_step: float64 (n_samples, T), mean over the neurons of U, and of U^2, in
-        the unit.
+        the unit; nan where no U is a number, inf where a square is beyond float64.
     error_by_step: float64 (n_samples, T), mean over the neurons of (u - o)^2, u being H and o the
         level sent, in quanta (InfLoR-SNN, eq. 8). rectified_error_by_step: with phi(H) for u, or None.
     """
@@ -121,6 +122,13 @@ def rectified(u, n_levels=1) -> np.ndarray:
     return j + np.where(rest < 0, below, np.where(rest > 1, above, inside))
 
 
+def unrectified(y) -> np.ndarray:
+    """The u whose phi(u) (InfLoR-SNN, eq. 9) is y, elementwise, in quanta."""
+    y = np.asarray(y, np.float64)
+    inside = np.arctanh((np.clip(y, 0, 1) - 0.5) * (2 * np.tanh(1.5))) / 3 + 0.5
+    return np.where(y < 0, 1 - (1 - y) ** 3, np.where(y > 1, y**3, inside))
+
+
 class MembraneScale:
     """What turns membranes of a layer into its unit and into quanta.
 
@@ -141,6 +149,9 @@ class MembraneScale:
         self.threshold = float((self.v_threshold / self.unit).mean())
         self.step = float((self.quantum / self.unit).mean())
         self.n_levels = (1 << node.n_bits) - 1
+        self.fires_at = self.v_threshold / self.quantum  # in quanta
+        if node.rectify:
+            self.fires_at = unrectified(self.fires_at)
         self.most = (1 << flat(node.bits).astype(np.int64)) - 1
         high = self.threshold + (min(self.n_levels, WIDEST) + 1) * self.step
         low = -high if node.signed else min(self.threshold, 0.0) - 2 * self.step
@@ -149,7 +160,7 @@ class MembraneScale:
     def statistics(self, potentials, residuals, levels) -> MembraneStatistics:
         """Of float64 H and U and of whole levels, all (n, T, neurons), in the membrane's unit."""
         n, steps, _ = potentials.shape
-        finite = np.isfinite(potentials)
+        finite, known = np.isfinite(potentials), np.isfinite(residuals)
         n_not_finite = int(finite.size - np.count_nonzero(finite))
         with np.errstate(over="ignore", invalid="ignore"):
             in_unit, after = potentials / self.unit, residuals / self.unit
@@ -162,8 +173,8 @@ class MembraneScale:
                 None if phi is None else self._histogram(phi * (self.quantum / self.unit)),
                 self._distances(potentials, finite),
                 float(kept.min(initial=np.inf)), float(kept.max(initial=-np.inf)), n_not_finite,
-                _mean(after), _mean(after * after), _mean((quanta - levels) ** 2),
-                None if phi is None else _mean((phi - levels) ** 2),
+                _mean(after, known), _mean(after * after, known), _mean((quanta - levels) ** 2, finite),
+                None if phi is None else _mean((phi - levels) ** 2, finite),
             )
 
     def _histogram(self, values):
@@ -175,15 +186,16 @@ class MembraneScale:
 
     def _distances(self, potentials, finite):
         size = np.abs(potentials) if self.node.signed else potentials
-        over = (size - self.v_threshold) / self.quantum
+        over = size / self.quantum - self.fires_at
         nearest = np.clip(np.rint(over), 0, self.most - 1)
         found = np.abs(over - nearest)[finite]
         bins = np.minimum(found * N_DISTANCES, N_DISTANCES).astype(np.int64)
         return np.bincount(bins, minlength=N_DISTANCES + 1).astype(np.int64)
 
 
-def _mean(values):
-    """Mean over the last axis, of numbers that are finite; the order of the sum does not depend on how
-    many samples and steps there are."""
-    values = np.where(np.isfinite(values), values, 0.0)
-    return np.ascontiguousarray(values).sum(axis=-1) / values.shape[-1]
+def _mean(values, known):
+    """Mean over the last axis of the values that are `known`, nan where none is; the order of the sum does
+    not depend on how many samples and steps there are. A square beyond float64 stays infinite."""
+    sums = np.ascontiguousarray(np.where(known, values, 0.0)).sum(axis=-1)
+    n = np.count_nonzero(known, axis=-1)
+    return np.divide(sums, n, out=np.full(sums.shape, np.nan), where=n > 0)
