@@ -30,6 +30,7 @@ from the top: double, then events by (row, column, channel). It does not depend 
 """
 
 import hashlib
+import math
 import os
 import tempfile
 import warnings
@@ -1756,9 +1757,10 @@ def _occupied(planes, o, n_planes, size):
 
 
 @compiled
-def count_neurons(planes, bytes_, counts, events, squares, samples, steps, held, first, n_planes, size, kept,
-                  ends):
-    """Per neuron, events and the square of a sample's events.
+def count_neurons(planes, bytes_, counts, events, squares, by_step, samples, steps, held, first, n_planes,
+                  size, kept, ends):
+    """Per neuron, events and the square of a sample's events. Adds the events of each step to by_step
+    int64 [step].
 
     counts: int32 [sample or 1, neuron], events of a sample so far, its own row where `kept`. Adds the
     chunk's, and, where these are the samples' last steps (`ends`), adds them to events int64 [neuron]
@@ -1773,9 +1775,12 @@ def count_neurons(planes, bytes_, counts, events, squares, samples, steps, held,
         for start in range(0, steps, 127):
             for t in range(start, min(start + 127, steps)):
                 slot = (sample * held + first + t) * n_planes * size
+                total = 0
                 for i in range(size):
                     word = _occupied(planes, slot + i, n_planes, size)
+                    total += bit_count(word)
                     store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
+                put(by_step, t, at(by_step, t) + total)
             for i in range(size):
                 at_counts = row + i * 64
                 store(counts, at_counts, load(counts, at_counts, wide) + load(bytes_, i * 64, wide))
@@ -1787,6 +1792,40 @@ def count_neurons(planes, bytes_, counts, events, squares, samples, steps, held,
                 found = load(counts, at_counts, real)
                 store(squares, i * 64, load(squares, i * 64, real) + found * found)
                 store(counts, at_counts, wide)
+
+
+@compiled
+def count_neurons_briefly(planes, bytes_, small, events, squares, by_step, samples, steps, held, first,
+                          n_planes, size):
+    """As `count_neurons`, for all steps of samples that have at most 127: sums stay in 16 bits, which
+    first-level caches hold, for as many samples as their squares allow. small: int16 [2, neuron]
+    (scratch, zeros before and after)."""
+    none = zeros(bytes_, planes)
+    one = splat(1, none)
+    brief, exact, real = zeros(small, planes), zeros(events, planes), zeros(squares, planes)
+    at_once = 32767 // (steps * steps)
+    for start in range(0, samples, at_once):
+        for sample in range(start, min(start + at_once, samples)):
+            for t in range(steps):
+                slot = (sample * held + first + t) * n_planes * size
+                total = 0
+                for i in range(size):
+                    word = _occupied(planes, slot + i, n_planes, size)
+                    total += bit_count(word)
+                    store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
+                put(by_step, t, at(by_step, t) + total)
+            for i in range(size):
+                found = load(bytes_, i * 64, brief)
+                store(bytes_, i * 64, none)
+                store(small, i * 64, load(small, i * 64, brief) + found)
+                o = (size + i) * 64
+                store(small, o, load(small, o, brief) + found * found)
+        for i in range(size):
+            o = (size + i) * 64
+            store(events, i * 64, load(events, i * 64, exact) + load(small, i * 64, exact))
+            store(squares, i * 64, load(squares, i * 64, real) + load(small, o, real))
+            store(small, i * 64, brief)
+            store(small, o, brief)
 
 
 @compiled
@@ -1810,42 +1849,23 @@ def count_planes(planes, bytes_, totals, samples, steps, held, first, n_planes, 
 
 
 @compiled
-def count_levels(planes, counts, by_step, samples, steps, held, first, bits, signed, size):
-    """Events of each level but 0, and of each step. Adds to counts int64 [level] (level k at k, or at
-    k + 2^bits - 1 where signed) and to by_step int64 [step]."""
+def count_levels(planes, counts, samples, steps, held, first, bits, signed, size):
+    """Events of each level but 0. Adds to counts int64 [level]: level k at k, or at k + 2^bits - 1
+    where signed."""
     n_planes = bits * (1 + signed)
     zero = signed * ((1 << bits) - 1)
     for s in range(samples * steps):
         slot = ((s // steps) * held + first + s % steps) * n_planes * size
-        events = 0
-        if n_planes == 1:
-            for i in range(size):
-                events += bit_count(at(planes, slot + i))
-            put(counts, 1, at(counts, 1) + events)
-        elif n_planes == 2 and not signed:
-            ones, twos, threes = 0, 0, 0
-            for i in range(size):
-                low, high = at(planes, slot + i), at(planes, slot + size + i)
-                ones += bit_count(low & ~high)
-                twos += bit_count(high & ~low)
-                threes += bit_count(low & high)
-            put(counts, 1, at(counts, 1) + ones)
-            put(counts, 2, at(counts, 2) + twos)
-            put(counts, 3, at(counts, 3) + threes)
-            events = ones + twos + threes
-        else:
-            for i in range(size):
-                word = _occupied(planes, slot + i, n_planes, size)
-                events += bit_count(word)
-                while word:
-                    bit = np.uint64(trailing_zeros(word))
-                    word &= word - ONE
-                    level = zero
-                    for b in range(n_planes):
-                        found = np.int64((at(planes, slot + b * size + i) >> bit) & ONE) << (b % bits)
-                        level += found if b < bits else -found
-                    put(counts, level, at(counts, level) + 1)
-        put(by_step, s % steps, at(by_step, s % steps) + events)
+        for i in range(size):
+            word = _occupied(planes, slot + i, n_planes, size)
+            while word:
+                bit = np.uint64(trailing_zeros(word))
+                word &= word - ONE
+                level = zero
+                for b in range(n_planes):
+                    found = np.int64((at(planes, slot + b * size + i) >> bit) & ONE) << (b % bits)
+                    level += found if b < bits else -found
+                put(counts, level, at(counts, level) + 1)
 
 
 @compiled
@@ -1884,3 +1904,97 @@ def note_intervals(planes, last, before, counts, sums, squares, variation_counts
                         parts = np.int64(ratio * ratio * 4294967296.0 + 0.5)
                         put(variation_counts, neuron, at(variation_counts, neuron) + 1)
                         put(variation_sums, neuron, at(variation_sums, neuron) + parts)
+
+
+# ---- statistics of membranes
+
+
+@njit(inline="always")
+def _bin(value, edges, per_unit):
+    """The number of edges, evenly spaced, that are not above the value, a number. per_unit: about as many
+    lie in a unit."""
+    last = edges.size - 1
+    first = at(edges, 0)
+    if value < first:
+        return 0
+    if value >= at(edges, last):
+        return edges.size
+    k = min(np.int64((value - first) * per_unit), last - 1)
+    while value < at(edges, k):  # where the product has rounded across an edge
+        k -= 1
+    while value >= at(edges, k + 1):
+        k += 1
+    return k + 1
+
+
+@njit(inline="always")
+def _count(array, offset):
+    put(array, offset, at(array, offset) + 1)
+
+
+@njit(inline="always")
+def _rectified(u, most):
+    """j + phi(u - j), see statistics.membranes.rectified."""
+    j = min(max(np.floor(u), 0.0), most - 1.0)
+    rest = u - j
+    if rest < 0:
+        return j + (1 - np.cbrt(1 - rest))
+    if rest > 1:
+        return j + np.cbrt(rest)
+    return j + (math.tanh(3 * (rest - 0.5)) / (2 * math.tanh(1.5)) + 0.5)
+
+
+@compiled
+def note_membranes(potentials, residuals, levels, parameters, edges, histograms, distances, extremes, unusual,
+                   sums, known, rows, neurons, rectifies, signed):
+    """Where membranes were. potentials, residuals: F [row, neuron], a row being a step of a sample.
+    levels: int32 like them, what was sent. parameters: float64 [5, neuron]: steps per unit of the
+    membrane, the histograms' unit, quantum, first threshold in quanta, highest level. edges: float64.
+
+    Adds to histograms int64 [3, edges + 1] of H, U and phi(H), and to distances int64 [bins + 1]; widens
+    extremes float64 [2]; adds to unusual int64 [1] the H that are not finite. Writes sums float64 [4, row]
+    of U, U^2, (H - level)^2 and (phi(H) - level)^2, and how many neurons went into the first two and the
+    last two, known int64 [2, row]; see statistics.membranes."""
+    n_bins = distances.size - 1
+    per_unit = (edges.size - 1) / (at(edges, edges.size - 1) - at(edges, 0))
+    span = edges.size + 1
+    for row in range(rows):
+        mean, square, error, rectified_error = 0.0, 0.0, 0.0, 0.0
+        n_after, n_before = 0, 0
+        for i in range(neurons):
+            steps, unit, quantum = at(parameters, i), at(parameters, neurons + i), at(parameters, 2 * neurons + i)
+            before = np.float64(at(potentials, row * neurons + i)) / steps
+            after = np.float64(at(residuals, row * neurons + i)) / steps / unit
+            if after == after:
+                _count(histograms, span + _bin(after, edges, per_unit))
+                if abs(after) < np.inf:
+                    mean += after
+                    square += after * after
+                    n_after += 1
+            if before != before:
+                _count(unusual, 0)
+                continue
+            u, in_unit, phi = before / quantum, before / unit, 0.0
+            most = at(parameters, 4 * neurons + i)
+            _count(histograms, _bin(in_unit, edges, per_unit))
+            if rectifies:
+                phi = _rectified(u, most)
+                _count(histograms, 2 * span + _bin(phi * (quantum / unit), edges, per_unit))
+            if abs(before) == np.inf:
+                _count(unusual, 0)
+                continue
+            n_before += 1
+            put(extremes, 0, min(at(extremes, 0), in_unit))
+            put(extremes, 1, max(at(extremes, 1), in_unit))
+            level = np.float64(at(levels, row * neurons + i))
+            error += (u - level) * (u - level)
+            rectified_error += (phi - level) * (phi - level)
+            over = (abs(u) if signed else u) - at(parameters, 3 * neurons + i)
+            nearest = min(max(np.rint(over), 0.0), most - 1)
+            _count(distances, np.int64(min(abs(over - nearest) * n_bins, np.float64(n_bins))))
+        put(sums, row, mean)
+        put(sums, rows + row, square)
+        put(sums, 2 * rows + row, error)
+        put(sums, 3 * rows + row, rectified_error)
+        put(known, row, n_after)
+        put(known, rows + row, n_before)

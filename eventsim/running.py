@@ -5,12 +5,15 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from eventsim import loading
 from eventsim.errors import DataError, EventsimError
 
-BATCH = 256  # samples read and run at a time
-SAMPLES_PER_DETAILED = 64  # of which one is looked at in detail: what that costs stays a few per cent
-LEAST_DETAILED = 8
+BATCH_BYTES = 1 << 20  # of levels, read and run at a time
+BATCH = (16, 1024)  # at least and at most so many samples
+# one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
+SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 256, 4, 64
 
 
 def add_parser(commands, positive):
@@ -37,7 +40,7 @@ def add_parser(commands, positive):
                      help="write results, statistics and recordings to FILE.h5: for stats, plot and report")
     run.add_argument("--detailed", type=_natural, metavar="N",
                      help="samples, evenly spread, whose membranes and intervals go into the statistics of "
-                          "--out; default: one in 64, but 8; 0: none")
+                          "--out; default: one in 256, but 4 to 64; 0: none")
     return run
 
 
@@ -61,10 +64,12 @@ def run_run(arguments):
     with _naming(arguments.model):
         simulator = Simulator(model, arguments.precision, arguments.workers, profile=arguments.profile)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
-    simulator.compile()  # so that the seconds reported are those of the simulation
-    gathered = _Gathered(simulator, arguments, dataset)
+    # before the time is taken: the seconds reported are those of the simulation
+    simulator.compile(("statistics", "intervals", "membranes") if arguments.out else ())
+    batch = _batch(model, dataset)
+    gathered = _Gathered(simulator, arguments, dataset, batch)
     with Writer(arguments.out) as writer:
-        for x, y in _progress(dataset, arguments.limit):
+        for x, y in _progress(dataset, batch, arguments.limit):
             with _naming(arguments.data):
                 writer.add(gathered.run(x, y), y)
         summary = report.summarise(
@@ -81,16 +86,17 @@ class _Gathered:
     """What is kept of the batches run so far.
 
     counts: summed over the samples. right: correct predictions, None without labels. seconds: spent
-    simulating. audit: as `Recording.audit`, or None. statistics: for --out, else None.
+    simulating, close-ups included. audit: as `Recording.audit`, or None. statistics: for --out, else None.
     """
 
-    def __init__(self, simulator, arguments, dataset):
+    def __init__(self, simulator, arguments, dataset, batch):
         self.simulator, self.arguments = simulator, arguments
         self.counts = self.audit = self.statistics = None
         self.right = None if dataset.labels is None else 0
         self.seconds, self.n_samples = 0.0, 0
-        total = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
-        self.detailed = _evenly_spread(arguments.detailed, total) if arguments.out else set()
+        self.total = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
+        self.detailed = _evenly_spread(arguments.detailed, self.total) if arguments.out else set()
+        self.batch, self.close_up = batch, []
 
     def run(self, x, y):
         """Run a batch; returns its Recording, as it is to be written."""
@@ -118,20 +124,31 @@ class _Gathered:
         from eventsim.statistics import Statistics
         from eventsim.statistics.decisions import Decisions
 
-        found = recording.statistics
         chosen = [i for i in range(len(x)) if self.n_samples + i in self.detailed]
-        self.n_samples += len(x)
         if chosen:
-            found = found.joined(self._run(x[chosen], ["intervals", "membranes"]).statistics)
+            self.close_up.append(x[chosen])
+        self.n_samples += len(x)
         names = self.simulator.model.class_names
-        found = found.joined(Statistics(decisions=Decisions.of(recording.outputs, _classes(y), names)))
+        found = recording.statistics.joined(
+            Statistics(decisions=Decisions.of(recording.outputs, _classes(y), names)))
         self.statistics = found if self.statistics is None else self.statistics.joined(found)
+        n_close_up = sum(map(len, self.close_up))
+        if n_close_up >= self.batch or self.close_up and self.n_samples == self.total:
+            again = self._run(np.concatenate(self.close_up), ["intervals", "membranes"])
+            self.seconds += again.seconds
+            self.statistics, self.close_up = self.statistics.joined(again.statistics), []
+
+
+def _batch(model, dataset):
+    """Samples to read and run together."""
+    steps = dataset.n_steps or 1
+    return int(np.clip(BATCH_BYTES // (steps * np.prod(model.shapes[model.input])), *BATCH))
 
 
 def _evenly_spread(n, total):
     """The places of n of `total` samples; None: of as many as is the default."""
     if n is None:
-        n = max(LEAST_DETAILED, -(-total // SAMPLES_PER_DETAILED))
+        n = min(max(LEAST_DETAILED, -(-total // SAMPLES_PER_DETAILED)), MOST_DETAILED)
     n = min(n, total)
     return {i * total // n for i in range(n)}
 
@@ -150,12 +167,12 @@ def _naming(path):
         raise type(error)(f"{path}: {error}") from None
 
 
-def _progress(dataset, limit):
+def _progress(dataset, batch, limit):
     """Batches of a data set, with a progress bar on a terminal."""
     from tqdm import tqdm
 
     total = len(dataset) if limit is None else min(limit, len(dataset))
     with tqdm(total=total, unit=" samples", disable=not sys.stderr.isatty(), leave=False) as bar:
-        for x, y in dataset.batches(BATCH, limit):
+        for x, y in dataset.batches(batch, limit):
             yield x, y
             bar.update(len(x))

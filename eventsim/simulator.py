@@ -74,12 +74,14 @@ class Simulator:
         """
         return self._run(x, timesteps, record, state, keep_state=True)
 
-    def compile(self) -> None:
+    def compile(self, record=()) -> None:
         """Compile, or load from the cache, every kernel that the model needs, by running a blank
-        sample for one step; otherwise the first run does it."""
+        sample for one step, with what `run` is to record; otherwise the first run does it."""
         node = self.model.nodes[self.model.input]
         self.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8),
-                 timesteps=1, record=())
+                 timesteps=1, record=record)
+        if record:
+            self.compile()
 
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.

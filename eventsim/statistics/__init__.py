@@ -70,8 +70,8 @@ def of(recording, model=None, labels=None) -> Statistics:
             scale = MembraneScale(node, model.shapes[name])
             steps = _steps_per_unit(recording, name)
             parts = [
-                scale.statistics(*(_in_units(kind[name][i : i + 1], steps) for kind in kinds),
-                                 _flat(recording.spikes[name].of_samples(i, i + 1).levels()))
+                scale.statistics(*(_flat(kind[name][i : i + 1]) for kind in kinds),
+                                 _flat(recording.spikes[name].of_samples(i, i + 1).levels()), steps)
                 for i in range(len(recording.output))
             ]
             whole = parts[0]
@@ -95,11 +95,6 @@ def of_spikes(spikes) -> TrainStatistics:
 
 def _flat(values):
     return values.reshape(*values.shape[:2], -1)
-
-
-def _in_units(trace, steps_per_unit):
-    shape = (-1,) + (1,) * (trace.ndim - 3)
-    return _flat(trace.astype(np.float64) / steps_per_unit.reshape(shape))
 
 
 def _steps_per_unit(recording, name):

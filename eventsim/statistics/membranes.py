@@ -6,6 +6,7 @@ from typing import Optional
 
 import numpy as np
 
+from eventsim import kernels
 from eventsim.errors import RunError
 from eventsim.neurons import Neuron
 from eventsim.parameters import parameter_on
@@ -157,45 +158,28 @@ class MembraneScale:
         low = -high if node.signed else min(self.threshold, 0.0) - 2 * self.step
         self.edges = np.linspace(low, high, N_BINS + 1)
 
-    def statistics(self, potentials, residuals, levels) -> MembraneStatistics:
-        """Of float64 H and U and of whole levels, all (n, T, neurons), in the membrane's unit."""
-        n, steps, _ = potentials.shape
-        finite, known = np.isfinite(potentials), np.isfinite(residuals)
-        n_not_finite = int(finite.size - np.count_nonzero(finite))
-        with np.errstate(over="ignore", invalid="ignore"):
-            in_unit, after = potentials / self.unit, residuals / self.unit
-            quanta = potentials / self.quantum
-            phi = rectified(quanta, self.most) if self.node.rectify else None
-            kept = in_unit if n_not_finite == 0 else in_unit[finite]
-            return MembraneStatistics(
-                n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges,
-                self._histogram(in_unit), self._histogram(after),
-                None if phi is None else self._histogram(phi * (self.quantum / self.unit)),
-                self._distances(potentials, finite),
-                float(kept.min(initial=np.inf)), float(kept.max(initial=-np.inf)), n_not_finite,
-                _mean(after, known), _mean(after * after, known), _mean((quanta - levels) ** 2, finite),
-                None if phi is None else _mean((phi - levels) ** 2, finite),
-            )
-
-    def _histogram(self, values):
-        """int64 (B + 2,): below, in each bin, above; what is not a number is in none. `searchsorted`
-        decides, not a division, so that a value on an edge is always above it."""
-        values = values.ravel()
-        bins = np.searchsorted(self.edges, values[~np.isnan(values)], side="right")
-        return np.bincount(bins, minlength=N_BINS + 2).astype(np.int64)
-
-    def _distances(self, potentials, finite):
-        size = np.abs(potentials) if self.node.signed else potentials
-        over = size / self.quantum - self.fires_at
-        nearest = np.clip(np.rint(over), 0, self.most - 1)
-        found = np.abs(over - nearest)[finite]
-        bins = np.minimum(found * N_DISTANCES, N_DISTANCES).astype(np.int64)
-        return np.bincount(bins, minlength=N_DISTANCES + 1).astype(np.int64)
-
-
-def _mean(values, known):
-    """Mean over the last axis of the values that are `known`, nan where none is; the order of the sum does
-    not depend on how many samples and steps there are. A square beyond float64 stays infinite."""
-    sums = np.ascontiguousarray(np.where(known, values, 0.0)).sum(axis=-1)
-    n = np.count_nonzero(known, axis=-1)
-    return np.divide(sums, n, out=np.full(sums.shape, np.nan), where=n > 0)
+    def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
+        """Of H and U as a run has them, F (n, T, neurons), and the levels sent, int32 like them.
+        steps_per_unit: float64 (C,), of H and U."""
+        n, steps, neurons = potentials.shape
+        rectifies = int(self.node.rectify)
+        parameters = np.stack((np.repeat(steps_per_unit, neurons // len(steps_per_unit)), self.unit, self.quantum,
+                               self.fires_at, self.most.astype(np.float64)))
+        histograms = np.zeros((3, self.edges.size + 1), np.int64)
+        distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
+        extremes = np.array([np.inf, -np.inf])
+        sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
+        kernels.note_membranes(
+            np.ascontiguousarray(potentials).reshape(-1), np.ascontiguousarray(residuals).reshape(-1),
+            np.ascontiguousarray(levels, np.int32).reshape(-1), parameters.reshape(-1), self.edges,
+            histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1), known.reshape(-1), n * steps,
+            neurons, rectifies, int(self.node.signed),
+        )
+        # nan where no membrane was a number
+        means = np.divide(sums, known[[0, 0, 1, 1]], out=np.full(sums.shape, np.nan), where=known[[0, 0, 1, 1]] > 0)
+        mean, square, error, rectified_error = means.reshape(4, n, steps)
+        return MembraneStatistics(
+            n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges, histograms[0],
+            histograms[1], histograms[2] if rectifies else None, distances, float(extremes[0]),
+            float(extremes[1]), int(unusual[0]), mean, square, error, rectified_error if rectifies else None,
+        )

@@ -11,6 +11,8 @@ from eventsim.spikes import Spikes
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import TrainStatistics, chosen_neurons, n_interval_bins
 
+BRIEF = 127  # steps whose counts 8 bits hold
+
 
 class TrainSums:
     """Sums over one node's planes, as the kernels hold them: neurons by position, then channel.
@@ -30,6 +32,7 @@ class TrainSums:
         self.still = False
         neurons = self.size * 64
         self._bytes = np.zeros(neurons if summing else 0, np.int8)
+        self._small = np.zeros(2 * neurons if summing else 0, np.int16)
         self.events, self.squares = np.zeros(neurons, np.int64), np.zeros(neurons, np.float64)
         many = summing and self.n_planes > 1
         self.plane_events = np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64)
@@ -64,15 +67,20 @@ class TrainSums:
             self.n_detailed += n if ends else 0
 
     def _sum(self, flat, n, steps, held, first, start, memory, ends):
-        place = (n, steps, held, first)
-        counts = np.zeros((1, self.size * 64), np.int32) if memory is None else memory.counts
-        kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, *place,
-                              self.n_planes, self.size, int(memory is not None), int(ends))
+        by_step = self.by_step[start : start + steps]
+        place = (by_step, n, steps, held, first)
+        if memory is None and steps <= BRIEF:
+            kernels.count_neurons_briefly(flat, self._bytes, self._small, self.events, self.squares, *place,
+                                          self.n_planes, self.size)
+        else:
+            counts = np.zeros((1, self.size * 64), np.int32) if memory is None else memory.counts
+            kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, *place,
+                                  self.n_planes, self.size, int(memory is not None), int(ends))
         if self.n_planes > 1:
-            kernels.count_planes(flat, self._bytes, self.plane_events.reshape(-1), *place, self.n_planes,
+            kernels.count_planes(flat, self._bytes, self.plane_events.reshape(-1), *place[1:], self.n_planes,
                                  self.size)
-        kernels.count_levels(flat, self.level_counts, self.by_step[start : start + steps], *place, self.bits,
-                             int(self.signed), self.size)
+        if self.n_planes > 2 or self.signed:
+            kernels.count_levels(flat, self.level_counts, *place[1:], self.bits, int(self.signed), self.size)
 
     def _detail(self, planes, n, steps, held, first, start, memory):
         memory = memory or Memory(self, n)
@@ -97,17 +105,15 @@ class TrainSums:
         """The sums in the order of the node's shape."""
         repeats = self.n_steps if self.still else 1
         events = repeats * self._ordered(self.events)
-        levels, by_step = repeats * self.level_counts, self.by_step.copy()
+        planes = self._planes(events, repeats)
+        by_step = self.by_step.copy()
         if self.still:
             by_step[:] = by_step[0]
-        if self.summing:  # the kernels leave out level 0
-            all_levels = self.n_samples * self.n_steps * events.size
-            levels[(1 << self.bits) - 1 if self.signed else 0] = all_levels - levels.sum()
         details = self._ordered(self.intervals) if self.detailing else np.zeros((5, events.size), np.int64)
         return TrainStatistics(
             tuple(self.logical_shape), self.bits, self.signed, self.n_samples, self.n_steps, events,
-            repeats**2 * self._ordered(self.squares).astype(np.int64), self._planes(events, repeats), levels,
-            by_step, self.n_detailed, *details, self.histogram.copy(), self.chosen, self.together.copy(),
+            repeats**2 * self._ordered(self.squares).astype(np.int64), planes,
+            self._levels(events, planes, repeats), by_step, self.n_detailed, *details, self.histogram.copy(), self.chosen, self.together.copy(),
         )
 
     def _planes(self, events, repeats):
@@ -116,6 +122,20 @@ class TrainSums:
         if not self.summing:
             return np.zeros((self.n_planes, events.size), np.int64)
         return repeats * self._ordered(self.plane_events)
+
+    def _levels(self, events, planes, repeats):
+        """Events of each level; of up to two planes they follow from what was counted."""
+        levels = repeats * self.level_counts
+        if not self.signed and self.bits == 1:
+            levels[1] = events.sum()
+        elif not self.signed and self.bits == 2:
+            low, high = planes.sum(axis=1)
+            levels[3] = low + high - events.sum()
+            levels[1], levels[2] = low - levels[3], high - levels[3]
+        if self.summing:
+            zero = (1 << self.bits) - 1 if self.signed else 0
+            levels[zero] = self.n_samples * self.n_steps * events.size - levels.sum()
+        return levels
 
     def _ordered(self, values):
         """(..., neuron as held) to (..., neuron in the order C, H, W)."""
@@ -208,20 +228,14 @@ class BlockObserver:
     def _take_membranes(self, name, scale, chunk):
         stage = self.observer.program.stages[name]
         held = chunk.planes[name]
-        found = None
-        for i in range(self.n):  # one by one: what they take in float64 stays small
-            planes = held.planes[i : i + 1, held.first :]
-            levels = Spikes(planes, stage.shape, stage.logical_shape, stage.bits, stage.signed).levels()
-            part = scale.statistics(
-                _membranes(chunk.potentials[name][i : i + 1], stage),
-                _membranes(chunk.residuals[name][i : i + 1], stage), levels.reshape(1, planes.shape[1], -1),
-            )
-            found = part if found is None else found.joined(part)
+        planes = held.planes[:, held.first :]
+        levels = Spikes(planes, stage.shape, stage.logical_shape, stage.bits, stage.signed).levels()
+        found = scale.statistics(_membranes(chunk.potentials[name], stage), _membranes(chunk.residuals[name], stage),
+                                 levels.reshape(self.n, planes.shape[1], -1), stage.steps_per_unit)
         known = self.observer.membranes.setdefault(self.first, {})
         known[name] = known[name].continued(found) if name in known else found
 
 
 def _membranes(trace, stage):
-    """A trace (n, T, positions, padded channels) in the membrane's unit: (n, T, neurons)."""
-    own = trace[..., : stage.shape[0]].astype(np.float64) / stage.steps_per_unit
-    return own.transpose(0, 1, 3, 2).reshape(*trace.shape[:2], -1)
+    """A trace (n, T, positions, padded channels) in the order of the neurons: (n, T, neurons)."""
+    return trace[..., : stage.shape[0]].transpose(0, 1, 3, 2).reshape(*trace.shape[:2], -1)
