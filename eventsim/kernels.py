@@ -1965,13 +1965,12 @@ def note_membranes(potentials, residuals, levels, parameters, edges, histograms,
             steps, unit, quantum = at(parameters, i), at(parameters, neurons + i), at(parameters, 2 * neurons + i)
             before = np.float64(at(potentials, row * neurons + i)) / steps
             after = np.float64(at(residuals, row * neurons + i)) / steps / unit
-            if after == after:
+            if abs(after) < np.inf:
                 _count(histograms, span + _bin(after, edges, per_unit))
-                if abs(after) < np.inf:
-                    mean += after
-                    square += after * after
-                    n_after += 1
-            if before != before:
+                mean += after
+                square += after * after
+                n_after += 1
+            if not abs(before) < np.inf:
                 _count(unusual, 0)
                 continue
             u, in_unit, phi = before / quantum, before / unit, 0.0
@@ -1980,9 +1979,6 @@ def note_membranes(potentials, residuals, levels, parameters, edges, histograms,
             if rectifies:
                 phi = _rectified(u, most)
                 _count(histograms, 2 * span + _bin(phi * (quantum / unit), edges, per_unit))
-            if abs(before) == np.inf:
-                _count(unusual, 0)
-                continue
             n_before += 1
             put(extremes, 0, min(at(extremes, 0), in_unit))
             put(extremes, 1, max(at(extremes, 1), in_unit))

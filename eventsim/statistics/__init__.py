@@ -37,11 +37,12 @@ class Statistics:
             else self.decisions or other.decisions,
         )
 
-    @property
-    def activation_sparsity(self) -> float:
-        """Share of zeros among the levels of all nodes, steps and samples: NeuroBench's activation
-        sparsity of the network (nodes count by their neurons); nan where nothing was counted."""
-        found = [train for train in self.trains.values() if train.n_samples]
+    def activation_sparsity(self, nodes=None) -> float:
+        """Share of zeros among the levels of some nodes (None: of all), over all steps and samples, nodes
+        counting by their neurons: NeuroBench's activation sparsity where they are the layers of spiking
+        neurons, without the input. nan where nothing was counted."""
+        found = [train for name, train in self.trains.items()
+                 if train.n_samples and (nodes is None or name in nodes)]
         chances = sum(train.chances * train.n_neurons for train in found)
         return 1 - sum(int(train.events.sum()) for train in found) / chances if chances else np.nan
 

@@ -17,7 +17,7 @@ class Decisions:
     final: int64 (T,), samples whose prediction changes no more from step t (0 is the first) on.
     correct: int64 (T,), samples predicted rightly had the run stopped after step t; None without labels.
     confusion: int64 (classes, classes), rows the labels, columns the predictions after the last step;
-        None without labels, and beyond 1000 classes.
+        None without labels, where a label is no class of the model, and beyond 1000 classes.
     class_names: (classes,), or ().
     """
 
@@ -42,23 +42,22 @@ class Decisions:
         labels = _checked_labels(labels, n)
         correct = (predictions == labels[:, None]).sum(axis=0)
         confusion = None
-        if classes <= MOST_CLASSES:
-            if labels.max(initial=0) >= classes or labels.min(initial=0) < 0:
-                raise DataError(
-                    f"labels run from {labels.min()} to {labels.max()}, but the model has {classes} "
-                    "classes; give labels from 0 on"
-                )
+        known = labels.size > 0 and 0 <= labels.min() and labels.max() < classes
+        if classes <= MOST_CLASSES and known:
             cells = np.bincount(labels * classes + predictions[:, -1], minlength=classes * classes)
             confusion = cells.reshape(classes, classes)
         return Decisions(n, final, correct, confusion, tuple(class_names))
 
     def joined(self, other) -> "Decisions":
         """Of the samples of both. Raises RunError where they are not of the same steps and classes."""
-        def size(found):
-            return (found.final.size, None if found.confusion is None else len(found.confusion))
-
-        if size(self) != size(other):
-            raise RunError(f"decisions of {size(self)} and {size(other)} (steps, classes) cannot be joined")
+        shapes = [{name: np.shape(values) for name in ("final", "confusion")
+                   if (values := getattr(found, name)) is not None} for found in (self, other)]
+        for name in shapes[0].keys() & shapes[1].keys():
+            if shapes[0][name] != shapes[1][name]:
+                raise RunError(
+                    f"decisions whose {name} has shape {shapes[0][name]} and {shapes[1][name]} cannot be joined; "
+                    "join those of the same steps and classes"
+                )
 
         def added(name):
             values = getattr(self, name), getattr(other, name)
