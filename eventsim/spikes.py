@@ -7,7 +7,7 @@ Bit c % 64 of planes[n, t, b, p, c // 64] is bit b of the level of channel c at 
 for the negative ones; a neuron never has both.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
@@ -36,7 +36,3 @@ class Spikes:
             worth = 1 << (b % self.bits)
             levels += bits.astype(dtype) * dtype(worth if b < self.bits else -worth)
         return levels.transpose(0, 1, 3, 2).reshape(n, t, *self.logical_shape)
-
-    def of_samples(self, first, stop) -> "Spikes":
-        """Those of some of the samples."""
-        return replace(self, planes=self.planes[first:stop])

@@ -30,7 +30,7 @@ LAYERS = (
     "program", "layout", "widths", "lower",
     "audit", "spikes", "counting", "encode",
     "statistics.trains", "statistics.decisions", "statistics.membranes", "statistics.observing", "statistics",
-    "statistics.stored",
+    "statistics.stored", "statistics.classes",
     "attention", "tally", "execution",
     "recording", "simulator", "runs",
     "checking", "report", "files", "datasets",

@@ -5,7 +5,7 @@ memory that does not grow with the number of samples, of the layers: the input (
 what has neurons. `of` takes them from what was recorded, of pools and added trains too.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, Optional
 
 import numpy as np
@@ -72,7 +72,7 @@ def of(recording, model=None, labels=None) -> Statistics:
             steps = _steps_per_unit(recording, name)
             parts = [
                 scale.statistics(*(_flat(kind[name][i : i + 1]) for kind in kinds),
-                                 _flat(recording.spikes[name].of_samples(i, i + 1).levels()), steps)
+                                 _flat(_levels(recording.spikes[name], i)), steps)
                 for i in range(len(recording.output))
             ]
             whole = parts[0]
@@ -92,6 +92,10 @@ def of_spikes(spikes) -> TrainStatistics:
     planes = np.ascontiguousarray(spikes.planes)
     sums.add_samples(planes, n)
     return sums.statistics()
+
+
+def _levels(spikes, sample):
+    return replace(spikes, planes=spikes.planes[sample : sample + 1]).levels()
 
 
 def _flat(values):

@@ -1,0 +1,45 @@
+"""Statistics class by class: which neurons, and how many, answer to what."""
+
+from dataclasses import replace
+from typing import Dict
+
+import numpy as np
+
+from eventsim.counting import Counts
+from eventsim.errors import DataError
+from eventsim.statistics import Statistics, of_spikes
+
+
+def of_classes(recording, labels) -> Dict[int, Statistics]:
+    """Statistics of the spikes of a Recording, apart for the samples of each label: per neuron, `rates` of
+    its trains are the class's. labels: whole numbers (N,). Raises DataError for others."""
+    labels = _checked(labels, len(recording.output))
+    return {
+        int(label): Statistics({
+            name: of_spikes(replace(spikes, planes=spikes.planes[labels == label]))
+            for name, spikes in recording.spikes.items()
+        })
+        for label in np.unique(labels)
+    }
+
+
+def rates_by_class(counts: Counts, labels) -> Dict[str, Dict[int, float]]:
+    """Events per neuron and step of each layer, apart for each label. counts: per sample (not summed).
+    labels: whole numbers (N,). Raises DataError for others."""
+    labels = _checked(labels, len(counts.word_operations))
+    rates = {}
+    for name, row in counts.layers.items():
+        chances = counts.neurons[name] * counts.steps
+        rates[name] = {int(label): float(row["events"][labels == label].mean() / chances)
+                       for label in np.unique(labels)}
+    return rates
+
+
+def _checked(labels, n):
+    labels = np.asarray(labels)
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"labels have shape {labels.shape} and type {labels.dtype}, expected ({n},) whole numbers: one a "
+            "sample, of counts that were not summed"
+        )
+    return labels
