@@ -71,8 +71,8 @@ class Run:
         self.n_samples = len(self.output)
         self.predictions = self._per_sample("predictions")
         self.labels = self._per_sample("y") if "y" in root and root.dataset("y").dtype.kind in "iu" else None
-        self.outputs: Optional[np.ndarray] = self._floats("outputs", 3) if "outputs" in root else None
         self.n_steps = self._whole(root, "timesteps")
+        self.outputs: Optional[np.ndarray] = self._outputs() if "outputs" in root else None
         self.layers: Tuple[str, ...] = self._layers()
         self.counts = self._counts()
         self.recorded: Dict[str, Tuple[str, ...]] = {
@@ -89,7 +89,7 @@ class Run:
             dataset.wholes(key) for key in ("shape", "logical_shape", "bits", "signed"))
         fits = len(shape) == 3 and math.prod(shape) == math.prod(logical) > 0 and 1 <= bits <= 32
         expected = (bits * (2 if signed else 1), math.prod(shape[1:]), (shape[0] + 63) // 64) if fits else ()
-        if dataset.dtype != np.uint64 or dataset.shape[:1] != (self.n_samples,) or dataset.shape[2:] != expected:
+        if dataset.dtype != np.uint64 or dataset.shape != (self.n_samples, self.n_steps, *expected):
             raise group.error(
                 f"'planes' has shape {dataset.shape} and type {dataset.dtype}, which its attributes do not fit"
             )
@@ -102,8 +102,9 @@ class Run:
         group = self._recorded(kind, name, inside=False)
         dataset = group.dataset(name)
         dataset.require_numbers()
-        if len(dataset.shape) < 3 or dataset.shape[0] != self.n_samples:
-            raise group.error(f"{name!r} has shape {dataset.shape}, expected ({self.n_samples}, steps, ...)")
+        rows = (self.n_samples, self.n_steps)
+        if len(dataset.shape) < 3 or dataset.shape[:2] != rows:
+            raise group.error(f"{name!r} has shape {dataset.shape}, expected {rows} and the layer's")
         first, stop = self._samples(first, stop)
         return dataset.rows(slice(first, stop))
 
@@ -202,6 +203,12 @@ class Run:
         if values.ndim != axes or 0 in values.shape or values.dtype.kind != "f":
             raise self._root.error(f"{name!r} has shape {values.shape} and type {values.dtype}, expected floats")
         return values
+
+    def _outputs(self):
+        found, (n, classes) = self._floats("outputs", 3), self.output.shape
+        if found.shape != (n, self.n_steps, classes):
+            raise self._root.error(f"'outputs' has shape {found.shape}, expected {(n, self.n_steps, classes)}")
+        return found
 
     def _whole(self, group, name):
         value = group.numbers(name)
