@@ -1742,7 +1742,10 @@ def channel_levels(planes, totals, samples, steps, held, first, bits, signed, he
                             put(totals, o, at(totals, o) + worth)
 
 
-# ---- statistics of trains; `size` is positions * words, a neuron's index in its order 64 * word + bit
+# ---- statistics of trains
+#
+# `size` is positions * words. A layer of few channels has most of its words empty: `pack` of them, a power of
+# two, are taken as one, each with 64 / pack bits. A neuron's index is its bit, from word to word so made.
 
 
 @njit(inline="always")
@@ -1756,9 +1759,22 @@ def _occupied(planes, o, n_planes, size):
     return word
 
 
+@njit(inline="always")
+def _packed(planes, slot, n_planes, size, pack, i):
+    """`_occupied` of the i-th `pack` words from `slot` on, together."""
+    if pack == 1:
+        return _occupied(planes, slot + i, n_planes, size)
+    together = np.uint64(0)
+    shift = np.uint64(0)
+    for k in range(i * pack, min((i + 1) * pack, size)):
+        together |= _occupied(planes, slot + k, n_planes, size) << shift
+        shift += np.uint64(64 // pack)
+    return together
+
+
 @compiled
 def count_neurons(planes, bytes_, counts, events, squares, by_step, samples, steps, held, first, n_planes,
-                  size, kept, ends):
+                  size, pack, kept, ends):
     """Per neuron, events and the square of a sample's events. Adds the events of each step to by_step
     int64 [step].
 
@@ -1767,26 +1783,27 @@ def count_neurons(planes, bytes_, counts, events, squares, by_step, samples, ste
     and their squares to squares float64 [neuron] (whole numbers), and clears them. Adds 0 or 1 to 64
     bytes at a time, and those to counts before they overflow: bytes_ int8 [neuron] (scratch, zeros
     before and after)."""
+    n_words = (size + pack - 1) // pack
     none = zeros(bytes_, planes)
     one = splat(1, none)
     wide, exact, real = zeros(counts, planes), zeros(events, planes), zeros(squares, planes)
     for sample in range(samples):
-        row = sample * kept * size * 64
+        row = sample * kept * n_words * 64
         for start in range(0, steps, 127):
             for t in range(start, min(start + 127, steps)):
                 slot = (sample * held + first + t) * n_planes * size
                 total = 0
-                for i in range(size):
-                    word = _occupied(planes, slot + i, n_planes, size)
+                for i in range(n_words):
+                    word = _packed(planes, slot, n_planes, size, pack, i)
                     total += bit_count(word)
                     store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
                 put(by_step, t, at(by_step, t) + total)
-            for i in range(size):
+            for i in range(n_words):
                 at_counts = row + i * 64
                 store(counts, at_counts, load(counts, at_counts, wide) + load(bytes_, i * 64, wide))
                 store(bytes_, i * 64, none)
         if ends:
-            for i in range(size):
+            for i in range(n_words):
                 at_counts = row + i * 64
                 store(events, i * 64, load(events, i * 64, exact) + load(counts, at_counts, exact))
                 found = load(counts, at_counts, real)
@@ -1796,10 +1813,11 @@ def count_neurons(planes, bytes_, counts, events, squares, by_step, samples, ste
 
 @compiled
 def count_neurons_briefly(planes, bytes_, small, events, squares, by_step, samples, steps, held, first,
-                          n_planes, size):
+                          n_planes, size, pack):
     """As `count_neurons`, for all steps of samples that have at most 127: sums stay in 16 bits, which
     first-level caches hold, for as many samples as their squares allow. small: int16 [2, neuron]
     (scratch, zeros before and after)."""
+    n_words = (size + pack - 1) // pack
     none = zeros(bytes_, planes)
     one = splat(1, none)
     brief, exact, real = zeros(small, planes), zeros(events, planes), zeros(squares, planes)
@@ -1809,19 +1827,19 @@ def count_neurons_briefly(planes, bytes_, small, events, squares, by_step, sampl
             for t in range(steps):
                 slot = (sample * held + first + t) * n_planes * size
                 total = 0
-                for i in range(size):
-                    word = _occupied(planes, slot + i, n_planes, size)
+                for i in range(n_words):
+                    word = _packed(planes, slot, n_planes, size, pack, i)
                     total += bit_count(word)
                     store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
                 put(by_step, t, at(by_step, t) + total)
-            for i in range(size):
+            for i in range(n_words):
                 found = load(bytes_, i * 64, brief)
                 store(bytes_, i * 64, none)
                 store(small, i * 64, load(small, i * 64, brief) + found)
-                o = (size + i) * 64
+                o = (n_words + i) * 64
                 store(small, o, load(small, o, brief) + found * found)
-        for i in range(size):
-            o = (size + i) * 64
+        for i in range(n_words):
+            o = (n_words + i) * 64
             store(events, i * 64, load(events, i * 64, exact) + load(small, i * 64, exact))
             store(squares, i * 64, load(squares, i * 64, real) + load(small, o, real))
             store(small, i * 64, brief)
@@ -1829,8 +1847,9 @@ def count_neurons_briefly(planes, bytes_, small, events, squares, by_step, sampl
 
 
 @compiled
-def count_planes(planes, bytes_, totals, samples, steps, held, first, n_planes, size):
+def count_planes(planes, bytes_, totals, samples, steps, held, first, n_planes, size, pack):
     """Per plane and neuron, set bits. Adds to totals int64 [plane, neuron]; bytes_: as above."""
+    n_words = (size + pack - 1) // pack
     none = zeros(bytes_, planes)
     one = splat(1, none)
     exact = zeros(totals, planes)
@@ -1839,11 +1858,11 @@ def count_planes(planes, bytes_, totals, samples, steps, held, first, n_planes, 
         for start in range(0, slots, 127):
             for s in range(start, min(start + 127, slots)):
                 slot = (((s // steps) * held + first + s % steps) * n_planes + b) * size
-                for i in range(size):
-                    found = select(at(planes, slot + i), one, none)
+                for i in range(n_words):
+                    found = select(_packed(planes, slot, 1, size, pack, i), one, none)
                     store(bytes_, i * 64, load(bytes_, i * 64, none) + found)
-            for i in range(size):
-                o = (b * size + i) * 64
+            for i in range(n_words):
+                o = (b * n_words + i) * 64
                 store(totals, o, load(totals, o, exact) + load(bytes_, i * 64, exact))
                 store(bytes_, i * 64, none)
 
@@ -1870,7 +1889,7 @@ def count_levels(planes, counts, samples, steps, held, first, bits, signed, size
 
 @compiled
 def note_intervals(planes, last, before, counts, sums, squares, variation_counts, variation_sums, histogram,
-                   samples, steps, step, held, first, n_planes, size):
+                   samples, steps, step, held, first, n_planes, size, pack):
     """Intervals between the events of a neuron, and how consecutive ones differ.
 
     last, before: int32 [sample, neuron], absolute step of the last event (-1: none yet) and the
@@ -1878,15 +1897,16 @@ def note_intervals(planes, last, before, counts, sums, squares, variation_counts
     Adds to the other arrays, int64: [neuron], but histogram [interval, the last: that and longer];
     see statistics.trains."""
     longest = histogram.size - 1
+    n_words = (size + pack - 1) // pack
     for sample in range(samples):
         for t in range(steps):
             slot = (sample * held + first + t) * n_planes * size
-            for i in range(size):
-                word = _occupied(planes, slot + i, n_planes, size)
+            for i in range(n_words):
+                word = _packed(planes, slot, n_planes, size, pack, i)
                 while word:
                     neuron = i * 64 + trailing_zeros(word)
                     word &= word - ONE
-                    own = sample * size * 64 + neuron
+                    own = sample * n_words * 64 + neuron
                     then = np.int64(at(last, own))
                     put(last, own, np.int32(step + t))
                     if then < 0:

@@ -325,10 +325,9 @@ class _Recorder:
 
     @property
     def observed_bytes(self):
-        """Memory that gathering takes of a sample for one step, in traces and then in float64."""
+        """Memory that gathering takes of a sample for one step: traces."""
         layers = [self.stages[name] for name in self.observer.scales]
-        return sum(2 * stage.positions * stage.padded * self.program.dtype.itemsize for stage in layers) + (
-            8 * 8 * max((stage.n_neurons for stage in layers), default=0))
+        return sum(2 * stage.positions * stage.padded * self.program.dtype.itemsize for stage in layers)
 
     def statistics(self):
         """What was gathered of all blocks, or None where nothing was asked for."""

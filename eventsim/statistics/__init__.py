@@ -71,8 +71,8 @@ def of(recording, model=None, labels=None) -> Statistics:
             scale = MembraneScale(node, model.shapes[name])
             steps = _steps_per_unit(recording, name)
             parts = [
-                scale.statistics(*(_flat(kind[name][i : i + 1]) for kind in kinds),
-                                 _flat(_levels(recording.spikes[name], i)), steps)
+                scale.statistics(*(_flat(kind[name][i : i + 1])[..., scale.chosen] for kind in kinds),
+                                 _flat(_levels(recording.spikes[name], i))[..., scale.chosen], steps)
                 for i in range(len(recording.output))
             ]
             whole = parts[0]

@@ -1,4 +1,7 @@
-"""Where the membranes of a layer of neurons were: before the reset, after MPR, after the reset."""
+"""Where the membranes of a layer of neurons were: before the reset, after MPR, after the reset.
+
+Of a layer of more than 4096 neurons, so many of them are looked at, spread over all.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,9 +13,11 @@ from eventsim import kernels
 from eventsim.errors import RunError
 from eventsim.neurons import Neuron
 from eventsim.parameters import parameter_on
+from eventsim.statistics.trains import chosen_neurons
 
 N_BINS = 240  # of the histograms of membranes
 N_DISTANCES = 50  # bins of the distance to the next threshold, within one quantum
+MOST_NEURONS = 4096  # of a layer
 WIDEST = 16  # levels that a histogram shows
 
 
@@ -133,14 +138,18 @@ def unrectified(y) -> np.ndarray:
 class MembraneScale:
     """What turns membranes of a layer into its unit and into quanta.
 
-    node: Neuron. shape: logical shape. arrays are per neuron, flat in the order of the shape.
+    node: Neuron. shape: logical shape. chosen: int64, the neurons that are looked at, in the order of the
+    shape, flattened; the other arrays are of these.
     """
 
     def __init__(self, node: Neuron, shape):
         self.node = node
 
+        self.chosen = chosen_neurons(int(np.prod(shape, dtype=np.int64)), MOST_NEURONS)
+        self.n_per_channel = int(np.prod(shape[1:], dtype=np.int64))
+
         def flat(value):
-            return parameter_on(value, shape, "parameter").reshape(-1)
+            return parameter_on(value, shape, "parameter").reshape(-1)[self.chosen]
 
         self.quantum = flat(node.quantum)
         self.v_threshold = flat(node.v_threshold)
@@ -159,11 +168,11 @@ class MembraneScale:
         self.edges = np.linspace(low, high, N_BINS + 1)
 
     def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
-        """Of H and U as a run has them, F (n, T, neurons), and the levels sent, int32 like them.
-        steps_per_unit: float64 (C,), of H and U."""
+        """Of H and U of the chosen neurons as a run has them, F (n, T, chosen), and the levels that they
+        sent, int32 like them. steps_per_unit: float64 (C,), of H and U."""
         n, steps, neurons = potentials.shape
         rectifies = int(self.node.rectify)
-        parameters = np.stack((np.repeat(steps_per_unit, neurons // len(steps_per_unit)), self.unit, self.quantum,
+        parameters = np.stack((steps_per_unit[self.chosen // self.n_per_channel], self.unit, self.quantum,
                                self.fires_at, self.most.astype(np.float64)))
         histograms = np.zeros((3, self.edges.size + 1), np.int64)
         distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)

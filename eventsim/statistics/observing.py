@@ -7,7 +7,6 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from eventsim import kernels
-from eventsim.spikes import Spikes
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import TrainStatistics, chosen_neurons, n_interval_bins
 
@@ -28,9 +27,10 @@ class TrainSums:
         self.n_planes = bits * (1 + self.signed)
         self.words = (shape[0] + 63) // 64
         self.size = shape[1] * shape[2] * self.words
+        self.pack = _words_together(shape[0])
         self.n_samples = self.n_detailed = 0
         self.still = False
-        neurons = self.size * 64
+        neurons = self.n_places
         self._bytes = np.zeros(neurons if summing else 0, np.int8)
         self._small = np.zeros(2 * neurons if summing else 0, np.int16)
         self.events, self.squares = np.zeros(neurons, np.int64), np.zeros(neurons, np.float64)
@@ -43,6 +43,11 @@ class TrainSums:
         self.histogram = np.zeros(n_interval_bins(n_steps), np.int64)
         self.chosen = chosen_neurons(sizes["events"][0])
         self.together = np.zeros(sizes["together"], np.int64)
+
+    @property
+    def n_places(self):
+        """Neurons that the kernels' arrays have room for."""
+        return -(-self.size // self.pack) * 64
 
     def add_samples(self, planes, n) -> None:
         """All steps of n samples. planes: uint64 (n, T, planes, positions, words), contiguous."""
@@ -71,25 +76,24 @@ class TrainSums:
         place = (by_step, n, steps, held, first)
         if memory is None and steps <= BRIEF:
             kernels.count_neurons_briefly(flat, self._bytes, self._small, self.events, self.squares, *place,
-                                          self.n_planes, self.size)
+                                          self.n_planes, self.size, self.pack)
         else:
-            counts = np.zeros((1, self.size * 64), np.int32) if memory is None else memory.counts
+            counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
             kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, *place,
-                                  self.n_planes, self.size, int(memory is not None), int(ends))
+                                  self.n_planes, self.size, self.pack, int(memory is not None), int(ends))
         if self.n_planes > 1:
             kernels.count_planes(flat, self._bytes, self.plane_events.reshape(-1), *place[1:], self.n_planes,
-                                 self.size)
+                                 self.size, self.pack)
         if self.n_planes > 2 or self.signed:
             kernels.count_levels(flat, self.level_counts, *place[1:], self.bits, int(self.signed), self.size)
 
     def _detail(self, planes, n, steps, held, first, start, memory):
         memory = memory or Memory(self, n)
         kernels.note_intervals(planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1), *self.intervals,
-                               self.histogram, n, steps, start, held, first, self.n_planes, self.size)
+                               self.histogram, n, steps, start, held, first, self.n_planes, self.size, self.pack)
         channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
-        words = planes[:n, first : first + steps, :, position, channel // 64]  # (n, steps, planes, S)
-        occupied = np.bitwise_or.reduce(words, axis=2).reshape(-1, self.chosen.size)
-        fired = ((occupied >> (channel % 64).astype(np.uint64)) & np.uint64(1)).astype(np.float64)
+        levels = _levels(planes[:n, first : first + steps], position, channel, self.bits)
+        fired = (levels != 0).reshape(-1, self.chosen.size).astype(np.float64)
         self.together += (fired.T @ fired).astype(np.int64)  # sums of ones: exact
 
     def add(self, other: "TrainSums") -> None:
@@ -140,15 +144,21 @@ class TrainSums:
     def _ordered(self, values):
         """(..., neuron as held) to (..., neuron in the order C, H, W)."""
         channels, height, width = self.shape
-        values = values.reshape(*values.shape[:-1], height * width, self.words * 64)[..., :channels]
+        values = values.reshape(*values.shape[:-1], -1, self.words * 64 // self.pack)
+        values = values[..., : height * width, :channels]
         return np.ascontiguousarray(np.swapaxes(values, -1, -2)).reshape(*values.shape[:-2], -1)
+
+
+def _words_together(channels):
+    """Words of so many channels that have room in one, a power of two."""
+    return 1 if channels > 32 else 1 << (6 - (channels - 1).bit_length())
 
 
 class Memory:
     """What the next chunk of the same samples needs of the ones before. sums: TrainSums; n: samples."""
 
     def __init__(self, sums: TrainSums, n):
-        neurons = sums.size * 64
+        neurons = sums.n_places
         self.counts = np.zeros((n, neurons if sums.summing else 0), np.int32)
         shape = (n, neurons if sums.detailing else 0)
         self.last, self.before = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
@@ -228,14 +238,19 @@ class BlockObserver:
     def _take_membranes(self, name, scale, chunk):
         stage = self.observer.program.stages[name]
         held = chunk.planes[name]
-        planes = held.planes[:, held.first :]
-        levels = Spikes(planes, stage.shape, stage.logical_shape, stage.bits, stage.signed).levels()
-        found = scale.statistics(_membranes(chunk.potentials[name], stage), _membranes(chunk.residuals[name], stage),
-                                 levels.reshape(self.n, planes.shape[1], -1), stage.steps_per_unit)
+        place = np.divmod(scale.chosen, stage.positions)[::-1]  # position, channel
+        found = scale.statistics(
+            *(np.ascontiguousarray(getattr(chunk, kind)[name][:, :, place[0], place[1]])
+              for kind in ("potentials", "residuals")),
+            _levels(held.planes[:, held.first :], *place, stage.bits), stage.steps_per_unit,
+        )
         known = self.observer.membranes.setdefault(self.first, {})
         known[name] = known[name].continued(found) if name in known else found
 
 
-def _membranes(trace, stage):
-    """A trace (n, T, positions, padded channels) in the order of the neurons: (n, T, neurons)."""
-    return trace[..., : stage.shape[0]].transpose(0, 1, 3, 2).reshape(*trace.shape[:2], -1)
+def _levels(planes, position, channel, bits):
+    """Levels int32 (n, T, S) of some neurons. planes: (n, T, planes, positions, words)."""
+    words = planes[:, :, :, position, channel // 64]
+    set_bits = ((words >> (channel % 64).astype(np.uint64)) & np.uint64(1)).astype(np.int32)
+    worth = [1 << b if b < bits else -(1 << b - bits) for b in range(planes.shape[2])]
+    return np.einsum("ntbs,b->nts", set_bits, np.array(worth, np.int32))

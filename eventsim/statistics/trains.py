@@ -16,10 +16,14 @@ LONGEST = 1024  # steps; intervals of that length and more share a bin
 VARIATION_UNIT = 2.0**32  # `variation_sums` are in parts of it
 
 
-def chosen_neurons(n_neurons) -> np.ndarray:
-    """int64 (S,): at most 64 neurons, evenly spread over the node's order."""
-    n = min(MOST_CHOSEN, n_neurons)
-    return np.arange(n, dtype=np.int64) * n_neurons // max(n, 1)
+def chosen_neurons(n_neurons, most=MOST_CHOSEN) -> np.ndarray:
+    """int64: at most so many neurons, one from each of as many equal parts of the node's order. Which one
+    of its part changes from part to part, since even steps would meet the same columns of every map."""
+    n = min(most, n_neurons)
+    parts = np.arange(n, dtype=np.int64)
+    within = parts * 2654435761 % (1 << 32)  # multiplicative hashing (Knuth): the same everywhere
+    first, after = parts * n_neurons // n, (parts + 1) * n_neurons // n
+    return first + (within * (after - first) >> 32)
 
 
 def n_interval_bins(n_steps) -> int:
@@ -48,7 +52,7 @@ class TrainStatistics:
         that follow each other; the sum in units of 2^-32.
     interval_histogram: int64 (L + 1,), of all neurons; bin i holds intervals of i steps, the last
         one those of L = min(T, 1024) and more.
-    chosen: int64 (S,), at most 64 neurons, evenly spread.
+    chosen: int64 (S,), at most 64 neurons, spread over all (`chosen_neurons`).
     together: int64 (S, S), how often two of them had an event in the same step.
     """
 
