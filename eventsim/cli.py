@@ -50,6 +50,10 @@ def parser():
                      help="compute as a chip does: loihi, lava_sdnn or the path of a JSON file")
     run.add_argument("--audit", action="store_true",
                      help="say how far the integers went, and what their widths did to them")
+    run.add_argument("--energy", metavar="TABLE",
+                     help="print the energy by horowitz_45nm (the default of all estimates) or a JSON file's table")
+    run.add_argument("--conventions", action="store_true",
+                     help="print what sinabs, NeuroBench, SpikingJelly and syops-counter would count")
     run.add_argument("--workers", type=_positive, default=1, metavar="N", help="threads (default 1)")
     run.add_argument("--limit", type=_positive, metavar="N", help="run only the first N samples")
     run.add_argument("--record", action="append", default=[], metavar="WHAT",
@@ -101,21 +105,23 @@ def run_check(arguments):
 
 def run_run(arguments):
     """eventsim run MODEL DATA"""
-    from eventsim import Simulator, audit, report
+    from eventsim import Simulator, audit, conventions, energy_tables, report
     from eventsim.datasets import open_dataset
     from eventsim.errors import DataError
     from eventsim.recording import Writer
 
     if arguments.record and arguments.out is None:
         raise DataError("--record keeps what it records in a file: add --out FILE.h5")
+    energy_table = energy_tables.find(arguments.energy or energy_tables.DEFAULT)
     model = loading.load(arguments.model, arguments)
     with _naming(arguments.model):
         simulator = Simulator(model, arguments.precision, arguments.workers, profile=arguments.profile)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
     simulator.compile()  # so that the seconds reported are those of the simulation
     right = None if dataset.labels is None else 0
-    record = (*arguments.record, *(["audit"] if arguments.audit else []))
-    counts, seconds, audits = None, 0.0, []
+    record = (*arguments.record, *(["audit"] if arguments.audit else []),
+              *(conventions.needed(model) if arguments.conventions else []))
+    counts, seconds, audits, counted = None, 0.0, [], None
     with Writer(arguments.out) as writer:
         for x, y in _progress(dataset, arguments.limit):
             with _naming(arguments.data):
@@ -125,13 +131,21 @@ def run_run(arguments):
                 right += int((recording.predictions == y).sum())
             counts = recording.counts.summed(counts)
             audits = [audit.joined([*audits, recording.audit])] if arguments.audit else []
+            if arguments.conventions:
+                counted = conventions.count(model, recording, x).joined(counted)
+                recording = conventions.without_spikes(recording, except_for=arguments.record)
             writer.add(recording, y)
         summary = report.summarise(
             model, simulator.program, counts, right, seconds, arguments.model, arguments.data,
             arguments.workers, audits[0] if audits else None,
+            energy_table, counted,
         )
         writer.finish(summary.as_json())
     print(json.dumps(summary.as_json()) if arguments.json else summary.as_text())
+    if arguments.energy and not arguments.json:
+        print("\n" + summary.energy.as_text())
+    if arguments.conventions and not arguments.json:
+        print("\n" + summary.conventions.as_text())
     return 0
 
 
