@@ -80,21 +80,24 @@ class Conventions:
 
     def of_nodes(self, key) -> Dict[str, float]:
         """A convention's number of each synaptic node that its tool counts, in the tool's unit."""
-        convention = CONVENTIONS[key]
-        divisor = {"step": self.n_steps, "sample": self.n_samples, "": 1}[convention.per]
-        return {node: row[key] / divisor if convention.per else row[key]
-                for node, row in self.sums.items() if key in row}
+        return {node: self._in_unit(key, row[key]) for node, row in self.sums.items() if key in row}
 
     def of_layers(self, key) -> Dict[str, float]:
         """The same, summed over the nodes whose synapses lead to each layer."""
         found = {}
-        for node, value in self.of_nodes(key).items():
-            found[self.layers[node]] = found.get(self.layers[node], 0) + value
-        return found
+        for node, row in self.sums.items():
+            if key in row:
+                layer = self.layers[node]
+                found[layer] = found.get(layer, 0) + row[key]
+        return {layer: self._in_unit(key, value) for layer, value in found.items()}
 
     def total(self, key) -> float:
         """A convention's number of the whole network, in the tool's unit."""
-        return sum(self.of_nodes(key).values())
+        return self._in_unit(key, sum(row.get(key, 0) for row in self.sums.values()))
+
+    def _in_unit(self, key, value):
+        per = CONVENTIONS[key].per
+        return value / {"step": self.n_steps, "sample": self.n_samples}[per] if per else value
 
     def activation_sparsity(self, layer=None) -> float:
         """NeuroBench: share of outputs that are 0, of the neurons of one layer or of all; 0 without any."""
