@@ -18,7 +18,8 @@ memory      weights: one weight read per addition and MAC (an identity shortcut 
 
 Sums stay in registers until the neuron updates: hardware that adds each event into memory pays for
 the target's sum besides. Left out are instructions, control, leakage, the network on the chip, delay
-lines, and word operations on spikes (pooling, adding trains). A queue has room for an event of every
+lines, and word operations on spikes (pooling, adding trains). An image that stands still is charged
+anew at each step, as its counts are. A queue has room for an event of every
 neuron. The smallest memory that holds a layer's weights, its states, or a queue serves that traffic.
 
 The baseline is a matched quantised network: the same layers without spikes, run once per sample (once

@@ -89,7 +89,7 @@ class Summary:
             f"\nper sample; additions include the MACs of real-valued input ({_quantity(totals['macs'] / n)}); "
             f"share is of all additions;\n"
             f"energy by {self.energy.table}: {joules(cost.total)}, of which arithmetic {joules(cost.arithmetic)}; "
-            f"run dense: {joules(self.energy.total.ann.total)}"
+            f"a matched dense network: {joules(self.energy.total.ann.total)}"
         )
         audit = "" if self.audit is None else "\n\n" + audit_text(self.audit)
         return head + "\n" + table(columns, rows) + tail + audit

@@ -204,6 +204,18 @@ def test_a_graded_value_changes_sides():
     assert one["neurobench_acs"] == 4 and one["spikingjelly_macs"] == one["syops_macs"] == 0
 
 
+def test_negative_spikes():
+    """-1 is an addition to NeuroBench, no spike to SpikingJelly and syops, and cancels +1 in sinabs."""
+    model = chain(Input((3,), signed=True), Dense(np.full((2, 3), 0.5)), Readout(), timesteps=1)
+    found = conventions.count(model, Simulator(model).run(np.array([[1, -1, 0]]), record=("spikes",)))
+    assert {key: found.total(key) for key in KEYS} == {
+        "sinabs": 0, "neurobench_acs": 4, "neurobench_macs": 0, "neurobench_dense": 6,
+        "spikingjelly_synops": 0, "spikingjelly_macs": 6, "syops_acs": 0, "syops_macs": 6,
+    }
+    two_values = conventions.count(model, Simulator(model).run(np.array([[0, -1, 0]]), record=("spikes",)))
+    assert two_values.total("syops_macs") == 6 and two_values.total("sinabs") == -2
+
+
 def test_a_bias_counts_only_in_syops():
     plain, biased = by_hand(ONES, CORNER), by_hand(ONES, CORNER, bias=[0.5])
     assert biased["syops_acs"] == pytest.approx(90 / 9)
@@ -365,6 +377,18 @@ def test_text_is_aligned_and_names_every_tool():
         [line] = [line for line in lines[2:18] if line.startswith(start) and ":" not in line]
         assert line.rstrip().endswith(("sample", "step", "run"))
         assert sum(other.startswith(start + ":") for other in lines) == (0 if "eventsim" in start else 1)
+
+
+def test_many_layers_are_shown_in_blocks():
+    """Eight columns beside the names, so that lines stay readable."""
+    nodes = [Input((2,))]
+    for _ in range(8):
+        nodes += [Dense(np.ones((2, 2))), Neuron()]
+    model = chain(*nodes, Dense(np.ones((1, 2))), Readout())
+    text = conventions.count(model, Simulator(model).run(np.ones((1, 2), int), record=("spikes",))).as_text()
+    heads = [line.split() for line in text.splitlines() if line.startswith("convention")]
+    assert [len(head) for head in heads] == [9, 5] and heads[1][1:] == ["neuron16", "readout18", "total", "per"]
+    assert max(map(len, text.splitlines())) < 150
 
 
 # ---- errors

@@ -443,7 +443,7 @@ def test_command_line(paths, tmp_path, capsys):
     report = assessed(small(), X)
     out = capsys.readouterr().out
     assert out.rstrip().endswith(report.as_text())
-    assert "energy by round: 1.14 nJ, of which arithmetic 32 pJ; run dense: 738 pJ" in out
+    assert "energy by round: 1.14 nJ, of which arithmetic 32 pJ; a matched dense network: 738 pJ" in out
     assert main(["run", *paths, "--energy", mine, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["energy"] == report.as_json()

@@ -33,6 +33,7 @@ from eventsim.parameters import integer
 from eventsim.recording import Recording
 
 CHUNK_BYTES = 1 << 27  # of values held at a time
+ACROSS = 8  # layers beside each other in a table
 OURS = ("synops", "nonzero_synops", "additions", "macs", "dense_macs")
 
 
@@ -138,31 +139,43 @@ class Conventions:
         }
 
     def as_text(self) -> str:
-        """Layers down, tools across, and what each differs in."""
-        layers = list(self.ours)
-        rows = [self._row(layer) for layer in layers]
-        heads = [f"{c.tool} {c.short}" for c in CONVENTIONS.values()]
-        columns = ["convention", *layers, "total", "per"]
-        across = [("eventsim " + name.replace("_", " "), *(row[i] for row in rows),
-                   quantity(sum(r[name] for r in self.ours.values()) / self.n_samples), "sample")
-                  for i, name in enumerate(OURS)]
-        across += [(head, *(row[len(OURS) + i] for row in rows), quantity(self.total(key)),
-                    CONVENTIONS[key].per or "run") for i, (head, key) in enumerate(zip(heads, CONVENTIONS))]
-        across.append(("NeuroBench activation sparsity",
-                       *(f"{self.activation_sparsity(name):.4f}" if name in self.events else "-"
-                         for name in layers), f"{self.activation_sparsity():.4f}", ""))
-        if self.weights:
-            across.append(("NeuroBench connection sparsity", *("" for _ in layers),
-                           f"{self.connection_sparsity():.4f}", ""))
-        lines = [f"{head}: {c.differs}" for head, c in zip(heads, CONVENTIONS.values())]
+        """Layers across, tools down, and what each differs in."""
+        columns = [("convention", *self._names()), *self._columns(),
+                   ("per", *("sample" for _ in OURS), *(c.per or "run" for c in CONVENTIONS.values()), "", "")]
+        blocks = [[columns[0], *columns[first : first + ACROSS]] for first in range(1, len(columns), ACROSS)]
+        text = "\n".join(table(*_transposed(block)) for block in blocks)
+        lines = [f"{_name(c)}: {c.differs}" for c in CONVENTIONS.values()]
         if self.left_out:
             lines.append("no tool counts " + ", ".join(map(repr, self.left_out)))
-        return table(columns, across) + "\n".join(lines)
+        return text + "\n".join(lines)
 
-    def _row(self, layer):
-        ours = [quantity(self.ours[layer][name] / self.n_samples) for name in OURS]
-        theirs = [self.of_layers(key) for key in CONVENTIONS]
-        return ours + [quantity(found[layer]) if layer in found else "-" for found in theirs]
+    def _names(self):
+        return [*("eventsim " + name.replace("_", " ") for name in OURS), *map(_name, CONVENTIONS.values()),
+                "NeuroBench activation sparsity", "NeuroBench connection sparsity"]
+
+    def _columns(self):
+        """The text of each layer's numbers, and of the whole network's."""
+        theirs = {key: self.of_layers(key) for key in CONVENTIONS}
+        for layer, ours in self.ours.items():
+            yield (
+                layer, *(quantity(ours[name] / self.n_samples) for name in OURS),
+                *(quantity(found[layer]) if layer in found else "-" for found in theirs.values()),
+                f"{self.activation_sparsity(layer):.4f}" if layer in self.events else "-", "",
+            )
+        yield (
+            "total", *(quantity(sum(row[name] for row in self.ours.values()) / self.n_samples) for name in OURS),
+            *(quantity(self.total(key)) for key in CONVENTIONS),
+            f"{self.activation_sparsity():.4f}", f"{self.connection_sparsity():.4f}" if self.weights else "-",
+        )
+
+
+def _name(convention):
+    return f"{convention.tool} {convention.short}"
+
+
+def _transposed(columns):
+    head, *rows = zip(*columns)
+    return head, rows
 
 
 def needed(model: Model) -> List[str]:
