@@ -20,6 +20,7 @@ from eventsim.nodes import (
     Dense,
     Flatten,
     Input,
+    MaxPool,
     Neuron,
     Readout,
     Restimulation,
@@ -239,6 +240,34 @@ def test_an_average_pool_is_undone_for_sinabs():
     assert counted.total("neurobench_macs") == 2
 
 
+def test_sinabs_undoes_only_two_dimensional_pools_since_the_last_weights():
+    norm = BatchNorm([2.0], [0.0], [0.5], [4.0], eps=0.0, scale=3.0)
+    for nodes, shape, expected in (
+        ([Input((1, 2)), AvgPool(2)], (1, 2), 0.5),
+        ([Input((1, 1, 2)), AvgPool((1, 2)), norm], (1, 1, 2), 2 * 3 * (0.5 - 0.5) / 2),
+        ([Input((1, 1, 2)), AvgPool((1, 2))], (1, 1, 2), 1),
+        ([Input((1, 1, 2), bits=2), AvgPool((1, 2)), norm], (1, 1, 2), 2 * 3 * (1.5 - 0.5) / 2),
+    ):
+        model = chain(*nodes, Flatten(), Dense([[1.0]]), Readout(), timesteps=1)
+        x = np.zeros((1, *shape), int)
+        x[..., 1] = 2 ** nodes[0].bits - 1
+        counted = conventions.count(model, Simulator(model).run(x, record=("spikes",)))
+        assert counted.total("sinabs") == expected
+
+
+def test_the_largest_of_negative_spikes_is_negative():
+    model = chain(Input((1, 2), signed=True), MaxPool(2), Flatten(), Dense([[1.0]]), Readout(), timesteps=1)
+    recording = Simulator(model).run(np.array([[[-1, -1]]]), record=("spikes",))
+    assert conventions.count(model, recording).total("sinabs") == -1
+
+
+def test_syops_adds_the_bias_of_a_dense_layer_once_per_call():
+    model = chain(Input((2,), bits=2), Dense(np.ones((3, 2)), np.ones(3)), Readout(), timesteps=1)
+    recording = Simulator(model).run(np.array([[3, 0], [3, 1]]), record=("spikes",))
+    assert conventions.count(model, recording).total("syops_macs") == (6 + 3 + 6 + 3) / 2
+    assert conventions.count(model, recording, batch=2).total("syops_macs") == (6 + 6 + 3) / 2
+
+
 def test_where_edges_meet_sinabs_knows_no_pool():
     """An Add is no part of a sequence: what stood before it is not undone."""
     nodes = {"in": Input((1, 2, 2)), "pool": AvgPool(2), "other": AvgPool(2), "sum": Add(), "flat": Flatten(),
@@ -377,6 +406,14 @@ def test_text_is_aligned_and_names_every_tool():
         [line] = [line for line in lines[2:18] if line.startswith(start) and ":" not in line]
         assert line.rstrip().endswith(("sample", "step", "run"))
         assert sum(other.startswith(start + ":") for other in lines) == (0 if "eventsim" in start else 1)
+
+
+def test_a_network_without_synapses():
+    model = chain(Input((2,)), Neuron())
+    counted = conventions.count(model, Simulator(model).run(np.array([[1, 0]]), record=("spikes",)))
+    assert counted.total("sinabs") == 0 and np.isnan(counted.connection_sparsity())
+    assert counted.as_json()["tools"]["NeuroBench"]["connection_sparsity"]["total"] is None
+    assert counted.activation_sparsity() == 0.5 and "-" in counted.as_text()
 
 
 def test_many_layers_are_shown_in_blocks():

@@ -189,7 +189,10 @@ def test_sigma_delta_runs_its_baseline_at_each_step():
     assert picojoule(found.ann) == {"additions": 5 * 2 * 2, "products": 5 * 2 * 7, "updates": 5 * 2,
                                     "near": 5 * (2 * 32 + 2 * 2 * 4)}
     assert "run at each step without spikes" in report.baseline
+    model.nodes["sigmadelta1"].rectify = False
+    assert layer(assessed(model, np.zeros((1, 5, 2), int)), "readout3").ann_bits == 5  # and a sign
     encoder = layer(report, "sigmadelta1")
+    assert encoder.ann_bits == 4  # a frame of the input, not all five
     assert encoder.fixed.memory["near"] == pj(2 * 10 * 2 * 32)  # its sum, and what it sent
 
 

@@ -378,6 +378,23 @@ def test_sinabs_does_not_see_conv1d():
         n for n in values if model.nodes[n].kind == "Dense"}
 
 
+def test_sinabs_forgets_pools_before_a_batch_norm():
+    hooks = pytest.importorskip("sinabs.hooks")
+    norm = BatchNorm([2.0, 1.0], [0.1, 0.2], [0.5, 0.0], [4.0, 1.0], eps=0.0)
+    model = chain(Input((2, 4, 4)), AvgPool(2), norm, Conv2d(np.ones((1, 2, 2, 2))), Readout())
+    x = np.random.default_rng(2).integers(0, 2, (N, T, 2, 4, 4))
+    recording = Simulator(model).run(x, record=("spikes",))
+    module = torch.nn.BatchNorm2d(2, eps=0.0).double().eval()
+    for name, value in (("weight", norm.weight), ("bias", norm.bias), ("running_mean", norm.running_mean),
+                        ("running_var", norm.running_var)):
+        getattr(module, name).data = torch.tensor(value)
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(2), module, module_of(model.nodes["conv2d3"]))
+    hooks.register_synops_hooks(network)
+    network(torch.tensor(x).double().flatten(0, 1))
+    found = network.hook_data["synops_per_timestep"][2].item()
+    assert found == pytest.approx(conventions.count(model, recording).total("sinabs"), rel=1e-12)
+
+
 def test_sinabs_scales_by_an_average_pool_behind_neurons():
     hooks = pytest.importorskip("sinabs.hooks")
     rng = np.random.default_rng(2)
