@@ -51,7 +51,7 @@ def parser():
     run.add_argument("--audit", action="store_true",
                      help="say how far the integers went, and what their widths did to them")
     run.add_argument("--energy", metavar="TABLE",
-                     help="print the energy by horowitz_45nm (the default of all estimates) or a JSON file's table")
+                     help="print the energy by horowitz_45nm (what is used without this) or a JSON file's table")
     run.add_argument("--conventions", action="store_true",
                      help="print what sinabs, NeuroBench, SpikingJelly and syops-counter would count")
     run.add_argument("--workers", type=_positive, default=1, metavar="N", help="threads (default 1)")

@@ -16,7 +16,7 @@ def table(columns, rows) -> str:
 def quantity(value) -> str:
     """Three digits with a prefix: 17.3 k."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
+        if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.3g}"
 

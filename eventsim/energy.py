@@ -19,18 +19,19 @@ memory      weights: one weight read per addition and MAC (an identity shortcut 
 Sums stay in registers until the neuron updates: hardware that adds each event into memory pays for
 the target's sum besides. Left out are instructions, control, leakage, the network on the chip, delay
 lines, and word operations on spikes (pooling, adding trains). An image that stands still is charged
-anew at each step, as its counts are. A queue has room for an event of every
-neuron. The smallest memory that holds a layer's weights, its states, or a queue serves that traffic.
+anew at each step, as its counts are. A queue has room for an event of every neuron. The smallest
+memory that holds a layer's weights, its states, or a queue serves that traffic.
 
 The baseline is a matched quantised network: the same layers without spikes, run once per sample (once
 per step where neurons are sigma-delta, which see a new frame at each step). What T steps of b bits
 can say, T * (2^b - 1) + 1 values, it says at once in ceil(log2(that)) bits; with one bit this is the
 baseline of Z. Yan, Z. Bai, W.-F. Wong, "Reconsidering the energy efficiency of spiking neural
-networks", arXiv 2409.08290 (2024), several bits and signs are ours. An image that stands still is read
+networks", arXiv 2409.08290 (2024); several bits and signs are ours. An image that stands still is read
 as it is. Weights have the run's width. Charged are: a MAC per synapse (a product at the widths of
 weight and activation, or of floats where weights are floats; an addition as above), one addition per
 neuron of an identity shortcut, one update per neuron, a weight read per MAC (divided by the table's
-`dense_weight_reuse`), and each activation written once and read once per path. Zeros are not skipped.
+`dense_weight_reuse`: hardware that keeps a weight for many positions needs less), and each activation
+written once and read once per path. Zeros are not skipped.
 
 Where the two cross: of the event-driven energy, all that depends on the input's events (additions,
 MACs, their weights, messages) is in proportion to the rate at which events reach synapses,
@@ -46,7 +47,7 @@ import numpy as np
 
 from eventsim.columns import joules, table as aligned
 from eventsim.counting import Counts
-from eventsim.energy_tables import DEFAULT, EnergyTable, find
+from eventsim.energy_tables import DEFAULT, find
 from eventsim.fanouts import SYNAPTIC, fan_outs
 from eventsim.model import FIRING, Model
 from eventsim.nodes import Conv2d
@@ -225,7 +226,8 @@ class _Assessment:
         often = "at each step" if self.passes > 1 else "once"
         baseline = (
             f"the same layers run {often} without spikes, every synapse a MAC, {self.weight_bits}-bit "
-            f"{'integer' if self.kind == 'integer' else 'float'} weights, activations of up to {bits} bits"
+            f"{self.kind} weights read once for "
+            f"{self.table.dense_weight_reuse:g} MACs, activations of up to {bits} bits"
         )
         return EnergyReport(self.table.name, layers, total, baseline)
 

@@ -8,6 +8,7 @@ import pytest
 
 from eventsim import Simulator, conventions
 from eventsim.cli import main
+from eventsim.columns import quantity
 from eventsim.errors import DataError, ModelError, RunError
 from eventsim.fanouts import fan_outs
 from eventsim.model import Model
@@ -68,7 +69,8 @@ def synapses(node, shape):
     n_in, per_group = node.weight.shape[1], node.weight.shape[0] // node.groups
     for o, *at in np.ndindex(*out_shape):
         for c, *tap in np.ndindex(*node.weight.shape[1:]):
-            where = [p * s - pad + k * d for p, s, pad, k, d in zip(at, node.stride, node.padding, tap, node.dilation)]
+            where = [p * s - pad + k * d for p, s, pad, k, d in zip(
+                at, node.stride, node.padding, tap, node.dilation)]
             inside = all(0 <= i < size for i, size in zip(where, shape[1:]))
             source = (o // per_group * n_in + c, *where)
             yield source, (o, *at), node.weight[(o, c, *tap)], inside
@@ -306,8 +308,8 @@ def test_neurobenchs_sparsities_by_hand():
 def networks_of_batches():
     rng = np.random.default_rng(8)
     graded = conv_net(rng, 2)
-    real = chain(Input((5,), "real"), Dense(weights(rng, 4, 5)), Neuron(v_threshold=0.2), Dense(weights(rng, 2, 4)),
-                 Readout())
+    real = chain(Input((5,), "real"), Dense(weights(rng, 4, 5)), Neuron(v_threshold=0.2),
+                 Dense(weights(rng, 2, 4)), Readout())
     return {"graded": (graded, spikes(rng, graded, (0, 1, 2, 3))), "real": (real, rng.normal(0, 1, (N, 5)))}
 
 
@@ -360,8 +362,8 @@ def graph():
     rng = np.random.default_rng(9)
     nodes = {
         "in": Input((2, 4, 4)), "conv": Conv2d(weights(rng, 2, 2, 3, 3), padding=1), "a": Neuron(v_threshold=0.3),
-        "b": Neuron(v_threshold=0.6), "restim": Restimulation([0.5, 1.0, 0.5]), "flat": Flatten(), "flat_b": Flatten(),
-        "one": Dense(weights(rng, 3, 32)), "two": Dense(weights(rng, 3, 32)), "out": Readout(),
+        "b": Neuron(v_threshold=0.6), "restim": Restimulation([0.5, 1.0, 0.5]), "flat": Flatten(),
+        "flat_b": Flatten(), "one": Dense(weights(rng, 3, 32)), "two": Dense(weights(rng, 3, 32)), "out": Readout(),
     }
     edges = [("in", "conv"), ("conv", "a"), ("conv", "b"), ("a", "restim"), ("restim", "b"), ("a", "b"),
              ("a", "flat"), ("b", "flat_b"), ("flat", "one"), ("flat_b", "two"), ("one", "out"), ("two", "out")]
@@ -402,10 +404,18 @@ def test_text_is_aligned_and_names_every_tool():
     text = counted_graph().as_text()
     lines = text.splitlines()
     assert lines[0].split() == ["convention", "in", "a", "b", "out", "total", "per"]
-    for start in ("eventsim synops", "sinabs synops", "NeuroBench effective ACs", "SpikingJelly MACs", "syops ACs"):
+    for start in ("eventsim synops", "sinabs synops", "NeuroBench effective ACs", "SpikingJelly MACs",
+                  "syops ACs"):
         [line] = [line for line in lines[2:18] if line.startswith(start) and ":" not in line]
         assert line.rstrip().endswith(("sample", "step", "run"))
         assert sum(other.startswith(start + ":") for other in lines) == (0 if "eventsim" in start else 1)
+
+
+@pytest.mark.parametrize("value, text", ((0, "0"), (999, "999"), (1500, "1.5 k"), (-1500, "-1.5 k"), (-3, "-3"),
+                                         (2.5e6, "2.5 M"), (-2.5e9, "-2.5 G")))
+def test_short_numbers(value, text):
+    """sinabs' sums may be negative."""
+    assert quantity(value) == text
 
 
 def test_a_network_without_synapses():

@@ -5,21 +5,24 @@ Read in the sources of sinabs 3.1.3 (`hooks.register_synops_hooks`), NeuroBench 
 (`ops`), and compared with them number by number in tests/test_tools_live.py. F is the real fan-out
 of an input, which is smaller at borders.
 
-| convention | counts | zero weights | borders | graded input | real input | bias |
+| convention | counts | w = 0 | borders | graded x | real x | bias |
 |---|---|---|---|---|---|---|
-| sinabs synops | sum of x F, mean over samples and steps; after average pools x the window | counted | real | x value | x value | no |
-| NeuroBench effective | pairs with x != 0 and w != 0; ACs in calls whose x are all -1, 0, 1, else MACs | left out | real | MAC, 1 each | MAC | no |
+| sinabs synops | sum of x F, mean over samples and steps | counted | real | x value | x value | no |
+| NeuroBench effective | pairs with x != 0 and w != 0 (1) | left out | real | MAC, 1 each | MAC | no |
 | NeuroBench dense | all pairs | counted | real | - | - | no |
-| SpikingJelly SynOp | nnz F in calls whose x are all 0, 1 | counted | real | 0 | 0 | no |
-| SpikingJelly MAC | dense in calls whose x are not all 0, 1 | counted | padding included | dense | dense | no |
-| syops ACs | dense x mean of x in calls whose x are at most two values from 0 to 1 | counted | padding included | - | - | yes |
-| syops MACs | dense in all other calls | counted | padding included | dense | dense | yes |
+| SpikingJelly SynOp | nnz(x) F (2) | counted | real | 0 | 0 | no |
+| SpikingJelly MAC | dense, or 0 (2) | counted | padding included | dense | dense | no |
+| syops ACs | dense x mean of x (3) | counted | padding included | 0 | 0 | yes |
+| syops MACs | dense, or 0 (3) | counted | padding included | dense | dense | yes |
+
+(1) ACs in calls whose x are all -1, 0 or 1, else MACs. (2) SynOps in calls whose x are all 0 or 1, MACs
+in the others. (3) ACs in calls whose x have at most two values, from 0 to 1; MACs in the others.
 
 What the sources do besides, and we with them:
 
-* sinabs counts Conv2d and Linear, not Conv1d, and lets negative x cancel positive ones. It takes an
-  average pool's window into account for the next module with weights, even where neurons stand
-  between the two.
+* sinabs counts Conv2d and Linear, not Conv1d, and lets negative x cancel positive ones. It multiplies
+  what a module counts by the windows of the average pools (2d) since the last module with weights,
+  even where neurons stand between the two.
 * NeuroBench adds up in float32, which is exact only to 2^24 per call; we are exact.
 * SpikingJelly takes weights that are all 0 or 1 for spikes, too: pairs with x = 1 and w = 1 are SynOps
   where both are, nonzero weights x outputs (padding included) where only the weights are, and neither
