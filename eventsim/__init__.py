@@ -35,6 +35,7 @@ _HOMES = {
     "SumPool": "nodes", "AvgPool": "nodes", "MaxPool": "nodes", "Flatten": "nodes",
     "BatchNorm": "nodes", "Add": "nodes", "Restimulation": "nodes", "Neuron": "nodes",
     "SigmaDelta": "nodes", "Readout": "nodes", "Delay": "nodes", "Profile": "profiles",
+    "EnergyTable": "energy_tables",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -35,33 +35,6 @@ EXECUTED = ("executed_synops", "executed_additions", "executed_macs")
 ALL_NAMES = NAMES + ("levels",) + EXECUTED
 
 
-@dataclass(frozen=True)
-class Energy:
-    """Picojoule per operation. Replace it by your hardware's figures.
-
-    Defaults: 45 nm, 0.9 V, M. Horowitz, "Computing's energy problem", ISSCC 2014: float32
-    addition 0.9, multiplication 3.7; int32 addition 0.1, multiplication 3.1. The membrane and the
-    sums of "int8" are int32, so its additions are charged as int32 (an 8-bit adder's 0.03 would
-    not hold the sum). float64 is charged as float32, since the source has no figure for it.
-    Memory traffic is not in these figures; it usually costs more than the arithmetic.
-    """
-
-    addition: float
-    multiplication: float
-
-    @staticmethod
-    def of(precision):
-        """The default table of a precision."""
-        return Energy(0.1, 3.1) if precision in ("int8", "fixed") else Energy(0.9, 3.7)
-
-    def joule(self, counts) -> float:
-        """Energy of a mapping of counts: additions and doublings (one addition each), MACs, products,
-        and one addition per neuron update."""
-        additions = counts["additions"] + counts["doublings"] + counts["macs"] + counts["neuron_updates"]
-        products = counts["macs"] + counts["multiplications"]
-        return float(1e-12 * (additions * self.addition + products * self.multiplication))
-
-
 @dataclass
 class Counts:
     """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.

@@ -13,8 +13,12 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from eventsim import __version__
+from eventsim import energy as energies
 from eventsim.audit import LayerAudit
-from eventsim.counting import EXECUTED, NAMES, Counts, Energy
+from eventsim.columns import joules, quantity as _quantity, table
+from eventsim.conventions import Conventions
+from eventsim.counting import EXECUTED, NAMES, Counts
+from eventsim.energy import EnergyReport
 from eventsim.model import Model
 from eventsim.program import Program
 
@@ -22,7 +26,8 @@ from eventsim.program import Program
 @dataclass(frozen=True)
 class Summary:
     """What `eventsim run` says. Counts are over all samples; seconds are spent simulating. profile:
-    name of the chip's, or None. audit: per layer, or None."""
+    name of the chip's, or None. audit: per layer, or None. energy: an estimate. conventions: what
+    other tools would count, or None."""
 
     model: str
     data: str
@@ -34,8 +39,10 @@ class Summary:
     seconds: float
     totals: Dict[str, float]
     layers: List[Dict[str, float]]
+    energy: EnergyReport
     profile: Optional[str] = None
     audit: Optional[Dict[str, LayerAudit]] = None
+    conventions: Optional[Conventions] = None
 
     def as_json(self) -> Dict:
         """The keys that `--json` prints; counts are integers."""
@@ -51,10 +58,12 @@ class Summary:
             "samples_per_second": self.samples / self.seconds,
             "totals": self.totals,
             "layers": self.layers,
+            "energy": self.energy.as_json(),
             **({} if self.profile is None else {"profile": self.profile}),
             **({} if self.audit is None else {
                 "audit": {name: layer.as_json() for name, layer in self.audit.items()}
             }),
+            **({} if self.conventions is None else {"conventions": self.conventions.as_json()}),
         }
 
     def as_text(self) -> str:
@@ -83,10 +92,12 @@ class Summary:
             _quantity(totals["synops"] / n), _quantity((totals["additions"] + totals["macs"]) / n),
             _quantity(totals["dense_macs"] / n), "",
         ))
-        energy = totals["energy_joule"] / n
+        cost = self.energy.total.cost
         tail = (
             f"\nper sample; additions include the MACs of real-valued input ({_quantity(totals['macs'] / n)}); "
-            f"share is of all additions; arithmetic alone {_energy(energy)} at 45 nm"
+            f"share is of all additions;\n"
+            f"energy by {self.energy.table}: {joules(cost.total)}, of which arithmetic {joules(cost.arithmetic)}; "
+            f"a matched dense network: {joules(self.energy.total.ann.total)}"
         )
         audit = "" if self.audit is None else "\n\n" + audit_text(self.audit)
         return head + "\n" + table(columns, rows) + tail + audit
@@ -112,9 +123,11 @@ def audit_text(audit: Dict[str, LayerAudit]) -> str:
 
 
 def summarise(model: Model, program: Program, counts: Counts, labels_right: Optional[int], seconds: float,
-              model_name: str, data_name: str, workers: int, audit=None) -> Summary:
-    """Put a run's counts together. labels_right: correct predictions, None without labels."""
-    energy = Energy.of(program.precision)
+              model_name: str, data_name: str, workers: int, audit=None, energy_table=energies.DEFAULT,
+              conventions=None) -> Summary:
+    """Put a run's counts together. labels_right: correct predictions, None without labels.
+    energy_table: an EnergyTable, a name or a path. Raises FormatError for it."""
+    energy = energies.assess(model, counts, program.precision, energy_table, program.profile)
     layers = []
     for name in counts.layers:
         row = counts.layer_totals(name)
@@ -129,13 +142,13 @@ def summarise(model: Model, program: Program, counts: Counts, labels_right: Opti
     totals = {
         **{count: totals[count] for count in NAMES + EXECUTED},
         "word_operations": int(counts.word_operations.sum()),
-        "energy_joule": energy.joule(totals),
+        "energy_joule": energy.total.cost.arithmetic * counts.n_samples,  # memory is in `energy`
     }
     n = counts.n_samples
     return Summary(
         model_name, data_name, n, counts.steps, program.precision, workers,
-        None if labels_right is None else labels_right / n, seconds, totals, layers,
-        None if program.profile is None else program.profile.name, audit,
+        None if labels_right is None else labels_right / n, seconds, totals, layers, energy,
+        None if program.profile is None else program.profile.name, audit, conventions,
     )
 
 
@@ -157,32 +170,6 @@ def _processor():
     except OSError:
         found = None
     return found[1] if found else platform.processor() or platform.machine()
-
-
-def table(columns, rows) -> str:
-    """Aligned text: first column to the left, the others to the right."""
-    rows = [columns, *rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines) + "\n"
-
-
-def _quantity(value) -> str:
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def _energy(joule) -> str:
-    for size, unit in ((1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")):
-        if joule >= size:
-            return f"{joule / size:.3g} {unit}"
-    return f"{joule * 1e12:.3g} pJ"
 
 
 def _rate(row):

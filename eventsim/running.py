@@ -32,6 +32,10 @@ def add_parser(commands, positive):
                      help="compute as a chip does: loihi, lava_sdnn or the path of a JSON file")
     run.add_argument("--audit", action="store_true",
                      help="say how far the integers went, and what their widths did to them")
+    run.add_argument("--energy", metavar="TABLE",
+                     help="print the energy by horowitz_45nm (what is used without this) or a JSON file's table")
+    run.add_argument("--conventions", action="store_true",
+                     help="print what sinabs, NeuroBench, SpikingJelly and syops-counter would count")
     run.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
     run.add_argument("--limit", type=positive, metavar="N", help="run only the first N samples")
     run.add_argument("--record", action="append", default=[], metavar="WHAT",
@@ -53,13 +57,14 @@ def _natural(text):
 
 def run_run(arguments):
     """eventsim run MODEL DATA"""
-    from eventsim import Simulator, report
+    from eventsim import Simulator, energy_tables, report
     from eventsim.datasets import open_dataset
     from eventsim.recording import Writer
 
     if arguments.out is None and (arguments.record or arguments.detailed is not None):
         option = "--record" if arguments.record else "--detailed"
         raise DataError(f"{option} says what a file keeps of the run: add --out FILE.h5")
+    energy_table = energy_tables.find(arguments.energy or energy_tables.DEFAULT)
     model = loading.load(arguments.model, arguments)
     with _naming(arguments.model):
         simulator = Simulator(model, arguments.precision, arguments.workers, profile=arguments.profile)
@@ -74,11 +79,15 @@ def run_run(arguments):
                 writer.add(gathered.run(x, y), y)
         summary = report.summarise(
             model, simulator.program, gathered.counts, gathered.right, gathered.seconds, arguments.model,
-            arguments.data, arguments.workers, gathered.audit,
+            arguments.data, arguments.workers, gathered.audit, energy_table, gathered.conventions,
         )
         if arguments.out is not None:
             writer.finish({**summary.as_json(), **report.context(model)}, gathered.statistics)
     print(json.dumps(summary.as_json()) if arguments.json else summary.as_text())
+    if arguments.energy and not arguments.json:
+        print("\n" + summary.energy.as_text())
+    if arguments.conventions and not arguments.json:
+        print("\n" + summary.conventions.as_text())
     return 0
 
 
@@ -87,11 +96,12 @@ class _Gathered:
 
     counts: summed over the samples. right: correct predictions, None without labels. seconds: spent
     simulating, close-ups included. audit: as `Recording.audit`, or None. statistics: for --out, else None.
+    conventions: for --conventions, else None.
     """
 
     def __init__(self, simulator, arguments, dataset, batch):
         self.simulator, self.arguments = simulator, arguments
-        self.counts = self.audit = self.statistics = None
+        self.counts = self.audit = self.statistics = self.conventions = None
         self.right = None if dataset.labels is None else 0
         self.seconds, self.n_samples = 0.0, 0
         self.total = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
@@ -100,10 +110,12 @@ class _Gathered:
 
     def run(self, x, y):
         """Run a batch; returns its Recording, as it is to be written."""
-        from eventsim import audit
+        from eventsim import audit, conventions
 
+        model = self.simulator.model
         wanted = [*self.arguments.record, *(["audit"] if self.arguments.audit else [])]
         extra = ["statistics", "outputs"] if self.arguments.out else []
+        extra += conventions.needed(model) if self.arguments.conventions else []
         recording = self._run(x, [*wanted, *extra])
         self.seconds += recording.seconds
         if self.right is not None:
@@ -111,6 +123,9 @@ class _Gathered:
         self.counts = recording.counts.summed(self.counts)
         if recording.audit is not None:
             self.audit = recording.audit if self.audit is None else audit.joined([self.audit, recording.audit])
+        if self.arguments.conventions:
+            self.conventions = conventions.count(model, recording, x).joined(self.conventions)
+            recording = conventions.without_spikes(recording, except_for=self.arguments.record)
         if self.arguments.out:
             self._gather(x, y, recording)
             if "outputs" not in wanted:

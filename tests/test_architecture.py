@@ -19,7 +19,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
 # Down the flow: a module imports only what stands before it. A new module takes its place here.
 LAYERS = (
     "eventsim",  # the public names, imported when first used
-    "errors",
+    "errors", "columns",
     "parameters", "node", "neurons", "nodes", "profiles",
     "model",
     "formats.heaps", "formats.safe_hdf5", "formats.new_hdf5", "formats.options", "formats.native",
@@ -28,11 +28,12 @@ LAYERS = (
     "rounding", "paths", "units", "folding",
     "simd_twins", "simd", "kernels",
     "program", "layout", "widths", "lower",
-    "audit", "spikes", "counting", "encode",
+    "fanouts", "audit", "spikes", "counting", "encode",
     "statistics.trains", "statistics.decisions", "statistics.membranes", "statistics.observing", "statistics",
     "statistics.stored", "statistics.classes",
     "attention", "tally", "execution",
     "recording", "simulator", "runs",
+    "energy_tables", "energy", "conventions.values", "conventions.tools", "conventions",
     "checking", "report", "files", "datasets",
     "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
     "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",

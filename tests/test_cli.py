@@ -25,7 +25,7 @@ LAYERS = {"input": 64, "neuron1": 1024, "neuron2": 512, "neuron3": 48, "readout"
 
 # the documented interface
 KEYS = ["model", "data", "samples", "timesteps", "precision", "workers", "accuracy", "seconds",
-        "samples_per_second", "totals", "layers"]
+        "samples_per_second", "totals", "layers", "energy"]
 COUNTS = ["events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
           "neuron_updates", "dense_macs"]
 EXECUTED = ["executed_synops", "executed_additions", "executed_macs"]
@@ -171,8 +171,13 @@ def test_run_json(run_json, precision):
         assert type(found["totals"][count]) is int
         assert found["totals"][count] == sum(row[count] for row in found["layers"])
     assert type(found["totals"]["word_operations"]) is int
-    energy = eventsim.counting.Energy.of(precision).joule(found["totals"])
-    assert found["totals"]["energy_joule"] == energy > 0
+    totals = found["totals"]
+    addition, product = (0.1, 3.1) if precision == "int8" else (0.9, 3.7)  # picojoule
+    additions = totals["additions"] + totals["doublings"] + totals["macs"] + totals["neuron_updates"]
+    picojoule = additions * addition + (totals["macs"] + totals["multiplications"]) * product
+    assert totals["energy_joule"] == pytest.approx(1e-12 * picojoule, rel=1e-12) and picojoule > 0
+    total = found["energy"]["total"]
+    assert total["total"] - total["memory"] == pytest.approx(totals["energy_joule"] / 599, rel=1e-9)
 
 
 def test_run_says_what_python_says(run_json):

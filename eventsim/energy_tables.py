@@ -1,0 +1,214 @@
+"""Energy tables: what an operation and a bit of memory traffic cost on some hardware, as data.
+
+A table is a JSON file with the fields of `EnergyTable`; those in `energies/` are built in.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+from eventsim.errors import FormatError, ModelError
+
+FOLDER = Path(__file__).parent / "energies"
+DEFAULT = "horowitz_45nm"
+MAX_BITS = 128
+ARITHMETIC = ("float_addition", "float_multiplication", "integer_addition", "integer_multiplication")
+
+
+@dataclass(frozen=True)
+class MemoryLevel:
+    """One memory. bytes: what it holds; None: any amount. picojoule: of one access, read or write.
+    access_bits: how many bits that access moves. Traffic is charged by the bit, as if accesses were
+    always full."""
+
+    name: str
+    bytes: Optional[int]
+    picojoule: float
+    access_bits: int
+
+    @property
+    def picojoule_per_bit(self) -> float:
+        """Energy of one bit read or written."""
+        return self.picojoule / self.access_bits
+
+
+@dataclass(frozen=True)
+class EnergyTable:
+    """Picojoule per operation. Replace it by your hardware's figures.
+
+    name, description: of the hardware, with the source of the figures.
+    float_addition, float_multiplication, integer_addition, integer_multiplication: width in bits ->
+        picojoule, each with at least one width. Of floats the narrowest listed width that is wide
+        enough is taken, else the widest. Integers of other widths are interpolated (our rule, not
+        the source's): additions linearly in the width, as an adder grows with it; products linearly
+        in the product of both widths, as a multiplier's array does; below the smallest listed and
+        above the largest in proportion to it.
+    neuron_update: of one neuron and step besides the products of its update, or None: one addition
+        in the arithmetic of the membrane.
+    dense_weight_reuse: products that the dense baseline makes with a weight once it is read, at
+        least 1. Event-driven additions read theirs each time.
+    memory: levels, smallest first; the last one holds anything (bytes null). The smallest level
+        that holds something serves all of its traffic.
+
+    Raises ModelError, naming the field.
+    """
+
+    name: str
+    float_addition: Dict[str, float]
+    float_multiplication: Dict[str, float]
+    integer_addition: Dict[str, float]
+    integer_multiplication: Dict[str, float]
+    memory: Tuple[MemoryLevel, ...]
+    neuron_update: Optional[float] = None
+    dense_weight_reuse: float = 1.0
+    description: str = ""
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
+            raise ModelError(f"name is {self.name!r}, expected the name of a table")
+        if not isinstance(self.description, str):
+            raise ModelError(f"description is {self.description!r}, expected text")
+        for name in ARITHMETIC:
+            object.__setattr__(self, name, _figures(getattr(self, name), name))
+        if self.neuron_update is not None:
+            _energy(self.neuron_update, "neuron_update")
+        if _energy(self.dense_weight_reuse, "dense_weight_reuse", "a number") < 1:
+            raise ModelError(f"dense_weight_reuse is {self.dense_weight_reuse}, expected 1 or more")
+        object.__setattr__(self, "memory", _levels(self.memory))
+
+    def addition(self, kind, bits) -> float:
+        """Picojoule of one addition of `kind` ("float" or "integer") at a width in bits."""
+        return _at(getattr(self, kind + "_addition"), kind, bits, 1)
+
+    def multiplication(self, kind, bits, other) -> float:
+        """Picojoule of one product of two numbers of `kind`, `bits` and `other` bits wide."""
+        if kind == "float":
+            return _at(self.float_multiplication, kind, max(bits, other), 2)
+        return _at(self.integer_multiplication, kind, bits * other, 2)
+
+    def update(self, kind, bits) -> float:
+        """Picojoule of one neuron update without its products."""
+        return self.addition(kind, bits) if self.neuron_update is None else float(self.neuron_update)
+
+    def level(self, bits) -> MemoryLevel:
+        """The smallest memory that holds so many bits."""
+        return next(level for level in self.memory if level.bytes is None or 8 * level.bytes >= bits)
+
+    def as_json(self) -> str:
+        """The text of a table's file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def _at(figures, kind, size, power):
+    """The figure at a size, which is a width to that power (integers), or a width (floats)."""
+    points = sorted((int(bits), energy) for bits, energy in figures.items())
+    if kind == "float":
+        return next((energy for bits, energy in points if bits >= size), points[-1][1])
+    points = [(bits**power, energy) for bits, energy in points]
+    first, last = points[0], points[-1]
+    if size <= first[0]:
+        return first[1] * size / first[0]
+    if size >= last[0]:
+        return last[1] * size / last[0]
+    low = max(point for point in points if point[0] <= size)
+    high = min(point for point in points if point[0] > size)
+    return low[1] + (high[1] - low[1]) * (size - low[0]) / (high[0] - low[0])
+
+
+def _energy(value, name, what="picojoule, a number"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
+        raise ModelError(f"{name} is {value!r}, expected {what} of at least 0")
+    return value
+
+
+def _figures(found, name):
+    """Checked figures; widths as text, as JSON has them."""
+    if not isinstance(found, dict) or not found:
+        raise ModelError(f'{name} is {found!r}, expected widths in bits with picojoule, such as {{"32": 0.9}}')
+    figures = {}
+    for bits, energy in found.items():
+        if not str(bits).isascii() or not str(bits).isdigit() or not 1 <= int(bits) <= MAX_BITS:
+            raise ModelError(f"{name} has a width of {bits!r}, expected whole bits from 1 to {MAX_BITS}")
+        figures[str(int(bits))] = float(_energy(energy, f"{name} of {bits} bits"))
+    return figures
+
+
+def _levels(found):
+    if not isinstance(found, (list, tuple)) or not found:
+        raise ModelError(f"memory is {found!r}, expected a list of levels, smallest first")
+    levels = tuple(_level(level, i) for i, level in enumerate(found))
+    sizes = [level.bytes for level in levels]
+    if sizes[-1] is not None or None in sizes[:-1]:
+        raise ModelError(f"memory has levels of {sizes} bytes, expected null for the last and only there")
+    if sizes[:-1] != sorted(set(sizes[:-1])):
+        raise ModelError(f"memory has levels of {sizes} bytes, expected each larger than the one before")
+    names = [level.name for level in levels]
+    if len(set(names)) != len(names):
+        raise ModelError(f"memory has levels named {names}, expected different names")
+    return levels
+
+
+def _level(found, index):
+    label = f"memory[{index}]"
+    if isinstance(found, MemoryLevel):
+        found = asdict(found)
+    known = [field.name for field in fields(MemoryLevel)]
+    if not isinstance(found, dict) or sorted(found) != sorted(known):
+        raise ModelError(f"{label} is {found!r}, expected an object with {', '.join(known)}")
+    if not isinstance(found["name"], str) or not found["name"].isprintable() or not found["name"]:
+        raise ModelError(f"{label}.name is {found['name']!r}, expected the name of a memory")
+    for name, low in (("bytes", 0), ("access_bits", 1)):
+        value = found[name]
+        if name == "bytes" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ModelError(f"{label}.{name} is {value!r}, expected a whole number of at least {low}")
+    return MemoryLevel(found["name"], found["bytes"], float(_energy(found["picojoule"], f"{label}.picojoule")),
+                       found["access_bits"])
+
+
+def names():
+    """Names of the built-in tables."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def find(table=DEFAULT) -> EnergyTable:
+    """An EnergyTable from one, from the name of a built-in one, or from the path of a JSON file.
+
+    Raises FormatError, naming the file and the field.
+    """
+    if isinstance(table, EnergyTable):
+        return table
+    if str(table) in names():
+        return read(FOLDER / f"{table}.json")
+    path = Path(table)
+    if path.suffix.lower() != ".json" and not path.exists():
+        raise FormatError(
+            f"energy table is {str(table)!r}, expected {', '.join(names())} or the path of a JSON file"
+        )
+    return read(path)
+
+
+def read(path) -> EnergyTable:
+    """The EnergyTable in a JSON file. Raises FormatError."""
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read(1 << 16).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise FormatError(f"{path}: cannot be read as an energy table ({reason})") from None
+    known = [field.name for field in fields(EnergyTable)]
+    if not isinstance(found, dict):
+        raise FormatError(f"{path}: not an energy table: expected an object with {', '.join(known)}")
+    for name in found:
+        if name not in known:
+            raise FormatError(f"{path}: {name!r} is unknown, expected only {', '.join(known)}")
+    needed = [field for field in ("name", *ARITHMETIC, "memory") if field not in found]
+    if needed:
+        raise FormatError(f"{path}: {', '.join(needed)} missing, expected {', '.join(known)}")
+    try:
+        return EnergyTable(**found)
+    except ModelError as error:
+        raise FormatError(f"{path}: {error}") from None

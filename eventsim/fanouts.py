@@ -1,0 +1,62 @@
+"""Fan-outs: how many synapses each input of a synaptic node has, as the model has it.
+
+Plain NumPy over the geometry of Dense, Conv1d and Conv2d; nothing here knows how a run lays its
+weights out, so that counts taken from it check those of a run.
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+SYNAPTIC = ("Dense", "Conv1d", "Conv2d")
+
+
+class FanOuts(NamedTuple):
+    """Synapses of one node.
+
+    real: int64, shape of the node's input; targets of each input. Inputs at the border of a
+        convolution have fewer, and strides leave some without any: padding is no target and no source.
+    nonzero: int64, likewise; only synapses whose weight is not 0.
+    dense: sum of `real`, the synapses of the node.
+    padded: synapses counted as if every output read a full kernel, padding included; equals
+        `dense` without padding.
+    outputs: neurons that the node gives. positions: of them per channel.
+    """
+
+    real: np.ndarray
+    nonzero: np.ndarray
+    dense: int
+    padded: int
+    outputs: int
+    positions: int
+
+
+def fan_outs(node, shape) -> FanOuts:
+    """Fan-outs of a Dense, Conv1d or Conv2d that reads an input of `shape` (channels first)."""
+    n_out = node.weight.shape[0]
+    if node.kind == "Dense":
+        real = np.full(shape, n_out, np.int64)
+        nonzero = np.count_nonzero(node.weight, axis=0).astype(np.int64)
+        return FanOuts(real, nonzero, node.weight.size, node.weight.size, n_out, 1)
+    out_shape = node.output_shape(shape)
+    real, nonzero = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for tap in product(*map(range, node.weight.shape[2:])):
+        inside = _inputs_at(tap, node, shape[1:], out_shape[1:])
+        chosen = np.ix_(np.arange(shape[0]), *inside)
+        real[chosen] += n_out // node.groups
+        weights = node.weight[(slice(None), slice(None), *tap)]  # (out, in / groups)
+        grouped = weights.reshape(node.groups, n_out // node.groups, -1)
+        per_channel = np.count_nonzero(grouped, axis=1).reshape(-1)  # (in,)
+        nonzero[chosen] += per_channel.reshape(-1, *(1 for _ in inside))
+    positions = int(np.prod(out_shape[1:]))
+    return FanOuts(real, nonzero, int(real.sum()), node.weight.size * positions, n_out * positions, positions)
+
+
+def _inputs_at(tap, node, sizes, out_sizes):
+    """Per axis, the input positions that meet one tap of the kernel: each at most once."""
+    found = []
+    for k, size, n_out, s, p, d in zip(tap, sizes, out_sizes, node.stride, node.padding, node.dilation):
+        positions = np.arange(n_out) * s - p + k * d
+        found.append(positions[(positions >= 0) & (positions < size)])
+    return found
