@@ -1,0 +1,126 @@
+"""Output: pictures as files, and as fragments of a page that follow its light and dark themes."""
+
+import contextlib
+import io
+import os
+import re
+import uuid
+import warnings
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from eventsim.errors import DataError
+from eventsim.plots import style
+
+# What matplotlib would add to a file and what would differ from day to day.
+METADATA = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+VARIABLES = {
+    style.FOREGROUND: f"var(--figure-foreground, {style.FOREGROUND})",
+    style.GRID: f"var(--figure-grid, {style.GRID})",
+}
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+
+
+def save(figure: Figure, path) -> None:
+    """Write a figure as PNG, SVG or PDF, as the suffix says.
+
+    The file appears complete or not at all, and is the same bytes each time. Raises DataError for
+    another suffix and where writing fails.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in METADATA:
+        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {suffix or 'without a suffix'!r}")
+    content = _drawn(figure, suffix)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _drawn(figure, suffix) -> bytes:
+    buffer = io.BytesIO()
+    with style.settings():
+        figure.savefig(buffer, format=suffix[1:], metadata=METADATA[suffix])
+    return buffer.getvalue()
+
+
+def svg(figure: Figure, prefix: str = "figure") -> str:
+    """A figure as an <svg> element to put into an HTML page.
+
+    prefix: begins every id of the fragment; give each figure of a page its own. Text stays text, in
+    the reader's fonts. Text, axes and grid take the page's `--figure-foreground` and `--figure-grid`;
+    the background is the page's. It fills the width it is given and refers to nothing outside.
+    """
+    with warnings.catch_warnings():
+        # The browser has the glyphs that the font used for measuring lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        text = _drawn(figure, ".svg").decode()
+    root = ElementTree.fromstring(text)
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag in (f"{SVG}metadata", f"{SVG}style") or child.get("id") == "patch_1":
+                parent.remove(child)  # the style would hold for the whole page; patch_1 is the background
+    used = {name: f"{prefix}-{i}" for i, name in enumerate(_referenced(root))}
+    for element in root.iter():
+        _tidy(element, used)
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.set("width", "100%")
+    root.set("role", "img")
+    root.set("aria-label", figure.get_label() or prefix)
+    root.set("style", "stroke-linejoin: round; stroke-linecap: butt; max-width: 100%; height: auto")
+    title = ElementTree.Element("title")
+    title.text = (figure.get_label() or prefix).split(". ")[0]
+    root.insert(0, title)
+    fragment = ElementTree.tostring(root, encoding="unicode")
+    for colour, variable in VARIABLES.items():
+        fragment = fragment.replace(colour, variable)
+    return re.sub(r">\s+<", "><", fragment)
+
+
+def _referenced(root):
+    """Names that something in the drawing points at, in order of appearance."""
+    found = {}
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key == LINK and value.startswith("#"):
+                found[value[1:]] = None
+            for name in re.findall(r"url\(#([^)]+)\)", value):
+                found[name] = None
+    return found
+
+
+def _tidy(element, used):
+    """Drop namespaces and names nobody points at, rename the others, shorten numbers."""
+    element.tag = element.tag.replace(SVG, "")
+    for key, value in list(element.attrib.items()):
+        if key == "id":
+            del element.attrib[key]
+            if value in used:
+                element.set("id", used[value])
+        elif key == LINK:
+            del element.attrib[key]
+            element.set("href", "#" + used[value[1:]] if value.startswith("#") else value.replace("\n", ""))
+        elif "url(#" in value:
+            element.set(key, re.sub(r"url\(#([^)]+)\)", lambda match: f"url(#{used[match[1]]})", value))
+        elif key in ("d", "x", "y"):
+            element.set(key, " ".join(re.sub(r"-?\d+\.\d{3,}", _rounded, value).split()))
+        elif key == "style":
+            value = re.sub(r"font-family:[^;]*", f"font-family: {FONTS}", value)
+            element.set(key, re.sub(r"(font:[^;]*?px) [^;]*", rf"\1 {FONTS}", value))
+
+
+def _rounded(match):
+    return f"{float(match[0]):.2f}".rstrip("0").rstrip(".")
