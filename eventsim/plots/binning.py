@@ -21,7 +21,7 @@ class Binned(NamedTuple):
     levels: np.ndarray      # float64 (rows, columns): mean |level| per neuron and step of the cell
     neuron_edges: np.ndarray  # int64 (rows + 1,): row r holds neurons edges[r] .. edges[r + 1] - 1
     step_edges: np.ndarray  # int64 (columns + 1,): likewise, steps of all samples on end
-    events: np.ndarray      # int64 (neurons,)
+    events: np.ndarray      # int32 (neurons,)
     by_step: np.ndarray     # int64 (steps,): events of all neurons
 
 
@@ -86,26 +86,33 @@ def bin_spikes(spikes: Spikes, samples: Sequence[int], most_rows: int, most_colu
     n_neurons, total = channels * positions, n_steps * len(samples)
     rows, columns = edges(n_neurons, most_rows), edges(total, most_columns)
     sums = np.zeros((len(rows) - 1, len(columns) - 1))
-    events, by_step = np.zeros(n_neurons, np.int64), np.zeros(total, np.int64)
+    events, by_step = np.zeros(n_neurons, np.int32), np.zeros(total, np.int64)
     # no group of steps is so long that a sum of ones leaves a byte, or unpacks more than BLOCK
     longest = int(min(255, max(BLOCK // max(n_neurons, 1), 1)))
     for column, (begin, end) in enumerate(zip(columns[:-1], columns[1:])):
-        levels = np.zeros((positions, channels), np.float64)
         for first, stop in _groups(int(begin), int(end), n_steps, longest):
             sample, offset = samples[first // n_steps], first % n_steps
             planes = spikes.planes[sample, offset : offset + stop - first]
             some = unpacked(np.bitwise_or.reduce(planes, axis=1), channels)
-            once = some.sum(axis=0, dtype=np.uint8)
-            events += once.T.reshape(-1)
             by_step[first:stop] = np.count_nonzero(some.reshape(stop - first, -1), axis=1)
-            if planes.shape[1] == 1:
-                levels += once
-                continue
+            once = _in_order(some)
+            events += once
             for b in range(planes.shape[1]):
-                ones = unpacked(planes[:, b], channels).sum(axis=0, dtype=np.uint8)
-                levels += ones * float(1 << (b % spikes.bits))
-        sums[:, column] = np.add.reduceat(levels.T.reshape(-1), rows[:-1]) if n_neurons else 0
+                ones = once if planes.shape[1] == 1 else _in_order(unpacked(planes[:, b], channels))
+                sums[:, column] += summed(ones, rows) * float(1 << (b % spikes.bits))
     return Binned(sums / np.outer(np.diff(rows), np.maximum(np.diff(columns), 1)), rows, columns, events, by_step)
+
+
+def _in_order(bits):
+    """uint8 (neurons,), sums over the steps of uint8 (steps, positions, channels)."""
+    return np.ascontiguousarray(bits.sum(axis=0, dtype=np.uint8).T).reshape(-1)
+
+
+def summed(values, borders) -> np.ndarray:
+    """int64: whole numbers (or bool) summed between borders; zeros where there are none."""
+    if not len(values):
+        return np.zeros(len(borders) - 1, np.int64)
+    return np.add.reduceat(values, borders[:-1], dtype=np.int64)
 
 
 def _groups(begin, end, n_steps, longest):

@@ -32,8 +32,9 @@ BACKGROUND = "#ffffff"
 WIDTH = 7.6  # of every picture
 LEFT, RIGHT, TOP = 1.55, 0.2, 0.15
 TITLE, LINE, TEXT, SMALL = 11.0, 0.17, 8.5, 7.5  # points, inches, points, points
-CHARACTERS = 104  # of a line of SMALL text across the sheet
+CHARACTERS = 122  # of a line of SMALL text across the sheet
 LONGEST_NAME = 20
+SPACE = "\u00a0"  # between a number and its unit: no line breaks there
 
 SETTINGS = {
     "font.family": ["DejaVu Sans"], "font.size": TEXT, "text.color": FOREGROUND, "text.parse_math": True,
@@ -62,14 +63,14 @@ def styled(function):
     return inside
 
 
-def amounts(n=48):
+def amounts(n=32):
     """cividis from a colour that differs from NOTHING, for amounts above 0; 0 and nan are NOTHING.
     Few colours keep embedded pictures small, and no eye tells more apart."""
     table = ListedColormap(colormaps["cividis"](np.linspace(0.16, 1, n)), "eventsim-amounts")
     return table.with_extremes(bad=NOTHING, under=NOTHING)
 
 
-def shares(n=64):
+def shares(n=48):
     """cividis for shares from 0 to 1; nan stays empty."""
     return ListedColormap(colormaps["cividis"](np.linspace(0.06, 1, n)), "eventsim-shares").with_extremes(bad="none")
 
@@ -103,9 +104,9 @@ def quantity(value) -> str:
     """A number as people say it: 950, 1.2 k, 34 M; nan is a dash."""
     if not np.isfinite(value):
         return "–"
-    for size, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
+            return f"{value / size:.3g}{SPACE}{unit}"
     return f"{value:.3g}"
 
 
@@ -114,10 +115,11 @@ def percent(share) -> str:
     if not np.isfinite(share):
         return "–"
     if 0 < share < 0.0005:
-        return "<0.1 %"
+        return f"<0.1{SPACE}%"
     if 0.9995 < share < 1:
-        return ">99.9 %"
-    return f"{100 * share:.3g} %" if share < 0.1 else f"{100 * share:.1f} %" if share < 1 else "100 %"
+        return f">99.9{SPACE}%"
+    return f"{100 * share:.3g}{SPACE}%" if share < 0.1 else f"{100 * share:.1f}{SPACE}%" if share < 1 \
+        else f"100{SPACE}%"
 
 
 def many(n, noun) -> str:
@@ -191,13 +193,14 @@ def quantities(axis):
 
 def percents(axis):
     """Numbers of an axis of shares as percent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}{SPACE}%"))
 
 
-def colourbar(figure, image, left, top, width, height, label, ticks=quantities):
+def colourbar(figure, image, left, top, width, height, label, ticks=quantities, extend="neither"):
     """A colour scale beside (tall) or below (wide) a picture."""
     axes = place(figure, left, top, width, height)
-    bar = figure.colorbar(image, cax=axes, orientation="vertical" if height > width else "horizontal")
+    bar = figure.colorbar(image, cax=axes, orientation="vertical" if height > width else "horizontal",
+                          extend=extend)
     bar.outline.set_linewidth(0.6)
     bar.outline.set_edgecolor(FOREGROUND)
     axis = axes.yaxis if height > width else axes.xaxis

@@ -1,0 +1,209 @@
+"""Matrices: pictures made of cells: rate maps over (y, x), correlations, confusion of classes."""
+
+from typing import Dict, Union
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+from eventsim.plots import style
+from eventsim.statistics.decisions import Decisions
+from eventsim.statistics.trains import TrainStatistics
+
+MOST_MAPS = 64  # channels of a layer that are shown
+FLAT = 64  # neurons in a line of a layer without positions
+MOST_NUMBERED = 20  # classes whose cells carry numbers
+
+
+@style.styled
+def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str = ""):
+    """Figure of rates over (y, x): per layer the mean over its channels, and each channel (64 of them,
+    evenly spread, where there are more). Layers without positions show their neurons line by line."""
+    trains = trains if isinstance(trains, dict) else {name: trains}
+    trains = {name: train for name, train in trains.items() if train.n_samples}
+    title = f"Where {style.short(next(iter(trains)), 44) or 'the layer'} fires" if len(trains) == 1 \
+        else "Where neurons fire"
+    if not trains:
+        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+    plans = [_Map(train) for train in trains.values()]
+    figure, top = style.sheet(
+        title, ["Rates of the neurons over their positions; black: never fired. Left the mean over the channels, "
+                "then the channels, numbered by row."], sum(plan.height + 0.75 for plan in plans))
+    for (name, train), plan in zip(trains.items(), plans):
+        _draw_map(figure, name, train, plan, top + 0.3)
+        top += plan.height + 0.75
+    return figure
+
+
+class _Map:
+    """How the maps of a layer's channels are laid out."""
+
+    def __init__(self, train):
+        shape = train.shape
+        if len(shape) == 3:
+            rates = train.rates.reshape(shape)
+        elif len(shape) == 2:  # (C, L): one line of positions per channel
+            rates = train.rates.reshape(1, *shape)
+        else:
+            lines = -(-train.n_neurons // FLAT)
+            rates = np.full(lines * min(FLAT, max(train.n_neurons, 1)), np.nan)
+            rates[: train.n_neurons] = train.rates
+            rates = rates.reshape(1, lines, -1)
+        self.positions = len(shape) == 3
+        self.labels = ("x", "y") if len(shape) == 3 else ("position", "channel") if len(shape) == 2 \
+            else ("neuron in its line", "line")
+        channels, self.rows, self.columns = rates.shape
+        self.chosen = np.arange(min(channels, MOST_MAPS)) * channels // max(min(channels, MOST_MAPS), 1)
+        self.mean, self.rates = rates.mean(axis=0), rates[self.chosen]
+        self.across = self._best_across()
+        self.down = -(-len(self.chosen) // self.across)
+        if channels > 1:
+            self.width = style.WIDTH - 0.55 - 1.25 - 0.75 - 0.35
+            cell = min(self.width / (self.across * (self.columns + 1)), 2.6 / (self.down * (self.rows + 1)))
+            self.height = max(cell * self.down * (self.rows + 1), 1.0)
+        else:
+            self.width = 0.0
+            self.height = float(np.clip(5.2 * self.rows / self.columns, 0.35, 2.6))
+
+    def _best_across(self):
+        """Channels in a line, so that the mosaic is about twice as wide as high."""
+        n = len(self.chosen)
+        wanted = np.sqrt(2.0 * n * (self.rows + 1) / (self.columns + 1))
+        return int(np.clip(round(wanted), 1, n))
+
+    def mosaic(self):
+        """float64: the maps side by side, with one empty cell (nan) between them."""
+        picture = np.full((self.down * (self.rows + 1) - 1, self.across * (self.columns + 1) - 1), np.nan)
+        for i, values in enumerate(self.rates):
+            y, x = divmod(i, self.across)
+            y, x = y * (self.rows + 1), x * (self.columns + 1)
+            picture[y : y + self.rows, x : x + self.columns] = values
+        return picture
+
+
+def _draw_map(figure, name, train, plan, top):
+    highest = max(np.nanmax(plan.rates, initial=0), np.nanmax(plan.mean, initial=0), 1e-9)
+    colours = style.amounts().with_extremes(bad="none", under=style.NOTHING)
+    look = dict(cmap=colours, norm=Normalize(1e-12, highest), interpolation="none", aspect="equal")
+    several = train.n_neurons > plan.mean.size and plan.width > 0
+    size = min(plan.height, 1.25) if several else 5.2
+    axes = style.boxed(style.place(figure, 0.6, top, 1.25 if several else size, size if several else plan.height))
+    image = axes.imshow(plan.mean, **look)
+    axes.set_anchor("NW")
+    axes.set_xlabel(plan.labels[0])
+    axes.set_ylabel(plan.labels[1])
+    for axis in (axes.xaxis, axes.yaxis):
+        style.whole(axis, 4)
+    silent = f"{train.silent.sum():,} of {train.n_neurons:,} neurons silent, mean rate {train.rate:.3g}"
+    shape = " × ".join(map(str, train.shape))
+    figure.text(0.15 / style.WIDTH, 1 - (top - 0.1) / figure.get_figheight(),
+                f"{style.short(name, 40)}{': ' if name else ''}{shape}, {silent}", size=style.SMALL, weight="bold")
+    left = 0.6 + 5.2 + 0.2
+    if several:
+        left = 2.1
+        axes = style.place(figure, left, top, plan.width, plan.height)
+        axes.imshow(plan.mosaic(), **look)
+        axes.set_anchor("NW")
+        axes.axis("off")
+        count = f"channels 0 to {plan.chosen[-1]}" if len(plan.chosen) == train.shape[0] \
+            else f"{len(plan.chosen)} of {train.shape[0]} channels, evenly spread"
+        axes.text(0, -0.02, f"{count}; {plan.across} in a line", transform=axes.transAxes, va="top", size=style.SMALL)
+        left += plan.width + 0.1
+    style.colourbar(figure, image, min(left, style.WIDTH - 0.95), top, 0.12, max(min(plan.height, 1.6), 0.5),
+                    "events per step")
+
+
+@style.styled
+def correlations(train: TrainStatistics, name: str = ""):
+    """Figure of Pearson's correlation of up to 64 neurons' events, step by step: as a matrix, and as the
+    histogram of the pairs."""
+    who = style.short(name, 40) if name else "neurons"
+    title = f"Do neurons of {who} fire together?" if name else "Do neurons fire together?"
+    if train.n_detailed == 0:
+        return style.empty(title, "Nothing to show: correlations of no sample were kept.")
+    found = train.correlations
+    n = len(found)
+    pairs = found[np.triu_indices(n, 1)]
+    pairs = pairs[np.isfinite(pairs)]
+    steady = int(np.isnan(np.diagonal(found)).sum())
+    notes = [f"{n} of {style.many(train.n_neurons, 'neuron')}, evenly spread, over "
+             f"{style.many(train.n_detailed, 'sample')} of {style.many(train.n_steps, 'step')}. Hatched: the {steady} "
+             "that never or always fire, which have no correlation."]
+    if pairs.size:
+        notes.append(f"Mean over {style.many(pairs.size, 'pair')}: {pairs.mean():.3g}; largest {pairs.max():.3g}, "
+                     f"smallest {pairs.min():.3g}.")
+    figure, top = style.sheet(title, notes, 3.75)
+    axes = style.boxed(style.place(figure, 0.75, top + 0.1, 3.1, 3.1))
+    axes.set_facecolor("none")
+    if steady:
+        axes.fill_between([-0.5, n - 0.5], -0.5, n - 0.5, facecolor="none", edgecolor=style.GREY, hatch="////",
+                          linewidth=0, zorder=0)
+    shown = np.where(np.eye(n, dtype=bool), np.nan, found)
+    image = axes.imshow(shown, cmap=_opposites(), norm=Normalize(-1, 1), interpolation="none", zorder=1)
+    ticks = np.unique(np.linspace(0, n - 1, min(n, 6)).astype(int))
+    names = [style.quantity(train.chosen[i]) for i in ticks]
+    axes.set_xticks(ticks, names)
+    axes.set_yticks(ticks, names)
+    axes.set_xlabel("neuron (index in the layer)")
+    axes.set_ylabel("neuron (index in the layer)")
+    style.colourbar(figure, image, 3.98, top + 0.1, 0.12, 3.1, "correlation of events, step by step")
+    axes = style.grid(style.place(figure, 5.35, top + 0.1, 2.05, 3.1), "y")
+    axes.set_xlim(-1, 1)
+    axes.set_xlabel("correlation")
+    axes.set_ylabel("pairs")
+    if pairs.size:
+        axes.hist(pairs, np.linspace(-1, 1, 41), color=style.BLUE, linewidth=0)
+        style.whole(axes.yaxis, 5)
+    else:
+        axes.set_yticks([])
+        style.say(axes, "no two neurons change")
+    return figure
+
+
+def _opposites():
+    """Orange below 0, blue above; grey, not white, at 0, so that it is seen on any background."""
+    ramp = ("#8c3d00", style.VERMILLION, "#f0b98d", "#c9ccd1", "#8cc4e8", style.BLUE, "#003a63")
+    return LinearSegmentedColormap.from_list("eventsim-opposites", ramp, 41).with_extremes(bad="none")
+
+
+@style.styled
+def confusion(decisions: Decisions):
+    """Figure of which classes are taken for which: rows the labels, columns the predictions; colours are
+    shares of the row, numbers samples."""
+    title = "Which classes are taken for which"
+    counts = decisions.confusion
+    if counts is None or not counts.sum():
+        reason = "the data had no labels" if decisions.correct is None else "there were too many classes, or no sample"
+        return style.empty(title, f"Nothing to show: {reason}.")
+    n, right = int(counts.sum()), int(np.trace(counts))
+    classes = len(counts)
+    wrong = counts - np.diag(np.diagonal(counts))
+    names = [style.short(name, 14) for name in decisions.class_names] or [str(i) for i in range(classes)]
+    notes = [f"{right:,} of {style.many(n, 'sample')} right ({style.percent(right / n)})."]
+    if wrong.any():
+        label, taken = np.unravel_index(wrong.argmax(), wrong.shape)
+        notes[0] += (f" Most often {names[label]} is taken for {names[taken]}: "
+                     f"{style.many(int(wrong[label, taken]), 'time')}.")
+    size = float(np.clip(0.36 * classes, 2.2, 5.0))
+    longest = max(map(len, names)) if names else 1
+    figure, top = style.sheet(title, notes, size + 0.55 + (0.06 * longest if longest > 3 else 0))
+    left = 0.75 + 0.065 * longest
+    axes = style.boxed(style.place(figure, left, top + 0.05, size, size))
+    with np.errstate(invalid="ignore"):
+        shares = counts / counts.sum(axis=1, keepdims=True)
+    colours = style.amounts()
+    colours = colours.with_extremes(bad="none", under=style.NOTHING)
+    norm = Normalize(1e-12, 1)
+    image = axes.imshow(shares, cmap=colours, norm=norm, interpolation="none")
+    if classes <= MOST_NUMBERED:
+        for (i, j), number in np.ndenumerate(counts):
+            if number:
+                axes.text(j, i, style.quantity(int(number)), ha="center", va="center", size=style.SMALL,
+                          color=style.ink(colours(norm(shares[i, j]))))
+    every = -(-classes // 25)
+    axes.set_xticks(range(0, classes, every), names[::every], rotation=90 if longest > 3 else 0)
+    axes.set_yticks(range(0, classes, every), names[::every])
+    axes.set_xlabel("prediction (class)")
+    axes.set_ylabel("label (class)")
+    style.colourbar(figure, image, left + size + 0.15, top + 0.05, 0.12, min(size, 2.5),
+                    "share of the label's samples", style.percents)
+    return figure
