@@ -76,7 +76,7 @@ def _draw_membranes(axes, name, layer):
         axes.stairs(100 * shares[-1], edges, color=style.VERMILLION, linewidth=1.1)
     _scale_shares(axes, np.concatenate(shares))
     for k in range(min(layer.n_levels, MOST_THRESHOLDS)):
-        axes.axvline(layer.threshold + k * layer.step, color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.axvline(layer.threshold + k * layer.step, color=style.FOREGROUND, ymax=0.85, linewidth=0.7, linestyle=(0, (4, 3)))
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"membrane ({layer.unit})", labelpad=1)
     error = f"(u − o)² {layer.error:.3g}"
@@ -98,9 +98,9 @@ def _scale_shares(axes, shares):
     if present.max() > 12 * np.median(present):
         axes.set_yscale("log")
         lowest = max(present.min(), present.max() * 1e-5)
-        axes.set_ylim(100 * lowest / 1.5, 100 * present.max() * 2)
+        axes.set_ylim(100 * lowest / 1.5, 100 * present.max() * (present.max() / lowest) ** 0.25)
     else:
-        axes.set_ylim(0, 105 * present.max())
+        axes.set_ylim(0, 122 * present.max())
         axes.locator_params(axis="y", nbins=4)
     style.quantities(axes.yaxis)
 
@@ -166,7 +166,7 @@ def _name_lines(figure, top, entries, others):
 
 @style.styled
 def traces(potentials, residuals=None, currents=None, levels=None, threshold: Optional[float] = None,
-           neurons: Sequence[int] = (), unit: str = "membrane units", name: str = "", first_step: int = 1):
+           neurons: Sequence[int] = (), unit: str = "the model's unit", name: str = "", first_step: int = 1):
     """Figure of the membranes of chosen neurons of one sample, step by step.
 
     potentials (H, before the reset), residuals (U, after it), currents, levels (what was sent): arrays
@@ -265,15 +265,15 @@ def accuracy(decisions: Decisions):
              + ("" if right is None else f"{style.percent(right[-1])} right after {style.many(len(steps), 'step')}. ")
              + f"A prediction is final after {decisions.mean_final_step:.3g} steps on average."]
     figure, top = style.sheet(title, notes, 3.1)
-    axes = style.grid(style.place(figure, 0.85, top + 0.1, 5.2, 2.5), "both")
+    axes = style.grid(style.place(figure, 0.85, top + 0.15, 4.4, 2.5), "both")
     marker = dict(marker="o", markersize=4) if len(steps) <= 40 else {}
     curves = [("prediction is final", decisions.final_share, style.VERMILLION)]
     if right is not None:
         curves.insert(0, ("prediction is right", right, style.BLUE))
     for text, values, colour in curves:
         axes.plot(steps, values, color=colour, label=text, clip_on=False, zorder=3, **marker)
-    lowest = min(values.min() for _, values, _ in curves)
-    axes.set_ylim(0 if lowest < 0.6 else np.floor(10 * lowest) / 10, 1.0)
+    span = 1 - min(values.min() for _, values, _ in curves)
+    axes.set_ylim(0 if span > 0.4 else 1 - max(1.3 * span, 0.01), 1.0)
     axes.set_xlim(1, max(len(steps), 2))
     style.percents(axes.yaxis)
     style.whole(axes.xaxis)
@@ -292,6 +292,9 @@ def _name_ends(axes, curves):
     places = np.array(heights, float)
     for below, above in zip(order, order[1:]):
         places[above] = max(places[above], places[below] + apart * (high - low))
+    places -= max(places.max() - high, 0)
     for (text, values, colour), place in zip(curves, places):
-        axes.annotate(f"{text} ({style.percent(values[-1])})", (1.02, place), color=colour, size=style.SMALL,
-                      xycoords=("axes fraction", "data"), va="center", weight="bold")
+        axes.annotate(f"{text} ({style.percent(values[-1])})", (1.05, place), size=style.SMALL,
+                      xycoords=("axes fraction", "data"), va="center")
+        axes.plot([1.03], [place], "s", color=colour, markersize=4, clip_on=False,
+                  transform=axes.get_yaxis_transform())

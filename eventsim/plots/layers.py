@@ -100,45 +100,42 @@ def levels(trains: Dict[str, TrainStatistics]):
     signed = any(train.signed for train in trains.values())
     sheet = style.rows(
         list(trains), title,
-        [f"Share of each layer's events with each level over {_of_samples(trains)}; the tallest bar of a row fills "
-         "it. Silence (level 0) is in the column “no event”; “highest” is the share of events at the highest level "
-         "that the layer's bits can say."],
-        (1,), ("bits", "no event", "mean |level|", "highest"))
+        [f"How the events of each layer spread over its levels, {_of_samples(trains)}; the tallest bar fills its row. "
+         "Right: bits of a level, share of neurons and steps without event, mean |level| of the events, share of the "
+         "events with the highest |level|."],
+        (1,), ("bits", "no event", "mean", "highest"))
     axes = sheet.panels[0]
     axes.set_xlabel("level of the event" if highest else "level of the event / highest level of the layer")
-    scale = highest or 1
-    axes.set_xlim(-scale * 1.04 - 0.5 / scale if signed else 0, scale * 1.04 + 0.5 * bool(highest))
+    end = highest + 0.6 if highest else 1.03
+    axes.set_xlim(-end if signed else 0, end)
     if highest:
         style.whole(axes.xaxis)
     style.grid(axes)
     for i, train in enumerate(trains.values()):
-        _draw_levels(axes, i, train, 1 if highest else 1 / ((1 << train.bits) - 1))
+        _draw_levels(axes, i, train, highest is None)
         zero = 1 - train.rate
         style.cells(sheet.notes, i, [
             f"{'±' if train.signed else ''}{train.bits}", style.percent(zero),
             f"{train.mean_level:.3g}" if train.rate > 0 else "–",
-            style.percent(train.top_level_share) if train.rate > 0 else "–",
+            style.percent(train.top_level_share) if train.rate > 0 and train.bits > 1 else "–",
         ], [3] if train.bits > 1 and train.top_level_share > 0.5 else [])
     return sheet.figure
 
 
-def _draw_levels(axes, row, train, scale):
+def _draw_levels(axes, row, train, relative):
     values, counts = train.level_values, train.level_counts.astype(float)
     counts[values == 0] = 0
     if not counts.any():
         axes.text(0, row, " no neuron fired", va="center", size=style.SMALL)
         return
     top = int(abs(values[-1]))
+    scale = 1 / top if relative else 1
     group = max(-(-top // 64), 1)  # levels in a bar
     bar = np.sign(values) * (-(-np.abs(values) // group))  # 1: levels 1 .. group
     bars, which = np.unique(bar, return_inverse=True)
     heights = np.bincount(which, counts)
-    half = 0.4 * group * scale
+    half = min(0.4 * group * scale, 0.012) if relative else 0.4 * group
     centre = np.sign(bars) * (np.abs(bars) * group - (group - 1) / 2) * scale
-    if top == 1 and scale == 1:
-        half = 0.1
-    elif top * scale == 1:  # shown beside layers of other widths: bars of width, and within the axis
-        half = max(half, 0.006) if top > 1 else 0.012
     for x, height in zip(centre, 0.86 * _tallest(heights)):
         if height > 0:
             colour = style.BLUE if x > 0 else style.VERMILLION
@@ -180,7 +177,7 @@ def planes(trains: Dict[str, TrainStatistics]):
                 colour = "#ff9d4d" if use == 0 else style.ink(colours(norm(use)))
                 axes.text(plane, i, "never" if use == 0 else style.percent(use), ha="center", va="center",
                           size=style.SMALL, color=colour, weight="bold" if use == 0 else "normal")
-    style.colourbar(sheet.figure, image, style.LEFT, sheet.top + sheet.height + 0.5, 2.6, 0.1,
+    style.colourbar(sheet.figure, image, sheet.left, sheet.top + sheet.height + 0.5, 2.6, 0.1,
                     "set (share of neurons and steps; black: never)", style.percents)
     return sheet.figure
 
@@ -265,8 +262,8 @@ def operations(counts: Counts):
     sheet = style.rows(
         list(found), title,
         [f"Per sample of {style.many(counts.steps, 'step')}: {style.quantity(done)} additions in all, {ratio} the "
-         f"{style.quantity(dense)} multiply-accumulates of dense layers. An addition costs less than a "
-         "multiply-accumulate; orange: more additions than dense MACs."],
+         f"{style.quantity(dense)} multiply-accumulates (MACs) of dense layers. MACs of real-valued input are among "
+         "the additions."],
         (1,), ("additions", "dense", "ratio"), 0.8)
     axes = sheet.panels[0]
     positive = [value for pair in found.values() for value in pair if value > 0]
@@ -288,16 +285,19 @@ def operations(counts: Counts):
             axes.text(axes.get_xlim()[0], i, " no event arrived", va="center", size=style.SMALL)
         style.cells(sheet.notes, i, [style.quantity(done), style.quantity(dense),
                                      f"{done / dense:.3g}" if dense else "–"], [2] if more else [])
-    _name_points(sheet)
+    _name_points(sheet, any(done > dense for done, dense in found.values()))
     return sheet.figure
 
 
-def _name_points(sheet):
+def _name_points(sheet, more):
     top = sheet.top + sheet.height + 0.42
-    axes = style.place(sheet.figure, style.LEFT, top, 4, 0.2)
+    axes = style.place(sheet.figure, sheet.left, top, 5, 0.2)
     axes.axis("off")
-    axes.set_xlim(0, 4)
+    axes.set_xlim(0, 5)
     axes.set_ylim(0, 1)
-    for x, marker, colour, text in ((0.08, "o", style.BLUE, "additions done"), (1.5, "D", style.GREY, "dense MACs")):
+    entries = [(0.08, "o", style.BLUE, "additions done"), (1.45, "D", style.GREY, "dense MACs")]
+    if more:
+        entries.append((2.65, "o", style.VERMILLION, "more additions than dense MACs"))
+    for x, marker, colour, text in entries:
         axes.plot([x], [0.5], marker, color=colour, markersize=5.5, markeredgewidth=0)
         axes.text(x + 0.13, 0.5, text, va="center", size=style.SMALL)

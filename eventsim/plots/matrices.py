@@ -27,7 +27,7 @@ def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str =
     plans = [_Map(train) for train in trains.values()]
     figure, top = style.sheet(
         title, ["Rates of the neurons over their positions; black: never fired. Left the mean over the channels, "
-                "then the channels, numbered by row."], sum(plan.height + 0.75 for plan in plans))
+                "then each channel, in lines from the left."], sum(plan.height + 0.75 for plan in plans))
     for (name, train), plan in zip(trains.items(), plans):
         _draw_map(figure, name, train, plan, top + 0.3)
         top += plan.height + 0.75
@@ -52,17 +52,18 @@ class _Map:
         self.labels = ("x", "y") if len(shape) == 3 else ("position", "channel") if len(shape) == 2 \
             else ("neuron in its line", "line")
         channels, self.rows, self.columns = rates.shape
+        self.channels = channels
         self.chosen = np.arange(min(channels, MOST_MAPS)) * channels // max(min(channels, MOST_MAPS), 1)
         self.mean, self.rates = rates.mean(axis=0), rates[self.chosen]
         self.across = self._best_across()
         self.down = -(-len(self.chosen) // self.across)
         if channels > 1:
-            self.width = style.WIDTH - 0.55 - 1.25 - 0.75 - 0.35
+            self.width = style.WIDTH - 2.15 - 0.95
             cell = min(self.width / (self.across * (self.columns + 1)), 2.6 / (self.down * (self.rows + 1)))
-            self.height = max(cell * self.down * (self.rows + 1), 1.0)
+            self.height = max(cell * self.down * (self.rows + 1) + 0.15, 1.9)
         else:
-            self.width = 0.0
-            self.height = float(np.clip(5.2 * self.rows / self.columns, 0.35, 2.6))
+            self.height = float(np.clip(5.2 * self.rows / self.columns, 0.45, 1.9))
+            self.width = min(self.height * self.columns / self.rows, 5.2)
 
     def _best_across(self):
         """Channels in a line, so that the mosaic is about twice as wide as high."""
@@ -81,35 +82,44 @@ class _Map:
 
 
 def _draw_map(figure, name, train, plan, top):
-    highest = max(np.nanmax(plan.rates, initial=0), np.nanmax(plan.mean, initial=0), 1e-9)
-    colours = style.amounts().with_extremes(bad="none", under=style.NOTHING)
-    look = dict(cmap=colours, norm=Normalize(1e-12, highest), interpolation="none", aspect="equal")
-    several = train.n_neurons > plan.mean.size and plan.width > 0
-    size = min(plan.height, 1.25) if several else 5.2
-    axes = style.boxed(style.place(figure, 0.6, top, 1.25 if several else size, size if several else plan.height))
-    image = axes.imshow(plan.mean, **look)
-    axes.set_anchor("NW")
-    axes.set_xlabel(plan.labels[0])
-    axes.set_ylabel(plan.labels[1])
-    for axis in (axes.xaxis, axes.yaxis):
-        style.whole(axis, 4)
     silent = f"{train.silent.sum():,} of {train.n_neurons:,} neurons silent, mean rate {train.rate:.3g}"
     shape = " × ".join(map(str, train.shape))
     figure.text(0.15 / style.WIDTH, 1 - (top - 0.1) / figure.get_figheight(),
                 f"{style.short(name, 40)}{': ' if name else ''}{shape}, {silent}", size=style.SMALL, weight="bold")
-    left = 0.6 + 5.2 + 0.2
-    if several:
-        left = 2.1
-        axes = style.place(figure, left, top, plan.width, plan.height)
-        axes.imshow(plan.mosaic(), **look)
-        axes.set_anchor("NW")
-        axes.axis("off")
-        count = f"channels 0 to {plan.chosen[-1]}" if len(plan.chosen) == train.shape[0] \
-            else f"{len(plan.chosen)} of {train.shape[0]} channels, evenly spread"
-        axes.text(0, -0.02, f"{count}; {plan.across} in a line", transform=axes.transAxes, va="top", size=style.SMALL)
-        left += plan.width + 0.1
-    style.colourbar(figure, image, min(left, style.WIDTH - 0.95), top, 0.12, max(min(plan.height, 1.6), 0.5),
-                    "events per step")
+    if plan.channels == 1:
+        axes, image = _map(figure, (0.6, top, plan.width, plan.height), plan.mean, plan)
+        style.colourbar(figure, image, 0.75 + plan.width, top, 0.12, max(plan.height, 0.6), "events per step")
+        return
+    width = min(1.2, 1.2 * plan.columns / plan.rows)
+    height = width * plan.rows / plan.columns
+    axes, image = _map(figure, (0.6, top, width, height), plan.mean, plan)
+    style.colourbar(figure, image, 0.6, top + height + 0.42, 1.2, 0.09, "mean (events per step)")
+    axes = style.place(figure, 2.15, top, plan.width, plan.height - 0.15)
+    image = axes.imshow(plan.mosaic(), **_look(plan.rates))
+    axes.set_anchor("NW")
+    axes.axis("off")
+    count = f"channels 0 to {plan.chosen[-1]}" if len(plan.chosen) == train.shape[0] \
+        else f"{len(plan.chosen)} of {train.shape[0]} channels, evenly spread"
+    figure.text(2.15 / style.WIDTH, 1 - (top + plan.height + 0.02) / figure.get_figheight(),
+                f"{count}; {plan.across} in a line", size=style.SMALL, va="top")
+    style.colourbar(figure, image, style.WIDTH - 0.85, top, 0.12, min(plan.height - 0.15, 1.8), "events per step")
+
+
+def _look(rates):
+    colours = style.amounts().with_extremes(bad="none", under=style.NOTHING)
+    highest = max(np.nanmax(rates, initial=0), 1e-9)
+    return dict(cmap=colours, norm=Normalize(highest * 1e-9, highest), interpolation="none", aspect="equal")
+
+
+def _map(figure, room, values, plan):
+    axes = style.boxed(style.place(figure, *room))
+    image = axes.imshow(values, **_look(values))
+    axes.set_anchor("NW")
+    axes.set_xlabel(plan.labels[0], labelpad=1)
+    axes.set_ylabel(plan.labels[1])
+    for axis in (axes.xaxis, axes.yaxis):
+        style.whole(axis, 4)
+    return axes, image
 
 
 @style.styled
@@ -125,12 +135,12 @@ def correlations(train: TrainStatistics, name: str = ""):
     pairs = found[np.triu_indices(n, 1)]
     pairs = pairs[np.isfinite(pairs)]
     steady = int(np.isnan(np.diagonal(found)).sum())
-    notes = [f"{n} of {style.many(train.n_neurons, 'neuron')}, evenly spread, over "
-             f"{style.many(train.n_detailed, 'sample')} of {style.many(train.n_steps, 'step')}. Hatched: the {steady} "
-             "that never or always fire, which have no correlation."]
+    which = f"All {n} neurons" if n == train.n_neurons else f"{n} of {train.n_neurons:,} neurons, evenly spread,"
+    notes = [f"{which} over {style.many(train.n_detailed, 'sample')} of {style.many(train.n_steps, 'step')}."
+             + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
     if pairs.size:
-        notes.append(f"Mean over {style.many(pairs.size, 'pair')}: {pairs.mean():.3g}; largest {pairs.max():.3g}, "
-                     f"smallest {pairs.min():.3g}.")
+        notes.append(f"Mean over {style.many(pairs.size, 'pair')}: {style.quantity(pairs.mean())}; largest "
+                     f"{style.quantity(pairs.max())}, smallest {style.quantity(pairs.min())}.")
     figure, top = style.sheet(title, notes, 3.75)
     axes = style.boxed(style.place(figure, 0.75, top + 0.1, 3.1, 3.1))
     axes.set_facecolor("none")
@@ -151,7 +161,9 @@ def correlations(train: TrainStatistics, name: str = ""):
     axes.set_xlabel("correlation")
     axes.set_ylabel("pairs")
     if pairs.size:
-        axes.hist(pairs, np.linspace(-1, 1, 41), color=style.BLUE, linewidth=0)
+        counts, edges = np.histogram(pairs, np.linspace(-1, 1, 41))
+        axes.stairs(counts, edges, fill=True, color=style.BLUE, linewidth=0)
+        axes.set_ylim(0, None)
         style.whole(axes.yaxis, 5)
     else:
         axes.set_yticks([])
@@ -190,9 +202,7 @@ def confusion(decisions: Decisions):
     axes = style.boxed(style.place(figure, left, top + 0.05, size, size))
     with np.errstate(invalid="ignore"):
         shares = counts / counts.sum(axis=1, keepdims=True)
-    colours = style.amounts()
-    colours = colours.with_extremes(bad="none", under=style.NOTHING)
-    norm = Normalize(1e-12, 1)
+    colours, norm = style.amounts().with_extremes(bad="none", under="none"), Normalize(1e-12, 1)
     image = axes.imshow(shares, cmap=colours, norm=norm, interpolation="none")
     if classes <= MOST_NUMBERED:
         for (i, j), number in np.ndenumerate(counts):

@@ -30,9 +30,9 @@ FOREGROUND, GRID = "#1d2126", "#d8dbe0"
 BACKGROUND = "#ffffff"
 
 WIDTH = 7.6  # of every picture
-LEFT, RIGHT, TOP = 1.55, 0.2, 0.15
+RIGHT, TOP = 0.2, 0.15
 TITLE, LINE, TEXT, SMALL = 11.0, 0.17, 8.5, 7.5  # points, inches, points, points
-CHARACTERS = 122  # of a line of SMALL text across the sheet
+CHARACTERS = 132  # of a line of SMALL text across the sheet
 LONGEST_NAME = 20
 SPACE = "\u00a0"  # between a number and its unit: no line breaks there
 
@@ -104,8 +104,10 @@ def quantity(value) -> str:
     """A number as people say it: 950, 1.2 k, 34 M; nan is a dash."""
     if not np.isfinite(value):
         return "–"
+    if value < 0:
+        return "−" + quantity(-value)
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
+        if value >= size:
             return f"{value / size:.3g}{SPACE}{unit}"
     return f"{value:.3g}"
 
@@ -118,7 +120,7 @@ def percent(share) -> str:
         return f"<0.1{SPACE}%"
     if 0.9995 < share < 1:
         return f">99.9{SPACE}%"
-    return f"{100 * share:.3g}{SPACE}%" if share < 0.1 else f"{100 * share:.1f}{SPACE}%" if share < 1 \
+    return f"{100 * share:.2g}{SPACE}%" if share < 0.1 else f"{100 * share:.1f}{SPACE}%" if share < 1 \
         else f"100{SPACE}%"
 
 
@@ -193,7 +195,7 @@ def quantities(axis):
 
 def percents(axis):
     """Numbers of an axis of shares as percent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}{SPACE}%"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(100 * value) + f"{SPACE}%"))
 
 
 def colourbar(figure, image, left, top, width, height, label, ticks=quantities, extend="neither"):
@@ -201,6 +203,8 @@ def colourbar(figure, image, left, top, width, height, label, ticks=quantities, 
     axes = place(figure, left, top, width, height)
     bar = figure.colorbar(image, cax=axes, orientation="vertical" if height > width else "horizontal",
                           extend=extend)
+    if bar.solids is not None:
+        bar.solids.set(edgecolor="face", linewidth=0.5)  # or renderers leave gaps between the colours
     bar.outline.set_linewidth(0.6)
     bar.outline.set_edgecolor(FOREGROUND)
     axis = axes.yaxis if height > width else axes.xaxis
@@ -227,32 +231,40 @@ def say(axes, sentence):
 # ---- a row per layer
 
 
+def margin(labels) -> float:
+    """Inches at the left that tick labels need."""
+    return 0.35 + 0.068 * max(map(len, labels), default=0)
+
+
 class Rows(NamedTuple):
     """A sheet with one row per layer: panels side by side, then columns of text."""
 
     figure: Figure
     panels: Tuple[Axes, ...]  # y runs from -0.5 at the top; row i is centred at i
-    top: float                # where the rows begin, inches
+    left: float               # where the rows begin, inches
+    top: float
     height: float             # of all rows, inches
     notes: Axes
 
 
-COLUMN = 0.66  # inches, of a column of text
+COLUMN = 0.7  # inches, of a column of text
 
 
 def rows(names: Sequence[str], title, notes=(), widths=(1.0,), headings=(), below=0.55) -> Rows:
     """Lay out a row per name. widths: of the panels, relative; headings: of the columns of text."""
     height = len(names) * (0.36 if len(names) <= 16 else 0.24)
-    figure, start = sheet(title, notes, 0.3 + height + below)
-    top = start + 0.3
-    room = WIDTH - LEFT - RIGHT - COLUMN * len(headings) - 0.2 * (len(widths) - 1)
-    panels, left = [], LEFT
+    figure, start = sheet(title, notes, 0.24 + height + below)
+    top = start + (0.24 if headings else 0.1)
+    labels = [short(name) for name in names]
+    left = margin(labels)
+    room = WIDTH - left - RIGHT - COLUMN * len(headings) - 0.2 * (len(widths) - 1)
+    panels = []
     for i, width in enumerate(widths):
         width = room * width / sum(widths)
         axes = place(figure, left, top, width, height)
         axes.set_ylim(len(names) - 0.5, -0.5)
         if i == 0:
-            axes.set_yticks(range(len(names)), [short(name) for name in names])
+            axes.set_yticks(range(len(names)), labels)
         else:
             axes.set_yticks([])
         axes.tick_params(axis="y", length=0)
@@ -264,7 +276,7 @@ def rows(names: Sequence[str], title, notes=(), widths=(1.0,), headings=(), belo
     text.axis("off")
     for i, heading in enumerate(headings):
         text.text(i + 1, -0.62, heading, ha="right", va="bottom", size=SMALL)
-    return Rows(figure, tuple(panels), top, height, text)
+    return Rows(figure, tuple(panels), margin(labels), top, height, text)
 
 
 def cells(notes: Axes, row: int, texts: Sequence[str], alarming=()) -> None:
