@@ -10,6 +10,7 @@ from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics
 
 MOST_THRESHOLDS = 8  # of multi-bit levels that are drawn as lines
+MOST_PANELS = 8  # layers with axes of their own; more stand in rows
 
 
 @style.styled
@@ -20,6 +21,8 @@ def membranes(layers: Dict[str, MembraneStatistics]):
     layers = {name: layer for name, layer in layers.items() if layer.n_samples}
     if not layers:
         return style.empty(title, "Nothing to show: membranes of no layer were kept.")
+    if len(layers) > MOST_PANELS:
+        return _membrane_rows(title, layers)
     first = next(iter(layers.values()))
     across = 1 if len(layers) == 1 else 2
     down = -(-len(layers) // across)
@@ -53,6 +56,42 @@ def _name_curves(figure, top, rectify):
     for i, (text, look) in enumerate(entries):
         axes.plot([2 * i, 2 * i + 0.25], [0.5, 0.5], solid_capstyle="butt", **look)
         axes.text(2 * i + 0.33, 0.5, text, va="center", size=style.SMALL)
+
+
+def _membrane_rows(title, layers):
+    """Many layers, a row each, every curve as tall as its row."""
+    rectify = any(layer.rectified is not None for layer in layers.values())
+    first = next(iter(layers.values()))
+    units = sorted({layer.unit for layer in layers.values()})
+    sheet = style.rows(
+        list(layers), title,
+        [f"{style.many(first.n_samples, 'sample')} of {style.many(first.n_steps, 'step')}; the fullest bin of a row "
+         "fills it. Dashes: the thresholds of the levels. Right: mean squared quantisation error (u − o)² in quanta²"
+         + (", and with rectified membranes (MPR)" if rectify else "")
+         + "; shares of H beyond the axis."],
+        (1,), ("error", *(["rectified"] if rectify else []), "below", "above"), 0.9)
+    axes = sheet.panels[0]
+    axes.set_xlim(min(layer.edges[0] for layer in layers.values()), max(layer.edges[-1] for layer in layers.values()))
+    axes.set_xlabel(f"membrane ({' or '.join(units)})")
+    for i, layer in enumerate(layers.values()):
+        edges = layer.edges
+        shares = {key: _merged(getattr(layer, key), 60) for key in ("potentials", "residuals", "rectified")
+                  if getattr(layer, key) is not None}
+        edges = edges[:: (len(edges) - 1) // len(shares["potentials"])]
+        heights = {key: values / max(values.max(), 1e-300) for key, values in shares.items()}
+        style.ridge(axes, i, edges, heights["potentials"], style.SKY)
+        for key, colour in (("residuals", style.BLUE), ("rectified", style.VERMILLION)):
+            if key in heights:
+                axes.step(edges, i + 0.44 - 0.86 * np.append(heights[key], heights[key][-1]), where="post",
+                          color=colour, linewidth=0.9)
+        at = layer.threshold + layer.step * np.arange(min(layer.n_levels, MOST_THRESHOLDS))
+        axes.vlines(at, i - 0.44, i + 0.44, color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (3, 2)))
+        total = max(layer.potentials.sum(), 1)
+        errors = [layer.error, layer.rectified_error] if rectify else [layer.error]
+        style.cells(sheet.notes, i, [*map(style.quantity, errors),
+                                     *(style.percent(layer.potentials[k] / total) for k in (0, -1))])
+    _name_curves(sheet.figure, sheet.top + sheet.height + 0.5, rectify)
+    return sheet.figure
 
 
 def _merged(counts, n_bins):
@@ -158,7 +197,7 @@ def _name_lines(figure, top, entries, others):
     axes.set_xlim(0, 1.7)
     axes.set_ylim(len(entries) + 0.5, -0.5)
     if others:
-        entries = [*entries, (f"{style.many(others, 'other')}, lower at the end", style.GREY)]
+        entries = [*entries, (style.many(others, "other"), style.GREY)]
     for i, (name, colour) in enumerate(entries):
         axes.plot([0, 0.2], [i, i], color=colour, linewidth=1.8)
         axes.text(0.28, i, style.short(name, 26), va="center", size=style.SMALL)

@@ -64,6 +64,12 @@ def _membranes(run, layers):
     return {name: found[name] for name in chosen}
 
 
+def _recorded(run, kind):
+    """Names of the nodes, in the order of the network."""
+    order = {name: i for i, name in enumerate(run.layers)}
+    return sorted(run.recorded.get(kind, ()), key=lambda name: order.get(name, len(order)))
+
+
 def _spikes(run, name, samples):
     parts = [run.spikes(name, s, s + 1) for s in samples]
     return replace(parts[0], planes=np.concatenate([part.planes for part in parts])) if len(parts) > 1 else parts[0]
@@ -72,7 +78,7 @@ def _spikes(run, name, samples):
 def raster(run, layers=None, sample=0, neurons=()):
     """Who sent what when, in one sample or several on end: of layers whose spikes were recorded."""
     samples = _samples(run, sample)
-    names = _chosen(run, layers, run.recorded.get("spikes", ()), "spikes",
+    names = _chosen(run, layers, _recorded(run, "spikes"), "spikes",
                     "run again with --out and --record spikes, or spikes:LAYER")
     names = names if layers else names[:MOST_RASTERS]
     figure = rasters.raster({name: _spikes(run, name, samples) for name in names}, range(len(samples)),
@@ -122,16 +128,15 @@ def drift(run, layers=None, sample=0, neurons=()):
 def traces(run, layers=None, sample=0, neurons=()):
     """Membranes of chosen neurons of one layer and sample, step by step."""
     [sample] = _samples(run, sample)[:1]
-    names = _chosen(run, layers, run.recorded.get("potentials", ()), "potentials",
+    names = _chosen(run, layers, _recorded(run, "potentials"), "potentials",
                     "run again with --out and --record potentials:LAYER (and residuals, currents, spikes)")
     name = _one(run, names if layers else names[:1], "traces")
 
     def trace(kind):
         if name not in run.recorded.get(kind, ()):
             return None
-        values = np.asarray(run.trace(kind, name, sample, sample + 1))[0]
-        per_unit = np.asarray(getattr(run, "steps_per_unit", {}).get(name, 1.0), np.float64)
-        return values / per_unit.reshape(-1, *(1,) * (values.ndim - 2)) if per_unit.ndim else values / per_unit
+        values = run.trace(kind, name, sample, sample + 1)[0]
+        return values / run.steps_per_unit(name).reshape(-1, *(1,) * (values.ndim - 2))
 
     sent = run.spikes(name, sample, sample + 1).levels()[0] if name in run.recorded.get("spikes", ()) else None
     return courses.traces(trace("potentials"), trace("residuals"), trace("currents"), sent,

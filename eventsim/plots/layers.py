@@ -37,7 +37,8 @@ def rates(trains: Dict[str, TrainStatistics]):
     if not trains:
         return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
     active = np.concatenate([train.rates[train.rates > 0] for train in trains.values()])
-    wide = active.size and np.median(active) < 0.05 * active.max()
+    chances = next(iter(trains.values())).chances
+    wide = chances > 5 * BINS and active.size and np.median(active) < 0.05 * active.max()
     several = next(iter(trains.values())).n_steps > 1
     sheet = style.rows(
         list(trains), title,
@@ -51,8 +52,8 @@ def rates(trains: Dict[str, TrainStatistics]):
         axes.set_xscale("log")
         style.quantities(axes.xaxis)
     else:
-        edges = np.linspace(0, max(active.max(initial=0), 1e-9), BINS + 1)
-    axes.set_xlim(edges[0], edges[-1] * 1.01)
+        edges = _even_edges(active.max(initial=0), chances)
+    axes.set_xlim(edges[0] if wide else 0, edges[-1] * 1.01)
     axes.set_xlabel("rate (events per step)")
     style.grid(axes)
     for i, train in enumerate(trains.values()):
@@ -60,9 +61,9 @@ def rates(trains: Dict[str, TrainStatistics]):
         found = np.histogram(np.clip(rate, edges[0], edges[-1]), edges)[0]
         if found.any():
             style.ridge(axes, i, edges, _tallest(found))
-            axes.plot([max(train.rate, edges[0])] * 2, [i - 0.42, i + 0.44], color=style.VERMILLION, linewidth=1.2)
+            axes.plot([max(train.rate, axes.get_xlim()[0])] * 2, [i - 0.42, i + 0.44], color=style.VERMILLION, linewidth=1.2)
         else:
-            axes.text(edges[0], i, " no neuron fired", va="center", size=style.SMALL)
+            axes.text(axes.get_xlim()[0], i, " no neuron fired", va="center", size=style.SMALL)
         shares = (train.silent_share, train.saturated_share)
         style.cells(sheet.notes, i, [f"{train.rate:.3g}", *map(style.percent, shares)],
                     [1 + k for k in (0, 1) if shares[k] == 1])
@@ -71,11 +72,22 @@ def rates(trains: Dict[str, TrainStatistics]):
     return sheet.figure
 
 
+def _even_edges(highest, chances):
+    """Edges of about BINS bins up to the highest rate, each with equally many possible rates k / chances."""
+    if chances > 20 * BINS:
+        return np.linspace(0, max(highest, 1e-9), BINS + 1)
+    most = max(round(highest * chances), 1)
+    group = max(-(-most // BINS), 1)
+    return (np.arange(-(-most // group) + 1) * group + 0.5) / chances
+
+
 def _rates_by_step(sheet, trains):
     axes = style.boxed(sheet.panels[1])
     by_step = np.array([train.rate_by_step for train in trains.values()])
     n, steps = by_step.shape
-    highest = max(by_step.max(), 1e-9)
+    fullest = np.sort(by_step.max(axis=1))
+    above = n > 1 and fullest[-1] > 2 * fullest[-2] > 0  # one layer, often the input, would darken all others
+    highest = max(fullest[-2 if above else -1], 1e-9)
     image = axes.imshow(np.where(by_step > 0, by_step, np.nan), extent=(0.5, steps + 0.5, n - 0.5, -0.5),
                         aspect="auto", norm=Normalize(0, highest), cmap=style.amounts(), interpolation="none")
     axes.set_xlim(0.5, steps + 0.5)
@@ -84,7 +96,7 @@ def _rates_by_step(sheet, trains):
     box = axes.get_position()
     left, width = box.x0 * style.WIDTH, box.width * style.WIDTH
     style.colourbar(sheet.figure, image, left, sheet.top + sheet.height + 0.42, width, 0.1,
-                    "rate in the step (events per neuron)")
+                    "rate in the step (events per neuron)", extend="max" if above else "neither")
 
 
 @style.styled

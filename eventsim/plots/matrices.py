@@ -10,6 +10,8 @@ from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.trains import TrainStatistics
 
 MOST_MAPS = 64  # channels of a layer that are shown
+PIXELS = 100_000  # cells of all maps together; beyond, cells are means of several neurons
+MEAN = 72  # cells across a map of means
 FLAT = 64  # neurons in a line of a layer without positions
 MOST_NUMBERED = 20  # classes whose cells carry numbers
 
@@ -24,7 +26,7 @@ def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str =
         else "Where neurons fire"
     if not trains:
         return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
-    plans = [_Map(train) for train in trains.values()]
+    plans = [_Map(train, PIXELS // len(trains)) for train in trains.values()]
     figure, top = style.sheet(
         title, ["Rates of the neurons over their positions; black: never fired. Left the mean over the channels, "
                 "then each channel, in lines from the left."], sum(plan.height + 0.75 for plan in plans))
@@ -37,7 +39,7 @@ def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str =
 class _Map:
     """How the maps of a layer's channels are laid out."""
 
-    def __init__(self, train):
+    def __init__(self, train, pixels):
         shape = train.shape
         if len(shape) == 3:
             rates = train.rates.reshape(shape)
@@ -51,10 +53,17 @@ class _Map:
         self.positions = len(shape) == 3
         self.labels = ("x", "y") if len(shape) == 3 else ("position", "channel") if len(shape) == 2 \
             else ("neuron in its line", "line")
-        channels, self.rows, self.columns = rates.shape
-        self.channels = channels
+        self.channels = channels = len(rates)
         self.chosen = np.arange(min(channels, MOST_MAPS)) * channels // max(min(channels, MOST_MAPS), 1)
-        self.mean, self.rates = rates.mean(axis=0), rates[self.chosen]
+        mean, rates = rates.mean(axis=0), rates[self.chosen]
+        block = 1
+        while rates.size / block**2 > pixels:
+            block += 1
+        self.block = block
+        self.mean = _blocks(mean[None], -(-max(mean.shape) // MEAN))[0]
+        self.rates = _blocks(rates, block)
+        self.shape = mean.shape
+        self.rows, self.columns = self.rates.shape[1:]
         self.across = self._best_across()
         self.down = -(-len(self.chosen) // self.across)
         if channels > 1:
@@ -69,7 +78,7 @@ class _Map:
         """Channels in a line, so that the mosaic is about twice as wide as high."""
         n = len(self.chosen)
         wanted = np.sqrt(2.0 * n * (self.rows + 1) / (self.columns + 1))
-        return int(np.clip(round(wanted), 1, n))
+        return n if n <= 4 else int(np.clip(round(wanted), 1, n))
 
     def mosaic(self):
         """float64: the maps side by side, with one empty cell (nan) between them."""
@@ -81,6 +90,17 @@ class _Map:
         return picture
 
 
+def _blocks(rates, size):
+    """Means over blocks of size x size positions of maps (n, y, x); those at the edge may be smaller."""
+    if size == 1:
+        return rates
+    for axis in (1, 2):
+        borders = np.arange(0, rates.shape[axis], size)
+        widths = np.diff(np.append(borders, rates.shape[axis]))
+        rates = np.add.reduceat(rates, borders, axis=axis) / widths.reshape((-1, 1) if axis == 1 else (-1,))
+    return rates
+
+
 def _draw_map(figure, name, train, plan, top):
     silent = f"{train.silent.sum():,} of {train.n_neurons:,} neurons silent, mean rate {train.rate:.3g}"
     shape = " × ".join(map(str, train.shape))
@@ -90,8 +110,8 @@ def _draw_map(figure, name, train, plan, top):
         axes, image = _map(figure, (0.6, top, plan.width, plan.height), plan.mean, plan)
         style.colourbar(figure, image, 0.75 + plan.width, top, 0.12, max(plan.height, 0.6), "events per step")
         return
-    width = min(1.2, 1.2 * plan.columns / plan.rows)
-    height = width * plan.rows / plan.columns
+    height = 1.2 * min(1, plan.shape[0] / plan.shape[1])
+    width = height * plan.shape[1] / plan.shape[0]
     axes, image = _map(figure, (0.6, top, width, height), plan.mean, plan)
     style.colourbar(figure, image, 0.6, top + height + 0.42, 1.2, 0.09, "mean (events per step)")
     axes = style.place(figure, 2.15, top, plan.width, plan.height - 0.15)
@@ -100,6 +120,8 @@ def _draw_map(figure, name, train, plan, top):
     axes.axis("off")
     count = f"channels 0 to {plan.chosen[-1]}" if len(plan.chosen) == train.shape[0] \
         else f"{len(plan.chosen)} of {train.shape[0]} channels, evenly spread"
+    if plan.block > 1:
+        count += f"; cells are means of {plan.block} × {plan.block} neurons"
     figure.text(2.15 / style.WIDTH, 1 - (top + plan.height + 0.02) / figure.get_figheight(),
                 f"{count}; {plan.across} in a line", size=style.SMALL, va="top")
     style.colourbar(figure, image, style.WIDTH - 0.85, top, 0.12, min(plan.height - 0.15, 1.8), "events per step")
@@ -113,7 +135,7 @@ def _look(rates):
 
 def _map(figure, room, values, plan):
     axes = style.boxed(style.place(figure, *room))
-    image = axes.imshow(values, **_look(values))
+    image = axes.imshow(values, extent=(-0.5, plan.shape[1] - 0.5, plan.shape[0] - 0.5, -0.5), **_look(values))
     axes.set_anchor("NW")
     axes.set_xlabel(plan.labels[0], labelpad=1)
     axes.set_ylabel(plan.labels[1])

@@ -80,14 +80,17 @@ def svg(figure: Figure, prefix: str = "figure") -> str:
     used = {name: f"{prefix}-{i}" for i, name in enumerate(_referenced(root))}
     for element in root.iter():
         _tidy(element, used)
+    _unwrapped(root)
+    label = figure.get_label() or prefix
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.set("width", "100%")
     root.set("role", "img")
-    root.set("aria-label", figure.get_label() or prefix)
-    root.set("style", "stroke-linejoin: round; stroke-linecap: butt; max-width: 100%; height: auto")
+    root.set("aria-label", label.replace("?\n", "? ").replace(".\n", ". ").replace("\n", ". "))
+    root.set("style", f"stroke-linejoin: round; stroke-linecap: butt; max-width: 100%; height: auto; "
+             f"fill: {style.FOREGROUND}; font-family: {FONTS}")
     title = ElementTree.Element("title")
-    title.text = (figure.get_label() or prefix).split(". ")[0]
+    title.text = label.split("\n")[0]
     root.insert(0, title)
     fragment = ElementTree.tostring(root, encoding="unicode")
     for colour, variable in VARIABLES.items():
@@ -120,11 +123,56 @@ def _tidy(element, used):
             element.set("href", "#" + used[value[1:]] if value.startswith("#") else _smaller(value))
         elif "url(#" in value:
             element.set(key, re.sub(r"url\(#([^)]+)\)", lambda match: f"url(#{used[match[1]]})", value))
-        elif key in ("d", "x", "y"):
-            element.set(key, " ".join(re.sub(r"-?\d+\.\d{3,}", _rounded, value).split()))
+        elif key in ("x", "y"):
+            element.set(key, re.sub(r"-?\d+\.\d{3,}", _rounded, value))
+        elif key == "d":
+            element.set(key, _shortened(re.sub(r"-?\d+\.\d{3,}", _rounded, value).split()))
+        elif key == "transform" and value.startswith("rotate(-0 "):
+            del element.attrib[key]
         elif key == "style":
-            value = re.sub(r"font-family:[^;]*", f"font-family: {FONTS}", value)
-            element.set(key, re.sub(r"(font:[^;]*?px) [^;]*", rf"\1 {FONTS}", value))
+            value = re.sub(r"font-family:[^;]*(; )?", "", value)
+            if element.tag == "text":
+                value = value.replace(f"; fill: {style.FOREGROUND}", "").replace(f"fill: {style.FOREGROUND}", "")
+            value = re.sub(r"font: (?:(\d+) )?([\d.]+px) [^;]*", _sized, value)
+            element.set(key, re.sub(r"; (?=;|$)", "", value).replace(": ", ":").replace("; ", ";"))
+
+
+def _shortened(words):
+    """A path; a line along an axis needs one number."""
+    path, at, i = [], (None, None), 0
+    while i < len(words):
+        command = words[i]
+        if command not in ("M", "L"):  # curves and ends of paths stay as they are
+            path.append(command)
+            i += 1
+            if re.match(r"[\d.-]", command):
+                at = (None, None)
+            continue
+        x, y = words[i + 1 : i + 3]
+        if command == "L" and x == at[0]:
+            path.append("V" + y)
+        elif command == "L" and y == at[1]:
+            path.append("H" + x)
+        else:
+            path.append(f"{command}{x} {y}")
+        at, i = (x, y), i + 3
+    return " ".join(path)
+
+
+def _unwrapped(parent):
+    """Take away groups that say nothing, and leave what is in them."""
+    children = []
+    for child in parent:
+        _unwrapped(child)
+        plain = child.tag == "g" and not child.attrib
+        children += list(child) if plain else [child]
+    parent[:] = children
+
+
+def _sized(match):
+    """The weight and size of a font; its family is the root's."""
+    weight = f"font-weight: {match[1]}; " if match[1] else ""
+    return f"{weight}font-size: {match[2]}"
 
 
 def _rounded(match):

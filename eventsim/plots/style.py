@@ -18,6 +18,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"
@@ -120,8 +121,9 @@ def percent(share) -> str:
         return f"<0.1{SPACE}%"
     if 0.9995 < share < 1:
         return f">99.9{SPACE}%"
-    return f"{100 * share:.2g}{SPACE}%" if share < 0.1 else f"{100 * share:.1f}{SPACE}%" if share < 1 \
-        else f"100{SPACE}%"
+    if share in (0, 1):
+        return f"{100 * share:.0f}{SPACE}%"
+    return f"{100 * share:.2g}{SPACE}%" if share < 0.01 else f"{100 * share:.1f}{SPACE}%"
 
 
 def many(n, noun) -> str:
@@ -146,7 +148,8 @@ def sheet(title, notes=(), height=3.0) -> Tuple[Figure, float]:
     for i, line in enumerate(lines):
         y = TOP + 0.21 * len(heads) + 0.02 + LINE * i
         figure.text(0.15 / WIDTH, 1 - y / total, line, va="top", size=SMALL)
-    figure.set_label(" ".join([*heads, *lines]).replace(r"\$", "$"))  # what `output.svg` says to screen readers
+    # what `output.svg` says to screen readers
+    figure.set_label("\n".join([" ".join(heads), *notes]).replace(r"\$", "$"))
     return figure, start
 
 
@@ -219,7 +222,7 @@ def empty(title, sentence) -> Figure:
     """A sheet that says in words why there is nothing to see."""
     figure, start = sheet(title, (), 0.7)
     figure.text(0.15 / WIDTH, 1 - (start + 0.25) / figure.get_figheight(), sentence, size=TEXT, va="center")
-    figure.set_label(f"{figure.get_label()}: {sentence}")
+    figure.set_label(f"{figure.get_label()}\n{sentence}")
     return figure
 
 
@@ -289,6 +292,7 @@ def cells(notes: Axes, row: int, texts: Sequence[str], alarming=()) -> None:
 def ridge(axes, row, edges, heights, colour=BLUE):
     """A histogram standing in a row; `heights` from 0 to 1 of the row."""
     bottom = row + 0.44
-    values = bottom - 0.86 * np.asarray(heights, float)
-    axes.fill_between(np.repeat(edges, 2)[1:-1], np.repeat(values, 2), bottom, color=colour, linewidth=0)
+    top = bottom - 0.86 * np.repeat(np.asarray(heights, float), 2)
+    outline = np.column_stack([np.repeat(edges, 2), np.concatenate([[bottom], top, [bottom]])])
+    axes.add_patch(Polygon(outline, facecolor=colour, linewidth=0))
     axes.axhline(bottom, color=GRID, linewidth=0.6, zorder=0.5)
