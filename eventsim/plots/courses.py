@@ -59,7 +59,7 @@ def _name_curves(figure, top, rectify):
 
 
 def _membrane_rows(title, layers):
-    """Many layers, a row each, every curve as tall as its row."""
+    """Many layers, a row each, as tall as the fullest bin of its curves."""
     rectify = any(layer.rectified is not None for layer in layers.values())
     first = next(iter(layers.values()))
     units = sorted({layer.unit for layer in layers.values()})
@@ -78,7 +78,8 @@ def _membrane_rows(title, layers):
         shares = {key: _merged(getattr(layer, key), 60) for key in ("potentials", "residuals", "rectified")
                   if getattr(layer, key) is not None}
         edges = edges[:: (len(edges) - 1) // len(shares["potentials"])]
-        heights = {key: values / max(values.max(), 1e-300) for key, values in shares.items()}
+        fullest = max(max(values.max() for values in shares.values()), 1e-300)
+        heights = {key: values / fullest for key, values in shares.items()}
         style.ridge(axes, i, edges, heights["potentials"], style.SKY)
         for key, colour in (("residuals", style.BLUE), ("rectified", style.VERMILLION)):
             if key in heights:

@@ -117,9 +117,9 @@ def percent(share) -> str:
     """A share in percent; what is above 0 is never printed as 0, and what is below 1 never as 100."""
     if not np.isfinite(share):
         return "–"
-    if 0 < share < 0.0005:
+    if 0 < share < 0.001:
         return f"<0.1{SPACE}%"
-    if 0.9995 < share < 1:
+    if 0.999 < share < 1:
         return f">99.9{SPACE}%"
     if share in (0, 1):
         return f"{100 * share:.0f}{SPACE}%"
