@@ -73,9 +73,11 @@ def _membrane_rows(title, layers):
     axes = sheet.panels[0]
     axes.set_xlim(min(layer.edges[0] for layer in layers.values()), max(layer.edges[-1] for layer in layers.values()))
     axes.set_xlabel(f"membrane ({' or '.join(units)})")
+    style.baselines(axes, len(layers))
+    n_bins = 60 if len(layers) <= 40 else 30
     for i, layer in enumerate(layers.values()):
         edges = layer.edges
-        shares = {key: _merged(getattr(layer, key), 60) for key in ("potentials", "residuals", "rectified")
+        shares = {key: _merged(getattr(layer, key), n_bins) for key in ("potentials", "residuals", "rectified")
                   if getattr(layer, key) is not None}
         edges = edges[:: (len(edges) - 1) // len(shares["potentials"])]
         fullest = max(max(values.max() for values in shares.values()), 1e-300)
@@ -214,7 +216,7 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     flattened shape; () takes four among those that move, from the liveliest on. Raises DataError for a
     neuron that is not there.
     """
-    arrays = {key: None if values is None else np.asarray(values).reshape(len(values), -1) for key, values in
+    arrays = {key: None if values is None else _flat(values) for key, values in
               dict(H=potentials, U=residuals, I=currents, levels=levels).items()}
     title = f"Membranes of {style.short(name, 40)}" if name else "Membranes of chosen neurons"
     some = arrays["H"]
@@ -240,6 +242,12 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     figure.text(0.2 / style.WIDTH, middle, f"membrane ({unit})", rotation=90, ha="center", va="center",
                 rotation_mode="anchor", size=style.TEXT)
     return figure
+
+
+def _flat(values):
+    """(T, neurons)"""
+    values = np.asarray(values)
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
 
 
 def _chosen(potentials, levels, neurons, name):

@@ -56,6 +56,7 @@ def rates(trains: Dict[str, TrainStatistics]):
     axes.set_xlim(edges[0] if wide else 0, edges[-1] * 1.01)
     axes.set_xlabel("rate (events per step)")
     style.grid(axes)
+    style.baselines(axes, len(trains))
     for i, train in enumerate(trains.values()):
         rate = train.rates[train.rates > 0]
         found = np.histogram(np.clip(rate, edges[0], edges[-1]), edges)[0]
@@ -123,6 +124,7 @@ def levels(trains: Dict[str, TrainStatistics]):
     if highest:
         style.whole(axes.xaxis)
     style.grid(axes)
+    style.baselines(axes, len(trains))
     for i, train in enumerate(trains.values()):
         _draw_levels(axes, i, train, highest is None)
         zero = 1 - train.rate
@@ -153,7 +155,6 @@ def _draw_levels(axes, row, train, relative):
             colour = style.BLUE if x > 0 else style.VERMILLION
             bottom = row + 0.44
             axes.fill_between([x - half, x + half], bottom - max(height, 0.03), bottom, color=colour, linewidth=0)
-    axes.axhline(row + 0.44, color=style.GRID, linewidth=0.6, zorder=0.5)
 
 
 @style.styled
@@ -226,8 +227,10 @@ def intervals(trains: Dict[str, TrainStatistics]):
         style.whole(axes.xaxis, longest)
     axes.set_xlabel("interval (steps)")
     style.grid(axes)
+    style.baselines(axes, len(trains))
     for i, train in enumerate(trains.values()):
         found = train.interval_histogram[1 : longest + 1]
+        found = np.pad(found, (0, longest - len(found)))
         if found.any():
             edges, heights = _interval_bars(found, longest)
             style.ridge(axes, i, edges, _tallest(heights))

@@ -88,7 +88,7 @@ def svg(figure: Figure, prefix: str = "figure") -> str:
     root.set("role", "img")
     root.set("aria-label", label.replace("?\n", "? ").replace(".\n", ". ").replace("\n", ". "))
     root.set("style", f"stroke-linejoin: round; stroke-linecap: butt; max-width: 100%; height: auto; "
-             f"fill: {style.FOREGROUND}; font-family: {FONTS}")
+             f"fill: {style.FOREGROUND}; font-size: {style.SMALL}px; font-family: {FONTS}")
     title = ElementTree.Element("title")
     title.text = label.split("\n")[0]
     root.insert(0, title)
@@ -131,10 +131,11 @@ def _tidy(element, used):
             del element.attrib[key]
         elif key == "style":
             value = re.sub(r"font-family:[^;]*(; )?", "", value)
-            if element.tag == "text":
+            if element.tag == "text":  # what the root says need not be said again
                 value = value.replace(f"; fill: {style.FOREGROUND}", "").replace(f"fill: {style.FOREGROUND}", "")
             value = re.sub(r"font: (?:(\d+) )?([\d.]+px) [^;]*", _sized, value)
-            element.set(key, re.sub(r"; (?=;|$)", "", value).replace(": ", ":").replace("; ", ";"))
+            words = [word for word in value.split("; ") if word and word != f"font-size: {style.SMALL}px"]
+            element.set(key, ";".join(words).replace(": ", ":"))
 
 
 def _shortened(words):
