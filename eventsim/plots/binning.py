@@ -21,7 +21,7 @@ class Binned(NamedTuple):
     levels: np.ndarray      # float64 (rows, columns): mean |level| per neuron and step of the cell
     neuron_edges: np.ndarray  # int64 (rows + 1,): row r holds neurons edges[r] .. edges[r + 1] - 1
     step_edges: np.ndarray  # int64 (columns + 1,): likewise, steps of all samples on end
-    events: np.ndarray      # int32 (neurons,)
+    events: np.ndarray      # whole numbers (neurons,), as small as the number of steps allows
     by_step: np.ndarray     # int64 (steps,): events of all neurons
 
 
@@ -86,7 +86,7 @@ def bin_spikes(spikes: Spikes, samples: Sequence[int], most_rows: int, most_colu
     n_neurons, total = channels * positions, n_steps * len(samples)
     rows, columns = edges(n_neurons, most_rows), edges(total, most_columns)
     sums = np.zeros((len(rows) - 1, len(columns) - 1))
-    events, by_step = np.zeros(n_neurons, np.int32), np.zeros(total, np.int64)
+    events, by_step = np.zeros(n_neurons, np.min_scalar_type(total)), np.zeros(total, np.int64)
     # no group of steps is so long that a sum of ones leaves a byte, or unpacks more than BLOCK
     longest = int(min(255, max(BLOCK // max(n_neurons, 1), 1)))
     for column, (begin, end) in enumerate(zip(columns[:-1], columns[1:])):
@@ -112,6 +112,8 @@ def summed(values, borders) -> np.ndarray:
     """int64: whole numbers (or bool) summed between borders; zeros where there are none."""
     if not len(values):
         return np.zeros(len(borders) - 1, np.int64)
+    if len(values) > BLOCK:  # reduceat would first make int64 of all of them
+        return np.array([values[a:b].sum(dtype=np.int64) for a, b in zip(borders, borders[1:])])
     return np.add.reduceat(values, borders[:-1], dtype=np.int64)
 
 

@@ -227,19 +227,20 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
         "H is the membrane before the reset, U after it"
         + (", I what reached it" if arrays["I"] is not None else "")
         + (". Dashed: the first threshold" if threshold is not None else "")
-        + (". Triangles: steps with a spike, with its level where it is above 1." if levels is not None else ".")],
+        + ("." if levels is None else ". Triangles: steps with a spike" + (
+            ", and levels above 1." if np.abs(arrays["levels"][:, chosen]).max(initial=0) > 1 else "."))],
         0.35 + 1.2 * len(chosen) + 0.35)
     _name_traces(figure, top, arrays)
     steps = np.arange(first_step, first_step + len(some))
     for i, neuron in enumerate(chosen):
         axes = style.place(figure, 0.9, top + 0.4 + 1.2 * i, style.WIDTH - 0.9 - style.RIGHT, 0.95)
         _draw_trace(axes, steps, {key: None if v is None else v[:, neuron] for key, v in arrays.items()}, threshold)
-        axes.text(1, 1.02, f"neuron {neuron:,}", transform=axes.transAxes, ha="right", va="bottom", size=style.SMALL)
+        axes.set_ylabel(f"neuron {neuron:,}", size=style.SMALL)
         if i < len(chosen) - 1:
             axes.set_xticklabels([])
     axes.set_xlabel("step")
     middle = 1 - (top + 0.4 + 0.6 * len(chosen) - 0.12) / figure.get_figheight()
-    figure.text(0.2 / style.WIDTH, middle, f"membrane ({unit})", rotation=90, ha="center", va="center",
+    figure.text(0.25 / style.WIDTH, middle, f"membrane ({unit})", rotation=90, ha="center", va="center",
                 rotation_mode="anchor", size=style.TEXT)
     return figure
 
@@ -294,8 +295,9 @@ def _draw_trace(axes, steps, trace, threshold):
     fired = np.flatnonzero(trace["levels"])
     axes.plot(steps[fired], np.full(len(fired), 1.0), "v", color=style.FOREGROUND, markersize=4, clip_on=False,
               markeredgewidth=0, transform=axes.get_xaxis_transform())
-    if len(fired) <= 40 and np.abs(trace["levels"]).max(initial=0) > 1:
-        for step in fired:
+    higher = np.flatnonzero(np.abs(trace["levels"]) > 1)
+    if len(higher) <= 40:
+        for step in higher:
             axes.text(steps[step], 1.06, f"{trace['levels'][step]}", transform=axes.get_xaxis_transform(),
                       ha="center", va="bottom", size=6.5)
 

@@ -28,8 +28,8 @@ def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str =
         return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
     plans = [_Map(train, PIXELS // len(trains)) for train in trains.values()]
     figure, top = style.sheet(
-        title, ["Rates of the neurons over their positions; black: never fired. Left the mean over the channels, "
-                "then each channel, in lines from the left."], sum(plan.height + 0.75 for plan in plans))
+        title, ["Rates of the neurons over their positions; black: never fired. Left: the mean over the channels; "
+                "right: each channel."], sum(plan.height + 0.75 for plan in plans))
     for (name, train), plan in zip(trains.items(), plans):
         _draw_map(figure, name, train, plan, top + 0.3)
         top += plan.height + 0.75
@@ -122,7 +122,9 @@ def _draw_map(figure, name, train, plan, top):
         else f"{len(plan.chosen)} of {train.shape[0]} channels, evenly spread"
     if plan.block > 1:
         count += f"; cells are means of {plan.block} × {plan.block} neurons"
-    figure.text(2.15 / style.WIDTH, 1 - (top + plan.height + 0.02) / figure.get_figheight(),
+    down, across = plan.mosaic().shape
+    bottom = top + min(plan.height - 0.15, plan.width * down / across)
+    figure.text(2.15 / style.WIDTH, 1 - (bottom + 0.06) / figure.get_figheight(),
                 f"{count}; {plan.across} in a line", size=style.SMALL, va="top")
     style.colourbar(figure, image, style.WIDTH - 0.85, top, 0.12, min(plan.height - 0.15, 1.8), "events per step")
 

@@ -25,6 +25,7 @@ METADATA = {
     ".svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+SMOOTHING = 16  # of 255, by which the rare colours of smoothed edges may change in a PNG
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 VARIABLES = {
     style.FOREGROUND: f"var(--figure-foreground, {style.FOREGROUND})",
@@ -44,6 +45,8 @@ def save(figure: Figure, path) -> None:
     if suffix not in METADATA:
         raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {suffix or 'without a suffix'!r}")
     content = _drawn(figure, suffix)
+    if suffix == ".png":
+        content = _with_palette(np.round(255 * imread(io.BytesIO(content))).astype(np.uint8), SMOOTHING) or content
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.write_bytes(content)
@@ -186,20 +189,36 @@ PNG = "data:image/png;base64,"
 def _smaller(address):
     """An embedded PNG with a palette, where it has at most 256 colours: a quarter of the size."""
     image = imread(io.BytesIO(base64.b64decode(address.removeprefix(PNG))))
-    pixels = np.ascontiguousarray(np.round(255 * image).astype(np.uint8)).reshape(-1, 4)
-    colours, index = np.unique(pixels.view(">u4").ravel(), return_inverse=True)
-    if len(colours) > 256:
-        return address.replace("\n", "")
-    table = colours.view(np.uint8).reshape(-1, 4)
-    lines = index.reshape(image.shape[:2]).astype(np.uint8)
+    content = _with_palette(np.round(255 * image).astype(np.uint8), 0)
+    return address.replace("\n", "") if content is None else PNG + base64.b64encode(content).decode()
+
+
+def _with_palette(pixels, tolerance):
+    """A PNG of uint8 (y, x, 4) with at most 256 colours; None where a colour would change by more than
+    `tolerance` in red, green, blue or opacity. The 128 most frequent colours stay as they are."""
+    colours, index, counts = np.unique(
+        np.ascontiguousarray(pixels).view(">u4").ravel(), return_inverse=True, return_counts=True)
+    if len(colours) > (256 if tolerance == 0 else 4096):
+        return None
+    parts = np.ascontiguousarray(colours).view(np.uint8).reshape(-1, 4).astype(np.int16)
+    kept = list(np.argsort(-counts, kind="stable")[:128])
+    apart = np.abs(parts[:, None] - parts[kept][None]).max(axis=2).min(axis=1)
+    while len(kept) < min(256, len(colours)):  # then, one by one, the colour that is farthest from all kept
+        kept.append(int(apart.argmax()))
+        apart = np.minimum(apart, np.abs(parts - parts[kept[-1]]).max(axis=1))
+    if apart.max() > tolerance:
+        return None
+    nearest = np.abs(parts[:, None] - parts[kept][None]).max(axis=2).argmin(axis=1)
+    height, width = pixels.shape[:2]
+    lines = nearest[index.ravel()].reshape(height, width).astype(np.uint8)
     lines = np.pad(lines, ((0, 0), (1, 0)))  # each line begins with 0: not filtered
-    parts = (
-        (b"IHDR", struct.pack(">IIBBBBB", image.shape[1], image.shape[0], 8, 3, 0, 0, 0)),
+    table = parts[kept].astype(np.uint8)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
         (b"PLTE", table[:, :3].tobytes()), (b"tRNS", table[:, 3].tobytes()),
         (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""),
     )
-    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
+        for kind, data in chunks
     )
-    return PNG + base64.b64encode(content).decode()

@@ -278,7 +278,8 @@ def _draw_cells(figure, axes, panel, beside):
     left, top, height = beside
     binary = panel.spikes.bits == 1
     style.colourbar(figure, image, left + 0.02, top, 0.12, min(height, 2.2),
-                    "share of neurons that fire" if binary else "mean |level| per neuron and step",
+                    ("share of neurons that fire" if binary else "mean |level| per neuron and step")
+                    if height > 2 else "share firing" if binary else "mean |level|",
                     style.percents if binary else style.quantities,
                     "max" if present.max() > highest else "neither")
 
