@@ -71,20 +71,21 @@ def test_a_script_makes_its_picture(pictures, name):
     assert picture[..., :3].min() < 0.3 and len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
 
 
-@pytest.mark.skipif(not SAME_MATPLOTLIB, reason=f"pictures were made with matplotlib {MADE_WITH}, which sets text apart")
+def differ(made, committed):
+    """Whether two pictures of one size differ by more than rounding on another processor may do."""
+    apart = np.abs(made[..., :3] - committed[..., :3]).max(axis=2)
+    return apart.mean() > 0.001 or (apart > 0.15).mean() > 0.001
+
+
+@pytest.mark.skipif(not SAME_MATPLOTLIB, reason=f"the pictures were made with matplotlib {MADE_WITH}")
 @pytest.mark.parametrize("name", [script.stem for script in SCRIPTS])
 def test_the_committed_picture_is_the_one_that_is_made(pictures, name):
-    """But for rounding: another processor may sum floats in another order."""
-    made, committed = pictures(name)[..., :3], imread(GALLERY / f"{name}.png")[..., :3]
-    assert made.shape == committed.shape
-    apart = np.abs(made - committed).max(axis=2)
-    assert apart.mean() < 0.004 and (apart > 0.15).mean() < 0.01
+    made, committed = pictures(name), imread(GALLERY / f"{name}.png")
+    assert made.shape == committed.shape and not differ(made, committed)
 
 
-def test_a_picture_that_differs_would_be_found(pictures):
-    """The tolerance above is no licence: one digit of a table that changes is seen."""
-    picture = pictures("operations")[..., :3]
+def test_a_picture_that_differs_is_found(pictures):
+    picture = pictures("operations")
     other = picture.copy()
-    other[150:230, 600:720] = 1  # some numbers are gone
-    apart = np.abs(picture - other).max(axis=2)
-    assert apart.mean() >= 0.001 and (apart > 0.15).mean() > 0.001
+    other[140:240, 600:900] = 1  # a few numbers of the table are gone
+    assert not differ(picture, picture.copy()) and differ(picture, other)

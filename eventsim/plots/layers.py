@@ -37,7 +37,7 @@ def rates(trains: Dict[str, TrainStatistics]):
     if not trains:
         return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
     active = np.concatenate([train.rates[train.rates > 0] for train in trains.values()])
-    chances = next(iter(trains.values())).chances
+    chances = min(train.chances for train in trains.values())
     wide = chances > 5 * BINS and active.size and np.median(active) < 0.05 * active.max()
     several = next(iter(trains.values())).n_steps > 1
     sheet = style.rows(
@@ -53,7 +53,7 @@ def rates(trains: Dict[str, TrainStatistics]):
         style.quantities(axes.xaxis)
     else:
         edges = _even_edges(active.max(initial=0), chances)
-    axes.set_xlim(edges[0] if wide else 0, edges[-1] * 1.01)
+    axes.set_xlim(edges[0] if wide else 0, min(edges[-1], 1) * 1.01)
     axes.set_xlabel("rate (events per step)")
     style.grid(axes)
     style.baselines(axes, len(trains))
@@ -88,7 +88,7 @@ def _rates_by_step(sheet, trains):
     n, steps = by_step.shape
     fullest = np.sort(by_step.max(axis=1))
     above = n > 1 and fullest[-1] > 2 * fullest[-2] > 0  # one layer, often the input, would darken all others
-    highest = max(fullest[-2 if above else -1], 1e-9)
+    highest = fullest[-2 if above else -1] or 1.0
     image = axes.imshow(np.where(by_step > 0, by_step, np.nan), extent=(0.5, steps + 0.5, n - 0.5, -0.5),
                         aspect="auto", norm=Normalize(0, highest), cmap=style.amounts(), interpolation="none")
     axes.set_xlim(0.5, steps + 0.5)
@@ -123,6 +123,8 @@ def levels(trains: Dict[str, TrainStatistics]):
     axes.set_xlim(-end if signed else 0, end)
     if highest:
         style.whole(axes.xaxis)
+    else:
+        axes.locator_params(axis="x", nbins=5)
     style.grid(axes)
     style.baselines(axes, len(trains))
     for i, train in enumerate(trains.values()):
@@ -130,7 +132,7 @@ def levels(trains: Dict[str, TrainStatistics]):
         zero = 1 - train.rate
         style.cells(sheet.notes, i, [
             f"{'±' if train.signed else ''}{train.bits}", style.percent(zero),
-            f"{train.mean_level:.3g}" if train.rate > 0 else "–",
+            style.quantity(train.mean_level) if train.rate > 0 else "–",
             style.percent(train.top_level_share) if train.rate > 0 and train.bits > 1 else "–",
         ], [3] if train.bits > 1 and train.top_level_share > 0.5 else [])
     return sheet.figure
@@ -178,7 +180,7 @@ def planes(trains: Dict[str, TrainStatistics]):
         [f"Share of neurons and steps in which the bit is set, over {_of_samples(trains)}; cells without number: "
          "the layer has no such bit. Bits that are never set are marked."], (1,), (), 1.0)
     axes = style.boxed(sheet.panels[0])
-    shown = max(np.nanmax(table), 1e-9)
+    shown = np.nanmax(table) or 1.0
     colours, norm = style.amounts(), Normalize(0, shown)
     colours = colours.with_extremes(bad="none", under=style.NOTHING)
     image = axes.imshow(np.where(table == 0, -1, table), aspect="auto", cmap=colours, norm=norm,
@@ -198,7 +200,7 @@ def planes(trains: Dict[str, TrainStatistics]):
 def _name_planes(axes, bits, signed):
     worth = [style.quantity(1 << b) if b < 10 else f"2^{b}" for b in range(bits)]
     names = worth + ["−" + name for name in worth] * signed
-    every = max(-(-len(names) // 16), 1)
+    every = max(-(-len(names) // 12), 1)
     axes.set_xticks(range(0, len(names), every), names[::every])
     axes.set_xlabel("what the bit is worth (levels)")
 

@@ -3,7 +3,7 @@
 from typing import Dict, Union
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, PowerNorm, to_rgb
 
 from eventsim.plots import style
 from eventsim.statistics.decisions import Decisions
@@ -131,7 +131,7 @@ def _draw_map(figure, name, train, plan, top):
 
 def _look(rates):
     colours = style.amounts().with_extremes(bad="none", under=style.NOTHING)
-    highest = max(np.nanmax(rates, initial=0), 1e-9)
+    highest = np.nanmax(rates, initial=0) or 1.0
     return dict(cmap=colours, norm=Normalize(highest * 1e-9, highest), interpolation="none", aspect="equal")
 
 
@@ -141,8 +141,8 @@ def _map(figure, room, values, plan):
     axes.set_anchor("NW")
     axes.set_xlabel(plan.labels[0], labelpad=1)
     axes.set_ylabel(plan.labels[1])
-    for axis in (axes.xaxis, axes.yaxis):
-        style.whole(axis, 4)
+    style.indices(axes.xaxis, plan.shape[1])
+    style.indices(axes.yaxis, plan.shape[0])
     return axes, image
 
 
@@ -201,6 +201,11 @@ def _opposites():
     return LinearSegmentedColormap.from_list("eventsim-opposites", ramp, 41).with_extremes(bad="none")
 
 
+def _opacity(n=41):
+    """From nothing to blue on whatever is behind."""
+    return ListedColormap([(*to_rgb(style.BLUE), opacity) for opacity in np.linspace(0, 1, n)], "eventsim-opacity")
+
+
 @style.styled
 def confusion(decisions: Decisions):
     """Figure of which classes are taken for which: rows the labels, columns the predictions; colours are
@@ -214,6 +219,8 @@ def confusion(decisions: Decisions):
     classes = len(counts)
     wrong = counts - np.diag(np.diagonal(counts))
     names = [style.short(name, 14) for name in decisions.class_names] or [str(i) for i in range(classes)]
+    if len(set(names)) < classes:  # what tells them apart was in the middle
+        names = [style.short(f"{i} {name}", 14) for i, name in enumerate(decisions.class_names)]
     notes = [f"{right:,} of {style.many(n, 'sample')} right ({style.percent(right / n)})."]
     if wrong.any():
         label, taken = np.unravel_index(wrong.argmax(), wrong.shape)
@@ -226,13 +233,13 @@ def confusion(decisions: Decisions):
     axes = style.boxed(style.place(figure, left, top + 0.05, size, size))
     with np.errstate(invalid="ignore"):
         shares = counts / counts.sum(axis=1, keepdims=True)
-    colours, norm = style.amounts().with_extremes(bad="none", under="none"), Normalize(1e-12, 1)
+    colours, norm = _opacity(), PowerNorm(0.6, 0, 1)  # rare mistakes are faint, but there
     image = axes.imshow(shares, cmap=colours, norm=norm, interpolation="none")
     if classes <= MOST_NUMBERED:
         for (i, j), number in np.ndenumerate(counts):
             if number:
                 axes.text(j, i, style.quantity(int(number)), ha="center", va="center", size=style.SMALL,
-                          color=style.ink(colours(norm(shares[i, j]))))
+                          color="#ffffff" if norm(shares[i, j]) > 0.8 else style.FOREGROUND)
     every = -(-classes // 25)
     axes.set_xticks(range(0, classes, every), names[::every], rotation=90 if longest > 3 else 0)
     axes.set_yticks(range(0, classes, every), names[::every])

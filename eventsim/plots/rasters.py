@@ -133,7 +133,7 @@ def _draw_steps(figure, panel, width, top):
     if len(share):
         axes.stairs(share, at, fill=True, color=style.BLUE, linewidth=0)
     axes.set_xlim(0, max(panel.n_steps, 1))
-    axes.set_ylim(0, max(share.max(initial=0) * 1.05, 1e-9))
+    axes.set_ylim(0, share.max(initial=0) * 1.05 or 1)
     axes.set_ylabel("firing (%)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}")
     axes.locator_params(axis="y", nbins=2)
@@ -308,7 +308,7 @@ def _draw_rates(figure, panel, left, top, height, last):
     if panel.n_neurons and panel.n_steps:
         rates = summed(panel.binned.events, rows) / (np.diff(rows) * panel.n_steps)
         axes.stairs(rates, rows, orientation="horizontal", fill=True, color=style.BLUE, linewidth=0)
-        axes.set_xlim(0, max(rates.max() * 1.05, 1e-9))
+        axes.set_xlim(0, rates.max() * 1.05 or 1)
     axes.locator_params(axis="x", nbins=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
     axes.set_xlabel("events per step" if last else "", size=style.SMALL)

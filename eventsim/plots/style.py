@@ -10,7 +10,7 @@ on one of the backgrounds; for amounts cividis (J. R. Nunez and others, PLoS ONE
 
 import functools
 import textwrap
-from typing import NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import matplotlib.style
 import numpy as np
@@ -34,7 +34,7 @@ WIDTH = 7.6  # of every picture
 RIGHT, TOP = 0.2, 0.15
 TITLE, LINE, TEXT, SMALL = 11.0, 0.17, 8.5, 7.5  # points, inches, points, points
 CHARACTERS = 132  # of a line of SMALL text across the sheet
-LONGEST_NAME = 20
+LONGEST_NAME = 24
 SPACE = "\u00a0"  # between a number and its unit: no line breaks there
 
 SETTINGS = {
@@ -71,11 +71,6 @@ def amounts(n=32):
     return table.with_extremes(bad=NOTHING, under=NOTHING)
 
 
-def shares(n=48):
-    """cividis for shares from 0 to 1; nan stays empty."""
-    return ListedColormap(colormaps["cividis"](np.linspace(0.06, 1, n)), "eventsim-shares").with_extremes(bad="none")
-
-
 def ink(colour) -> str:
     """Black or white, whichever is read better on a colour (r, g, b, ...) from 0 to 1."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
@@ -99,6 +94,15 @@ def short(name, longest=LONGEST_NAME) -> str:
         head = (longest - 1) // 2
         seen = seen[:head] + "…" + seen[len(seen) - (longest - 1 - head):]
     return plain(seen)
+
+
+def told_apart(names) -> List[str]:
+    """Short names, longer where two would look the same, up to twice the usual length."""
+    for longest in range(LONGEST_NAME, 2 * LONGEST_NAME, 4):
+        labels = [short(name, longest) for name in names]
+        if len(set(labels)) == len(set(names)):
+            break
+    return labels
 
 
 def quantity(value) -> str:
@@ -190,6 +194,13 @@ def whole(axis, n=8):
     axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
 
 
+def indices(axis, n, most=5):
+    """Ticks at a few of 0 .. n - 1, evenly spread: of cells."""
+    every = next(step * 10**k for k in range(12) for step in (1, 2, 5) if step * 10**k * most >= n)
+    axis.set_ticks(range(0, n, every))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
+
+
 def quantities(axis):
     """Numbers of an axis as `quantity` writes them; none at minor ticks."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
@@ -206,7 +217,7 @@ def colourbar(figure, image, left, top, width, height, label, ticks=quantities, 
     axes = place(figure, left, top, width, height)
     bar = figure.colorbar(image, cax=axes, orientation="vertical" if height > width else "horizontal",
                           extend=extend)
-    if bar.solids is not None:
+    if image.cmap(0.0)[3] == 1:
         bar.solids.set(edgecolor="face", linewidth=0.5)  # or renderers leave gaps between the colours
     bar.outline.set_linewidth(0.6)
     bar.outline.set_edgecolor(FOREGROUND)
@@ -258,7 +269,7 @@ def rows(names: Sequence[str], title, notes=(), widths=(1.0,), headings=(), belo
     height = len(names) * (0.36 if len(names) <= 16 else 0.24)
     figure, start = sheet(title, notes, 0.24 + height + below)
     top = start + (0.24 if headings else 0.1)
-    labels = [short(name) for name in names]
+    labels = told_apart(names)
     left = margin(labels)
     room = WIDTH - left - RIGHT - COLUMN * len(headings) - 0.2 * (len(widths) - 1)
     panels = []
