@@ -34,6 +34,8 @@ LAYERS = (
     "attention", "tally", "execution",
     "recording", "simulator", "runs",
     "energy_tables", "energy", "conventions.values", "conventions.tools", "conventions",
+    "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
+    "plots.courses", "plots.kinds", "plots",
     "checking", "report", "files", "datasets",
     "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
     "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",
@@ -50,7 +52,10 @@ LIBRARIES = {
         "formats", "formats.native", "formats.new_hdf5", "formats.nir_write", "formats.safe_hdf5", "datasets",
         "recording",
     },
-    "matplotlib": {"plots"},
+    "matplotlib": {
+        "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
+        "plots.courses", "plots.kinds", "plots",
+    },
     "torch": set(),
 }
 LONGEST = 500  # lines of a module

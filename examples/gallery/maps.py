@@ -1,0 +1,20 @@
+"""Where the channels of both convolutions fire.
+
+    python examples/gallery/maps.py [PICTURE]
+"""
+
+import sys
+from pathlib import Path
+
+import h5py
+
+import eventsim
+from eventsim import plots
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+with h5py.File(DATA / "digits_test.h5") as file:
+    images = file["x"][:]
+recording = eventsim.Simulator(eventsim.load(DATA / "digits.h5")).run(images, record=("statistics",))
+trains = recording.statistics.trains
+figure = plots.maps({name: trains[name] for name in ("neuron1", "neuron2")})
+plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))

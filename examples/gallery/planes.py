@@ -1,0 +1,19 @@
+"""How much each bit of the levels is used: what a narrower network could save.
+
+    python examples/gallery/planes.py [PICTURE]
+"""
+
+import sys
+from pathlib import Path
+
+import h5py
+
+import eventsim
+from eventsim import plots
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+with h5py.File(DATA / "digits_test.h5") as file:
+    images = file["x"][:]
+recording = eventsim.Simulator(eventsim.load(DATA / "digits.h5")).run(images, record=("statistics",))
+figure = plots.planes(recording.statistics.trains)
+plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))
