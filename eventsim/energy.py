@@ -157,6 +157,10 @@ class EnergyReport:
         )
 
 
+def _macs(n):
+    return "each MAC" if n == 1 else f"{n:g} MACs"
+
+
 def _row(layer):
     cost, crosses = layer.cost, layer.crossing_rate
     synapses = layer.ann_bits > 0
@@ -226,8 +230,8 @@ class _Assessment:
         often = "at each step" if self.passes > 1 else "once"
         baseline = (
             f"the same layers run {often} without spikes, every synapse a MAC, {self.weight_bits}-bit "
-            f"{self.kind} weights read once for "
-            f"{self.table.dense_weight_reuse:g} MACs, activations of up to {bits} bits"
+            f"{self.kind} weights read once for {_macs(self.table.dense_weight_reuse)}, activations of up to "
+            f"{bits} bits"
         )
         return EnergyReport(self.table.name, layers, total, baseline)
 
