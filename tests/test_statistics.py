@@ -6,12 +6,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from networks import chain, chip_models, every_node_models, random_run
-from small_networks import small_networks
+from small_networks import samples, small_networks
 
 import statistics_reference as reference
-from eventsim import statistics
+from eventsim import load, running, runs, statistics
+from eventsim.cli import main
 from eventsim.errors import DataError, RunError, UnsupportedError
 from eventsim.nodes import Conv2d, Dense, Input, MaxPool, Neuron, Readout
+from eventsim.runs import open_run
 from eventsim.simulator import Simulator
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics
@@ -64,7 +66,7 @@ def assert_chosen(found):
 def assert_binned(counts, edges, values, label):
     """Counts of bins (first and last: beyond the edges) hold the values. A value that is as good as on
     an edge may be in the bin on either side."""
-    values = np.sort(values[~np.isnan(values)].ravel())
+    values = np.sort(values[np.isfinite(values)])
     assert counts.sum() == values.size, label
     reached = counts.cumsum()[:-1]  # how many are below each edge
     slack = 1e-9 * max(1.0, float(np.abs(edges).max()))
@@ -114,7 +116,7 @@ def assert_run(model, x, precision, timesteps=None, profile=None):
     recording = simulator.run(x, timesteps, RECORDED + STREAMED)
     streamed, taken = recording.statistics, statistics.of(recording, model)
     assert set(taken.trains) == set(recording.spikes)
-    assert sending(model) <= set(streamed.trains) <= set(recording.spikes)
+    assert set(streamed.trains) == sending(model)
     for name in taken.trains:
         assert_train(taken.trains[name], recording.levels(name), name)
     for name, found in streamed.trains.items():
@@ -506,3 +508,55 @@ def test_statistics_are_of_the_whole_network():
     model, x = MODELS["image"]
     with pytest.raises(DataError, match="'statistics:input'"):
         Simulator(model).run(x, record="statistics:input")
+
+
+# ---------------------------------------------------------------- the file of a run
+
+
+@pytest.mark.parametrize("name", ["signed", "image", "rectified channel", "residual sew", "chip"])
+def test_a_file_keeps_statistics(name, tmp_path):
+    model, x, *profile = chip_models()["cuba"] if name == "chip" else MODELS[name]
+    simulator = Simulator(model, None if profile else "float32", profile=(profile or [None])[0])
+    recording = simulator.run(x, record=STREAMED + ("outputs",))
+    labels = np.arange(len(x)) % recording.output.shape[1]
+    recording.save(tmp_path / "run.h5", labels)
+    with open_run(tmp_path / "run.h5") as run:
+        assert list(run.statistics.trains) == list(recording.statistics.trains)
+        assert_same_statistics(run.statistics, recording.statistics)
+        assert_same(run.statistics.decisions, Decisions.of(recording.outputs, labels))
+
+
+@pytest.mark.parametrize("batch", [1, 1 << 26])
+def test_a_file_with_spikes_gives_statistics(batch, tmp_path, monkeypatch):
+    """A run that recorded and gathered nothing is described from its spikes, in batches."""
+    monkeypatch.setattr(runs, "BATCH_BYTES", batch)
+    model, x = MODELS["wide layers"]
+    recording = Simulator(model, "float32").run(np.concatenate([x] * 3), record=("spikes",))
+    recording.save(tmp_path / "run.h5")
+    with open_run(tmp_path / "run.h5") as run:
+        found, expected = run.statistics, statistics.of(recording)
+    assert set(found.trains) == set(expected.trains) and found.decisions is None and not found.membranes
+    for name, train in found.trains.items():
+        assert_same(train, expected.trains[name], name)
+
+
+def test_the_command_line_gathers_what_a_run_would(tmp_path, monkeypatch):
+    """`eventsim run --out`, in batches: events of all samples, details of some, and the decisions."""
+    monkeypatch.setattr(running, "BATCH", 9)
+    model, _ = MODELS["image"]
+    x = samples(np.random.default_rng(0), model.nodes[model.input], 70)
+    y = np.random.default_rng(1).integers(0, 5, 70)
+    np.savez(tmp_path / "data.npz", x=x.astype(np.uint8), y=y)
+    model.save(tmp_path / "model.h5")
+    command = ["run", str(tmp_path / "model.h5"), str(tmp_path / "data.npz"), "--out", str(tmp_path / "run.h5")]
+    assert main(command + ["--detailed", "10"]) == 0
+    simulator = Simulator(load(tmp_path / "model.h5"))
+    recording = simulator.run(x, record=("statistics", "outputs"))
+    details = simulator.run(x[::7], record=("intervals", "membranes")).statistics
+    with open_run(tmp_path / "run.h5") as run:
+        assert_same_statistics(run.statistics, recording.statistics.joined(details))
+        assert_numbers(run.statistics.decisions, reference.decisions(recording.outputs, y))
+    assert main(command) == 0
+    with open_run(tmp_path / "run.h5") as run:
+        assert {train.n_detailed for train in run.statistics.trains.values()} == {8}
+        assert {layer.n_samples for layer in run.statistics.membranes.values()} == {8}
