@@ -32,7 +32,7 @@ LAYERS = (
     "statistics.trains", "statistics.decisions", "statistics.membranes", "statistics.observing", "statistics",
     "statistics.stored", "statistics.classes",
     "attention", "tally", "execution",
-    "recording", "simulator", "runs",
+    "recording", "simulator", "runs", "neo_export",
     "checking", "report", "files", "datasets",
     "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
     "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",
@@ -50,6 +50,8 @@ LIBRARIES = {
         "recording",
     },
     "matplotlib": {"plots"},
+    "neo": {"neo_export"},
+    "quantities": {"neo_export"},
     "torch": set(),
 }
 LONGEST = 500  # lines of a module
@@ -130,7 +132,8 @@ STANDARD = set(sys.stdlib_module_names)
 
 
 def test_dependencies_are_declared():
-    allowed = STANDARD | {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm"}
+    allowed = STANDARD | {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo",
+                          "quantities"}
     for name, tree in TREES.items():
         assert {other.split(".")[0] for other in imports(tree)} <= allowed, name
 
