@@ -308,10 +308,18 @@ def test_counts_and_statistics_agree():
                 assert train.events.sum() == recording.counts[layer]["events"].sum()
                 assert train.rate == pytest.approx(recording.counts.firing_rate(layer), rel=EXACT)
                 assert train.mean_level == pytest.approx(recording.counts.mean_level(layer), rel=EXACT)
-    trains = recording.statistics.trains.values()
-    zeros = sum(t.chances * t.n_neurons - t.events.sum() for t in trains)
-    assert recording.statistics.activation_sparsity == pytest.approx(
-        zeros / sum(t.chances * t.n_neurons for t in trains), rel=EXACT)
+
+
+@pytest.mark.parametrize("nodes", [None, ("neuron1", "neuron4"), ("input",)])
+def test_activation_sparsity(nodes):
+    """The share of zeros among the levels of nodes, counted one by one."""
+    model, x = MODELS["signed"]
+    recording = Simulator(model, "float32").run(x, record=("spikes", "statistics"))
+    names = recording.statistics.trains if nodes is None else nodes
+    levels = np.concatenate([recording.levels(name).ravel() for name in names])
+    assert recording.statistics.activation_sparsity(nodes) == pytest.approx((levels == 0).mean(), rel=EXACT)
+    detailed = Simulator(model, "float32").run(x, record="intervals").statistics
+    assert np.isnan(detailed.activation_sparsity(nodes))
 
 
 # ---------------------------------------------------------------- extremes
@@ -497,11 +505,22 @@ def test_labels_that_do_not_fit():
     for labels in ([0], [[0, 1]], [0.0, 1.0]):
         with pytest.raises(DataError, match="labels have shape"):
             Decisions.of(outputs, np.array(labels))
-    for labels in ([0, 4], [-1, 0]):
-        with pytest.raises(DataError, match="4 classes"):
-            Decisions.of(outputs, np.array(labels))
-    with pytest.raises(RunError, match="cannot be joined"):
+    with pytest.raises(RunError, match="final has shape .* cannot be joined"):
         Decisions.of(outputs).joined(Decisions.of(np.zeros((2, 2, 4))))
+    labels = np.array([0, 1])
+    with pytest.raises(RunError, match="confusion has shape .* cannot be joined"):
+        Decisions.of(outputs, labels).joined(Decisions.of(np.zeros((2, 3, 5)), labels))
+
+
+@pytest.mark.parametrize("labels", [[0, 4], [-1, 0]])
+def test_labels_that_are_no_class(labels):
+    """They are never right, and there is no matrix to put them in; nor is there for all samples together."""
+    outputs = np.eye(4)[[[0, 0, 0], [0, 1, 1]]]
+    odd, fine = Decisions.of(outputs, np.array(labels)), Decisions.of(outputs, np.array([0, 1]))
+    assert odd.confusion is None and odd.correct[-1] == labels.count(0) * (labels[0] == 0)
+    for both in (odd.joined(fine), fine.joined(odd)):
+        assert both.confusion is None and both.n_samples == 4
+        np.testing.assert_array_equal(both.correct, odd.correct + fine.correct)
 
 
 def test_statistics_are_of_the_whole_network():
@@ -542,7 +561,7 @@ def test_a_file_with_spikes_gives_statistics(batch, tmp_path, monkeypatch):
 
 def test_the_command_line_gathers_what_a_run_would(tmp_path, monkeypatch):
     """`eventsim run --out`, in batches: events of all samples, details of some, and the decisions."""
-    monkeypatch.setattr(running, "BATCH", 9)
+    monkeypatch.setattr(running, "BATCH", (9, 9))
     model, _ = MODELS["image"]
     x = samples(np.random.default_rng(0), model.nodes[model.input], 70)
     y = np.random.default_rng(1).integers(0, 5, 70)
@@ -558,5 +577,5 @@ def test_the_command_line_gathers_what_a_run_would(tmp_path, monkeypatch):
         assert_numbers(run.statistics.decisions, reference.decisions(recording.outputs, y))
     assert main(command) == 0
     with open_run(tmp_path / "run.h5") as run:
-        assert {train.n_detailed for train in run.statistics.trains.values()} == {8}
-        assert {layer.n_samples for layer in run.statistics.membranes.values()} == {8}
+        assert {train.n_detailed for train in run.statistics.trains.values()} == {running.LEAST_DETAILED}
+        assert {layer.n_samples for layer in run.statistics.membranes.values()} == {running.LEAST_DETAILED}

@@ -3,19 +3,20 @@
     pip install .
     taskset -c 1 python examples/benchmarks/statistics_cost.py [--rounds 9] [--json] [--no-stream]
 
-Two networks, the digits model on its test set and a network of CIFAR's size (64-64-P-128-128-P-256-256-P
-on 3x32x32, 10 % firing, see examples/deep_networks.py) on new images in every round. Three ways to run
-the same batch of samples, in turn and in another order in every round:
+Two networks: the digits model on its test set, and one of CIFAR's size (64-64-P-128-128-P-256-256-P on
+3x32x32, 10 % firing, see examples/deep_networks.py) on new images in every round. Three ways to run the
+same samples, in turn and in another order in every round:
 
-    counts      what every run gives: events and operations of each layer and sample
+    counts      what `eventsim run` gathers without --out: events and operations of each layer and sample
     statistics  and record=("statistics",): rates, levels and planes of every neuron, of all samples
-    as a file   and what `eventsim run --out` keeps beside: intervals, correlations and membranes of one
-                sample in 64, and the decisions after each step
+    as a file   what `eventsim run --out` gathers: these, the decisions after each step, and of a few
+                samples, looked at a second time, intervals, correlations and membranes
 
-A ratio is a way's time over that of the counts in the same round; the median over the rounds counts
-(and has to stay below 1.10), beside it that of the shortest times. One thread. Then, in a process of its
-own, as many images stream through the larger network as would fill the machine's memory one and a
-quarter times if their spikes and membranes were recorded; printed is what the process really took.
+A ratio is a way's time over that of the counts in the same round; the median over the rounds counts,
+and has to stay within 1.10; beside it stands that of the shortest times. One thread; neither reading
+the samples nor writing a file is timed. Then, in a process of its own, as many images stream through
+the larger network as would fill the machine's memory one and a quarter times if their spikes and
+membranes were recorded; printed is what the process really took.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -34,55 +36,64 @@ from layer import Quiet, machine  # noqa: E402  (first: it limits the threads)
 import numpy as np  # noqa: E402
 
 from deep_networks import random_images, small_vgg  # noqa: E402
-from eventsim import Neuron, Simulator, Statistics, load  # noqa: E402
+from eventsim import Neuron, Simulator, load, running  # noqa: E402
 from eventsim.datasets import open_dataset  # noqa: E402
-from eventsim.statistics.decisions import Decisions  # noqa: E402
 
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
 PRECISIONS = ("float32", "int8")
 BAR = 1.10  # times the counts alone
-BATCH = 256  # of `eventsim run`
-PER_DETAILED = 64  # samples of which `eventsim run --out` looks at one in detail
+BATCH = 256  # images
 FULL = 1.25  # of the machine's memory that the streamed run would record
 
 
-# ---- three ways to run a batch
+# ---- three ways to run samples
 
 
-def counts(simulator, x, gathered):
-    """Counts alone."""
-    return next(simulator.iterate([x])).counts.summed(gathered)
+class Gathered(running._Gathered):
+    """What `eventsim run` gathers of n samples without labels, with --out or without."""
+
+    def __init__(self, simulator, n, out):
+        arguments = SimpleNamespace(record=[], audit=False, timesteps=None, limit=None, detailed=None, out=out)
+        super().__init__(simulator, arguments, _Samples(n), BATCH)
 
 
-def statistics(simulator, x, gathered):
-    """With trains of all samples."""
-    before, found = gathered or (None, None)
-    recording = next(simulator.iterate([x], record=("statistics",)))
-    return recording.counts.summed(before), _joined(found, recording.statistics)
+class _Samples:
+    """As much of a data set as a `Gathered` asks for."""
+
+    labels = None
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
 
 
-def as_a_file(simulator, x, gathered):
-    """With what `eventsim run --out` gathers, but for the file."""
-    before, found = gathered or (None, None)
-    recording = next(simulator.iterate([x], record=("statistics", "outputs")))
-    details = next(simulator.iterate([x[::PER_DETAILED]], record=("intervals", "membranes")))
-    decisions = Statistics(decisions=Decisions.of(recording.outputs))
-    part = recording.statistics.joined(details.statistics).joined(decisions)
-    return recording.counts.summed(before), _joined(found, part)
+class WithTrains(Gathered):
+    """Without --out, but with statistics of the trains."""
+
+    def __init__(self, simulator, n):
+        super().__init__(simulator, n, False)
+
+    def _run(self, x, record):
+        recording = super()._run(x, [*record, "statistics"])
+        found = recording.statistics
+        self.statistics = found if self.statistics is None else self.statistics.joined(found)
+        return recording
 
 
-WAYS = {"counts": counts, "statistics": statistics, "as a file": as_a_file}
-
-
-def _joined(found, part):
-    return part if found is None else found.joined(part)
+WAYS = {
+    "counts": lambda simulator, n: Gathered(simulator, n, False),
+    "statistics": WithTrains,
+    "as a file": lambda simulator, n: Gathered(simulator, n, True),
+}
 
 
 def timed(way, simulator, x):
     """Seconds for all samples of x, in batches."""
-    began, gathered = time.perf_counter(), None
+    began, gathered = time.perf_counter(), WAYS[way](simulator, len(x))
     for first in range(0, len(x), BATCH):
-        gathered = way(simulator, x[first : first + BATCH], gathered)
+        gathered.run(x[first : first + BATCH], None)
     return time.perf_counter() - began
 
 
@@ -107,7 +118,7 @@ def measure(found, rounds, seed):
     core)."""
     simulators = {(name, p): Simulator(model, p) for name, (model, _) in found.items() for p in PRECISIONS}
     for (name, _), simulator in simulators.items():  # kernels are compiled and buffers allocated once
-        for way in WAYS.values():
+        for way in WAYS:
             timed(way, simulator, found[name][1](seed))
     seconds = {(*key, way): [] for key in simulators for way in WAYS}
     quiet = Quiet()
@@ -115,7 +126,7 @@ def measure(found, rounds, seed):
         samples = {name: make(seed + 1 + r) for name, (_, make) in found.items()}
         for key, simulator in simulators.items():
             for way in np.roll(list(WAYS), r):
-                seconds[(*key, way)].append(timed(WAYS[way], simulator, samples[key[0]]))
+                seconds[(*key, way)].append(timed(str(way), simulator, samples[key[0]]))
         print(f"round {r + 1} of {rounds}", end="\r", file=sys.stderr, flush=True)
     return seconds, {name: len(of) for name, of in samples.items()}, quiet.share()
 
@@ -151,11 +162,10 @@ def stream(n_images, seed):
     each = sum(array.nbytes for array in arrays)
     del sample, arrays
     n_images = n_images or -(-int(FULL * physical_bytes()) // each)
-    before, began, gathered = peak_bytes(), time.perf_counter(), None
+    before, began, gathered = peak_bytes(), time.perf_counter(), Gathered(simulator, n_images, True)
     for first in range(0, n_images, BATCH):
-        x = random_images(min(BATCH, n_images - first), shape, seed + first)
-        gathered = as_a_file(simulator, x, gathered)
-    _, found = gathered
+        gathered.run(random_images(min(BATCH, n_images - first), shape, seed + first), None)
+    found = gathered.statistics
     layers = [name for name, node in model.nodes.items() if isinstance(node, Neuron)]
     return {
         "images": n_images, "recording_bytes": n_images * each, "memory_of_machine": physical_bytes(),
@@ -224,7 +234,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9, help="at least 5 for a result to report (default 9)")
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--images", type=int, default=64, help="of the larger network in a round (default 64)")
+    parser.add_argument("--images", type=int, default=512, help="of the larger network in a round (default 512)")
     parser.add_argument("--stream", type=int, metavar="N",
                         help="images to stream; default: as many as would not fit into memory")
     parser.add_argument("--no-stream", action="store_true", help="leave out the streamed run")
