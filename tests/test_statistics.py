@@ -404,11 +404,35 @@ def test_still_images_are_events_of_every_step():
         assert_train(still.trains["input0"], frames)
 
 
-def test_many_samples_in_many_blocks():
+@pytest.mark.parametrize("bits, signed", [(1, False), (2, False), (3, True)])
+def test_many_samples_in_many_blocks(bits, signed):
     """More samples than a block holds, and events beyond what a byte counts."""
     rng = np.random.default_rng(9)
-    levels = (rng.random((300, 3, 4)) < 0.7).astype(int)
-    assert_train(streamed_input(levels), levels)
+    levels = rng.integers(1, 2**bits, (300, 3, 4)) * (rng.random((300, 3, 4)) < 0.8)
+    levels = levels * rng.choice((-1, 1), levels.shape) if signed else levels
+    assert_train(streamed_input(levels, bits, signed), levels)
+
+
+@pytest.mark.parametrize("steps", [126, 127, 128, 255])
+@pytest.mark.parametrize("chunk", [None, 50])
+def test_saturated_trains_around_what_a_byte_counts(steps, chunk):
+    levels = np.full((6, steps, 2), 3)
+    levels[:, -1, 1] = 0
+    assert_train(streamed_input(levels, 2, chunk=chunk), levels)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "signed", "image"])
+def test_a_run_that_goes_on_is_described_by_itself(name):
+    """Of a continued run the statistics are of its own steps; an interval does not begin in the run before."""
+    model, x = MODELS[name]
+    still = x.ndim == len(model.shapes[model.input]) + 1
+    simulator = Simulator(model, "float32", chunk=2)
+    first = simulator.run(x if still else x[:, :1], 1 if still else None)
+    later = simulator.run(x if still else x[:, 1:], 5 if still else None, RECORDED + STREAMED, first.state)
+    for layer, found in later.statistics.trains.items():
+        assert_train(found, later.levels(layer), layer)
+    for layer, found in later.statistics.membranes.items():
+        assert_membranes(found, model, layer, later)
 
 
 # ---------------------------------------------------------------- membranes
