@@ -4,7 +4,7 @@ It shares no code with `eventsim.statistics`: loops over samples, neurons and st
 Python and exact fractions, made floats once at the end.
 
     expected = trains(levels, bits, signed, chosen)   # {field or derived number: value}
-    expected = membranes(node, shape, H, U, levels)   # the same of one layer of neurons
+    expected = membranes(node, shape, H, U, levels, chosen)  # the same of one layer of neurons
     expected = decisions(outputs, labels)             # the same of the answers
 
 `levels`, `H` and `U` are (N, T, *shape); neurons are taken in the order of the flattened shape.
@@ -206,18 +206,20 @@ def unrectified(value):
         low, high = (low, middle) if phi(middle) >= value else (middle, high)
 
 
-def membranes(node, shape, H, U, levels):
+def membranes(node, shape, H, U, levels, chosen):
     """Every number of `MembraneStatistics` that has no bins, and the values that its bins hold.
 
-    H, U: float64 (N, T, *shape) in the model's unit, before and after the reset.
+    H, U: float64 (N, T, *shape) in the model's unit, before and after the reset. chosen: the neurons to
+    look at.
     """
     n, steps = H.shape[:2]
-    theta, quantum, bits = (_per_neuron(value, shape) for value in (node.v_threshold, node.quantum, node.bits))
+    theta, quantum, bits = (_per_neuron(value, shape)[chosen]
+                            for value in (node.v_threshold, node.quantum, node.bits))
     neurons = len(theta)
     tops = [2 ** int(b) - 1 for b in bits]
     in_thresholds = all(value > 0 for value in theta)
     units = theta if in_thresholds else quantum
-    h, u, o = (array.reshape(n, steps, neurons) for array in (H, U, levels))
+    h, u, o = (array.reshape(n, steps, -1)[:, :, chosen] for array in (H, U, levels))
     finite = [float(v) for v in (h / units).ravel() if math.isfinite(v)]
     found = {
         "n_samples": n, "n_steps": steps, "unit": "thresholds" if in_thresholds else "quanta",

@@ -16,8 +16,8 @@ from eventsim.nodes import Conv2d, Dense, Input, MaxPool, Neuron, Readout
 from eventsim.runs import open_run
 from eventsim.simulator import Simulator
 from eventsim.statistics.decisions import Decisions
-from eventsim.statistics.membranes import MembraneStatistics
-from eventsim.statistics.trains import MOST_CHOSEN, TrainStatistics
+from eventsim.statistics.membranes import MOST_NEURONS
+from eventsim.statistics.trains import MOST_CHOSEN, chosen_neurons
 
 STREAMED = ("statistics", "intervals", "membranes")
 RECORDED = ("spikes", "potentials", "residuals", "outputs")
@@ -34,7 +34,7 @@ def assert_train(found, levels, label=""):
     """Every field and derived number of a TrainStatistics is that of the levels it is of."""
     expected = reference.trains(levels, found.bits, found.signed, found.chosen)
     assert_numbers(found, expected, label)
-    assert_chosen(found)
+    assert_chosen(found.chosen, MOST_CHOSEN, found.n_neurons)
     sums = reference.variations(levels)
     for count, total, exact, lv in zip(found.variation_counts, found.variation_sums, sums, found.lv):
         assert abs(total - exact * 2**32) <= count / 2 + 1e-3, f"{label}: variation_sums"  # each rounded
@@ -55,12 +55,12 @@ def assert_numbers(found, expected, label=""):
             assert np.asarray(got).dtype in (np.int64, bool), f"{label}: {name}"
 
 
-def assert_chosen(found):
-    """At most 64 neurons in order, as evenly spread as whole numbers allow."""
-    chosen = found.chosen.tolist()
-    assert len(chosen) == min(MOST_CHOSEN, found.n_neurons)
-    steps = {b - a for a, b in zip(chosen, [*chosen[1:], found.n_neurons])}
-    assert chosen[0] == 0 and min(steps) > 0 and max(steps) - min(steps) <= 1
+def assert_chosen(chosen, most, n):
+    """Neurons in order, at most so many, one from each of as many equal parts of all n."""
+    parts = min(most, n)
+    assert len(chosen) == parts
+    for i, neuron in enumerate(chosen.tolist()):
+        assert i * n // parts <= neuron < (i + 1) * n // parts
 
 
 def assert_binned(counts, edges, values, label):
@@ -79,7 +79,7 @@ def assert_membranes(found, model, name, recording, label=""):
     node, shape = model.nodes[name], model.shapes[name]
     steps = np.asarray(recording.steps_per_unit[name], np.float64).reshape(-1, *[1] * (len(shape) - 1))
     H, U = (trace(name).astype(np.float64) / steps for trace in (recording.potentials, recording.residuals))
-    expected = reference.membranes(node, shape, H, U, recording.levels(name))
+    expected = reference.membranes(node, shape, H, U, recording.levels(name), chosen_of(shape))
     values, distances = expected.pop("values"), expected.pop("distances")
     assert_numbers(found, expected, f"{label}: {name}")
     for kind, of_kind in values.items():
@@ -90,6 +90,11 @@ def assert_membranes(found, model, name, recording, label=""):
     bins = found.distances.size - 1
     assert_binned(np.array([0, *found.distances]), np.arange(bins + 1) / bins, distances, f"{label}: {name}")
     assert_edges(found)
+
+
+def chosen_of(shape):
+    """The neurons whose membranes are looked at."""
+    return chosen_neurons(int(np.prod(shape)), MOST_NEURONS)
 
 
 def assert_edges(found):
@@ -458,6 +463,19 @@ def test_membranes_by_hand():
     bin_of = np.searchsorted(found.edges, [0.5, 1.0], "right")
     assert found.potentials[bin_of].tolist() == [1, 1] and found.potentials.sum() == 2
     assert found.distances[0] == 1 and found.distances.sum() == 2  # 0 and half a quantum
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (1, 64, 96), (5000,), (64, 8, 9)])
+def test_large_layers_are_looked_at_in_4096_places(shape):
+    n = int(np.prod(shape))
+    chosen = chosen_of(shape)
+    assert_chosen(chosen, 4096, n)
+    columns = np.bincount(chosen % shape[-1], minlength=shape[-1])
+    if len(shape) > 1:  # no column of a map is left out
+        assert columns.min() > 0.5 * columns.mean() and columns.max() < 1.6 * columns.mean()
+    _, found = driven(Neuron(np.linspace(0.5, 1.5, n).reshape(shape), quantum=0.5, bits=2),
+                      np.random.default_rng(0).normal(0.5, 1, (1, 2, *shape)))
+    assert found.potentials.sum() == 2 * min(n, 4096)
 
 
 def test_a_threshold_that_is_not_above_0_counts_in_quanta():
