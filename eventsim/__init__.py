@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Model": "model", "Edge": "model", "Check": "model",
     "Simulator": "simulator", "Recording": "recording",
-    "open_run": "runs", "Run": "runs", "Statistics": "statistics",
+    "open_run": "runs", "Run": "runs", "Statistics": "statistics", "to_neo": "neo_export",
     "compare": "comparison.divergence", "Comparison": "comparison.divergence",
     "Divergence": "comparison.divergence", "Trace": "comparison.traces",
     "load": "formats", "save": "formats",

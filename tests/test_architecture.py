@@ -32,7 +32,7 @@ LAYERS = (
     "statistics.trains", "statistics.decisions", "statistics.membranes", "statistics.observing", "statistics",
     "statistics.stored", "statistics.classes",
     "attention", "tally", "execution",
-    "recording", "simulator", "runs",
+    "recording", "simulator", "runs", "neo_export",
     "energy_tables", "energy", "conventions.values", "conventions.tools", "conventions",
     "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
     "plots.courses", "plots.kinds", "plots",
@@ -56,6 +56,8 @@ LIBRARIES = {
         "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
         "plots.courses", "plots.kinds", "plots",
     },
+    "neo": {"neo_export"},
+    "quantities": {"neo_export"},
     "torch": set(),
 }
 LONGEST = 500  # lines of a module
@@ -136,7 +138,8 @@ STANDARD = set(sys.stdlib_module_names)
 
 
 def test_dependencies_are_declared():
-    allowed = STANDARD | {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm"}
+    allowed = STANDARD | {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo",
+                          "quantities"}
     for name, tree in TREES.items():
         assert {other.split(".")[0] for other in imports(tree)} <= allowed, name
 
