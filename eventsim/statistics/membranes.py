@@ -145,9 +145,8 @@ class MembraneScale:
     def __init__(self, node: Neuron, shape):
         self.node = node
 
-        self.chosen = chosen_neurons(int(np.prod(shape, dtype=np.int64)), MOST_NEURONS)
-        self.n_channels = shape[0]
-        self.n_per_channel = int(np.prod(shape[1:], dtype=np.int64))
+        self.n_neurons = int(np.prod(shape, dtype=np.int64))
+        self.chosen = chosen_neurons(self.n_neurons, MOST_NEURONS)
 
         def flat(value):
             return parameter_on(value, shape, "parameter").reshape(-1)[self.chosen]
@@ -170,11 +169,12 @@ class MembraneScale:
 
     def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
         """Of H and U of the chosen neurons as a run has them, F (n, T, chosen), and the levels that they
-        sent, int32 like them. steps_per_unit: float64 (C,) or (1,), of H and U."""
+        sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
+        for all."""
         n, steps, neurons = potentials.shape
         rectifies = int(self.node.rectify)
-        per_channel = np.broadcast_to(steps_per_unit, (self.n_channels,))
-        parameters = np.stack((per_channel[self.chosen // self.n_per_channel], self.unit, self.quantum,
+        alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
+        parameters = np.stack((steps_per_unit[self.chosen // alike], self.unit, self.quantum,
                                self.fires_at, self.most.astype(np.float64)))
         histograms = np.zeros((3, self.edges.size + 1), np.int64)
         distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
