@@ -229,7 +229,8 @@ def _stream_text(found):
     per_image = 1e3 * found["seconds"] / found["images"]
     return [
         f"streamed, CIFAR size, int8: {found['images']} images in {found['seconds']:.0f} s "
-        f"({per_image:.1f} ms each); {found['samples_of_trains']} in statistics, {found['samples_in_detail']} in detail",
+        f"({per_image:.1f} ms each); {found['samples_of_trains']} in statistics, "
+        f"{found['samples_in_detail']} in detail",
         f"  a recording of spikes, potentials and residuals: {found['recording_bytes'] / 2**30:8.2f} GiB "
         f"(this machine has {found['memory_of_machine'] / 2**30:.2f})",
         f"  largest resident memory of the process:          {found['peak_bytes'] / 2**30:8.2f} GiB "
