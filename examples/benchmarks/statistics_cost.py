@@ -54,7 +54,8 @@ class Gathered(running._Gathered):
     """What `eventsim run` gathers of n samples without labels, with --out or without."""
 
     def __init__(self, simulator, n, out):
-        arguments = SimpleNamespace(record=[], audit=False, timesteps=None, limit=None, detailed=None, out=out)
+        arguments = SimpleNamespace(record=[], audit=False, timesteps=None, limit=None, detailed=None, out=out,
+                                    conventions=False)
         super().__init__(simulator, arguments, _Samples(n), BATCH)
 
 
