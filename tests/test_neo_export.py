@@ -173,7 +173,8 @@ def test_samples_that_are_no_numbers(sample):
 
 @pytest.mark.parametrize("step, said", [
     (0, "more than 0"), (-1e-3, "more than 0"), (np.inf, "more than 0"), (np.nan, "more than 0"),
-    ("soon", "unit of time"), (3 * quantities.mV, "unit of time"), ([1, 2], "unit of time"), (None, "unit of time"),
+    ("soon", "unit of time"), (3 * quantities.mV, "unit of time"), ([1, 2], "unit of time"),
+    (None, "unit of time"),
 ])
 def test_steps_that_are_no_times(step, said):
     with pytest.raises(DataError, match=said):

@@ -123,12 +123,11 @@ def test_correlation_coefficient(neuronal):
     import neo
     import quantities
 
-    in_a_row = [
-        neo.SpikeTrain(np.concatenate([sample[n].rescale("ms").magnitude + 400 * i for i, sample in enumerate(trains)]),
-                       1200, "ms")
-        for n in range(9)
-    ]
-    binned = elephant.conversion.BinnedSpikeTrain(in_a_row, 1 * quantities.ms)
+    def in_a_row(neuron):
+        times = [sample[neuron].rescale("ms").magnitude + 400 * i for i, sample in enumerate(trains)]
+        return neo.SpikeTrain(np.concatenate(times), 1200, "ms")
+
+    binned = elephant.conversion.BinnedSpikeTrain([in_a_row(n) for n in range(9)], 1 * quantities.ms)
     with np.errstate(invalid="ignore"):  # of the trains that never change
         expected = elephant.spike_train_correlation.correlation_coefficient(binned, binary=True)
     assert found.chosen.tolist() == list(range(9))

@@ -54,7 +54,8 @@ class Gathered(running._Gathered):
     """What `eventsim run` gathers of n samples without labels, with --out or without."""
 
     def __init__(self, simulator, n, out):
-        arguments = SimpleNamespace(record=[], audit=False, timesteps=None, limit=None, detailed=None, out=out)
+        arguments = SimpleNamespace(record=[], audit=False, timesteps=None, limit=None, detailed=None, out=out,
+                                    conventions=False)
         super().__init__(simulator, arguments, _Samples(n), BATCH)
 
 
@@ -211,7 +212,8 @@ def as_text(result):
     lines = [result["machine"], f"one thread; {result['rounds']} rounds in turn; samples a round: {sizes}",
              Quiet.text(result["share_of_core"]), "",
              f"{'':34}{'ms per sample':^22}{'times counts alone':^24}",
-             f"{'network':<12}{'precision':<11}{'':<11}{'median':>11}{'shortest':>11}{'median':>12}{'shortest':>12}"]
+             f"{'network':<12}{'precision':<11}{'':<11}{'median':>11}{'shortest':>11}{'median':>12}"
+             f"{'shortest':>12}"]
     for row in result["rows"]:
         over = "  OVER THE BAR" if row["ratio"] > result["bar"] else ""
         lines.append(
@@ -227,8 +229,9 @@ def as_text(result):
 def _stream_text(found):
     per_image = 1e3 * found["seconds"] / found["images"]
     return [
-        f"streamed, CIFAR size, int8: {found['images']} images in {found['seconds']:.0f} s ({per_image:.1f} ms each); "
-        f"{found['samples_of_trains']} in statistics, {found['samples_in_detail']} in detail",
+        f"streamed, CIFAR size, int8: {found['images']} images in {found['seconds']:.0f} s "
+        f"({per_image:.1f} ms each); {found['samples_of_trains']} in statistics, "
+        f"{found['samples_in_detail']} in detail",
         f"  a recording of spikes, potentials and residuals: {found['recording_bytes'] / 2**30:8.2f} GiB "
         f"(this machine has {found['memory_of_machine'] / 2**30:.2f})",
         f"  largest resident memory of the process:          {found['peak_bytes'] / 2**30:8.2f} GiB "
