@@ -43,7 +43,8 @@ def save(figure: Figure, path) -> None:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in METADATA:
-        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {suffix or 'without a suffix'!r}")
+        found = repr(suffix) if suffix else "without a suffix"
+        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {found}")
     content = _drawn(figure, suffix)
     if suffix == ".png":
         content = _with_palette(np.round(255 * imread(io.BytesIO(content))).astype(np.uint8), SMOOTHING) or content
