@@ -440,7 +440,7 @@ def test_membranes_are_the_histograms_with_thresholds():
     for values, given in zip(drawn, (layer.potentials, layer.residuals, layer.rectified)):
         assert np.allclose(values, 100 * given[1:-1].reshape(-1, 2).sum(axis=1) / given.sum())
     assert [line.get_xdata()[0] for line in axes.lines] == [1, 2, 3]
-    assert f"{layer.error:.3g} → {layer.rectified_error:.3g}" in shown(figure)
+    assert f"(u\u00a0−\u00a0o)² {layer.error:.3g} → {layer.rectified_error:.3g}" in shown(figure)
 
 
 def test_many_membranes_stand_in_rows():
@@ -448,6 +448,13 @@ def test_many_membranes_stand_in_rows():
     figure = plots.membranes({f"layer{i}": layer for i in range(9)})
     assert len(figure.axes[0].patches) == 9
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [f"layer{i}" for i in range(9)]
+
+
+def test_membranes_of_large_layers_say_that_neurons_were_left_out():
+    small, large = (membranes_of(np.zeros((1, 2, n)), np.zeros((1, 2, n))) for n in (4095, 4096))
+    for kind in (plots.membranes, plots.drift):
+        assert "at most 4,096 neurons of a layer" in kind({"a": small, "b": large}).get_label()
+        assert "at most" not in kind({"a": small}).get_label()
 
 
 def test_membranes_beyond_the_axis_and_beyond_numbers_are_written():
@@ -559,7 +566,8 @@ def test_nothing_is_said_in_words():
     empty = replace(none, n_samples=0, n_detailed=0)
     counts = Counts({}, 0, 0)
     for figure in (plots.rates({}), plots.levels({"a": empty}), plots.planes({}), plots.maps({}),
-                   plots.maps(empty), plots.intervals({"a": empty}), plots.correlations(empty), plots.operations(counts),
+                   plots.maps(empty), plots.intervals({"a": empty}), plots.correlations(empty),
+                   plots.operations(counts),
                    plots.membranes({}), plots.drift({}), plots.traces(np.zeros((0, 3))), plots.raster({}),
                    plots.accuracy(Decisions(0, np.zeros(3, int))), plots.confusion(Decisions(3, np.array([3])))):
         assert "Nothing to show: " in shown(figure)

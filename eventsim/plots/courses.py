@@ -10,13 +10,18 @@ from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MOST_NEURONS, MembraneStatistics
 
 MOST_THRESHOLDS = 8  # of multi-bit levels that are drawn as lines
+ERROR = "(u\u00a0−\u00a0o)²"  # in one piece, wherever a line breaks
 THRESHOLD = dict(color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (4, 3)))
 MOST_PANELS = 8  # layers with axes of their own; more stand in rows
 
 
-def _of_samples(layer):
-    return (f"{style.many(layer.n_samples, 'sample')} of {style.many(layer.n_steps, 'step')}, "
-            f"at most {MOST_NEURONS:,} neurons of a layer")
+def _of_samples(layers):
+    """ "8 samples of 4 steps", and whether neurons of large layers were left out."""
+    first = next(iter(layers.values()))
+    noted = max((layer.potentials.sum() + layer.n_not_finite) / (layer.n_samples * layer.n_steps)
+                for layer in layers.values())
+    few = f", at most {MOST_NEURONS:,} neurons of a layer" if noted >= MOST_NEURONS else ""
+    return f"{style.many(first.n_samples, 'sample')} of {style.many(first.n_steps, 'step')}{few}"
 
 
 @style.styled
@@ -29,15 +34,14 @@ def membranes(layers: Dict[str, MembraneStatistics]):
         return style.empty(title, "Nothing to show: membranes of no layer were kept.")
     if len(layers) > MOST_PANELS:
         return _membrane_rows(title, layers)
-    first = next(iter(layers.values()))
     across = 1 if len(layers) == 1 else 2
     down = -(-len(layers) // across)
     height = 2.5 if across == 1 else 1.35
     rectify = any(layer.rectified is not None for layer in layers.values())
     figure, top = style.sheet(
         title,
-        [f"Shares of neurons and steps of {_of_samples(first)}. "
-         "Dashed: the thresholds of the levels. (u − o)² is the mean squared quantisation error, in quanta²"
+        [f"Shares of neurons and steps of {_of_samples(layers)}. "
+         f"Dashed: the thresholds of the levels. {ERROR} is the mean squared quantisation error, in quanta²"
          + (", before and after rectifying (MPR)." if rectify else ".")], 0.35 + down * (height + 0.72))
     _name_curves(figure, top, rectify)
     gap = 0.55
@@ -67,12 +71,11 @@ def _name_curves(figure, top, rectify):
 def _membrane_rows(title, layers):
     """Many layers, a row each, as tall as the fullest bin of its curves."""
     rectify = any(layer.rectified is not None for layer in layers.values())
-    first = next(iter(layers.values()))
     units = sorted({layer.unit for layer in layers.values()})
     sheet = style.rows(
         list(layers), title,
-        [f"{_of_samples(first)}; the fullest bin of a row fills it. Dashes: the thresholds of the levels. "
-         "Right: mean squared quantisation error (u − o)² in quanta²"
+        [f"{_of_samples(layers)}; the fullest bin of a row fills it. Dashes: the thresholds of the levels. "
+         f"Right: mean squared quantisation error {ERROR} in quanta²"
          + (", and with rectified membranes (MPR)" if rectify else "")
          + "; shares of H beyond the axis."],
         (1,), ("error", *(["rectified"] if rectify else []), "below", "above"), 0.9)
@@ -128,7 +131,7 @@ def _draw_membranes(axes, name, layer):
         axes.axvline(layer.threshold + k * layer.step, ymax=0.85, **THRESHOLD)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"membrane ({layer.unit})", labelpad=1)
-    error = f"(u − o)² {layer.error:.3g}"
+    error = f"{ERROR} {layer.error:.3g}"
     if layer.rectified is not None:
         error += f" → {layer.rectified_error:.3g}"
     longest = 20 if axes.get_position().width < 0.6 else 40
@@ -175,10 +178,9 @@ def drift(layers: Dict[str, MembraneStatistics]):
     layers = {name: layer for name, layer in layers.items() if layer.n_samples}
     if not layers:
         return style.empty(title, "Nothing to show: membranes of no layer were kept.")
-    first = next(iter(layers.values()))
     units = sorted({layer.unit for layer in layers.values()})
-    figure, top = style.sheet(title, [f"Root mean square of the membranes after the reset, over {_of_samples(first)}. "
-                                      "A layer in balance levels out."], 3.2)
+    note = f"Root mean square of the membranes after the reset, over {_of_samples(layers)}."
+    figure, top = style.sheet(title, [f"{note} A layer in balance levels out."], 3.2)
     axes = style.grid(style.place(figure, 0.75, top + 0.1, 4.9, 2.6), "both")
     values = [layer.drift for layer in layers.values()]
     largest = sorted(range(len(values)), key=lambda i: -values[i][-1])[: len(style.CYCLE)]

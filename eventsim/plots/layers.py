@@ -115,8 +115,8 @@ def levels(trains: Dict[str, TrainStatistics]):
     sheet = style.rows(
         list(trains), title,
         [f"How the events of each layer spread over its levels, {_of_samples(trains)}; the tallest bar fills its "
-         "row. Right: bits of a level, share of neurons and steps without event, mean |level| of the events, share "
-         "of the events with the highest |level|."],
+         "row. Right: bits of a level, share of neurons and steps without event, mean |level| of the events, "
+         "share of the events with the highest |level|."],
         (1,), ("bits", "no event", "mean", "highest"))
     axes = sheet.panels[0]
     axes.set_xlabel("level of the event" if highest else "level of the event / highest level of the layer")

@@ -159,7 +159,8 @@ def correlations(train: TrainStatistics, name: str = ""):
     pairs = found[np.triu_indices(n, 1)]
     pairs = pairs[np.isfinite(pairs)]
     steady = int(np.isnan(np.diagonal(found)).sum())
-    which = f"All {n} neurons" if n == train.n_neurons else f"{n} of {train.n_neurons:,} neurons, spread over the layer,"
+    which = f"All {n} neurons" if n == train.n_neurons \
+        else f"{n} of {train.n_neurons:,} neurons, spread over the layer,"
     notes = [f"{which} over {style.many(train.n_detailed, 'sample')} of {style.many(train.n_steps, 'step')}."
              + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
     if pairs.size:

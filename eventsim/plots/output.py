@@ -216,7 +216,8 @@ def _with_palette(pixels, tolerance):
     table = parts[kept].astype(np.uint8)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", table[:, :3].tobytes()), (b"tRNS", table[:, 3].tobytes()),
+        (b"PLTE", table[:, :3].tobytes()),
+        *([] if table[:, 3].min() == 255 else [(b"tRNS", table[:, 3].tobytes())]),
         (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(
