@@ -15,9 +15,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-import eventsim
-from eventsim import (AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, Readout, RunError, Simulator,
-                      plots)
+from eventsim import (AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, Readout, RunError,
+                      Simulator, plots)
 from eventsim.counting import Counts
 from eventsim.plots import binning, style
 from eventsim.runs import open_run
@@ -27,8 +26,8 @@ from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneScale
 
 ROOT = Path(__file__).resolve().parent.parent
-ODD = ("a$b_c$", "with\nnewline\tand  blanks", "100 % \\alpha_{x}^2 $\\frac{1}{2}$", "<tag> & \"quotes\"", "naïve…日本",
-       "\x00\x1bcontrol", "")
+ODD = ("a$b_c$", "with\nnewline\tand  blanks", "100 % \\alpha_{x}^2 $\\frac{1}{2}$", "<tag> & \"quotes\"",
+       "naïve…日本", "\x00\x1bcontrol", "")
 
 
 def spikes_of(levels, bits, signed=False):
@@ -62,7 +61,8 @@ def membranes_of(potentials, levels, **neuron):
     node = Neuron(**{"quantum": 1.0, "v_threshold": 1.0, **neuron})
     potentials = np.asarray(potentials, float)
     scale = MembraneScale(node, potentials.shape[2:])
-    return scale.statistics(potentials, potentials - levels, np.asarray(levels, np.int32), np.ones(1))
+    return scale.statistics(potentials, potentials - levels, np.asarray(levels, np.int32),
+                            np.ones(potentials.shape[2]))
 
 
 def texts(figure):
@@ -84,7 +84,8 @@ def all_pictures():
     rng = np.random.default_rng(1)
     potentials = rng.normal(0.5, 1, (6, 5, 8))
     membranes = membranes_of(potentials, potentials >= 1, rectify=True)
-    counts = Counts({"a": 48}, 6, 5, {"a": {name: np.arange(6) + 1 for name in ("additions", "macs", "dense_macs")}})
+    row = {name: np.arange(6) + 1 for name in ("additions", "macs", "dense_macs")}
+    counts = Counts({"a": 48}, 6, 5, {"a": row})
     decisions = Decisions.of(rng.normal(size=(6, 5, 3)), np.array([0, 1, 2, 0, 1, 2]))
     return {
         "raster": plots.raster(spikes_of(levels, 2), 0, "a"), "rates": plots.rates({"a": train}),
@@ -149,7 +150,8 @@ def test_text_stays_within_the_picture(pictures, kind, tmp_path):
             if text.get_text().strip() and text.get_visible():
                 box = text.get_window_extent(renderer)
                 if _ticked(text, figure):
-                    assert box.x0 > -2 and box.x1 < width + 2 and box.y0 > -2 and box.y1 < height + 2, text.get_text()
+                    inside = min(box.x0, box.y0, width - box.x1, height - box.y1)
+                    assert inside > -2, text.get_text()
 
 
 def _ticked(text, figure):
@@ -173,7 +175,8 @@ def test_drawing_needs_no_display_no_pyplot_and_changes_no_setting():
             "assert matplotlib.rcParams.copy() == before\n"
             "print('matplotlib.pyplot' in sys.modules)")
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment,
+                          check=True)
     assert done.stdout.strip() == "False" and not done.stderr
 
 
@@ -437,7 +440,7 @@ def test_membranes_are_the_histograms_with_thresholds():
     for values, given in zip(drawn, (layer.potentials, layer.residuals, layer.rectified)):
         assert np.allclose(values, 100 * given[1:-1].reshape(-1, 2).sum(axis=1) / given.sum())
     assert [line.get_xdata()[0] for line in axes.lines] == [1, 2, 3]
-    assert f"{layer.error:.3g} → {layer.rectified_error:.3g}" in shown(figure)
+    assert f"(u\u00a0−\u00a0o)² {layer.error:.3g} → {layer.rectified_error:.3g}" in shown(figure)
 
 
 def test_many_membranes_stand_in_rows():
@@ -445,6 +448,13 @@ def test_many_membranes_stand_in_rows():
     figure = plots.membranes({f"layer{i}": layer for i in range(9)})
     assert len(figure.axes[0].patches) == 9
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [f"layer{i}" for i in range(9)]
+
+
+def test_membranes_of_large_layers_say_that_neurons_were_left_out():
+    small, large = (membranes_of(np.zeros((1, 2, n)), np.zeros((1, 2, n))) for n in (4095, 4096))
+    for kind in (plots.membranes, plots.drift):
+        assert "at most 4,096 neurons of a layer" in kind({"a": small, "b": large}).get_label()
+        assert "at most" not in kind({"a": small}).get_label()
 
 
 def test_membranes_beyond_the_axis_and_beyond_numbers_are_written():
@@ -461,13 +471,14 @@ def test_drift_is_the_root_mean_square():
 
 def test_traces_are_the_arrays():
     rng = np.random.default_rng(0)
-    h, u, current, levels = rng.normal(size=(3, 9, 2, 3)).tolist() + [np.eye(9, 6).reshape(9, 2, 3).astype(int) * 2]
-    figure = plots.traces(np.array(h), np.array(u), np.array(current), levels, 0.5, neurons=(4, 0))
+    h, u, current = rng.normal(size=(3, 9, 2, 3))
+    levels = 2 * np.eye(9, 6, dtype=int).reshape(9, 2, 3)
+    figure = plots.traces(h, u, current, levels, 0.5, neurons=(4, 0))
     panels = [axes for axes in figure.axes if axes.axison]
     assert len(panels) == 2 and {"neuron 4", "neuron 0"} <= set(texts(figure))
     for axes, neuron in zip(panels, (4, 0)):
         for line, values in zip(axes.lines, (current, u, h)):
-            assert np.allclose(line.get_ydata(), np.array(values).reshape(9, 6)[:, neuron])
+            assert np.allclose(line.get_ydata(), values.reshape(9, 6)[:, neuron])
             assert list(line.get_xdata()) == list(range(1, 10))
         assert axes.lines[3].get_ydata()[0] == 0.5
         assert list(axes.lines[4].get_xdata()) == [neuron + 1] and "2" in [t.get_text() for t in axes.texts]
@@ -511,7 +522,8 @@ def extreme_trains():
     return {
         "one neuron, one step": train_of(np.ones((1, 1, 1), int)), "no spike": silent,
         "all firing": train_of(np.ones((2, 3, 4), int)), "16 bits": train_of(random_levels((1, 2, 3), 16), 16),
-        "signed": train_of(random_levels((2, 5, 6), 3, True), 3, True), "a line": train_of(np.ones((1, 2, 3, 5), int)),
+        "signed": train_of(random_levels((2, 5, 6), 3, True), 3, True),
+        "a line": train_of(np.ones((1, 2, 3, 5), int)),
         "many neurons": train_of(np.ones((1, 1, 5000), int)), "odd": train_of(random_levels((2, 9, 3, 7, 2), 1)),
     }
 
@@ -553,8 +565,9 @@ def test_nothing_is_said_in_words():
     none = train_of(np.zeros((1, 2, 3), int))
     empty = replace(none, n_samples=0, n_detailed=0)
     counts = Counts({}, 0, 0)
-    for figure in (plots.rates({}), plots.levels({"a": empty}), plots.planes({}), plots.maps({}), plots.maps(empty),
-                   plots.intervals({"a": empty}), plots.correlations(empty), plots.operations(counts),
+    for figure in (plots.rates({}), plots.levels({"a": empty}), plots.planes({}), plots.maps({}),
+                   plots.maps(empty), plots.intervals({"a": empty}), plots.correlations(empty),
+                   plots.operations(counts),
                    plots.membranes({}), plots.drift({}), plots.traces(np.zeros((0, 3))), plots.raster({}),
                    plots.accuracy(Decisions(0, np.zeros(3, int))), plots.confusion(Decisions(3, np.array([3])))):
         assert "Nothing to show: " in shown(figure)
@@ -570,15 +583,17 @@ def test_sixty_layers_are_longer_not_smaller():
     row = {name: np.array([9]) for name in ("additions", "macs", "dense_macs")}
     names = [f"features.stage{i}.block.with.a.long.name.{i}" for i in range(60)]
     figures = {
-        **{kind: getattr(plots, kind)(dict.fromkeys(names, train)) for kind in ("rates", "levels", "planes", "intervals")},
-        "membranes": plots.membranes(dict.fromkeys(names, layer)), "drift": plots.drift(dict.fromkeys(names, layer)),
+        **{kind: getattr(plots, kind)(dict.fromkeys(names, train))
+           for kind in ("rates", "levels", "planes", "intervals")},
+        "membranes": plots.membranes(dict.fromkeys(names, layer)),
+        "drift": plots.drift(dict.fromkeys(names, layer)),
         "operations": plots.operations(Counts(dict.fromkeys(names, 1), 1, 1, dict.fromkeys(names, row))),
     }
     for kind, figure in figures.items():
         assert len(_drawn(figure)) < 150_000, kind
         if kind != "drift":
             labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-            assert len(labels) == 60 and labels[7] == "features.st…long.name.7" and figure.get_figheight() > 14
+            assert len(labels) == 60 and labels[7] == "features.st….long.name.7" and figure.get_figheight() > 14
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -613,7 +628,8 @@ def test_names_that_would_look_the_same_are_longer():
 
 
 @pytest.mark.parametrize("value, text", (
-    (0, "0"), (950, "950"), (1234, "1.23 k"), (-5e6, "−5 M"), (3.2e9, "3.2 G"), (np.nan, "–"), (0.0123, "0.0123")))
+    (0, "0"), (950, "950"), (1234, "1.23 k"), (-5e6, "−5 M"), (3.2e9, "3.2 G"), (np.nan, "–"),
+    (0.0123, "0.0123")))
 def test_quantities(value, text):
     assert style.quantity(value).replace("\u00a0", " ") == text
 
@@ -638,7 +654,7 @@ def _contrast(a, b):
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("colour", (style.BLUE, style.VERMILLION, style.GREEN, style.GREY))
+@pytest.mark.parametrize("colour", (style.BLUE, style.VERMILLION, style.GREEN, style.GREY, style.VIOLET))
 def test_main_colours_are_seen_on_light_and_dark(colour):
     """WCAG 2.1, 1.4.11: 3 to 1 for graphics; on white and on the dark of a page."""
     assert _contrast(colour, "#ffffff") >= 3 and _contrast(colour, "#16191d") >= 3
@@ -679,10 +695,9 @@ def test_files_are_the_same_bytes_each_time(tmp_path, suffix):
 
 def test_other_suffixes_and_paths_that_cannot_be_written_are_refused(tmp_path):
     figure = plots.rates({})
-    for name in ("a.jpg", "a"):
-        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not '") as caught:
+    for name, found in (("a.jpg", "'.jpg'"), ("a", "without a suffix")):
+        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found + "$"):
             plots.save(figure, tmp_path / name)
-        assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match=r"missing/a\.png: cannot be written \(No such file or directory\)"):
         plots.save(figure, tmp_path / "missing" / "a.png")
     (tmp_path / "folder.png").mkdir()
@@ -699,7 +714,8 @@ def test_fragments_fit_into_a_page(pictures, kind):
     fragment = plots.svg(pictures[kind], f"fig-{kind}")
     assert fragment == plots.svg(pictures[kind], f"fig-{kind}"), "the same each time"
     assert fragment.startswith("<svg ") and fragment.endswith("</svg>") and len(fragment) < 150_000
-    assert "http" not in fragment and "<?xml" not in fragment and "<!DOCTYPE" not in fragment and "<style" not in fragment
+    for foreign in ("http", "<?xml", "<!DOCTYPE", "<style"):
+        assert foreign not in fragment
     root = ElementTree.fromstring(fragment)
     assert root.get("role") == "img" and len(root.get("aria-label")) > 10 and root.get("width") == "100%"
     assert len(root.get("viewBox").split()) == 4 and root.get("height") is None
@@ -785,7 +801,8 @@ NEEDS = {
     "drift": "membranes of no layer were recorded; run again with --out and --detailed 8",
     "intervals": "intervals of no layer were recorded; run again with --out and --detailed 8",
     "correlations": "intervals of no layer were recorded; run again with --out and --detailed 8",
-    **dict.fromkeys(("rates", "levels", "planes", "maps"), "statistics of no layer were recorded; run again with --out"),
+    **dict.fromkeys(("rates", "levels", "planes", "maps"),
+                    "statistics of no layer were recorded; run again with --out"),
     **dict.fromkeys(("accuracy", "confusion"), "answers after each step were not kept; run again with --out"),
 }
 
@@ -873,7 +890,3 @@ def test_ten_million_spikes_fit_into_memory(tmp_path, size):
     assert events > 9_000_000
     assert kilobytes < 500 * 1024, "making the spikes included"
     assert (tmp_path / "raster.png").stat().st_size > 10_000
-
-
-def test_the_package_is_not_needed_to_run_a_model():
-    assert "plots" not in eventsim._HOMES.values()

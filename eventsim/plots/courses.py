@@ -7,10 +7,21 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.plots import style
 from eventsim.statistics.decisions import Decisions
-from eventsim.statistics.membranes import MembraneStatistics
+from eventsim.statistics.membranes import MOST_NEURONS, MembraneStatistics
 
 MOST_THRESHOLDS = 8  # of multi-bit levels that are drawn as lines
+ERROR = "(u\u00a0−\u00a0o)²"  # in one piece, wherever a line breaks
+THRESHOLD = dict(color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (4, 3)))
 MOST_PANELS = 8  # layers with axes of their own; more stand in rows
+
+
+def _of_samples(layers):
+    """ "8 samples of 4 steps", and whether neurons of large layers were left out."""
+    first = next(iter(layers.values()))
+    noted = max((layer.potentials.sum() + layer.n_not_finite) / (layer.n_samples * layer.n_steps)
+                for layer in layers.values())
+    few = f", at most {MOST_NEURONS:,} neurons of a layer" if noted >= MOST_NEURONS else ""
+    return f"{style.many(first.n_samples, 'sample')} of {style.many(first.n_steps, 'step')}{few}"
 
 
 @style.styled
@@ -23,15 +34,14 @@ def membranes(layers: Dict[str, MembraneStatistics]):
         return style.empty(title, "Nothing to show: membranes of no layer were kept.")
     if len(layers) > MOST_PANELS:
         return _membrane_rows(title, layers)
-    first = next(iter(layers.values()))
     across = 1 if len(layers) == 1 else 2
     down = -(-len(layers) // across)
     height = 2.5 if across == 1 else 1.35
     rectify = any(layer.rectified is not None for layer in layers.values())
     figure, top = style.sheet(
         title,
-        [f"Neurons and steps over {style.many(first.n_samples, 'sample')} of {style.many(first.n_steps, 'step')}. "
-         "Dashed: the thresholds of the levels. (u − o)² is the mean squared quantisation error, in quanta²"
+        [f"Shares of neurons and steps of {_of_samples(layers)}. "
+         f"Dashed: the thresholds of the levels. {ERROR} is the mean squared quantisation error, in quanta²"
          + (", before and after rectifying (MPR)." if rectify else ".")], 0.35 + down * (height + 0.72))
     _name_curves(figure, top, rectify)
     gap = 0.55
@@ -61,17 +71,17 @@ def _name_curves(figure, top, rectify):
 def _membrane_rows(title, layers):
     """Many layers, a row each, as tall as the fullest bin of its curves."""
     rectify = any(layer.rectified is not None for layer in layers.values())
-    first = next(iter(layers.values()))
     units = sorted({layer.unit for layer in layers.values()})
     sheet = style.rows(
         list(layers), title,
-        [f"{style.many(first.n_samples, 'sample')} of {style.many(first.n_steps, 'step')}; the fullest bin of a row "
-         "fills it. Dashes: the thresholds of the levels. Right: mean squared quantisation error (u − o)² in quanta²"
+        [f"{_of_samples(layers)}; the fullest bin of a row fills it. Dashes: the thresholds of the levels. "
+         f"Right: mean squared quantisation error {ERROR} in quanta²"
          + (", and with rectified membranes (MPR)" if rectify else "")
          + "; shares of H beyond the axis."],
         (1,), ("error", *(["rectified"] if rectify else []), "below", "above"), 0.9)
     axes = sheet.panels[0]
-    axes.set_xlim(min(layer.edges[0] for layer in layers.values()), max(layer.edges[-1] for layer in layers.values()))
+    axes.set_xlim(min(layer.edges[0] for layer in layers.values()),
+                  max(layer.edges[-1] for layer in layers.values()))
     axes.set_xlabel(f"membrane ({' or '.join(units)})")
     style.baselines(axes, len(layers))
     n_bins = 60 if len(layers) <= 40 else 30
@@ -118,10 +128,10 @@ def _draw_membranes(axes, name, layer):
         axes.stairs(100 * shares[-1], edges, color=style.VERMILLION, linewidth=1.1)
     _scale_shares(axes, np.concatenate(shares))
     for k in range(min(layer.n_levels, MOST_THRESHOLDS)):
-        axes.axvline(layer.threshold + k * layer.step, color=style.FOREGROUND, ymax=0.85, linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.axvline(layer.threshold + k * layer.step, ymax=0.85, **THRESHOLD)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"membrane ({layer.unit})", labelpad=1)
-    error = f"(u − o)² {layer.error:.3g}"
+    error = f"{ERROR} {layer.error:.3g}"
     if layer.rectified is not None:
         error += f" → {layer.rectified_error:.3g}"
     longest = 20 if axes.get_position().width < 0.6 else 40
@@ -157,8 +167,8 @@ def _name_outside(axes, layer):
     if above > 0:
         axes.text(0.99, 0.97, f"{style.percent(above)} of H above ›", ha="right", **box)
     if layer.n_not_finite:
-        axes.text(0.5, 0.82, f"{style.quantity(layer.n_not_finite)} not finite", ha="center", color=style.VERMILLION,
-                  weight="bold", **box)
+        axes.text(0.5, 0.82, f"{style.quantity(layer.n_not_finite)} not finite", ha="center",
+                  color=style.VERMILLION, weight="bold", **box)
 
 
 @style.styled
@@ -169,8 +179,8 @@ def drift(layers: Dict[str, MembraneStatistics]):
     if not layers:
         return style.empty(title, "Nothing to show: membranes of no layer were kept.")
     units = sorted({layer.unit for layer in layers.values()})
-    figure, top = style.sheet(title, ["Root mean square of the membranes after the reset, over all neurons of a layer "
-                                      "and all samples kept. A layer in balance levels out."], 3.2)
+    note = f"Root mean square of the membranes after the reset, over {_of_samples(layers)}."
+    figure, top = style.sheet(title, [f"{note} A layer in balance levels out."], 3.2)
     axes = style.grid(style.place(figure, 0.75, top + 0.1, 4.9, 2.6), "both")
     values = [layer.drift for layer in layers.values()]
     largest = sorted(range(len(values)), key=lambda i: -values[i][-1])[: len(style.CYCLE)]
@@ -234,7 +244,8 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     steps = np.arange(first_step, first_step + len(some))
     for i, neuron in enumerate(chosen):
         axes = style.place(figure, 0.9, top + 0.4 + 1.2 * i, style.WIDTH - 0.9 - style.RIGHT, 0.95)
-        _draw_trace(axes, steps, {key: None if v is None else v[:, neuron] for key, v in arrays.items()}, threshold)
+        one = {key: None if values is None else values[:, neuron] for key, values in arrays.items()}
+        _draw_trace(axes, steps, one, threshold)
         axes.set_ylabel(f"neuron {neuron:,}", size=style.SMALL)
         if i < len(chosen) - 1:
             axes.set_xticklabels([])
@@ -284,7 +295,7 @@ def _draw_trace(axes, steps, trace, threshold):
         if trace[key] is not None:
             axes.plot(steps, trace[key], color=colour, linewidth=1.1, **marker)
     if threshold is not None:
-        axes.axhline(threshold, color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.axhline(threshold, **THRESHOLD)
     axes.set_xlim(steps[0] - 0.5, steps[-1] + 0.5)
     axes.margins(y=0.18)
     style.whole(axes.xaxis, min(len(steps), 10))
@@ -312,7 +323,8 @@ def accuracy(decisions: Decisions):
     right = decisions.accuracy_by_step
     steps = np.arange(1, len(decisions.final) + 1)
     notes = [f"{style.many(decisions.n_samples, 'sample')}. "
-             + ("" if right is None else f"{style.percent(right[-1])} right after {style.many(len(steps), 'step')}. ")
+             + ("" if right is None
+                else f"{style.percent(right[-1])} right after {style.many(len(steps), 'step')}. ")
              + f"A prediction is final after {decisions.mean_final_step:.3g} steps on average."]
     figure, top = style.sheet(title, notes, 3.1)
     axes = style.grid(style.place(figure, 0.85, top + 0.15, 4.4, 2.5), "both")

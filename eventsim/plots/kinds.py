@@ -26,7 +26,8 @@ def _chosen(run, layers, there, what, remedy):
         raise RunError(f"{run.path}: {what} of no layer were recorded; {remedy}")
     for name in layers or ():
         if name not in there:
-            raise RunError(f"{run.path}: no {what} of {name!r} (there are: {', '.join(map(repr, there))}); {remedy}")
+            known = ", ".join(map(repr, there))
+            raise RunError(f"{run.path}: no {what} of {name!r} (there are: {known}); {remedy}")
     return list(layers) if layers else there
 
 
@@ -72,7 +73,7 @@ def _recorded(run, kind):
 
 def _spikes(run, name, samples):
     parts = [run.spikes(name, s, s + 1) for s in samples]
-    return replace(parts[0], planes=np.concatenate([part.planes for part in parts])) if len(parts) > 1 else parts[0]
+    return replace(parts[0], planes=np.concatenate([part.planes for part in parts]))
 
 
 def raster(run, layers=None, sample=0, neurons=()):

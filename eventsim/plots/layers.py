@@ -62,7 +62,8 @@ def rates(trains: Dict[str, TrainStatistics]):
         found = np.histogram(np.clip(rate, edges[0], edges[-1]), edges)[0]
         if found.any():
             style.ridge(axes, i, edges, _tallest(found))
-            axes.plot([max(train.rate, axes.get_xlim()[0])] * 2, [i - 0.42, i + 0.44], color=style.VERMILLION, linewidth=1.2)
+            mean = max(train.rate, axes.get_xlim()[0])
+            axes.plot([mean, mean], [i - 0.42, i + 0.44], color=style.VERMILLION, linewidth=1.2)
         else:
             axes.text(axes.get_xlim()[0], i, " no neuron fired", va="center", size=style.SMALL)
         shares = (train.silent_share, train.saturated_share)
@@ -113,9 +114,9 @@ def levels(trains: Dict[str, TrainStatistics]):
     signed = any(train.signed for train in trains.values())
     sheet = style.rows(
         list(trains), title,
-        [f"How the events of each layer spread over its levels, {_of_samples(trains)}; the tallest bar fills its row. "
-         "Right: bits of a level, share of neurons and steps without event, mean |level| of the events, share of the "
-         "events with the highest |level|."],
+        [f"How the events of each layer spread over its levels, {_of_samples(trains)}; the tallest bar fills its "
+         "row. Right: bits of a level, share of neurons and steps without event, mean |level| of the events, "
+         "share of the events with the highest |level|."],
         (1,), ("bits", "no event", "mean", "highest"))
     axes = sheet.panels[0]
     axes.set_xlabel("level of the event" if highest else "level of the event / highest level of the layer")
@@ -215,11 +216,11 @@ def intervals(trains: Dict[str, TrainStatistics]):
         return style.empty(title, "Nothing to show: intervals of no spike train were kept.")
     sheet = style.rows(
         list(trains), title,
-        [f"Inter-spike intervals of all neurons of a layer over {_of_samples(trains, True)}; the tallest bar of a row "
-         "fills it. Right: medians over the neurons; CV and LV: 0 regular, 1 as random as a Poisson train."],
+        [f"Inter-spike intervals over {_of_samples(trains, True)}; the tallest bar of a row fills it. "
+         "Right: medians over the neurons; CV and LV: 0 regular, 1 as random as a Poisson train."],
         (1,), ("mean", "CV", "LV", "Fano"))
     axes = sheet.panels[0]
-    longest = max((np.flatnonzero(train.interval_histogram).max(initial=1) for train in trains.values()), default=1)
+    longest = max(np.flatnonzero(train.interval_histogram).max(initial=1) for train in trains.values())
     if longest > 20:
         axes.set_xscale("log")
         axes.set_xlim(0.5, longest * 1.1)
@@ -240,7 +241,8 @@ def intervals(trains: Dict[str, TrainStatistics]):
             axes.text(axes.get_xlim()[0], i, " no neuron fired twice in a sample", va="center", size=style.SMALL)
         n = train.interval_counts.sum()
         mean = train.interval_sums.sum() / n if n else np.nan
-        style.cells(sheet.notes, i, [_number(mean), *(_number(_median(x)) for x in (train.cv, train.lv, train.fano))])
+        medians = [_median(values) for values in (train.cv, train.lv, train.fano)]
+        style.cells(sheet.notes, i, [_number(value) for value in (mean, *medians)])
     return sheet.figure
 
 
@@ -279,8 +281,8 @@ def operations(counts: Counts):
     sheet = style.rows(
         list(found), title,
         [f"Per sample of {style.many(counts.steps, 'step')}: {style.quantity(done)} additions in all, {ratio} the "
-         f"{style.quantity(dense)} multiply-accumulates (MACs) of dense layers. MACs of real-valued input are among "
-         "the additions."],
+         f"{style.quantity(dense)} multiply-accumulates (MACs) of dense layers. MACs of real-valued input are "
+         "among the additions."],
         (1,), ("additions", "dense", "ratio"), 0.8)
     axes = sheet.panels[0]
     positive = [value for pair in found.values() for value in pair if value > 0]

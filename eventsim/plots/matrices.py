@@ -159,7 +159,8 @@ def correlations(train: TrainStatistics, name: str = ""):
     pairs = found[np.triu_indices(n, 1)]
     pairs = pairs[np.isfinite(pairs)]
     steady = int(np.isnan(np.diagonal(found)).sum())
-    which = f"All {n} neurons" if n == train.n_neurons else f"{n} of {train.n_neurons:,} neurons, evenly spread,"
+    which = f"All {n} neurons" if n == train.n_neurons \
+        else f"{n} of {train.n_neurons:,} neurons, spread over the layer,"
     notes = [f"{which} over {style.many(train.n_detailed, 'sample')} of {style.many(train.n_steps, 'step')}."
              + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
     if pairs.size:
@@ -213,7 +214,8 @@ def confusion(decisions: Decisions):
     title = "Which classes are taken for which"
     counts = decisions.confusion
     if counts is None or not counts.sum():
-        reason = "the data had no labels" if decisions.correct is None else "there were too many classes, or no sample"
+        reason = "the data had no labels" if decisions.correct is None \
+            else "there were too many classes, or no sample"
         return style.empty(title, f"Nothing to show: {reason}.")
     n, right = int(counts.sum()), int(np.trace(counts))
     classes = len(counts)

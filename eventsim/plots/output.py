@@ -43,7 +43,8 @@ def save(figure: Figure, path) -> None:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in METADATA:
-        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {suffix or 'without a suffix'!r}")
+        found = repr(suffix) if suffix else "without a suffix"
+        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {found}")
     content = _drawn(figure, suffix)
     if suffix == ".png":
         content = _with_palette(np.round(255 * imread(io.BytesIO(content))).astype(np.uint8), SMOOTHING) or content
@@ -215,7 +216,8 @@ def _with_palette(pixels, tolerance):
     table = parts[kept].astype(np.uint8)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", table[:, :3].tobytes()), (b"tRNS", table[:, 3].tobytes()),
+        (b"PLTE", table[:, :3].tobytes()),
+        *([] if table[:, 3].min() == 255 else [(b"tRNS", table[:, 3].tobytes())]),
         (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(

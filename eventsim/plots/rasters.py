@@ -106,9 +106,10 @@ def _notes(panels, marks):
         return [f"{style.many(events, 'event')}; per layer, in brackets: neurons that never fired here."]
     [panel] = panels
     chances = panel.n_neurons * panel.n_steps
+    rate = panel.n_events / chances if chances else np.nan
     notes = [
         f"{style.many(panel.n_events, 'event')} of {style.many(panel.n_neurons, 'neuron')} in "
-        f"{style.many(panel.n_steps, 'step')}: {style.percent(panel.n_events / chances if chances else np.nan)} of "
+        f"{style.many(panel.n_steps, 'step')}: {style.percent(rate)} of "
         f"all neurons and steps. Silent: {style.many(_silent(panel), 'neuron')} "
         f"({style.percent(_silent(panel) / panel.n_neurons if panel.n_neurons else np.nan)})."
     ]
@@ -196,7 +197,7 @@ def _groups(levels):
 
 def _colours(n_levels):
     """From faint to strong, yet seen on white and on black."""
-    ramp = LinearSegmentedColormap.from_list("eventsim-levels", (style.SKY, style.BLUE, "#5b4fa0"))
+    ramp = LinearSegmentedColormap.from_list("eventsim-levels", (style.SKY, style.BLUE, style.VIOLET))
     return ramp(np.linspace(0, 1, n_levels)) if n_levels > 1 else np.array([to_rgba(style.BLUE)])
 
 
@@ -290,7 +291,8 @@ def _draw_silent(figure, panel, left, top, height, first):
     rows = panel.binned.neuron_edges
     if panel.n_neurons:
         silent = summed(panel.binned.events == 0, rows) / np.diff(rows)
-        ramp = LinearSegmentedColormap.from_list("eventsim-silent", [style.VERMILLION + "00", style.VERMILLION], 16)
+        none = style.VERMILLION + "00"
+        ramp = LinearSegmentedColormap.from_list("eventsim-silent", [none, style.VERMILLION], 16)
         axes.imshow(silent[:, None], extent=(0, 1, panel.n_neurons, 0), aspect="auto", vmin=0, vmax=1,
                     cmap=ramp, interpolation="none")
     axes.set_xticks([])

@@ -23,6 +23,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"
 VERMILLION, SKY, PURPLE = "#d55e00", "#56b4e9", "#cc79a7"
+VIOLET = "#7d5fc0"  # the end of a scale that begins with SKY and BLUE
 CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
 GREY = "#8a8f98"  # of comparisons; seen on white and on black
 NOTHING = "#10141a"  # cells of an amount that is exactly 0
@@ -312,4 +313,5 @@ def baselines(axes, n):
     """The lines on which the histograms of n rows stand."""
     y = np.repeat(np.arange(n) + 0.44, 3)
     y[2::3] = np.nan  # the pen is lifted
-    axes.plot(np.tile([0, 1, 1], n), y, color=GRID, linewidth=0.6, zorder=0.5, transform=axes.get_yaxis_transform())
+    axes.plot(np.tile([0, 1, 1], n), y, color=GRID, linewidth=0.6, zorder=0.5,
+              transform=axes.get_yaxis_transform())
