@@ -847,6 +847,19 @@ def test_traces_of_a_run_are_in_the_models_unit(runs, tmp_path):
         assert np.allclose(again[style.BLUE], lines[style.BLUE], atol=0.2)
 
 
+@pytest.mark.parametrize("scales", ([2.0], [2.0, 4.0], [1.0, 2.0, 4.0, 8.0], list(range(1, 145))))
+def test_traces_are_scaled_by_channels_as_they_are_held(runs, monkeypatch, scales):
+    """A flattened layer keeps the scales of the channels that it is held in, or one of each neuron."""
+    run = runs["full"]
+    monkeypatch.setattr(run, "steps_per_unit", lambda name: np.array(scales, float))
+    monkeypatch.setitem(run.recorded, "residuals", ())
+    monkeypatch.setitem(run.recorded, "currents", ())
+    panels = [axes for axes in plots.KINDS["traces"](run, ["fire"], neurons=(0, 71, 143)).axes if axes.axison]
+    potentials = run.trace("potentials", "fire", 0, 1)[0].reshape(5, 144)
+    for axes, neuron in zip(panels, (0, 71, 143)):
+        assert np.allclose(axes.lines[0].get_ydata(), potentials[:, neuron] / scales[neuron * len(scales) // 144])
+
+
 def test_a_confusion_matrix_needs_labels(runs, tmp_path):
     recording = Simulator(_model()).run(np.ones((2, 5, 1, 6, 6), int), record=("outputs",))
     recording.save(tmp_path / "run.h5")

@@ -137,7 +137,8 @@ def traces(run, layers=None, sample=0, neurons=()):
         if name not in run.recorded.get(kind, ()):
             return None
         values = run.trace(kind, name, sample, sample + 1)[0]
-        return values / run.steps_per_unit(name).reshape(-1, *(1,) * (values.ndim - 2))
+        steps = run.steps_per_unit(name)  # of channels as they are held, which a flattened shape does not show
+        return values / np.repeat(steps, values[0].size // len(steps)).reshape(values.shape[1:])
 
     sent = run.spikes(name, sample, sample + 1).levels()[0] if name in run.recorded.get("spikes", ()) else None
     return courses.traces(trace("potentials"), trace("residuals"), trace("currents"), sent,
