@@ -13,6 +13,8 @@ from pathlib import Path
 from eventsim.errors import DataError, RunError
 
 PRINTED = ("run", "findings", "layers")  # tables of `stats` unless it is told otherwise
+SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv", "fano",
+         "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
 MOST_ROWS = 50  # of a table printed for people
 
 
@@ -46,7 +48,9 @@ def add_parsers(commands):
     target.add_argument("--npz", type=Path, metavar="FILE", help="write the tables as NumPy structured arrays")
     plot.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
     plot.add_argument("-o", "--out", type=Path, metavar="FILE", help="picture; default: RUN-KIND.png beside RUN")
-    plot.add_argument("--sample", type=_index, default=None, metavar="N", help="sample, where one is drawn; default 0")
+    plot.add_argument("--sample", type=_index, default=0, metavar="N", help="sample, where one is drawn; default 0")
+    plot.add_argument("--neuron", type=_index, action="append", default=[], metavar="N",
+                      help="neuron, where single ones are drawn; repeat for more")
     report.add_argument("-o", "--out", type=Path, metavar="FILE", help="page; default: RUN.html beside RUN")
     for command in (stats, plot):
         command.add_argument("--layer", action="append", default=[], metavar="NAME",
@@ -56,8 +60,19 @@ def add_parsers(commands):
 
 def _index(text):
     if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a sample, counted from 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)
+
+
+@contextmanager
+def _opened(path):
+    """The Run of a file whose summary can be relied on."""
+    from eventsim import facts
+    from eventsim.runs import open_run
+
+    with open_run(path) as run:
+        facts.check(run)
+        yield run
 
 
 # ---- stats
@@ -66,10 +81,9 @@ def _index(text):
 def run_stats(arguments):
     """eventsim stats RUN"""
     from eventsim import tables
-    from eventsim.runs import open_run
 
     exports = arguments.json or arguments.csv is not None or arguments.npz is not None
-    with open_run(arguments.model) as run:
+    with _opened(arguments.model) as run:
         if exports and not arguments.table:
             found = tables.tables(run, arguments.layer)
         else:
@@ -87,19 +101,27 @@ def run_stats(arguments):
 
 
 def _printed(name, table, run):
-    """A table for people; findings as sentences."""
+    """A table for people: findings as sentences, facts as lines, of layers the columns that fit."""
     if name == "findings":
         return findings_text([dict(zip(table.columns, row)) for row in table.rows])
     if not len(table):
         return f"{run.path}: nothing for the table {name}\n"
+    if name == "run":
+        return "\n".join(f"{fact}: {value}" for fact, value in table.rows) + "\n"
+    if name == "layers":
+        table = table.of(SHOWN)
     return f"{table.title}\n\n{table.as_text(MOST_ROWS)}"
 
 
 def findings_text(found):
-    """Findings, given as mappings with severity, sentence and remedy, in lines for people."""
-    if not found:
-        return "no findings\n"
-    return "".join(f"{one['severity']}: {one['sentence']}\n    {one['remedy']}\n" for one in found)
+    """Findings, given as mappings with severity, sentence and remedy, in lines for people. What helps
+    against several of them is said once."""
+    lines = []
+    for one, following in zip(found, [*found[1:], None]):
+        lines.append(f"{one['severity']}: {one['sentence']}")
+        if following is None or following["remedy"] != one["remedy"]:
+            lines.append(f"    {one['remedy']}")
+    return "\n".join(lines or ["no findings"]) + "\n"
 
 
 def _export(found, arguments):
@@ -138,7 +160,6 @@ def _columns(found):
 def run_plot(arguments):
     """eventsim plot RUN KIND"""
     from eventsim import plots
-    from eventsim.runs import open_run
     from eventsim.tables import node_names
 
     kinds = list(plots.KINDS)
@@ -147,23 +168,16 @@ def run_plot(arguments):
         return 0
     if arguments.kind not in plots.KINDS:
         raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}")
-    with open_run(arguments.model) as run:
+    with _opened(arguments.model) as run:
         node_names(run, arguments.layer)
-        if arguments.sample is not None and arguments.sample >= run.n_samples:
+        if arguments.sample >= run.n_samples:
             raise RunError(f"{run.path}: no sample {arguments.sample}; there are {run.n_samples}, counted from 0")
-        figure = _figure(plots, run, arguments)
+        figure = plots.KINDS[arguments.kind](run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
     path = arguments.out or _beside(arguments.model, f"-{arguments.kind}.png")
     plots.save(figure, path)
     print(json.dumps({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
           if arguments.json else path)
     return 0
-
-
-def _figure(plots, run, arguments):
-    from eventsim.page.figures import draw
-
-    options = {"layers": arguments.layer or None, "sample": arguments.sample}
-    return draw(plots, arguments.kind, run, **{name: value for name, value in options.items() if value is not None})
 
 
 # ---- report
@@ -172,10 +186,9 @@ def _figure(plots, run, arguments):
 def run_report(arguments):
     """eventsim report RUN"""
     from eventsim import findings, page
-    from eventsim.runs import open_run
 
     path = arguments.out or _beside(arguments.model, ".html")
-    with open_run(arguments.model) as run:
+    with _opened(arguments.model) as run:
         found = findings.find(run)
         content = page.render(run, found).encode()
     write(path, content)

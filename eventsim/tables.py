@@ -18,6 +18,7 @@ import numpy as np
 from eventsim import findings, report
 from eventsim.counting import EXECUTED, NAMES
 from eventsim.errors import RunError
+from eventsim.wording import quantity
 
 
 @dataclass
@@ -31,6 +32,11 @@ class Table:
 
     def __len__(self):
         return len(next(iter(self.columns.values()), ()))
+
+    def of(self, names: Iterable[str]) -> "Table":
+        """These columns, without those that have no value at all."""
+        kept = {name: self.columns[name] for name in names if any(v is not None for v in _plain(self.columns[name]))}
+        return Table(kept, self.units, self.title)
 
     @property
     def rows(self) -> List[Tuple]:
@@ -88,8 +94,8 @@ def _shown(value):
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
+        return f"{value:.4g}" if abs(value) < 1e4 else quantity(value)
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(value))  # a name must not steer a terminal
 
 
 # ---- what a run has

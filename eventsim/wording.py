@@ -1,8 +1,8 @@
-"""Wording: numbers as people read them."""
+"""Wording: numbers as people read them, in ASCII, since terminals differ."""
 
 import math
 
-NONE = "–"  # of a number that is undefined
+NONE = "-"  # of a number that is undefined
 
 
 def quantity(value) -> str:
@@ -21,22 +21,23 @@ def number(value, digits=3) -> str:
 
 
 def percent(share) -> str:
-    """A share in percent. What is above 0 is never printed as 0, and what is below 1 never as 100."""
+    """A share in percent, of two or three digits. What is above 0 is never printed as 0, and what is below
+    1 never as 100."""
     if share is None or not math.isfinite(share):
         return NONE
     value = 100 * share
     if 0 < value < 0.05:
         return "< 0.1 %"
-    if 99.95 < value < 100:
+    if 99.95 <= value < 100:
         return "> 99.9 %"
-    return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
+    return f"{value:.1f} %" if 0 < value < 9.95 or 99 < value < 100 else f"{value:.0f} %"
 
 
 def joule(value) -> str:
     """Three digits and a unit from pJ to J."""
     if value is None or not math.isfinite(value):
         return NONE
-    for size, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
+    for size, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")):
         if value >= 0.9995 * size:
             return f"{value / size:.3g} {unit}"
     return f"{value * 1e12:.3g} pJ"

@@ -44,7 +44,7 @@ def _part(name):
 
 
 def _body(run, found):
-    pictures, missing = figures.pictures(run, found)
+    pictures, missing = figures.pictures(run)
     parts = [("findings", "Findings", sections.findings(found)),
              ("numbers", "Key numbers", joined([sections.numbers(run), sections.confused(run)])),
              ("layers", "Layers", sections.layers(run, found)),

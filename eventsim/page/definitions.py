@@ -60,9 +60,13 @@ DEFINITIONS = {
                    "levels are 0."),
         Definition("Energy", "Operations and memory accesses, each times a figure of the table that the run names, per "
                    "sample. It compares designs; it predicts no chip."),
-        Definition("Matched ANN", "The same layers with activations quantised to the bits that their spikes carry over "
-                   "all steps, run once and densely."),
-        Definition("Crossing rate", "The rate at which event-driven and matched dense computation cost the same."),
+        Definition("Matched ANN", "The same layers without spikes, run once per sample and densely, with activations "
+                   "quantised to the bits that say what T steps of spikes can say.",
+                   "Z. Yan, Z. Bai, W.-F. Wong, arXiv 2409.08290, 2024, for spikes of one bit"),
+        Definition("Synapse rate", "Share of a layer's synapses that an event reaches per step: synops over dense MACs. "
+                   "It is the rate of what the layer reads, not of the layer."),
+        Definition("Crossing", "The synapse rate at which a layer costs as much as its matched ANN; below it, events "
+                   "cost less."),
     ),
     "Decisions": (
         Definition("Accuracy after step t", "Share of right predictions had the run stopped there."),

@@ -1,7 +1,6 @@
-"""The pictures of the page: which, of which layers, and each in how many bytes."""
+"""The pictures of the page: which, and in how many bytes."""
 
 import base64
-import inspect
 import io
 from typing import List, NamedTuple, Tuple
 
@@ -16,6 +15,7 @@ CAPTIONS = {
     "levels": "How often each level is sent: a high last bar is a clipped layer.",
     "planes": "What each bit carries: a plane that is hardly ever set costs and says little.",
     "membranes": "Where potentials are, beside the threshold: far from it they never decide anything.",
+    "drift": "How far potentials go from step to step: what grows steadily is not brought back by firing.",
     "raster": "Spikes of one sample, step by step; rows without marks are silent neurons.",
     "maps": "Where in the image neurons fire, all channels together.",
     "traces": "Potentials of a few neurons, step by step.",
@@ -23,7 +23,6 @@ CAPTIONS = {
     "correlations": "Which neurons fire together; blocks say the same thing twice.",
     "confusion": "Which classes are taken for which: rows are labels, columns predictions.",
 }
-MOST_LAYERS = 12  # of a picture with a panel per layer
 # Bytes. A page of 5 MB still opens on a phone; what is too long as SVG, a raster of many spikes, say,
 # is shown as pixels, and what does not fit then is left out.
 LARGEST_SVG = 400_000
@@ -39,52 +38,24 @@ class Picture(NamedTuple):
     caption: str
 
 
-def pictures(run, found) -> Tuple[List[Picture], List[Tuple[str, str]]]:
-    """The pictures that the run has something for, and (kind, reason) of the others.
-
-    found: the run's findings; their layers are shown where there are too many.
-    """
+def pictures(run) -> Tuple[List[Picture], List[Tuple[str, str]]]:
+    """The pictures that the run has something for, and (kind, reason) of the others."""
     from eventsim import plots
 
     shown, missing, left = [], [], LARGEST
     for kind in (*CAPTIONS, *(kind for kind in plots.KINDS if kind not in CAPTIONS)):
-        if kind not in plots.KINDS:
-            continue
         try:
-            figure = draw(plots, kind, run, layers=chosen_layers(run, kind, found))
+            figure = plots.KINDS[kind](run)
         except EventsimError as error:
             missing.append((kind, str(error)))
             continue
         content = _content(plots, figure, kind)
         if len(content) > left:
-            missing.append((kind, f"too large for one page: eventsim plot {run.path} {kind}"))
+            missing.append((kind, f"too large for one page; run eventsim plot {run.path} {kind}"))
             continue
         left -= len(content)
         shown.append(Picture(kind, content, CAPTIONS.get(kind, "")))
     return shown, missing
-
-
-def draw(plots, kind, run, **options):
-    """The Figure of a kind, given those options that it has."""
-    function = plots.KINDS[kind]
-    accepted = inspect.signature(function).parameters
-    return function(run, **{name: value for name, value in options.items() if name in accepted})
-
-
-def chosen_layers(run, kind, found):
-    """Layers for a picture with a panel per layer; None for all, where they are few.
-
-    Of many: those with findings, and others evenly spread over the depth.
-    """
-    del kind
-    names = list(run.statistics.trains)
-    if len(names) <= MOST_LAYERS:
-        return None
-    wanted = [finding.layer for finding in found if finding.layer in names][: MOST_LAYERS // 2]
-    rest = [name for name in names if name not in wanted]
-    n = MOST_LAYERS - len(dict.fromkeys(wanted))
-    spread = [rest[i * (len(rest) - 1) // max(n - 1, 1)] for i in range(n)]
-    return [name for name in names if name in {*wanted, *spread}]
 
 
 def _content(plots, figure, kind):

@@ -21,7 +21,7 @@ def joined(children) -> Markup:
     ))
 
 
-def element(name: str, *children, **attributes) -> Markup:
+def element(name: str, /, *children, **attributes) -> Markup:
     """<name attributes>children</name>.
 
     A trailing underscore of an attribute is dropped (`class_`), others become hyphens; None and False

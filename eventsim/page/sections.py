@@ -7,14 +7,19 @@ from typing import Dict, List
 
 import numpy as np
 
-from eventsim import tables
+from eventsim import tables, wording
 from eventsim.findings import KINDS
 from eventsim.page.definitions import DEFINITIONS
 from eventsim.page.markup import Markup, element, joined
-from eventsim.wording import joule, many, number, percent, quantity
+from eventsim.wording import many, number, percent, quantity
 
 MOST_OF_A_KIND = 4  # findings of one kind before the others are named only
 MOST_CLASSES = 40  # rows of the table of classes
+
+
+def joule(value) -> str:
+    """As `wording.joule`, with the letter that paper has."""
+    return wording.joule(value).replace("uJ", "\u00b5J")
 
 
 # ---- what it is, and the result in one sentence
@@ -35,8 +40,7 @@ def result(run) -> str:
         text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
     else:
         right = int((np.asarray(run.predictions) == np.asarray(run.labels)).sum())
-        share = f"{100 * right / max(n, 1):.2f}".rstrip("0").rstrip(".")
-        text = f"{right} of {many(n, 'sample')} ({share} %) are predicted correctly {how}."
+        text = f"{right} of {many(n, 'sample')} ({_accuracy(run)}) are predicted correctly {how}."
     if not n:
         return text
     totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
@@ -45,6 +49,10 @@ def result(run) -> str:
         operations += f" and {quantity(totals['macs'])} multiply-accumulates"
     return (f"{text} A sample takes {operations}; the same layers computed densely, at every step, would take "
             f"{quantity(totals['dense_macs'])} multiply-accumulates.")
+
+
+def _accuracy(run):
+    return f"{100 * float((np.asarray(run.predictions) == np.asarray(run.labels)).mean()):.4g} %"
 
 
 # ---- findings
@@ -95,7 +103,7 @@ def numbers(run) -> Markup:
     totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
     work = totals["additions"] + totals["macs"]
     found = [
-        ("correct", percent(summary.get("accuracy")) if summary.get("accuracy") is not None else None),
+        ("predicted correctly", None if run.labels is None else _accuracy(run)),
         (f"{'sample' if run.n_samples == 1 else 'samples'} of {many(run.n_steps, 'step')}", f"{run.n_samples}"),
         ("mean firing rate", number(sum(int(t.events.sum()) for t in trains) / chances) if chances else None),
         ("synaptic operations a sample", quantity(totals["synops"])),
@@ -159,10 +167,11 @@ def layers(run, found) -> Markup:
     foot = element("tr", element("th", "total", scope="row"), element("td"), *(
         element("td", LAYER_COLUMNS[name][1](float(np.nansum(arrays[name][counted]))) if name in SUMMED else "")
         for name in shown))
-    caption = element("caption", "Operations and energy are per sample; the total leaves out pools and the like, which "
-                      "send on what others decided. Press a heading to sort.")
-    return scrolling(element("table", caption, element("thead", head), element("tbody", *rows), element("tfoot", foot),
-                             class_="sortable"), "layers")
+    note = element("p", "Operations and energy are per sample; the total leaves out pools and the like, which send on what "
+                   "others decided. Press a heading to sort.", class_="quiet")
+    table = element("table", element("thead", head), element("tbody", *rows), element("tfoot", foot),
+                    class_="sortable wide")
+    return joined([scrolling(table, "layers"), note])
 
 
 def _cell(name, value):
@@ -187,8 +196,9 @@ def plain_table(table, headings: List[str], texts=(), most=None) -> Markup:
                 data_value=value if isinstance(value, (int, float)) and not isinstance(value, bool) else None)
         for name, value in zip(names[1:], row[1:]))) for row in rows]
     left = len(table) - len(rows)
-    caption = element("caption", f"{left} more rows: eventsim stats with --csv.") if left else None
-    return scrolling(element("table", caption, element("thead", head), element("tbody", *body), class_="sortable"), table.title)
+    more = element("p", f"{left} more rows: eventsim stats with --csv.", class_="quiet") if left else None
+    shown = element("table", element("thead", head), element("tbody", *body), class_="sortable")
+    return joined([scrolling(shown, table.title), more])
 
 
 def _plain_value(value):
@@ -200,8 +210,8 @@ def classes(run) -> Markup:
     table = tables.table(run, "classes")
     if not len(table):
         return Markup("")
-    return joined([element("h3", "By class"),
-                   plain_table(table, ["class", "samples", "predicted", "recall", "precision"], most=MOST_CLASSES)])
+    return folded("Recall and precision by class", plain_table(
+        table, ["class", "samples", "predicted", "recall", "precision"], most=MOST_CLASSES))
 
 
 def confused(run) -> Markup:
@@ -216,9 +226,9 @@ def confused(run) -> Markup:
     names = tables.class_names(run, len(wrong))
     order = np.argsort(-wrong, axis=None, kind="stable")[:3]
     pairs = [np.unravel_index(i, wrong.shape) for i in order if wrong.flat[i]]
-    said = "; ".join(f"{names[label]} taken for {names[prediction]}, {many(int(wrong[label, prediction]), 'time')}"
+    said = "; ".join(f"{names[label]} taken for {names[prediction]} ({many(int(wrong[label, prediction]), 'sample')})"
                      for label, prediction in pairs)
-    return element("p", f"Most frequent confusions: {said}.")
+    return element("p", f"Most frequent errors: {said}.")
 
 
 # ---- how it was run
