@@ -3,62 +3,79 @@
 Such files are passed on; what is in one may be damaged, or made by somebody else.
 """
 
+from typing import Dict, NamedTuple, Tuple
+
 from eventsim.errors import DataError
 
-NUMBER, TEXT, ANY = (int, float), (str,), (object,)
-ENERGY = {"name": TEXT, "total": NUMBER, "ann_total": NUMBER, "rate": NUMBER, "crossing_rate": NUMBER}
-SEEN = {"overflows": NUMBER, "bits": NUMBER, "bits_needed": NUMBER, "overflow": TEXT}
 
-# A tuple: of these types, or null. {name: ...}: an object that has some of these members; {str: ...}:
-# one of any names; [...]: a list.
-SUMMARY = {
+class Members(NamedTuple):
+    """A JSON object. known: name -> what the member is, if it is there; others may be anything. needed:
+    names of those that have to be there, and not null."""
+
+    known: Dict[str, object]
+    needed: Tuple[str, ...] = ()
+
+
+class Each(NamedTuple):
+    """A JSON object or list of members that are all the same. of: what they are. kind: dict or list."""
+
+    of: object
+    kind: type = dict
+
+
+NUMBER, TEXT, ANYTHING = (int, float), (str,), (object,)
+COST = {"total": NUMBER, "ann_total": NUMBER, "rate": NUMBER, "crossing_rate": NUMBER}
+RANGE = Members({"overflows": NUMBER, "bits": NUMBER, "bits_needed": NUMBER, "overflow": TEXT})
+NODE = Members({
+    "name": TEXT, "kind": TEXT, "shape": Each(NUMBER, list), "reads": Each(TEXT, list), "parameters": NUMBER,
+    "settings": Each(ANYTHING),
+}, ("name", "kind"))
+SUMMARY = Members({
     "model": TEXT, "data": TEXT, "samples": NUMBER, "timesteps": NUMBER, "precision": TEXT, "profile": TEXT,
     "workers": NUMBER, "accuracy": NUMBER, "seconds": NUMBER, "samples_per_second": NUMBER,
-    "totals": {str: NUMBER},
-    "made": {str: TEXT},
-    "class_names": [ANY],
-    "nodes": [{"name": TEXT, "kind": TEXT, "shape": [NUMBER], "reads": [TEXT], "parameters": NUMBER,
-               "settings": {str: ANY}}],
-    "energy": {"table": TEXT, "baseline": TEXT, "total": ENERGY, "layers": [ENERGY]},
-    "audit": {str: {"sum": SEEN, "current": SEEN, "membrane": SEEN, "weights": NUMBER, "clipped_weights": NUMBER,
-                    "zeroed_weights": NUMBER}},
-    "conventions": {str: ANY},
-}
-NEEDED = {"nodes": ("name", "kind"), "layers": ("name",)}  # members of each object in these lists
+    "totals": Each(NUMBER),
+    "made": Each(TEXT),
+    "class_names": Each(ANYTHING, list),
+    "nodes": Each(NODE, list),
+    "energy": Members({
+        "table": TEXT, "baseline": TEXT, "total": Members(COST),
+        "layers": Each(Members({"name": TEXT, **COST}, ("name",)), list),
+    }),
+    "audit": Each(Members({
+        "sum": RANGE, "current": RANGE, "membrane": RANGE, "weights": NUMBER, "clipped_weights": NUMBER,
+        "zeroed_weights": NUMBER,
+    })),
+    "conventions": Each(ANYTHING),
+})
 
 
 def check(run) -> None:
-    """Raises DataError, naming the file and what is wrong, unless the summary of a `runs.Run` can be read."""
-    _check(run.path, "summary", run.summary, SUMMARY, ())
+    """Raises DataError, naming the file and what is wrong, unless the summary of a `runs.Run` can be read.
+    What it does not have, or is null, is no error."""
+    _check(run.path, "summary", run.summary, SUMMARY)
 
 
-def _check(path, place, found, expected, needed):
-    if isinstance(expected, tuple):
-        if found is None and place.split(".")[-1] not in needed or isinstance(found, expected):
-            return
-        raise _error(path, place, found, {TEXT: "text", NUMBER: "a number"}[expected])
-    if isinstance(expected, list):
-        if found is None:
-            return
-        if not isinstance(found, list):
-            raise _error(path, place, found, "a list")
-        for i, one in enumerate(found):
-            _check(path, f"{place}[{i}]", one, expected[0], NEEDED.get(place.split(".")[-1], ()))
+def _check(path, place, found, expected):
+    if found is None:
         return
-    if found is None and not place.endswith("]"):
-        return
-    if not isinstance(found, dict):
-        raise _error(path, place, found, "an object")
-    for name in needed:
-        if name not in found:
-            raise DataError(f"{path}: damaged: {place} has no {name!r}")
-    for name, inner in expected.items():
-        if name is str:
-            for key, value in found.items():
-                _check(path, f"{place}.{key}", value, inner, ())
-        elif name in found:
-            _check(path, f"{place}.{name}", found[name], inner, needed)
+    if isinstance(expected, Members):
+        _require(path, place, found, dict, "an object")
+        for name in expected.needed:
+            if found.get(name) is None:
+                raise DataError(f"{path}: damaged: {place[:80]!r} has no {name!r}")
+        for name in expected.known.keys() & found.keys():
+            _check(path, f"{place}.{name}", found[name], expected.known[name])
+    elif isinstance(expected, Each):
+        _require(path, place, found, expected.kind, "an object" if expected.kind is dict else "a list")
+        for key, one in found.items() if expected.kind is dict else enumerate(found):
+            if one is None and isinstance(expected.of, Members):
+                _require(path, f"{place}.{key}", one, dict, "an object")
+            _check(path, f"{place}.{key}", one, expected.of)
+    else:
+        _require(path, place, found, expected, "text" if expected is TEXT else "a number")
 
 
-def _error(path, place, found, expected):
-    return DataError(f"{path}: damaged: {place[:80]} is {type(found).__name__}, expected {expected}")
+def _require(path, place, found, types, expected):
+    if not isinstance(found, types):
+        # repr: a name out of a file stays in one line
+        raise DataError(f"{path}: damaged: {place[:80]!r} is {type(found).__name__}, expected {expected}")

@@ -45,7 +45,7 @@ def _part(name):
 
 def _body(run, found):
     pictures, missing = figures.pictures(run)
-    parts = [("findings", "Findings", sections.findings(found)),
+    parts = [("findings", "Findings", sections.findings(run, found)),
              ("numbers", "Key numbers", joined([sections.numbers(run), sections.confused(run)])),
              ("layers", "Layers", sections.layers(run, found)),
              ("plots", "Plots", _plots(run, pictures, missing)),

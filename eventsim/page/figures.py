@@ -9,19 +9,19 @@ from eventsim.page.markup import Markup, element
 
 # kind of plot -> the sentence below it, in the order of the page
 CAPTIONS = {
-    "rates": "How often neurons fire: silent neurons and always firing ones stand at the ends.",
-    "operations": "Where the work is: additions beside what dense layers would do.",
-    "accuracy": "How soon the answer is right, and how soon it changes no more.",
-    "levels": "How often each level is sent: a high last bar is a clipped layer.",
-    "planes": "What each bit carries: a plane that is hardly ever set costs and says little.",
-    "membranes": "Where potentials are, beside the threshold: far from it they never decide anything.",
-    "drift": "How far potentials go from step to step: what grows steadily is not brought back by firing.",
-    "raster": "Spikes of one sample, step by step; rows without marks are silent neurons.",
-    "maps": "Where in the image neurons fire, all channels together.",
-    "traces": "Potentials of a few neurons, step by step.",
-    "intervals": "Steps between two events of a neuron.",
-    "correlations": "Which neurons fire together; blocks say the same thing twice.",
-    "confusion": "Which classes are taken for which: rows are labels, columns predictions.",
+    "rates": "A layer whose neurons stand at 0 or at 1 says little; a rate that changes from step to step has not settled.",
+    "operations": "Where the work is. Left of its dense mark, a layer saves operations by being event-driven.",
+    "accuracy": "How soon the answer is right, and how soon it changes no more: steps after that are spent in vain.",
+    "levels": "Events piled up at a layer's highest level are clipped: their values would have been larger.",
+    "planes": "What each bit carries. A plane that is hardly ever set costs a pass over the layer and says little.",
+    "membranes": "Only potentials near a threshold are decided by the next input; those far from all of them are not.",
+    "drift": "Steady growth means that firing does not bring the potentials back. Some is common without leak.",
+    "raster": "Rows without marks are neurons that were silent in this sample.",
+    "traces": "A neuron fires where its potential crosses the threshold.",
+    "maps": "Dark borders are common where images are; single dark channels do nothing.",
+    "intervals": "Regular trains have one interval, and a CV near 0.",
+    "correlations": "Neurons that always fire together say the same thing twice.",
+    "confusion": "What is off the diagonal is taken for something else.",
 }
 # Bytes. A page of 5 MB still opens on a phone; what is too long as SVG, a raster of many spikes, say,
 # is shown as pixels, and what does not fit then is left out.

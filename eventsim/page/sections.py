@@ -58,12 +58,11 @@ def _accuracy(run):
 # ---- findings
 
 
-def findings(found) -> Markup:
+def findings(run, found) -> Markup:
     """A list of all findings; where a kind has many, the first ones in words and the other layers by name."""
     if not found:
-        return element("ul", element("li", element("p", element("b", "Nothing found."),
-                       "No dead or saturated layer, no drifting membrane, no layer that costs more than dense."),
-                       class_="fine"), class_="findings")
+        return element("ul", element("li", element("p", element("b", "Nothing found"), " ", _examined(run)), class_="fine"),
+                       class_="findings")
     items = []
     for kind in dict.fromkeys(finding.kind for finding in found):
         same = [finding for finding in found if finding.kind == kind]
@@ -71,8 +70,27 @@ def findings(found) -> Markup:
     return element("ul", *items, class_="findings")
 
 
+def _examined(run):
+    """What the rules could look at: no finding says something about that only."""
+    statistics = run.statistics
+    seen = [words for there, words in (
+        (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.labels is not None, "predictions"),
+        (run.summary.get("energy"), "energy"), (run.summary.get("audit"), "integers"),
+    ) if there]
+    missing = [words for there, words in (
+        (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.summary.get("energy"), "energy"),
+    ) if not there]
+    text = f"in {_listed(seen)} of {many(run.n_samples, 'sample')}." if seen else "."
+    return text + (f" The file says nothing about {_listed(missing)}." if missing else "")
+
+
+def _listed(words):
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
 def _finding(finding):
-    return element("li", element("p", _severity(finding), finding.sentence), element("p", finding.remedy),
+    return element("li", element("p", _severity(finding), " ", finding.sentence), element("p", finding.remedy),
                    class_=finding.severity)
 
 
@@ -81,13 +99,13 @@ def _several(same):
     rest = [finding.layer or "the network" for finding in same[len(head):]]
     first = same[0]
     return element(
-        "li", element("p", _severity(first), f"{len(same)} times: {KINDS[first.kind][1]}."),
+        "li", element("p", _severity(first), f" {len(same)} times: {KINDS[first.kind][1]}."),
         element("ul", *(element("li", finding.sentence) for finding in head)),
         element("p", f"And {', '.join(rest)}.", class_="more"), element("p", first.remedy), class_=first.severity)
 
 
 def _severity(finding):
-    return element("b", finding.severity.capitalize(), class_=finding.severity)
+    return element("b", f"{finding.severity.capitalize()}:", class_=finding.severity)
 
 
 # ---- key numbers
@@ -115,8 +133,9 @@ def numbers(run) -> Markup:
          number(decisions.mean_final_step) if decisions is not None and decisions.n_samples else None),
         ("samples a second", quantity(summary["samples_per_second"]) if summary.get("samples_per_second") else None),
     ]
-    return element("dl", *(element("div", element("dt", name), element("dd", value))
-                           for name, value in found if value is not None), class_="numbers")
+    found = [(name, value) for name, value in found if value is not None]
+    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in found),
+                   class_="numbers", style=f"--columns: {5 if len(found) in (5, 9, 10) else 4}")
 
 
 # ---- tables
