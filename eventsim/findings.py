@@ -63,7 +63,7 @@ DIM_INPUT = 1 / 8
 # most, so that 100 need 100 silent steps to go: more than networks run for.
 EXPLODED = 100.0
 # Steady currents make potentials grow linearly with the steps. Growth by twice of what is linear,
-# beyond ten units, feeds on itself: a leak above 1, or recurrence.
+# beyond ten units, feeds on itself through a loop, or on an input that grows.
 EXPLODING = 10.0
 FASTER_THAN_LINEAR = 2.0
 # Trained networks without leak reach 2 (mean) and 10 (root mean square) in 4 steps, and are right 99.8 %
@@ -124,7 +124,7 @@ def find(run) -> List[Finding]:
 
 def _kind(run, name):
     """The node's kind; of runs that do not say it, what its place implies."""
-    for node in run.summary.get("nodes", ()):
+    for node in (run.summary.get("nodes") or ()):
         if node["name"] == name:
             return node["kind"]
     if run.layers and name == run.layers[0]:
@@ -303,7 +303,7 @@ def _drift(name, membranes, rms, mean):
         return [Finding(
             "exploding_membrane", name, f"The potentials of {name} reach {thresholds} (root mean square after "
             f"{steps} steps){how}: no spike can bring them back.",
-            "Check the leak (above 1?), recurrent weights, and the scale of weights and BatchNorm against "
+            "Check recurrent weights, and the scale of the input, the weights and the BatchNorm before it against "
             "v_threshold.", numbers)]
     drifted = abs(mean[-1]) > DRIFTED_MEAN or last > DRIFTED_RMS
     if steps < MIN_STEPS or not drifted or growth <= STILL_GROWING:

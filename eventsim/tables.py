@@ -105,7 +105,7 @@ def node_names(run, only: Iterable[str] = ()) -> List[str]:
     """Every node with counts or with spikes, in the model's order. only: these. Raises RunError for a
     name that the run does not have."""
     known = {*run.layers, *run.statistics.trains}
-    ordered = [node["name"] for node in run.summary.get("nodes", ())]
+    ordered = [node["name"] for node in (run.summary.get("nodes") or ())]
     ordered += [name for name in (*run.layers, *run.statistics.trains) if name not in ordered]
     names = [name for name in dict.fromkeys(ordered) if name in known]
     for name in only:
@@ -146,8 +146,8 @@ def run_table(run, only=()):
         **{key: summary.get(key) for key in ("model", "data", "samples", "timesteps", "precision", "profile",
                                              "workers", "accuracy", "seconds", "samples_per_second")},
         "mean_final_step": None if run.statistics.decisions is None else run.statistics.decisions.mean_final_step,
-        **{f"total_{key}": value for key, value in summary.get("totals", {}).items()},
-        **{f"made_{key}": value for key, value in summary.get("made", {}).items()},
+        **{f"total_{key}": value for key, value in (summary.get("totals") or {}).items()},
+        **{f"made_{key}": value for key, value in (summary.get("made") or {}).items()},
     }
     facts = {key: value for key, value in facts.items() if value is not None}
     return Table({"fact": list(facts), "value": [str(value) for value in facts.values()]},
@@ -165,8 +165,8 @@ _LAYER_UNITS = {
 
 def layer_table(run, only=()):
     """One row per node: what it sent, what it took to compute it (per sample), what it cost."""
-    kinds = {node["name"]: node for node in run.summary.get("nodes", ())}
-    energies = {row["name"]: row for row in run.summary.get("energy", {}).get("layers", ())}
+    kinds = {node["name"]: node for node in (run.summary.get("nodes") or ())}
+    energies = {row["name"]: row for row in ((run.summary.get("energy") or {}).get("layers") or ())}
     n = max(run.n_samples, 1)
     rows = []
     for name in node_names(run, only):

@@ -52,7 +52,7 @@ def with_nan():
 
 
 STEADY = np.arange(1, STEPS + 1)  # what steady currents do
-GROWING = 3.0 ** STEADY / 100  # what a leak of 3 does
+GROWING = 3.0 ** STEADY / 100  # what a loop does that triples what comes back
 CHIP = {"first": {
     "membrane": {"lowest": -900, "highest": 300, "bits_needed": 11, "bits": 8, "overflow": "wrap", "overflows": 12},
     "sum": {"lowest": -9, "highest": 30, "bits_needed": 6, "bits": 8, "overflow": "wrap", "overflows": 0},

@@ -288,9 +288,9 @@ def folded(name, content) -> Markup:
 def _nodes(nodes):
     rows = [element(
         "tr", element("th", node["name"], scope="row", title=node["name"]), element("td", node.get("kind", ""), class_="text"),
-        element("td", "\u00d7".join(map(str, node.get("shape", ()))), class_="text"),
+        element("td", "\u00d7".join(map(str, node.get("shape") or ())), class_="text"),
         element("td", quantity(node["parameters"]) if node.get("parameters") else ""),
-        element("td", ", ".join(map(str, node.get("reads", ()))), class_="text"),
+        element("td", ", ".join(map(str, node.get("reads") or ())), class_="text"),
         element("td", ", ".join(f"{key} {_setting(value)}" for key, value in (node.get("settings") or {}).items()),
                 class_="text wrap"),
     ) for node in nodes]
