@@ -24,7 +24,7 @@ def add_parsers(commands):
         "stats", help="print or export the statistics of a run",
         description="RUN: a file of `eventsim run --out`. Prints what was run, findings and the table of layers, "
         "or the tables named: run, findings, layers, levels, planes, steps, rates, membranes, intervals, "
-        "correlations, classes, confusion, neurons, samples. --csv, --npz and --json give all of them.",
+        "correlations, classes, class_rates, confusion, neurons, samples. --csv, --npz and --json give all of them.",
     )
     stats.set_defaults(run=run_stats)
     plot = commands.add_parser(

@@ -45,7 +45,9 @@ SUMMARY = Members({
         "sum": RANGE, "current": RANGE, "membrane": RANGE, "weights": NUMBER, "clipped_weights": NUMBER,
         "zeroed_weights": NUMBER,
     })),
-    "conventions": Each(ANYTHING),
+    "conventions": Members({
+        "tools": Each(Each(Members({"unit": TEXT, "differs": TEXT, "total": NUMBER}))),
+    }),
 })
 
 
@@ -68,7 +70,7 @@ def _check(path, place, found, expected):
     elif isinstance(expected, Each):
         _require(path, place, found, expected.kind, "an object" if expected.kind is dict else "a list")
         for key, one in found.items() if expected.kind is dict else enumerate(found):
-            if one is None and isinstance(expected.of, Members):
+            if one is None and isinstance(expected.of, (Members, Each)):
                 _require(path, f"{place}.{key}", one, dict, "an object")
             _check(path, f"{place}.{key}", one, expected.of)
     else:

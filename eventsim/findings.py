@@ -399,18 +399,18 @@ def _energy(run):
     energy = run.summary.get("energy") or {}
     layers = energy.get("layers") or ()
     whole = sum(row.get("total") or 0 for row in layers)
-    found = [_denser(f"{row['name']} costs", row["name"], row) for row in layers
+    found = [_denser(f"{row['name']} costs", "its", row["name"], row) for row in layers
              if row.get("ann_total") and (row.get("total") or 0) > max(row["ann_total"], ENERGY_SHARE * whole)]
     total = energy.get("total") or {}
     if total.get("ann_total") and (total.get("total") or 0) > total["ann_total"]:
-        found.insert(0, _denser("All layers together cost", None, total))
+        found.insert(0, _denser("All layers together cost", "their", None, total))
     return found
 
 
-def _denser(who, layer, row):
+def _denser(who, whose, layer, row):
     crossing, rate = row.get("crossing_rate"), row.get("rate")
-    where = (f"{number(rate)} of its synapses get an event per step, below {number(crossing)} it would be cheaper"
-             if crossing and rate is not None else "no rate would make it cheaper")
+    where = (f"an event reaches {percent(rate)} of {whose} synapses per step, and only below {percent(crossing)} events are "
+             "cheaper" if crossing and rate is not None else "at no rate events are cheaper")
     return Finding(
         "denser_than_crossing", layer, f"{who} {joule(row['total'])} a sample event by event, and {joule(row['ann_total'])} "
         f"as a matched quantised ANN: {where}.",

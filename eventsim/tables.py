@@ -18,6 +18,7 @@ import numpy as np
 from eventsim import findings, report
 from eventsim.counting import EXECUTED, NAMES
 from eventsim.errors import RunError
+from eventsim.statistics.classes import rates_by_class
 from eventsim.wording import quantity
 
 
@@ -346,6 +347,19 @@ def class_names(run, n) -> List[str]:
     return names if len(names) == n else [str(i) for i in range(n)]
 
 
+def class_rate_table(run, only=()):
+    """One row per layer and class of the samples."""
+    if run.labels is None:
+        return Table({}, {}, "rates by layer and class")
+    names = class_names(run, run.output.shape[1])
+    rates = rates_by_class(run.counts, run.labels)
+    rows = [(layer, names[label] if 0 <= label < len(names) else str(label), rate)
+            for layer in node_names(run, only) if layer in rates and layer in run.statistics.trains
+            for label, rate in rates[layer].items()]
+    columns = {key: [row[i] for row in rows] for i, key in enumerate(("layer", "class", "rate"))}
+    return Table(columns if rows else {}, {"rate": "1/(neuron step)"}, "rates by layer and class of the samples")
+
+
 def finding_table(run, only=()):
     """One row per finding, the most important first."""
     found = [f for f in findings.find(run) if not only or f.layer in only]
@@ -358,6 +372,7 @@ TABLES = {
     "run": run_table, "findings": finding_table, "layers": layer_table, "levels": level_table,
     "planes": plane_table, "steps": step_table, "rates": rate_table, "membranes": membrane_table,
     "intervals": interval_table, "correlations": correlation_table, "classes": class_table,
+    "class_rates": class_rate_table,
     "confusion": confusion_table, "neurons": neuron_table, "samples": sample_table,
 }
 

@@ -37,6 +37,8 @@ def joule(value) -> str:
     """Three digits and a unit from pJ to J."""
     if value is None or not math.isfinite(value):
         return NONE
+    if value == 0:
+        return "0 J"
     for size, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")):
         if value >= 0.9995 * size:
             return f"{value / size:.3g} {unit}"

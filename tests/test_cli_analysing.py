@@ -218,7 +218,7 @@ def replaced(value, place, other):
 
 
 MORE = {  # what not every run has
-    "profile": "chip", "conventions": {"sinabs": {"first": {"synops": 3.0}}},
+    "profile": "chip", "conventions": {"tools": {"sinabs": {"synops": {"unit": "1", "differs": "not", "total": 3.0}}}},
     "audit": {"neuron1": {"membrane": {"overflows": 3, "bits": 8, "bits_needed": 9, "overflow": "wrap"}, "weights": 9,
                           "clipped_weights": 1, "zeroed_weights": 3}},
     "energy": {"table": "t", "baseline": "b", "total": {"total": 2e-9, "ann_total": 1e-9, "rate": 0.3, "crossing_rate": 0.1},

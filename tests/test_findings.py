@@ -100,9 +100,9 @@ FAULTS = {
         dict(n=200, output=np.random.default_rng(0).random((200, 4))), "at_chance", None, "guessing among 4 classes"),
     "a layer denser than the crossing": (
         dict(energy=energy(first=(4e-8, 3e-8, 0.3, 0.2), second=(2e-8, 5e-8, 0.4, 1.1))),
-        "denser_than_crossing", "first", "0.3 of its synapses get an event per step, below 0.2"),
+        "denser_than_crossing", "first", "an event reaches 30 % of its synapses per step, and only below 20 % events are cheaper"),
     "a layer dearer at any rate": (
-        dict(energy=energy(first=(4e-8, 3e-8, 0.3, None), second=(2e-8, 5e-8, 0.4, 1.1))), "denser_than_crossing", "first", "no rate"),
+        dict(energy=energy(first=(4e-8, 3e-8, 0.3, None), second=(2e-8, 5e-8, 0.4, 1.1))), "denser_than_crossing", "first", "at no rate"),
     "integers that overflow": (dict(audit=CHIP), "overflow", "first", "left its 8 bits 12 times"),
     "weights that vanish": (
         dict(audit={"first": {"weights": 1000, "clipped_weights": 30, "zeroed_weights": 400}}),

@@ -62,7 +62,7 @@ def hostile_run():
         rng.random((16, 3)), labels=rng.integers(0, 3, 16), class_names=[f"{HOSTILE}{i}" for i in "abc"],
         membranes={names[1]: membranes([0, 0, 0, 0], [0, 0, 0, 0], n_not_finite=1)},
         energy={**energy(**{names[2]: (2e-8, 1e-8, 0.4, 0.2)}), "table": HOSTILE, "baseline": HOSTILE},
-        conventions={HOSTILE: {HOSTILE: {HOSTILE: HOSTILE}}}, profile=HOSTILE,
+        conventions={"tools": {HOSTILE: {HOSTILE: {"unit": HOSTILE, "differs": HOSTILE, "total": 1.5}}}}, profile=HOSTILE,
     )
     for key in ("model", "data", "precision"):
         made.summary[key] = HOSTILE
@@ -203,11 +203,11 @@ def test_every_finding_is_said():
 
 
 def test_many_findings_of_a_kind_are_told_in_short():
-    one = findings.Finding("dead_layer", None, "", "Remedy.", {})
-    found = [findings.Finding(one.kind, f"layer{i}", f"layer{i} is dead.", one.remedy) for i in range(20)]
-    text = Document(sections.findings(healthy(), found)).text
-    assert "20 times" in text and text.count("is dead.") == 3 and text.count("Remedy.") == 1
-    assert all(f"layer{i}" in text for i in range(20))
+    found = [findings.Finding("dead_layer", f"layer{i}", f"layer{i} is dead.", "Remedy.") for i in range(20)]
+    for n, sentences in ((1, 1), (2, 2), (4, 4), (5, 3), (20, 3)):
+        text = Document(sections.findings(healthy(), found[:n])).text
+        assert text.count("is dead.") == sentences and text.count("Remedy.") == 1
+        assert all(f"layer{i}" in text for i in range(n)) and f"layer{n}" not in text
 
 
 def test_no_finding_is_said_of_what_was_examined_only():
@@ -222,8 +222,9 @@ def test_no_finding_is_said_of_what_was_examined_only():
 def test_layers_with_findings_are_marked():
     made = RUNS["faults"]()
     document = Document(sections.layers(made, findings.find(made)))
-    marks = [(a["class"], text) for _, a, text in document.all("span")]
-    assert marks == [("mark fault", "fault"), ("mark warning", "warning")]
+    marks = [(a["class"], a["aria-label"]) for _, a, text in document.all("span") if text == "!"]
+    assert marks == [("mark fault", "fault: a layer that never fires"),
+                     ("mark warning", "warning: event-driven costs more than dense")]
 
 
 def test_every_layer_and_its_numbers_are_in_the_table():
@@ -394,7 +395,8 @@ def test_dark_and_light_differ_and_are_readable(opened):
             const ground = of(document.body, 'backgroundColor');
             return ['body', '.quiet', 'a', 'figcaption', 'tbody td'].map(s => document.querySelector(s))
                 .map(e => [of(e, 'color'), ground])
-                .concat(Array.from(document.querySelectorAll('.findings li'), e => [of(e, 'color'), of(e, 'backgroundColor')]),
+                .concat(Array.from(document.querySelectorAll('.findings b, .findings p, .findings ul li'),
+                                   e => [of(e, 'color'), of(e.closest('.findings > li'), 'backgroundColor')]),
                         Array.from(document.querySelectorAll('figure svg text'), e => [of(e, 'fill'), ground]).slice(0, 1),
                         Array.from(document.querySelectorAll('.numbers dt'), e => [of(e, 'color'), of(e.parentElement, 'backgroundColor')]).slice(0, 1));
         """)

@@ -133,6 +133,14 @@ def test_classes_and_confusion():
     assert np.nansum(classes["recall"] * classes["samples"]) == pytest.approx(confusion["samples"][right].sum())
 
 
+def test_rates_by_class():
+    arrays = FOUND["class_rates"].as_arrays()
+    assert set(arrays["layer"]) == {"input", "first", "second"}
+    row = arrays[(arrays["layer"] == "first") & (arrays["class"] == "dog")]
+    events = MADE.counts["first"]["events"][MADE.labels == 1]
+    assert row["rate"] == pytest.approx(events.mean() / (8 * 6 * 6 * 8))
+
+
 def test_some_layers_only():
     found = tables.tables(MADE, ["second", "first"])
     assert found["layers"].columns["layer"] == ["first", "second"]

@@ -15,6 +15,7 @@ from eventsim.wording import many, number, percent, quantity
 
 MOST_OF_A_KIND = 4  # findings of one kind before the others are named only
 MOST_CLASSES = 40  # rows of the table of classes
+SEVERITIES = list(dict.fromkeys(severity for severity, _ in KINDS.values()))  # the worst first
 
 
 def joule(value) -> str:
@@ -63,11 +64,9 @@ def findings(run, found) -> Markup:
     if not found:
         return element("ul", element("li", element("p", element("b", "Nothing found"), " ", _examined(run)), class_="fine"),
                        class_="findings")
-    items = []
-    for kind in dict.fromkeys(finding.kind for finding in found):
-        same = [finding for finding in found if finding.kind == kind]
-        items += [_finding(finding) for finding in same] if len(same) <= MOST_OF_A_KIND else [_several(same)]
-    return element("ul", *items, class_="findings")
+    kinds = dict.fromkeys(finding.kind for finding in found)
+    return element("ul", *(_of_a_kind([finding for finding in found if finding.kind == kind]) for kind in kinds),
+                   class_="findings")
 
 
 def _examined(run):
@@ -89,23 +88,26 @@ def _listed(words):
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _finding(finding):
-    return element("li", element("p", _severity(finding), " ", finding.sentence), element("p", finding.remedy),
-                   class_=finding.severity)
+def _of_a_kind(same):
+    """One item: a sentence, or the kind and a list of sentences; what helps is said once."""
+    severity = same[0].severity
+    name = element("b", f"{severity.capitalize()}:", class_=severity)
+    if len(same) == 1:
+        said = [element("p", name, " ", _printed(same[0].sentence))]
+    else:
+        shown = same if len(same) <= MOST_OF_A_KIND else same[: MOST_OF_A_KIND - 1]
+        said = [element("p", name, f" {KINDS[same[0].kind][1]}."),
+                element("ul", *(element("li", _printed(finding.sentence)) for finding in shown))]
+        rest = [finding.layer or "the network" for finding in same[len(shown):]]
+        if rest:
+            said.append(element("p", f"The same of {_listed(rest)}.", class_="more"))
+    remedies = dict.fromkeys(finding.remedy for finding in same)
+    return element("li", *said, *(element("p", remedy, class_="remedy") for remedy in remedies), class_=severity)
 
 
-def _several(same):
-    head = same[: MOST_OF_A_KIND - 1]
-    rest = [finding.layer or "the network" for finding in same[len(head):]]
-    first = same[0]
-    return element(
-        "li", element("p", _severity(first), f" {len(same)} times: {KINDS[first.kind][1]}."),
-        element("ul", *(element("li", finding.sentence) for finding in head)),
-        element("p", f"And {', '.join(rest)}.", class_="more"), element("p", first.remedy), class_=first.severity)
-
-
-def _severity(finding):
-    return element("b", f"{finding.severity.capitalize()}:", class_=finding.severity)
+def _printed(sentence):
+    """A sentence of a finding, which is ASCII, as it is printed."""
+    return sentence.replace(" uJ ", " \u00b5J ")
 
 
 # ---- key numbers
@@ -143,18 +145,18 @@ def numbers(run) -> Markup:
 # column of tables.layer_table -> (heading, how a number is written)
 LAYER_COLUMNS = {
     "neurons": ("neurons", lambda value: f"{value:,.0f}".replace(",", "\u202f")),
-    "rate": ("rate", lambda value: number(value)),
+    "rate": ("rate", number),
     "silent_share": ("silent", percent),
     "saturated_share": ("always on", percent),
-    "mean_level": ("mean level", lambda value: number(value)),
-    "entropy": ("entropy, bits", lambda value: number(value)),
+    "mean_level": ("mean level", number),
+    "entropy": ("entropy, bits", number),
     "synops": ("synops", quantity),
     "additions": ("additions", quantity),
     "macs": ("MACs", quantity),
     "dense_macs": ("dense MACs", quantity),
     "energy": ("energy", joule),
     "ann_energy": ("ANN energy", joule),
-    "crossing_rate": ("crossing rate", lambda value: number(value)),
+    "crossing_rate": ("crossing", percent),
 }
 SUMMED = ("neurons", "synops", "additions", "macs", "dense_macs", "energy", "ann_energy")
 
@@ -167,18 +169,13 @@ def layers(run, found) -> Markup:
         return element("p", "The file has no layers.")
     shown = [name for name in LAYER_COLUMNS if np.isfinite(arrays[name]).any()
              and not (name == "macs" and not np.nansum(arrays[name]))]
-    severities = list(dict.fromkeys(severity for severity, _ in KINDS.values()))
-    worst: Dict[str, str] = {}
+    of_layer: Dict[str, List] = {}
     for finding in found:
-        if finding.layer is not None:
-            worst[finding.layer] = min(worst.get(finding.layer, finding.severity), finding.severity,
-                                       key=severities.index)
+        of_layer.setdefault(finding.layer, []).append(finding)
     rows = []
     for row in arrays:
-        severity = worst.get(str(row["layer"]))
-        mark = None if severity is None else element("span", severity, class_=f"mark {severity}")
         rows.append(element(
-            "tr", element("th", str(row["layer"]), mark, scope="row", title=str(row["layer"])),
+            "tr", element("th", str(row["layer"]), _mark(of_layer.get(str(row["layer"]))), scope="row", title=str(row["layer"])),
             element("td", str(row["kind"]), class_="text"), *(_cell(name, float(row[name])) for name in shown)))
     head = element("tr", element("th", "layer", scope="col", class_="text"), element("th", "kind", scope="col", class_="text"),
                    *(element("th", LAYER_COLUMNS[name][0], scope="col") for name in shown))
@@ -187,10 +184,20 @@ def layers(run, found) -> Markup:
         element("td", LAYER_COLUMNS[name][1](float(np.nansum(arrays[name][counted]))) if name in SUMMED else "")
         for name in shown))
     note = element("p", "Operations and energy are per sample; the total leaves out pools and the like, which send on what "
-                   "others decided. Press a heading to sort.", class_="quiet")
+                   "others decided.", element("span", " Press a heading to sort.", class_="screen"), class_="quiet")
     table = element("table", element("thead", head), element("tbody", *rows), element("tfoot", foot),
                     class_="sortable wide")
     return joined([scrolling(table, "layers"), note])
+
+
+def _mark(found):
+    """A sign beside the name of a layer with findings, which says which."""
+    if not found:
+        return None
+    severity = min((finding.severity for finding in found), key=SEVERITIES.index)
+    said = "; ".join(f"{finding.severity}: {KINDS[finding.kind][1]}" for finding in found)
+    return element("span", "i" if severity == "note" else "!", class_=f"mark {severity}", title=said, role="img",
+                   aria_label=said)
 
 
 def _cell(name, value):
@@ -304,21 +311,16 @@ def _setting(value):
 
 
 def _conventions(conventions):
-    """conventions: tool -> layer or name -> number or name -> number."""
-    rows = []
-    for tool, found in conventions.items():
-        for layer, values in (found.items() if isinstance(found, dict) else {"": found}.items()):
-            said = values if isinstance(values, dict) else {"": values}
-            rows.append(element(
-                "tr", element("th", tool, scope="row"), element("td", layer, class_="text"),
-                element("td", ", ".join(f"{key} {_counted(value)}".strip() for key, value in said.items()),
-                        class_="text wrap")))
-    head = element("tr", *(element("th", name, scope="col", class_="text") for name in ("tool", "layer", "counts")))
+    """conventions: `conventions.Conventions.as_json`."""
+    rows = [
+        element("tr", element("th", tool, scope="row"), element("td", count.replace("_", " "), class_="text"),
+                element("td", quantity(found.get("total"))), element("td", found.get("unit"), class_="text"),
+                element("td", found.get("differs"), class_="text wrap"))
+        for tool, counts in (conventions.get("tools") or {}).items() for count, found in counts.items()
+    ]
+    head = element("tr", *(element("th", name, scope="col", class_=None if name == "total" else "text")
+                           for name in ("tool", "count", "total", "unit", "in our words")))
     return scrolling(element("table", element("thead", head), element("tbody", *rows)), "conventions")
-
-
-def _counted(value):
-    return quantity(value) if isinstance(value, (int, float)) else value
 
 
 def definitions() -> Markup:
