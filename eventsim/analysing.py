@@ -13,6 +13,7 @@ from pathlib import Path
 from eventsim.errors import DataError, RunError
 
 PRINTED = ("run", "findings", "layers")  # tables of `stats` unless it is told otherwise
+LARGE = ("neurons", "correlations")  # tables of as many rows as there are neurons: in files, or when named
 SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv", "fano",
          "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
 MOST_ROWS = 50  # of a table printed for people
@@ -24,7 +25,8 @@ def add_parsers(commands):
         "stats", help="print or export the statistics of a run",
         description="RUN: a file of `eventsim run --out`. Prints what was run, findings and the table of layers, "
         "or the tables named: run, findings, layers, levels, planes, steps, rates, membranes, intervals, "
-        "correlations, classes, class_rates, confusion, neurons, samples. --csv, --npz and --json give all of them.",
+        "correlations, classes, class_rates, confusion, neurons, samples. Without names --csv and --npz write "
+        "all of them, and --json prints all but neurons and correlations.",
     )
     stats.set_defaults(run=run_stats)
     plot = commands.add_parser(
@@ -84,11 +86,13 @@ def run_stats(arguments):
 
     exports = arguments.json or arguments.csv is not None or arguments.npz is not None
     with _opened(arguments.model) as run:
+        names = arguments.table or PRINTED
         if exports and not arguments.table:
-            found = tables.tables(run, arguments.layer)
-        else:
-            names = dict.fromkeys(arguments.table or PRINTED)
-            found = {name: tables.table(run, name, arguments.layer) for name in names}
+            to_file = arguments.csv is not None or arguments.npz is not None
+            names = [name for name in tables.TABLES if to_file or name not in LARGE]
+        found = {name: tables.table(run, name, arguments.layer) for name in dict.fromkeys(names)}
+        if exports and not arguments.table:
+            found = {name: table for name, table in found.items() if len(table)}
         written = _export(found, arguments)
         if arguments.json:
             print(json.dumps({"run": arguments.model, **({"written": written} if written else {

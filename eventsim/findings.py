@@ -127,7 +127,7 @@ def _kind(run, name):
     for node in (run.summary.get("nodes") or ()):
         if node["name"] == name:
             return node["kind"]
-    if run.layers and name == run.layers[0]:
+    if name == ("input" if "input" in run.layers else next(iter(run.layers), None)):
         return "Input"
     return "Neuron" if name in run.layers else ""
 

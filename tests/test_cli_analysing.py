@@ -79,7 +79,10 @@ def test_stats_of_one_table_and_layer(done, digits):
 def test_stats_json_is_every_table(done, digits):
     found = json.loads(done("stats", digits, "--json"))
     assert found["run"] == str(digits)
-    assert {"run", "layers", "levels", "neurons", "samples", "confusion", "membranes"} <= set(found["tables"])
+    assert {"run", "layers", "levels", "samples", "confusion", "membranes"} <= set(found["tables"])
+    assert not {"neurons", "correlations"} & set(found["tables"])  # ten thousands of rows, unless asked for
+    neurons = json.loads(done("stats", digits, "--json", "--table", "neurons"))["tables"]["neurons"]
+    assert len(neurons["rows"]) == 64 + 1024 + 512 + 48
     layers = found["tables"]["layers"]
     assert dict(zip(layers["columns"], layers["rows"][1]))["layer"] == "neuron1"
     only = json.loads(done("stats", digits, "--json", "--table", "steps"))

@@ -257,6 +257,15 @@ def test_plots_that_the_run_lacks_say_how_to_get_them():
     assert "Plots that this run has nothing for" in text and "--record spikes" in text
 
 
+def test_levels_are_drawn_of_layers_that_have_several():
+    made = healthy()
+    levels = next(picture for picture in figures.pictures(made)[0] if picture.kind == "levels")
+    assert "second" in levels.content and "first" not in levels.content  # of two bits, of one
+    shown, missing = figures.pictures(healthy(bits={"second": 1}, levels={"second": np.zeros((64, 8, 40), int)}))
+    assert "planes" not in {picture.kind for picture in shown}
+    assert "of one bit" in dict(missing)["planes"]
+
+
 def test_every_kind_of_plot_has_a_caption():
     from eventsim import plots
 

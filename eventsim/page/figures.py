@@ -4,7 +4,7 @@ import base64
 import io
 from typing import List, NamedTuple, Tuple
 
-from eventsim.errors import EventsimError
+from eventsim.errors import EventsimError, RunError
 from eventsim.page.markup import Markup, element
 
 # kind of plot -> the sentence below it, in the order of the page
@@ -45,7 +45,7 @@ def pictures(run) -> Tuple[List[Picture], List[Tuple[str, str]]]:
     shown, missing, left = [], [], LARGEST
     for kind in (*CAPTIONS, *(kind for kind in plots.KINDS if kind not in CAPTIONS)):
         try:
-            figure = plots.KINDS[kind](run)
+            figure = plots.KINDS[kind](run, layers=_layers(run, kind))
         except EventsimError as error:
             missing.append((kind, str(error)))
             continue
@@ -56,6 +56,18 @@ def pictures(run) -> Tuple[List[Picture], List[Tuple[str, str]]]:
         left -= len(content)
         shown.append(Picture(kind, content, CAPTIONS.get(kind, "")))
     return shown, missing
+
+
+def _layers(run, kind):
+    """Layers that a picture is about, None for the kind's own choice. Levels and planes of one bit say
+    nothing that rates do not. Raises RunError where no layer has more."""
+    trains = run.statistics.trains
+    if kind not in ("levels", "planes") or not trains:
+        return None
+    names = [name for name, train in trains.items() if train.bits > 1]
+    if not names:
+        raise RunError(f"all layers send spikes of one bit; their {kind} are their rates")
+    return names
 
 
 def _content(plots, figure, kind):
