@@ -192,6 +192,20 @@ def test_a_report_replaces_the_old_one_whole_or_not_at_all(run, digits, tmp_path
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["r.html"]
 
 
+@pytest.mark.parametrize("record", ((), ("spikes",), ("spikes", "outputs")))
+def test_a_saved_recording_has_a_report_too(done, tmp_path, record):
+    """`Recording.save` writes no summary, and no statistics: what there is, is shown."""
+    path = tmp_path / "saved.h5"
+    with h5py.File(DATA) as file:
+        x, y = file["x"][:20], file["y"][:20]
+    eventsim.Simulator(eventsim.load(MODEL)).run(x, record=record).save(path, y)
+    assert done("report", path).splitlines()[0] == str(tmp_path / "saved.html")
+    text = Document((tmp_path / "saved.html").read_text("utf-8")).text
+    assert "20 of 20 samples" in text and "saved.h5" in text and "neuron2" in text
+    assert ("How often neurons fire" in text) == ("spikes" in record)
+    assert "neuron2" in done("stats", path)
+
+
 # ---- what is no run, or a damaged one
 
 

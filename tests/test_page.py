@@ -383,6 +383,18 @@ def test_columns_sort_down_up_and_back(opened, key):
 
 
 @needs_browser
+def test_classes_sort_by_their_names(opened):
+    seen = opened("healthy")
+    seen.run("document.querySelectorAll('#plots details').forEach(d => { d.open = true; })")
+    rows = seen.run("""
+        const table = document.querySelector('#plots details table');
+        table.querySelector('thead button').click();
+        table.querySelector('thead button').click();
+        return Array.from(table.querySelectorAll('tbody th'), cell => cell.textContent);""")
+    assert rows == ["owl", "fish", "dog", "cat"]
+
+
+@needs_browser
 def test_without_javascript_everything_is_there(opened):
     seen = opened("healthy")
     seen.devtools("Emulation.setScriptExecutionDisabled", value=True)

@@ -212,10 +212,10 @@ def scrolling(content, name) -> Markup:
 
 
 def plain_table(table, headings: List[str], texts=(), most=None) -> Markup:
-    """A `tables.Table` as it is. texts: columns that are words."""
+    """A `tables.Table` as it is. texts: columns that are words, beside the first."""
     names = list(table.columns)
     rows = table.rows[:most]
-    head = element("tr", *(element("th", heading, scope="col", class_="text" if name in texts else None)
+    head = element("tr", *(element("th", heading, scope="col", class_="text" if name in (names[0], *texts) else None)
                            for name, heading in zip(names, headings)))
     body = [element("tr", element("th", row[0], scope="row"), *(
         element("td", _plain_value(value), class_="text wrap" if name in texts else None,
