@@ -6,16 +6,19 @@
 import argparse
 import json
 import os
+import textwrap
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
 from eventsim.errors import DataError, RunError
+from eventsim.wording import printable
 
-PRINTED = ("run", "findings", "layers")  # tables of `stats` unless it is told otherwise
+PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
 LARGE = ("neurons", "correlations")  # tables of as many rows as there are neurons: in files, or when named
 SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv", "fano",
          "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
+WIDTH = 100  # of running text
 MOST_ROWS = 50  # of a table printed for people
 
 
@@ -23,8 +26,8 @@ def add_parsers(commands):
     """Add the three commands to the argument parser; returns their parsers."""
     stats = commands.add_parser(
         "stats", help="print or export the statistics of a run",
-        description="RUN: a file of `eventsim run --out`. Prints what was run, findings and the table of layers, "
-        "or the tables named: run, findings, layers, levels, planes, steps, rates, membranes, intervals, "
+        description="RUN: a file of `eventsim run --out`. Prints the result, findings and the table of layers, or "
+        "the tables named: run, findings, layers, levels, planes, steps, rates, membranes, intervals, "
         "correlations, classes, class_rates, confusion, neurons, samples. Without names --csv and --npz write "
         "all of them, and --json prints all but neurons and correlations.",
     )
@@ -100,8 +103,17 @@ def run_stats(arguments):
         elif written:
             print("\n".join(written))
         else:
-            print("\n".join(_printed(name, table, run) for name, table in found.items()).rstrip())
+            head = [] if arguments.table else [_head(run)]
+            print("\n".join([*head, *(_printed(name, table, run) for name, table in found.items())]).rstrip())
     return 0
+
+
+def _head(run):
+    """What was run, and the result."""
+    from eventsim.page.sections import result
+
+    names = " on ".join(printable(run.summary[key]) for key in ("model", "data") if run.summary.get(key))
+    return f"{names or run.path}\n" + textwrap.fill(result(run), WIDTH) + "\n"
 
 
 def _printed(name, table, run):
@@ -111,7 +123,7 @@ def _printed(name, table, run):
     if not len(table):
         return f"{run.path}: nothing for the table {name}\n"
     if name == "run":
-        return "\n".join(f"{fact}: {value}" for fact, value in table.rows) + "\n"
+        return "".join(f"{printable(f'{fact}: {value}')}\n" for fact, value in table.rows)
     if name == "layers":
         table = table.of(SHOWN)
     return f"{table.title}\n\n{table.as_text(MOST_ROWS)}"
@@ -122,9 +134,9 @@ def findings_text(found):
     against several of them is said once."""
     lines = []
     for one, following in zip(found, [*found[1:], None]):
-        lines.append(f"{one['severity']}: {one['sentence']}")
+        lines.append(textwrap.fill(printable(f"{one['severity']}: {one['sentence']}"), WIDTH, subsequent_indent="  "))
         if following is None or following["remedy"] != one["remedy"]:
-            lines.append(f"    {one['remedy']}")
+            lines.append(textwrap.fill(one["remedy"], WIDTH, initial_indent="  -> ", subsequent_indent="     "))
     return "\n".join(lines or ["no findings"]) + "\n"
 
 

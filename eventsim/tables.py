@@ -19,7 +19,7 @@ from eventsim import findings, report
 from eventsim.counting import EXECUTED, NAMES
 from eventsim.errors import RunError
 from eventsim.statistics.classes import rates_by_class
-from eventsim.wording import quantity
+from eventsim.wording import NONE, joule, percent, printable, quantity
 
 
 @dataclass
@@ -68,7 +68,8 @@ class Table:
 
     def as_text(self, limit: Optional[int] = None) -> str:
         """Aligned for people, at most `limit` rows; "-" where a number is undefined."""
-        rows = [tuple(map(_shown, row)) for row in self.rows[:limit]]
+        write = [_writer(name, self.units.get(name)) for name in self.columns]
+        rows = [tuple(one(value) for one, value in zip(write, row)) for row in self.rows[:limit]]
         text = report.table(tuple(name.replace("_", " ") for name in self.columns), rows)
         left = len(self) - len(rows)
         return text + (f"... and {left} more rows: see --csv or --json\n" if left else "")
@@ -91,12 +92,19 @@ def _array(values):
     return np.array(["" if v is None else str(v) for v in values], str)
 
 
+def _writer(name, unit):
+    """The function that writes a column's values for people."""
+    if unit == "J/sample":
+        return joule
+    return percent if name.endswith("share") else _shown
+
+
 def _shown(value):
     if value is None:
-        return "-"
+        return NONE
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e4 else quantity(value)
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(value))  # a name must not steer a terminal
+    return printable(value)
 
 
 # ---- what a run has

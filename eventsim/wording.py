@@ -48,3 +48,8 @@ def joule(value) -> str:
 def many(n, noun) -> str:
     """`1 sample`, `2 samples`."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def printable(text) -> str:
+    """Text in which nothing steers a terminal: control characters become the replacement character."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))

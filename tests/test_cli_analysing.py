@@ -63,10 +63,16 @@ def assert_one_line(found, *parts):
 
 def test_stats_prints_facts_findings_and_layers(done, digits):
     out = done("stats", digits)
-    assert f"model: {MODEL}\n" in out and "samples: 100\n" in out and "\nmade_numba: " in out
+    assert out.startswith(f"{MODEL} on {DATA}\n100 of 100 samples (100 %) are predicted correctly in 4 steps of float32.")
     rows = [line.split()[0] for line in out[out.index("layers: spikes"):].splitlines()[4:] if line]
     assert rows[0] == "input" and rows[-1] == "readout" and {"neuron1", "neuron2", "neuron3"} <= set(rows)
     assert max(map(len, out.splitlines())) < 250
+
+
+def test_stats_of_the_run(done, digits):
+    lines = done("stats", digits, "--table", "run").splitlines()
+    assert f"model: {MODEL}" in lines and "samples: 100" in lines
+    assert [line for line in lines if line.startswith("made_numba: ")]
 
 
 def test_stats_of_one_table_and_layer(done, digits):
@@ -118,6 +124,18 @@ def test_stats_npz(done, digits, tmp_path):
 
 def test_stats_of_a_table_without_rows(done, digits):
     assert done("stats", digits, "--table", "findings") == "no findings\n"
+
+
+def test_names_do_not_steer_the_terminal(done, digits, tmp_path):
+    path = tmp_path / "hostile.h5"
+    path.write_bytes(digits.read_bytes())
+    with h5py.File(path, "r+") as file:
+        summary = json.loads(file["summary"].asstr()[()])
+        del file["summary"]
+        energy = {"layers": [{"name": "\x1b[31m\nlayer", "total": 2.0, "ann_total": 1.0}]}
+        file["summary"] = json.dumps({**summary, "model": "\x1b]0;title\x07", "energy": energy})
+    for out in (done("stats", path), done("stats", path, "--table", "run"), done("report", path)):
+        assert not [c for c in out if not c.isprintable() and c != "\n"]
 
 
 # ---- plot
@@ -174,7 +192,8 @@ def test_report_is_named_after_the_run_and_tells_the_findings(done, digits):
     assert "digits.h5 on digits_test.h5" in document.text and "of 100 samples" in document.text
     with eventsim.open_run(digits) as opened:
         for finding in findings.find(opened):
-            assert finding.sentence in document.text and finding.sentence in out
+            assert finding.sentence in document.text.replace("\u00b5J", "uJ")
+            assert finding.sentence in " ".join(out.split())
 
 
 def test_report_json(done, digits, tmp_path):
@@ -308,7 +327,7 @@ def kinds_of(tmp_path, done, model):
     done("run", tmp_path / "net.h5", tmp_path / "data.npz", "--out", tmp_path / "run.h5")
     found = json.loads(done("report", tmp_path / "run.h5", "--json"))["findings"]
     text = Document((tmp_path / "run.html").read_text("utf-8")).text
-    assert all(finding["sentence"] in text for finding in found)
+    assert all(finding["sentence"] in text.replace("\u00b5J", "uJ") for finding in found)
     return {(finding["kind"], finding["layer"]) for finding in found}
 
 

@@ -41,7 +41,7 @@ def result(run) -> str:
         text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
     else:
         right = int((np.asarray(run.predictions) == np.asarray(run.labels)).sum())
-        text = f"{right} of {many(n, 'sample')} ({_accuracy(run)}) are predicted correctly {how}."
+        text = f"{right} of {many(n, 'sample')} ({_accuracy(run)}) {'is' if right == 1 else 'are'} predicted correctly {how}."
     if not n:
         return text
     totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
