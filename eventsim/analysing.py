@@ -16,8 +16,8 @@ from eventsim.wording import printable
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
 LARGE = ("neurons", "correlations")  # tables of as many rows as there are neurons: in files, or when named
-SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv", "fano",
-         "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
+SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv",
+         "fano", "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
 WIDTH = 100  # of running text
 MOST_ROWS = 50  # of a table printed for people
 
@@ -26,34 +26,35 @@ def add_parsers(commands):
     """Add the three commands to the argument parser; returns their parsers."""
     stats = commands.add_parser(
         "stats", help="print or export the statistics of a run",
-        description="RUN: a file of `eventsim run --out`. Prints the result, findings and the table of layers, or "
-        "the tables named: run, findings, layers, levels, planes, steps, rates, membranes, intervals, "
-        "correlations, classes, class_rates, confusion, neurons, samples. Without names --csv and --npz write "
-        "all of them, and --json prints all but neurons and correlations.",
+        description="RUN: a file of `eventsim run --out`. Prints the result, findings and the table of layers, "
+                    "or the tables named: run, findings, layers, levels, planes, steps, rates, membranes, "
+                    "intervals, correlations, classes, class_rates, confusion, neurons, samples. Without names "
+                    "--csv and --npz write all of them, and --json prints all but neurons and correlations.",
     )
     stats.set_defaults(run=run_stats)
     plot = commands.add_parser(
         "plot", help="draw one picture of a run",
-        description="RUN: a file of `eventsim run --out`. KIND: what to draw; `eventsim plot RUN list` names all. "
-        "The suffix of FILE, .png, .svg or .pdf, is the format.",
+        description="RUN: a file of `eventsim run --out`. KIND: what to draw; `eventsim plot RUN list` names "
+                    "all. The suffix of FILE, .png, .svg or .pdf, is the format.",
     )
     plot.set_defaults(run=run_plot)
     report = commands.add_parser(
         "report", help="write one HTML page about a run",
         description="RUN: a file of `eventsim run --out`. The page is complete in itself: it loads nothing, "
-        "prints, and is read on a phone.",
+                    "prints, and is read on a phone.",
     )
     report.set_defaults(run=run_report)
     for command in (stats, plot, report):
         command.add_argument("model", metavar="RUN", help="file of `eventsim run --out`")
     stats.add_argument("--table", action="append", default=[], metavar="NAME", help="this table; repeat for more")
     target = stats.add_mutually_exclusive_group()
-    target.add_argument("--csv", type=Path, metavar="DIR", help="write each table to DIR/NAME.csv, and to "
-                        "DIR/columns.csv the unit of each column")
+    target.add_argument("--csv", type=Path, metavar="DIR",
+                        help="write each table to DIR/NAME.csv, and to DIR/columns.csv the unit of each column")
     target.add_argument("--npz", type=Path, metavar="FILE", help="write the tables as NumPy structured arrays")
     plot.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
     plot.add_argument("-o", "--out", type=Path, metavar="FILE", help="picture; default: RUN-KIND.png beside RUN")
-    plot.add_argument("--sample", type=_index, default=0, metavar="N", help="sample, where one is drawn; default 0")
+    plot.add_argument("--sample", type=_index, default=0, metavar="N",
+                      help="sample, where one is drawn; default 0")
     plot.add_argument("--neuron", type=_index, action="append", default=[], metavar="N",
                       help="neuron, where single ones are drawn; repeat for more")
     report.add_argument("-o", "--out", type=Path, metavar="FILE", help="page; default: RUN.html beside RUN")
@@ -134,7 +135,8 @@ def findings_text(found):
     against several of them is said once."""
     lines = []
     for one, following in zip(found, [*found[1:], None]):
-        lines.append(textwrap.fill(printable(f"{one['severity']}: {one['sentence']}"), WIDTH, subsequent_indent="  "))
+        said = printable(f"{one['severity']}: {one['sentence']}")
+        lines.append(textwrap.fill(said, WIDTH, subsequent_indent="  "))
         if following is None or following["remedy"] != one["remedy"]:
             lines.append(textwrap.fill(one["remedy"], WIDTH, initial_indent="  -> ", subsequent_indent="     "))
     return "\n".join(lines or ["no findings"]) + "\n"
@@ -166,7 +168,8 @@ def _columns(found):
     """Which unit each column of each table is in: CSV has no place for it."""
     from eventsim.tables import Table
 
-    rows = [(name, column, table.units.get(column, "")) for name, table in found.items() for column in table.columns]
+    rows = [(name, column, table.units.get(column, ""))
+            for name, table in found.items() for column in table.columns]
     return Table({key: [row[i] for row in rows] for i, key in enumerate(("table", "column", "unit"))})
 
 
@@ -188,7 +191,8 @@ def run_plot(arguments):
         node_names(run, arguments.layer)
         if arguments.sample >= run.n_samples:
             raise RunError(f"{run.path}: no sample {arguments.sample}; there are {run.n_samples}, counted from 0")
-        figure = plots.KINDS[arguments.kind](run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
+        draw = plots.KINDS[arguments.kind]
+        figure = draw(run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
     path = arguments.out or _beside(arguments.model, f"-{arguments.kind}.png")
     plots.save(figure, path)
     print(json.dumps({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})

@@ -105,7 +105,8 @@ class Finding:
 
     def as_json(self) -> Dict:
         """Plain values; numbers that are not finite are None."""
-        numbers = {key: value if math.isfinite(value) else None for key, value in self.numbers.items()}
+        numbers = {key: value if value is not None and math.isfinite(value) else None
+                   for key, value in self.numbers.items()}
         return {"kind": self.kind, "severity": self.severity, "layer": self.layer, "sentence": self.sentence,
                 "remedy": self.remedy, "numbers": numbers}
 
@@ -155,16 +156,19 @@ def _dead_layers(run):
         numbers = {"events": 0, "neurons": train.n_neurons, "samples": train.n_samples}
         if kind == "Input":
             found.append(Finding(
-                "dead_layer", name, f"{name}, the input, is 0 everywhere in {many(train.n_samples, 'sample')}: nothing "
-                "drives the network but its biases.",
-                "Check the data, and its scale: integers of the input's range are expected, not numbers of 0 to 1.",
+                "dead_layer", name, f"{name}, the input, is 0 everywhere in {many(train.n_samples, 'sample')}: "
+                                    "nothing drives the network but its biases.",
+                "Check the data, and its scale: integers of the input's range are expected, not numbers of 0 to "
+                "1.",
                 numbers))
         else:
             found.append(Finding(
                 "dead_layer", name, f"{name} never fires: none of its {train.n_neurons} neurons sends a spike in "
-                f"{many(train.n_samples, 'sample')} of {train.n_steps} steps, so nothing of the input gets past it.",
+                                    f"{many(train.n_samples, 'sample')} of {train.n_steps} steps, so nothing of "
+                                    "the input gets past it.",
                 "Lower its v_threshold, or raise the scale of the weights or of the BatchNorm before it; if the "
-                "trainer's spikes differ, run `eventsim diff` against them. With delays, run more steps.", numbers))
+                "trainer's spikes differ, run `eventsim diff` against them. With delays, run more steps.",
+                numbers))
     return found
 
 
@@ -177,9 +181,9 @@ def _silent_neurons(run):
         rate = float(train.events.sum()) / (active * train.chances)
         if train.silent_share > SILENT_SHARE and (1 - rate) ** train.chances < SILENT_BY_CHANCE:
             found.append(Finding(
-                "mostly_silent", name, f"{percent(train.silent_share)} of the {train.n_neurons} neurons of {name} "
-                f"never fire in {many(train.n_samples, 'sample')}: the layer is wider than this data needs, or its "
-                "threshold is too high.",
+                "mostly_silent", name, f"{percent(train.silent_share)} of the {train.n_neurons} neurons of "
+                                       f"{name} never fire in {many(train.n_samples, 'sample')}: the layer is "
+                                       "wider than this data needs, or its threshold is too high.",
                 "Lower v_threshold, regularise towards a higher rate in training, or remove the silent neurons.",
                 {"silent_share": train.silent_share, "samples": train.n_samples}))
             continue
@@ -197,7 +201,7 @@ def _dead_channels(name, train):
     shown = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
     return [Finding(
         "dead_channels", name, f"{len(dead)} of the {channels} channels of {name} never fire in "
-        f"{many(train.n_samples, 'sample')}, at any position (channels {shown}).",
+                               f"{many(train.n_samples, 'sample')}, at any position (channels {shown}).",
         "Remove these channels, and the weights that read them: the results on such data stay the same.",
         {"dead": len(dead), "channels": channels})]
 
@@ -210,9 +214,9 @@ def _saturated_neurons(run):
                        else "only their levels say something, and they cost as much as dense neurons")
             found.append(Finding(
                 "saturated", name, f"{percent(train.saturated_share)} of the {train.n_neurons} neurons of {name} "
-                f"fire at every step of all {train.n_samples} samples: {meaning}.",
-                "Raise v_threshold, or lower the bias or the scale of the weights before it; if the values matter, "
-                "give it another bit.",
+                                   f"fire at every step of all {train.n_samples} samples: {meaning}.",
+                "Raise v_threshold, or lower the bias or the scale of the weights before it; if the values "
+                "matter, give it another bit.",
                 {"saturated_share": train.saturated_share, "samples": train.n_samples}))
     return found
 
@@ -232,18 +236,20 @@ def _levels(run):
         numbers = {"top_level_share": counts[top] / events, "events": float(events), "bits": train.bits}
         if counts[top] > TOP_LEVEL_SHARE * events and counts[top] > TOP_LEVEL_PILE * counts[top - 1]:
             found.append(Finding(
-                "saturated_top_bit", name, f"{percent(counts[top] / events)} of the spikes of {name} carry the "
-                f"highest level, {top}, and {percent(counts[top - 1] / events)} the one below: the "
-                f"{train.bits}-bit levels are clipped, and larger values are lost or sent late.",
+                "saturated_top_bit", name,
+                f"{percent(counts[top] / events)} of the spikes of {name} carry the highest level, {top}, and "
+                f"{percent(counts[top - 1] / events)} the one below: the {train.bits}-bit levels are clipped, "
+                "and larger values are lost or sent late.",
                 f"Give {name} another bit, or a larger quantum (and train again).", numbers))
         elif train.bits < WIDE_BITS and not counts[(top + 1) // 2 :].any() and _kind(run, name) == "Neuron":
             used = int(np.flatnonzero(counts)[-1])
             needed = used.bit_length()
             found.append(Finding(
                 "unused_top_bit", name, f"No spike of {name} carries a level above {used} in "
-                f"{many(train.n_samples, 'sample')}: {needed} of its {train.bits} bits would do.",
-                f"Set bits to {needed}: fewer planes take less time and memory, and the results on such data stay "
-                "the same. Or lower the quantum, for finer levels.", {**numbers, "highest_level": used}))
+                                        f"{many(train.n_samples, 'sample')}: {needed} of its {train.bits} bits "
+                                        "would do.",
+                f"Set bits to {needed}: fewer planes take less time and memory, and the results on such data "
+                "stay the same. Or lower the quantum, for finer levels.", {**numbers, "highest_level": used}))
     return found
 
 
@@ -255,8 +261,8 @@ def _dim_input(run):
         used, top = int(np.flatnonzero(_magnitudes(train))[-1]), (1 << train.bits) - 1
         if used < DIM_INPUT * top:
             found.append(Finding(
-                "dim_input", name, f"The highest level of {name}, the input, is {used} of {top}: almost all of its "
-                "range is unused.",
+                "dim_input", name, f"The highest level of {name}, the input, is {used} of {top}: almost all of "
+                                   "its range is unused.",
                 f"Check the scale of the data: integers of 0 to {top} are expected.",
                 {"highest_level": used, "top_level": top}))
     return found
@@ -275,10 +281,10 @@ def _membranes(run):
     for name, membranes in run.statistics.membranes.items():
         if membranes.n_not_finite:
             found.append(Finding(
-                "not_finite", name, f"{membranes.n_not_finite} potentials of {name} are nan or infinite: from here on "
-                "nothing means anything.",
-                "Look for nan or huge numbers in the weights, the BatchNorm (variance 0) and the input before it; "
-                "`eventsim diff` against float64 shows where it begins.",
+                "not_finite", name, f"{membranes.n_not_finite} potentials of {name} are nan or infinite: from "
+                                    "here on nothing means anything.",
+                "Look for nan or huge numbers in the weights, the BatchNorm (variance 0) and the input before "
+                "it; `eventsim diff` against float64 shows where it begins.",
                 {"not_finite": membranes.n_not_finite}))
             continue
         rms = np.asarray(membranes.drift, float)
@@ -298,13 +304,13 @@ def _drift(name, membranes, rms, mean):
     thresholds = f"{number(last)} times the threshold of its highest level"
     faster = steps >= MIN_STEPS and growth > FASTER_THAN_LINEAR * steps / (steps // 2)
     if last > EXPLODED or last > EXPLODING and faster:
-        how = (f", and grow by {number(growth)} in the second half of the steps, faster than any steady current makes "
-               "them" if faster else "")
+        how = (f", and grow by {number(growth)} in the second half of the steps, faster than any steady current "
+               "makes them" if faster and math.isfinite(growth) else "")
         return [Finding(
             "exploding_membrane", name, f"The potentials of {name} reach {thresholds} (root mean square after "
-            f"{steps} steps){how}: no spike can bring them back.",
-            "Check recurrent weights, and the scale of the input, the weights and the BatchNorm before it against "
-            "v_threshold.", numbers)]
+                                        f"{steps} steps){how}: no spike can bring them back.",
+            "Check recurrent weights, and the scale of the input, the weights and the BatchNorm before it "
+            "against v_threshold.", numbers)]
     drifted = abs(mean[-1]) > DRIFTED_MEAN or last > DRIFTED_RMS
     if steps < MIN_STEPS or not drifted or growth <= STILL_GROWING:
         return []
@@ -313,12 +319,16 @@ def _drift(name, membranes, rms, mean):
         what = f"their mean is {number(abs(mean[-1]))} thresholds {'below' if down else 'above'} 0"
     else:
         what = f"their root mean square is {number(last)} thresholds"
+    if down:
+        meaning = "neurons so far down stay silent whatever comes"
+        remedy = "Give the neurons a lower limit or a leak, or balance the bias before them."
+    else:
+        meaning = "neurons so far up fire whatever comes"
+        remedy = "Raise v_threshold, give another bit, or balance the bias before them."
     return [Finding(
-        "membrane_drift", name, f"The potentials of {name} drift: after {steps} steps {what} (of the highest "
-        "level), and still grows: " + ("neurons so far down stay silent whatever comes." if down else
-                                               "neurons so far up fire whatever comes."),
-        ("Give the neurons a lower limit or a leak, or balance the bias before them." if down else
-         "Raise v_threshold, give another bit, or balance the bias before them."), numbers)]
+        "membrane_drift", name,
+        f"The potentials of {name} drift: after {steps} steps {what} (of the highest level), and still grows: "
+        f"{meaning}.", remedy, numbers)]
 
 
 # ---- rules on the answer, the arithmetic and the cost
@@ -331,9 +341,10 @@ def _answers(run):
     if bad:
         return [Finding(
             "not_finite", run.layers[-1] if run.layers else None,
-            f"The output of {bad} of {many(len(output), 'sample')} is nan or infinite: their predictions mean nothing.",
-            "Look for nan or huge numbers in the weights, the BatchNorm (variance 0) and the input; "
-            "`eventsim diff` against float64 shows where it begins.", {"samples": bad})]
+            f"The output of {bad} of {many(len(output), 'sample')} is nan or infinite: their predictions mean "
+            "nothing.",
+            "Look for nan or huge numbers in the weights, the BatchNorm (variance 0) and the input; `eventsim "
+            "diff` against float64 shows where it begins.", {"samples": bad})]
     n, classes = len(output), output.shape[1] if output.ndim > 1 else 1
     labels = None if run.labels is None else np.asarray(run.labels)
     predictions = np.asarray(run.predictions)
@@ -351,10 +362,10 @@ def _answers(run):
         bound = guess + CHANCE_DEVIATIONS * math.sqrt(guess * (1 - guess) / n)
         if accuracy < bound:
             found.append(Finding(
-                "at_chance", None, f"{percent(accuracy)} of {n} samples are right; guessing among {classes} classes "
-                f"gives {percent(guess)}.",
-                "Check that the weights are trained ones, the order of the classes, and how the data is normalised and "
-                "scaled.", {"accuracy": accuracy, "guessing": guess}))
+                "at_chance", None, f"{percent(accuracy)} of {n} samples are right; guessing among {classes} "
+                                   f"classes gives {percent(guess)}.",
+                "Check that the weights are trained ones, the order of the classes, and how the data is "
+                "normalised and scaled.", {"accuracy": accuracy, "guessing": guess}))
     return found
 
 
@@ -377,21 +388,24 @@ def _integers(run):
     found = []
     for name, audit in (run.summary.get("audit") or {}).items():
         for quantity in ("sum", "current", "membrane"):
-            seen = audit.get(quantity) or {}
+            seen = {**dict.fromkeys(("bits", "bits_needed", "overflow")), **(audit.get(quantity) or {})}
             if seen.get("overflows"):
                 found.append(Finding(
-                    "overflow", name, f"The {quantity} of {name} left its {seen['bits']} bits {seen['overflows']} times "
+                    "overflow", name,
+                    f"The {quantity} of {name} left its {seen['bits']} bits {seen['overflows']} times "
                     f"({seen['overflow']}): {seen['bits_needed']} bits would have held it.",
-                    "Scale the weights and v_threshold of this layer down, or choose a profile with wider numbers.",
+                    "Scale the weights and v_threshold of this layer down, or choose a profile with wider "
+                    "numbers.",
                     {"overflows": seen["overflows"], "bits": seen["bits"], "bits_needed": seen["bits_needed"]}))
+        zeroed, clipped = audit.get("zeroed_weights") or 0, audit.get("clipped_weights") or 0
         weights = audit.get("weights") or 0
-        lost = (audit.get("clipped_weights") or 0) + (audit.get("zeroed_weights") or 0)
-        if weights and lost > LOST_WEIGHTS * weights:
+        if weights and zeroed + clipped > LOST_WEIGHTS * weights:
             found.append(Finding(
-                "lost_weights", name, f"{percent(lost / weights)} of the weights of {name} do not survive the "
-                f"arithmetic: {audit['zeroed_weights']} of {weights} round to 0, {audit['clipped_weights']} are clipped.",
+                "lost_weights", name,
+                f"{percent((zeroed + clipped) / weights)} of the weights of {name} do not survive the arithmetic: "
+                f"{zeroed} of {weights} round to 0, {clipped} are clipped.",
                 "Train with these weights' width, or choose a profile with more bits for weights.",
-                {"zeroed": audit["zeroed_weights"], "clipped": audit["clipped_weights"], "weights": weights}))
+                {"zeroed": zeroed, "clipped": clipped, "weights": weights}))
     return found
 
 
@@ -409,11 +423,11 @@ def _energy(run):
 
 def _denser(who, whose, layer, row):
     crossing, rate = row.get("crossing_rate"), row.get("rate")
-    where = (f"an event reaches {percent(rate)} of {whose} synapses per step, and only below {percent(crossing)} events are "
-             "cheaper" if crossing and rate is not None else "at no rate events are cheaper")
+    where = (f"an event reaches {percent(rate)} of {whose} synapses per step, and only below {percent(crossing)} "
+             "events are cheaper" if crossing and rate is not None else "at no rate events are cheaper")
     return Finding(
-        "denser_than_crossing", layer, f"{who} {joule(row['total'])} a sample event by event, and {joule(row['ann_total'])} "
-        f"as a matched quantised ANN: {where}.",
+        "denser_than_crossing", layer, f"{who} {joule(row['total'])} a sample event by event, and "
+                                       f"{joule(row['ann_total'])} as a matched quantised ANN: {where}.",
         "Lower the rate of what is read (higher thresholds, regularisation), run fewer steps, or run it dense.",
         {"energy": row["total"], "ann_energy": row["ann_total"], "rate": math.nan if rate is None else rate,
          "crossing_rate": math.nan if crossing is None else crossing})

@@ -36,7 +36,8 @@ class Table:
 
     def of(self, names: Iterable[str]) -> "Table":
         """These columns, without those that have no value at all."""
-        kept = {name: self.columns[name] for name in names if any(v is not None for v in _plain(self.columns[name]))}
+        kept = {name: self.columns[name] for name in names}
+        kept = {name: values for name, values in kept.items() if any(v is not None for v in _plain(values))}
         return Table(kept, self.units, self.title)
 
     @property
@@ -268,8 +269,8 @@ def neuron_table(run, only=()):
             "events": train.events, "rate": train.rates, "mean_interval": train.mean_intervals,
             "cv": train.cv, "lv": train.lv, "fano": train.fano,
         }))
-    return Table(_per_layer(parts), {"rate": "1/step", "mean_interval": "steps", "cv": "1", "lv": "1", "fano": "1"},
-                 "neurons")
+    units = {"rate": "1/step", "mean_interval": "steps", "cv": "1", "lv": "1", "fano": "1"}
+    return Table(_per_layer(parts), units, "neurons")
 
 
 def interval_table(run, only=()):

@@ -79,7 +79,8 @@ class Browser:
     def press(self, key):
         """Press a key in whatever has the focus; \ue007 is Enter."""
         keys = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
-        self._call("POST", f"{self._session}/actions", {"actions": [{"type": "key", "id": "keys", "actions": keys}]})
+        self._call("POST", f"{self._session}/actions",
+                   {"actions": [{"type": "key", "id": "keys", "actions": keys}]})
 
     def logs(self, kind):
         """New lines of the log "browser" (the console), or messages of "performance" (DevTools)."""

@@ -154,8 +154,8 @@ def run(levels, output, labels=None, bits=None, membranes=None, kinds=None, clas
     accuracy = None if labels is None else float((output.argmax(axis=1) == labels).mean())
     totals = {name: counts.total(name) for name in ALL_NAMES}
     return MadeRun(
-        {"model": "net.h5", "data": "data.h5", "samples": n, "timesteps": steps, "precision": "float32", "workers": 1,
-         "accuracy": accuracy, "seconds": 0.5, "samples_per_second": n / 0.5,
+        {"model": "net.h5", "data": "data.h5", "samples": n, "timesteps": steps, "precision": "float32",
+         "workers": 1, "accuracy": accuracy, "seconds": 0.5, "samples_per_second": n / 0.5,
          "totals": {**totals, "word_operations": 0, "energy_joule": 1e-6 * n},
          "layers": [], "nodes": nodes, "class_names": list(class_names),
          "made": {"eventsim": "0.1.0", "python": "3.11.2", "numpy": "2.0.0", "numba": "0.60.0",
@@ -181,7 +181,8 @@ def healthy(seed=0, n=64, steps=8, **changes) -> MadeRun:
         "labels": labels, "bits": {"second": 2}, "kinds": {"pool": "MaxPool"},
         "membranes": {"first": membranes(np.linspace(-0.1, -0.8, steps), np.linspace(0.3, 1.6, steps)),
                       "second": membranes(np.linspace(0, 0.4, steps), np.linspace(0.3, 0.6, steps), n_levels=3)},
-        "energy": energy(first=(4e-8, 9e-8, 0.3, 0.7), second=(2e-8, 5e-8, 0.4, 1.1), readout=(1e-9, 1e-9, 0.4, 0.4)),
+        "energy": energy(first=(4e-8, 9e-8, 0.3, 0.7), second=(2e-8, 5e-8, 0.4, 1.1),
+                         readout=(1e-9, 1e-9, 0.4, 0.4)),
     }
     for key, change in changes.items():
         given[key] = {**given[key], **change} if isinstance(given.get(key), dict) and key != "energy" else change

@@ -63,7 +63,8 @@ def assert_one_line(found, *parts):
 
 def test_stats_prints_facts_findings_and_layers(done, digits):
     out = done("stats", digits)
-    assert out.startswith(f"{MODEL} on {DATA}\n100 of 100 samples (100 %) are predicted correctly in 4 steps of float32.")
+    assert out.startswith(
+        f"{MODEL} on {DATA}\n100 of 100 samples (100 %) are predicted correctly in 4 steps of float32.")
     rows = [line.split()[0] for line in out[out.index("layers: spikes"):].splitlines()[4:] if line]
     assert rows[0] == "input" and rows[-1] == "readout" and {"neuron1", "neuron2", "neuron3"} <= set(rows)
     assert max(map(len, out.splitlines())) < 250
@@ -143,7 +144,7 @@ def test_names_do_not_steer_the_terminal(done, digits, tmp_path):
 
 def test_plot_names_its_kinds(done, digits):
     kinds = done("plot", digits, "list").split()
-    assert {"raster", "rates", "levels", "planes", "operations", "membranes", "accuracy", "confusion"} <= set(kinds)
+    assert {"raster", "rates", "levels", "planes", "operations", "membranes", "accuracy"} <= set(kinds)
     assert json.loads(done("plot", digits, "list", "--json")) == {"kinds": kinds}
 
 
@@ -241,7 +242,11 @@ def test_what_is_no_run(run, tmp_path, command):
 def places(value, place=()):
     """Where everything inside a summary is, the whole included: keys and indices."""
     yield place
-    for key, one in value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ():
+    if isinstance(value, (dict, list)):
+        inner = value.items() if isinstance(value, dict) else enumerate(value[:2])
+    else:
+        inner = ()
+    for key, one in inner:
         yield from places(one, (*place, key))
 
 
@@ -254,11 +259,14 @@ def replaced(value, place, other):
 
 
 MORE = {  # what not every run has
-    "profile": "chip", "conventions": {"tools": {"sinabs": {"synops": {"unit": "1", "differs": "not", "total": 3.0}}}},
-    "audit": {"neuron1": {"membrane": {"overflows": 3, "bits": 8, "bits_needed": 9, "overflow": "wrap"}, "weights": 9,
-                          "clipped_weights": 1, "zeroed_weights": 3}},
-    "energy": {"table": "t", "baseline": "b", "total": {"total": 2e-9, "ann_total": 1e-9, "rate": 0.3, "crossing_rate": 0.1},
-               "layers": [{"name": "neuron1", "total": 2e-9, "ann_total": 1e-9, "rate": 0.3, "crossing_rate": None}]},
+    "profile": "chip",
+    "conventions": {"tools": {"sinabs": {"synops": {"unit": "1", "differs": "not", "total": 3.0}}}},
+    "audit": {"neuron1": {"membrane": {"overflows": 3, "bits": 8, "bits_needed": 9, "overflow": "wrap"},
+                          "weights": 9, "clipped_weights": 1, "zeroed_weights": 3}},
+    "energy": {"table": "t", "baseline": "b",
+               "total": {"total": 2e-9, "ann_total": 1e-9, "rate": 0.3, "crossing_rate": 0.1},
+               "layers": [{"name": "neuron1", "total": 2e-9, "ann_total": 1e-9, "rate": 0.3,
+                           "crossing_rate": None}]},
 }
 
 

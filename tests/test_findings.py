@@ -54,7 +54,8 @@ def with_nan():
 STEADY = np.arange(1, STEPS + 1)  # what steady currents do
 GROWING = 3.0 ** STEADY / 100  # what a loop does that triples what comes back
 CHIP = {"first": {
-    "membrane": {"lowest": -900, "highest": 300, "bits_needed": 11, "bits": 8, "overflow": "wrap", "overflows": 12},
+    "membrane": {"lowest": -900, "highest": 300, "bits_needed": 11, "bits": 8, "overflow": "wrap",
+                 "overflows": 12},
     "sum": {"lowest": -9, "highest": 30, "bits_needed": 6, "bits": 8, "overflow": "wrap", "overflows": 0},
     "current": {"lowest": -9, "highest": 30, "bits_needed": 6, "bits": None, "overflow": "", "overflows": None},
     "weights": 1000, "clipped_weights": 3, "zeroed_weights": 40}}
@@ -73,36 +74,43 @@ FAULTS = {
     "neurons that always fire": (
         dict(levels={"first": saturated(0.25)}), "saturated", "first", "25 % of the 288 neurons"),
     "clipped levels": (
-        dict(levels={"second": drawn_levels(0.2, 0.1, 0.1, 0.6)}), "saturated_top_bit", "second", "highest level, 3"),
+        dict(levels={"second": drawn_levels(0.2, 0.1, 0.1, 0.6)}),
+        "saturated_top_bit", "second", "highest level, 3"),
     "an idle bit": (
         dict(levels={"second": drawn_levels(0.5, 0.5)}), "unused_top_bit", "second", "1 of its 2 bits would do"),
     "an input of 0 to 1": (
         dict(bits={"input": 8}), "dim_input", "input", "is 1 of 255"),
     "potentials that explode": (
-        dict(membranes={"first": membranes(0 * GROWING, GROWING)}), "exploding_membrane", "first", "faster than any"),
+        dict(membranes={"first": membranes(0 * GROWING, GROWING)}),
+        "exploding_membrane", "first", "faster than any"),
     "potentials that are huge from the start": (
-        dict(membranes={"first": membranes(900 + STEADY, 900 + STEADY)}), "exploding_membrane", "first", "no spike"),
+        dict(membranes={"first": membranes(900 + STEADY, 900 + STEADY)}),
+        "exploding_membrane", "first", "no spike"),
     "potentials that sink": (
         dict(membranes={"first": membranes(-3.0 * STEADY, 3.3 * STEADY)}), "membrane_drift", "first", "below 0"),
     "potentials that rise": (
         dict(membranes={"second": membranes(8.0 * STEADY, 8.5 * STEADY, n_levels=3)}),
         "membrane_drift", "second", "above 0"),
     "potentials that part": (
-        dict(membranes={"first": membranes(0.1 * STEADY, 5.0 * STEADY)}), "membrane_drift", "first", "root mean square"),
+        dict(membranes={"first": membranes(0.1 * STEADY, 5.0 * STEADY)}),
+        "membrane_drift", "first", "root mean square"),
     "potentials that are no numbers": (
         dict(membranes={"second": membranes(0 * STEADY, 0 * STEADY, n_not_finite=7)}),
         "not_finite", "second", "7 potentials"),
     "an output that is no number": (dict(output=with_nan()), "not_finite", "readout", "output of 1 of 64 samples"),
     "one answer": (dict(output=one_class()), "constant_prediction", None, "class 1, though 4 classes occur"),
     "an answer by its name": (
-        dict(output=one_class(), class_names=("cat", "dog", "fish", "<owl>")), "constant_prediction", None, "class dog"),
+        dict(output=one_class(), class_names=("cat", "dog", "fish", "<owl>")),
+        "constant_prediction", None, "class dog"),
     "answers by chance": (
-        dict(n=200, output=np.random.default_rng(0).random((200, 4))), "at_chance", None, "guessing among 4 classes"),
+        dict(n=200, output=np.random.default_rng(0).random((200, 4))),
+        "at_chance", None, "guessing among 4 classes"),
     "a layer denser than the crossing": (
         dict(energy=energy(first=(4e-8, 3e-8, 0.3, 0.2), second=(2e-8, 5e-8, 0.4, 1.1))),
-        "denser_than_crossing", "first", "an event reaches 30 % of its synapses per step, and only below 20 % events are cheaper"),
+        "denser_than_crossing", "first", "reaches 30 % of its synapses per step, and only below 20 %"),
     "a layer dearer at any rate": (
-        dict(energy=energy(first=(4e-8, 3e-8, 0.3, None), second=(2e-8, 5e-8, 0.4, 1.1))), "denser_than_crossing", "first", "at no rate"),
+        dict(energy=energy(first=(4e-8, 3e-8, 0.3, None), second=(2e-8, 5e-8, 0.4, 1.1))),
+        "denser_than_crossing", "first", "at no rate"),
     "integers that overflow": (dict(audit=CHIP), "overflow", "first", "left its 8 bits 12 times"),
     "weights that vanish": (
         dict(audit={"first": {"weights": 1000, "clipped_weights": 30, "zeroed_weights": 400}}),

@@ -62,7 +62,8 @@ def hostile_run():
         rng.random((16, 3)), labels=rng.integers(0, 3, 16), class_names=[f"{HOSTILE}{i}" for i in "abc"],
         membranes={names[1]: membranes([0, 0, 0, 0], [0, 0, 0, 0], n_not_finite=1)},
         energy={**energy(**{names[2]: (2e-8, 1e-8, 0.4, 0.2)}), "table": HOSTILE, "baseline": HOSTILE},
-        conventions={"tools": {HOSTILE: {HOSTILE: {"unit": HOSTILE, "differs": HOSTILE, "total": 1.5}}}}, profile=HOSTILE,
+        conventions={"tools": {HOSTILE: {HOSTILE: {"unit": HOSTILE, "differs": HOSTILE, "total": 1.5}}}},
+        profile=HOSTILE,
     )
     for key in ("model", "data", "precision"):
         made.summary[key] = HOSTILE
@@ -116,7 +117,8 @@ def test_text_is_escaped_and_markup_is_not():
     assert element("p", element("b", "x"), None, 3) == "<p><b>x</b>3</p>"
     assert element("a", href='"><script>') == '<a href="&quot;&gt;&lt;script&gt;"></a>'
     assert element("meta", charset="utf-8") == '<meta charset="utf-8">'
-    assert element("p", class_="a", data_value=0, hidden=True, title=None, open=False) == '<p class="a" data-value="0" hidden></p>'
+    given = dict(class_="a", data_value=0, hidden=True, title=None, open=False)
+    assert element("p", **given) == '<p class="a" data-value="0" hidden></p>'
     assert joined(["<", Markup("<")]) == "&lt;<"
 
 
@@ -155,7 +157,8 @@ def test_nothing_is_loaded(rendered):
 def test_only_its_own_script_may_run(rendered):
     document = Document(rendered[1])
     [script] = document.all("script")
-    [policy] = [a["content"] for _, a, _ in document.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    [policy] = [attributes["content"] for _, attributes, _ in document.all("meta")
+                if attributes.get("http-equiv") == "Content-Security-Policy"]
     digest = base64.b64encode(hashlib.sha256(script[2].encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in policy
     assert policy.startswith("default-src 'none'") and "http" not in policy and "*" not in policy
@@ -188,7 +191,8 @@ def test_the_result_is_one_sentence():
     made = healthy(n=64)
     right = int((made.predictions == made.labels).sum())
     text = sections.result(made)
-    assert text.startswith(f"{right} of 64 samples ({100 * right / 64:.4g} %) are predicted correctly in 8 steps of float32.")
+    assert text.startswith(
+        f"{right} of 64 samples ({100 * right / 64:.4g} %) are predicted correctly in 8 steps of float32.")
     assert "no labels" in sections.result(healthy(labels=None))
     assert sections.title(made) == "net.h5 on data.h5"
 
@@ -248,7 +252,8 @@ def test_definitions_are_folded_away():
 
 def test_how_it_was_run_is_told():
     text = Document(rendered_page("healthy")).text
-    for part in ("eventsim run net.h5 data.h5 --out made.h5", "numba 0.60.0", "a processor", "2026-01-02T03:04:05"):
+    for part in ("eventsim run net.h5 data.h5 --out made.h5", "numba 0.60.0", "a processor",
+                 "2026-01-02T03:04:05"):
         assert part in text
 
 
@@ -287,7 +292,8 @@ def test_what_does_not_fit_is_left_out_by_name(monkeypatch):
 
 # ---- in a browser
 
-needs_browser = pytest.mark.skipif(not (browser.CHROMIUM and browser.DRIVER), reason="needs chromium and chromedriver")
+needs_browser = pytest.mark.skipif(not (browser.CHROMIUM and browser.DRIVER),
+                                   reason="needs chromium and chromedriver")
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +322,8 @@ def test_no_console_message_and_no_request(opened, name):
     seen = opened(name)
     seen.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert seen.logs("browser") == []
-    asked = [m["params"]["request"]["url"] for m in seen.logs("performance") if m["method"] == "Network.requestWillBeSent"]
+    asked = [message["params"]["request"]["url"] for message in seen.logs("performance")
+             if message["method"] == "Network.requestWillBeSent"]
     assert [url for url in asked if not url.startswith("data:")] == [seen.run("return location.href")]
 
 
@@ -325,7 +332,8 @@ def test_the_policy_would_stop_a_request(opened):
     """The test above can fail, and the policy holds."""
     seen = opened("healthy")
     seen.run("document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png'}))")
-    seen.run("const s = document.createElement('script'); s.textContent = 'window.hit = 1'; document.body.append(s)")
+    seen.run("const s = document.createElement('script'); s.textContent = 'window.hit = 1'; "
+             "document.body.append(s)")
     assert seen.run("return window.hit === undefined")
     assert len([line for line in seen.logs("browser") if "Content Security Policy" in line["message"]]) >= 2
 
@@ -400,7 +408,8 @@ def test_without_javascript_everything_is_there(opened):
     seen.devtools("Emulation.setScriptExecutionDisabled", value=True)
     try:
         seen.open(seen.run("return location.pathname"))
-        found = seen.run("return [document.querySelectorAll('th button').length, document.querySelectorAll('tbody tr').length]")
+        found = seen.run(
+            "return [document.querySelectorAll('th button').length, document.querySelectorAll('tbody tr').length]")
     finally:
         seen.devtools("Emulation.setScriptExecutionDisabled", value=False)
     assert found[0] == 0 and found[1] > 5
@@ -418,8 +427,9 @@ def test_dark_and_light_differ_and_are_readable(opened):
                 .map(e => [of(e, 'color'), ground])
                 .concat(Array.from(document.querySelectorAll('.findings b, .findings p, .findings ul li'),
                                    e => [of(e, 'color'), of(e.closest('.findings > li'), 'backgroundColor')]),
-                        Array.from(document.querySelectorAll('figure svg text'), e => [of(e, 'fill'), ground]).slice(0, 1),
-                        Array.from(document.querySelectorAll('.numbers dt'), e => [of(e, 'color'), of(e.parentElement, 'backgroundColor')]).slice(0, 1));
+                        [document.querySelector('figure svg text')].map(e => [of(e, 'fill'), ground]),
+                        [document.querySelector('.numbers dt')].map(
+                            e => [of(e, 'color'), of(e.parentElement, 'backgroundColor')]));
         """)
         for pair in colours[scheme]:
             assert contrast(*pair) >= 4.5, (scheme, pair)  # WCAG 2.2, 1.4.3
@@ -440,7 +450,8 @@ def contrast(a, b):
 @needs_browser
 def test_paper_is_light_unfolded_and_holds_every_table(opened, tmp_path):
     seen = opened("healthy", scheme="dark")
-    seen.devtools("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    seen.devtools("Emulation.setEmulatedMedia", media="", features=dark)
     seen.print(tmp_path / "page.pdf")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
     assert seen.run("return document.querySelectorAll('details[open]').length") == 0  # folded again

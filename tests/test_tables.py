@@ -145,7 +145,8 @@ def test_some_layers_only():
     found = tables.tables(MADE, ["second", "first"])
     assert found["layers"].columns["layer"] == ["first", "second"]
     assert set(found["neurons"].columns["layer"]) == {"first", "second"}
-    with pytest.raises(RunError, match="made.h5: no layer 'third'; there are: input, first, pool, second, readout"):
+    with pytest.raises(RunError, match="made.h5: no layer 'third'; there are: input, first, pool, second, "
+                                       "readout"):
         tables.tables(MADE, ["third"])
 
 

@@ -66,8 +66,8 @@ def _plots(run, pictures, missing):
                 element("figcaption", picture.caption) if picture.caption else None, id=f"plot-{picture.kind}")
         for picture in pictures
     ]
-    left_out = element("dl", *(part for kind, reason in missing for part in (element("dt", kind), element("dd", reason))),
-                       class_="facts")
+    reasons = [part for kind, reason in missing for part in (element("dt", kind), element("dd", reason))]
+    left_out = element("dl", *reasons, class_="facts")
     return joined([element("div", *shown, class_="figures"), sections.classes(run),
                    sections.folded("Plots that this run has nothing for", left_out) if missing else None])
 
@@ -75,5 +75,5 @@ def _plots(run, pictures, missing):
 def _footer(run):
     made = run.summary.get("made") or {}
     date = f" on {made['date']}" if made.get("date") else ""
-    return element("footer", f"Made by eventsim {__version__} from {run.path}, run{date}. This file is complete: it loads "
-                   "nothing.")
+    return element("footer", f"Made by eventsim {__version__} from {run.path}, run{date}. This file is complete: "
+                             "it loads nothing.")

@@ -9,12 +9,16 @@ from eventsim.page.markup import Markup, element
 
 # kind of plot -> the sentence below it, in the order of the page
 CAPTIONS = {
-    "rates": "A layer whose neurons stand at 0 or at 1 says little; a rate that changes from step to step has not settled.",
+    "rates": "A layer whose neurons stand at 0 or at 1 says little; a rate that changes from step to step has "
+             "not settled.",
     "operations": "Where the work is. Left of its dense mark, a layer saves operations by being event-driven.",
-    "accuracy": "How soon the answer is right, and how soon it changes no more: steps after that are spent in vain.",
+    "accuracy": "How soon the answer is right, and how soon it changes no more: steps after that are spent in "
+                "vain.",
     "levels": "Events piled up at a layer's highest level are clipped: their values would have been larger.",
-    "planes": "What each bit carries. A plane that is hardly ever set costs a pass over the layer and says little.",
-    "membranes": "Only potentials near a threshold are decided by the next input; those far from all of them are not.",
+    "planes": "What each bit carries. A plane that is hardly ever set costs a pass over the layer and says "
+              "little.",
+    "membranes": "Only potentials near a threshold are decided by the next input; those far from all of them "
+                 "are not.",
     "drift": "Steady growth means that firing does not bring the potentials back. Some is common without leak.",
     "raster": "Rows without marks are neurons that were silent in this sample.",
     "traces": "A neuron fires where its potential crosses the threshold.",

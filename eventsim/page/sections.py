@@ -41,7 +41,8 @@ def result(run) -> str:
         text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
     else:
         right = int((np.asarray(run.predictions) == np.asarray(run.labels)).sum())
-        text = f"{right} of {many(n, 'sample')} ({_accuracy(run)}) {'is' if right == 1 else 'are'} predicted correctly {how}."
+        verb = "is" if right == 1 else "are"
+        text = f"{right} of {many(n, 'sample')} ({_accuracy(run)}) {verb} predicted correctly {how}."
     if not n:
         return text
     totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
@@ -62,8 +63,8 @@ def _accuracy(run):
 def findings(run, found) -> Markup:
     """A list of all findings; where a kind has many, the first ones in words and the other layers by name."""
     if not found:
-        return element("ul", element("li", element("p", element("b", "Nothing found"), " ", _examined(run)), class_="fine"),
-                       class_="findings")
+        said = element("p", element("b", "Nothing found"), " ", _examined(run))
+        return element("ul", element("li", said, class_="fine"), class_="findings")
     kinds = dict.fromkeys(finding.kind for finding in found)
     return element("ul", *(_of_a_kind([finding for finding in found if finding.kind == kind]) for kind in kinds),
                    class_="findings")
@@ -73,8 +74,9 @@ def _examined(run):
     """What the rules could look at: no finding says something about that only."""
     statistics = run.statistics
     seen = [words for there, words in (
-        (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.labels is not None, "predictions"),
-        (run.summary.get("energy"), "energy"), (run.summary.get("audit"), "integers"),
+        (statistics.trains, "spikes"), (statistics.membranes, "membranes"),
+        (run.labels is not None, "predictions"), (run.summary.get("energy"), "energy"),
+        (run.summary.get("audit"), "integers"),
     ) if there]
     missing = [words for there, words in (
         (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.summary.get("energy"), "energy"),
@@ -116,7 +118,7 @@ def _printed(sentence):
 def numbers(run) -> Markup:
     """The numbers that people ask for first."""
     summary, n = run.summary, max(run.n_samples, 1)
-    decisions = run.statistics.decisions
+    decisions, speed = run.statistics.decisions, summary.get("samples_per_second")
     energy = (summary.get("energy") or {}).get("total") or {}
     trains = [run.statistics.trains[name] for name in run.layers if name in run.statistics.trains]
     chances = sum(train.chances * train.n_neurons for train in trains)
@@ -133,7 +135,7 @@ def numbers(run) -> Markup:
         ("energy a sample, matched ANN", joule(energy["ann_total"]) if energy.get("ann_total") else None),
         ("steps until the answer is final, mean",
          number(decisions.mean_final_step) if decisions is not None and decisions.n_samples else None),
-        ("samples a second", quantity(summary["samples_per_second"]) if summary.get("samples_per_second") else None),
+        ("samples a second", quantity(speed) if speed else None),
     ]
     found = [(name, value) for name, value in found if value is not None]
     return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in found),
@@ -174,17 +176,19 @@ def layers(run, found) -> Markup:
         of_layer.setdefault(finding.layer, []).append(finding)
     rows = []
     for row in arrays:
+        name = str(row["layer"])
         rows.append(element(
-            "tr", element("th", str(row["layer"]), _mark(of_layer.get(str(row["layer"]))), scope="row", title=str(row["layer"])),
-            element("td", str(row["kind"]), class_="text"), *(_cell(name, float(row[name])) for name in shown)))
-    head = element("tr", element("th", "layer", scope="col", class_="text"), element("th", "kind", scope="col", class_="text"),
+            "tr", element("th", name, _mark(of_layer.get(name)), scope="row", title=name),
+            element("td", str(row["kind"]), class_="text"), *(_cell(key, float(row[key])) for key in shown)))
+    head = element("tr", *(element("th", name, scope="col", class_="text") for name in ("layer", "kind")),
                    *(element("th", LAYER_COLUMNS[name][0], scope="col") for name in shown))
     counted = np.isin(arrays["layer"], run.layers)
     foot = element("tr", element("th", "total", scope="row"), element("td"), *(
         element("td", LAYER_COLUMNS[name][1](float(np.nansum(arrays[name][counted]))) if name in SUMMED else "")
         for name in shown))
-    note = element("p", "Operations and energy are per sample; the total leaves out pools and the like, which send on what "
-                   "others decided.", element("span", " Press a heading to sort.", class_="screen"), class_="quiet")
+    note = element("p", "Operations and energy are per sample; the total leaves out pools and the like, which "
+                        "send on what others decided.",
+                   element("span", " Press a heading to sort.", class_="screen"), class_="quiet")
     table = element("table", element("thead", head), element("tbody", *rows), element("tfoot", foot),
                     class_="sortable wide")
     return joined([scrolling(table, "layers"), note])
@@ -215,7 +219,8 @@ def plain_table(table, headings: List[str], texts=(), most=None) -> Markup:
     """A `tables.Table` as it is. texts: columns that are words, beside the first."""
     names = list(table.columns)
     rows = table.rows[:most]
-    head = element("tr", *(element("th", heading, scope="col", class_="text" if name in (names[0], *texts) else None)
+    words = (names[0], *texts)
+    head = element("tr", *(element("th", heading, scope="col", class_="text" if name in words else None)
                            for name, heading in zip(names, headings)))
     body = [element("tr", element("th", row[0], scope="row"), *(
         element("td", _plain_value(value), class_="text wrap" if name in texts else None,
@@ -252,7 +257,8 @@ def confused(run) -> Markup:
     names = tables.class_names(run, len(wrong))
     order = np.argsort(-wrong, axis=None, kind="stable")[:3]
     pairs = [np.unravel_index(i, wrong.shape) for i in order if wrong.flat[i]]
-    said = "; ".join(f"{names[label]} taken for {names[prediction]} ({many(int(wrong[label, prediction]), 'sample')})"
+    said = "; ".join(f"{names[label]} taken for {names[prediction]} "
+                     f"({many(int(wrong[label, prediction]), 'sample')})"
                      for label, prediction in pairs)
     return element("p", f"Most frequent errors: {said}.")
 
@@ -263,7 +269,8 @@ def confused(run) -> Markup:
 def how(run) -> Markup:
     """Command, versions, settings, the model's nodes, other tools' conventions."""
     summary, made = run.summary, run.summary.get("made") or {}
-    versions = ", ".join(f"{name} {made[name]}" for name in ("eventsim", "python", "numpy", "numba") if made.get(name))
+    tools = [name for name in ("eventsim", "python", "numpy", "numba") if made.get(name)]
+    versions = ", ".join(f"{name} {made[name]}" for name in tools)
     audit = Counter(kind for kind, names in run.recorded.items() for _ in names)
     facts = [
         ("command", element("code", made["command"]) if made.get("command") else None),
@@ -294,7 +301,8 @@ def folded(name, content) -> Markup:
 
 def _nodes(nodes):
     rows = [element(
-        "tr", element("th", node["name"], scope="row", title=node["name"]), element("td", node.get("kind", ""), class_="text"),
+        "tr", element("th", node["name"], scope="row", title=node["name"]),
+        element("td", node.get("kind", ""), class_="text"),
         element("td", "\u00d7".join(map(str, node.get("shape") or ())), class_="text"),
         element("td", quantity(node["parameters"]) if node.get("parameters") else ""),
         element("td", ", ".join(map(str, node.get("reads") or ())), class_="text"),
