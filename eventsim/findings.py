@@ -428,7 +428,8 @@ def _denser(who, whose, layer, row):
     return Finding(
         "denser_than_crossing", layer, f"{who} {joule(row['total'])} a sample event by event, and "
                                        f"{joule(row['ann_total'])} as a matched quantised ANN: {where}.",
-        "Lower the rate of what is read (higher thresholds, regularisation), run fewer steps, or run it dense.",
+        "Lower the rate of what is read (higher thresholds, regularisation), run fewer steps, or run it dense."
+        if crossing else "Run it dense, or for fewer steps.",
         {"energy": row["total"], "ann_energy": row["ann_total"], "rate": math.nan if rate is None else rate,
          "crossing_rate": math.nan if crossing is None else crossing})
 

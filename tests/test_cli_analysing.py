@@ -124,7 +124,7 @@ def test_stats_npz(done, digits, tmp_path):
 
 
 def test_stats_of_a_table_without_rows(done, digits):
-    assert done("stats", digits, "--table", "findings") == "no findings\n"
+    assert done("stats", digits, "--table", "findings", "--layer", "readout") == "no findings\n"
 
 
 def test_names_do_not_steer_the_terminal(done, digits, tmp_path):

@@ -217,6 +217,12 @@ def test_a_network_may_cost_more_than_dense_as_a_whole():
     assert found[0].sentence.startswith("All layers together cost 100 nJ a sample event by event, and 90 nJ")
 
 
+def test_the_remedy_depends_on_whether_any_rate_is_low_enough():
+    costs = energy(first=(4e-8, 3e-8, 0.3, 0.2), second=(5e-8, 4e-8, 0.4, None), third=(1e-8, 9e-8, 0.1, 0.2))
+    first, second = find(healthy(n=N, steps=STEPS, energy=costs))
+    assert "Lower the rate" in first.remedy and "Lower the rate" not in second.remedy
+
+
 def test_findings_are_in_the_order_of_their_importance():
     found = find(healthy(
         n=N, steps=STEPS, levels={"first": levels(0, 8, 6, 6), "second": drawn_levels(0.5, 0.5)},
