@@ -1,4 +1,5 @@
-"""The command line: info and check; run is in `running`, diff and convert in `comparison.commands`.
+"""The command line: info and check; run is in `running`, diff and convert in
+`comparison.commands`, stats, plot and report in `analysing`.
 
 Every subcommand is a function of the parsed arguments that returns an exit status: 0 done, 1 an
 error of the user's (one line on standard error) or a check that failed, 2 wrong usage or nothing
@@ -9,7 +10,7 @@ import argparse
 import json
 import sys
 
-from eventsim import loading, running
+from eventsim import analysing, loading, running
 from eventsim.comparison import commands as comparing
 from eventsim.errors import EventsimError
 
@@ -35,7 +36,7 @@ def parser():
 
     run = running.add_parser(commands, _positive)
     diff, convert = comparing.add_parsers(commands, _positive)
-    for command in (info, check, run, diff, convert):
+    for command in (info, check, run, diff, convert, *analysing.add_parsers(commands)):
         command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     for command in (info, check, run, convert):
         loading.add_options(command)

@@ -37,9 +37,11 @@ LAYERS = (
     "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
     "plots.courses", "plots.kinds", "plots",
     "checking", "report", "files", "datasets",
+    "wording", "facts", "findings", "tables",
+    "page.markup", "page.definitions", "page.sections", "page.figures", "page",
     "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
     "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",
-    "comparison.commands", "running", "cli", "__main__",
+    "comparison.commands", "running", "analysing", "cli", "__main__",
 )
 # (module, what it imports against the flow): why
 BACKWARDS = {

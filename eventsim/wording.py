@@ -1,0 +1,55 @@
+"""Wording: numbers as people read them, in ASCII, since terminals differ."""
+
+import math
+
+NONE = "-"  # of a number that is undefined
+
+
+def quantity(value) -> str:
+    """Three digits and a size: 950, 1.23 k, 34 M."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    for size, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= 0.9995 * size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def number(value, digits=3) -> str:
+    """So many significant digits."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+
+
+def percent(share) -> str:
+    """A share in percent, of two or three digits. What is above 0 is never printed as 0, and what is below
+    1 never as 100."""
+    if share is None or not math.isfinite(share):
+        return NONE
+    value = 100 * share
+    if 0 < value < 0.05:
+        return "< 0.1 %"
+    if 99.95 <= value < 100:
+        return "> 99.9 %"
+    return f"{value:.1f} %" if 0 < value < 9.95 or 99 < value < 100 else f"{value:.0f} %"
+
+
+def joule(value) -> str:
+    """Three digits and a unit from pJ to J."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value == 0:
+        return "0 J"
+    for size, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value * 1e12:.3g} pJ"
+
+
+def many(n, noun) -> str:
+    """`1 sample`, `2 samples`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def printable(text) -> str:
+    """Text in which nothing steers a terminal: control characters become the replacement character."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))

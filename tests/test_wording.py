@@ -1,0 +1,42 @@
+"""Wording: numbers as people read them."""
+
+import math
+
+import pytest
+
+from eventsim.wording import joule, many, number, percent, printable, quantity
+
+
+@pytest.mark.parametrize("share, text", (
+    (0, "0 %"), (1e-5, "< 0.1 %"), (0.001, "0.1 %"), (0.0984, "9.8 %"), (0.0996, "10 %"), (0.5, "50 %"),
+    (0.99, "99 %"), (0.9983, "99.8 %"), (0.99951, "> 99.9 %"), (1 - 1e-9, "> 99.9 %"),
+    (1, "100 %"), (1.25, "125 %"),
+    (math.nan, "-"), (None, "-"),
+))
+def test_percent(share, text):
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize("value, text", (
+    (0, "0"), (12, "12"), (999, "999"), (999.6, "1 k"), (1234, "1.23 k"), (999_999, "1 M"), (34e6, "34 M"),
+    (5.2e12, "5.2 T"), (math.nan, "-"), (None, "-"),
+))
+def test_quantity(value, text):
+    assert quantity(value) == text
+
+
+@pytest.mark.parametrize("value, text", (
+    (0, "0 J"), (2e-14, "0.02 pJ"), (3.5e-12, "3.5 pJ"), (9.999e-10, "1 nJ"), (2.71e-6, "2.71 uJ"), (1e-3, "1 mJ"),
+    (2, "2 J"), (math.inf, "-"), (None, "-"),
+))
+def test_joule(value, text):
+    assert joule(value) == text
+
+
+def test_number_and_many():
+    assert (number(0.31564), number(math.nan), number(12345.6, 4)) == ("0.316", "-", "1.235e+04")
+    assert (many(1, "sample"), many(2, "sample"), many(0, "sample")) == ("1 sample", "2 samples", "0 samples")
+
+
+def test_nothing_steers_a_terminal():
+    assert printable("layer\x1b[31m\n\u202e ünï 3") == "layer\ufffd[31m\ufffd\ufffd ünï 3"
