@@ -1812,38 +1812,38 @@ def count_neurons(planes, bytes_, counts, events, squares, by_step, samples, ste
 
 
 @compiled
-def count_neurons_briefly(planes, bytes_, small, events, squares, by_step, samples, steps, held, first,
-                          n_planes, size, pack):
-    """As `count_neurons`, for all steps of samples that have at most 127: sums stay in 16 bits, which
-    first-level caches hold, for as many samples as their squares allow. small: int16 [2, neuron]
-    (scratch, zeros before and after)."""
+def count_neurons_briefly(planes, small, events, squares, by_step, samples, steps, held, first, n_planes, size,
+                          pack):
+    """As `count_neurons`, for all steps of samples that have at most 127: sums stay in 16 bits and in
+    first-level caches, some words at a time, for as many samples as their squares allow. small: int16
+    [2, neuron of so many words] (scratch, zeros before and after)."""
     n_words = (size + pack - 1) // pack
-    none = zeros(bytes_, planes)
-    one = splat(1, none)
     brief, exact, real = zeros(small, planes), zeros(events, planes), zeros(squares, planes)
+    one = splat(1, brief)
     at_once = 32767 // (steps * steps)
-    for start in range(0, samples, at_once):
-        for sample in range(start, min(start + at_once, samples)):
-            for t in range(steps):
-                slot = (sample * held + first + t) * n_planes * size
-                total = 0
-                for i in range(n_words):
-                    word = _packed(planes, slot, n_planes, size, pack, i)
-                    total += bit_count(word)
-                    store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
-                put(by_step, t, at(by_step, t) + total)
-            for i in range(n_words):
-                found = load(bytes_, i * 64, brief)
-                store(bytes_, i * 64, none)
-                store(small, i * 64, load(small, i * 64, brief) + found)
-                o = (n_words + i) * 64
-                store(small, o, load(small, o, brief) + found * found)
-        for i in range(n_words):
-            o = (n_words + i) * 64
-            store(events, i * 64, load(events, i * 64, exact) + load(small, i * 64, exact))
-            store(squares, i * 64, load(squares, i * 64, real) + load(small, o, real))
-            store(small, i * 64, brief)
-            store(small, o, brief)
+    some = small.size // 128
+    for sample_0 in range(0, samples, at_once):
+        for word_0 in range(0, n_words, some):
+            words = min(some, n_words - word_0)
+            for sample in range(sample_0, min(sample_0 + at_once, samples)):
+                slot = (sample * held + first) * n_planes * size
+                for i in range(words):
+                    found = brief
+                    t = 0
+                    while t < steps:  # few: LLVM would unroll them
+                        word = _packed(planes, slot + t * n_planes * size, n_planes, size, pack, word_0 + i)
+                        put(by_step, t, at(by_step, t) + bit_count(word))
+                        found = found + select(word, one, brief)
+                        t = following(t)
+                    store(small, i * 64, load(small, i * 64, brief) + found)
+                    o = (some + i) * 64
+                    store(small, o, load(small, o, brief) + found * found)
+            for i in range(words):
+                n, o = (word_0 + i) * 64, (some + i) * 64
+                store(events, n, load(events, n, exact) + load(small, i * 64, exact))
+                store(squares, n, load(squares, n, real) + load(small, o, real))
+                store(small, i * 64, brief)
+                store(small, o, brief)
 
 
 @compiled
@@ -1865,6 +1865,41 @@ def count_planes(planes, bytes_, totals, samples, steps, held, first, n_planes, 
                 o = (b * n_words + i) * 64
                 store(totals, o, load(totals, o, exact) + load(bytes_, i * 64, exact))
                 store(bytes_, i * 64, none)
+
+
+@njit(inline="always")
+def _turned(square):
+    """The 8 x 8 bits of a word, row by row in its bytes, with rows and columns exchanged (H. S. Warren,
+    Hacker's Delight, 7-3)."""
+    t = (square ^ (square >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
+    square ^= t ^ (t << np.uint64(7))
+    t = (square ^ (square >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)
+    square ^= t ^ (t << np.uint64(14))
+    t = (square ^ (square >> np.uint64(28))) & np.uint64(0x00000000F0F0F0F0)
+    return square ^ t ^ (t << np.uint64(28))
+
+
+@compiled
+def count_small_levels(planes, counts, samples, steps, held, first, n_planes, size, pack):
+    """Neurons of each level, of at most 8 planes and not signed, the empty bits of words as level 0. Adds to
+    counts int64 [256]."""
+    n_words = (size + pack - 1) // pack
+    for s in range(samples * steps):
+        slot = ((s // steps) * held + first + s % steps) * n_planes * size
+        for i in range(n_words):
+            for part in range(0, 64, 8):
+                square = np.uint64(0)
+                for b in range(n_planes):
+                    word = _packed(planes, slot + b * size, 1, size, pack, i)
+                    square |= ((word >> np.uint64(part)) & np.uint64(255)) << np.uint64(8 * b)
+                if square == 0:
+                    put(counts, 0, at(counts, 0) + 8)
+                    continue
+                levels = _turned(square)
+                for _ in range(8):
+                    level = np.int64(levels & np.uint64(255))
+                    put(counts, level, at(counts, level) + 1)
+                    levels >>= np.uint64(8)
 
 
 @compiled

@@ -11,6 +11,7 @@ from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import TrainStatistics, chosen_neurons, n_interval_bins
 
 BRIEF = 127  # steps whose counts 8 bits hold
+WORDS_AT_ONCE = 32  # whose counts first-level caches hold
 
 
 class TrainSums:
@@ -32,7 +33,8 @@ class TrainSums:
         self.still = False
         neurons = self.n_places
         self._bytes = np.zeros(neurons if summing else 0, np.int8)
-        self._small = np.zeros(2 * neurons if summing else 0, np.int16)
+        self._small = np.zeros(2 * 64 * WORDS_AT_ONCE if summing else 0, np.int16)
+        self._small_levels = np.zeros(256, np.int64)
         self.events, self.squares = np.zeros(neurons, np.int64), np.zeros(neurons, np.float64)
         many = summing and self.n_planes > 1
         self.plane_events = np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64)
@@ -75,7 +77,7 @@ class TrainSums:
         by_step = self.by_step[start : start + steps]
         place = (by_step, n, steps, held, first)
         if memory is None and steps <= BRIEF:
-            kernels.count_neurons_briefly(flat, self._bytes, self._small, self.events, self.squares, *place,
+            kernels.count_neurons_briefly(flat, self._small, self.events, self.squares, *place,
                                           self.n_planes, self.size, self.pack)
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
@@ -84,7 +86,9 @@ class TrainSums:
         if self.n_planes > 1:
             kernels.count_planes(flat, self._bytes, self.plane_events.reshape(-1), *place[1:], self.n_planes,
                                  self.size, self.pack)
-        if self.n_planes > 2 or self.signed:
+        if 2 < self.n_planes <= 8 and not self.signed:
+            kernels.count_small_levels(flat, self._small_levels, *place[1:], self.n_planes, self.size, self.pack)
+        elif self.n_planes > 2 or self.signed:
             kernels.count_levels(flat, self.level_counts, *place[1:], self.bits, int(self.signed), self.size)
 
     def _detail(self, planes, n, steps, held, first, start, memory):
@@ -101,14 +105,14 @@ class TrainSums:
         self.n_samples += other.n_samples
         self.n_detailed += other.n_detailed
         self.still |= other.still
-        for name in ("events", "squares", "plane_events", "level_counts", "by_step", "intervals", "histogram",
+        for name in ("events", "squares", "plane_events", "level_counts", "_small_levels", "by_step", "intervals", "histogram",
                      "together"):
             getattr(self, name)[...] += getattr(other, name)
 
     def statistics(self) -> TrainStatistics:
         """The sums in the order of the node's shape."""
         repeats = self.n_steps if self.still else 1
-        events = repeats * self._ordered(self.events)
+        events = self._ordered(self.events) * repeats
         planes = self._planes(events, repeats)
         by_step = self.by_step.copy()
         if self.still:
@@ -122,7 +126,7 @@ class TrainSums:
 
     def _planes(self, events, repeats):
         if self.n_planes == 1:
-            return events[None].copy()
+            return events[None]
         if not self.summing:
             return np.zeros((self.n_planes, events.size), np.int64)
         return repeats * self._ordered(self.plane_events)
@@ -130,6 +134,8 @@ class TrainSums:
     def _levels(self, events, planes, repeats):
         """Events of each level; of up to two planes they follow from what was counted."""
         levels = repeats * self.level_counts
+        if levels.size <= 256 and not self.signed:
+            levels += repeats * self._small_levels[: levels.size]
         if not self.signed and self.bits == 1:
             levels[1] = events.sum()
         elif not self.signed and self.bits == 2:
@@ -138,6 +144,7 @@ class TrainSums:
             levels[1], levels[2] = low - levels[3], high - levels[3]
         if self.summing:
             zero = (1 << self.bits) - 1 if self.signed else 0
+            levels[zero] = 0
             levels[zero] = self.n_samples * self.n_steps * events.size - levels.sum()
         return levels
 
