@@ -245,11 +245,12 @@ class BlockObserver:
     def _take_membranes(self, name, scale, chunk):
         stage = self.observer.program.stages[name]
         held = chunk.planes[name]
-        place = np.divmod(scale.chosen, stage.positions)[::-1]  # position, channel
+        channel, position = np.divmod(scale.chosen, stage.positions)
+        index = position * stage.padded + channel
+        traces = [getattr(chunk, kind)[name] for kind in ("potentials", "residuals")]
         found = scale.statistics(
-            *(np.ascontiguousarray(getattr(chunk, kind)[name][:, :, place[0], place[1]])
-              for kind in ("potentials", "residuals")),
-            _levels(held.planes[:, held.first :], *place, stage.bits), stage.steps_per_unit,
+            *(trace.reshape(*trace.shape[:2], -1).take(index, axis=2) for trace in traces),
+            _levels(held.planes[:, held.first :], position, channel, stage.bits), stage.steps_per_unit,
         )
         known = self.observer.membranes.setdefault(self.first, {})
         known[name] = known[name].continued(found) if name in known else found
@@ -257,7 +258,8 @@ class BlockObserver:
 
 def _levels(planes, position, channel, bits):
     """Levels int32 (n, T, S) of some neurons. planes: (n, T, planes, positions, words)."""
-    words = planes[:, :, :, position, channel // 64]
+    n_words = planes.shape[-1]
+    words = planes.reshape(*planes.shape[:3], -1).take(position * n_words + channel // 64, axis=3)
     set_bits = ((words >> (channel % 64).astype(np.uint64)) & np.uint64(1)).astype(np.int32)
     worth = [1 << b if b < bits else -(1 << b - bits) for b in range(planes.shape[2])]
     return np.einsum("ntbs,b->nts", set_bits, np.array(worth, np.int32))
