@@ -89,7 +89,7 @@ def main(arguments=None):
         return 1
     except MemoryError as error:
         reason = " ".join(str(error).split()) or "no memory is left"
-        print(f"eventsim: {parsed.model}: does not fit into memory ({reason})", file=sys.stderr)
+        print(f"eventsim: {getattr(parsed, 'model', parsed.command)}: does not fit into memory ({reason})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("eventsim: interrupted", file=sys.stderr)

@@ -45,12 +45,13 @@ from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from eventsim.columns import joules, table as aligned
+from eventsim.columns import table as aligned
 from eventsim.counting import Counts
 from eventsim.energy_tables import DEFAULT, find
 from eventsim.fanouts import SYNAPTIC, fan_outs
 from eventsim.model import FIRING, Model
 from eventsim.nodes import Conv2d
+from eventsim.wording import joule
 
 PICO = 1e-12
 STATE_BITS = 32  # of fixed point; floats have their own
@@ -171,8 +172,8 @@ def _row(layer):
     else:
         where = "never less" if layer.fixed.total >= layer.ann.total else "always less"
     return (
-        layer.name, joules(cost.additions), joules(cost.products), joules(cost.updates),
-        joules(cost.traffic), joules(cost.total), joules(layer.ann.total) if synapses else "-",
+        layer.name, joule(cost.additions), joule(cost.products), joule(cost.updates),
+        joule(cost.traffic), joule(cost.total), joule(layer.ann.total) if synapses else "-",
         f"{layer.ann_bits}" if synapses else "-", f"{layer.rate:.4f}" if synapses else "-", where,
     )
 

@@ -15,12 +15,13 @@ import numpy as np
 from eventsim import __version__
 from eventsim import energy as energies
 from eventsim.audit import LayerAudit
-from eventsim.columns import joules, quantity as _quantity, table
+from eventsim.columns import table
 from eventsim.conventions import Conventions
 from eventsim.counting import EXECUTED, NAMES, Counts
 from eventsim.energy import EnergyReport
 from eventsim.model import Model
 from eventsim.program import Program
+from eventsim.wording import joule, quantity
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Summary:
         head = (
             f"{self.model} on {self.data}: {accuracy} of {self.samples} samples, "
             f"{self.timesteps} steps, {self.precision if self.profile is None else self.profile}, "
-            f"{_quantity(self.samples / self.seconds)} samples/s\n"
+            f"{quantity(self.samples / self.seconds)} samples/s\n"
         )
         columns = ("layer", "neurons", "firing rate", "mean level", "synops", "additions",
                    "dense MACs", "share")
@@ -80,8 +81,8 @@ class Summary:
         rows = [
             (
                 row["name"], f"{row['neurons']}", _rate(row), _level(row),
-                _quantity(row["synops"] / n), _quantity((row["additions"] + row["macs"]) / n),
-                _quantity(row["dense_macs"] / n),
+                quantity(row["synops"] / n), quantity((row["additions"] + row["macs"]) / n),
+                quantity(row["dense_macs"] / n),
                 f"{100 * (row['additions'] + row['macs']) / all_additions:.1f} %",
             )
             for row in self.layers
@@ -89,15 +90,15 @@ class Summary:
         totals = self.totals
         rows.append((
             "total", f"{sum(row['neurons'] for row in self.layers)}", "", "",
-            _quantity(totals["synops"] / n), _quantity((totals["additions"] + totals["macs"]) / n),
-            _quantity(totals["dense_macs"] / n), "",
+            quantity(totals["synops"] / n), quantity((totals["additions"] + totals["macs"]) / n),
+            quantity(totals["dense_macs"] / n), "",
         ))
         cost = self.energy.total.cost
         tail = (
-            f"\nper sample; additions include the MACs of real-valued input ({_quantity(totals['macs'] / n)}); "
+            f"\nper sample; additions include the MACs of real-valued input ({quantity(totals['macs'] / n)}); "
             f"share is of all additions;\n"
-            f"energy by {self.energy.table}: {joules(cost.total)}, of which arithmetic {joules(cost.arithmetic)}; "
-            f"a matched dense network: {joules(self.energy.total.ann.total)}"
+            f"energy by {self.energy.table}: {joule(cost.total)}, of which arithmetic {joule(cost.arithmetic)}; "
+            f"a matched dense network: {joule(self.energy.total.ann.total)}"
         )
         audit = "" if self.audit is None else "\n\n" + audit_text(self.audit)
         return head + "\n" + table(columns, rows) + tail + audit
@@ -229,7 +230,7 @@ def describe_text(model: Model, name: str) -> str:
     found = describe(model)
     parameters = sum(node["parameters"] for node in found["nodes"])
     head = (
-        f"{name}: {len(found['nodes'])} nodes, {_quantity(parameters)} weights, "
+        f"{name}: {len(found['nodes'])} nodes, {quantity(parameters)} weights, "
         f"{found['timesteps']} steps, "
         + (f"{found['check']} check samples" if found["check"] else "no check group")
         + (f", for profile {found['profile']}" if found["profile"] else "") + "\n\n"

@@ -19,7 +19,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
 # Down the flow: a module imports only what stands before it. A new module takes its place here.
 LAYERS = (
     "eventsim",  # the public names, imported when first used
-    "errors", "columns",
+    "errors", "columns", "wording",
     "parameters", "node", "neurons", "nodes", "profiles",
     "model",
     "formats.heaps", "formats.safe_hdf5", "formats.new_hdf5", "formats.options", "formats.native",
@@ -37,7 +37,7 @@ LAYERS = (
     "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
     "plots.courses", "plots.kinds", "plots",
     "checking", "report", "files", "datasets",
-    "wording", "facts", "findings", "tables",
+    "facts", "findings", "tables",
     "page.markup", "page.definitions", "page.sections", "page.figures", "page",
     "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
     "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",

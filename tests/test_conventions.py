@@ -8,7 +8,7 @@ import pytest
 
 from eventsim import Simulator, conventions
 from eventsim.cli import main
-from eventsim.columns import quantity
+from eventsim.wording import quantity
 from eventsim.errors import DataError, ModelError, RunError
 from eventsim.fanouts import fan_outs
 from eventsim.model import Model

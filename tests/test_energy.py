@@ -264,7 +264,7 @@ def test_words_for_no_crossing():
     assert line.endswith("never less")
     cheap = assessed(small(), X, by=table(float_multiplication={"32": 9999})).as_text()
     assert [line for line in cheap.splitlines() if line.startswith("neuron2")][0].endswith("always less")
-    assert cheap.splitlines()[2].split() == ["input0", *["0", "pJ"] * 5, "-", "-", "-", "-"]
+    assert cheap.splitlines()[2].split() == ["input0", *["0", "J"] * 5, "-", "-", "-", "-"]
 
 
 # ---- figures

@@ -22,7 +22,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.columns import quantity, table
+from eventsim.columns import table
 from eventsim.conventions.tools import CONVENTIONS, Calls, Synapses
 from eventsim.conventions.values import Values, emitters
 from eventsim.counting import Counts
@@ -31,6 +31,7 @@ from eventsim.fanouts import SYNAPTIC, fan_outs
 from eventsim.model import FIRING, Model
 from eventsim.parameters import integer
 from eventsim.recording import Recording
+from eventsim.wording import quantity
 
 CHUNK_BYTES = 1 << 27  # of values held at a time
 ACROSS = 8  # layers beside each other in a table

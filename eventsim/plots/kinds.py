@@ -147,7 +147,7 @@ def traces(run, layers=None, sample=0, neurons=()):
 
 def _threshold(run, name):
     """The first level's threshold, where all neurons have the same."""
-    for node in run.summary.get("nodes", ()):
+    for node in run.summary.get("nodes") or ():
         if node["name"] == name:
             value = node.get("settings", {}).get("v_threshold")
             return float(value) if isinstance(value, (int, float)) else None

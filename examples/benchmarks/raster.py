@@ -25,7 +25,7 @@ CASES = (
     ((256, 9801), 4, 4, 0.25),
 )
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 from eventsim.spikes import Spikes
 (channels, positions), steps, bits, share = json.loads(sys.argv[1])
@@ -47,7 +47,7 @@ figure = plots.raster(spikes)
 plots.save(figure, sys.argv[2])
 seconds = time.perf_counter() - began
 events = int(figure.get_label().split("\\n")[1].split(" ")[0].replace(",", ""))
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+memory = 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps({"events": events, "seconds": seconds, "memory": memory, "spikes": planes.nbytes}))
 """
 
