@@ -36,8 +36,16 @@ def test_there_are_blocks():
     assert len(SETUP) == 2 and len(COMMANDS) >= 4 and len(PYTHON) >= 2
 
 
+def _prepared(command, folder):
+    """Write the run file that a command reads, as the README does."""
+    if "run.h5" in shlex.split(command)[1:] and "--out" not in command:
+        [writes] = [other for other in COMMANDS if other.endswith("--out run.h5")]
+        assert _run(writes, folder).returncode == 0
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command, folder):
+    _prepared(command, folder)
     done = _run(command, folder)
     differs = command.startswith("eventsim diff") and "@" in command
     assert done.returncode == (3 if differs else 0), done.stderr
@@ -65,6 +73,13 @@ def test_main_job_prints_what_the_readme_shows(folder):
 def test_diff_prints_what_the_readme_shows(folder):
     [shown] = [block for kind, block in BLOCKS if kind == "text" and block.startswith("A: ")]
     [command] = [command for command in COMMANDS if command.startswith("eventsim diff")]
+    assert _run(command, folder).stdout.strip() == shown.strip()
+
+
+def test_stats_prints_what_the_readme_shows(folder):
+    [shown] = [block for kind, block in BLOCKS if kind == "text" and "synaptic operations per sample" in block]
+    [command] = [command for command in COMMANDS if command.startswith("eventsim stats")]
+    _prepared(command, folder)
     assert _run(command, folder).stdout.strip() == shown.strip()
 
 
