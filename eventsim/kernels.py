@@ -1903,6 +1903,19 @@ def count_small_levels(planes, counts, samples, steps, held, first, n_planes, si
 
 
 @compiled
+def count_briefly(planes, small, bytes_, events, squares, by_step, plane_events, levels, samples, steps, held,
+                  first, n_planes, size, pack, levelled):
+    """All of the above in one call: neurons briefly, planes where there are several, and, where
+    `levelled`, small levels."""
+    count_neurons_briefly(planes, small, events, squares, by_step, samples, steps, held, first, n_planes, size,
+                          pack)
+    if n_planes > 1:
+        count_planes(planes, bytes_, plane_events, samples, steps, held, first, n_planes, size, pack)
+    if levelled:
+        count_small_levels(planes, levels, samples, steps, held, first, n_planes, size, pack)
+
+
+@compiled
 def count_levels(planes, counts, samples, steps, held, first, bits, signed, size):
     """Events of each level but 0. Adds to counts int64 [level]: level k at k, or at k + 2^bits - 1
     where signed."""

@@ -75,21 +75,21 @@ class TrainSums:
 
     def _sum(self, flat, n, steps, held, first, start, memory, ends):
         by_step = self.by_step[start : start + steps]
-        place = (by_step, n, steps, held, first)
+        place = (n, steps, held, first, self.n_planes, self.size)
+        planes, levelled = self.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
         if memory is None and steps <= BRIEF:
-            kernels.count_neurons_briefly(flat, self._small, self.events, self.squares, *place,
-                                          self.n_planes, self.size, self.pack)
+            kernels.count_briefly(flat, self._small, self._bytes, self.events, self.squares, by_step, planes,
+                                  self._small_levels, *place, self.pack, int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, *place,
-                                  self.n_planes, self.size, self.pack, int(memory is not None), int(ends))
-        if self.n_planes > 1:
-            kernels.count_planes(flat, self._bytes, self.plane_events.reshape(-1), *place[1:], self.n_planes,
-                                 self.size, self.pack)
-        if 2 < self.n_planes <= 8 and not self.signed:
-            kernels.count_small_levels(flat, self._small_levels, *place[1:], self.n_planes, self.size, self.pack)
-        elif self.n_planes > 2 or self.signed:
-            kernels.count_levels(flat, self.level_counts, *place[1:], self.bits, int(self.signed), self.size)
+            kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, by_step,
+                                  *place, self.pack, int(memory is not None), int(ends))
+            if self.n_planes > 1:
+                kernels.count_planes(flat, self._bytes, planes, *place, self.pack)
+            if levelled:
+                kernels.count_small_levels(flat, self._small_levels, *place, self.pack)
+        if self.n_planes > 8 or self.signed:
+            kernels.count_levels(flat, self.level_counts, *place[:4], self.bits, int(self.signed), self.size)
 
     def _detail(self, planes, n, steps, held, first, start, memory):
         memory = memory or Memory(self, n)

@@ -16,6 +16,11 @@ LONGEST = 1024  # steps; intervals of that length and more share a bin
 VARIATION_UNIT = 2.0**32  # `variation_sums` are in parts of it
 
 
+SUMMED = ("n_samples", "events", "squares", "plane_events", "level_counts", "events_by_step")
+DETAILED = ("n_detailed", "interval_counts", "interval_sums", "interval_squares", "variation_counts",
+            "variation_sums", "interval_histogram", "together")
+
+
 def chosen_neurons(n_neurons, most=MOST_CHOSEN) -> np.ndarray:
     """int64: at most so many neurons, one from each of as many equal parts of the node's order. Which one
     of its part changes from part to part, since even steps would meet the same columns of every map."""
@@ -109,8 +114,8 @@ class TrainStatistics:
                     "joined; join those of the same node and number of steps"
                 )
         added = {
-            field.name: getattr(self, field.name) + getattr(other, field.name)
-            for field in fields(self) if field.name not in (*fixed, "chosen")
+            name: _added(getattr(self, name), getattr(other, name), getattr(self, of), getattr(other, of))
+            for of, names in (("n_samples", SUMMED), ("n_detailed", DETAILED)) for name in names
         }
         return TrainStatistics(**{name: getattr(self, name) for name in (*fixed, "chosen")}, **added)
 
@@ -251,6 +256,11 @@ class TrainStatistics:
         covariance = _spread(n, self.together, sums[:, None], sums[None, :])
         deviation = np.sqrt(np.diagonal(covariance))
         return _ratio(covariance, np.outer(deviation, deviation))
+
+
+def _added(first, second, n_first, n_second):
+    """The sum of what was counted of some samples and others; of no samples it is not added."""
+    return second if n_first == 0 else first if n_second == 0 else first + second
 
 
 def _ratio(above, below):
