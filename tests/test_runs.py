@@ -158,7 +158,9 @@ OPTIONAL = ("summary", "layers", "y", "outputs", "spikes", "currents", "potentia
 
 def test_every_member_removed(whole, tmp_path):
     assert _judged(whole) is None
-    for name, is_data in _members(whole):
+    for i, (name, is_data) in enumerate(_members(whole)):
+        if name.startswith("counts/") and i % 5:
+            continue  # all alike
         path = tmp_path / "removed.h5"
         shutil.copy(whole, path)
         _changed(path, name, None)
@@ -171,7 +173,7 @@ def test_every_member_removed(whole, tmp_path):
 
 def test_every_dataset_damaged(whole, tmp_path):
     members = [name for name, is_data in _members(whole) if is_data]
-    for name in [name for i, name in enumerate(members) if not name.startswith(("statistics", "counts")) or i % 7 == 0]:
+    for name in [name for i, name in enumerate(members) if not name.startswith(("statistics", "counts")) or i % 11 == 0]:
         with h5py.File(whole) as file:
             values = file[name][()]
         damages = {"text": "x", "shape": np.zeros((2, 3, 1)), "empty": np.zeros(0), "nan": np.float64("nan")}
