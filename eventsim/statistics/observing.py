@@ -93,8 +93,10 @@ class TrainSums:
 
     def _detail(self, planes, n, steps, held, first, start, memory):
         memory = memory or Memory(self, n)
-        kernels.note_intervals(planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1), *self.intervals,
-                               self.histogram, n, steps, start, held, first, self.n_planes, self.size, self.pack)
+        kernels.note_intervals(
+            planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1), *self.intervals,
+            self.histogram, n, steps, start, held, first, self.n_planes, self.size, self.pack,
+        )
         channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
         levels = _levels(planes[:n, first : first + steps], position, channel, self.bits)
         fired = (levels != 0).reshape(-1, self.chosen.size).astype(np.float64)
@@ -105,8 +107,8 @@ class TrainSums:
         self.n_samples += other.n_samples
         self.n_detailed += other.n_detailed
         self.still |= other.still
-        for name in ("events", "squares", "plane_events", "level_counts", "_small_levels", "by_step", "intervals", "histogram",
-                     "together"):
+        for name in ("events", "squares", "plane_events", "level_counts", "_small_levels", "by_step", "intervals",
+                     "histogram", "together"):
             getattr(self, name)[...] += getattr(other, name)
 
     def statistics(self) -> TrainStatistics:
@@ -121,7 +123,8 @@ class TrainSums:
         return TrainStatistics(
             tuple(self.logical_shape), self.bits, self.signed, self.n_samples, self.n_steps, events,
             repeats**2 * self._ordered(self.squares).astype(np.int64), planes,
-            self._levels(events, planes, repeats), by_step, self.n_detailed, *details, self.histogram.copy(), self.chosen, self.together.copy(),
+            self._levels(events, planes, repeats), by_step, self.n_detailed, *details, self.histogram.copy(),
+            self.chosen, self.together.copy(),
         )
 
     def _planes(self, events, repeats):
