@@ -1880,18 +1880,19 @@ def _turned(square):
 
 
 @compiled
-def count_small_levels(planes, counts, samples, steps, held, first, n_planes, size, pack):
+def count_small_levels(planes, words, counts, samples, steps, held, first, n_planes, size, pack):
     """Neurons of each level, of at most 8 planes and not signed, the empty bits of words as level 0. Adds to
-    counts int64 [256]."""
+    counts int64 [256]. words: uint64 [8] (scratch)."""
     n_words = (size + pack - 1) // pack
     for s in range(samples * steps):
         slot = ((s // steps) * held + first + s % steps) * n_planes * size
         for i in range(n_words):
+            for b in range(n_planes):
+                put(words, b, _packed(planes, slot + b * size, 1, size, pack, i))
             for part in range(0, 64, 8):
                 square = np.uint64(0)
                 for b in range(n_planes):
-                    word = _packed(planes, slot + b * size, 1, size, pack, i)
-                    square |= ((word >> np.uint64(part)) & np.uint64(255)) << np.uint64(8 * b)
+                    square |= ((at(words, b) >> np.uint64(part)) & np.uint64(255)) << np.uint64(8 * b)
                 if square == 0:
                     put(counts, 0, at(counts, 0) + 8)
                     continue
@@ -1903,8 +1904,8 @@ def count_small_levels(planes, counts, samples, steps, held, first, n_planes, si
 
 
 @compiled
-def count_briefly(planes, small, bytes_, events, squares, by_step, plane_events, levels, samples, steps, held,
-                  first, n_planes, size, pack, levelled):
+def count_briefly(planes, small, bytes_, words, events, squares, by_step, plane_events, levels, samples, steps,
+                  held, first, n_planes, size, pack, levelled):
     """All of the above in one call: neurons briefly, planes where there are several, and, where
     `levelled`, small levels."""
     count_neurons_briefly(planes, small, events, squares, by_step, samples, steps, held, first, n_planes, size,
@@ -1912,7 +1913,7 @@ def count_briefly(planes, small, bytes_, events, squares, by_step, plane_events,
     if n_planes > 1:
         count_planes(planes, bytes_, plane_events, samples, steps, held, first, n_planes, size, pack)
     if levelled:
-        count_small_levels(planes, levels, samples, steps, held, first, n_planes, size, pack)
+        count_small_levels(planes, words, levels, samples, steps, held, first, n_planes, size, pack)
 
 
 @compiled

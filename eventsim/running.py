@@ -13,7 +13,7 @@ from eventsim.errors import DataError, EventsimError
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 1024)  # at least and at most so many samples
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
-SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 512, 4, 64
+SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 1024, 4, 64
 
 
 def add_parser(commands, positive):
@@ -44,7 +44,7 @@ def add_parser(commands, positive):
                      help="write results, statistics and recordings to FILE.h5: for stats, plot and report")
     run.add_argument("--detailed", type=_natural, metavar="N",
                      help="samples, evenly spread, whose membranes and intervals go into the statistics of "
-                          "--out; default: one in 512, but 4 to 64; 0: none")
+                          "--out; default: one in 1024, but 4 to 64; 0: none")
     return run
 
 

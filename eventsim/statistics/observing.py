@@ -34,7 +34,7 @@ class TrainSums:
         neurons = self.n_places
         self._bytes = np.zeros(neurons if summing else 0, np.int8)
         self._small = np.zeros(2 * 64 * WORDS_AT_ONCE if summing else 0, np.int16)
-        self._small_levels = np.zeros(256, np.int64)
+        self._small_levels, self._words = np.zeros(256, np.int64), np.zeros(8, np.uint64)
         self.events, self.squares = np.zeros(neurons, np.int64), np.zeros(neurons, np.float64)
         many = summing and self.n_planes > 1
         self.plane_events = np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64)
@@ -78,8 +78,8 @@ class TrainSums:
         place = (n, steps, held, first, self.n_planes, self.size)
         planes, levelled = self.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
         if memory is None and steps <= BRIEF:
-            kernels.count_briefly(flat, self._small, self._bytes, self.events, self.squares, by_step, planes,
-                                  self._small_levels, *place, self.pack, int(levelled))
+            kernels.count_briefly(flat, self._small, self._bytes, self._words, self.events, self.squares, by_step,
+                                  planes, self._small_levels, *place, self.pack, int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
             kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, by_step,
@@ -87,7 +87,7 @@ class TrainSums:
             if self.n_planes > 1:
                 kernels.count_planes(flat, self._bytes, planes, *place, self.pack)
             if levelled:
-                kernels.count_small_levels(flat, self._small_levels, *place, self.pack)
+                kernels.count_small_levels(flat, self._words, self._small_levels, *place, self.pack)
         if self.n_planes > 8 or self.signed:
             kernels.count_levels(flat, self.level_counts, *place[:4], self.bits, int(self.signed), self.size)
 
