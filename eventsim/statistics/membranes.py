@@ -27,7 +27,7 @@ class MembraneStatistics:
 
     unit: "thresholds": membranes over their neuron's v_threshold; "quanta": over its quantum, where a
         threshold is not above 0.
-    threshold: the first level's threshold in that unit, a layer's mean; step: from one level's
+    threshold: the first level's threshold in that unit, a mean over the neurons looked at; step: from one level's
         threshold to the next's; n_levels: levels above 0.
     edges: float64 (B + 1,) of the histograms' bins, in the unit.
     potentials, residuals: int64 (B + 2,), H before the reset and U after it; the first and the last

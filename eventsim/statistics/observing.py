@@ -35,7 +35,8 @@ class TrainSums:
         self._bytes = np.zeros(neurons if summing else 0, np.int8)
         self._small = np.zeros(2 * 64 * WORDS_AT_ONCE if summing else 0, np.int16)
         self._small_levels, self._words = np.zeros(256, np.int64), np.zeros(8, np.uint64)
-        self.events, self.squares = np.zeros(neurons, np.int64), np.zeros(neurons, np.float64)
+        summed = neurons if summing else 0
+        self.events, self.squares = np.zeros(summed, np.int64), np.zeros(summed, np.float64)
         many = summing and self.n_planes > 1
         self.plane_events = np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64)
         sizes = TrainStatistics.array_shapes(logical_shape, bits, self.signed, n_steps)
@@ -114,17 +115,20 @@ class TrainSums:
     def statistics(self) -> TrainStatistics:
         """The sums in the order of the node's shape."""
         repeats = self.n_steps if self.still else 1
-        events = self._ordered(self.events) * repeats
+        nothing = np.zeros(int(np.prod(self.logical_shape)), np.int64)
+        events, squares = nothing, nothing
+        if self.summing:
+            events = self._ordered(self.events) * repeats
+            squares = repeats**2 * self._ordered(self.squares).astype(np.int64)
         planes = self._planes(events, repeats)
         by_step = self.by_step.copy()
         if self.still:
             by_step[:] = by_step[0]
         details = self._ordered(self.intervals) if self.detailing else np.zeros((5, events.size), np.int64)
         return TrainStatistics(
-            tuple(self.logical_shape), self.bits, self.signed, self.n_samples, self.n_steps, events,
-            repeats**2 * self._ordered(self.squares).astype(np.int64), planes,
-            self._levels(events, planes, repeats), by_step, self.n_detailed, *details, self.histogram.copy(),
-            self.chosen, self.together.copy(),
+            tuple(self.logical_shape), self.bits, self.signed, self.n_samples, self.n_steps, events, squares,
+            planes, self._levels(events, planes, repeats), by_step, self.n_detailed, *details,
+            self.histogram.copy(), self.chosen, self.together.copy(),
         )
 
     def _planes(self, events, repeats):
