@@ -215,7 +215,7 @@ def confusion(decisions: Decisions):
     counts = decisions.confusion
     if counts is None or not counts.sum():
         reason = "the data had no labels" if decisions.correct is None \
-            else "there were too many classes, or no sample"
+            else "there were too many classes, labels that are none of them, or no sample"
         return style.empty(title, f"Nothing to show: {reason}.")
     n, right = int(counts.sum()), int(np.trace(counts))
     classes = len(counts)
