@@ -42,6 +42,7 @@ MIN_CHANCES = 64  # steps of all samples together
 SILENT_SHARE = 0.5
 # Neurons of a healthy layer that fire rarely are silent in a small sample. The layer is only called
 # silent if neurons as active as the others' average would all have fired in this sample but for 1 %.
+# Samples are what is independent, not steps: a neuron that knows one thing fires at all steps of few samples.
 SILENT_BY_CHANCE = 0.01
 # Single dead channels are common after training with ReLU-like neurons; a quarter is worth pruning.
 DEAD_CHANNELS = 0.25
@@ -179,9 +180,12 @@ def _silent_neurons(run):
     for name, train in _firing(run):
         if not train.events.any() or not _enough(train):
             continue
-        active = np.count_nonzero(train.events)
-        rate = float(train.events.sum()) / (active * train.chances)
-        if train.silent_share > SILENT_SHARE and (1 - rate) ** train.chances < SILENT_BY_CHANCE:
+        active = train.events > 0
+        # in how many samples a neuron's events are, if they are evenly spread over those
+        events, squares = train.events[active].astype(np.float64), np.maximum(train.squares[active], 1)
+        samples = float((events**2 / squares).mean())
+        by_chance = (1 - min(samples / train.n_samples, 1.0)) ** train.n_samples
+        if train.silent_share > SILENT_SHARE and by_chance < SILENT_BY_CHANCE:
             found.append(Finding(
                 "mostly_silent", name, f"{percent(train.silent_share)} of the {train.n_neurons} neurons of "
                                        f"{name} never fire in {many(train.n_samples, 'sample')}: the layer is "

@@ -65,8 +65,8 @@ def run_run(arguments):
         option = "--record" if arguments.record else "--detailed"
         raise DataError(f"{option} says what a file keeps of the run: add --out FILE.h5")
     for kind in set(arguments.record) & set(statistics.KINDS):  # they would be gathered twice of some samples
-        raise DataError(f"--record {kind} is not needed: --out keeps statistics of all samples, and --detailed N says "
-                        "of how many samples intervals and membranes")
+        raise DataError(f"--record {kind} is not needed: --out keeps statistics of all samples, and --detailed N "
+                        "says of how many samples intervals and membranes")
     files.spare(arguments.out, arguments.model, arguments.data)
     energy_table = energy_tables.find(arguments.energy or energy_tables.DEFAULT)
     model = loading.load(arguments.model, arguments)

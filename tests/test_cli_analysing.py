@@ -263,7 +263,7 @@ def test_membranes_of_a_model_without_neurons(run, done, tmp_path):
     np.savez(tmp_path / "data.npz", x=np.ones((2, 3, 4), np.uint8))
     done("run", tmp_path / "net.h5", tmp_path / "data.npz", "--out", tmp_path / "run.h5")
     for kind in ("membranes", "drift"):
-        assert_one_line(run("plot", tmp_path / "run.h5", kind), "membranes are kept of layers of Neuron, and the model")
+        assert_one_line(run("plot", tmp_path / "run.h5", kind), "membranes are kept of layers of Neuron")
 
 
 # ---- what is no run, or a damaged one

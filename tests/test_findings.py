@@ -205,6 +205,13 @@ def test_what_begins_late_does_not_explode(begins):
     assert find(healthy(n=N, steps=STEPS, membranes=given)) == []
 
 
+def test_neurons_that_wait_for_their_sample_are_healthy():
+    """A sparse code: every sample has one neuron of a thousand, which fires at every step of it."""
+    code = np.zeros((N, STEPS, 1000), int)
+    code[np.arange(N), :, np.random.default_rng(0).integers(0, 1000, N)] = 1
+    assert find(healthy(n=N, steps=STEPS, levels={"second": code}, bits={"second": 1})) == []
+
+
 def test_potentials_far_away_that_do_not_grow_do_not_drift():
     still = membranes(np.full(STEPS, -17.0), np.full(STEPS, 40.0))
     assert find(healthy(n=N, steps=STEPS, membranes={"first": still})) == []
