@@ -86,8 +86,9 @@ def _opened(path):
 
 def run_stats(arguments):
     """eventsim stats RUN"""
-    from eventsim import tables
+    from eventsim import files, tables
 
+    files.spare(arguments.npz, arguments.model)
     exports = arguments.json or arguments.csv is not None or arguments.npz is not None
     with _opened(arguments.model) as run:
         names = arguments.table or PRINTED
@@ -188,7 +189,8 @@ def run_plot(arguments):
     if arguments.kind not in plots.KINDS:
         raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}")
     with _opened(arguments.model) as run:
-        node_names(run, arguments.layer)
+        recorded = {name for names in run.recorded.values() for name in names}  # pools too
+        node_names(run, [name for name in arguments.layer if name not in recorded])
         if arguments.sample >= run.n_samples:
             raise RunError(f"{run.path}: no sample {arguments.sample}; there are {run.n_samples}, counted from 0")
         draw = plots.KINDS[arguments.kind]
@@ -205,9 +207,10 @@ def run_plot(arguments):
 
 def run_report(arguments):
     """eventsim report RUN"""
-    from eventsim import findings, page
+    from eventsim import files, findings, page
 
     path = arguments.out or _beside(arguments.model, ".html")
+    files.spare(path, arguments.model)
     with _opened(arguments.model) as run:
         found = findings.find(run)
         content = page.render(run, found).encode()

@@ -89,7 +89,8 @@ def main(arguments=None):
         return 1
     except MemoryError as error:
         reason = " ".join(str(error).split()) or "no memory is left"
-        print(f"eventsim: {getattr(parsed, 'model', parsed.command)}: does not fit into memory ({reason})", file=sys.stderr)
+        name = getattr(parsed, "model", parsed.command)  # diff has two models
+        print(f"eventsim: {name}: does not fit into memory ({reason})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("eventsim: interrupted", file=sys.stderr)

@@ -35,6 +35,13 @@ def reading(path, errors=READ_ERRORS):
         ) from None
 
 
+def spare(path, *read) -> None:
+    """Raises DataError where writing to `path` (None: nothing is written) would replace a file that is read."""
+    for name in read:
+        if path is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
+            raise DataError(f"{path}: is what is read, and would be replaced; give another name to write to")
+
+
 def check_declared(n_declared, n_stored, path):
     """Refuse more bytes than deflate could have packed into what is there, before allocation."""
     if n_declared > MAX_RATIO * n_stored:

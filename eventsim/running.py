@@ -1,5 +1,6 @@
 """The command `run`: a data set through a model, a batch at a time, in bounded memory."""
 
+import argparse
 import json
 import sys
 from contextlib import contextmanager
@@ -49,21 +50,24 @@ def add_parser(commands, positive):
 
 
 def _natural(text):
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def run_run(arguments):
     """eventsim run MODEL DATA"""
-    from eventsim import Simulator, energy_tables, report
+    from eventsim import Simulator, energy_tables, files, report, statistics
     from eventsim.datasets import open_dataset
     from eventsim.recording import Writer
 
     if arguments.out is None and (arguments.record or arguments.detailed is not None):
         option = "--record" if arguments.record else "--detailed"
         raise DataError(f"{option} says what a file keeps of the run: add --out FILE.h5")
+    for kind in set(arguments.record) & set(statistics.KINDS):  # they would be gathered twice of some samples
+        raise DataError(f"--record {kind} is not needed: --out keeps statistics of all samples, and --detailed N "
+                        "says of how many samples intervals and membranes")
+    files.spare(arguments.out, arguments.model, arguments.data)
     energy_table = energy_tables.find(arguments.energy or energy_tables.DEFAULT)
     model = loading.load(arguments.model, arguments)
     with _naming(arguments.model):

@@ -15,7 +15,8 @@ from typing import Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim import findings, report
+from eventsim import findings
+from eventsim.columns import table as aligned
 from eventsim.counting import EXECUTED, NAMES
 from eventsim.errors import RunError
 from eventsim.statistics.classes import rates_by_class
@@ -71,7 +72,7 @@ class Table:
         """Aligned for people, at most `limit` rows; "-" where a number is undefined."""
         write = [_writer(name, self.units.get(name)) for name in self.columns]
         rows = [tuple(one(value) for one, value in zip(write, row)) for row in self.rows[:limit]]
-        text = report.table(tuple(name.replace("_", " ") for name in self.columns), rows)
+        text = aligned(tuple(name.replace("_", " ") for name in self.columns), rows)
         left = len(self) - len(rows)
         return text + (f"... and {left} more rows: see --csv or --json\n" if left else "")
 
@@ -168,7 +169,7 @@ _LAYER_UNITS = {
     "events": "1/sample", "rate": "1/(neuron step)", "silent_share": "1", "saturated_share": "1",
     "mean_level": "levels", "top_level_share": "1", "sparsity": "1", "entropy": "bit/(neuron step)",
     "information_per_event": "bit", "cv": "1", "lv": "1", "fano": "1",
-    "energy": "J/sample", "ann_energy": "J/sample", "crossing_rate": "1/(neuron step)",
+    "energy": "J/sample", "ann_energy": "J/sample", "crossing_rate": "1/(synapse step)",
     **{name: "1/sample" for name in (*NAMES, *EXECUTED)},
 }
 

@@ -226,13 +226,54 @@ def test_a_saved_recording_has_a_report_too(done, tmp_path, record):
     assert "neuron2" in done("stats", path)
 
 
+def test_nothing_replaces_what_it_is_made_from(run, digits, tmp_path):
+    before = digits.read_bytes()
+    linked = tmp_path / "run.npz"
+    linked.hardlink_to(digits)
+    for command in (["report", digits, "-o", digits], ["stats", digits, "--npz", linked],
+                    ["run", MODEL, digits, "--out", linked]):
+        assert_one_line(run(*command), "is what is read, and would be replaced; give another name")
+    assert digits.read_bytes() == before
+
+
+def test_samples_looked_at_closely_are_counted_once(run, tmp_path):
+    for kind in ("statistics", "intervals", "membranes"):
+        said = run("run", MODEL, DATA, "--record", kind, "--out", tmp_path / "run.h5")
+        assert_one_line(said, f"--record {kind} is not needed", "--detailed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_of_samples_is_whole(capsys):
+    for number in ("-3", "x", "1.5"):
+        with pytest.raises(SystemExit):
+            main(["run", MODEL, DATA, f"--detailed={number}", "--out", "run.h5"])
+        assert f"argument --detailed: '{number}' is not a whole number from 0 on" in capsys.readouterr().err
+
+
+def test_recorded_pools_have_rasters(run, done, tmp_path):
+    path = tmp_path / "run.h5"
+    done("run", MODEL, DATA, "--limit", 4, "--record", "spikes:pool1", "--out", path)
+    done("plot", path, "raster", "--layer", "pool1", "-o", tmp_path / "pool.png")
+    assert_one_line(run("plot", path, "raster", "--layer", "pool9"), "no layer 'pool9'")
+
+
+def test_membranes_of_a_model_without_neurons(run, done, tmp_path):
+    eventsim.Model({"input": Input((4,)), "dense": Dense(np.ones((2, 4))), "out": Readout()},
+                   [("input", "dense"), ("dense", "out")], 3).save(tmp_path / "net.h5")
+    np.savez(tmp_path / "data.npz", x=np.ones((2, 3, 4), np.uint8))
+    done("run", tmp_path / "net.h5", tmp_path / "data.npz", "--out", tmp_path / "run.h5")
+    for kind in ("membranes", "drift"):
+        assert_one_line(run("plot", tmp_path / "run.h5", kind), "membranes are kept of layers of Neuron")
+
+
 # ---- what is no run, or a damaged one
 
 
 @pytest.mark.parametrize("command", (["stats"], ["plot", "rates"], ["report"]))
 def test_what_is_no_run(run, tmp_path, command):
     name, *kind = command
-    assert_one_line(run(name, tmp_path / "missing.h5", *kind), "missing.h5")
+    assert_one_line(run(name, tmp_path / "missing.h5", *kind), "missing.h5: cannot be read (No such file")
+    assert_one_line(run(name, tmp_path, *kind), f"{tmp_path}: cannot be read (Is a directory)")
     assert_one_line(run(name, MODEL, *kind), MODEL, "eventsim run --out")
     (tmp_path / "text.h5").write_text("text")
     assert_one_line(run(name, tmp_path / "text.h5", *kind), "text.h5")

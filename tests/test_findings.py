@@ -63,7 +63,7 @@ CHIP = {"first": {
 # what is planted -> (arguments of `healthy`, kind, layer, words of the sentence)
 FAULTS = {
     "a layer that never fires": (
-        dict(levels={"first": levels(0, 8, 6, 6)}), "dead_layer", "first", "none of its 288 neurons"),
+        dict(levels={"first": levels(0, 8, 6, 6)}), "dead_layer", "first", "not one spike of 288 neurons"),
     "a multi-bit layer that never fires": (
         dict(levels={"second": levels(0, 40)}), "dead_layer", "second", "64 samples of 8 steps"),
     "an empty input": (dict(levels={"input": levels(0, 1, 6, 6)}), "dead_layer", "input", "the input, is 0"),
@@ -187,6 +187,29 @@ def test_silent_neurons_that_sink_linearly_are_healthy():
     """What inhibited IF neurons do: U sinks by a constant a step. Some thresholds are no drift."""
     sinking = membranes(-0.8 * STEADY, 2.6 * STEADY)
     assert find(healthy(n=N, steps=STEPS, membranes={"first": sinking})) == []
+
+
+@pytest.mark.parametrize("steps", (8, 32, 128, 300))
+def test_steady_currents_are_healthy_however_many_steps_they_run(steps):
+    """data/digits.h5 goes on by 0.6 (mean) and 3 (root mean square) a step, and is right 100 % of the time."""
+    course = np.arange(1, steps + 1)
+    given = {"first": membranes(-0.6 * course, 3.0 * course)}
+    assert find(healthy(n=N, steps=STEPS, membranes=given)) == []
+
+
+@pytest.mark.parametrize("begins", range(2, STEPS))
+def test_what_begins_late_does_not_explode(begins):
+    """What comes through delays, or late in the input: nothing at first, then as steady as elsewhere."""
+    course = np.maximum(STEADY - begins, 0)
+    given = {"first": membranes(-0.6 * course, 4.0 * course)}
+    assert find(healthy(n=N, steps=STEPS, membranes=given)) == []
+
+
+def test_neurons_that_wait_for_their_sample_are_healthy():
+    """A sparse code: every sample has one neuron of a thousand, which fires at every step of it."""
+    code = np.zeros((N, STEPS, 1000), int)
+    code[np.arange(N), :, np.random.default_rng(0).integers(0, 1000, N)] = 1
+    assert find(healthy(n=N, steps=STEPS, levels={"second": code}, bits={"second": 1})) == []
 
 
 def test_potentials_far_away_that_do_not_grow_do_not_drift():

@@ -2,6 +2,7 @@
 without an error, sortable by mouse and keyboard, and no wider than the screen."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from html.parser import HTMLParser
@@ -185,6 +186,15 @@ def test_two_pages_of_a_run_are_the_same():
 
 
 # ---- what it says
+
+
+def test_one_wrong_of_many_is_not_all():
+    labels = np.zeros(60_000, int)
+    labels[7] = 1
+    made = dataclasses.replace(healthy(), labels=labels, output=np.tile([1.0, 0.0], (60_000, 1)))
+    assert sections._accuracy(made) == "> 99.99 %"
+    labels[7] = 0
+    assert sections._accuracy(made) == "100 %"
 
 
 def test_the_result_is_one_sentence():

@@ -504,6 +504,19 @@ def test_accuracy_and_final_shares_are_the_curves():
     assert "prediction is right" not in shown(without) and "prediction is final" in shown(without)
 
 
+def test_names_that_are_not_the_classes_are_not_drawn():
+    """A file's names may be those of another model."""
+    outputs = np.eye(3)[[0, 1, 2]][:, None]
+    drawn = plots.confusion(Decisions.of(outputs, np.array([0, 1, 1]), ("cat", "dog"))).axes[0]
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["0", "1", "2"]
+
+
+def test_labels_that_are_no_classes_have_no_matrix():
+    outputs = np.eye(3)[[0, 1, 2]][:, None]
+    figure = plots.confusion(Decisions.of(outputs, np.array([0, 1, 7])))
+    assert "labels that are none of them" in shown(figure)
+
+
 def test_confusion_is_the_matrix():
     outputs = np.eye(3)[[0, 0, 1, 2, 1]][:, None]
     figure = plots.confusion(Decisions.of(outputs, np.array([0, 1, 1, 2, 2]), ("cat", "do$g", "emu")))

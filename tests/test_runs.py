@@ -215,7 +215,9 @@ def test_bytes_flipped(whole, tmp_path):
     ("statistics/trains/in/events", np.full(32, -1), "numbers below 0"),
     ("statistics/membranes/z first/unit", 7, "'unit' is 7"),
     ("statistics/membranes/z first/edges", np.zeros(241), "'edges' do not rise"),
+    ("statistics/membranes/z first/distances", np.ones((2, 3), np.int64), "'distances' has shape"),
     ("statistics/decisions/final", np.zeros((2, 2), np.int64), "'final' has shape"),
+    ("statistics/decisions/confusion", np.int64(3), r"'confusion' has shape \(\)"),
     ("predictions", np.zeros(2, np.int64), r"'predictions' has shape \(2,\)"),
 ])
 def test_messages(whole, tmp_path, name, value, message):

@@ -621,3 +621,12 @@ def test_the_command_line_gathers_what_a_run_would(tmp_path, monkeypatch):
     with open_run(tmp_path / "run.h5") as run:
         assert {train.n_detailed for train in run.statistics.trains.values()} == {running.LEAST_DETAILED}
         assert {layer.n_samples for layer in run.statistics.membranes.values()} == {running.LEAST_DETAILED}
+
+
+def test_shares_of_no_samples_are_undefined():
+    """Where only intervals were gathered, nobody is silent or saturated, and nobody is not."""
+    model = chain(Input((4,)), Dense(np.ones((3, 4))), Neuron(), Dense(np.ones((2, 3))), Readout())
+    recording = Simulator(model).run(np.ones((2, 4, 4), np.uint8), record=("intervals",))
+    for train in recording.statistics.trains.values():
+        assert train.n_detailed == 2 and train.interval_counts.any()
+        assert np.isnan([train.silent_share, train.saturated_share, train.rate, train.sparsity]).all()

@@ -3,7 +3,7 @@
 import textwrap
 
 from eventsim.comparison.divergence import Comparison
-from eventsim.report import table
+from eventsim.columns import table
 
 WIDTH = 100  # of running text
 COLUMNS = 7  # steps shown in a table

@@ -48,6 +48,8 @@ def open_hdf5(path, error=FormatError):
         size = os.path.getsize(path)
         handle = h5py.File(path, "r")
     except H5PY_ERRORS as cause:
+        if getattr(cause, "errno", None):  # not what is in the file: it is missing, a folder, not ours to read
+            raise error(f"{path}: cannot be read ({os.strerror(cause.errno)})") from None
         raise error(
             f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
         ) from None

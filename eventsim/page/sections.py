@@ -54,7 +54,9 @@ def result(run) -> str:
 
 
 def _accuracy(run):
-    return f"{100 * float((np.asarray(run.predictions) == np.asarray(run.labels)).mean()):.4g} %"
+    right = np.asarray(run.predictions) == np.asarray(run.labels)
+    text = f"{100 * float(right.mean()):.4g} %"
+    return text if right.all() or text != "100 %" else "> 99.99 %"  # not all are right
 
 
 # ---- findings

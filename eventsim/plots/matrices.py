@@ -215,14 +215,15 @@ def confusion(decisions: Decisions):
     counts = decisions.confusion
     if counts is None or not counts.sum():
         reason = "the data had no labels" if decisions.correct is None \
-            else "there were too many classes, or no sample"
+            else "there were too many classes, labels that are none of them, or no sample"
         return style.empty(title, f"Nothing to show: {reason}.")
     n, right = int(counts.sum()), int(np.trace(counts))
     classes = len(counts)
     wrong = counts - np.diag(np.diagonal(counts))
-    names = [style.short(name, 14) for name in decisions.class_names] or [str(i) for i in range(classes)]
+    given = decisions.class_names if len(decisions.class_names) == classes else range(classes)
+    names = [style.short(str(name), 14) for name in given]
     if len(set(names)) < classes:  # what tells them apart was in the middle
-        names = [style.short(f"{i} {name}", 14) for i, name in enumerate(decisions.class_names)]
+        names = [style.short(f"{i} {name}", 14) for i, name in enumerate(given)]
     notes = [f"{right:,} of {style.many(n, 'sample')} right ({style.percent(right / n)})."]
     if wrong.any():
         label, taken = np.unravel_index(wrong.argmax(), wrong.shape)

@@ -87,10 +87,9 @@ def of(recording, model=None, labels=None) -> Statistics:
 
 def of_spikes(spikes) -> TrainStatistics:
     """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`."""
-    n, steps, n_planes, positions, words = spikes.planes.shape
+    n, steps = spikes.planes.shape[:2]
     sums = TrainSums(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
-    planes = np.ascontiguousarray(spikes.planes)
-    sums.add_samples(planes, n)
+    sums.add_samples(np.ascontiguousarray(spikes.planes), n)
     return sums.statistics()
 
 

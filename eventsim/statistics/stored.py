@@ -76,14 +76,13 @@ def _membrane(group):
     edges = group.numbers("edges").astype(np.float64)
     if edges.ndim != 1 or edges.size < 2 or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
         raise group.error("'edges' do not rise")
-    n_distances = group.dataset("distances").shape
     found = {name: _array(group, name, (edges.size + 1,)) for name in HISTOGRAMS if _present(group, name)}
     rows = (wholes["n_samples"], wholes["n_steps"])
     found.update({name: _floats(group, name, rows) for name in BY_STEP if _present(group, name)})
     if ("rectified" in found) != ("rectified_error_by_step" in found):
         raise group.error("has 'rectified' or 'rectified_error_by_step' without the other")
     absent = {name: None for name in ("rectified", "rectified_error_by_step") if name not in found}
-    return MembraneStatistics(unit=UNITS[unit], edges=edges, distances=_array(group, "distances", n_distances),
+    return MembraneStatistics(unit=UNITS[unit], edges=edges, distances=_array(group, "distances", None),
                               **wholes, **numbers, **found, **absent)
 
 
@@ -92,7 +91,7 @@ def _decisions(group, class_names):
     correct = _array(group, "correct", final.shape) if "correct" in group else None
     confusion = None
     if "confusion" in group:
-        size = group.dataset("confusion").shape[:1]
+        size = group.dataset("confusion").shape[:1] or (0,)
         confusion = _array(group, "confusion", size * 2)
     if final.ndim != 1 or final.size == 0:
         raise group.error(f"'final' has shape {final.shape}, expected one number a step")

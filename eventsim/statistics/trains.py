@@ -158,13 +158,13 @@ class TrainStatistics:
 
     @property
     def silent_share(self) -> float:
-        """Share of the neurons that are silent."""
-        return float(self.silent.mean())
+        """Share of the neurons that are silent; nan where there are no samples."""
+        return float(self.silent.mean()) if self.chances else np.nan
 
     @property
     def saturated_share(self) -> float:
-        """Share of the neurons that are saturated."""
-        return float(self.saturated.mean())
+        """Share of the neurons that are saturated; nan where there are no samples."""
+        return float(self.saturated.mean()) if self.chances else np.nan
 
     @property
     def sparsity(self) -> float:
