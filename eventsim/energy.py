@@ -186,14 +186,17 @@ def crossing(fixed, slope, baseline) -> Optional[float]:
     return rate if rate <= 1 else None
 
 
-def assess(model: Model, counts: Counts, precision: str, table=DEFAULT, profile=None) -> EnergyReport:
+def assess(model: Model, counts: Counts, precision: str, table=DEFAULT, profile=None,
+           weight_bits=None) -> EnergyReport:
     """The energy of a run.
 
     counts: of any number of samples, with the model's layers. precision: "float32", "float64",
     "int8" or "fixed". table: an EnergyTable, a name, or a path. profile: the chip's of a "fixed" run,
-    whose weights' width is taken; None: the model's, else 8 bits. Raises FormatError for the table.
+    whose weights' width is taken; None: the model's, else 8 bits. weight_bits: layer -> width of its
+    weights in the run, where it is another ("int8" takes 16 bits where 8 are too coarse). Raises
+    FormatError for the table.
     """
-    return _Assessment(model, counts, precision, find(table), profile).report()
+    return _Assessment(model, counts, precision, find(table), profile, weight_bits).report()
 
 
 class _Branch(NamedTuple):
@@ -207,14 +210,15 @@ class _Branch(NamedTuple):
 class _Assessment:
     """One call of `assess`."""
 
-    def __init__(self, model, counts, precision, table, profile):
+    def __init__(self, model, counts, precision, table, profile, weight_bits):
         self.model, self.counts, self.table = model, counts, table
         self.kind = "integer" if precision in ("int8", "fixed") else "float"
         self.state_bits = {"float64": 64}.get(precision, STATE_BITS)
-        self.weight_bits = self.state_bits
+        width = self.state_bits
         if self.kind == "integer":
             chip = profile or model.profile if precision == "fixed" else None
-            self.weight_bits = 8 if chip is None else chip.weight_bits
+            width = 8 if chip is None else chip.weight_bits
+        self.weight_bits = {name: (weight_bits or {}).get(name, width) for name in counts.layers}
         self.steps, self.samples = max(counts.steps, 1), max(counts.n_samples, 1)
         framewise = any(node.kind == "SigmaDelta" for node in model.nodes.values())
         self.passes = self.steps if framewise else 1
@@ -229,8 +233,10 @@ class _Assessment:
         bits = max((layer.ann_bits for layer in layers), default=0)
         total = LayerEnergy("total", fixed, driven, ann, bits, rate, slope)
         often = "at each step" if self.passes > 1 else "once"
+        widths = sorted({self.weight_bits[layer.name] for layer in layers if layer.ann_bits}) or [self.state_bits]
+        width = " and ".join(f"{bits}-bit" for bits in widths)
         baseline = (
-            f"the same layers run {often} without spikes, every synapse a MAC, {self.weight_bits}-bit "
+            f"the same layers run {often} without spikes, every synapse a MAC, {width} "
             f"{self.kind} weights read once for {_macs(self.table.dense_weight_reuse)}, activations of up to "
             f"{bits} bits"
         )
@@ -241,10 +247,11 @@ class _Assessment:
         row = {count: value / self.samples for count, value in self.counts.layer_totals(name).items()}
         branches = self.branches(name)
         rate = _rate(row["synops"], row["dense_macs"])
-        driven = self.driven_cost(branches, row)
-        slope = driven.total / rate if rate else self.slope_without_events(branches, row)
+        width = self.weight_bits[name]
+        driven = self.driven_cost(branches, row, width)
+        slope = driven.total / rate if rate else self.slope_without_events(branches, row, width)
         widest = [self.activation_bits(e) for branch in branches for e in branch.emitters]
-        return LayerEnergy(name, self.fixed_cost(name, row), driven, self.dense_cost(name, branches),
+        return LayerEnergy(name, self.fixed_cost(name, row), driven, self.dense_cost(name, branches, width),
                            max(widest, default=0), rate, slope)
 
     # ---- event-driven
@@ -264,30 +271,30 @@ class _Assessment:
             _traffic(level, bits),
         )
 
-    def driven_cost(self, branches, row):
+    def driven_cost(self, branches, row, width):
         """What the events that reach the layer cost."""
-        cost = self.synaptic_cost(branches, row["additions"], row["macs"])
+        cost = self.synaptic_cost(branches, row["additions"], row["macs"], width)
         for branch in branches:
             for emitter in branch.emitters:
                 events = self.counts.layer_totals(emitter)["events"] / self.samples
                 cost += self.messages(emitter, events)
         return cost
 
-    def synaptic_cost(self, branches, additions, macs):
-        """Additions, products, and the weights that they read."""
+    def synaptic_cost(self, branches, additions, macs, width):
+        """Additions, products, and the weights, of so many bits, that they read."""
         add = self.table.addition(self.kind, self.state_bits)
         multiply = self.table.multiplication(self.kind, self.state_bits, self.state_bits)
-        bits = (additions + macs) * self.weight_bits
+        bits = (additions + macs) * width
         return Cost(PICO * (additions + macs) * add, PICO * macs * multiply, 0.0,
-                    _traffic(self.weight_level(branches), bits))
+                    _traffic(self.weight_level(branches, width), bits))
 
-    def slope_without_events(self, branches, row):
+    def slope_without_events(self, branches, row, width):
         """Joule per unit of the rate where no event has come: one addition per synop is assumed."""
         if not row["dense_macs"]:
             return 0.0
         real = any(self.is_real(e) for branch in branches for e in branch.emitters)
         dense = row["dense_macs"]
-        cost = self.synaptic_cost(branches, 0.0 if real else dense, dense if real else 0.0)
+        cost = self.synaptic_cost(branches, 0.0 if real else dense, dense if real else 0.0, width)
         for branch in branches:
             for emitter in branch.emitters:
                 cost += self.messages(emitter, self.counts.neurons[emitter] * self.steps)
@@ -310,7 +317,7 @@ class _Assessment:
 
     # ---- the baseline
 
-    def dense_cost(self, name, branches):
+    def dense_cost(self, name, branches, width):
         """The same layer without spikes, all passes of one sample."""
         if not branches:
             return Cost()
@@ -323,16 +330,16 @@ class _Assessment:
             synapses = self.synapses(branch.node)
             macs += synapses
             products += synapses * self.table.multiplication(
-                self.kind, self.weight_bits, bits if self.kind == "integer" else self.weight_bits)
+                self.kind, width, bits if self.kind == "integer" else width)
             for emitter in branch.emitters:
                 held = self.counts.neurons[emitter] * self.activation_bits(emitter)
                 activations += Cost(memory=_traffic(self.table.level(held), 2 * held * self.passes))
-        weights = macs * self.weight_bits / self.table.dense_weight_reuse
+        weights = macs * width / self.table.dense_weight_reuse
         times = PICO * self.passes
         return activations + Cost(
             times * (additions + macs) * add, times * products,
             times * n * self.table.update(self.kind, self.state_bits),
-            _traffic(self.weight_level(branches), weights * self.passes),
+            _traffic(self.weight_level(branches, width), weights * self.passes),
         )
 
     def synapses(self, name):
@@ -398,10 +405,10 @@ class _Assessment:
     def is_real(self, emitter):
         return self.model.kinds[emitter] == "real"
 
-    def weight_level(self, branches):
-        """The memory that holds all weights of a layer."""
+    def weight_level(self, branches, width):
+        """The memory that holds all weights of a layer, of so many bits each."""
         sizes = [getattr(self.model.nodes[b.node], "weight", None) for b in branches if b.node]
-        return self.table.level(self.weight_bits * sum(w.size for w in sizes if w is not None))
+        return self.table.level(width * sum(w.size for w in sizes if w is not None))
 
 
 def _rate(synops, dense):

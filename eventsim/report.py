@@ -128,7 +128,10 @@ def summarise(model: Model, program: Program, counts: Counts, labels_right: Opti
               conventions=None) -> Summary:
     """Put a run's counts together. labels_right: correct predictions, None without labels.
     energy_table: an EnergyTable, a name or a path. Raises FormatError for it."""
-    energy = energies.assess(model, counts, program.precision, energy_table, program.profile)
+    widths = {}
+    if program.profile is None:  # a chip has one width
+        widths = {name: found.weight_bits for name, found in program.rounding.items()}
+    energy = energies.assess(model, counts, program.precision, energy_table, program.profile, widths)
     layers = []
     for name in counts.layers:
         row = counts.layer_totals(name)

@@ -60,6 +60,7 @@ def run_run(arguments):
     from eventsim import Simulator, energy_tables, files, report, statistics
     from eventsim.datasets import open_dataset
     from eventsim.recording import Writer
+    from eventsim.statistics import KINDS
 
     if arguments.out is None and (arguments.record or arguments.detailed is not None):
         option = "--record" if arguments.record else "--detailed"
@@ -74,7 +75,7 @@ def run_run(arguments):
         simulator = Simulator(model, arguments.precision, arguments.workers, profile=arguments.profile)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
     # before the time is taken: the seconds reported are those of the simulation
-    simulator.compile(("statistics", "intervals", "membranes") if arguments.out else ())
+    simulator.compile((*arguments.record, *KINDS) if arguments.out else ())
     batch = _batch(model, dataset)
     gathered = _Gathered(simulator, arguments, dataset, batch)
     with Writer(arguments.out) as writer:

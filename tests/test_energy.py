@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsim import Simulator, energy
+from eventsim import Simulator, energy, report
 from eventsim.cli import main
 from eventsim.energy_tables import EnergyTable, MemoryLevel, find, names, read
 from eventsim.errors import FormatError, ModelError
@@ -476,3 +476,25 @@ def test_command_line_errors_are_one_line(paths, tmp_path, capsys):
         assert main(["run", *paths, "--energy", given]) == 1
         out, err = capsys.readouterr()
         assert out == "" and err.startswith("eventsim: ") and err.count("\n") == 1 and message in err
+
+
+def test_int8_charges_the_width_that_each_layer_has(tmp_path):
+    """Weights of too many magnitudes for 8 bits take 16, and cost as much to read."""
+    weight = np.full((2, 4), 0.001)
+    weight[:, 0] = 100.0
+    nodes = {"in": Input((4,), bits=1), "wide": Dense(weight), "n": Neuron(), "plain": Dense(np.ones((2, 2))),
+             "m": Neuron()}
+    model = Model(nodes, [("in", "wide"), ("wide", "n"), ("n", "plain"), ("plain", "m")], timesteps=3)
+    simulator = Simulator(model, "int8")
+    widths = {name: found.weight_bits for name, found in simulator.program.rounding.items()}
+    assert widths == {"n": 16, "m": 8}
+    counts = simulator.run(np.ones((1, 3, 4), np.uint8)).counts
+    summary = report.summarise(model, simulator.program, counts, None, 1.0, "model", "data", 1)
+    narrow = energy.assess(model, counts, "int8")
+    wide, plain = (row for row in summary.energy.layers if row.name in widths)
+    narrow_wide, narrow_plain = (row for row in narrow.layers if row.name in widths)
+    assert "8-bit and 16-bit integer weights" in summary.energy.baseline and "8-bit integer" in narrow.baseline
+    assert plain == narrow_plain
+    per_bit = 10 / 64  # of the smallest memory, picojoule
+    extra = counts.layer_totals("n")["additions"] * 8 * per_bit
+    assert extra and wide.cost.traffic - narrow_wide.cost.traffic == pytest.approx(1e-12 * extra, rel=1e-9)

@@ -60,7 +60,9 @@ def save(figure: Figure, path) -> None:
 
 def _drawn(figure, suffix) -> bytes:
     buffer = io.BytesIO()
-    with style.settings():
+    with style.settings(), warnings.catch_warnings():
+        # In pictures such a glyph is a box, which says as much; a browser has fonts of its own.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format=suffix[1:], metadata=METADATA[suffix])
     return buffer.getvalue()
 
@@ -72,10 +74,7 @@ def svg(figure: Figure, prefix: str = "figure") -> str:
     the reader's fonts. Text, axes and grid take the page's `--figure-foreground` and `--figure-grid`;
     the background is the page's. It fills the width it is given and refers to nothing outside.
     """
-    with warnings.catch_warnings():
-        # The browser has the glyphs that the font used for measuring lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        text = _drawn(figure, ".svg").decode()
+    text = _drawn(figure, ".svg").decode()
     root = ElementTree.fromstring(text)
     for parent in root.iter():
         for child in list(parent):

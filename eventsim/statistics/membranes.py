@@ -187,7 +187,8 @@ class MembraneScale:
             neurons, rectifies, int(self.node.signed),
         )
         # nan where no membrane was a number
-        means = np.divide(sums, known[[0, 0, 1, 1]], out=np.full(sums.shape, np.nan), where=known[[0, 0, 1, 1]] > 0)
+        n_known = known[[0, 0, 1, 1]]
+        means = np.divide(sums, n_known, out=np.full(sums.shape, np.nan), where=n_known > 0)
         mean, square, error, rectified_error = means.reshape(4, n, steps)
         return MembraneStatistics(
             n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges, histograms[0],
