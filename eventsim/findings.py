@@ -21,6 +21,7 @@ KINDS = {
     "dead_layer": ("fault", "a layer that never fires"),
     "exploding_membrane": ("fault", "potentials far beyond anything that firing can bring back"),
     "constant_prediction": ("fault", "one class predicted for every sample"),
+    "strange_labels": ("fault", "labels that are no class of the model"),
     "at_chance": ("fault", "an accuracy that guessing reaches too"),
     "saturated_top_bit": ("warning", "levels clipped at the highest"),
     "saturated": ("warning", "neurons that fire at every step"),
@@ -358,6 +359,13 @@ def _answers(run):
     predictions = np.asarray(run.predictions)
     if classes < 2:
         return []
+    if labels is not None and labels.size and (labels.min() < 0 or labels.max() >= classes):
+        strange = int(np.count_nonzero((labels < 0) | (labels >= classes)))
+        return [Finding(
+            "strange_labels", None, f"{strange} of {many(n, 'label')} are no class of the model: labels run from "
+            f"{labels.min()} to {labels.max()}, and its answers are classes 0 to {classes - 1}. They all count as "
+            "wrong.", "Give the labels from 0 on, in the order in which the model was trained.",
+            {"samples": strange, "classes": classes})]
     if _constant(predictions, labels):
         name = _class_name(run, int(predictions[0]), classes)
         return [Finding(

@@ -102,6 +102,8 @@ FAULTS = {
     "an answer by its name": (
         dict(output=one_class(), class_names=("cat", "dog", "fish", "<owl>")),
         "constant_prediction", None, "class dog"),
+    "labels that are no class": (
+        dict(labels=np.arange(64) % 5), "strange_labels", None, "12 of 64 labels are no class of the model"),
     "answers by chance": (
         dict(n=200, output=np.random.default_rng(0).random((200, 4))),
         "at_chance", None, "guessing among 4 classes"),
