@@ -229,23 +229,29 @@ def _spikingjelly(layer, tau):
 
 
 def _snntorch(layer):
-    """mem = beta * mem + x - reset, a spike where mem > threshold; reset by the step before."""
+    """mem = beta * mem + x - reset * threshold, a spike where mem > threshold; reset: by the step before.
+
+    To zero, Leaky resets what the step before has left, before leak and input (snnTorch 0.9 to 1.0):
+    as early as a reset can be seen.
+    """
+    subtracts = layer.reset_mechanism == "subtract"
+    synaptic = type(layer).__name__ == "Synaptic"
     unusual = [text for text, found in (
         ("init_hidden=False", not layer.init_hidden), ("inhibition=True", layer.inhibition),
         ("state_quant", layer.state_quant), ("output=True", layer.output),
         ("graded_spikes_factor", float(getattr(layer, "graded_spikes_factor", 1)) != 1),
         ("reset_mechanism='none'", layer.reset_mechanism == "none"),
-        ("reset_delay=False by subtraction", layer.reset_mechanism == "subtract" and not layer.reset_delay),
+        ("reset_delay=False by subtraction", subtracts and not layer.reset_delay),
+        ("Synaptic's reset to zero", synaptic and not subtracts),
     ) if found]
     if unusual:
         raise TypeError(f"{layer}: {' and '.join(unusual)} has no equal in eventsim")
     threshold = _array(layer.threshold)
     fields = {"v_threshold": threshold, "output_quantum": 1.0, "comparison": ">",
-              "reset_delay": int(layer.reset_delay), "leak": _array(layer.beta.clamp(0, 1)),
-              "reset": "soft" if layer.reset_mechanism == "subtract" else "hard"}
-    if fields["reset"] == "soft":
-        fields["quantum"] = threshold
-    if type(layer).__name__ == "Synaptic":
+              "leak": _array(layer.beta.clamp(0, 1)), "reset": "hard"}
+    if subtracts:
+        fields.update(reset="soft", quantum=threshold, reset_delay=1)
+    if synaptic:
         fields["current_leak"] = _array(layer.alpha.clamp(0, 1))
     return fields
 
