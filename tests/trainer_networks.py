@@ -60,8 +60,11 @@ def eventsim_check(model):
     return same and np.abs(recording.output - model.check.outputs).max() < 1e-9
 
 
-def settle(net, x, batches=6):
+def settle(net, x, batches=2):
     """Give BatchNorm the statistics of the data, so that an untrained network fires."""
+    for layer in net.modules():
+        if hasattr(layer, "momentum"):
+            layer.momentum = 1.0  # the statistics of the last batch
     net.train()
     with torch.no_grad():
         for _ in range(batches):
