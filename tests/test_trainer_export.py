@@ -78,7 +78,7 @@ def test_sequential_of_the_trainer_s_neurons(tmp_path):
 
     net = settle(calibrated(Stepwise), normalise(x, IMAGE).float())
     model, _ = prove(net, tmp_path / "net.h5", x, timesteps=3)
-    assert model.nodes["flatten6"].kind == "Flatten" and model.nodes["sequential0.0"].kind == "Conv2d"
+    assert model.nodes["flatten6"].kind == "Flatten" and model.nodes["sequential0_0"].kind == "Conv2d"
     assert model.nodes["adaptiveavgpool2d4"].kernel_size == (2, 2)
     assert model.nodes["readout"].reduce == "mean"
 
@@ -170,7 +170,7 @@ def test_a_reset_potential_where_membranes_start_is_refused():
 
 
 @pytest.mark.parametrize("net, message", [
-    (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh())), "layer 'sequential1.0': no eventsim node for Tanh"),
+    (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh())), "layer 'sequential1_0': no eventsim node for Tanh"),
     (nn.Linear(2, 2), "Linear says no order"),
     (nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)), "BatchNorm after None"),
     (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), "expected running statistics"),
@@ -217,6 +217,17 @@ def test_sums_of_trains_become_an_add(tmp_path):
          "dense": nn.Linear(144, 2), "readout": Readout()}, 3, {"conv3": ("n2", "n1")})
     model, _ = prove(net, tmp_path / "net.h5", x)
     assert model.nodes["conv3_sum"].kind == "Add"
+
+
+def test_names_that_are_taken_get_others(tmp_path):
+    x, _ = bars(4)
+    net = nn.Sequential()
+    net.add_module("input", nn.Flatten())
+    net.add_module("a", nn.Sequential(nn.Linear(128, 8)))
+    net.add_module("a_0", Neuron())
+    net.add_module("readout", nn.Linear(8, 2))
+    model, _ = prove(net, tmp_path / "net.h5", x, timesteps=2)
+    assert list(model.nodes) == ["input", "input_", "a_0", "a_0_", "readout", "readout_"]
 
 
 def test_check_samples_on_a_threshold_are_refused(tmp_path):

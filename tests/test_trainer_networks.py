@@ -123,3 +123,5 @@ def test_events_that_move_through_a_network(tmp_path):
 def test_a_layer_must_read_layers_before_it():
     with pytest.raises(ValueError, match=r"layer 'neuron' reads \['readout'\]"):
         SpikingNet({"neuron": Neuron(), "readout": Readout()}, 2, {"neuron": ("input", "readout")})
+    with pytest.raises(ValueError, match="a layer is named 'input'"):
+        SpikingNet({"input": Neuron(), "readout": Readout()}, 2)

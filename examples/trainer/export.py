@@ -126,7 +126,8 @@ def fold(net):
         kept[name] = from_
     last = name if name in folded else alias[name]
     if isinstance(folded[last], STATELESS):
-        folded["readout"], kept["readout"] = Mean(), (last,)
+        name = _unused("readout", folded)
+        folded[name], kept[name] = Mean(), (last,)
     return Folded(folded, kept, getattr(net, "moving", False))
 
 
@@ -137,15 +138,23 @@ def _layers(net):
     if not isinstance(net, nn.Sequential):
         raise TypeError(f"{type(net).__name__} says no order of its layers: expected nn.Sequential, or "
                         "a network with layers and sources")
-    layers = dict(_flat(net))
+    layers = {}
+    for name, layer in _flat(net):
+        layers[_unused(name, ("input", *layers))] = layer
     return layers, {name: (before,) for before, name in zip(("input", *layers), layers)}
+
+
+def _unused(name, taken):
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _flat(net, prefix=""):
     for name, layer in net.named_children():
         name = f"{prefix}{name if prefix or not name.isdigit() else f'{type(layer).__name__.lower()}{name}'}"
         if isinstance(layer, nn.Sequential):
-            yield from _flat(layer, f"{name}.")
+            yield from _flat(layer, f"{name}_")
         else:
             yield name, layer
 

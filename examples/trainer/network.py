@@ -36,6 +36,8 @@ class SpikingNet(nn.Module):
         self.timesteps, self.moving = timesteps, moving
         self.sources = {name: (before,) for before, name in zip((INPUT, *layers), layers)}
         self.sources.update({name: tuple(names) for name, names in (sources or {}).items()})
+        if INPUT in layers:
+            raise ValueError(f"a layer is named {INPUT!r}, which means what the network is given")
         known = {INPUT}
         for name in layers:
             unknown = set(self.sources[name]) - known
