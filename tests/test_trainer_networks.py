@@ -113,6 +113,23 @@ def test_shortcuts_lead_into_the_neuron_after_the_addition():
     assert net.layers["stage2_1a_norm"].scale == 0.5
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_what_stands_still_is_computed_once(training):
+    x = torch.randn(8, 3, 8, 8, dtype=torch.float64)
+    found = []
+    for once in (False, True):
+        torch.manual_seed(0)
+        net = resnet8(Style(restimulation=True, alpha=2.0), 3, (3, 8, 8), widths=(4, 6, 8)).double()
+        assert net.once
+        net.once = once
+        net.train(training)
+        outputs = net(x)
+        outputs.square().sum().backward()
+        found.append((outputs.detach(), net.layers["stem_conv"].weight.grad, net.layers["stem_norm"].running_var))
+    for repeated, single in zip(*found):
+        torch.testing.assert_close(repeated, single, rtol=1e-2 if single is found[1][2] else 1e-9, atol=1e-9)
+
+
 def test_events_that_move_through_a_network(tmp_path):
     x = (np.random.default_rng(0).random((4, 3, 2, 12, 12)) < 0.2).astype(np.uint8)
     net = resnet20(Style(alpha=2.0), 3, (2, 12, 12), moving=True, widths=(4, 6, 8))

@@ -28,12 +28,14 @@ class SpikingNet(nn.Module):
         order. A layer that is not named reads the layer before it.
     moving: whether a sample is (T, ...), one array for each step; else it is repeated T times, and
         the first neurons turn it into spikes.
+    once: whether what comes before the first neurons, the same at every step, is computed once. (The
+        variance that BatchNorm keeps is then that of fewer numbers: n - 1 counts a little more.)
     """
 
-    def __init__(self, layers, timesteps, sources=None, moving=False):
+    def __init__(self, layers, timesteps, sources=None, moving=False, once=False):
         super().__init__()
         self.layers = nn.ModuleDict(layers)
-        self.timesteps, self.moving = timesteps, moving
+        self.timesteps, self.moving, self.once = timesteps, moving, once and not moving
         self.sources = {name: (before,) for before, name in zip((INPUT, *layers), layers)}
         self.sources.update({name: tuple(names) for name, names in (sources or {}).items()})
         if INPUT in layers:
@@ -47,11 +49,13 @@ class SpikingNet(nn.Module):
 
     def forward(self, x):
         """x: (N, ...), or (N, T, ...) where `moving`; normalised. Returns (N, classes)."""
-        x = x.transpose(0, 1) if self.moving else x.expand(self.timesteps, *x.shape)
+        x = x.transpose(0, 1) if self.moving else x.expand(1 if self.once else self.timesteps, *x.shape)
         values = {INPUT: x}
         for name, layer in self.layers.items():
             x = total(values[source] for source in self.sources[name])
-            if isinstance(layer, (SRIF, Neuron, Readout)):
+            if isinstance(layer, (SRIF, Neuron)):
+                values[name] = layer(x.expand(self.timesteps, *x.shape[1:]) if self.once else x)
+            elif isinstance(layer, Readout):
                 values[name] = layer(x)
             else:
                 values[name] = layer(x.flatten(0, 1)).unflatten(0, (len(x), -1))

@@ -124,7 +124,7 @@ class Draft:
         """The SpikingNet, with a dense layer and a Readout at its end."""
         self.add("dense", nn.Linear(self.channels, classes))
         self.add("readout", Readout())
-        net = SpikingNet(self.layers, timesteps, self.sources, moving)
+        net = SpikingNet(self.layers, timesteps, self.sources, moving, once=True)
         for layer in net.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
