@@ -8,6 +8,7 @@ augmentation.py  crop, flip, AutoAugment, Cutout, roll
 training.py      SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
 conversion.py    a trained ReLU network to multi-bit IF neurons
 export.py        to an eventsim.Model that proves itself, by itself: a file to copy
+parity.py        a file against PyTorch, on a whole data set: every spike, every prediction
 digits.py        the UCI digits (needs scikit-learn, not PyTorch)
 __main__.py      all of it from the command line: cd examples && python -m trainer --help
 """

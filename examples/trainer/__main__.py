@@ -116,8 +116,8 @@ def save_and_test(net, data, found):
     """Export, check and test a trained network: what was found, by name."""
     x, _ = data.test.batch(np.arange(N_CHECK))
     told = {name: found[name] for name in (
-        "data", "network", "widths", "neuron", "bits", "restimulation", "epochs", "batch_size", "lr", "seed",
-        "convert")}
+        "data", "network", "widths", "neuron", "bits", "leak", "surrogate", "width", "alpha", "restimulation",
+        "timesteps", "epochs", "batch_size", "lr", "weight_decay", "seed", "samples", "plain", "half", "convert")}
     provenance = {
         "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
         "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",
