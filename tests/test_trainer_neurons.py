@@ -131,9 +131,15 @@ def test_impossible_settings_are_refused(settings, message):
         Neuron(**settings)
 
 
-def test_half_precision_ends_at_the_membrane():
+def test_half_precision_ends_at_membranes_gains_and_the_readout():
     values = Neuron()(torch.full((2, 3), 0.7, dtype=torch.bfloat16))
     assert values.dtype == torch.float32
+    assert Readout()(torch.ones(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
+    layer = Restimulation(3)
+    spikes = (torch.rand(4, 5, 6, 6) < 0.4).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        current = layer(spikes)
+    assert torch.equal(current, layer(spikes))
 
 
 # ---- tdBN and re-stimulation

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from trainer.neurons import SRIF, Neuron
+from trainer.neurons import SRIF, Neuron, single
 
 INPUT = "input"  # how `sources` name what the network is given
 
@@ -11,7 +11,7 @@ class Readout(nn.Module):
     """Mean of the current over the steps; never fires (InfLoR-SNN, section 4.1)."""
 
     def forward(self, current):
-        return current.mean(0)
+        return single(current).mean(0)
 
     def eventsim_node(self):
         """(kind, fields) of the node that eventsim runs for this layer."""

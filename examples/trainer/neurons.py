@@ -115,6 +115,11 @@ def surrogate_of_distance(distance, name, width):
     return 1 - torch.tanh(2 / width * distance) ** 2  # the logistic function's derivative
 
 
+def single(x):
+    """A tensor in float32 at least. Sums over steps and rounded gains are where mixed precision ends."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def unrectify(p):
     """The number whose phi is p: the inverse of `rectify` for one Python float."""
     if p < 0:
@@ -215,9 +220,7 @@ class Neuron(nn.Module):
 
     def forward(self, current):
         """current: (T, N, ...), at least float32. Returns the spikes' values, of the same shape."""
-        if current.dtype in (torch.float16, torch.bfloat16):
-            current = current.float()  # a membrane sums over the steps: mixed precision ends here
-        return _Integrate.apply(current, self)
+        return _Integrate.apply(single(current), self)
 
     def levels(self, h, out=None):
         """k of membranes H, as floats, in a new tensor or in `out`."""
@@ -307,7 +310,9 @@ class Restimulation(nn.Module):
     def forward(self, spikes):
         """spikes: (N, C, ...), the values of the previous layer's spikes. Returns a current."""
         q = spikes if self.projection is None else self.projection(spikes)
-        gains = torch.sigmoid(self.scores(q))
+        with torch.autocast(spikes.device.type, enabled=False):
+            q = single(q)
+            gains = torch.sigmoid(self.scores(q))
         rounded = (256 * gains + 0.5).floor() / 256
         gains = gains + (rounded - gains).detach()
         return gains.reshape(*gains.shape, *[1] * (q.ndim - 2)) * q
