@@ -172,7 +172,7 @@ def test_a_reset_potential_where_membranes_start_is_refused():
 @pytest.mark.parametrize("net, message", [
     (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh())), "layer 'sequential1_0': no eventsim node for Tanh"),
     (nn.Linear(2, 2), "Linear says no order"),
-    (nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)), "BatchNorm after None"),
+    (nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)), "layer 'batchnorm1d0': BatchNorm after the input"),
     (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), "expected running statistics"),
     (nn.Sequential(nn.Linear(2, 2), Neuron(), nn.Flatten(2), nn.Linear(2, 2)), "no eventsim node for Flatten"),
     (SpikingNet({"a": nn.Linear(2, 2), "b": nn.BatchNorm1d(2), "n": Neuron(), "r": Readout()}, 2,

@@ -71,6 +71,15 @@ def test_a_network_that_is_not_the_file_s_is_found_out(exported):
     assert all(d.step == 0 for d in found.trained_different)
 
 
+def test_outputs_that_alone_differ_are_told_apart(exported):
+    net, model, part = exported
+    with torch.no_grad():
+        net.layers["dense"].bias.copy_(net.layers["dense"].bias.flip(0) + torch.tensor([5.0, 0]))
+    found = compare(model, part, net).trained_different
+    assert found and {(d.layer, d.step, d.neuron) for d in found} == {("readout", 2, 0)}
+    assert all(d.distance > 0 for d in found)
+
+
 def test_a_file_that_computes_otherwise_is_found_out(exported, monkeypatch, tmp_path):
     _, model, part = exported
     folded = folded_of(eventsim.load(tmp_path / "net.h5"))

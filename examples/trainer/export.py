@@ -115,11 +115,10 @@ def fold(net):
         if isinstance(layer, NOTHING + (_BatchNorm,)) and len(from_) == 1:
             alias[name] = from_[0]
             if isinstance(layer, _BatchNorm):
-                before = folded.get(from_[0])
                 if readers.count(sources[name][0]) > 1:
                     raise TypeError(f"layer {name!r}: BatchNorm after {sources[name][0]!r}, which other layers "
                                     "read as well; only one that alone reads a layer can be folded into it")
-                _merge(before, deepcopy(layer).cpu().double().eval())
+                _merge(name, folded.get(from_[0], "the input"), deepcopy(layer).cpu().double().eval())
             continue
         _require_known(name, layer)
         folded[name] = deepcopy(layer).cpu().double().eval()
@@ -169,15 +168,15 @@ def _require_known(name, layer):
         )
 
 
-def _merge(synapses, norm):
+def _merge(name, synapses, norm):
     """Fold y = scale * weight * (x - mean) / sqrt(var + eps) + bias into synapses, in place.
 
     scale: alpha * V_th of tdBN, 1 otherwise.
     """
     if not isinstance(synapses, (*CONVOLUTIONS, nn.Linear)):
-        raise TypeError(f"BatchNorm after {synapses}: expected Conv1d, Conv2d or Linear before it")
+        raise TypeError(f"layer {name!r}: BatchNorm after {synapses}: expected Conv1d, Conv2d or Linear before it")
     if norm.running_var is None:
-        raise TypeError(f"{norm}: expected running statistics (track_running_stats=True)")
+        raise TypeError(f"layer {name!r}: {norm}: expected running statistics (track_running_stats=True)")
     with torch.no_grad():
         weight, shift = (1, 0) if norm.weight is None else (norm.weight, norm.bias)
         gain = weight * getattr(norm, "scale", 1) / torch.sqrt(norm.running_var + norm.eps)

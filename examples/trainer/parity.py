@@ -152,11 +152,21 @@ def compare(model, part, net=None, batch_size=50, limit=None, progress=False):
 
 
 def _trained(net, model, x, recording, start):
-    """FirstDifference of each sample that the network as trained predicts differently."""
+    """FirstDifference of each sample that the network as trained predicts differently.
+
+    Where every spike is equal, it is the output: its layer, and how far the two classes are apart.
+    """
     outputs, levels = run_trained(net, to_values(x, model.nodes[model.input]))
-    different = np.flatnonzero(outputs.argmax(1) != recording.predictions)
-    return [first_difference(model, x[i], {name: v[i] for name, v in levels.items()}, start + int(i))
-            for i in different]
+    predictions = outputs.argmax(1)
+    found = []
+    for i in np.flatnonzero(predictions != recording.predictions):
+        first = first_difference(model, x[i], {name: v[i] for name, v in levels.items()}, start + int(i))
+        if first is None:
+            ours = recording.output[i]
+            gap = float(ours[recording.predictions[i]] - ours[predictions[i]])
+            first = FirstDifference(start + int(i), model.output, model.timesteps - 1, int(predictions[i]), gap)
+        found.append(first)
+    return found
 
 
 @torch.no_grad()
