@@ -46,8 +46,8 @@ def test_trains_in_pieces_exports_and_tests(tmp_path, capsys):
 
 def test_converts(tmp_path, capsys):
     write_mnist(tmp_path)
-    code, found = run(capsys, "mnist", tmp_path, *SMALL, "--plain", "--neuron", "ReLU", "--convert", 3, 2,
-                      "--output", tmp_path / "net.h5")
+    code, found = run(capsys, "mnist", tmp_path, *SMALL, "--augmentation", "none", "--neuron", "ReLU",
+                      "--convert", 3, 2, "--output", tmp_path / "net.h5")
     assert code == 0 and "converted_held_out_accuracy" in found
     model = eventsim.load(tmp_path / "net.h5")
     assert eventsim_check(model) and model.timesteps == 3 and model.nodes["stem"].bits == 2

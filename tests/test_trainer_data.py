@@ -86,6 +86,9 @@ def test_cifar(tmp_path):
     assert not np.array_equal(x, plain)
     again, _ = data.training.batch(np.arange(5), rng())
     assert np.array_equal(x, again), "the generator decides"
+    simple, _ = cifar10(tmp_path, simple=True).training.batch(np.arange(5), rng())
+    shifted = Chain(Crop(4, (125, 123, 114)), flip)(plain, rng())
+    assert np.array_equal(simple, shifted)
     hundred = cifar100(tmp_path)
     assert len(hundred.class_names) == 100 and (len(hundred.training), len(hundred.test)) == (18, 20)
 

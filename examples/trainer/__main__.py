@@ -52,7 +52,8 @@ def parser():
     p.add_argument("--weight-decay", type=float, default=5e-4)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--samples", type=int, help="train on so many only (the first)")
-    p.add_argument("--plain", action="store_true", help="no augmentation")
+    p.add_argument("--augmentation", choices=("paper", "simple", "none"), default="paper",
+                   help="simple: CIFAR-10 by crop and flip alone")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--half", action="store_true", help="mixed precision")
     p.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
@@ -71,10 +72,12 @@ def main(argv=None):
     if args.threads:
         torch.set_num_threads(args.threads)
     settings = {"timesteps": args.timesteps} if args.data in ("nmnist", "cifar10_dvs") else {}
+    if args.data == "cifar10":
+        settings["simple"] = args.augmentation == "simple"
     data = DATA[args.data](args.folder, **settings)
-    if args.samples:
+    if args.samples:  # of what is not held out
         data.training = data.training.part(np.arange(args.samples))
-    if args.plain:
+    if args.augmentation == "none":
         data.training = data.training.part(np.arange(len(data.training)), augmented=False)
     net = build(args, data)
     recipe = Recipe(args.epochs, args.batch_size, args.lr, weight_decay=args.weight_decay, seed=args.seed,
@@ -117,7 +120,8 @@ def save_and_test(net, data, found):
     x, _ = data.test.batch(np.arange(N_CHECK))
     told = {name: found[name] for name in (
         "data", "network", "widths", "neuron", "bits", "leak", "surrogate", "width", "alpha", "restimulation",
-        "timesteps", "epochs", "batch_size", "lr", "weight_decay", "seed", "samples", "plain", "half", "convert")}
+        "timesteps", "epochs", "batch_size", "lr", "weight_decay", "seed", "samples", "augmentation", "half",
+        "convert")}
     provenance = {
         "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
         "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",
