@@ -1,8 +1,14 @@
-"""A small trainer for spiking networks in PyTorch, which eventsim then runs without PyTorch.
+"""A trainer for spiking networks in PyTorch, which eventsim then runs without PyTorch.
 
-neurons.py   SRIF: soft reset, multi-bit spikes, membrane potential rectifier, surrogate gradient
-network.py   SpikingNet: named layers over (time, samples, ...), and the Readout
-training.py  the training loop
-export.py    fold BatchNorm, simulate the folded network in float64, make an eventsim.Model
-digits.py    the data set (needs scikit-learn, not PyTorch)
+neurons.py       IF, LIF, SRIF: hard and soft reset, multi-bit spikes, MPR, surrogates; re-stimulation, tdBN
+network.py       SpikingNet: named layers over (time, samples, ...) that read each other, and the Readout
+networks.py      VGG16, ResNet18, 19, 20, 34 as the papers use them, and small ones
+data.py          MNIST, CIFAR-10, CIFAR-100, N-MNIST, CIFAR10-DVS, ImageNet from their official files
+augmentation.py  crop, flip, AutoAugment, Cutout, roll
+training.py      SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
+conversion.py    a trained ReLU network to multi-bit IF neurons
+export.py        to an eventsim.Model that proves itself, by itself: a file to copy
+parity.py        a file against PyTorch, on a whole data set: every spike, every prediction
+digits.py        the UCI digits (needs scikit-learn, not PyTorch)
+__main__.py      all of it from the command line: cd examples && python -m trainer --help
 """

@@ -1,0 +1,145 @@
+"""Train, resume, export and test a network from the command line.
+
+    cd examples
+    python -m trainer mnist FOLDER --network lenet --epochs 5 --output mnist.h5
+    python -m trainer cifar10 FOLDER --neuron SRIF+MPR --timesteps 4 --epochs 30 --lr 0.1 \\
+        --checkpoint resnet20.pt --output resnet20.h5
+    python -m trainer cifar10 FOLDER --neuron ReLU --epochs 30 --lr 0.1 --convert 4 2 --output snn.h5
+
+With --checkpoint, the same command goes on where an earlier one stopped (--seconds stops it). The last
+line is JSON: settings, losses and accuracies. Accuracy on the test part is that of the exported file as
+eventsim runs it in float32; settings should be chosen by the held-out part alone.
+"""
+
+import argparse
+import json
+import sys
+
+import numpy as np
+import torch
+
+import eventsim
+from trainer.conversion import calibrate, quantise
+from trainer.data import DATA
+from trainer.export import export
+from trainer.networks import NETWORKS, Style, n_parameters
+from trainer.neurons import NEURONS, SURROGATES, fixed_point
+from trainer.training import Recipe, Trainer, evaluate, to_values
+
+N_CHECK = 4  # samples in the check group: the first of the test part
+N_CALIBRATION = 500  # training samples that a conversion looks at
+
+
+def parser():
+    """The parser of the command line."""
+    p = argparse.ArgumentParser(prog="python -m trainer", description=__doc__.partition("\n")[0])
+    p.add_argument("data", choices=DATA)
+    p.add_argument("folder", help="with the data set's official files")
+    p.add_argument("--network", choices=NETWORKS, default="resnet20")
+    p.add_argument("--widths", type=int, nargs="+", help="channels of each stage")
+    p.add_argument("--neuron", choices=[*NEURONS, "ReLU"], default="SRIF+MPR")
+    p.add_argument("--bits", type=int, nargs=2, metavar=("M", "N"), default=(1, 0),
+                   help="integer and fractional bits of a spike (default 1 0)")
+    p.add_argument("--leak", type=float, help="of LIF neurons")
+    p.add_argument("--surrogate", choices=SURROGATES, default="rectangle")
+    p.add_argument("--width", type=float, default=2.0, help="of the surrogate, in quanta")
+    p.add_argument("--alpha", type=float, default=1.0, help="of tdBN")
+    p.add_argument("--restimulation", action="store_true")
+    p.add_argument("--timesteps", type=int, default=4)
+    p.add_argument("--epochs", type=int, default=10)
+    p.add_argument("--batch-size", type=int, default=128)
+    p.add_argument("--lr", type=float, default=0.1)
+    p.add_argument("--weight-decay", type=float, default=5e-4)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--samples", type=int, help="train on so many only (the first)")
+    p.add_argument("--augmentation", choices=("paper", "simple", "none"), default="paper",
+                   help="simple: CIFAR-10 by crop and flip alone")
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--half", action="store_true", help="mixed precision")
+    p.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
+    p.add_argument("--checkpoint", help="file to resume from, and to save to")
+    p.add_argument("--seconds", type=float, help="stop after so long; resume later")
+    p.add_argument("--convert", type=int, nargs=2, metavar=("T", "B"), help="convert a ReLU network to T steps "
+                   "of B bits")
+    p.add_argument("--output", help="file to export to (.h5); it is then tested")
+    p.add_argument("--quiet", action="store_true", help="no bar")
+    return p
+
+
+def main(argv=None):
+    """Run the command; 0 when done, 3 when training was stopped by --seconds."""
+    args = parser().parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    settings = {"timesteps": args.timesteps} if args.data in ("nmnist", "cifar10_dvs") else {}
+    if args.data == "cifar10":
+        settings["simple"] = args.augmentation == "simple"
+    data = DATA[args.data](args.folder, **settings)
+    if args.samples:  # of what is not held out
+        data.training = data.training.part(np.arange(args.samples))
+    if args.augmentation == "none":
+        data.training = data.training.part(np.arange(len(data.training)), augmented=False)
+    net = build(args, data)
+    recipe = Recipe(args.epochs, args.batch_size, args.lr, weight_decay=args.weight_decay, seed=args.seed,
+                    half=args.half)
+    trainer = Trainer(net, data.training, data.input_node, recipe, args.device, args.checkpoint)
+    trainer.run(seconds=args.seconds, progress=not args.quiet)
+    found = {**vars(args), "parameters": n_parameters(net), "losses": trainer.losses,
+             "training_seconds": trainer.seconds, "finished": trainer.finished}
+    if trainer.finished:
+        found["held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
+        net = net.cpu()
+        if args.convert:
+            x, _ = data.training.batch(np.arange(min(N_CALIBRATION, len(data.training))))
+            net = quantise(*calibrate(net, to_values(x, data.input_node)), *args.convert)
+            found["converted_held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
+        if args.output:
+            found.update(save_and_test(net, data, found))
+    print(json.dumps(found))
+    return 0 if trainer.finished else 3
+
+
+def build(args, data):
+    """The network of the command line, its weights drawn from --seed."""
+    neuron = None
+    if args.neuron != "ReLU":
+        neuron = {**NEURONS[args.neuron], **fixed_point(*args.bits), "surrogate": args.surrogate,
+                  "width": args.width}
+        if args.leak is not None:
+            neuron["leak"] = args.leak
+    torch.manual_seed(args.seed)
+    more = {"widths": tuple(args.widths)} if args.widths else {}
+    style = Style(neuron, args.restimulation, args.alpha, average=neuron is None)
+    timesteps = 1 if neuron is None and not data.moving else args.timesteps
+    return NETWORKS[args.network](style, timesteps, data.input_node.shape, len(data.class_names), data.moving,
+                                  **more)
+
+
+def save_and_test(net, data, found):
+    """Export, check and test a trained network: what was found, by name."""
+    x, _ = data.test.batch(np.arange(N_CHECK))
+    told = {name: found[name] for name in (
+        "data", "network", "widths", "neuron", "bits", "leak", "surrogate", "width", "alpha", "restimulation",
+        "timesteps", "epochs", "batch_size", "lr", "weight_decay", "seed", "samples", "augmentation", "half",
+        "convert")}
+    provenance = {
+        "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
+        "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",
+        "torch": torch.__version__,
+        "accuracy_held_out": f"{found.get('converted_held_out_accuracy', found['held_out_accuracy']):.4f} on "
+                             f"{len(data.held_out)} training samples that were held out",
+    }
+    model = export(net, found["output"], data.input_node, x, net.timesteps, data.class_names, provenance)
+    right = 0
+    simulator = eventsim.Simulator(model, "float32")
+    for start in range(0, len(data.test), 500):
+        x, y = data.test.batch(np.arange(start, min(start + 500, len(data.test))))
+        right += int((simulator.run(x, record=()).predictions == y).sum())
+    accuracy = right / len(data.test)
+    model.provenance["accuracy_test"] = f"{accuracy:.4f} on {len(data.test)} test samples, eventsim float32"
+    model.save(found["output"])
+    return {"test_accuracy": accuracy, "test_samples": len(data.test)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""The networks of the papers, and small ones, as SpikingNets.
+
+    net = resnet20(Style(mpr=True), timesteps=4)
+    net = NETWORKS["resnet19"](Style(**fixed_point(2, 1), restimulation=True), 4, classes=100)
+
+All take (style, timesteps, shape, classes, moving) and widths. Residual blocks join currents: the
+shortcut leads into the block's last neuron, either as the spikes themselves or through a strided
+1x1 convolution, and the neuron fires after the addition. Where a neuron has the stated widths,
+parameters are as many as published: ResNet18 11.69 M and ResNet34 21.80 M with 1,000 classes (He et
+al., 2015, as torchvision counts them), CIFAR's ResNet20 0.27 M.
+"""
+
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Callable
+
+from torch import nn
+
+from trainer.network import INPUT, Readout, SpikingNet
+from trainer.neurons import Neuron, Restimulation, TdBatchNorm1d, TdBatchNorm2d
+
+
+@dataclass
+class Style:
+    """What the layers of a network are made of.
+
+    neuron: settings of Neuron, see there; or None for ReLU, the ANN of a conversion.
+    restimulation: whether each neuron layer that reads another one gets a Restimulation from it.
+    alpha: tdBN's, for paths that are not added to others; these get alpha / sqrt(2).
+    average: whether pools between the stages of VGG average instead of taking the largest.
+    """
+
+    neuron: dict = field(default_factory=dict)
+    restimulation: bool = False
+    alpha: float = 1.0
+    average: bool = False
+
+    def fire(self):
+        """A new layer of neurons."""
+        return nn.ReLU() if self.neuron is None else Neuron(**self.neuron)
+
+    def norm(self, channels, axes, paths):
+        """A new tdBN in front of a neuron that `paths` lead to; for ReLU, plain BatchNorm."""
+        if self.neuron is None:
+            return (nn.BatchNorm2d if axes == 2 else nn.BatchNorm1d)(channels)
+        kind: Callable = TdBatchNorm2d if axes == 2 else TdBatchNorm1d
+        return kind(channels, self.alpha / sqrt(paths), Neuron(**self.neuron).v_threshold)
+
+
+class Draft:
+    """Layers of a network in the making. `at` is the name of the layer to go on from, `channels` and
+    `size` (height, width) what it gives."""
+
+    def __init__(self, style, shape):
+        self.style = style
+        self.layers, self.sources = {}, {}
+        self.at, (self.channels, *self.size) = INPUT, shape
+        self.spiking = False  # the input is a picture, or events that are worth what they are
+
+    def add(self, name, layer, *sources):
+        """Append a layer that reads `sources`, by default `at`; it becomes `at`."""
+        self.layers[name] = layer
+        self.sources[name] = sources or (self.at,)
+        self.at = name
+        return name
+
+    def convolution(self, name, n_out, kernel, stride=1, shortcut=None):
+        """Conv2d, tdBN and neurons. shortcut: (layer, channels) whose spikes are added, or None."""
+        before, n_in = self.at, self.channels
+        self.add(f"{name}_conv", self._conv(n_in, n_out, kernel, stride))
+        paths = [self.add(f"{name}_norm", self.style.norm(n_out, 2, 1 if shortcut is None else 2))]
+        if shortcut is not None:
+            paths.append(self._shortcut(name, *shortcut, n_out))
+        if self.style.restimulation and self.spiking:
+            projection = None if (n_in, stride) == (n_out, 1) else (n_in, n_out, stride)
+            paths.append(self.add(f"{name}_again", Restimulation(3, projection), before))
+        self.add(name, self.style.fire(), *paths)
+        self.channels, self.spiking = n_out, True
+        self._shrink(stride)
+
+    def _conv(self, n_in, n_out, kernel, stride):
+        return nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
+
+    def _shortcut(self, name, source, channels, stride, n_out):
+        if (channels, stride) == (n_out, 1):
+            return source
+        self.add(f"{name}_shortcut", self._conv(channels, n_out, 1, stride), source)
+        return self.add(f"{name}_shortcut_norm", self.style.norm(n_out, 2, 2))
+
+    def _shrink(self, stride):
+        self.size = [-(-n // stride) for n in self.size]
+
+    def block(self, name, n_out, stride):
+        """Two 3x3 convolutions and a shortcut around them: He et al.'s basic block."""
+        shortcut = (self.at, self.channels, stride)
+        self.convolution(f"{name}a", n_out, 3, stride)
+        self.convolution(f"{name}b", n_out, 3, 1, shortcut)
+
+    def pool(self, name, kernel, stride, padding=0, average=False):
+        """A pool of spikes."""
+        cls = nn.AvgPool2d if average else nn.MaxPool2d
+        self.add(name, cls(kernel, stride, padding))
+        self.size = [(n + 2 * padding - kernel) // stride + 1 for n in self.size]
+
+    def dense(self, name, n_out):
+        """Linear, tdBN and neurons."""
+        self.add(f"{name}_dense", nn.Linear(self.channels, n_out, bias=False))
+        self.add(f"{name}_norm", self.style.norm(n_out, 1, 1))
+        self.add(name, self.style.fire())
+        self.channels = n_out
+
+    def average(self):
+        """The mean of each channel."""
+        self.add("average", nn.AvgPool2d(tuple(self.size)))
+        self.size = [1, 1]
+        self.flatten()
+
+    def flatten(self):
+        """Maps to a vector."""
+        self.add("flatten", nn.Flatten())
+        self.channels *= self.size[0] * self.size[1]
+
+    def network(self, classes, timesteps, moving):
+        """The SpikingNet, with a dense layer and a Readout at its end."""
+        self.add("dense", nn.Linear(self.channels, classes))
+        self.add("readout", Readout())
+        net = SpikingNet(self.layers, timesteps, self.sources, moving, once=True)
+        for layer in net.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        return net
+
+
+def vgg(style, timesteps, shape, classes, moving, stages, dense):
+    """Stages of 3x3 convolutions, each ended by a pool; then dense layers."""
+    draft = Draft(style, shape)
+    for stage, widths in enumerate(stages, 1):
+        for layer, width in enumerate(widths, 1):
+            draft.convolution(f"stage{stage}_{layer}", width, 3)
+        draft.pool(f"pool{stage}", 2, 2, average=style.average)
+    draft.flatten()
+    for layer, width in enumerate(dense, 1):
+        draft.dense(f"hidden{layer}", width)
+    return draft.network(classes, timesteps, moving)
+
+
+def resnet(style, timesteps, shape, classes, moving, stages, stem=None, hidden=()):
+    """A stem, stages of basic blocks, the average, dense layers.
+
+    stages: (width, blocks); from the second on, the first block halves the maps. stem: its width.
+    Pictures of 64 pixels and more get ImageNet's stem: 7x7 with stride 2, and a pool of 3x3.
+    """
+    draft = Draft(style, shape)
+    large = min(shape[1:]) >= 64
+    draft.convolution("stem", stem or stages[0][0], 7 if large else 3, 2 if large else 1)
+    if large:
+        draft.pool("pool", 3, 2, 1)
+    for stage, (width, blocks) in enumerate(stages, 1):
+        for block in range(1, blocks + 1):
+            draft.block(f"stage{stage}_{block}", width, 2 if stage > 1 and block == 1 else 1)
+    draft.average()
+    for layer, width in enumerate(hidden, 1):
+        draft.dense(f"hidden{layer}", width)
+    return draft.network(classes, timesteps, moving)
+
+
+def vgg16(style, timesteps, shape=(3, 32, 32), classes=10, moving=False,
+          widths=(64, 128, 256, 512, 512), dense=(4096, 4096)):
+    """Configuration D of Simonyan and Zisserman (2014)."""
+    depths = (2, 2, 3, 3, 3)
+    return vgg(style, timesteps, shape, classes, moving,
+               [(width,) * depth for width, depth in zip(widths, depths)], dense)
+
+
+def resnet18(style, timesteps, shape=(3, 224, 224), classes=1000, moving=False,
+             widths=(64, 128, 256, 512)):
+    """He et al. (2015), table 1."""
+    return resnet(style, timesteps, shape, classes, moving, [(w, 2) for w in widths])
+
+
+def resnet34(style, timesteps, shape=(3, 224, 224), classes=1000, moving=False,
+             widths=(64, 128, 256, 512)):
+    """He et al. (2015), table 1."""
+    return resnet(style, timesteps, shape, classes, moving, list(zip(widths, (3, 4, 6, 3))))
+
+
+def resnet19(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(128, 256, 512),
+             hidden=(256,)):
+    """STBP-tdBN's (Zheng et al., 2021): 17 convolutions and two dense layers."""
+    return resnet(style, timesteps, shape, classes, moving, list(zip(widths, (3, 3, 2))), hidden=hidden)
+
+
+def resnet20(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64)):
+    """He et al. (2015), section 4.2, with 1x1 convolutions for shortcuts (option B)."""
+    return resnet(style, timesteps, shape, classes, moving, [(w, 3) for w in widths])
+
+
+def resnet8(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64)):
+    """ResNet20 with a third of its blocks, for ablations on small machines."""
+    return resnet(style, timesteps, shape, classes, moving, [(w, 1) for w in widths])
+
+
+def small_vgg(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64),
+              dense=()):
+    """Two convolutions and a pool, for each width."""
+    return vgg(style, timesteps, shape, classes, moving, [(w, w) for w in widths], dense)
+
+
+def lenet(style, timesteps, shape=(1, 28, 28), classes=10, moving=False, widths=(12, 24), dense=(64,)):
+    """One convolution and a pool, for each width; a dense layer. For MNIST and N-MNIST."""
+    return vgg(style, timesteps, shape, classes, moving, [(w,) for w in widths], dense)
+
+
+NETWORKS = {function.__name__: function for function in (
+    vgg16, resnet18, resnet19, resnet20, resnet34, resnet8, small_vgg, lenet)}
+
+
+def n_parameters(net):
+    """Trainable numbers of a network."""
+    return sum(p.numel() for p in net.parameters())

@@ -1,0 +1,62 @@
+"""python -m trainer: from data files to an exported, tested model."""
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import eventsim  # noqa: E402
+from trainer_networks import eventsim_check  # noqa: E402  (also: where the trainer is)
+from test_trainer_data import write_cifar, write_mnist  # noqa: E402
+from trainer.__main__ import main  # noqa: E402
+
+SMALL = ["--network", "resnet8", "--widths", "4", "6", "8", "--epochs", "2", "--batch-size", "16", "--quiet",
+         "--device", "cpu", "--threads", "1", "--timesteps", "2"]
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run(capsys, *arguments):
+    code = main([str(a) for a in arguments])
+    return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_trains_in_pieces_exports_and_tests(tmp_path, capsys):
+    pytest.importorskip("PIL")
+    write_cifar(tmp_path)
+    common = ["cifar10", tmp_path, *SMALL, "--bits", 1, 1, "--restimulation"]
+    _, whole = run(capsys, *common, "--output", tmp_path / "whole.h5")
+    pieces = [*common, "--checkpoint", tmp_path / "net.pt", "--output", tmp_path / "pieces.h5"]
+    code, found = run(capsys, *pieces, "--seconds", 0)
+    assert code == 3 and not found["finished"] and not (tmp_path / "pieces.h5").exists()
+    code, found = run(capsys, *pieces)
+    assert code == 0 and found["losses"] == whole["losses"] and len(found["losses"]) == 2
+    assert 0 <= found["held_out_accuracy"] <= 1 and found["test_samples"] == 20
+    model = eventsim.load(tmp_path / "pieces.h5")
+    assert eventsim_check(model) and model.class_names[3] == "class3" and model.timesteps == 2
+    assert model.nodes["stem"].bits == 2 and model.nodes["stem"].quantum == 0.5
+    assert f"{found['test_accuracy']:.4f} on 20 test samples" in model.provenance["accuracy_test"]
+
+
+def test_converts(tmp_path, capsys):
+    write_mnist(tmp_path)
+    code, found = run(capsys, "mnist", tmp_path, *SMALL, "--augmentation", "none", "--neuron", "ReLU",
+                      "--convert", 3, 2, "--output", tmp_path / "net.h5")
+    assert code == 0 and "converted_held_out_accuracy" in found
+    model = eventsim.load(tmp_path / "net.h5")
+    assert eventsim_check(model) and model.timesteps == 3 and model.nodes["stem"].bits == 2
+
+
+def test_samples_and_neurons_of_the_command(tmp_path, capsys):
+    write_mnist(tmp_path)
+    code, found = run(capsys, "mnist", tmp_path, *SMALL, "--neuron", "hard LIF", "--leak", 0.25, "--samples", 20,
+                      "--output", tmp_path / "net.h5")
+    assert code == 0 and found["test_samples"] == 30
+    node = eventsim.load(tmp_path / "net.h5").nodes["stem"]
+    assert (node.leak, node.reset) == (0.25, "hard")
