@@ -232,3 +232,52 @@ def test_every_option_learns_is_exported_and_runs_equal(name, tmp_path):
     assert (node.reset, node.rectify) == (Neuron(**OPTIONS[name]).reset, Neuron(**OPTIONS[name]).mpr)
     assert result.levels["neuron1"].max() > (node.bits > 1), "multi-bit spikes send more than one level"
     assert {e.source for e in model.incoming("neuron3")} == {"conv3", "again3", "neuron2"}
+
+
+def both_ways(layer, current, grad, monkeypatch):
+    """(spikes, gradient) of one layer by the compiled loops, then by PyTorch."""
+    found = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(Neuron, "compiled", lambda self, x: False)
+        x = current.clone(memory_format=torch.preserve_format).requires_grad_()
+        values = layer(x)
+        values.backward(grad)
+        found.append((values.detach(), x.grad))
+    monkeypatch.undo()
+    return found
+
+
+@pytest.mark.parametrize("name", [n for n, o in OPTIONS.items() if o.get("surrogate", "rectangle") == "rectangle"])
+@pytest.mark.parametrize("layout", ("contiguous", "channels last", "gradient in another order", "one image"))
+def test_compiled_loops_give_the_same_spikes_and_gradients(name, layout, monkeypatch):
+    layer = Neuron(**OPTIONS[name])
+    current = torch.randn(3, 4, 6, 5, 5) * 3 * layer.quantum * layer.max_level
+    grad = torch.randn(3, 4, 6, 5, 5)
+    if layout == "channels last":
+        current = current.flatten(0, 1).to(memory_format=torch.channels_last).unflatten(0, (3, 4))
+    elif layout == "gradient in another order":
+        grad = grad.transpose(2, 4).contiguous().transpose(2, 4)
+    elif layout == "one image":
+        current = current[:1].expand(3, -1, -1, -1, -1)
+    assert layer.compiled(torch.empty_like(current))
+    (spikes_, slopes), (expected, expected_slopes) = both_ways(layer, current, grad, monkeypatch)
+    assert spikes_.any() and expected_slopes.any()
+    assert torch.equal(spikes_, expected)
+    torch.testing.assert_close(slopes, expected_slopes, rtol=2e-6, atol=2e-6)
+
+
+def test_compiled_loops_leave_the_rest_to_pytorch():
+    def compiled(x=None, **settings):
+        return Neuron(**settings).compiled(torch.zeros(2, 3, 4) if x is None else x)
+
+    assert compiled()
+    assert not compiled(torch.zeros(2, 3, 4, dtype=torch.float64))
+    assert not compiled(torch.zeros(2, 3, 8)[..., ::2]) and not compiled(torch.zeros(3, 2, 4).transpose(0, 1))
+    assert not compiled(surrogate="arctan")
+    assert not compiled(mpr=True, width=4.0)  # phi reaches so far out where its polynomial ends
+    far = Neuron(mpr=True, width=2.2)
+    u = torch.linspace(-4, 5, 2001)
+    x = u[None].clone().requires_grad_()
+    far(x).sum().backward()
+    torch.testing.assert_close(x.grad[0], far.slope(u), rtol=2e-6, atol=2e-6)

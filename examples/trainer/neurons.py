@@ -9,9 +9,12 @@ Neural Networks"), widened from one bit to several as the Multi-Bit Mechanism do
 
 from math import atanh, pi, tanh
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from trainer import neuron_kernels
 
 
 def rectify(u):
@@ -140,6 +143,11 @@ class _Integrate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, current, neuron):
         potentials, values = torch.empty_like(current), torch.empty_like(current)
+        ctx.save_for_backward(potentials)
+        ctx.neuron = neuron
+        if neuron.compiled(potentials):
+            neuron.run_compiled(neuron_kernels.integrate, current, potentials, values)
+            return values
         residual = torch.zeros_like(current[0])
         for x, h, value in zip(current, potentials, values):
             if neuron.leak != 1:
@@ -155,14 +163,17 @@ class _Integrate(torch.autograd.Function):
                 else:
                     residual = h * residual + neuron.v_reset * (1 - residual)
                 value.mul_(neuron.quantum)
-        ctx.save_for_backward(potentials)
-        ctx.neuron = neuron
         return values
 
     @staticmethod
     def backward(ctx, grad_values):
         (potentials,), neuron = ctx.saved_tensors, ctx.neuron
         grad = torch.empty_like(potentials)
+        if neuron.compiled(potentials):
+            low, high = neuron.window
+            neuron.run_compiled(neuron_kernels.backpropagate, grad_values, potentials, grad,
+                                np.float32((low + high) / 2), np.float32((high - low) / 2), neuron.mpr)
+            return grad, None
         later = torch.zeros_like(potentials[0])  # of the loss by U[t]
         for t in range(len(potentials) - 1, -1, -1):
             slope = neuron.slope(potentials[t])
@@ -173,6 +184,16 @@ class _Integrate(torch.autograd.Function):
                 grad[t] += later.mul_(neuron.kept(potentials[t], slope))
             later = neuron.leak * grad[t]
         return grad, None
+
+
+def is_one_block(x):
+    """Whether x[0], x[1], ... follow each other in memory without gaps, each in whatever order of axes."""
+    size = 1
+    for stride, n in sorted((s, n) for s, n in zip(x.stride()[1:], x.shape[1:]) if n > 1):
+        if stride != size:
+            return False
+        size *= n
+    return len(x) == 1 or x.stride(0) == size
 
 
 class Neuron(nn.Module):
@@ -227,19 +248,41 @@ class Neuron(nn.Module):
         level = torch.div(h, self.quantum, out=out)
         return level.add_(1 - self.v_threshold / self.quantum).floor_().clamp_(0, self.max_level)
 
+    @property
+    def window(self):
+        """Where the rectangle begins and ends, in quanta of the membrane."""
+        first = self.v_threshold / self.quantum
+        low, high = first - self.width / 2, first + self.max_level - 1 + self.width / 2
+        if self.mpr:  # phi rises: compare u with where phi gets there
+            low = unrectify(low)
+            high = self.max_level - 1 + unrectify(high - self.max_level + 1)
+        return low, high
+
+    def compiled(self, x):
+        """Whether neuron_kernels does it: float32 on a CPU, one block of memory for each step."""
+        return (x.device.type == "cpu" and x.dtype == torch.float32 and self.surrogate == "rectangle"
+                and is_one_block(x)
+                and (not self.mpr or -self.window[0] <= neuron_kernels.LARGEST_BEYOND))
+
+    def run_compiled(self, kernel, *arguments):
+        """Call a kernel of neuron_kernels with tensors (T, ...), its scratch, the settings, the rest."""
+        tensors = [a.detach() for a in arguments if isinstance(a, torch.Tensor)]
+        like = tensors[-1]
+        flat = [(a if a.stride() == like.stride() else torch.empty_like(like).copy_(a)).as_strided(
+            (len(a), a[0].numel()), (a[0].numel(), 1)).numpy() for a in tensors]
+        settings = (self.quantum, 1 - self.v_threshold / self.quantum, self.max_level, self.leak)
+        kernel(*flat, np.zeros_like(flat[0][0]), *map(np.float32, settings), self.reset == "soft",
+               np.float32(self.v_reset), *arguments[len(tensors):])
+
     def slope(self, h):
         """What stands for dk / du, u = H / quantum: the surrogate, times phi' with MPR."""
         u = h / self.quantum
-        first = self.v_threshold / self.quantum
-        last = first + self.max_level - 1
         if self.surrogate == "rectangle":
-            low, high = first - self.width / 2, last + self.width / 2
-            if self.mpr:  # phi rises: compare u with where phi gets there
-                low = unrectify(low)
-                high = self.max_level - 1 + unrectify(high - self.max_level + 1)
+            low, high = self.window
             slope = (u - (low + high) / 2).abs_().le_((high - low) / 2)
         else:
             seen = rectify_levels(u, self.max_level) if self.mpr else u
+            first = self.v_threshold / self.quantum
             nearest = (seen - first).round_().clamp_(0, self.max_level - 1).add_(first)
             slope = surrogate_of_distance((seen - nearest).abs_(), self.surrogate, self.width)
         return slope.mul_(self._rectifier_slope(u)) if self.mpr else slope
