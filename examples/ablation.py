@@ -1,0 +1,315 @@
+"""The ablations of both papers, at a budget for two cores: train every cell, measure it in eventsim.
+
+    pip install -e .[train]
+    python examples/ablation.py FOLDER            FOLDER: CIFAR-10, binary version
+    python examples/ablation.py FOLDER --only bits --seeds 5
+
+A cell is a setting (`CELLS`), trained from several seeds. Each run trains a small ResNet on CIFAR-10, the
+same few epochs for all, exports it and runs the exported file in eventsim (float32) on the 5,000
+training images that are held out: accuracy, spikes, synaptic operations, additions, the use of each bit,
+and for MPR the quantisation error before and after. One row a run goes into results/runs.csv; runs
+that are there already are not repeated. `ablation_report.py` turns the rows into tables and plots and
+is called at the end.
+"""
+
+import argparse
+import csv
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent
+RESULTS = ROOT / "results"
+RUNS = RESULTS / "runs.csv"
+MEMBRANES = RESULTS / "membranes.csv"
+LAYER = "stage2_1a"  # first layer of the second block, as in the paper's Table 3 and Figure 5
+N_MEMBRANES = 500  # held-out images whose membranes are looked at
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is varied. m, n: integer and fractional bits of a spike."""
+
+    neuron: str = "SRIF"
+    timesteps: int = 2
+    m: int = 1
+    n: int = 0
+    restimulation: bool = False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What all cells have in common: ResNet8 on maps of 16 x 16, a few epochs."""
+
+    widths: tuple = (16, 32, 64)
+    stride: int = 2
+    samples: int = 45000
+    epochs: int = 2
+    batch_size: int = 64
+    lr: float = 0.1
+
+
+NEURONS = ("hard LIF", "hard IF", "SRIF")
+SPLITS = ((1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (1, 2), (4, 0), (3, 1), (2, 2), (1, 3))
+CELLS = {
+    "neurons": [Cell(neuron, t) for t in (2, 4, 6, 8) for neuron in NEURONS],
+    "mpr": [Cell("SRIF+MPR", 4), Cell("SRIF", 4)],
+    "bits": [Cell(m=m, n=n) for m, n in SPLITS],
+    "restimulation": [Cell(m=1, n=n, restimulation=r) for n in range(4) for r in (False, True)],
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of runs.csv: the cell, its seed, the budget, and what was found.
+
+    accuracy: of the exported file in eventsim, float32; pytorch_accuracy: of the trained network.
+    seconds: of training, one thread. Per image: spikes (events), synops, additions, dense_macs. bit_use:
+    share of the neurons' events in which bit 0, 1, ... is set. error, rectified_error: mean quantisation
+    error (InfLoR-SNN, eq. 8) of `LAYER` before and after MPR.
+    """
+
+    neuron: str
+    timesteps: int
+    m: int
+    n: int
+    restimulation: bool
+    seed: int
+    widths: tuple
+    stride: int
+    samples: int
+    epochs: int
+    batch_size: int
+    lr: float
+    accuracy: float
+    pytorch_accuracy: float
+    loss: float
+    seconds: float
+    spikes: float
+    synops: float
+    additions: float
+    dense_macs: float
+    bit_use: tuple
+    error: float
+    rectified_error: float
+
+    @property
+    def cell(self):
+        """The Cell that was run."""
+        return Cell(*(getattr(self, field.name) for field in fields(Cell)))
+
+    @property
+    def budget(self):
+        """The Budget that it had."""
+        return Budget(*(getattr(self, field.name) for field in fields(Budget)))
+
+
+# ---- rows
+
+
+def read(path=RUNS):
+    """The Runs of a CSV file; none if there is no file."""
+    if not Path(path).exists():
+        return []
+    with open(path, newline="") as file:
+        return [Run(**{field.name: _parsed(row[field.name], field.type) for field in fields(Run)})
+                for row in csv.DictReader(file)]
+
+
+def _parsed(text, kind):
+    if kind is tuple:
+        return tuple(float(v) if "." in v else int(v) for v in text.split())
+    return text == "True" if kind is bool else kind(text)
+
+
+def write(runs, path=RUNS):
+    """Save Runs, in an order that does not depend on when they ended."""
+    names = [field.name for field in fields(Run)]
+    runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in names[:12]))
+    with replacing(path) as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(names)
+        rows.writerows([_text(getattr(run, name)) for name in names] for run in runs)
+
+
+def _text(value):
+    if isinstance(value, tuple):
+        return " ".join(map(_text, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+class replacing:
+    """Write to a temporary name that takes a file's place when all is written."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def __enter__(self):
+        self.beside = self.path.with_name(self.path.name + ".new")
+        self.file = open(self.beside, "w", newline="")
+        return self.file
+
+    def __exit__(self, kind, *_):
+        self.file.close()
+        if kind is None:
+            os.replace(self.beside, self.path)
+
+
+# ---- one run (in a process of its own: PyTorch and the data are loaded there)
+
+_data = {}
+
+
+def train_and_measure(folder, cell, seed, budget):
+    """(Run, rows of membranes.csv or None) of one cell and seed."""
+    import torch
+
+    from trainer.data import cifar10
+    from trainer.training import Recipe, Trainer, evaluate
+
+    torch.set_num_threads(1)
+    if folder not in _data:
+        _data[folder] = cifar10(folder)
+    data = _data[folder]
+    part = data.training.part(np.arange(min(budget.samples, len(data.training))), augmented=False)
+    torch.manual_seed(seed)
+    net = build(cell, budget)
+    trainer = Trainer(net, part, data.input_node,
+                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=True))
+    began = time.monotonic()
+    losses = trainer.run()
+    seconds = time.monotonic() - began
+    accuracy, _ = evaluate(net, data.held_out, data.input_node)
+    found, membranes = measure(net, data)
+    run = Run(**asdict(cell), seed=seed, **asdict(budget), pytorch_accuracy=accuracy, loss=losses[-1],
+              seconds=seconds, **found)
+    return run, membranes if seed == 0 else None
+
+
+def build(cell, budget):
+    """The network of a cell. tdBN's scale is that of the 1-bit neuron whatever n is: fractional bits then
+    refine the range that integer bits span, instead of shrinking it."""
+    from trainer import neurons
+    from trainer.networks import Style, resnet8
+
+    settings = {**neurons.NEURONS[cell.neuron], **neurons.fixed_point(cell.m, cell.n)}
+    style = Style(settings, cell.restimulation, alpha=2.0**cell.n)
+    return resnet8(style, cell.timesteps, widths=budget.widths, stride=budget.stride)
+
+
+def measure(net, data):
+    """({field of Run: value}, rows of membranes.csv or None) of a trained network, by eventsim alone."""
+    import eventsim
+    from trainer.export import export
+
+    held = data.held_out
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.h5"
+        export(net, path, data.input_node, held.batch(np.arange(2))[0], class_names=data.class_names)
+        model = eventsim.load(path)
+    simulator = eventsim.Simulator(model, "float32")
+    right, parts = 0, []
+    for start in range(0, len(held), BATCH):
+        x, y = held.batch(np.arange(start, min(start + BATCH, len(held))))
+        recording = simulator.run(x, record=("statistics",))
+        right += int((recording.predictions == y).sum())
+        parts.append(recording)
+    totals = {name: sum(part.counts.total(name) for part in parts) / len(held)
+              for name in ("synops", "additions", "dense_macs")}
+    statistics = parts[0].statistics
+    for part in parts[1:]:
+        statistics = statistics.joined(part.statistics)
+    trains = [train for name, train in statistics.trains.items() if name != model.input]
+    events = sum(int(train.events.sum()) for train in trains)
+    planes = sum(train.plane_events.sum(axis=1) for train in trains)
+    found = {"accuracy": right / len(held), "spikes": events / len(held), **totals,
+             "bit_use": tuple(float(round(share, 5)) for share in planes / max(events, 1)),
+             "error": np.nan, "rectified_error": np.nan}
+    x, _ = held.batch(np.arange(min(N_MEMBRANES, len(held))))
+    membranes = simulator.run(x, record=("membranes",)).statistics.membranes[LAYER]
+    found["error"] = membranes.error
+    if membranes.rectified is None:
+        return found, None
+    found["rectified_error"] = membranes.rectified_error
+    edges = np.concatenate(([-np.inf], membranes.edges, [np.inf])) * (0.5 if membranes.unit == "thresholds" else 1)
+    return found, list(zip(edges[:-1], edges[1:], membranes.potentials, membranes.rectified))
+
+
+# ---- all runs
+
+
+def missing(cells, seeds, budget, runs):
+    """(cell, seed) that no run has, seed by seed: an early stop leaves every cell with as many."""
+    done = {(run.cell, run.seed) for run in runs if run.budget == budget}
+    return [(cell, seed) for seed in seeds for cell in dict.fromkeys(cells) if (cell, seed) not in done]
+
+
+def run_all(folder, cells, seeds, budget, jobs, seconds=None, path=RUNS):
+    """Train what is missing in `jobs` processes; each run is saved when it ends. Stops starting new ones
+    after `seconds`."""
+    runs, began = read(path), time.monotonic()
+    todo = missing(cells, seeds, budget, runs)
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, \
+            tqdm(total=len(todo), disable=None, unit="run") as bar:
+        waiting = iter(todo)
+        running = set()
+
+        def start():
+            late = seconds is not None and time.monotonic() - began > seconds
+            task = None if late else next(waiting, None)
+            if task is not None:
+                running.add(pool.submit(train_and_measure, folder, *task, budget))
+
+        for _ in range(jobs):
+            start()
+        while running:
+            future = next(as_completed(running))
+            running.discard(future)
+            run, membranes = future.result()
+            runs.append(run)
+            write(runs, path)
+            if membranes is not None:
+                write_membranes(membranes, Path(path).with_name(MEMBRANES.name))
+            bar.update()
+            start()
+    return runs
+
+
+def write_membranes(rows, path=MEMBRANES):
+    """Save the histogram of Figure 5."""
+    with replacing(path) as file:
+        file.write("from,to,potentials,rectified\n")
+        file.writelines(f"{low:.6g},{high:.6g},{before},{after}\n" for low, high, before, after in rows)
+
+
+def main(argv=None):
+    """Run what is missing, then write tables and plots."""
+    p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    p.add_argument("folder", help="with CIFAR-10's binary version")
+    p.add_argument("--only", choices=CELLS, nargs="+", default=list(CELLS), help="parts of the study")
+    p.add_argument("--seeds", type=int, default=3, help="runs of a cell (default 3)")
+    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, each of one thread")
+    p.add_argument("--seconds", type=float, help="start no new run after so long")
+    p.add_argument("--samples", type=int, default=Budget.samples)
+    p.add_argument("--epochs", type=int, default=Budget.epochs)
+    args = p.parse_args(argv)
+    RESULTS.mkdir(exist_ok=True)
+    budget = replace(Budget(), samples=args.samples, epochs=args.epochs)
+    cells = [cell for part in args.only for cell in CELLS[part]]
+    run_all(args.folder, cells, range(args.seeds), budget, args.jobs, args.seconds)
+    import ablation_report
+    ablation_report.main([])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

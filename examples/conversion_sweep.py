@@ -1,0 +1,69 @@
+"""ANN to SNN: accuracy of converted networks by steps T and bits B, against the ANN.
+
+    python examples/conversion_sweep.py FOLDER            FOLDER: CIFAR-10, binary version
+
+Trains a small VGG of ReLU with average pools from several seeds, converts it (trainer/conversion.py)
+and writes the accuracy on the 5,000 held-out training images to results/conversion.csv; T = B = 0 is the
+ANN. `ablation_report.py` makes a table and a plot of it. Seeds that are there already are not repeated.
+"""
+
+import argparse
+import csv
+import sys
+import time
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ablation import RESULTS, replacing
+from trainer.conversion import sweep
+from trainer.data import cifar10
+from trainer.networks import Style, small_vgg
+from trainer.training import Recipe, Trainer, to_values
+
+FILE = RESULTS / "conversion.csv"
+NAMES = ("seed", "timesteps", "bits", "accuracy", "epochs", "seconds")
+N_CALIBRATION = 500
+
+
+def train_and_sweep(data, seed, epochs, timesteps, bits):
+    """Rows of conversion.csv for one seed."""
+    torch.manual_seed(seed)
+    net = small_vgg(Style(None, average=True), 1)
+    trainer = Trainer(net, data.training, data.input_node, Recipe(epochs, 64, 0.1, seed=seed, half=True))
+    began = time.monotonic()
+    trainer.run(progress=sys.stderr.isatty())
+    seconds = time.monotonic() - began
+    x, _ = data.training.batch(np.arange(N_CALIBRATION))
+    found = sweep(net, to_values(x, data.input_node), data.held_out, data.input_node, timesteps, bits)
+    return [(seed, *((0, 0) if key == "ANN" else key), f"{accuracy:.4f}", epochs, f"{seconds:.0f}")
+            for key, accuracy in found.items()]
+
+
+def main(argv=None):
+    """Run what is missing."""
+    p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    p.add_argument("folder")
+    p.add_argument("--seeds", type=int, default=3)
+    p.add_argument("--epochs", type=int, default=10)
+    p.add_argument("--timesteps", type=int, nargs="+", default=(1, 2, 4, 8, 16))
+    p.add_argument("--bits", type=int, nargs="+", default=(1, 2, 3, 4))
+    args = p.parse_args(argv)
+    torch.set_num_threads(1)
+    data = cifar10(args.folder, simple=True)
+    rows = []
+    if FILE.exists():
+        with open(FILE, newline="") as file:
+            rows = list(csv.reader(file))[1:]
+    for seed in tqdm(sorted(set(range(args.seeds)) - {int(row[0]) for row in rows}), disable=None, unit="seed"):
+        rows += train_and_sweep(data, seed, args.epochs, args.timesteps, args.bits)
+        with replacing(FILE) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(NAMES)
+            writer.writerows(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
