@@ -52,7 +52,7 @@ class Budget:
 
     widths: tuple = (16, 32, 64)
     stride: int = 2
-    samples: int = 45000
+    samples: int = 30000
     epochs: int = 2
     batch_size: int = 64
     lr: float = 0.1

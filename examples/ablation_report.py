@@ -43,7 +43,8 @@ class Found:
     @classmethod
     def of(cls, values):
         """Of a list of numbers; deviation nan of fewer than two."""
-        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else np.nan, len(values))
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+        return cls(float(np.mean(values)), deviation, len(values))
 
     def percent(self):
         """As accuracy."""
@@ -140,8 +141,8 @@ def mpr_section(study):
     before, after = (study.found(cells[1], name) for name in ("error", "rectified_error"))
     return (text + "T = 4.\n\n"
             + markdown(("neuron", "paper, %", "here, %", "spikes", "synops", "additions", "minutes"), rows)
-            + f"\nMPR raises the accuracy: paper +0.48 points (CIFAR-100: +2.73), here {difference}: **{word}**.\n\n"
-            f"Mean quantisation error (eq. 8) of the first layer of the second block, `{LAYER}`, before and "
+            + "\nMPR raises the accuracy: paper +0.48 points (CIFAR-100: +2.73), "
+            f"here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second block, `{LAYER}`, before and "
             f"after MPR, by eventsim on the exported nets and {N_MEMBRANES} held-out images:\n\n"
             + markdown(("", "paper", "here"), [
                 ("before", f"{TABLE_3[0]:.2f}", f"{before.mean:.3f} ± {before.deviation:.3f}"),
@@ -235,8 +236,8 @@ def conversion_section(found):
     seeds, steps, bits = (sorted({key[i] for key in found} - ({0} if i else set())) for i in range(3))
     ann = Found.of([found[seed, 0, 0] for seed in seeds])
     rows = [(t, *(Found.of([found[seed, t, b] for seed in seeds]).percent() for b in bits)) for t in steps]
-    return (text + "A VGG of ReLU with average pools, trained, then converted without training to IF neurons of B bits "
-            f"and T steps; held-out accuracy, %, {len(seeds)} seeds. **The ANN: {ann.percent()}.**\n\n"
+    return (text + "A VGG of ReLU with average pools, trained, then converted without training to IF neurons of B "
+            f"bits and T steps; held-out accuracy, %, {len(seeds)} seeds. **The ANN: {ann.percent()}.**\n\n"
             + markdown(("T", *(f"B = {b}" for b in bits)), rows) + "\n![Accuracy by T and B](conversion.png)\n")
 
 
@@ -339,19 +340,21 @@ def text(study, conversion):
     head = f"""# Results of the ablations
 
 Written by `python examples/ablation_report.py` from `runs.csv`, `membranes.csv` and `conversion.csv`; these
-by `python examples/ablation.py FOLDER` and `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version). Every
-number below comes from there.
+by `python examples/ablation.py FOLDER` and `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary
+version). Every number below comes from there.
 
-**The budget is small, and so are the nets.** Where the papers train ResNet20 for 400 epochs, every run here is
-a ResNet8 (widths {', '.join(map(str, b.widths))}; stride {b.stride} in the stem, so maps of 16 x 16 and less) on {b.samples:,}
-images for {b.epochs} epochs: batches of {b.batch_size}, learning rate {b.lr} falling to 0 along a cosine, no augmentation,
-mixed precision (bfloat16), one thread; {study.minutes(every) / 60:.1f} hours of training in all. Accuracies are therefore far below the
-papers'; what can be compared is the order of the cells and the size of the differences.
+**The budget is small, and so are the nets.** Where the papers train ResNet20 for 400 epochs, every run
+here is a ResNet8 (widths {', '.join(map(str, b.widths))}; stride {b.stride} in the stem, so maps of 16 x 16 and less) on
+{b.samples:,} images for {b.epochs} epochs: batches of {b.batch_size}, learning rate {b.lr} falling to 0 along a cosine, no
+augmentation, mixed precision (bfloat16), one thread; {study.minutes(every) / 60:.1f} hours of training in all. Accuracies
+are therefore far below the papers'; what can be compared is the order of the cells and the size of the
+differences.
 
-Accuracy is that of the exported file as eventsim runs it (float32) on the 5,000 training images that are held out, mean ±
-standard deviation over {' or '.join(map(str, seeds))} seeds. Spikes, synaptic operations (`synops`) and additions are per image, over
-all steps, as eventsim counts them. Minutes: training of a cell, all seeds. A finding is **reproduced** where the
-difference exceeds {STANDARD_ERRORS} standard errors, **the opposite** where it does so the other way round, else **not separated**.
+Accuracy is that of the exported file as eventsim runs it (float32) on the 5,000 training images that are
+held out, mean ± standard deviation over {' or '.join(map(str, seeds))} seeds. Spikes, synaptic operations (`synops`) and
+additions are per image, over all steps, as eventsim counts them. Minutes: training of a cell, all seeds,
+by the clock of a machine that other work shared. A finding is **reproduced** where the difference exceeds
+{STANDARD_ERRORS} standard errors, **the opposite** where it does so the other way round, else **not separated**.
 """
     return "\n".join((head, neurons_section(study), mpr_section(study), bits_section(study),
                       conversion_section(conversion)))

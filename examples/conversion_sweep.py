@@ -33,7 +33,7 @@ def train_and_sweep(data, seed, epochs, timesteps, bits):
     net = small_vgg(Style(None, average=True), 1)
     trainer = Trainer(net, data.training, data.input_node, Recipe(epochs, 64, 0.1, seed=seed, half=True))
     began = time.monotonic()
-    trainer.run(progress=sys.stderr.isatty())
+    trainer.run(progress=True)
     seconds = time.monotonic() - began
     x, _ = data.training.batch(np.arange(N_CALIBRATION))
     found = sweep(net, to_values(x, data.input_node), data.held_out, data.input_node, timesteps, bits)

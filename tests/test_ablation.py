@@ -46,7 +46,8 @@ def test_missing_goes_seed_by_seed_and_knows_the_budget():
 
 
 @pytest.mark.parametrize("better, worse, word", [
-    ((0.70, 0.71, 0.72), (0.60, 0.61, 0.62), "reproduced"), ((0.60, 0.61, 0.62), (0.70, 0.71, 0.72), "the opposite"),
+    ((0.70, 0.71, 0.72), (0.60, 0.61, 0.62), "reproduced"),
+    ((0.60, 0.61, 0.62), (0.70, 0.71, 0.72), "the opposite"),
     ((0.70, 0.60, 0.65), (0.61, 0.66, 0.63), "not separated"), ((0.7,), (0.6,), "not separated"),
 ])
 def test_a_finding_counts_beyond_two_standard_errors(better, worse, word):
@@ -95,4 +96,5 @@ def test_conversion_rows(tmp_path):
         csv.writer(file).writerows([("seed", "timesteps", "bits", "accuracy"), (0, 0, 0, 0.8), (0, 1, 2, 0.5),
                                     (1, 0, 0, 0.7), (1, 1, 2, 0.6)])
     found = report.read_conversion(tmp_path / "conversion.csv")
-    assert "| 1 | 55.00 ± 7.07 |" in report.conversion_section(found) and "75.00 ± 7.07" in report.conversion_section(found)
+    section = report.conversion_section(found)
+    assert "| 1 | 55.00 ± 7.07 |" in section and "75.00 ± 7.07" in section

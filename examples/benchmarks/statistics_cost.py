@@ -45,7 +45,7 @@ from eventsim.datasets import open_dataset  # noqa: E402
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
 PRECISIONS = ("float32", "int8")
 BAR = 1.10  # times the counts alone
-PRESENTED = 8  # times that the digits are shown in a round
+PRESENTED = 32  # times that the digits are shown in a round
 FULL = 1.25  # of the machine's memory that the streamed run would record
 
 

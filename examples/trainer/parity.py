@@ -133,7 +133,7 @@ def compare(model, part, net=None, batch_size=50, limit=None, progress=False):
     neurons = [name for name, node in model.nodes.items() if node.kind == "Neuron"]
     simulator = Simulator(model, "float64")
     n = len(part) if limit is None else min(limit, len(part))
-    for start in tqdm(range(0, n, batch_size), disable=not progress, unit="batch"):
+    for start in tqdm(range(0, n, batch_size), disable=None if progress else True, unit="batch"):
         x, y = part.batch(np.arange(start, min(start + batch_size, n)))
         recording = simulator.run(x, record=[f"spikes:{name}" for name in neurons])
         expected = simulate(folded, normalise(x, input_node), model.timesteps)

@@ -107,7 +107,7 @@ class Trainer:
         stop = self.n_steps if steps is None else min(self.n_steps, self.step + steps)
         before = self.seconds
         self.net.train()
-        with tqdm(total=self.n_steps, initial=self.step, disable=not progress, unit="step") as bar:
+        with tqdm(total=self.n_steps, initial=self.step, disable=None if progress else True, unit="step") as bar:
             while self.step < stop and (seconds is None or time.monotonic() - began < seconds):
                 loss = self._advance()
                 self.seconds = before + time.monotonic() - began
@@ -193,7 +193,8 @@ def evaluate(net, part, input_node, batch_size=250, progress=False):
     net.eval()
     device = next(net.parameters()).device
     outputs, right = [], 0
-    for start in tqdm(range(0, len(part), batch_size), disable=not progress, unit="batch", leave=False):
+    quiet = None if progress else True  # None: where it is no terminal
+    for start in tqdm(range(0, len(part), batch_size), disable=quiet, unit="batch", leave=False):
         x, y = part.batch(np.arange(start, min(start + batch_size, len(part))))
         outputs.append(net(to_values(x, input_node, device)).float().cpu().numpy())
         right += int((outputs[-1].argmax(1) == y).sum())

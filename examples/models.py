@@ -1,0 +1,104 @@
+"""The trained models in data/: how each was made, and whether it computes what was trained.
+
+    pip install -e .[train]
+    python examples/models.py train DATASETS CHECKPOINTS [NAME ...]
+    python examples/models.py verify DATASETS CHECKPOINTS [NAME ...]
+
+DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
+CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where
+it was stopped. `verify` runs the whole test set and writes results/models.json: every spike against PyTorch in
+float64, predictions against the network as trained in float32, accuracy in float32 and int8.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import eventsim
+
+ROOT = Path(__file__).resolve().parent
+DATA, RESULTS = ROOT.parent / "data", ROOT / "results" / "models.json"
+FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-bin"}
+COMMON = ("--threads", "1", "--half")
+MODELS = {  # arguments of `python -m trainer`, the data set first
+    "mnist": ("mnist", "--network", "lenet", "--bits", "1", "1", "--timesteps", "4", "--epochs", "10"),
+    "nmnist": ("nmnist", "--network", "lenet", "--bits", "1", "1", "--timesteps", "10", "--epochs", "40",
+               "--batch-size", "50", "--lr", "0.05"),
+    "cifar10": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--timesteps", "4",
+                "--epochs", "12", "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple"),
+    "cifar10_multibit": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--bits", "1", "2",
+                         "--alpha", "4", "--restimulation", "--timesteps", "2", "--epochs", "12",
+                         "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple"),
+}
+
+
+def train(name, datasets, checkpoints):
+    """Train one model and write data/NAME.h5."""
+    from trainer.__main__ import main as trainer
+
+    data, *settings = MODELS[name]
+    return trainer([data, str(Path(datasets) / FOLDERS[data]), *settings, *COMMON, "--device", "cpu",
+                    "--checkpoint", str(checkpoint(checkpoints, name)), "--output", str(DATA / f"{name}.h5")])
+
+
+def checkpoint(folder, name):
+    """Where a network is kept."""
+    return Path(folder) / f"{name}.pt"
+
+
+def verify(name, datasets, checkpoints):
+    """What the whole test set shows of one model, as plain data."""
+    import torch
+
+    from trainer.data import DATA as SETS
+    from trainer.parity import compare, trained_network
+
+    torch.set_num_threads(1)
+    data_name, path = MODELS[name][0], DATA / f"{name}.h5"
+    model = eventsim.load(path)
+    settings = {"timesteps": model.timesteps} if data_name == "nmnist" else {}
+    data = SETS[data_name](str(Path(datasets) / FOLDERS[data_name]), **settings)
+    kept = checkpoint(checkpoints, name)
+    net = trained_network(model, kept, data) if kept.exists() else None
+    found = compare(model, data.test, net, progress=True).as_json()
+    found["bytes"] = path.stat().st_size
+    found["accuracy"] = {p: accuracy(model, data.test, p) for p in ("float64", "float32", "int8")}
+    return found
+
+
+def accuracy(model, part, precision, batch_size=500):
+    """Share of a part's samples that eventsim predicts rightly."""
+    simulator, right = eventsim.Simulator(model, precision), 0
+    for start in range(0, len(part), batch_size):
+        x, y = part.batch(np.arange(start, min(start + batch_size, len(part))))
+        right += int((simulator.run(x, record=()).predictions == y).sum())
+    return right / len(part)
+
+
+def main(argv=None):
+    """Train or verify; 1 where a model does not compute what PyTorch computes."""
+    p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    p.add_argument("action", choices=("train", "verify"))
+    p.add_argument("datasets")
+    p.add_argument("checkpoints")
+    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
+    args = p.parse_args(argv)
+    names = args.names or list(MODELS)
+    if set(names) - set(MODELS):
+        p.error(f"no model {', '.join(sorted(set(names) - set(MODELS)))}: expected {', '.join(MODELS)}")
+    if args.action == "train":
+        return max(train(name, args.datasets, args.checkpoints) for name in names)
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in names:
+        found[name] = verify(name, args.datasets, args.checkpoints)
+        RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    wrong = [name for name in names if found[name]["levels_different"] or found[name]["predictions_different"]]
+    print(json.dumps({name: found[name] for name in names}))
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
