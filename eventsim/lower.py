@@ -33,6 +33,7 @@ from eventsim.rounding import (
     FixedPoint,
     Numbers,
     half_away,
+    largest_error,
     readout_scale,
     smallest_passing,
     steps_in_profile,
@@ -277,27 +278,25 @@ class _Lowering:
         return tuple(biases)
 
     def _note_rounding(self, unit, numbers, bias):
-        weights = [p.weight for p in unit.paths if p.weight is not None]
-        whole = [numbers.whole_weights(w) for w in weights]
         thresholds = np.zeros(1)
         if isinstance(unit.node, Neuron):
             thresholds = numbers.unrounded(_thresholds(unit, self._channels(unit, unit.node.quantum))[0])
         scale = numbers.unrounded(np.ones(unit.shape[0]))
 
-        def error(values, rounded, scale=scale):
-            trailing = (1,) * (values.ndim - 1)
-            return float((np.abs(rounded - values) / scale.reshape(-1, *trailing)).max(initial=0))
+        def error(values):
+            return largest_error(values, half_away(values), scale)
 
+        weights = [path.weight for path in unit.paths if path.weight is not None]
+        zeroed, clipped, worst = zip(*map(numbers.rounding_of, weights)) if weights else ((), (), ())
         self.rounding[unit.name] = Rounding(
             (float(scale.min()), float(scale.max())),
             numbers.weight_dtype.itemsize * 8,
             sum(w.size for w in weights),
-            sum(int(((found == 0) & (w != 0)).sum()) for w, (found, _) in zip(weights, whole)),
-            sum(clipped for _, clipped in whole),
-            max((error(numbers.in_sum(w), found, scale / 2.0**numbers.shift)
-                 for w, (found, _) in zip(weights, whole)), default=0.0),
-            error(bias, half_away(bias)),
-            error(thresholds, half_away(thresholds)) if thresholds.ndim > 1 else 0.0,
+            sum(zeroed),
+            sum(clipped),
+            max(worst, default=0.0),
+            error(bias),
+            error(thresholds) if thresholds.ndim > 1 else 0.0,
         )
 
     def _products(self, unit):

@@ -6,7 +6,7 @@ int8 (int16 for the whole layer where D would be below 16). D is even so that ha
 the threshold that rounds to nearest, is exact. Rounding is half away from zero.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, tanh
 
 import numpy as np
@@ -18,13 +18,23 @@ LARGEST_D = 1 << 14
 LARGEST_SCALE = 2.0**1000  # of a readout, so that what is counted in it stays finite
 SMALLEST_INT8_D = 16  # a coarser grid than 16 steps a quantum takes int16 weights instead
 INT32_MAX = 2**31 - 1
+MOST_ROUNDED = 1 << 20  # weights at a time
 
 
 def half_away(values):
     """Round half away from zero, as float64."""
     size = np.abs(values)
     whole = np.floor(size)
-    return np.copysign(whole + (size - whole >= 0.5), values)  # floor(size + 0.5) would round first
+    size -= whole  # in place: of a large dense layer each array is a gigabyte
+    whole += size >= 0.5  # floor(size + 0.5) would round first
+    del size
+    return np.copysign(whole, values)
+
+
+def largest_error(values, rounded, scale):
+    """The largest difference, over scale (channels,)."""
+    trailing = (1,) * (values.ndim - 1)
+    return float((np.abs(rounded - values) / scale.reshape(-1, *trailing)).max(initial=0))
 
 
 @dataclass
@@ -110,7 +120,31 @@ class FixedPoint(Numbers):
         return whole.astype(dtype)
 
     def weight(self, values):
-        return self.whole_weights(values)[0].astype(self.weight_dtype)
+        found = np.empty(values.shape, self.weight_dtype)
+        for rows, numbers in self.blocks(values):
+            found[rows] = numbers.whole_weights(values[rows])[0]
+        return found
+
+    def rounding_of(self, values):
+        """Of weights (out, ...): how many are rounded to 0, how many a profile clips, the largest error in
+        membrane units."""
+        n_zeroed, n_clipped, worst = 0, 0, 0.0
+        for rows, numbers in self.blocks(values):
+            whole, clipped = numbers.whole_weights(values[rows])
+            n_zeroed += int(((whole == 0) & (values[rows] != 0)).sum())
+            n_clipped += clipped
+            scale = numbers.in_sum(np.ones(len(whole)))
+            worst = max(worst, largest_error(numbers.in_sum(values[rows]), whole, scale))
+        return n_zeroed, n_clipped, worst
+
+    def blocks(self, values):
+        """(slice of output channels, Numbers of these) of weights (out, ...): rounding them takes several
+        arrays of float64 each, which for all weights of a large dense layer would be gigabytes."""
+        size = max(1, MOST_ROUNDED * len(values) // max(values.size, 1))
+        for first in range(0, len(values), size):
+            rows = slice(first, first + size)
+            steps, quantum = (np.broadcast_to(v, len(values))[rows] for v in (self.steps, self.quantum))
+            yield rows, replace(self, steps=steps, quantum=quantum)
 
     def whole_weights(self, values):
         """Weights (out, ...) as whole numbers, float64, and how many a profile has clipped."""
