@@ -142,8 +142,9 @@ def mpr_section(study):
     return (text + "T = 4.\n\n"
             + markdown(("neuron", "paper, %", "here, %", "spikes", "synops", "additions", "minutes"), rows)
             + "\nMPR raises the accuracy: paper +0.48 points (CIFAR-100: +2.73), "
-            f"here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second block, `{LAYER}`, before and "
-            f"after MPR, by eventsim on the exported nets and {N_MEMBRANES} held-out images:\n\n"
+            f"here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second "
+            f"block, `{LAYER}`, before and after MPR, by eventsim on the exported nets and {N_MEMBRANES} "
+            "held-out images:\n\n"
             + markdown(("", "paper", "here"), [
                 ("before", f"{TABLE_3[0]:.2f}", f"{before.mean:.3f} ± {before.deviation:.3f}"),
                 ("after", f"{TABLE_3[1]:.2f}", f"{after.mean:.3f} ± {after.deviation:.3f}"),
@@ -171,6 +172,8 @@ def bits_section(study):
     findings = []
     for n in (1, 2, 3):
         _compare(study, findings, Cell(n=n), Cell(n=n - 1), f"{n + 1} bits (1 + {n}) above {n}")
+    for t in (4, 8):
+        _compare(study, findings, Cell(n=3), Cell(timesteps=t), f"4 bits (1 + 3) in 2 steps above 1 bit in {t}")
     for (m, n), (other_m, other_n) in (((1, 1), (2, 0)), ((1, 2), (3, 0)), ((1, 3), (4, 0))):
         _compare(study, findings, Cell(m=m, n=n), Cell(m=other_m, n=other_n),
                  f"{m} + {n} above {other_m} + {other_n}")
@@ -335,8 +338,9 @@ def conversion_figure(found):
 def text(study, conversion):
     """The page: results/README.md."""
     b = study.budget
-    seeds = sorted({len(runs) for runs in study.cells.values()})
-    every = [cell for part in CELLS.values() for cell in part]
+    seeds = " or ".join(map(str, sorted({len(runs) for runs in study.cells.values()})))
+    hours = study.minutes([cell for part in CELLS.values() for cell in part]) / 60
+    widths = ", ".join(map(str, b.widths))
     head = f"""# Results of the ablations
 
 Written by `python examples/ablation_report.py` from `runs.csv`, `membranes.csv` and `conversion.csv`; these
@@ -344,14 +348,14 @@ by `python examples/ablation.py FOLDER` and `python examples/conversion_sweep.py
 version). Every number below comes from there.
 
 **The budget is small, and so are the nets.** Where the papers train ResNet20 for 400 epochs, every run
-here is a ResNet8 (widths {', '.join(map(str, b.widths))}; stride {b.stride} in the stem, so maps of 16 x 16 and less) on
-{b.samples:,} images for {b.epochs} epochs: batches of {b.batch_size}, learning rate {b.lr} falling to 0 along a cosine, no
-augmentation, mixed precision (bfloat16), one thread; {study.minutes(every) / 60:.1f} hours of training in all. Accuracies
-are therefore far below the papers'; what can be compared is the order of the cells and the size of the
-differences.
+here is a ResNet8 (widths {widths}; stride {b.stride} in the stem, so maps of 16 x 16 and less) on
+{b.samples:,} images for {b.epochs} epochs: batches of {b.batch_size}, learning rate {b.lr} falling to 0
+along a cosine, no augmentation, mixed precision (bfloat16), one thread; {hours:.1f} hours of training in
+all. Accuracies are therefore far below the papers'; what can be compared is the order of the cells and the
+size of the differences.
 
 Accuracy is that of the exported file as eventsim runs it (float32) on the 5,000 training images that are
-held out, mean ± standard deviation over {' or '.join(map(str, seeds))} seeds. Spikes, synaptic operations (`synops`) and
+held out, mean ± standard deviation over {seeds} seeds. Spikes, synaptic operations (`synops`) and
 additions are per image, over all steps, as eventsim counts them. Minutes: training of a cell, all seeds,
 by the clock of a machine that other work shared. A finding is **reproduced** where the difference exceeds
 {STANDARD_ERRORS} standard errors, **the opposite** where it does so the other way round, else **not separated**.
