@@ -30,6 +30,7 @@ TABLE_1 = {
 TABLE_2 = {"SRIF": (92.46, 67.90), "SRIF+MPR": (92.94, 70.63)}
 TABLE_3 = (0.28, 0.04)
 STANDARD_ERRORS = 2
+VERDICTS = ("reproduced", "the opposite", "not separated")
 
 
 @dataclass(frozen=True)
@@ -363,8 +364,11 @@ additions are per image, over all steps, as eventsim counts them. Minutes: train
 by the clock of a machine that other work shared. A finding is **reproduced** where the difference exceeds
 {STANDARD_ERRORS} standard errors, **the opposite** where it does so the other way round, else **not separated**.
 """
-    return "\n".join((head, neurons_section(study), mpr_section(study), bits_section(study),
-                      conversion_section(conversion)))
+    sections = "\n".join((neurons_section(study), mpr_section(study), bits_section(study),
+                          conversion_section(conversion)))
+    results = {word: sections.count(f"| {word} |") + sections.count(f"**{word}**") for word in VERDICTS}
+    summary = ", ".join(f"{n} {word}" for word, n in results.items())
+    return f"{head}\nOf the comparisons below: {summary}.\n\n{sections}"
 
 
 def main(argv=None):

@@ -26,6 +26,14 @@ def made_up(cell, seed, accuracy, **changed):
 def test_the_recorded_page_is_what_the_recorded_rows_give():
     page = report.text(report.Study(ablation.read()), report.read_conversion())
     assert (report.RESULTS / "README.md").read_text() == page
+    for name in ("neurons", "bits", "figures_3_4", "figure_5", "conversion"):
+        assert f"{name}.png" in page and (report.RESULTS / f"{name}.png").exists()
+
+
+def test_every_cell_of_the_study_was_run_from_at_least_three_seeds():
+    study = report.Study(ablation.read())
+    for cell in (cell for cells in ablation.CELLS.values() for cell in cells):
+        assert len({run.seed for run in study.cells[cell]}) >= 3, cell
 
 
 def test_rows_come_back_as_they_were(tmp_path):
