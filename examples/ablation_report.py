@@ -113,12 +113,13 @@ def neurons_section(study):
                 word, text = verdict(study.found(cells[better]), study.found(cells[worse]))
                 theirs = TABLE_1[better, t][0] - TABLE_1[worse, t][0]
                 findings.append((f"{better} above {worse}", t, f"{theirs:+.2f}", text, word))
-    for before, after in ((2, 4), (4, 8)):
-        cells = Cell("SRIF", after), Cell("SRIF", before)
-        if study.has(*cells):
-            word, text = verdict(*map(study.found, cells))
-            theirs = TABLE_1["SRIF", after][0] - TABLE_1["SRIF", before][0]
-            findings.append((f"SRIF: {after} steps above {before}", after, f"{theirs:+.2f}", text, word))
+    for neuron in NEURONS:
+        for before, after in ((2, 4), (4, 8)):
+            cells = Cell(neuron, after), Cell(neuron, before)
+            if study.has(*cells):
+                word, text = verdict(*map(study.found, cells))
+                theirs = TABLE_1[neuron, after][0] - TABLE_1[neuron, before][0]
+                findings.append((f"{neuron}: {after} steps above {before}", after, f"{theirs:+.2f}", text, word))
     return ("## Neurons and steps (InfLoR-SNN, Table 1)\n\n"
             "Without MPR. The paper: ResNet20, 400 epochs, CIFAR-10 (CIFAR-100 in brackets).\n\n"
             + markdown(("neuron", "T", "paper, %", "here, %", "spikes", "synops", "additions", "minutes"), rows)
