@@ -3,10 +3,9 @@
     pip install .
     taskset -c 1 python examples/benchmarks/statistics_cost.py [--rounds 9] [--json] [--no-stream]
 
-Two networks: the digits model on its test set, eight times over, and one of CIFAR's size
+Two networks: the digits model on its test set, 32 times over, and one of CIFAR's size
 (64-64-P-128-128-P-256-256-P on 3x32x32, 10 % firing, see examples/deep_networks.py) on new images in
-every round. Three ways to run the
-same samples, in turn and in another order in every round:
+every round. Three ways to run the same samples, in turn and in another order in every round:
 
     counts      what `eventsim run` gathers without --out: events and operations of each layer and sample
     statistics  and record=("statistics",): rates, levels and planes of every neuron, of all samples
@@ -15,10 +14,10 @@ same samples, in turn and in another order in every round:
 
 A ratio is a way's time over that of the counts in the same round; the median over the rounds counts,
 and has to stay within 1.10; beside it stands that of the shortest times. One thread; neither reading
-the samples nor writing a file is timed. A run of fewer than a thousand samples pays relatively more for
-the four that are looked at closely, a longer one less: never more than 64 are. Then, in a process of its own, as many images stream through
-the larger network as would fill the machine's memory one and a quarter times if their spikes and
-membranes were recorded; printed is what the process really took.
+the samples nor writing a file is timed. A run of fewer than some thousand samples pays relatively more for
+the four that are looked at closely, a longer one less: never more than 64 are. Then, in a process of its
+own, as many images stream through the larger network as would fill the machine's memory one and a quarter
+times if their spikes and membranes were recorded; printed is what the process really took.
 """
 
 import argparse
@@ -251,7 +250,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9, help="at least 5 for a result to report (default 9)")
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--images", type=int, default=1024, help="of the larger network in a round (default 1024)")
+    parser.add_argument("--images", type=int, default=4096, help="of the larger network in a round (default 4096)")
     parser.add_argument("--stream", type=int, metavar="N",
                         help="images to stream; default: as many as would not fit into memory")
     parser.add_argument("--no-stream", action="store_true", help="leave out the streamed run")
