@@ -14,20 +14,11 @@ from torch import nn  # noqa: E402
 import eventsim  # noqa: E402
 from eventsim.nodes import Input  # noqa: E402
 from eventsim.simulator import Simulator  # noqa: E402
-from trainer_networks import IMAGE, bars, prove, settle  # noqa: E402
+from trainer_networks import IMAGE, bars, one_thread, prove, settle  # noqa: E402, F401
 from trainer import export as export_module  # noqa: E402
 from trainer.export import export, fold, normalise, to_model  # noqa: E402
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.neurons import Neuron  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 class Steps(nn.Module):

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from trainer_networks import prove, settle  # noqa: E402
+from trainer_networks import one_thread, prove, settle  # noqa: E402, F401
 from eventsim.nodes import Input  # noqa: E402
 from trainer.export import normalise  # noqa: E402
 from trainer.network import Readout, SpikingNet  # noqa: E402
@@ -26,15 +26,6 @@ SMALL = {  # name -> settings with which the structure stays and the width goes
     "small_vgg": dict(shape=(3, 16, 16), widths=(4, 6, 8), dense=(8,)),
     "lenet": dict(shape=(1, 12, 12), widths=(4, 6), dense=(12,)),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("network, settings, published", [

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from trainer_networks import IMAGE, bars, prove  # noqa: E402
+from trainer_networks import IMAGE, bars, one_thread, prove  # noqa: E402, F401
 from trainer.export import normalise  # noqa: E402
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.neurons import (  # noqa: E402
@@ -24,15 +24,6 @@ OPTIONS = {
     "2 bits that round down": {"bits": 2, "quantum": 0.5, "v_threshold": 0.5},
     **{f"{name}, MPR": {"surrogate": name, "width": 1.0, "mpr": True, "bits": 2} for name in SURROGATES},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_fixed_point_is_m_integer_and_n_fractional_bits():

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 import eventsim  # noqa: E402
 from eventsim.nodes import Delay, Input  # noqa: E402
-from trainer_networks import IMAGE, bars, settle  # noqa: E402
+from trainer_networks import IMAGE, bars, one_thread, settle  # noqa: E402, F401
 from test_trainer_data import write_mnist  # noqa: E402
 from trainer import __main__ as command  # noqa: E402
 from trainer.data import Arrays  # noqa: E402
@@ -18,15 +18,6 @@ from trainer.networks import Style, resnet8  # noqa: E402
 from trainer.neurons import fixed_point  # noqa: E402
 from trainer.parity import compare, first_difference, folded_of, main, run_trained  # noqa: E402
 from trainer.training import to_values  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

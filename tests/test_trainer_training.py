@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from eventsim.nodes import Input  # noqa: E402
-from trainer_networks import IMAGE, bars, prove  # noqa: E402
+from trainer_networks import IMAGE, bars, one_thread, prove  # noqa: E402, F401
 from trainer.augmentation import flip  # noqa: E402
 from trainer.conversion import best_limit, calibrate, convert, quantise, rounded, sweep  # noqa: E402
 from trainer.data import Arrays  # noqa: E402
@@ -19,15 +19,6 @@ from trainer.neurons import Neuron  # noqa: E402
 from trainer.training import Recipe, Trainer, evaluate, to_values  # noqa: E402
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.05, seed=3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 def data(n=40):

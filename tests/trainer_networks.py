@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 
@@ -15,6 +16,16 @@ from eventsim.simulator import Simulator  # noqa: E402
 from trainer.export import export, fold, normalise, round_to_float32, simulate  # noqa: E402
 
 IMAGE = Input((2, 8, 8), "image", bits=8, scale=1 / 255, mean=(0.45, 0.5), std=(0.25, 0.3))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """For modules that import it: one thread and the same random numbers for each test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
 
 
 def bars(n, shape=(2, 8, 8), seed=1):
