@@ -5,13 +5,11 @@
 
 import argparse
 import json
-import os
 import textwrap
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-from eventsim.errors import DataError, RunError
+from eventsim.errors import RunError
 from eventsim.wording import printable
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
@@ -149,18 +147,20 @@ def _export(found, arguments):
 
     import numpy as np
 
+    from eventsim import files
+
     if arguments.csv is not None:
-        with _writing(arguments.csv):
+        with files.writing(arguments.csv):
             arguments.csv.mkdir(parents=True, exist_ok=True)
-        files = {name: table.as_csv() for name, table in found.items()}
-        files["columns"] = _columns(found).as_csv()
-        for name, text in files.items():
-            write(arguments.csv / f"{name}.csv", text.encode())
-        return [str(arguments.csv / f"{name}.csv") for name in files]
+        texts = {name: table.as_csv() for name, table in found.items()}
+        texts["columns"] = _columns(found).as_csv()
+        for name, text in texts.items():
+            files.write(arguments.csv / f"{name}.csv", text.encode())
+        return [str(arguments.csv / f"{name}.csv") for name in texts]
     if arguments.npz is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: table.as_arrays() for name, table in found.items()})
-        write(arguments.npz, buffer.getvalue())
+        files.write(arguments.npz, buffer.getvalue())
         return [str(arguments.npz)]
     return []
 
@@ -214,7 +214,7 @@ def run_report(arguments):
     with _opened(arguments.model) as run:
         found = findings.find(run)
         content = page.render(run, found).encode()
-    write(path, content)
+    files.write(path, content)
     if arguments.json:
         print(json.dumps({"run": arguments.model, "written": [str(path)], "bytes": len(content),
                           "findings": [finding.as_json() for finding in found]}))
@@ -231,23 +231,3 @@ def _beside(run, suffix):
     """A name next to the run's file: `run.h5` -> `run<suffix>`."""
     path = Path(run)
     return path.with_name((path.stem if path.suffix else path.name) + suffix)
-
-
-def write(path, content: bytes) -> None:
-    """Write a file that appears complete or not at all. Raises DataError, naming it."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with _writing(path):
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path):
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None

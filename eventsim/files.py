@@ -1,11 +1,13 @@
-"""Files that may be damaged: what reading them raises, as one line; .npz, checked before it is read."""
+"""Files: what reading damaged ones raises, as one line; .npz, checked before it is read; writing whole ones."""
 
 import math
 import os
 import tokenize
+import uuid
 import zipfile
 import zlib
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +35,27 @@ def reading(path, errors=READ_ERRORS):
         raise DataError(
             f"{path}: cannot be read, damaged or truncated ({one_line(reason)})"
         ) from None
+
+
+@contextmanager
+def writing(path):
+    """Turn what writing raises into a DataError of one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def write(path, content: bytes) -> None:
+    """Write a file that appears complete or not at all. Raises DataError, naming it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with writing(path):
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def spare(path, *read) -> None:

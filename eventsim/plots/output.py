@@ -1,12 +1,9 @@
 """Output: pictures as files, and as fragments of a page that follow its light and dark themes."""
 
 import base64
-import contextlib
 import io
-import os
 import re
 import struct
-import uuid
 import warnings
 import xml.etree.ElementTree as ElementTree
 import zlib
@@ -17,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from eventsim.errors import DataError
+from eventsim.files import write
 from eventsim.plots import style
 
 # What matplotlib would add to a file and what would differ from day to day.
@@ -48,14 +46,7 @@ def save(figure: Figure, path) -> None:
     content = _drawn(figure, suffix)
     if suffix == ".png":
         content = _with_palette(np.round(255 * imread(io.BytesIO(content))).astype(np.uint8), SMOOTHING) or content
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+    write(path, content)
 
 
 def _drawn(figure, suffix) -> bytes:
