@@ -14,6 +14,7 @@ is called at the end.
 
 import argparse
 import csv
+import io
 import os
 import sys
 import tempfile
@@ -25,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from eventsim import files
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results"
@@ -135,33 +138,22 @@ def write(runs, path=RUNS):
     """Save Runs, in an order that does not depend on when they ended."""
     names = [field.name for field in fields(Run)]
     runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in names[:12]))
-    with replacing(path) as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(names)
-        rows.writerows([_text(getattr(run, name)) for name in names] for run in runs)
+    save(path, names, ([_text(getattr(run, name)) for name in names] for run in runs))
+
+
+def save(path, names, rows):
+    """Write a CSV file, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    files.write(path, text.getvalue().encode())
 
 
 def _text(value):
     if isinstance(value, tuple):
         return " ".join(map(_text, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-class replacing:
-    """Write to a temporary name that takes a file's place when all is written."""
-
-    def __init__(self, path):
-        self.path = Path(path)
-
-    def __enter__(self):
-        self.beside = self.path.with_name(self.path.name + ".new")
-        self.file = open(self.beside, "w", newline="")
-        return self.file
-
-    def __exit__(self, kind, *_):
-        self.file.close()
-        if kind is None:
-            os.replace(self.beside, self.path)
 
 
 # ---- one run (in a process of its own: PyTorch and the data are loaded there)
@@ -286,9 +278,8 @@ def run_all(folder, cells, seeds, budget, jobs, seconds=None, path=RUNS):
 
 def write_membranes(rows, path=MEMBRANES):
     """Save the histogram of Figure 5."""
-    with replacing(path) as file:
-        file.write("from,to,potentials,rectified\n")
-        file.writelines(f"{low:.6g},{high:.6g},{before},{after}\n" for low, high, before, after in rows)
+    save(path, ("from", "to", "potentials", "rectified"),
+         ((_text(float(low)), _text(float(high)), before, after) for low, high, before, after in rows))
 
 
 def main(argv=None):

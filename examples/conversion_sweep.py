@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ablation import RESULTS, replacing
+from ablation import RESULTS, save
 from trainer.conversion import sweep
 from trainer.data import cifar10
 from trainer.networks import Style, small_vgg
@@ -58,10 +58,7 @@ def main(argv=None):
             rows = list(csv.reader(file))[1:]
     for seed in tqdm(sorted(set(range(args.seeds)) - {int(row[0]) for row in rows}), disable=None, unit="seed"):
         rows += train_and_sweep(data, seed, args.epochs, args.timesteps, args.bits)
-        with replacing(FILE) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(NAMES)
-            writer.writerows(rows)
+        save(FILE, NAMES, rows)
     return 0
 
 
