@@ -11,7 +11,7 @@ line is JSON: settings, losses and accuracies. Accuracy on the test part is that
 eventsim runs it in float32; settings should be chosen by the held-out part alone.
 
 On Linux, GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=8000000000 before the command
-spares page faults, which take a tenth to a half of the time of small networks on a CPU.
+spares page faults, which slow the training of small networks on a CPU.
 """
 
 import argparse

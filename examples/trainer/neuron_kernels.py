@@ -1,7 +1,7 @@
 """`Neuron` on a CPU, all steps in one pass over memory: the same spikes, the same gradients.
 
-PyTorch computes the rectifier's slope in some twenty passes, half the time of training a small network.
-These loops say what `neurons.Neuron` says, for its rectangular surrogate; numbers are float32.
+PyTorch computes the rectifier's slope in some twenty passes over memory; these loops take one. They say what
+`neurons.Neuron` says, for its rectangular surrogate; numbers are float32.
 """
 
 from math import tanh
