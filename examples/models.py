@@ -7,7 +7,8 @@
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where
 it was stopped. `verify` runs the whole test set and writes results/models.json: every spike against PyTorch in
-float64, predictions against the network as trained in float32, accuracy in float32 and int8.
+float64, predictions against the network as trained in float32, accuracy in float32 and int8; it prints the row of
+data/README.md, too.
 """
 
 import argparse
@@ -15,12 +16,12 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import eventsim
+from eventsim import files
 
 ROOT = Path(__file__).resolve().parent
 DATA, RESULTS = ROOT.parent / "data", ROOT / "results" / "models.json"
+SETS = {"mnist": "MNIST", "nmnist": "N-MNIST", "cifar10": "CIFAR-10"}
 FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-bin"}
 COMMON = ("--threads", "1", "--half")
 MODELS = {  # arguments of `python -m trainer`, the data set first
@@ -53,14 +54,15 @@ def verify(name, datasets, checkpoints):
     """What the whole test set shows of one model, as plain data."""
     import torch
 
-    from trainer.data import DATA as SETS
+    from trainer.data import DATA as READERS
     from trainer.parity import compare, trained_network
+    from trainer.training import accuracy
 
     torch.set_num_threads(1)
     data_name, path = MODELS[name][0], DATA / f"{name}.h5"
     model = eventsim.load(path)
     settings = {"timesteps": model.timesteps} if data_name == "nmnist" else {}
-    data = SETS[data_name](str(Path(datasets) / FOLDERS[data_name]), **settings)
+    data = READERS[data_name](str(Path(datasets) / FOLDERS[data_name]), **settings)
     kept = checkpoint(checkpoints, name)
     net = trained_network(model, kept, data) if kept.exists() else None
     found = compare(model, data.test, net, progress=True).as_json()
@@ -69,13 +71,19 @@ def verify(name, datasets, checkpoints):
     return found
 
 
-def accuracy(model, part, precision, batch_size=500):
-    """Share of a part's samples that eventsim predicts rightly."""
-    simulator, right = eventsim.Simulator(model, precision), 0
-    for start in range(0, len(part), batch_size):
-        x, y = part.batch(np.arange(start, min(start + batch_size, len(part))))
-        right += int((simulator.run(x, record=()).predictions == y).sum())
-    return right / len(part)
+def row(name, found):
+    """The row of data/README.md for a model and what `verify` found of it."""
+    model = eventsim.load(DATA / f"{name}.h5")
+    settings = json.loads(model.provenance["settings"])
+    held = float(model.provenance["accuracy_held_out"].split()[0])
+    m, n = settings["bits"]
+    neurons = f"{settings['neuron']}, {m} + {n} bit{'s' * (m + n > 1)}" + ", re-stimulated" * settings["restimulation"]
+    float32, int8 = (found["accuracy"][precision] for precision in ("float32", "int8"))
+    cells = (f"`{name}.h5`", SETS[settings["data"]], settings["network"], neurons, settings["timesteps"],
+             settings["epochs"], f"{100 * held:.2f}", f"{100 * float32:.2f}", f"{100 * int8:.2f}",
+             f"{100 * (int8 - float32):+.2f}", f"{found['levels']:,}",
+             f"{len(found['trained_different'])} of {found['samples']:,}")
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def main(argv=None):
@@ -94,7 +102,8 @@ def main(argv=None):
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
         found[name] = verify(name, args.datasets, args.checkpoints)
-        RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+        files.write(RESULTS, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+        print(row(name, found[name]), file=sys.stderr)
     wrong = [name for name in names if found[name]["levels_different"] or found[name]["predictions_different"]]
     print(json.dumps({name: found[name] for name in names}))
     return int(bool(wrong))

@@ -59,6 +59,7 @@ def test_the_recorded_verification(name):
     row = re.search(rf"^\| `{name}\.h5` \|.*$", PAGE.partition("## Trained models")[2], re.MULTILINE)[0]
     for precision in ("float32", "int8"):
         assert f"{100 * found['accuracy'][precision]:.2f}" in row
+    assert models.row(name, found) == row
 
 
 def test_nmnist_is_right_as_often_as_recorded():

@@ -21,13 +21,12 @@ import sys
 import numpy as np
 import torch
 
-import eventsim
 from trainer.conversion import calibrate, quantise
 from trainer.data import DATA
 from trainer.export import export
 from trainer.networks import NETWORKS, Style, n_parameters
 from trainer.neurons import NEURONS, SURROGATES, fixed_point
-from trainer.training import Recipe, Trainer, evaluate, to_values
+from trainer.training import Recipe, Trainer, accuracy, evaluate, to_values
 
 N_CHECK = 4  # samples in the check group: the first of the test part
 N_CALIBRATION = 500  # training samples that a conversion looks at
@@ -133,15 +132,10 @@ def save_and_test(net, data, found):
                              f"{len(data.held_out)} training samples that were held out",
     }
     model = export(net, found["output"], data.input_node, x, net.timesteps, data.class_names, provenance)
-    right = 0
-    simulator = eventsim.Simulator(model, "float32")
-    for start in range(0, len(data.test), 500):
-        x, y = data.test.batch(np.arange(start, min(start + 500, len(data.test))))
-        right += int((simulator.run(x, record=()).predictions == y).sum())
-    accuracy = right / len(data.test)
-    model.provenance["accuracy_test"] = f"{accuracy:.4f} on {len(data.test)} test samples, eventsim float32"
+    found_accuracy = accuracy(model, data.test, "float32")
+    model.provenance["accuracy_test"] = f"{found_accuracy:.4f} on {len(data.test)} test samples, eventsim float32"
     model.save(found["output"])
-    return {"test_accuracy": accuracy, "test_samples": len(data.test)}
+    return {"test_accuracy": found_accuracy, "test_samples": len(data.test)}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
+from eventsim import Simulator
+
 
 def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=None, log=None):
     """Minimise cross-entropy with AdamW, the learning rate falling to 0 along a cosine.
@@ -199,3 +201,12 @@ def evaluate(net, part, input_node, batch_size=250, progress=False):
         outputs.append(net(to_values(x, input_node, device)).float().cpu().numpy())
         right += int((outputs[-1].argmax(1) == y).sum())
     return right / len(part), np.concatenate(outputs)
+
+
+def accuracy(model, part, precision, batch_size=500):
+    """Share of a part's samples that eventsim predicts rightly. model: the eventsim.Model exported."""
+    simulator, right = Simulator(model, precision), 0
+    for start in range(0, len(part), batch_size):
+        x, y = part.batch(np.arange(start, min(start + batch_size, len(part))))
+        right += int((simulator.run(x, record=()).predictions == y).sum())
+    return right / len(part)
