@@ -11,7 +11,7 @@ import csv
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from math import log2, sqrt
+from math import atan2, cos, log2, sin, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,17 @@ def verdict(better, worse):
     word = "not separated" if not abs(difference) > STANDARD_ERRORS * error else \
         "reproduced" if difference > 0 else "the opposite"
     return word, f"{100 * difference:+.2f} ± {100 * error:.2f}"
+
+
+def by_chance(n):
+    """Probability that two cells of n runs each are told apart although their runs are drawn alike, from one
+    normal distribution: Student's t, 2 n - 2 degrees of freedom (Abramowitz and Stegun, 26.7.4)."""
+    angle = atan2(STANDARD_ERRORS, sqrt(2 * n - 2))
+    term = total = 1.0
+    for k in range(1, n - 1):
+        term *= (2 * k - 1) / (2 * k) * cos(angle) ** 2
+        total += term
+    return 1 - sin(angle) * total
 
 
 class Study:
@@ -343,7 +354,8 @@ def conversion_figure(found):
 def text(study, conversion):
     """The page: results/README.md."""
     b = study.budget
-    seeds = " or ".join(map(str, sorted({len(runs) for runs in study.cells.values()})))
+    n_runs = sorted({len(runs) for runs in study.cells.values()})
+    seeds = " or ".join(map(str, n_runs))
     hours = study.minutes([cell for part in CELLS.values() for cell in part]) / 60
     widths = ", ".join(map(str, b.widths))
     head = f"""# Results of the ablations
@@ -369,7 +381,11 @@ by the clock of a machine that other work shared. A finding is **reproduced** wh
                           conversion_section(conversion)))
     results = {word: sections.count(f"| {word} |") + sections.count(f"**{word}**") for word in VERDICTS}
     summary = ", ".join(f"{n} {word}" for word, n in results.items())
-    return f"{head}\nOf the comparisons below: {summary}.\n\n{sections}"
+    fewest = min(n_runs, default=1)
+    chance = by_chance(fewest)
+    return (f"{head}\nOf the comparisons below: {summary}. With {fewest} seeds the bar is low: two cells that do "
+            f"not differ pass it, one way or the other, with a probability of {100 * chance:.0f} % (Student's t), so "
+            f"some {chance * sum(results.values()):.0f} of these would by chance.\n\n{sections}")
 
 
 def main(argv=None):

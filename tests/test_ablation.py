@@ -68,6 +68,16 @@ def test_standard_error():
     assert found == ("reproduced", "+9.00 ± 1.29")
 
 
+@pytest.mark.parametrize("n", (2, 3, 5))
+def test_how_often_equal_cells_are_told_apart(n):
+    better, worse = np.random.default_rng(0).normal(size=(2, 4000, n))
+    words = [report.verdict(report.Found.of(b), report.Found.of(w))[0] for b, w in zip(better, worse)]
+    share = 1 - words.count("not separated") / len(words)
+    assert share == pytest.approx(report.by_chance(n), abs=0.02)
+    assert abs(words.count("reproduced") - words.count("the opposite")) < 100
+    assert report.by_chance(1) == 0  # no deviation is known
+
+
 def test_evenness_of_bits():
     assert report._spread((0.5, 0.5)) == 1 and report._spread((1.0,)) == 1
     assert report._spread((0.8, 0.0)) == 0

@@ -61,8 +61,7 @@ def _with_neurons(net):
     for module in list(net.modules()):
         for name, child in module.named_children():
             if type(child) is nn.ReLU:
-                setattr(module, name, Neuron()) if not isinstance(module, nn.ModuleDict) else \
-                    module.update({name: Neuron()})
+                setattr(module, name, Neuron())
                 n_replaced += 1
             elif isinstance(child, Neuron):
                 raise TypeError(f"layer {name!r} fires already: expected a network of ReLU")

@@ -1,7 +1,7 @@
 """The networks of the papers, and small ones, as SpikingNets.
 
-    net = resnet20(Style(mpr=True), timesteps=4)
-    net = NETWORKS["resnet19"](Style(**fixed_point(2, 1), restimulation=True), 4, classes=100)
+    net = resnet20(Style({"mpr": True}), timesteps=4)
+    net = NETWORKS["resnet19"](Style(fixed_point(2, 1), restimulation=True), 4, classes=100)
 
 All take (style, timesteps, shape, classes, moving) and widths. Residual blocks join currents: the
 shortcut leads into the block's last neuron, either as the spikes themselves or through a strided
