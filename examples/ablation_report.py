@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ablation import CELLS, LAYER, N_MEMBRANES, NEURONS, RESULTS, SPLITS, Budget, Cell, read
+from eventsim import files
 from eventsim.statistics.membranes import rectified
 
 # InfLoR-SNN, Tables 1 and 2 (CIFAR-10, ResNet20; CIFAR-100 in brackets) and Table 3 (CIFAR-10, ResNet20)
@@ -394,7 +395,7 @@ def main(argv=None):
     p.add_argument("--output", type=Path, default=RESULTS, help="folder to write to")
     args = p.parse_args(argv)
     study, conversion = Study(read()), read_conversion()
-    (args.output / "README.md").write_text(text(study, conversion))
+    files.write(args.output / "README.md", text(study, conversion).encode())
     pictures = {"neurons": neurons_figure(study), "bits": bits_figure(study), "figures_3_4": figures_3_4()}
     if (RESULTS / "membranes.csv").exists():
         pictures["figure_5"] = figure_5()
