@@ -1,4 +1,4 @@
-"""The command line: info and check; run is in `running`, diff and convert in
+"""The command line: info and check; run is in `running`, convert in `converting`, diff in
 `comparison.commands`, stats, plot and report in `analysing`.
 
 Every subcommand is a function of the parsed arguments that returns an exit status: 0 done, 1 an
@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from eventsim import analysing, loading, running
+from eventsim import analysing, converting, loading, running
 from eventsim.comparison import commands as comparing
 from eventsim.errors import EventsimError
 
@@ -35,7 +35,7 @@ def parser():
         command.add_argument("model", metavar="MODEL", help="model file: native (.h5), NIR (.nir) or lava-dl (.net)")
 
     run = running.add_parser(commands, _positive)
-    diff, convert = comparing.add_parsers(commands, _positive)
+    diff, convert = comparing.add_parser(commands, _positive), converting.add_parser(commands)
     for command in (info, check, run, diff, convert, *analysing.add_parsers(commands)):
         command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     for command in (info, check, run, convert):

@@ -31,8 +31,9 @@ NODE = Members({
     "settings": Each(ANYTHING),
 }, ("name", "kind"))
 SUMMARY = Members({
-    "model": TEXT, "data": TEXT, "samples": NUMBER, "timesteps": NUMBER, "precision": TEXT, "profile": TEXT,
-    "workers": NUMBER, "accuracy": NUMBER, "seconds": NUMBER, "samples_per_second": NUMBER,
+    "model": TEXT, "data": TEXT, "samples": NUMBER, "timesteps": NUMBER, "dropped_events": NUMBER,
+    "precision": TEXT, "profile": TEXT, "workers": NUMBER, "accuracy": NUMBER, "seconds": NUMBER,
+    "samples_per_second": NUMBER,
     "totals": Each(NUMBER),
     "made": Each(TEXT),
     "class_names": Each(ANYTHING, list),

@@ -28,7 +28,7 @@ from eventsim.wording import joule, quantity
 class Summary:
     """What `eventsim run` says. Counts are over all samples; seconds are spent simulating. profile:
     name of the chip's, or None. audit: per layer, or None. energy: an estimate. conventions: what
-    other tools would count, or None."""
+    other tools would count, or None. dropped_events: of event recordings, those after the last step."""
 
     model: str
     data: str
@@ -44,6 +44,7 @@ class Summary:
     profile: Optional[str] = None
     audit: Optional[Dict[str, LayerAudit]] = None
     conventions: Optional[Conventions] = None
+    dropped_events: int = 0
 
     def as_json(self) -> Dict:
         """The keys that `--json` prints; counts are integers."""
@@ -52,6 +53,7 @@ class Summary:
             "data": self.data,
             "samples": self.samples,
             "timesteps": self.timesteps,
+            "dropped_events": self.dropped_events,
             "precision": self.precision,
             "workers": self.workers,
             "accuracy": self.accuracy,
@@ -100,6 +102,9 @@ class Summary:
             f"energy by {self.energy.table}: {joule(cost.total)}, of which arithmetic {joule(cost.arithmetic)}; "
             f"a matched dense network: {joule(self.energy.total.ann.total)}"
         )
+        if self.dropped_events:
+            tail += (f"\n{self.dropped_events} events of the recordings came after the last step and were left "
+                     "out: --timesteps N takes more in")
         audit = "" if self.audit is None else "\n\n" + audit_text(self.audit)
         return head + "\n" + table(columns, rows) + tail + audit
 
@@ -125,7 +130,7 @@ def audit_text(audit: Dict[str, LayerAudit]) -> str:
 
 def summarise(model: Model, program: Program, counts: Counts, labels_right: Optional[int], seconds: float,
               model_name: str, data_name: str, workers: int, audit=None, energy_table=energies.DEFAULT,
-              conventions=None) -> Summary:
+              conventions=None, dropped_events=0) -> Summary:
     """Put a run's counts together. labels_right: correct predictions, None without labels.
     energy_table: an EnergyTable, a name or a path. Raises FormatError for it."""
     widths = {}
@@ -152,7 +157,7 @@ def summarise(model: Model, program: Program, counts: Counts, labels_right: Opti
     return Summary(
         model_name, data_name, n, counts.steps, program.precision, workers,
         None if labels_right is None else labels_right / n, seconds, totals, layers, energy,
-        None if program.profile is None else program.profile.name, audit, conventions,
+        None if program.profile is None else program.profile.name, audit, conventions, dropped_events,
     )
 
 

@@ -85,6 +85,7 @@ def run_run(arguments):
         summary = report.summarise(
             model, simulator.program, gathered.counts, gathered.right, gathered.seconds, arguments.model,
             arguments.data, arguments.workers, gathered.audit, energy_table, gathered.conventions,
+            dataset.n_dropped_events,
         )
         if arguments.out is not None:
             writer.finish({**summary.as_json(), **report.context(model)}, gathered.statistics)

@@ -154,8 +154,9 @@ def run_table(run, only=()):
     summary = run.summary
     facts = {
         "file": run.path,
-        **{key: summary.get(key) for key in ("model", "data", "samples", "timesteps", "precision", "profile",
-                                             "workers", "accuracy", "seconds", "samples_per_second")},
+        **{key: summary.get(key) for key in ("model", "data", "samples", "timesteps", "dropped_events",
+                                             "precision", "profile", "workers", "accuracy", "seconds",
+                                             "samples_per_second")},
         "mean_final_step": None if run.statistics.decisions is None else run.statistics.decisions.mean_final_step,
         **{f"total_{key}": value for key, value in (summary.get("totals") or {}).items()},
         **{f"made_{key}": value for key, value in (summary.get("made") or {}).items()},

@@ -41,7 +41,7 @@ LAYERS = (
     "page.markup", "page.definitions", "page.sections", "page.figures", "page",
     "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
     "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",
-    "comparison.commands", "running", "analysing", "cli", "__main__",
+    "comparison.commands", "converting", "running", "analysing", "cli", "__main__",
 )
 # (module, what it imports against the flow): why
 BACKWARDS = {

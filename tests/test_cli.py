@@ -17,14 +17,17 @@ import numpy as np
 import pytest
 
 import eventsim
+from eventsim import Dense, Flatten, Input, Neuron
 from eventsim.cli import main
+from eventsim.nodes import EventBins
+from test_datasets import write_nmnist
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL, DATA = str(ROOT / "data" / "digits.h5"), str(ROOT / "data" / "digits_test.h5")
 LAYERS = {"input": 64, "neuron1": 1024, "neuron2": 512, "neuron3": 48, "readout": 10}
 
 # the documented interface
-KEYS = ["model", "data", "samples", "timesteps", "precision", "workers", "accuracy", "seconds",
+KEYS = ["model", "data", "samples", "timesteps", "dropped_events", "precision", "workers", "accuracy", "seconds",
         "samples_per_second", "totals", "layers", "energy"]
 COUNTS = ["events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
           "neuron_updates", "dense_macs"]
@@ -159,7 +162,7 @@ def test_run(run):
 def test_run_json(run_json, precision):
     found = run_json("run", MODEL, DATA, "--precision", precision)
     assert list(found) == KEYS
-    assert [found[k] for k in KEYS[:6]] == [MODEL, DATA, 599, 4, precision, 1]
+    assert [found[k] for k in KEYS[:7]] == [MODEL, DATA, 599, 4, 0, precision, 1]
     assert found["accuracy"] > 0.97 and found["seconds"] > 0
     assert found["samples_per_second"] == pytest.approx(599 / found["seconds"])
     assert sorted(found["totals"]) == sorted(TOTALS)
@@ -218,6 +221,20 @@ def test_data_with_steps(run_json, tmp_path):
     assert found["timesteps"] == 3
     still = run_json("run", MODEL, data_file(tmp_path / "still.h5", x, y), "--timesteps", 3)
     assert [row["additions"] for row in found["layers"]] == [row["additions"] for row in still["layers"]]
+
+
+def test_events_after_the_last_step_are_told(run, run_json, tmp_path):
+    recordings, _ = write_nmnist(tmp_path / "Test")
+    nodes = {"in": Input((2, 3, 4), bits=3, events=EventBins(10, sensor_size=(3, 4))), "flat": Flatten(),
+             "fc": Dense(np.ones((2, 24))), "out": Neuron(bits=8)}
+    path = tmp_path / "events.h5"
+    eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=10).save(path)
+    late = sum(int((t >= 100).sum()) for *_, t in recordings)
+    assert late > 0 and run_json("run", path, tmp_path)["dropped_events"] == late
+    told = f"{late} events of the recordings came after the last step and were left out: --timesteps N takes more in"
+    assert told in run("run", path, tmp_path)[1]
+    assert run_json("run", path, tmp_path, "--timesteps", 12)["dropped_events"] == 0
+    assert "left out" not in run("run", path, tmp_path, "--timesteps", 12)[1]
 
 
 def test_out(run_json, tmp_path):

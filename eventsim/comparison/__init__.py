@@ -8,5 +8,5 @@
     verdict     what the whole suggests, in plain language
     divergence  all of these together: `eventsim.compare`
     text        a Comparison for people
-    commands    `eventsim diff` and `eventsim convert`
+    commands    `eventsim diff`
 """

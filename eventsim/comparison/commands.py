@@ -1,6 +1,6 @@
-"""The commands diff and convert; `cli` imports them when they are called.
+"""The command diff; `cli` imports it when it is called.
 
-Exit status of diff: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean what they
+Exit status: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean what they
 mean in every other command.
 """
 
@@ -12,11 +12,10 @@ from pathlib import Path
 from eventsim.errors import DataError, EventsimError, FormatError
 
 DIFFERENT = 3
-PRECISIONS = ("float32", "float64", "int8")
 
 
-def add_parsers(commands, positive):
-    """Add both commands to the argument parser. positive: type of a whole number above 0."""
+def add_parser(commands, positive):
+    """Add it to the argument parser. positive: type of a whole number above 0."""
     diff = commands.add_parser(
         "diff", help="run two models, or one in two arithmetics, and find where they part",
         description="A, B: a model file, and behind @ in which arithmetic (MODEL@float64, MODEL@int8, "
@@ -38,40 +37,11 @@ def add_parsers(commands, positive):
     diff.add_argument("--tolerance", type=float, metavar="X",
                       help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
                       "of the threshold for a trace")
-    convert = commands.add_parser(
-        "convert", help="write a model in another format",
-        description="OUT's suffix names the format: .h5 (native) or .nir.",
-    )
-    convert.set_defaults(run=run_convert)
-    convert.add_argument("model", metavar="IN", help="model file of any known format")
-    convert.add_argument("out", metavar="OUT", help="file to write")
-    _add_write_options(convert)
-    return diff, convert
-
-
-def _add_write_options(convert):
-    """A flag --out-NAME for every option of writing that any format declares."""
-    from eventsim import formats
-
-    group = convert.add_argument_group("how foreign files are written")
-    for name, option in _write_options(formats).items():
-        flag = "--out-" + name.replace("_", "-")
-        if option.kind is bool:
-            group.add_argument(flag, dest="out_" + name, action="store_true", default=None, help=option.help)
-        else:
-            group.add_argument(flag, dest="out_" + name, type=option.kind, metavar="X", help=option.help)
-
-
-def _write_options(formats):
-    """name -> Option."""
-    return {name: option for writer in formats.WRITERS.values() for name, option in writer.WRITE_OPTIONS.items()}
+    return diff
 
 
 def _variables(text):
     return tuple(text.split(","))
-
-
-# ---- diff
 
 
 def run_diff(arguments):
@@ -161,6 +131,7 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 def _arithmetic(text, word):
     """Arguments of Simulator for a precision or a profile."""
     from eventsim import profiles
+    from eventsim.lower import PRECISIONS
 
     if word in PRECISIONS:
         return {"precision": word}
@@ -197,31 +168,3 @@ def _batches(data, a, b, comparing, arguments):
                 return
             yield x, x if other is None else next(other)[0], labels
             bar.update(len(x))
-
-
-# ---- convert
-
-
-def run_convert(arguments):
-    """eventsim convert IN OUT"""
-    from eventsim import formats, loading
-
-    model = loading.load(arguments.model, arguments)
-    formats.save(model, arguments.out, **{
-        name: getattr(arguments, "out_" + name) for name in _write_options(formats)
-    })
-    written = {
-        "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,
-        "nodes": len(model.nodes), "edges": len(model.edges), "timesteps": model.timesteps,
-        "provenance": model.provenance,
-        "assumed": {key.removeprefix("assumed "): value for key, value in model.provenance.items()
-                    if key.startswith("assumed ")},
-    }
-    if arguments.json:
-        print(json.dumps(written))
-        return 0
-    print(f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
-          f"{written['timesteps']} steps, {written['bytes']} bytes, from {arguments.model}")
-    for key, value in written["assumed"].items():
-        print(f"assumed {key}: {value}")
-    return 0

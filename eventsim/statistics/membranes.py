@@ -91,11 +91,6 @@ class MembraneStatistics:
             changed[name] = both(name, lambda a, b: np.concatenate((a, b), axis=axis))
         return replace(self, lowest=both("lowest", min), highest=both("highest", max), **changed)
 
-    @property
-    def centres(self) -> np.ndarray:
-        """float64 (B,): the middle of each bin."""
-        return (self.edges[1:] + self.edges[:-1]) / 2
-
     @cached_property
     def drift(self) -> np.ndarray:
         """float64 (T,): root mean square of U after each step, in the unit."""
