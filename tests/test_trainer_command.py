@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,6 +11,7 @@ import eventsim  # noqa: E402
 from trainer_networks import eventsim_check  # noqa: E402  (also: where the trainer is)
 from test_trainer_data import write_cifar, write_mnist  # noqa: E402
 from trainer.__main__ import main  # noqa: E402
+from trainer.data import some  # noqa: E402
 
 SMALL = ["--network", "resnet8", "--widths", "4", "6", "8", "--epochs", "2", "--batch-size", "16", "--quiet",
          "--device", "cpu", "--threads", "1", "--timesteps", "2"]
@@ -60,3 +62,36 @@ def test_samples_and_neurons_of_the_command(tmp_path, capsys):
     assert code == 0 and found["test_samples"] == 30
     node = eventsim.load(tmp_path / "net.h5").nodes["stem"]
     assert (node.leak, node.reset) == (0.25, "hard")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["mnist", "--convert", 2, 2], "--convert makes a spiking network of ReLU, but --neuron is SRIF+MPR"),
+    (["mnist", "--neuron", "ReLU", "--output", "net.h5"], "cannot be exported: add --convert T B"),
+    (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--restimulation"], "are of spiking neurons"),
+    (["nmnist", "--neuron", "ReLU", "--convert", 2, 2], "for samples that stand still, which those of nmnist do not"),
+    (["mnist", "--augmentation", "simple"], "--augmentation simple is for cifar10; mnist has paper and none"),
+])
+def test_what_does_not_go_together_is_said_before_data_are_read(arguments, message, capsys):
+    data, *rest = map(str, arguments)
+    with pytest.raises(SystemExit):
+        main([data, "no folder", *rest])
+    assert message in capsys.readouterr().err
+
+
+def test_more_samples_than_there_are(tmp_path):
+    write_mnist(tmp_path)
+    with pytest.raises(ValueError, match="1000 samples are wanted, but there are "):
+        main(["mnist", str(tmp_path), *SMALL, "--samples", "1000"])
+
+
+def test_some_samples_are_of_all_classes_where_files_are_sorted():
+    y = np.repeat(np.arange(10), 100)
+    chosen = some(len(y), 200)
+    assert len(set(chosen)) == 200 and (np.bincount(y[chosen]) > 8).all() and list(chosen) == sorted(chosen)
+
+
+def test_help_shows_examples_and_where_files_are_expected(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert "--checkpoint resnet20.pt" in text and "train-images-idx3-ubyte.gz" in text and "(default 2)" in text

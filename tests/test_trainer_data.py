@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 
 from eventsim.errors import DataError  # noqa: E402
+from eventsim.nodes import EventBins  # noqa: E402
 from trainer import augmentation  # noqa: E402
 from trainer.augmentation import CIFAR10_POLICY, Chain, Crop, Cutout, Roll, auto_augment, flip  # noqa: E402
 from trainer.data import (  # noqa: E402
@@ -106,7 +107,7 @@ def test_aedat(tmp_path):
     x, y, polarity, t = read_aedat(path)
     assert x.tolist() == [0, 127, 64, 64] and y.tolist() == [5, 126, 64, 65]
     assert polarity.tolist() == [1, 0, 1, 1] and t.tolist() == [0, 200, 200_000, 200_100]
-    levels = aedat_levels(path, 10)
+    levels = aedat_levels(path, 10, EventBins(130_000, coincident="merge", sensor_size=(48, 48)))
     assert levels.shape == (10, 2, 48, 48) and levels.max() == 1 and levels.sum() == 3
     assert levels[0, 1, 1, 0] and levels[0, 0, 47, 47] and levels[1, 1, 24, 24]
 
@@ -130,6 +131,8 @@ def test_cifar10_dvs_is_split_9_to_1(tmp_path):
     assert np.bincount(data.test.y).tolist() == [2, 2] and data.class_names == ("airplane", "truck")
     x, _ = data.training.batch(np.arange(4), rng())
     assert x.shape == (4, 5, 2, 48, 48) and data.moving
+    bins = data.input_node.events
+    assert (bins.bin_width, bins.sensor_size, bins.coincident) == (260_000, (48, 48), "merge")
     with pytest.raises(DataError, match="no <class>"):
         cifar10_dvs(tmp_path / "truck")
 

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,8 @@ def test_spikingjelly(name, tmp_path):
     values = normalise(x, IMAGE).float()
     net = nn.Sequential(
         layer.Conv2d(2, 6, 3, padding=1, bias=False), layer.BatchNorm2d(6), getattr(neuron, kind)(**settings),
-        layer.MaxPool2d(2), layer.Flatten(), layer.Linear(96, 10), getattr(neuron, kind)(**settings),
-        layer.Linear(10, 3),
+        layer.MaxPool2d(2), layer.Dropout(0.5), layer.Flatten(), layer.Linear(96, 10),
+        getattr(neuron, kind)(**settings), layer.Linear(10, 3),
     )
     steps = settle(Steps(net, 4, functional.reset_net), values)
     functional.reset_net(net)
@@ -160,6 +161,23 @@ def test_a_reset_potential_where_membranes_start_is_refused():
         fold(nn.Sequential(nn.Linear(2, 2), neuron.IFNode(v_reset=0.5)))
 
 
+def test_a_layer_that_is_used_twice_runs_twice(tmp_path):
+    x, _ = bars(6)
+    conv, pool, end = nn.Conv2d(2, 2, 3, padding=1), nn.MaxPool2d(2), nn.Linear(8, 2)
+    with torch.no_grad():
+        conv.bias += 0.2
+    models = []
+    for again, pool_again in ((conv, pool), (deepcopy(conv), deepcopy(pool))):
+        net = nn.Sequential(conv, Neuron(), pool, again, Neuron(), pool_again, nn.Flatten(), end)
+        models.append(prove(net, tmp_path / "net.h5", x, timesteps=3)[0])
+    twice, apart = models
+    assert list(twice.nodes) == list(apart.nodes) and len(twice.nodes) == 10
+    assert np.array_equal(*(Simulator(model, "float64").run(x).output for model in models))
+
+
+SHARED = Neuron()
+
+
 @pytest.mark.parametrize("net, message", [
     (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh())), "layer 'sequential1_0': no eventsim node for Tanh"),
     (nn.Linear(2, 2), "Linear says no order"),
@@ -168,6 +186,11 @@ def test_a_reset_potential_where_membranes_start_is_refused():
     (nn.Sequential(nn.Linear(2, 2), Neuron(), nn.Flatten(2), nn.Linear(2, 2)), "no eventsim node for Flatten"),
     (SpikingNet({"a": nn.Linear(2, 2), "b": nn.BatchNorm1d(2), "n": Neuron(), "r": Readout()}, 2,
                 {"n": ("b", "a")}), "'a', which other layers read as well"),
+    (SpikingNet({"a": nn.Linear(2, 2), "d": nn.Dropout(), "b": nn.BatchNorm1d(2), "n": Neuron(), "r": Readout()}, 2,
+                {"n": ("b", "a")}), "'b': BatchNorm after 'a', which other layers read as well"),
+    (nn.Sequential(nn.Linear(2, 2), SHARED, nn.Linear(2, 2), SHARED, nn.Linear(2, 2)),
+     "layer 'neuron3': is layer 'neuron1' again, whose membranes it would share"),
+    (nn.Sequential(nn.Dropout()), "Sequential has no layers to export"),
 ])
 def test_what_cannot_be_exported_is_named(net, message):
     with pytest.raises(TypeError, match=message):

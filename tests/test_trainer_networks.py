@@ -12,7 +12,7 @@ from eventsim.nodes import Input  # noqa: E402
 from trainer.export import normalise  # noqa: E402
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.networks import (  # noqa: E402
-    NETWORKS, Style, n_parameters, resnet8, resnet18, resnet19, resnet20, resnet34, vgg16,
+    NETWORKS, Style, n_parameters, resnet8, resnet18, resnet19, resnet20, resnet20_wide, resnet34, vgg16,
 )
 from trainer.neurons import Neuron, Restimulation, fixed_point  # noqa: E402
 
@@ -22,6 +22,7 @@ SMALL = {  # name -> settings with which the structure stays and the width goes
     "resnet34": dict(shape=(3, 64, 64), widths=(4, 4, 6, 8), classes=5),
     "resnet19": dict(shape=(3, 16, 16), widths=(4, 6, 8), hidden=(12,)),
     "resnet20": dict(shape=(3, 16, 16), widths=(4, 6, 8)),
+    "resnet20_wide": dict(shape=(3, 16, 16), widths=(4, 6, 8, 8)),
     "resnet8": dict(shape=(3, 16, 16), widths=(4, 6, 8)),
     "small_vgg": dict(shape=(3, 16, 16), widths=(4, 6, 8), dense=(8,)),
     "lenet": dict(shape=(1, 12, 12), widths=(4, 6), dense=(12,)),
@@ -49,6 +50,16 @@ def test_resnet19_has_17_convolutions_and_two_dense_layers():
     assert kernels.count(3) == 17 and kernels.count(1) == 2
     assert [m.out_features for m in net.modules() if isinstance(m, nn.Linear)] == [256, 10]
     assert 12.5e6 < n_parameters(net) < 12.8e6  # 12.6 M is quoted
+
+
+def test_the_wide_resnet20_has_the_weights_of_diet_snn_s():
+    with torch.device("meta"):
+        net = resnet20_wide(Style(), 4)
+    weights = [m.weight for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    assert sum(w.ndim == 2 or w.shape[-1] == 3 for w in weights) == 20
+    # stem, stages with a 1x1 shortcut from the second on, and 512 maps of 2 x 2 to 10 classes
+    stages = [9 * (w * before + 3 * w * w) + before * w for before, w in ((64, 128), (128, 256), (256, 512))]
+    assert sum(w.numel() for w in weights) == 9 * (3 * 64 + 6 * 64 * 64) + sum(stages) + 2048 * 10 == 11_253_440
 
 
 @pytest.mark.parametrize("network, shape, sizes", [

@@ -69,8 +69,27 @@ def test_seeds_decide(tmp_path):
 
 def test_another_recipe_is_refused(tmp_path):
     Trainer(network(), data(), IMAGE, RECIPE, checkpoint=tmp_path / "a.pt").run(1)
-    with pytest.raises(ValueError, match="give the same recipe or another file"):
+    with pytest.raises(ValueError, match="another recipe: .*'epochs': 3.*but now .*'epochs': 4.* or another file"):
         Trainer(network(), data(), IMAGE, Recipe(4), checkpoint=tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("name, changed, message", [
+    ("network", {"net": "hard"}, "Neuron.*reset='soft'.*but now .*reset='hard'"),
+    ("samples", {"n": 32}, "40, but now 32"),
+    ("augmentation", {"settings": {"augmentation": "none"}}, "paper, but now none"),
+])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, name, changed, message):
+    def trainer(net="soft", n=40, settings={"augmentation": "paper"}):
+        made = network()
+        for layer in made.modules():
+            if isinstance(layer, Neuron):
+                layer.reset = net
+        return Trainer(made, data(n), IMAGE, RECIPE, checkpoint=tmp_path / "a.pt", settings=settings)
+
+    trainer().run(1)
+    assert trainer().step == 1
+    with pytest.raises(ValueError, match=f"a.pt: was made with another {name}: .*{message}"):
+        trainer(**changed)
 
 
 def test_stops_after_seconds_with_a_checkpoint(tmp_path):

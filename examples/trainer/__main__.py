@@ -1,10 +1,14 @@
-"""Train, resume, export and test a network from the command line.
+"""Train, resume, export and test a network from the command line, in the folder examples/.
 
-    cd examples
     python -m trainer mnist FOLDER --network lenet --epochs 5 --output mnist.h5
     python -m trainer cifar10 FOLDER --neuron SRIF+MPR --timesteps 4 --epochs 30 --lr 0.1 \\
         --checkpoint resnet20.pt --output resnet20.h5
     python -m trainer cifar10 FOLDER --neuron ReLU --epochs 30 --lr 0.1 --convert 4 2 --output snn.h5
+
+FOLDER holds the official files, unpacked: mnist: train-images-idx3-ubyte.gz and its three fellows; cifar10:
+data_batch_1.bin to 5, test_batch.bin, batches.meta.txt (binary version); cifar100: train.bin, test.bin,
+fine_label_names.txt (binary version); nmnist: Train/<digit>/*.bin, Test/<digit>/*.bin; cifar10_dvs:
+<class>/*.aedat; imagenet: train/<class>/*, val/<class>/* (224 x 224 are cut out).
 
 With --checkpoint, the same command goes on where an earlier one stopped (--seconds stops it). The last
 line is JSON: settings, losses and accuracies. Accuracy on the test part is that of the exported file as
@@ -22,10 +26,10 @@ import numpy as np
 import torch
 
 from trainer.conversion import calibrate, quantise
-from trainer.data import DATA
+from trainer.data import DATA, MOVING, open_data, some
 from trainer.export import export
-from trainer.networks import NETWORKS, Style, n_parameters
-from trainer.neurons import NEURONS, SURROGATES, fixed_point
+from trainer.networks import NETWORKS, from_settings, n_parameters
+from trainer.neurons import NEURONS, SURROGATES
 from trainer.training import Recipe, Trainer, accuracy, evaluate, to_values
 
 N_CHECK = 4  # samples in the check group: the first of the test part
@@ -34,30 +38,36 @@ N_CALIBRATION = 500  # training samples that a conversion looks at
 
 def parser():
     """The parser of the command line."""
-    p = argparse.ArgumentParser(prog="python -m trainer", description=__doc__.partition("\n")[0])
+    p = argparse.ArgumentParser(prog="python -m trainer", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data", choices=DATA)
     p.add_argument("folder", help="with the data set's official files")
-    p.add_argument("--network", choices=NETWORKS, default="resnet20")
-    p.add_argument("--widths", type=int, nargs="+", help="channels of each stage")
-    p.add_argument("--neuron", choices=[*NEURONS, "ReLU"], default="SRIF+MPR")
+    p.add_argument("--network", choices=NETWORKS, default="resnet20", help="default resnet20")
+    p.add_argument("--widths", type=int, nargs="+", help="channels of each stage; default: as published")
+    p.add_argument("--neuron", choices=[*NEURONS, "ReLU"], default="SRIF+MPR",
+                   help="default SRIF+MPR; ReLU: a network to --convert")
     p.add_argument("--bits", type=int, nargs=2, metavar=("M", "N"), default=(1, 0),
                    help="integer and fractional bits of a spike (default 1 0)")
-    p.add_argument("--leak", type=float, help="of LIF neurons")
-    p.add_argument("--surrogate", choices=SURROGATES, default="rectangle")
-    p.add_argument("--width", type=float, default=2.0, help="of the surrogate, in quanta")
-    p.add_argument("--alpha", type=float, default=1.0, help="of tdBN")
-    p.add_argument("--restimulation", action="store_true")
-    p.add_argument("--timesteps", type=int, default=4)
-    p.add_argument("--epochs", type=int, default=10)
-    p.add_argument("--batch-size", type=int, default=128)
-    p.add_argument("--lr", type=float, default=0.1)
-    p.add_argument("--weight-decay", type=float, default=5e-4)
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--samples", type=int, help="train on so many only (the first)")
+    p.add_argument("--leak", type=float, help="what membranes keep per step; default: 1, and 0.5 of LIF neurons")
+    p.add_argument("--surrogate", choices=SURROGATES, default="rectangle", help="default rectangle")
+    p.add_argument("--width", type=float, default=2.0, help="of the surrogate, in quanta (default 2)")
+    p.add_argument("--alpha", type=float, default=1.0, help="of tdBN (default 1)")
+    p.add_argument("--restimulation", action="store_true", help="of each layer by the one before it")
+    p.add_argument("--timesteps", type=int, default=4, help="default 4")
+    p.add_argument("--epochs", type=int, default=10, help="default 10")
+    p.add_argument("--batch-size", type=int, default=128, help="default 128")
+    p.add_argument("--lr", type=float, default=0.1,
+                   help="at first, then along a cosine to 0 (default 0.1, for few epochs; the paper has 0.01)")
+    p.add_argument("--weight-decay", type=float, default=5e-4, help="default 5e-4")
+    p.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default 0)")
+    p.add_argument("--samples", type=int, help="train on so many only, drawn once")
     p.add_argument("--augmentation", choices=("paper", "simple", "none"), default="paper",
-                   help="simple: CIFAR-10 by crop and flip alone")
-    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    p.add_argument("--half", action="store_true", help="mixed precision")
+                   help="default paper; simple: CIFAR-10 by crop and flip alone")
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+                   help="default: a GPU if PyTorch sees one")
+    p.add_argument("--half", action="store_true",
+                   help="mixed precision: convolutions in float16 on a GPU, bfloat16 on a CPU; membranes stay "
+                        "float32")
     p.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
     p.add_argument("--checkpoint", help="file to resume from, and to save to")
     p.add_argument("--seconds", type=float, help="stop after so long; resume later")
@@ -70,21 +80,23 @@ def parser():
 
 def main(argv=None):
     """Run the command; 0 when done, 3 when training was stopped by --seconds."""
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
+    refused = impossible(args)
+    if refused:
+        p.error(refused)
     if args.threads:
         torch.set_num_threads(args.threads)
-    settings = {"timesteps": args.timesteps} if args.data in ("nmnist", "cifar10_dvs") else {}
-    if args.data == "cifar10":
-        settings["simple"] = args.augmentation == "simple"
-    data = DATA[args.data](args.folder, **settings)
+    data = open_data(args.data, args.folder, args.timesteps, args.augmentation == "simple")
     if args.samples:  # of what is not held out
-        data.training = data.training.part(np.arange(args.samples))
+        data.training = data.training.part(some(len(data.training), args.samples))
     if args.augmentation == "none":
         data.training = data.training.part(np.arange(len(data.training)), augmented=False)
-    net = build(args, data)
+    net = from_settings(vars(args), data)
     recipe = Recipe(args.epochs, args.batch_size, args.lr, weight_decay=args.weight_decay, seed=args.seed,
                     half=args.half)
-    trainer = Trainer(net, data.training, data.input_node, recipe, args.device, args.checkpoint)
+    trainer = Trainer(net, data.training, data.input_node, recipe, args.device, args.checkpoint,
+                      settings={"data": args.data, "augmentation": args.augmentation})
     trainer.run(seconds=args.seconds, progress=not args.quiet)
     found = {**vars(args), "parameters": n_parameters(net), "losses": trainer.losses,
              "training_seconds": trainer.seconds, "finished": trainer.finished}
@@ -92,7 +104,7 @@ def main(argv=None):
         found["held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
         net = net.cpu()
         if args.convert:
-            x, _ = data.training.batch(np.arange(min(N_CALIBRATION, len(data.training))))
+            x, _ = data.training.batch(some(len(data.training), min(N_CALIBRATION, len(data.training))))
             net = quantise(*calibrate(net, to_values(x, data.input_node)), *args.convert)
             found["converted_held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
         if args.output:
@@ -101,20 +113,20 @@ def main(argv=None):
     return 0 if trainer.finished else 3
 
 
-def build(args, data):
-    """The network of the command line, its weights drawn from --seed."""
-    neuron = None
-    if args.neuron != "ReLU":
-        neuron = {**NEURONS[args.neuron], **fixed_point(*args.bits), "surrogate": args.surrogate,
-                  "width": args.width}
-        if args.leak is not None:
-            neuron["leak"] = args.leak
-    torch.manual_seed(args.seed)
-    more = {"widths": tuple(args.widths)} if args.widths else {}
-    style = Style(neuron, args.restimulation, args.alpha, average=neuron is None)
-    timesteps = 1 if neuron is None and not data.moving else args.timesteps
-    return NETWORKS[args.network](style, timesteps, data.input_node.shape, len(data.class_names), data.moving,
-                                  **more)
+def impossible(args):
+    """Why arguments do not go together, before hours are spent on them; None if they do."""
+    converted = args.neuron == "ReLU"
+    if args.convert and not converted:
+        return f"--convert makes a spiking network of ReLU, but --neuron is {args.neuron}: add --neuron ReLU"
+    if converted and args.output and not args.convert:
+        return "a network of ReLU cannot be exported: add --convert T B"
+    if converted and (args.restimulation or args.leak is not None):
+        return "--restimulation and --leak are of spiking neurons: leave them out with --neuron ReLU"
+    if args.convert and args.data in MOVING:
+        return f"--convert is for samples that stand still, which those of {args.data} do not"
+    if args.augmentation == "simple" and args.data != "cifar10":
+        return f"--augmentation simple is for cifar10; {args.data} has paper and none"
+    return None
 
 
 def save_and_test(net, data, found):

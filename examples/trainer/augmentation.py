@@ -45,7 +45,7 @@ class Chain:
 
 
 def flip(x, rng):
-    """Mirror every second sample, left to right."""
+    """Mirror about half of the samples, left to right."""
     return np.where(rng.random(len(x)).reshape(-1, *[1] * (x.ndim - 1)) < 0.5, x[..., ::-1], x)
 
 

@@ -1,6 +1,6 @@
 """The papers' data sets from their official files: what to train on, to hold out, to test.
 
-    data = DATA["cifar10"]("cifar-10-batches-bin")
+    data = open_data("cifar10", "cifar-10-batches-bin", timesteps=4)
     x, y = data.training.batch(np.arange(128), rng)        augmented
     x, y = data.held_out.batch(np.arange(128))             as it is
 
@@ -125,6 +125,13 @@ def held_out(n, held=HELD_OUT):
     return np.sort(order[held:]), np.sort(order[:held])
 
 
+def some(n, k):
+    """k of n indices, drawn once: files may be sorted by class. ValueError if there are not as many."""
+    if k > n:
+        raise ValueError(f"{k} samples are wanted, but there are {n}")
+    return np.sort(np.random.RandomState(SEED).permutation(n)[:k])
+
+
 def _data(name, input_node, class_names, training, test, moving=False):
     kept, held = held_out(len(training))
     return Data(name, input_node, tuple(class_names), training.part(kept), training.part(held, False), test,
@@ -225,29 +232,32 @@ def read_aedat(path):
     return last - (address >> 8 & last), last - (address >> 1 & last), 1 - (address & 1), time - time[0]
 
 
-def aedat_levels(path, timesteps, size=48, milliseconds=1300):
-    """uint8 (T, 2, size, size), 0 or 1: a recording in equal bins, its 128 x 128 pixels gathered."""
+def aedat_levels(path, timesteps, bins):
+    """uint8 (T, 2, size, size), 0 or 1: a recording in equal bins, its 128 x 128 pixels gathered into
+    the square of bins.sensor_size."""
     x, y, polarity, t = read_aedat(path)
-    bins = EventBins(milliseconds * 1000 / timesteps, coincident="merge", sensor_size=(size, size))
+    size, _ = bins.sensor_size
     levels = bin_events(x * size // AEDAT_SENSOR, y * size // AEDAT_SENSOR, polarity, t, bins, timesteps)
     return levels.astype(np.uint8)
 
 
-def cifar10_dvs(folder, timesteps=10, size=48):
+def cifar10_dvs(folder, timesteps=10, size=48, milliseconds=1300):
     """CIFAR10-DVS: <class>/*.aedat. Of each class a tenth, drawn once, is the test part (9:1, as the set
-    has none of its own). Augmented by flip and rolls of up to 5 pixels."""
+    has none of its own). `timesteps` equal bins of a recording's first `milliseconds`; coincident events
+    are merged. Augmented by flip and rolls of up to 5 pixels."""
     folders = sorted(f for f in Path(folder).iterdir() if f.is_dir())
     files = [(file, label) for label, f in enumerate(folders) for file in sorted(f.glob("*.aedat"))]
     if not files:
         raise DataError(f"{folder}: holds no <class>/*.aedat")
+    bins = EventBins(milliseconds * 1000 / timesteps, coincident="merge", sensor_size=(size, size))
     with ThreadPoolExecutor() as pool:
-        x = np.stack(list(pool.map(lambda f: aedat_levels(f[0], timesteps, size), files)))
+        x = np.stack(list(pool.map(lambda f: aedat_levels(f[0], timesteps, bins), files)))
     y = np.array([label for _, label in files])
     rng = np.random.RandomState(SEED)
     test = np.concatenate([rng.permutation(np.flatnonzero(y == c))[: max(1, (y == c).sum() // 10)]
                            for c in range(len(folders))])
     rest = np.setdiff1d(np.arange(len(y)), test)
-    node = Input((2, size, size), "spikes")
+    node = Input((2, size, size), "spikes", layout="CHW", events=bins)
     return _data("CIFAR10-DVS", node, [f.name for f in folders], Arrays(x[rest], y[rest], Chain(flip, Roll(5))),
                  Arrays(x[np.sort(test)], y[np.sort(test)]), moving=True)
 
@@ -270,3 +280,10 @@ def imagenet(folder, size=224):
 
 
 DATA = {function.__name__: function for function in (mnist, cifar10, cifar100, nmnist, cifar10_dvs, imagenet)}
+MOVING = ("nmnist", "cifar10_dvs")
+
+
+def open_data(name, folder, timesteps, simple=False):
+    """The Data of a name in DATA. timesteps: of sets whose samples move. simple: see `cifar10`."""
+    settings = {"timesteps": timesteps} if name in MOVING else {}
+    return DATA[name](folder, **settings, **({"simple": simple} if name == "cifar10" else {}))

@@ -34,7 +34,7 @@ AVERAGES = {nn.AvgPool1d, nn.AvgPool2d}
 MAXIMA = {nn.MaxPool1d, nn.MaxPool2d}
 ADAPTIVE = {nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d}
 STATELESS = (*CONVOLUTIONS, nn.Linear, *AVERAGES, *MAXIMA, *ADAPTIVE, nn.Flatten)
-NOTHING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)  # in evaluation
+NOTHING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)  # in evaluation; see _does_nothing
 MARGIN = 1e-9  # quanta: closer to a threshold, two computations may round apart
 
 
@@ -79,6 +79,10 @@ def export(net, path, input_node, x, timesteps=None, class_names=(), provenance=
     x: samples for the check group as the engine takes them: integer levels (N, ...), or (N, T, ...)
         of an input that moves; real numbers where the input is real.
     timesteps: T, by default the network's own or that of x.
+    class_names: of the outputs, or none. provenance: name -> text, how the file was made.
+
+    Raises TypeError, naming it, for a layer without an equal in eventsim, and where no timesteps are known;
+    ValueError where a membrane of a check sample is within 1e-9 quanta of a threshold: give other samples.
     """
     folded = round_to_float32(fold(net))
     folded.moving = x.ndim == 2 + len(input_node.shape)
@@ -107,18 +111,19 @@ def fold(net):
 
     The network itself is left as it is.
     """
-    layers, sources = _layers(net)
+    layers, sources = _without_nothing(*_layers(net))
+    if not layers:
+        raise TypeError(f"{type(net).__name__} has no layers to export")
     readers = [name for names in sources.values() for name in names]
     folded, kept, alias = {}, {}, {}
     for name, layer in layers.items():
         from_ = tuple(alias.get(source, source) for source in sources[name])
-        if isinstance(layer, NOTHING + (_BatchNorm,)) and len(from_) == 1:
+        if isinstance(layer, _BatchNorm) and len(from_) == 1:
             alias[name] = from_[0]
-            if isinstance(layer, _BatchNorm):
-                if readers.count(sources[name][0]) > 1:
-                    raise TypeError(f"layer {name!r}: BatchNorm after {sources[name][0]!r}, which other layers "
-                                    "read as well; only one that alone reads a layer can be folded into it")
-                _merge(name, folded.get(from_[0], "the input"), deepcopy(layer).cpu().double().eval())
+            if readers.count(sources[name][0]) > 1:
+                raise TypeError(f"layer {name!r}: BatchNorm after {sources[name][0]!r}, which other layers "
+                                "read as well; only one that alone reads a layer can be folded into it")
+            _merge(name, folded.get(from_[0], "the input"), deepcopy(layer).cpu().double().eval())
             continue
         _require_known(name, layer)
         folded[name] = deepcopy(layer).cpu().double().eval()
@@ -139,8 +144,30 @@ def _layers(net):
                         "a network with layers and sources")
     layers = {}
     for name, layer in _flat(net):
-        layers[_unused(name, ("input", *layers))] = layer
+        name = _unused(name, ("input", *layers))
+        first = next((other for other, known in layers.items() if known is layer), None)
+        if first is not None and (_special(layer) or ("",))[0] == "Neuron":
+            raise TypeError(f"layer {name!r}: is layer {first!r} again, whose membranes it would share; "
+                            "give each place neurons of its own")
+        layers[name] = layer
     return layers, {name: (before,) for before, name in zip(("input", *layers), layers)}
+
+
+def _without_nothing(layers, sources):
+    """The same without layers that do nothing in evaluation; who read them reads what they read."""
+    instead = {}
+    for name, layer in layers.items():
+        if _does_nothing(layer) and len(sources[name]) == 1:
+            [source] = sources[name]
+            instead[name] = instead.get(source, source)
+    kept = {name: layer for name, layer in layers.items() if name not in instead}
+    return kept, {name: tuple(instead.get(source, source) for source in sources[name]) for name in kept}
+
+
+def _does_nothing(layer):
+    """Whether a layer hands on what it gets, in evaluation. SpikingJelly's Dropout is not PyTorch's."""
+    return isinstance(layer, NOTHING) or (
+        type(layer).__module__.startswith("spikingjelly.") and type(layer).__name__ in ("Dropout", "Dropout2d"))
 
 
 def _unused(name, taken):
@@ -150,7 +177,7 @@ def _unused(name, taken):
 
 
 def _flat(net, prefix=""):
-    for name, layer in net.named_children():
+    for name, layer in net._modules.items():  # named_children() leaves out what comes a second time
         name = f"{prefix}{name if prefix or not name.isdigit() else f'{type(layer).__name__.lower()}{name}'}"
         if isinstance(layer, nn.Sequential):
             yield from _flat(layer, f"{name}_")

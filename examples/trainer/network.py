@@ -47,6 +47,9 @@ class SpikingNet(nn.Module):
                 raise ValueError(f"layer {name!r} reads {sorted(unknown)}, expected layers before it")
             known.add(name)
 
+    def extra_repr(self):
+        return f"timesteps={self.timesteps}, moving={self.moving}, once={self.once}, sources={self.sources}"
+
     def forward(self, x):
         """x: (N, ...), or (N, T, ...) where `moving`; normalised. Returns (N, classes)."""
         x = x.transpose(0, 1) if self.moving else x.expand(1 if self.once else self.timesteps, *x.shape)

@@ -5,19 +5,21 @@
 
 All take (style, timesteps, shape, classes, moving) and widths. Residual blocks join currents: the
 shortcut leads into the block's last neuron, either as the spikes themselves or through a strided
-1x1 convolution, and the neuron fires after the addition. Where a neuron has the stated widths,
-parameters are as many as published: ResNet18 11.69 M and ResNet34 21.80 M with 1,000 classes (He et
-al., 2015, as torchvision counts them), CIFAR's ResNet20 0.27 M.
+1x1 convolution, and the neuron fires after the addition. At the default widths, parameters are as
+many as published: ResNet18 11.69 M and ResNet34 21.80 M with 1,000 classes (He et al., 2015, as
+torchvision counts them), CIFAR's ResNet20 0.27 M. InfLoR-SNN cites SpikeNorm and Diet-SNN for its
+ResNet20; that network of 11 M is `resnet20_wide`.
 """
 
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Callable
 
+import torch
 from torch import nn
 
 from trainer.network import INPUT, Readout, SpikingNet
-from trainer.neurons import Neuron, Restimulation, TdBatchNorm1d, TdBatchNorm2d
+from trainer.neurons import NEURONS, Neuron, Restimulation, TdBatchNorm1d, TdBatchNorm2d, fixed_point
 
 
 @dataclass
@@ -25,8 +27,8 @@ class Style:
     """What the layers of a network are made of.
 
     neuron: settings of Neuron, see there; or None for ReLU, the ANN of a conversion.
-    restimulation: whether each neuron layer that reads another one gets a Restimulation from it.
-    alpha: tdBN's, for paths that are not added to others; these get alpha / sqrt(2).
+    restimulation: whether neurons behind a convolution that reads other neurons are re-stimulated by these.
+    alpha: tdBN's, for paths that are not added to others; a convolution and its shortcut get alpha / sqrt(2).
     average: whether pools between the stages of VGG average instead of taking the largest.
     """
 
@@ -96,6 +98,12 @@ class Draft:
         self.convolution(f"{name}a", n_out, 3, stride)
         self.convolution(f"{name}b", n_out, 3, 1, shortcut)
 
+    def stages(self, stages):
+        """Basic blocks of (width, blocks); from the second stage on, the first block halves the maps."""
+        for stage, (width, blocks) in enumerate(stages, 1):
+            for block in range(1, blocks + 1):
+                self.block(f"stage{stage}_{block}", width, 2 if stage > 1 and block == 1 else 1)
+
     def pool(self, name, kernel, stride, padding=0, average=False):
         """A pool of spikes."""
         cls = nn.AvgPool2d if average else nn.MaxPool2d
@@ -147,7 +155,7 @@ def vgg(style, timesteps, shape, classes, moving, stages, dense):
 def resnet(style, timesteps, shape, classes, moving, stages, stride=1, hidden=()):
     """A stem, stages of basic blocks, the average, dense layers.
 
-    stages: (width, blocks); from the second on, the first block halves the maps. stride: of the stem.
+    stages: (width, blocks), see Draft. stride: of the stem.
     Pictures of 64 pixels and more get ImageNet's stem: 7x7 with stride 2, and a pool of 3x3.
     """
     draft = Draft(style, shape)
@@ -155,9 +163,7 @@ def resnet(style, timesteps, shape, classes, moving, stages, stride=1, hidden=()
     draft.convolution("stem", stages[0][0], 7 if large else 3, 2 if large else stride)
     if large:
         draft.pool("pool", 3, 2, 1)
-    for stage, (width, blocks) in enumerate(stages, 1):
-        for block in range(1, blocks + 1):
-            draft.block(f"stage{stage}_{block}", width, 2 if stage > 1 and block == 1 else 1)
+    draft.stages(stages)
     draft.average()
     for layer, width in enumerate(hidden, 1):
         draft.dense(f"hidden{layer}", width)
@@ -195,6 +201,18 @@ def resnet20(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widt
     return resnet(style, timesteps, shape, classes, moving, [(w, 3) for w in widths])
 
 
+def resnet20_wide(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(64, 128, 256, 512)):
+    """Diet-SNN's ResNet20 (Rathi and Roy, 2020): three convolutions, an average pool, two blocks of each width,
+    and a dense layer that reads the maps as they are. tdBN stands where it has dropout."""
+    draft = Draft(style, shape)
+    for layer in (1, 2, 3):
+        draft.convolution(f"stem{layer}", widths[0], 3)
+    draft.pool("pool", 2, 2, average=True)
+    draft.stages([(width, 2) for width in widths])
+    draft.flatten()
+    return draft.network(classes, timesteps, moving)
+
+
 def resnet8(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64), stride=1):
     """ResNet20 with a third of its blocks, for ablations on small machines. stride: of the stem; 2 halves
     all maps, which costs a quarter."""
@@ -213,7 +231,27 @@ def lenet(style, timesteps, shape=(1, 28, 28), classes=10, moving=False, widths=
 
 
 NETWORKS = {function.__name__: function for function in (
-    vgg16, resnet18, resnet19, resnet20, resnet34, resnet8, small_vgg, lenet)}
+    vgg16, resnet18, resnet19, resnet20, resnet20_wide, resnet34, resnet8, small_vgg, lenet)}
+
+
+def from_settings(settings, data):
+    """The network that the settings of `python -m trainer` describe, its weights drawn from their seed.
+
+    settings: network, widths, neuron, bits, leak, surrogate, width, alpha, restimulation, timesteps and seed, as
+    the command line has them and as a model's provenance keeps them. data: a trainer.data.Data.
+    """
+    neuron = None
+    if settings["neuron"] != "ReLU":
+        neuron = {**NEURONS[settings["neuron"]], **fixed_point(*settings["bits"]),
+                  "surrogate": settings["surrogate"], "width": settings["width"]}
+        if settings["leak"] is not None:
+            neuron["leak"] = settings["leak"]
+    torch.manual_seed(settings["seed"])
+    more = {"widths": tuple(settings["widths"])} if settings["widths"] else {}
+    style = Style(neuron, settings["restimulation"], settings["alpha"], average=neuron is None)
+    timesteps = 1 if neuron is None and not data.moving else settings["timesteps"]
+    network = NETWORKS[settings["network"]]
+    return network(style, timesteps, data.input_node.shape, len(data.class_names), data.moving, **more)
 
 
 def n_parameters(net):

@@ -1,7 +1,7 @@
 """Spiking neurons, re-stimulation and tdBN that can be trained by gradient descent.
 
-The equations are those of InfLoR-SNN (Guo et al., 2023, "Reducing Information Loss for Spiking
-Neural Networks"), widened from one bit to several as the Multi-Bit Mechanism does.
+The equations are those of InfLoR-SNN (Guo et al., ECCV 2022, "Reducing Information Loss for
+Spiking Neural Networks"), widened from one bit to several as the Multi-Bit Mechanism does.
 
 `SRIF` says in a few lines of plain PyTorch what happens; data/digits.h5 was trained with it.
 `Neuron` has every option, and gives the same spikes and gradients several times faster.
@@ -312,7 +312,8 @@ class Neuron(nn.Module):
 
     def extra_repr(self):
         return (f"bits={self.bits}, quantum={self.quantum}, mpr={self.mpr}, leak={self.leak}, "
-                f"v_threshold={self.v_threshold}, reset={self.reset!r}, surrogate={self.surrogate!r}")
+                f"v_threshold={self.v_threshold}, reset={self.reset!r}, v_reset={self.v_reset}, "
+                f"surrogate={self.surrogate!r}, width={self.width}")
 
 
 # The neurons of InfLoR-SNN's Table 1: threshold 0.5, spikes of 1. The paper does not give the LIF
@@ -384,6 +385,9 @@ class _ThresholdDependent:
     def __init__(self, channels, alpha=1.0, v_threshold=0.5):
         super().__init__(channels)
         self.scale = alpha * v_threshold
+
+    def extra_repr(self):
+        return f"{super().extra_repr()}, scale={self.scale}"
 
     def forward(self, x):
         self._check_input_dim(x)

@@ -23,13 +23,13 @@ from torch import nn
 from tqdm import tqdm
 
 import eventsim
-from eventsim import Simulator, nodes
-from trainer.__main__ import build
-from trainer.data import DATA
+from eventsim import Simulator
+from trainer.data import DATA, open_data
 from trainer.export import Folded, normalise, simulate
+from trainer.networks import from_settings
 from trainer.training import to_values
 
-FIELDS = {"Neuron": nodes.Neuron, "Readout": nodes.Readout, "Restimulation": nodes.Restimulation}
+SPECIAL = ("Neuron", "Readout", "Restimulation")
 
 
 class Special(nn.Module):
@@ -63,7 +63,7 @@ def folded_of(model):
 
 
 def _module(name, node):
-    if node.kind in FIELDS:
+    if node.kind in SPECIAL:
         return Special(node)
     if node.kind == "Conv2d":
         out, per_group, *kernel = node.weight.shape
@@ -93,8 +93,9 @@ def _with_weights(layer, node):
 
 
 class FirstDifference(NamedTuple):
-    """Where two runs of a sample part: layer, step and neuron (flat index) of the first level that
-    differs, and the membrane's distance to its nearest threshold, in quanta (of the float64 run)."""
+    """Where two runs of a sample part: layer and step of the first levels that differ; of these, the neuron
+    (flat index) whose membrane is farthest from its nearest threshold, and how far, in quanta (of the
+    float64 run). If that is rounding, all of them are: spikes of one layer and step do not cause each other."""
 
     sample: int
     layer: str
@@ -201,7 +202,7 @@ def first_difference(model, x, levels, sample=0):
             if len(different):
                 h = np.asarray(recording.potentials(name))[0, step].reshape(-1)[different]
                 distance = _distance(model.nodes[name], h)
-                at = int(distance.argmin())
+                at = int(distance.argmax())
                 return FirstDifference(sample, name, step, int(different[at]), float(distance[at]))
     return None
 
@@ -217,7 +218,7 @@ def trained_network(model, checkpoint, data):
     settings = json.loads(model.provenance["settings"])
     if settings["convert"]:
         raise ValueError("a converted network was not trained as it is: compare without --checkpoint")
-    net = build(argparse.Namespace(**settings), data)
+    net = from_settings(settings, data)
     net.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["net"])
     return net
 
@@ -234,8 +235,7 @@ def main(argv=None):
     args = p.parse_args(argv)
     torch.set_num_threads(args.threads)
     model = eventsim.load(args.model)
-    settings = {"timesteps": model.timesteps} if args.data in ("nmnist", "cifar10_dvs") else {}
-    data = DATA[args.data](args.folder, **settings)
+    data = open_data(args.data, args.folder, model.timesteps)
     net = args.checkpoint and trained_network(model, args.checkpoint, data)
     found = compare(model, data.test, net, limit=args.limit, progress=True)
     print(json.dumps(found.as_json()))
