@@ -8,8 +8,8 @@ A cell is a setting (`CELLS`), trained from several seeds. Each run trains a sma
 same few epochs for all, exports it and runs the exported file in eventsim (float32) on the 5,000
 training images that are held out: accuracy, spikes, synaptic operations, additions, the use of each bit,
 and for MPR the quantisation error before and after. One row a run goes into results/runs.csv; runs
-that are there already are not repeated. `ablation_report.py` turns the rows into tables and plots and
-is called at the end.
+that are there already are not repeated. At the end `ablation_report.py` turns the rows of this budget into
+tables and plots; called by itself, it takes the budget that most rows have.
 """
 
 import argparse
@@ -270,16 +270,30 @@ def run_all(folder, cells, seeds, budget, jobs, seconds=None, path=RUNS):
             runs.append(run)
             write(runs, path)
             if membranes is not None:
-                write_membranes(membranes, Path(path).with_name(MEMBRANES.name))
+                write_membranes(membranes, budget, Path(path).with_name(MEMBRANES.name))
             bar.update()
             start()
     return runs
 
 
-def write_membranes(rows, path=MEMBRANES):
-    """Save the histogram of Figure 5."""
-    save(path, ("from", "to", "potentials", "rectified"),
-         ((_text(float(low)), _text(float(high)), before, after) for low, high, before, after in rows))
+def read_membranes(budget, path=MEMBRANES):
+    """The histogram of Figure 5 at a budget: (from, to, potentials, rectified) of each bin, or []."""
+    return [row[2:] for row in _all_membranes(path) if tuple(row[:2]) == (budget.samples, budget.epochs)]
+
+
+def write_membranes(rows, budget, path=MEMBRANES):
+    """Save the histogram of Figure 5, beside those of other budgets."""
+    mine = budget.samples, budget.epochs
+    kept = [row for row in _all_membranes(path) if tuple(row[:2]) != mine]
+    save(path, ("samples", "epochs", "from", "to", "potentials", "rectified"),
+         (tuple(f"{float(value):.10g}" for value in row) for row in (*kept, *((*mine, *row) for row in rows))))
+
+
+def _all_membranes(path):
+    if not Path(path).exists():
+        return []
+    with open(path, newline="") as file:
+        return [tuple(map(float, row)) for row in list(csv.reader(file))[1:]]
 
 
 def main(argv=None):
@@ -297,8 +311,9 @@ def main(argv=None):
     budget = replace(Budget(), samples=args.samples, epochs=args.epochs)
     cells = [cell for part in args.only for cell in CELLS[part]]
     run_all(args.folder, cells, range(args.seeds), budget, args.jobs, args.seconds)
-    import ablation_report
-    ablation_report.main([])
+    import ablation_report as report
+
+    report.write(report.Study(read(), budget), report.read_conversion(), read_membranes(budget))
     return 0
 
 

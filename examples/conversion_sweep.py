@@ -4,7 +4,8 @@
 
 Trains a small VGG of ReLU with average pools from several seeds, converts it (trainer/conversion.py)
 and writes the accuracy on the 5,000 held-out training images to results/conversion.csv; T = B = 0 is the
-ANN. `ablation_report.py` makes a table and a plot of it. Seeds that are there already are not repeated.
+ANN. `ablation_report.py` makes a table and a plot of it. Seeds that are there already, with all these T and B
+and as many epochs, are not repeated.
 """
 
 import argparse
@@ -52,14 +53,30 @@ def main(argv=None):
     args = p.parse_args(argv)
     torch.set_num_threads(1)
     data = cifar10(args.folder, simple=True)
-    rows = []
-    if FILE.exists():
-        with open(FILE, newline="") as file:
-            rows = list(csv.reader(file))[1:]
-    for seed in tqdm(sorted(set(range(args.seeds)) - {int(row[0]) for row in rows}), disable=None, unit="seed"):
-        rows += train_and_sweep(data, seed, args.epochs, args.timesteps, args.bits)
-        save(FILE, NAMES, rows)
+    rows = read()
+    for seed in tqdm(missing(rows, args), disable=None, unit="seed"):
+        rows.update(by_key(train_and_sweep(data, seed, args.epochs, args.timesteps, args.bits)))
+        save(FILE, NAMES, (rows[key] for key in sorted(rows)))
     return 0
+
+
+def by_key(rows):
+    """(epochs, seed, T, B) -> row."""
+    return {(int(row[4]), *map(int, row[:3])): tuple(map(str, row)) for row in rows}
+
+
+def read(path=FILE):
+    """The rows of a file, by key; {} if there is none."""
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        return by_key(list(csv.reader(file))[1:])
+
+
+def missing(rows, args):
+    """Seeds that lack one of the (T, B) that are asked for, at so many epochs."""
+    wanted = [(0, 0), *((t, b) for t in args.timesteps for b in args.bits)]
+    return [seed for seed in range(args.seeds) if any((args.epochs, seed, t, b) not in rows for t, b in wanted)]
 
 
 if __name__ == "__main__":

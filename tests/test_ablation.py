@@ -1,5 +1,6 @@
 """The ablations: rows in, tables out; a run with tiny settings; the recorded results are what the rows give."""
 
+import argparse
 import csv
 import sys
 from pathlib import Path
@@ -105,14 +106,63 @@ def test_a_tiny_study(tmp_path):
     assert 0 < plain.rectified_error < plain.error and np.isnan(multi.rectified_error) and none is None
     before, after = np.sum([row[2:] for row in membranes], axis=0)
     assert before == after == len(data.held_out) * 2 * 4 * 8 * 8  # images, steps, channels, map
-    ablation.write_membranes(membranes, tmp_path / "membranes.csv")
-    assert report.figure_5(tmp_path / "membranes.csv").axes
+    path = tmp_path / "membranes.csv"
+    for other in (budget, Budget(), budget):
+        ablation.write_membranes(membranes, other, path)
+    found = ablation.read_membranes(budget, path)
+    np.testing.assert_allclose(found, np.array(membranes, float), rtol=1e-9)
+    assert ablation.read_membranes(Budget(), path) == found
+    assert ablation.read_membranes(Budget(epochs=7), path) == []
+    assert report.figure_5(found).axes
 
 
 def test_conversion_rows(tmp_path):
     with open(tmp_path / "conversion.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("seed", "timesteps", "bits", "accuracy"), (0, 0, 0, 0.8), (0, 1, 2, 0.5),
-                                    (1, 0, 0, 0.7), (1, 1, 2, 0.6)])
+        csv.writer(file).writerows([
+            ("seed", "timesteps", "bits", "accuracy", "epochs"), (0, 0, 0, 0.8, 6), (0, 1, 2, 0.5, 6),
+            (1, 0, 0, 0.7, 6), (1, 1, 2, 0.6, 6), (1, 4, 1, 0.65, 6), (0, 0, 0, 0.9, 20), (0, 1, 2, 0.8, 20)])
     found = report.read_conversion(tmp_path / "conversion.csv")
     section = report.conversion_section(found)
-    assert "| 1 | 55.00 ± 7.07 |" in section and "75.00 ± 7.07" in section
+    assert "| T | B = 1 | B = 2 |" in section and "| 1 | - | 55.00 ± 7.07 |" in section
+    assert "75.00 ± 7.07" in section and "for 6 epochs" in section
+    assert report.conversion_figure(found).axes
+    assert report.read_conversion(tmp_path / "conversion.csv", 20).ann.mean == 0.9
+    assert report.read_conversion(tmp_path / "none.csv").accuracies == {}
+
+
+def test_conversions_that_are_missing():
+    pytest.importorskip("torch")
+    import conversion_sweep as sweep
+
+    rows = sweep.by_key([(seed, t, b, "0.5", 6, "9") for seed in (0, 1) for t, b in ((0, 0), (1, 2), (1, 3))])
+    asked = argparse.Namespace(seeds=3, epochs=6, timesteps=[1], bits=[2])
+    assert sweep.missing(rows, asked) == [2]
+    for changed in ({"epochs": 7}, {"timesteps": [1, 2]}, {"bits": [4]}):
+        assert sweep.missing(rows, argparse.Namespace(**{**vars(asked), **changed})) == [0, 1, 2]
+    assert set(sweep.read()) >= {(6, seed, t, b) for seed in range(3) for t, b in ((0, 0), (8, 4))}
+
+
+def test_the_page_says_the_settings_of_the_runs():
+    pytest.importorskip("torch")
+    from dataclasses import asdict
+
+    from trainer.networks import n_parameters
+    from trainer.neurons import NEURONS, Neuron
+    from trainer.training import Recipe
+
+    page = report.text(report.Study(ablation.read()), report.read_conversion())
+    recipe, neuron = asdict(Recipe(1)), Neuron()
+    assert (recipe["momentum"], recipe["weight_decay"]) == (0.9, 5e-4)
+    assert (recipe["lr"], recipe["batch_size"]) == (0.01, 128)
+    assert NEURONS["hard LIF"]["leak"] == 0.5 and (neuron.surrogate, neuron.width) == ("rectangle", 2)
+    assert "keep 0.5" in page and "rectangle of width 2" in page and "weight decay 0.0005" in page
+    assert f"{n_parameters(ablation.build(Cell(), Budget())) / 1000:.0f} thousand" in page
+
+
+def test_what_no_paper_claims_is_not_reproduced():
+    runs = [made_up(Cell(m=m, n=n), seed, 0.5 + 0.1 * n + 0.001 * seed)
+            for m, n in ablation.SPLITS for seed in range(3)]
+    section = report.bits_section(report.Study(runs))
+    claimed, _, ours = section.partition("Not in the paper")
+    assert claimed.count("| reproduced |") == 3 and "reproduced" not in ours
+    assert ours.count("| larger |") == 5 and ours.count("| 1 + 1 and 2 + 0 |") == 1
