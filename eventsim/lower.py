@@ -428,7 +428,7 @@ class _Lowering:
 
     def _rectified(self, node, numbers, threshold, theta, quantum, bits):
         """Fold MPR into the threshold of one-bit channels: the smallest number of the run's type
-        whose phi passes (DESIGN: InfLoR-SNN eq. 9 is monotone)."""
+        whose phi passes. There is one, since phi (InfLoR-SNN, eq. 9) rises."""
         strict = self._comparison(node) == ">"
         found = {}
         for c, y, x in np.argwhere((theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]):

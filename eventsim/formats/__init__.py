@@ -41,7 +41,7 @@ def load(path, **options) -> Model:
     """The Model in a file of any known format, whatever its suffix.
 
     options: what the format of the file leaves open; those of None are left to its defaults. See
-        OPTIONS of `nir_presets`; native files take none.
+        OPTIONS of `nir_presets` and of `lava`; native files take none.
 
     Raises FormatError for a file that is missing, damaged, not allowed or describes no valid
     model and for an option that its format does not have, UnsupportedError for a valid model that

@@ -1,14 +1,15 @@
 """A trainer for spiking networks in PyTorch, which eventsim then runs without PyTorch.
 
-neurons.py       IF, LIF, SRIF: hard and soft reset, multi-bit spikes, MPR, surrogates; re-stimulation, tdBN
-network.py       SpikingNet: named layers over (time, samples, ...) that read each other, and the Readout
-networks.py      VGG16, ResNet18, 19, 20, 34 as the papers use them, and small ones
-data.py          MNIST, CIFAR-10, CIFAR-100, N-MNIST, CIFAR10-DVS, ImageNet from their official files
-augmentation.py  crop, flip, AutoAugment, Cutout, roll
-training.py      SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
-conversion.py    a trained ReLU network to multi-bit IF neurons
-export.py        to an eventsim.Model that proves itself, by itself: a file to copy
-parity.py        a file against PyTorch, on a whole data set: every spike, every prediction
-digits.py        the UCI digits (needs scikit-learn, not PyTorch)
-__main__.py      all of it from the command line: cd examples && python -m trainer --help
+neurons.py         IF, LIF, SRIF: hard and soft reset, multi-bit spikes, MPR, surrogates; re-stimulation, tdBN
+network.py         SpikingNet: named layers over (time, samples, ...) that read each other, and the Readout
+neuron_kernels.py  what neurons.py computes, in one pass over memory on CPUs
+networks.py        VGG16, ResNet18, 19, 20, 34 as the papers use them, and small ones
+data.py            MNIST, CIFAR-10, CIFAR-100, N-MNIST, CIFAR10-DVS, ImageNet from their official files
+augmentation.py    crop, flip, AutoAugment, Cutout, roll
+training.py        SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
+conversion.py      a trained ReLU network to multi-bit IF neurons
+export.py          to an eventsim.Model that proves itself, by itself: a file to copy
+parity.py          a file against PyTorch, on a whole data set: every spike, every prediction; a command, too
+digits.py          the UCI digits (needs scikit-learn, not PyTorch)
+__main__.py        train, convert, export, test: python -m trainer --help
 """
