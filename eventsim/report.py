@@ -113,9 +113,9 @@ def audit_text(audit: Dict[str, LayerAudit]) -> str:
     """A table of ranges, widths and overflows, and one of what became of the weights."""
     rows, weights = [], []
     for name, layer in audit.items():
-        for quantity, found in layer.ranges.items():
+        for number, found in layer.ranges.items():
             rows.append((
-                name, quantity, f"{found.lowest}", f"{found.highest}", f"{found.safe_bits}",
+                name, number, f"{found.lowest}", f"{found.highest}", f"{found.safe_bits}",
                 f"{found.bits or 32}", f"{found.overflows}" if found.counted else "-",
                 found.overflow if found.bits else "",
             ))
