@@ -30,7 +30,7 @@ MODELS = {  # arguments of `python -m trainer`, the data set first
     "nmnist": ("nmnist", "--network", "lenet", "--bits", "1", "1", "--timesteps", "10", "--epochs", "40",
                "--batch-size", "50", "--lr", "0.05"),
     "cifar10": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--timesteps", "4",
-                "--epochs", "10", "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple"),
+                "--epochs", "28", "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple"),
     "cifar10_multibit": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--bits", "1", "2",
                          "--alpha", "4", "--restimulation", "--timesteps", "2", "--epochs", "34",
                          "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple"),
