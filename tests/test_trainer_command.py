@@ -1,6 +1,9 @@
 """python -m trainer: from data files to an exported, tested model."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from test_trainer_data import write_cifar, write_mnist  # noqa: E402
 from trainer.__main__ import main  # noqa: E402
 from trainer.data import some  # noqa: E402
 
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SMALL = ["--network", "resnet8", "--widths", "4", "6", "8", "--epochs", "2", "--batch-size", "16", "--quiet",
          "--device", "cpu", "--threads", "1", "--timesteps", "2"]
 
@@ -82,6 +86,15 @@ def test_more_samples_than_there_are(tmp_path):
     write_mnist(tmp_path)
     with pytest.raises(ValueError, match="1000 samples are wanted, but there are "):
         main(["mnist", str(tmp_path), *SMALL, "--samples", "1000"])
+
+
+def test_errors_are_one_line(tmp_path):
+    write_mnist(tmp_path)
+    for arguments, message in ((["--samples", "1000"], "1000 samples are wanted"), ([], "holds none of train-images")):
+        folder = tmp_path if arguments else tmp_path / "nothing"
+        done = subprocess.run([sys.executable, "-m", "trainer", "mnist", folder, *arguments], cwd=EXAMPLES,
+                              capture_output=True, text=True)
+        assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_some_samples_are_of_all_classes_where_files_are_sorted():

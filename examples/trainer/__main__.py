@@ -25,6 +25,7 @@ import sys
 import numpy as np
 import torch
 
+from eventsim.errors import EventsimError
 from trainer.conversion import calibrate, quantise
 from trainer.data import DATA, MOVING, open_data, some
 from trainer.export import export
@@ -151,4 +152,7 @@ def save_and_test(net, data, found):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (EventsimError, ValueError, FloatingPointError, ImportError) as error:  # one line for who typed it
+        sys.exit(f"trainer: {error}")
