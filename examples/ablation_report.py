@@ -412,8 +412,9 @@ def text(study, conversion):
     head = f"""# Results of the ablations
 
 Written by `python examples/ablation_report.py` from `runs.csv`, `membranes.csv` and `conversion.csv`; these
-by `python examples/ablation.py FOLDER` and `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary
-version). Our numbers come from there, InfLoR-SNN's from its tables.
+by `python examples/ablation.py FOLDER` (more seeds of some cells by `--only mpr restimulation --seeds N`) and
+`python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version). Our numbers come from there,
+InfLoR-SNN's from its tables.
 
 **The budget is small, and so are the nets.** InfLoR-SNN trains a ResNet20 for 400 epochs;
 Diet-SNN's, which it cites for it, has 11 M weights (`resnet20_wide` of the trainer). All runs here but those
@@ -438,9 +439,9 @@ machine that other work shared. What a paper claims is **reproduced** where the 
     chance = by_chance(fewest)
     summary = ", ".join(f"{n} {word}" for word, n in results.items())
     return f"""{head}
-Of the {sum(results.values())} claims below: {summary}. With {fewest} seeds the bar is low: two
-cells that do not differ pass it, one way or the other, with a probability of {100 * chance:.0f} %
-(Student's t), so some {chance * sum(results.values()):.0f} of these would by chance.
+Of the {sum(results.values())} claims below: {summary}. With {fewest} seeds, the fewest of a
+cell, the bar is low: two cells that do not differ pass it, one way or the other, with a probability of
+{100 * chance:.0f} % (Student's t), so some {chance * sum(results.values()):.0f} of these would by chance.
 
 {sections}"""
 
