@@ -139,6 +139,7 @@ def test_snntorch(name, tmp_path):
     np.testing.assert_allclose(found.detach().numpy(), result.outputs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
 @pytest.mark.parametrize("layer, settings, message", [
     ("Leaky", {"beta": 0.9}, "init_hidden=False"),
     ("Leaky", {"beta": 0.9, "init_hidden": True, "reset_delay": False}, "reset_delay=False by subtraction"),
