@@ -416,9 +416,9 @@ by `python examples/ablation.py FOLDER` (more seeds of some cells by `--only mpr
 `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version). Our numbers come from there,
 InfLoR-SNN's from its tables.
 
-**The budget is small, and so are the nets.** InfLoR-SNN trains a ResNet20 for 400 epochs;
-Diet-SNN's, which it cites for it, has 11 M weights (`resnet20_wide` of the trainer). All runs here but those
-of the last section are of a ResNet8 with 78 thousand (widths {widths}; stride {b.stride} in the stem, so maps of 16 x 16 and less), on
+**The budget is small, and so are the nets.** InfLoR-SNN trains a ResNet20 for 400 epochs; Diet-SNN's, which it
+cites for it, has 11 M weights (`resnet20_wide` of the trainer). All runs here but those of the last section are
+of a ResNet8 with 78 thousand (widths {widths}; stride {b.stride} in the stem, so maps of 16 x 16 and less), on
 {b.samples:,} images for {b.epochs} epochs; {hours:.1f} hours of training in all. Accuracies are therefore far
 below the paper's; what can be compared is the order of the cells and the size of the differences.
 

@@ -6,7 +6,7 @@
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where
-it was stopped. `verify` runs the whole test set and writes results/models.json: every spike against PyTorch in
+it was stopped. `verify` runs all test samples in DATASETS and writes results/models.json: every spike against PyTorch in
 float64, predictions against the network as trained in float32, accuracy in float32 and int8; it prints the row of
 data/README.md, too.
 """
@@ -52,7 +52,7 @@ def checkpoint(folder, name):
 
 
 def verify(name, datasets, checkpoints):
-    """What the whole test set shows of one model, as plain data."""
+    """What all test samples show of one model, as plain data."""
     import torch
 
     from trainer.data import open_data

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import inspect
 import sys
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def test_the_page_says_the_settings_of_the_runs():
     pytest.importorskip("torch")
     from dataclasses import asdict
 
-    from trainer.networks import n_parameters
+    from trainer.networks import n_parameters, small_vgg
     from trainer.neurons import NEURONS, Neuron
     from trainer.training import Recipe
 
@@ -157,6 +158,8 @@ def test_the_page_says_the_settings_of_the_runs():
     assert NEURONS["hard LIF"]["leak"] == 0.5 and (neuron.surrogate, neuron.width) == ("rectangle", 2)
     assert "keep 0.5" in page and "rectangle of width 2" in page and "weight decay 0.0005" in page
     assert f"{n_parameters(ablation.build(Cell(), Budget())) / 1000:.0f} thousand" in page
+    assert inspect.signature(small_vgg).parameters["widths"].default == (16, 32, 64)
+    assert "average pools (widths 16, 32, 64;" in page
 
 
 def test_what_no_paper_claims_is_not_reproduced():

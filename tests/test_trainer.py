@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 from torch import nn  # noqa: E402
 
 import reference  # noqa: E402
+from trainer_networks import one_thread  # noqa: E402, F401
 from eventsim.nodes import Input  # noqa: E402
 from eventsim.simulator import Simulator  # noqa: E402
 from trainer.export import (  # noqa: E402
@@ -22,15 +23,6 @@ from trainer.neurons import SRIF, rectify, rectify_levels  # noqa: E402
 from trainer.training import train  # noqa: E402
 
 T = 3
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 def small_net():
@@ -150,7 +142,7 @@ def test_gradients_flow_through_each_neuron_and_step(bits, quantum, mpr):
 # ---- training
 
 
-def test_loss_falls_and_every_parameter_learns(one_thread):
+def test_loss_falls_and_every_parameter_learns():
     x, y = bars(64)
     net = small_net()
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
@@ -166,7 +158,7 @@ def test_loss_falls_and_every_parameter_learns(one_thread):
 
 
 @pytest.fixture
-def trained(one_thread):
+def trained():
     x, y = bars(48)
     net = small_net()
     train(net, torch.from_numpy(x).float() / 16, torch.from_numpy(y), epochs=3, batch_size=16)
@@ -253,7 +245,7 @@ def test_exported_model_runs_as_the_folded_network(trained, run):
     np.testing.assert_allclose(outputs, model.check.outputs, rtol=0, atol=1e-9)
 
 
-def test_export_names_what_it_does_not_know(one_thread):
+def test_export_names_what_it_does_not_know():
     net = SpikingNet({"unknown": nn.Sigmoid(), "readout": Readout()}, T)
     with pytest.raises(TypeError, match="no eventsim node for Sigmoid"):
         to_model(fold(net), Input((2,), "real"), T)

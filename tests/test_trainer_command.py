@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import eventsim  # noqa: E402
-from trainer_networks import eventsim_check  # noqa: E402  (also: where the trainer is)
+from trainer_networks import eventsim_check, one_thread  # noqa: E402, F401  (also: where the trainer is)
 from test_trainer_data import write_cifar, write_mnist  # noqa: E402
 from trainer.__main__ import main  # noqa: E402
 from trainer.data import some  # noqa: E402
@@ -19,13 +19,6 @@ from trainer.data import some  # noqa: E402
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SMALL = ["--network", "resnet8", "--widths", "4", "6", "8", "--epochs", "2", "--batch-size", "16", "--quiet",
          "--device", "cpu", "--threads", "1", "--timesteps", "2"]
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def run(capsys, *arguments):
