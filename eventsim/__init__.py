@@ -23,19 +23,19 @@ __version__ = "0.1.0"
 
 # Imported when first used: `import eventsim` compiles nothing and stays quick.
 _HOMES = {
-    "Model": "model", "Edge": "model", "Check": "model",
-    "Simulator": "simulator", "Recording": "recording",
-    "open_run": "runs", "Run": "runs", "Statistics": "statistics", "to_neo": "neo_export",
+    "Model": "model.network", "Edge": "model.network", "Check": "model.network",
+    "Simulator": "engine.simulator", "Recording": "engine.recording",
+    "open_run": "runs.file", "Run": "runs.file", "Statistics": "statistics", "to_neo": "runs.neo",
     "compare": "comparison.divergence", "Comparison": "comparison.divergence",
     "Divergence": "comparison.divergence", "Trace": "comparison.traces",
     "load": "formats", "save": "formats",
     "EventsimError": "errors", "ModelError": "errors", "FormatError": "errors",
     "DataError": "errors", "UnsupportedError": "errors", "RunError": "errors",
-    "Input": "nodes", "EventBins": "nodes", "Dense": "nodes", "Conv1d": "nodes", "Conv2d": "nodes",
-    "SumPool": "nodes", "AvgPool": "nodes", "MaxPool": "nodes", "Flatten": "nodes",
-    "BatchNorm": "nodes", "Add": "nodes", "Restimulation": "nodes", "Neuron": "nodes",
-    "SigmaDelta": "nodes", "Readout": "nodes", "Delay": "nodes", "Profile": "profiles",
-    "EnergyTable": "energy_tables",
+    "Input": "model.kinds", "EventBins": "model.kinds", "Dense": "model.kinds", "Conv1d": "model.kinds",
+    "Conv2d": "model.kinds", "SumPool": "model.kinds", "AvgPool": "model.kinds", "MaxPool": "model.kinds",
+    "Flatten": "model.kinds", "BatchNorm": "model.kinds", "Add": "model.kinds", "Restimulation": "model.kinds",
+    "Neuron": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons", "Delay": "model.kinds",
+    "Profile": "model.chip", "EnergyTable": "costs.energy_table",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -9,9 +9,9 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.kernels import Geometry, Update
-from eventsim.nodes import Input, Restimulation
-from eventsim.profiles import Profile
+from eventsim.kernels.layers import Geometry, Update
+from eventsim.model.chip import Profile
+from eventsim.model.kinds import Input, Restimulation
 
 
 @dataclass(frozen=True)

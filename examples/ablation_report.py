@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from ablation import (CELLS, LAYER, N_MEMBRANES, NEURONS, RESULTS, SPLITS, Budget, Cell, read,
                       read_membranes)
-from eventsim import files
+from eventsim.storage import npz
 from eventsim.statistics.membranes import rectified
 
 # InfLoR-SNN, Tables 1 and 2 (CIFAR-10, ResNet20; CIFAR-100 in brackets) and Table 3 (CIFAR-10, ResNet20)
@@ -448,7 +448,7 @@ cell, the bar is low: two cells that do not differ pass it, one way or the other
 
 def write(study, conversion, membranes, folder=RESULTS):
     """Write the page and its pictures. membranes: see `ablation.read_membranes`."""
-    files.write(folder / "README.md", text(study, conversion).encode())
+    npz.write(folder / "README.md", text(study, conversion).encode())
     pictures = {"neurons": neurons_figure(study), "bits": bits_figure(study), "figures_3_4": figures_3_4()}
     if membranes:
         pictures["figure_5"] = figure_5(membranes)

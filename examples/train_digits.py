@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from eventsim.nodes import Input
+from eventsim.model.kinds import Input
 from trainer.digits import SCALE, load_split, split
 from trainer.export import fold, make_check, round_to_float32, simulate, to_model
 from trainer.network import Readout, SpikingNet

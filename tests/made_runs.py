@@ -10,9 +10,9 @@ from typing import Optional
 
 import numpy as np
 
-from eventsim.counting import ALL_NAMES, Counts
 from eventsim.errors import RunError
 from eventsim.statistics import Statistics
+from eventsim.statistics.counts import ALL_NAMES, Counts
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import TrainStatistics

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from eventsim.model import Model
-from eventsim.nodes import (
+from eventsim.model.chip import find, Profile, ROUNDINGS
+from eventsim.model.kinds import (
     Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Neuron, Readout,
     Restimulation, SigmaDelta, SumPool,
 )
-from eventsim.profiles import ROUNDINGS, Profile, find
+from eventsim.model.network import Model
 
 WIDE = (1, 2, 3, 5, 8, 16, 17, 33, 65, 70)  # channels: around 16, 32 and 64 lanes
 NARROW = (1, 2, 3, 4, 6)

@@ -1,6 +1,6 @@
 """The slow reference: interprets a Model step by step, neuron by neuron, synapse by synapse.
 
-It is the readable twin of `eventsim.lower` and `eventsim.kernels` and shares no code with them:
+It is the readable twin of `eventsim.lowering` and `eventsim.kernels` and shares no code with them:
 it imports the nodes, the model and the errors, nothing else. Every synapse exists as an entry of
 an explicit list, and every count is taken by walking over events and those lists, so that no
 fan-out formula of the engine can be wrong here in the same way.
@@ -41,7 +41,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.nodes import Input, Neuron, Readout, SigmaDelta
+from eventsim.model.kinds import Input, Neuron, Readout, SigmaDelta
 
 COUNT_NAMES = (
     "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",

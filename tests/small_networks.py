@@ -5,22 +5,11 @@
 
 import numpy as np
 
-from eventsim.model import Model
-from eventsim.nodes import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv1d,
-    Conv2d,
-    Dense,
-    Flatten,
-    Input,
-    MaxPool,
-    Neuron,
-    Readout,
-    Restimulation,
+from eventsim.model.kinds import (
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool, Neuron, Readout, Restimulation,
     SumPool,
 )
+from eventsim.model.network import Model
 
 
 def weights(rng, *shape):

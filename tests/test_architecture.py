@@ -174,7 +174,7 @@ def test_loading_and_describing_a_model_needs_no_compiler(tmp_path):
 
 
 def test_running_a_model_pulls_in_no_plotting_and_no_framework():
-    code = ("import sys, eventsim.simulator, eventsim.cli, eventsim.report, eventsim.checking\n"
+    code = ("import sys, eventsim.engine.simulator, eventsim.cli, eventsim.report.text, eventsim.comparison.self_check\n"
             "print(*sorted({'matplotlib', 'torch', 'pandas'} & set(sys.modules)))")
     assert _python("-c", code).stdout.strip() == ""
 

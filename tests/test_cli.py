@@ -19,7 +19,7 @@ import pytest
 import eventsim
 from eventsim import Dense, Flatten, Input, Neuron
 from eventsim.cli import main
-from eventsim.nodes import EventBins
+from eventsim.model.kinds import EventBins
 from test_datasets import write_nmnist
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import eventsim
-from eventsim import BatchNorm, Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, facts, findings, tables
+from eventsim import BatchNorm, Conv2d, Dense, Flatten, Input, Model, Neuron, Readout
 from eventsim.cli import main
-from eventsim.page import sections
+from eventsim.report import findings, tables
+from eventsim.report.page import sections
+from eventsim.runs import facts
 from test_page import Document
 
 ROOT = Path(__file__).resolve().parent.parent

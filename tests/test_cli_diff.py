@@ -16,7 +16,7 @@ from test_traces import recorded, save
 import eventsim
 from eventsim import Dense, Input, Model, Neuron
 from eventsim.cli import main
-from eventsim.profiles import find
+from eventsim.model.chip import find
 
 
 NIR_ORACLES = ORACLES.parent / "nir"
@@ -297,7 +297,7 @@ def test_convert(run, tmp_path):  # noqa: F811
     ("b@c/a.h5@loihi", "b@c/a.h5", {"profile": find("loihi")}, {}),
 ])
 def test_targets(text, path, arithmetic, options, monkeypatch):
-    from eventsim.comparison.commands import _target
+    from eventsim.cli.diff import _target
 
     monkeypatch.setattr("pathlib.Path.exists", lambda self: str(self) == path)
     assert _target(text) == (path, arithmetic, options)
@@ -369,6 +369,6 @@ def test_help_and_info_stay_quick():
     import sys
 
     code = ("import sys\nfrom eventsim.cli import parser\nparser()\n"
-            "print(*sorted({'numba', 'matplotlib', 'eventsim.simulator'} & set(sys.modules)))")
+            "print(*sorted({'numba', 'matplotlib', 'eventsim.engine.simulator'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -6,26 +6,16 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsim import Simulator, conventions
+from eventsim import Simulator
 from eventsim.cli import main
-from eventsim.wording import quantity
+from eventsim.costs.fanouts import fan_outs
+from eventsim.costs.other_tools import conventions
 from eventsim.errors import DataError, ModelError, RunError
-from eventsim.fanouts import fan_outs
-from eventsim.model import Model
-from eventsim.nodes import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv1d,
-    Conv2d,
-    Dense,
-    Flatten,
-    Input,
-    MaxPool,
-    Neuron,
-    Readout,
-    Restimulation,
+from eventsim.model.kinds import (
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool, Neuron, Readout, Restimulation,
 )
+from eventsim.model.network import Model
+from eventsim.text import quantity
 
 N, T = 3, 4
 KEYS = ("sinabs", "neurobench_acs", "neurobench_macs", "neurobench_dense", "spikingjelly_synops",

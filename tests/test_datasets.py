@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsim.datasets import open_dataset
-from eventsim.encode import bin_events
 from eventsim.errors import DataError, EventsimError
-from eventsim.nodes import EventBins, Input
+from eventsim.inputs.dataset import open_dataset
+from eventsim.inputs.levels import bin_events
+from eventsim.model.kinds import EventBins, Input
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/datasets")

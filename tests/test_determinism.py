@@ -16,27 +16,11 @@ import numpy as np
 import pytest
 
 from eventsim import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv1d,
-    Conv2d,
-    Delay,
-    Dense,
-    Flatten,
-    Input,
-    MaxPool,
-    Model,
-    Neuron,
-    Readout,
-    Restimulation,
-    SigmaDelta,
-    Simulator,
-    SumPool,
-    UnsupportedError,
-    kernels,
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout,
+    Restimulation, SigmaDelta, Simulator, SumPool, UnsupportedError,
 )
-from eventsim.profiles import Profile
+from eventsim.kernels import layers
+from eventsim.model.chip import Profile
 from eventsim.program import KINDS_OF_STATE
 
 PRECISIONS = ("float32", "float64", "int8")
@@ -535,12 +519,12 @@ def _report_signatures():
         sim.run(x, STEPS, ())
     found = {
         name: [[_types(argument) for argument in signature] for signature in thing.signatures]
-        for name, thing in vars(kernels).items() if isinstance(thing, Dispatcher)
+        for name, thing in vars(layers).items() if isinstance(thing, Dispatcher)
     }
     print(json.dumps(found))
 
 
-FINISHES = [f"type {kind.__name__}" for kind in kernels.FINISHES]
+FINISHES = [f"type {kind.__name__}" for kind in layers.FINISHES]
 
 
 def test_signatures():

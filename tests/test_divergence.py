@@ -11,22 +11,13 @@ import numpy as np
 import pytest
 from small_networks import small_networks
 
-from eventsim import Model, Simulator, Trace, compare
+from eventsim import compare, Model, Simulator, Trace
 from eventsim.comparison import divergence
 from eventsim.errors import DataError, ModelError, UnsupportedError
-from eventsim.nodes import (
-    Conv2d,
-    Delay,
-    Dense,
-    Flatten,
-    Input,
-    MaxPool,
-    Neuron,
-    Readout,
-    SigmaDelta,
-    SumPool,
+from eventsim.model.chip import find
+from eventsim.model.kinds import (
+    Conv2d, Delay, Dense, Flatten, Input, MaxPool, Neuron, Readout, SigmaDelta, SumPool,
 )
-from eventsim.profiles import find
 
 STEPS = 12
 VARIABLES = ("currents", "potentials", "spikes", "residuals")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eventsim.encode import bin_events, check_values, level_range, to_levels
 from eventsim.errors import DataError
-from eventsim.nodes import EventBins, Input
+from eventsim.inputs.levels import bin_events, check_values, level_range, to_levels
+from eventsim.model.kinds import EventBins, Input
 
 IMAGE = Input((1, 4, 3), "image", 8, scale=1 / 255)
 SPIKES = Input((5,), "spikes", 2)

@@ -6,13 +6,15 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsim import Simulator, energy, report
+from eventsim import Simulator
 from eventsim.cli import main
-from eventsim.energy_tables import EnergyTable, MemoryLevel, find, names, read
+from eventsim.costs import energy
+from eventsim.costs.energy_table import EnergyTable, find, MemoryLevel, names, read
 from eventsim.errors import FormatError, ModelError
-from eventsim.model import Model
-from eventsim.nodes import Add, Conv2d, Dense, Flatten, Input, Neuron, Readout, Restimulation, SigmaDelta
-from eventsim.profiles import Profile
+from eventsim.model.chip import Profile
+from eventsim.model.kinds import Add, Conv2d, Dense, Flatten, Input, Neuron, Readout, Restimulation, SigmaDelta
+from eventsim.model.network import Model
+from eventsim.report import text as report
 
 # round figures, so that a person can follow: near 1 pJ per bit, far 3
 FIELDS = dict(

@@ -9,11 +9,11 @@ from networks import (
 from small_networks import small_networks
 
 import reference
+from eventsim.engine.simulator import Simulator
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.model import Model
-from eventsim.nodes import NODE_TYPES, Conv2d, Dense, Input, Neuron
-from eventsim.profiles import Profile, find
-from eventsim.simulator import Simulator
+from eventsim.model.chip import find, Profile
+from eventsim.model.kinds import Conv2d, Dense, Input, Neuron, NODE_TYPES
+from eventsim.model.network import Model
 
 MODELS = {**every_node_models(), **small_networks()}
 CHIPS = (find("loihi"), find("lava_sdnn"), *NARROW_CHIPS)

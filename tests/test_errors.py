@@ -14,33 +14,11 @@ import numpy as np
 import pytest
 
 from eventsim import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv1d,
-    Conv2d,
-    DataError,
-    Delay,
-    Dense,
-    EventBins,
-    EventsimError,
-    Flatten,
-    FormatError,
-    Input,
-    MaxPool,
-    Model,
-    ModelError,
-    Neuron,
-    Profile,
-    Readout,
-    Restimulation,
-    RunError,
-    SigmaDelta,
-    Simulator,
-    SumPool,
-    UnsupportedError,
-    profiles,
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, DataError, Delay, Dense, EventBins, EventsimError, Flatten,
+    FormatError, Input, MaxPool, Model, ModelError, Neuron, Profile, Readout, Restimulation, RunError,
+    SigmaDelta, Simulator, SumPool, UnsupportedError,
 )
+from eventsim.model import chip as profiles
 
 MODULES = (
     "parameters", "node", "neurons", "nodes", "profiles", "model", "widths", "audit", "rounding", "paths", "folding", "layout", "program",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import made_runs
-from eventsim import findings
-from eventsim.findings import KINDS, find
+from eventsim.report import findings
+from eventsim.report.findings import find, KINDS
 from made_runs import energy, healthy, membranes, run
 
 N, STEPS = 64, 8

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from eventsim.errors import FormatError
-from eventsim.formats.heaps import SIGNATURE, damaged_heap
-from eventsim.formats.safe_hdf5 import open_hdf5
+from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.heaps import damaged_heap, SIGNATURE
 
 HEADER = 16
 

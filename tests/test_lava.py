@@ -10,12 +10,12 @@ import pytest
 from lava_arithmetic import Layer
 
 from eventsim import formats
+from eventsim.engine.simulator import Simulator
 from eventsim.errors import EventsimError, FormatError, UnsupportedError
-from eventsim.formats.lava import LAYER_TYPES, NEURON_TYPES, OPTIONS
-from eventsim.model import Model
-from eventsim.nodes import Conv2d, Delay, Dense, Flatten, Input, Neuron, Readout, SigmaDelta
-from eventsim.profiles import find
-from eventsim.simulator import Simulator
+from eventsim.formats.lava.reader import LAYER_TYPES, NEURON_TYPES, OPTIONS
+from eventsim.model.chip import find
+from eventsim.model.kinds import Conv2d, Delay, Dense, Flatten, Input, Neuron, Readout, SigmaDelta
+from eventsim.model.network import Model
 
 ORACLES = Path(__file__).parents[2] / "shared" / "oracles" / "lava"
 needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason="no ../shared/oracles")

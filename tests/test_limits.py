@@ -10,18 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsim import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv2d,
-    Dense,
-    Flatten,
-    Input,
-    Model,
-    Neuron,
-    Readout,
-    Simulator,
-    SumPool,
+    Add, AvgPool, BatchNorm, Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, Simulator, SumPool,
     UnsupportedError,
 )
 

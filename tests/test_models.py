@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 
 import eventsim  # noqa: E402
 import models  # noqa: E402
-from eventsim.checking import check  # noqa: E402
+from eventsim.comparison.self_check import check  # noqa: E402
 
 DATA = ROOT / "data"
 PAGE = (DATA / "README.md").read_text()
@@ -85,7 +85,7 @@ def test_the_recorded_verification(name):
 def test_nmnist_is_right_as_often_as_recorded():
     if not DATASETS.is_dir():
         pytest.skip("no data sets beside the project")
-    from eventsim.datasets import open_dataset
+    from eventsim.inputs.dataset import open_dataset
 
     model = eventsim.load(DATA / "nmnist.h5")
     dataset = open_dataset(DATASETS / "n-mnist" / "Test", model.nodes[model.input], model.timesteps)

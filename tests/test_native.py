@@ -7,16 +7,16 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsim import formats
+from eventsim import formats, Profile
 from eventsim.errors import EventsimError, FormatError, UnsupportedError
-from eventsim.formats import native, safe_hdf5
-from eventsim.formats.safe_hdf5 import open_hdf5
-from eventsim.model import Check, Model
-from eventsim import Profile
-from eventsim.nodes import (
-    NODE_TYPES, Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, EventBins, Flatten, Input, MaxPool,
-    Neuron, Readout, Restimulation, SigmaDelta, SumPool,
+from eventsim.formats import native
+from eventsim.model.kinds import (
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, EventBins, Flatten, Input, MaxPool, Neuron,
+    NODE_TYPES, Readout, Restimulation, SigmaDelta, SumPool,
 )
+from eventsim.model.network import Check, Model
+from eventsim.storage import hdf5
+from eventsim.storage.hdf5 import open_hdf5
 
 RNG = np.random.default_rng(0)
 
@@ -535,9 +535,9 @@ def test_one_dataset_linked_many_times(tmp_path):
 
 def test_limits_of_text(tmp_path, monkeypatch):
     path = saved(tmp_path)
-    monkeypatch.setattr(safe_hdf5, "MAX_TEXT_BYTES", 100)
+    monkeypatch.setattr(hdf5, "MAX_TEXT_BYTES", 100)
     refuses(path, "'edges' holds more than 100 bytes of text|'names' holds more than 100 bytes")
-    monkeypatch.setattr(safe_hdf5, "MAX_TEXTS", 10)
+    monkeypatch.setattr(hdf5, "MAX_TEXTS", 10)
     refuses(path, "'names' holds 14 strings, expected at most 10")
 
 

@@ -9,9 +9,9 @@ from networks import chain
 from small_networks import small_networks
 
 from eventsim import open_run, to_neo
+from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, RunError, UnsupportedError
-from eventsim.nodes import Input, Neuron
-from eventsim.simulator import Simulator
+from eventsim.model.kinds import Input, Neuron
 
 neo = pytest.importorskip("neo")
 quantities = pytest.importorskip("quantities")

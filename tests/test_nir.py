@@ -16,11 +16,12 @@ import pytest
 
 import eventsim
 from eventsim import (
-    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, EventBins, EventsimError, Flatten, FormatError, Input, MaxPool,
-    Model, Neuron, Profile, Readout, Restimulation, SigmaDelta, Simulator, SumPool, UnsupportedError,
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, EventBins, EventsimError, Flatten, FormatError, Input,
+    MaxPool, Model, Neuron, Profile, Readout, Restimulation, SigmaDelta, Simulator, SumPool,
+    UnsupportedError,
 )
 from eventsim.cli import main
-from eventsim.formats import nir_graph, nir_loops, nir_presets
+from eventsim.formats.nir import graph as nir_graph, loops, presets
 from nir_files import PRESETS, TEXT, Reference, chain, conv, lif, write
 from small_networks import small_networks
 
@@ -443,10 +444,10 @@ def test_constant_parameters_are_single_numbers(tmp_path):
 
 
 def test_presets_are_documented():
-    for preset, values in nir_presets.PRESETS.items():
-        assert set(values) == set(nir_presets.OPEN) and preset in nir_presets.OPTIONS["preset"].choices
-    fields = set(nir_presets.Reading.__dataclass_fields__) - {"why"}
-    assert fields | {"preset"} == set(nir_presets.OPTIONS) == set(nir_presets.OPEN) | set(nir_presets.FREE) | {"preset"}
+    for preset, values in presets.PRESETS.items():
+        assert set(values) == set(presets.OPEN) and preset in presets.OPTIONS["preset"].choices
+    fields = set(presets.Reading.__dataclass_fields__) - {"why"}
+    assert fields | {"preset"} == set(presets.OPTIONS) == set(presets.OPEN) | set(presets.FREE) | {"preset"}
 
 
 def test_what_was_assumed_is_said(tmp_path, capsys):
@@ -538,7 +539,7 @@ def test_options_on_the_command_line(capsys):
     with pytest.raises(SystemExit):
         main(["info", "--help"])
     text = capsys.readouterr().out
-    assert all("--" + name.replace("_", "-") in text for name in nir_presets.OPTIONS if name != "timesteps")
+    assert all("--" + name.replace("_", "-") in text for name in presets.OPTIONS if name != "timesteps")
 
 
 # ---- broken files
@@ -835,7 +836,7 @@ def test_too_much_of_everything(tmp_path, monkeypatch):
     monkeypatch.setattr(nir_graph, "MAX_EDGES", 3)
     assert_refused(path, "the graph: more than 3 edges")
     monkeypatch.setattr(nir_graph, "MAX_EDGES", 100)
-    monkeypatch.setattr(nir_loops, "MAX_EDGES", 3)
+    monkeypatch.setattr(loops, "MAX_EDGES", 3)
     path.write_bytes(valid_bytes("rich"))
     assert_refused(path, "makes more than 3 edges")
 
@@ -1284,7 +1285,7 @@ def attempts(tmp_path, monkeypatch):
     yield lambda: eventsim.load(write(tmp_path / "net.nir", *plain(), metadata={"eventsim.dt": np.ones(3)}))
     yield lambda: eventsim.load(write(tmp_path / "net.nir", *_names_that_collide()))
     yield lambda: eventsim.load(write(tmp_path / "net.nir", *_pools_in_a_loop()))
-    for limit, module in (("MAX_NODES", nir_graph), ("MAX_EDGES", nir_graph), ("MAX_EDGES", nir_loops)):
+    for limit, module in (("MAX_NODES", nir_graph), ("MAX_EDGES", nir_graph), ("MAX_EDGES", loops)):
         with monkeypatch.context() as patch:
             patch.setattr(module, limit, 5)
             yield lambda: eventsim.load(edited(tmp_path, "rich", lambda file: None))

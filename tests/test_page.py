@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import browser
-from eventsim import findings, page
-from eventsim.page import figures, sections
-from eventsim.page.definitions import DEFINITIONS
-from eventsim.page.markup import Markup, element, joined
+from eventsim.report import findings, page
+from eventsim.report.page import figures, sections
+from eventsim.report.page.definitions import DEFINITIONS
+from eventsim.report.page.markup import element, joined, Markup
 from made_runs import energy, healthy, membranes, run
 
 HOSTILE = '<script>alert("1")</script>\'"&<img src=http://example.org/x onerror=alert(1)>]]>--></style></title>\n'

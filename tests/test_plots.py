@@ -15,13 +15,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from eventsim import (AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, Readout, RunError,
-                      Simulator, plots)
-from eventsim.counting import Counts
+from eventsim import (
+    AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, plots, Readout, RunError, Simulator,
+)
 from eventsim.plots import binning, style
-from eventsim.runs import open_run
+from eventsim.runs.file import open_run
 from eventsim.spikes import Spikes
 from eventsim.statistics import of_spikes
+from eventsim.statistics.counts import Counts
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneScale
 

@@ -10,12 +10,12 @@ from reference import (
 )
 
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.model import Model
-from eventsim.nodes import (
+from eventsim.model.chip import find, Profile
+from eventsim.model.kinds import (
     Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Neuron, Readout,
     Restimulation, SigmaDelta, SumPool,
 )
-from eventsim.profiles import Profile, find
+from eventsim.model.network import Model
 
 FLOATS = ("float32", "float64")
 PRECISIONS = FLOATS + ("int8",)

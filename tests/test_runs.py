@@ -9,9 +9,10 @@ import pytest
 
 import eventsim
 from eventsim import AvgPool, Conv2d, Dense, Flatten, Input, Neuron, Readout
+from eventsim.engine.recording import Writer
 from eventsim.errors import DataError, EventsimError, RunError
-from eventsim.recording import Writer
-from eventsim.statistics import Statistics, of, stored
+from eventsim.runs import stored
+from eventsim.statistics import of, Statistics
 from eventsim.statistics.decisions import Decisions
 
 LABELS = np.array([1, 0, 2])

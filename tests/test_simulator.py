@@ -9,20 +9,8 @@ import numpy as np
 import pytest
 
 from eventsim import (
-    Add,
-    Conv2d,
-    DataError,
-    Delay,
-    Dense,
-    Flatten,
-    Input,
-    Model,
-    ModelError,
-    Neuron,
-    Readout,
-    RunError,
-    Simulator,
-    UnsupportedError,
+    Add, Conv2d, DataError, Delay, Dense, Flatten, Input, Model, ModelError, Neuron, Readout, RunError,
+    Simulator, UnsupportedError,
 )
 
 PRECISIONS = ("float32", "float64", "int8")
@@ -384,7 +372,7 @@ def test_leaking_membranes_need_no_limit():
 
 def test_flushed_denormals_are_noticed(monkeypatch):
     """Another library may switch the processor to flush denormals; here the test's stand-in does."""
-    from eventsim import simulator
+    from eventsim.engine import simulator
 
     class Flushing:
         smallest_subnormal = 0.0

@@ -9,15 +9,16 @@ from networks import chain, chip_models, every_node_models, random_run
 from small_networks import samples, small_networks
 
 import statistics_reference as reference
-from eventsim import load, running, runs, statistics
-from eventsim.cli import main
+from eventsim import load, statistics
+from eventsim.cli import main, run as running
+from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, RunError, UnsupportedError
-from eventsim.nodes import Conv2d, Dense, Input, MaxPool, Neuron, Readout
-from eventsim.runs import open_run
-from eventsim.simulator import Simulator
+from eventsim.model.kinds import Conv2d, Dense, Input, MaxPool, Neuron, Readout
+from eventsim.runs import file
+from eventsim.runs.file import open_run
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MOST_NEURONS
-from eventsim.statistics.trains import MOST_CHOSEN, chosen_neurons
+from eventsim.statistics.trains import chosen_neurons, MOST_CHOSEN
 
 STREAMED = ("statistics", "intervals", "membranes")
 RECORDED = ("spikes", "potentials", "residuals", "outputs")
@@ -590,7 +591,7 @@ def test_a_file_keeps_statistics(name, tmp_path):
 @pytest.mark.parametrize("batch", [1, 1 << 26])
 def test_a_file_with_spikes_gives_statistics(batch, tmp_path, monkeypatch):
     """A run that recorded and gathered nothing is described from its spikes, in batches."""
-    monkeypatch.setattr(runs, "BATCH_BYTES", batch)
+    monkeypatch.setattr(file, "BATCH_BYTES", batch)
     model, x = MODELS["wide layers"]
     recording = Simulator(model, "float32").run(np.concatenate([x] * 3), record=("spikes",))
     recording.save(tmp_path / "run.h5")

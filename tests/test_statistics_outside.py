@@ -12,9 +12,9 @@ import pytest
 from networks import chain
 
 from eventsim import to_neo
-from eventsim.model import Model
-from eventsim.nodes import Dense, Input, Neuron
-from eventsim.simulator import Simulator
+from eventsim.engine.simulator import Simulator
+from eventsim.model.kinds import Dense, Input, Neuron
+from eventsim.model.network import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore:The 'copy' argument")  # elephant's, of quantities
 STREAMED = ("statistics", "intervals", "membranes")

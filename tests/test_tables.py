@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import made_runs
-from eventsim import tables
 from eventsim.errors import RunError
-from eventsim.tables import TABLES, Table
+from eventsim.report import tables
+from eventsim.report.tables import Table, TABLES
 from made_runs import healthy
 
 MADE = healthy(n=16, class_names=("cat", "dog", "fish", "owl"))

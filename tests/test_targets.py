@@ -22,7 +22,8 @@ from numba import njit
 from test_determinism import CASES, EVERYTHING, ON_CHIP, STEPS, everything, model_and_input
 from test_determinism import simulator as simulator_of
 
-from eventsim import Simulator, simd
+from eventsim import Simulator
+from eventsim.kernels import vectors
 
 # Settings that really limit the instructions: a name alone, without empty features, still emits AVX-512.
 TARGETS = {
@@ -64,10 +65,10 @@ def registers():
     """Kernel -> kinds of vector registers in the assembly of all its specialisations."""
     from numba.core.dispatcher import Dispatcher
 
-    from eventsim import kernels
+    from eventsim.kernels import layers
 
     found = {}
-    for name, thing in vars(kernels).items():
+    for name, thing in vars(layers).items():
         if isinstance(thing, Dispatcher) and thing.signatures:
             text = "\n".join(thing.inspect_asm().values())
             found[name] = sorted(set(re.findall(r"\b([xyz]mm)\d", text)))
@@ -173,7 +174,7 @@ def _load_twins():
     before = numba.config.DISABLE_JIT
     numba.config.DISABLE_JIT = 1
     try:
-        spec = importlib.util.spec_from_file_location("simd_twins", simd.__file__)
+        spec = importlib.util.spec_from_file_location("simd_twins", vectors.__file__)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     finally:
@@ -187,7 +188,7 @@ TWINS = _load_twins()
 def both_ways(function):
     """A function of the operations' names: compiled, and in Python on the twins."""
     twin = FunctionType(function.__code__, dict(vars(TWINS)))
-    return njit(FunctionType(function.__code__, dict(vars(simd)))), twin
+    return njit(FunctionType(function.__code__, dict(vars(vectors)))), twin
 
 
 def _values(seed, dtype, n):
@@ -354,7 +355,7 @@ def test_bits():
 
 def test_every_operation_is_tested():
     """Each intrinsic has a twin, and one of the functions above uses it."""
-    operations = {n for n, f in vars(simd).items() if isinstance(f, numba.extending._Intrinsic)}
+    operations = {n for n, f in vars(vectors).items() if isinstance(f, numba.extending._Intrinsic)}
     tested = (_arithmetic, _widening, _pairing, _bits)
     assert operations <= {name for function in tested for name in function.__code__.co_names}
     for name in operations:

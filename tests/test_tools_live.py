@@ -10,24 +10,13 @@ import io
 import numpy as np
 import pytest
 
-from eventsim import Simulator, conventions
-from eventsim.model import Model
-from eventsim.nodes import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv1d,
-    Conv2d,
-    Delay,
-    Dense,
-    Flatten,
-    Input,
-    MaxPool,
-    Neuron,
-    Readout,
-    SigmaDelta,
-    SumPool,
+from eventsim import Simulator
+from eventsim.costs.other_tools import conventions
+from eventsim.model.kinds import (
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Neuron, Readout,
+    SigmaDelta, SumPool,
 )
+from eventsim.model.network import Model
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional

@@ -6,9 +6,9 @@ import pytest
 from test_divergence import STEPS, VARIABLES, found, network, planted, samples
 from test_errors import _errors, _raises
 
-from eventsim import Input, Model, Neuron, Simulator, Trace, compare
-from eventsim.errors import DataError
+from eventsim import compare, Input, Model, Neuron, Simulator, Trace
 from eventsim.comparison.traces import is_trace, open_trace
+from eventsim.errors import DataError
 
 
 def recorded(model=None, n=3, precision="float32", dtype=None):

@@ -13,8 +13,8 @@ from torch import nn  # noqa: E402
 
 import reference  # noqa: E402
 from trainer_networks import one_thread  # noqa: E402, F401
-from eventsim.nodes import Input  # noqa: E402
-from eventsim.simulator import Simulator  # noqa: E402
+from eventsim.model.kinds import Input  # noqa: E402
+from eventsim.engine.simulator import Simulator  # noqa: E402
 from trainer.export import (  # noqa: E402
     count_levels, fold, make_check, round_to_float32, simulate, to_model,
 )

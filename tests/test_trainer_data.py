@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 
 from eventsim.errors import DataError  # noqa: E402
-from eventsim.nodes import EventBins  # noqa: E402
+from eventsim.model.kinds import EventBins  # noqa: E402
 from trainer import augmentation  # noqa: E402
 from trainer.augmentation import CIFAR10_POLICY, Chain, Crop, Cutout, Roll, auto_augment, flip  # noqa: E402
 from trainer.data import (  # noqa: E402

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import eventsim  # noqa: E402
-from eventsim.nodes import Input  # noqa: E402
-from eventsim.simulator import Simulator  # noqa: E402
+from eventsim.model.kinds import Input  # noqa: E402
+from eventsim.engine.simulator import Simulator  # noqa: E402
 from trainer_networks import IMAGE, bars, one_thread, prove, settle  # noqa: E402, F401
 from trainer import export as export_module  # noqa: E402
 from trainer.export import export, fold, normalise, to_model  # noqa: E402

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from trainer_networks import one_thread, prove, settle  # noqa: E402, F401
-from eventsim.nodes import Input  # noqa: E402
+from eventsim.model.kinds import Input  # noqa: E402
 from trainer.export import normalise  # noqa: E402
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.networks import (  # noqa: E402

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import eventsim  # noqa: E402
-from eventsim.nodes import Delay, Input  # noqa: E402
+from eventsim.model.kinds import Delay, Input  # noqa: E402
 from trainer_networks import IMAGE, bars, one_thread, settle  # noqa: E402, F401
 from test_trainer_data import write_mnist  # noqa: E402
 from trainer import __main__ as command  # noqa: E402

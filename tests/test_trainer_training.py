@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from eventsim.nodes import Input  # noqa: E402
+from eventsim.model.kinds import Input  # noqa: E402
 from trainer_networks import IMAGE, bars, one_thread, prove  # noqa: E402, F401
 from trainer.augmentation import flip  # noqa: E402
 from trainer.conversion import best_limit, calibrate, convert, quantise, rounded, sweep  # noqa: E402

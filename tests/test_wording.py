@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eventsim.wording import joule, many, number, percent, printable, quantity
+from eventsim.text import joule, many, number, percent, printable, quantity
 
 
 @pytest.mark.parametrize("share, text", (

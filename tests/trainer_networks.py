@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 import torch  # noqa: E402
 
 import eventsim  # noqa: E402
-from eventsim.nodes import Input  # noqa: E402
-from eventsim.simulator import Simulator  # noqa: E402
+from eventsim.model.kinds import Input  # noqa: E402
+from eventsim.engine.simulator import Simulator  # noqa: E402
 from trainer.export import export, fold, normalise, round_to_float32, simulate  # noqa: E402
 
 IMAGE = Input((2, 8, 8), "image", bits=8, scale=1 / 255, mean=(0.45, 0.5), std=(0.25, 0.3))

@@ -14,18 +14,18 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim.comparison import diagnosis
-from eventsim.audit import joined
 from eventsim.comparison.diagnosis import Decision
-from eventsim.errors import DataError
-from eventsim.model import Model
-from eventsim.nodes import Neuron, SigmaDelta
-from eventsim.comparison.pairing import VARIABLES, model_differences, pair_layers, synapses_into
-from eventsim.parameters import integer, number
-from eventsim.comparison.sides import Run, TraceSide, sent_by_stages
-from eventsim.simulator import Simulator
+from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
+from eventsim.comparison.sides import Run, sent_by_stages, TraceSide
 from eventsim.comparison.traces import Trace
 from eventsim.comparison.verdict import verdict
 from eventsim.comparison.watching import NEVER, Rule, Watch
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import DataError
+from eventsim.model.kinds import Neuron, SigmaDelta
+from eventsim.model.network import Model
+from eventsim.model.parameters import integer, number
+from eventsim.statistics.ranges import joined
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples

@@ -7,7 +7,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from eventsim.model import Model
+from eventsim.model.network import Model
 
 TINY = 1e-9  # of a number: what computing it in another order may change
 # what a layer has, in the order in which one step brings it about

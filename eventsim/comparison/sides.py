@@ -8,11 +8,11 @@ from typing import Dict, Optional
 
 import numpy as np
 
-from eventsim.errors import EventsimError
-from eventsim.comparison.pairing import VARIABLES, Layer
-from eventsim.program import LayerStage, WordStage
-from eventsim.simulator import Simulator
+from eventsim.comparison.pairing import Layer, VARIABLES
 from eventsim.comparison.traces import Trace
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import EventsimError
+from eventsim.program import LayerStage, WordStage
 
 
 class Run:

@@ -12,10 +12,12 @@ from typing import Dict
 import h5py
 
 from eventsim.errors import FormatError
-from eventsim.formats import lava, native, nir
-from eventsim.formats.options import Option, check_known
-from eventsim.formats.safe_hdf5 import open_hdf5
-from eventsim.model import Model
+from eventsim.formats import native
+from eventsim.formats.lava import reader as lava
+from eventsim.formats.nir import reader as nir
+from eventsim.formats.options import check_known, Option
+from eventsim.model.network import Model
+from eventsim.storage.hdf5 import open_hdf5
 
 READERS = {"native": native, "NIR": nir, "lava-dl": lava}  # by the name that messages use
 WRITERS = {".h5": native, ".hdf5": native, ".nir": nir}

@@ -14,13 +14,13 @@ Root
     provenance      texts    (P, 2) key, text                                 optional: none
     check           group    see below                                        optional: none
     profile         group    the chip's arithmetic that the numbers are meant for, see
-                             `eventsim.profiles.Profile`: its fields, as for nodes
+                             `eventsim.model.chip.Profile`: its fields, as for nodes
                                                                               optional: none
 
 A node: `kind` (text) and its fields. Weights are in torch's order, shapes are channels first. A
 field in brackets is optional and then has the value behind "=", or None. A *parameter* is a number,
 (C,) one per channel or the node's whole shape, one per neuron; meanings and units of all fields are
-in the docstrings of `eventsim.nodes`.
+in the docstrings of `eventsim.model`.
 
     Input           shape: wholes (C, H, W), (C, L) or (F,)
                     [encoding = "spikes"], [layout: text]
@@ -84,11 +84,11 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError, ModelError, UnsupportedError
-from eventsim.formats.new_hdf5 import new_hdf5, put
-from eventsim.model import Check, Model
-from eventsim.nodes import NODE_TYPES, EventBins, Neuron
-from eventsim.parameters import Parameter
-from eventsim.profiles import Profile
+from eventsim.model.chip import Profile
+from eventsim.model.kinds import EventBins, Neuron, NODE_TYPES
+from eventsim.model.network import Check, Model
+from eventsim.model.parameters import Parameter
+from eventsim.storage.hdf5_writing import new_hdf5, put
 
 FORMAT = "eventsim model"
 VERSION = 1

@@ -9,9 +9,9 @@ What is empty is said in words within the picture.
 """
 
 from eventsim.plots.courses import accuracy, drift, membranes, traces
-from eventsim.plots.kinds import KINDS
 from eventsim.plots.layers import intervals, levels, operations, planes, rates
 from eventsim.plots.matrices import confusion, correlations, maps
+from eventsim.plots.of_runs import KINDS
 from eventsim.plots.output import save, svg
 from eventsim.plots.rasters import raster
 

@@ -7,7 +7,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.plots import style
 from eventsim.statistics.decisions import Decisions
-from eventsim.statistics.membranes import MOST_NEURONS, MembraneStatistics
+from eventsim.statistics.membranes import MembraneStatistics, MOST_NEURONS
 
 MOST_THRESHOLDS = 8  # of multi-bit levels that are drawn as lines
 ERROR = "(u\u00a0−\u00a0o)²"  # in one piece, wherever a line breaks

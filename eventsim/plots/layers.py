@@ -5,8 +5,8 @@ from typing import Dict
 import numpy as np
 from matplotlib.colors import Normalize
 
-from eventsim.counting import Counts
 from eventsim.plots import style
+from eventsim.statistics.counts import Counts
 from eventsim.statistics.trains import TrainStatistics
 
 BINS = 40  # of a histogram in a row

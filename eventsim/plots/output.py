@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from eventsim.errors import DataError
-from eventsim.files import write
 from eventsim.plots import style
+from eventsim.storage.npz import write
 
 # What matplotlib would add to a file and what would differ from day to day.
 METADATA = {

@@ -14,7 +14,7 @@ from matplotlib.path import Path
 
 from eventsim.errors import DataError
 from eventsim.plots import style
-from eventsim.plots.binning import Binned, bin_spikes, count_events, events_of, summed
+from eventsim.plots.binning import bin_spikes, Binned, count_events, events_of, summed
 from eventsim.spikes import Spikes
 
 MARKS = 2000  # events; with more, marks overlap and the file grows

@@ -11,7 +11,7 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim.errors import RunError
-from eventsim.neurons import Neuron
+from eventsim.model.neurons import Neuron
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneScale, MembraneStatistics
 from eventsim.statistics.observing import TrainSums

@@ -5,9 +5,9 @@ from typing import Dict
 
 import numpy as np
 
-from eventsim.counting import Counts
 from eventsim.errors import DataError
-from eventsim.statistics import Statistics, of_spikes
+from eventsim.statistics import of_spikes, Statistics
+from eventsim.statistics.counts import Counts
 
 
 def of_classes(recording, labels) -> Dict[int, Statistics]:

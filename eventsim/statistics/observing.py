@@ -6,9 +6,9 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
-from eventsim import kernels
+from eventsim.kernels import layers as kernels
 from eventsim.statistics.membranes import MembraneStatistics
-from eventsim.statistics.trains import TrainStatistics, chosen_neurons, n_interval_bins
+from eventsim.statistics.trains import chosen_neurons, n_interval_bins, TrainStatistics
 
 BRIEF = 127  # steps whose counts 8 bits hold
 WORDS_AT_ONCE = 32  # whose counts first-level caches hold

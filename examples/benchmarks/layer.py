@@ -28,9 +28,10 @@ import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402
 from numba.core.dispatcher import Dispatcher  # noqa: E402
 
-from eventsim import Conv2d, Input, Model, Neuron, Simulator, kernels  # noqa: E402
-from eventsim.layout import aligned  # noqa: E402
-from eventsim.simd import at, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
+from eventsim import Conv2d, Input, Model, Neuron, Simulator
+from eventsim.kernels import layers as kernels  # noqa: E402
+from eventsim.lowering.layout import aligned  # noqa: E402
+from eventsim.kernels.vectors import at, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
 
 CHANNELS, SIZE, STEPS = 128, 32, 4
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

@@ -162,8 +162,8 @@ def in_eventsim(folder, precision):
 
 # name -> (module that the process imports first, maker, setting)
 RUNNERS = {
-    "eventsim float32": ("eventsim.simulator", in_eventsim, "float32"),
-    "eventsim int8": ("eventsim.simulator", in_eventsim, "int8"),
+    "eventsim float32": ("eventsim.engine.simulator", in_eventsim, "float32"),
+    "eventsim int8": ("eventsim.engine.simulator", in_eventsim, "int8"),
     "PyTorch float32": ("torch", in_torch, False),
     "PyTorch float32 channels last": ("torch", in_torch, True),
 }

@@ -38,8 +38,9 @@ from layer import Quiet, machine  # noqa: E402  (first: it limits the threads)
 import numpy as np  # noqa: E402
 
 from deep_networks import random_images, small_vgg  # noqa: E402
-from eventsim import Neuron, Simulator, load, running  # noqa: E402
-from eventsim.datasets import open_dataset  # noqa: E402
+from eventsim import load, Neuron, Simulator
+from eventsim.cli import run  # noqa: E402
+from eventsim.inputs.dataset import open_dataset  # noqa: E402
 
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
 PRECISIONS = ("float32", "int8")
@@ -51,7 +52,7 @@ FULL = 1.25  # of the machine's memory that the streamed run would record
 # ---- three ways to run samples
 
 
-class Gathered(running._Gathered):
+class Gathered(run._Gathered):
     """What `eventsim run` gathers of n samples without labels, with --out or without."""
 
     def __init__(self, simulator, n, out):
@@ -102,7 +103,7 @@ def timed(way, simulator, x):
 
 def _batch(simulator):
     """Samples that `eventsim run` takes together."""
-    return running._batch(simulator.model, _Samples(0))
+    return run._batch(simulator.model, _Samples(0))
 
 
 # ---- time

@@ -26,10 +26,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from eventsim import nodes
-from eventsim.model import Check, Model
+from eventsim.model import kinds
+from eventsim.model.network import Check, Model
 
-CONVOLUTIONS = {nn.Conv1d: nodes.Conv1d, nn.Conv2d: nodes.Conv2d}
+CONVOLUTIONS = {nn.Conv1d: kinds.Conv1d, nn.Conv2d: kinds.Conv2d}
 AVERAGES = {nn.AvgPool1d, nn.AvgPool2d}
 MAXIMA = {nn.MaxPool1d, nn.MaxPool2d}
 ADAPTIVE = {nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d}
@@ -75,7 +75,7 @@ class Result(NamedTuple):
 def export(net, path, input_node, x, timesteps=None, class_names=(), provenance=None):
     """Fold, prove and save a network; returns the eventsim.Model.
 
-    path: of the file, .h5. input_node: eventsim.nodes.Input, what a sample is.
+    path: of the file, .h5. input_node: eventsim.Input, what a sample is.
     x: samples for the check group as the engine takes them: integer levels (N, ...), or (N, T, ...)
         of an input that moves; real numbers where the input is real.
     timesteps: T, by default the network's own or that of x.
@@ -295,10 +295,10 @@ def _snntorch(layer):
 
 
 class _Membrane:
-    """A layer of neurons, step by step, as eventsim.nodes.Neuron documents them."""
+    """A layer of neurons, step by step, as eventsim.model.neurons.Neuron documents them."""
 
     def __init__(self, fields, dtype):
-        node = nodes.Neuron(**fields)
+        node = kinds.Neuron(**fields)
         self.node, self.dtype = node, dtype
         self.numbers = {name: torch.as_tensor(np.asarray(getattr(node, name)), dtype=dtype)
                         for name in ("leak", "input_gain", "v_leak", "v_threshold", "v_reset", "quantum")}
@@ -338,7 +338,7 @@ class _Membrane:
 
 
 class _Attention:
-    """A Restimulation; see eventsim.nodes."""
+    """A Restimulation; see eventsim.model."""
 
     def __init__(self, fields, dtype):
         self.kernel = torch.as_tensor(fields["kernel"], dtype=dtype).view(1, 1, -1)
@@ -432,9 +432,9 @@ def to_model(folded, input_node, timesteps, class_names=(), provenance=None, che
     found, edges = {"input": input_node}, []
     for name, layer in resolved.items():
         node, target = _node(name, layer), name
-        if len(folded.sources[name]) > 1 and not isinstance(node, (nodes.Neuron, nodes.Readout)):
+        if len(folded.sources[name]) > 1 and not isinstance(node, (kinds.Neuron, kinds.Readout)):
             target = f"{name}_sum"
-            found[target] = nodes.Add()
+            found[target] = kinds.Add()
             edges.append((target, name))
         found[name] = node
         edges += [(source, target) for source in folded.sources[name]]
@@ -468,7 +468,7 @@ def _node(name, layer):
     """The eventsim node of a module; TypeError, naming the layer, if there is none."""
     special = _special(layer)
     if special is not None:
-        return getattr(nodes, special[0])(**special[1])
+        return getattr(kinds, special[0])(**special[1])
     for cls, node in CONVOLUTIONS.items():
         if isinstance(layer, cls):
             if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
@@ -476,16 +476,16 @@ def _node(name, layer):
             return node(_array(layer.weight), _array(layer.bias), layer.stride, layer.padding,
                         layer.dilation, layer.groups)
     if isinstance(layer, nn.Linear):
-        return nodes.Dense(_array(layer.weight), _array(layer.bias))
+        return kinds.Dense(_array(layer.weight), _array(layer.bias))
     if isinstance(layer, tuple(AVERAGES)):
-        return nodes.AvgPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode,
+        return kinds.AvgPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode,
                              layer.count_include_pad)
     if isinstance(layer, tuple(MAXIMA)):
         if layer.dilation not in (1, (1,), (1, 1)) or layer.return_indices:
             raise TypeError(f"layer {name!r}: {layer}: expected a pool without dilation and indices")
-        return nodes.MaxPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+        return kinds.MaxPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
     if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
-        return nodes.Flatten()
+        return kinds.Flatten()
     _require_known(name, layer)
     raise TypeError(f"layer {name!r}: no eventsim node for {layer}")
 

@@ -1,0 +1,62 @@
+"""The command `convert`: a model of any known format, written in another."""
+
+import json
+from pathlib import Path
+
+from eventsim.cli import arguments as loading
+
+
+def add_parser(commands):
+    """Add `convert` to the subparsers."""
+    convert = commands.add_parser(
+        "convert", help="write a model in another format",
+        description="OUT's suffix names the format: .h5 (native) or .nir.",
+    )
+    convert.set_defaults(run=run_convert)
+    convert.add_argument("model", metavar="IN", help="model file of any known format")
+    convert.add_argument("out", metavar="OUT", help="file to write")
+    _add_write_options(convert)
+    return convert
+
+
+def _add_write_options(convert):
+    """A flag --out-NAME for every option of writing that any format declares."""
+    from eventsim import formats
+
+    group = convert.add_argument_group("how foreign files are written")
+    for name, option in _write_options(formats).items():
+        flag = "--out-" + name.replace("_", "-")
+        if option.kind is bool:
+            group.add_argument(flag, dest="out_" + name, action="store_true", default=None, help=option.help)
+        else:
+            group.add_argument(flag, dest="out_" + name, type=option.kind, metavar="X", help=option.help)
+
+
+def _write_options(formats):
+    """name -> Option."""
+    return {name: option for writer in formats.WRITERS.values() for name, option in writer.WRITE_OPTIONS.items()}
+
+
+def run_convert(arguments):
+    """eventsim convert IN OUT"""
+    from eventsim import formats
+
+    model = loading.load(arguments.model, arguments)
+    formats.save(model, arguments.out, **{
+        name: getattr(arguments, "out_" + name) for name in _write_options(formats)
+    })
+    written = {
+        "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,
+        "nodes": len(model.nodes), "edges": len(model.edges), "timesteps": model.timesteps,
+        "provenance": model.provenance,
+        "assumed": {key.removeprefix("assumed "): value for key, value in model.provenance.items()
+                    if key.startswith("assumed ")},
+    }
+    if arguments.json:
+        print(json.dumps(written))
+        return 0
+    print(f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
+          f"{written['timesteps']} steps, {written['bytes']} bytes, from {arguments.model}")
+    for key, value in written["assumed"].items():
+        print(f"assumed {key}: {value}")
+    return 0

@@ -1,0 +1,170 @@
+"""The command diff; `cli` imports it when it is called.
+
+Exit status: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean what they
+mean in every other command.
+"""
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from eventsim.errors import DataError, EventsimError, FormatError
+
+DIFFERENT = 3
+
+
+def add_parser(commands, positive):
+    """Add it to the argument parser. positive: type of a whole number above 0."""
+    diff = commands.add_parser(
+        "diff", help="run two models, or one in two arithmetics, and find where they part",
+        description="A, B: a model file, and behind @ in which arithmetic (MODEL@float64, MODEL@int8, "
+        "MODEL@loihi, MODEL@chip.json: a precision, a built-in profile or a profile file) and how it is "
+        "loaded (net.nir@sinabs, net.net@reset_interval=17,input_is_bias=true). B also a recorded trace: "
+        ".npz or HDF5 with arrays <layer>/spikes, <layer>/potentials, <layer>.spikes or <layer>, "
+        "(N, T, ...) or (T, ...), or a file of `eventsim run --out`. Exit status 0: equal; 3: "
+        "different; 1: an error.",
+    )
+    diff.set_defaults(run=run_diff)
+    diff.add_argument("a", metavar="A", help="model")
+    diff.add_argument("b", metavar="B", help="model or trace")
+    diff.add_argument("data", metavar="DATA", help="data file or folder, as for run")
+    diff.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
+    diff.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
+    diff.add_argument("--variables", metavar="V,V", type=_variables,
+                      help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
+                      "the same arithmetic and in traces, otherwise spikes")
+    diff.add_argument("--tolerance", type=float, metavar="X",
+                      help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
+                      "of the threshold for a trace")
+    return diff
+
+
+def _variables(text):
+    return tuple(text.split(","))
+
+
+def run_diff(arguments):
+    """eventsim diff A B DATA"""
+    from eventsim.inputs.dataset import open_dataset
+    from eventsim.comparison.divergence import Comparing
+    from eventsim.comparison.text import as_text
+    from eventsim.comparison.sides import TraceSide
+    from eventsim.comparison.traces import is_trace, open_trace
+
+    with ExitStack() as stack:
+        a = _run(arguments.a)
+        if is_trace(arguments.b):
+            b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
+        else:
+            b = _run(arguments.b)
+        node = a.model.nodes[a.model.input]
+        steps = arguments.timesteps or a.model.timesteps
+        data = open_dataset(arguments.data, node, steps)
+        _check_steps(data, arguments)
+        comparing = Comparing(a, b, data.n_steps or steps, arguments.variables, arguments.tolerance)
+        for xa, xb, labels in _batches(data, a, b, comparing, arguments):
+            comparing.add(xa, xb, labels)
+        found = comparing.result()
+    if arguments.json:
+        print(json.dumps({"data": arguments.data, **found.as_json()}))
+    else:
+        print(as_text(found, arguments.data))
+    return 0 if found.equal else DIFFERENT
+
+
+def _run(text):
+    """The Run of MODEL, with what may stand behind its @s."""
+    from eventsim import formats
+    from eventsim.comparison.sides import Run
+    from eventsim.engine.simulator import Simulator
+    from eventsim.comparison.traces import is_trace
+
+    path, arithmetic, options = _target(text)
+    if path == text and is_trace(path):
+        raise DataError(f"{path}: not a model file; a trace can only be B")
+    model = formats.load(path, **options)
+    try:
+        return Run(Simulator(model, **arithmetic), text)
+    except EventsimError as error:
+        raise type(error)(f"{text}: {error}") from None
+
+
+def _target(text):
+    """(path, arguments of Simulator, options of load) of MODEL or MODEL@WORD[@WORD...]."""
+    from eventsim import formats
+
+    known = formats.options()
+    presets = {choice for option in known["preset"].values() for choice in option.choices}
+    path, arithmetic, options = text, {}, {}
+    while "@" in path and not Path(path).exists():
+        path, _, word = path.rpartition("@")
+        if word.partition("=")[0].isidentifier() and "=" in word:
+            options = {**dict(_option(text, part, known) for part in word.split(",")), **options}
+        elif word in presets:
+            options = {"preset": word, **options}
+        else:
+            if arithmetic:
+                raise FormatError(f"{text}: {word!r} is a second arithmetic: give one precision or one profile")
+            arithmetic = _arithmetic(text, word)
+    return path, arithmetic, options
+
+
+def _option(text, part, known):
+    """(name, value) of name=value, of the type that a format declares for it."""
+    name, equals, value = part.partition("=")
+    if not equals or name not in known:
+        raise FormatError(f"{text}: {part!r} is no option of loading, expected name=value with a name of "
+                          f"{', '.join(known)}")
+    kind = next(iter(known[name].values())).kind
+    if kind is bool:
+        value = {"true": "1", "false": "0"}.get(value, value)
+    try:
+        return name, bool(int(value)) if kind is bool else kind(value)
+    except ValueError:
+        raise FormatError(f"{text}: {name} is {value!r}, expected {_KINDS[kind]}") from None
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _arithmetic(text, word):
+    """Arguments of Simulator for a precision or a profile."""
+    from eventsim.model import chip
+    from eventsim.lowering.recipe import PRECISIONS
+
+    if word in PRECISIONS:
+        return {"precision": word}
+    if word in chip.names() or word.lower().endswith(".json") or Path(word).is_file():
+        return {"profile": chip.find(word)}
+    raise FormatError(
+        f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no profile ({', '.join(chip.names())}), "
+        "no profile file (.json), and no option of loading (name=value)"
+    )
+
+
+def _check_steps(data, arguments):
+    if arguments.timesteps and data.n_steps not in (None, arguments.timesteps):
+        raise DataError(
+            f"{arguments.data}: x has {data.n_steps} steps, but --timesteps says {arguments.timesteps}"
+        )
+
+
+def _batches(data, a, b, comparing, arguments):
+    """(xa, xb, labels) batch by batch; B sees the data in its own layout."""
+    from tqdm import tqdm
+
+    from eventsim.inputs.dataset import open_dataset
+
+    total = min(arguments.limit or len(data), len(data))
+    mine = data.batches(comparing.batch, arguments.limit)
+    other = None
+    if not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input]):
+        theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps)
+        other = theirs.batches(comparing.batch, arguments.limit)
+    with tqdm(total=total, unit=" samples", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for x, labels in mine:
+            if comparing.exhausted:
+                return
+            yield x, x if other is None else next(other)[0], labels
+            bar.update(len(x))

@@ -1,0 +1,268 @@
+"""Conventions: what other tools would count for the same spikes, beside our own counts.
+
+    recording = eventsim.Simulator(model).run(x, record=("spikes",))
+    print(conventions.count(model, recording).as_text())
+
+Every tool hooks itself to the synaptic modules of a torch network (Dense, Conv1d and Conv2d here) and
+looks at the values x that arrive there in each step. `values` computes those from the recorded spikes,
+`tools` counts as each tool does: sinabs 3.1.3, NeuroBench 2.3.0, SpikingJelly 2.0.0, syops 0.0.5. The
+tests hold every number equal to what those versions say of the same values.
+
+Some tools decide per call whether an input "is spikes". A call here is one step of `batch` samples;
+with the default, 1, no number depends on how a run was cut into batches.
+
+What no tool counts is not in their numbers and is in ours: identity shortcuts, and channel attention
+(`Restimulation`, listed in `left_out`). Normalisation and pooling are not counted by anybody here:
+fold and merge them before comparing (SpikingJelly and syops charge BatchNorm, syops also neurons and
+pools). A run that went on from a `state` is counted as if nothing had been on its way in delays.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from eventsim.columns import table
+from eventsim.costs.fanouts import fan_outs, SYNAPTIC
+from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, Synapses
+from eventsim.costs.other_tools.values import emitters, Values
+from eventsim.engine.recording import Recording
+from eventsim.errors import RunError
+from eventsim.model.network import FIRING, Model
+from eventsim.model.parameters import integer
+from eventsim.statistics.counts import Counts
+from eventsim.text import quantity
+
+CHUNK_BYTES = 1 << 27  # of values held at a time
+ACROSS = 8  # layers beside each other in a table
+OURS = ("synops", "nonzero_synops", "additions", "macs", "dense_macs")
+
+
+@dataclass
+class Conventions:
+    """Counts of one or several recordings by every convention.
+
+    sums: node -> key of `tools.CONVENTIONS` -> sum over samples and steps, before it is brought to
+        the tool's unit; nodes that a tool does not count are missing.
+    layers: node -> layer of the report that its synapses lead to (the first, where to several).
+    ours: layer -> our count -> sum over samples.
+    zeros, weights: per node, weights that are 0, and all.
+    events, chances: per layer of neurons, events, and neurons x steps x samples.
+    n_samples, n_steps: samples, and steps summed over the samples. batch: samples per call.
+    left_out: nodes that have products or synapses but no tool.
+    """
+
+    sums: Dict[str, Dict[str, float]]
+    layers: Dict[str, str]
+    ours: Dict[str, Dict[str, int]]
+    zeros: Dict[str, int]
+    weights: Dict[str, int]
+    events: Dict[str, int]
+    chances: Dict[str, int]
+    n_samples: int
+    n_steps: int
+    batch: int
+    left_out: Tuple[str, ...] = field(default=())
+
+    def joined(self, other: Optional["Conventions"]) -> "Conventions":
+        """Both together, as the tools would have gone on counting. None: nothing is added. Raises
+        RunError where the other is of another model or batch."""
+        if other is None:
+            return self
+        if self.layers != other.layers or self.batch != other.batch:
+            raise RunError("conventions of different models or batches cannot be joined; count all of "
+                           "them with one model and one `batch`")
+        return replace(
+            self,
+            sums={node: _added(row, other.sums[node]) for node, row in self.sums.items()},
+            ours={layer: _added(row, other.ours[layer]) for layer, row in self.ours.items()},
+            events=_added(self.events, other.events), chances=_added(self.chances, other.chances),
+            n_samples=self.n_samples + other.n_samples, n_steps=self.n_steps + other.n_steps,
+        )
+
+    def of_nodes(self, key) -> Dict[str, float]:
+        """A convention's number of each synaptic node that its tool counts, in the tool's unit."""
+        return {node: self._in_unit(key, row[key]) for node, row in self.sums.items() if key in row}
+
+    def of_layers(self, key) -> Dict[str, float]:
+        """The same, summed over the nodes whose synapses lead to each layer."""
+        found = {}
+        for node, row in self.sums.items():
+            if key in row:
+                layer = self.layers[node]
+                found[layer] = found.get(layer, 0) + row[key]
+        return {layer: self._in_unit(key, value) for layer, value in found.items()}
+
+    def total(self, key) -> float:
+        """A convention's number of the whole network, in the tool's unit."""
+        return self._in_unit(key, sum(row.get(key, 0) for row in self.sums.values()))
+
+    def _in_unit(self, key, value):
+        per = CONVENTIONS[key].per
+        return value / {"step": self.n_steps, "sample": self.n_samples}[per] if per else value
+
+    def activation_sparsity(self, layer=None) -> float:
+        """NeuroBench: share of outputs that are 0, of the neurons of one layer or of all; 0 without any."""
+        layers = [layer] if layer else list(self.events)
+        chances = sum(self.chances[name] for name in layers)
+        return 1 - sum(self.events[name] for name in layers) / chances if chances else 0.0
+
+    def connection_sparsity(self, node=None) -> float:
+        """NeuroBench: share of weights that are 0, of one synaptic node or of all; nan without any. The
+        tool rounds it to four decimals."""
+        nodes = [node] if node else list(self.weights)
+        weights = sum(self.weights[name] for name in nodes)
+        return sum(self.zeros[name] for name in nodes) / weights if weights else float("nan")
+
+    def as_json(self) -> Dict:
+        """{"tools": {tool: {count: {"unit", "differs", "layers", "nodes", "total"}}}, "ours", ...}."""
+        tools = {}
+        for key, convention in CONVENTIONS.items():
+            tools.setdefault(convention.tool, {})[convention.count] = {
+                "unit": convention.unit, "differs": convention.differs, "layers": self.of_layers(key),
+                "nodes": self.of_nodes(key), "total": self.total(key),
+            }
+        tools["NeuroBench"]["activation_sparsity"] = {
+            "unit": "share of outputs that are 0", "differs": "1 - our firing rate",
+            "layers": {layer: self.activation_sparsity(layer) for layer in self.events},
+            "total": self.activation_sparsity(),
+        }
+        tools["NeuroBench"]["connection_sparsity"] = {
+            "unit": "share of weights that are 0", "differs": "we have no such number",
+            "nodes": {node: self.connection_sparsity(node) for node in self.weights},
+            "total": self.connection_sparsity() if self.weights else None,
+        }
+        return {
+            "tools": tools,
+            "ours": {layer: {name: value / self.n_samples for name, value in row.items()}
+                     for layer, row in self.ours.items()},
+            "samples": self.n_samples, "samples_per_call": self.batch, "left_out": list(self.left_out),
+        }
+
+    def as_text(self) -> str:
+        """Layers across, tools down, and what each differs in."""
+        columns = [("convention", *self._names()), *self._columns(),
+                   ("per", *("sample" for _ in OURS), *(c.per or "run" for c in CONVENTIONS.values()), "", "")]
+        blocks = [[columns[0], *columns[first : first + ACROSS]] for first in range(1, len(columns), ACROSS)]
+        text = "\n".join(table(*_transposed(block)) for block in blocks)
+        lines = [f"{_name(c)}: {c.differs}" for c in CONVENTIONS.values()]
+        if self.left_out:
+            lines.append("no tool counts " + ", ".join(map(repr, self.left_out)))
+        return text + "\n".join(lines)
+
+    def _names(self):
+        return [*("eventsim " + name.replace("_", " ") for name in OURS), *map(_name, CONVENTIONS.values()),
+                "NeuroBench activation sparsity", "NeuroBench connection sparsity"]
+
+    def _columns(self):
+        """The text of each layer's numbers, and of the whole network's."""
+        theirs = {key: self.of_layers(key) for key in CONVENTIONS}
+        for layer, ours in self.ours.items():
+            yield (
+                layer, *(quantity(ours[name] / self.n_samples) for name in OURS),
+                *(quantity(found[layer]) if layer in found else "-" for found in theirs.values()),
+                f"{self.activation_sparsity(layer):.4f}" if layer in self.events else "-", "",
+            )
+        yield (
+            "total", *(quantity(sum(row[name] for row in self.ours.values()) / self.n_samples) for name in OURS),
+            *(quantity(self.total(key)) for key in CONVENTIONS),
+            f"{self.activation_sparsity():.4f}", f"{self.connection_sparsity():.4f}" if self.weights else "-",
+        )
+
+
+def _name(convention):
+    return f"{convention.tool} {convention.short}"
+
+
+def _transposed(columns):
+    head, *rows = zip(*columns)
+    return head, rows
+
+
+def needed(model: Model) -> List[str]:
+    """What `Simulator.run` has to record for `count`."""
+    return [f"spikes:{name}" for name in emitters(model)]
+
+
+def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
+    """Count a recording by every convention.
+
+    recording: of a run of `model` with the spikes of its input and neurons (record=("spikes",)).
+    x: what was run; only a real-valued input needs it. batch: samples that a tool is given per call.
+
+    Raises RunError where spikes are missing, DataError where x is or does not fit.
+    """
+    batch = integer(batch, "batch", 1, 1 << 31)
+    synapses = {name: _synapses(model, name) for name, node in model.nodes.items() if node.kind in SYNAPTIC}
+    sums: Dict[str, Dict[str, float]] = {name: {} for name in synapses}
+    n, steps = recording.counts.n_samples, recording.timesteps
+    neurons = sum(int(np.prod(shape)) for shape in model.shapes.values())
+    chunk = max(CHUNK_BYTES // (8 * neurons * steps * batch), 1) * batch
+    for first in range(0, n, chunk):
+        values = Values(model, recording, x, first, min(first + chunk, n))
+        for name, each in synapses.items():
+            for calls in Calls.of(values.read_by(name), batch):
+                sums[name] = _added(each.counts(calls), sums[name])
+    return Conventions(
+        sums, {name: _layer(model, name) for name in synapses}, _ours(recording.counts),
+        {name: int((model.nodes[name].weight == 0).sum()) for name in synapses},
+        {name: model.nodes[name].weight.size for name in synapses},
+        *_activity(model, recording.counts), n, n * steps, batch,
+        tuple(name for name, node in model.nodes.items() if node.kind == "Restimulation"),
+    )
+
+
+def without_spikes(recording: Recording, except_for=()) -> Recording:
+    """The recording without spikes that were recorded only to be counted. except_for: wishes as
+    `Simulator.run` takes them; spikes that they name stay."""
+    kept = recording.spikes if "spikes" in except_for else {
+        name: spikes for name, spikes in recording.spikes.items() if f"spikes:{name}" in except_for
+    }
+    return replace(recording, spikes=kept)
+
+
+def _added(row, other):
+    return {name: value + other.get(name, 0) for name, value in row.items()}
+
+
+def _ours(counts: Counts):
+    return {layer: {name: int(row[name].sum()) for name in OURS} for layer, row in counts.layers.items()}
+
+
+def _activity(model, counts):
+    layers = [name for name in counts.layers if isinstance(model.nodes[name], FIRING)]
+    chances = counts.steps * counts.n_samples
+    return ({name: int(counts.layers[name]["events"].sum()) for name in layers},
+            {name: counts.neurons[name] * chances for name in layers})
+
+
+def _layer(model, name):
+    """The first layer down the edges."""
+    waiting, seen = [name], set()
+    while waiting:
+        name = waiting.pop()
+        if isinstance(model.nodes[name], FIRING) or name == model.output:
+            return name
+        seen.add(name)
+        waiting += [edge.target for edge in reversed(model.outgoing(name)) if edge.target not in seen]
+    return name
+
+
+def _synapses(model, name):
+    node, shape = model.nodes[name], model.shapes[model.incoming(name)[0].source]
+    return Synapses(node.kind, fan_outs(node, shape), np.isin(node.weight, (0, 1)).all(),
+                    int(np.count_nonzero(node.weight)), node.bias is not None, _pool_factor(model, name))
+
+
+def _pool_factor(model, name):
+    """sinabs: the product of the windows of all average pools since the last module with weights,
+    whatever stands between them. Where several edges meet there is no sequence, and the way ends."""
+    factor = 1
+    while len(edges := model.incoming(name)) == 1:
+        name = edges[0].source
+        node = model.nodes[name]
+        if node.kind in (*SYNAPTIC, "BatchNorm", "Restimulation"):
+            break
+        if node.kind == "AvgPool" and len(model.shapes[name]) == 3:
+            factor *= int(np.prod(node.geometry(2)[0]))
+    return factor

@@ -1,0 +1,233 @@
+"""Recording: what a run gave, by the names of the model's nodes, and the file that keeps it.
+
+The file is HDF5, one row per sample on the first axis of every dataset:
+
+    /format "eventsim-recording", /version 1, /precision, /timesteps, /summary (JSON of the run)
+    /output (N, classes), /predictions (N,), /y (N,) where there were labels
+    /outputs (N, T, classes)                            where recorded
+    /counts/<layer>/<count> int64 (N,), /word_operations int64 (N,), /neurons/<layer>
+    /spikes/<node>/planes uint64 (N, T, planes, positions, words), with attributes shape,
+        logical_shape, bits, signed; see `spikes`
+    /currents/<node>, /potentials/<node>, /residuals/<node> (N, T, *shape)
+    /steps_per_unit/<node> (C,): integer steps of these per unit of the membrane, ones for floats
+    /layers (JSON): names of the counted layers, in order
+    /statistics/trains/<node>/<field>, /statistics/membranes/<layer>/<field>,
+    /statistics/decisions/<field>: where gathered; fields of the classes in `statistics`
+
+`runs.open_run` reads it back.
+"""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+import h5py
+import numpy as np
+
+from eventsim.errors import DataError, RunError
+from eventsim.program import State
+from eventsim.runs import stored
+from eventsim.spikes import Spikes
+from eventsim.statistics import Statistics
+from eventsim.statistics.counts import Counts
+from eventsim.statistics.ranges import joined as joined_audits
+
+RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
+TRACES = ("currents", "potentials", "residuals")
+MOST_PLAIN = 1024  # bytes of an array that is not worth packing
+
+
+@dataclass
+class Recording:
+    """The result of `Simulator.run` for N samples and T steps.
+
+    precision, timesteps, seconds (spent simulating). counts: always there, see `counting`.
+    output: (N, classes), the answer after the last step: float32 or float64 as the run computes,
+        float64 for integers (in the model's unit) and for models that end in spikes (summed levels).
+    outputs: (N, T, classes), the answer had the run stopped after each step; only if recorded.
+    state: to continue the same samples with `run(..., state=...)`.
+    steps_per_unit: per layer float64 (C,), integer steps of the traces per membrane unit; ones
+        where the run computes in floats.
+    audit: per layer an `audit.LayerAudit`, only if recorded.
+    statistics: `statistics.Statistics` gathered while it ran, or None.
+    """
+
+    precision: str
+    timesteps: int
+    output: np.ndarray
+    counts: Counts
+    spikes: Dict[str, Spikes] = field(default_factory=dict)
+    traces: Dict[str, Dict[str, np.ndarray]] = field(default_factory=dict)
+    answers: Optional[np.ndarray] = None
+    state: Optional[State] = None
+    seconds: float = 0.0
+    steps_per_unit: Dict[str, np.ndarray] = field(default_factory=dict)
+    audit: Optional[Dict] = None
+    statistics: Optional[Statistics] = None
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """int64 (N,): the largest output; ties go to the lowest index."""
+        return self.output.argmax(axis=1)
+
+    @property
+    def outputs(self) -> np.ndarray:
+        """(N, T, classes); raises RunError if "outputs" was not recorded."""
+        if self.answers is None:
+            raise RunError('outputs were not recorded; run with record=("outputs",)')
+        return self.answers
+
+    def levels(self, name: str) -> np.ndarray:
+        """Integer levels (N, T, *shape) that a node sent. Raises RunError if not recorded."""
+        return self._recorded(self.spikes, name, "spikes").levels()
+
+    def currents(self, name: str) -> np.ndarray:
+        """I, what reached the membrane: the synaptic current, or, where a neuron has none, its summed
+        input; as `potentials`."""
+        return self._recorded(self.traces.get("currents", {}), name, "currents")
+
+    def potentials(self, name: str) -> np.ndarray:
+        """H, the membrane before the reset: (N, T, *shape) float32, float64 or, for integers, int32 in
+        steps of the layer's fixed point (`steps_per_unit`). Raises RunError if not recorded."""
+        return self._recorded(self.traces.get("potentials", {}), name, "potentials")
+
+    def residuals(self, name: str) -> np.ndarray:
+        """U, the membrane after the reset; as `potentials`."""
+        return self._recorded(self.traces.get("residuals", {}), name, "residuals")
+
+    def accuracy(self, labels) -> float:
+        """Share of the samples whose prediction equals the label."""
+        return float((self.predictions == np.asarray(labels)).mean())
+
+    def _recorded(self, found, name, kind):
+        if name not in found:
+            recorded = ", ".join(map(repr, found)) or "nothing"
+            raise RunError(
+                f"no {kind} of {name!r} in this recording (there are: {recorded}); "
+                f'run with record=("{kind}",) and the name of a node that has {kind}'
+            )
+        return found[name]
+
+    @staticmethod
+    def of_samples(parts: Tuple["Recording", ...]) -> "Recording":
+        """One recording of several groups of samples, one after another."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+
+        def joined(get):
+            return np.concatenate([get(part) for part in parts])
+
+        return Recording(
+            first.precision,
+            first.timesteps,
+            joined(lambda part: part.output),
+            Counts.of_samples([part.counts for part in parts]),
+            {
+                name: Spikes(joined(lambda part: part.spikes[name].planes), spikes.shape,
+                             spikes.logical_shape, spikes.bits, spikes.signed)
+                for name, spikes in first.spikes.items()
+            },
+            {
+                kind: {name: joined(lambda part: part.traces[kind][name]) for name in traces}
+                for kind, traces in first.traces.items()
+            },
+            None if first.answers is None else joined(lambda part: part.answers),
+            None if first.state is None else State.of_samples([part.state for part in parts]),
+            sum(part.seconds for part in parts),
+            first.steps_per_unit,
+            joined_audits(part.audit for part in parts),
+        )
+
+    def save(self, path, labels=None) -> None:
+        """Write the recording to `path` (HDF5). Raises DataError where that fails."""
+        with Writer(path) as writer:
+            writer.add(self, labels)
+            writer.finish({}, self.statistics)
+
+
+class Writer:
+    """Writes recordings of consecutive samples to one file, which appears complete or not at all:
+    it is written under a temporary name and renamed by `finish`. path None writes nothing."""
+
+    def __init__(self, path):
+        self.path = None if path is None else Path(path)
+        self.file = None
+
+    def __enter__(self):
+        if self.path is not None:
+            self.temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
+            self._guarded(lambda: setattr(self, "file", h5py.File(self.temporary, "x")))
+        return self
+
+    def __exit__(self, *error):
+        if self.file is not None:
+            self.file.close()
+            self.temporary.unlink(missing_ok=True)
+
+    def add(self, recording: Recording, labels=None) -> None:
+        """Append the samples of a recording."""
+        if self.file is not None:
+            self._guarded(lambda: self._append_all(recording, labels))
+
+    def finish(self, summary, statistics=None) -> None:
+        """Add the run's summary (anything JSON holds) and its `Statistics`, and give the file its name."""
+        if self.file is not None:
+            self._guarded(lambda: self._close(summary, statistics))
+
+    def _close(self, summary, statistics):
+        self.file["summary"] = json.dumps(summary)
+        for name, values in ({} if statistics is None else stored.arrays(statistics)).items():
+            packed = dict(compression="gzip", compression_opts=1, shuffle=True)
+            self.file.create_dataset(f"statistics/{name}", data=values,
+                                     **(packed if values.nbytes > MOST_PLAIN else {}))
+        self.file.close()
+        os.replace(self.temporary, self.path)
+        self.file = None
+
+    def _guarded(self, action):
+        try:
+            action()
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.path}: cannot be written ({reason})") from None
+
+    def _append_all(self, recording, labels):
+        if "format" not in self.file:
+            self.file["format"], self.file["version"] = RECORDING, VERSION
+            self.file["layers"] = json.dumps(list(recording.counts.layers))
+            self.file["precision"], self.file["timesteps"] = recording.precision, recording.timesteps
+            for name, n in recording.counts.neurons.items():
+                self.file[f"neurons/{name}"] = n
+            for name, steps in recording.steps_per_unit.items():
+                self.file[f"steps_per_unit/{name}"] = steps
+        self._append("output", recording.output)
+        self._append("predictions", recording.predictions)
+        if labels is not None:
+            self._append("y", np.asarray(labels))
+        if recording.answers is not None:
+            self._append("outputs", recording.answers)
+        for layer, row in recording.counts.layers.items():
+            for count, values in row.items():
+                self._append(f"counts/{layer}/{count}", values)
+        self._append("word_operations", recording.counts.word_operations)
+        for name, spikes in recording.spikes.items():
+            planes = self._append(f"spikes/{name}/planes", spikes.planes)
+            for key in ("shape", "logical_shape", "bits", "signed"):
+                planes.attrs[key] = getattr(spikes, key)
+        for kind, traces in recording.traces.items():
+            for name, values in traces.items():
+                self._append(f"{kind}/{name}", values)
+
+    def _append(self, name, values):
+        if name not in self.file:
+            limit = (None, *values.shape[1:])
+            return self.file.create_dataset(name, data=values, maxshape=limit, compression="gzip",
+                                            compression_opts=1, shuffle=True)
+        dataset = self.file[name]
+        dataset.resize(dataset.shape[0] + len(values), axis=0)
+        dataset[-len(values) :] = values
+        return dataset

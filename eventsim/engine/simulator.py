@@ -1,0 +1,447 @@
+"""Simulator: runs samples through a model and returns a Recording."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from typing import Iterator, Optional
+
+import numpy as np
+
+from eventsim import statistics
+from eventsim.engine.recording import Recording
+from eventsim.engine.synchronous import Execution, Workspace
+from eventsim.errors import DataError, ModelError, RunError
+from eventsim.inputs.levels import to_levels
+from eventsim.lowering.recipe import lower
+from eventsim.model.chip import find
+from eventsim.model.network import Model
+from eventsim.model.neurons import Neuron
+from eventsim.model.parameters import integer
+from eventsim.program import InputStage, KINDS_OF_STATE, LayerStage, State
+from eventsim.spikes import Spikes
+from eventsim.statistics import ranges
+from eventsim.statistics.membranes import MembraneScale
+from eventsim.statistics.observing import Observer
+
+KINDS = ("spikes", "currents", "potentials", "residuals", "outputs", "audit", *statistics.KINDS)
+WHOLE_KINDS = ("outputs", "audit", *statistics.KINDS)  # not of single nodes
+BLOCK_BYTES = 8 << 20  # of planes, and of membranes where they are kept, in one block
+CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
+LARGEST_BLOCK = 64
+
+
+class Simulator:
+    """Runs a model at one precision on the CPU.
+
+    model: a `Model`. precision: "float32", "float64", "int8" (fixed point) or "fixed" (a chip's
+    arithmetic); None: "fixed" where there is a profile, else "float32". profile: a `Profile`, the
+    name of a built-in one or the path of a JSON file; None: the model's own. workers: threads,
+    each taking blocks of samples. chunk, block: steps and samples processed together; None
+    chooses them by size. Results are the same bits whatever workers, chunk and block are.
+
+    Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
+    Raises UnsupportedError, naming the node, where the precision cannot express the model, and
+    ModelError for other arguments.
+    """
+
+    def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
+                 chunk: Optional[int] = None, block: Optional[int] = None, profile=None):
+        self.model = model
+        self.precision, profile = _arithmetic(model, precision, profile)
+        self.workers = integer(workers, "workers", 1, 1024)
+        self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
+        self.block = None if block is None else integer(block, "block", 1, 1 << 24)
+        self.program = lower(model, self.precision, profile)
+        self._local = threading.local()
+        self._pool = None
+
+    def run(self, x, timesteps=None, record=("spikes",), state=None) -> Recording:
+        """Run samples and return what was asked, with counts.
+
+        x: (N, ...) of an input that stands still, or (N, T, ...), channels first: integer levels,
+            or real numbers where the model's input is real.
+        timesteps: steps to run; default T of x, else the model's. Given with T it must agree.
+        record: any of "spikes", "currents", "potentials", "residuals", each for all nodes that have
+            it, or "kind:node" for one node; "outputs"; "audit" (integers only); "statistics" (events,
+            levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
+            while it runs into `Recording.statistics`.
+        state: `Recording.state` of an earlier run of the same samples, to continue it.
+
+        Raises DataError for arrays that do not fit, RunError beyond the steps that integer
+        membranes are proved to hold, and where a number leaves a width that a profile says to be an
+        error.
+        """
+        return self._run(x, timesteps, record, state, keep_state=True)
+
+    def compile(self, record=()) -> None:
+        """Compile, or load from the cache, every kernel that the model needs, by running a blank
+        sample for one step, with what `run` is to record; otherwise the first run does it."""
+        node = self.model.nodes[self.model.input]
+        self.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8),
+                 timesteps=1, record=record)
+        if record:
+            self.compile()
+
+    def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
+        """Run batches one after another in bounded memory: one Recording, without state, for each.
+
+        batches: an iterable of x as `run` takes it, or of (x, y) as `datasets` give them.
+        """
+        for batch in batches:
+            x = batch[0] if isinstance(batch, tuple) else batch
+            yield self._run(x, timesteps, record, None, keep_state=False)
+
+    def _run(self, x, timesteps, record, state, keep_state):
+        began = time.perf_counter()
+        if timesteps is not None:
+            timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
+        levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
+        steps = (timesteps or self.model.timesteps) if still else levels.shape[1]
+        recorder = _Recorder(self.program, self.model, record, steps)
+        n = levels.shape[0]
+        self._check_state(state, n, steps)
+        # held as (N, T, C, positions)
+        levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
+        block = self.block or self._block_size(steps, still, keep_state, recorder)
+        starts = range(0, n, min(block, -(-n // self.workers)))
+
+        def run_block(start):
+            stop = min(start + starts.step, n)
+            part = State() if state is None else state.samples(start, stop)
+            return self._run_block(levels[start:stop], still, steps, recorder, part, keep_state, start)
+
+        if self.workers == 1 or len(starts) == 1:
+            parts = [run_block(start) for start in starts]
+        else:
+            if self._pool is None:  # kept, so that its threads keep their workspaces
+                self._pool = ThreadPoolExecutor(self.workers, "eventsim")
+            parts = list(self._pool.map(run_block, starts))
+        recording = Recording.of_samples(parts)
+        recording.statistics = recorder.statistics()
+        recording.seconds = time.perf_counter() - began
+        return recording
+
+    def _run_block(self, levels, still, steps, recorder, state, keep_state, start):
+        _check_denormals(self.program.dtype)
+        if not hasattr(self._local, "workspace"):
+            self._local.workspace = Workspace()
+        n, chunks = levels.shape[0], self._chunks(steps, state.step, recorder)
+        execution = Execution(self.program, self._local.workspace, n, recorder.executed_traces,
+                              keep_state or len(chunks) > 1, recorder.audits or self._may_fail)
+        parts, at = [], 0
+        with recorder.observer.block(start, n, len(chunks) > 1) as observer:
+            for n_steps in chunks:
+                piece = levels if still else levels[:, at : at + n_steps]
+                chunk = execution.run(piece, still, n_steps, state)
+                self._check_overflows(chunk)
+                observer.take(chunk)
+                parts.append(recorder.take(chunk, state))
+                at += n_steps
+        recording = _joined_steps(parts)
+        if keep_state:
+            state.membranes = {name: array.copy() for name, array in state.membranes.items()}
+            recording.state = state
+        return recording
+
+    @cached_property
+    def _may_fail(self):
+        chip = self.program.profile
+        return chip is not None and "error" in (
+            getattr(chip, name + "_overflow") for name in ranges.QUANTITIES
+            if getattr(chip, name + "_bits") is not None
+        )
+
+    def _check_overflows(self, chunk):
+        if not self._may_fail:
+            return
+        for name, layer in ranges.collect(self.program, chunk.audit).items():
+            for quantity, found in layer.ranges.items():
+                if found.overflow == "error" and found.overflows:
+                    raise RunError(
+                        f"{self.model.label(name)}: the {quantity} left its {found.bits} bits "
+                        f"{found.overflows} times ({found.lowest} to {found.highest}); profile "
+                        f"{self.program.profile.name!r} makes that an error: widen it, or let it "
+                        "saturate or wrap"
+                    )
+
+    def _chunks(self, steps, first, recorder):
+        """Lengths of the chunks: cut where the bias changes and where memory asks for it."""
+        longest = self.chunk or max(1, CHUNK_BYTES // (self._step_bytes + recorder.observed_bytes))
+        cuts = {s for stage in self.program.layers if isinstance(stage, LayerStage)
+                for s, _ in stage.biases}
+        cuts = {cut - first for cut in cuts if 0 < cut - first < steps}
+        cuts |= set(range(0, steps, longest)) | {steps}
+        ordered = sorted(cuts | {0})
+        return [b - a for a, b in zip(ordered, ordered[1:])]
+
+    @cached_property
+    def _step_bytes(self):
+        """Memory of one sample for one step: planes, events' pointers, and sums of several paths."""
+        total, item = sum(self._train_bytes.values()), self.program.dtype.itemsize
+        for stage in self.program.stages.values():
+            if len(getattr(stage, "synapses", ())) > 1 or layer_reduce(stage):
+                total += stage.positions * stage.padded * item
+        return max(total, 1)
+
+    @cached_property
+    def _train_bytes(self):
+        """{stage: memory of one step of its train: planes, and pointers for each path that reads it}."""
+        stages = self.program.stages
+        found = {s.name: s.n_planes * s.positions * s.words * 8 for s in stages.values()}
+        for stage in stages.values():
+            for path in getattr(stage, "synapses", ()):
+                if path.method in ("gather", "pairs", "slide", "attended"):
+                    source = stages[path.source]
+                    found[path.source] += source.n_planes * path.geometry.groups * 8 * source.positions
+        return found
+
+    def _block_size(self, steps, still, keep_state, recorder):
+        step_bytes = self._step_bytes + recorder.observed_bytes
+        longest = self.chunk or max(1, CHUNK_BYTES // step_bytes)
+        keeps = keep_state or steps > longest
+        steps, item = min(steps, longest), self.program.dtype.itemsize
+        per_sample = steps * step_bytes
+        if still and not self.program.history[self.program.input]:  # held once
+            per_sample -= (steps - 1) * self._train_bytes[self.program.input]
+        for stage in self.program.stages.values():
+            if keeps and isinstance(stage, LayerStage):
+                per_sample += stage.positions * stage.padded * item
+        return int(np.clip(BLOCK_BYTES // per_sample, 1, LARGEST_BLOCK))
+
+    def _check_state(self, state, n, steps):
+        done = 0
+        if state is not None:
+            if not isinstance(state, State):
+                raise DataError(
+                    f"state is a {type(state).__name__}, expected the `state` of an earlier Recording"
+                )
+            done = integer(state.step, "state.step", 1, 1 << 62)
+            self._check_arrays(state, n)
+        safe = self.program.safe_steps
+        if safe is not None and done + steps > safe:
+            raise RunError(
+                f"{done + steps} steps, but only {safe} are proved free of int32 overflow; "
+                "run fewer steps, or in float32"
+            )
+
+    def _check_arrays(self, state, n):
+        """Kernels write into a state's arrays unchecked: all of them have to be as expected."""
+        found = {
+            (kind, name): (array.shape, array.dtype)
+            for kind in KINDS_OF_STATE
+            for name, array in getattr(state, kind).items()
+        }
+        if state.sums is not None:
+            found["sums", self.program.output] = (state.sums.shape, state.sums.dtype)
+        sizes = {shape[0] for shape, _ in found.values()}
+        if sizes - {n}:
+            raise DataError(f"state is of {sorted(sizes - {n})} samples, but x has {n}")
+        expected = self._state_arrays(n)
+        for key in (*expected, *found):
+            if found.get(key) != expected.get(key):
+                raise DataError(
+                    f"state does not fit layer {key[1]!r}; expected one that a run of this model at "
+                    f"precision {self.precision!r} returned"
+                )
+
+    def _state_arrays(self, n):
+        """{(kind, name): (shape, dtype)} of all arrays that a state of n samples has."""
+        dtype, expected = self.program.dtype, {}
+        for name, stage in self.program.stages.items():
+            past = self.program.history[name]
+            if past:
+                shape = (stage.n_planes, stage.positions, stage.words)
+                real = isinstance(stage, InputStage) and stage.real
+                expected["history", name] = (
+                    ((n, past, stage.positions, stage.shape[0]), dtype) if real
+                    else ((n, past, *shape), np.dtype(np.uint64))
+                )
+            if isinstance(stage, LayerStage):
+                shape = (n, stage.positions, stage.padded)
+                expected["membranes", name] = (shape, dtype)
+                if stage.update.filters:
+                    expected["filtered", name] = (shape, dtype)
+                if stage.update.reset_delay or stage.update.changes:
+                    expected["pending", name] = (shape, dtype)
+                if stage.update.pauses:
+                    expected["waiting", name] = (shape, np.dtype(np.int32))
+        output = self.program.stages[self.program.output]
+        sums = np.dtype(np.int64) if dtype.kind == "i" or not layer_reduce(output) else dtype
+        expected["sums", output.name] = ((n, output.n_neurons), sums)
+        return expected
+
+
+def _arithmetic(model, precision, profile):
+    """(precision, Profile or None) of a run, from what was given and what the model says."""
+    if precision not in (None, "fixed"):
+        if profile is not None:
+            raise ModelError(f"precision is {precision!r}, but a profile computes in 'fixed'; give one")
+        return precision, None
+    found = getattr(model, "profile", None) if profile is None else find(profile)  # `lower` checks model
+    if found is None and precision == "fixed":
+        raise ModelError("precision 'fixed' needs a profile: the model has none, so name one")
+    return ("float32", None) if found is None else ("fixed", found)
+
+
+class _Recorder:
+    """What a run of `steps` was asked to record, and how to take it from a chunk."""
+
+    def __init__(self, program, model, record, steps):
+        self.program, self.model = program, model
+        self.stages = program.stages
+        self.spikes, self.traces, self.outputs, self.audits = set(), {}, False, False
+        self.gathered = set()  # of statistics.KINDS
+        self.flattened = _flattened(model, self.stages)
+        spiking = [name for name, stage in self.stages.items() if stage.bits and name in model.nodes]
+        spiking += list(self.flattened)
+        layers = [name for name, s in self.stages.items() if isinstance(s, LayerStage)]
+        for wish in (record,) if isinstance(record, str) else record or ():
+            kind, _, name = str(wish).partition(":")
+            if kind not in KINDS or (kind in WHOLE_KINDS and name):
+                raise DataError(f"record has {wish!r}, expected any of {', '.join(KINDS)} or 'kind:node'")
+            if kind in WHOLE_KINDS:
+                self._wish_whole(kind)
+                continue
+            able = spiking if kind == "spikes" else layers
+            if name and name not in able:
+                raise DataError(f"record has {wish!r}, but the nodes with {kind} are {', '.join(able)}")
+            for each in [name] if name else able:
+                if kind == "spikes":
+                    self.spikes.add(each)
+                else:
+                    self.traces.setdefault(each, set()).add(kind)
+        scales = {name: MembraneScale(model.nodes[name], model.shapes[name]) for name in layers
+                  if "membranes" in self.gathered and isinstance(model.nodes.get(name), Neuron)}
+        self.observer = Observer(program, self.gathered, steps, scales)
+
+    @property
+    def executed_traces(self):
+        """What an Execution has to trace: what is recorded, and what is only gathered."""
+        wanted = {name: set(kinds) for name, kinds in self.traces.items()}
+        for name in self.observer.scales:
+            wanted.setdefault(name, set()).update(("potentials", "residuals"))
+        return wanted
+
+    @property
+    def observed_bytes(self):
+        """Memory that gathering takes of a sample for one step: traces."""
+        layers = [self.stages[name] for name in self.observer.scales]
+        return sum(2 * stage.positions * stage.padded * self.program.dtype.itemsize for stage in layers)
+
+    def statistics(self):
+        """What was gathered of all blocks, or None where nothing was asked for."""
+        if not self.gathered:
+            return None
+        return statistics.Statistics(self.observer.trains(), self.observer.all_membranes())
+
+    def _wish_whole(self, kind):
+        if kind == "outputs":
+            self.outputs = True
+        elif kind in statistics.KINDS:
+            self.gathered.add(kind)
+        elif self.program.dtype.kind == "f":
+            raise DataError("record has 'audit', which is of integers; run in int8 or under a profile")
+        else:
+            self.audits = True
+
+    def take(self, chunk, state) -> Recording:
+        """The chunk as a Recording; copies what the workspace holds."""
+        answers = self._answers(chunk.answers, state)
+        traces = {}
+        for name, kinds in self.traces.items():
+            stage = self.stages[name]
+            for kind in kinds:
+                whole = getattr(chunk, kind)[name][..., : stage.shape[0]]
+                shape = (*whole.shape[:2], *stage.logical_shape)
+                traces.setdefault(kind, {})[name] = np.ascontiguousarray(
+                    whole.transpose(0, 1, 3, 2)).reshape(shape)
+        return Recording(
+            self.program.precision, chunk.counts.steps, answers[:, -1], chunk.counts,
+            {name: self._spikes(name, chunk) for name in self.model.nodes if name in self.spikes},
+            traces, answers if self.outputs else None,
+            steps_per_unit={s.name: np.repeat(s.steps_per_unit, s.logical_shape[0] // s.shape[0])
+                            for s in self.program.layers if isinstance(s, LayerStage)},
+            audit=ranges.collect(self.program, chunk.audit) if self.audits else None,
+        )
+
+    def _spikes(self, name, chunk):
+        source = self.flattened.get(name, name)
+        held, stage = chunk.planes[source], self.stages[source]
+        planes = held.planes[:, held.first :].copy()
+        if held.still and planes.shape[1] != chunk.counts.steps:
+            planes = np.repeat(planes, chunk.counts.steps, axis=1)
+        return Spikes(planes, stage.shape, self.model.shapes[name], stage.bits, stage.signed)
+
+    def _answers(self, emitted, state):
+        """(n, steps, classes): the answer after each step; brings state.sums up to date."""
+        layer = self.stages[self.program.output]
+        integer = emitted.dtype.kind == "i"
+        added = emitted.astype(np.int64) if integer else emitted
+        if state.sums is not None:
+            added = np.concatenate((state.sums[:, None], added), axis=1)
+        sums = np.add.accumulate(added, axis=1)[:, -emitted.shape[1] :]
+        state.sums = sums[:, -1].copy()
+        if not layer_reduce(layer):
+            return sums.astype(np.float64)
+        answers = {"sum": sums, "mean": sums, "last": emitted}[layer.reduce]
+        number = np.float64 if integer else emitted.dtype
+        answers = answers.astype(number)
+        if layer.reduce == "mean":
+            first = state.step - emitted.shape[1]
+            answers = answers / np.arange(first + 1, state.step + 1).astype(number)[:, None]
+        return answers / layer.steps_per_unit[0] if integer else answers
+
+
+def _check_denormals(dtype):
+    """Libraries built with -ffast-math switch a thread's processor to flush denormal numbers to
+    zero; results would then depend on what else was imported."""
+    if dtype.kind == "f":
+        smallest = np.full(1, np.finfo(dtype).smallest_subnormal, dtype)
+        if not (smallest + dtype.type(0)).any():
+            raise RunError(
+                "this thread flushes denormal numbers to zero (a library has set that), so results "
+                "would not be exact; run in a process without that library, or in int8"
+            )
+
+
+def layer_reduce(stage):
+    """How an output layer sums up its steps; "" where it spikes."""
+    return getattr(stage, "reduce", "")
+
+
+def _flattened(model, stages):
+    """Flatten nodes whose spikes are those of a stage, in another shape: name -> stage."""
+    found = {}
+    for name, node in model.nodes.items():
+        if node.kind == "Flatten" and model.kinds[name] == "spikes" and name not in stages:
+            edge = model.incoming(name)[0]
+            source = found.get(edge.source, edge.source)
+            if edge.delay == 0 and source in stages:
+                found[name] = source
+    return found
+
+
+def _joined_steps(parts):
+    """One recording of consecutive chunks of the same samples."""
+    last = parts[-1]
+    if len(parts) == 1:
+        return last
+    counts = parts[0].counts
+    for part in parts[1:]:
+        counts.add_steps(part.counts)
+    spikes = {
+        name: replace(s, planes=np.concatenate([p.spikes[name].planes for p in parts], axis=1))
+        for name, s in last.spikes.items()
+    }
+    traces = {
+        kind: {name: np.concatenate([p.traces[kind][name] for p in parts], axis=1) for name in named}
+        for kind, named in last.traces.items()
+    }
+    answers = None
+    if last.answers is not None:
+        answers = np.concatenate([p.answers for p in parts], axis=1)
+    return Recording(last.precision, counts.steps, last.output, counts, spikes, traces, answers,
+                     steps_per_unit=last.steps_per_unit,
+                     audit=ranges.joined(part.audit for part in parts))

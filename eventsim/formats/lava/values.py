@@ -1,0 +1,77 @@
+"""What lava-dl's files hold: whole numbers, pairs, shapes and names, each checked when it is read.
+
+Every function takes the `safe_hdf5.Group` that holds the value and raises FormatError, naming it.
+"""
+
+from math import prod
+
+import numpy as np
+
+from eventsim.errors import ModelError, UnsupportedError
+from eventsim.model.parameters import MAX_EXTENT
+
+
+def guarded(group, make):
+    """make(); ModelErrors become FormatErrors of the file."""
+    try:
+        return make()
+    except ModelError as error:
+        raise group.error(error) from None
+
+
+def unsupported(group, message):
+    """An UnsupportedError (not raised) with the file and the layer in front."""
+    return UnsupportedError(str(group.error(message)))
+
+
+def supported(group, name, known, what):
+    """The text `name`, which has to be one of those known; UnsupportedError if not."""
+    kind = group.text(name).strip("\0 ")
+    if kind not in known:
+        raise unsupported(group, f"{name} {kind!r} is not supported; supported {what} are {', '.join(known)}")
+    return kind
+
+
+def whole(group, name, low, high, sizes):
+    """The dataset `name` as float64 whole numbers from low to high; sizes: how many there may be."""
+    shape = group.dataset(name).shape
+    if prod(shape) not in sizes:
+        expected = " or ".join(str(size) for size in sorted(set(sizes)))
+        raise group.error(f"{name!r} has shape {shape}, expected {expected} value(s)")
+    values = group.numbers(name).astype(np.float64)
+    wrong = values[~((values == np.floor(values)) & (values >= low) & (values <= high))]
+    if wrong.size:
+        raise group.error(
+            f"{name!r} has a value of {wrong.flat[0]:g}, expected whole numbers from {low} to {high}"
+        )
+    return values
+
+
+def number(group, name, low, high):
+    """A single whole number."""
+    return int(whole(group, name, low, high, (1,)).reshape(()))
+
+
+def per_channel(group, name, low, high, n_channels):
+    """One number, as a float, or one per channel, (C,)."""
+    values = whole(group, name, low, high, (1, n_channels)).reshape(-1)
+    return float(values[0]) if (values == values[0]).all() else values
+
+
+def pair(group, name, low):
+    """Two whole numbers, H and W, or one for both."""
+    values = whole(group, name, low, 1 << 15, (1, 2)).reshape(-1)
+    return tuple(int(v) for v in np.broadcast_to(values, 2))
+
+
+def shape_of(group, sizes=(1, 3)):
+    """The layer's shape, (N,) or (C, H, W)."""
+    return tuple(int(n) for n in whole(group, "shape", 1, MAX_EXTENT, sizes).reshape(-1))
+
+
+def repeats(group, name, expected):
+    """Check a number, or a pair, that the file says once more."""
+    if name in group:
+        found = whole(group, name, 0, MAX_EXTENT, (1, np.size(expected))).reshape(-1)
+        if (found != expected).any():
+            raise group.error(f"{name!r} is {found.astype(int).tolist()}, but the layer has {expected}")

@@ -1,0 +1,115 @@
+"""Edges with delays, and the steps that NIR's loops take: what reading and writing have in common."""
+
+from eventsim.errors import ModelError, UnsupportedError
+from eventsim.model.kinds import Neuron
+from eventsim.model.network import Edge, strongly_connected
+
+MAX_EDGES = 1 << 14
+
+
+def without(edges, name, delay):
+    """Edges (source, target, delay) after node `name` is taken out: all that read it read what it read,
+    `delay` steps later, in its place. Raises ModelError where it reads itself."""
+    into = [edge for edge in edges if edge.target == name]
+    out = [edge for edge in edges if edge.source == name]
+    if any(edge.source == name for edge in into):
+        raise ModelError(f"cycle without a spiking neuron through {name!r}")
+    if len(into) * len(out) + len(edges) > MAX_EDGES:
+        raise ModelError(f"node {name!r} makes more than {MAX_EDGES} edges")
+    kept = []
+    for edge in edges:
+        if edge.source == name:
+            kept += [Edge(i.source, edge.target, i.delay + delay + edge.delay) for i in into]
+        elif edge.target != name:
+            kept.append(edge)
+    return kept
+
+
+def with_steps(nodes, edges, start, recurrent_bias):
+    """(edges, whether recurrent_bias mattered): a step of delay for every loop in which nothing takes time.
+
+    nodes: name -> Node. start: name of the Input. recurrent_bias: the first step in which biases on the
+    way of a loop act: 1 puts the delay behind them, 0 before them. Raises ModelError for a loop without
+    a spiking neuron, UnsupportedError where one bias would have to do both.
+    """
+    neurons = {name for name, node in nodes.items() if isinstance(node, Neuron)}
+    delayed, matters = set(), False
+    for i in loops(edges, neurons, start):
+        before, biased = _before_weights(nodes, edges, i, recurrent_bias)
+        matters |= biased
+        delayed.add(before if biased and recurrent_bias == 0 else i)
+    return [e._replace(delay=e.delay + 1) if i in delayed else e for i, e in enumerate(edges)], matters
+
+
+def _before_weights(nodes, edges, i, recurrent_bias):
+    """(index of the edge that leaves the neuron on the way along edge i, whether there is a bias on it)."""
+    biased = False
+    while not isinstance(nodes[edges[i].source], Neuron):
+        name = edges[i].source
+        bias = getattr(nodes[name], "bias", None)
+        biased |= bias is not None and bool(bias.any())
+        into = [k for k, edge in enumerate(edges) if edge.target == name]
+        n_readers = sum(edge.source == name for edge in edges)
+        if biased and recurrent_bias == 0 and (len(into) > 1 or n_readers > 1):
+            raise UnsupportedError(
+                f"the bias of a loop acts at once (recurrent_bias=0), but node {name!r} on its way has "
+                f"{len(into)} sources and {n_readers} readers; choose recurrent_bias=1, or give the loop "
+                "weights of its own"
+            )
+        if len(into) != 1:
+            break
+        [i] = into
+    return i, biased
+
+
+def loops(edges, neurons, start):
+    """Indices of the edges that close a loop in which nothing takes time.
+
+    They are those into the node of a strongly connected part that is nearest to `start`, so that what
+    enters the loop there is not delayed (ties go to neurons, then to the first name); then the same again
+    for the loops that are left. edges: (source, target, delay). neurons: names. Raises ModelError for
+    a loop without any.
+    """
+    distance = _distances(edges, start)
+    names = list(dict.fromkeys(name for edge in edges for name in edge[:2]))
+    closing = set()
+    while True:
+        active = [i for i, edge in enumerate(edges) if edge.delay == 0 and i not in closing]
+        outgoing = {name: [] for name in names}
+        for i in active:
+            outgoing[edges[i].source].append(edges[i])
+        part_of = {
+            name: number for number, part in enumerate(strongly_connected(names, outgoing)) for name in part
+        }
+        inner = {}
+        for i in active:
+            if part_of[edges[i].source] == part_of[edges[i].target]:
+                inner.setdefault(part_of[edges[i].source], []).append(i)
+        if not inner:
+            return closing
+        for indices in inner.values():
+            part = {name for i in indices for name in edges[i][:2]}
+            if not part & neurons:
+                raise ModelError(f"cycle without a spiking neuron through {', '.join(sorted(part))}")
+            head = min(part, key=lambda name: (distance.get(name, len(names)), name not in neurons, name))
+            closing |= {i for i in indices if edges[i].target == head}
+
+
+def in_loop(edges, name):
+    """Names of all nodes that lead to `name` and that it leads to, itself among them."""
+    backwards = [Edge(edge.target, edge.source) for edge in edges]
+    return _distances(edges, name).keys() & _distances(backwards, name).keys()
+
+
+def _distances(edges, start):
+    """Edges from `start` to each node that can be reached."""
+    readers = {}
+    for edge in edges:
+        readers.setdefault(edge.source, []).append(edge.target)
+    distance, waiting = {start: 0}, [start]
+    for name in waiting:
+        for target in readers.get(name, ()):
+            if target not in distance:
+                distance[target] = distance[name] + 1
+                waiting.append(target)
+    return distance

@@ -1,0 +1,158 @@
+"""NIR's neurons as eventsim's: the equations of NIR in steps, under a Reading.
+
+Everything is float64. In the formulas, a = dt / tau ("euler") or 1 - exp(-dt / tau) ("exponential"):
+
+    I        V += r x                                  no dt: no simulator has one there
+    IF       V += r x, and fires
+    LI, LIF  V += a (v_leak - V + r x)
+    CubaLI, CubaLIF    I += s (w_in x - I), s as a of tau_syn; then V += a (v_leak - V + r I)
+
+"scaled_euler" divides V of spiking neurons by the factor in front of x, so that the input is added as
+it is; "impulse" has V = exp(-dt / tau) V + (1 - exp(-dt / tau)) v_leak + x, without r.
+"""
+
+import math
+
+import numpy as np
+
+from eventsim.errors import ModelError, UnsupportedError
+from eventsim.model.kinds import Neuron, Readout
+
+SPIKING = ("IF", "LIF", "CubaLIF")
+INTEGRATING = ("I", "LI", "CubaLI")
+ROUNDED = 1e-6  # how far a tau of a float32 file may be below a step
+
+
+def build_neuron(kind, values, scale, reading, shape):
+    """The Neuron, or for kinds that never fire the Readout.
+
+    kind: in SPIKING or INTEGRATING. values: float64 by NIR's names, as `fitted` gives them. scale: a
+    factor on the input (a Scale before it). shape: the neurons'. Raises ModelError and UnsupportedError.
+    """
+    dynamics = _dynamics(kind, values, reading)
+    if kind in INTEGRATING:
+        dynamics["input_gain"] = dynamics["input_gain"] * scale
+        return Readout(reading.readout, **{name: compact(value, shape) for name, value in dynamics.items()})
+    potentials = _potentials(kind, values, dynamics, reading)
+    dynamics["input_gain"] = dynamics["input_gain"] * scale
+    return _firing({**dynamics, **potentials}, reading, shape)
+
+
+def _potentials(kind, values, dynamics, reading):
+    """v_threshold, v_reset, v_leak and, where they are needed, quantum and v_min; "scaled_euler" changes
+    the gain."""
+    threshold = values["v_threshold"]
+    found = {"v_threshold": threshold, "v_leak": dynamics["v_leak"], "v_reset": np.zeros(1)}
+    if reading.reset == "hard":
+        found["v_reset"] = values.get("v_reset", np.zeros(1))
+    if reading.lower_limit == "all" or (reading.lower_limit == "IF" and kind == "IF"):
+        found["v_min"] = -threshold
+    unit, origin = np.ones(1), np.zeros(1)
+    if reading.integration == "scaled_euler" and kind != "IF":
+        unit, dynamics["input_gain"] = dynamics["input_gain"], np.ones(1)
+        if (unit <= 0).any():
+            raise UnsupportedError(
+                "r (or w_in) has a value that is not above 0, by which 'scaled_euler' divides; choose "
+                "integration='euler'"
+            )
+    if reading.start == "leak":
+        origin = found["v_leak"]
+    found = {name: (value - origin) / unit for name, value in found.items()}
+    if reading.reset == "soft" or reading.bits > 1:
+        found["quantum"] = threshold / unit
+    return found
+
+
+def _dynamics(kind, values, reading):
+    """leak, input_gain, v_leak and, where there is one, current_leak, as arrays."""
+    r = values["r"]
+    if kind in ("I", "IF"):
+        return {"leak": np.ones(1), "input_gain": r, "v_leak": np.zeros(1)}
+    if kind in ("LI", "LIF"):
+        leak, share = _decay(values["tau"], "tau", reading)
+        gain = np.ones(1) if reading.integration == "impulse" else share * r
+        return {"leak": leak, "input_gain": gain, "v_leak": values["v_leak"]}
+    if reading.integration == "impulse":
+        raise UnsupportedError(
+            "integration 'impulse' (sinabs) is not defined for it; choose integration='euler' or 'exponential'"
+        )
+    leak, share = _decay(values["tau_mem"], "tau_mem", reading)
+    current_leak, current_share = _decay(values["tau_syn"], "tau_syn", reading)
+    gain = share * r * current_share * values.get("w_in", np.ones(1))
+    return {"leak": leak, "input_gain": gain, "v_leak": values["v_leak"], "current_leak": current_leak}
+
+
+def _decay(tau, name, reading):
+    """(factor that a step leaves of a state, the share a that it takes away)."""
+    if (tau <= 0).any():
+        raise ModelError(f"{name} has a value that is not above 0")
+    steps = reading.dt / tau
+    if reading.integration in ("exponential", "impulse"):
+        # math, not NumPy, whose exp differs between processors; few values differ
+        left = {x: (math.exp(-x), -math.expm1(-x)) for x in np.unique(steps).tolist()}
+        pairs = np.array([left[x] for x in steps.ravel().tolist()])
+        return pairs[:, 0].reshape(steps.shape), pairs[:, 1].reshape(steps.shape)
+    steps = np.where((steps > 1) & (steps < 1 + ROUNDED), 1.0, steps)
+    if (steps > 1).any():
+        raise ModelError(
+            f"{name} goes down to {tau.min():.6g}, less than a step of dt = {reading.dt:.6g}; give a smaller dt"
+        )
+    return 1 - steps, steps
+
+
+def _firing(values, reading, shape):
+    fields = {name: compact(value, shape) for name, value in values.items()}
+    quantum = fields.get("quantum", np.ones(()))
+    if (quantum <= 0).any():
+        raise UnsupportedError(
+            "v_threshold has a value that is not above 0, which reset='soft' and several bits subtract"
+        )
+    if quantum.ndim > 1:
+        raise UnsupportedError(
+            "v_threshold differs between the positions of a channel, which reset='soft' and several bits "
+            "cannot; choose reset='hard' and bits=1"
+        )
+    return Neuron(
+        reset="soft" if reading.reset == "soft" else "hard", bits=reading.bits,
+        comparison=reading.comparison, reset_delay=reading.reset_delay, output_quantum=1.0, **fields,
+    )
+
+
+def compact(values, shape):
+    """The same numbers as a scalar, one per channel or one per neuron of `shape`, whatever is shortest.
+
+    values: any array that broadcasts to `shape`.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if (values == values.flat[0]).all():
+        return values.reshape(-1)[0].reshape(())
+    rows = values.reshape(values.shape[0], -1)
+    if len(rows) == shape[0] and (rows == rows[:, :1]).all():
+        return rows[:, 0].copy()
+    return np.broadcast_to(values, shape).copy()
+
+
+def fitted(values, shape, name):
+    """A parameter of a node of `shape`: float64 that broadcasts to it, of as many axes.
+
+    values: () or one number, the whole shape (axes of length 1 may be missing or added), one per channel,
+    or any shape of as many axes that broadcasts. Raises ModelError.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.size == 1:
+        return values.reshape((1,) * len(shape))
+    if same_shape(values.shape, shape):
+        return values.reshape(shape)
+    if values.ndim == len(shape) and all(n in (1, m) for n, m in zip(values.shape, shape)):
+        return values
+    if values.shape != shape[:1]:
+        raise ModelError(
+            f"{name} has shape {values.shape}, expected one number, {shape[:1]} (one per channel) or {shape} "
+            "(one per neuron)"
+        )
+    return values.reshape((-1,) + (1,) * (len(shape) - 1))
+
+
+def same_shape(a, b):
+    """Whether two shapes agree but for axes of length 1."""
+    return [n for n in a if n != 1] == [n for n in b if n != 1]

@@ -1,0 +1,467 @@
+"""SIMD vectors as Numba values.
+
+A vector has an element type and a number of lanes, both part of its Numba type, and becomes one
+LLVM vector, from which LLVM picks AVX-512, AVX2, SSE or NEON instructions. Kernels read as plain
+Python: `load`, `+`, `-`, `*`, `at_least`, `select`, `store`.
+
+Two rules of LLVM and Numba that the code relies on:
+
+* functions that take or return vectors must be `inline="always"`: a vector wider than a register
+  cannot cross a call;
+* nothing here checks an index. Kernels see only arrays that were validated before.
+
+With the JIT off (NUMBA_DISABLE_JIT=1) every operation is replaced by its NumPy twin from
+`simd_twins`, which does check the index: tests run kernels so.
+
+The number of lanes of a run is carried by the type of its mask array: one bit per lane, so
+uint16, uint32 and uint64 masks mean 16, 32 and 64 lanes.
+"""
+
+import operator
+
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+_I32 = ir.IntType(32)
+
+
+class Vector(types.Type):
+    """`lanes` elements of `dtype`, held in registers."""
+
+    def __init__(self, dtype, lanes):
+        self.dtype = dtype
+        self.lanes = lanes
+        super().__init__(name=f"Vector({dtype} x {lanes})")
+
+
+def _element(dtype):
+    if isinstance(dtype, types.Float):
+        return ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
+    return ir.IntType(dtype.bitwidth)
+
+
+def _llvm(vector):
+    return ir.VectorType(_element(vector.dtype), vector.lanes)
+
+
+def _is_float(vector):
+    return isinstance(vector.dtype, types.Float)
+
+
+def _constant(vector, value):
+    return ir.Constant(_llvm(vector), [value] * vector.lanes)
+
+
+def _address(context, builder, array_type, array, offset):
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def _vector_address(context, builder, array_type, array, offset, lanes):
+    pointer = _address(context, builder, array_type, array, offset)
+    vector = ir.VectorType(_element(array_type.dtype), lanes)
+    return builder.bitcast(pointer, vector.as_pointer())
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, _llvm(vector))
+
+
+def _widened(builder, value, source, target):
+    """`value` with elements of type `source` as elements of the type of vector `target`."""
+    if source == target.dtype:
+        return value
+    if isinstance(source, types.Float):
+        return builder.fpext(value, _llvm(target))
+    if _is_float(target):
+        return builder.sitofp(value, _llvm(target))
+    return builder.sext(value, _llvm(target))
+
+
+@intrinsic
+def lanes_of(typing, masks):
+    """Number of lanes that one element of a mask array stands for."""
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(ir.IntType(64), masks.dtype.bitwidth)
+
+    return types.intp(masks), generate
+
+
+@intrinsic
+def zeros(typing, array, masks):
+    """Vector of zeros: element type of `array`, lanes of `masks`."""
+    result = Vector(array.dtype, masks.dtype.bitwidth)
+
+    def generate(context, builder, signature, arguments):
+        return _constant(result, 0)
+
+    return result(array, masks), generate
+
+
+@intrinsic
+def half_zeros(typing, array, masks):
+    """Vector of zeros: element type of `array`, half the lanes of `masks`."""
+    result = Vector(array.dtype, masks.dtype.bitwidth // 2)
+
+    def generate(context, builder, signature, arguments):
+        return _constant(result, 0)
+
+    return result(array, masks), generate
+
+
+@intrinsic
+def load(typing, array, offset, like):
+    """As many elements as `like` has lanes, from flat `offset` on, widened to its type."""
+
+    def generate(context, builder, signature, arguments):
+        array_type = signature.args[0]
+        pointer = _vector_address(
+            context, builder, array_type, arguments[0], arguments[1], like.lanes
+        )
+        value = builder.load(pointer)
+        value.align = array_type.dtype.bitwidth // 8
+        return _widened(builder, value, array_type.dtype, like)
+
+    return like(array, types.intp, like), generate
+
+
+@intrinsic
+def store(typing, array, offset, vector):
+    """Write a vector of the array's own element type from flat `offset` on."""
+
+    def generate(context, builder, signature, arguments):
+        array_type = signature.args[0]
+        pointer = _vector_address(
+            context, builder, array_type, arguments[0], arguments[1], vector.lanes
+        )
+        builder.store(arguments[2], pointer).align = array_type.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    if array.dtype != vector.dtype:
+        return None
+    return types.void(array, types.intp, vector), generate
+
+
+def _spread(builder, value, vector):
+    """A scalar of the vector's element type in all its lanes."""
+    undefined = ir.Constant(_llvm(vector), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+    zero = ir.Constant(ir.VectorType(_I32, vector.lanes), [0] * vector.lanes)
+    return builder.shuffle_vector(first, undefined, zero)
+
+
+@intrinsic
+def splat(typing, number, like):
+    """The same number in every lane, cast to the element type of `like`."""
+
+    def generate(context, builder, signature, arguments):
+        value = context.cast(builder, arguments[0], signature.args[0], like.dtype)
+        return _spread(builder, value, like)
+
+    return like(number, like), generate
+
+
+def _register_arithmetic(operation, float_name, integer_name):
+    @type_callable(operation)
+    def typed(context):
+        def resolve(x, y):
+            if isinstance(x, Vector) and x == y:
+                return x
+
+        return resolve
+
+    @lower_builtin(operation, Vector, Vector)
+    def lowered(context, builder, signature, arguments):
+        name = float_name if _is_float(signature.args[0]) else integer_name
+        return getattr(builder, name)(*arguments)
+
+
+_register_arithmetic(operator.add, "fadd", "add")
+_register_arithmetic(operator.sub, "fsub", "sub")
+_register_arithmetic(operator.mul, "fmul", "mul")
+
+
+def _mask(vector):
+    return getattr(types, f"uint{vector.lanes}")
+
+
+@intrinsic
+def at_least(typing, x, y):
+    """Mask of the lanes where x >= y."""
+
+    def generate(context, builder, signature, arguments):
+        compare = builder.fcmp_ordered if _is_float(x) else builder.icmp_signed
+        return builder.bitcast(compare(">=", *arguments), ir.IntType(x.lanes))
+
+    return _mask(x)(x, y), generate
+
+
+@intrinsic
+def select(typing, mask, x, y):
+    """x in the lanes whose bit is set, y in the others."""
+
+    def generate(context, builder, signature, arguments):
+        chosen = builder.bitcast(arguments[0], ir.VectorType(ir.IntType(1), x.lanes))
+        return builder.select(chosen, arguments[1], arguments[2])
+
+    return x(mask, x, y), generate
+
+
+@intrinsic
+def negated(typing, x):
+    """-x in every lane (for floats the sign bit is flipped, so -0 and +0 change places)."""
+
+    def generate(context, builder, signature, arguments):
+        if _is_float(x):
+            return builder.fneg(arguments[0])
+        return builder.neg(arguments[0])
+
+    return x(x), generate
+
+
+@intrinsic
+def below(typing, x, y):
+    """Mask of the lanes where x < y."""
+
+    def generate(context, builder, signature, arguments):
+        compare = builder.fcmp_ordered if _is_float(x) else builder.icmp_signed
+        return builder.bitcast(compare("<", *arguments), ir.IntType(x.lanes))
+
+    return _mask(x)(x, y), generate
+
+
+def _rounded_shift(builder, product, wide, bits, half):
+    """sign(product) * ((|product| + half) >> bits) in int64 lanes."""
+    sign = builder.ashr(product, _constant(wide, 63))
+    magnitude = builder.sub(builder.xor(product, sign), sign)
+    magnitude = builder.lshr(builder.add(magnitude, _constant(wide, half)), _constant(wide, bits))
+    return builder.sub(builder.xor(magnitude, sign), sign)
+
+
+def _scaling(bits, half):
+    """Code of x * factor: a float product, or a fixed-point one with a 64-bit product."""
+
+    def generate(context, builder, signature, arguments):
+        x = signature.return_type
+        if _is_float(x):
+            return builder.fmul(*arguments)
+        wide = Vector(types.int64, x.lanes)
+        product = builder.mul(*(builder.sext(value, _llvm(wide)) for value in arguments))
+        return builder.trunc(_rounded_shift(builder, product, wide, bits, half), _llvm(x))
+
+    return generate
+
+
+@intrinsic
+def scaled(typing, x, factor):
+    """x * factor; for int32 lanes rsz(x * factor), factor in 4096ths, rounded toward zero."""
+    return x(x, factor), _scaling(12, 0)
+
+
+@intrinsic
+def decayed(typing, x, factor, bits, positive, negative):
+    """x * factor; for int32 lanes factor is in 2^-bits, 0 to 2^bits, bits at most 16, and the result
+    sign(x) * ((|x| * factor + r) >> bits), r `positive`, or `negative` where x is below 0 (at most
+    2^bits - 1): every rounding is possible."""
+
+    def generate(context, builder, signature, arguments):
+        if _is_float(x):
+            return builder.fmul(*arguments[:2])
+        bits, positive, negative = (
+            _spread(builder, context.cast(builder, value, kind, x.dtype), x)
+            for value, kind in zip(arguments[2:], signature.args[2:])
+        )
+        # |x| = high * 2^bits + low: neither product needs more than 32 bits
+        sign = builder.ashr(arguments[0], _constant(x, x.dtype.bitwidth - 1))
+        magnitude = builder.sub(builder.xor(arguments[0], sign), sign)
+        high = builder.lshr(magnitude, bits)
+        low = builder.sub(magnitude, builder.shl(high, bits))
+        rest = builder.add(positive, builder.and_(sign, builder.sub(negative, positive)))
+        rest = builder.lshr(builder.add(builder.mul(low, arguments[1]), rest), bits)
+        whole = builder.add(builder.mul(high, arguments[1]), rest)
+        return builder.sub(builder.xor(whole, sign), sign)
+
+    return x(x, factor, bits, positive, negative), generate
+
+
+@intrinsic
+def shifted(typing, x, bits):
+    """x * 2^bits for int32 lanes, x itself for floats."""
+
+    def generate(context, builder, signature, arguments):
+        if _is_float(x):
+            return arguments[0]
+        by = context.cast(builder, arguments[1], signature.args[1], x.dtype)
+        return builder.shl(arguments[0], _spread(builder, by, x))
+
+    return x(x, bits), generate
+
+
+@intrinsic
+def turned(typing, x, low, mask):
+    """((x - low) & mask) + low: int32 lanes brought into low to low + mask, mask + 1 a power of
+    two, by whole turns; x itself for floats."""
+
+    def generate(context, builder, signature, arguments):
+        if _is_float(x):
+            return arguments[0]
+        low, mask = (
+            _spread(builder, context.cast(builder, value, kind, x.dtype), x)
+            for value, kind in zip(arguments[1:], signature.args[1:])
+        )
+        return builder.add(builder.and_(builder.sub(arguments[0], low), mask), low)
+
+    return x(x, low, mask), generate
+
+
+@intrinsic
+def weighted(typing, x, factor):
+    """x * factor; for int32 lanes factor in 256ths, rounded half away from zero."""
+    return x(x, factor), _scaling(8, 128)
+
+
+@intrinsic
+def both(typing, mask, other):
+    """Lanes set in both masks."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.and_(*arguments)
+
+    return mask(mask, other), generate
+
+
+@intrinsic
+def either(typing, mask, other):
+    """Lanes set in one of the masks."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.or_(*arguments)
+
+    return mask(mask, other), generate
+
+
+@intrinsic
+def without(typing, mask, other):
+    """Lanes set in `mask` and not in `other`."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.and_(arguments[0], builder.not_(arguments[1]))
+
+    return mask(mask, other), generate
+
+
+@intrinsic
+def high_bytes(typing, x):
+    """Arithmetic shift of int16 lanes by 8: the signed high byte."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ashr(arguments[0], _constant(x, 8))
+
+    return x(x), generate
+
+
+@intrinsic
+def low_sums(typing, words, highs):
+    """words - 256 * highs in int16 lanes, modulo 2^16: the sum of the low bytes."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.sub(arguments[0], builder.shl(arguments[1], _constant(words, 8)))
+
+    return words(words, highs), generate
+
+
+@intrinsic
+def joined(typing, lows, highs, like):
+    """Lanes of `lows` (unsigned) and then of `highs` (signed), widened to the type of `like`."""
+
+    def generate(context, builder, signature, arguments):
+        half = ir.VectorType(_element(like.dtype), lows.lanes)
+        low, high = builder.zext(arguments[0], half), builder.sext(arguments[1], half)
+        order = ir.Constant(ir.VectorType(_I32, like.lanes), list(range(like.lanes)))
+        return builder.shuffle_vector(low, high, order)
+
+    return like(lows, highs, like), generate
+
+
+@intrinsic
+def first_half(typing, number, like):
+    """The number in the first half of the lanes, 0 in the second."""
+
+    def generate(context, builder, signature, arguments):
+        kind = _llvm(like)
+        value = context.cast(builder, arguments[0], signature.args[0], like.dtype)
+        zero = ir.Constant(kind, None)
+        first = builder.insert_element(zero, value, ir.Constant(_I32, 0))
+        half = like.lanes // 2
+        order = ir.Constant(ir.VectorType(_I32, like.lanes), [0] * half + [1] * half)
+        return builder.shuffle_vector(first, zero, order)
+
+    return like(number, like), generate
+
+
+@intrinsic
+def at(typing, array, offset):
+    """One element at a flat offset, without the wrap-around test of array[offset]."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(_address(context, builder, signature.args[0], *arguments))
+
+    return array.dtype(array, types.intp), generate
+
+
+@intrinsic
+def put(typing, array, offset, value):
+    """Write one element of the array's own type at a flat offset, without a wrap-around test."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _address(context, builder, signature.args[0], arguments[0], arguments[1])
+        builder.store(arguments[2], pointer)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
+@intrinsic
+def following(typing, event):
+    """event + 1 of a run whose length chance decides. LLVM must not know the step, or it unrolls
+    the loop by four and takes the rest in a second one: two mispredicted ends instead of one."""
+
+    def generate(context, builder, signature, arguments):
+        after = builder.add(arguments[0], ir.Constant(arguments[0].type, 1))
+        same = ir.FunctionType(after.type, [after.type])
+        return builder.asm(same, "", "=r,0", [after], False)
+
+    return types.intp(types.intp), generate
+
+
+@intrinsic
+def trailing_zeros(typing, word):
+    """Number of zero bits below the lowest set bit of a uint64 that is not 0."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def bit_count(typing, word):
+    """Number of set bits of a uint64."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+if config.DISABLE_JIT:
+    from eventsim.kernels.vectors_numpy import (
+        at, at_least, below, bit_count, both, decayed, either, first_half, following, half_zeros,
+        high_bytes, joined, lanes_of, load, low_sums, negated, put, scaled, select, shifted, splat,
+        store, trailing_zeros, turned, weighted, without, zeros,
+    )

@@ -1,0 +1,179 @@
+"""Layouts: how weights, parameters and fan-outs are laid out for the kernels.
+
+Channels are last and padded to whole tiles of `lanes` channels. See `kernels` for the layouts.
+"""
+
+import numpy as np
+
+from eventsim.kernels.layers import Geometry, MOST_PAIRS
+from eventsim.program import FanOut
+
+
+MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
+NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
+
+
+def lanes_for(channels, weight_dtype, row_weights):
+    """Channels that a kernel processes at once.
+
+    Measured on a Zen 4: pairs of int8 are fastest with 64; float32 with 64 where a kernel row has
+    few weights per output channel (row_weights, taps times input channels), else with 32, whose
+    rows stay in the cache. Narrow layers take fewer, so that at most a quarter of the lanes is
+    padding.
+    """
+    widest = {1: 64, 2: 32, 4: 64 if row_weights <= MOST_ROW_WEIGHTS else 32, 8: 16}
+    for lanes in (64, 32):
+        if lanes <= widest[weight_dtype.itemsize] and _padded(channels, lanes) <= 1.25 * _padded(channels, 16):
+            return lanes
+    return 16
+
+
+def _padded(channels, lanes):
+    return -(-channels // lanes) * lanes
+
+
+def channels_last(values, lanes, fill=0):
+    """(C, H, W) to (H * W, padded C), filled up."""
+    channels = values.shape[0]
+    out = np.full((values[0].size, _padded(channels, lanes)), fill, values.dtype)
+    out[:, :channels] = values.reshape(channels, -1).T
+    return out
+
+
+def mask_words(mask):
+    """bool (C, H, W) as the words of one plane: uint64 (positions * words,)."""
+    channels = mask.shape[0]
+    bits = np.zeros((mask[0].size, -(-channels // 64) * 64), bool)
+    bits[:, :channels] = mask.reshape(channels, -1).T
+    return np.packbits(bits, axis=1, bitorder="little").view(np.uint64).reshape(-1)
+
+
+def can_slide(path, weight_shape, out_shape):
+    """Whether `kernels.slide` can run a path: windows three columns wide, moved by one."""
+    return (
+        weight_shape[3] == 3 and path.stride == (1, 1) and path.dilation == (1, 1)
+        and path.groups == 1 and out_shape[2] >= 3
+    )
+
+
+def fits_window(path, weight_shape):
+    """Whether `kernels.windowed` can run a path: at most 64 neurons under a window of several."""
+    return path.groups == 1 and 1 < weight_shape[2] * weight_shape[3] <= 64 // weight_shape[1]
+
+
+def geometry(path, out_shape, kernel, groups, lanes, rows_per_tap, bits, signed, row_bytes):
+    """The Geometry of a path into a layer of out_shape (C, H, W). row_bytes: of one weight row."""
+    one_run = groups == 1 and path.dilation[1] == 1
+    return Geometry(
+        height=path.source_shape[1], width=path.source_shape[2], channels=path.source_shape[0],
+        rows_per_tap=rows_per_tap, out_height=out_shape[1], out_width=out_shape[2],
+        kernel_height=kernel[0], kernel_width=kernel[1],
+        stride_y=path.stride[0], stride_x=path.stride[1],
+        padding_y=path.padding[0], padding_x=path.padding[1],
+        dilation_y=path.dilation[0], dilation_x=path.dilation[1],
+        groups=groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
+        tiles=_padded(out_shape[0], lanes) // lanes,
+        near=int(kernel[0] * kernel[1] * rows_per_tap * row_bytes <= NEAR_BYTES),
+        planes=_planes_together(kernel[0] * kernel[1] * rows_per_tap, bits),
+    )
+
+
+def _planes_together(inputs, bits):
+    """Planes of `inputs` neurons whose events, each plane's twice the next one's, are at most
+    MOST_PAIRS together; 1 at least, whose events are counted while they are added."""
+    planes = 1
+    while planes < bits and inputs * ((2 << planes) - 1) <= MOST_PAIRS:
+        planes += 1
+    return planes
+
+
+def weight_rows(weight, groups, lanes, method):
+    """Weights (out, in / groups, kH, kW) in the layout of a kernel.
+
+    Returns (rows, ranges, rows_per_tap): aligned flat rows; int64 (tiles, 3) with the first group,
+    one past the last group and the first channel that each tile reads; rows per tap.
+    """
+    if method == "masked":
+        taps = weight[:, 0].transpose(1, 2, 0)
+        padded = np.zeros((*taps.shape[:2], _padded(weight.shape[0], lanes)), weight.dtype)
+        padded[:, :, : weight.shape[0]] = taps
+        return aligned(padded), np.zeros((1, 3), np.int64), 1
+    n_out, n_in, height, width = weight.shape
+    tiles = _padded(n_out, lanes) // lanes
+    ranges = _ranges(n_out, n_in, groups, lanes, tiles)
+    rows_per_tap = int((ranges[:, 1] - ranges[:, 0]).max()) * n_in
+    rows = np.zeros((tiles, height, width, rows_per_tap, lanes), weight.dtype)
+    for o in range(n_out):
+        tile, lane = divmod(o, lanes)
+        first = o // (n_out // groups) * n_in - ranges[tile, 2]
+        rows[tile, :, :, first : first + n_in, lane] = weight[o].transpose(1, 2, 0)
+    if method == "slide":
+        rows = rows.transpose(0, 1, 3, 2, 4)
+    if method in ("pairs", "slide"):
+        rows = _paired(rows, lanes)
+    return aligned(rows), ranges, rows_per_tap
+
+
+def _ranges(n_out, n_in, groups, lanes, tiles):
+    ranges = np.zeros((tiles, 3), np.int64)
+    per_group = n_out // groups
+    for tile in range(tiles):
+        first = tile * lanes // per_group
+        last = (min((tile + 1) * lanes, n_out) - 1) // per_group
+        ranges[tile] = first, last + 1, first * n_in
+    return ranges
+
+
+def _paired(rows, lanes):
+    """Two int8 rows halves in one int16: 256 * high + (low + 128); see kernels.pair_rows."""
+    wide = rows.astype(np.int32)
+    half = lanes // 2
+    return (256 * wide[..., half:] + wide[..., :half] + 128).astype(np.int16)
+
+
+def aligned(array, boundary=64):
+    """A flat C-contiguous copy that starts at a multiple of `boundary` bytes."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    buffer = np.empty(flat.nbytes + boundary, np.uint8)
+    start = -buffer.ctypes.data % boundary
+    out = buffer[start : start + flat.nbytes].view(flat.dtype)
+    out[:] = flat
+    return out
+
+
+def fan_out(weight, path, out_shape, groups):
+    """FanOut of a path. weight: (out, in / groups, kH, kW) as the run uses it."""
+    n_out, n_in, height, width = weight.shape
+    taps_y = _taps(path, out_shape, height, 0)
+    taps_x = _taps(path, out_shape, width, 1)
+    targets_y = np.array([len(taps) for taps in taps_y])
+    targets_x = np.array([len(taps) for taps in taps_x])
+    per_position = (targets_y[:, None] * targets_x[None, :]).ravel() * (n_out // groups)
+    total = int(per_position.sum()) * path.source_shape[0]
+    per_position = per_position.astype(np.int64)
+    per_word = np.repeat(per_position, -(-path.source_shape[0] // 64))
+    if weight.all():
+        return FanOut(per_position, per_word, total)
+    per_tap = (weight != 0).reshape(groups, n_out // groups, n_in, height, width).sum(axis=1)
+    per_tap = per_tap.reshape(groups * n_in, height, width)
+    classes = {}
+    of_position = np.array([
+        classes.setdefault((ys, xs), len(classes)) for ys in taps_y for xs in taps_x
+    ], np.int32)
+    nonzero = np.array([
+        per_tap[:, list(ys)][:, :, list(xs)].sum(axis=(1, 2)) for ys, xs in classes
+    ], np.int64)
+    members = np.argsort(of_position, kind="stable").astype(np.int32)
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(of_position, minlength=len(classes)))))
+    return FanOut(per_position, per_word, total, of_position, nonzero, members, bounds.astype(np.int64))
+
+
+def _taps(path, out_shape, kernel, axis):
+    """For each input position of an axis, the kernel taps over which it reaches an output."""
+    size, n_out = path.source_shape[1 + axis], out_shape[1 + axis]
+    taps = [[] for _ in range(size)]
+    for k in range(kernel):
+        at = np.arange(n_out) * path.stride[axis] - path.padding[axis] + k * path.dilation[axis]
+        for i in at[(at >= 0) & (at < size)]:
+            taps[i].append(k)
+    return [tuple(t) for t in taps]

@@ -1,0 +1,174 @@
+"""Trains, paths, terms: the linear part of a model, in float64, and its algebra.
+
+All arithmetic is elementwise float64 in the order written, sums are `math.fsum`: the constants
+do not depend on the machine.
+"""
+
+from dataclasses import dataclass, replace
+from math import fsum, nan
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from eventsim.model.kinds import Restimulation
+
+MapShape = Tuple[int, int, int]  # (channels, height, width)
+
+
+@dataclass
+class Train:
+    """Spikes as a reader sees them: a level k of channel c is worth k * scale[c] + offset[c].
+
+    unit: name of the unit that emits them. delay: steps. shape: (C, H, W) of the unit.
+    scale, offset: float64 per channel of the reader's shape: (C,), or (C * H * W,) where
+    `flattened`. The offset is present at every position of the map but not in its padding, from
+    step offset_step on.
+    """
+
+    unit: str
+    delay: int
+    shape: MapShape
+    scale: np.ndarray
+    offset: Optional[np.ndarray] = None
+    offset_step: int = 0
+    real: bool = False
+    flattened: bool = False
+
+    def delayed(self, steps):
+        """The train as a reader sees it `steps` later."""
+        return replace(self, delay=self.delay + steps, offset_step=self.offset_step + steps)
+
+
+@dataclass
+class Path:
+    """Synapses from one train into one membrane.
+
+    weight: float64 (out, in / groups, kH, kW); None for an identity path, which has one synapse
+        per neuron of weight amplitude[c].
+    restimulation: the node whose channel attention scales the path, or None.
+    scale: value of a level per input channel (already in weight and amplitude).
+    """
+
+    unit: str
+    delay: int
+    source_shape: MapShape
+    scale: np.ndarray
+    weight: Optional[np.ndarray] = None
+    amplitude: Optional[np.ndarray] = None
+    stride: Tuple[int, int] = (1, 1)
+    padding: Tuple[int, int] = (0, 0)
+    dilation: Tuple[int, int] = (1, 1)
+    groups: int = 1
+    real: bool = False
+    restimulation: Optional[Restimulation] = None
+
+    def scaled(self, factor):
+        """The path with every synapse into channel c multiplied by factor[c]."""
+        if self.weight is None:
+            return replace(self, amplitude=self.amplitude * factor)
+        return replace(self, weight=self.weight * factor[:, None, None, None])
+
+
+@dataclass
+class Term:
+    """A constant into a membrane from step `first_step` on. value: float64 (C, 1, 1) or (C, H, W)."""
+
+    value: np.ndarray
+    first_step: int = 0
+
+
+@dataclass
+class Current:
+    """Paths and terms on their way to a membrane of `shape` (C, H, W)."""
+
+    shape: MapShape
+    paths: List[Path]
+    terms: List[Term]
+
+
+def exact_sum(values):
+    """`math.fsum`; NaN, which no precision takes, where the sum leaves float64."""
+    try:
+        return fsum(values)
+    except (OverflowError, ValueError):  # of numbers, or of infinities of both signs
+        return nan
+
+
+def map_shape(shape) -> MapShape:
+    """(C, H, W) of a shape: (C, L) is held as (C, 1, L), (F,) as (F, 1, 1)."""
+    return {1: (*shape, 1, 1), 2: (shape[0], 1, shape[-1]), 3: tuple(shape)}[len(shape)]
+
+
+def spread(values, shape):
+    """Per channel to per feature of the flattened map, in the order C, H, W."""
+    return np.repeat(values, shape[1] * shape[2])
+
+
+def bias_terms(bias):
+    """A node's own bias (C,) as terms from step 0 on; none for None."""
+    return [] if bias is None else [Term(bias[:, None, None])]
+
+
+def per_group(values, weight_shape, groups):
+    """Per input channel values, shaped to multiply a weight (out, in / groups, kH, kW)."""
+    n_out, n_in = weight_shape[:2]
+    rows = np.repeat(values.reshape(groups, n_in), n_out // groups, axis=0)
+    return rows[:, :, None, None]
+
+
+def taps_inside(n_out, size, kernel, stride, padding, dilation):
+    """For each output position of one axis, the kernel taps that meet the input."""
+    starts = np.arange(n_out)[:, None] * stride - padding + np.arange(kernel) * dilation
+    return [tuple(np.flatnonzero((row >= 0) & (row < size))) for row in starts]
+
+
+def border_sums(products, path, shape):
+    """Sum of products (out, in / groups, kH, kW) over the taps inside the input, per position.
+
+    Positions that meet the same taps share one sum. Returns (out, H, W)."""
+    rows, columns = (
+        taps_inside(shape[1 + axis], path.source_shape[1 + axis], products.shape[2 + axis],
+                     path.stride[axis], path.padding[axis], path.dilation[axis])
+        for axis in (0, 1)
+    )
+    sums = {
+        (ys, xs): np.array([exact_sum(o[:, list(ys)][:, :, list(xs)].ravel()) for o in products])
+        for ys in set(rows) for xs in set(columns)
+    }
+    out = np.empty(shape)
+    for y, ys in enumerate(rows):
+        for x, xs in enumerate(columns):
+            out[:, y, x] = sums[ys, xs]
+    return out
+
+
+def compose(path, kernel, stride, divisor):
+    """Synapses followed by a pooling window, as one convolution."""
+    n_out, n_in, height, width = path.weight.shape
+    reach = [(k - 1) * d + 1 for k, d in zip((height, width), path.dilation)]
+    extent = [r + (n - 1) * s for r, n, s in zip(reach, kernel, path.stride)]
+    shifted = np.zeros((kernel[0] * kernel[1], n_out, n_in, *extent))
+    for i, (a, b) in enumerate(np.ndindex(*kernel)):
+        y, x = a * path.stride[0], b * path.stride[1]
+        shifted[i, :, :, y : y + reach[0] : path.dilation[0], x : x + reach[1] : path.dilation[1]] = (
+            path.weight
+        )
+    flat = shifted.reshape(len(shifted), -1)
+    composed = np.array([exact_sum(column) for column in flat.T]).reshape(shifted.shape[1:])
+    return replace(
+        path, weight=composed / divisor, dilation=(1, 1),
+        stride=(path.stride[0] * stride[0], path.stride[1] * stride[1]),
+    )
+
+
+def pooled_term(term, kernel, stride, divisor, shape):
+    """A term summed over pooling windows and divided, on the pooled map `shape`."""
+    n = kernel[0] * kernel[1]
+    if term.value.shape[1:] == (1, 1):
+        return term if divisor == n else Term(term.value * n, term.first_step)
+    out = np.empty(shape)
+    for c, y, x in np.ndindex(*shape):
+        window = term.value[c, y * stride[0] : y * stride[0] + kernel[0],
+                            x * stride[1] : x * stride[1] + kernel[1]]
+        out[c, y, x] = exact_sum(window.ravel())
+    return Term(out / divisor, term.first_step)

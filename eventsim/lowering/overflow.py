@@ -1,0 +1,148 @@
+"""Widths: what integers can reach, and what holds them.
+
+Bounds are worst cases: every input sends its highest level at once, with the sign that hurts.
+"""
+
+from typing import Optional
+
+import numpy as np
+
+from eventsim.errors import UnsupportedError
+from eventsim.kernels.layers import HOLDS, STOPS, TURNS, TURNS_ONCE
+from eventsim.lowering.rounding import INT32_MAX
+from eventsim.model.chip import Profile
+
+MOST_STEPS = 1 << 40
+NAMES = ("sum", "current", "membrane")
+RULES = {"wrap": TURNS, "error": TURNS, "wrap_once": TURNS_ONCE,
+         "saturate": STOPS, "saturate_symmetric": STOPS}
+
+
+def limits(profile: Optional[Profile]) -> np.ndarray:
+    """int64 (9,): rule, low and high of the sum, the current and the membrane, for the kernels."""
+    found = []
+    for name in NAMES:
+        bits = None if profile is None else getattr(profile, name + "_bits")
+        if bits is None or bits == 32:  # int32 itself wraps
+            found += [HOLDS, 0, 0]
+            continue
+        overflow, top = getattr(profile, name + "_overflow"), 1 << (bits - 1)
+        low = -top + 1 if overflow in ("wrap_once", "saturate_symmetric") else -top
+        found += [RULES[overflow], low, top if overflow == "wrap_once" else top - 1]
+    return np.array(found, np.int64)
+
+
+def safe_steps(label, update, sum_bound, profile) -> Optional[int]:
+    """Steps from zero state that int32 is proved to hold, None: any number.
+
+    A number that wraps needs no proof: int32 wraps alike. Any other has to fit int32 before it is
+    brought back to its width.
+
+    update: the layer's, with the largest bias. sum_bound: of the weighted sum of one step.
+    Raises UnsupportedError, beginning with `label`, where one step may already be too much.
+    """
+    rule, top = _limit(profile, "sum")
+    total = sum_bound
+    if rule != "wrap":
+        _require(label, total)
+    if rule == "wrap_once":
+        total = max(min(total, top), total - 2 * top)
+    elif rule:
+        total = min(total, top)
+    gain = max(4096, _largest(update.gain)) if update.gains else 4096  # sums before it have to fit, too
+    step = (total * gain // 4096 << update.shift) + _largest(update.bias)
+    drive = _largest(update.drive) + (
+        int(update.amounts.astype(np.int64).sum(axis=0).max()) if update.reset_delay else 0
+    )
+    bound, growth, most = _current(label, update, step, profile)
+    return _least(most, _membrane(label, update, bound, growth, drive, profile))
+
+
+def _current(label, update, step, profile):
+    """(bound, growth, steps): after t steps the current is within bound + growth * t, which holds for
+    so many steps (None: any)."""
+    rule, top = _limit(profile, "current")
+    unit = 1 << update.decay_bits
+    fade = _largest(update.current_leak) if update.filters else 0
+    whole = _limit(profile, "membrane") == ("wrap", 1 << 31)
+    if rule == "wrap" and (top < 1 << 31 or whole):
+        return top, 0, None
+    if rule and rule != "wrap":
+        excess = step - 2 * top if rule == "wrap_once" else 0
+        if excess > 0 and fade >= unit:  # turns, and still moves on
+            return top + step, excess, _steps(label, lambda t: top + step + excess * t)
+        bound = max(top, (max(excess, 0) + 1) * unit // (unit - fade) + 1) if excess > 0 else top
+        _require(label, bound * fade // unit + step)
+        return bound, 0, None
+    if fade < unit:
+        bound = step if fade == 0 else (step + 1) * unit // (unit - fade) + 1
+        _require(label, step)
+        if bound <= INT32_MAX:
+            return bound, 0, None
+    return 0, step, _steps(label, lambda t: step * t)
+
+
+def _membrane(label, update, bound, growth, drive, profile):
+    """Steps until a membrane that takes bound + growth * t and drive at step t leaves int32."""
+    rule, top = _limit(profile, "membrane")
+    if rule == "wrap":
+        if update.changes and top < 1 << 31:  # what wraps is the sum of the changes, before the bias
+            _require(label, top + drive)
+        return None
+    per_step = bound + drive
+    if rule == "wrap_once" and per_step + growth > 2 * top:
+        return _steps(label, lambda t: 2 * top + (per_step + growth * t) * t)
+    if rule:
+        return _steps(label, lambda t: top + per_step + growth * t)
+    start, unit = _start(update), 1 << update.decay_bits
+    leak = unit if update.changes else _largest(update.leak)
+    if growth == 0 and leak < unit and start + (per_step + 1) * unit // (unit - leak) < INT32_MAX:
+        return None
+    return _steps(label, lambda t: start + per_step * t + growth * t * (t + 1) // 2)
+
+
+def _steps(label, reach):
+    """The most steps t with reach(t), which never falls, inside int32; None: all that a run can have."""
+    low, high = 0, MOST_STEPS
+    if reach(high) <= INT32_MAX:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if reach(middle) <= INT32_MAX else (low, middle)
+    if low == 0:
+        raise _too_much(label, reach(1))
+    return low
+
+
+def _limit(profile, name):
+    """(rule, 2^(n - 1)) of a number of n bits; ("", 0) where it has no width of its own."""
+    bits = None if profile is None else getattr(profile, name + "_bits")
+    return ("", 0) if bits is None else (getattr(profile, name + "_overflow"), 1 << (bits - 1))
+
+
+def _require(label, bound):
+    if bound > INT32_MAX:
+        raise _too_much(label, bound)
+
+
+def _least(a, b):
+    return b if a is None else a if b is None else min(a, b)
+
+
+def _start(update):
+    """How far from 0 a membrane can be without any input."""
+    start = max(_largest(update.v_reset), _largest(update.v_min))
+    if update.bits and not update.changes:  # a soft reset takes U down to threshold - amount
+        lowest = update.thresholds.astype(np.int64) - update.amounts
+        start = max(start, -int(lowest.min()))
+    return start
+
+
+def _largest(values):
+    return int(np.abs(values.astype(np.int64)).max(initial=0))
+
+
+def _too_much(label, reached):
+    return UnsupportedError(
+        f"{label}: one step can reach {reached}, more than int32 holds; run it in float32"
+    )

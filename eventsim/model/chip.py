@@ -1,0 +1,164 @@
+"""Hardware profiles: what a chip's arithmetic does, as data.
+
+A profile is a JSON file with the fields of `Profile`; those beside this module are built in. It
+says how wide numbers are and what happens where they are not wide enough. Any model runs under
+any profile: `lower` chooses the integers, the same kernels compute with them.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Optional
+
+from eventsim.errors import FormatError, ModelError
+from eventsim.model.parameters import choice, integer, MAX_DELAY
+
+FOLDER = Path(__file__).parent / "chips"
+OVERFLOWS = ("wrap", "wrap_once", "saturate", "saturate_symmetric", "error")
+ROUNDINGS = ("toward_zero", "floor", "nearest")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Integer arithmetic of a chip. Widths are in bits and count the sign.
+
+    One step of a neuron, in integers: `sum` is the sum of weights over the incoming spikes, then
+
+        current  = decayed(current) + (sum << weight_shift)      or (sum << weight_shift) alone
+        membrane = decayed(membrane) + current + bias
+        spike where membrane > threshold (or >=), and reset
+
+    and each of the three is brought back to its width as soon as it is known: the sum before the
+    shift, the current before it is added, the membrane before it is compared.
+
+    name, description: of the chip.
+    weight_bits: width of a weight. weight_step: weights are multiples of it (2: Loihi's mixed sign).
+    weight_shift: sums of weights are worth 2^weight_shift steps of the state.
+    sum_bits, current_bits, membrane_bits: 2 to 30, or 32 (which can only wrap, and is not audited);
+        None: as in "int8", int32 and a proof that it is enough.
+    sum_overflow, current_overflow, membrane_overflow: what a number beyond its width n does:
+        "wrap" around (two's complement); "wrap_once", as Lava models Loihi: one turn into
+        -2^(n-1) + 1 to 2^(n-1), not more; "saturate" at -2^(n-1) and 2^(n-1) - 1;
+        "saturate_symmetric" at -(2^(n-1) - 1) and 2^(n-1) - 1; "error": the run ends in a RunError.
+        A number wraps unseen once it is beyond 32 bits: an audit of "wrap" counts only up to there.
+    decay_bits: a leak is the factor round(leak * 2^decay_bits) / 2^decay_bits.
+    decay_rounding: of state * factor: "toward_zero", "floor" or "nearest" (half away from zero).
+    spike_bits: widest level of a spike without its sign. signed_spikes: whether levels have a sign.
+    comparison: ">" or ">=" for all neurons, with the threshold's number as it is, or None: as each
+        neuron says.
+    max_delay: longest delay of an edge in steps, or None.
+    """
+
+    name: str
+    description: str = ""
+    weight_bits: int = 8
+    weight_step: int = 1
+    weight_shift: int = 0
+    sum_bits: Optional[int] = None
+    sum_overflow: str = "error"
+    current_bits: Optional[int] = None
+    current_overflow: str = "error"
+    membrane_bits: Optional[int] = None
+    membrane_overflow: str = "error"
+    decay_bits: int = 12
+    decay_rounding: str = "toward_zero"
+    spike_bits: int = 16
+    signed_spikes: bool = True
+    comparison: Optional[str] = None
+    max_delay: Optional[int] = None
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
+            raise ModelError(f"name is {self.name!r}, expected the name of a chip")
+        if not isinstance(self.description, str):
+            raise ModelError(f"description is {self.description!r}, expected text")
+        for name, low, high in (("weight_bits", 2, 16), ("weight_step", 1, 256), ("weight_shift", 0, 16),
+                                ("decay_bits", 1, 16), ("spike_bits", 1, 16)):
+            self._put(name, integer(getattr(self, name), name, low, high))
+        if self.max_delay is not None:
+            self._put("max_delay", integer(self.max_delay, "max_delay", 0, MAX_DELAY))
+        for name in ("sum", "current", "membrane"):
+            self._check_width(name + "_bits", name + "_overflow")
+        choice(self.decay_rounding, "decay_rounding", ROUNDINGS)
+        if self.comparison is not None:
+            choice(self.comparison, "comparison", (">", ">="))
+        if not isinstance(self.signed_spikes, bool):
+            raise ModelError(f"signed_spikes is {self.signed_spikes!r}, expected true or false")
+        if self.weight_step >= self.highest_weight:
+            raise ModelError(
+                f"weight_step is {self.weight_step}, but a weight of {self.weight_bits} bits "
+                f"reaches only {self.highest_weight}"
+            )
+
+    def _check_width(self, name, overflow):
+        choice(getattr(self, overflow), overflow, OVERFLOWS)
+        bits = getattr(self, name)
+        if bits is None:
+            return
+        if bits == 32 and getattr(self, overflow) != "wrap":
+            raise ModelError(f"{name} is 32, which can only wrap; set {overflow} to 'wrap'")
+        self._put(name, integer(bits, name, 2, 32 if bits == 32 else 30))
+
+    def _put(self, name, value):
+        object.__setattr__(self, name, value)
+
+    @property
+    def lowest_weight(self) -> int:
+        """The smallest weight: the lowest multiple of weight_step in weight_bits."""
+        return -((1 << (self.weight_bits - 1)) // self.weight_step) * self.weight_step
+
+    @property
+    def highest_weight(self) -> int:
+        """The largest weight."""
+        return ((1 << (self.weight_bits - 1)) - 1) // self.weight_step * self.weight_step
+
+    def as_json(self) -> str:
+        """The text of a profile file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def names():
+    """Names of the built-in profiles."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def find(profile) -> Profile:
+    """A Profile from a Profile, the name of a built-in one, or the path of a JSON file.
+
+    Raises FormatError, naming the file and the field.
+    """
+    if isinstance(profile, Profile):
+        return profile
+    if str(profile) in names():
+        return read(FOLDER / f"{profile}.json")
+    path = Path(profile)
+    if path.suffix.lower() != ".json" and not path.exists():
+        raise FormatError(
+            f"profile is {str(profile)!r}, expected {', '.join(names())} or the path of a JSON file"
+        )
+    return read(path)
+
+
+def read(path) -> Profile:
+    """The Profile in a JSON file. Raises FormatError."""
+    try:
+        text = Path(path).read_bytes()[: 1 << 16].decode("utf-8")
+        found = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise FormatError(f"{path}: cannot be read as a profile ({reason})") from None
+    return from_fields(found, path)
+
+
+def from_fields(found, label) -> Profile:
+    """A Profile from a dict of its fields. Raises FormatError beginning with `label`."""
+    known = [field.name for field in fields(Profile)]
+    if not isinstance(found, dict) or "name" not in found:
+        raise FormatError(f"{label}: not a profile: expected an object with 'name' and any of {known[1:]}")
+    for name in found:
+        if name not in known:
+            raise FormatError(f"{label}: {name!r} is unknown, expected only {', '.join(known)}")
+    try:
+        return Profile(**found)
+    except ModelError as error:
+        raise FormatError(f"{label}: {error}") from None

@@ -1,0 +1,310 @@
+"""Model: a graph of named nodes, checked, with inferred shapes.
+
+A Model holds physical parameters and says nothing about how it is run. It is complete when it
+exists: the constructor infers every shape and raises ModelError or UnsupportedError with the
+name of the node for anything that could not be simulated.
+"""
+
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from eventsim.errors import EventsimError, ModelError
+from eventsim.model.chip import Profile
+from eventsim.model.kinds import Input, Neuron, Readout, SigmaDelta
+from eventsim.model.node import Node
+from eventsim.model.parameters import integer, MAX_DELAY, Shape
+
+
+
+FIRING = (Neuron, SigmaDelta)
+
+
+class Edge(NamedTuple):
+    """`target` reads what `source` gave `delay` whole steps before (nothing before the start)."""
+
+    source: str
+    target: str
+    delay: int = 0
+
+
+@dataclass
+class Check:
+    """Inputs with what the trainer computed from them, so that a file can prove itself.
+
+    x: (N, ...) or (N, T, ...), as `Simulator.run` takes it.
+    outputs: float64 (N, classes), of the folded network in float64.
+    level_counts: per neuron node, int64 (N, T, L): how many of its neurons sent each level in a
+        step. Index i is level i (L = 2^bits), or level i - (2^bits - 1) where levels are signed
+        (L = 2^(bits + 1) - 1).
+    """
+
+    x: np.ndarray
+    outputs: np.ndarray
+    level_counts: Dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Model:
+    """A spiking network: named nodes and edges with delays.
+
+    nodes: name -> node. Names are printable (messages stay one line), free of "/" and not empty.
+    edges: (source, target) or (source, target, delay); the order of the edges into a node is
+        the order in which its paths are summed.
+    timesteps: steps that a run takes if it is not told.
+    class_names: one per output, or empty.
+    provenance: where the model comes from, free text by key.
+    check: inputs with expected results, or None.
+    profile: the chip's arithmetic for which the numbers are meant, or None; a Simulator that is not
+        told otherwise uses it.
+
+    Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
+    `output` (names). Raises ModelError and UnsupportedError, naming the node.
+    """
+
+    def __init__(self, nodes, edges, timesteps=1, class_names=(), provenance=None, check=None,
+                 profile=None):
+        self.nodes: Dict[str, Node] = dict(nodes)
+        self.edges: List[Edge] = [Edge(*edge) for edge in edges]
+        self.timesteps: int = integer(timesteps, "timesteps", 1, 1 << 24)
+        self.class_names: Tuple[str, ...] = tuple(map(str, class_names))
+        self.provenance: Dict[str, str] = {str(k): str(v) for k, v in (provenance or {}).items()}
+        self.check: Optional[Check] = check
+        self.profile: Optional[Profile] = profile
+        self._check_graph()
+        self.input: str = self._only(Input, "Input")
+        self.kinds: Dict[str, str] = self._infer_kinds()
+        self.shapes: Dict[str, Shape] = self._infer_shapes()
+        self.output: str = self._find_output()
+        n_outputs = int(np.prod(self.shapes[self.output]))
+        if self.class_names and len(self.class_names) != n_outputs:
+            raise ModelError(
+                f"class_names has {len(self.class_names)} entries, but {self.label(self.output)} "
+                f"gives {n_outputs} outputs"
+            )
+
+    def save(self, path, **options):
+        """Write the model to `path`; the suffix names the format (".h5", ".nir"). See `formats`."""
+        from eventsim import formats  # formats reads Model: imported late, not in a circle
+
+        formats.save(self, path, **options)
+
+    def incoming(self, name) -> List[Edge]:
+        """Edges into a node, in the file's order."""
+        return self._incoming[name]
+
+    def outgoing(self, name) -> List[Edge]:
+        """Edges out of a node, in the file's order."""
+        return self._outgoing[name]
+
+    def label(self, name) -> str:
+        """How messages name a node: node 'conv1' (Conv2d)."""
+        return f"node {name!r} ({self.nodes[name].kind})"
+
+    def order(self) -> List[List[str]]:
+        """Nodes in the order of execution, grouped: a group of several nodes, or of one that
+        reads itself, is recurrent and runs step by step; inside it, nodes follow the edges
+        without delay."""
+        components = strongly_connected(self.nodes, self._outgoing)
+        position = {name: i for i, name in enumerate(self._zero_delay_order())}
+        return [sorted(component, key=position.__getitem__) for component in components]
+
+    def is_recurrent(self, group) -> bool:
+        """Whether a group of `order` has to run step by step."""
+        return len(group) > 1 or any(e.target == group[0] for e in self.outgoing(group[0]))
+
+    def __repr__(self):
+        return f"Model({len(self.nodes)} nodes, {len(self.edges)} edges, {self.timesteps} steps)"
+
+    # ---- checks, in the order in which they build on each other
+
+    def _check_graph(self):
+        if not self.nodes:
+            raise ModelError("the model has no nodes")
+        for name, node in self.nodes.items():
+            named = isinstance(name, str) and name.isprintable() and "/" not in name
+            if not named or name in ("", ".", ".."):
+                raise ModelError(
+                    f"{name!r} is no name for a node: expected text without '/' and control characters"
+                )
+            if not isinstance(node, Node):
+                raise ModelError(f"node {name!r} is {node!r}, expected one of eventsim's nodes")
+        self._incoming = {name: [] for name in self.nodes}
+        self._outgoing = {name: [] for name in self.nodes}
+        seen = set()
+        for i, (source, target, delay) in enumerate(self.edges):
+            for end in (source, target):
+                if end not in self.nodes:
+                    raise ModelError(
+                        f"edge {source!r} -> {target!r} names node {end!r}, which does not exist"
+                    )
+            try:
+                delay = integer(delay, "delay", 0, MAX_DELAY)
+            except ModelError as error:
+                raise ModelError(f"edge {source!r} -> {target!r}: {error}") from None
+            edge = self.edges[i] = Edge(source, target, delay)
+            if edge in seen:
+                raise ModelError(f"edge {source!r} -> {target!r} (delay {delay}) occurs twice")
+            seen.add(edge)
+            self._incoming[target].append(edge)
+            self._outgoing[source].append(edge)
+        self._check_numbers_of_edges()
+        self._zero_delay_order()
+
+    def _check_numbers_of_edges(self):
+        for name, node in self.nodes.items():
+            fewest, most = node.inputs
+            n = len(self._incoming[name])
+            if n < fewest or (most is not None and n > most):
+                expected = f"{fewest}" if most == fewest else f"at least {fewest}"
+                remedy = "; join its sources with Add" if n > 1 and most == 1 else ""
+                raise ModelError(
+                    f"{self.label(name)}: {n} incoming edges, expected {expected}{remedy}"
+                )
+
+    def _zero_delay_order(self):
+        edges = [edge for edge in self.edges if edge.delay == 0]
+        return self._sorted(edges, "without delay", "give one of its edges a delay of 1 step or more")
+
+    def _order_between_neurons(self):
+        edges = [edge for edge in self.edges if not isinstance(self.nodes[edge.target], FIRING)]
+        return self._sorted(edges, "without a Neuron", "only a Neuron can close a cycle")
+
+    def _sorted(self, edges, what, remedy):
+        """All nodes, sources of `edges` before their targets; ModelError where they form a cycle."""
+        before = {name: [] for name in self.nodes}
+        for edge in edges:
+            before[edge.target].append(edge.source)
+        try:
+            return list(TopologicalSorter(before).static_order())
+        except CycleError as error:
+            cycle = " -> ".join(map(repr, error.args[1]))
+            raise ModelError(f"cycle {what}: {cycle}; {remedy}") from None
+
+    def _only(self, cls, kind):
+        names = [name for name, node in self.nodes.items() if isinstance(node, cls)]
+        if len(names) != 1:
+            raise ModelError(f"{len(names)} nodes of type {kind} {names}, expected 1")
+        return names[0]
+
+    def _infer_kinds(self):
+        kinds = {}
+        for name in self._order_between_neurons():
+            kinds[name] = self._kind_of(name, kinds)
+        for name, node in self.nodes.items():
+            for edge in self._incoming[name]:
+                kind = kinds[edge.source]
+                if kind not in node.accepts:
+                    raise ModelError(f"{self.label(name)}: {self._refusal(edge.source, kind, node)}")
+        return kinds
+
+    def _kind_of(self, name, kinds):
+        node = self.nodes[name]
+        if isinstance(node, Input):
+            return "real" if node.encoding == "real" else "spikes"
+        if isinstance(node, Readout):
+            return "output"
+        if node.kind in ("Neuron", "SigmaDelta", "Add", "MaxPool"):
+            return "spikes"
+        if node.kind in ("Dense", "Conv1d", "Conv2d", "Restimulation"):
+            return "current"
+        kind = kinds[self._incoming[name][0].source]
+        return "scaled" if node.kind == "BatchNorm" and kind != "current" else kind
+
+    def _refusal(self, source, kind, node):
+        reads = f"reads {self.label(source)}, which gives "
+        if kind == "current" and "spikes" in node.accepts:
+            if node.kind == "MaxPool":
+                return reads + "a current; max pooling of a current is not additive: pool the spikes"
+            return reads + "a current; put a Neuron between them, or merge them into one node"
+        given = {"real": "real numbers", "scaled": "scaled spikes", "output": "the model's output"}
+        return f"{reads}{given.get(kind, kind)}; it accepts {', '.join(node.accepts)}"
+
+    def _infer_shapes(self):
+        shapes = {self.input: self.nodes[self.input].shape}
+        waiting = [self.input]
+        while waiting:
+            for edge in self._outgoing[waiting.pop()]:
+                if edge.target not in shapes:
+                    shapes[edge.target] = self._shape_after(edge, shapes[edge.source])
+                    waiting.append(edge.target)
+        for name, node in self.nodes.items():
+            if name not in shapes:
+                raise ModelError(f"{self.label(name)}: no path leads to it from {self.input!r}")
+            for edge in self._incoming[name]:
+                found = self._shape_after(edge, shapes[edge.source])
+                if found != shapes[name]:
+                    raise ModelError(
+                        f"{self.label(name)}: {edge.source!r} gives shape {found}, "
+                        f"but its other inputs give {shapes[name]}"
+                    )
+            self._named(name, node.check, shapes[name])
+        return shapes
+
+    def _shape_after(self, edge, shape):
+        target = self.nodes[edge.target]
+        out = self._named(edge.target, target.output_shape, shape, f" from {edge.source!r}")
+        if np.prod(out, dtype=np.float64) > 1 << 28:
+            raise ModelError(f"{self.label(edge.target)}: shape {out} has more than 2^28 neurons")
+        return out
+
+    def _named(self, name, function, shape, origin=""):
+        """Call function(shape), adding the node's name to its errors."""
+        try:
+            return function(shape)
+        except EventsimError as error:
+            raise type(error)(f"{self.label(name)}: {error}{origin}") from None
+
+    def _find_output(self):
+        """The one Readout or spiking node that ends the model; a recurrent one may read itself."""
+        ends = []
+        for group in self.order():
+            if all(edge.target in group for name in group for edge in self.outgoing(name)):
+                ends += group if len(group) == 1 else [
+                    name for name in group if isinstance(self.nodes[name], FIRING)
+                ]
+        if len(ends) != 1:
+            raise ModelError(f"{len(ends)} nodes end the model {ends}, expected 1")
+        if self.kinds[ends[0]] not in ("spikes", "output"):
+            raise ModelError(
+                f"{self.label(ends[0])}: the model ends in it, expected a Readout or a Neuron"
+            )
+        return ends[0]
+
+
+def strongly_connected(names, outgoing):
+    """Tarjan's strongly connected components, sources first, without recursion."""
+    index, low, on_stack = {}, {}, set()
+    stack, components = [], []
+    for root in names:
+        if root in index:
+            continue
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        on_stack.add(root)
+        work = [(root, iter(outgoing[root]))]
+        while work:
+            name, edges = work[-1]
+            for edge in edges:
+                target = edge.target
+                if target not in index:
+                    index[target] = low[target] = len(index)
+                    stack.append(target)
+                    on_stack.add(target)
+                    work.append((target, iter(outgoing[target])))
+                    break
+                if target in on_stack:
+                    low[name] = min(low[name], index[target])
+            else:
+                work.pop()
+                if work:
+                    parent = work[-1][0]
+                    low[parent] = min(low[parent], low[name])
+                if low[name] == index[name]:
+                    component = []
+                    while not component or component[-1] != name:
+                        component.append(stack.pop())
+                        on_stack.discard(component[-1])
+                    components.append(component)
+    return components[::-1]

@@ -1,0 +1,79 @@
+"""Page: a run as one HTML file that needs nothing else, for screens of any width, light and dark, and paper.
+
+The file loads nothing: style, script and pictures are in it, and its Content-Security-Policy forbids
+the browser to ask for more. The script only sorts tables; without it everything is there to read.
+"""
+
+import base64
+import hashlib
+from importlib import resources
+from typing import List, Optional
+
+from eventsim import __version__
+from eventsim.report import findings as rules
+from eventsim.report.page import figures, sections
+from eventsim.report.page.markup import element, joined, Markup
+
+
+def render(run, found: Optional[List[rules.Finding]] = None) -> str:
+    """The page of a `runs.Run`. found: its findings, if they are known already."""
+    found = rules.find(run) if found is None else found
+    script = _part("page.js")
+    head = element(
+        "head", element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="generator", content=f"eventsim {__version__}"),
+        element("link", rel="icon", href="data:,"),
+        element("title", f"{sections.title(run)} - eventsim"),
+        element("style", _part("page.css")),
+    )
+    body = element("body", element("main", *_body(run, found)), _footer(run), element("script", script))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _policy(script):
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
+            "base-uri 'none'; form-action 'none'")
+
+
+def _part(name):
+    return Markup(resources.files("eventsim.report.page").joinpath(name).read_text("utf-8"))
+
+
+def _body(run, found):
+    pictures, missing = figures.pictures(run)
+    parts = [("findings", "Findings", sections.findings(run, found)),
+             ("numbers", "Key numbers", joined([sections.numbers(run), sections.confused(run)])),
+             ("layers", "Layers", sections.layers(run, found)),
+             ("plots", "Plots", _plots(run, pictures, missing)),
+             ("run", "How it was run", sections.how(run)),
+             ("definitions", "Definitions", sections.definitions())]
+    links = [element("a", heading, href=f"#{name}") for name, heading, _ in parts]
+    return [
+        element("header", element("h1", sections.title(run)), element("p", sections.result(run), class_="lead"),
+                element("nav", *links, aria_label="Sections")),
+        *(element("section", element("h2", heading, id=f"{name}-heading"), content, id=name,
+                  aria_labelledby=f"{name}-heading") for name, heading, content in parts),
+    ]
+
+
+def _plots(run, pictures, missing):
+    shown = [
+        element("figure", sections.scrolling(picture.content, picture.kind),
+                element("figcaption", picture.caption) if picture.caption else None, id=f"plot-{picture.kind}")
+        for picture in pictures
+    ]
+    reasons = [part for kind, reason in missing for part in (element("dt", kind), element("dd", reason))]
+    left_out = element("dl", *reasons, class_="facts")
+    return joined([element("div", *shown, class_="figures"), sections.classes(run),
+                   sections.folded("Plots that this run has nothing for", left_out) if missing else None])
+
+
+def _footer(run):
+    made = run.summary.get("made") or {}
+    date = f" on {made['date']}" if made.get("date") else ""
+    return element("footer", f"Made by eventsim {__version__} from {run.path}, run{date}. This file is complete: "
+                             "it loads nothing.")

@@ -1,0 +1,346 @@
+"""The sections of the page, each a function of a run: what was found, the numbers, how it was run."""
+
+import math
+from collections import Counter
+from pathlib import PurePath
+from typing import Dict, List
+
+import numpy as np
+
+from eventsim import text as wording
+from eventsim.report import tables
+from eventsim.report.findings import KINDS
+from eventsim.report.page.definitions import DEFINITIONS
+from eventsim.report.page.markup import element, joined, Markup
+from eventsim.text import many, number, percent, quantity
+
+MOST_OF_A_KIND = 4  # findings of one kind before the others are named only
+MOST_CLASSES = 40  # rows of the table of classes
+SEVERITIES = list(dict.fromkeys(severity for severity, _ in KINDS.values()))  # the worst first
+
+
+def joule(value) -> str:
+    """As `wording.joule`, with the letter that paper has."""
+    return wording.joule(value).replace("uJ", "\u00b5J")
+
+
+# ---- what it is, and the result in one sentence
+
+
+def title(run) -> str:
+    """Model and data, by their file names."""
+    names = [PurePath(str(run.summary.get(key) or run.path)).name for key in ("model", "data")]
+    return names[0] if names[0] == names[1] else f"{names[0]} on {names[1]}"
+
+
+def result(run) -> str:
+    """The result in one sentence, the cost in another."""
+    summary, n = run.summary, run.n_samples
+    arithmetic = summary.get("profile") or summary.get("precision") or "unknown arithmetic"
+    how = f"in {many(run.n_steps, 'step')} of {arithmetic}"
+    if run.labels is None:
+        text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
+    else:
+        right = int((np.asarray(run.predictions) == np.asarray(run.labels)).sum())
+        verb = "is" if right == 1 else "are"
+        text = f"{right} of {many(n, 'sample')} ({_accuracy(run)}) {verb} predicted correctly {how}."
+    if not n:
+        return text
+    totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
+    operations = f"{quantity(totals['additions'])} additions"
+    if totals["macs"]:
+        operations += f" and {quantity(totals['macs'])} multiply-accumulates"
+    return (f"{text} A sample takes {operations}; the same layers computed densely, at every step, would take "
+            f"{quantity(totals['dense_macs'])} multiply-accumulates.")
+
+
+def _accuracy(run):
+    right = np.asarray(run.predictions) == np.asarray(run.labels)
+    text = f"{100 * float(right.mean()):.4g} %"
+    return text if right.all() or text != "100 %" else "> 99.99 %"  # not all are right
+
+
+# ---- findings
+
+
+def findings(run, found) -> Markup:
+    """A list of all findings; where a kind has many, the first ones in words and the other layers by name."""
+    if not found:
+        said = element("p", element("b", "Nothing found"), " ", _examined(run))
+        return element("ul", element("li", said, class_="fine"), class_="findings")
+    kinds = dict.fromkeys(finding.kind for finding in found)
+    return element("ul", *(_of_a_kind([finding for finding in found if finding.kind == kind]) for kind in kinds),
+                   class_="findings")
+
+
+def _examined(run):
+    """What the rules could look at: no finding says something about that only."""
+    statistics = run.statistics
+    seen = [words for there, words in (
+        (statistics.trains, "spikes"), (statistics.membranes, "membranes"),
+        (run.labels is not None, "predictions"), (run.summary.get("energy"), "energy"),
+        (run.summary.get("audit"), "integers"),
+    ) if there]
+    missing = [words for there, words in (
+        (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.summary.get("energy"), "energy"),
+    ) if not there]
+    text = f"in {_listed(seen)} of {many(run.n_samples, 'sample')}." if seen else "."
+    return text + (f" The file says nothing about {_listed(missing)}." if missing else "")
+
+
+def _listed(words):
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _of_a_kind(same):
+    """One item: a sentence, or the kind and a list of sentences; what helps is said once."""
+    severity = same[0].severity
+    name = element("b", f"{severity.capitalize()}:", class_=severity)
+    if len(same) == 1:
+        said = [element("p", name, " ", _printed(same[0].sentence))]
+    else:
+        shown = same if len(same) <= MOST_OF_A_KIND else same[: MOST_OF_A_KIND - 1]
+        said = [element("p", name, f" {KINDS[same[0].kind][1]}."),
+                element("ul", *(element("li", _printed(finding.sentence)) for finding in shown))]
+        rest = [finding.layer or "the network" for finding in same[len(shown):]]
+        if rest:
+            said.append(element("p", f"The same of {_listed(rest)}.", class_="more"))
+    remedies = dict.fromkeys(finding.remedy for finding in same)
+    return element("li", *said, *(element("p", remedy, class_="remedy") for remedy in remedies), class_=severity)
+
+
+def _printed(sentence):
+    """A sentence of a finding, which is ASCII, as it is printed."""
+    return sentence.replace(" uJ ", " \u00b5J ")
+
+
+# ---- key numbers
+
+
+def numbers(run) -> Markup:
+    """The numbers that people ask for first."""
+    summary, n = run.summary, max(run.n_samples, 1)
+    decisions, speed = run.statistics.decisions, summary.get("samples_per_second")
+    energy = (summary.get("energy") or {}).get("total") or {}
+    trains = [run.statistics.trains[name] for name in run.layers if name in run.statistics.trains]
+    chances = sum(train.chances * train.n_neurons for train in trains)
+    totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
+    work = totals["additions"] + totals["macs"]
+    found = [
+        ("predicted correctly", None if run.labels is None else _accuracy(run)),
+        (f"{'sample' if run.n_samples == 1 else 'samples'} of {many(run.n_steps, 'step')}", f"{run.n_samples}"),
+        ("mean firing rate", number(sum(int(t.events.sum()) for t in trains) / chances) if chances else None),
+        ("synaptic operations a sample", quantity(totals["synops"])),
+        ("additions a sample" + (", with MACs" if totals["macs"] else ""), quantity(work)),
+        ("of the dense operations", percent(work / totals["dense_macs"]) if totals["dense_macs"] else None),
+        ("energy a sample, event-driven", joule(energy["total"]) if energy.get("total") else None),
+        ("energy a sample, matched ANN", joule(energy["ann_total"]) if energy.get("ann_total") else None),
+        ("steps until the answer is final, mean",
+         number(decisions.mean_final_step) if decisions is not None and decisions.n_samples else None),
+        ("samples a second", quantity(speed) if speed else None),
+    ]
+    found = [(name, value) for name, value in found if value is not None]
+    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in found),
+                   class_="numbers", style=f"--columns: {5 if len(found) in (5, 9, 10) else 4}")
+
+
+# ---- tables
+
+# column of tables.layer_table -> (heading, how a number is written)
+LAYER_COLUMNS = {
+    "neurons": ("neurons", lambda value: f"{value:,.0f}".replace(",", "\u202f")),
+    "rate": ("rate", number),
+    "silent_share": ("silent", percent),
+    "saturated_share": ("always on", percent),
+    "mean_level": ("mean level", number),
+    "entropy": ("entropy, bits", number),
+    "synops": ("synops", quantity),
+    "additions": ("additions", quantity),
+    "macs": ("MACs", quantity),
+    "dense_macs": ("dense MACs", quantity),
+    "energy": ("energy", joule),
+    "ann_energy": ("ANN energy", joule),
+    "crossing_rate": ("crossing", percent),
+}
+SUMMED = ("neurons", "synops", "additions", "macs", "dense_macs", "energy", "ann_energy")
+
+
+def layers(run, found) -> Markup:
+    """One row per node, sortable; layers with findings are marked."""
+    table = tables.table(run, "layers")
+    arrays = table.as_arrays() if len(table) else None
+    if arrays is None:
+        return element("p", "The file has no layers.")
+    shown = [name for name in LAYER_COLUMNS if np.isfinite(arrays[name]).any()
+             and not (name == "macs" and not np.nansum(arrays[name]))]
+    of_layer: Dict[str, List] = {}
+    for finding in found:
+        of_layer.setdefault(finding.layer, []).append(finding)
+    rows = []
+    for row in arrays:
+        name = str(row["layer"])
+        rows.append(element(
+            "tr", element("th", name, _mark(of_layer.get(name)), scope="row", title=name),
+            element("td", str(row["kind"]), class_="text"), *(_cell(key, float(row[key])) for key in shown)))
+    head = element("tr", *(element("th", name, scope="col", class_="text") for name in ("layer", "kind")),
+                   *(element("th", LAYER_COLUMNS[name][0], scope="col") for name in shown))
+    counted = np.isin(arrays["layer"], run.layers)
+    foot = element("tr", element("th", "total", scope="row"), element("td"), *(
+        element("td", LAYER_COLUMNS[name][1](float(np.nansum(arrays[name][counted]))) if name in SUMMED else "")
+        for name in shown))
+    note = element("p", "Operations and energy are per sample; the total leaves out pools and the like, which "
+                        "send on what others decided.",
+                   element("span", " Press a heading to sort.", class_="screen"), class_="quiet")
+    table = element("table", element("thead", head), element("tbody", *rows), element("tfoot", foot),
+                    class_="sortable wide")
+    return joined([scrolling(table, "layers"), note])
+
+
+def _mark(found):
+    """A sign beside the name of a layer with findings, which says which."""
+    if not found:
+        return None
+    severity = min((finding.severity for finding in found), key=SEVERITIES.index)
+    said = "; ".join(f"{finding.severity}: {KINDS[finding.kind][1]}" for finding in found)
+    return element("span", "i" if severity == "note" else "!", class_=f"mark {severity}", title=said, role="img",
+                   aria_label=said)
+
+
+def _cell(name, value):
+    share = f"--share: {100 * min(value, 1):.1f}%" if name == "rate" and math.isfinite(value) else None
+    return element("td", LAYER_COLUMNS[name][1](value), data_value=f"{value:.9g}" if math.isfinite(value) else "",
+                   class_=None if share is None else "bar", style=share)
+
+
+def scrolling(content, name) -> Markup:
+    """A box that scrolls by itself, by keyboard too, so that the page never does."""
+    return element("div", content, class_="scroll", role="region", aria_label=name, tabindex=0)
+
+
+def plain_table(table, headings: List[str], texts=(), most=None) -> Markup:
+    """A `tables.Table` as it is. texts: columns that are words, beside the first."""
+    names = list(table.columns)
+    rows = table.rows[:most]
+    words = (names[0], *texts)
+    head = element("tr", *(element("th", heading, scope="col", class_="text" if name in words else None)
+                           for name, heading in zip(names, headings)))
+    body = [element("tr", element("th", row[0], scope="row"), *(
+        element("td", _plain_value(value), class_="text wrap" if name in texts else None,
+                data_value=value if isinstance(value, (int, float)) and not isinstance(value, bool) else None)
+        for name, value in zip(names[1:], row[1:]))) for row in rows]
+    left = len(table) - len(rows)
+    more = element("p", f"{left} more rows: eventsim stats with --csv.", class_="quiet") if left else None
+    shown = element("table", element("thead", head), element("tbody", *body), class_="sortable")
+    return joined([scrolling(shown, table.title), more])
+
+
+def _plain_value(value):
+    return number(value) if value is None or isinstance(value, float) else value
+
+
+def classes(run) -> Markup:
+    """Recall and precision per class, or nothing without labels."""
+    table = tables.table(run, "classes")
+    if not len(table):
+        return Markup("")
+    return folded("Recall and precision by class", plain_table(
+        table, ["class", "samples", "predicted", "recall", "precision"], most=MOST_CLASSES))
+
+
+def confused(run) -> Markup:
+    """The pairs of classes that are most often taken for each other, in one sentence."""
+    decisions = run.statistics.decisions
+    if decisions is None or decisions.confusion is None:
+        return Markup("")
+    wrong = decisions.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    if not wrong.any():
+        return Markup("")
+    names = tables.class_names(run, len(wrong))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:3]
+    pairs = [np.unravel_index(i, wrong.shape) for i in order if wrong.flat[i]]
+    said = "; ".join(f"{names[label]} taken for {names[prediction]} "
+                     f"({many(int(wrong[label, prediction]), 'sample')})"
+                     for label, prediction in pairs)
+    return element("p", f"Most frequent errors: {said}.")
+
+
+# ---- how it was run
+
+
+def how(run) -> Markup:
+    """Command, versions, settings, the model's nodes, other tools' conventions."""
+    summary, made = run.summary, run.summary.get("made") or {}
+    tools = [name for name in ("eventsim", "python", "numpy", "numba") if made.get(name)]
+    versions = ", ".join(f"{name} {made[name]}" for name in tools)
+    audit = Counter(kind for kind, names in run.recorded.items() for _ in names)
+    facts = [
+        ("command", element("code", made["command"]) if made.get("command") else None),
+        ("model", summary.get("model")), ("data", summary.get("data")),
+        ("arithmetic", " on ".join(str(summary[key]) for key in ("precision", "profile") if summary.get(key))),
+        ("threads", summary.get("workers")),
+        ("simulated in", f"{summary['seconds']:.3g} s" if summary.get("seconds") is not None else None),
+        ("versions", versions), ("processor", made.get("processor")), ("date", made.get("date")),
+        ("file", run.path),
+        ("recorded", ", ".join(f"{kind} of {many(n, 'node')}" for kind, n in audit.items())),
+        ("energy table", (summary.get("energy") or {}).get("table")),
+        ("baseline", (summary.get("energy") or {}).get("baseline")),
+    ]
+    parts = [element("dl", *(part for name, value in facts if value not in (None, "")
+                             for part in (element("dt", name), element("dd", value))), class_="facts")]
+    nodes = summary.get("nodes")
+    if nodes:
+        parts.append(folded(f"The model's {len(nodes)} nodes", _nodes(nodes)))
+    if summary.get("conventions"):
+        parts.append(folded("Operations as other tools count them", _conventions(summary["conventions"])))
+    return joined(parts)
+
+
+def folded(name, content) -> Markup:
+    """<details>, closed."""
+    return element("details", element("summary", name), content)
+
+
+def _nodes(nodes):
+    rows = [element(
+        "tr", element("th", node["name"], scope="row", title=node["name"]),
+        element("td", node.get("kind", ""), class_="text"),
+        element("td", "\u00d7".join(map(str, node.get("shape") or ())), class_="text"),
+        element("td", quantity(node["parameters"]) if node.get("parameters") else ""),
+        element("td", ", ".join(map(str, node.get("reads") or ())), class_="text"),
+        element("td", ", ".join(f"{key} {_setting(value)}" for key, value in (node.get("settings") or {}).items()),
+                class_="text wrap"),
+    ) for node in nodes]
+    head = element("tr", *(element("th", name, scope="col", class_=None if name == "weights" else "text")
+                           for name in ("node", "kind", "shape", "weights", "reads", "settings")))
+    return scrolling(element("table", element("thead", head), element("tbody", *rows)), "nodes")
+
+
+def _setting(value):
+    return "\u00d7".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _conventions(conventions):
+    """conventions: `conventions.Conventions.as_json`."""
+    rows = [
+        element("tr", element("th", tool, scope="row"), element("td", count.replace("_", " "), class_="text"),
+                element("td", quantity(found.get("total"))), element("td", found.get("unit"), class_="text"),
+                element("td", found.get("differs"), class_="text wrap"))
+        for tool, counts in (conventions.get("tools") or {}).items() for count, found in counts.items()
+    ]
+    head = element("tr", *(element("th", name, scope="col", class_=None if name == "total" else "text")
+                           for name in ("tool", "count", "total", "unit", "in our words")))
+    return scrolling(element("table", element("thead", head), element("tbody", *rows)), "conventions")
+
+
+def definitions() -> Markup:
+    """Every word used, folded away by subject."""
+    parts = []
+    for heading, found in DEFINITIONS.items():
+        items = []
+        for one in found:
+            source = element("span", f" ({one.source})", class_="source") if one.source else None
+            items += [element("dt", one.term), element("dd", one.meaning, source)]
+        parts.append(folded(heading, element("dl", *items, class_="definitions")))
+    return joined(parts)

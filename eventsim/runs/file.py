@@ -1,0 +1,218 @@
+"""Runs: the files that `eventsim run --out` and `Recording.save` write, read back.
+
+Small things (counts, answers, statistics) are read at once and checked; recorded spikes and traces
+stay in the file until a part of them is asked for.
+"""
+
+import json
+import math
+from contextlib import ExitStack
+from functools import cached_property
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+from eventsim.engine.recording import RECORDING, TRACES, VERSION
+from eventsim.errors import DataError, RunError
+from eventsim.runs import stored
+from eventsim.spikes import Spikes
+from eventsim.statistics import of_spikes, Statistics
+from eventsim.statistics.counts import ALL_NAMES, Counts
+from eventsim.statistics.decisions import Decisions
+from eventsim.storage.hdf5 import open_hdf5
+
+BATCH_BYTES = 1 << 26  # of planes read together
+
+
+def open_run(path) -> "Run":
+    """Open the run file at `path`. Raises DataError, naming the file, where it is not one, or damaged."""
+    return Run(path)
+
+
+class Run:
+    """What a file keeps of a run; a context manager that closes the file.
+
+    path: its name. summary: what `eventsim run` said (`report.Summary.as_json`), {} for files of
+    `Recording.save`. precision. n_samples, n_steps. layers: names of those that were counted, in order.
+    counts: `counting.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
+    labels: int64 (N,), or None. outputs: (N, T, classes), or None.
+    recorded: "spikes", "currents", "potentials", "residuals" -> names of the nodes that have them.
+    """
+
+    def __init__(self, path):
+        self.path = str(path)
+        self._stack = ExitStack()
+        try:
+            self._root = self._stack.enter_context(open_hdf5(path, DataError))
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was read stays."""
+        self._stack.close()
+
+    def _read(self):
+        root = self._root
+        if "format" not in root or root.text("format") != RECORDING:
+            raise root.error("is not a file that `eventsim run --out` wrote")
+        version = root.numbers("version")
+        if version.shape != () or version != VERSION:
+            raise root.error(f"is of version {version}, but this eventsim reads version {VERSION}; update it")
+        self.precision = root.text("precision")
+        self.summary = self._json("summary", dict)
+        self.output = self._floats("output", 2)
+        self.n_samples = len(self.output)
+        self.predictions = self._per_sample("predictions")
+        self.labels = self._per_sample("y") if "y" in root and root.dataset("y").dtype.kind in "iu" else None
+        self.n_steps = self._whole(root, "timesteps")
+        self.outputs: Optional[np.ndarray] = self._outputs() if "outputs" in root else None
+        self.layers: Tuple[str, ...] = self._layers()
+        self.counts = self._counts()
+        self.recorded: Dict[str, Tuple[str, ...]] = {
+            kind: tuple(root.group(kind).names()) for kind in ("spikes", *TRACES) if kind in root
+        }
+
+    # ---- recordings
+
+    def spikes(self, name, first=0, stop=None) -> Spikes:
+        """What a node sent in samples first to stop - 1. Raises RunError if it was not recorded."""
+        group = self._recorded("spikes", name)
+        dataset = group.dataset("planes")
+        shape, logical, (bits, *_), (signed, *_) = (
+            dataset.wholes(key) for key in ("shape", "logical_shape", "bits", "signed"))
+        fits = len(shape) == 3 and math.prod(shape) == math.prod(logical) > 0 and 1 <= bits <= 32
+        expected = (bits * (2 if signed else 1), math.prod(shape[1:]), (shape[0] + 63) // 64) if fits else ()
+        if dataset.dtype != np.uint64 or dataset.shape != (self.n_samples, self.n_steps, *expected):
+            raise group.error(
+                f"'planes' has shape {dataset.shape} and type {dataset.dtype}, which its attributes do not fit"
+            )
+        first, stop = self._samples(first, stop)
+        return Spikes(dataset.rows(slice(first, stop)), shape, logical, bits, bool(signed))
+
+    def trace(self, kind, name, first=0, stop=None) -> np.ndarray:
+        """"currents", "potentials" or "residuals" of a layer in samples first to stop - 1: (n, T, *shape).
+        Raises RunError if they were not recorded."""
+        group = self._recorded(kind, name, inside=False)
+        dataset = group.dataset(name)
+        dataset.require_numbers()
+        rows = (self.n_samples, self.n_steps)
+        if len(dataset.shape) < 3 or dataset.shape[:2] != rows:
+            raise group.error(f"{name!r} has shape {dataset.shape}, expected {rows} and the layer's")
+        first, stop = self._samples(first, stop)
+        return dataset.rows(slice(first, stop))
+
+    def steps_per_unit(self, name) -> np.ndarray:
+        """float64 (C,): steps of a layer's traces per unit of the membrane."""
+        return self._root.group("steps_per_unit").numbers(name).astype(np.float64)
+
+    def _recorded(self, kind, name, inside=True):
+        names = self.recorded.get(kind, ())
+        if name not in names:
+            known = ", ".join(map(repr, names)) or "nothing"
+            raise RunError(
+                f"{self.path}: no {kind} of {name!r} were recorded (there are: {known}); "
+                f"run again with --record {kind}:{name}"
+            )
+        group = self._root.group(kind)
+        return group.group(name, f"{kind} of {name!r}") if inside else group
+
+    def _samples(self, first, stop):
+        stop = self.n_samples if stop is None else stop
+        if not 0 <= first < stop <= self.n_samples:
+            raise RunError(f"{self.path}: has samples 0 to {self.n_samples - 1}, not {first} to {stop - 1}")
+        return first, stop
+
+    # ---- statistics
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """As the run gathered them; where it did not, of the spikes and outputs that it recorded."""
+        names = self.summary.get("class_names", [])
+        names = tuple(map(str, names)) if isinstance(names, list) else ()
+        if "statistics" in self._root:
+            found = stored.read(self._root.group("statistics"), names)
+        else:
+            found = Statistics({name: self._train(name) for name in self.recorded.get("spikes", ())})
+        if found.decisions is None and self.outputs is not None:
+            found = Statistics(found.trains, found.membranes, Decisions.of(self.outputs, self.labels, names))
+        order = {name: i for i, name in enumerate(self.layers)}
+
+        def ordered(members):
+            return dict(sorted(members.items(), key=lambda item: order.get(item[0], len(order))))
+
+        return Statistics(ordered(found.trains), ordered(found.membranes), found.decisions)
+
+    def _train(self, name):
+        one = self.spikes(name, 0, 1).planes.nbytes
+        batch = max(1, BATCH_BYTES // one)
+        whole = None
+        for first in range(0, self.n_samples, batch):
+            part = of_spikes(self.spikes(name, first, min(first + batch, self.n_samples)))
+            whole = part if whole is None else whole.joined(part)
+        return whole
+
+    # ---- reading
+
+    def _json(self, name, kind):
+        if name not in self._root:
+            return kind()
+        try:
+            found = json.loads(self._root.text(name))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, kind):
+            raise self._root.error(f"{name!r} is damaged: it does not hold JSON of a {kind.__name__}")
+        return found
+
+    def _layers(self):
+        known = self._root.group("counts").names()
+        layers = self._json("layers", list) or known
+        if sorted(map(str, layers)) != sorted(known):
+            raise self._root.error("'layers' are not those that 'counts' has")
+        return tuple(layers)
+
+    def _counts(self):
+        neurons, rows = self._root.group("neurons"), self._root.group("counts")
+        layers = {}
+        for name in self.layers:
+            group = rows.group(name, f"counts of {name!r}")
+            layers[name] = {count: self._checked(group, count) for count in ALL_NAMES}
+        return Counts({name: self._whole(neurons, name) for name in self.layers}, self.n_samples, self.n_steps,
+                      layers, self._per_sample("word_operations"))
+
+    def _per_sample(self, name):
+        return self._checked(self._root, name)
+
+    def _checked(self, group, name):
+        values = group.numbers(name)
+        if values.dtype.kind not in "iu" or values.shape != (self.n_samples,):
+            raise group.error(
+                f"{name!r} has shape {values.shape} and type {values.dtype}, expected ({self.n_samples},) int64"
+            )
+        return values.astype(np.int64)
+
+    def _floats(self, name, axes):
+        values = self._root.numbers(name)
+        if values.ndim != axes or 0 in values.shape or values.dtype.kind != "f":
+            raise self._root.error(f"{name!r} has shape {values.shape} and type {values.dtype}, expected floats")
+        return values
+
+    def _outputs(self):
+        found, (n, classes) = self._floats("outputs", 3), self.output.shape
+        if found.shape != (n, self.n_steps, classes):
+            raise self._root.error(f"'outputs' has shape {found.shape}, expected {(n, self.n_steps, classes)}")
+        return found
+
+    def _whole(self, group, name):
+        value = group.numbers(name)
+        if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(()) < 0:
+            raise group.error(f"{name!r} is not a whole number")
+        return int(value.reshape(()))

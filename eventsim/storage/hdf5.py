@@ -1,0 +1,290 @@
+"""HDF5 files read as data: nothing is followed, run or allocated that the file does not hold.
+
+h5py alone follows links into other files, fills a dataset of any declared size with its fill value
+and loads filter plug-ins. Here every object is looked at before it is opened or read, and what
+h5py raises becomes one line that names the file.
+"""
+
+import math
+import os
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+
+from eventsim.errors import FormatError
+from eventsim.storage.heaps import damaged_heap
+
+# What h5py raises for damaged files and for objects that are not what the caller took them for.
+H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+
+MAX_RATIO = 1032  # the most that deflate can shrink, and more than lzf can
+MAX_TOTAL = 1 << 34  # bytes read into memory from one file
+MAX_TEXTS = 1 << 20  # strings in one dataset
+MAX_TEXT_BYTES = 1 << 26  # of all strings of one dataset together
+MIN_CHUNK_LIMIT = 1 << 24  # bytes; growable datasets may have chunks larger than their data
+
+FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "gzip",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+    h5py.h5z.FILTER_LZF: "lzf",
+}
+
+
+def one_line(error) -> str:
+    """An error or any text as one line of bounded length."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+@contextmanager
+def open_hdf5(path, error=FormatError):
+    """Open `path` for reading; gives its root Group, and closes the file in the end.
+
+    error: class of what is raised for anything wrong with the file.
+    """
+    try:
+        size = os.path.getsize(path)
+        handle = h5py.File(path, "r")
+    except H5PY_ERRORS as cause:
+        if getattr(cause, "errno", None):  # not what is in the file: it is missing, a folder, not ours to read
+            raise error(f"{path}: cannot be read ({os.strerror(cause.errno)})") from None
+        raise error(
+            f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
+        ) from None
+    with handle:
+        yield Group(handle, _File(path, size, error))
+
+
+class _File:
+    """What all groups of one file share: its name, its size, what was read so far."""
+
+    def __init__(self, path, size, error):
+        self.path = path
+        self.size = size
+        self.error = error
+        self.n_read = 0  # bytes
+        self._sound = None  # whether heaps can be walked through, once that is known
+
+    def has_sound_heaps(self, handle):
+        """Whether HDF5 can look for strings of variable length without going round for ever."""
+        if self._sound is None:
+            width = handle.file.id.get_create_plist().get_sizes()[1]
+            self._sound = damaged_heap(self.path, width) is None
+        return self._sound
+
+    def count(self, n_bytes):
+        """Whether so many more bytes may be read; objects can be linked, so read, many times."""
+        self.n_read += n_bytes
+        return self.n_read <= min(MAX_TOTAL, MAX_RATIO * self.size)
+
+
+class Group:
+    """A group of the file. label: how messages name it, such as "node 'conv1' (Conv2d)"."""
+
+    def __init__(self, handle, file, label=""):
+        self._handle = handle
+        self._file = file
+        self.label = label
+        self._names = None
+
+    def error(self, message):
+        """The file's kind of error (not raised), with the file and this group in front."""
+        where = f"{self.label}: " if self.label else ""
+        return self._file.error(f"{self._file.path}: {where}{one_line(message)}")
+
+    def names(self):
+        """Names of all members, in the file's order."""
+        if self._names is None:
+            with self._h5py("the list of members"):
+                names = list(self._handle)
+            for name in names:
+                if not isinstance(name, str):
+                    raise self.error(f"the name of member {name!r} is not UTF-8")
+            self._names = names
+        return self._names
+
+    def __contains__(self, name):
+        return name in self.names()
+
+    def group(self, name, label="") -> "Group":
+        """The group `name` inside this one."""
+        found = self._member(name)
+        if not isinstance(found, h5py.Group):
+            raise self.error(f"{name!r} is {_what(found)}, expected a group")
+        return Group(found, self._file, label or self.label)
+
+    def is_group(self, name) -> bool:
+        """Whether the member `name` is a group."""
+        return isinstance(self._member(name), h5py.Group)
+
+    def dataset(self, name) -> "Dataset":
+        """The dataset `name`, checked but not yet read."""
+        found = self._member(name)
+        if not isinstance(found, h5py.Dataset):
+            raise self.error(f"{name!r} is {_what(found)}, expected a dataset")
+        return Dataset(found, name, self)
+
+    def numbers(self, name) -> np.ndarray:
+        """The dataset `name` as numbers of native byte order: bool, integers or floats."""
+        found = self.dataset(name)
+        found.require_numbers()
+        self._count(name, found.n_bytes)
+        return found.rows(())
+
+    def texts(self, name) -> np.ndarray:
+        """The dataset `name` as an object array of str (0-d for a single one)."""
+        found = self.dataset(name)
+        found.require_text()
+        n_texts = math.prod(found.shape)
+        if n_texts > MAX_TEXTS:
+            raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS}")
+        self._count(name, found.n_bytes)
+        if h5py.check_string_dtype(found.dtype).length is None and not self._file.has_sound_heaps(self._handle):
+            raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of strings)")
+        out = np.empty(found.shape, dtype=object)
+        n_bytes = 0
+        for index in np.ndindex(found.shape):
+            out[index], n = found.text(index)
+            n_bytes += n
+            if n_bytes > MAX_TEXT_BYTES:
+                raise self.error(f"{name!r} holds more than {MAX_TEXT_BYTES} bytes of text")
+        return out
+
+    def text(self, name) -> str:
+        """The single string `name`."""
+        found = self.texts(name)
+        if found.size != 1:
+            raise self.error(f"{name!r} has shape {found.shape}, expected a single string")
+        return found.reshape(())[()]
+
+    def _member(self, name):
+        if name not in self:
+            raise self.error(f"{name!r} is missing")
+        with self._h5py(f"{name!r}"):
+            link = self._handle.get(name, getlink=True)
+        if link is None:  # in the list, but not where its name would be looked for
+            raise self.error(f"{name!r} cannot be found, the file is damaged")
+        if not isinstance(link, h5py.HardLink):
+            kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+            raise self.error(
+                f"{name!r} is {kind} to {link.path!r}, which is not followed: "
+                "store the data itself in the file"
+            )
+        with self._h5py(f"{name!r}"):
+            return self._handle[name]
+
+    def _count(self, name, n_bytes):
+        if not self._file.count(n_bytes):
+            raise self.error(
+                f"{name!r}: the file declares more data than its {self._file.size} bytes can hold, "
+                f"or than {MAX_TOTAL} bytes"
+            )
+
+    @contextmanager
+    def _h5py(self, what):
+        try:
+            yield
+        except H5PY_ERRORS as error:
+            raise self.error(f"{what} cannot be read, the file is damaged ({error})") from None
+
+
+def _what(member):
+    kinds = {h5py.Group: "a group", h5py.Dataset: "a dataset"}
+    return kinds.get(type(member), "a named datatype")
+
+
+class Dataset:
+    """A dataset whose storage was checked: inside the file, and as large as its shape says."""
+
+    def __init__(self, handle, name, group):
+        self._handle = handle
+        self._group = group
+        self._name = name
+        with group._h5py(f"{name!r}"):
+            properties = handle.id.get_create_plist()
+            layout = properties.get_layout()
+            n_external = properties.get_external_count()
+            filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+        # before the shape: that of a virtual dataset can depend on other files
+        if layout == h5py.h5d.VIRTUAL:
+            raise self._error("is a virtual dataset, which is not followed: store the data itself")
+        if n_external:
+            raise self._error("keeps its data in another file, which is not followed")
+        with group._h5py(f"{name!r}"):
+            self.shape = handle.shape
+            self.dtype = handle.dtype
+            chunks = handle.chunks
+            n_stored = handle.id.get_storage_size()
+        self._check_filters(filters)
+        if self.shape is None:
+            raise self._error("has no data")
+        self.n_bytes = math.prod(self.shape) * self.dtype.itemsize
+        self._check_size(n_stored, MAX_RATIO if filters else 1)
+        chunk = math.prod(chunks or ()) * self.dtype.itemsize
+        if chunk > max(self.n_bytes, MIN_CHUNK_LIMIT):
+            raise self._error(f"has chunks of {chunk} bytes for {self.n_bytes} bytes of data")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the elements are strings."""
+        return h5py.check_string_dtype(self.dtype) is not None
+
+    def require_numbers(self):
+        """Raise unless the elements are bool, integers or floats of at most 64 bits."""
+        if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
+            raise self._error(f"holds {self._content()}, expected numbers")
+
+    def require_text(self):
+        """Raise unless the elements are strings."""
+        if h5py.check_string_dtype(self.dtype) is None:
+            raise self._error(f"holds {self._content()}, expected text")
+
+    def rows(self, selection) -> np.ndarray:
+        """The part that `selection` (a slice, or () for all) names, as numbers."""
+        with self._group._h5py(f"{self._name!r}"):
+            values = np.asarray(self._handle[selection])
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def wholes(self, attribute) -> tuple:
+        """The whole numbers, at most eight, that an attribute of the dataset holds."""
+        with self._group._h5py(f"{self._name!r}"):
+            known = attribute in self._handle.attrs
+            found = self._handle.attrs.get_id(attribute) if known else None
+        if not known or found.shape is None or math.prod(found.shape) > 8 or found.dtype.kind not in "biu":
+            raise self._error(f"has no attribute {attribute!r} of whole numbers")
+        with self._group._h5py(f"{self._name!r}"):
+            return tuple(int(v) for v in np.ravel(self._handle.attrs[attribute]))
+
+    def text(self, index):
+        """(string at `index`, its length in bytes); the elements are known to be strings."""
+        with self._group._h5py(f"{self._name!r}"):
+            value = bytes(self._handle[index])
+        try:
+            return value.decode("utf-8"), len(value)
+        except UnicodeDecodeError:
+            raise self._error("holds text that is not UTF-8") from None
+
+    def _error(self, message):
+        return self._group.error(f"{self._name!r} {message}")
+
+    def _content(self):
+        if h5py.check_string_dtype(self.dtype) is not None:
+            return "text"
+        return f"elements of type {self.dtype}"
+
+    def _check_filters(self, filters):
+        for code in filters:
+            if code not in FILTERS or filters.count(code) > 1:
+                raise self._error(
+                    f"is packed with HDF5 filter {code}, expected {', '.join(FILTERS.values())}, "
+                    "each at most once"
+                )
+
+    def _check_size(self, n_stored, ratio):
+        if self.n_bytes > ratio * min(n_stored, self._group._file.size):
+            raise self._error(
+                f"has shape {self.shape}, {self.n_bytes} bytes, but the file holds "
+                f"{n_stored} bytes for it"
+            )

@@ -1,0 +1,41 @@
+"""HDF5 files that appear complete or not at all: written under another name, then renamed."""
+
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from eventsim.errors import FormatError, ModelError
+from eventsim.storage.hdf5 import H5PY_ERRORS, one_line
+
+MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
+
+
+@contextmanager
+def new_hdf5(path):
+    """Gives the root of the file that will be `path`; an existing file is replaced in the end.
+
+    Raises FormatError, naming the file, where h5py cannot write it or a ModelError escapes.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        # "v108": the oldest library that has small object headers; all later ones read them
+        with h5py.File(temporary, "x", libver=("v108", "v110")) as root:
+            yield root
+        os.replace(temporary, path)
+    except (FormatError, ModelError) as error:
+        raise FormatError(f"{path}: cannot be written: {error}") from None
+    except H5PY_ERRORS as error:
+        raise FormatError(f"{path}: cannot be written ({one_line(error)})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def put(group, name, array):
+    """Write an array, packed where that saves something."""
+    packed = array.ndim > 0 and array.nbytes >= MIN_PACKED
+    options = {"compression": "gzip", "shuffle": True} if packed else {}
+    group.create_dataset(name, data=array, **options)
