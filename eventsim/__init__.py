@@ -23,18 +23,19 @@ __version__ = "0.1.0"
 
 # Imported when first used: `import eventsim` compiles nothing and stays quick.
 _HOMES = {
-    "Model": "model.network", "Edge": "model.network", "Check": "model.network",
+    "Model": "model.network", "Edge": "model.graph", "Check": "model.network",
     "Simulator": "engine.simulator", "Recording": "engine.recording",
-    "open_run": "runs.file", "Run": "runs.file", "Statistics": "statistics", "to_neo": "runs.neo",
+    "open_run": "runs.file", "save_run": "runs.file", "Run": "runs.file", "Statistics": "statistics.result", "to_neo": "runs.neo",
     "compare": "comparison.divergence", "Comparison": "comparison.divergence",
     "Divergence": "comparison.divergence", "Trace": "comparison.traces",
     "load": "formats", "save": "formats",
     "EventsimError": "errors", "ModelError": "errors", "FormatError": "errors",
     "DataError": "errors", "UnsupportedError": "errors", "RunError": "errors",
-    "Input": "model.kinds", "EventBins": "model.kinds", "Dense": "model.kinds", "Conv1d": "model.kinds",
-    "Conv2d": "model.kinds", "SumPool": "model.kinds", "AvgPool": "model.kinds", "MaxPool": "model.kinds",
-    "Flatten": "model.kinds", "BatchNorm": "model.kinds", "Add": "model.kinds", "Restimulation": "model.kinds",
-    "Neuron": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons", "Delay": "model.kinds",
+    "Input": "model.input", "EventBins": "model.input", "Dense": "model.synapses", "Conv1d": "model.synapses",
+    "Conv2d": "model.synapses", "Restimulation": "model.synapses", "SumPool": "model.transforms",
+    "AvgPool": "model.transforms", "MaxPool": "model.transforms", "Flatten": "model.transforms",
+    "BatchNorm": "model.transforms", "Add": "model.transforms", "Delay": "model.transforms",
+    "Neuron": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons",
     "Profile": "model.chip", "EnergyTable": "costs.energy_table",
 }
 __all__ = ["__version__", *_HOMES]

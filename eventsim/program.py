@@ -9,9 +9,10 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.kernels.layers import Geometry, Update
+from eventsim.kernels.arguments import Geometry, Update
 from eventsim.model.chip import Profile
-from eventsim.model.kinds import Input, Restimulation
+from eventsim.model.input import Input
+from eventsim.model.synapses import Restimulation
 
 
 @dataclass(frozen=True)
@@ -205,44 +206,6 @@ class Program:
         return [s for s in self.stages.values() if not isinstance(s, WordStage)]
 
 
-KINDS_OF_STATE = ("membranes", "filtered", "pending", "waiting", "history")
-
-
-@dataclass
-class State:
-    """What a run leaves behind for the next chunk of the same samples.
-
-    step: absolute steps done. membranes, filtered, pending, waiting: per layer, as the kernels hold
-    them. history: per stage, the last planes (of a real input: values) that delayed readers still
-    need. sums: float64, int64 or float32 (N, classes), what the output has summed so far.
-    """
-
-    step: int = 0
-    membranes: Dict[str, np.ndarray] = field(default_factory=dict)
-    filtered: Dict[str, np.ndarray] = field(default_factory=dict)
-    pending: Dict[str, np.ndarray] = field(default_factory=dict)
-    waiting: Dict[str, np.ndarray] = field(default_factory=dict)
-    history: Dict[str, np.ndarray] = field(default_factory=dict)
-    sums: Optional[np.ndarray] = None
-
-    def samples(self, start, stop) -> "State":
-        """The state of some of the samples, as copies."""
-
-        def cut(arrays):
-            return {name: array[start:stop].copy() for name, array in arrays.items()}
-
-        return State(
-            self.step, *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
-            None if self.sums is None else self.sums[start:stop].copy(),
-        )
-
-    @staticmethod
-    def of_samples(parts) -> "State":
-        """One state of several groups of samples, one after another."""
-
-        def joined(kind):
-            first = getattr(parts[0], kind)
-            return {n: np.concatenate([getattr(p, kind)[n] for p in parts]) for n in first}
-
-        sums = None if parts[0].sums is None else np.concatenate([p.sums for p in parts])
-        return State(parts[0].step, *map(joined, KINDS_OF_STATE), sums)
+def layer_reduce(stage):
+    """How an output layer sums up its steps; "" where it spikes."""
+    return getattr(stage, "reduce", "")

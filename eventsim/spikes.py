@@ -8,10 +8,12 @@ for the negative ones; a neuron never has both.
 """
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
+BLOCK = 1 << 22  # cells (bytes) unpacked at once
+_ONES = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 @dataclass(frozen=True)
 class Spikes:
@@ -36,3 +38,51 @@ class Spikes:
             worth = 1 << (b % self.bits)
             levels += bits.astype(dtype) * dtype(worth if b < self.bits else -worth)
         return levels.transpose(0, 1, 3, 2).reshape(n, t, *self.logical_shape)
+
+
+def fired(spikes: Spikes, sample: int, first: int = 0, stop: int = None) -> np.ndarray:
+    """uint64 (steps, positions, words): who sent a level that is not 0."""
+    return np.bitwise_or.reduce(spikes.planes[sample, first:stop], axis=1)
+
+
+def set_bits(words: np.ndarray) -> int:
+    """Number of set bits of an array of uint64."""
+    if hasattr(np, "bitwise_count"):
+        return int(np.bitwise_count(words).sum(dtype=np.int64))
+    return int(_ONES[np.ascontiguousarray(words).view(np.uint8)].sum(dtype=np.int64))
+
+
+def count_events(spikes: Spikes, samples: Sequence[int]) -> int:
+    """Events of the samples, by popcount."""
+    n_steps = spikes.planes.shape[1]
+    words = int(np.prod(spikes.planes.shape[2:], dtype=np.int64))
+    chunk = max(BLOCK // (8 * max(words, 1)), 1)
+    return sum(
+        set_bits(fired(spikes, sample, first, first + chunk))
+        for sample in samples for first in range(0, n_steps, chunk)
+    )
+
+
+def unpacked(words: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 (steps, positions, channels), 0 or 1, of uint64 (steps, positions, words)."""
+    bits = np.unpackbits(np.ascontiguousarray(words, "<u8").view(np.uint8), axis=-1, bitorder="little")
+    return bits[..., :channels]
+
+
+def events_of(spikes: Spikes, samples: Sequence[int]):
+    """Every event as (step, neuron, level): int64, int64, int32; for trains with few of them."""
+    channels, n_steps = spikes.shape[0], spikes.planes.shape[1]
+    positions = spikes.planes.shape[3]
+    chunk = max(BLOCK // max(positions * channels, 1), 1)
+    found = []
+    for i, sample in enumerate(samples):
+        for first in range(0, n_steps, chunk):
+            step, position, channel = np.nonzero(unpacked(fired(spikes, sample, first, first + chunk), channels))
+            step += first
+            word, bit = channel // 64, (channel % 64).astype(np.uint64)
+            level = np.zeros(len(step), np.int64)
+            for b in range(spikes.planes.shape[2]):
+                there = spikes.planes[sample, step, b, position, word] >> bit & np.uint64(1)
+                level += there.astype(np.int64) * ((1 if b < spikes.bits else -1) << (b % spikes.bits))
+            found.append((i * n_steps + step, channel * positions + position, level))
+    return tuple(np.concatenate(part) for part in zip(*found))

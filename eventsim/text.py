@@ -53,3 +53,15 @@ def many(n, noun) -> str:
 def printable(text) -> str:
     """Text in which nothing steers a terminal: control characters become the replacement character."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+
+
+def table(columns, rows) -> str:
+    """Aligned text: first column to the left, the others to the right."""
+    rows = [columns, *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines) + "\n"

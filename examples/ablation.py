@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from eventsim.storage import npz
+from eventsim.storage import writing
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results"
@@ -147,7 +147,7 @@ def save(path, names, rows):
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(rows)
-    npz.write(path, text.getvalue().encode())
+    writing.write(path, text.getvalue().encode())
 
 
 def _text(value):

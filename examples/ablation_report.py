@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 from ablation import (CELLS, LAYER, N_MEMBRANES, NEURONS, RESULTS, SPLITS, Budget, Cell, read,
                       read_membranes)
-from eventsim.storage import npz
 from eventsim.statistics.membranes import rectified
+from eventsim.storage import writing
 
 # InfLoR-SNN, Tables 1 and 2 (CIFAR-10, ResNet20; CIFAR-100 in brackets) and Table 3 (CIFAR-10, ResNet20)
 TABLE_1 = {
@@ -448,7 +448,7 @@ cell, the bar is low: two cells that do not differ pass it, one way or the other
 
 def write(study, conversion, membranes, folder=RESULTS):
     """Write the page and its pictures. membranes: see `ablation.read_membranes`."""
-    npz.write(folder / "README.md", text(study, conversion).encode())
+    writing.write(folder / "README.md", text(study, conversion).encode())
     pictures = {"neurons": neurons_figure(study), "bits": bits_figure(study), "figures_3_4": figures_3_4()}
     if membranes:
         pictures["figure_5"] = figure_5(membranes)

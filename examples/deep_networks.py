@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 import eventsim
-from eventsim import (AvgPool, BatchNorm, Conv2d, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout,
-                      Simulator)
+from eventsim import (
+    AvgPool, BatchNorm, Conv2d, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Simulator,
+)
 
 SPREAD = 0.5  # standard deviation of a layer's current over neurons and steps, in quanta
 CLASSES = 10
@@ -319,7 +320,7 @@ def main(argv=None):
             began = time.perf_counter()
             model = NETWORKS[name]()
             built = time.perf_counter()
-            model.save(path)
+            eventsim.save(model, path)
             saved = time.perf_counter()
             del model
             for precision in ("float32", "int8"):

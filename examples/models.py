@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import eventsim
-from eventsim.storage import npz
+from eventsim.storage import writing
 
 ROOT = Path(__file__).resolve().parent
 DATA, RESULTS = ROOT.parent / "data", ROOT / "results" / "models.json"
@@ -106,7 +106,7 @@ def main(argv=None):
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
         found[name] = verify(name, args.datasets, args.checkpoints)
-        npz.write(RESULTS, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+        writing.write(RESULTS, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
         print(row(name, found[name]), file=sys.stderr)
     print(json.dumps({name: found[name] for name in names}))
     return int(any(wrong(found[name]) for name in names))

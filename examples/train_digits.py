@@ -24,7 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from eventsim.model.kinds import Input
+import eventsim
+from eventsim.model.input import Input
 from trainer.digits import SCALE, load_split, split
 from trainer.export import fold, make_check, round_to_float32, simulate, to_model
 from trainer.network import Readout, SpikingNet
@@ -149,7 +150,7 @@ def main(argv=None):
     }
     check = make_check(folded, x_test[:N_CHECK], tested[:N_CHECK], TIMESTEPS)
     model = to_model(folded, input_node, TIMESTEPS, map(str, range(10)), provenance, check)
-    model.save(args.output)
+    eventsim.save(model, args.output)
     print(f"wrote {args.output}, {args.output.stat().st_size} bytes")
     return 0
 

@@ -7,10 +7,12 @@ to check, 3 a difference that diff found.
 """
 
 import argparse
-import json
 import sys
 
 from eventsim.cli import arguments as loading, convert as converting, diff as comparing, run as running, stats
+from eventsim.cli.arguments import positive
+from eventsim.cli.check import run_check
+from eventsim.cli.info import run_info
 from eventsim.errors import EventsimError
 
 
@@ -33,49 +35,13 @@ def parser():
     for command in (info, check):
         command.add_argument("model", metavar="MODEL", help="model file: native (.h5), NIR (.nir) or lava-dl (.net)")
 
-    run = running.add_parser(commands, _positive)
-    diff, convert = comparing.add_parser(commands, _positive), converting.add_parser(commands)
+    run = running.add_parser(commands, positive)
+    diff, convert = comparing.add_parser(commands, positive), converting.add_parser(commands)
     for command in (info, check, run, diff, convert, *stats.add_parsers(commands)):
         command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     for command in (info, check, run, convert):
         loading.add_options(command)
     return top
-
-
-def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a whole number above 0")
-    return value
-
-
-def run_info(arguments):
-    """eventsim info MODEL"""
-    from eventsim.report import text as report
-
-    model = loading.load(arguments.model, arguments)
-    if arguments.json:
-        print(json.dumps({"model": arguments.model, **report.describe(model)}))
-    else:
-        print(report.describe_text(model, arguments.model))
-    return 0
-
-
-def run_check(arguments):
-    """eventsim check MODEL"""
-    from eventsim.comparison import self_check
-
-    model = loading.load(arguments.model, arguments)
-    if model.check is None:
-        print(f"eventsim: {arguments.model}: nothing to check: the file has no check group", file=sys.stderr)
-        return 2
-    result = self_check.check(model)
-    if arguments.json:
-        print(json.dumps({"model": arguments.model, "passed": result.passed, **result.measures}))
-    else:
-        print("\n".join(result.lines))
-        print(f"{arguments.model}: {'passed' if result.passed else 'FAILED'}")
-    return 0 if result.passed else 1
 
 
 def main(arguments=None):

@@ -1,6 +1,8 @@
 """Options of foreign formats on the command line: one flag per option that any format declares."""
 
 import argparse
+from contextlib import contextmanager
+from pathlib import Path
 
 from eventsim import formats
 
@@ -35,3 +37,33 @@ def load(path, arguments):
 
 def _key(name):
     return "option_" + name
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number above 0")
+    return value
+
+
+def natural(text):
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+@contextmanager
+def opened(path):
+    """The Run of a file whose summary can be relied on."""
+    from eventsim.runs import facts
+    from eventsim.runs.file import open_run
+
+    with open_run(path) as run:
+        facts.check(run)
+        yield run
+
+
+def beside(run, suffix):
+    """A name next to the run's file: `run.h5` -> `run<suffix>`."""
+    path = Path(run)
+    return path.with_name((path.stem if path.suffix else path.name) + suffix)

@@ -3,20 +3,20 @@
 `cli` adds them; what they need is imported when they are called.
 """
 
-import argparse
 import json
 import textwrap
-from contextlib import contextmanager
 from pathlib import Path
 
-from eventsim.errors import RunError
+from eventsim.cli.arguments import natural, opened
+from eventsim.cli.plot import run_plot
+from eventsim.cli.report import run_report
+from eventsim.report.text import findings_text, WIDTH
 from eventsim.text import printable
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
 LARGE = ("neurons", "correlations")  # tables of as many rows as there are neurons: in files, or when named
 SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv",
          "fano", "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
-WIDTH = 100  # of running text
 MOST_ROWS = 50  # of a table printed for people
 
 
@@ -51,9 +51,9 @@ def add_parsers(commands):
     target.add_argument("--npz", type=Path, metavar="FILE", help="write the tables as NumPy structured arrays")
     plot.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
     plot.add_argument("-o", "--out", type=Path, metavar="FILE", help="picture; default: RUN-KIND.png beside RUN")
-    plot.add_argument("--sample", type=_index, default=0, metavar="N",
+    plot.add_argument("--sample", type=natural, default=0, metavar="N",
                       help="sample, where one is drawn; default 0")
-    plot.add_argument("--neuron", type=_index, action="append", default=[], metavar="N",
+    plot.add_argument("--neuron", type=natural, action="append", default=[], metavar="N",
                       help="neuron, where single ones are drawn; repeat for more")
     report.add_argument("-o", "--out", type=Path, metavar="FILE", help="page; default: RUN.html beside RUN")
     for command in (stats, plot):
@@ -62,34 +62,17 @@ def add_parsers(commands):
     return stats, plot, report
 
 
-def _index(text):
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-@contextmanager
-def _opened(path):
-    """The Run of a file whose summary can be relied on."""
-    from eventsim.runs import facts
-    from eventsim.runs.file import open_run
-
-    with open_run(path) as run:
-        facts.check(run)
-        yield run
-
-
 # ---- stats
 
 
 def run_stats(arguments):
     """eventsim stats RUN"""
     from eventsim.report import tables
-    from eventsim.storage import npz
+    from eventsim.storage import writing
 
-    npz.spare(arguments.npz, arguments.model)
+    writing.spare(arguments.npz, arguments.model)
     exports = arguments.json or arguments.csv is not None or arguments.npz is not None
-    with _opened(arguments.model) as run:
+    with opened(arguments.model) as run:
         names = arguments.table or PRINTED
         if exports and not arguments.table:
             to_file = arguments.csv is not None or arguments.npz is not None
@@ -130,38 +113,26 @@ def _printed(name, table, run):
     return f"{table.title}\n\n{table.as_text(MOST_ROWS)}"
 
 
-def findings_text(found):
-    """Findings, given as mappings with severity, sentence and remedy, in lines for people. What helps
-    against several of them is said once."""
-    lines = []
-    for one, following in zip(found, [*found[1:], None]):
-        said = printable(f"{one['severity']}: {one['sentence']}")
-        lines.append(textwrap.fill(said, WIDTH, subsequent_indent="  "))
-        if following is None or following["remedy"] != one["remedy"]:
-            lines.append(textwrap.fill(one["remedy"], WIDTH, initial_indent="  -> ", subsequent_indent="     "))
-    return "\n".join(lines or ["no findings"]) + "\n"
-
-
 def _export(found, arguments):
     """Paths written, in order."""
     import io
 
     import numpy as np
 
-    from eventsim.storage import npz
+    from eventsim.storage import writing
 
     if arguments.csv is not None:
-        with npz.writing(arguments.csv):
+        with writing.writing(arguments.csv):
             arguments.csv.mkdir(parents=True, exist_ok=True)
         texts = {name: table.as_csv() for name, table in found.items()}
         texts["columns"] = _columns(found).as_csv()
         for name, text in texts.items():
-            npz.write(arguments.csv / f"{name}.csv", text.encode())
+            writing.write(arguments.csv / f"{name}.csv", text.encode())
         return [str(arguments.csv / f"{name}.csv") for name in texts]
     if arguments.npz is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: table.as_arrays() for name, table in found.items()})
-        npz.write(arguments.npz, buffer.getvalue())
+        writing.write(arguments.npz, buffer.getvalue())
         return [str(arguments.npz)]
     return []
 
@@ -178,58 +149,7 @@ def _columns(found):
 # ---- plot
 
 
-def run_plot(arguments):
-    """eventsim plot RUN KIND"""
-    from eventsim import plots
-    from eventsim.report.tables import node_names
-
-    kinds = list(plots.KINDS)
-    if arguments.kind == "list":
-        print(json.dumps({"kinds": kinds}) if arguments.json else "\n".join(kinds))
-        return 0
-    if arguments.kind not in plots.KINDS:
-        raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}")
-    with _opened(arguments.model) as run:
-        recorded = {name for names in run.recorded.values() for name in names}  # pools too
-        node_names(run, [name for name in arguments.layer if name not in recorded])
-        if arguments.sample >= run.n_samples:
-            raise RunError(f"{run.path}: no sample {arguments.sample}; there are {run.n_samples}, counted from 0")
-        draw = plots.KINDS[arguments.kind]
-        figure = draw(run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
-    path = arguments.out or _beside(arguments.model, f"-{arguments.kind}.png")
-    plots.save(figure, path)
-    print(json.dumps({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
-          if arguments.json else path)
-    return 0
-
-
 # ---- report
 
 
-def run_report(arguments):
-    """eventsim report RUN"""
-    from eventsim.report import findings, page
-    from eventsim.storage import npz
-
-    path = arguments.out or _beside(arguments.model, ".html")
-    npz.spare(path, arguments.model)
-    with _opened(arguments.model) as run:
-        found = findings.find(run)
-        content = page.render(run, found).encode()
-    npz.write(path, content)
-    if arguments.json:
-        print(json.dumps({"run": arguments.model, "written": [str(path)], "bytes": len(content),
-                          "findings": [finding.as_json() for finding in found]}))
-    else:
-        print(path)
-        print(findings_text([finding.as_json() for finding in found]).rstrip())
-    return 0
-
-
 # ---- files
-
-
-def _beside(run, suffix):
-    """A name next to the run's file: `run.h5` -> `run<suffix>`."""
-    path = Path(run)
-    return path.with_name((path.stem if path.suffix else path.name) + suffix)

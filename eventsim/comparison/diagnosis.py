@@ -5,7 +5,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from eventsim.model.kinds import SigmaDelta
+from eventsim.model.neurons import SigmaDelta
 
 
 @dataclass(frozen=True)

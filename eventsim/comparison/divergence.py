@@ -22,8 +22,8 @@ from eventsim.comparison.verdict import verdict
 from eventsim.comparison.watching import NEVER, Rule, Watch
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
-from eventsim.model.kinds import Neuron, SigmaDelta
 from eventsim.model.network import Model
+from eventsim.model.neurons import Neuron, SigmaDelta
 from eventsim.model.parameters import integer, number
 from eventsim.statistics.ranges import joined
 

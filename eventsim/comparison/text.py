@@ -2,8 +2,8 @@
 
 import textwrap
 
-from eventsim.columns import table
 from eventsim.comparison.divergence import Comparison
+from eventsim.text import table
 
 WIDTH = 100  # of running text
 COLUMNS = 7  # steps shown in a table

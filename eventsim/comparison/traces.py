@@ -21,11 +21,12 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim import formats
-from eventsim.engine.recording import RECORDING
 from eventsim.errors import DataError
+from eventsim.runs.file import RECORDING
 from eventsim.spikes import Spikes
 from eventsim.storage.hdf5 import open_hdf5
-from eventsim.storage.npz import npz_header_of_any_order, npz_member, reading
+from eventsim.storage.npz import npz_header_of_any_order, npz_member
+from eventsim.storage.reading import reading
 
 MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups

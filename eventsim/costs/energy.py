@@ -45,13 +45,12 @@ from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from eventsim.columns import table as aligned
 from eventsim.costs.energy_table import DEFAULT, find
 from eventsim.costs.fanouts import fan_outs, SYNAPTIC
-from eventsim.model.kinds import Conv2d
 from eventsim.model.network import FIRING, Model
+from eventsim.model.synapses import Conv2d
 from eventsim.statistics.counts import Counts
-from eventsim.text import joule
+from eventsim.text import joule, table as aligned
 
 PICO = 1e-12
 STATE_BITS = 32  # of fixed point; floats have their own

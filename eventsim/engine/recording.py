@@ -17,27 +17,19 @@ The file is HDF5, one row per sample on the first axis of every dataset:
 `runs.open_run` reads it back.
 """
 
-import json
-import os
-import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-import h5py
 import numpy as np
 
-from eventsim.errors import DataError, RunError
-from eventsim.program import State
-from eventsim.runs import stored
+from eventsim.engine.state import State
+from eventsim.errors import RunError
 from eventsim.spikes import Spikes
-from eventsim.statistics import Statistics
 from eventsim.statistics.counts import Counts
 from eventsim.statistics.ranges import joined as joined_audits
+from eventsim.statistics.result import Statistics
 
-RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 TRACES = ("currents", "potentials", "residuals")
-MOST_PLAIN = 1024  # bytes of an array that is not worth packing
 
 
 @dataclass
@@ -141,93 +133,3 @@ class Recording:
             first.steps_per_unit,
             joined_audits(part.audit for part in parts),
         )
-
-    def save(self, path, labels=None) -> None:
-        """Write the recording to `path` (HDF5). Raises DataError where that fails."""
-        with Writer(path) as writer:
-            writer.add(self, labels)
-            writer.finish({}, self.statistics)
-
-
-class Writer:
-    """Writes recordings of consecutive samples to one file, which appears complete or not at all:
-    it is written under a temporary name and renamed by `finish`. path None writes nothing."""
-
-    def __init__(self, path):
-        self.path = None if path is None else Path(path)
-        self.file = None
-
-    def __enter__(self):
-        if self.path is not None:
-            self.temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
-            self._guarded(lambda: setattr(self, "file", h5py.File(self.temporary, "x")))
-        return self
-
-    def __exit__(self, *error):
-        if self.file is not None:
-            self.file.close()
-            self.temporary.unlink(missing_ok=True)
-
-    def add(self, recording: Recording, labels=None) -> None:
-        """Append the samples of a recording."""
-        if self.file is not None:
-            self._guarded(lambda: self._append_all(recording, labels))
-
-    def finish(self, summary, statistics=None) -> None:
-        """Add the run's summary (anything JSON holds) and its `Statistics`, and give the file its name."""
-        if self.file is not None:
-            self._guarded(lambda: self._close(summary, statistics))
-
-    def _close(self, summary, statistics):
-        self.file["summary"] = json.dumps(summary)
-        for name, values in ({} if statistics is None else stored.arrays(statistics)).items():
-            packed = dict(compression="gzip", compression_opts=1, shuffle=True)
-            self.file.create_dataset(f"statistics/{name}", data=values,
-                                     **(packed if values.nbytes > MOST_PLAIN else {}))
-        self.file.close()
-        os.replace(self.temporary, self.path)
-        self.file = None
-
-    def _guarded(self, action):
-        try:
-            action()
-        except OSError as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{self.path}: cannot be written ({reason})") from None
-
-    def _append_all(self, recording, labels):
-        if "format" not in self.file:
-            self.file["format"], self.file["version"] = RECORDING, VERSION
-            self.file["layers"] = json.dumps(list(recording.counts.layers))
-            self.file["precision"], self.file["timesteps"] = recording.precision, recording.timesteps
-            for name, n in recording.counts.neurons.items():
-                self.file[f"neurons/{name}"] = n
-            for name, steps in recording.steps_per_unit.items():
-                self.file[f"steps_per_unit/{name}"] = steps
-        self._append("output", recording.output)
-        self._append("predictions", recording.predictions)
-        if labels is not None:
-            self._append("y", np.asarray(labels))
-        if recording.answers is not None:
-            self._append("outputs", recording.answers)
-        for layer, row in recording.counts.layers.items():
-            for count, values in row.items():
-                self._append(f"counts/{layer}/{count}", values)
-        self._append("word_operations", recording.counts.word_operations)
-        for name, spikes in recording.spikes.items():
-            planes = self._append(f"spikes/{name}/planes", spikes.planes)
-            for key in ("shape", "logical_shape", "bits", "signed"):
-                planes.attrs[key] = getattr(spikes, key)
-        for kind, traces in recording.traces.items():
-            for name, values in traces.items():
-                self._append(f"{kind}/{name}", values)
-
-    def _append(self, name, values):
-        if name not in self.file:
-            limit = (None, *values.shape[1:])
-            return self.file.create_dataset(name, data=values, maxshape=limit, compression="gzip",
-                                            compression_opts=1, shuffle=True)
-        dataset = self.file[name]
-        dataset.resize(dataset.shape[0] + len(values), axis=0)
-        dataset[-len(values) :] = values
-        return dataset

@@ -7,17 +7,18 @@ chunks: the results are the same bits.
 """
 
 from dataclasses import dataclass, field
-from math import prod
 from typing import Dict, List, Optional
 
 import numpy as np
 
 from eventsim.engine.attention import attention_weights
 from eventsim.engine.counting import Tally
+from eventsim.engine.state import State
+from eventsim.engine.workspace import Held, NOTHING, Workspace
 from eventsim.errors import DataError
-from eventsim.kernels import layers
-from eventsim.kernels.layers import Events, Maps
-from eventsim.program import InputStage, LayerStage, Program, State, WordStage
+from eventsim.kernels import arguments, counting, indexing, layers, words
+from eventsim.kernels.arguments import Events, Maps
+from eventsim.program import InputStage, LayerStage, Program, WordStage
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
 
@@ -26,45 +27,6 @@ BIT_POSITIONS = np.zeros((256, 8), np.uint8)
 for _byte in range(256):
     _set = [bit for bit in range(8) if _byte >> bit & 1]
     BIT_POSITIONS[_byte, : len(_set)] = _set
-
-NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
-
-
-class Workspace:
-    """Buffers by name, kept between blocks; each worker thread has its own."""
-
-    def __init__(self):
-        self._buffers = {}
-
-    def take(self, name, shape, dtype):
-        """An uninitialised array, aligned to 64 bytes, that the next `take` of the name reuses."""
-        n_bytes = (prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.nbytes < n_bytes:
-            raw = np.empty(n_bytes + 64, np.uint8)
-            start = -raw.ctypes.data % 64
-            buffer = self._buffers[name] = raw[start : start + n_bytes]
-        return buffer[:n_bytes].view(dtype).reshape(shape)
-
-    def zeros(self, name, shape, dtype):
-        """`take`, filled with zeros."""
-        array = self.take(name, shape, dtype)
-        array.fill(0)
-        return array
-
-
-@dataclass
-class Held:
-    """A train during a chunk. planes: uint64 (n, held, planes, positions, words); `first` is the
-    slot of the chunk's first step. still: one slot stands for every step."""
-
-    planes: np.ndarray
-    first: int
-    still: bool = False
-
-    @property
-    def held(self):
-        return self.planes.shape[1]
 
 
 @dataclass
@@ -180,7 +142,7 @@ class Execution:
         planes = self.workspace.zeros(("planes", stage.name), shape, np.uint64)
         self.held[stage.name] = Held(planes, past, still)
         self._recall(stage.name, past)
-        layers.pack(
+        indexing.pack(
             np.ascontiguousarray(levels).reshape(-1), planes.reshape(-1), self.n, levels.shape[1],
             slots, past, stage.bits, int(stage.signed), stage.shape[0], stage.positions, stage.words,
         )
@@ -283,15 +245,15 @@ class Execution:
 
     def _finish(self, layer, fires):
         if not fires:
-            return layers.Joining
+            return arguments.Joining
         if layer.update.changes:
-            return layers.Changing
+            return arguments.Changing
         own = {"potentials"} if layer.reduce else set()
         traced = any(layer.name in getattr(self.chunk, kind)
                      for kind in ("currents", "potentials", "residuals", "audit") if kind not in own)
         if traced or not layer.update.plain:
-            return layers.Update
-        return layers.Integrating if layer.reduce else layers.Untraced
+            return arguments.Update
+        return arguments.Integrating if layer.reduce else arguments.Untraced
 
     def _run_path(self, layer, synapses, start, steps, adds, fires):
         maps = self._maps(layer, start, steps, adds, fires)
@@ -354,9 +316,9 @@ class Execution:
         place = (self.n, n_steps, source.held, first, stage.n_planes, *stage.shape[1:], stage.shape[0])
         planes = source.planes.reshape(-1)
         if groups == 1:
-            layers.index_events(planes, index, pointers, *place, by_column, BIT_POSITIONS.reshape(-1))
+            indexing.index_events(planes, index, pointers, *place, by_column, BIT_POSITIONS.reshape(-1))
         else:
-            layers.index_groups(planes, index, pointers, *place, groups)
+            indexing.index_groups(planes, index, pointers, *place, groups)
         events = Events(index, pointers, n_steps)
         if shared:
             self.events[key] = events
@@ -378,7 +340,7 @@ class Execution:
         pointers = self.workspace.take(
             "real pointers", slots * (g.height * g.width * g.groups + 1), np.int64
         )
-        layers.index_reals(values.reshape(-1), index, strengths, pointers, slots, g.height, g.width,
+        indexing.index_reals(values.reshape(-1), index, strengths, pointers, slots, g.height, g.width,
                             g.channels, g.groups)
         return Events(index, pointers, values.shape[1]), strengths
 
@@ -395,32 +357,32 @@ class Execution:
             if stage.operation == "delay":
                 scalars = (self.n, steps, target.held, target.first + start, source.held, first,
                            stage.n_planes, stage.positions * stage.words)
-                layers.delay_words(planes, source.planes.reshape(-1), stage.masks[i],
+                words.delay_words(planes, source.planes.reshape(-1), stage.masks[i],
                                     np.array(scalars, np.int64))
                 continue
             if stage.operation == "flatten":
                 scalars = (self.n, steps, stage.n_planes, target.held, target.first + start,
                            source.held, first, emitter.positions, emitter.shape[0])
-                layers.flatten_words(planes, source.planes.reshape(-1), np.array(scalars, np.int64))
+                words.flatten_words(planes, source.planes.reshape(-1), np.array(scalars, np.int64))
                 continue
             scalars = np.array([
                 self.n, steps, stage.words,
                 target.held, target.first + start, stage.bits, stage.signed, *stage.shape[1:],
                 source.held, first, emitter.bits, emitter.signed, *emitter.shape[1:],
             ], np.int64)
-            kernel = layers.sum_words
+            kernel = words.sum_words
             if stage.operation == "max":
-                kernel = layers.or_words if stage.n_planes == 1 else layers.max_words
+                kernel = words.or_words if stage.n_planes == 1 else words.max_words
             kernel(planes, source.planes.reshape(-1), scalars, stage.window)
         if stage.operation == "sum" and stage.signed:
-            layers.cancel_words(planes, self.n * steps, target.held, target.first + start, steps,
+            words.cancel_words(planes, self.n * steps, target.held, target.first + start, steps,
                                  stage.bits, stage.positions * stage.words)
 
     def _attention(self, synapses, layer, start, steps):
         source, stage = self.held[synapses.source], self.stages[synapses.source]
         first, _ = self.window(source, synapses.delay, start, steps)
         totals = np.zeros((self.n, steps, stage.shape[0]), np.int64)
-        layers.channel_levels(
+        counting.channel_levels(
             source.planes.reshape(-1), totals.reshape(-1), self.n, steps, source.held, first,
             stage.bits, int(stage.signed), stage.shape[1], stage.shape[2], stage.shape[0],
             *synapses.attention.node.stride,

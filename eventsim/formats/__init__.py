@@ -5,11 +5,8 @@ can be told (see `options`), and its line in READERS; one that can be written al
 `write(model, path, **options)`, WRITE_OPTIONS and its suffixes in WRITERS.
 """
 
-import os
 from pathlib import Path
 from typing import Dict
-
-import h5py
 
 from eventsim.errors import FormatError
 from eventsim.formats import native
@@ -17,17 +14,10 @@ from eventsim.formats.lava import reader as lava
 from eventsim.formats.nir import reader as nir
 from eventsim.formats.options import check_known, Option
 from eventsim.model.network import Model
-from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.hdf5 import check_hdf5, open_hdf5
 
 READERS = {"native": native, "NIR": nir, "lava-dl": lava}  # by the name that messages use
 WRITERS = {".h5": native, ".hdf5": native, ".nir": nir}
-
-_SIGNATURES = {
-    b"PK": "a zip archive, as .npz and torch files are",
-    b"\x80": "a Python pickle, which is a program and never loaded",
-    b"\x1f\x8b": "packed with gzip",
-    b"\x93NUMPY": "a NumPy array",
-}
 
 
 def options() -> Dict[str, Dict[str, Option]]:
@@ -50,7 +40,7 @@ def load(path, **options) -> Model:
     eventsim does not run. All name the file.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    _check_hdf5(path)
+    check_hdf5(path)
     with open_hdf5(path) as root:
         for what, reader in READERS.items():
             if reader.recognises(root):
@@ -78,21 +68,3 @@ def save(model, path, **options) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     check_known(path, suffix, WRITERS[suffix].WRITE_OPTIONS, given)
     WRITERS[suffix].write(model, path, **given)
-
-
-def _check_hdf5(path):
-    """Raise FormatError unless `path` is a file with the signature of HDF5."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
-    except ValueError as error:  # a NUL in the name
-        raise FormatError(f"{str(path)!r}: cannot be read ({error})") from None
-    if h5py.is_hdf5(path):
-        return
-    if not start:
-        raise FormatError(f"{path}: the file is empty, expected an HDF5 file")
-    seems = next((what for key, what in _SIGNATURES.items() if start.startswith(key)), None)
-    hint = f"; it seems to be {seems}" if seems else ""
-    raise FormatError(f"{path}: not an HDF5 file{hint}")

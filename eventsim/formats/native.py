@@ -77,7 +77,7 @@ member, takes a new version. Equal models give equal bytes with the same HDF5 li
 """
 
 import typing
-from dataclasses import MISSING, fields
+from dataclasses import fields, MISSING
 from functools import lru_cache
 
 import h5py
@@ -85,10 +85,12 @@ import numpy as np
 
 from eventsim.errors import FormatError, ModelError, UnsupportedError
 from eventsim.model.chip import Profile
-from eventsim.model.kinds import EventBins, Neuron, NODE_TYPES
+from eventsim.model.input import EventBins
+from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
+from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import Parameter
-from eventsim.storage.hdf5_writing import new_hdf5, put
+from eventsim.storage.hdf5_writing import narrowed, new_hdf5, put
 
 FORMAT = "eventsim model"
 VERSION = 1
@@ -390,13 +392,6 @@ def _put_numbers(group, name, value):
     if value.dtype == np.float64:
         value = narrowed(value)
     put(group, name, value)
-
-
-def narrowed(value):
-    """float32 if that represents every value exactly, else the float64 array itself."""
-    with np.errstate(over="ignore"):
-        narrow = value.astype(np.float32)
-    return narrow if np.array_equal(narrow.astype(np.float64), value) else value
 
 
 def _put_texts(group, name, value):

@@ -3,30 +3,22 @@
 Read lazily: a data set keeps its labels in memory and reads one batch of samples at a time.
 """
 
-import gzip
 import math
-import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.levels import bin_events, check_values
-from eventsim.storage.hdf5 import open_hdf5
-from eventsim.storage.npz import check_declared, npz_header, npz_member, reading
+from eventsim.inputs.arrays import Hdf5Source, NpzSource
+from eventsim.inputs.event_files.nmnist import NmnistSource
+from eventsim.inputs.images import CifarSource, IdxSource, CIFAR_TEST, IDX_IMAGES
+from eventsim.inputs.levels import check_values
+from eventsim.storage.reading import reading
 
 KNOWN = (
     "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), or a folder of one of these "
     "or of N-MNIST recordings"
 )
-
-IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-IDX_IMAGES = tuple(f"t10k-images{dot}idx3-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
-CIFAR_TEST = ("test_batch.bin", "test.bin")
-CIFAR_SHAPE = (3, 32, 32)
-CIFAR_LABELS = {"CIFAR-10": (10,), "CIFAR-100": (20, 100)}  # values of each label byte
-EVENT_BYTES = 5
 
 
 def open_dataset(path, input_node, timesteps=None) -> "Dataset":
@@ -149,13 +141,13 @@ def _source(path, input_node, timesteps):
     with open(path, "rb") as file:
         start = file.read(8)
     if start == b"\x89HDF\r\n\x1a\n":
-        return _Hdf5(path)
+        return Hdf5Source(path)
     if start.startswith(b"PK"):
-        return _Npz(path)
+        return NpzSource(path)
     if path.suffix == ".bin":
-        return _Cifar(path)
+        return CifarSource(path)
     if "idx" in path.name or start.startswith(b"\x1f\x8b") or start[:2] == b"\0\0":
-        return _Idx(path)
+        return IdxSource(path)
     found = "of no known format" if start else "empty"
     raise DataError(f"{path}: {found}, expected {KNOWN}")
 
@@ -163,277 +155,11 @@ def _source(path, input_node, timesteps):
 def _folder_source(path, input_node, timesteps):
     for name in (*IDX_IMAGES, *CIFAR_TEST):
         if (path / name).is_file():
-            return _Cifar(path / name) if name in CIFAR_TEST else _Idx(path / name)
+            return CifarSource(path / name) if name in CIFAR_TEST else IdxSource(path / name)
     split = path / "Test" if (path / "Test").is_dir() else path
     digits = [f for f in split.iterdir() if f.is_dir() and f.name.isdecimal()]
     if digits:
-        return _Nmnist(split, sorted(digits, key=lambda f: int(f.name)), input_node, timesteps)
+        return NmnistSource(split, sorted(digits, key=lambda f: int(f.name)), input_node, timesteps)
     raise DataError(
         f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>"
     )
-
-
-def _labels(y, n_samples, path):
-    """Labels as int64 (N,), or DataError."""
-    if y.ndim != 1 or y.dtype.kind not in "iuf":
-        raise DataError(
-            f"{path}: y has shape {y.shape} and type {y.dtype}, "
-            "expected one class number per sample"
-        )
-    if len(y) != n_samples:
-        raise DataError(f"{path}: y has {len(y)} labels, but x has {n_samples} samples")
-    if not ((y == np.floor(y)) & (y >= 0) & (y < 1 << 31)).all():
-        raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
-    return y.astype(np.int64)
-
-
-class _Source:
-    """One data file or folder. Subclasses set the attributes, and have
-
-    read(size, stop): yields arrays of `size` samples (fewer in the end), up to `stop`.
-    path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
-    layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
-    n_dropped: events dropped by the latest `read`.
-    """
-
-    labels = None
-    layout = ""
-    is_image = False
-    n_dropped = 0
-
-    def _read_stream(self, file, dtype, shape, size, stop):
-        """`read` for samples of `shape` that follow each other in a binary stream."""
-        n_bytes = math.prod(shape) * dtype.itemsize
-        for start in range(0, stop, size):
-            n = min(size, stop - start)
-            data = file.read(n * n_bytes)
-            if len(data) != n * n_bytes:
-                raise DataError(
-                    f"{self.path}: truncated: ends in sample {start + len(data) // n_bytes} "
-                    f"of {self.n_samples}"
-                )
-            # packed files check their sums only where they are read to the end
-            if start + n == self.n_samples and file.read(1):
-                raise DataError(f"{self.path}: has data after the last of {self.n_samples} samples")
-            samples = np.frombuffer(data, dtype).reshape(n, *shape)
-            yield samples.astype(dtype.newbyteorder("="))
-
-
-class _Hdf5(_Source):
-    """HDF5 with datasets x and y."""
-
-    def __init__(self, path):
-        self.path = path
-        with open_hdf5(path, DataError) as root:
-            if "x" not in root:
-                raise root.error(f"holds {sorted(root.names())[:10]}, expected x and optionally y")
-            x = root.dataset("x")
-            x.require_numbers()
-            if not x.shape:
-                raise root.error("x is a single number, expected (N, ...)")
-            self.n_samples, self.sample_shape = x.shape[0], x.shape[1:]
-            if "y" in root:
-                self.labels = _labels(root.numbers("y"), self.n_samples, path)
-
-    def read(self, size, stop):
-        with open_hdf5(self.path, DataError) as root:
-            x = root.dataset("x")
-            for start in range(0, stop, size):
-                yield x.rows(slice(start, min(start + size, stop)))
-
-
-class _Npz(_Source):
-    """NumPy's .npz with arrays x and y; x is read as a stream."""
-
-    def __init__(self, path):
-        self.path = path
-        with zipfile.ZipFile(self.path) as archive:
-            names = archive.namelist()
-            if "x.npy" not in names:
-                raise DataError(f"{path}: holds {names[:10]}, expected x.npy and optionally y.npy")
-            with npz_member(archive, "x", path) as file:
-                shape, self._dtype = npz_header(archive, file, "x", path)
-            if not shape:
-                raise DataError(f"{path}: x is a single number, expected (N, ...)")
-            self.n_samples, self.sample_shape = shape[0], shape[1:]
-            if "y.npy" in names:
-                with npz_member(archive, "y", path) as file:
-                    shape, dtype = npz_header(archive, file, "y", path)
-                    data = file.read(math.prod(shape) * dtype.itemsize)
-                    y = np.frombuffer(data, dtype).reshape(shape)
-                self.labels = _labels(y, self.n_samples, path)
-
-    def read(self, size, stop):
-        path = self.path
-        with zipfile.ZipFile(path) as archive, npz_member(archive, "x", path) as file:
-            npz_header(archive, file, "x", path)
-            yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
-
-
-class _Idx(_Source):
-    """MNIST's IDX: 0, 0, type, number of axes; the axes, big-endian; the data."""
-
-    is_image = True
-
-    def __init__(self, path):
-        self.path = path
-        with self._open(path) as file:
-            self._dtype, shape = self._header(path, file)
-        if len(shape) == 1:
-            raise DataError(f"{path}: holds one number per sample: labels; give the images file")
-        self.n_samples, self.sample_shape = shape[0], shape[1:]
-        labels = self._find_labels()
-        if labels is not None:
-            self.labels = self._read_labels(labels)
-
-    @staticmethod
-    def _open(path):
-        with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        return gzip.open(path) if packed else open(path, "rb")
-
-    @staticmethod
-    def _header(path, file):
-        """(dtype, shape); leaves `file` at the data."""
-        magic = file.read(4)
-        if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not magic[3]:
-            raise DataError(
-                f"{path}: starts with bytes {magic.hex(' ')}, expected IDX: 00 00, a type "
-                "(08 for unsigned bytes) and the number of axes (03 for images)"
-            )
-        dtype, rank = np.dtype(IDX_TYPES[magic[2]]), magic[3]
-        axes = file.read(4 * rank)
-        if len(axes) != 4 * rank:
-            raise DataError(f"{path}: truncated in the header: {rank} axes expected")
-        shape = tuple(np.frombuffer(axes, ">u4").tolist())
-        n_bytes = math.prod(shape) * dtype.itemsize
-        n_stored = os.path.getsize(path)
-        if isinstance(file, gzip.GzipFile):
-            check_declared(n_bytes, n_stored, path)
-        elif n_stored != 4 + 4 * rank + n_bytes:
-            raise DataError(
-                f"{path}: has {n_stored} bytes, but shape {shape} takes {4 + 4 * rank + n_bytes}: "
-                "truncated, or damaged"
-            )
-        return dtype, shape
-
-    def _find_labels(self):
-        stem = self.path.name.removesuffix(".gz")
-        if "images" not in stem:
-            return None
-        stem = stem.replace("images", "labels").replace("idx3", "idx1")
-        found = (self.path.with_name(name) for name in (stem, stem + ".gz"))
-        return next((path for path in found if path.is_file()), None)
-
-    def _read_labels(self, path):
-        with reading(path), self._open(path) as file:
-            dtype, shape = self._header(path, file)
-            n_bytes = math.prod(shape) * dtype.itemsize
-            data = file.read(n_bytes + 1)  # one more, so that a packed file checks its sum
-            if len(data) != n_bytes:
-                raise DataError(
-                    f"{path}: has {len(data)} bytes or more, shape {shape} takes {n_bytes}"
-                )
-            return _labels(np.frombuffer(data, dtype).reshape(shape), self.n_samples, path)
-
-    def read(self, size, stop):
-        with self._open(self.path) as file:
-            self._header(self.path, file)
-            yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
-
-
-class _Cifar(_Source):
-    """CIFAR binary: records of 1 label (CIFAR-100: coarse and fine) and the R, G, B planes."""
-
-    layout = "CHW"
-    is_image = True
-    sample_shape = CIFAR_SHAPE
-
-    def __init__(self, path):
-        self.path = path
-        size = os.path.getsize(path)
-        n_pixels = math.prod(CIFAR_SHAPE)
-        fitting = [k for k, v in CIFAR_LABELS.items() if size % (n_pixels + len(v)) == 0]
-        if not fitting:
-            raise DataError(
-                f"{path}: has {size} bytes, expected a multiple of {n_pixels + 1} (CIFAR-10) or "
-                f"{n_pixels + 2} (CIFAR-100): truncated, or no CIFAR file"
-            )
-        errors = []
-        for name in fitting:  # both sizes can fit; then the labels tell
-            self._n_labels = len(CIFAR_LABELS[name])
-            self.n_samples = size // (n_pixels + self._n_labels)
-            labels = self._read_labels()
-            wrong = (labels >= CIFAR_LABELS[name]).any(axis=1)
-            if not wrong.any():
-                self.labels = labels[:, -1].astype(np.int64)
-                return
-            i = int(wrong.argmax())
-            limits = " and ".join(f"below {n}" for n in CIFAR_LABELS[name])
-            errors.append(f"record {i} has label {labels[i].tolist()}, {name} expects {limits}")
-        raise DataError(f"{path}: {'; '.join(errors)}")
-
-    def _records(self, size, stop):
-        shape = (self._n_labels + math.prod(CIFAR_SHAPE),)
-        with open(self.path, "rb") as file:
-            yield from self._read_stream(file, np.dtype(np.uint8), shape, size, stop)
-
-    def _read_labels(self):
-        parts = [np.empty((0, self._n_labels), np.uint8)]
-        parts += (r[:, :self._n_labels].copy() for r in self._records(1000, self.n_samples))
-        return np.concatenate(parts)
-
-    def read(self, size, stop):
-        for records in self._records(size, stop):
-            yield records[:, self._n_labels:].reshape(-1, *CIFAR_SHAPE)
-
-
-class _Nmnist(_Source):
-    """N-MNIST: a folder per digit of recordings, 5 bytes an event.
-
-    Byte 0 x, byte 1 y, then 1 bit polarity (1 = brighter) and 23 bits time in microseconds,
-    big-endian.
-    """
-
-    layout = "CHW"
-
-    def __init__(self, path, digits, input_node, timesteps):
-        self.path = path
-        self._input = input_node
-        self._timesteps = timesteps
-        if input_node.events is None or timesteps is None:
-            missing = "timesteps" if input_node.events else "events in the model's Input"
-            raise DataError(f"{path}: holds event recordings; binning them needs {missing}")
-        self._files = [file for folder in digits for file in sorted(folder.glob("*.bin"))]
-        self.n_samples = len(self._files)
-        self.labels = np.array([int(file.parent.name) for file in self._files], dtype=np.int64)
-        self.sample_shape = (timesteps, *input_node.shape)
-
-    def read(self, size, stop):
-        for start in range(0, stop, size):
-            yield np.stack([self._levels(f) for f in self._files[start:min(start + size, stop)]])
-
-    def _levels(self, path):
-        """uint16 (T, 2, H, W) of one recording."""
-        x, y, polarity, t = self._events(path)
-        events, n_steps = self._input.events, self._timesteps
-        self.n_dropped += int((np.floor(t / events.bin_width) >= n_steps).sum())
-        try:
-            levels = bin_events(x, y, polarity, t, events, n_steps)
-            check_values(levels, self._input)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        return levels
-
-    @staticmethod
-    def _events(path):
-        """(x, y, polarity, t) of one recording."""
-        with reading(path):
-            data = np.fromfile(path, dtype=np.uint8)
-        if len(data) == 0 or len(data) % EVENT_BYTES:
-            raise DataError(
-                f"{path}: has {len(data)} bytes, expected a multiple of {EVENT_BYTES} above 0: "
-                "truncated, or no N-MNIST recording"
-            )
-        x, y, *rest = data.reshape(-1, EVENT_BYTES).T.astype(np.int64)
-        return x, y, rest[0] >> 7, (rest[0] & 0x7F) << 16 | rest[1] << 8 | rest[2]

@@ -4,8 +4,6 @@ import numpy as np
 
 from eventsim.errors import DataError
 
-MAX_EVENT_LEVEL = (1 << 16) - 1  # bin_events gives uint16
-
 
 def to_levels(x, input_node, timesteps=None):
     """Check samples and give them the types that the simulator computes with.
@@ -103,62 +101,3 @@ def _fractional(x, low, high):
             "the model does the scaling itself"
         )
     return message
-
-
-def bin_events(x, y, polarity, t, events, timesteps):
-    """Count the events of one recording per step, polarity and pixel.
-
-    x, y: column and row, pixels. polarity: 0 (darker) or 1 (brighter). t: microseconds from the
-    start of the recording; step = floor(t / bin_width). All of one length, in any order.
-    events: EventBins. timesteps: steps to give; later events are dropped.
-
-    Returns levels, uint16 (T, 2, H, W). Raises DataError, which counts events from 0, for an
-    event outside the sensor, of another polarity, before the start, or too many in one place.
-    """
-    x, y = _event_column(x, "x"), _event_column(y, "y")
-    polarity, t = _event_column(polarity, "polarity"), _event_column(t, "t")
-    if not len(x) == len(y) == len(polarity) == len(t):
-        raise DataError(
-            f"x, y, polarity and t have {len(x)}, {len(y)}, {len(polarity)} and {len(t)} events, "
-            "expected the same number"
-        )
-    height, width = events.sensor_size
-    _check_events((x < 0) | (x >= width) | (y < 0) | (y >= height), lambda i: (
-        f"event {i} is at x = {x[i]}, y = {y[i]}, outside the sensor of {width} x {height} pixels"
-    ))
-    _check_events((polarity != 0) & (polarity != 1), lambda i: (
-        f"event {i} has polarity {polarity[i]}, expected 0 or 1"
-    ))
-    _check_events(~(t >= 0), lambda i: f"event {i} is at t = {t[i]}, expected 0 or later")
-    step = np.floor(t / events.bin_width)
-    kept = step < timesteps
-    channel = polarity if events.polarities == "off_on" else 1 - polarity
-    shape = (timesteps, 2, height, width)
-    place = np.ravel_multi_index(
-        tuple(c[kept].astype(np.int64) for c in (step, channel, y, x)), shape
-    )
-    levels = np.bincount(place, minlength=timesteps * 2 * height * width)
-    if events.coincident == "merge":
-        levels = np.minimum(levels, 1)
-    if levels.max() > MAX_EVENT_LEVEL:
-        raise DataError(
-            f"{levels.max()} events share a pixel and a step, expected at most {MAX_EVENT_LEVEL}; "
-            "merge them (coincident='merge') or use a smaller bin_width"
-        )
-    return levels.astype(np.uint16).reshape(shape)
-
-
-def _event_column(values, name):
-    """One column of events as float64 or int64, so that no unsigned arithmetic wraps."""
-    values = np.asarray(values)
-    if values.ndim != 1 or values.dtype.kind not in "biuf":
-        raise DataError(f"{name} of the events has shape {values.shape} and type {values.dtype}, "
-                        "expected one number per event")
-    if values.dtype.kind == "f" and name != "t":
-        raise DataError(f"{name} of the events has type {values.dtype}, expected integers")
-    return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
-
-
-def _check_events(wrong, describe):
-    if wrong.any():
-        raise DataError(describe(int(wrong.argmax())))

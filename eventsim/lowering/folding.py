@@ -20,8 +20,8 @@ from eventsim.lowering.linear import (
     Term, Train,
 )
 from eventsim.lowering.units import Group, Unit
-from eventsim.model.kinds import Neuron, Readout, SigmaDelta
 from eventsim.model.network import Model
+from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.parameters import is_per_neuron, parameter_on
 
 LAYERS = (Neuron, Readout, SigmaDelta)

@@ -5,7 +5,7 @@ Channels are last and padded to whole tiles of `lanes` channels. See `kernels` f
 
 import numpy as np
 
-from eventsim.kernels.layers import Geometry, MOST_PAIRS
+from eventsim.kernels.arguments import Geometry, MOST_PAIRS
 from eventsim.program import FanOut
 
 

@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.model.kinds import Restimulation
+from eventsim.model.synapses import Restimulation
 
 MapShape = Tuple[int, int, int]  # (channels, height, width)
 
@@ -172,3 +172,7 @@ def pooled_term(term, kernel, stride, divisor, shape):
                             x * stride[1] : x * stride[1] + kernel[1]]
         out[c, y, x] = exact_sum(window.ravel())
     return Term(out / divisor, term.first_step)
+
+
+def value_or(value, default):
+    return default if value is None else value

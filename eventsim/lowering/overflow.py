@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.kernels.layers import HOLDS, STOPS, TURNS, TURNS_ONCE
+from eventsim.kernels.arguments import HOLDS, STOPS, TURNS, TURNS_ONCE
 from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.chip import Profile
 

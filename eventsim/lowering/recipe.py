@@ -10,25 +10,22 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.kernels.layers import Update
+from eventsim.kernels.arguments import Update
 from eventsim.lowering import layout, overflow
+from eventsim.lowering.firing import stacked, firing_thresholds, smallest_passing, SPECIAL
 from eventsim.lowering.folding import fold
-from eventsim.lowering.linear import exact_sum
-from eventsim.lowering.rounding import (
-    FixedPoint, half_away, INT32_MAX, largest_error, Numbers, readout_scale, smallest_passing,
-    steps_in_profile, steps_per_quantum,
-)
+from eventsim.lowering.linear import value_or, exact_sum
+from eventsim.lowering.rounding import FixedPoint, half_away, INT32_MAX, largest_error, Numbers
+from eventsim.lowering.scales import readout_scale, steps_in_profile, steps_per_quantum
 from eventsim.lowering.units import Unit
 from eventsim.model.chip import Profile
-from eventsim.model.kinds import Neuron, Readout, SigmaDelta
 from eventsim.model.network import Model
+from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.parameters import parameter_on
 from eventsim.program import (
     Attention, InputStage, LayerStage, Program, Rounding, StageGroup, Synapses, WordStage,
 )
 
-# what `kernels._fire_plain` leaves out
-SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")
 PRECISIONS = ("float32", "float64", "int8")
 FLAT = ("thresholds", "amounts", "bias", "drive", "leak", "current_leak", "gain", "v_reset", "v_min",
         "least", "refractory")
@@ -266,7 +263,7 @@ class _Lowering:
     def _note_rounding(self, unit, numbers, bias):
         thresholds = np.zeros(1)
         if isinstance(unit.node, Neuron):
-            thresholds = numbers.unrounded(_thresholds(unit, self._channels(unit, unit.node.quantum))[0])
+            thresholds = numbers.unrounded(firing_thresholds(unit, self._channels(unit, unit.node.quantum))[0])
         scale = numbers.unrounded(np.ones(unit.shape[0]))
 
         def error(values):
@@ -288,7 +285,7 @@ class _Lowering:
     def _products(self, unit):
         n = 0
         for name in ("leak", "current_leak"):
-            leak = parameter_on(_or(getattr(unit.node, name, None), 1.0), unit.logical_shape, name)
+            leak = parameter_on(value_or(getattr(unit.node, name, None), 1.0), unit.logical_shape, name)
             n += int(((leak != 0) & (leak != 1)).sum())
         if unit.gain is not None:
             n += leak.size
@@ -305,13 +302,13 @@ class _Lowering:
         chip = self.profile
 
         def whole(name, default=0.0):
-            return parameter_on(_or(getattr(node, name, None), default), logical, name).reshape(shape)
+            return parameter_on(value_or(getattr(node, name, None), default), logical, name).reshape(shape)
 
         maps = {
-            "drive": numbers.unit(_or(unit.drive, np.zeros(shape))),
+            "drive": numbers.unit(value_or(unit.drive, np.zeros(shape))),
             "leak": numbers.decay(whole("leak")),
             "current_leak": numbers.decay(whole("current_leak")),
-            "gain": numbers.factor(_or(unit.gain, np.ones(shape))),
+            "gain": numbers.factor(value_or(unit.gain, np.ones(shape))),
             "v_reset": numbers.unit(whole("v_reset")),
             "v_min": numbers.unit(whole("v_min")),
             "least": numbers.unit(whole("v_threshold") if changes else np.zeros(shape)),
@@ -339,10 +336,10 @@ class _Lowering:
             "toward_zero": (0, 0), "floor": (0, 2 * half - 1), "nearest": (half, half),
         }[rounding]
         update = Update(
-            thresholds=_stacked(
+            thresholds=stacked(
                 [layout.channels_last(m if per_position else m[:, :1, :1], lanes, never)
                  for m in thresholds], self.dtype),
-            amounts=_stacked([layout.channels_last(a[:, None, None], lanes) for a in amounts], self.dtype),
+            amounts=stacked([layout.channels_last(a[:, None, None], lanes) for a in amounts], self.dtype),
             bias=bias,
             **laid,
             limits=limits,
@@ -374,7 +371,7 @@ class _Lowering:
         node = unit.node
         quantum = self._channels(unit, node.quantum)
         bits = self._channels(unit, node.bits)
-        exact, theta = _thresholds(unit, quantum)
+        exact, theta = firing_thresholds(unit, quantum)
         thresholds, amounts = [], []
         for b in range(unit.n_bits):
             threshold = numbers.unit(exact[:, b])
@@ -400,7 +397,7 @@ class _Lowering:
 
     def _comparison(self, node):
         given = None if self.profile is None else self.profile.comparison
-        return _or(given, node.comparison)
+        return value_or(given, node.comparison)
 
     def _changing(self, unit, numbers):
         """Thresholds of SigmaDelta, (C, 1, 1) per plane of positive, then of negative changes, and
@@ -444,16 +441,6 @@ class _Lowering:
             self.safe_steps = min(steps, self.safe_steps or steps)
 
 
-def _or(value, default):
-    return default if value is None else value
-
-
-def _stacked(planes, dtype):
-    if not planes:
-        return np.zeros((0, 1, 1), dtype)
-    return np.ascontiguousarray(np.stack(planes))
-
-
 def _sum_terms(terms, shape):
     """Exactly rounded sum of terms (C, 1, 1) or (C, H, W) per neuron; (C, 1, 1) if all are."""
     if not terms:
@@ -465,19 +452,3 @@ def _sum_terms(terms, shape):
     if stacked.shape[1] == 2:  # one IEEE addition is already exactly rounded
         return (stacked[:, 0] + stacked[:, 1]).reshape(whole)
     return np.array([exact_sum(row) for row in stacked.tolist()]).reshape(whole)
-
-
-def _thresholds(unit, quantum):
-    """c_b = theta - delta + 2^b delta exactly rounded, float64 (C, n_bits, H, W), and theta."""
-    theta = parameter_on(unit.node.v_threshold, unit.logical_shape, "v_threshold").reshape(unit.shape)
-    flat = theta.reshape(unit.shape[0], -1)
-    exact = np.empty((unit.shape[0], unit.n_bits, flat.shape[1]))
-    known = {}
-    for c, delta in enumerate(quantum.tolist()):
-        constant = (flat[c] == flat[c, 0]).all()
-        for p, t in enumerate(flat[c, :1].tolist() if constant else flat[c].tolist()):
-            if (t, delta) not in known:
-                known[t, delta] = [exact_sum((t, -delta, 2.0**b * delta)) for b in range(unit.n_bits)]
-            where = slice(None) if constant else slice(p, p + 1)
-            exact[c, :, where] = np.array(known[t, delta])[:, None]
-    return exact.reshape(unit.shape[0], unit.n_bits, *unit.shape[1:]), theta

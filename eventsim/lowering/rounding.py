@@ -7,16 +7,12 @@ the threshold that rounds to nearest, is exact. Rounding is half away from zero.
 """
 
 from dataclasses import dataclass, replace
-from math import floor, tanh
 
 import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.model.chip import Profile
 
-LARGEST_D = 1 << 14
-LARGEST_SCALE = 2.0**1000  # of a readout, so that what is counted in it stays finite
-SMALLEST_INT8_D = 16  # a coarser grid than 16 steps a quantum takes int16 weights instead
 INT32_MAX = 2**31 - 1
 MOST_ROUNDED = 1 << 20  # weights at a time
 
@@ -170,115 +166,3 @@ class FixedPoint(Numbers):
 
     def above(self, threshold):
         return np.minimum(threshold.astype(np.int64) + 1, INT32_MAX).astype(np.int32)
-
-
-def steps_per_quantum(kernels, quantum, label):
-    """D per channel and the type of the weights; see the module's docstring."""
-    for weight_dtype, fewest in ((np.dtype(np.int8), SMALLEST_INT8_D), (np.dtype(np.int16), 2)):
-        limits = np.iinfo(weight_dtype)
-        steps = _common_steps(kernels, quantum, limits.min, limits.max)
-        if (steps >= fewest).all():
-            return steps, weight_dtype
-    raise UnsupportedError(
-        f"{label}: its weights are more than 16383 times the quantum, which int16 cannot hold; "
-        "run it in float32"
-    )
-
-
-def steps_in_profile(kernels, quantum, constants, profile, label):
-    """D per channel with which the weights fit a profile's, and the constants (float64 (C,), largest
-    threshold or amount) a quarter of its membrane: the rest is headroom."""
-    steps = _common_steps(kernels, quantum, profile.lowest_weight, profile.highest_weight,
-                          profile.weight_step)
-    if profile.membrane_bits is not None:
-        room = 2.0 ** (profile.membrane_bits - 2 - profile.weight_shift)
-        steps = np.minimum(steps, 2 * np.floor(room * quantum / np.maximum(constants, 1e-300) / 2))
-    if (steps < 2).any():
-        raise UnsupportedError(
-            f"{label}: its weights, thresholds and quanta are too far apart for profile "
-            f"{profile.name!r} (weights of {profile.weight_bits} bits); widen the profile, or rescale "
-            "the layer"
-        )
-    return steps
-
-
-def _common_steps(kernels, quantum, low, high, step=1):
-    steps = np.full(quantum.shape, float(LARGEST_D))
-    for kernel in kernels:
-        flat = kernel.reshape(kernel.shape[0], -1)
-        steps = np.minimum(steps, [
-            _largest_steps(row.min(), row.max(), delta, low, high, step)
-            for row, delta in zip(flat, quantum)
-        ])
-    return steps
-
-
-def _largest_steps(lowest, highest, delta, low_limit, high_limit, step):
-    """Largest even D <= 2^14 with which both extremes, rounded to multiples of `step`, stay
-    inside the limits."""
-
-    def fits(steps):
-        low, high = step * half_away((np.array([lowest, highest]) * steps) / delta / step)
-        return low_limit <= low and high <= high_limit
-
-    largest = max(abs(lowest), abs(highest))
-    if largest == 0:
-        return float(LARGEST_D)
-    steps = 2 * floor(min(LARGEST_D, (high_limit + 2 * step) * float(delta) / float(largest)) / 2) + 2
-    steps = min(LARGEST_D, steps)
-    while steps > 0 and not fits(steps):
-        steps -= 2
-    return float(steps)
-
-
-def readout_scale(unit, kernels, top=127.0):
-    """Integer steps per unit of a readout: one for all its outputs, so that they compare. top: the
-    largest weight. Below top / LARGEST_SCALE, weights round to fewer steps and in the end to 0."""
-    largest = max((np.abs(kernel).max() for kernel in kernels), default=None)
-    if largest is None:
-        top = float(LARGEST_D)
-        largest = max((np.abs(p.amplitude).max() for p in unit.paths if p.amplitude is not None), default=0)
-    return np.full(unit.shape[0], min(top / largest, LARGEST_SCALE) if largest else 1.0)
-
-
-def rectifier(u):
-    """phi of the membrane potential rectifier MPR (InfLoR-SNN, eq. 9), u and phi in quanta."""
-    if u < 0:
-        return 1 - (1 - u) ** (1 / 3)
-    if u <= 1:
-        return tanh(3 * (u - 0.5)) / (2 * tanh(1.5)) + 0.5
-    return u ** (1 / 3)
-
-
-def smallest_passing(theta, quantum, steps, strict, dtype):
-    """Smallest number of `dtype` whose phi is >= (or >) theta / quantum, by bisection.
-
-    Integers count in quantum / steps. Floats are bisected in the order of their bit patterns."""
-    theta, quantum, steps = float(theta), float(quantum), float(steps)
-    target = theta / quantum
-    integer = dtype.kind == "i"
-
-    def passes(h):
-        phi = rectifier(h / steps if integer else float(h) / quantum)
-        return phi > target if strict else phi >= target
-
-    if integer:
-        low, high, number = -INT32_MAX, INT32_MAX, int
-    else:
-        bits = np.dtype(f"i{dtype.itemsize}")
-        top = int(np.array(np.finfo(dtype).max, dtype).view(bits))
-        low, high = -top, top
-
-        def number(order):
-            value = np.array(abs(order), bits).view(dtype)[()]
-            return -value if order < 0 else value
-
-    if not passes(number(high)):
-        return INT32_MAX if integer else np.inf
-    while low < high:
-        middle = (low + high) // 2
-        if passes(number(middle)):
-            high = middle
-        else:
-            low = middle + 1
-    return number(high)

@@ -7,27 +7,19 @@ name of the node for anything that could not be simulated.
 
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from eventsim.errors import EventsimError, ModelError
 from eventsim.model.chip import Profile
-from eventsim.model.kinds import Input, Neuron, Readout, SigmaDelta
+from eventsim.model.graph import Edge, strongly_connected
+from eventsim.model.input import Input
+from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.node import Node
 from eventsim.model.parameters import integer, MAX_DELAY, Shape
 
-
-
 FIRING = (Neuron, SigmaDelta)
-
-
-class Edge(NamedTuple):
-    """`target` reads what `source` gave `delay` whole steps before (nothing before the start)."""
-
-    source: str
-    target: str
-    delay: int = 0
 
 
 @dataclass
@@ -83,12 +75,6 @@ class Model:
                 f"class_names has {len(self.class_names)} entries, but {self.label(self.output)} "
                 f"gives {n_outputs} outputs"
             )
-
-    def save(self, path, **options):
-        """Write the model to `path`; the suffix names the format (".h5", ".nir"). See `formats`."""
-        from eventsim import formats  # formats reads Model: imported late, not in a circle
-
-        formats.save(self, path, **options)
 
     def incoming(self, name) -> List[Edge]:
         """Edges into a node, in the file's order."""
@@ -271,40 +257,3 @@ class Model:
                 f"{self.label(ends[0])}: the model ends in it, expected a Readout or a Neuron"
             )
         return ends[0]
-
-
-def strongly_connected(names, outgoing):
-    """Tarjan's strongly connected components, sources first, without recursion."""
-    index, low, on_stack = {}, {}, set()
-    stack, components = [], []
-    for root in names:
-        if root in index:
-            continue
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        on_stack.add(root)
-        work = [(root, iter(outgoing[root]))]
-        while work:
-            name, edges = work[-1]
-            for edge in edges:
-                target = edge.target
-                if target not in index:
-                    index[target] = low[target] = len(index)
-                    stack.append(target)
-                    on_stack.add(target)
-                    work.append((target, iter(outgoing[target])))
-                    break
-                if target in on_stack:
-                    low[name] = min(low[name], index[target])
-            else:
-                work.pop()
-                if work:
-                    parent = work[-1][0]
-                    low[parent] = min(low[parent], low[name])
-                if low[name] == index[name]:
-                    component = []
-                    while not component or component[-1] != name:
-                        component.append(stack.pop())
-                        on_stack.discard(component[-1])
-                    components.append(component)
-    return components[::-1]

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from eventsim.errors import ModelError
 from eventsim.model.parameters import Shape
 
 
@@ -30,3 +31,18 @@ class Node:
                 value = f"array{value.shape}"
             shown.append(f"{item.name}={value}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def extent(size, kernel, stride, padding, dilation=1, ceil_mode=False):
+    """Length of one output axis, by torch's rule."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if room < 0:
+        raise ModelError(
+            f"kernel of {kernel} (dilation {dilation}) is larger than the input of {size} "
+            f"with padding {padding}"
+        )
+    if not ceil_mode:
+        return room // stride + 1
+    n = -(-room // stride) + 1
+    # torch: the last window must start inside the input or the padding before it
+    return n - 1 if (n - 1) * stride >= size + padding else n

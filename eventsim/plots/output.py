@@ -15,7 +15,7 @@ from matplotlib.image import imread
 
 from eventsim.errors import DataError
 from eventsim.plots import style
-from eventsim.storage.npz import write
+from eventsim.storage.writing import write
 
 # What matplotlib would add to a file and what would differ from day to day.
 METADATA = {

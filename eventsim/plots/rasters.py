@@ -14,8 +14,8 @@ from matplotlib.path import Path
 
 from eventsim.errors import DataError
 from eventsim.plots import style
-from eventsim.plots.binning import bin_spikes, Binned, count_events, events_of, summed
-from eventsim.spikes import Spikes
+from eventsim.plots.binning import bin_spikes, Binned, summed
+from eventsim.spikes import count_events, events_of, Spikes
 
 MARKS = 2000  # events; with more, marks overlap and the file grows
 ROWS, COLUMNS = 280, 420  # cells of the picture of one layer; of several, half the rows

@@ -15,12 +15,11 @@ from typing import Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.columns import table as aligned
 from eventsim.errors import RunError
 from eventsim.report import findings
 from eventsim.statistics.classes import rates_by_class
 from eventsim.statistics.counts import EXECUTED, NAMES
-from eventsim.text import joule, NONE, percent, printable, quantity
+from eventsim.text import joule, NONE, percent, printable, quantity, table as aligned
 
 
 @dataclass

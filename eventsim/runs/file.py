@@ -1,4 +1,4 @@
-"""Runs: the files that `eventsim run --out` and `Recording.save` write, read back.
+"""Runs: the files that `eventsim run --out` and `save_run` write, read back.
 
 Small things (counts, answers, statistics) are read at once and checked; recorded spikes and traces
 stay in the file until a part of them is asked for.
@@ -6,20 +6,28 @@ stay in the file until a part of them is asked for.
 
 import json
 import math
+import os
+import uuid
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 from typing import Dict, Optional, Tuple
 
+import h5py
 import numpy as np
 
-from eventsim.engine.recording import RECORDING, TRACES, VERSION
+from eventsim.engine.recording import Recording, TRACES
 from eventsim.errors import DataError, RunError
 from eventsim.runs import stored
 from eventsim.spikes import Spikes
-from eventsim.statistics import of_spikes, Statistics
 from eventsim.statistics.counts import ALL_NAMES, Counts
 from eventsim.statistics.decisions import Decisions
+from eventsim.statistics.of_recordings import of_spikes
+from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
+
+RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
+MOST_PLAIN = 1024  # bytes of an array that is not worth packing
 
 BATCH_BYTES = 1 << 26  # of planes read together
 
@@ -29,11 +37,19 @@ def open_run(path) -> "Run":
     return Run(path)
 
 
+def save_run(recording: Recording, path, labels=None) -> None:
+    """Write a recording to `path` (HDF5). labels: whole numbers (N,), or None. Raises DataError where
+    that fails."""
+    with Writer(path) as writer:
+        writer.add(recording, labels)
+        writer.finish({}, recording.statistics)
+
+
 class Run:
     """What a file keeps of a run; a context manager that closes the file.
 
     path: its name. summary: what `eventsim run` said (`report.Summary.as_json`), {} for files of
-    `Recording.save`. precision. n_samples, n_steps. layers: names of those that were counted, in order.
+    `save_run`. precision. n_samples, n_steps. layers: names of those that were counted, in order.
     counts: `counting.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
     labels: int64 (N,), or None. outputs: (N, T, classes), or None.
     recorded: "spikes", "currents", "potentials", "residuals" -> names of the nodes that have them.
@@ -216,3 +232,87 @@ class Run:
         if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(()) < 0:
             raise group.error(f"{name!r} is not a whole number")
         return int(value.reshape(()))
+
+
+class Writer:
+    """Writes recordings of consecutive samples to one file, which appears complete or not at all:
+    it is written under a temporary name and renamed by `finish`. path None writes nothing."""
+
+    def __init__(self, path):
+        self.path = None if path is None else Path(path)
+        self.file = None
+
+    def __enter__(self):
+        if self.path is not None:
+            self.temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
+            self._guarded(lambda: setattr(self, "file", h5py.File(self.temporary, "x")))
+        return self
+
+    def __exit__(self, *error):
+        if self.file is not None:
+            self.file.close()
+            self.temporary.unlink(missing_ok=True)
+
+    def add(self, recording: Recording, labels=None) -> None:
+        """Append the samples of a recording."""
+        if self.file is not None:
+            self._guarded(lambda: self._append_all(recording, labels))
+
+    def finish(self, summary, statistics=None) -> None:
+        """Add the run's summary (anything JSON holds) and its `Statistics`, and give the file its name."""
+        if self.file is not None:
+            self._guarded(lambda: self._close(summary, statistics))
+
+    def _close(self, summary, statistics):
+        self.file["summary"] = json.dumps(summary)
+        for name, values in ({} if statistics is None else stored.arrays(statistics)).items():
+            packed = dict(compression="gzip", compression_opts=1, shuffle=True)
+            self.file.create_dataset(f"statistics/{name}", data=values,
+                                     **(packed if values.nbytes > MOST_PLAIN else {}))
+        self.file.close()
+        os.replace(self.temporary, self.path)
+        self.file = None
+
+    def _guarded(self, action):
+        try:
+            action()
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.path}: cannot be written ({reason})") from None
+
+    def _append_all(self, recording, labels):
+        if "format" not in self.file:
+            self.file["format"], self.file["version"] = RECORDING, VERSION
+            self.file["layers"] = json.dumps(list(recording.counts.layers))
+            self.file["precision"], self.file["timesteps"] = recording.precision, recording.timesteps
+            for name, n in recording.counts.neurons.items():
+                self.file[f"neurons/{name}"] = n
+            for name, steps in recording.steps_per_unit.items():
+                self.file[f"steps_per_unit/{name}"] = steps
+        self._append("output", recording.output)
+        self._append("predictions", recording.predictions)
+        if labels is not None:
+            self._append("y", np.asarray(labels))
+        if recording.answers is not None:
+            self._append("outputs", recording.answers)
+        for layer, row in recording.counts.layers.items():
+            for count, values in row.items():
+                self._append(f"counts/{layer}/{count}", values)
+        self._append("word_operations", recording.counts.word_operations)
+        for name, spikes in recording.spikes.items():
+            planes = self._append(f"spikes/{name}/planes", spikes.planes)
+            for key in ("shape", "logical_shape", "bits", "signed"):
+                planes.attrs[key] = getattr(spikes, key)
+        for kind, traces in recording.traces.items():
+            for name, values in traces.items():
+                self._append(f"{kind}/{name}", values)
+
+    def _append(self, name, values):
+        if name not in self.file:
+            limit = (None, *values.shape[1:])
+            return self.file.create_dataset(name, data=values, maxshape=limit, compression="gzip",
+                                            compression_opts=1, shuffle=True)
+        dataset = self.file[name]
+        dataset.resize(dataset.shape[0] + len(values), axis=0)
+        dataset[-len(values) :] = values
+        return dataset

@@ -6,9 +6,9 @@ from dataclasses import fields
 import numpy as np
 
 from eventsim.model.parameters import MAX_BITS
-from eventsim.statistics import Statistics
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics
+from eventsim.statistics.result import Statistics
 from eventsim.statistics.trains import TrainStatistics
 
 TRAIN_NUMBERS = ("bits", "signed", "n_samples", "n_steps", "n_detailed")

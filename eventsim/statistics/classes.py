@@ -6,8 +6,9 @@ from typing import Dict
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.statistics import of_spikes, Statistics
 from eventsim.statistics.counts import Counts
+from eventsim.statistics.of_recordings import of_spikes
+from eventsim.statistics.result import Statistics
 
 
 def of_classes(recording, labels) -> Dict[int, Statistics]:

@@ -10,7 +10,7 @@ from typing import Optional
 import numpy as np
 
 from eventsim.errors import RunError
-from eventsim.kernels import layers
+from eventsim.kernels import membranes
 from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import parameter_on
 from eventsim.statistics.trains import chosen_neurons
@@ -175,7 +175,7 @@ class MembraneScale:
         distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
         extremes = np.array([np.inf, -np.inf])
         sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
-        layers.note_membranes(
+        membranes.note_membranes(
             np.ascontiguousarray(potentials).reshape(-1), np.ascontiguousarray(residuals).reshape(-1),
             np.ascontiguousarray(levels, np.int32).reshape(-1), parameters.reshape(-1), self.edges,
             histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1), known.reshape(-1), n * steps,

@@ -6,7 +6,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
-from eventsim.kernels import layers as kernels
+from eventsim.kernels import trains
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import chosen_neurons, n_interval_bins, TrainStatistics
 
@@ -79,22 +79,22 @@ class TrainSums:
         place = (n, steps, held, first, self.n_planes, self.size)
         planes, levelled = self.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
         if memory is None and steps <= BRIEF:
-            kernels.count_briefly(flat, self._small, self._bytes, self._words, self.events, self.squares, by_step,
+            trains.count_briefly(flat, self._small, self._bytes, self._words, self.events, self.squares, by_step,
                                   planes, self._small_levels, *place, self.pack, int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            kernels.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, by_step,
+            trains.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, by_step,
                                   *place, self.pack, int(memory is not None), int(ends))
             if self.n_planes > 1:
-                kernels.count_planes(flat, self._bytes, planes, *place, self.pack)
+                trains.count_planes(flat, self._bytes, planes, *place, self.pack)
             if levelled:
-                kernels.count_small_levels(flat, self._words, self._small_levels, *place, self.pack)
+                trains.count_small_levels(flat, self._words, self._small_levels, *place, self.pack)
         if self.n_planes > 8 or self.signed:
-            kernels.count_levels(flat, self.level_counts, *place[:4], self.bits, int(self.signed), self.size)
+            trains.count_levels(flat, self.level_counts, *place[:4], self.bits, int(self.signed), self.size)
 
     def _detail(self, planes, n, steps, held, first, start, memory):
         memory = memory or Memory(self, n)
-        kernels.note_intervals(
+        trains.note_intervals(
             planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1), *self.intervals,
             self.histogram, n, steps, start, held, first, self.n_planes, self.size, self.pack,
         )

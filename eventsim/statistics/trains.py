@@ -3,7 +3,7 @@
 All sums are integers, so they are the same however samples are cut into batches, blocks and threads.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Tuple
 

@@ -6,19 +6,22 @@ h5py raises becomes one line that names the file.
 """
 
 import math
+import mmap
 import os
+import struct
 from contextlib import contextmanager
 
 import h5py
 import numpy as np
 
 from eventsim.errors import FormatError
-from eventsim.storage.heaps import damaged_heap
+from eventsim.storage.reading import MAX_RATIO, one_line
+
+SIGNATURE = b"GCOL\x01\x00\x00\x00"
 
 # What h5py raises for damaged files and for objects that are not what the caller took them for.
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 
-MAX_RATIO = 1032  # the most that deflate can shrink, and more than lzf can
 MAX_TOTAL = 1 << 34  # bytes read into memory from one file
 MAX_TEXTS = 1 << 20  # strings in one dataset
 MAX_TEXT_BYTES = 1 << 26  # of all strings of one dataset together
@@ -30,12 +33,6 @@ FILTERS = {
     h5py.h5z.FILTER_FLETCHER32: "fletcher32",
     h5py.h5z.FILTER_LZF: "lzf",
 }
-
-
-def one_line(error) -> str:
-    """An error or any text as one line of bounded length."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 @contextmanager
@@ -288,3 +285,68 @@ class Dataset:
                 f"has shape {self.shape}, {self.n_bytes} bytes, but the file holds "
                 f"{n_stored} bytes for it"
             )
+
+
+_SIGNATURES = {
+    b"PK": "a zip archive, as .npz and torch files are",
+    b"\x80": "a Python pickle, which is a program and never loaded",
+    b"\x1f\x8b": "packed with gzip",
+    b"\x93NUMPY": "a NumPy array",
+}
+
+
+def check_hdf5(path):
+    """Raise FormatError unless `path` is a file with the signature of HDF5."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
+    except ValueError as error:  # a NUL in the name
+        raise FormatError(f"{str(path)!r}: cannot be read ({error})") from None
+    if h5py.is_hdf5(path):
+        return
+    if not start:
+        raise FormatError(f"{path}: the file is empty, expected an HDF5 file")
+    seems = next((what for key, what in _SIGNATURES.items() if start.startswith(key)), None)
+    hint = f"; it seems to be {seems}" if seems else ""
+    raise FormatError(f"{path}: not an HDF5 file{hint}")
+
+
+def damaged_heap(path, size_of_lengths):
+    """Offset of the first heap in the file that cannot be walked through, or None.
+
+    size_of_lengths: bytes of a length in this file, as its creation properties say.
+    """
+    with open(path, "rb") as file:
+        if not file.read(1):  # mmap refuses empty files
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            start = data.find(SIGNATURE)
+            while start >= 0:
+                if not _walks(data, start, size_of_lengths):
+                    return start
+                start = data.find(SIGNATURE, start + 1)
+    return None
+
+
+def _walks(data, start, width):
+    """Whether the heap at `start` ends where it says, object by object."""
+    length = {2: "<H", 4: "<I", 8: "<Q"}.get(width)
+    header = _aligned(8 + width)  # of the heap, and of an object
+    if length is None or start + header > len(data):
+        return False
+    end = start + struct.unpack_from(length, data, start + 8)[0]
+    if end > len(data):
+        return False
+    at = start + header
+    while at + header <= end:
+        index, size = struct.unpack_from("<H", data, at)[0], struct.unpack_from(length, data, at + 8)[0]
+        if index == 0 and size < header:
+            return False
+        at += size if index == 0 else header + _aligned(size)
+    return at <= end
+
+
+def _aligned(n):
+    return -(-n // 8) * 8

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from eventsim.errors import FormatError, ModelError
-from eventsim.storage.hdf5 import H5PY_ERRORS, one_line
+from eventsim.storage.hdf5 import H5PY_ERRORS
+from eventsim.storage.reading import one_line
 
 MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
 
@@ -39,3 +41,10 @@ def put(group, name, array):
     packed = array.ndim > 0 and array.nbytes >= MIN_PACKED
     options = {"compression": "gzip", "shuffle": True} if packed else {}
     group.create_dataset(name, data=array, **options)
+
+
+def narrowed(value):
+    """float32 if that represents every value exactly, else the float64 array itself."""
+    with np.errstate(over="ignore"):
+        narrow = value.astype(np.float32)
+    return narrow if np.array_equal(narrow.astype(np.float64), value) else value

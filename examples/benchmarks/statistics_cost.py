@@ -38,8 +38,9 @@ from layer import Quiet, machine  # noqa: E402  (first: it limits the threads)
 import numpy as np  # noqa: E402
 
 from deep_networks import random_images, small_vgg  # noqa: E402
+import eventsim
 from eventsim import load, Neuron, Simulator
-from eventsim.cli import run  # noqa: E402
+from eventsim.runs import evaluating  # noqa: E402
 from eventsim.inputs.dataset import open_dataset  # noqa: E402
 
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
@@ -52,7 +53,7 @@ FULL = 1.25  # of the machine's memory that the streamed run would record
 # ---- three ways to run samples
 
 
-class Gathered(run._Gathered):
+class Gathered(evaluating._Gathered):
     """What `eventsim run` gathers of n samples without labels, with --out or without."""
 
     def __init__(self, simulator, n, out):
@@ -103,7 +104,7 @@ def timed(way, simulator, x):
 
 def _batch(simulator):
     """Samples that `eventsim run` takes together."""
-    return run._batch(simulator.model, _Samples(0))
+    return evaluating._batch(simulator.model, _Samples(0))
 
 
 # ---- time
@@ -161,7 +162,7 @@ def summarise(seconds, n_samples, share, rounds):
 
 def build(path):
     """Write the larger network, whose calibration takes memory of its own."""
-    small_vgg(rate=0.1).save(path)
+    eventsim.save(small_vgg(rate=0.1), path)
 
 
 def stream(path, n_images, seed):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eventsim import Dense, Input, Model, Neuron, Simulator, plots
+from eventsim import Dense, Input, Model, Neuron, plots, Simulator
 
 x = np.random.default_rng(0).random((4, 2000, 100)) < 0.4
 nodes = {"random": Input((100,))}

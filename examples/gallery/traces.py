@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eventsim import Dense, Input, Model, Neuron, Simulator, plots
+from eventsim import Dense, Input, Model, Neuron, plots, Simulator
 
 rng = np.random.default_rng(0)
 x = rng.random((1, 80, 40)) < 0.08

@@ -25,6 +25,7 @@ import sys
 import numpy as np
 import torch
 
+import eventsim
 from eventsim.errors import EventsimError
 from trainer.conversion import calibrate, quantise
 from trainer.data import DATA, MOVING, open_data, some
@@ -147,7 +148,7 @@ def save_and_test(net, data, found):
     model = export(net, found["output"], data.input_node, x, net.timesteps, data.class_names, provenance)
     found_accuracy = accuracy(model, data.test, "float32")
     model.provenance["accuracy_test"] = f"{found_accuracy:.4f} on {len(data.test)} test samples, eventsim float32"
-    model.save(found["output"])
+    eventsim.save(model, found["output"])
     return {"test_accuracy": found_accuracy, "test_samples": len(data.test)}
 
 

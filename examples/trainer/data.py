@@ -16,10 +16,10 @@ from typing import Callable, Optional, Tuple
 
 import numpy as np
 
-from eventsim.inputs.dataset import open_dataset
-from eventsim.inputs.levels import bin_events
 from eventsim.errors import DataError
-from eventsim.model.kinds import EventBins, Input
+from eventsim.inputs.binning import bin_events
+from eventsim.inputs.dataset import open_dataset
+from eventsim.model.input import EventBins, Input
 from trainer.augmentation import Chain, Crop, Cutout, Image, Roll, auto_augment, flip
 
 HELD_OUT = 5000

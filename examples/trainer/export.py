@@ -26,10 +26,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from eventsim.model import kinds
+import eventsim
+from eventsim.model import neurons, synapses, transforms
 from eventsim.model.network import Check, Model
 
-CONVOLUTIONS = {nn.Conv1d: kinds.Conv1d, nn.Conv2d: kinds.Conv2d}
+CONVOLUTIONS = {nn.Conv1d: synapses.Conv1d, nn.Conv2d: synapses.Conv2d}
 AVERAGES = {nn.AvgPool1d, nn.AvgPool2d}
 MAXIMA = {nn.MaxPool1d, nn.MaxPool2d}
 ADAPTIVE = {nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d}
@@ -91,7 +92,7 @@ def export(net, path, input_node, x, timesteps=None, class_names=(), provenance=
         raise TypeError("timesteps are not given, and the network does not say them")
     check = make_check(folded, x, normalise(x, input_node), timesteps)
     model = to_model(folded, input_node, timesteps, class_names, provenance, check)
-    model.save(path)
+    eventsim.save(model, path)
     return model
 
 
@@ -298,7 +299,7 @@ class _Membrane:
     """A layer of neurons, step by step, as eventsim.model.neurons.Neuron documents them."""
 
     def __init__(self, fields, dtype):
-        node = kinds.Neuron(**fields)
+        node = neurons.Neuron(**fields)
         self.node, self.dtype = node, dtype
         self.numbers = {name: torch.as_tensor(np.asarray(getattr(node, name)), dtype=dtype)
                         for name in ("leak", "input_gain", "v_leak", "v_threshold", "v_reset", "quantum")}
@@ -432,9 +433,9 @@ def to_model(folded, input_node, timesteps, class_names=(), provenance=None, che
     found, edges = {"input": input_node}, []
     for name, layer in resolved.items():
         node, target = _node(name, layer), name
-        if len(folded.sources[name]) > 1 and not isinstance(node, (kinds.Neuron, kinds.Readout)):
+        if len(folded.sources[name]) > 1 and not isinstance(node, (neurons.Neuron, neurons.Readout)):
             target = f"{name}_sum"
-            found[target] = kinds.Add()
+            found[target] = transforms.Add()
             edges.append((target, name))
         found[name] = node
         edges += [(source, target) for source in folded.sources[name]]
@@ -476,16 +477,16 @@ def _node(name, layer):
             return node(_array(layer.weight), _array(layer.bias), layer.stride, layer.padding,
                         layer.dilation, layer.groups)
     if isinstance(layer, nn.Linear):
-        return kinds.Dense(_array(layer.weight), _array(layer.bias))
+        return synapses.Dense(_array(layer.weight), _array(layer.bias))
     if isinstance(layer, tuple(AVERAGES)):
-        return kinds.AvgPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode,
+        return transforms.AvgPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode,
                              layer.count_include_pad)
     if isinstance(layer, tuple(MAXIMA)):
         if layer.dilation not in (1, (1,), (1, 1)) or layer.return_indices:
             raise TypeError(f"layer {name!r}: {layer}: expected a pool without dilation and indices")
-        return kinds.MaxPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+        return transforms.MaxPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
     if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
-        return kinds.Flatten()
+        return transforms.Flatten()
     _require_known(name, layer)
     raise TypeError(f"layer {name!r}: no eventsim node for {layer}")
 

@@ -22,7 +22,6 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.columns import table
 from eventsim.costs.fanouts import fan_outs, SYNAPTIC
 from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, Synapses
 from eventsim.costs.other_tools.values import emitters, Values
@@ -31,7 +30,7 @@ from eventsim.errors import RunError
 from eventsim.model.network import FIRING, Model
 from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
-from eventsim.text import quantity
+from eventsim.text import quantity, table
 
 CHUNK_BYTES = 1 << 27  # of values held at a time
 ACROSS = 8  # layers beside each other in a table

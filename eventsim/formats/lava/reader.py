@@ -37,9 +37,13 @@ from eventsim.formats.lava.values import (
 )
 from eventsim.formats.options import Option
 from eventsim.model import chip
-from eventsim.model.kinds import Conv2d, Delay, Dense, Flatten, Input, Neuron, Readout, SigmaDelta
-from eventsim.model.network import Edge, Model
+from eventsim.model.graph import Edge
+from eventsim.model.input import Input
+from eventsim.model.network import Model
+from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.parameters import choice, integer, MAX_BITS, MAX_EXTENT
+from eventsim.model.synapses import Conv2d, Dense
+from eventsim.model.transforms import Delay, Flatten
 
 LAYER_TYPES = ("input", "dense", "dense_rec", "conv", "pool", "flatten")
 NEURON_TYPES = ("CUBA", "LOIHI", "SDNN")

@@ -1,8 +1,8 @@
 """Edges with delays, and the steps that NIR's loops take: what reading and writing have in common."""
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.model.kinds import Neuron
-from eventsim.model.network import Edge, strongly_connected
+from eventsim.model.graph import Edge, strongly_connected
+from eventsim.model.neurons import Neuron
 
 MAX_EDGES = 1 << 14
 

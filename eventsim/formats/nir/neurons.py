@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.model.kinds import Neuron, Readout
+from eventsim.model.neurons import Neuron, Readout
 
 SPIKING = ("IF", "LIF", "CubaLIF")
 INTEGRATING = ("I", "LI", "CubaLI")

@@ -6,12 +6,12 @@ from eventsim.errors import ModelError, UnsupportedError
 from eventsim.formats.nir.graph import guarded, unsupported
 from eventsim.formats.nir.loops import in_loop, with_steps, without
 from eventsim.formats.nir.neurons import build_neuron, compact, fitted, INTEGRATING, same_shape, SPIKING
-from eventsim.model.kinds import (
-    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, EventBins, Flatten, Input, Neuron, Readout,
-    SumPool,
-)
-from eventsim.model.network import Edge
+from eventsim.model.graph import Edge
+from eventsim.model.input import EventBins, Input
+from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.parameters import float_array, MAX_DELAY, shape_of
+from eventsim.model.synapses import Conv1d, Conv2d, Dense
+from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, SumPool
 
 SYNAPSES = ("Dense", "Conv1d", "Conv2d")
 WHOLE_STEPS = 1e-6  # how far a delay in steps may be from a whole number: float32 files

@@ -17,15 +17,15 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError, ModelError, UnsupportedError
-from eventsim.formats.native import narrowed
 from eventsim.formats.nir.loops import in_loop, with_steps, without
 from eventsim.formats.nir.neurons import compact, SPIKING
 from eventsim.formats.nir.presets import FREE, OPEN, STORED
 from eventsim.formats.options import Option
-from eventsim.model.kinds import Conv1d, Conv2d, Dense, Neuron
-from eventsim.model.network import Edge
+from eventsim.model.graph import Edge
+from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import number, parameter_on
-from eventsim.storage.hdf5_writing import new_hdf5, put
+from eventsim.model.synapses import Conv1d, Conv2d, Dense
+from eventsim.storage.hdf5_writing import narrowed, new_hdf5, put
 
 VERSION = "1.0.8"  # of the `nir` package whose layout this is
 DEFAULT_DT = 1e-4  # what snnTorch takes for granted

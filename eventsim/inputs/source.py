@@ -1,0 +1,53 @@
+"""What every kind of data set offers: shapes, labels and batches of samples."""
+
+import math
+
+import numpy as np
+
+from eventsim.errors import DataError
+
+
+def checked_labels(y, n_samples, path):
+    """Labels as int64 (N,), or DataError."""
+    if y.ndim != 1 or y.dtype.kind not in "iuf":
+        raise DataError(
+            f"{path}: y has shape {y.shape} and type {y.dtype}, "
+            "expected one class number per sample"
+        )
+    if len(y) != n_samples:
+        raise DataError(f"{path}: y has {len(y)} labels, but x has {n_samples} samples")
+    if not ((y == np.floor(y)) & (y >= 0) & (y < 1 << 31)).all():
+        raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
+    return y.astype(np.int64)
+
+
+class Source:
+    """One data file or folder. Subclasses set the attributes, and have
+
+    read(size, stop): yields arrays of `size` samples (fewer in the end), up to `stop`.
+    path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
+    layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
+    n_dropped: events dropped by the latest `read`.
+    """
+
+    labels = None
+    layout = ""
+    is_image = False
+    n_dropped = 0
+
+    def _read_stream(self, file, dtype, shape, size, stop):
+        """`read` for samples of `shape` that follow each other in a binary stream."""
+        n_bytes = math.prod(shape) * dtype.itemsize
+        for start in range(0, stop, size):
+            n = min(size, stop - start)
+            data = file.read(n * n_bytes)
+            if len(data) != n * n_bytes:
+                raise DataError(
+                    f"{self.path}: truncated: ends in sample {start + len(data) // n_bytes} "
+                    f"of {self.n_samples}"
+                )
+            # packed files check their sums only where they are read to the end
+            if start + n == self.n_samples and file.read(1):
+                raise DataError(f"{self.path}: has data after the last of {self.n_samples} samples")
+            samples = np.frombuffer(data, dtype).reshape(n, *shape)
+            yield samples.astype(dtype.newbyteorder("="))

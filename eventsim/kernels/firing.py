@@ -1,0 +1,455 @@
+"""How a row of sums ends: joined with other paths, integrated, or fired."""
+
+from numba import njit
+from numba.extending import overload
+
+from eventsim.kernels.arguments import (
+    Changing, CURRENT, HOLDS, Integrating, Joining, MEMBRANE, STOPS, SUM, TURNS, TURNS_ONCE, Untraced,
+    Update,
+)
+from eventsim.kernels.compiling import OPTIONS
+from eventsim.kernels.vectors import (
+    at, at_least, below, both, decayed, either, lanes_of, load, negated, put, scaled, select, shifted,
+    splat, store, turned, without, zeros,
+)
+
+
+def _join(sums, still, update, maps, geometry, sample, tile, row):
+    """Pass a row of sums on to the next path."""
+    g = geometry
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    positions = g.out_height * g.out_width
+    for t in range(maps.steps):
+        for ox in range(g.out_width):
+            x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+            o = (sample * maps.total + maps.start + t) * positions + row * g.out_width + ox
+            o = (o * g.tiles + tile) * lanes
+            if maps.adds:
+                x = load(maps.current, o, zero) + x
+            store(maps.current, o, x)
+
+
+def _integrate(sums, still, update, maps, geometry, sample, tile, row):
+    """Membranes that never fire, a row of them."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    channel = tile * lanes
+    for ox in range(g.out_width):
+        position = row * g.out_width + ox
+        of_neuron = (position if n.per_position else 0) * padded + channel
+        bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+        state = (sample * positions + position) * padded + channel
+        v = zero
+        if not maps.fresh:
+            v = load(maps.membrane, state, zero)
+        for t in range(maps.steps):
+            x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+            o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+            if maps.adds:
+                x = load(maps.current, o, zero) + x
+            v = decayed(v, load(n.leak, of_neuron, zero), 12, 0, 0) + (x + bias)
+            store(maps.potentials, o, v)
+        if maps.keeps:
+            store(maps.membrane, state, v)
+
+
+def _fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
+    """What most layers are, a row of them."""
+    if update.bits == 1 and not update.hard:
+        _fire_bits(sums, still, update, maps, geometry, sample, tile, row)
+    else:
+        for ox in range(geometry.out_width):
+            _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
+
+
+def _fire_any(sums, still, update, maps, geometry, sample, tile, row):
+    """Neurons and readouts with any options, traced or not, a row of them."""
+    for ox in range(geometry.out_width):
+        _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
+
+
+def _send_changes(sums, still, update, maps, geometry, sample, tile, row):
+    """SigmaDelta, a row of them."""
+    for ox in range(geometry.out_width):
+        _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox)
+
+
+FINISHES = {
+    Joining: _join, Integrating: _integrate, Untraced: _fire_untraced, Update: _fire_any,
+    Changing: _send_changes,
+}
+
+
+def finish_row(sums, still, update, maps, geometry, sample, tile, row):
+    """Join a row of sums with earlier paths; pass it on, or update the membranes and fire.
+    `still`: whether sums hold one step for all. Writes the arrays of maps."""
+    FINISHES[type(update)](sums, still, update, maps, geometry, sample, tile, row)
+
+
+@overload(finish_row, jit_options=OPTIONS)
+def _finish_row(sums, still, update, maps, geometry, sample, tile, row):
+    return FINISHES[update.instance_class]
+
+
+@njit(inline="always")
+def _fire_bits(sums, still, update, maps, geometry, sample, tile, row):
+    """A row of `_fire_plain` with one plane and a soft reset. Without a loop over planes, threshold
+    and amount of a position stay in registers for all steps."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    channel = tile * lanes
+    words = ((padded + 63) >> 6) * (64 // lanes)
+    per_plane = positions * words
+    joined_step = positions * padded
+    sum_step = 0 if still else g.out_width * lanes
+    for ox in range(g.out_width):
+        position = row * g.out_width + ox
+        of_neuron = (position if n.per_position else 0) * padded + channel
+        state = (sample * positions + position) * padded + channel
+        slot = (sample * maps.held + maps.first) * per_plane + position * words + tile
+        joined_at = ((sample * maps.total + maps.start) * positions + position) * padded + channel
+        bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+        threshold = load(n.thresholds, of_neuron, zero)
+        amount = load(n.amounts, channel, zero)
+        u = zero
+        if not maps.fresh:
+            u = load(maps.membrane, state, zero)
+        for t in range(maps.steps):
+            x = load(sums, ox * lanes + t * sum_step, zero)
+            if maps.adds:
+                x = load(maps.current, joined_at + t * joined_step, zero) + x
+            x = x + bias
+            if n.leaks:
+                u = decayed(u, load(n.leak, of_neuron, zero), 12, 0, 0)
+            u = u + x
+            spikes = at_least(u, threshold)
+            u = u - select(spikes, amount, zero)
+            put(maps.masks, slot, spikes)
+            slot += per_plane
+        if maps.keeps:
+            store(maps.membrane, state, u)
+
+
+@njit(inline="always")
+def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
+    """`_fire` for what most layers are: unsigned, reset at once, soft or hard, nothing traced.
+    The same operations in the same order, without the tests of the options in between."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    position = row * g.out_width + ox
+    channel = tile * lanes
+    of_neuron = (position if n.per_position else 0) * padded + channel
+    of_plane = (positions if n.per_position else 1) * padded
+    state = (sample * positions + position) * padded + channel
+    words = ((padded + 63) >> 6) * (64 // lanes)
+    per_plane = positions * words
+    slot = (sample * maps.held + maps.first) * n.bits * per_plane + position * words + tile
+    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+    joined_step = positions * padded
+    joined_at = ((sample * maps.total + maps.start) * positions + position) * padded + channel
+    sum_step = 0 if still else g.out_width * lanes
+    u = zero
+    if not maps.fresh:
+        u = load(maps.membrane, state, zero)
+    for t in range(maps.steps):
+        x = load(sums, ox * lanes + t * sum_step, zero)
+        if maps.adds:
+            x = load(maps.current, joined_at + t * joined_step, zero) + x
+        x = x + bias
+        if n.leaks:
+            u = decayed(u, load(n.leak, of_neuron, zero), 12, 0, 0)
+        u = u + x
+        if n.hard:
+            h = u
+            fired = below(zero, zero)
+            for b in range(n.bits - 1, -1, -1):
+                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
+                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+                fired = either(fired, spikes)
+                put(maps.masks, slot + b * per_plane, spikes)
+            u = select(fired, load(n.v_reset, of_neuron, zero), h)
+        else:
+            for b in range(n.bits - 1, -1, -1):
+                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
+                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+                put(maps.masks, slot + b * per_plane, spikes)
+        slot += n.bits * per_plane
+    if maps.keeps:
+        store(maps.membrane, state, u)
+
+
+@njit(inline="always")
+def _next_reset(n, maps):
+    """First step, counted from the first one here, before which the state is set to 0; or -1."""
+    if n.reset_interval == 0:
+        return -1
+    return (n.reset_offset - maps.step) % n.reset_interval
+
+
+@njit(inline="always")
+def _noted(x, which, n, maps, at_audit, padded, zero):
+    """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
+    low_at = at_audit + 3 * which * padded
+    lowest = load(maps.audit, low_at, zero)
+    store(maps.audit, low_at, select(below(x, lowest), x, lowest))
+    highest = load(maps.audit, low_at + padded, zero)
+    store(maps.audit, low_at + padded, select(below(highest, x), x, highest))
+    if n.limits[3 * which] != HOLDS:
+        outside = either(
+            below(x, splat(n.limits[3 * which + 1], zero)),
+            below(splat(n.limits[3 * which + 2], zero), x),
+        )
+        number = load(maps.audit, low_at + 2 * padded, zero)
+        store(maps.audit, low_at + 2 * padded, number + select(outside, splat(1, zero), zero))
+
+
+@njit(inline="always")
+def _within(x, rule, low, high, zero):
+    """x as a number of limited width holds it."""
+    if rule == TURNS:
+        x = turned(x, low, high - low)
+    elif rule == TURNS_ONCE:
+        turn = splat(high - low + 1, zero)
+        above = below(splat(high, zero), x)
+        under = below(x, splat(low, zero))
+        x = x - select(above, turn, zero) + select(under, turn, zero)
+    elif rule == STOPS:
+        lowest = splat(low, zero)
+        highest = splat(high, zero)
+        x = select(below(x, lowest), lowest, x)
+        x = select(below(highest, x), highest, x)
+    return x
+
+
+@njit(inline="always")
+def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
+    """All steps of one tile of neurons at one position, by successive approximation: from the
+    top plane down, what reaches the plane's threshold sends it and loses its amount."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    nobody = below(zero, zero)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    position = row * g.out_width + ox
+    channel = tile * lanes
+    of_neuron = (position if n.per_position else 0) * padded + channel
+    of_plane = (positions if n.per_position else 1) * padded
+    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+    state = (sample * positions + position) * padded + channel
+    n_planes = n.bits * (1 + n.signed)
+    words = ((g.tiles * lanes + 63) >> 6) * (64 // lanes)
+    at_audit = sample * 9 * padded + channel
+    reset_at = _next_reset(n, maps)
+    sum_rule, sum_low, sum_high = at(n.limits, 0), at(n.limits, 1), at(n.limits, 2)
+    current_rule, current_low, current_high = at(n.limits, 3), at(n.limits, 4), at(n.limits, 5)
+    membrane_rule, membrane_low, membrane_high = at(n.limits, 6), at(n.limits, 7), at(n.limits, 8)
+    u = zero
+    if not maps.fresh:
+        u = load(maps.membrane, state, zero)
+    for t in range(maps.steps):
+        if t == reset_at:
+            reset_at += n.reset_interval
+            u = zero
+            if n.filters:
+                store(maps.filtered, state, zero)
+            if n.reset_delay:
+                store(maps.pending, state, zero)
+            if n.pauses:
+                store(maps.waiting, state, zeros(maps.waiting, maps.masks))
+        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+        o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+        if maps.adds:
+            x = load(maps.current, o, zero) + x
+        if maps.audit.size:
+            _noted(x, SUM, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, sum_rule, sum_low, sum_high, zero)
+        if n.gains:
+            x = scaled(x, load(n.gain, of_neuron, zero))
+        if n.shift:
+            x = shifted(x, n.shift)
+        x = x + bias
+        if n.filters:
+            i = load(maps.filtered, state, zero)
+            x = decayed(i, load(n.current_leak, of_neuron, zero),
+                        n.decay_bits, n.decay_positive, n.decay_negative) + x
+        if maps.audit.size:
+            _noted(x, CURRENT, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, current_rule, current_low, current_high, zero)
+        if n.filters:
+            store(maps.filtered, state, x)
+        if maps.currents.size:
+            store(maps.currents, o, x)
+        h = u
+        if n.leaks:
+            h = decayed(u, load(n.leak, of_neuron, zero),
+                        n.decay_bits, n.decay_positive, n.decay_negative)
+        h = h + x
+        if n.drives:
+            h = h + load(n.drive, of_neuron, zero)
+        if n.reset_delay:
+            late = load(maps.pending, state, zero)
+            if n.hard:
+                h = select(below(zero, late), load(n.v_reset, of_neuron, zero), h)
+            else:
+                h = h - late
+        idle = nobody
+        if n.pauses:
+            left = load(maps.waiting, state, zeros(maps.waiting, maps.masks))
+            idle = below(zeros(maps.waiting, maps.masks), left)
+            h = select(idle, u, h)
+        if maps.audit.size:
+            _noted(h, MEMBRANE, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            h = _within(h, membrane_rule, membrane_low, membrane_high, zero)
+        if maps.potentials.size:
+            store(maps.potentials, o, h)
+        minus = nobody
+        rest = h
+        if n.signed:
+            minus = below(h, zero)
+            rest = select(minus, negated(h), h)
+        sent = zero
+        fired = nobody
+        slot = ((sample * maps.held + maps.first + t) * n_planes * positions + position) * words
+        for b in range(n.bits - 1, -1, -1):
+            spikes = without(
+                at_least(rest, load(n.thresholds, b * of_plane + of_neuron, zero)), idle
+            )
+            amount = select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+            rest = rest - amount
+            fired = either(fired, spikes)
+            if n.reset_delay:
+                sent = sent + amount
+            k = slot + b * positions * words + tile
+            put(maps.masks, k, without(spikes, minus))
+            if n.signed:
+                put(maps.masks, k + n.bits * positions * words, both(spikes, minus))
+        u = rest
+        if n.signed:
+            u = select(minus, negated(rest), rest)
+            sent = select(minus, negated(sent), sent)
+        if n.hard:
+            u = select(fired, load(n.v_reset, of_neuron, zero), h)
+        if n.reset_delay:
+            u = h
+            if n.hard:
+                sent = select(fired, splat(1, zero), zero)
+            store(maps.pending, state, sent)
+        if n.limited:
+            lowest = load(n.v_min, of_neuron, zero)
+            u = select(below(u, lowest), lowest, u)
+        if n.pauses:
+            left = load(maps.waiting, state, zeros(maps.waiting, maps.masks))
+            one_less = left - splat(1, left)
+            pause = load(n.refractory, of_neuron, left)
+            store(maps.waiting, state, select(fired, pause, select(idle, one_less, left)))
+        if maps.residuals.size:
+            store(maps.residuals, o, u)
+    if maps.keeps:
+        store(maps.membrane, state, u)
+
+
+@njit(inline="always")
+def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
+    """SigmaDelta: all steps of one tile of neurons at one position. The level of a change is
+    found from the top plane down; negative changes have thresholds of their own, since floor
+    takes them away from zero."""
+    g = geometry
+    n = update
+    lanes = lanes_of(maps.masks)
+    zero = zeros(sums, maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    position = row * g.out_width + ox
+    channel = tile * lanes
+    of_neuron = (position if n.per_position else 0) * padded + channel
+    of_plane = (positions if n.per_position else 1) * padded
+    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
+    drive = load(n.drive, of_neuron, zero)
+    least = load(n.least, of_neuron, zero)
+    state = (sample * positions + position) * padded + channel
+    words = ((padded + 63) >> 6) * (64 // lanes)
+    at_audit = sample * 9 * padded + channel
+    reset_at = _next_reset(n, maps)
+    sum_rule, sum_low, sum_high = at(n.limits, 0), at(n.limits, 1), at(n.limits, 2)
+    current_rule, current_low, current_high = at(n.limits, 3), at(n.limits, 4), at(n.limits, 5)
+    membrane_rule, membrane_low, membrane_high = at(n.limits, 6), at(n.limits, 7), at(n.limits, 8)
+    u = load(maps.membrane, state, zero)
+    sent = load(maps.pending, state, zero)
+    if maps.fresh:
+        u = zero
+        sent = zero
+    for t in range(maps.steps):
+        if t == reset_at:
+            reset_at += n.reset_interval
+            u = zero
+            sent = zero
+        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+        o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+        if maps.adds:
+            x = load(maps.current, o, zero) + x
+        if maps.audit.size:
+            _noted(x, SUM, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, sum_rule, sum_low, sum_high, zero)
+        if n.gains:
+            x = scaled(x, load(n.gain, of_neuron, zero))
+        if n.shift:
+            x = shifted(x, n.shift)
+        x = x + bias
+        if maps.audit.size:
+            _noted(x, CURRENT, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, current_rule, current_low, current_high, zero)
+        if maps.currents.size:
+            store(maps.currents, o, x)
+        if n.changes == 1:
+            x = u + x
+        if maps.audit.size:
+            _noted(x, MEMBRANE, n, maps, at_audit, padded, zero)
+        if n.narrow:
+            x = _within(x, membrane_rule, membrane_low, membrane_high, zero)
+        u = x
+        active = u + drive
+        if n.rectified:
+            active = select(below(active, zero), zero, active)
+        if maps.potentials.size:
+            store(maps.potentials, o, active)
+        change = active - sent
+        minus = below(change, zero)
+        rest = select(minus, negated(change), change)
+        enough = at_least(rest, least)
+        rest = select(enough, rest, zero)
+        sent = sent + select(enough, change, zero)
+        slot = ((sample * maps.held + maps.first + t) * 2 * n.bits * positions + position) * words
+        for b in range(n.bits - 1, -1, -1):
+            reached = select(
+                minus, load(n.thresholds, (n.bits + b) * of_plane + of_neuron, zero),
+                load(n.thresholds, b * of_plane + of_neuron, zero),
+            )
+            spikes = at_least(rest, reached)
+            rest = rest - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+            k = slot + b * positions * words + tile
+            put(maps.masks, k, without(spikes, minus))
+            put(maps.masks, k + n.bits * positions * words, both(spikes, minus))
+        if maps.residuals.size:
+            store(maps.residuals, o, active - sent)
+    store(maps.membrane, state, u)
+    store(maps.pending, state, sent)

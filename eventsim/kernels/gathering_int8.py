@@ -1,0 +1,282 @@
+"""One row of weighted sums of int8 weights, two of which are added as one 16-bit word."""
+
+import numpy as np
+from numba import njit
+
+from eventsim.kernels.arguments import MOST_PAIRS
+from eventsim.kernels.compiling import compiled
+from eventsim.kernels.gathering import clear_rows
+from eventsim.kernels.vectors import (
+    at, first_half, following, half_zeros, high_bytes, joined, lanes_of, load, low_sums, store, zeros,
+)
+
+
+@njit(inline="always")
+def _sum_of_pairs(words, highs, n, like):
+    """The sums of `n` <= 256 paired rows. A word is 256 * high + (low + 128), so that the low
+    bytes of `words - 256 * highs` sum to at most 255 * 256, which 16 unsigned bits hold."""
+    return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)
+
+
+@compiled
+def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`gather_rows` for int8 weights, two in one int16: a word of lane l holds the weight of
+    channel l (plus 128) in its low byte and that of channel l + lanes / 2 in its high byte.
+    Adding words and, apart, their high bytes takes three instructions for 64 additions, where
+    widening each row takes four. Integer sums commute, so a position's sum stays in registers.
+    Writes sums."""
+    g = geometry
+    index, pointers = events.index, events.pointers
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    none = half_zeros(weight, masks)
+    half = lanes // 2
+    steps = events.steps
+    per_plane = g.height * g.width * g.groups + 1
+    n_planes = g.bits * (1 + g.signed)
+    first_group, last_group = ranges[tile, 0], ranges[tile, 1]
+    first_channel = ranges[tile, 2]
+    n_runs = g.kernel_width // g.run
+    for t in range(steps):
+        for ox in range(g.out_width):
+            x = zero
+            for b in range(g.bits - 1, -1, -1):
+                x = x + x
+                for negative in range(1 + g.signed):
+                    plane = (sample * steps + t) * n_planes + b + negative * g.bits
+                    words = none
+                    highs = none
+                    n = 0
+                    total = zero
+                    for ky in range(g.kernel_height):
+                        iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                        if iy < 0 or iy >= g.height:
+                            continue
+                        p = plane * per_plane + iy * g.width * g.groups
+                        for k_run in range(n_runs):
+                            kx = k_run * g.run
+                            left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+                            lo = max(left, 0)
+                            hi = min(left + g.run, g.width)
+                            if lo >= hi:
+                                continue
+                            base = (tile * g.kernel_height + ky) * g.kernel_width + kx
+                            base = base * g.rows_per_tap - left * g.channels - first_channel
+                            i = at(pointers, p + lo * g.groups + first_group)
+                            i_end = at(pointers, p + (hi - 1) * g.groups + last_group)
+                            while i < i_end:
+                                stop = min(i_end, i + MOST_PAIRS - n)
+                                n += stop - i
+                                for e in range(i, stop):
+                                    word = load(
+                                        weight, (base + np.int64(at(index, e))) * half, none
+                                    )
+                                    words = words + word
+                                    highs = highs + high_bytes(word)
+                                i = stop
+                                if n == MOST_PAIRS:
+                                    total = total + _sum_of_pairs(words, highs, n, zero)
+                                    words = none
+                                    highs = none
+                                    n = 0
+                    total = total + _sum_of_pairs(words, highs, n, zero)
+                    if negative:
+                        x = x - total
+                    else:
+                        x = x + total
+            store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@njit(inline="always")
+def _end_column(sums, words, highs, n, column, width, offset, fresh, doublings, negative, lanes, like):
+    """Write finished pairs to one column of a row of sums, if it is one. fresh: over what it held;
+    else added to what it held, doubled `doublings` times before."""
+    if column < 0 or column >= width:
+        return
+    k = (offset + column) * lanes
+    if fresh:
+        store(sums, k, _sum_of_pairs(words, highs, n, like))
+    elif n > 0 or doublings > 0:
+        x = load(sums, k, like)
+        for _ in range(doublings):
+            x = x + x
+        if negative:
+            x = x - _sum_of_pairs(words, highs, n, like)
+        else:
+            x = x + _sum_of_pairs(words, highs, n, like)
+        store(sums, k, x)
+
+
+@compiled
+def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`pair_rows` for windows three columns wide, stride 1: walks the input columns, and each
+    event is added to the three output columns that it reaches. Its events are sorted by (column,
+    row, channel), so that the rows under a window are one run. Writes sums."""
+    g = geometry
+    index, pointers = events.index, events.pointers
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    none = half_zeros(weight, masks)
+    half = lanes // 2
+    steps = events.steps
+    per_plane = g.height * g.width + 1
+    n_planes = g.bits * (1 + g.signed)
+    top = max(row - g.padding_y, 0)
+    bottom = min(row - g.padding_y + g.kernel_height, g.height)
+    base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
+    if top >= bottom:
+        clear_rows(sums, masks, steps * g.out_width)
+        return
+    for t in range(steps):
+        offset = t * g.out_width
+        for b in range(g.bits - 1, -1, -1):
+            for negative in range(1 + g.signed):
+                fresh = b == g.bits - 1 and not negative
+                doublings = 1 if b < g.bits - 1 and not negative else 0
+                touched = 0  # columns that hold sums of this plane already
+                plane = (sample * steps + t) * n_planes + b + negative * g.bits
+                words_0 = none
+                highs_0 = none
+                n_0 = 0
+                words_1 = none
+                highs_1 = none
+                n_1 = 0
+                for s in range(g.out_width + 2):
+                    words_2 = none
+                    highs_2 = none
+                    n_2 = 0
+                    column = s - g.padding_x
+                    if column >= 0 and column < g.width:
+                        p = plane * per_plane + column * g.height
+                        i = at(pointers, p + top)
+                        i_end = at(pointers, p + bottom)
+                        while i < i_end:
+                            stop = min(i_end, i + MOST_PAIRS - n_0)
+                            n_0 += stop - i
+                            n_1 += stop - i
+                            n_2 += stop - i
+                            while i < stop:
+                                o = (base + np.int64(at(index, i))) * 3 * half
+                                word = load(weight, o, none)
+                                words_2 = words_2 + word
+                                highs_2 = highs_2 + high_bytes(word)
+                                word = load(weight, o + half, none)
+                                words_1 = words_1 + word
+                                highs_1 = highs_1 + high_bytes(word)
+                                word = load(weight, o + 2 * half, none)
+                                words_0 = words_0 + word
+                                highs_0 = highs_0 + high_bytes(word)
+                                i = following(i)
+                            if n_0 == MOST_PAIRS:
+                                new = s - 2 >= touched
+                                _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
+                                            fresh and new, doublings * new, negative, lanes, zero)
+                                new = s - 1 >= touched
+                                _end_column(sums, words_1, highs_1, n_1, s - 1, g.out_width, offset,
+                                            fresh and new, doublings * new, negative, lanes, zero)
+                                new = s >= touched
+                                _end_column(sums, words_2, highs_2, n_2, s, g.out_width, offset,
+                                            fresh and new, doublings * new, negative, lanes, zero)
+                                touched = s + 1
+                                words_0 = none
+                                highs_0 = none
+                                n_0 = 0
+                                words_1 = none
+                                highs_1 = none
+                                n_1 = 0
+                                words_2 = none
+                                highs_2 = none
+                                n_2 = 0
+                    new = s - 2 >= touched
+                    _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
+                                fresh and new, doublings * new, negative, lanes, zero)
+                    words_0 = words_1
+                    highs_0 = highs_1
+                    n_0 = n_1
+                    words_1 = words_2
+                    highs_1 = highs_2
+                    n_1 = n_2
+
+
+@compiled
+def slide_planes(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`slide_rows` for levels of several planes and few inputs under a window, such as an image's
+    3x3x3: `geometry.planes` planes at a time are doubled as pairs, before they are widened, which
+    16 bits hold. An input column is summed apart, for what came before it must not be doubled.
+    Writes sums."""
+    g = geometry
+    index, pointers = events.index, events.pointers
+    lanes = lanes_of(masks)
+    zero = zeros(sums, masks)
+    none = half_zeros(weight, masks)
+    half = lanes // 2
+    steps = events.steps
+    per_plane = g.height * g.width + 1
+    n_planes = g.bits * (1 + g.signed)
+    top = max(row - g.padding_y, 0)
+    bottom = min(row - g.padding_y + g.kernel_height, g.height)
+    base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
+    if top >= bottom:
+        clear_rows(sums, masks, steps * g.out_width)
+        return
+    for t in range(steps):
+        offset = t * g.out_width
+        for end in range(g.bits, 0, -g.planes):
+            begin = max(end - g.planes, 0)
+            for negative in range(1 + g.signed):
+                fresh = end == g.bits and not negative
+                doublings = 0 if negative else end - begin
+                plane = (sample * steps + t) * n_planes + negative * g.bits
+                words_0 = none
+                highs_0 = none
+                n_0 = 0
+                words_1 = none
+                highs_1 = none
+                n_1 = 0
+                for s in range(g.out_width + 2):
+                    words_2 = none
+                    highs_2 = none
+                    n_2 = 0
+                    column = s - g.padding_x
+                    if column >= 0 and column < g.width:
+                        left = none
+                        left_highs = none
+                        middle = none
+                        middle_highs = none
+                        for b in range(end - 1, begin - 1, -1):
+                            p = (plane + b) * per_plane + column * g.height
+                            i = at(pointers, p + top)
+                            i_end = at(pointers, p + bottom)
+                            n_2 += n_2 + i_end - i
+                            left = left + left
+                            left_highs = left_highs + left_highs
+                            middle = middle + middle
+                            middle_highs = middle_highs + middle_highs
+                            words_2 = words_2 + words_2
+                            highs_2 = highs_2 + highs_2
+                            while i < i_end:
+                                o = (base + np.int64(at(index, i))) * 3 * half
+                                word = load(weight, o, none)
+                                words_2 = words_2 + word
+                                highs_2 = highs_2 + high_bytes(word)
+                                word = load(weight, o + half, none)
+                                middle = middle + word
+                                middle_highs = middle_highs + high_bytes(word)
+                                word = load(weight, o + 2 * half, none)
+                                left = left + word
+                                left_highs = left_highs + high_bytes(word)
+                                i = following(i)
+                        words_0 = words_0 + left
+                        highs_0 = highs_0 + left_highs
+                        n_0 += n_2
+                        words_1 = words_1 + middle
+                        highs_1 = highs_1 + middle_highs
+                        n_1 += n_2
+                    _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset, fresh,
+                                doublings, negative, lanes, zero)
+                    words_0 = words_1
+                    highs_0 = highs_1
+                    n_0 = n_1
+                    words_1 = words_2
+                    highs_1 = highs_2
+                    n_1 = n_2

@@ -1,0 +1,103 @@
+"""The Input of a model, and how event recordings become its levels."""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from eventsim.errors import ModelError
+from eventsim.model.node import Node
+from eventsim.model.parameters import (
+    choice, integer, integers, is_per_neuron, MAX_BITS, number, Parameter, parameter, Shape, shape_of,
+)
+
+
+@dataclass(repr=False, eq=False)
+class EventBins:
+    """How an event recording becomes levels: one level per (polarity, y, x) and step.
+
+    bin_width: microseconds per step.
+    polarities: meaning of channel 0 and 1, "off_on" (0 = darker, as in N-MNIST files) or "on_off".
+    coincident: "sum" counts events that share pixel and step, "merge" makes them one.
+    sensor_size: (height, width) in pixels.
+    """
+
+    bin_width: float = 1000.0
+    polarities: str = "off_on"
+    coincident: str = "sum"
+    sensor_size: Tuple[int, int] = (34, 34)
+
+    def __post_init__(self):
+        self.bin_width = number(self.bin_width, "bin_width")
+        if self.bin_width <= 0:
+            raise ModelError(f"bin_width is {self.bin_width}, expected microseconds above 0")
+        choice(self.polarities, "polarities", ("off_on", "on_off"))
+        choice(self.coincident, "coincident", ("sum", "merge"))
+        self.sensor_size = integers(self.sensor_size, "sensor_size", 2, 1, 1 << 15)
+
+    __repr__ = Node.__repr__
+
+
+@dataclass(repr=False, eq=False)
+class Input(Node):
+    """Where samples enter. One per model.
+
+    shape: (C, H, W), (C, L) or (F,).
+    encoding: "image": unsigned integers of `bits` bits (1 to 8 for pictures), the same at every
+        step, worth (level * scale - mean) / std; "spikes": integer levels, worth level * scale;
+        "real": real numbers, which make the first synapses multiply.
+    bits: width of a level; ignored for "real".
+    signed: whether levels may be negative ("spikes" only).
+    scale: value of one level. For "image" 1/255 is what trainers divide by.
+    mean, std: per channel or scalar, "image" only. Padding that follows is zero after them.
+    layout: order of the axes in which data files hold one sample, a permutation of "CHW", or
+        "HW" (one channel), "CL", "LC", "F". The Simulator itself always takes channels first.
+    events: how event recordings are binned, or None.
+    """
+
+    kind = "Input"
+    inputs = (0, 0)
+
+    shape: Shape
+    encoding: str = "spikes"
+    bits: int = 1
+    signed: bool = False
+    scale: float = 1.0
+    mean: Parameter = 0.0
+    std: Parameter = 1.0
+    layout: str = ""
+    events: Optional[EventBins] = None
+
+    def __post_init__(self):
+        self.shape = shape_of(self.shape)
+        choice(self.encoding, "encoding", ("image", "spikes", "real"))
+        self.bits = integer(self.bits, "bits", 1, 8 if self.encoding == "image" else MAX_BITS)
+        self.signed = bool(self.signed)
+        self.scale = number(self.scale, "scale")
+        self.mean = parameter(self.mean, "mean")
+        self.std = parameter(self.std, "std")
+        layouts = {1: ("F",), 2: ("CL", "LC"), 3: ("CHW", "HWC", "CWH", "WHC", "HCW", "WCH")}
+        allowed = layouts[len(self.shape)]
+        if len(self.shape) == 3 and self.shape[0] == 1:
+            allowed += ("HW",)
+        self.layout = choice(self.layout or allowed[0], "layout", allowed)
+        if self.scale <= 0:
+            raise ModelError(f"scale is {self.scale}, expected a value above 0")
+        if (self.std <= 0).any():
+            raise ModelError("std has a value that is not above 0")
+        if self.encoding != "image" and (self.mean.any() or (self.std != 1).any()):
+            raise ModelError(f"mean and std belong to encoding 'image', not {self.encoding!r}")
+        if self.signed and self.encoding != "spikes":
+            raise ModelError(f"signed levels belong to encoding 'spikes', not {self.encoding!r}")
+        if self.events is not None:
+            if self.encoding != "spikes" or self.signed:
+                raise ModelError("events belong to encoding 'spikes' without sign")
+            if self.shape != (2, *self.events.sensor_size):
+                raise ModelError(
+                    f"shape is {self.shape}, but the events' sensor gives "
+                    f"{(2, *self.events.sensor_size)}"
+                )
+
+    def check(self, shape):
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if is_per_neuron(value, shape) or value.size not in (1, shape[0]):
+                raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")

@@ -1,0 +1,150 @@
+"""Nodes with weights: Dense, Conv1d, Conv2d, Restimulation."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Optional, Tuple
+
+import numpy as np
+
+from eventsim.errors import ModelError
+from eventsim.model.node import extent, Node
+from eventsim.model.parameters import float_array, integer, integers, MAX_EXTENT
+
+
+@dataclass(repr=False, eq=False)
+class Dense(Node):
+    """Fully connected synapses. weight: (out, in); bias: (out,) or None, added at every step."""
+
+    kind = "Dense"
+    accepts = ("spikes", "real", "scaled")
+
+    weight: np.ndarray
+    bias: Optional[np.ndarray] = None
+
+    def __post_init__(self):
+        self.weight = float_array(self.weight, "weight")
+        if self.weight.ndim != 2:
+            raise ModelError(f"weight has shape {self.weight.shape}, expected (out, in)")
+        self.bias = _bias(self.bias, self.weight.shape[0])
+
+    def output_shape(self, shape):
+        if len(shape) != 1:
+            raise ModelError(f"input has shape {shape}, expected (F,): put a Flatten before it")
+        if shape[0] != self.weight.shape[1]:
+            raise ModelError(f"weight has {self.weight.shape[1]} inputs, but {shape[0]} arrive")
+        return (self.weight.shape[0],)
+
+
+def _bias(bias, n_channels):
+    if bias is None:
+        return None
+    bias = float_array(bias, "bias")
+    if bias.shape != (n_channels,):
+        raise ModelError(f"bias has shape {bias.shape}, expected {(n_channels,)}")
+    return bias
+
+
+class _Convolution(Node):
+    """What Conv1d and Conv2d share; `n_axes` is the number of spatial axes."""
+
+    accepts = ("spikes", "real", "scaled")
+    n_axes: ClassVar[int]
+
+    def __post_init__(self):
+        self.weight = float_array(self.weight, "weight")
+        if self.weight.ndim != 2 + self.n_axes:
+            axes = "(out, in / groups, K)" if self.n_axes == 1 else "(out, in / groups, kH, kW)"
+            raise ModelError(f"weight has shape {self.weight.shape}, expected {axes}")
+        self.bias = _bias(self.bias, self.weight.shape[0])
+        self.stride = integers(self.stride, "stride", self.n_axes, 1, 1 << 15)
+        self.padding = integers(self.padding, "padding", self.n_axes, 0, 1 << 15)
+        self.dilation = integers(self.dilation, "dilation", self.n_axes, 1, 1 << 15)
+        self.groups = integer(self.groups, "groups", 1, MAX_EXTENT)
+        if self.weight.shape[0] % self.groups:
+            raise ModelError(
+                f"weight has {self.weight.shape[0]} output channels, "
+                f"expected a multiple of groups = {self.groups}"
+            )
+
+    def output_shape(self, shape):
+        expected = "(C, L)" if self.n_axes == 1 else "(C, H, W)"
+        if len(shape) != 1 + self.n_axes:
+            raise ModelError(f"input has shape {shape}, expected {expected}")
+        n_in = self.weight.shape[1] * self.groups
+        if shape[0] != n_in:
+            raise ModelError(f"weight has {n_in} input channels, but {shape[0]} arrive")
+        return (self.weight.shape[0],) + tuple(
+            extent(size, k, s, p, d)
+            for size, k, s, p, d in zip(
+                shape[1:], self.weight.shape[2:], self.stride, self.padding, self.dilation
+            )
+        )
+
+
+@dataclass(repr=False, eq=False)
+class Conv1d(_Convolution):
+    """Cross-correlation along one axis, as torch.nn.Conv1d. weight: (out, in / groups, K)."""
+
+    kind = "Conv1d"
+    n_axes = 1
+
+    weight: np.ndarray
+    bias: Optional[np.ndarray] = None
+    stride: Tuple[int] = 1
+    padding: Tuple[int] = 0
+    dilation: Tuple[int] = 1
+    groups: int = 1
+
+
+@dataclass(repr=False, eq=False)
+class Conv2d(_Convolution):
+    """Cross-correlation, as torch.nn.Conv2d. weight: (out, in / groups, kH, kW)."""
+
+    kind = "Conv2d"
+    n_axes = 2
+
+    weight: np.ndarray
+    bias: Optional[np.ndarray] = None
+    stride: Tuple[int, int] = 1
+    padding: Tuple[int, int] = 0
+    dilation: Tuple[int, int] = 1
+    groups: int = 1
+
+
+@dataclass(repr=False, eq=False)
+class Restimulation(Node):
+    """Effective signals of the previous layer, weighted by channel attention (ECA).
+
+    Our reading of the Multi-Bit Mechanism, whose abstract names re-stimulation and efficient
+    channel attention but gives no formula. For spikes s of the previous layer:
+
+        q = P(s)                          P: identity, or a strided 1x1 convolution
+        m[c] = mean over positions of q[c]
+        g = floor(256 * sigmoid(conv1d(m, kernel)) + 1/2) / 256
+        current = g * q                   added to the neuron's weighted input
+
+    kernel: (K,), K odd, over neighbouring channels, zero-padded, no bias.
+    weight: (out, in, 1, 1) of P, or None for the identity. stride: of P, (y, x).
+    """
+
+    kind = "Restimulation"
+
+    kernel: np.ndarray
+    weight: Optional[np.ndarray] = None
+    stride: Tuple[int, int] = 1
+
+    def __post_init__(self):
+        self.kernel = float_array(self.kernel, "kernel")
+        if self.kernel.ndim != 1 or self.kernel.size % 2 == 0:
+            raise ModelError(f"kernel has shape {self.kernel.shape}, expected (K,) with K odd")
+        self.stride = integers(self.stride, "stride", 2, 1, 1 << 15)
+        if self.weight is not None:
+            self.weight = float_array(self.weight, "weight")
+            if self.weight.ndim != 4 or self.weight.shape[2:] != (1, 1):
+                raise ModelError(f"weight has shape {self.weight.shape}, expected (out, in, 1, 1)")
+        elif self.stride != (1, 1):
+            raise ModelError(f"stride is {self.stride}, but without weight q is the identity")
+
+    def output_shape(self, shape):
+        if self.weight is None:
+            return shape
+        return Conv2d(self.weight, stride=self.stride).output_shape(shape)

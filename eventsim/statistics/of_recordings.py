@@ -1,0 +1,65 @@
+"""Statistics of what was recorded."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from eventsim.errors import RunError
+from eventsim.model.neurons import Neuron
+from eventsim.statistics.decisions import Decisions
+from eventsim.statistics.membranes import MembraneScale
+from eventsim.statistics.observing import TrainSums
+from eventsim.statistics.result import Statistics
+from eventsim.statistics.trains import TrainStatistics
+
+
+def of(recording, model=None, labels=None) -> Statistics:
+    """Statistics of a Recording.
+
+    trains: of every node whose spikes were recorded. membranes: where `model` is given, of every layer
+    of neurons whose spikes, potentials and residuals were. decisions: where outputs were.
+    labels: whole numbers (N,), or None. Raises DataError for labels that do not fit.
+    """
+    trains = {name: of_spikes(spikes) for name, spikes in recording.spikes.items()}
+    membranes = {}
+    for name, node in ({} if model is None else model.nodes).items():
+        kinds = [recording.traces.get(kind, {}) for kind in ("potentials", "residuals")]
+        if isinstance(node, Neuron) and name in recording.spikes and all(name in kind for kind in kinds):
+            scale = MembraneScale(node, model.shapes[name])
+            steps = _steps_per_unit(recording, name)
+            parts = [
+                scale.statistics(*(_flat(kind[name][i : i + 1])[..., scale.chosen] for kind in kinds),
+                                 _flat(_levels(recording.spikes[name], i))[..., scale.chosen], steps)
+                for i in range(len(recording.output))
+            ]
+            whole = parts[0]
+            for part in parts[1:]:
+                whole = whole.joined(part)
+            membranes[name] = whole
+    decisions = None
+    if recording.answers is not None:
+        decisions = Decisions.of(recording.answers, labels, () if model is None else model.class_names)
+    return Statistics(trains, membranes, decisions)
+
+
+def of_spikes(spikes) -> TrainStatistics:
+    """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`."""
+    n, steps = spikes.planes.shape[:2]
+    sums = TrainSums(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
+    sums.add_samples(np.ascontiguousarray(spikes.planes), n)
+    return sums.statistics()
+
+
+def _levels(spikes, sample):
+    return replace(spikes, planes=spikes.planes[sample : sample + 1]).levels()
+
+
+def _flat(values):
+    return values.reshape(*values.shape[:2], -1)
+
+
+def _steps_per_unit(recording, name):
+    found = recording.steps_per_unit.get(name)
+    if found is None:
+        raise RunError(f"the recording does not say the unit of the membranes of {name!r}")
+    return np.asarray(found, np.float64)

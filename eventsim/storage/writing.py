@@ -1,0 +1,36 @@
+"""Files that appear complete or not at all."""
+
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventsim.errors import DataError
+
+
+@contextmanager
+def writing(path):
+    """Turn what writing raises into a DataError of one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def write(path, content: bytes) -> None:
+    """Write a file that appears complete or not at all. Raises DataError, naming it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with writing(path):
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def spare(path, *read) -> None:
+    """Raises DataError where writing to `path` (None: nothing is written) would replace a file that is read."""
+    for name in read:
+        if path is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
+            raise DataError(f"{path}: is what is read, and would be replaced; give another name to write to")

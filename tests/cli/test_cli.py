@@ -1,0 +1,460 @@
+"""The command line: `main` in this process; what depends on pipes and terminals in others."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import eventsim
+from eventsim import Dense, Flatten, Input, Neuron
+from eventsim.cli import main
+from eventsim.model.input import EventBins
+from test_datasets import write_nmnist
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL, DATA = str(ROOT / "data" / "digits.h5"), str(ROOT / "data" / "digits_test.h5")
+LAYERS = {"input": 64, "neuron1": 1024, "neuron2": 512, "neuron3": 48, "readout": 10}
+
+# the documented interface
+KEYS = ["model", "data", "samples", "timesteps", "dropped_events", "precision", "workers", "accuracy", "seconds",
+        "samples_per_second", "totals", "layers", "energy"]
+COUNTS = ["events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
+          "neuron_updates", "dense_macs"]
+EXECUTED = ["executed_synops", "executed_additions", "executed_macs"]
+TOTALS = [*COUNTS, *EXECUTED, "word_operations", "energy_joule"]
+ROW = ["name", "neurons", "firing_rate", "mean_level", *COUNTS, *EXECUTED]
+
+
+@pytest.fixture
+def run(capsys):
+    """Run main; returns (status, standard output, standard error)."""
+
+    def call(*arguments):
+        status = main([str(a) for a in arguments])
+        return (status, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def run_json(run):
+    def call(*arguments):
+        status, out, err = run(*arguments, "--json")
+        assert status == 0 and err == "" and out.count("\n") == 1
+        return json.loads(out)
+
+    return call
+
+
+def data_file(path, x, y=None):
+    with h5py.File(path, "w") as file:
+        file["x"] = x
+        if y is not None:
+            file["y"] = y
+    return path
+
+
+def digits(n=None):
+    with h5py.File(DATA) as file:
+        return file["x"][:n], file["y"][:n]
+
+
+def assert_one_line(status, out, err, *parts):
+    assert status == 1
+    assert out == ""
+    assert err.startswith("eventsim: ") and err.endswith("\n") and err.count("\n") == 1, err
+    for part in parts:
+        assert str(part) in err
+
+
+# ---- info and check
+
+
+def test_info(run):
+    status, out, err = run("info", MODEL)
+    assert status == 0 and err == ""
+    assert out.startswith(f"{MODEL}: 12 nodes, 11.4 k weights, 4 steps, 16 check samples\n")
+    model = eventsim.load(MODEL)
+    for name, node in model.nodes.items():
+        [line] = [line for line in out.splitlines() if line.startswith(f"{name} ")]
+        assert node.kind in line and "x".join(map(str, model.shapes[name])) in line
+
+
+def test_info_json(run_json):
+    found = run_json("info", MODEL)
+    model = eventsim.load(MODEL)
+    assert found["model"] == MODEL and found["timesteps"] == 4 and found["check"] == 16
+    assert found["class_names"] == list(model.class_names)
+    assert [(n["name"], tuple(n["shape"])) for n in found["nodes"]] == list(model.shapes.items())
+    assert found["nodes"][2]["reads"] == ["conv1"]
+
+
+def test_check(run):
+    status, out, err = run("check", MODEL)
+    assert status == 0 and err == ""
+    assert out.endswith(f"{MODEL}: passed\n")
+    assert "FAILED" not in out and out.count("level counts of") == 3
+
+
+def test_check_json(run_json):
+    found = run_json("check", MODEL)
+    assert found["passed"] is True and found["model"] == MODEL
+    assert found["float64_output_error"] <= 1e-9
+    assert found["float32_predictions_equal"] == 16
+    assert [found[f"float64_levels_different_neuron{i}"] for i in (1, 2, 3)] == [0, 0, 0]
+
+
+def changed(tmp_path, change):
+    """A copy of the model file after `change(file)`."""
+    path = tmp_path / "changed.h5"
+    shutil.copy(MODEL, path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return path
+
+
+def test_check_fails_for_one_changed_weight(run, run_json, tmp_path, capsys):
+    def change(file):
+        file["nodes/conv2/weight"][3, 2, 1, 1] += 0.25
+
+    path = changed(tmp_path, change)
+    status, out, err = run("check", path)
+    assert status == 1 and err == ""
+    assert "FAILED  float64: level counts of 'neuron2'" in out and out.endswith(f"{path}: FAILED\n")
+    assert "FAILED  float64: level counts of 'neuron1'" not in out
+    status = main(["check", str(path), "--json"])
+    assert status == 1 and json.loads(capsys.readouterr().out)["passed"] is False
+
+
+def test_nothing_to_check(run, tmp_path):
+    path = changed(tmp_path, lambda file: file.pop("check"))
+    status, out, err = run("check", path)
+    assert status == 2 and out == ""
+    assert err == f"eventsim: {path}: nothing to check: the file has no check group\n"
+
+
+# ---- run
+
+
+def test_run(run):
+    status, out, err = run("run", MODEL, DATA)
+    assert status == 0 and err == ""
+    head, _, columns, _, *rows = out.splitlines()
+    assert head.startswith(f"{MODEL} on {DATA}: 9") and "of 599 samples, 4 steps, float32" in head
+    assert columns.split() == ["layer", "neurons", "firing", "rate", "mean", "level", "synops", "additions",
+                               "dense", "MACs", "share"]
+    for (name, neurons), row in zip([*LAYERS.items(), ("total", 1658)], rows):
+        assert row.split()[:2] == [name, str(neurons)]
+
+
+@pytest.mark.parametrize("precision", ("float32", "float64", "int8"))
+def test_run_json(run_json, precision):
+    found = run_json("run", MODEL, DATA, "--precision", precision)
+    assert list(found) == KEYS
+    assert [found[k] for k in KEYS[:7]] == [MODEL, DATA, 599, 4, 0, precision, 1]
+    assert found["accuracy"] > 0.97 and found["seconds"] > 0
+    assert found["samples_per_second"] == pytest.approx(599 / found["seconds"])
+    assert sorted(found["totals"]) == sorted(TOTALS)
+    assert {row["name"]: row["neurons"] for row in found["layers"]} == LAYERS
+    for row in found["layers"]:
+        assert sorted(row) == sorted(ROW)
+        assert all(type(row[count]) is int for count in COUNTS + EXECUTED)
+    for count in COUNTS + EXECUTED:
+        assert type(found["totals"][count]) is int
+        assert found["totals"][count] == sum(row[count] for row in found["layers"])
+    assert type(found["totals"]["word_operations"]) is int
+    totals = found["totals"]
+    addition, product = (0.1, 3.1) if precision == "int8" else (0.9, 3.7)  # picojoule
+    additions = totals["additions"] + totals["doublings"] + totals["macs"] + totals["neuron_updates"]
+    picojoule = additions * addition + (totals["macs"] + totals["multiplications"]) * product
+    assert totals["energy_joule"] == pytest.approx(1e-12 * picojoule, rel=1e-12) and picojoule > 0
+    total = found["energy"]["total"]
+    assert total["total"] - total["memory"] == pytest.approx(totals["energy_joule"] / 599, rel=1e-9)
+
+
+def test_run_says_what_python_says(run_json):
+    x, y = digits()
+    recording = eventsim.Simulator(eventsim.load(MODEL)).run(x)
+    found = run_json("run", MODEL, DATA)
+    assert found["accuracy"] == recording.accuracy(y)
+    for row in found["layers"]:
+        totals = recording.counts.layer_totals(row["name"])
+        assert {c: row[c] for c in COUNTS + EXECUTED} == {c: totals[c] for c in COUNTS + EXECUTED}
+        assert row["firing_rate"] == recording.counts.firing_rate(row["name"])
+        assert row["mean_level"] == recording.counts.mean_level(row["name"])
+    assert found["totals"]["neuron_updates"] == 599 * 4 * sum(n for k, n in LAYERS.items() if k != "input")
+
+
+def test_limit_timesteps_workers(run_json):
+    whole = run_json("run", MODEL, DATA, "--limit", 300)  # more than one batch
+    threads = run_json("run", MODEL, DATA, "--limit", 300, "--workers", 2)
+    assert whole["samples"] == 300 and threads["workers"] == 2
+    for key in ("totals", "layers", "accuracy"):
+        assert threads[key] == whole[key]
+    short = run_json("run", MODEL, DATA, "--limit", 7, "--timesteps", 2)
+    assert (short["samples"], short["timesteps"]) == (7, 2)
+    assert short["totals"]["neuron_updates"] == 7 * 2 * 1594
+    assert run_json("run", MODEL, DATA, "--limit", 10000)["samples"] == 599
+
+
+def test_data_without_labels(run, run_json, tmp_path):
+    path = data_file(tmp_path / "x.h5", digits(5)[0])
+    assert run_json("run", MODEL, path)["accuracy"] is None
+    assert "no labels of 5 samples" in run("run", MODEL, path)[1]
+
+
+def test_data_with_steps(run_json, tmp_path):
+    x, y = digits(6)
+    path = data_file(tmp_path / "x.h5", np.repeat(x[:, None], 3, axis=1), y)
+    found = run_json("run", MODEL, path, "--timesteps", 3)
+    assert found["timesteps"] == 3
+    still = run_json("run", MODEL, data_file(tmp_path / "still.h5", x, y), "--timesteps", 3)
+    assert [row["additions"] for row in found["layers"]] == [row["additions"] for row in still["layers"]]
+
+
+def test_events_after_the_last_step_are_told(run, run_json, tmp_path):
+    recordings, _ = write_nmnist(tmp_path / "Test")
+    nodes = {"in": Input((2, 3, 4), bits=3, events=EventBins(10, sensor_size=(3, 4))), "flat": Flatten(),
+             "fc": Dense(np.ones((2, 24))), "out": Neuron(bits=8)}
+    path = tmp_path / "events.h5"
+    eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=10), path)
+    late = sum(int((t >= 100).sum()) for *_, t in recordings)
+    assert late > 0 and run_json("run", path, tmp_path)["dropped_events"] == late
+    told = f"{late} events of the recordings came after the last step and were left out: --timesteps N takes more in"
+    assert told in run("run", path, tmp_path)[1]
+    assert run_json("run", path, tmp_path, "--timesteps", 12)["dropped_events"] == 0
+    assert "left out" not in run("run", path, tmp_path, "--timesteps", 12)[1]
+
+
+def test_out(run_json, tmp_path):
+    out = tmp_path / "out.h5"
+    found = run_json("run", MODEL, DATA, "--limit", 300, "--out", out, "--record", "spikes",
+                     "--record", "potentials:neuron2", "--record", "outputs")
+    assert os.listdir(tmp_path) == ["out.h5"]
+    x, y = digits(300)
+    recording = eventsim.Simulator(eventsim.load(MODEL)).run(
+        x, record=("spikes", "potentials:neuron2", "outputs"))
+    with h5py.File(out) as file:
+        assert file["format"].asstr()[()] == "eventsim-recording" and file["version"][()] == 1
+        assert file["timesteps"][()] == 4 and file["precision"].asstr()[()] == "float32"
+        summary = json.loads(file["summary"].asstr()[()])
+        assert found.items() <= summary.items() and {"made", "nodes", "class_names"} <= summary.keys()
+        assert np.array_equal(file["output"], recording.output)
+        assert np.array_equal(file["outputs"], recording.outputs)
+        assert np.array_equal(file["predictions"], recording.predictions)
+        assert np.array_equal(file["y"], y)
+        assert list(file["potentials"]) == ["neuron2"]
+        assert np.array_equal(file["potentials/neuron2"], recording.potentials("neuron2"))
+        assert set(file["spikes"]) == set(recording.spikes)
+        for name, spikes in recording.spikes.items():
+            planes = file[f"spikes/{name}/planes"]
+            assert np.array_equal(planes, spikes.planes)
+            attributes = [tuple(np.atleast_1d(planes.attrs[k])) for k in ("shape", "logical_shape")]
+            assert attributes == [spikes.shape, spikes.logical_shape]
+            assert planes.attrs["bits"] == spikes.bits and planes.attrs["signed"] == spikes.signed
+        for layer, row in recording.counts.layers.items():
+            assert file[f"neurons/{layer}"][()] == LAYERS[layer]
+            for count, values in row.items():
+                assert np.array_equal(file[f"counts/{layer}/{count}"], values)
+
+
+def test_out_replaces_a_file(run_json, tmp_path):
+    out = tmp_path / "out.h5"
+    out.write_text("old")
+    run_json("run", MODEL, DATA, "--limit", 3, "--out", out)
+    with h5py.File(out) as file:
+        assert file["output"].shape == (3, 10)
+
+
+# ---- what goes wrong
+
+
+def test_bad_data_in_the_middle_leaves_nothing(run, tmp_path):
+    x, y = (np.concatenate([part] * 3) for part in digits())
+    x[1400, 0, 3, 3] = 77
+    path, out = data_file(tmp_path / "x.h5", x, y), tmp_path / "out.h5"
+    result = run("run", MODEL, path, "--out", out, "--json")
+    assert_one_line(*result, path, "samples 1024 to 1796", "x has values up to 77")
+    assert sorted(os.listdir(tmp_path)) == ["x.h5"]
+    out.write_text("old")
+    assert run("run", MODEL, path, "--out", out)[0] == 1
+    assert out.read_text() == "old" and sorted(os.listdir(tmp_path)) == ["out.h5", "x.h5"]
+
+
+def test_unwritable_out(run, tmp_path):
+    for out in (tmp_path / "none" / "out.h5", Path("/proc/out.h5")):
+        assert_one_line(*run("run", MODEL, DATA, "--limit", 3, "--out", out), out, "cannot be written")
+    (tmp_path / "folder").mkdir()
+    assert_one_line(*run("run", MODEL, DATA, "--limit", 3, "--out", tmp_path / "folder"), "folder",
+                    "cannot be written")
+    assert os.listdir(tmp_path) == ["folder"] and os.listdir(tmp_path / "folder") == []
+
+
+def _truncated(path):
+    path.write_bytes(Path(MODEL).read_bytes()[:5000])
+
+
+@pytest.mark.parametrize("command", ("info", "check", "run"))
+@pytest.mark.parametrize("make, message", [
+    (lambda path: None, "cannot be read (No such file or directory)"),
+    (Path.mkdir, "cannot be read (Is a directory)"),
+    (lambda path: path.write_text("hello, this is text"), "not an HDF5 file"),
+    (lambda path: path.write_bytes(b""), "the file is empty"),
+    (_truncated, ""),
+    (lambda path: shutil.copy(DATA, path), "not a model file"),
+], ids=("missing", "folder", "text", "empty", "truncated", "data"))
+def test_wrong_model(run, tmp_path, command, make, message):
+    path = tmp_path / "net.h5"
+    make(path)
+    arguments = [command, path] + ([DATA] if command == "run" else [])
+    assert_one_line(*run(*arguments), path, message)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda path: None, "no such file or folder"),
+    (Path.mkdir, "a folder with none of"),
+    (lambda path: path.write_text("hello, this is text"), "of no known format"),
+    (lambda path: path.write_bytes(b""), "empty"),
+    (lambda path: path.write_bytes(Path(DATA).read_bytes()[:5000]), ""),
+    (lambda path: shutil.copy(MODEL, path), "expected x"),
+    (lambda path: data_file(path, np.zeros((3, 1, 9, 8), np.uint8)), "samples have shape (1, 9, 8)"),
+    (lambda path: data_file(path, np.full((3, 1, 8, 8), 0.5)), "fractional"),
+    (lambda path: data_file(path, np.full((3, 1, 8, 8), np.nan)), "not finite"),
+    (lambda path: data_file(path, np.zeros((3, 1, 8, 8)), np.zeros(4)), "4 labels, but x has 3"),
+], ids=("missing", "folder", "text", "empty", "truncated", "model", "shape", "scaled", "nan", "labels"))
+def test_wrong_data(run, tmp_path, make, message):
+    path = tmp_path / "x.h5"
+    make(path)
+    assert_one_line(*run("run", MODEL, path), path, message)
+
+
+def test_steps_that_disagree_name_the_file(run, tmp_path):
+    path = data_file(tmp_path / "x.h5", np.zeros((2, 3, 1, 8, 8), np.uint8))
+    assert_one_line(*run("run", MODEL, path, "--timesteps", 5), path, "x has 3 steps, but the run has 5")
+
+
+@pytest.mark.parametrize("record, message", [
+    ("nonsense", "record has 'nonsense', expected any of spikes"),
+    ("spikes:conv1", "record has 'spikes:conv1', but the nodes with spikes are input, neuron1"),
+    ("outputs:readout", "record has 'outputs:readout'"),
+])
+def test_wrong_record(run, tmp_path, record, message):
+    out = tmp_path / "out.h5"
+    assert_one_line(*run("run", MODEL, DATA, "--record", record, "--out", out), message)
+    assert os.listdir(tmp_path) == []
+
+
+def test_record_needs_out(run):
+    assert_one_line(*run("run", MODEL, DATA, "--record", "spikes"), "--record", "add --out FILE.h5")
+
+
+def test_precision_that_cannot_be(run, tmp_path):
+    nodes = {"in": eventsim.Input((2,), "real"), "n": eventsim.Neuron()}
+    path = tmp_path / "real.h5"
+    eventsim.save(eventsim.Model(nodes, [("in", "n")]), path)
+    data = data_file(tmp_path / "x.h5", np.zeros((1, 2)))
+    assert_one_line(*run("run", path, data, "--precision", "int8"), path, "real input has no fixed point")
+
+
+def test_more_than_memory_holds(run, tmp_path):
+    """A file of some kB: pooling composed with the synapses before it takes 2^52 numbers."""
+    size = 1 << 13
+    nodes = {"in": eventsim.Input((1, size, size)), "c": eventsim.Conv2d(np.ones((1, 1, 1, 1))),
+             "pool": eventsim.AvgPool(size), "out": eventsim.Readout()}
+    path = tmp_path / "large.h5"
+    eventsim.save(eventsim.Model(nodes, [("in", "c"), ("c", "pool"), ("pool", "out")]), path)
+    assert_one_line(*run("run", path, DATA), path, "does not fit into memory (Unable to allocate 32.0 PiB")
+
+
+def test_too_many_steps(run):
+    assert_one_line(*run("run", MODEL, DATA, "--precision", "int8", "--limit", 1, "--timesteps", 1 << 20),
+                    "proved free of int32 overflow")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "required: COMMAND"),
+    (["nonsense"], "invalid choice: 'nonsense'"),
+    (["info"], "required: MODEL"),
+    (["run", MODEL], "required: DATA"),
+    (["run", MODEL, DATA, "--limit", "0"], "0 is not a whole number above 0"),
+    (["run", MODEL, DATA, "--workers", "x"], "--workers"),
+    (["run", MODEL, DATA, "--timesteps", "-1"], "-1"),
+    (["run", MODEL, DATA, "--precision", "int4"], "invalid choice: 'int4'"),
+    (["info", MODEL, "--limit", "3"], "unrecognized arguments"),
+])
+def test_wrong_usage(capsys, arguments, message):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("usage: eventsim") and message in err
+
+
+@pytest.mark.parametrize("command", ([], ["info"], ["check"], ["run"]))
+def test_help(capsys, command):
+    with pytest.raises(SystemExit) as error:
+        main([*command, "--help"])
+    assert error.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: eventsim")
+
+
+# ---- pipes and terminals
+
+
+def _process(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "eventsim", *map(str, arguments)], text=True, timeout=100,
+                          **options)
+
+
+def test_as_a_module():
+    done = _process("--help", capture_output=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert all(command in done.stdout for command in ("info", "check", "run"))
+    done = _process("info", "nothing.h5", capture_output=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "eventsim: nothing.h5: cannot be read (No such file or directory)\n"
+
+
+@pytest.mark.parametrize("arguments", (["info", MODEL], ["run", MODEL, DATA, "--limit", 3]), ids=("info", "run"))
+def test_broken_pipe(arguments):
+    """As with `| head -1`, when the reader has gone before everything was written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = _process(*arguments, stdout=writer, stderr=subprocess.PIPE)
+    finally:
+        os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode not in (0, 1)
+
+
+def test_piped_into_head():
+    command = f"{sys.executable} -m eventsim info {MODEL} | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == "" and done.stdout.startswith(f"{MODEL}: 12 nodes")
+
+
+def test_progress_only_on_a_terminal():
+    piped = _process("run", MODEL, DATA, "--limit", 20, capture_output=True)
+    assert piped.returncode == 0 and piped.stderr == ""
+    mine, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # 0 columns show nothing
+    done = _process("run", MODEL, DATA, "--limit", 20, stdout=subprocess.PIPE, stderr=theirs)
+    os.set_blocking(mine, False)
+    shown = os.read(mine, 100_000).decode() if select.select([mine], [], [], 5)[0] else ""
+    os.close(theirs)
+    os.close(mine)
+    assert done.returncode == 0
+    assert "samples" in shown and "20" in shown
+    assert "samples/s]" not in done.stdout

@@ -1,0 +1,265 @@
+"""The engine equals the slow reference, bit for bit: every level, membrane, output and count."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from networks import (
+    NARROW_CHIPS, chain, chip_models, chip_runs, every_node_models, random_chip_run, run_near_int32, runs,
+)
+from small_networks import small_networks
+
+import reference
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import RunError, UnsupportedError
+from eventsim.model.chip import find, Profile
+from eventsim.model.input import Input
+from eventsim.model.kinds import NODE_TYPES
+from eventsim.model.network import Model
+from eventsim.model.neurons import Neuron
+from eventsim.model.synapses import Conv2d, Dense
+
+MODELS = {**every_node_models(), **small_networks()}
+CHIPS = (find("loihi"), find("lava_sdnn"), *NARROW_CHIPS)
+OVERFLOWS = {(quantity, rule) for quantity in ("sum", "current", "membrane")
+             for rule in ("wrap", "wrap_once", "saturate", "saturate_symmetric")}
+PRECISIONS = ("float64", "float32", "int8")
+ALL = ("spikes", "currents", "potentials", "residuals", "outputs")
+INTEGERS = ("int8", "fixed")
+# what only the engine refuses: layouts that it does not have, and sums that it cannot prove to fit
+ENGINE_REFUSES = ("ends in a sum of unequal quanta", "of the flattened map", "flattened from maps",
+                  "flattened real numbers", "more than int32 holds")
+
+
+def simulated(model, x, precision, timesteps, profile):
+    """(Simulator, Recording) of the engine, or what it says where it refuses."""
+    record = ALL + ("audit",) * (precision in INTEGERS)
+    try:
+        simulator = Simulator(model, precision, profile=profile)
+        recording = simulator.run(x, timesteps, record)
+    except (UnsupportedError, RunError) as error:
+        return None, str(error)
+    untraced = simulator.run(x, timesteps, ("spikes",))  # takes the short ways of plain neurons
+    for name in recording.spikes:
+        np.testing.assert_array_equal(untraced.levels(name), recording.levels(name), f"{name}, untraced")
+    return simulator, recording
+
+
+def assert_equal_to_reference(model, x, precision, timesteps=None, profile=None):
+    """Run both and compare everything that they give; returns None where the engine refuses."""
+    simulator, found = simulated(model, x, precision, timesteps, profile)
+    if simulator is None and any(reason in found for reason in ENGINE_REFUSES):
+        return None
+    try:
+        expected = reference.simulate(model, x, precision, timesteps, profile)
+    except (UnsupportedError, RunError) as error:
+        assert simulator is None, f"only the reference refuses: {error}"
+        return None
+    if simulator is None:
+        assert "proved free of int32 overflow" in found, f"only the engine refuses: {found}"
+        return None
+    assert_same_levels(model, found, expected)
+    for kind in ("currents", "potentials", "residuals"):
+        for name, trace in getattr(expected, kind).items():
+            values = getattr(found, kind)(name)
+            np.testing.assert_array_equal(values, trace, f"{kind} of {name}")
+            assert values.dtype == trace.dtype
+    np.testing.assert_array_equal(found.outputs, expected.outputs, "outputs")
+    np.testing.assert_array_equal(found.predictions, expected.predictions)
+    for layer, row in expected.counts.items():
+        for name, counts in row.items():
+            np.testing.assert_array_equal(found.counts[layer][name], counts, f"{name} of {layer}")
+        if layer != model.input:
+            steps = found.steps_per_unit[layer]
+            np.testing.assert_array_equal(steps, expected.steps_per_unit[layer])
+    assert audit_of(found.audit or {}) == audit_of(expected.audit)
+    return found
+
+
+def assert_same_levels(model, found, expected):
+    """Levels of every node that has its own; trains that are only read later have none there."""
+    late = {n for n in expected.levels if model.nodes[n].kind in ("Flatten", "Delay")} - set(found.spikes)
+    scaled = {name for name in found.spikes if model.kinds[name] == "scaled"}  # pools after a BatchNorm
+    assert set(found.spikes) - scaled == set(expected.levels) - late
+    for name in set(expected.levels) - late:
+        np.testing.assert_array_equal(found.levels(name), expected.levels[name], f"levels of {name}")
+
+
+def audit_of(audit):
+    """The numbers of an audit, the engine's or the reference's."""
+    return {
+        name: ({q: (r.lowest, r.highest, r.overflows) for q, r in layer.ranges.items()},
+               (layer.n_weights, layer.n_zeroed, layer.n_clipped))
+        for name, layer in audit.items()
+    }
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", MODELS)
+def test_named_networks(name, precision):
+    assert_equal_to_reference(*MODELS[name], precision)
+
+
+@pytest.mark.parametrize("channels, bits, signed", (
+    (1, 8, False), (3, 8, False), (3, 5, True), (9, 2, True), (28, 4, False), (70, 1, False),
+))
+def test_levels_at_the_top(channels, bits, signed):
+    """Weights and levels as large as they get: the sums of pairs that 16 bits just hold."""
+    rng = np.random.default_rng(channels)
+    weight = rng.choice((-1.0, 1.0), (64, channels, 3, 3))
+    weight[::8], weight[1::8] = -1, 1
+    top = 2**bits - 1
+    model = Model(
+        {"in": Input((channels, 5, 4), bits=bits, signed=signed), "synapses": Conv2d(weight, padding=1),
+         "a": Neuron(v_threshold=top, quantum=top)},
+        [("in", "synapses"), ("synapses", "a")], timesteps=2,
+    )
+    x = top * rng.choice((-1, 1) if signed else (0, 1), (3, 2, channels, 5, 4), p=(0.1, 0.9))
+    x[0] = top
+    assert_equal_to_reference(model, x, "int8")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_named_networks_on_a_chip(name):
+    """Each on two chips, that all of them together may meet all models' options."""
+    model, x = MODELS[name]
+    first = sorted(MODELS).index(name)
+    for i in (first, first + 3):
+        assert_equal_to_reference(model, x, "fixed", profile=CHIPS[i % len(CHIPS)])
+
+
+@pytest.mark.parametrize("name", ("cuba", "sdnn"))
+@pytest.mark.parametrize("seed", range(3))
+def test_networks_in_a_chips_own_integers(name, seed):
+    model, x, profile = chip_models(seed)[name]
+    found = assert_equal_to_reference(model, x, "fixed", profile=profile)
+    assert all(0.01 < (found.levels(node) != 0).mean() < 0.99 for node in found.spikes)
+    assert sum(layer.n_clipped for layer in found.audit.values())
+
+
+def test_random_chips_overflow_in_every_way():
+    """A fixed set of draws is equal, few are refused, and every width is left under every rule."""
+    met, n_equal = set(), 0
+    for seed in range(160):
+        model, x, timesteps, profile = random_chip_run(seed)
+        found = assert_equal_to_reference(model, x, "fixed", timesteps, profile)
+        n_equal += found is not None
+        for layer in found.audit.values() if found is not None else ():
+            met |= {(q, r.overflow) for q, r in layer.ranges.items() if r.overflows}
+    assert met == OVERFLOWS
+    assert n_equal > 130
+
+
+def test_numbers_near_int32():
+    """The engine refuses what it cannot prove to fit; what it runs never turns around in int32."""
+    n_equal = 0
+    for seed in range(150):
+        model, x, profile = run_near_int32(seed)
+        n_equal += assert_equal_to_reference(model, x, "fixed", profile=profile) is not None
+    assert n_equal > 50
+
+
+_LEAKLESS = dict(quantum=0.1, current_leak=1.0)
+
+
+@pytest.mark.parametrize("node, levels, widths", [
+    (Neuron(), [2385], dict(weight_shift=12, sum_bits=13, sum_overflow="wrap_once",
+                            current_bits=21, current_overflow="saturate")),
+    (Neuron(), [2385], dict(weight_shift=12, sum_bits=32, sum_overflow="wrap",
+                            current_bits=21, current_overflow="saturate")),
+    (Neuron(0.1, resolution=32767 * 2.0**16, **_LEAKLESS), [1, 1, 1],
+     dict(weight_shift=16, current_bits=30, current_overflow="saturate")),
+    (Neuron(1e6, current_leak=1.0, resolution=250.0), [4095] * 80, dict(current_bits=32, current_overflow="wrap")),
+    (Neuron(1e5, current_leak=1.0, resolution=30000.0 * 4096), [7] * 4,
+     dict(weight_shift=12, current_bits=24, current_overflow="wrap_once")),
+])
+def test_what_int32_would_wrap_unseen_is_refused(node, levels, widths):
+    """Each step fits its width after it was limited, but not int32 before."""
+    model = chain(Input(1, "spikes", 12), Dense([[1.0]]), node, timesteps=len(levels))
+    profile = Profile("wide", weight_bits=16, **widths)
+    x = np.array(levels).reshape(1, -1, 1)
+    assert assert_equal_to_reference(model, x, "fixed", profile=profile) is None
+
+
+def test_named_networks_use_every_node_type():
+    used = {type(node).__name__ for model, _ in MODELS.values() for node in model.nodes.values()}
+    assert used == {cls.__name__ for cls in NODE_TYPES.values()}
+
+
+def test_named_networks_spike():
+    """Equality of silence, or of neurons that all do the same, would show nothing."""
+    alive = total = 0
+    for model, x in MODELS.values():
+        for name, levels in reference.simulate(model, x, "float64").levels.items():
+            if model.nodes[name].kind in ("Neuron", "SigmaDelta"):
+                total += 1
+                alive += len(np.unique(levels)) > 1
+    assert total > 100 and alive >= 0.95 * total
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(runs())
+def test_random_networks(drawn):
+    model, x, timesteps = drawn
+    for precision in PRECISIONS:
+        assert_equal_to_reference(model, x, precision, timesteps)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(chip_runs())
+def test_random_networks_on_chips(drawn):
+    model, x, timesteps, profile = drawn
+    assert_equal_to_reference(model, x, "fixed", timesteps, profile)
+
+
+def assert_equal_in_pieces(model, x, precision, timesteps=None, profile=None):
+    """One chunk or many, one block or many, one worker or two, cut in two by its state: the same
+    bits, and the same audit."""
+    record = ALL + ("audit",) * (precision in INTEGERS)
+    try:
+        whole = Simulator(model, precision, profile=profile).run(x, timesteps, record)
+    except (UnsupportedError, RunError):
+        return
+    small = Simulator(model, precision, workers=2, chunk=1, block=1, profile=profile)
+    assert_same_runs(whole, [small.run(x, timesteps, record)])
+    cut, still = whole.timesteps // 2, x.ndim == 1 + len(model.shapes[model.input])
+    if not cut:
+        return
+    first = small.run(x if still else x[:, :cut], cut if still else None, record)
+    rest = whole.timesteps - cut
+    second = small.run(x if still else x[:, cut:], rest if still else None, record, first.state)
+    assert_same_runs(whole, [first, second])
+
+
+def assert_same_runs(whole, parts):
+    """A run equals its parts, one after another."""
+    def joined(get):
+        return np.concatenate([get(part) for part in parts], axis=1)
+
+    np.testing.assert_array_equal(whole.outputs, joined(lambda part: part.outputs))
+    for name in whole.spikes:
+        np.testing.assert_array_equal(whole.levels(name), joined(lambda part: part.levels(name)))
+    for kind, traces in whole.traces.items():
+        for name, trace in traces.items():
+            np.testing.assert_array_equal(trace, joined(lambda part: part.traces[kind][name]))
+    for layer, row in whole.counts.layers.items():
+        for count, values in row.items():
+            if not count.startswith("executed"):
+                np.testing.assert_array_equal(values, sum(part.counts[layer][count] for part in parts))
+    for layer, audit in (whole.audit or {}).items():
+        found = [part.audit[layer] for part in parts]
+        assert audit == (found[0] if len(found) == 1 else found[0].joined(found[1]))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(runs())
+def test_random_networks_in_pieces(drawn):
+    model, x, timesteps = drawn
+    for precision in PRECISIONS:
+        assert_equal_in_pieces(model, x, precision, timesteps)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(chip_runs())
+def test_random_networks_on_chips_in_pieces(drawn):
+    model, x, timesteps, profile = drawn
+    assert_equal_in_pieces(model, x, "fixed", timesteps, profile)

@@ -1,0 +1,825 @@
+"""lava-dl files: the oracles, the engine against plain integer arithmetic, and broken files."""
+
+import re
+from pathlib import Path
+
+import h5py
+import lava_arithmetic as lava
+import numpy as np
+import pytest
+from lava_arithmetic import Layer
+
+import eventsim
+from eventsim import formats
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import EventsimError, FormatError, UnsupportedError
+from eventsim.formats.lava.reader import LAYER_TYPES, NEURON_TYPES, OPTIONS
+from eventsim.model.chip import find
+from eventsim.model.input import Input
+from eventsim.model.network import Model
+from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.synapses import Conv2d, Dense
+from eventsim.model.transforms import Delay, Flatten
+
+ORACLES = Path(__file__).resolve().parents[3] / "shared" / "oracles" / "lava"
+needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason="no ../shared/oracles")
+
+TRACES = ("spikes", "currents", "potentials", "residuals")
+
+
+# ---- oracles: what Lava and its chip computed
+
+
+def steps_first(array):
+    """(W, H, C, T) or (N, T), as Lava keeps it, to (T, C, H, W) or (T, N)."""
+    return array.transpose()
+
+
+@needs_oracles
+def test_pilotnet_runs_free_from_the_image():
+    folder = ORACLES / "pilotnet_lif"
+    truth = np.load(folder / "ground_truth.npz")
+    model = formats.load(folder / "network.net", reset_interval=17, input_is_bias=True)
+    image = np.load(folder / "image.npy").transpose()
+    run = Simulator(model).run(image[None], timesteps=24, record=TRACES)
+    names = ["input", *(f"conv-{i}" for i in range(5)), None, *(f"fc-{i}" for i in range(3))]
+    n_spikes = n_states = 0
+    for k, name in enumerate(names):
+        if name is None:  # flatten
+            continue
+        shape = truth[f"{name}_shape"]
+        spikes = np.unpackbits(truth[f"{name}_spikes"], count=np.prod(shape)).reshape(shape)
+        assert np.array_equal(run.levels(f"layer{k}")[0], steps_first(spikes)), name
+        n_spikes += spikes.size
+        if f"{name}_u" in truth:
+            assert np.array_equal(run.currents(f"layer{k}")[0], steps_first(truth[f"{name}_u"])), name
+            v = steps_first(truth[f"{name}_v"])
+            told = v != 128  # the chip's code for a neuron that has just spiked
+            assert np.array_equal(run.residuals(f"layer{k}")[0][told], v[told]), name
+            n_states += v.size
+    assert (n_spikes, n_states) == (3_804_192, 1_029_024)
+
+
+@needs_oracles
+def test_tinynet_runs_free_from_the_bias():
+    folder = ORACLES / "tinynet"
+    model = formats.load(folder / "tiny.net", reset_interval=17, input_is_bias=True)
+    bias = np.load(folder / "input_bias.npy").transpose().astype(int)
+    run = Simulator(model).run(bias[None], timesteps=17, record=TRACES)
+    inputs, layer1, current, output = (
+        np.moveaxis(np.load(folder / f"{name}.npy")[0], -1, 0)
+        for name in ("input", "layer1", "current", "output")
+    )
+    assert np.array_equal(run.levels("layer0")[0, :15], inputs[1:])
+    # the recording starts behind step 0: its first row is blank
+    assert not layer1[0].any() and not current[0].any() and not inputs[0].any()
+    assert np.array_equal(run.levels("layer1")[0, 1:16], layer1[1:])
+    assert np.array_equal(run.currents("layer1")[0, :16], 64 * current)
+    assert layer1.size == current.size == 13_824
+    assert np.array_equal(run.levels("layer2")[0, 2:17], output[1:])
+    assert output[1:].size == 540
+
+
+@needs_oracles
+def test_dense_ground_truth():
+    truth = np.load(ORACLES / "dense_ground_truth.npz")
+    neuron = Neuron(6, leak=1 - 415 / 4096, current_leak=0, reset="hard", comparison=">", resolution=64)
+    model = Model(
+        {"input": Input((200,)), "dense": Dense(truth["weight"]), "neuron": neuron},
+        [("input", "dense"), ("dense", "neuron", 1)], profile=find("loihi"),
+    )
+    run = Simulator(model).run(truth["input"].transpose()[None].astype(int), record=TRACES)
+    assert np.array_equal(run.currents("neuron")[0] >> 6, truth["current"].transpose())
+    assert np.array_equal(run.levels("neuron")[0], truth["out"].transpose())
+    assert truth["out"].size == 512_000
+
+
+@needs_oracles
+def test_the_arithmetic_of_these_tests_is_that_of_the_oracles():
+    folder = ORACLES / "pilotnet_lif"
+    truth = np.load(folder / "ground_truth.npz")
+    traces = lava.run(lava.read(folder / "network.net"), np.load(folder / "image.npy").transpose(), 24,
+                      reset_interval=17, is_bias=True)
+    for k, name in ((1, "conv-0"), (5, "conv-4"), (9, "fc-2")):
+        shape = truth[f"{name}_shape"]
+        spikes = np.unpackbits(truth[f"{name}_spikes"], count=np.prod(shape)).reshape(shape)
+        assert np.array_equal(traces[k]["sent"], steps_first(spikes).reshape(traces[k]["sent"].shape))
+    assert np.array_equal(traces[9]["u"], steps_first(truth["fc-2_u"]))
+
+
+# ---- networks at random, against plain integer arithmetic
+
+
+class Maker:
+    """Random layers; a file's worth of them with `layers`."""
+
+    def __init__(self, seed, rule="CUBA"):
+        self.rng = np.random.default_rng(seed)
+        self.rule = rule
+        self.shape = None
+
+    def even(self, *shape):
+        """Weights of both signs over the whole range, most of them small."""
+        big = self.rng.random(shape) < 0.1
+        span = np.where(big, 128, 20 if self.rule == "CUBA" else 60)
+        values = 2 * np.round(self.rng.uniform(-1, 1, shape) * span)
+        return np.clip(values, -256, 254).astype("f4")
+
+    def some(self, low, high, n):
+        """A number, one in an array, or one per channel."""
+        size = self.rng.choice(["scalar", "one", "all"])
+        values = self.rng.integers(low, high + 1, {"scalar": None, "one": 1, "all": n}[size])
+        return np.asarray(values)
+
+    def decay(self, n):
+        fixed = self.rng.choice([-1, 0, 4096], p=[0.6, 0.2, 0.2])
+        return self.some(1, 4095, n) if fixed < 0 else np.asarray(fixed)
+
+    def neuron(self, n, low=1, high=400):
+        if self.rule == "SDNN":
+            return {"type": "SDNN", "activation": "relu", "vThMant": self.some(0, 40, n)}
+        return {"type": str(self.rng.choice(["CUBA", "LOIHI"])), "iDecay": self.decay(n),
+                "vDecay": self.decay(n), "vThMant": self.some(low, high, n), "refDelay": 1}
+
+    def input(self, shape, neurons=True):
+        self.shape = tuple(np.atleast_1d(shape))
+        values = {"shape": shape}
+        if neurons:
+            values |= {"weight": np.array([7.0]), "bias": np.array(-3.0)}
+        return Layer("input", values, self.neuron(self.shape[0]) if neurons else None)
+
+    def extras(self, n, delays=True):
+        values = {}
+        if self.rng.random() < 0.7:
+            values["bias"] = self.some(-30, 60, n).astype("f4")
+        if delays and self.rng.random() < 0.6:
+            values["delay"] = self.some(0, int(self.rng.choice([3, 62])), n).astype("f4")
+        return values
+
+    def conv(self, groups=1):
+        n_in, n_out = self.shape[0], groups * int(self.rng.integers(1, 5))
+        kernel, stride, dilation = self.rng.integers(1, 4, 2), self.rng.integers(1, 3, 2), self.rng.integers(1, 3, 2)
+        padding = self.rng.integers(0, 3, 2)
+        reach = dilation * (kernel - 1) + 1
+        padding = np.maximum(padding, reach - np.array(self.shape[1:]))
+        weight = self.even(n_out, n_in // groups, *kernel)
+        extent = (np.array(self.shape[1:]) + 2 * padding - reach) // stride + 1
+        self.shape = (n_out, *map(int, extent))
+        if self.rng.random() < 0.5:
+            weight = weight[..., None]
+        values = {"shape": self.shape, "inChannels": n_in, "outChannels": n_out, "kernelSize": kernel,
+                  "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+                  "weight": weight}
+        return Layer("conv", values | self.extras(n_out), self.neuron(n_out))
+
+    def pool(self, kernel):
+        kernel = np.array(kernel)
+        n = self.shape[0]
+        self.shape = (n, *(int(-(-size // k)) for size, k in zip(self.shape[1:], kernel)))
+        values = {"shape": self.shape, "kernelSize": kernel, "stride": kernel, "padding": [0, 0],
+                  "dilation": [1, 1], "weight": np.full((1, 1, *kernel, 1), 80.0)}
+        return Layer("pool", values | self.extras(n), self.neuron(n))
+
+    def flatten(self):
+        self.shape = (int(np.prod(self.shape)),)
+        return Layer("flatten", {"shape": (1, 1, *self.shape)})
+
+    def dense(self, n_out, kind="dense", last=False, neuron=None):
+        n_in = int(np.prod(self.shape))
+        weight = self.even(n_out, n_in)
+        self.shape = (n_out,)
+        values = {"shape": (n_out, 1, 1), "inFeatures": n_in, "outFeatures": n_out,
+                  "weight": weight.reshape(-1) if self.rng.random() < 0.5 else weight}
+        if kind == "dense_rec":
+            values["weight_rec"] = self.even(n_out, n_out)
+        values |= self.extras(n_out, not last)
+        return Layer(kind, values, self.neuron(n_out) if neuron is None else neuron or None)
+
+
+def maps(seed, rule):
+    make = Maker(seed, rule)
+    return [
+        make.input((4, 9, 7)), make.conv(), make.pool((2, 3)) if seed % 2 else make.conv(),
+        make.flatten(), make.dense(9), make.dense(5, "dense_rec"), make.dense(3, last=True),
+    ]
+
+
+def rows(seed, rule):
+    make = Maker(seed, rule)
+    never = {"type": "CUBA", "iDecay": 30, "vDecay": 128, "vThMant": 131071, "refDelay": 1}
+    sigma = {"type": "SDNN", "activation": "relu", "vThMant": 3, "sigma_output": True}
+    layers = [make.input(11, neurons=seed % 2 == 0), make.dense(20, "dense_rec"), make.dense(8)]
+    last = make.dense(6, last=True, neuron=never if rule == "CUBA" else sigma)
+    if rule == "SDNN":
+        last.values.pop("bias", None)
+    return [*layers, last]
+
+
+def grouped(seed, rule):
+    make = Maker(seed, rule)
+    layers = [make.input((6, 8, 8)), make.conv(3)]
+    layers += [make.conv(layers[-1].values["shape"][0]), make.pool((3, 2))]  # depthwise, then a pool
+    return [*layers, make.dense(4, last=True, neuron=False)]
+
+
+def run_both(tmp_path, layers, x, steps, texts="fixed", fires_at_threshold=False, reset_interval=0,
+             bits=None, **options):
+    """(run of the file in eventsim, traces of plain arithmetic)."""
+    path = tmp_path / "random.net"
+    lava.write(path, layers, texts)
+    model = formats.load(path, comparison=">=" if fires_at_threshold else ">",
+                         reset_interval=reset_interval, message_bits=bits, **options)
+    run = Simulator(model).run(x[None], timesteps=steps, record=TRACES)
+    traces = lava.run(layers, x, steps, fires_at_threshold, reset_interval, bits or 16)
+    return run, traces
+
+
+def same_traces(model, run, layers, traces):
+    """Assert that all states of all layers are equal; how many spikes there were."""
+    spikes = 0
+    for k, (layer, trace) in enumerate(zip(layers, traces)):
+        name = f"layer{k}"
+        if name not in model.nodes or layer.type == "flatten":
+            continue
+        pairs = {"potentials": trace.get("before", trace.get("act", trace.get("sigma")))}
+        if not isinstance(model.nodes[name], Readout):
+            pairs |= {"spikes": trace["sent"], "residuals": trace.get("v", trace.get("res"))}
+            spikes += np.count_nonzero(trace["sent"])
+        if "u" in trace and k:
+            pairs["currents"] = trace["u"]
+        for kind, expected in pairs.items():
+            found = run.levels(name) if kind == "spikes" else getattr(run, kind)(name)
+            assert np.array_equal(found[0].reshape(expected.shape), expected), (name, kind)
+    return spikes
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("rule", ["CUBA", "SDNN"])
+@pytest.mark.parametrize("make", [maps, rows, grouped])
+def test_random_networks_equal_plain_arithmetic(tmp_path, make, rule, seed):
+    layers, steps = make(seed, rule), 70
+    shape = tuple(np.atleast_1d(layers[0].values["shape"]))
+    rng = np.random.default_rng(seed)
+    if layers[0].neuron is None:
+        x = rng.integers(*(0, 2) if rule == "CUBA" else (-90, 90), (steps, *shape))
+    elif rule == "SDNN":
+        x = np.cumsum(rng.integers(-9, 10, (steps, *shape)) * (rng.random((steps, *shape)) < 0.2), axis=0)
+    else:
+        x = rng.integers(-20, 60, (steps, *shape) if seed % 3 else shape)
+    run, traces = run_both(
+        tmp_path, layers, x, steps, ("fixed", "object")[seed % 2], seed % 2 == 1, (0, 13)[seed // 3],
+        (None, 4)[seed // 3] if rule == "SDNN" else None,
+    )
+    model = formats.load(tmp_path / "random.net")
+    assert same_traces(model, run, layers, traces) > 100
+
+
+def chain(*layers, inputs=(4,)):
+    """Layers behind an input without neurons."""
+    return [Layer("input", {"shape": inputs}), *layers]
+
+
+def cuba(threshold=25, current_decay=4096, decay=1024, **others):
+    return {"type": "CUBA", "iDecay": current_decay, "vDecay": decay, "vThMant": threshold, **others}
+
+
+def dense(weight, neuron, **others):
+    weight = np.asarray(weight, "f4")
+    values = {"shape": [len(weight)], "inFeatures": weight.shape[1], "outFeatures": len(weight)}
+    return Layer("dense", values | {"weight": weight} | others, neuron)
+
+
+def equal_runs(tmp_path, layers, x, **options):
+    """Assert that the traces are the same; the traces."""
+    run, traces = run_both(tmp_path, layers, x, len(x), **options)
+    assert same_traces(formats.load(tmp_path / "random.net"), run, layers, traces) > 0
+    return traces
+
+
+def test_states_leave_their_widths_as_in_lava(tmp_path):
+    rng = np.random.default_rng(0)
+    weight = np.where(rng.random((6, 300)) < 0.9, 254, -256)
+    weight[[2, 3, 5]] = -2 - weight[[2, 3, 5]]
+    layers = chain(
+        dense(weight, cuba([131071, 90000, 131071, 20, 100000, 3], 0, [0, 1, 0, 5, 4096, 4096])),
+        dense([[254] * 6], cuba(3)), inputs=300,
+    )
+    traces = equal_runs(tmp_path, layers, (rng.random((50, 300)) < 0.8).astype(int))
+    u, v = traces[1]["u"], traces[1]["before"]
+    assert (np.diff(np.sign(u[:, 0])) != 0).any()  # turned from the top to the bottom
+    assert (v == 2**23 - 1).any() and (v == -(2**23 - 1)).any()
+
+
+def test_a_current_turns_exactly_beyond_24_bits(tmp_path):
+    aims = np.array([131070, 131072, 131074, -131070, -131072, -131074])  # times 64: 2^23 and around
+    weight = np.zeros((6, 600))
+    for row, aim in zip(weight, aims):
+        step = 254 if aim > 0 else -256
+        row[: aim // step] = step
+        row[aim // step] = aim % step
+    weight[:, 599] = [-2, -2, -2, 2, 2, 2]  # never spikes: both signs in every row
+    x = np.ones((3, 600), int)
+    x[:, 599] = 0
+    traces = equal_runs(tmp_path, chain(dense(weight, cuba(1)), inputs=600), x)
+    assert traces[1]["u"][1].tolist() == [64 * 131070, 2**23, 2**23 + 128 - 2**24, -64 * 131070, 2**23,
+                                          2**24 - 2**23 - 128]
+
+
+def test_a_sum_turns_beyond_24_bits(tmp_path):
+    weight = np.full((4, 40_000), 254)
+    weight[1:] = np.random.default_rng(1).choice([-256, 254], (3, 40_000), p=[0.1, 0.9])
+    weight[3] = -2 - weight[3]
+    traces = equal_runs(tmp_path, chain(dense(weight, cuba(5)), inputs=40_000), np.ones((3, 40_000), int))
+    assert (traces[1]["u"][1] >> 6).tolist() != weight.sum(axis=1).tolist()
+
+
+def test_a_membrane_at_its_threshold_fires_only_with_ge(tmp_path):
+    layers = chain(dense([[24, 2], [26, -2]], cuba(26, decay=4096)), inputs=2)
+    x = np.array([[1, 1], [0, 0], [0, 0], [1, 0], [0, 0]])
+    for fires in (False, True):
+        run, traces = run_both(tmp_path, [*layers, dense([[2, 2]], cuba(1))], x, 5, fires_at_threshold=fires)
+        assert np.array_equal(run.levels("layer1")[0], traces[1]["sent"])
+        assert traces[1]["sent"].sum() == (2 if fires else 0)
+
+
+def test_delays_may_reach_62_steps(tmp_path):
+    x = np.zeros((140, 2), int)
+    x[0] = 1
+    for delay, expected in ((62, [64, 64]), ([62, 0], [64, 2])):
+        layers = chain(dense([[60, 0], [0, 60]], cuba(50), delay=delay), dense([[60, 0], [0, 60]], cuba(50)),
+                       inputs=2)
+        equal_runs(tmp_path, layers, x)
+        run = Simulator(formats.load(tmp_path / "random.net")).run(x[None])
+        assert run.levels("layer2")[0].argmax(axis=0).tolist() == expected
+    model = formats.load(tmp_path / "random.net")
+    assert isinstance(model.nodes["layer1.delay"], Delay)
+    assert "SLAYER" in model.provenance["assumed delay"]
+
+
+@pytest.mark.parametrize("rule", ["CUBA", "SDNN"])
+def test_chunks_blocks_and_continued_runs_are_the_same(tmp_path, rule):
+    model = loaded(tmp_path, maps(2, rule), reset_interval=7)
+    x = np.random.default_rng(0).integers(-20, 60, (3, 23, *model.nodes["input"].shape))
+    whole = Simulator(model).run(x, record=TRACES)
+    cut = Simulator(model, chunk=4, block=2, workers=2).run(x, record=TRACES)
+    simulator = Simulator(model)
+    first = simulator.run(x[:, :9], record=TRACES)
+    second = simulator.run(x[:, 9:], record=TRACES, state=first.state)
+    for name in (n for n in whole.spikes if n.startswith("layer")):
+        assert np.array_equal(cut.levels(name), whole.levels(name))
+        assert np.array_equal(np.concatenate([first.levels(name), second.levels(name)], 1), whole.levels(name))
+    for kind in TRACES[1:]:
+        for name, expected in whole.traces[kind].items():
+            assert np.array_equal(cut.traces[kind][name], expected), (kind, name)
+            assert np.array_equal(np.concatenate([first.traces[kind][name], second.traces[kind][name]], 1), expected)
+
+
+# ---- what the reader makes of a file
+
+
+def loaded(tmp_path, layers, steps=None, **options):
+    lava.write(tmp_path / "a.net", layers, steps=steps)
+    return formats.load(tmp_path / "a.net", **options)
+
+
+def test_nodes_and_edges(tmp_path):
+    make = Maker(3)
+    layers = [make.input((2, 5, 5)), make.conv(), make.flatten(), make.dense(6, "dense_rec"),
+              make.dense(2, last=True, neuron=cuba(131071, 40, 128))]
+    layers[1].values["delay"] = 4
+    layers[3].values.pop("delay", None)
+    model = loaded(tmp_path, layers, steps=30, reset_interval=3)
+    assert {name: type(node) for name, node in model.nodes.items()} == {
+        "input": Input, "layer0": Neuron, "layer1.weight": Conv2d, "layer1": Neuron, "layer2": Flatten,
+        "layer3.weight": Dense, "layer3": Neuron, "layer3.weight_rec": Dense, "layer4.weight": Dense,
+        "layer4": Readout,
+    }
+    assert [tuple(edge) for edge in model.edges] == [
+        ("input", "layer0", 0), ("layer0", "layer1.weight", 0), ("layer1.weight", "layer1", 1),
+        ("layer1", "layer2", 4), ("layer2", "layer3.weight", 0), ("layer3.weight", "layer3", 1),
+        ("layer3", "layer3.weight_rec", 0), ("layer3.weight_rec", "layer3", 1),
+        ("layer3", "layer4.weight", 0), ("layer4.weight", "layer4", 1),
+    ]
+    offsets = [model.nodes[f"layer{i}"].reset_offset for i in (0, 1, 3, 4)]
+    assert offsets == [0, 1, 2, 0]  # a flatten is no layer of neurons
+    assert (model.timesteps, model.profile) == (30, find("loihi"))
+    out = model.nodes["layer4"]
+    assert (out.reduce, float(out.leak), float(out.current_leak)) == ("last", 1 - 128 / 4096, 1 - 40 / 4096)
+    assert np.array_equal(model.nodes["layer1.weight"].weight,
+                          layers[1].values["weight"].reshape(model.nodes["layer1.weight"].weight.shape))
+
+
+def test_provenance_says_what_was_assumed_and_not_read(tmp_path):
+    layers = chain(dense([[2, 4, 6, 8]], cuba(3, theta=192, scaleRho=1.0)))
+    model = loaded(tmp_path, layers)
+    assert model.provenance == {
+        "format": "lava-dl", "assumed comparison": "> (default)", "assumed reset_interval": "0 (default)",
+        "assumed input_bits": "1 (default)", "assumed input_signed": "False (default)",
+        "assumed timesteps": "1 (default)", "not read": "neuron/scaleRho, neuron/theta",
+    }
+    model = loaded(tmp_path, layers, steps=np.array([9]), comparison=">=", reset_interval=5, input_bits=3,
+                   input_signed=True, timesteps=7)
+    assert model.timesteps == 7
+    assert model.profile.comparison == ">=" and model.nodes["layer1"].comparison == ">="
+    assert (model.nodes["input"].bits, model.nodes["input"].signed) == (3, True)
+    assert model.provenance["assumed comparison"] == ">= (given)"
+    assert loaded(tmp_path, layers, steps=9).provenance["assumed timesteps"] == "9 (the file's tSample)"
+
+
+def test_options_are_described():
+    import inspect
+
+    arguments = list(inspect.signature(formats.lava.read).parameters)
+    assert arguments == ["root", *OPTIONS]
+    assert all(text and "\n" not in text for text in OPTIONS.values())
+
+
+def test_inputs(tmp_path):
+    layers = [Layer("input", {"shape": [3]}, cuba(20)), dense([[2, 2, 4]], cuba())]
+    model = loaded(tmp_path, layers)
+    assert float(model.nodes["layer0"].input_gain) == 64  # netx's
+    assert model.provenance["assumed input weight"] == "64 (as netx)"
+    assert (model.nodes["input"].bits, model.nodes["input"].signed) == (11, True)
+    layers[0].values |= {"weight": [[-7.0]], "bias": [[9.0]]}  # (1, 1), as lava-dl keeps them
+    model = loaded(tmp_path, layers)
+    assert (model.nodes["layer0"].input_gain, model.nodes["layer0"].bias) == (-7, 9)
+    model = loaded(tmp_path, layers, input_is_bias=True)
+    assert (model.nodes["layer0"].input_gain, model.nodes["layer0"].bias) == (1, 0)
+
+
+@pytest.mark.parametrize("weight, bias, rule", [
+    (1, 0, "CUBA"), (-3, 0, "CUBA"), (40, 36, "CUBA"), (40, -131000, "CUBA"), (4000, 7, "CUBA"),
+    (1, 0, "SDNN"), (64, 0, "SDNN"), (100, -2000, "SDNN"),
+])
+def test_all_values_that_an_input_takes_are_exact(tmp_path, weight, bias, rule):
+    neuron = cuba(131071, decay=64) if rule == "CUBA" else {"type": "SDNN", "vThMant": 0}
+    layers = [Layer("input", {"shape": [4], "weight": weight, "bias": bias}, neuron),
+              dense(np.eye(4) * 64, None)]
+    bits = loaded(tmp_path, layers).nodes["input"].bits
+    top = 2**bits - 1
+    x = np.random.default_rng(0).integers(-top, top + 1, (40, 4))
+    x[:, 0], x[:, 1] = top, np.where(np.arange(40) % 2, top, -top)
+    run, traces = run_both(tmp_path, layers, x, 40)
+    assert np.array_equal(run.levels("layer0")[0], traces[0]["sent"])
+    assert np.array_equal(run.residuals("layer0")[0], traces[0].get("v", traces[0].get("res")))
+    largest = abs(weight) * (2 * top + 1) + abs(bias)
+    assert bits == 16 or largest > (131071 if rule == "CUBA" else 2**18)  # one bit more would not do
+
+
+def test_sigma_delta_units(tmp_path):
+    neuron = {"type": "SDNN", "activation": "relu", "vThMant": 5}
+    layers = [Layer("input", {"shape": [2], "weight": 3, "bias": 1}, neuron),
+              dense([[-64, 128]], neuron | {"messageBits": 7}, bias=[2.0]), dense([[64]], None)]
+    model = loaded(tmp_path, layers)
+    assert model.profile == find("lava_sdnn")
+    first, second, out = (model.nodes[f"layer{i}"] for i in range(3))
+    assert isinstance(first, SigmaDelta) and (first.mode, first.rectify, first.bits) == ("delta", False, 16)
+    assert (second.mode, second.rectify, second.bits) == ("sigma_delta", True, 7)
+    assert (float(second.v_threshold), float(second.bias), second.quantum) == (5, 2, 1 / 64)
+    assert model.nodes["input"].scale == 3
+    assert model.nodes["layer1.weight"].weight.tolist() == [[-1, 2]]
+    assert isinstance(out, Readout) and model.output == "layer2"
+    assert "comparison" not in " ".join(model.provenance)
+    assert loaded(tmp_path, layers, message_bits=9).nodes["layer1"].bits == 9
+
+
+@pytest.mark.parametrize("bits", [1, 5, 16])
+def test_messages_are_clipped_to_their_width(tmp_path, bits):
+    neuron = {"type": "SDNN", "activation": "relu", "vThMant": 0}
+    layers = [Layer("input", {"shape": [3], "weight": 2}, neuron), dense([[64, -2, 100]], neuron)]
+    x = np.random.default_rng(bits).integers(-900, 900, (20, 3))
+    traces = equal_runs(tmp_path, layers, x, bits=bits)
+    assert np.abs(traces[0]["sent"]).max() == 2**bits - 1
+
+
+def test_weights_of_one_sign_may_be_odd(tmp_path):
+    layers = chain(dense([[255, 1, 7, 0]] * 3, cuba(90)), dense([[-255, 254, 0], [2, 4, 4]], cuba(3)))
+    with pytest.raises(FormatError, match="layer 2 .*has 1 odd values such as -255, expected even"):
+        loaded(tmp_path, layers)
+    layers[2].values["weight"] = np.array([[255, -254, 0], [2, 4, 4]], "f4")
+    model = loaded(tmp_path, layers)
+    assert model.profile.name == "loihi with odd weights" and model.profile.weight_step == 1
+    assert model.nodes["layer1.weight"].weight[0].tolist() == [255, 1, 7, 0]
+    assert model.nodes["layer2.weight"].weight[0].tolist() == [254, -254, 0]
+    assert "255 (1 weights" in model.provenance["assumed weight of layer 2 (dense)"]
+    layers[2].values["weight"][0, 0] = 254
+    equal_runs(tmp_path, layers, np.ones((6, 4), int))
+
+
+def test_a_profile_given_replaces_the_files(tmp_path):
+    layers = chain(dense([[26, 2, 2, 2]], cuba(26)))
+    model = loaded(tmp_path, layers, comparison=">=")
+    x = np.array([[[1, 0, 0, 0], [0, 0, 0, 0]]])
+    assert Simulator(model).run(x).output == 1
+    assert Simulator(model, profile="loihi").run(x).output == 0
+
+
+def test_a_saved_model_keeps_its_meaning(tmp_path):
+    layers = maps(1, "CUBA")
+    model = loaded(tmp_path, layers, comparison=">=", reset_interval=9)
+    eventsim.save(model, tmp_path / "a.h5")
+    again = formats.load(tmp_path / "a.h5")
+    assert again.profile == model.profile and again.provenance == model.provenance
+    x = np.random.default_rng(0).integers(-20, 60, (1, 20, *model.nodes["input"].shape))
+    assert np.array_equal(Simulator(again).run(x).output, Simulator(model).run(x).output)
+
+
+# ---- files that are wrong
+
+
+def whole_file():
+    """Every type of layer and of member, CUBA."""
+    neuron = cuba(25, refDelay=1, gradedSpike=False)
+    pooled = {"shape": (2, 2, 2), "kernelSize": [2, 2], "stride": [2, 2], "padding": [0, 0],
+              "dilation": [1, 1], "weight": np.full((1, 1, 2, 2), 20.0)}
+    convolved = {"shape": (2, 4, 4), "inChannels": 1, "outChannels": 2, "kernelSize": [3, 3],
+                 "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 1,
+                 "weight": np.full((2, 1, 3, 3), 8.0), "bias": [2.0, 4.0], "delay": [0.0, 3.0]}
+    again = {"shape": (3, 1, 1), "inFeatures": 8, "outFeatures": 3, "weight": np.full((3, 8), 6.0),
+             "weight_rec": np.full((3, 3), -4.0)}
+    return [
+        Layer("input", {"shape": (1, 4, 4), "weight": 36.0, "bias": 34.0}, dict(neuron)),
+        Layer("conv", convolved, dict(neuron)),
+        Layer("pool", pooled, dict(neuron)),
+        Layer("flatten", {"shape": (1, 1, 8)}),
+        Layer("dense_rec", again, dict(neuron)),
+        Layer("dense", {"shape": (2, 1, 1), "inFeatures": 3, "outFeatures": 2, "weight": np.full(6, 8.0),
+                        "bias": 2.0}, dict(neuron)),
+    ]
+
+
+# members without which a file means the same, or something that was assumed
+OPTIONAL = {"weight of input", "bias", "delay", "inFeatures", "outFeatures", "inChannels", "outChannels",
+            "kernelSize", "neuron/refDelay", "neuron/gradedSpike"}
+
+
+def members():
+    """(layer, member) of all datasets of `whole_file`."""
+    for i, layer in enumerate(whole_file()):
+        yield from ((i, name) for name in ("type", *layer.values))
+        yield from ((i, f"neuron/{name}") for name in layer.neuron or {})
+
+
+def one_line(error):
+    text = str(error)
+    assert "\n" not in text and len(text) < 500
+    return text
+
+
+def refused(path, error=EventsimError, match=".", **options):
+    with pytest.raises(error, match=match) as caught:
+        formats.load(path, **options)
+    assert str(path) in one_line(caught.value)
+
+
+def test_the_whole_file_is_valid(tmp_path):
+    lava.write(tmp_path / "a.net", whole_file())
+    assert formats.load(tmp_path / "a.net").output == "layer5"
+
+
+@pytest.mark.parametrize("i, name", list(members()))
+def test_every_dataset_is_needed_or_optional(tmp_path, i, name):
+    path = tmp_path / "a.net"
+    lava.write(path, whole_file())
+    with h5py.File(path, "a") as file:
+        del file[f"layer/{i}/{name}"]
+    kind = whole_file()[i].type
+    if name in OPTIONAL or f"{name} of {kind}" in OPTIONAL:
+        formats.load(path)
+    else:
+        refused(path, FormatError, f"layer {i}.*'{name.rpartition('/')[2]}' is missing")
+
+
+def put(name, value):
+    """An edit of a file that replaces a member."""
+
+    def edit(file):
+        if name in file:
+            del file[name]
+        file[name] = value
+
+    return edit
+
+
+def without(*names):
+    def edit(file):
+        for name in names:
+            del file[name]
+
+    return edit
+
+
+def both(*edits):
+    def edit(file):
+        for one in edits:
+            one(file)
+
+    return edit
+
+
+def sparse(name, shape, dtype="f4"):
+    """A dataset that declares a shape but holds nothing."""
+
+    def edit(file):
+        del file[name]
+        file.create_dataset(name, shape, dtype, chunks=True, compression="gzip")
+
+    return edit
+
+
+def linked(name, link):
+    def edit(file):
+        del file[name]
+        file[name] = link
+
+    return edit
+
+
+BROKEN = {
+    "no layers": (without(*(f"layer/{i}" for i in range(6))), FormatError, "'layer/0' is missing"),
+    "a gap": (without("layer/2"), FormatError, "'layer/2' is missing; the file has 5 layers"),
+    "a name": (put("layer/first", 1), FormatError, "'layer/first' is no layer"),
+    "a leading zero": (put("layer/06", 1), FormatError, "'layer/06' is no layer"),
+    "layer as data": (both(without("layer"), put("layer", 3)), FormatError, "'layer' is a dataset"),
+    "one layer as data": (put("layer/3", 3), FormatError, "'3' is a dataset, expected a group"),
+    "type as number": (put("layer/3/type", 3), FormatError, "layer 3: 'type' holds elements of type int64"),
+    "two types": (put("layer/3/type", ["flatten", "dense"]), FormatError, r"shape \(2,\), expected a single"),
+    "no input": (without("layer/0/type"), FormatError, "layer 0: 'type' is missing"),
+    "input not first": (put("layer/0/type", "dense"), FormatError, "layer 0 has to be the input"),
+    "a second input": (put("layer/3/type", "input"), FormatError, "layer 3 .input.: layer 0 has to be"),
+    "unknown type": (put("layer/3/type", "fold"), UnsupportedError,
+                     "layer 3: type 'fold' is not supported; supported layers are input, dense"),
+    "unknown neuron": (put("layer/1/neuron/type", "LSTM"), UnsupportedError,
+                       r"layer 1 .conv.: type 'LSTM' is not supported; supported neurons are CUBA, LOIHI, SDNN"),
+    "mixed neurons": (put("layer/4/neuron/type", "SDNN"), UnsupportedError,
+                      "layer 4 .dense_rec.: neurons of type 'SDNN' beside 'CUBA'"),
+    "complex": (both(without("layer/4/weight"), put("layer/4/weight/real", 1), put("layer/4/weight/imag", 1)),
+                UnsupportedError, "layer 4 .dense_rec.: 'weight' is complex"),
+    "complex map": (both(without("layer/1/weight"), put("layer/1/weight/real", 1)),
+                    UnsupportedError, "layer 1 .conv.: 'weight' is complex"),
+    "graded": (put("layer/1/neuron/gradedSpike", True), UnsupportedError, "'gradedSpike' is 1.0, only 0"),
+    "refractory": (put("layer/1/neuron/refDelay", 4), UnsupportedError, "'refDelay' is 4.0, only 1"),
+    "exponent": (put("layer/1/neuron/wgtExp", -2), UnsupportedError, "'wgtExp' is -2.0, only 0"),
+    "messages": (put("layer/1/neuron/messageBits", 8), UnsupportedError, "'messageBits' is 8.0, only 0"),
+    "late output": (put("layer/5/delay", [0, 1]), UnsupportedError, "'delay' would delay the model's output"),
+    "flat shape": (put("layer/3/shape", [1, 1, 9]), FormatError, "'shape' is .1, 1, 9., but the layer reads"),
+    "two axes": (put("layer/0/shape", [4, 4]), FormatError, "'shape' has shape .2,., expected 1 or 3 value"),
+    "shape of a map": (put("layer/1/shape", [32]), FormatError, "'shape' has shape .1,., expected 3 value"),
+    "shape of another map": (put("layer/1/shape", [2, 4, 5]), FormatError, "becomes .2, 4, 4."),
+    "shape of zeros": (put("layer/1/shape", [2, 0, 4]), FormatError, "'shape' has a value of 0"),
+    "a map of a row": (both(put("layer/0/shape", [16])), FormatError,
+                       "layer 1 .conv.: reads 16 neurons in a row"),
+    "a pool of a row": (both(put("layer/2/type", "flatten"), put("layer/2/shape", [32]),
+                             put("layer/3/type", "pool"), put("layer/3/weight", np.ones((1, 1, 2, 2)))),
+                        FormatError, "layer 3 .pool.: reads 32 neurons in a row"),
+    "a kernel too large": (both(put("layer/1/weight", np.full((2, 1, 9, 9), 8.0)), without("layer/1/kernelSize")),
+                           FormatError, "layer 1 .conv.: kernel of 9 .* is larger than the input of 4"),
+    "another kernel": (put("layer/1/kernelSize", [3, 5]), FormatError, "'kernelSize' is .3, 5., but"),
+    "another inFeatures": (put("layer/5/inFeatures", 4), FormatError, "'inFeatures' is .4., but"),
+    "another outChannels": (put("layer/1/outChannels", 4), FormatError, "'outChannels' is .4., but"),
+    "groups": (put("layer/1/groups", 2), FormatError, "'groups' is 2, which does not divide the 1"),
+    "no groups": (put("layer/1/groups", 0), FormatError, "'groups' has a value of 0"),
+    "weights of three axes": (put("layer/1/weight", np.ones((2, 3, 3))), FormatError,
+                              r"'weight' has shape \(2, 3, 3\), expected \(out, in / groups, kH, kW\)"),
+    "weights of five axes": (put("layer/1/weight", np.ones((2, 1, 3, 3, 2))), FormatError, "and perhaps an axis"),
+    "weights too few": (put("layer/5/weight", np.ones(5)), FormatError, r"shape \(5,\), expected 6 value"),
+    "weights turned": (put("layer/5/weight", np.ones((3, 2))), FormatError, r"shape \(3, 2\), expected \(2, 3\)"),
+    "recurrent weights": (put("layer/4/weight_rec", np.ones((3, 4))), FormatError, "expected 9 value"),
+    "a weight too large": (put("layer/5/weight", [2, 2, 2, 2, 2, 256.0]), FormatError,
+                           "'weight' has a value of 256, expected whole numbers from -256 to 255"),
+    "a weight too small": (put("layer/4/weight_rec", np.full((3, 3), -258.0)), FormatError, "value of -258"),
+    "a fraction": (put("layer/5/weight", [2, 2, 2, 2, 2, 0.5]), FormatError, "value of 0.5, expected whole"),
+    "no number": (put("layer/5/weight", [2, 2, 2, 2, 2, np.nan]), FormatError, "value of nan, expected whole"),
+    "infinity": (put("layer/5/bias", np.inf), FormatError, "'bias' has a value of inf"),
+    "odd weights": (put("layer/5/weight", [2, 2, 2, 2, 3, -2]), FormatError, "1 odd values such as 3"),
+    "text for weights": (put("layer/5/weight", "many"), FormatError, "'weight' has shape .., expected 6"),
+    "text for a bias": (put("layer/5/bias", "much"), FormatError, "'bias' holds text, expected numbers"),
+    "biases": (put("layer/5/bias", [1, 2, 3]), FormatError, r"'bias' has shape \(3,\), expected 1 or 2"),
+    "a bias too large": (put("layer/5/bias", 2.0**24), FormatError, "value of 1.67772e.07, expected"),
+    "a delay too long": (put("layer/1/delay", [0, 63]), FormatError, "'delay' has a value of 63, .* 0 to 62"),
+    "a delay below 0": (put("layer/1/delay", -1), FormatError, "'delay' has a value of -1"),
+    "a decay too large": (put("layer/1/neuron/vDecay", 4097), FormatError, "'vDecay' has a value of 4097"),
+    "decays": (put("layer/1/neuron/iDecay", [1, 2, 3]), FormatError, r"'iDecay' has shape \(3,\)"),
+    "a threshold below 0": (put("layer/1/neuron/vThMant", -1), FormatError, "'vThMant' has a value of -1"),
+    "a stride of 0": (put("layer/1/stride", 0), FormatError, "'stride' has a value of 0"),
+    "three strides": (put("layer/1/stride", [1, 1, 1]), FormatError, "expected 1 or 2 value"),
+    "a pool's stride": (put("layer/2/stride", [1, 1]), UnsupportedError, "stride, padding and dilation are .1, 1."),
+    "a pool's padding": (put("layer/2/padding", 1), UnsupportedError, "in lava-dl others run across channels"),
+    "no neurons": (without("layer/1/neuron"), FormatError, "layer 1 .conv.: 'neuron' is missing"),
+    "no neurons inside": (both(without("layer/4/neuron"), put("layer/4/type", "dense")), FormatError,
+                          "layer 4 .dense.: 'neuron' is missing"),
+    "neurons as data": (put("layer/1/neuron", 5), FormatError, "'neuron' is a dataset, expected a group"),
+    "steps": (put("simulation/tSample", 0), FormatError, "simulation: 'tSample' has a value of 0"),
+    "huge input": (put("layer/0/shape", [1 << 24] * 3), FormatError, "layer 0 .input.: shape is .*neurons in one"),
+    "huge dense": (put("layer/5/shape", [1 << 24] * 3), FormatError, "'outFeatures' is .2., but the layer has 47"),
+    "huge dense again": (both(put("layer/5/shape", [1 << 24] * 3), without("layer/5/outFeatures")), FormatError,
+                         "'weight' has shape .6,., expected 141670"),
+    "huge number": (put("layer/0/shape", [1e18]), FormatError, "'shape' has a value of 1e.18"),
+    "huge weights": (sparse("layer/4/weight", (3, 8 * 10**12)), FormatError, "'weight' has shape"),
+    "huge bias": (sparse("layer/1/bias", (10**12,)), FormatError, "'bias' has shape"),
+    "empty weights": (sparse("layer/5/weight", (2, 3)), FormatError, "holds 0 bytes"),
+    "external link": (linked("layer/5/weight", h5py.ExternalLink("other.h5", "/w")), FormatError,
+                      "'weight' is an external link to '/w', which is not followed"),
+    "external layers": (linked("layer", h5py.ExternalLink("other.h5", "/layer")), FormatError, "external link"),
+    "external neuron": (linked("layer/1/neuron", h5py.ExternalLink("other.h5", "/n")), FormatError, "external link"),
+    "soft link": (linked("layer/5/weight", h5py.SoftLink("/layer/4/weight")), FormatError, "is a soft link"),
+}
+BROKEN |= {
+    f"layer {kind}": (put("layer/3/type", kind), UnsupportedError, f"layer 3: type '{kind}' is not supported")
+    for kind in ("average", "convT", "unpool", "concat", "dense_comp")
+}
+BROKEN |= {
+    f"neurons {kind}": (put("layer/1/neuron/type", kind), UnsupportedError, f"type '{kind}' is not supported")
+    for kind in ("RF", "RF_IZ", "RF_PHASE", "ALIF", "ADRF", "ADRF_IZ", "S4D")
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_files_are_refused_in_one_line(tmp_path, case):
+    edit, error, match = BROKEN[case]
+    path = tmp_path / "a.net"
+    lava.write(path, whole_file())
+    with h5py.File(path, "a") as file:
+        edit(file)
+    refused(path, error, match)
+
+
+SDNN_BROKEN = {
+    "weight below 0": (put("layer/0/weight", -3), UnsupportedError, "'weight' is -3; only weights above 0"),
+    "sigma inside": (put("layer/1/neuron/sigma_output", True), UnsupportedError, "sigma_output is supported for"),
+    "sigma with bias": (both(put("layer/2/neuron/sigma_output", True), put("layer/2/bias", 3)),
+                        UnsupportedError, "sigma_output is supported for the last layer, without bias"),
+    "wide messages": (put("layer/1/neuron/messageBits", 24), FormatError, "'messageBits' has a value of 24"),
+    "no threshold": (without("layer/1/neuron/vThMant"), FormatError, "layer 1 .dense., neuron: 'vThMant' is missing"),
+    "thresholds": (put("layer/1/neuron/vThMant", [1, 2, 3]), FormatError, r"'vThMant' has shape \(3,\)"),
+}
+
+
+@pytest.mark.parametrize("case", SDNN_BROKEN)
+def test_broken_sigma_delta_files_are_refused(tmp_path, case):
+    edit, error, match = SDNN_BROKEN[case]
+    neuron = {"type": "SDNN", "vThMant": 5}
+    path = tmp_path / "a.net"
+    lava.write(path, [Layer("input", {"shape": [2]}, dict(neuron)), dense(np.ones((2, 2)) * 2, dict(neuron)),
+                      dense(np.ones((2, 2)) * 2, dict(neuron))])
+    with h5py.File(path, "a") as file:
+        edit(file)
+    refused(path, error, match)
+
+
+def test_a_pool_too_large_is_refused(tmp_path):
+    pooled = {"shape": (4096, 1, 1), "kernelSize": [256, 256], "stride": [256, 256], "padding": 0, "dilation": 1,
+              "weight": np.full((1, 1, 256, 256), 2.0)}
+    layers = [Layer("input", {"shape": (4096, 9, 9)}), Layer("pool", pooled, cuba())]
+    with pytest.raises(FormatError, match="layer 1 .pool.: a kernel of .256, 256. for each of 4096 channels"):
+        loaded(tmp_path, layers)
+
+
+@pytest.mark.parametrize("options, match", [
+    ({"comparison": "=>"}, "comparison is '=>', expected one of '>', '>='"),
+    ({"reset_interval": -1}, "reset_interval is -1"),
+    ({"message_bits": 17}, "message_bits is 17, expected a whole number from 1 to 16"),
+    ({"input_bits": 0}, "input_bits is 0"),
+    ({"timesteps": 0}, "timesteps is 0"),
+])
+def test_wrong_options_are_refused(tmp_path, options, match):
+    lava.write(tmp_path / "a.net", whole_file())
+    refused(tmp_path / "a.net", FormatError, match, **options)
+
+
+@pytest.mark.parametrize("share", [0, 0.05, 0.3, 0.6, 0.9, 0.999])
+def test_truncated_files_are_refused(tmp_path, share):
+    path = tmp_path / "a.net"
+    lava.write(path, whole_file())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    refused(path, FormatError)
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "a.net"
+    path.write_text("layer/0/type input")
+    refused(path, FormatError, "not an HDF5 file")
+    refused(tmp_path / "none.net", FormatError, "cannot be read")
+
+
+def test_flipped_bytes_are_refused_or_harmless(tmp_path):
+    path = tmp_path / "a.net"
+    lava.write(path, whole_file())
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        broken = bytearray(data)
+        for at in rng.integers(0, len(data), 3):
+            broken[at] ^= 1 << rng.integers(8)
+        path.write_bytes(broken)
+        try:
+            formats.load(path)
+        except EventsimError as error:
+            one_line(error)
+
+
+def test_the_readme_names_every_type(tmp_path):
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    for kind in (*LAYER_TYPES, *NEURON_TYPES):
+        assert re.search(rf"`{kind}`", text), kind

@@ -1,0 +1,195 @@
+"""Spike trains as Neo objects: what is in them, that nothing is lost, and that elephant reads them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from networks import chain
+from small_networks import small_networks
+
+import eventsim
+from eventsim import open_run, to_neo
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import DataError, RunError, UnsupportedError
+from eventsim.model.input import Input
+from eventsim.model.neurons import Neuron
+
+neo = pytest.importorskip("neo")
+quantities = pytest.importorskip("quantities")
+pytestmark = pytest.mark.filterwarnings("ignore:The 'copy' argument")  # elephant's, of quantities
+
+MODEL, X = small_networks()["signed"]  # maps, 2 and 3 bits, signs, a pool
+RECORDING = Simulator(MODEL).run(np.concatenate([X, X[:, ::-1]]), record="spikes")
+
+
+def levels_of(block, node, step, steps):
+    """The recording again, (N, T, neurons), from a Block's trains alone."""
+    rows = []
+    for segment in block.segments:
+        trains = [train for train in segment.spiketrains if train.annotations["node"] == node]
+        row = np.zeros((steps, len(trains)), np.int64)
+        for train in trains:
+            at = np.round((train.times / step).simplified.magnitude).astype(int)
+            row[at, train.annotations["neuron"]] = train.array_annotations["level"]
+        rows.append(row)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("step", [1e-3, 1, 0.1 * quantities.ms, 1 / 3 * quantities.s])
+@pytest.mark.parametrize("node", list(RECORDING.spikes))
+def test_nothing_is_lost(node, step):
+    block = to_neo(RECORDING, node, step_duration=step)
+    levels = RECORDING.levels(node)
+    length = step if isinstance(step, quantities.Quantity) else step * quantities.s
+    found = levels_of(block, node, length, levels.shape[1])
+    np.testing.assert_array_equal(found, levels.reshape(found.shape))
+
+
+def test_what_a_train_says():
+    block = to_neo(RECORDING, "neuron1", sample=2)
+    [segment] = block.segments
+    trains = segment.spiketrains
+    assert len(trains) == 16 * 6 * 6 and segment.index == 2 and segment.annotations["sample"] == 2
+    assert segment.annotations["prediction"] == RECORDING.predictions[2]
+    levels = RECORDING.levels("neuron1")[2]
+    for neuron in (0, 7, 100, 575):
+        train = trains[neuron]
+        c, y, x = np.unravel_index(neuron, (16, 6, 6))
+        given = train.annotations
+        assert (given["node"], given["neuron"], given["sample"]) == ("neuron1", neuron, 2)
+        assert (given["c"], given["y"], given["x"]) == (c, y, x)
+        at = np.flatnonzero(levels[:, c, y, x])
+        np.testing.assert_allclose(train.times.rescale("ms").magnitude, at, 1e-12)
+        np.testing.assert_array_equal(train.array_annotations["level"], levels[at, c, y, x])
+        assert train.t_start == 0 * quantities.s and train.t_stop == len(levels) * quantities.ms
+        assert train.sampling_rate == 1000 * quantities.Hz
+    [group] = block.groups
+    assert group.annotations == {"node": "neuron1", "shape": (16, 6, 6), "bits": 2, "signed": True}
+    assert len(group.spiketrains) == len(trains)
+    assert any((train.array_annotations["level"] < 0).any() for train in trains)
+
+
+@pytest.mark.parametrize("shape, axes", [((3,), {"c"}), ((3, 4), {"c", "x"}), ((3, 2, 2), {"c", "y", "x"})])
+def test_the_axes_of_a_node(shape, axes):
+    model = chain(Input(shape, "spikes"), Neuron(), timesteps=2)
+    recording = Simulator(model).run(np.ones((1, 2, *shape), int), record="spikes")
+    train = to_neo(recording, "input0").segments[0].spiketrains[-1]
+    assert set(train.annotations) == {"node", "neuron", "sample"} | axes
+    assert {axis: train.annotations[axis] for axis in axes} == dict(zip(sorted(axes, key="cyx".index),
+                                                                       np.array(shape) - 1))
+
+
+def test_all_nodes_and_samples_by_default():
+    block = to_neo(RECORDING)
+    sizes = {name: spikes.levels()[0, 0].size for name, spikes in RECORDING.spikes.items()}
+    assert [group.name for group in block.groups] == list(sizes)
+    assert [segment.index for segment in block.segments] == [0, 1, 2, 3]
+    for segment in block.segments:
+        assert [train.annotations["node"] for train in segment.spiketrains] == [
+            name for name, size in sizes.items() for _ in range(size)]
+    for group, size in zip(block.groups, sizes.values()):
+        assert len(group.spiketrains) == 4 * size
+
+
+def test_several_nodes_and_samples():
+    block = to_neo(RECORDING, ["neuron4", "input"], sample=[3, 1])
+    assert [segment.index for segment in block.segments] == [3, 1]
+    assert [group.name for group in block.groups] == ["neuron4", "input"]
+
+
+def test_silent_neurons_can_be_left_out():
+    whole, active = (to_neo(RECORDING, "input", 0, silent=silent) for silent in (True, False))
+    kept = [train for train in whole.segments[0].spiketrains if len(train)]
+    assert 0 < len(kept) < len(whole.segments[0].spiketrains)
+    assert [train.annotations["neuron"] for train in active.segments[0].spiketrains] == [
+        train.annotations["neuron"] for train in kept]
+
+
+def test_a_node_without_any_event():
+    model = chain(Input((2,), "spikes"), Neuron(), timesteps=3)
+    recording = Simulator(model).run(np.zeros((1, 3, 2), int), record="spikes")
+    trains = to_neo(recording).segments[0].spiketrains
+    assert len(trains) == 4 and not any(len(train) for train in trains)
+    assert len(to_neo(recording, silent=False).segments[0].spiketrains) == 0
+
+
+def test_from_the_file_of_a_run(tmp_path):
+    eventsim.save_run(RECORDING, tmp_path / "run.h5")
+    with open_run(tmp_path / "run.h5") as run:
+        for node in ("input", "neuron4"):
+            found, expected = (to_neo(source, node, [1, 3]) for source in (run, RECORDING))
+            for a, b in zip(found.segments, expected.segments):
+                assert a.annotations == b.annotations and len(a.spiketrains) == len(b.spiketrains)
+                for x, y in zip(a.spiketrains, b.spiketrains):
+                    np.testing.assert_array_equal(x.magnitude, y.magnitude)
+                    np.testing.assert_array_equal(x.array_annotations["level"], y.array_annotations["level"])
+                    assert x.annotations == y.annotations
+        assert len(to_neo(run, sample=0).groups) == len(RECORDING.spikes)
+        with pytest.raises(RunError, match="no spikes of 'conv2d0' were recorded"):
+            to_neo(run, "conv2d0")
+
+
+def test_elephant_bins_are_the_recording_again():
+    elephant = pytest.importorskip("elephant")
+    import elephant.conversion
+
+    for step in (1 * quantities.ms, 0.1 * quantities.s):
+        model = chain(Input((5,), "spikes"), Neuron(), timesteps=500)
+        x = (np.random.default_rng(0).random((1, 500, 5)) < 0.3).astype(int)
+        block = to_neo(Simulator(model).run(x, record="spikes"), "input0", step_duration=step)
+        binned = elephant.conversion.BinnedSpikeTrain(list(block.segments[0].spiketrains), bin_size=step)
+        np.testing.assert_array_equal(binned.to_array().T, x[0])
+
+
+def test_neo_writes_and_reads_it(tmp_path):
+    block = to_neo(RECORDING, "neuron4", 0)
+    neo.io.PickleIO(str(tmp_path / "spikes.pkl")).write_block(block)
+    again = neo.io.PickleIO(str(tmp_path / "spikes.pkl")).read_block()
+    found = levels_of(again, "neuron4", 1 * quantities.ms, RECORDING.timesteps)
+    np.testing.assert_array_equal(found[0], RECORDING.levels("neuron4")[0].reshape(RECORDING.timesteps, -1))
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_nodes_that_were_not_recorded():
+    with pytest.raises(RunError, match=r"no spikes of 'conv2d0' were recorded \(there are: 'input', "):
+        to_neo(RECORDING, "conv2d0")
+    nothing = Simulator(MODEL).run(X, record=())
+    with pytest.raises(RunError, match=r"no spikes were recorded \(there are: nothing\); run with record="):
+        to_neo(nothing)
+
+
+@pytest.mark.parametrize("sample", [4, -1, [0, 9]])
+def test_samples_that_are_not_there(sample):
+    with pytest.raises(DataError, match="is not among the 4 recorded; expected 0 to 3"):
+        to_neo(RECORDING, sample=sample)
+
+
+@pytest.mark.parametrize("sample", ["first", 0.5, [0.5], {}])
+def test_samples_that_are_no_numbers(sample):
+    with pytest.raises(DataError, match="expected the number of a sample"):
+        to_neo(RECORDING, sample=sample)
+
+
+@pytest.mark.parametrize("step, said", [
+    (0, "more than 0"), (-1e-3, "more than 0"), (np.inf, "more than 0"), (np.nan, "more than 0"),
+    ("soon", "unit of time"), (3 * quantities.mV, "unit of time"), ([1, 2], "unit of time"),
+    (None, "unit of time"),
+])
+def test_steps_that_are_no_times(step, said):
+    with pytest.raises(DataError, match=said):
+        to_neo(RECORDING, "neuron4", 0, step_duration=step)
+
+
+def test_without_neo(monkeypatch):
+    monkeypatch.setitem(sys.modules, "neo", None)
+    with pytest.raises(UnsupportedError, match=r'not installed; run pip install "eventsim\[neo\]"'):
+        to_neo(RECORDING)
+
+
+def test_neo_is_imported_only_when_needed():
+    code = "import sys, eventsim; eventsim.to_neo; print(*{'neo', 'quantities'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,638 @@
+"""Statistics, streamed during a run and taken from a recording, against the slow definition."""
+
+import itertools
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from networks import chain, chip_models, every_node_models, random_run
+from small_networks import samples, small_networks
+
+import statistics_reference as reference
+import eventsim
+from eventsim import load
+from eventsim.cli import main
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import DataError, RunError, UnsupportedError
+from eventsim.model.input import Input
+from eventsim.model.neurons import Neuron, Readout
+from eventsim.model.synapses import Conv2d, Dense
+from eventsim.model.transforms import MaxPool
+from eventsim.runs import evaluating, file
+from eventsim.runs.file import open_run
+from eventsim.statistics import of_recordings
+from eventsim.statistics.decisions import Decisions
+from eventsim.statistics.membranes import MOST_NEURONS
+from eventsim.statistics.trains import chosen_neurons, MOST_CHOSEN
+
+STREAMED = ("statistics", "intervals", "membranes")
+RECORDED = ("spikes", "potentials", "residuals", "outputs")
+PRECISIONS = ("float32", "float64", "int8")
+MODELS = {**small_networks(), **every_node_models()}
+SENDING = ("Neuron", "SigmaDelta")
+EXACT = 1e-12  # relative, of numbers made from exact sums
+
+
+# ---------------------------------------------------------------- equal to the reference
+
+
+def assert_train(found, levels, label=""):
+    """Every field and derived number of a TrainStatistics is that of the levels it is of."""
+    expected = reference.trains(levels, found.bits, found.signed, found.chosen)
+    assert_numbers(found, expected, label)
+    assert_chosen(found.chosen, MOST_CHOSEN, found.n_neurons)
+    sums = reference.variations(levels)
+    for count, total, exact, lv in zip(found.variation_counts, found.variation_sums, sums, found.lv):
+        assert abs(total - exact * 2**32) <= count / 2 + 1e-3, f"{label}: variation_sums"  # each rounded
+        assert np.isnan(lv) if count == 0 else abs(lv - 3 * float(exact / int(count))) <= 2**-31, label
+
+
+def assert_numbers(found, expected, label=""):
+    for name, value in expected.items():
+        got = getattr(found, name)
+        if value is None:
+            assert got is None, f"{label}: {name}"
+        elif isinstance(value, (str, bool, tuple, int)):
+            assert got == value, f"{label}: {name} is {got}, not {value}"
+        elif np.asarray(value).dtype.kind == "f":
+            np.testing.assert_allclose(got, value, EXACT, EXACT * 1e-3, err_msg=f"{label}: {name}")
+        else:
+            np.testing.assert_array_equal(got, value, f"{label}: {name}")
+            assert np.asarray(got).dtype in (np.int64, bool), f"{label}: {name}"
+
+
+def assert_chosen(chosen, most, n):
+    """Neurons in order, at most so many, one from each of as many equal parts of all n."""
+    parts = min(most, n)
+    assert len(chosen) == parts
+    for i, neuron in enumerate(chosen.tolist()):
+        assert i * n // parts <= neuron < (i + 1) * n // parts
+
+
+def assert_binned(counts, edges, values, label):
+    """Counts of bins (first and last: beyond the edges) hold the values. A value that is as good as on
+    an edge may be in the bin on either side."""
+    values = np.sort(values[np.isfinite(values)])
+    assert counts.sum() == values.size, label
+    reached = counts.cumsum()[:-1]  # how many are below each edge
+    slack = 1e-9 * max(1.0, float(np.abs(edges).max()))
+    assert (np.searchsorted(values, edges - slack, "left") <= reached).all(), label
+    assert (reached <= np.searchsorted(values, edges + slack, "right")).all(), label
+
+
+def assert_membranes(found, model, name, recording, label=""):
+    """Every number and every bin of a MembraneStatistics is that of the recorded membranes."""
+    node, shape = model.nodes[name], model.shapes[name]
+    steps = np.asarray(recording.steps_per_unit[name], np.float64).reshape(-1, *[1] * (len(shape) - 1))
+    H, U = (trace(name).astype(np.float64) / steps for trace in (recording.potentials, recording.residuals))
+    expected = reference.membranes(node, shape, H, U, recording.levels(name), chosen_of(shape))
+    values, distances = expected.pop("values"), expected.pop("distances")
+    assert_numbers(found, expected, f"{label}: {name}")
+    for kind, of_kind in values.items():
+        if of_kind is None:
+            assert getattr(found, kind) is None
+        else:
+            assert_binned(getattr(found, kind), found.edges, of_kind, f"{label}: {name}, {kind}")
+    bins = found.distances.size - 1
+    assert_binned(np.array([0, *found.distances]), np.arange(bins + 1) / bins, distances, f"{label}: {name}")
+    assert_edges(found)
+
+
+def chosen_of(shape):
+    """The neurons whose membranes are looked at."""
+    return chosen_neurons(int(np.prod(shape)), MOST_NEURONS)
+
+
+def assert_edges(found):
+    """Bins of one width, which show the thresholds of up to 16 levels and what is around them."""
+    widths = np.diff(found.edges)
+    np.testing.assert_allclose(widths, widths[0], 1e-9)
+    shown = found.threshold + (min(found.n_levels, 16) - 1) * found.step
+    assert found.edges[0] < min(0, found.threshold) and shown < found.edges[-1]
+
+
+def simulated(model, precision, profile=None):
+    """A Simulator, or None where the precision cannot express the model."""
+    try:
+        return Simulator(model, precision, profile=profile)
+    except UnsupportedError:
+        return None
+
+
+def assert_run(model, x, precision, timesteps=None, profile=None):
+    """One run, streamed and recorded, equals the reference."""
+    simulator = simulated(model, precision, profile)
+    if simulator is None:
+        return False
+    recording = simulator.run(x, timesteps, RECORDED + STREAMED)
+    streamed, taken = recording.statistics, of_recordings.of(recording, model)
+    assert set(taken.trains) == set(recording.spikes)
+    assert set(streamed.trains) == sending(model)
+    for name in taken.trains:
+        assert_train(taken.trains[name], recording.levels(name), name)
+    for name, found in streamed.trains.items():
+        assert_same(found, taken.trains[name], name)
+    layers = {name for name, node in model.nodes.items() if isinstance(node, Neuron)}
+    assert set(streamed.membranes) == set(taken.membranes) == layers
+    for name in layers:
+        assert_membranes(streamed.membranes[name], model, name, recording, precision)
+        assert_same(taken.membranes[name], streamed.membranes[name], name)
+    assert_numbers(taken.decisions, reference.decisions(recording.outputs))
+    return True
+
+
+def sending(model):
+    """The input, unless it takes real numbers, and what has a membrane and sends."""
+    found = {name for name, node in model.nodes.items() if node.kind in SENDING}
+    return found | ({model.input} if model.nodes[model.input].encoding != "real" else set())
+
+
+def assert_same(a, b, label=""):
+    """Two statistics of one class are equal, field by field and bit by bit."""
+    assert type(a) is type(b)
+    for field in fields(a):
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        np.testing.assert_array_equal(x, y, f"{label}: {field.name}")
+        assert np.asarray(x).dtype == np.asarray(y).dtype, f"{label}: {field.name}"
+
+
+def assert_same_statistics(a, b, label=""):
+    for kind in ("trains", "membranes"):
+        first, second = getattr(a, kind), getattr(b, kind)
+        assert list(first) == list(second), label
+        for name in first:
+            assert_same(first[name], second[name], f"{label}: {name}")
+
+
+@pytest.mark.parametrize("i, name", [*enumerate(MODELS)])
+def test_every_node_and_option(i, name):
+    model, x = MODELS[name]
+    real = model.nodes[model.input].encoding == "real"
+    assert_run(model, x, PRECISIONS[i % (2 if real else 3)])
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_networks(seed):
+    model, x, timesteps = random_run(1000 + seed, real=seed % 3 != 2)
+    assert_run(model, x, PRECISIONS[seed % 3], timesteps)
+
+
+@pytest.mark.parametrize("name", chip_models())
+def test_in_a_chips_integers(name):
+    model, x, profile = chip_models()[name]
+    assert assert_run(model, x, "fixed", profile=profile)
+
+
+# ---------------------------------------------------------------- the reference, by hand
+
+
+def test_the_reference_by_hand():
+    """Two neurons of 2 bits with a sign, one sample of 5 steps and one of silence."""
+    levels = np.zeros((2, 5, 2), int)
+    levels[0, :, 0] = (1, 0, 3, 0, -2)
+    levels[0, :, 1] = (0, 0, 2, 0, 0)
+    found = reference.trains(levels, 2, True, [0, 1])
+    assert found["events"] == [3, 1] and found["squares"] == [9, 1]
+    assert found["plane_events"] == [[2, 0], [1, 1], [0, 0], [1, 0]]  # 1 and 3; 3 and 2; none; -2
+    assert found["level_counts"] == [0, 1, 0, 16, 1, 1, 1] and found["lowest_level"] == -3
+    assert found["events_by_step"] == [1, 0, 2, 0, 1]
+    assert found["rates"] == [0.3, 0.1] and found["rate"] == 0.2 and found["sparsity"] == 0.8
+    assert found["mean_level"] == 2.0 and found["top_level_share"] == 0.25
+    assert found["interval_histogram"] == [0, 0, 2, 0, 0, 0] and found["cv"][0] == 0.0
+    assert np.isnan(found["cv"][1]) and found["mean_intervals"][0] == 2.0
+    assert found["fano"] == [1.5, 0.5]  # counts 3, 0: variance 2.25, mean 1.5; 1, 0: 0.25, 0.5
+    assert found["together"] == [[3, 1], [1, 1]]
+    np.testing.assert_allclose(found["correlations"][0][1], (10 - 3) / np.sqrt(21 * 9))
+    assert found["entropy"] == pytest.approx(0.8 * np.log2(1 / 0.8) + 4 * 0.05 * np.log2(20))
+    assert reference.variations(levels) == [0, 0]
+
+
+def test_variation_by_hand():
+    """Intervals 1, 3, 2: (2/4)^2 + (1/5)^2."""
+    levels = np.zeros((1, 7, 1), int)
+    levels[0, [0, 1, 4, 6], 0] = 1
+    [total] = reference.variations(levels)
+    assert float(total) == 0.25 + 0.04
+    assert streamed_input(levels).lv[0] == pytest.approx(3 * 0.29 / 2, abs=1e-9)
+
+
+def test_decisions_by_hand():
+    """Predictions 0 1 1, 2 2 2 and 1 0 1, of labels 1, 2, 0."""
+    outputs = np.eye(3)[[[0, 1, 1], [2, 2, 2], [1, 0, 1]]]
+    found = Decisions.of(outputs, np.array([1, 2, 0]), ("a", "b", "c"))
+    assert found.final.tolist() == [1, 1, 1] and found.correct.tolist() == [1, 3, 2]
+    assert found.confusion.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert found.mean_final_step == 2.0 and found.accuracy == 2 / 3 and found.class_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_decisions(seed):
+    rng = np.random.default_rng(seed)
+    n, steps, classes = rng.integers(1, 9), rng.integers(1, 6), rng.integers(1, 5)
+    outputs = rng.integers(0, 3, (n, steps, classes)).astype(float)  # with ties
+    labels = rng.integers(0, classes, n)
+    assert_numbers(Decisions.of(outputs), reference.decisions(outputs))
+    whole = Decisions.of(outputs, labels)
+    assert_numbers(whole, reference.decisions(outputs, labels))
+    cut = n // 2
+    parts = Decisions.of(outputs[:cut], labels[:cut]), Decisions.of(outputs[cut:], labels[cut:])
+    assert_same(parts[0].joined(parts[1]), whole)
+    assert_same(parts[1].joined(parts[0]), whole)
+
+
+# ---------------------------------------------------------------- invariance
+
+
+def test_workers_blocks_and_chunks_change_nothing():
+    rng = np.random.default_rng(3)
+    for name in ("recurrent maps", "signed", "image", "changes_model", "wide layers"):
+        model, x = MODELS[name]
+        still = x.ndim == len(model.shapes[model.input]) + 1
+        x = np.concatenate([x] * 4)[rng.permutation(4 * len(x))]
+        x = np.where(rng.random(x.shape) < 0.5, x, 0) if not still else x
+        expected = Simulator(model, "float32").run(x, record=STREAMED).statistics
+        for workers, block, chunk in ((3, 1, None), (1, 3, 1), (2, 2, 2), (1, None, 3)):
+            simulator = Simulator(model, "float32", workers, chunk, block)
+            assert_same_statistics(simulator.run(x, record=STREAMED).statistics, expected,
+                                   f"{name}, {workers} workers, blocks of {block}, chunks of {chunk}")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_batches_join_in_any_order(precision):
+    model, x = MODELS["signed"]
+    x = np.concatenate([x, x[:, ::-1], x[::-1]])
+    simulator = Simulator(model, precision)
+    whole = simulator.run(x, record=STREAMED).statistics
+    cuts = ((0, 1), (1, 4), (4, 6))
+    parts = [simulator.run(x[a:b], record=STREAMED).statistics for a, b in cuts]
+    iterated = [part.statistics for part in simulator.iterate([x[a:b] for a, b in cuts], record=STREAMED)]
+    for order in itertools.permutations(range(3)):
+        first, second, third = (parts[i] for i in order)
+        left, right = first.joined(second).joined(third), first.joined(second.joined(third))
+        assert_same_statistics(left, right)
+        for name in whole.trains:
+            assert_same(left.trains[name], whole.trains[name])
+    joined = iterated[0].joined(iterated[1]).joined(iterated[2])
+    assert_same_statistics(joined, whole, "in the order of the samples")
+
+
+def test_what_is_asked_for_is_what_is_gathered():
+    model, x = MODELS["wide layers"]
+    simulator = Simulator(model, "float32")
+    everything = simulator.run(x, record=STREAMED).statistics
+    assert simulator.run(x, record=("spikes",)).statistics is None
+    cheap = simulator.run(x, record="statistics").statistics
+    detailed = simulator.run(x, record="intervals").statistics
+    assert not cheap.membranes and not detailed.membranes
+    for name, whole in everything.trains.items():
+        assert cheap.trains[name].n_detailed == 0 and cheap.trains[name].interval_counts.sum() == 0
+        assert detailed.trains[name].n_samples == 0 and detailed.trains[name].events.sum() == 0
+        assert_same(cheap.trains[name].joined(detailed.trains[name]), whole)
+        assert np.isnan(detailed.trains[name].rate) and np.isnan(cheap.trains[name].correlations).all()
+    only = simulator.run(x, record="membranes").statistics
+    assert not only.trains
+    for name, whole in everything.membranes.items():
+        assert_same(only.membranes[name], whole)
+
+
+@pytest.mark.parametrize("kind", STREAMED)
+def test_statistics_change_nothing_else(kind):
+    """Outputs, counts and states are the same bits with and without."""
+    for name in ("signed", "recurrent maps", "image"):
+        model, x = MODELS[name]
+        simulator = Simulator(model, "float32")
+        plain, observed = simulator.run(x, record=()), simulator.run(x, record=kind)
+        np.testing.assert_array_equal(plain.output, observed.output)
+        for layer, row in plain.counts.layers.items():
+            for count, values in row.items():
+                np.testing.assert_array_equal(values, observed.counts[layer][count])
+        for layer, membrane in plain.state.membranes.items():
+            np.testing.assert_array_equal(membrane, observed.state.membranes[layer])
+
+
+def test_counts_and_statistics_agree():
+    for name in ("signed", "image", "residual sew", "changes_model"):
+        model, x = MODELS[name]
+        recording = Simulator(model, "float32").run(x, record="statistics")
+        for layer, train in recording.statistics.trains.items():
+            if layer in recording.counts.layers:
+                assert train.events.sum() == recording.counts[layer]["events"].sum()
+                assert train.rate == pytest.approx(recording.counts.firing_rate(layer), rel=EXACT)
+                assert train.mean_level == pytest.approx(recording.counts.mean_level(layer), rel=EXACT)
+
+
+@pytest.mark.parametrize("nodes", [None, ("neuron1", "neuron4"), ("input",)])
+def test_activation_sparsity(nodes):
+    """The share of zeros among the levels of nodes, counted one by one."""
+    model, x = MODELS["signed"]
+    recording = Simulator(model, "float32").run(x, record=("spikes", "statistics"))
+    names = recording.statistics.trains if nodes is None else nodes
+    levels = np.concatenate([recording.levels(name).ravel() for name in names])
+    assert recording.statistics.activation_sparsity(nodes) == pytest.approx((levels == 0).mean(), rel=EXACT)
+    detailed = Simulator(model, "float32").run(x, record="intervals").statistics
+    assert np.isnan(detailed.activation_sparsity(nodes))
+
+
+# ---------------------------------------------------------------- extremes
+
+
+def spike_model(shape, bits=1, signed=False, steps=4):
+    """An input of spikes, whose trains are what is given, and neurons that read it."""
+    return chain(Input(shape, "spikes", bits, signed), Neuron(2.0**bits), timesteps=steps)
+
+
+def streamed_input(levels, bits=1, signed=False, chunk=None):
+    """Streamed TrainStatistics of given levels (N, T, *shape)."""
+    model = spike_model(levels.shape[2:], bits, signed)
+    return Simulator(model, "float32", chunk=chunk).run(levels, record=STREAMED).statistics.trains["input0"]
+
+
+@pytest.mark.parametrize("shape", [(1,), (63,), (64,), (65,), (130,), (1, 7, 5), (64, 2, 3), (65, 3, 1), (3, 9)])
+@pytest.mark.parametrize("bits, signed", [(1, False), (2, False), (1, True), (3, True)])
+def test_words_and_positions(shape, bits, signed):
+    rng = np.random.default_rng(sum(shape) + bits)
+    levels = rng.integers(-(2**bits) + 1 if signed else 0, 2**bits, (2, 5, *shape))
+    levels = np.where(rng.random(levels.shape) < 0.5, levels, 0)
+    assert_train(streamed_input(levels, bits, signed), levels)
+
+
+@pytest.mark.parametrize("bits, signed", [(8, False), (16, False), (16, True)])
+def test_wide_levels(bits, signed):
+    rng = np.random.default_rng(bits)
+    top = 2**bits - 1
+    levels = rng.integers(-top if signed else 0, top + 1, (2, 4, 3))
+    levels[0, :, 0] = (top, 0, -top if signed else top, 1)
+    assert_train(streamed_input(levels, bits, signed), levels)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("level", [0, 1, 3])
+def test_silent_and_saturated(steps, level):
+    levels = np.full((3, steps, 2, 3, 3), level)
+    found = streamed_input(levels, 2)
+    assert_train(found, levels)
+    assert found.silent.all() == (level == 0) and found.saturated.all() == (level > 0)
+    assert found.entropy == 0.0 and np.isnan(found.correlations).all()
+    assert np.isnan(found.information_per_event) == (level == 0)
+    assert found.top_level_share == (level == 3) and found.mean_level == level
+
+
+def test_one_sample_one_step_one_neuron():
+    found = streamed_input(np.ones((1, 1, 1), int))
+    assert_train(found, np.ones((1, 1, 1), int))
+    assert found.interval_histogram.tolist() == [0, 0] and np.isnan(found.cv[0]) and np.isnan(found.lv[0])
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 128, None])
+def test_intervals_across_chunks(chunk):
+    """Intervals that begin in one chunk and end in another; more than 127 events of one neuron."""
+    rng = np.random.default_rng(5)
+    levels = (rng.random((2, 300, 3)) < (0.02, 0.3, 0.95)).astype(int)
+    assert_train(streamed_input(levels, chunk=chunk), levels)
+
+
+@pytest.mark.parametrize("chunk", [100, None])
+def test_long_intervals_share_the_last_bin(chunk):
+    levels = np.zeros((2, 2600, 2), int)
+    levels[0, [0, 1023, 2047, 2599], 0] = 1  # 1023, 1024, 552
+    levels[1, [3, 2599], 1] = 1  # 2596
+    found = streamed_input(levels, chunk=chunk)
+    assert_train(found, levels)
+    assert found.interval_histogram.size == 1025
+    assert found.interval_histogram[[552, 1023, 1024]].tolist() == [1, 1, 2]
+
+
+def test_still_images_are_events_of_every_step():
+    """An image that stands still is held once, and counts in every step."""
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 16, (3, 2, 3, 3)) * rng.integers(0, 2, (3, 2, 3, 3))
+    model = chain(Input((2, 3, 3), "image", 4, scale=1 / 16), MaxPool(2), Neuron(), timesteps=6)
+    frames = np.repeat(image[:, None], 6, axis=1)
+    for chunk in (None, 1, 4):
+        simulator = Simulator(model, "float32", chunk=chunk)
+        still, moving = (simulator.run(x, record=STREAMED).statistics for x in (image, frames))
+        assert_same_statistics(still, moving, f"chunks of {chunk}")
+        assert_train(still.trains["input0"], frames)
+
+
+@pytest.mark.parametrize("bits, signed", [(1, False), (2, False), (3, True)])
+def test_many_samples_in_many_blocks(bits, signed):
+    """More samples than a block holds, and events beyond what a byte counts."""
+    rng = np.random.default_rng(9)
+    levels = rng.integers(1, 2**bits, (300, 3, 4)) * (rng.random((300, 3, 4)) < 0.8)
+    levels = levels * rng.choice((-1, 1), levels.shape) if signed else levels
+    assert_train(streamed_input(levels, bits, signed), levels)
+
+
+@pytest.mark.parametrize("steps", [126, 127, 128, 255])
+@pytest.mark.parametrize("chunk", [None, 50])
+def test_saturated_trains_around_what_a_byte_counts(steps, chunk):
+    levels = np.full((6, steps, 2), 3)
+    levels[:, -1, 1] = 0
+    assert_train(streamed_input(levels, 2, chunk=chunk), levels)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "signed", "image"])
+def test_a_run_that_goes_on_is_described_by_itself(name):
+    """Of a continued run the statistics are of its own steps; an interval does not begin in the run before."""
+    model, x = MODELS[name]
+    still = x.ndim == len(model.shapes[model.input]) + 1
+    simulator = Simulator(model, "float32", chunk=2)
+    first = simulator.run(x if still else x[:, :1], 1 if still else None)
+    later = simulator.run(x if still else x[:, 1:], 5 if still else None, RECORDED + STREAMED, first.state)
+    for layer, found in later.statistics.trains.items():
+        assert_train(found, later.levels(layer), layer)
+    for layer, found in later.statistics.membranes.items():
+        assert_membranes(found, model, layer, later)
+
+
+# ---------------------------------------------------------------- membranes
+
+
+def driven(neuron, inputs):
+    """(Recording, its MembraneStatistics) of neurons given real inputs (N, T, neurons) in float64."""
+    inputs = np.asarray(inputs, np.float64)
+    model = chain(Input(inputs.shape[2:], "real"), neuron)
+    recording = Simulator(model, "float64").run(inputs, record=RECORDED + STREAMED)
+    assert_membranes(recording.statistics.membranes["neuron1"], model, "neuron1", recording)
+    return recording, recording.statistics.membranes["neuron1"]
+
+
+def test_membranes_by_hand():
+    """One IF neuron, threshold 2, quantum 2: H 1, 2 and U 1, 0, in units of the threshold."""
+    _, found = driven(Neuron(2.0, quantum=2.0), [[[1.0], [1.0]]])
+    assert found.unit == "thresholds" and found.threshold == 1.0 and found.step == 1.0 and found.n_levels == 1
+    assert found.lowest == 0.5 and found.highest == 1.0
+    assert found.mean_by_step.tolist() == [[0.5, 0.0]] and found.drift.tolist() == [0.5, 0.0]
+    assert found.error_by_step.tolist() == [[0.25, 0.0]] and found.error == 0.125
+    assert np.isnan(found.rectified_error) and found.rectified is None
+    bin_of = np.searchsorted(found.edges, [0.5, 1.0], "right")
+    assert found.potentials[bin_of].tolist() == [1, 1] and found.potentials.sum() == 2
+    assert found.distances[0] == 1 and found.distances.sum() == 2  # 0 and half a quantum
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (1, 64, 96), (5000,), (64, 8, 9)])
+def test_large_layers_are_looked_at_in_4096_places(shape):
+    n = int(np.prod(shape))
+    chosen = chosen_of(shape)
+    assert_chosen(chosen, 4096, n)
+    columns = np.bincount(chosen % shape[-1], minlength=shape[-1])
+    if len(shape) > 1:  # no column of a map is left out
+        assert columns.min() > 0.5 * columns.mean() and columns.max() < 1.6 * columns.mean()
+    _, found = driven(Neuron(np.linspace(0.5, 1.5, n).reshape(shape), quantum=0.5, bits=2),
+                      np.random.default_rng(0).normal(0.5, 1, (1, 2, *shape)))
+    assert found.potentials.sum() == 2 * min(n, 4096)
+
+
+def test_a_threshold_that_is_not_above_0_counts_in_quanta():
+    _, found = driven(Neuron(-0.5, quantum=0.5), np.linspace(-2, 1, 12).reshape(1, 4, 3))
+    assert found.unit == "quanta" and found.threshold == -1.0 and found.step == 1.0
+
+
+def test_membranes_beyond_the_edges():
+    recording, found = driven(Neuron(v_min=-50.0), [[[1e6, -1e6, 0.0]], [[3.0, -3.0, 0.5]]])
+    assert found.potentials[0] >= 1 and found.potentials[-1] >= 1
+    assert found.distances[-1] >= 2 and found.highest == 1e6 and found.lowest == -1e6
+
+
+def test_membranes_that_are_not_finite():
+    """A membrane that has overflowed is counted, and the others are described as if alone."""
+    model = chain(Input((2,), "real"), Neuron(0.5))
+    x = np.array([[[3e38, 0.75]] * 3, [[0.25, 0.5]] * 3])
+    with np.errstate(over="ignore", invalid="ignore"):
+        recording = Simulator(model, "float32").run(x, record=RECORDED + STREAMED)
+    found = recording.statistics.membranes["neuron1"]
+    assert found.n_not_finite > 0
+    assert_membranes(found, model, "neuron1", recording)
+
+
+def test_a_square_beyond_float64_is_no_small_drift():
+    model = chain(Input((1,), "real"), Neuron())
+    recording = Simulator(model, "float64").run(np.full((1, 2, 1), 1e200), record=STREAMED)
+    assert np.isinf(recording.statistics.membranes["neuron1"].drift).all()
+
+
+@pytest.mark.parametrize("theta", [0.5, 0.8, 0.2])
+def test_rectified_membranes_meet_their_threshold_where_phi_does(theta):
+    """A membrane on the first value that fires has no distance to its threshold."""
+    neuron = Neuron(theta, rectify=True, reset="hard")
+    u = np.nextafter(reference.unrectified(theta), [0, 1])
+    recording, found = driven(neuron, u.reshape(1, 1, 2))
+    assert recording.levels("neuron1").ravel().tolist()[-1] == 1
+    assert found.distances[0] == 2
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_statistics_of_different_nodes_do_not_join():
+    a, b = (streamed_input(np.ones((1, steps, 2), int)) for steps in (2, 3))
+    with pytest.raises(RunError, match="n_steps 2 and 3 cannot be joined"):
+        a.joined(b)
+    with pytest.raises(RunError, match="shape"):
+        a.joined(streamed_input(np.ones((1, 2, 3), int)))
+    with pytest.raises(RunError, match="bits"):
+        a.joined(streamed_input(np.ones((1, 2, 2), int), 2))
+    with pytest.raises(RunError, match="signed"):
+        a.joined(streamed_input(np.ones((1, 2, 2), int), signed=True))
+
+
+def test_membranes_of_different_layers_do_not_join():
+    (_, a), (_, b) = driven(Neuron(), [[[1.0]]]), driven(Neuron(), [[[1.0]] * 2])
+    with pytest.raises(RunError, match="1 and 2 steps"):
+        a.joined(b)
+    _, c = driven(Neuron(bits=2), [[[1.0]]])
+    with pytest.raises(RunError, match="different layers"):
+        a.joined(c)
+    with pytest.raises(RunError, match="2 samples do not go on with 1"):
+        a.continued(a.joined(a))
+
+
+def test_labels_that_do_not_fit():
+    outputs = np.zeros((2, 3, 4))
+    for labels in ([0], [[0, 1]], [0.0, 1.0]):
+        with pytest.raises(DataError, match="labels have shape"):
+            Decisions.of(outputs, np.array(labels))
+    with pytest.raises(RunError, match="final has shape .* cannot be joined"):
+        Decisions.of(outputs).joined(Decisions.of(np.zeros((2, 2, 4))))
+    labels = np.array([0, 1])
+    with pytest.raises(RunError, match="confusion has shape .* cannot be joined"):
+        Decisions.of(outputs, labels).joined(Decisions.of(np.zeros((2, 3, 5)), labels))
+
+
+@pytest.mark.parametrize("labels", [[0, 4], [-1, 0]])
+def test_labels_that_are_no_class(labels):
+    """They are never right, and there is no matrix to put them in; nor is there for all samples together."""
+    outputs = np.eye(4)[[[0, 0, 0], [0, 1, 1]]]
+    odd, fine = Decisions.of(outputs, np.array(labels)), Decisions.of(outputs, np.array([0, 1]))
+    assert odd.confusion is None and odd.correct[-1] == labels.count(0) * (labels[0] == 0)
+    for both in (odd.joined(fine), fine.joined(odd)):
+        assert both.confusion is None and both.n_samples == 4
+        np.testing.assert_array_equal(both.correct, odd.correct + fine.correct)
+
+
+def test_statistics_are_of_the_whole_network():
+    model, x = MODELS["image"]
+    with pytest.raises(DataError, match="'statistics:input'"):
+        Simulator(model).run(x, record="statistics:input")
+
+
+# ---------------------------------------------------------------- the file of a run
+
+
+@pytest.mark.parametrize("name", ["signed", "image", "rectified channel", "residual sew", "chip"])
+def test_a_file_keeps_statistics(name, tmp_path):
+    model, x, *profile = chip_models()["cuba"] if name == "chip" else MODELS[name]
+    simulator = Simulator(model, None if profile else "float32", profile=(profile or [None])[0])
+    recording = simulator.run(x, record=STREAMED + ("outputs",))
+    labels = np.arange(len(x)) % recording.output.shape[1]
+    eventsim.save_run(recording, tmp_path / "run.h5", labels)
+    with open_run(tmp_path / "run.h5") as run:
+        assert list(run.statistics.trains) == list(recording.statistics.trains)
+        assert_same_statistics(run.statistics, recording.statistics)
+        assert_same(run.statistics.decisions, Decisions.of(recording.outputs, labels))
+
+
+@pytest.mark.parametrize("batch", [1, 1 << 26])
+def test_a_file_with_spikes_gives_statistics(batch, tmp_path, monkeypatch):
+    """A run that recorded and gathered nothing is described from its spikes, in batches."""
+    monkeypatch.setattr(file, "BATCH_BYTES", batch)
+    model, x = MODELS["wide layers"]
+    recording = Simulator(model, "float32").run(np.concatenate([x] * 3), record=("spikes",))
+    eventsim.save_run(recording, tmp_path / "run.h5")
+    with open_run(tmp_path / "run.h5") as run:
+        found, expected = run.statistics, of_recordings.of(recording)
+    assert set(found.trains) == set(expected.trains) and found.decisions is None and not found.membranes
+    for name, train in found.trains.items():
+        assert_same(train, expected.trains[name], name)
+
+
+def test_the_command_line_gathers_what_a_run_would(tmp_path, monkeypatch):
+    """`eventsim run --out`, in batches: events of all samples, details of some, and the decisions."""
+    monkeypatch.setattr(evaluating, "BATCH", (9, 9))
+    model, _ = MODELS["image"]
+    x = samples(np.random.default_rng(0), model.nodes[model.input], 70)
+    y = np.random.default_rng(1).integers(0, 5, 70)
+    np.savez(tmp_path / "data.npz", x=x.astype(np.uint8), y=y)
+    eventsim.save(model, tmp_path / "model.h5")
+    command = ["run", str(tmp_path / "model.h5"), str(tmp_path / "data.npz"), "--out", str(tmp_path / "run.h5")]
+    assert main(command + ["--detailed", "10"]) == 0
+    simulator = Simulator(load(tmp_path / "model.h5"))
+    recording = simulator.run(x, record=("statistics", "outputs"))
+    details = simulator.run(x[::7], record=("intervals", "membranes")).statistics
+    with open_run(tmp_path / "run.h5") as run:
+        assert_same_statistics(run.statistics, recording.statistics.joined(details))
+        assert_numbers(run.statistics.decisions, reference.decisions(recording.outputs, y))
+    assert main(command) == 0
+    with open_run(tmp_path / "run.h5") as run:
+        assert {train.n_detailed for train in run.statistics.trains.values()} == {evaluating.LEAST_DETAILED}
+        assert {layer.n_samples for layer in run.statistics.membranes.values()} == {evaluating.LEAST_DETAILED}
+
+
+def test_shares_of_no_samples_are_undefined():
+    """Where only intervals were gathered, nobody is silent or saturated, and nobody is not."""
+    model = chain(Input((4,)), Dense(np.ones((3, 4))), Neuron(), Dense(np.ones((2, 3))), Readout())
+    recording = Simulator(model).run(np.ones((2, 4, 4), np.uint8), record=("intervals",))
+    for train in recording.statistics.trains.values():
+        assert train.n_detailed == 2 and train.interval_counts.any()
+        assert np.isnan([train.silent_share, train.saturated_share, train.rate, train.sparsity]).all()

@@ -1,0 +1,113 @@
+"""Damaged heaps of strings: refused before HDF5 walks through them, which can take for ever."""
+
+import struct
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from eventsim.errors import FormatError
+from eventsim.storage.hdf5 import damaged_heap, open_hdf5, SIGNATURE
+
+HEADER = 16
+
+
+def write(path, texts=("eventsim", "a text that is longer than the others", "")):
+    with h5py.File(path, "w") as file:
+        file["one"] = texts[0]  # of variable length
+        file.create_dataset("many", data=np.array(texts, object), dtype=h5py.string_dtype())
+    return bytearray(path.read_bytes())
+
+
+def objects(data):
+    """(offset, index, size) of the objects of the first heap, free space too."""
+    start = data.find(SIGNATURE)
+    at, end = start + HEADER, start + struct.unpack_from("<Q", data, start + 8)[0]
+    while at + HEADER <= end:
+        index, size = struct.unpack_from("<H", data, at)[0], struct.unpack_from("<Q", data, at + 8)[0]
+        yield at, index, size
+        at += size if index == 0 else HEADER + -(-size // 8) * 8
+
+
+def read(path):
+    with open_hdf5(path) as root:
+        return [root.text("one"), *root.texts("many")]
+
+
+def test_sound_heaps_are_read(tmp_path):
+    path = tmp_path / "x.h5"
+    write(path)
+    assert damaged_heap(path, 8) is None
+    assert read(path) == ["eventsim", "eventsim", "a text that is longer than the others", ""]
+    many = [f"text {i} " * 50 for i in range(500)]  # several heaps
+    write(path, many)
+    assert path.read_bytes().count(SIGNATURE) > 1 and damaged_heap(path, 8) is None
+    assert read(path)[1:] == many
+
+
+def test_files_without_heaps(tmp_path):
+    path = tmp_path / "x.h5"
+    path.write_bytes(b"")
+    assert damaged_heap(path, 8) is None
+    path.write_bytes(b"nothing of the kind" * 1000)
+    assert damaged_heap(path, 8) is None
+
+
+def damages():
+    """name -> change of the bytes of a file."""
+
+    def free_space_of_size_0(data):
+        at = next(at for at, index, _ in objects(data) if index == 0)
+        data[at + 8 : at + 16] = bytes(8)
+
+    def objects_become_free_space(data):
+        at = next(at for at, index, _ in objects(data) if index == 1)
+        data[at : at + 2] = bytes(2)
+        data[at + 8 : at + 16] = struct.pack("<Q", 3)
+
+    def object_beyond_the_heap(data):
+        at = next(at for at, index, _ in objects(data) if index == 1)
+        data[at + 8 : at + 16] = struct.pack("<Q", 1 << 40)
+
+    def heap_beyond_the_file(data):
+        start = data.find(SIGNATURE)
+        data[start + 8 : start + 16] = struct.pack("<Q", 1 << 40)
+
+    return {f.__name__: f for f in (free_space_of_size_0, objects_become_free_space, object_beyond_the_heap,
+                                    heap_beyond_the_file)}
+
+
+@pytest.mark.parametrize("name", damages())
+def test_damaged_heaps_are_refused(tmp_path, name):
+    path = tmp_path / "x.h5"
+    data = write(path)
+    damages()[name](data)
+    path.write_bytes(data)
+    assert damaged_heap(path, 8) == data.find(SIGNATURE)
+    with pytest.raises(FormatError, match=r"x.h5: 'one' cannot be read, the file is damaged \(in a heap of strings\)"):
+        read(path)
+
+
+def test_what_is_prevented(tmp_path):
+    """h5py itself goes round for ever; should that end, this module may go."""
+    path = tmp_path / "x.h5"
+    data = write(path)
+    damages()["free_space_of_size_0"](data)
+    path.write_bytes(data)
+    code = f"import h5py; print(h5py.File({str(path)!r})['one'][()])"
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, "-c", code], timeout=5, capture_output=True)
+
+
+def test_heaps_of_other_widths(tmp_path):
+    path = tmp_path / "x.h5"
+    properties = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    properties.set_sizes(4, 4)
+    with h5py.File(h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, fcpl=properties)) as file:
+        file["one"] = "four bytes"
+        file.create_dataset("many", data=np.array(["a", "b" * 99], object), dtype=h5py.string_dtype())
+    assert damaged_heap(path, 4) is None
+    assert read(path) == ["four bytes", "a", "b" * 99]
+    assert damaged_heap(path, 3) is not None
