@@ -36,7 +36,7 @@ _HOMES = {
     "AvgPool": "model.transforms", "MaxPool": "model.transforms", "Flatten": "model.transforms",
     "BatchNorm": "model.transforms", "Add": "model.transforms", "Delay": "model.transforms",
     "Neuron": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons",
-    "Profile": "model.chip", "EnergyTable": "costs.energy_table",
+    "Chip": "model.chip", "EnergyTable": "costs.energy_table",
 }
 __all__ = ["__version__", *_HOMES]
 

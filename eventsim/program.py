@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim.kernels.arguments import Geometry, Update
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 from eventsim.model.input import Input
 from eventsim.model.synapses import Restimulation
 
@@ -179,8 +179,8 @@ class StageGroup:
 class Program:
     """A model lowered to one precision.
 
-    precision: "float32", "float64", "int8" or, under a profile, "fixed". dtype: of membranes.
-    profile: the chip's arithmetic, or None.
+    precision: "float32", "float64", "int8" or, under a chip, "fixed". dtype: of membranes.
+    chip: the chip's arithmetic, or None.
     history: per stage, how many past steps its delayed readers need.
     safe_steps: steps from zero state that are proved free of integer overflow, None: any number.
     rounding: per layer, for integers.
@@ -194,7 +194,7 @@ class Program:
     output: str
     safe_steps: Optional[int] = None
     rounding: Dict[str, Rounding] = field(default_factory=dict)
-    profile: Optional[Profile] = None
+    chip: Optional[Chip] = None
 
     @property
     def stages(self) -> Dict[str, Stage]:

@@ -15,13 +15,13 @@ import pytest
 
 from eventsim import (
     Add, AvgPool, BatchNorm, Conv1d, Conv2d, DataError, Delay, Dense, EventBins, EventsimError, Flatten,
-    FormatError, Input, MaxPool, Model, ModelError, Neuron, Profile, Readout, Restimulation, RunError,
+    FormatError, Input, MaxPool, Model, ModelError, Neuron, Chip, Readout, Restimulation, RunError,
     SigmaDelta, Simulator, SumPool, UnsupportedError,
 )
-from eventsim.model import chip as profiles
+from eventsim.model.chip import find_chip
 
 MODULES = (
-    "parameters", "node", "neurons", "nodes", "profiles", "model", "widths", "audit", "rounding", "paths", "folding", "layout", "program",
+    "parameters", "node", "neurons", "nodes", "chips", "model", "widths", "audit", "rounding", "paths", "folding", "layout", "program",
     "lower", "attention", "tally", "execution", "simulator",
 )
 
@@ -107,29 +107,29 @@ def _with_step(step):
 
 
 def _under(node=None, levels=1, input_bits=1, weight=1.0, **fields):
-    """A Dense of 4 inputs into one neuron, run for 3 steps under a profile of these fields."""
-    chip = Profile("chip", **fields)
+    """A Dense of 4 inputs into one neuron, run for 3 steps under a chip of these fields."""
+    chip = Chip("chip", **fields)
     source = Input((4,), bits=input_bits)
     simulator = Simulator(
         Model({"in": source, "w": Dense(weight * ones(1, 4)), "a": node or Neuron()},
-              [("in", "w"), ("w", "a")]), profile=chip)
+              [("in", "w"), ("w", "a")]), chip=chip)
     return simulator.run(levels * np.ones((1, 4), int), timesteps=3)
 
 
-def _profile_text(tmp, text):
+def _chip_text(tmp, text):
     path = Path(tmp) / "chip.json"
     path.write_text(text)
-    return profiles.find(str(path))
+    return find_chip(str(path))
 
 
-def _read_profile(text):
+def _read_chip(text):
     with tempfile.TemporaryDirectory() as tmp:
-        return _profile_text(tmp, text)
+        return _chip_text(tmp, text)
 
 
 def _delayed(delay, node=None):
     nodes = {"in": Input((4,)), "d": node or Delay(0), "a": Neuron()}
-    return Simulator(Model(nodes, [("in", "d", delay), ("d", "a")]), profile="loihi")
+    return Simulator(Model(nodes, [("in", "d", delay), ("d", "a")]), chip="loihi")
 
 
 CASES = [
@@ -144,40 +144,40 @@ CASES = [
     (lambda: lowered(Input(MAP, "image", mean=0.5), Delay([0, 1]), N), UnsupportedError,
      r"node 'a' \(Delay\): delays single neurons of real numbers, or of values whose zero is shifted"),
 
-    # profiles
-    (lambda: Profile(""), ModelError, "name is '', expected the name of a chip"),
-    (lambda: Profile("a", description=1), ModelError, "description is 1, expected text"),
-    (lambda: Profile("a", signed_spikes=1), ModelError, "signed_spikes is 1, expected true or false"),
-    (lambda: Profile("a", weight_bits=2, weight_step=2), ModelError,
+    # chips
+    (lambda: Chip(""), ModelError, "name is '', expected the name of a chip"),
+    (lambda: Chip("a", description=1), ModelError, "description is 1, expected text"),
+    (lambda: Chip("a", signed_spikes=1), ModelError, "signed_spikes is 1, expected true or false"),
+    (lambda: Chip("a", weight_bits=2, weight_step=2), ModelError,
      "weight_step is 2, but a weight of 2 bits reaches only 0"),
-    (lambda: Profile("a", sum_bits=32), ModelError, "sum_bits is 32, which can only wrap"),
-    (lambda: Profile("a", sum_bits=31), ModelError, "sum_bits is 31, expected a whole number from 2 to 30"),
-    (lambda: Profile("a", sum_overflow="bounce"), ModelError, "sum_overflow is 'bounce', expected one of"),
-    (lambda: profiles.find("truenorth"), FormatError,
-     "profile is 'truenorth', expected lava_sdnn, loihi or the path of a JSON file"),
-    (lambda: profiles.find("missing.json"), FormatError,
-     r"missing.json: cannot be read as a profile \(No such file"),
-    (lambda: _read_profile("{"), FormatError, "chip.json: cannot be read as a profile"),
-    (lambda: _read_profile("[1]"), FormatError, "chip.json: not a profile: expected an object with 'name'"),
-    (lambda: _read_profile('{"name": "a", "bits": 3}'), FormatError, "chip.json: 'bits' is unknown"),
-    (lambda: _read_profile('{"name": "a", "weight_bits": 99}'), FormatError,
+    (lambda: Chip("a", sum_bits=32), ModelError, "sum_bits is 32, which can only wrap"),
+    (lambda: Chip("a", sum_bits=31), ModelError, "sum_bits is 31, expected a whole number from 2 to 30"),
+    (lambda: Chip("a", sum_overflow="bounce"), ModelError, "sum_overflow is 'bounce', expected one of"),
+    (lambda: find_chip("truenorth"), FormatError,
+     "chip is 'truenorth', expected lava_sdnn, loihi or the path of a JSON file"),
+    (lambda: find_chip("missing.json"), FormatError,
+     r"missing.json: cannot be read as a chip \(No such file"),
+    (lambda: _read_chip("{"), FormatError, "chip.json: cannot be read as a chip"),
+    (lambda: _read_chip("[1]"), FormatError, "chip.json: not a chip: expected an object with 'name'"),
+    (lambda: _read_chip('{"name": "a", "bits": 3}'), FormatError, "chip.json: 'bits' is unknown"),
+    (lambda: _read_chip('{"name": "a", "weight_bits": 99}'), FormatError,
      "chip.json: weight_bits is 99, expected a whole number from 2 to 16"),
 
-    # what a profile cannot hold
+    # what a chip cannot hold
     (lambda: Simulator(model({"in": Input((4,)), "a": N}), "fixed"), ModelError,
-     "precision 'fixed' needs a profile: the model has none"),
-    (lambda: Simulator(model({"in": Input((4,)), "a": N}), "int8", profile="loihi"), ModelError,
-     "precision is 'int8', but a profile computes in 'fixed'"),
+     "precision 'fixed' needs a chip: the model has none"),
+    (lambda: Simulator(model({"in": Input((4,)), "a": N}), "int8", chip="loihi"), ModelError,
+     "precision is 'int8', but a chip computes in 'fixed'"),
     (lambda: _under(Neuron(bits=2), spike_bits=1), UnsupportedError,
-     r"node 'a' \(Neuron\): its spikes have 2 bits, but profile 'chip' has 1"),
+     r"node 'a' \(Neuron\): its spikes have 2 bits, but chip 'chip' has 1"),
     (lambda: _under(Neuron(signed=True), signed_spikes=False), UnsupportedError,
-     r"node 'a' \(Neuron\): its spikes have a sign, which profile 'chip' does not"),
-    (lambda: _delayed(63), UnsupportedError, "edge 'in' -> 'd': delay is 63 steps, but profile 'loihi' has"),
-    (lambda: _delayed(0, Delay(63)), UnsupportedError, r"node 'd' \(Delay\): delay is 63 steps, but profile"),
+     r"node 'a' \(Neuron\): its spikes have a sign, which chip 'chip' does not"),
+    (lambda: _delayed(63), UnsupportedError, "edge 'in' -> 'd': delay is 63 steps, but chip 'loihi' has"),
+    (lambda: _delayed(0, Delay(63)), UnsupportedError, r"node 'd' \(Delay\): delay is 63 steps, but chip"),
     (lambda: _under(weight=1e6), UnsupportedError,
-     "too far apart for profile 'chip' .weights of 8 bits.; widen the profile"),
+     "too far apart for chip 'chip' .weights of 8 bits.; widen the chip"),
     (lambda: _under(membrane_bits=4, membrane_overflow="error"), RunError,
-     r"node 'a' \(Neuron\): the membrane left its 4 bits \d+ times .* profile 'chip' makes that an error"),
+     r"node 'a' \(Neuron\): the membrane left its 4 bits \d+ times .* chip 'chip' makes that an error"),
     (lambda: _under(Neuron(resolution=64.0), 65535, 16, 1000.0, weight_bits=16),
      UnsupportedError, r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
     (lambda: _under(Neuron(resolution=2.0**30), weight_bits=16, weight_shift=16), UnsupportedError,
@@ -189,7 +189,7 @@ CASES = [
     (lambda: _under(SigmaDelta(quantum=1 / 64, resolution=16)), UnsupportedError,
      "its quantum of 0.01562 is less than half a step .resolution 16.0.; raise the resolution"),
     (lambda: chain((4,), N, precision="float32").run(ones(1, 4), record="audit"), DataError,
-     "record has 'audit', which is of integers; run in int8 or under a profile"),
+     "record has 'audit', which is of integers; run in int8 or under a chip"),
 
     (lambda: Simulator(_tiny(weight=1e39)), UnsupportedError, "'o' .* larger than float32 holds; run it in float64"),
     (lambda: lowered((1,), Dense([[1e308]]), BatchNorm([1e308], [0], [0], [1]), N, precision="float64"),

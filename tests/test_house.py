@@ -20,7 +20,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
 LAYERS = (
     "eventsim",  # the public names, imported when first used
     "errors", "columns", "wording",
-    "parameters", "node", "neurons", "nodes", "profiles",
+    "parameters", "node", "neurons", "nodes", "chips",
     "model",
     "formats.heaps", "formats.safe_hdf5", "formats.new_hdf5", "formats.options", "formats.native",
     "formats.nir_presets", "formats.nir_neurons", "formats.nir_graph", "formats.nir_loops",

@@ -19,7 +19,7 @@ def add_parser(commands, positive):
     diff = commands.add_parser(
         "diff", help="run two models, or one in two arithmetics, and find where they part",
         description="A, B: a model file, and behind @ in which arithmetic (MODEL@float64, MODEL@int8, "
-        "MODEL@loihi, MODEL@chip.json: a precision, a built-in profile or a profile file) and how it is "
+        "MODEL@loihi, MODEL@chip.json: a precision, a built-in chip or a chip file) and how it is "
         "loaded (net.nir@sinabs, net.net@reset_interval=17,input_is_bias=true). B also a recorded trace: "
         ".npz or HDF5 with arrays <layer>/spikes, <layer>/potentials, <layer>.spikes or <layer>, "
         "(N, T, ...) or (T, ...), or a file of `eventsim run --out`. Exit status 0: equal; 3: "
@@ -105,7 +105,7 @@ def _target(text):
             options = {"preset": word, **options}
         else:
             if arithmetic:
-                raise FormatError(f"{text}: {word!r} is a second arithmetic: give one precision or one profile")
+                raise FormatError(f"{text}: {word!r} is a second arithmetic: give one precision or one chip")
             arithmetic = _arithmetic(text, word)
     return path, arithmetic, options
 
@@ -129,17 +129,17 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def _arithmetic(text, word):
-    """Arguments of Simulator for a precision or a profile."""
-    from eventsim.model import chip
+    """Arguments of Simulator for a precision or a chip."""
+    from eventsim.model.chip import chip_names, find_chip
     from eventsim.lowering.recipe import PRECISIONS
 
     if word in PRECISIONS:
         return {"precision": word}
-    if word in chip.names() or word.lower().endswith(".json") or Path(word).is_file():
-        return {"profile": chip.find(word)}
+    if word in chip_names() or word.lower().endswith(".json") or Path(word).is_file():
+        return {"chip": find_chip(word)}
     raise FormatError(
-        f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no profile ({', '.join(chip.names())}), "
-        "no profile file (.json), and no option of loading (name=value)"
+        f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no chip ({', '.join(chip_names())}), "
+        "no chip file (.json), and no option of loading (name=value)"
     )
 
 

@@ -22,8 +22,8 @@ def add_parser(commands, positive):
     run.add_argument("data", metavar="DATA", help="data file or folder")
     run.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's")
     run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
-                     help="default: fixed for a model that brings a profile, else float32")
-    run.add_argument("--profile", metavar="CHIP",
+                     help="default: fixed for a model that brings a chip, else float32")
+    run.add_argument("--chip", metavar="CHIP",
                      help="compute as a chip does: loihi, lava_sdnn or the path of a JSON file")
     run.add_argument("--audit", action="store_true",
                      help="say how far the integers went, and what their widths did to them")
@@ -64,7 +64,7 @@ def run_run(arguments):
     energy_table = energy_tables.find(arguments.energy or energy_tables.DEFAULT)
     model = loading.load(arguments.model, arguments)
     with _naming(arguments.model):
-        simulator = Simulator(model, arguments.precision, arguments.workers, profile=arguments.profile)
+        simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
     # before the time is taken: the seconds reported are those of the simulation
     simulator.compile((*arguments.record, *KINDS) if arguments.out else ())

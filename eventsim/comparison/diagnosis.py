@@ -133,8 +133,8 @@ def _threshold(run, node, stage, neuron, boundary):
         return at(update.least), ">="
     first = at(update.thresholds)
     comparison = node.comparison
-    if run.program.profile is not None and run.program.profile.comparison:
-        comparison = run.program.profile.comparison
+    if run.program.chip is not None and run.program.chip.comparison:
+        comparison = run.program.chip.comparison
     folded = node.rectify and first != np.nextafter(first, first)  # MPR keeps its own threshold
     if comparison == ">" and not folded:  # lowering compares > th as >= the next number
         first = np.nextafter(first, -np.inf, dtype=first.dtype) if first.dtype.kind == "f" else first - 1

@@ -65,7 +65,7 @@ class Overflow:
     """A number of a layer that left its width, in the samples up to those of the first divergence.
 
     side: "A" or "B". quantity: "sum", "current" or "membrane". times: how often. bits: its width;
-    needed: what would have held it. then: what the profile does ("wrap", "saturate", ...).
+    needed: what would have held it. then: what the chip does ("wrap", "saturate", ...).
     """
 
     side: str
@@ -102,7 +102,7 @@ class LayerDifference:
 class Comparison:
     """What `compare` found.
 
-    a, b: names of the two sides; arithmetic: theirs ("float32", "profile loihi", "trace").
+    a, b: names of the two sides; arithmetic: theirs ("float32", "chip loihi", "trace").
     samples, steps: compared. decides: the variables in which a difference is a divergence.
     first: the first divergence, or None: equal. divergent: samples that diverge anywhere.
     layers: in order of execution. unmatched: names in A and in B that found no partner.
@@ -110,7 +110,7 @@ class Comparison:
     agree, None where a trace has none; changed_predictions: the first samples in which they do not.
     accuracy: of A and B, None without labels.
     label: of the sample of `first`, or None.
-    overflows: numbers that left the widths of a profile.
+    overflows: numbers that left the widths of a chip.
     differences: what the two models say differently, in lines; those on the way into the layer of
     the first divergence come first. notes: what a reader has to know. reading: in plain language.
     """

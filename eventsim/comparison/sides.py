@@ -18,7 +18,7 @@ from eventsim.program import LayerStage, WordStage
 class Run:
     """A model that runs as one side. label: how messages name it.
 
-    layers: name -> Layer, in the order of execution. arithmetic: (precision, Profile or None); runs
+    layers: name -> Layer, in the order of execution. arithmetic: (precision, Chip or None); runs
     of equal arithmetic give equal bits where the models are equal.
     """
 
@@ -44,18 +44,18 @@ class Run:
 
     @property
     def arithmetic(self):
-        """(precision, Profile or None)."""
-        return self.program.precision, self.program.profile
+        """(precision, Chip or None)."""
+        return self.program.precision, self.program.chip
 
     def describe(self) -> str:
         """The arithmetic in a word."""
-        chip = self.program.profile
-        return self.program.precision if chip is None else f"profile {chip.name}"
+        chip = self.program.chip
+        return self.program.precision if chip is None else f"chip {chip.name}"
 
     @property
     def has_widths(self) -> bool:
-        """Whether numbers can leave the widths of a profile."""
-        return self.program.profile is not None
+        """Whether numbers can leave the widths of a chip."""
+        return self.program.chip is not None
 
     def begin(self, x, steps):
         """Start samples x, (n, ...) or (n, T, ...), that will run for `steps` in all."""

@@ -106,9 +106,9 @@ def _other_unit(a, b):
 
 def _cause_of_a_decision(comparing, first, a, b):
     if a.margin == 0 and a.comparison != b.comparison:
-        chips = [side.program.profile for side in (comparing.a, comparing.b) if not side.is_trace]
+        chips = [side.program.chip for side in (comparing.a, comparing.b) if not side.is_trace]
         given = [chip.name for chip in chips if chip is not None and chip.comparison]
-        look = f"profile {' and '.join(given)} says so" if given else f"look at comparison of {first.layer!r}"
+        look = f"chip {' and '.join(given)} says so" if given else f"look at comparison of {first.layer!r}"
         return (f"Both potentials are exactly at the threshold {a.threshold:.6g}: A fires at {a.comparison} it, "
                 f"B at {b.comparison} it; {look}.")
     return (f"Potentials and thresholds are equal, yet A sent {a.sent} and B {b.sent}: look at bits, signed "
@@ -211,7 +211,7 @@ def _rounding(comparing, side, layer, neuron, step, magnitude):
         n_synapses = sum(s.fan_out.total for s in stage.synapses) / stage.n_neurons
         return FAR * grain * (1 + 0.5 * sqrt(n_synapses)) * remembered
     sent = comparing.activity(side)
-    weight = grain * getattr(program.profile, "weight_step", 1) * 2.0**stage.update.shift
+    weight = grain * getattr(program.chip, "weight_step", 1) * 2.0**stage.update.shift
     walk = sqrt(sum(s.fan_out.total / stage.n_neurons * sent[s.source] ** 2 for s in stage.synapses))
     return FAR * (0.5 * weight * walk + grain) * remembered
 
@@ -237,7 +237,7 @@ def _weights_lost(comparing):
         zeroed = [f"{r.n_zeroed} of {r.n_weights} into {name!r}" for name, r in noted.items()
                   if r.n_zeroed > MANY * r.n_weights]
         if clipped:
-            said.append(f"Weights are clipped to the profile's range in {side.label}: {', '.join(clipped)}.")
+            said.append(f"Weights are clipped to the chip's range in {side.label}: {', '.join(clipped)}.")
         if zeroed:
             said.append(f"Weights are rounded to 0 in {side.label}: {', '.join(zeroed)}.")
     return said

@@ -185,17 +185,17 @@ def crossing(fixed, slope, baseline) -> Optional[float]:
     return rate if rate <= 1 else None
 
 
-def assess(model: Model, counts: Counts, precision: str, table=DEFAULT, profile=None,
+def assess(model: Model, counts: Counts, precision: str, table=DEFAULT, chip=None,
            weight_bits=None) -> EnergyReport:
     """The energy of a run.
 
     counts: of any number of samples, with the model's layers. precision: "float32", "float64",
-    "int8" or "fixed". table: an EnergyTable, a name, or a path. profile: the chip's of a "fixed" run,
+    "int8" or "fixed". table: an EnergyTable, a name, or a path. chip: the chip's of a "fixed" run,
     whose weights' width is taken; None: the model's, else 8 bits. weight_bits: layer -> width of its
     weights in the run, where it is another ("int8" takes 16 bits where 8 are too coarse). Raises
     FormatError for the table.
     """
-    return _Assessment(model, counts, precision, find(table), profile, weight_bits).report()
+    return _Assessment(model, counts, precision, find(table), chip, weight_bits).report()
 
 
 class _Branch(NamedTuple):
@@ -209,13 +209,13 @@ class _Branch(NamedTuple):
 class _Assessment:
     """One call of `assess`."""
 
-    def __init__(self, model, counts, precision, table, profile, weight_bits):
+    def __init__(self, model, counts, precision, table, chip, weight_bits):
         self.model, self.counts, self.table = model, counts, table
         self.kind = "integer" if precision in ("int8", "fixed") else "float"
         self.state_bits = {"float64": 64}.get(precision, STATE_BITS)
         width = self.state_bits
         if self.kind == "integer":
-            chip = profile or model.profile if precision == "fixed" else None
+            chip = chip or model.chip if precision == "fixed" else None
             width = 8 if chip is None else chip.weight_bits
         self.weight_bits = {name: (weight_bits or {}).get(name, width) for name in counts.layers}
         self.steps, self.samples = max(counts.steps, 1), max(counts.n_samples, 1)

@@ -72,7 +72,7 @@ class Recorder:
         elif kind in result.KINDS:
             self.gathered.add(kind)
         elif self.program.dtype.kind == "f":
-            raise DataError("record has 'audit', which is of integers; run in int8 or under a profile")
+            raise DataError("record has 'audit', which is of integers; run in int8 or under a chip")
         else:
             self.audits = True
 

@@ -18,7 +18,7 @@ from eventsim.engine.workspace import Workspace
 from eventsim.errors import DataError, ModelError, RunError
 from eventsim.inputs.levels import to_levels
 from eventsim.lowering.recipe import lower
-from eventsim.model.chip import find
+from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 from eventsim.program import InputStage, layer_reduce, LayerStage
@@ -29,7 +29,7 @@ class Simulator:
     """Runs a model at one precision on the CPU.
 
     model: a `Model`. precision: "float32", "float64", "int8" (fixed point) or "fixed" (a chip's
-    arithmetic); None: "fixed" where there is a profile, else "float32". profile: a `Profile`, the
+    arithmetic); None: "fixed" where there is a chip, else "float32". chip: a `Chip`, the
     name of a built-in one or the path of a JSON file; None: the model's own. workers: threads,
     each taking blocks of samples. chunk, block: steps and samples processed together; None
     chooses them by size. Results are the same bits whatever workers, chunk and block are.
@@ -40,13 +40,13 @@ class Simulator:
     """
 
     def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
-                 chunk: Optional[int] = None, block: Optional[int] = None, profile=None):
+                 chunk: Optional[int] = None, block: Optional[int] = None, chip=None):
         self.model = model
-        self.precision, profile = _arithmetic(model, precision, profile)
+        self.precision, chip = _arithmetic(model, precision, chip)
         self.workers = integer(workers, "workers", 1, 1024)
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
-        self.program = lower(model, self.precision, profile)
+        self.program = lower(model, self.precision, chip)
         self._local = threading.local()
         self._pool = None
 
@@ -63,7 +63,7 @@ class Simulator:
         state: `Recording.state` of an earlier run of the same samples, to continue it.
 
         Raises DataError for arrays that do not fit, RunError beyond the steps that integer
-        membranes are proved to hold, and where a number leaves a width that a profile says to be an
+        membranes are proved to hold, and where a number leaves a width that a chip says to be an
         error.
         """
         return self._run(x, timesteps, record, state, keep_state=True)
@@ -140,7 +140,7 @@ class Simulator:
 
     @cached_property
     def _may_fail(self):
-        chip = self.program.profile
+        chip = self.program.chip
         return chip is not None and "error" in (
             getattr(chip, name + "_overflow") for name in ranges.QUANTITIES
             if getattr(chip, name + "_bits") is not None
@@ -154,8 +154,8 @@ class Simulator:
                 if found.overflow == "error" and found.overflows:
                     raise RunError(
                         f"{self.model.label(name)}: the {quantity} left its {found.bits} bits "
-                        f"{found.overflows} times ({found.lowest} to {found.highest}); profile "
-                        f"{self.program.profile.name!r} makes that an error: widen it, or let it "
+                        f"{found.overflows} times ({found.lowest} to {found.highest}); chip "
+                        f"{self.program.chip.name!r} makes that an error: widen it, or let it "
                         "saturate or wrap"
                     )
 
@@ -266,15 +266,15 @@ class Simulator:
         return expected
 
 
-def _arithmetic(model, precision, profile):
-    """(precision, Profile or None) of a run, from what was given and what the model says."""
+def _arithmetic(model, precision, chip):
+    """(precision, Chip or None) of a run, from what was given and what the model says."""
     if precision not in (None, "fixed"):
-        if profile is not None:
-            raise ModelError(f"precision is {precision!r}, but a profile computes in 'fixed'; give one")
+        if chip is not None:
+            raise ModelError(f"precision is {precision!r}, but a chip computes in 'fixed'; give one")
         return precision, None
-    found = getattr(model, "profile", None) if profile is None else find(profile)  # `lower` checks model
+    found = getattr(model, "chip", None) if chip is None else find_chip(chip)  # `lower` checks model
     if found is None and precision == "fixed":
-        raise ModelError("precision 'fixed' needs a profile: the model has none, so name one")
+        raise ModelError("precision 'fixed' needs a chip: the model has none, so name one")
     return ("float32", None) if found is None else ("fixed", found)
 
 

@@ -13,8 +13,9 @@ Root
     class_names     texts    (classes,) one per output                        optional: none
     provenance      texts    (P, 2) key, text                                 optional: none
     check           group    see below                                        optional: none
-    profile         group    the chip's arithmetic that the numbers are meant for, see
-                             `eventsim.model.chip.Profile`: its fields, as for nodes
+    chip            group    the chip's arithmetic that the numbers are meant for, see
+                             `eventsim.model.chip.Chip`: its fields, as for nodes; eventsim 0.1
+                             wrote it as "profile", which is still read
                                                                               optional: none
 
 A node: `kind` (text) and its fields. Weights are in torch's order, shapes are channels first. A
@@ -84,7 +85,7 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError, ModelError, UnsupportedError
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 from eventsim.model.input import EventBins
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
@@ -96,7 +97,7 @@ FORMAT = "eventsim model"
 VERSION = 1
 
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
-OPTIONAL = ("delays", "class_names", "provenance", "check", "profile")
+OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile")
 
 OPTIONS = WRITE_OPTIONS = {}  # a native file says everything itself
 
@@ -132,7 +133,7 @@ def read(root) -> Model:
             timesteps=_whole(root, "timesteps"),
             class_names=_texts(root, "class_names", 1) if "class_names" in root else (),
             provenance=_read_provenance(root),
-            profile=_read_fields(root.group("profile", "profile"), Profile) if "profile" in root else None,
+            chip=_read_chip(root),
         ))
     )
 
@@ -145,6 +146,12 @@ def _build(group, make):
         raise group.error(error) from None
     except UnsupportedError as error:
         raise UnsupportedError(str(group.error(error))) from None
+
+
+def _read_chip(root):
+    """The chip, which eventsim 0.1 called "profile"; or None."""
+    name = next((name for name in ("chip", "profile") if name in root), None)
+    return None if name is None else _read_fields(root.group(name, name), Chip)
 
 
 def _check_members(group, required, optional):
@@ -362,8 +369,8 @@ def _write_model(root, model):
         _put_texts(root, "class_names", list(model.class_names))
     if model.provenance:
         _put_texts(root, "provenance", np.array(list(model.provenance.items()), dtype=object))
-    if model.profile is not None:
-        _write_fields(root.create_group("profile"), model.profile)
+    if model.chip is not None:
+        _write_fields(root.create_group("chip"), model.chip)
     if model.check is not None:
         _write_check(root.create_group("check"), model.check)
 

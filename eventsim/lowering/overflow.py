@@ -10,7 +10,7 @@ import numpy as np
 from eventsim.errors import UnsupportedError
 from eventsim.kernels.arguments import HOLDS, STOPS, TURNS, TURNS_ONCE
 from eventsim.lowering.rounding import INT32_MAX
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 
 MOST_STEPS = 1 << 40
 NAMES = ("sum", "current", "membrane")
@@ -18,21 +18,21 @@ RULES = {"wrap": TURNS, "error": TURNS, "wrap_once": TURNS_ONCE,
          "saturate": STOPS, "saturate_symmetric": STOPS}
 
 
-def limits(profile: Optional[Profile]) -> np.ndarray:
+def limits(chip: Optional[Chip]) -> np.ndarray:
     """int64 (9,): rule, low and high of the sum, the current and the membrane, for the kernels."""
     found = []
     for name in NAMES:
-        bits = None if profile is None else getattr(profile, name + "_bits")
+        bits = None if chip is None else getattr(chip, name + "_bits")
         if bits is None or bits == 32:  # int32 itself wraps
             found += [HOLDS, 0, 0]
             continue
-        overflow, top = getattr(profile, name + "_overflow"), 1 << (bits - 1)
+        overflow, top = getattr(chip, name + "_overflow"), 1 << (bits - 1)
         low = -top + 1 if overflow in ("wrap_once", "saturate_symmetric") else -top
         found += [RULES[overflow], low, top if overflow == "wrap_once" else top - 1]
     return np.array(found, np.int64)
 
 
-def safe_steps(label, update, sum_bound, profile) -> Optional[int]:
+def safe_steps(label, update, sum_bound, chip) -> Optional[int]:
     """Steps from zero state that int32 is proved to hold, None: any number.
 
     A number that wraps needs no proof: int32 wraps alike. Any other has to fit int32 before it is
@@ -41,7 +41,7 @@ def safe_steps(label, update, sum_bound, profile) -> Optional[int]:
     update: the layer's, with the largest bias. sum_bound: of the weighted sum of one step.
     Raises UnsupportedError, beginning with `label`, where one step may already be too much.
     """
-    rule, top = _limit(profile, "sum")
+    rule, top = _limit(chip, "sum")
     total = sum_bound
     if rule != "wrap":
         _require(label, total)
@@ -54,17 +54,17 @@ def safe_steps(label, update, sum_bound, profile) -> Optional[int]:
     drive = _largest(update.drive) + (
         int(update.amounts.astype(np.int64).sum(axis=0).max()) if update.reset_delay else 0
     )
-    bound, growth, most = _current(label, update, step, profile)
-    return _least(most, _membrane(label, update, bound, growth, drive, profile))
+    bound, growth, most = _current(label, update, step, chip)
+    return _least(most, _membrane(label, update, bound, growth, drive, chip))
 
 
-def _current(label, update, step, profile):
+def _current(label, update, step, chip):
     """(bound, growth, steps): after t steps the current is within bound + growth * t, which holds for
     so many steps (None: any)."""
-    rule, top = _limit(profile, "current")
+    rule, top = _limit(chip, "current")
     unit = 1 << update.decay_bits
     fade = _largest(update.current_leak) if update.filters else 0
-    whole = _limit(profile, "membrane") == ("wrap", 1 << 31)
+    whole = _limit(chip, "membrane") == ("wrap", 1 << 31)
     if rule == "wrap" and (top < 1 << 31 or whole):
         return top, 0, None
     if rule and rule != "wrap":
@@ -82,9 +82,9 @@ def _current(label, update, step, profile):
     return 0, step, _steps(label, lambda t: step * t)
 
 
-def _membrane(label, update, bound, growth, drive, profile):
+def _membrane(label, update, bound, growth, drive, chip):
     """Steps until a membrane that takes bound + growth * t and drive at step t leaves int32."""
-    rule, top = _limit(profile, "membrane")
+    rule, top = _limit(chip, "membrane")
     if rule == "wrap":
         if update.changes and top < 1 << 31:  # what wraps is the sum of the changes, before the bias
             _require(label, top + drive)
@@ -114,10 +114,10 @@ def _steps(label, reach):
     return low
 
 
-def _limit(profile, name):
+def _limit(chip, name):
     """(rule, 2^(n - 1)) of a number of n bits; ("", 0) where it has no width of its own."""
-    bits = None if profile is None else getattr(profile, name + "_bits")
-    return ("", 0) if bits is None else (getattr(profile, name + "_overflow"), 1 << (bits - 1))
+    bits = None if chip is None else getattr(chip, name + "_bits")
+    return ("", 0) if bits is None else (getattr(chip, name + "_overflow"), 1 << (bits - 1))
 
 
 def _require(label, bound):

@@ -16,9 +16,9 @@ from eventsim.lowering.firing import stacked, firing_thresholds, smallest_passin
 from eventsim.lowering.folding import fold
 from eventsim.lowering.linear import value_or, exact_sum
 from eventsim.lowering.rounding import FixedPoint, half_away, INT32_MAX, largest_error, Numbers
-from eventsim.lowering.scales import readout_scale, steps_in_profile, steps_per_quantum
+from eventsim.lowering.scales import readout_scale, steps_in_chip, steps_per_quantum
 from eventsim.lowering.units import Unit
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.parameters import parameter_on
@@ -31,47 +31,47 @@ FLAT = ("thresholds", "amounts", "bias", "drive", "leak", "current_leak", "gain"
         "least", "refractory")
 
 
-def lower(model: Model, precision: str = "float32", profile: Optional[Profile] = None) -> Program:
-    """The program of a model at one precision; "fixed" is integers under a profile.
+def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None) -> Program:
+    """The program of a model at one precision; "fixed" is integers under a chip.
 
     Raises ModelError for an unknown precision or no model at all, UnsupportedError (naming the
-    node) for what the precision or the profile cannot express.
+    node) for what the precision or the chip cannot express.
     """
     if not isinstance(model, Model):
         raise ModelError(
             f"model is a {type(model).__name__}, expected a Model (eventsim.load reads one from a file)"
         )
-    if precision not in (*PRECISIONS, "fixed") or (precision == "fixed") != (profile is not None):
+    if precision not in (*PRECISIONS, "fixed") or (precision == "fixed") != (chip is not None):
         raise ModelError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}, or "
-                         "'fixed' with a profile")
+                         "'fixed' with a chip")
     dtype = np.dtype(np.int32 if precision in ("int8", "fixed") else precision)
-    _check_delays(model, profile)
+    _check_delays(model, chip)
     with np.errstate(all="ignore"):  # `rounding` refuses what leaves float64
         folded = fold(model)
-        lowering = _Lowering(model, profile, dtype, folded)
+        lowering = _Lowering(model, chip, dtype, folded)
         groups = tuple(
             StageGroup(tuple(lowering.stage(unit) for unit in group.units), group.recurrent)
             for group in folded
         )
     return Program(
         precision, dtype, groups, _history(groups), model.input, model.output,
-        lowering.safe_steps, lowering.rounding, profile,
+        lowering.safe_steps, lowering.rounding, chip,
     )
 
 
-def _check_delays(model, profile):
-    most = None if profile is None else profile.max_delay
+def _check_delays(model, chip):
+    most = None if chip is None else chip.max_delay
     for edge in model.edges if most is not None else ():
         if edge.delay > most:
             raise UnsupportedError(
-                f"edge {edge.source!r} -> {edge.target!r}: delay is {edge.delay} steps, but profile "
-                f"{profile.name!r} has at most {most}"
+                f"edge {edge.source!r} -> {edge.target!r}: delay is {edge.delay} steps, but chip "
+                f"{chip.name!r} has at most {most}"
             )
     for name, node in model.nodes.items() if most is not None else ():
         if node.kind == "Delay" and node.steps.max() > most:
             raise UnsupportedError(
-                f"{model.label(name)}: delay is {node.steps.max()} steps, but profile "
-                f"{profile.name!r} has at most {most}"
+                f"{model.label(name)}: delay is {node.steps.max()} steps, but chip "
+                f"{chip.name!r} has at most {most}"
             )
 
 
@@ -91,9 +91,9 @@ def _reads(stage):
 
 
 class _Lowering:
-    def __init__(self, model, profile, dtype, groups):
+    def __init__(self, model, chip, dtype, groups):
         self.model = model
-        self.profile = profile
+        self.chip = chip
         self.fixed_point = dtype.kind == "i"
         self.dtype = dtype
         self.units: Dict[str, Unit] = {u.name: u for group in groups for u in group.units}
@@ -143,15 +143,15 @@ class _Lowering:
         )
 
     def _check_spikes(self, unit):
-        chip = self.profile
+        chip = self.chip
         if chip is not None and unit.n_bits > chip.spike_bits:
             raise UnsupportedError(
-                f"{self.model.label(unit.name)}: its spikes have {unit.n_bits} bits, but profile "
+                f"{self.model.label(unit.name)}: its spikes have {unit.n_bits} bits, but chip "
                 f"{chip.name!r} has {chip.spike_bits}"
             )
         if chip is not None and unit.signed and not chip.signed_spikes:
             raise UnsupportedError(
-                f"{self.model.label(unit.name)}: its spikes have a sign, which profile {chip.name!r} "
+                f"{self.model.label(unit.name)}: its spikes have a sign, which chip {chip.name!r} "
                 "does not"
             )
 
@@ -168,23 +168,23 @@ class _Lowering:
         reads_out = isinstance(unit.node, Readout)
         quantum = np.ones(unit.shape[0]) if reads_out else self._channels(unit, unit.node.quantum)
         weight_dtype = np.dtype(np.int8)
-        if self.profile is None:
+        if self.chip is None:
             if reads_out:
                 steps = readout_scale(unit, kernels)
             else:
                 steps, weight_dtype = steps_per_quantum(kernels, quantum, label)
             return FixedPoint(self.dtype, weight_dtype, label, steps, quantum)
-        steps = self._steps_in_profile(unit, kernels, quantum, label)
+        steps = self._steps_in_chip(unit, kernels, quantum, label)
         if unit.node.resolution is not None:
             quantum = np.ones(unit.shape[0])
-        numbers = FixedPoint(self.dtype, weight_dtype, label, steps, quantum, self.profile)
+        numbers = FixedPoint(self.dtype, weight_dtype, label, steps, quantum, self.chip)
         whole = [numbers.whole_weights(kernel)[0] for kernel in kernels]
         if any(w.min() < -128 or w.max() > 127 for w in whole):
             numbers.weight_dtype = np.dtype(np.int16)
         return numbers
 
-    def _steps_in_profile(self, unit, kernels, quantum, label):
-        node, chip = unit.node, self.profile
+    def _steps_in_chip(self, unit, kernels, quantum, label):
+        node, chip = unit.node, self.chip
         if node.resolution is not None:
             return np.full(unit.shape[0], node.resolution / 2.0**chip.weight_shift)
         if isinstance(node, Readout):
@@ -194,7 +194,7 @@ class _Lowering:
             constants = quantum
         theta = parameter_on(node.v_threshold, unit.logical_shape, "v_threshold")
         constants = np.maximum(constants, np.abs(theta.reshape(unit.shape[0], -1)).max(axis=1))
-        steps = steps_in_profile(kernels, quantum, constants, chip, label)
+        steps = steps_in_chip(kernels, quantum, constants, chip, label)
         # every plane of a message has to fit int32
         most = 2.0 ** (30 - (unit.n_bits - 1) - chip.weight_shift)
         return np.minimum(steps, max(most, 2.0))
@@ -299,7 +299,7 @@ class _Lowering:
         node, logical, shape = unit.node, unit.logical_shape, unit.shape
         fires = isinstance(node, Neuron)
         changes = isinstance(node, SigmaDelta)
-        chip = self.profile
+        chip = self.chip
 
         def whole(name, default=0.0):
             return parameter_on(value_or(getattr(node, name, None), default), logical, name).reshape(shape)
@@ -396,7 +396,7 @@ class _Lowering:
         return amount
 
     def _comparison(self, node):
-        given = None if self.profile is None else self.profile.comparison
+        given = None if self.chip is None else self.chip.comparison
         return value_or(given, node.comparison)
 
     def _changing(self, unit, numbers):
@@ -435,7 +435,7 @@ class _Lowering:
                 total += top * int(rows.reshape(rows.shape[0], -1).sum(axis=1).max())
         largest = max((bias for _, bias in biases), key=lambda bias: np.abs(bias.astype(np.int64)).max())
         steps = overflow.safe_steps(
-            self.model.label(unit.name), update._replace(bias=largest), total, self.profile
+            self.model.label(unit.name), update._replace(bias=largest), total, self.chip
         )
         if steps is not None:
             self.safe_steps = min(steps, self.safe_steps or steps)

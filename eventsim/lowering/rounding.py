@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 
 INT32_MAX = 2**31 - 1
 MOST_ROUNDED = 1 << 20  # weights at a time
@@ -88,17 +88,17 @@ class FixedPoint(Numbers):
     """Integers: value v of channel o becomes round(v * steps[o] / quantum[o]) in a sum of weights,
     and 2^shift times as much in the states behind it.
 
-    profile: the chip whose weights these are, or None for the type's own range, unshifted.
+    chip: the chip whose weights these are, or None for the type's own range, unshifted.
     """
 
     steps: np.ndarray = None
     quantum: np.ndarray = None
-    profile: Profile = None
+    chip: Chip = None
 
     @property
     def shift(self):
         """Bits by which sums are shifted before they meet a state."""
-        return 0 if self.profile is None else self.profile.weight_shift
+        return 0 if self.chip is None else self.chip.weight_shift
 
     def in_sum(self, values):
         trailing = (1,) * (np.ndim(values) - 1)
@@ -122,7 +122,7 @@ class FixedPoint(Numbers):
         return found
 
     def rounding_of(self, values):
-        """Of weights (out, ...): how many are rounded to 0, how many a profile clips, the largest error in
+        """Of weights (out, ...): how many are rounded to 0, how many a chip clips, the largest error in
         membrane units."""
         n_zeroed, n_clipped, worst = 0, 0, 0.0
         for rows, numbers in self.blocks(values):
@@ -143,12 +143,12 @@ class FixedPoint(Numbers):
             yield rows, replace(self, steps=steps, quantum=quantum)
 
     def whole_weights(self, values):
-        """Weights (out, ...) as whole numbers, float64, and how many a profile has clipped."""
-        if self.profile is None:
+        """Weights (out, ...) as whole numbers, float64, and how many a chip has clipped."""
+        if self.chip is None:
             return half_away(self.in_sum(values)), 0
-        step = self.profile.weight_step
+        step = self.chip.weight_step
         whole = step * half_away(self.in_sum(values) / step)
-        kept = np.clip(whole, self.profile.lowest_weight, self.profile.highest_weight)
+        kept = np.clip(whole, self.chip.lowest_weight, self.chip.highest_weight)
         return kept, int((kept != whole).sum())
 
     def amplitude(self, values):
@@ -161,7 +161,7 @@ class FixedPoint(Numbers):
         return self._fitting(half_away(4096 * values), np.int32)
 
     def decay(self, values):
-        bits = 12 if self.profile is None else self.profile.decay_bits
+        bits = 12 if self.chip is None else self.chip.decay_bits
         return half_away(2.0**bits * values).astype(np.int32)
 
     def above(self, threshold):

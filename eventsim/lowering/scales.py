@@ -25,18 +25,18 @@ def steps_per_quantum(kernels, quantum, label):
     )
 
 
-def steps_in_profile(kernels, quantum, constants, profile, label):
-    """D per channel with which the weights fit a profile's, and the constants (float64 (C,), largest
+def steps_in_chip(kernels, quantum, constants, chip, label):
+    """D per channel with which the weights fit a chip's, and the constants (float64 (C,), largest
     threshold or amount) a quarter of its membrane: the rest is headroom."""
-    steps = _common_steps(kernels, quantum, profile.lowest_weight, profile.highest_weight,
-                          profile.weight_step)
-    if profile.membrane_bits is not None:
-        room = 2.0 ** (profile.membrane_bits - 2 - profile.weight_shift)
+    steps = _common_steps(kernels, quantum, chip.lowest_weight, chip.highest_weight,
+                          chip.weight_step)
+    if chip.membrane_bits is not None:
+        room = 2.0 ** (chip.membrane_bits - 2 - chip.weight_shift)
         steps = np.minimum(steps, 2 * np.floor(room * quantum / np.maximum(constants, 1e-300) / 2))
     if (steps < 2).any():
         raise UnsupportedError(
-            f"{label}: its weights, thresholds and quanta are too far apart for profile "
-            f"{profile.name!r} (weights of {profile.weight_bits} bits); widen the profile, or rescale "
+            f"{label}: its weights, thresholds and quanta are too far apart for chip "
+            f"{chip.name!r} (weights of {chip.weight_bits} bits); widen the chip, or rescale "
             "the layer"
         )
     return steps

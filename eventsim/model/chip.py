@@ -1,8 +1,7 @@
-"""Hardware profiles: what a chip's arithmetic does, as data.
+"""Chips: what the arithmetic of a chip does, as data.
 
-A profile is a JSON file with the fields of `Profile`; those beside this module are built in. It
-says how wide numbers are and what happens where they are not wide enough. Any model runs under
-any profile: `lower` chooses the integers, the same kernels compute with them.
+A chip is a JSON file with the fields of `Chip`; those in `chips/` are built in. It says how wide numbers are and what happens where they are not wide enough. Any model runs under
+any chip: `lower` chooses the integers, the same kernels compute with them.
 """
 
 import json
@@ -19,7 +18,7 @@ ROUNDINGS = ("toward_zero", "floor", "nearest")
 
 
 @dataclass(frozen=True)
-class Profile:
+class Chip:
     """Integer arithmetic of a chip. Widths are in bits and count the sign.
 
     One step of a neuron, in integers: `sum` is the sum of weights over the incoming spikes, then
@@ -113,52 +112,52 @@ class Profile:
         return ((1 << (self.weight_bits - 1)) - 1) // self.weight_step * self.weight_step
 
     def as_json(self) -> str:
-        """The text of a profile file."""
+        """The text of a chip file."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def names():
-    """Names of the built-in profiles."""
+def chip_names():
+    """Names of the built-in chips."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def find(profile) -> Profile:
-    """A Profile from a Profile, the name of a built-in one, or the path of a JSON file.
+def find_chip(chip) -> Chip:
+    """A Chip from a Chip, the name of a built-in one, or the path of a JSON file.
 
     Raises FormatError, naming the file and the field.
     """
-    if isinstance(profile, Profile):
-        return profile
-    if str(profile) in names():
-        return read(FOLDER / f"{profile}.json")
-    path = Path(profile)
+    if isinstance(chip, Chip):
+        return chip
+    if str(chip) in chip_names():
+        return read_chip(FOLDER / f"{chip}.json")
+    path = Path(chip)
     if path.suffix.lower() != ".json" and not path.exists():
         raise FormatError(
-            f"profile is {str(profile)!r}, expected {', '.join(names())} or the path of a JSON file"
+            f"chip is {str(chip)!r}, expected {', '.join(chip_names())} or the path of a JSON file"
         )
-    return read(path)
+    return read_chip(path)
 
 
-def read(path) -> Profile:
-    """The Profile in a JSON file. Raises FormatError."""
+def read_chip(path) -> Chip:
+    """The Chip in a JSON file. Raises FormatError."""
     try:
         text = Path(path).read_bytes()[: 1 << 16].decode("utf-8")
         found = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise FormatError(f"{path}: cannot be read as a profile ({reason})") from None
-    return from_fields(found, path)
+        raise FormatError(f"{path}: cannot be read as a chip ({reason})") from None
+    return chip_from_fields(found, path)
 
 
-def from_fields(found, label) -> Profile:
-    """A Profile from a dict of its fields. Raises FormatError beginning with `label`."""
-    known = [field.name for field in fields(Profile)]
+def chip_from_fields(found, label) -> Chip:
+    """A Chip from a dict of its fields. Raises FormatError beginning with `label`."""
+    known = [field.name for field in fields(Chip)]
     if not isinstance(found, dict) or "name" not in found:
-        raise FormatError(f"{label}: not a profile: expected an object with 'name' and any of {known[1:]}")
+        raise FormatError(f"{label}: not a chip: expected an object with 'name' and any of {known[1:]}")
     for name in found:
         if name not in known:
             raise FormatError(f"{label}: {name!r} is unknown, expected only {', '.join(known)}")
     try:
-        return Profile(**found)
+        return Chip(**found)
     except ModelError as error:
         raise FormatError(f"{label}: {error}") from None

@@ -25,7 +25,7 @@ def describe(model: Model) -> Dict:
         "nodes": nodes, "timesteps": model.timesteps, "class_names": list(model.class_names),
         "input": model.input, "output": model.output, "provenance": model.provenance,
         "check": None if model.check is None else int(len(model.check.x)),
-        "profile": None if model.profile is None else model.profile.name,
+        "chip": None if model.chip is None else model.chip.name,
     }
 
 

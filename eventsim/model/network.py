@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim.errors import EventsimError, ModelError
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -48,7 +48,7 @@ class Model:
     class_names: one per output, or empty.
     provenance: where the model comes from, free text by key.
     check: inputs with expected results, or None.
-    profile: the chip's arithmetic for which the numbers are meant, or None; a Simulator that is not
+    chip: the chip's arithmetic for which the numbers are meant, or None; a Simulator that is not
         told otherwise uses it.
 
     Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
@@ -56,14 +56,14 @@ class Model:
     """
 
     def __init__(self, nodes, edges, timesteps=1, class_names=(), provenance=None, check=None,
-                 profile=None):
+                 chip=None):
         self.nodes: Dict[str, Node] = dict(nodes)
         self.edges: List[Edge] = [Edge(*edge) for edge in edges]
         self.timesteps: int = integer(timesteps, "timesteps", 1, 1 << 24)
         self.class_names: Tuple[str, ...] = tuple(map(str, class_names))
         self.provenance: Dict[str, str] = {str(k): str(v) for k, v in (provenance or {}).items()}
         self.check: Optional[Check] = check
-        self.profile: Optional[Profile] = profile
+        self.chip: Optional[Chip] = chip
         self._check_graph()
         self.input: str = self._only(Input, "Input")
         self.kinds: Dict[str, str] = self._infer_kinds()

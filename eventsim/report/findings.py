@@ -410,7 +410,7 @@ def _integers(run):
                     "overflow", name,
                     f"The {quantity} of {name} left its {seen['bits']} bits {seen['overflows']} times "
                     f"({seen['overflow']}): {seen['bits_needed']} bits would have held it.",
-                    "Scale the weights and v_threshold of this layer down, or choose a profile with wider "
+                    "Scale the weights and v_threshold of this layer down, or choose a chip with wider "
                     "numbers.",
                     {"overflows": seen["overflows"], "bits": seen["bits"], "bits_needed": seen["bits_needed"]}))
         zeroed, clipped = audit.get("zeroed_weights") or 0, audit.get("clipped_weights") or 0
@@ -420,7 +420,7 @@ def _integers(run):
                 "lost_weights", name,
                 f"{percent((zeroed + clipped) / weights)} of the weights of {name} do not survive the arithmetic: "
                 f"{zeroed} of {weights} round to 0, {clipped} are clipped.",
-                "Train with these weights' width, or choose a profile with more bits for weights.",
+                "Train with these weights' width, or choose a chip with more bits for weights.",
                 {"zeroed": zeroed, "clipped": clipped, "weights": weights}))
     return found
 

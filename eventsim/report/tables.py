@@ -154,7 +154,7 @@ def run_table(run, only=()):
     facts = {
         "file": run.path,
         **{key: summary.get(key) for key in ("model", "data", "samples", "timesteps", "dropped_events",
-                                             "precision", "profile", "workers", "accuracy", "seconds",
+                                             "precision", "chip", "workers", "accuracy", "seconds",
                                              "samples_per_second")},
         "mean_final_step": None if run.statistics.decisions is None else run.statistics.decisions.mean_final_step,
         **{f"total_{key}": value for key, value in (summary.get("totals") or {}).items()},

@@ -16,7 +16,7 @@ def describe_text(model: Model, name: str) -> str:
         f"{name}: {len(found['nodes'])} nodes, {quantity(parameters)} weights, "
         f"{found['timesteps']} steps, "
         + (f"{found['check']} check samples" if found["check"] else "no check group")
-        + (f", for profile {found['profile']}" if found["profile"] else "") + "\n\n"
+        + (f", for chip {found['chip']}" if found["chip"] else "") + "\n\n"
     )
     rows = [
         (

@@ -32,7 +32,7 @@ NODE = Members({
 }, ("name", "kind"))
 SUMMARY = Members({
     "model": TEXT, "data": TEXT, "samples": NUMBER, "timesteps": NUMBER, "dropped_events": NUMBER,
-    "precision": TEXT, "profile": TEXT, "workers": NUMBER, "accuracy": NUMBER, "seconds": NUMBER,
+    "precision": TEXT, "chip": TEXT, "workers": NUMBER, "accuracy": NUMBER, "seconds": NUMBER,
     "samples_per_second": NUMBER,
     "totals": Each(NUMBER),
     "made": Each(TEXT),

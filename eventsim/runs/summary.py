@@ -25,7 +25,7 @@ from eventsim.text import joule, quantity, table
 
 @dataclass(frozen=True)
 class Summary:
-    """What `eventsim run` says. Counts are over all samples; seconds are spent simulating. profile:
+    """What `eventsim run` says. Counts are over all samples; seconds are spent simulating. chip:
     name of the chip's, or None. audit: per layer, or None. energy: an estimate. conventions: what
     other tools would count, or None. dropped_events: of event recordings, those after the last step."""
 
@@ -40,7 +40,7 @@ class Summary:
     totals: Dict[str, float]
     layers: List[Dict[str, float]]
     energy: EnergyReport
-    profile: Optional[str] = None
+    chip: Optional[str] = None
     audit: Optional[Dict[str, LayerAudit]] = None
     conventions: Optional[Conventions] = None
     dropped_events: int = 0
@@ -61,7 +61,7 @@ class Summary:
             "totals": self.totals,
             "layers": self.layers,
             "energy": self.energy.as_json(),
-            **({} if self.profile is None else {"profile": self.profile}),
+            **({} if self.chip is None else {"chip": self.chip}),
             **({} if self.audit is None else {
                 "audit": {name: layer.as_json() for name, layer in self.audit.items()}
             }),
@@ -73,7 +73,7 @@ class Summary:
         accuracy = "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} % correct"
         head = (
             f"{self.model} on {self.data}: {accuracy} of {self.samples} samples, "
-            f"{self.timesteps} steps, {self.precision if self.profile is None else self.profile}, "
+            f"{self.timesteps} steps, {self.precision if self.chip is None else self.chip}, "
             f"{quantity(self.samples / self.seconds)} samples/s\n"
         )
         columns = ("layer", "neurons", "firing rate", "mean level", "synops", "additions",
@@ -114,9 +114,9 @@ def summarise(model: Model, program: Program, counts: Counts, labels_right: Opti
     """Put a run's counts together. labels_right: correct predictions, None without labels.
     energy_table: an EnergyTable, a name or a path. Raises FormatError for it."""
     widths = {}
-    if program.profile is None:  # a chip has one width
+    if program.chip is None:  # a chip has one width
         widths = {name: found.weight_bits for name, found in program.rounding.items()}
-    energy = energies.assess(model, counts, program.precision, energy_table, program.profile, widths)
+    energy = energies.assess(model, counts, program.precision, energy_table, program.chip, widths)
     layers = []
     for name in counts.layers:
         row = counts.layer_totals(name)
@@ -137,7 +137,7 @@ def summarise(model: Model, program: Program, counts: Counts, labels_right: Opti
     return Summary(
         model_name, data_name, n, counts.steps, program.precision, workers,
         None if labels_right is None else labels_right / n, seconds, totals, layers, energy,
-        None if program.profile is None else program.profile.name, audit, conventions, dropped_events,
+        None if program.chip is None else program.chip.name, audit, conventions, dropped_events,
     )
 
 

@@ -16,7 +16,7 @@ class Range:
     it was brought back to its width.
 
     lowest, highest: over all neurons, steps and samples. overflows: how often it left its width.
-    bits: that width, or None. overflow: what the profile does then.
+    bits: that width, or None. overflow: what the chip does then.
     """
 
     lowest: int
@@ -44,7 +44,7 @@ class Range:
 @dataclass
 class LayerAudit:
     """ranges: "sum", "current", "membrane" -> Range. n_weights: synaptic weights stored; n_zeroed:
-    those that rounding made 0; n_clipped: those beyond the profile's weights."""
+    those that rounding made 0; n_clipped: those beyond the chip's weights."""
 
     ranges: Dict[str, Range]
     n_weights: int
@@ -77,8 +77,8 @@ def collect(program: Program, found: Dict[str, np.ndarray]) -> Dict[str, LayerAu
         for i, quantity in enumerate(QUANTITIES):
             ranges[quantity] = Range(
                 int(whole[:, i, 0].min()), int(whole[:, i, 1].max()), int(whole[:, i, 2].sum()),
-                getattr(program.profile, quantity + "_bits", None),
-                getattr(program.profile, quantity + "_overflow", ""),
+                getattr(program.chip, quantity + "_bits", None),
+                getattr(program.chip, quantity + "_overflow", ""),
             )
         rounding = program.rounding[name]
         audits[name] = LayerAudit(ranges, rounding.n_weights, rounding.n_zeroed, rounding.n_clipped)

@@ -4,7 +4,7 @@
 
 NETWORK.net is any file with CUBA neurons and an input layer, such as lava-dl's PilotNet LIF. Two
 networks of the same graph, weights, thresholds and leaks run in turn in every round: the file's,
-under its profile, as Lava computes it; and a native one at int8, which has neither synaptic currents
+under its chip, as Lava computes it; and a native one at int8, which has neither synaptic currents
 where the file's last no longer than their step, nor the chip's widths. Every round draws new images
 of 8 bits that are as bright as those lava-dl's drivers see; one thread; medians over the rounds.
 Timed is the whole call of `Simulator.iterate`, as the command line runs data: with checking, packing
@@ -32,7 +32,7 @@ BRIGHTEST = 76  # of PilotNet's test image, as the input layer sees it
 
 
 def native(model):
-    """The same network for eventsim's own int8: no profile, no resolution, no current that does
+    """The same network for eventsim's own int8: no chip, no resolution, no current that does
     nothing."""
     nodes = {}
     for name, node in model.nodes.items():
@@ -48,7 +48,7 @@ def variants(path):
     """name -> Simulator."""
     model = load(path, input_bits=8, input_signed=False, input_is_bias=True)
     return {
-        f"{model.profile.name}, bit for bit": Simulator(model),
+        f"{model.chip.name}, bit for bit": Simulator(model),
         "native int8": Simulator(native(model), "int8"),
     }
 
@@ -120,7 +120,7 @@ def summarise(simulators, found, counts, share, rounds, steps, seed):
             "synops_per_second": {str(b): float(np.median(rates[b])) for b in BATCHES},
             "synops_per_image": float(np.median([n for _, n in found[name, BATCHES[0]]])),
             "firing_rates": [counts[name].firing_rate(layer) for layer in layers],
-            "profile": where_time_goes(simulator, images, steps),
+            "chip": where_time_goes(simulator, images, steps),
         })
     chip, own = rows
     return {
@@ -155,9 +155,9 @@ def as_text(result, path):
               + " and ".join(f"{ratio[str(b)]:.2f} (batch {b})" for b in BATCHES)
               + " of native int8's synops per second"]
     for row in result["runners"]:
-        total = sum(row["profile"].values())
+        total = sum(row["chip"].values())
         lines += ["", f"where the time goes, {row['name']}, batch 1: {1e3 * total:.2f} ms"]
-        for name, value in sorted(row["profile"].items(), key=lambda item: -item[1]):
+        for name, value in sorted(row["chip"].items(), key=lambda item: -item[1]):
             lines.append(f"  {name:<20}{1e3 * value:>8.3f} ms{100 * value / total:>7.1f} %")
     return "\n".join(lines)
 

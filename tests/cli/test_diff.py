@@ -16,7 +16,7 @@ from test_traces import recorded, save
 import eventsim
 from eventsim import Dense, Input, Model, Neuron
 from eventsim.cli import main
-from eventsim.model.chip import find
+from eventsim.model.chip import find_chip
 
 
 NIR_ORACLES = ORACLES.parent / "nir"
@@ -72,8 +72,8 @@ def test_json(capsys, files):
 
 
 @pytest.mark.parametrize("suffix, name", [("", "float32"), ("@float64", "float64"), ("@int8", "int8"),
-                                          ("@float32", "float32"), ("@loihi", "profile loihi")])
-def test_precisions_and_profiles(capsys, files, suffix, name):
+                                          ("@float32", "float32"), ("@loihi", "chip loihi")])
+def test_precisions_and_chips(capsys, files, suffix, name):
     a, _, x = files
     status = main(["diff", a, a + suffix, x, "--json", "--limit", "4"])
     found = json.loads(capsys.readouterr().out)
@@ -82,12 +82,12 @@ def test_precisions_and_profiles(capsys, files, suffix, name):
     assert found["decides"] == (["spikes"] if name != "float32" else list(eventsim.comparison.pairing.VARIABLES))
 
 
-def test_a_profile_file_and_names_with_at(capsys, files, tmp_path):
+def test_a_chip_file_and_names_with_at(capsys, files, tmp_path):
     a, _, x = files
     chip = tmp_path / "chip.json"
-    chip.write_text(dataclasses.replace(find("loihi"), name="mine", comparison=None).as_json())
+    chip.write_text(dataclasses.replace(find_chip("loihi"), name="mine", comparison=None).as_json())
     main(["diff", f"{a}@{chip}", a, x, "--json"])
-    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["profile mine", "float32"]
+    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["chip mine", "float32"]
     odd = tmp_path / "a@int8"
     shutil.copy(a, odd)
     assert main(["diff", a, str(odd), x, "--json"]) == 0
@@ -96,12 +96,12 @@ def test_a_profile_file_and_names_with_at(capsys, files, tmp_path):
     assert json.loads(capsys.readouterr().out)["arithmetic"] == ["float32", "int8"]
 
 
-def test_a_models_own_profile(capsys, files, tmp_path):
+def test_a_models_own_chip(capsys, files, tmp_path):
     a, _, x = files
     model = network()
-    eventsim.save(Model(model.nodes, model.edges, STEPS, profile=find("loihi")), tmp_path / "chip.h5")
+    eventsim.save(Model(model.nodes, model.edges, STEPS, chip=find_chip("loihi")), tmp_path / "chip.h5")
     main(["diff", a, str(tmp_path / "chip.h5"), x, "--json"])
-    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["float32", "profile loihi"]
+    assert json.loads(capsys.readouterr().out)["arithmetic"] == ["float32", "chip loihi"]
 
 
 @pytest.mark.parametrize("suffix", (".npz", ".h5"))
@@ -218,7 +218,7 @@ def test_sinabs_recording_under_two_presets(run, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda a, b, x: (a + "@int4", b, x), "'int4' is no precision (float32, float64, int8), no profile"),
+    (lambda a, b, x: (a + "@int4", b, x), "'int4' is no precision (float32, float64, int8), no chip"),
     (lambda a, b, x: (a, b + "@", x), "'' is no precision"),
     (lambda a, b, x: (a, b + "@int8@loihi", x), "'int8' is a second arithmetic: give one precision or one"),
     (lambda a, b, x: (a, b + "@dt=1,2", x), "'2' is no option of loading, expected name=value with a name of"),
@@ -227,7 +227,7 @@ def test_sinabs_recording_under_two_presets(run, tmp_path):  # noqa: F811
     (lambda a, b, x: (a, b + "@reset_delay=1.5", x), "reset_delay is '1.5', expected a whole number"),
     (lambda a, b, x: (a, b + "@input_is_bias=perhaps", x), "input_is_bias is 'perhaps', expected true or false"),
     (lambda a, b, x: (a, b + "@dt=1", x), "'dt' is no option for native files, which take none"),
-    (lambda a, b, x: (a, b + "@missing.json", x), "missing.json: cannot be read as a profile"),
+    (lambda a, b, x: (a, b + "@missing.json", x), "missing.json: cannot be read as a chip"),
     (lambda a, b, x: ("none.h5", b, x), "none.h5: cannot be read (No such file or directory)"),
     (lambda a, b, x: (a, "none.npz", x), "none.npz: cannot be read (No such file or directory)"),
     (lambda a, b, x: (a, b, "none.h5"), "none.h5: no such file or folder"),
@@ -246,7 +246,7 @@ def test_diff_errors(run, files, change, message):  # noqa: F811
 
 def test_a_run_that_fails_names_its_side(run, files, tmp_path):  # noqa: F811
     x = data_file(tmp_path / "one.h5", digits(1)[0])
-    narrow = dataclasses.replace(find("lava_sdnn"), name="narrow", membrane_bits=10, membrane_overflow="error")
+    narrow = dataclasses.replace(find_chip("lava_sdnn"), name="narrow", membrane_bits=10, membrane_overflow="error")
     (tmp_path / "narrow.json").write_text(narrow.as_json())
     status, out, err = run("diff", MODEL, f"{MODEL}@{tmp_path / 'narrow.json'}", x)
     assert status in (1, 3)
@@ -294,7 +294,7 @@ def test_convert(run, tmp_path):  # noqa: F811
      {"preset": "norse", "dt": 1e-4, "reset_delay": 1}),
     ("a.net@reset_interval=17,input_is_bias=true,comparison=>=", "a.net", {},
      {"reset_interval": 17, "input_is_bias": True, "comparison": ">="}),
-    ("b@c/a.h5@loihi", "b@c/a.h5", {"profile": find("loihi")}, {}),
+    ("b@c/a.h5@loihi", "b@c/a.h5", {"chip": find_chip("loihi")}, {}),
 ])
 def test_targets(text, path, arithmetic, options, monkeypatch):
     from eventsim.cli.diff import _target

@@ -302,7 +302,7 @@ def replaced(value, place, other):
 
 
 MORE = {  # what not every run has
-    "profile": "chip",
+    "chip": "chip",
     "conventions": {"tools": {"sinabs": {"synops": {"unit": "1", "differs": "not", "total": 3.0}}}},
     "audit": {"neuron1": {"membrane": {"overflows": 3, "bits": 8, "bits_needed": 9, "overflow": "wrap"},
                           "weights": 9, "clipped_weights": 1, "zeroed_weights": 3}},

@@ -14,7 +14,7 @@ from small_networks import small_networks
 from eventsim import compare, Model, Simulator, Trace
 from eventsim.comparison import divergence
 from eventsim.errors import DataError, ModelError, UnsupportedError
-from eventsim.model.chip import find
+from eventsim.model.chip import find_chip
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv2d, Dense
@@ -96,7 +96,7 @@ PLANTED = {
 ARITHMETICS = {"float32": {"precision": "float32"}, "float64": {"precision": "float64"},
                "int8": {"precision": "int8"},
                # Loihi's own fires at > whatever the neuron says
-               "chip": {"profile": dataclasses.replace(find("loihi"), name="chip", comparison=None)}}
+               "chip": {"chip": dataclasses.replace(find_chip("loihi"), name="chip", comparison=None)}}
 
 
 def planted(name):
@@ -311,10 +311,10 @@ def test_different_arithmetics_are_decided_by_spikes():
     assert loose.equal and loose.decides == ("potentials", "spikes")
 
 
-def test_the_same_model_under_a_profile():
+def test_the_same_model_under_a_chip():
     chip = ARITHMETICS["chip"]
     comparison = compare(Simulator(network(), "float64"), Simulator(network(), **chip), samples(20))
-    assert comparison.arithmetic == ("float64", "profile chip")
+    assert comparison.arithmetic == ("float64", "chip chip")
     assert not comparison.equal and "rounding" in comparison.reading
     decision = comparison.first.decisions[1]
     unit = Simulator(network(), **chip).program.stages[comparison.first.layer].steps_per_unit
@@ -346,16 +346,16 @@ def test_a_difference_behind_one_of_rounding_says_so():
 def test_clipped_and_vanished_weights_are_named():
     model = network({"n2": {"resolution": 64 * 1500.0}})  # 3/8 takes 562, more than the chip's weights hold
     comparison = compare(Simulator(model, "float64"), Simulator(model, **ARITHMETICS["chip"]), samples(20))
-    assert "Weights are clipped to the profile's range in B: 147 of 216 into 'n2'." in comparison.reading
+    assert "Weights are clipped to the chip's range in B: 147 of 216 into 'n2'." in comparison.reading
     model = network({"n2": {"resolution": 64.0}})  # 3/8 takes less than half of 2
     comparison = compare(Simulator(model, "float64"), Simulator(model, **ARITHMETICS["chip"]), samples(20))
     assert "Weights are rounded to 0 in B: " in comparison.reading and "of 216 into 'n2'" in comparison.reading
 
 
 def test_overflows_are_named():
-    narrow = dataclasses.replace(ARITHMETICS["chip"]["profile"], membrane_bits=13, membrane_overflow="saturate")
-    comparison = compare(Simulator(network(), "float64"), Simulator(network(), profile=narrow), samples(20))
-    run = Simulator(network(), profile=narrow).run(samples(comparison.first.sample + 1), record="audit")
+    narrow = dataclasses.replace(ARITHMETICS["chip"]["chip"], membrane_bits=13, membrane_overflow="saturate")
+    comparison = compare(Simulator(network(), "float64"), Simulator(network(), chip=narrow), samples(20))
+    run = Simulator(network(), chip=narrow).run(samples(comparison.first.sample + 1), record="audit")
     assert comparison.overflows
     for overflow in comparison.overflows:
         assert (overflow.side, overflow.then, overflow.bits) == ("B", "saturate", 13)
@@ -371,9 +371,9 @@ def test_an_arithmetic_too_coarse_says_so():
     assert comparison.first.layer == "n1" and "not small beside the threshold" in comparison.reading
 
 
-def test_a_comparison_that_the_profile_gives_is_named():
-    comparison = compare(Simulator(network(), "float64"), Simulator(network(), profile="loihi"), samples(5))
-    assert "A fires at >= it, B at > it; profile loihi says so." in comparison.reading
+def test_a_comparison_that_the_chip_gives_is_named():
+    comparison = compare(Simulator(network(), "float64"), Simulator(network(), chip="loihi"), samples(5))
+    assert "A fires at >= it, B at > it; chip loihi says so." in comparison.reading
 
 
 # ---- decisions

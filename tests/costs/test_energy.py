@@ -12,7 +12,7 @@ from eventsim.cli import main
 from eventsim.costs import energy
 from eventsim.costs.energy_table import EnergyTable, find, MemoryLevel, names, read
 from eventsim.errors import FormatError, ModelError
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -331,10 +331,10 @@ def test_float64_is_wide_in_memory_only():
 def test_a_chips_weights_have_its_width():
     model = small()
     counts = Simulator(model).run(np.array(X)).counts
-    chip = Profile("four", weight_bits=4)
+    chip = Chip("four", weight_bits=4)
     four = energy.assess(model, counts, "fixed", table(), chip)
     assert four.layers[1].driven.memory["near"] == pj(6 * 4 + 2 * 3 * 2)
-    model.profile = Profile("six", weight_bits=6)
+    model.chip = Chip("six", weight_bits=6)
     assert energy.assess(model, counts, "fixed", table()).layers[1].driven.memory["near"] == pj(6 * 6 + 12)
     assert energy.assess(model, counts, "int8", table()).layers[1].driven.memory["near"] == pj(6 * 8 + 12)
 

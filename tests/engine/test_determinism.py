@@ -21,12 +21,12 @@ from eventsim import (
 )
 from eventsim.engine.state import KINDS_OF_STATE
 from eventsim.kernels import firing
-from eventsim.model.chip import Profile
+from eventsim.model.chip import Chip
 
 PRECISIONS = ("float32", "float64", "int8")
 SAMPLES, STEPS = 5, 5
 EVERYTHING = ("spikes", "currents", "potentials", "residuals", "outputs")
-CHIP = Profile(
+CHIP = Chip(
     "narrow", "", 8, 1, 2, 9, "wrap", 11, "saturate", 12, "wrap_once", decay_bits=8, decay_rounding="nearest"
 )
 
@@ -242,7 +242,7 @@ def simulator(name, precision, **settings):
     model, _ = model_and_input(name)
     if precision == "int8" and model.nodes[model.input].encoding == "real":
         pytest.skip("real input has no fixed point")
-    return Simulator(model, precision, profile=CHIP if precision == "fixed" else None, **settings)
+    return Simulator(model, precision, chip=CHIP if precision == "fixed" else None, **settings)
 
 
 def everything(recording):
@@ -512,7 +512,7 @@ def _report_signatures():
     for name, precision in CASES:
         model, x = model_and_input(name)
         try:
-            sim = Simulator(model, precision, block=2, profile=CHIP if precision == "fixed" else None)
+            sim = Simulator(model, precision, block=2, chip=CHIP if precision == "fixed" else None)
         except UnsupportedError:
             continue
         sim.run(x, STEPS, EVERYTHING)

@@ -11,7 +11,7 @@ from small_networks import small_networks
 import reference
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.model.chip import find, Profile
+from eventsim.model.chip import find_chip, Chip
 from eventsim.model.input import Input
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Model
@@ -19,7 +19,7 @@ from eventsim.model.neurons import Neuron
 from eventsim.model.synapses import Conv2d, Dense
 
 MODELS = {**every_node_models(), **small_networks()}
-CHIPS = (find("loihi"), find("lava_sdnn"), *NARROW_CHIPS)
+CHIPS = (find_chip("loihi"), find_chip("lava_sdnn"), *NARROW_CHIPS)
 OVERFLOWS = {(quantity, rule) for quantity in ("sum", "current", "membrane")
              for rule in ("wrap", "wrap_once", "saturate", "saturate_symmetric")}
 PRECISIONS = ("float64", "float32", "int8")
@@ -30,11 +30,11 @@ ENGINE_REFUSES = ("ends in a sum of unequal quanta", "of the flattened map", "fl
                   "flattened real numbers", "more than int32 holds")
 
 
-def simulated(model, x, precision, timesteps, profile):
+def simulated(model, x, precision, timesteps, chip):
     """(Simulator, Recording) of the engine, or what it says where it refuses."""
     record = ALL + ("audit",) * (precision in INTEGERS)
     try:
-        simulator = Simulator(model, precision, profile=profile)
+        simulator = Simulator(model, precision, chip=chip)
         recording = simulator.run(x, timesteps, record)
     except (UnsupportedError, RunError) as error:
         return None, str(error)
@@ -44,13 +44,13 @@ def simulated(model, x, precision, timesteps, profile):
     return simulator, recording
 
 
-def assert_equal_to_reference(model, x, precision, timesteps=None, profile=None):
+def assert_equal_to_reference(model, x, precision, timesteps=None, chip=None):
     """Run both and compare everything that they give; returns None where the engine refuses."""
-    simulator, found = simulated(model, x, precision, timesteps, profile)
+    simulator, found = simulated(model, x, precision, timesteps, chip)
     if simulator is None and any(reason in found for reason in ENGINE_REFUSES):
         return None
     try:
-        expected = reference.simulate(model, x, precision, timesteps, profile)
+        expected = reference.simulate(model, x, precision, timesteps, chip)
     except (UnsupportedError, RunError) as error:
         assert simulator is None, f"only the reference refuses: {error}"
         return None
@@ -124,14 +124,14 @@ def test_named_networks_on_a_chip(name):
     model, x = MODELS[name]
     first = sorted(MODELS).index(name)
     for i in (first, first + 3):
-        assert_equal_to_reference(model, x, "fixed", profile=CHIPS[i % len(CHIPS)])
+        assert_equal_to_reference(model, x, "fixed", chip=CHIPS[i % len(CHIPS)])
 
 
 @pytest.mark.parametrize("name", ("cuba", "sdnn"))
 @pytest.mark.parametrize("seed", range(3))
 def test_networks_in_a_chips_own_integers(name, seed):
-    model, x, profile = chip_models(seed)[name]
-    found = assert_equal_to_reference(model, x, "fixed", profile=profile)
+    model, x, chip = chip_models(seed)[name]
+    found = assert_equal_to_reference(model, x, "fixed", chip=chip)
     assert all(0.01 < (found.levels(node) != 0).mean() < 0.99 for node in found.spikes)
     assert sum(layer.n_clipped for layer in found.audit.values())
 
@@ -140,8 +140,8 @@ def test_random_chips_overflow_in_every_way():
     """A fixed set of draws is equal, few are refused, and every width is left under every rule."""
     met, n_equal = set(), 0
     for seed in range(160):
-        model, x, timesteps, profile = random_chip_run(seed)
-        found = assert_equal_to_reference(model, x, "fixed", timesteps, profile)
+        model, x, timesteps, chip = random_chip_run(seed)
+        found = assert_equal_to_reference(model, x, "fixed", timesteps, chip)
         n_equal += found is not None
         for layer in found.audit.values() if found is not None else ():
             met |= {(q, r.overflow) for q, r in layer.ranges.items() if r.overflows}
@@ -153,8 +153,8 @@ def test_numbers_near_int32():
     """The engine refuses what it cannot prove to fit; what it runs never turns around in int32."""
     n_equal = 0
     for seed in range(150):
-        model, x, profile = run_near_int32(seed)
-        n_equal += assert_equal_to_reference(model, x, "fixed", profile=profile) is not None
+        model, x, chip = run_near_int32(seed)
+        n_equal += assert_equal_to_reference(model, x, "fixed", chip=chip) is not None
     assert n_equal > 50
 
 
@@ -175,9 +175,9 @@ _LEAKLESS = dict(quantum=0.1, current_leak=1.0)
 def test_what_int32_would_wrap_unseen_is_refused(node, levels, widths):
     """Each step fits its width after it was limited, but not int32 before."""
     model = chain(Input(1, "spikes", 12), Dense([[1.0]]), node, timesteps=len(levels))
-    profile = Profile("wide", weight_bits=16, **widths)
+    chip = Chip("wide", weight_bits=16, **widths)
     x = np.array(levels).reshape(1, -1, 1)
-    assert assert_equal_to_reference(model, x, "fixed", profile=profile) is None
+    assert assert_equal_to_reference(model, x, "fixed", chip=chip) is None
 
 
 def test_named_networks_use_every_node_type():
@@ -207,19 +207,19 @@ def test_random_networks(drawn):
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chip_runs())
 def test_random_networks_on_chips(drawn):
-    model, x, timesteps, profile = drawn
-    assert_equal_to_reference(model, x, "fixed", timesteps, profile)
+    model, x, timesteps, chip = drawn
+    assert_equal_to_reference(model, x, "fixed", timesteps, chip)
 
 
-def assert_equal_in_pieces(model, x, precision, timesteps=None, profile=None):
+def assert_equal_in_pieces(model, x, precision, timesteps=None, chip=None):
     """One chunk or many, one block or many, one worker or two, cut in two by its state: the same
     bits, and the same audit."""
     record = ALL + ("audit",) * (precision in INTEGERS)
     try:
-        whole = Simulator(model, precision, profile=profile).run(x, timesteps, record)
+        whole = Simulator(model, precision, chip=chip).run(x, timesteps, record)
     except (UnsupportedError, RunError):
         return
-    small = Simulator(model, precision, workers=2, chunk=1, block=1, profile=profile)
+    small = Simulator(model, precision, workers=2, chunk=1, block=1, chip=chip)
     assert_same_runs(whole, [small.run(x, timesteps, record)])
     cut, still = whole.timesteps // 2, x.ndim == 1 + len(model.shapes[model.input])
     if not cut:
@@ -261,5 +261,5 @@ def test_random_networks_in_pieces(drawn):
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chip_runs())
 def test_random_networks_on_chips_in_pieces(drawn):
-    model, x, timesteps, profile = drawn
-    assert_equal_in_pieces(model, x, "fixed", timesteps, profile)
+    model, x, timesteps, chip = drawn
+    assert_equal_in_pieces(model, x, "fixed", timesteps, chip)

@@ -14,7 +14,7 @@ from eventsim import formats
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import EventsimError, FormatError, UnsupportedError
 from eventsim.formats.lava.reader import LAYER_TYPES, NEURON_TYPES, OPTIONS
-from eventsim.model.chip import find
+from eventsim.model.chip import find_chip
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -86,7 +86,7 @@ def test_dense_ground_truth():
     neuron = Neuron(6, leak=1 - 415 / 4096, current_leak=0, reset="hard", comparison=">", resolution=64)
     model = Model(
         {"input": Input((200,)), "dense": Dense(truth["weight"]), "neuron": neuron},
-        [("input", "dense"), ("dense", "neuron", 1)], profile=find("loihi"),
+        [("input", "dense"), ("dense", "neuron", 1)], chip=find_chip("loihi"),
     )
     run = Simulator(model).run(truth["input"].transpose()[None].astype(int), record=TRACES)
     assert np.array_equal(run.currents("neuron")[0] >> 6, truth["current"].transpose())
@@ -402,7 +402,7 @@ def test_nodes_and_edges(tmp_path):
     ]
     offsets = [model.nodes[f"layer{i}"].reset_offset for i in (0, 1, 3, 4)]
     assert offsets == [0, 1, 2, 0]  # a flatten is no layer of neurons
-    assert (model.timesteps, model.profile) == (30, find("loihi"))
+    assert (model.timesteps, model.chip) == (30, find_chip("loihi"))
     out = model.nodes["layer4"]
     assert (out.reduce, float(out.leak), float(out.current_leak)) == ("last", 1 - 128 / 4096, 1 - 40 / 4096)
     assert np.array_equal(model.nodes["layer1.weight"].weight,
@@ -420,7 +420,7 @@ def test_provenance_says_what_was_assumed_and_not_read(tmp_path):
     model = loaded(tmp_path, layers, steps=np.array([9]), comparison=">=", reset_interval=5, input_bits=3,
                    input_signed=True, timesteps=7)
     assert model.timesteps == 7
-    assert model.profile.comparison == ">=" and model.nodes["layer1"].comparison == ">="
+    assert model.chip.comparison == ">=" and model.nodes["layer1"].comparison == ">="
     assert (model.nodes["input"].bits, model.nodes["input"].signed) == (3, True)
     assert model.provenance["assumed comparison"] == ">= (given)"
     assert loaded(tmp_path, layers, steps=9).provenance["assumed timesteps"] == "9 (the file's tSample)"
@@ -471,7 +471,7 @@ def test_sigma_delta_units(tmp_path):
     layers = [Layer("input", {"shape": [2], "weight": 3, "bias": 1}, neuron),
               dense([[-64, 128]], neuron | {"messageBits": 7}, bias=[2.0]), dense([[64]], None)]
     model = loaded(tmp_path, layers)
-    assert model.profile == find("lava_sdnn")
+    assert model.chip == find_chip("lava_sdnn")
     first, second, out = (model.nodes[f"layer{i}"] for i in range(3))
     assert isinstance(first, SigmaDelta) and (first.mode, first.rectify, first.bits) == ("delta", False, 16)
     assert (second.mode, second.rectify, second.bits) == ("sigma_delta", True, 7)
@@ -498,7 +498,7 @@ def test_weights_of_one_sign_may_be_odd(tmp_path):
         loaded(tmp_path, layers)
     layers[2].values["weight"] = np.array([[255, -254, 0], [2, 4, 4]], "f4")
     model = loaded(tmp_path, layers)
-    assert model.profile.name == "loihi with odd weights" and model.profile.weight_step == 1
+    assert model.chip.name == "loihi with odd weights" and model.chip.weight_step == 1
     assert model.nodes["layer1.weight"].weight[0].tolist() == [255, 1, 7, 0]
     assert model.nodes["layer2.weight"].weight[0].tolist() == [254, -254, 0]
     assert "255 (1 weights" in model.provenance["assumed weight of layer 2 (dense)"]
@@ -506,12 +506,12 @@ def test_weights_of_one_sign_may_be_odd(tmp_path):
     equal_runs(tmp_path, layers, np.ones((6, 4), int))
 
 
-def test_a_profile_given_replaces_the_files(tmp_path):
+def test_a_chip_given_replaces_the_files(tmp_path):
     layers = chain(dense([[26, 2, 2, 2]], cuba(26)))
     model = loaded(tmp_path, layers, comparison=">=")
     x = np.array([[[1, 0, 0, 0], [0, 0, 0, 0]]])
     assert Simulator(model).run(x).output == 1
-    assert Simulator(model, profile="loihi").run(x).output == 0
+    assert Simulator(model, chip="loihi").run(x).output == 0
 
 
 def test_a_saved_model_keeps_its_meaning(tmp_path):
@@ -519,7 +519,7 @@ def test_a_saved_model_keeps_its_meaning(tmp_path):
     model = loaded(tmp_path, layers, comparison=">=", reset_interval=9)
     eventsim.save(model, tmp_path / "a.h5")
     again = formats.load(tmp_path / "a.h5")
-    assert again.profile == model.profile and again.provenance == model.provenance
+    assert again.chip == model.chip and again.provenance == model.provenance
     x = np.random.default_rng(0).integers(-20, 60, (1, 20, *model.nodes["input"].shape))
     assert np.array_equal(Simulator(again).run(x).output, Simulator(model).run(x).output)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import eventsim
-from eventsim import formats, Profile
+from eventsim import formats, Chip
 from eventsim.errors import EventsimError, FormatError, UnsupportedError
 from eventsim.formats import native
 from eventsim.model.input import EventBins, Input
@@ -92,7 +92,7 @@ def sequence():
 
 
 def chip():
-    """Currents, changes, delays of neurons and a profile, most fields away from their defaults."""
+    """Currents, changes, delays of neurons and a chip, most fields away from their defaults."""
     nodes = {
         "in": Input((4,), bits=16, signed=True),
         "encoder": SigmaDelta("delta", 0.5, [0.1, 0.2, 0.3, 0.4], 0.25, 8, False, 5, 2, 64.0),
@@ -106,9 +106,9 @@ def chip():
                        reset_offset=6, resolution=2.0),
     }
     edges = list(zip(nodes, list(nodes)[1:]))
-    profile = Profile("chip", "of a test", 5, 2, 3, 20, "wrap", 16, "saturate", 8, "wrap_once", 7, "floor",
+    chip = Chip("chip", "of a test", 5, 2, 3, 20, "wrap", 16, "saturate", 8, "wrap_once", 7, "floor",
                       9, False, ">", 4000)
-    return Model(nodes, edges, 2, profile=profile)
+    return Model(nodes, edges, 2, chip=chip)
 
 
 MODELS = [images, events, sequence, chip]
@@ -132,7 +132,7 @@ def assert_equal(found, expected):
 
 def assert_same_model(found, expected):
     assert_equal(found.nodes, expected.nodes)
-    for name in ("edges", "timesteps", "class_names", "provenance", "check", "shapes", "kinds", "profile"):
+    for name in ("edges", "timesteps", "class_names", "provenance", "check", "shapes", "kinds", "chip"):
         assert_equal(getattr(found, name), getattr(expected, name))
 
 
@@ -242,8 +242,8 @@ def is_optional(key):
     """Whether a file means something without this member."""
     parts = key.split("/")
     if parts[0] != "nodes":
-        return key in ("delays", "class_names", "provenance", "check", "check/level_counts", "profile") or (
-            key.startswith(("check/level_counts/", "profile/")) and key != "profile/name"
+        return key in ("delays", "class_names", "provenance", "check", "check/level_counts", "chip") or (
+            key.startswith(("check/level_counts/", "chip/")) and key != "chip/name"
         )
     if len(parts) < 3 or parts[2] == "kind":
         return False
@@ -261,7 +261,7 @@ OTHER_MEANING = {"nodes/in/encoding", "nodes/in/layout", "nodes/in/events/sensor
                  "nodes/conv/groups", "nodes/signed/bits", "nodes/signed/signed",
                  "nodes/conv.1/padding", "nodes/conv2/padding", "nodes/max/ceil_mode",
                  "nodes/pool/stride", "nodes/pool/padding", "nodes/conv/stride",
-                 "nodes/conv/padding", "delays", "profile/sum_bits", "profile/sum_overflow"}
+                 "nodes/conv/padding", "delays", "chip/sum_bits", "chip/sum_overflow"}
 
 
 @pytest.mark.parametrize("make", MODELS)

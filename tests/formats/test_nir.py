@@ -17,7 +17,7 @@ import pytest
 import eventsim
 from eventsim import (
     Add, AvgPool, BatchNorm, Conv1d, Conv2d, Dense, EventBins, EventsimError, Flatten, FormatError, Input,
-    MaxPool, Model, Neuron, Profile, Readout, Restimulation, SigmaDelta, Simulator, SumPool,
+    MaxPool, Model, Neuron, Chip, Readout, Restimulation, SigmaDelta, Simulator, SumPool,
     UnsupportedError,
 )
 from eventsim.cli import main
@@ -1114,7 +1114,7 @@ MODELS_REFUSED = [
     (lambda: hard(BatchNorm(*np.ones((4, 2)))), {}, r"node 'b0' \(BatchNorm\): shifts spikes, or a current that others"),
     (disagreeing, {"beyond_nir": True}, "node 'm' .*: reset is hard, but soft in 'n', and NIR's readers take one for all"),
     (summed_twice, {}, "'m' reads 'in' twice, which NIR's edges cannot say"),
-    (lambda: Model(hard().nodes, [("in", "n")], profile=Profile("chip")), {}, "its numbers are meant for profile 'chip'"),
+    (lambda: Model(hard().nodes, [("in", "n")], chip=Chip("chip")), {}, "its numbers are meant for chip 'chip'"),
 ]
 
 

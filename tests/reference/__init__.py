@@ -6,7 +6,7 @@ an explicit list, and every count is taken by walking over events and those list
 fan-out formula of the engine can be wrong here in the same way.
 
     result = simulate(model, x, "float32")          # or "float64", "int8"
-    result = simulate(model, x, "fixed", profile=p)  # a chip's arithmetic
+    result = simulate(model, x, "fixed", chip=p)  # a chip's arithmetic
     result.levels["conv1"]                           # (N, T, C, H, W)
 
 Three parts: `Folded` (what a reader of spikes sees, all in float64), `CompiledLayer` (rounding to
@@ -30,7 +30,7 @@ the bias of X. A SigmaDelta goes on from I = X:
     d, o      a - sent; d where abs(d) >= v_threshold, else 0;  sent = sent + o
     level     floor(o / quantum), kept within its bits
 
-Widths, shifts and limits are those of a profile; without one nothing is limited ("int8" raises
+Widths, shifts and limits are those of a chip; without one nothing is limited ("int8" raises
 where int32 ends).
 """
 
@@ -757,27 +757,27 @@ class IntegerRounding:
 
     A value v of channel o is v * S steps of the state, and v * S / 2^shift in a sum of weights.
     S is 2^shift * D / delta of a Neuron or SigmaDelta (see `fixed_point`), 2^shift * `readout_scale`
-    of a Readout, or the node's resolution, which only a profile heeds. Without one, shift is 0.
+    of a Readout, or the node's resolution, which only a chip heeds. Without one, shift is 0.
 
     D: int64 (C,) where it was chosen, else None.
     n_weights, n_zeroed, n_clipped: weights met so far, those that became 0, and those that the
-        profile's weights do not reach.
+        chip's weights do not reach.
     """
 
     dtype = np.dtype(np.int64)  # wide enough to notice what leaves int32
 
-    def __init__(self, layer, profile=None):
-        self.layer, self.profile = layer, profile
+    def __init__(self, layer, chip=None):
+        self.layer, self.chip = layer, chip
         self.n_positions = math.prod(layer.shape[1:])
-        self.shift = 0 if profile is None else profile.weight_shift
+        self.shift = 0 if chip is None else chip.weight_shift
         self.n_weights = self.n_zeroed = self.n_clipped = 0
         self.resolution = self.scale = self.D = None
-        if profile is not None and layer.node.resolution is not None:
+        if chip is not None and layer.node.resolution is not None:
             self.resolution = layer.node.resolution
         elif isinstance(layer.node, Readout):
-            self.scale = readout_scale(layer, 127 if profile is None else profile.highest_weight)
+            self.scale = readout_scale(layer, 127 if chip is None else chip.highest_weight)
         else:
-            self.D = fixed_point(layer)[0] if profile is None else profile_point(layer, profile)
+            self.D = fixed_point(layer)[0] if chip is None else chip_point(layer, chip)
             self.delta = quanta(layer)
         self.steps_per_unit = self._in_sum(np.ones(layer.shape[0])) * 2.0**self.shift
 
@@ -793,12 +793,12 @@ class IntegerRounding:
 
     def kernel(self, weight, copies=1):
         """Whole weights; copies: how often each is in `weight`, but counts once."""
-        if self.profile is None:
+        if self.chip is None:
             whole = kept = rounded(self._in_sum(weight))
         else:
-            step = self.profile.weight_step
+            step = self.chip.weight_step
             whole = step * rounded(self._in_sum(weight) / step)
-            kept = np.clip(whole, self.profile.lowest_weight, self.profile.highest_weight)
+            kept = np.clip(whole, self.chip.lowest_weight, self.chip.highest_weight)
         self.n_weights += weight.size // copies
         self.n_zeroed += int(((kept == 0) & (weight != 0)).sum()) // copies
         self.n_clipped += int((kept != whole).sum()) // copies
@@ -812,7 +812,7 @@ class IntegerRounding:
         return rounded(4096 * values)
 
     def decays(self, values):
-        return rounded(2.0 ** (12 if self.profile is None else self.profile.decay_bits) * values)
+        return rounded(2.0 ** (12 if self.chip is None else self.chip.decay_bits) * values)
 
     def identity(self, amplitude, factor=1.0):
         """Amplitudes per neuron in units of a sum, under this step's attention."""
@@ -856,26 +856,26 @@ def fixed_point(layer):
     return D, 16
 
 
-def profile_point(layer, profile):
-    """D int64 (C,) of a Neuron or SigmaDelta under a profile: weights fit without clipping,
+def chip_point(layer, chip):
+    """D int64 (C,) of a Neuron or SigmaDelta under a chip: weights fit without clipping,
     thresholds and amounts (of a SigmaDelta: its quantum, since a message is wider than a membrane)
     a quarter of the membrane's width, and every plane's amount 2^30."""
     delta, node = quanta(layer), layer.node
     theta = per_neuron(node.v_threshold, layer.shape).reshape(layer.shape[0], -1)
     n_bits = 1 if isinstance(node, SigmaDelta) else node.n_bits
-    most_steps = max(2, 2 ** max(0, 30 - (node.n_bits - 1) - profile.weight_shift))
+    most_steps = max(2, 2 ** max(0, 30 - (node.n_bits - 1) - chip.weight_shift))
     D = []
     for o, weights in enumerate(weights_by_channel(layer)):
-        most = largest_d(weights, float(delta[o]), profile.lowest_weight, profile.highest_weight,
-                         profile.weight_step)
-        if profile.membrane_bits is not None:
+        most = largest_d(weights, float(delta[o]), chip.lowest_weight, chip.highest_weight,
+                         chip.weight_step)
+        if chip.membrane_bits is not None:
             constant = max(np.abs(theta[o]).max(), 2 ** (n_bits - 1) * delta[o])
-            room = 2.0 ** (profile.membrane_bits - 2)
-            while most > 0 and (constant * most) / delta[o] * 2.0**profile.weight_shift > room:
+            room = 2.0 ** (chip.membrane_bits - 2)
+            while most > 0 and (constant * most) / delta[o] * 2.0**chip.weight_shift > room:
                 most -= 2
         D.append(min(most, most_steps))
     if min(D) < 2:
-        raise UnsupportedError(f"layer {layer.name!r}: too far apart for profile {profile.name!r}")
+        raise UnsupportedError(f"layer {layer.name!r}: too far apart for chip {chip.name!r}")
     # behind a Flatten, the neurons of one channel of the map share their weights, and so D
     copies = max((path.kernel.copies for path in layer.paths if path.kernel is not None), default=1)
     return np.repeat(np.array(D).reshape(-1, copies).min(axis=1), copies)
@@ -1046,13 +1046,13 @@ class CompiledLayer:
     widths: quantity -> (bits or None, rule of overflow) of "sum", "current" and "membrane".
     """
 
-    def __init__(self, layer, sources, precision, profile=None):
+    def __init__(self, layer, sources, precision, chip=None):
         self.layer, self.node, self.shape = layer, layer.node, layer.shape
         self.n = math.prod(layer.shape)
-        self.profile = profile
+        self.chip = chip
         self.integer = precision in ("int8", "fixed")
         if self.integer:
-            self.rounding = IntegerRounding(layer, profile)
+            self.rounding = IntegerRounding(layer, chip)
         else:
             self.rounding = FloatRounding(layer, precision)
         self.dtype = self.rounding.dtype
@@ -1064,7 +1064,7 @@ class CompiledLayer:
                 Synapses(path, sources[path.source], self.rounding, self.n, self.integer)
             )
         self.widths = {
-            name: (getattr(profile, f"{name}_bits", None), getattr(profile, f"{name}_overflow", None))
+            name: (getattr(chip, f"{name}_bits", None), getattr(chip, f"{name}_overflow", None))
             for name in QUANTITIES
         }
         self.gain = None
@@ -1151,13 +1151,13 @@ class CompiledLayer:
         product = factor * state
         if not self.integer:
             return product
-        if self.profile is None:
+        if self.chip is None:
             return divided(product, 12, "toward_zero")
-        return divided(product, self.profile.decay_bits, self.profile.decay_rounding)
+        return divided(product, self.chip.decay_bits, self.chip.decay_rounding)
 
     def is_strict(self):
         """Whether a potential has to be above its threshold."""
-        given = None if self.profile is None else self.profile.comparison
+        given = None if self.chip is None else self.chip.comparison
         return (given or self.node.comparison) == ">"
 
     def fires(self, bit, potential):
@@ -1352,31 +1352,31 @@ class Audit:
     n_clipped: int
 
 
-def compile_model(model, precision, profile=None):
+def compile_model(model, precision, chip=None):
     """(Folded, name -> CompiledLayer): the model with its constants in the run's type."""
-    if profile is not None:
-        check_profile(model, profile)
+    if chip is not None:
+        check_chip(model, chip)
     folded = Folded(model)
     layers = {
-        name: CompiledLayer(layer, folded.sources, precision, profile)
+        name: CompiledLayer(layer, folded.sources, precision, chip)
         for name, layer in folded.layers.items()
     }
     return folded, layers
 
 
-def check_profile(model, profile):
+def check_chip(model, chip):
     """Raise UnsupportedError where a model sends what a chip cannot: long delays, wide or signed
     levels of neurons."""
     delays = [edge.delay for edge in model.edges]
     delays += [int(node.steps.max()) for node in model.nodes.values() if node.kind == "Delay"]
-    if profile.max_delay is not None and max(delays) > profile.max_delay:
-        raise UnsupportedError(f"a delay of {max(delays)} steps, beyond {profile.max_delay}")
+    if chip.max_delay is not None and max(delays) > chip.max_delay:
+        raise UnsupportedError(f"a delay of {max(delays)} steps, beyond {chip.max_delay}")
     for name, node in model.nodes.items():
         if not isinstance(node, (Neuron, SigmaDelta)):
             continue
-        if node.n_bits > profile.spike_bits:
+        if node.n_bits > chip.spike_bits:
             raise UnsupportedError(f"layer {name!r}: spikes of {node.n_bits} bits")
-        if node.signed and not profile.signed_spikes:
+        if node.signed and not chip.signed_spikes:
             raise UnsupportedError(f"layer {name!r}: spikes with a sign")
 
 
@@ -1389,11 +1389,11 @@ def fixed_points(model):
     }
 
 
-def simulate(model, x, precision, timesteps=None, profile=None):
+def simulate(model, x, precision, timesteps=None, chip=None):
     """Run samples x, (N, ...) still or (N, T, ...), channels first, at "float32", "float64",
-    "int8", or "fixed" under a profile."""
-    assert (precision == "fixed") == (profile is not None)
-    folded, layers = compile_model(model, precision, profile)
+    "int8", or "fixed" under a chip."""
+    assert (precision == "fixed") == (chip is not None)
+    folded, layers = compile_model(model, precision, chip)
     shape = model.shapes[model.input]
     x = np.asarray(x)
     if x.ndim == len(shape) + 1:

@@ -10,7 +10,7 @@ from reference import (
 )
 
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.model.chip import find, Profile
+from eventsim.model.chip import find_chip, Chip
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -601,8 +601,8 @@ def test_division_by_four(rounding, expected):
 
 
 def chip(**options):
-    """A profile that leaves everything as it is, but for `options`."""
-    return Profile("chip", **{"weight_bits": 16, **options})
+    """A chip that leaves everything as it is, but for `options`."""
+    return Chip("chip", **{"weight_bits": 16, **options})
 
 
 def integrator(**options):
@@ -610,11 +610,11 @@ def integrator(**options):
     return Neuron(**{"v_threshold": 1e6, "resolution": 1.0, **options})
 
 
-def on_chip(profile, weight, node, levels):
+def on_chip(chip, weight, node, levels):
     """Traces of one neuron behind one synapse, given `levels`."""
     signed = min(levels) < 0
     model = chain(Input(1, "spikes", 16, signed), Dense([[weight]]), node)
-    result = simulate(model, np.array(levels).reshape(1, -1, 1), "fixed", profile=profile)
+    result = simulate(model, np.array(levels).reshape(1, -1, 1), "fixed", chip=chip)
     return result, traces(result, "neuron2")
 
 
@@ -622,7 +622,7 @@ def test_loihi_by_hand():
     """iDecay 1024, vDecay 512, bias 3, vThMant 30, weight 20."""
     node = Neuron(30.0, leak=1 - 512 / 4096, current_leak=1 - 1024 / 4096, bias=3.0, reset="hard",
                   resolution=64)
-    result, (u, v, left) = on_chip(find("loihi"), 20.0, node, [1, 1, 0, 0, 0])
+    result, (u, v, left) = on_chip(find_chip("loihi"), 20.0, node, [1, 1, 0, 0, 0])
     # u = 3/4 u + 20 * 64; v = 7/8 v + u + 3 * 64; a spike where v > 30 * 64 = 1920
     assert u == [1280, 2240, 1680, 1260, 945]
     assert v == [1472, 1288 + 2240 + 192, 1872, 1638 + 1260 + 192, 1137]
@@ -666,7 +666,7 @@ def test_loihi_is_what_lava_computes(seed):
     expected = _cuba([int(weight) * k for k in levels], i_decay, v_decay, bias, threshold)
     node = Neuron(float(threshold), leak=1 - v_decay / 4096, current_leak=1 - i_decay / 4096,
                   bias=bias, reset="hard", resolution=64)
-    result, (u, v, _) = on_chip(find("loihi"), weight, node, levels)
+    result, (u, v, _) = on_chip(find_chip("loihi"), weight, node, levels)
     assert [u, v, result.levels["neuron2"].ravel().tolist()] == expected
 
 
@@ -694,7 +694,7 @@ def test_lava_sdnn_is_what_lava_computes(seed):
     first = SigmaDelta("delta", 3.0, quantum=1 / 64, rectify=False, resolution=4096)
     second = SigmaDelta("sigma_delta", 1.0, bias, quantum=1 / 64, resolution=4096)
     model = chain(Input(1, "spikes", 4, True), first, Dense([[raw / 64]]), second)
-    result = simulate(model, np.array(levels).reshape(1, -1, 1), "fixed", profile=find("lava_sdnn"))
+    result = simulate(model, np.array(levels).reshape(1, -1, 1), "fixed", chip=find_chip("lava_sdnn"))
     sent = _changes(levels, 3, False, False)
     assert result.levels["sigmadelta1"].ravel().tolist() == sent and any(sent)
     behind = _changes([raw * k for k in sent], 1, True, True, bias)
@@ -705,31 +705,31 @@ def test_weights_of_a_chip():
     """Steps of 2 from -256 to 254: two are clipped, one becomes 0, 3 is rounded away from 0."""
     model = chain(Input(4), Dense([[300.0, -300.0, 0.4, 3.0]]), integrator(resolution=64))
     x = np.eye(4, dtype=int).reshape(1, 4, 4)
-    result = simulate(model, x, "fixed", profile=find("loihi"))
+    result = simulate(model, x, "fixed", chip=find_chip("loihi"))
     sums = result.currents["neuron2"].ravel() // 64
     assert sums.tolist() == [254, -256, 0, 4]
     audit = result.audit["neuron2"]
     assert (audit.n_weights, audit.n_zeroed, audit.n_clipped) == (4, 1, 2)
 
 
-def test_choice_of_steps_in_a_profile():
+def test_choice_of_steps_in_a_chip():
     """2 * half_away(D / 4) <= 254: D = 508. With 12 bits, 1.5 D * 4 <= 2^10: D = 170."""
-    profile = chip(weight_bits=9, weight_step=2, weight_shift=2)
+    chip = chip(weight_bits=9, weight_step=2, weight_shift=2)
     model = chain(Input(1), Dense([[0.5]]), Neuron(1.5, quantum=1.0), timesteps=1)
-    result = simulate(model, [[1]], "fixed", profile=profile)
+    result = simulate(model, [[1]], "fixed", chip=chip)
     assert result.steps_per_unit["neuron2"].tolist() == [508 * 4]
     assert traces(result, "neuron2")[1] == [254 * 4]
     narrow = chip(weight_bits=9, weight_step=2, weight_shift=2, membrane_bits=12)
-    assert simulate(model, [[1]], "fixed", profile=narrow).steps_per_unit["neuron2"].tolist() == [680]
+    assert simulate(model, [[1]], "fixed", chip=narrow).steps_per_unit["neuron2"].tolist() == [680]
     wide = chain(Input(1), Dense([[0.5]]), Neuron(0.5, quantum=1.0, bits=3), timesteps=1)
-    found = simulate(wide, [[1]], "fixed", profile=narrow).steps_per_unit["neuron2"]
+    found = simulate(wide, [[1]], "fixed", chip=narrow).steps_per_unit["neuron2"]
     assert found.tolist() == [64 * 4]  # 4 D * 4 <= 2^10
 
 
-def test_readout_under_a_profile():
+def test_readout_under_a_chip():
     """S = 2^3 * 126 / 0.5, weights in steps of 3."""
     model = chain(Input(1), Dense([[0.5], [-0.25]], [0.1, 0.0]), Readout("last"), timesteps=1)
-    result = simulate(model, [[1]], "fixed", profile=chip(weight_bits=8, weight_step=3, weight_shift=3))
+    result = simulate(model, [[1]], "fixed", chip=chip(weight_bits=8, weight_step=3, weight_shift=3))
     assert result.steps_per_unit["readout2"].tolist() == [2016, 2016]
     potentials = [126 * 8 + round_half_away(201.6), -63 * 8]
     assert result.potentials["readout2"].ravel().tolist() == potentials
@@ -738,10 +738,10 @@ def test_readout_under_a_profile():
 
 def test_every_width_is_limited_where_it_is_known():
     """Sums of 5 bits wrap, currents of 7 saturate, membranes of 8 turn once."""
-    profile = chip(weight_shift=2, sum_bits=5, sum_overflow="wrap", current_bits=7,
+    chip = chip(weight_shift=2, sum_bits=5, sum_overflow="wrap", current_bits=7,
                    current_overflow="saturate", membrane_bits=8, membrane_overflow="wrap_once")
     node = integrator(resolution=4.0, current_leak=1.0, bias=1.0, v_min=-1e4)
-    result, (currents, potentials, _) = on_chip(profile, 1.0, node, [10, 20, 15, 9])
+    result, (currents, potentials, _) = on_chip(chip, 1.0, node, [10, 20, 15, 9])
     # sums 10, -12, 15, 9 -> 40, -48, 60, 36
     assert currents == [40, -8, 52, 63]
     assert potentials == [44, 40, 96, 96 + 63 + 4 - 256]
@@ -755,7 +755,7 @@ def test_gain_acts_on_the_sum_before_the_shift():
     """-5 * 0.5 = -2.5 goes toward zero: -2, and 4 times that."""
     node = integrator(input_gain=np.full((1, 2), 0.5), resolution=4.0)
     model = chain(Input((1, 2), "spikes", 4, True), Conv1d([[[1.0]]]), node, timesteps=1)
-    result = simulate(model, [[[-5, 7]]], "fixed", profile=chip(weight_shift=2))
+    result = simulate(model, [[[-5, 7]]], "fixed", chip=chip(weight_shift=2))
     assert result.currents["neuron2"].ravel().tolist() == [-8, 12]
 
 
@@ -764,8 +764,8 @@ def test_gain_acts_on_the_sum_before_the_shift():
 ])
 def test_decay_of_a_chip(rounding, expected):
     """leak 0.4 in 1 bit is 1 / 2."""
-    profile = chip(decay_bits=1, decay_rounding=rounding)
-    assert on_chip(profile, -7.0, integrator(leak=0.4), [1, 0, 0])[1][1] == expected
+    chip = chip(decay_bits=1, decay_rounding=rounding)
+    assert on_chip(chip, -7.0, integrator(leak=0.4), [1, 0, 0])[1][1] == expected
 
 
 @pytest.mark.parametrize("comparison, given, expected", [
@@ -790,7 +790,7 @@ def test_rectified_thresholds_see_the_shifted_membrane():
         assert result.levels["neuron2"].ravel().tolist() == [expected]
 
 
-@pytest.mark.parametrize("profile, nodes, message", [
+@pytest.mark.parametrize("chip, nodes, message", [
     (chip(weight_bits=4), (Dense([[9.0]]), Neuron()), "too far apart"),
     (chip(membrane_bits=4), (Dense([[1.0]]), Neuron(9.0)), "too far apart"),
     (chip(), (Dense([[1.0]]), Neuron(bias=1e9, resolution=9.0)), "leaves int32"),
@@ -799,9 +799,9 @@ def test_rectified_thresholds_see_the_shifted_membrane():
     (chip(signed_spikes=False), (SigmaDelta(),), "with a sign"),
     (chip(), (SigmaDelta(quantum=1 / 64, resolution=16),), "less than half a step"),
 ])
-def test_what_a_profile_cannot_express(profile, nodes, message):
+def test_what_a_chip_cannot_express(chip, nodes, message):
     with pytest.raises(UnsupportedError, match=message):
-        simulate(chain(Input(1), *nodes, timesteps=1), [[1]], "fixed", profile=profile)
+        simulate(chain(Input(1), *nodes, timesteps=1), [[1]], "fixed", chip=chip)
 
 
 def test_delayed_neurons_with_an_offset_are_refused():

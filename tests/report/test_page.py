@@ -64,7 +64,7 @@ def hostile_run():
         membranes={names[1]: membranes([0, 0, 0, 0], [0, 0, 0, 0], n_not_finite=1)},
         energy={**energy(**{names[2]: (2e-8, 1e-8, 0.4, 0.2)}), "table": HOSTILE, "baseline": HOSTILE},
         conventions={"tools": {HOSTILE: {HOSTILE: {"unit": HOSTILE, "differs": HOSTILE, "total": 1.5}}}},
-        profile=HOSTILE,
+        chip=HOSTILE,
     )
     for key in ("model", "data", "precision"):
         made.summary[key] = HOSTILE
@@ -308,7 +308,7 @@ needs_browser = pytest.mark.skipif(not (browser.CHROMIUM and browser.DRIVER),
 
 @pytest.fixture(scope="module")
 def window(tmp_path_factory):
-    with browser.Browser(tmp_path_factory.mktemp("profile")) as opened:
+    with browser.Browser(tmp_path_factory.mktemp("chip")) as opened:
         yield opened
 
 

@@ -111,17 +111,17 @@ def assert_edges(found):
     assert found.edges[0] < min(0, found.threshold) and shown < found.edges[-1]
 
 
-def simulated(model, precision, profile=None):
+def simulated(model, precision, chip=None):
     """A Simulator, or None where the precision cannot express the model."""
     try:
-        return Simulator(model, precision, profile=profile)
+        return Simulator(model, precision, chip=chip)
     except UnsupportedError:
         return None
 
 
-def assert_run(model, x, precision, timesteps=None, profile=None):
+def assert_run(model, x, precision, timesteps=None, chip=None):
     """One run, streamed and recorded, equals the reference."""
-    simulator = simulated(model, precision, profile)
+    simulator = simulated(model, precision, chip)
     if simulator is None:
         return False
     recording = simulator.run(x, timesteps, RECORDED + STREAMED)
@@ -179,8 +179,8 @@ def test_random_networks(seed):
 
 @pytest.mark.parametrize("name", chip_models())
 def test_in_a_chips_integers(name):
-    model, x, profile = chip_models()[name]
-    assert assert_run(model, x, "fixed", profile=profile)
+    model, x, chip = chip_models()[name]
+    assert assert_run(model, x, "fixed", chip=chip)
 
 
 # ---------------------------------------------------------------- the reference, by hand
@@ -582,8 +582,8 @@ def test_statistics_are_of_the_whole_network():
 
 @pytest.mark.parametrize("name", ["signed", "image", "rectified channel", "residual sew", "chip"])
 def test_a_file_keeps_statistics(name, tmp_path):
-    model, x, *profile = chip_models()["cuba"] if name == "chip" else MODELS[name]
-    simulator = Simulator(model, None if profile else "float32", profile=(profile or [None])[0])
+    model, x, *chip = chip_models()["cuba"] if name == "chip" else MODELS[name]
+    simulator = Simulator(model, None if chip else "float32", chip=(chip or [None])[0])
     recording = simulator.run(x, record=STREAMED + ("outputs",))
     labels = np.arange(len(x)) % recording.output.shape[1]
     eventsim.save_run(recording, tmp_path / "run.h5", labels)

@@ -22,7 +22,7 @@ SECONDS = 60  # for one command
 
 
 class Browser:
-    """One window. folder: an empty one, for the profile."""
+    """One window. folder: an empty one, for the chip."""
 
     def __init__(self, folder):
         self.folder = Path(folder)

@@ -4,9 +4,9 @@
     def test(run):
         model, x, timesteps = run
 
-    @given(chip_runs())             # under a profile whose numbers overflow now and then
+    @given(chip_runs())             # under a chip whose numbers overflow now and then
     def test(run):
-        model, x, timesteps, profile = run
+        model, x, timesteps, chip = run
 
     every_node_models()             # name -> (model, x): each node type and option at least once
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from eventsim.model.chip import find, Profile, ROUNDINGS
+from eventsim.model.chip import find_chip, Chip, ROUNDINGS
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -99,7 +99,7 @@ class Value:
 class Draft:
     """A network in the making. Each method adds nodes behind a Value and returns the new one.
 
-    chip: the profile that it has to suit, or None."""
+    chip: the chip that it has to suit, or None."""
 
     def __init__(self, choose, rng, chip=None):
         self.choose, self.rng, self.chip = choose, rng, chip
@@ -541,10 +541,10 @@ def random_run(seed, real=True):
 
 
 def _chip(choose):
-    """A Profile: built in, or one so narrow that numbers leave it now and then."""
+    """A Chip: built in, or one so narrow that numbers leave it now and then."""
     name = choose.pick(("narrow", "narrow", "narrow", "loihi", "lava_sdnn"))
     if name != "narrow":
-        return find(name)
+        return find_chip(name)
     bits, shift = choose.pick((8, 6, 9, 4, 12, 16)), choose.pick((0, 0, 3, 6, 1, 12))
     widths = {}
     for quantity, extra in (("sum", 0), ("current", shift), ("membrane", shift + 1)):
@@ -555,7 +555,7 @@ def _chip(choose):
         if widths[quantity + "_bits"] != 32:
             rules = ("wrap", "wrap_once", "saturate", "saturate_symmetric")
             widths[quantity + "_overflow"] = choose.pick(rules)
-    return Profile(
+    return Chip(
         "narrow", "", bits, choose.whole(1, 4 if bits > 4 else 3), shift, **widths,
         decay_bits=choose.pick((12, 8, 3, 1, 16)), decay_rounding=choose.pick(ROUNDINGS),
         spike_bits=choose.pick((16, 16, 4, 1)), signed_spikes=choose.pick((True, True, False)),
@@ -570,12 +570,12 @@ def _chip_run(choose):
 
 @st.composite
 def chip_runs(draw):
-    """Strategy of (model, x, timesteps, profile)."""
+    """Strategy of (model, x, timesteps, chip)."""
     return _chip_run(DrawnChooser(draw))
 
 
 def random_chip_run(seed):
-    """(model, x, timesteps, profile) as `chip_runs` gives them, from a seed alone."""
+    """(model, x, timesteps, chip) as `chip_runs` gives them, from a seed alone."""
     return _chip_run(RandomChooser(seed))
 
 
@@ -1044,20 +1044,20 @@ def _delayed_sum_model(rng):
 # ---------------------------------------------------------------- chips
 
 NARROW_CHIPS = (
-    Profile("wraps", "", 8, 1, 0, 9, "wrap", 10, "wrap", 11, "wrap", 4, "nearest", comparison=">"),
-    Profile("turns", "", 9, 2, 6, 9, "wrap_once", 15, "wrap_once", 17, "wrap_once", 12, "toward_zero"),
-    Profile("stops", "", 6, 3, 2, 7, "saturate", 8, "saturate", 11, "saturate", 8, "floor"),
-    Profile("stops alike", "", 12, 4, 1, 12, "saturate_symmetric", 13, "saturate_symmetric", 16,
+    Chip("wraps", "", 8, 1, 0, 9, "wrap", 10, "wrap", 11, "wrap", 4, "nearest", comparison=">"),
+    Chip("turns", "", 9, 2, 6, 9, "wrap_once", 15, "wrap_once", 17, "wrap_once", 12, "toward_zero"),
+    Chip("stops", "", 6, 3, 2, 7, "saturate", 8, "saturate", 11, "saturate", 8, "floor"),
+    Chip("stops alike", "", 12, 4, 1, 12, "saturate_symmetric", 13, "saturate_symmetric", 16,
             "saturate_symmetric", 16, "nearest", comparison=">="),
 )
 
 
 def chip_models(seed=0):
-    """name -> (model, x, profile): networks in a chip's own integers, as lava-dl's files give them."""
+    """name -> (model, x, chip): networks in a chip's own integers, as lava-dl's files give them."""
     rng = np.random.default_rng(seed)
     models = {"cuba": _loihi_model(rng), "sdnn": _sdnn_model(rng)}
     return {
-        name: (model, levels_for(model.nodes[model.input], rng, (2, model.timesteps, 2, 6, 6)), model.profile)
+        name: (model, levels_for(model.nodes[model.input], rng, (2, model.timesteps, 2, 6, 6)), model.chip)
         for name, model in models.items()
     }
 
@@ -1091,7 +1091,7 @@ def _loihi_model(rng):
     edges = [("in", "inject"), ("inject", "conv", 1), ("conv", "n1"), ("n1", "flat"), ("flat", "axons"),
              ("axons", "d2", 1), ("d2", "n2"), ("n2", "back"), ("back", "n2", 1), ("n2", "d3", 1),
              ("d3", "out")]
-    return Model(nodes, edges, 12, profile=find("loihi"))
+    return Model(nodes, edges, 12, chip=find_chip("loihi"))
 
 
 def _sdnn_model(rng):
@@ -1111,11 +1111,11 @@ def _sdnn_model(rng):
     }
     edges = [("in", "delta"), ("delta", "conv", 1), ("conv", "s1"), ("s1", "flat"), ("flat", "d2", 1),
              ("d2", "s2")]
-    return Model(nodes, edges, 6, profile=find("lava_sdnn"))
+    return Model(nodes, edges, 6, chip=find_chip("lava_sdnn"))
 
 
 def run_near_int32(seed):
-    """(model, x, profile): one layer whose numbers reach widths of 20 to 32 bits, and beyond."""
+    """(model, x, chip): one layer whose numbers reach widths of 20 to 32 bits, and beyond."""
     rng = np.random.default_rng(seed)
     choose = RandomChooser(rng.integers(1 << 32))
     weight_bits, shift = choose.pick((8, 12, 16)), choose.pick((0, 0, 4, 8, 12, 16))
@@ -1124,7 +1124,7 @@ def run_near_int32(seed):
         bits = choose.pick((None, None, 32, 30, 28, 24, 20))
         rules = ("wrap",) if bits == 32 else ("wrap", "wrap_once", "saturate", "saturate_symmetric", "error")
         widths.update({quantity + "_bits": bits, quantity + "_overflow": choose.pick(rules)})
-    profile = Profile("wide", "", weight_bits, 1, shift, **widths, decay_bits=choose.pick((1, 8, 12, 16)),
+    chip = Chip("wide", "", weight_bits, 1, shift, **widths, decay_bits=choose.pick((1, 8, 12, 16)),
                       decay_rounding=choose.pick(ROUNDINGS))
     steps_per_unit = 10 ** rng.uniform(0, 9)
     node = _node_near_int32(choose, rng, steps_per_unit)
@@ -1133,7 +1133,7 @@ def run_near_int32(seed):
     model = chain(Input((2, 2), "spikes", bits, signed), Conv1d(weight / steps_per_unit), node,
                   timesteps=timesteps)
     levels = rng.integers(-signed * (2**bits - 1), 2**bits, (1, timesteps, 2, 2))
-    return model, np.where(rng.random(levels.shape) < 0.3, 2**bits - 1, levels), profile
+    return model, np.where(rng.random(levels.shape) < 0.3, 2**bits - 1, levels), chip
 
 
 def _node_near_int32(choose, rng, steps_per_unit):

@@ -17,8 +17,8 @@ their dtype. Each becomes one field of one node, where it keeps its value unless
     inFeatures, outFeatures, inChannels, outChannels, kernelSize    checked where they are there
 
 The layer's neurons are the node "layer<i>", which reads its synapses one step late. States count 64
-steps to one of these units (`resolution`) and follow the profile "loihi"; for SDNN weights are worth
-1/64, a message 1/64, states count 4096 steps, and the profile is "lava_sdnn". Other members are not
+steps to one of these units (`resolution`) and follow the chip "loihi"; for SDNN weights are worth
+1/64, a message 1/64, states count 4096 steps, and the chip is "lava_sdnn". Other members are not
 read; the Model's provenance lists them and, under "assumed ...", what the file leaves open.
 
 Loihi's weights are even where a layer has both signs. lava-dl clips at 255, which netx loads as 254
@@ -36,7 +36,7 @@ from eventsim.formats.lava.values import (
     guarded, number, pair, per_channel, repeats, shape_of, supported, unsupported, whole,
 )
 from eventsim.formats.options import Option
-from eventsim.model import chip
+from eventsim.model.chip import find_chip
 from eventsim.model.graph import Edge
 from eventsim.model.input import Input
 from eventsim.model.network import Model
@@ -172,7 +172,7 @@ class _Reader:
         if self.unread:
             self.provenance["not read"] = ", ".join(sorted(self.unread))
         return Model(self.nodes, self.edges, timesteps, provenance=self.provenance,
-                     profile=self._profile())
+                     chip=self._chip())
 
     def _groups(self):
         layers = self.root.group("layer")
@@ -216,14 +216,14 @@ class _Reader:
         self._assume("timesteps", steps, True, "the file's tSample" if in_file else "default")
         return steps
 
-    def _profile(self):
-        profile = chip.find("lava_sdnn" if self.sdnn else "loihi")
+    def _chip(self):
+        chip = find_chip("lava_sdnn" if self.sdnn else "loihi")
         if self.odd_weights:
-            profile = replace(profile, name=f"{profile.name} with odd weights", weight_step=1)
-        if not self.sdnn and self.options.comparison != profile.comparison:
-            profile = replace(profile, name=f"{profile.name} with {self.options.comparison}",
+            chip = replace(chip, name=f"{chip.name} with odd weights", weight_step=1)
+        if not self.sdnn and self.options.comparison != chip.comparison:
+            chip = replace(chip, name=f"{chip.name} with {self.options.comparison}",
                               comparison=self.options.comparison)
-        return profile
+        return chip
 
     # ---- one method per type of layer: its group, the name of its neurons, whether it is the last
 

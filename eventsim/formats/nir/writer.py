@@ -79,8 +79,8 @@ class _Graph:
         self.nodes, self.edges = {}, list(model.edges)
         self.folded = {}  # synapses -> (factor, shift) of the BatchNorm behind them
         self.gains = {}  # synapses -> (input_gain, share of a step) of the neuron behind them, whose r is 1
-        if model.profile is not None:
-            raise UnsupportedError(f"its numbers are meant for profile {model.profile.name!r}, which NIR "
+        if model.chip is not None:
+            raise UnsupportedError(f"its numbers are meant for chip {model.chip.name!r}, which NIR "
                                    "does not know; save as .h5")
         for name, node in model.nodes.items():
             if node.kind == "BatchNorm":

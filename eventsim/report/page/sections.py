@@ -36,7 +36,7 @@ def title(run) -> str:
 def result(run) -> str:
     """The result in one sentence, the cost in another."""
     summary, n = run.summary, run.n_samples
-    arithmetic = summary.get("profile") or summary.get("precision") or "unknown arithmetic"
+    arithmetic = summary.get("chip") or summary.get("precision") or "unknown arithmetic"
     how = f"in {many(run.n_steps, 'step')} of {arithmetic}"
     if run.labels is None:
         text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
@@ -278,7 +278,7 @@ def how(run) -> Markup:
     facts = [
         ("command", element("code", made["command"]) if made.get("command") else None),
         ("model", summary.get("model")), ("data", summary.get("data")),
-        ("arithmetic", " on ".join(str(summary[key]) for key in ("precision", "profile") if summary.get(key))),
+        ("arithmetic", " on ".join(str(summary[key]) for key in ("precision", "chip") if summary.get(key))),
         ("threads", summary.get("workers")),
         ("simulated in", f"{summary['seconds']:.3g} s" if summary.get("seconds") is not None else None),
         ("versions", versions), ("processor", made.get("processor")), ("date", made.get("date")),
