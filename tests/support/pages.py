@@ -233,5 +233,6 @@ def _write_lava(path):
             layer = file.create_group(f"layer/{i}")
             layer["type"], layer["shape"] = "dense", [n_out]
             layer["weight"] = 2 * rng.integers(-40, 60, (n_out, n_in))
-            for name, value in {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1}.items():
+            neuron = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1}
+            for name, value in neuron.items():
                 layer[f"neuron/{name}"] = value

@@ -28,7 +28,8 @@ def renewed(page):
                 continue
             done = pages.run(block, folder)
             if not done.as_meant:
-                raise SystemExit(f"{block.place}: ended with {done.status}, expected {done.expected}\n{done.stderr}")
+                said = f"{block.place}: ended with {done.status}, expected {done.expected}"
+                raise SystemExit(f"{said}\n{done.stderr}")
             if block in shown and not done.missing:
                 replaced.append((shown[block], done.stdout))
     for block, printed in reversed(replaced):
