@@ -10,7 +10,7 @@ import eventsim
 from eventsim import Simulator
 from eventsim.cli import main
 from eventsim.costs import energy
-from eventsim.costs.energy_table import EnergyTable, find, MemoryLevel, names, read
+from eventsim.costs.energy_table import EnergyTable, energy_table_names, find_energy_table, MemoryLevel
 from eventsim.errors import FormatError, ModelError
 from eventsim.model.chip import Chip
 from eventsim.model.input import Input
@@ -279,25 +279,25 @@ def test_words_for_no_crossing():
 
 @pytest.mark.parametrize("bits, expected", ((8, 0.03), (32, 0.1), (20, 0.065), (4, 0.015), (64, 0.2)))
 def test_additions_of_integers_grow_with_the_width(bits, expected):
-    assert find("horowitz_45nm").addition("integer", bits) == pytest.approx(expected, rel=1e-12)
+    assert find_energy_table("horowitz_45nm").addition("integer", bits) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("a, b, expected", ((8, 8, 0.2), (32, 32, 3.1), (16, 34, 1.65), (8, 4, 0.1), (1, 8, 0.025),
                                             (64, 64, 12.4), (32, 8, 0.2 + 2.9 * 192 / 960)))
 def test_products_of_integers_grow_with_both_widths(a, b, expected):
-    by = find("horowitz_45nm")
+    by = find_energy_table("horowitz_45nm")
     assert by.multiplication("integer", a, b) == pytest.approx(expected, rel=1e-12)
     assert by.multiplication("integer", b, a) == by.multiplication("integer", a, b)
 
 
 def test_floats_take_the_next_width():
-    by = find("horowitz_45nm")
+    by = find_energy_table("horowitz_45nm")
     assert [by.addition("float", bits) for bits in (8, 16, 17, 32, 64)] == [0.4, 0.4, 0.9, 0.9, 0.9]
     assert [by.multiplication("float", bits, 8) for bits in (8, 16, 17, 64)] == [1.1, 1.1, 3.7, 3.7]
 
 
 def test_the_smallest_memory_that_holds_it():
-    by = find("horowitz_45nm")
+    by = find_energy_table("horowitz_45nm")
     found = [by.level(8 * size).name for size in (1, 8192, 8193, 32768, 1 << 20, (1 << 20) + 1, 1 << 40)]
     assert found == ["8 KB", "8 KB", "32 KB", "32 KB", "1 MB", "DRAM", "DRAM"]
     assert [level.picojoule_per_bit for level in by.memory] == [10 / 64, 20 / 64, 100 / 64, 1950 / 64]
@@ -343,8 +343,8 @@ def test_a_chips_weights_have_its_width():
 
 
 def test_the_default_is_horowitzs():
-    by = find()
-    assert names() == ["horowitz_45nm"] and by.name == "horowitz_45nm"
+    by = find_energy_table()
+    assert energy_table_names() == ["horowitz_45nm"] and by.name == "horowitz_45nm"
     assert (by.float_addition["32"], by.float_multiplication["32"]) == (0.9, 3.7)
     assert (by.integer_addition["32"], by.integer_multiplication["32"]) == (0.1, 3.1)
     assert (by.integer_addition["8"], by.integer_multiplication["8"]) == (0.03, 0.2)
@@ -355,7 +355,7 @@ def test_a_table_comes_back_from_its_file(tmp_path):
     by = table(description="mine", neuron_update=4.5, dense_weight_reuse=2)
     path = tmp_path / "mine.json"
     path.write_text(by.as_json())
-    assert find(path) == read(path) == find(by) == by
+    assert find_energy_table(path) == find_energy_table(by) == by
     assert by.memory[0] == MemoryLevel("near", 16, 8.0, 8)
 
 
@@ -399,7 +399,7 @@ def test_a_broken_table_is_refused_by_file_and_field(message, tmp_path):
     path = tmp_path / "broken.json"
     path.write_text(json.dumps({**FIELDS, **BROKEN[message]}))
     with pytest.raises(FormatError, match=message) as error:
-        find(path)
+        find_energy_table(path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
@@ -415,7 +415,7 @@ def test_what_is_no_table(text, message, tmp_path):
     path = tmp_path / "broken.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(FormatError, match=message) as error:
-        find(path)
+        find_energy_table(path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
@@ -424,16 +424,16 @@ def test_a_missing_field_is_named(missing, tmp_path):
     path = tmp_path / "broken.json"
     path.write_text(json.dumps({key: value for key, value in FIELDS.items() if key != missing}))
     with pytest.raises(FormatError, match=f"broken.json: {missing} missing"):
-        find(path)
+        find_energy_table(path)
 
 
 def test_no_such_table(tmp_path):
     with pytest.raises(FormatError, match="energy table is 'nonsense', expected horowitz_45nm or the path"):
-        find("nonsense")
+        find_energy_table("nonsense")
     with pytest.raises(FormatError, match="none.json: cannot be read as an energy table .No such file"):
-        find(tmp_path / "none.json")
+        find_energy_table(tmp_path / "none.json")
     with pytest.raises(FormatError, match="cannot be read as an energy table .Is a directory"):
-        find(tmp_path)
+        find_energy_table(tmp_path)
 
 
 # ---- the command line
