@@ -18,8 +18,7 @@ from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv2d, Dense, Restimulation
 from eventsim.model.transforms import Add, Flatten
-from eventsim.report import text
-from eventsim.runs import summary
+from eventsim.runs.summary import summarise
 
 # round figures, so that a person can follow: near 1 pJ per bit, far 3
 FIELDS = dict(
@@ -45,7 +44,7 @@ def assessed(model, x, precision="float32", by=None, **options):
 
 
 def layer(report, name):
-    [found] = [each for each in text.layers if each.name == name]
+    [found] = [each for each in report.layers if each.name == name]
     return found
 
 
@@ -90,7 +89,7 @@ def test_two_layers_by_hand():
     assert picojoule(last.ann) == {"additions": 4, "products": 14, "updates": 2, "near": 64 + 2 * 2 * 2}
     assert last.crossing_rate is None  # its membranes alone cost more
     assert picojoule(layer(report, "input0").cost) == {"additions": 0, "products": 0, "updates": 0}
-    total = text.total
+    total = report.total
     assert (total.cost.total, total.ann.total) == (pj(864 + 276), pj(646 + 92))
     assert total.rate == 10 / 16
     assert total.crossing_rate == pytest.approx(0.625 * (738 - 396) / 744, rel=1e-12)
@@ -104,7 +103,7 @@ def test_integers_by_hand():
         "additions": 6 * 3, "products": 0, "updates": 4 * 3, "near": 6 * 8 + 2 * 4 * 32 + 2 * 3 * 2}
     assert picojoule(first.ann) == {
         "additions": 6 * 3, "products": 6 * 5 * 16 / 64, "updates": 2 * 3, "near": 6 * 8 + 2 * 3 * 2}
-    assert "8-bit integer weights" in text.baseline
+    assert "8-bit integer weights" in report.baseline
 
 
 def test_per_sample():
@@ -195,7 +194,7 @@ def test_sigma_delta_runs_its_baseline_at_each_step():
     assert found.ann_bits == 4  # the number itself, not what 5 steps could say
     assert picojoule(found.ann) == {"additions": 5 * 2 * 2, "products": 5 * 2 * 7, "updates": 5 * 2,
                                     "near": 5 * (2 * 32 + 2 * 2 * 4)}
-    assert "run at each step without spikes" in text.baseline
+    assert "run at each step without spikes" in report.baseline
     model.nodes["sigmadelta1"].rectify = False
     assert layer(assessed(model, np.zeros((1, 5, 2), int)), "readout3").ann_bits == 5  # and a sign
     encoder = layer(report, "sigmadelta1")
@@ -453,11 +452,11 @@ def test_command_line(paths, tmp_path, capsys):
     assert main(["run", *paths, "--energy", mine]) == 0
     report = assessed(small(), X)
     out = capsys.readouterr().out
-    assert out.rstrip().endswith(text.as_text())
+    assert out.rstrip().endswith(report.as_text())
     assert "energy by round: 1.14 nJ, of which arithmetic 32 pJ; a matched dense network: 738 pJ" in out
     assert main(["run", *paths, "--energy", mine, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["energy"] == text.as_json()
+    assert found["energy"] == report.as_json()
     assert found["totals"]["energy_joule"] == pj(12 + 8 + 8 + 4)
     assert main(["run", *paths, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["energy"]["table"] == "horowitz_45nm"
@@ -496,7 +495,7 @@ def test_int8_charges_the_width_that_each_layer_has(tmp_path):
     widths = {name: found.weight_bits for name, found in simulator.program.rounding.items()}
     assert widths == {"n": 16, "m": 8}
     counts = simulator.run(np.ones((1, 3, 4), np.uint8)).counts
-    summary = summary.summarise(model, simulator.program, counts, None, 1.0, "model", "data", 1)
+    summary = summarise(model, simulator.program, counts, None, 1.0, "model", "data", 1)
     narrow = energy.assess(model, counts, "int8")
     wide, plain = (row for row in summary.energy.layers if row.name in widths)
     narrow_wide, narrow_plain = (row for row in narrow.layers if row.name in widths)
