@@ -31,8 +31,8 @@ def network(changes=None, edges=None):
         "n1": Neuron(v_threshold=np.array([1.0, 1.0, 1.0, 0.5]), leak=1 - 512 / 4096, resolution=1024),
         "pool": MaxPool(2),
         "conv2": Conv2d(eighths(rng, 6, 4, 3, 3), np.zeros(6), padding=1),
-        "n2": Neuron(v_threshold=0.75, leak=1 - 410 / 4096, current_leak=1 - 1024 / 4096, bias=1 / 64, reset="hard",
-                     reset_interval=5, reset_offset=2),
+        "n2": Neuron(v_threshold=0.75, leak=1 - 410 / 4096, current_leak=1 - 1024 / 4096, bias=1 / 64,
+                     reset="hard", reset_interval=5, reset_offset=2),
         "flat": Flatten(),
         "dense": Dense(eighths(rng, 8, 54)),
         "n3": Neuron(v_threshold=0.5, leak=0.75),
@@ -40,8 +40,9 @@ def network(changes=None, edges=None):
         "out": Dense(eighths(rng, 3, 8)),
         "readout": Readout("last", leak=0.5),
     }
-    names = [("input", "conv1"), ("conv1", "n1"), ("n1", "pool"), ("pool", "conv2"), ("conv2", "n2"), ("n2", "flat"),
-             ("flat", "dense"), ("dense", "n3"), ("n3", "back"), ("back", "n3"), ("n3", "out"), ("out", "readout")]
+    names = [("input", "conv1"), ("conv1", "n1"), ("n1", "pool"), ("pool", "conv2"), ("conv2", "n2"),
+             ("n2", "flat"), ("flat", "dense"), ("dense", "n3"), ("n3", "back"), ("back", "n3"), ("n3", "out"),
+             ("out", "readout")]
     delays = {("n3", "back"): 1, **(edges or {})}
     for name, fields in (changes or {}).items():
         fields = {k: v(copy.deepcopy(getattr(nodes[name], k))) if callable(v) else v for k, v in fields.items()}
@@ -81,7 +82,8 @@ PLANTED = {
     "a kind of reset": ({"n2": {"reset": "soft"}}, None, "n2", {"residuals"}),
     "a reset one step late": ({"n1": {"reset_delay": 1}}, None, "n1", {"residuals"}),
     "no reset": ({"n1": {"quantum": 2.0**-12, "output_quantum": 1.0}}, None, "n1", {"residuals"}),
-    "no periodic reset": ({"n2": {"reset_interval": 0, "reset_offset": 0}}, None, "n2", {"currents", "potentials"}),
+    "no periodic reset": ({"n2": {"reset_interval": 0, "reset_offset": 0}}, None, "n2",
+                          {"currents", "potentials"}),
     "a pool": ({"pool": {}}, None, "pool", {"spikes"}),
     "what the readout gives": ({"readout": {"reduce": "sum"}}, None, "readout", {"outputs"}),
 }
