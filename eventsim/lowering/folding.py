@@ -21,10 +21,9 @@ from eventsim.lowering.linear import (
 )
 from eventsim.lowering.units import Group, Unit
 from eventsim.model.network import Model
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Readout, SigmaDelta
 from eventsim.model.parameters import is_per_neuron, parameter_on
 
-LAYERS = (Neuron, Readout, SigmaDelta)
 MAX_PLANES = 31  # of one sign: signed levels are given as int32, see `spikes`
 
 
@@ -82,7 +81,7 @@ class _Folder:
             top = 0 if node.encoding == "real" else 2**node.bits - 1
             self._add(Unit(name, "input", node, self._held_shape(name), self.model.shapes[name],
                            top, node.signed, node.encoding == "real"))
-        elif isinstance(node, LAYERS):
+        elif node.integrates():
             self._add(self._layer(name))
         else:
             value = self._value(name)  # pools and Add make their units where they are evaluated
@@ -180,7 +179,7 @@ class _Folder:
     def _held_shape(self, name):
         """(C, H, W) in which a node's output is held; a flattened current stays a map."""
         model = self.model
-        while isinstance(model.nodes[name], LAYERS) or model.nodes[name].kind in ("Flatten", "BatchNorm"):
+        while model.nodes[name].integrates() or model.nodes[name].kind in ("Flatten", "BatchNorm"):
             sources = [edge.source for edge in model.incoming(name)]
             currents = [source for source in sources if model.kinds[source] == "current"]
             if not currents:
@@ -207,7 +206,7 @@ class _Folder:
         waiting = [name]
         while waiting:
             node = self.model.nodes[waiting[-1]]
-            before = () if isinstance(node, LAYERS) else self.model.incoming(waiting[-1])
+            before = () if node.integrates() else self.model.incoming(waiting[-1])
             missing = [edge.source for edge in before if edge.source not in self.values]
             if missing:
                 waiting += missing[::-1]
