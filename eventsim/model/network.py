@@ -14,7 +14,7 @@ import numpy as np
 from eventsim.errors import EventsimError, ModelError
 from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
-from eventsim.model.node import Node
+from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import integer, MAX_DELAY, Shape
 
 
@@ -82,7 +82,7 @@ class Model:
 
     def label(self, name) -> str:
         """How messages name a node: node 'conv1' (Conv2d)."""
-        return f"node {name!r} ({self.nodes[name].kind})"
+        return label_of(name, self.nodes[name])
 
     def order(self) -> List[List[str]]:
         """Nodes in the order of execution, grouped: a group of several nodes, or of one that

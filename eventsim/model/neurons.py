@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 
+import numpy as np
+
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
@@ -162,6 +164,11 @@ class Neuron(Node):
         """Planes that the layer's spikes take: the widest channel's bits."""
         return int(self.bits.max())
 
+    @property
+    def worth(self) -> np.ndarray:
+        """Worth of one level to those that read it, () or (C,)."""
+        return self.quantum if self.output_quantum is None else self.output_quantum
+
     def gives(self, read):
         return "spikes"
 
@@ -291,6 +298,11 @@ class SigmaDelta(Node):
     def n_bits(self) -> int:
         """Planes of one sign that the layer's spikes take."""
         return self.bits
+
+    @property
+    def worth(self) -> float:
+        """Worth of one level to those that read it."""
+        return self.quantum
 
     def gives(self, read):
         return "spikes"

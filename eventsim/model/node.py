@@ -26,6 +26,7 @@ class Node:
     instead_of_current: what to do where a current arrives that the node does not accept.
     weighs: whether it multiplies what it reads by trained numbers.
     reshapes: whether it hands on what it reads, in another shape.
+    pools: whether it gives one value per window of what it reads.
     shown_fields: fields that `eventsim info` shows, where a node has them.
     """
 
@@ -37,6 +38,7 @@ class Node:
     instead_of_current: ClassVar[str] = "put a Neuron between them, or merge them into one node"
     weighs: ClassVar[bool] = False
     reshapes: ClassVar[bool] = False
+    pools: ClassVar[bool] = False
     shown_fields: ClassVar[tuple] = ("stride", "padding", "dilation", "groups", "kernel_size")
 
     @classmethod
@@ -92,6 +94,11 @@ class Node:
                 value = f"array{value.shape}"
             shown.append(f"{item.name}={value}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def label_of(name, node) -> str:
+    """How messages name a node: node 'conv1' (Conv2d)."""
+    return f"node {name!r} ({node.kind})"
 
 
 def _plain(value):

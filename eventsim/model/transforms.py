@@ -16,6 +16,8 @@ from eventsim.model.parameters import (
 class _Pool(Node):
     """Geometry that the pools share; windows as in torch, on (C, H, W) or (C, L)."""
 
+    pools = True
+
     kernel_size: Tuple[int, ...]
     stride: Optional[Tuple[int, ...]] = None  # None: the kernel size
     padding: Tuple[int, ...] = 0
