@@ -1,11 +1,11 @@
-"""Divergence: where two runs first part, how that spreads, and what it most likely is.
+"""Divergence: where two runs first differ, how the difference spreads, and what most likely causes it.
 
     comparison = eventsim.compare(model, Simulator(model, "int8"), x, labels)
     comparison.first.layer, comparison.first.step, comparison.reading
 
-Order is causal: the lowest sample that differs anywhere; in it the earliest step; within a step the
-layers in order of execution; within a layer currents, potentials, spikes, residuals, outputs; and
-of its neurons the lowest index.
+The order is causal: the lowest sample that differs anywhere; in it the earliest step; within a step
+the layers in order of execution; within a layer currents, potentials, spikes, residuals (membranes
+after the reset), outputs; of its neurons the lowest index.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -151,10 +151,10 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         `traces.Trace`, or a dict of arrays as a trace holds them.
     x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None.
     timesteps: steps of samples that stand still; default A's.
-    variables: those that decide, of "currents", "potentials", "spikes", "residuals", "outputs";
+    variables: those in which a difference counts as a divergence, of "currents", "potentials", "spikes", "residuals", "outputs";
         default: all between runs of the same arithmetic, spikes between others, all that it holds
         for a trace. The rest is reported as drift.
-    tolerance: largest difference in units of the membrane that is none; default 0, and for a trace
+    tolerance: largest difference, in units of the membrane, that counts as equal; default 0, and for a trace
         1e-4 of the layer's threshold and of the value. Spikes are always compared exactly.
 
     Raises DataError where nothing can be compared, and what runs raise.

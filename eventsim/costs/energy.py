@@ -1,6 +1,6 @@
 """Energy: what a run would cost on some hardware, beside the same network run once without spikes.
 
-Everything is an estimate from exact counts and a table of energies (`energy_tables`), per layer, in
+Everything is an estimate from exact counts and a table of energies (`energy_table`), per layer, in
 joule per sample. What is charged to a layer, event-driven:
 
 additions   one per addition (set bits x fan-out), doubling, and MAC of real-valued input, in the
@@ -45,7 +45,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from eventsim.costs.energy_table import DEFAULT, find
+from eventsim.costs.energy_table import DEFAULT, find_energy_table
 from eventsim.costs.fanouts import fan_outs
 from eventsim.model.network import Model
 from eventsim.statistics.counts import Counts
@@ -194,7 +194,7 @@ def assess(model: Model, counts: Counts, precision: str, table=DEFAULT, chip=Non
     weights in the run, where it is another ("int8" takes 16 bits where 8 are too coarse). Raises
     FormatError for the table.
     """
-    return _Assessment(model, counts, precision, find(table), chip, weight_bits).report()
+    return _Assessment(model, counts, precision, find_energy_table(table), chip, weight_bits).report()
 
 
 class _Branch(NamedTuple):

@@ -31,7 +31,7 @@ def membranes(layers: Dict[str, MembraneStatistics]):
     title = "Where membranes are"
     layers = {name: layer for name, layer in layers.items() if layer.n_samples}
     if not layers:
-        return style.empty(title, "Nothing to show: membranes of no layer were kept.")
+        return style.empty(title, "Nothing to show: the run kept no membranes.")
     if len(layers) > MOST_PANELS:
         return _membrane_rows(title, layers)
     across = 1 if len(layers) == 1 else 2
@@ -177,7 +177,7 @@ def drift(layers: Dict[str, MembraneStatistics]):
     title = "Do membranes drift?"
     layers = {name: layer for name, layer in layers.items() if layer.n_samples}
     if not layers:
-        return style.empty(title, "Nothing to show: membranes of no layer were kept.")
+        return style.empty(title, "Nothing to show: the run kept no membranes.")
     units = sorted({layer.unit for layer in layers.values()})
     note = f"Root mean square of the membranes after the reset, over {_of_samples(layers)}."
     figure, top = style.sheet(title, [f"{note} A layer in balance levels out."], 3.2)
@@ -319,7 +319,7 @@ def accuracy(decisions: Decisions):
     samples whose prediction is final from then on."""
     title = "How the answer settles"
     if decisions.n_samples == 0 or len(decisions.final) == 0:
-        return style.empty(title, "Nothing to show: no sample was decided.")
+        return style.empty(title, "Nothing to show: the run has no decisions.")
     right = decisions.accuracy_by_step
     steps = np.arange(1, len(decisions.final) + 1)
     notes = [f"{style.many(decisions.n_samples, 'sample')}. "

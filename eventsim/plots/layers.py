@@ -35,14 +35,14 @@ def rates(trains: Dict[str, TrainStatistics]):
     title = "How often neurons fire"
     trains = _recorded(trains)
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     active = np.concatenate([train.rates[train.rates > 0] for train in trains.values()])
     chances = min(train.chances for train in trains.values())
     wide = chances > 5 * BINS and active.size and np.median(active) < 0.05 * active.max()
     several = next(iter(trains.values())).n_steps > 1
     sheet = style.rows(
         list(trains), title,
-        [f"Rates of each layer's neurons over {_of_samples(trains)}, silent neurons left out of the histograms; "
+        [f"Rates of each layer's neurons over {_of_samples(trains)}. The histograms leave silent neurons out; "
          "| marks the mean of all neurons."],
         (1.6, 1) if several else (1,), ("mean", "silent", "always"), 0.95 if several else 0.6)
     axes = sheet.panels[0]
@@ -108,14 +108,14 @@ def levels(trains: Dict[str, TrainStatistics]):
     title = "Which levels events carry"
     trains = _recorded(trains)
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     tops = {(1 << train.bits) - 1 for train in trains.values()}
     highest = tops.pop() if len(tops) == 1 else None
     signed = any(train.signed for train in trains.values())
     sheet = style.rows(
         list(trains), title,
         [f"How the events of each layer spread over its levels, {_of_samples(trains)}; the tallest bar fills its "
-         "row. Right: bits of a level, share of neurons and steps without event, mean |level| of the events, "
+         "row. Right: bits of a level, share of neurons and steps without an event, mean |level| of the events, "
          "share of the events with the highest |level|."],
         (1,), ("bits", "no event", "mean", "highest"))
     axes = sheet.panels[0]
@@ -167,7 +167,7 @@ def planes(trains: Dict[str, TrainStatistics]):
     title = "How much each bit-plane is used"
     trains = _recorded(trains)
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     bits = max(train.bits for train in trains.values())
     signed = any(train.signed for train in trains.values())
     table = np.full((len(trains), bits * (1 + signed)), np.nan)
@@ -178,7 +178,7 @@ def planes(trains: Dict[str, TrainStatistics]):
             table[i, bits : bits + train.bits] = use[train.bits:]
     sheet = style.rows(
         list(trains), title,
-        [f"Share of neurons and steps in which the bit is set, over {_of_samples(trains)}; cells without number: "
+        [f"Share of neurons and steps in which the bit is set, over {_of_samples(trains)}; in an empty cell "
          "the layer has no such bit. Bits that are never set are marked."], (1,), (), 1.0)
     axes = style.boxed(sheet.panels[0])
     shown = np.nanmax(table) or 1.0
@@ -203,7 +203,7 @@ def _name_planes(axes, bits, signed):
     names = worth + ["−" + name for name in worth] * signed
     every = max(-(-len(names) // 12), 1)
     axes.set_xticks(range(0, len(names), every), names[::every])
-    axes.set_xlabel("what the bit is worth (levels)")
+    axes.set_xlabel("value of the bit (levels)")
 
 
 @style.styled
@@ -213,7 +213,7 @@ def intervals(trains: Dict[str, TrainStatistics]):
     title = "Steps between two events of a neuron"
     trains = _recorded(trains, "n_detailed")
     if not trains:
-        return style.empty(title, "Nothing to show: intervals of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no intervals.")
     sheet = style.rows(
         list(trains), title,
         [f"Inter-spike intervals over {_of_samples(trains, True)}; the tallest bar of a row fills it. "
@@ -267,7 +267,7 @@ def _number(value):
 def operations(counts: Counts):
     """Figure of what each layer's synapses cost: additions (and MACs, of real-valued input) against the
     MACs of a dense layer, per sample, on a log axis."""
-    title = "Operations of each layer against dense"
+    title = "Operations of each layer, compared with a dense network"
     n = max(counts.n_samples, 1)
     found = {}
     for name, row in counts.layers.items():
@@ -275,14 +275,14 @@ def operations(counts: Counts):
         if dense or done:
             found[name] = (done, dense)
     if not found:
-        return style.empty(title, "Nothing to show: no layer with synapses was counted.")
+        return style.empty(title, "Nothing to show: the run counted no layer with synapses.")
     done, dense = (sum(pair[i] for pair in found.values()) for i in (0, 1))
     ratio = f"{done / dense:.3g} of" if dense else "against"
     sheet = style.rows(
         list(found), title,
         [f"Per sample of {style.many(counts.steps, 'step')}: {style.quantity(done)} additions in all, {ratio} the "
-         f"{style.quantity(dense)} multiply-accumulates (MACs) of dense layers. MACs of real-valued input are "
-         "among the additions."],
+         f"{style.quantity(dense)} multiply-accumulates (MACs) that dense layers would need. Additions include "
+         "the MACs of real-valued input."],
         (1,), ("additions", "dense", "ratio"), 0.8)
     axes = sheet.panels[0]
     positive = [value for pair in found.values() for value in pair if value > 0]

@@ -25,7 +25,7 @@ def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str =
     title = f"Where {style.short(next(iter(trains)), 44) or 'the layer'} fires" if len(trains) == 1 \
         else "Where neurons fire"
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     plans = [_Map(train, PIXELS // len(trains)) for train in trains.values()]
     figure, top = style.sheet(
         title, ["Rates of the neurons over their positions; black: never fired. Left: the mean over the channels; "
@@ -153,7 +153,7 @@ def correlations(train: TrainStatistics, name: str = ""):
     who = style.short(name, 40) if name else "neurons"
     title = f"Do neurons of {who} fire together?" if name else "Do neurons fire together?"
     if train.n_detailed == 0:
-        return style.empty(title, "Nothing to show: correlations of no sample were kept.")
+        return style.empty(title, "Nothing to show: the run kept no correlations.")
     found = train.correlations
     n = len(found)
     pairs = found[np.triu_indices(n, 1)]
