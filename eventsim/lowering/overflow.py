@@ -32,6 +32,19 @@ def limits(chip: Optional[Chip]) -> np.ndarray:
     return np.array(found, np.int64)
 
 
+def sum_bound(unit, units, numbers) -> int:
+    """The largest weighted sum of one step: every input sends its highest level."""
+    total = 0
+    for path in unit.paths:
+        top = units[path.unit].max_level
+        if path.weight is None:
+            total += top * (int(np.abs(numbers.amplitude(path.amplitude)).max()) + 1)
+        else:
+            rows = np.abs(numbers.weight(path.weight).astype(np.int64))
+            total += top * int(rows.reshape(rows.shape[0], -1).sum(axis=1).max())
+    return total
+
+
 def safe_steps(label, update, sum_bound, chip) -> Optional[int]:
     """Steps from zero state that int32 is proved to hold, None: any number.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsim.errors import RunError
 from eventsim.kernels import membranes
-from eventsim.model.neurons import Neuron
+from eventsim.model.node import Node
 from eventsim.model.parameters import parameter_on
 from eventsim.statistics.trains import chosen_neurons
 
@@ -133,11 +133,11 @@ def unrectified(y) -> np.ndarray:
 class MembraneScale:
     """What turns membranes of a layer into its unit and into quanta.
 
-    node: Neuron. shape: logical shape. chosen: int64, the neurons that are looked at, in the order of the
+    node: one that sends "levels". shape: logical shape. chosen: int64, the neurons that are looked at, in the order of the
     shape, flattened; the other arrays are of these.
     """
 
-    def __init__(self, node: Neuron, shape):
+    def __init__(self, node: Node, shape):
         self.node = node
 
         self.n_neurons = int(np.prod(shape, dtype=np.int64))
