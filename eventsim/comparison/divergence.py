@@ -16,7 +16,7 @@ import numpy as np
 from eventsim.comparison import diagnosis
 from eventsim.comparison.diagnosis import Decision
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
-from eventsim.comparison.sides import Run, sent_by_stages, TraceSide
+from eventsim.comparison.sides import SimulatorSide, sent_by_stages, TraceSide
 from eventsim.comparison.traces import Trace
 from eventsim.comparison.verdict import verdict
 from eventsim.comparison.watching import NEVER, Rule, Watch
@@ -188,19 +188,19 @@ def _run(given, label):
         simulator = Simulator(given)
     if simulator is None:
         raise DataError(f"{label} is a {type(given).__name__}, expected a Model, a Simulator or (B) a trace")
-    return Run(simulator, label)
+    return SimulatorSide(simulator, label)
 
 
 class Comparing:
     """A comparison that takes its samples batch by batch.
 
-    a: Run. b: Run or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
+    a: SimulatorSide. b: SimulatorSide or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
     batch, chunk: samples and steps that fit the memory it allows itself. pairs, rules: what is
     compared. differences: of the models. at: (watch, sample in its batch, sample, its x for A and for
     B) of the first divergence.
     """
 
-    def __init__(self, a: Run, b, steps: int, variables=None, tolerance=None):
+    def __init__(self, a: SimulatorSide, b, steps: int, variables=None, tolerance=None):
         self.a, self.b = a, b
         self.notes: List[str] = []
         self.steps = self._steps(steps)

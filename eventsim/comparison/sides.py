@@ -16,7 +16,7 @@ from eventsim.errors import EventsimError
 from eventsim.program import LayerStage, WordStage
 
 
-class Run:
+class SimulatorSide:
     """A simulator run as one side. label: its name in messages.
 
     layers: name -> Layer, in the order of execution. arithmetic: (precision, Chip or None); runs
@@ -80,7 +80,7 @@ class Run:
         return piece.recording.predictions
 
 
-def sent_by_stages(run: Run, x, steps, chunk) -> Dict[str, float]:
+def sent_by_stages(run: SimulatorSide, x, steps, chunk) -> Dict[str, float]:
     """Stage -> root mean square, over its neurons, of the mean level in a step of the one sample x.
 
     Stages that cannot be recorded count as sending their highest level at every step.
@@ -136,7 +136,7 @@ class TraceSide:
     has_widths = False
     arithmetic = None
 
-    def __init__(self, trace: Trace, run: Run):
+    def __init__(self, trace: Trace, run: SimulatorSide):
         self.trace, self.label = trace, trace.name
         self.layers: Dict[str, Layer] = {}
         self._series, self._run = {}, run

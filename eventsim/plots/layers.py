@@ -16,7 +16,7 @@ def _of_samples(trains, detailed=False):
     """ "599 samples of 4 steps", of the first train."""
     train = next(iter(trains.values()))
     n = train.n_detailed if detailed else train.n_samples
-    return f"{style.many(n, 'sample')} of {style.many(train.n_steps, 'step')}"
+    return f"{style.count_label(n, 'sample')} of {style.count_label(train.n_steps, 'step')}"
 
 
 def _recorded(trains, count="n_samples"):
@@ -67,7 +67,7 @@ def rates(trains: Dict[str, TrainStatistics]):
         else:
             axes.text(axes.get_xlim()[0], i, " no neuron fired", va="center", size=style.SMALL)
         shares = (train.silent_share, train.saturated_share)
-        style.cells(sheet.notes, i, [f"{train.rate:.3g}", *map(style.percent, shares)],
+        style.cells(sheet.notes, i, [f"{train.rate:.3g}", *map(style.percent_label, shares)],
                     [1 + k for k in (0, 1) if shares[k] == 1])
     if several:
         _rates_by_step(sheet, trains)
@@ -93,7 +93,7 @@ def _rates_by_step(sheet, trains):
     image = axes.imshow(np.where(by_step > 0, by_step, np.nan), extent=(0.5, steps + 0.5, n - 0.5, -0.5),
                         aspect="auto", norm=Normalize(0, highest), cmap=style.amounts(), interpolation="none")
     axes.set_xlim(0.5, steps + 0.5)
-    style.whole(axes.xaxis, 6)
+    style.whole_ticks(axes.xaxis, 6)
     axes.set_xlabel("step")
     box = axes.get_position()
     left, width = box.x0 * style.WIDTH, box.width * style.WIDTH
@@ -123,7 +123,7 @@ def levels(trains: Dict[str, TrainStatistics]):
     end = highest + 0.6 if highest else 1.03
     axes.set_xlim(-end if signed else 0, end)
     if highest:
-        style.whole(axes.xaxis)
+        style.whole_ticks(axes.xaxis)
     else:
         axes.locator_params(axis="x", nbins=5)
     style.grid(axes)
@@ -132,9 +132,9 @@ def levels(trains: Dict[str, TrainStatistics]):
         _draw_levels(axes, i, train, highest is None)
         zero = 1 - train.rate
         style.cells(sheet.notes, i, [
-            f"{'±' if train.signed else ''}{train.bits}", style.percent(zero),
-            style.quantity(train.mean_level) if train.rate > 0 else "–",
-            style.percent(train.top_level_share) if train.rate > 0 and train.bits > 1 else "–",
+            f"{'±' if train.signed else ''}{train.bits}", style.percent_label(zero),
+            style.quantity_label(train.mean_level) if train.rate > 0 else "–",
+            style.percent_label(train.top_level_share) if train.rate > 0 and train.bits > 1 else "–",
         ], [3] if train.bits > 1 and train.top_level_share > 0.5 else [])
     return sheet.figure
 
@@ -191,7 +191,7 @@ def planes(trains: Dict[str, TrainStatistics]):
         for (i, plane), use in np.ndenumerate(table):
             if np.isfinite(use):
                 colour = "#ff9d4d" if use == 0 else style.ink(colours(norm(use)))
-                axes.text(plane, i, "never" if use == 0 else style.percent(use), ha="center", va="center",
+                axes.text(plane, i, "never" if use == 0 else style.percent_label(use), ha="center", va="center",
                           size=style.SMALL, color=colour, weight="bold" if use == 0 else "normal")
     style.colourbar(sheet.figure, image, sheet.left, sheet.top + sheet.height + 0.5, 2.6, 0.1,
                     "set (share of neurons and steps; black: never)", style.percents)
@@ -199,7 +199,7 @@ def planes(trains: Dict[str, TrainStatistics]):
 
 
 def _name_planes(axes, bits, signed):
-    worth = [style.quantity(1 << b) if b < 10 else f"2^{b}" for b in range(bits)]
+    worth = [style.quantity_label(1 << b) if b < 10 else f"2^{b}" for b in range(bits)]
     names = worth + ["−" + name for name in worth] * signed
     every = max(-(-len(names) // 12), 1)
     axes.set_xticks(range(0, len(names), every), names[::every])
@@ -227,7 +227,7 @@ def intervals(trains: Dict[str, TrainStatistics]):
         style.quantities(axes.xaxis)
     else:
         axes.set_xlim(0.4, longest + 0.6)
-        style.whole(axes.xaxis, longest)
+        style.whole_ticks(axes.xaxis, longest)
     axes.set_xlabel("interval (steps)")
     style.grid(axes)
     style.baselines(axes, len(trains))
@@ -280,8 +280,8 @@ def operations(counts: Counts):
     ratio = f"{done / dense:.3g} of" if dense else "against"
     sheet = style.rows(
         list(found), title,
-        [f"Per sample of {style.many(counts.steps, 'step')}: {style.quantity(done)} additions in all, {ratio} the "
-         f"{style.quantity(dense)} multiply-accumulates (MACs) that dense layers would need. Additions include "
+        [f"Per sample of {style.count_label(counts.steps, 'step')}: {style.quantity_label(done)} additions in all, {ratio} the "
+         f"{style.quantity_label(dense)} multiply-accumulates (MACs) that dense layers would need. Additions include "
          "the MACs of real-valued input."],
         (1,), ("additions", "dense", "ratio"), 0.8)
     axes = sheet.panels[0]
@@ -302,7 +302,7 @@ def operations(counts: Counts):
             axes.plot([done], [i], "o", color=colour, markersize=6, markeredgewidth=0)
         else:
             axes.text(axes.get_xlim()[0], i, " no event arrived", va="center", size=style.SMALL)
-        style.cells(sheet.notes, i, [style.quantity(done), style.quantity(dense),
+        style.cells(sheet.notes, i, [style.quantity_label(done), style.quantity_label(dense),
                                      f"{done / dense:.3g}" if dense else "–"], [2] if more else [])
     _name_points(sheet, any(done > dense for done, dense in found.values()))
     return sheet.figure

@@ -23,7 +23,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim.costs.fanouts import fan_outs
-from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, Synapses
+from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, SynapticModule
 from eventsim.costs.other_tools.values import emitters, Values
 from eventsim.engine.recording import Recording
 from eventsim.errors import RunError
@@ -249,7 +249,7 @@ def _layer(model, name):
 
 def _synapses(model, name):
     node, shape = model.nodes[name], model.shapes[model.incoming(name)[0].source]
-    return Synapses(node.kind, fan_outs(node, shape), np.isin(node.weight, (0, 1)).all(),
+    return SynapticModule(node.kind, fan_outs(node, shape), np.isin(node.weight, (0, 1)).all(),
                     int(np.count_nonzero(node.weight)), node.bias is not None, _pool_factor(model, name))
 
 
