@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsim.errors import RunError
 from eventsim.kernels import membranes
+from eventsim.kernels.arguments import MembraneSums, MembraneTraces
 from eventsim.model.node import Node
 from eventsim.model.parameters import parameter_on
 from eventsim.statistics.trains import chosen_neurons
@@ -176,10 +177,13 @@ class MembraneScale:
         extremes = np.array([np.inf, -np.inf])
         sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
         membranes.note_membranes(
-            np.ascontiguousarray(potentials).reshape(-1), np.ascontiguousarray(residuals).reshape(-1),
-            np.ascontiguousarray(levels, np.int32).reshape(-1), parameters.reshape(-1), self.edges,
-            histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1), known.reshape(-1), n * steps,
-            neurons, rectifies, int(self.node.signed),
+            MembraneTraces(np.ascontiguousarray(potentials).reshape(-1),
+                           np.ascontiguousarray(residuals).reshape(-1),
+                           np.ascontiguousarray(levels, np.int32).reshape(-1)),
+            parameters.reshape(-1), self.edges,
+            MembraneSums(histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1),
+                         known.reshape(-1)),
+            n * steps, neurons, rectifies, int(self.node.signed),
         )
         # nan where no membrane was a number
         n_known = known[[0, 0, 1, 1]]
