@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from eventsim import analysing, converting, loading, running
+from eventsim import __version__, analysing, converting, loading, running
 from eventsim.comparison import commands as comparing
 from eventsim.errors import EventsimError
 
@@ -21,6 +21,7 @@ def parser():
         prog="eventsim",
         description="Run trained spiking networks by additions only, and count what they cost.",
     )
+    top.add_argument("--version", action="version", version=f"eventsim {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     info = commands.add_parser("info", help="say what is in a model file")
