@@ -23,7 +23,6 @@ from eventsim.comparison.watching import NEVER, Rule, Watch
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
 from eventsim.model.network import Model
-from eventsim.model.neurons import Neuron, SigmaDelta
 from eventsim.model.parameters import integer, number
 from eventsim.statistics.ranges import joined
 
@@ -250,8 +249,7 @@ class Comparing:
         if not self.b.is_trace or self._counts_alike(pair, variable):
             return Rule(pair, variable, decides)
         node = self.a.model.nodes[pair.a.name]
-        fires = isinstance(node, (Neuron, SigmaDelta))
-        scale = float(np.abs(node.v_threshold).max()) if fires else 1.0
+        scale = float(np.abs(node.v_threshold).max()) if node.fires() else 1.0
         return Rule(pair, variable, decides, TRACE_TOLERANCE * scale, TRACE_TOLERANCE)
 
     def _counts_alike(self, pair, variable):

@@ -7,6 +7,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
+from eventsim.model.kinds import node_type
 from eventsim.model.network import Model
 
 TINY = 1e-9  # relative: computing a number in another order may change it by this much
@@ -71,7 +72,7 @@ def pair_layers(a: Dict[str, Layer], b: Dict[str, Layer]):
 
 def _sort(layer):
     """Layers with the same result may be paired: any firing layers, or pools of the same kind."""
-    return "fires" if layer.kind in ("Neuron", "SigmaDelta") else layer.kind
+    return "fires" if node_type(layer.kind).fires() else layer.kind
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def sent_by_stages(run: SimulatorSide, x, steps, chunk) -> Dict[str, float]:
 
 
 def _is_compared(stage, model):
-    """Layers, inputs, pools and delays under a name of the model; a Flatten only repeats."""
+    """Layers, inputs, pools and delays under a name of the model; what only reshapes repeats them."""
     flattens = isinstance(stage, WordStage) and stage.operation == "flatten"
     return stage.name in model.nodes and not flattens
 
@@ -158,7 +158,7 @@ class TraceSide:
     def unused(self):
         """Names of arrays that belong to no layer, without those that only repeat other arrays."""
         nodes = self._run.model.nodes
-        repeats = {name for name, node in nodes.items() if node.kind in ("Flatten", "Readout")}
+        repeats = {name for name, node in nodes.items() if node.reshapes or node.role == "readout"}
         return [name for name in self.trace.unused() if name.rpartition("/")[0] not in repeats]
 
     def describe(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from eventsim.errors import RunError
+from eventsim.model.kinds import node_type
 from eventsim.plots import courses, layers as by_layer, matrices, rasters
 from eventsim.statistics.counts import Counts
 
@@ -62,7 +63,7 @@ def _sending(trains):
 def _membranes(run, layers):
     found = {name: layer for name, layer in run.statistics.membranes.items() if layer.n_samples}
     nodes = run.summary.get("nodes")
-    if nodes and not any(node["kind"] == "Neuron" for node in nodes):
+    if nodes and not any(node_type(node["kind"]).sends == "levels" for node in nodes):
         raise RunError(f"{run.path}: membranes are kept of layers of Neuron, and the model has none")
     chosen = _chosen(run, layers, found, "membranes", "run again with --out and --detailed 8")
     return {name: found[name] for name in chosen}

@@ -7,6 +7,8 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from eventsim.kernels import trains
+from eventsim.kernels.arguments import Intervals, Slots, TrainScratch
+from eventsim.kernels.arguments import TrainSums as KernelSums
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import chosen_neurons, n_interval_bins, TrainStatistics
 
@@ -75,28 +77,32 @@ class TrainSums:
             self.n_detailed += n if ends else 0
 
     def _sum(self, flat, n, steps, held, first, start, memory, ends):
-        by_step = self.by_step[start : start + steps]
-        place = (n, steps, held, first, self.n_planes, self.size)
+        sums = KernelSums(self.events, self.squares, self.by_step[start : start + steps])
+        slots = self._slots(n, steps, held, first)
         planes, levelled = self.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
         if memory is None and steps <= BRIEF:
-            trains.count_briefly(flat, self._small, self._bytes, self._words, self.events, self.squares, by_step,
-                                  planes, self._small_levels, *place, self.pack, int(levelled))
+            scratch = TrainScratch(self._small, self._bytes, self._words)
+            trains.count_briefly(flat, scratch, sums, planes, self._small_levels, slots, self.pack, int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            trains.count_neurons(flat, self._bytes, counts.reshape(-1), self.events, self.squares, by_step,
-                                  *place, self.pack, int(memory is not None), int(ends))
+            trains.count_neurons(flat, self._bytes, counts.reshape(-1), sums, slots, self.pack,
+                                 int(memory is not None), int(ends))
             if self.n_planes > 1:
-                trains.count_planes(flat, self._bytes, planes, *place, self.pack)
+                trains.count_planes(flat, self._bytes, planes, slots, self.pack)
             if levelled:
-                trains.count_small_levels(flat, self._words, self._small_levels, *place, self.pack)
+                trains.count_small_levels(flat, self._words, self._small_levels, slots, self.pack)
         if self.n_planes > 8 or self.signed:
-            trains.count_levels(flat, self.level_counts, *place[:4], self.bits, int(self.signed), self.size)
+            trains.count_levels(flat, self.level_counts, slots)
+
+    def _slots(self, n, steps, held, first):
+        channels, height, width = self.shape
+        return Slots(n, steps, held, first, self.bits, int(self.signed), height, width, channels)
 
     def _detail(self, planes, n, steps, held, first, start, memory):
         memory = memory or Memory(self, n)
         trains.note_intervals(
-            planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1), *self.intervals,
-            self.histogram, n, steps, start, held, first, self.n_planes, self.size, self.pack,
+            planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1),
+            Intervals(*self.intervals, self.histogram), self._slots(n, steps, held, first), start, self.pack,
         )
         channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
         levels = _levels(planes[:n, first : first + steps], position, channel, self.bits)

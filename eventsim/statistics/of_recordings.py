@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from eventsim.errors import RunError
-from eventsim.model.neurons import Neuron
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneScale
 from eventsim.statistics.observing import TrainSums
@@ -24,7 +23,7 @@ def of(recording, model=None, labels=None) -> Statistics:
     membranes = {}
     for name, node in ({} if model is None else model.nodes).items():
         kinds = [recording.traces.get(kind, {}) for kind in ("potentials", "residuals")]
-        if isinstance(node, Neuron) and name in recording.spikes and all(name in kind for kind in kinds):
+        if node.sends == "levels" and name in recording.spikes and all(name in kind for kind in kinds):
             scale = MembraneScale(node, model.shapes[name])
             steps = _steps_per_unit(recording, name)
             parts = [
