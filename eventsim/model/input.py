@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 from eventsim.errors import ModelError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    choice, integer, integers, is_per_neuron, MAX_BITS, number, Parameter, parameter, Shape, shape_of,
+    choice, finite_number, integer, integers, is_per_neuron, MAX_BITS, Parameter, parameter, Shape, shape_of,
 )
 
 
@@ -26,7 +26,7 @@ class EventBins:
     sensor_size: Tuple[int, int] = (34, 34)
 
     def __post_init__(self):
-        self.bin_width = number(self.bin_width, "bin_width")
+        self.bin_width = finite_number(self.bin_width, "bin_width")
         if self.bin_width <= 0:
             raise ModelError(f"bin_width is {self.bin_width}, expected microseconds above 0")
         choice(self.polarities, "polarities", ("off_on", "on_off"))
@@ -73,7 +73,7 @@ class Input(Node):
         choice(self.encoding, "encoding", ("image", "spikes", "real"))
         self.bits = integer(self.bits, "bits", 1, 8 if self.encoding == "image" else MAX_BITS)
         self.signed = bool(self.signed)
-        self.scale = number(self.scale, "scale")
+        self.scale = finite_number(self.scale, "scale")
         self.mean = parameter(self.mean, "mean")
         self.std = parameter(self.std, "std")
         layouts = {1: ("F",), 2: ("CL", "LC"), 3: ("CHW", "HWC", "CWH", "WHC", "HCW", "WCH")}

@@ -8,7 +8,7 @@ import numpy as np
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    choice, integer, MAX_BITS, number, Parameter, parameter, parameter_on, whole_array,
+    choice, finite_number, integer, MAX_BITS, Parameter, parameter, parameter_on, whole_array,
 )
 
 
@@ -40,7 +40,7 @@ def _leak_products(node, shape):
 def _resolution(value):
     if value is None:
         return None
-    value = number(value, "resolution")
+    value = finite_number(value, "resolution")
     if value <= 0:
         raise ModelError(f"resolution is {value}, expected integer steps per unit, above 0")
     return value
@@ -280,7 +280,7 @@ class SigmaDelta(Node):
         choice(self.mode, "mode", ("sigma_delta", "delta"))
         self.v_threshold = parameter(self.v_threshold, "v_threshold")
         self.bias = parameter(self.bias, "bias")
-        self.quantum = number(self.quantum, "quantum")
+        self.quantum = finite_number(self.quantum, "quantum")
         self.bits = integer(self.bits, "bits", 1, MAX_BITS)
         self.rectify = bool(self.rectify)
         _check_resets(self)

@@ -8,7 +8,7 @@ import numpy as np
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import extent, Node
 from eventsim.model.parameters import (
-    float_array, integers, MAX_DELAY, number, Parameter, parameter_on, whole_array,
+    finite_number, float_array, integers, MAX_DELAY, Parameter, parameter_on, whole_array,
 )
 
 
@@ -133,8 +133,8 @@ class BatchNorm(Node):
             if value.shape != np.shape(self.weight):
                 raise ModelError(f"{name} has shape {value.shape}, but weight {np.shape(self.weight)}")
             setattr(self, name, value)
-        self.eps = number(self.eps, "eps")
-        self.scale = number(self.scale, "scale")
+        self.eps = finite_number(self.eps, "eps")
+        self.scale = finite_number(self.scale, "scale")
         if (self.running_var + self.eps <= 0).any():
             raise ModelError("running_var + eps has a value that is not above 0")
 

@@ -10,7 +10,7 @@ from typing import Dict
 
 from eventsim.errors import ModelError
 from eventsim.formats.options import Option
-from eventsim.model.parameters import choice, integer, MAX_BITS, number
+from eventsim.model.parameters import choice, finite_number, integer, MAX_BITS
 
 INTEGRATIONS = ("euler", "scaled_euler", "exponential", "impulse")
 
@@ -127,7 +127,7 @@ def checked(name, value):
         return integer(value, name, *_LIMITS[name])
     if kind is bool:
         return bool(integer(int(value) if isinstance(value, bool) else value, name, 0, 1))
-    value = number(value, name)
+    value = finite_number(value, name)
     if name == "dt" and value <= 0:
         raise ModelError(f"dt is {value}, expected a time above 0")
     return value

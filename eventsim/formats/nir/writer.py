@@ -23,7 +23,7 @@ from eventsim.formats.nir.presets import FREE, OPEN, STORED
 from eventsim.formats.options import Option
 from eventsim.model.graph import Edge
 from eventsim.model.neurons import Neuron
-from eventsim.model.parameters import number, parameter_on
+from eventsim.model.parameters import finite_number, parameter_on
 from eventsim.model.synapses import Conv1d, Conv2d, Dense
 from eventsim.storage.hdf5_writing import narrowed, new_hdf5, put
 
@@ -48,7 +48,7 @@ def write(model, path, dt=None, beyond_nir=False):
     cannot be written.
     """
     try:
-        dt = _remembered_dt(model) if dt is None else number(dt, "dt")
+        dt = _remembered_dt(model) if dt is None else finite_number(dt, "dt")
         if dt <= 0:
             raise ModelError(f"dt is {dt}, expected a time above 0")
         with np.errstate(all="ignore"):
