@@ -8,7 +8,7 @@ from eventsim.lowering.linear import exact_sum
 from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.parameters import parameter_on
 
-# what `kernels._fire_plain` leaves out
+# what `kernels.firing._fire_plain` leaves out
 SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")
 
 
