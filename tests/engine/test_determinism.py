@@ -20,7 +20,7 @@ from eventsim import (
     Restimulation, SigmaDelta, Simulator, SumPool, UnsupportedError,
 )
 from eventsim.engine.state import KINDS_OF_STATE
-from eventsim.kernels import firing
+from eventsim.kernels import counting, firing, indexing, layers, words
 from eventsim.model.chip import Chip
 
 PRECISIONS = ("float32", "float64", "int8")
@@ -519,7 +519,8 @@ def _report_signatures():
         sim.run(x, STEPS, ())
     found = {
         name: [[_types(argument) for argument in signature] for signature in thing.signatures]
-        for name, thing in vars(layers).items() if isinstance(thing, Dispatcher)
+        for module in (indexing, layers, words, counting)
+        for name, thing in vars(module).items() if isinstance(thing, Dispatcher)
     }
     print(json.dumps(found))
 
