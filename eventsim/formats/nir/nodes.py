@@ -3,9 +3,9 @@
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.formats.nir.graph import guarded, unsupported
 from eventsim.formats.nir.loops import in_loop, with_steps, without
 from eventsim.formats.nir.neurons import build_neuron, compact, fitted, INTEGRATING, same_shape, SPIKING
+from eventsim.formats.refusing import guarded, unsupported
 from eventsim.model.graph import Edge
 from eventsim.model.input import EventBins, Input
 from eventsim.model.neurons import Neuron, Readout

@@ -8,51 +8,53 @@ Add becomes several edges; delays become Delay nodes, except for the step that e
 
 NIR has no soft or late reset, no spikes of several bits, no lower limit: `beyond_nir=True` writes such
 neurons as plain ones, as snnTorch does. What the reader then has to assume is left in the metadata of the
-graph ("eventsim.reset" and so on), where `nir_presets` finds it and other readers do not look.
+graph ("eventsim.reset" and so on), where `presets` finds it and other readers do not look.
 """
 
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Optional
 
-import h5py
 import numpy as np
 
 from eventsim.errors import FormatError, ModelError, UnsupportedError
 from eventsim.formats.nir.loops import in_loop, with_steps, without
 from eventsim.formats.nir.neurons import compact, SPIKING
-from eventsim.formats.nir.presets import FREE, OPEN, STORED
-from eventsim.formats.options import Option
+from eventsim.formats.nir.presets import DEFAULTS, OPEN, OPTIONS, STORED
+from eventsim.formats.options import option, Options
 from eventsim.model.graph import Edge
 from eventsim.model.neurons import Neuron
-from eventsim.model.parameters import number, parameter_on
+from eventsim.model.parameters import parameter_on
 from eventsim.model.synapses import Conv1d, Conv2d, Dense
-from eventsim.storage.hdf5_writing import narrowed, new_hdf5, put
+from eventsim.storage.hdf5_writing import new_hdf5, put, put_numbers, put_open_texts
 
 VERSION = "1.0.8"  # of the `nir` package whose layout this is
 DEFAULT_DT = 1e-4  # what snnTorch takes for granted
 FOLDABLE = (Dense, Conv1d, Conv2d)
 
-WRITE_OPTIONS = {
-    "dt": Option(float, "seconds of a step in the NIR file (default: that of the file read, else 0.0001)"),
-    "beyond_nir": Option(bool, "write also what NIR cannot describe (soft reset, several bits, ...) as plain "
-                         "neurons, with a note that only eventsim reads"),
-}
+@dataclass(frozen=True)
+class NirWriteOptions(Options):
+    """How a NIR file is written."""
+
+    dt: Optional[float] = option(
+        None, "seconds of a step in the NIR file (default: that of the file read, else 0.0001)", positive="a time")
+    beyond_nir: bool = option(
+        False, "write also what NIR cannot describe (soft reset, several bits, ...) as plain neurons, with a note "
+        "that only eventsim reads")
 
 
-def write(model, path, dt=None, beyond_nir=False):
-    """Write `model` to `path`, which appears complete or not at all.
-
-    dt: seconds of a step; default: the step with which a NIR file was read, else 1e-4. beyond_nir:
-        write also neurons that NIR cannot describe, see above.
+def write(model, path, **given):
+    """Write `model` to `path`, which appears complete or not at all; `given` are fields of NirWriteOptions.
 
     Raises UnsupportedError for what NIR cannot express, naming the node, FormatError where the file
     cannot be written.
     """
     try:
-        dt = _remembered_dt(model) if dt is None else number(dt, "dt")
-        if dt <= 0:
-            raise ModelError(f"dt is {dt}, expected a time above 0")
+        options = NirWriteOptions(**given)
+        dt = _remembered_dt(model) if options.dt is None else options.dt
+        OPTIONS["dt"].checked("dt", dt)
         with np.errstate(all="ignore"):
-            graph = _Graph(model, dt, bool(beyond_nir))
+            graph = _Graph(model, dt, options.beyond_nir)
     except ModelError as error:
         raise FormatError(f"{path}: cannot be written: {error}") from None
     except UnsupportedError as error:
@@ -74,7 +76,7 @@ class _Graph:
 
     def __init__(self, model, dt, beyond_nir):
         self.model, self.dt, self.beyond_nir = model, dt, beyond_nir
-        self.options = {**OPEN, **FREE, "dt": dt, "timesteps": model.timesteps}
+        self.options = {**DEFAULTS, "dt": dt, "timesteps": model.timesteps}
         self.agreed = {}  # option -> (value, node that set it)
         self.nodes, self.edges = {}, list(model.edges)
         self.folded = {}  # synapses -> (factor, shift) of the BatchNorm behind them
@@ -294,7 +296,7 @@ class _Graph:
             threshold = np.nextafter(threshold.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
         reset = node.v_reset if node.reset == "hard" else np.zeros(())
         members.update(v_threshold=threshold, v_reset=self._whole(name, reset, "v_reset"))
-        self._scale_behind(name, _worth(node))
+        self._scale_behind(name, node.worth)
         return members
 
     def _limit(self, name, node, kind, threshold):
@@ -319,7 +321,7 @@ class _Graph:
         plain = plain and not (node.v_leak.any() or node.bias.any() or node.reset_interval)
         if plain and len(before) == 1:
             kind, source = self.model.kinds[before[0].source], self.model.nodes[before[0].source]
-            counted = isinstance(source, Neuron) and node.reduce == "sum" and (_worth(source) == 1).all()
+            counted = isinstance(source, Neuron) and node.reduce == "sum" and (source.worth == 1).all()
             if kind == "current" or counted:  # a sum of spikes is also what a model that ends in them gives
                 self.options["readout"] = node.reduce
                 return {"type": "Output", "shape": np.array(self.model.shapes[name])}
@@ -382,28 +384,22 @@ class _Graph:
 
     def write(self, root):
         """Fill the root of the file."""
-        text = h5py.string_dtype()
-        root.create_dataset("version", data=VERSION, dtype=text)
+        put_open_texts(root, "version", VERSION)
         graph = root.create_group("node")
-        graph.create_dataset("type", data="NIRGraph", dtype=text)
-        graph.create_dataset("edges", data=np.array(self.edges, dtype=object).reshape(-1, 2), dtype=text)
+        put_open_texts(graph, "type", "NIRGraph")
+        put_open_texts(graph, "edges", np.array(self.edges, dtype=object).reshape(-1, 2))
         nodes = graph.create_group("nodes")
         for name, members in self.nodes.items():
             group = nodes.create_group(name)
             for member, value in members.items():
-                if member == "type":
-                    group.create_dataset(member, data=value, dtype=text)
-                else:
-                    value = np.asarray(value)
-                    put(group, member, narrowed(value) if value.dtype == np.float64 else value)
+                write_member = put_open_texts if member == "type" else put_numbers
+                write_member(group, member, value)
         metadata = graph.create_group("metadata")
-        for option, value in self.options.items():
-            metadata.create_dataset(STORED + option, data=value, dtype=text if isinstance(value, str) else None)
-
-
-def _worth(neuron):
-    """What a spike is worth to those that read it."""
-    return neuron.quantum if neuron.output_quantum is None else neuron.output_quantum
+        for name, value in self.options.items():
+            if isinstance(value, str):
+                put_open_texts(metadata, STORED + name, value)
+            else:
+                put(metadata, STORED + name, np.asarray(value))
 
 
 def _near(guess, function, wanted):
