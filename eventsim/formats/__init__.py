@@ -43,6 +43,14 @@ def load(path, **options) -> Model:
     Raises FormatError for a file that is missing, damaged, not allowed or describes no valid
     model and for an option that its format does not have, UnsupportedError for a valid model that
     eventsim does not run. All name the file.
+
+    >>> import tempfile
+    >>> import eventsim
+    >>> from eventsim import Input, Model, Neuron
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     eventsim.save(Model({"in": Input((4,)), "n": Neuron()}, [("in", "n")]), f"{folder}/net.h5")
+    ...     eventsim.load(f"{folder}/net.h5")
+    Model(2 nodes, 1 edges, 1 steps)
     """
     given = {name: value for name, value in options.items() if value is not None}
     check_hdf5(path)

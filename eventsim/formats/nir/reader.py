@@ -24,7 +24,7 @@ NIR does not have are not read, and listed in the Model's provenance, as is all 
 import numpy as np
 
 from eventsim.formats.nir.graph import read_graph
-from eventsim.formats.nir.nodes import Builder
+from eventsim.formats.nir.builder import Builder
 from eventsim.formats.nir.presets import DEFAULTS, NirOptions, Reading, STORED
 from eventsim.formats.nir.writer import NirWriteOptions, write
 from eventsim.formats.refusing import guarded
