@@ -7,29 +7,7 @@ from math import prod
 
 import numpy as np
 
-from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.parameters import MAX_EXTENT
-
-
-def guarded(group, make):
-    """make(); ModelErrors become FormatErrors of the file."""
-    try:
-        return make()
-    except ModelError as error:
-        raise group.error(error) from None
-
-
-def unsupported(group, message):
-    """An UnsupportedError (not raised) with the file and the layer in front."""
-    return UnsupportedError(str(group.error(message)))
-
-
-def supported(group, name, known, what):
-    """The text `name`, which has to be one of those known; UnsupportedError if not."""
-    kind = group.text(name).strip("\0 ")
-    if kind not in known:
-        raise unsupported(group, f"{name} {kind!r} is not supported; supported {what} are {', '.join(known)}")
-    return kind
 
 
 def whole(group, name, low, high, sizes):
