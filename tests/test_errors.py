@@ -3,18 +3,16 @@
 The last test compares the lines that the cases reached with all `raise` statements of the sources.
 """
 
-import ast
-import importlib
 import re
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from raised import errors_of, raises_of
 
 from eventsim import (
-    Add, AvgPool, BatchNorm, Conv1d, Conv2d, DataError, Delay, Dense, EventBins, EventsimError, Flatten,
+    Add, AvgPool, BatchNorm, Conv1d, Conv2d, DataError, Delay, Dense, EventBins, Flatten,
     FormatError, Input, MaxPool, Model, ModelError, Neuron, Chip, Readout, Restimulation, RunError,
     SigmaDelta, Simulator, SumPool, UnsupportedError,
 )
@@ -416,47 +414,26 @@ CASES = [
 ]
 
 
-def _errors(function):
-    """The error that escapes, and with it those that were replaced on the way."""
-    try:
-        function()
-    except EventsimError as error:
-        found = [error]
-        while found[-1].__context__ is not None:
-            found.append(found[-1].__context__)
-        return found
-    return []
-
-
 @pytest.mark.parametrize("case", range(len(CASES)), ids=lambda i: re.sub(r"\W+", " ", CASES[i][2])[:50].strip())
 def test_message(case):
     function, kind, message = CASES[case]
-    found = _errors(function)
+    found = errors_of(function)
     assert found, f"nothing was raised, expected: {message}"
     assert type(found[0]) is kind
     assert re.search(message, str(found[0])), str(found[0])
     assert "\n" not in str(found[0])
 
 
-@lru_cache(maxsize=None)
-def _raises(module):
-    """(first, last line) of each raise statement of a module."""
-    path = importlib.import_module(f"eventsim.{module}").__file__
-    with open(path) as file:
-        tree = ast.parse(file.read())
-    return path, [(n.lineno, n.end_lineno) for n in ast.walk(tree) if isinstance(n, ast.Raise)]
-
-
 def test_every_raise_has_a_case():
     reached = set()
     for function, *_ in CASES:
-        for error in _errors(function):
+        for error in errors_of(function):
             trace = error.__traceback__
             while trace is not None:
                 reached.add((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
                 trace = trace.tb_next
     missing = [
-        f"{module}.py:{first}" for module in MODULES for path, lines in [_raises(module)]
+        f"{module}.py:{first}" for module in MODULES for path, lines in [raises_of(module)]
         for first, last in lines if not any((path, line) in reached for line in range(first, last + 1))
     ]
     assert not missing, "add a case to CASES for each"

@@ -9,6 +9,7 @@ import lava_arithmetic as lava
 import numpy as np
 import pytest
 from lava_arithmetic import Layer
+from oracles import LAVA as ORACLES, needs_lava as needs_oracles
 
 import eventsim
 from eventsim import formats
@@ -23,8 +24,6 @@ from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import Delay, Flatten
 
-ORACLES = Path(__file__).resolve().parents[3] / "shared" / "oracles" / "lava"
-needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason="no ../shared/oracles")
 
 TRACES = ("spikes", "currents", "potentials", "residuals")
 
