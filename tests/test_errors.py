@@ -19,8 +19,11 @@ from eventsim import (
 from eventsim.model.chip import find_chip
 
 MODULES = (
-    "parameters", "node", "neurons", "nodes", "chips", "model", "widths", "audit", "rounding", "paths", "folding", "layout", "program",
-    "lower", "attention", "tally", "execution", "simulator",
+    "model.parameters", "model.node", "model.neurons", "model.synapses", "model.transforms", "model.input", "model.chip",
+    "model.network", "lowering.overflow", "lowering.rounding", "lowering.scales", "lowering.linear", "lowering.units",
+    "lowering.rules", "lowering.membranes", "lowering.folding", "lowering.firing", "lowering.stages",
+    "lowering.layout", "lowering.recipe", "statistics.ranges", "program", "engine.attention", "engine.counting",
+    "engine.synchronous", "engine.recorder", "engine.simulator",
 )
 
 
@@ -53,6 +56,12 @@ def norm(n):
 MAP = (2, 4, 4)
 CONV = Conv2d(ones(3, 2, 3, 3))
 IN, N = Input(MAP), Neuron()
+
+
+class Unknown(Flatten):
+    """A node that nothing lowers."""
+
+    kind = "Unknown"
 
 
 def small(precision="float32", **options):
@@ -372,6 +381,7 @@ CASES = [
      r"node 'a' \(SumPool\): levels up to 4294901760 take 32 bits, expected at most 31; sum fewer levels"),
     (lambda: unequal_sum(Flatten()), UnsupportedError, r"node 'z0' \(Flatten\): the model ends in a sum of unequal quanta"),
     (unequal_sum, UnsupportedError, r"node 'add' \(Add\): the model ends in a sum of unequal quanta; give its trains"),
+    (lambda: lowered(MAP, Unknown(), N), UnsupportedError, "Unknown has no rule of lowering; write one with @lowers in"),
     # lowering
     (lambda: Simulator(None), ModelError, r"model is a NoneType, expected a Model \(eventsim.load reads one"),
     (lambda: Simulator("net.h5"), ModelError, "model is a str, expected a Model"),

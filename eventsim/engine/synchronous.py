@@ -22,7 +22,7 @@ from eventsim.program import InputStage, LayerStage, Program, WordStage
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
 
-# positions of the set bits of each byte, see kernels.index_events
+# positions of the set bits of each byte, see kernels.indexing.index_events
 BIT_POSITIONS = np.zeros((256, 8), np.uint8)
 for _byte in range(256):
     _set = [bit for bit in range(8) if _byte >> bit & 1]

@@ -18,6 +18,10 @@ class EventBins:
     polarities: meaning of channel 0 and 1, "off_on" (0 = darker, as in N-MNIST files) or "on_off".
     coincident: "sum" counts events that share pixel and step, "merge" makes them one.
     sensor_size: (height, width) in pixels.
+
+    >>> from eventsim import EventBins, Input
+    >>> Input((2, 34, 34), events=EventBins(bin_width=5000)).shape  # 5 ms per step
+    (2, 34, 34)
     """
 
     bin_width: float = 1000.0
@@ -51,6 +55,10 @@ class Input(Node):
     layout: order of the axes in which data files hold one sample, a permutation of "CHW", or
         "HW" (one channel), "CL", "LC", "F". The Simulator itself always takes channels first.
     events: how event recordings are binned, or None.
+
+    >>> from eventsim import Input
+    >>> Input((1, 28, 28), "image", bits=8, scale=1 / 255, mean=0.1307, std=0.3081).n_bits
+    8
     """
 
     kind = "Input"

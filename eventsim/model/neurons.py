@@ -80,6 +80,11 @@ class Neuron(Node):
     rectify: whether the step function sees the rectified membrane phi (MPR, InfLoR-SNN eq. 9),
         in quanta. It never changes the membrane.
     resolution: integer steps per membrane unit in fixed point; None: chosen from the weights.
+
+    >>> from eventsim import Input, Model, Neuron, Simulator
+    >>> model = Model({"in": Input((1,), scale=0.5), "n": Neuron()}, [("in", "n")], timesteps=4)
+    >>> Simulator(model).run([[1]], record="spikes").levels("n").ravel().tolist()
+    [0, 1, 0, 1]
     """
 
     kind = "Neuron"
@@ -191,6 +196,11 @@ class Readout(Node):
     V[t] alone ("last"). leak 0 (the default) makes V the current of the step, so that "sum" is
     the summed input and "mean" the average over the steps (InfLoR-SNN, section 4.1); leak 1 with
     "last" is an integrator. The other fields are those of Neuron.
+
+    >>> from eventsim import Input, Model, Readout, Simulator
+    >>> model = Model({"in": Input((1,), bits=2), "out": Readout("sum")}, [("in", "out")], timesteps=4)
+    >>> Simulator(model).run([[3]]).output.tolist()
+    [[12.0]]
     """
 
     kind = "Readout"
@@ -253,6 +263,11 @@ class SigmaDelta(Node):
     quantum: worth of a level, also in the membrane. bits: width of a message without its sign.
     rectify: ReLU. Of "potentials" a run records a[t], of "residuals" a[t] - sent[t].
     reset_interval, reset_offset, resolution: as in Neuron.
+
+    >>> from eventsim import Input, Model, SigmaDelta, Simulator
+    >>> model = Model({"in": Input((1,), bits=4), "n": SigmaDelta("delta")}, [("in", "n")])
+    >>> Simulator(model).run([[[5], [5], [9]]], record="spikes").levels("n").ravel().tolist()
+    [5, 0, 4]
     """
 
     kind = "SigmaDelta"

@@ -17,7 +17,7 @@ import pytest
 from exact_cases import CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, model_and_input, simulator
 
 from eventsim import Simulator, UnsupportedError
-from eventsim.kernels import firing
+from eventsim.kernels import counting, firing, indexing, layers, words
 
 
 def counts(recording):
@@ -277,7 +277,8 @@ def _report_signatures():
         sim.run(x, STEPS, ())
     found = {
         name: [[_types(argument) for argument in signature] for signature in thing.signatures]
-        for name, thing in vars(layers).items() if isinstance(thing, Dispatcher)
+        for module in (indexing, layers, words, counting)
+        for name, thing in vars(module).items() if isinstance(thing, Dispatcher)
     }
     print(json.dumps(found))
 

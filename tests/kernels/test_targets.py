@@ -166,15 +166,15 @@ def test_jit_off_checks_indices():
     assert re.fullmatch(r"16 elements from \d+ on, of an array of 560\n", done.stdout)
 
 
-# ---- each operation of simd.py against its NumPy twin
+# ---- each operation of vectors.py against its NumPy twin
 
 
 def _load_twins():
-    """A second simd.py whose operations are the NumPy twins."""
+    """A second vectors.py whose operations are the NumPy twins."""
     before = numba.config.DISABLE_JIT
     numba.config.DISABLE_JIT = 1
     try:
-        spec = importlib.util.spec_from_file_location("simd_twins", vectors.__file__)
+        spec = importlib.util.spec_from_file_location("vectors_twins", vectors.__file__)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     finally:
@@ -321,7 +321,7 @@ def test_pairs(lanes):
 
 @pytest.mark.parametrize("lanes", LANES)
 def test_pairs_hold_256_rows(lanes):
-    """The proof of kernels._sum_of_pairs, at its edges: 256 rows of -128 or 127 in each half."""
+    """The proof of gathering_int8._sum_of_pairs, at its edges: 256 rows of -128 or 127 in each half."""
     half = lanes // 2
     for low in (-128, 127, 0):
         for high in (-128, 127, -1):
