@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from eventsim.errors import RunError
+from eventsim.merging import merge
 from eventsim.model.neurons import Neuron
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneScale
@@ -32,10 +33,7 @@ def of(recording, model=None, labels=None) -> Statistics:
                                  _flat(_levels(recording.spikes[name], i))[..., scale.chosen], steps)
                 for i in range(len(recording.output))
             ]
-            whole = parts[0]
-            for part in parts[1:]:
-                whole = whole.joined(part)
-            membranes[name] = whole
+            membranes[name] = merge(parts)
     decisions = None
     if recording.answers is not None:
         decisions = Decisions.of(recording.answers, labels, () if model is None else model.class_names)

@@ -21,6 +21,7 @@ from eventsim import (
 )
 from eventsim.engine.state import KINDS_OF_STATE
 from eventsim.kernels import firing
+from eventsim.merging import merge
 from eventsim.model.chip import Chip
 
 PRECISIONS = ("float32", "float64", "int8")
@@ -351,7 +352,7 @@ def test_same_audit(name, precision, settings):
         assert_same(part, of)
     first = sim.run(x[:, :2], None, ("audit",))
     second = sim.run(x[:, 2:], None, ("audit",), first.state)
-    assert {layer: first.audit[layer].joined(second.audit[layer]) for layer in expected} == expected
+    assert merge((first.audit, second.audit), along="steps") == expected
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
