@@ -89,7 +89,7 @@ def _dataclasses(parts, along, place):
     kind = type(parts[0])
     for part in parts:
         if type(part) is not kind:
-            raise _refusal((*place, kind), kind.__name__, type(part).__name__)
+            raise _refusal(place, parts[0], part)
     values = {}
     for name, rule in rules(kind).items():
         how = getattr(rule, along)
@@ -189,5 +189,5 @@ def _shown(value):
         return f"array of shape {value.shape}"
     if is_dataclass(value):
         return type(value).__name__
-    text = repr(value)
+    text = " ".join(repr(value).split())  # of one line
     return text if len(text) <= 60 else text[:57] + "..."
