@@ -19,7 +19,7 @@ path        the synapses from one spike train into one membrane
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported when first used: `import eventsim` compiles nothing and stays quick.
 _HOMES = {

@@ -11,8 +11,7 @@ import numpy as np
 
 from eventsim.kernels.arguments import Geometry, Update
 from eventsim.model.chip import Chip
-from eventsim.model.input import Input
-from eventsim.model.synapses import Restimulation
+from eventsim.model.node import Node
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,13 @@ class FanOut:
 
 @dataclass(frozen=True)
 class Attention:
-    """Channel attention of a Restimulation path, in float64 (see nodes.Restimulation).
+    """Channel attention of one path, in float64 (see the node's docstring).
 
-    scale: (in,) value of a level. weight: (out, in) of P, or None for the identity.
+    node: of role "attention". scale: (in,) value of a level. weight: (out, in) of P, or None for the identity.
     amplitude: (out,) of the identity in the run's unit before rounding, or None.
     """
 
-    node: Restimulation
+    node: Node
     scale: np.ndarray
     weight: Optional[np.ndarray]
     amplitude: Optional[np.ndarray]
@@ -121,9 +120,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class InputStage(Stage):
-    """Where samples enter."""
+    """Where samples enter. node: of role "input"."""
 
-    node: Input
+    node: Node
 
     @property
     def real(self):

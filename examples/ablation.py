@@ -148,7 +148,7 @@ def save(path, names, rows):
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(rows)
-    writing.write(path, text.getvalue().encode())
+    writing.write_file(path, text.getvalue().encode())
 
 
 def _text(value):

@@ -448,7 +448,7 @@ cell, the bar is low: two cells that do not differ pass it, one way or the other
 
 def write(study, conversion, membranes, folder=RESULTS):
     """Write the page and its pictures. membranes: see `ablation.read_membranes`."""
-    writing.write(folder / "README.md", text(study, conversion).encode())
+    writing.write_file(folder / "README.md", text(study, conversion).encode())
     pictures = {"neurons": neurons_figure(study), "bits": bits_figure(study), "figures_3_4": figures_3_4()}
     if membranes:
         pictures["figure_5"] = figure_5(membranes)

@@ -106,7 +106,7 @@ def main(argv=None):
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
         found[name] = verify(name, args.datasets, args.checkpoints)
-        writing.write(RESULTS, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+        writing.write_file(RESULTS, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
         print(row(name, found[name]), file=sys.stderr)
     print(json.dumps({name: found[name] for name in names}))
     return int(any(wrong(found[name]) for name in names))

@@ -158,8 +158,9 @@ CASES = [
     (lambda: find_chip("missing.json"), FormatError,
      r"missing.json: cannot be read as a chip \(No such file"),
     (lambda: _read_chip("{"), FormatError, "chip.json: cannot be read as a chip"),
-    (lambda: _read_chip("[1]"), FormatError, "chip.json: not a chip: expected an object with 'name'"),
+    (lambda: _read_chip("[1]"), FormatError, "chip.json: not a chip: expected an object with name, description"),
     (lambda: _read_chip('{"name": "a", "bits": 3}'), FormatError, "chip.json: 'bits' is unknown"),
+    (lambda: _read_chip('{"weight_bits": 3}'), FormatError, "chip.json: name missing, expected name, description"),
     (lambda: _read_chip('{"name": "a", "weight_bits": 99}'), FormatError,
      "chip.json: weight_bits is 99, expected a whole number from 2 to 16"),
 

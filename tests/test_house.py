@@ -1,172 +1,501 @@
-"""The house rules, read from the sources: who imports whom, what compiles, what multiplies."""
+"""The house rules, read from the sources: who imports whom, who opens files, who knows the kinds of nodes.
+
+`python tests/test_house.py` prints the packages and the floors that each imports.
+"""
 
 import ast
 import os
+import re
 import subprocess
 import sys
-from pathlib import Path
+from collections import defaultdict
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "eventsim"
-SOURCES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
-SOURCES["eventsim"] = SOURCES.pop("__init__")
-TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
-
-# Down the flow: a module imports only what stands before it. A new module takes its place here.
-LAYERS = (
-    "eventsim",  # the public names, imported when first used
-    "errors", "columns", "wording",
-    "parameters", "node", "neurons", "nodes", "chips",
-    "model",
-    "formats.heaps", "formats.safe_hdf5", "formats.new_hdf5", "formats.options", "formats.native",
-    "formats.nir_presets", "formats.nir_neurons", "formats.nir_graph", "formats.nir_loops",
-    "formats.nir_nodes", "formats.nir_write", "formats.nir", "formats.lava_values", "formats.lava", "formats",
-    "rounding", "paths", "units", "folding",
-    "simd_twins", "simd", "kernels",
-    "program", "layout", "widths", "lower",
-    "fanouts", "audit", "spikes", "counting", "encode",
-    "statistics.trains", "statistics.decisions", "statistics.membranes", "statistics.observing", "statistics",
-    "statistics.stored", "statistics.classes",
-    "attention", "tally", "execution",
-    "recording", "simulator", "runs", "neo_export",
-    "energy_tables", "energy", "conventions.values", "conventions.tools", "conventions", "files",
-    "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
-    "plots.courses", "plots.kinds", "plots",
-    "checking", "report", "datasets",
-    "facts", "findings", "tables",
-    "page.markup", "page.definitions", "page.sections", "page.figures", "page",
-    "comparison", "comparison.traces", "comparison.pairing", "comparison.sides", "comparison.watching",
-    "comparison.diagnosis", "comparison.verdict", "comparison.divergence", "comparison.text", "loading",
-    "comparison.commands", "converting", "running", "analysing", "cli", "__main__",
+from support.sources import (
+    HOMES, IMPORTING, PACKAGE, ROOT, SOURCES, TUPLE_METHODS, called, defined, docstrings, imports, loaded, package_of,
+    public_definitions, public_homes, source,
 )
-# (module, what it imports against the flow): why
-BACKWARDS = {
-    ("model", "formats"): "Model.save is the one convenience that looks down, when it is called",
-}
+
+# From the ground up: a package (or a single file) imports only what stands before it.
+FLOORS = (
+    "eventsim",  # the public names, imported when first used
+    "errors", "text", "merging", "spikes", "kernels", "storage", "model", "inputs", "formats", "conversion",
+    "program", "lowering", "statistics", "engine", "costs", "runs", "plots", "report", "comparison",
+    "from_torch", "cli", "__main__",
+)
+# library -> the packages that import it
 LIBRARIES = {
-    "numba": {"kernels", "simd"},
-    "llvmlite": {"kernels", "simd"},
-    "h5py": {
-        "formats", "formats.native", "formats.new_hdf5", "formats.nir_write", "formats.safe_hdf5", "datasets",
-        "recording",
-    },
-    "matplotlib": {
-        "plots.style", "plots.output", "plots.binning", "plots.rasters", "plots.layers", "plots.matrices",
-        "plots.courses", "plots.kinds", "plots",
-    },
-    "neo": {"neo_export"},
-    "quantities": {"neo_export"},
-    "torch": set(),
+    "numba": {"kernels"}, "llvmlite": {"kernels"}, "h5py": {"storage"}, "matplotlib": {"plots"},
+    "torch": {"from_torch"}, "argparse": {"cli"},
 }
-LONGEST = 500  # lines of a module
-# kernels.py: Numba's cache would not notice an edit in another file
-LONGER = {"kernels"}
-
-
-def _homes():
-    """Public name -> module, from eventsim/__init__.py."""
-    for node in TREES["eventsim"].body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "_HOMES":
-            return ast.literal_eval(node.value)
-    raise AssertionError("eventsim/__init__.py has no _HOMES")
-
-
-HOMES = _homes()
-
-
-def imports(tree):
-    """Dotted names that a module imports, anywhere in it. Names of eventsim without the prefix."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"relative import in line {node.lineno}"
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield whole if whole.removeprefix("eventsim.") in SOURCES else (
-                    f"eventsim.{HOMES[alias.name]}" if node.module == "eventsim" and alias.name in HOMES
-                    else node.module
-                )
-
-
-def inside(tree):
-    """Modules of eventsim that a module imports."""
-    return {name.removeprefix("eventsim.") for name in imports(tree) if name.split(".")[0] == "eventsim"}
-
-
-def test_every_module_has_a_layer():
-    assert set(LAYERS) == set(SOURCES)
-    assert len(LAYERS) == len(set(LAYERS))
-
-
-def back_edges(name, tree):
-    allowed = set(LAYERS[: LAYERS.index(name)])
-    return {other for other in inside(tree) - allowed if (name, other) not in BACKWARDS}
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_no_import_points_back_up_the_flow(name):
-    assert not back_edges(name, TREES[name])
-
-
-def test_a_back_edge_is_found():
-    for line in ("from eventsim.lower import lower", "from eventsim import lower",
-                 "import eventsim.lower", "from eventsim import Simulator",
-                 "def f():\n    from eventsim.simulator import Simulator"):
-        assert back_edges("folding", ast.parse(line)), line
-    assert not back_edges("folding", ast.parse("from eventsim import Model, errors"))
-
-
-def test_exceptions_to_the_flow_are_late_imports():
-    for name, other in BACKWARDS:
-        assert other in inside(TREES[name]), f"{name} no longer imports {other}"
-        at_top = ast.Module([n for n in TREES[name].body if isinstance(n, (ast.Import, ast.ImportFrom))], [])
-        assert other not in inside(at_top)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_libraries_are_imported_only_where_they_belong(name):
-    found = {other.split(".")[0] for other in imports(TREES[name])}
-    for library, homes in LIBRARIES.items():
-        assert library not in found or name in homes, f"{name} imports {library}"
-    assert "numba" not in found or found <= {"numba", "llvmlite", "numpy", "eventsim"} | STANDARD
-
-
+WITHOUT_NUMBA = "kernels.arguments"  # so that lowering needs no compiler
+LONE = ({"neo", "quantities"}, {"dask"}, {"onnx"}, {"faery"})  # libraries that one file imports, together
 STANDARD = set(sys.stdlib_module_names)
+DECLARED = {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo", "quantities"}
+WRITERS = {"storage.writing", "storage.hdf5_writing", "kernels.compiling"}
+KNOW_KINDS = (
+    "eventsim", "model", "formats", "conversion", "from_torch", "costs.other_tools", "lowering.rules",
+    "lowering.firing",
+)
+# folder -> what each of its modules offers under one name, to one table
+INTERFACES = {"formats": {"recognises", "read", "write"}, "cli": {"add_parser"}}
+TWINS = {"kernels.vectors_numpy": "kernels.vectors"}  # the same functions, checked
+LONGEST = 500  # lines of a module
+# statements that no user can fail: the NumPy twins, which exist for tests; the types of the dataclasses' fields
+ASSERTS = {"kernels.vectors_numpy": 1, "formats.native": 1}
 
 
-def test_dependencies_are_declared():
-    allowed = STANDARD | {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo",
-                          "quantities"}
-    for name, tree in TREES.items():
-        assert {other.split(".")[0] for other in imports(tree)} <= allowed, name
+def violations(rule, *sources):
+    """What a rule of one module finds in some, as "file:line: what"."""
+    return [line for one in sources for line in rule(one)]
 
 
-# ---- what `import eventsim` costs
+def said(lines):
+    """Fail with the lines, if there are any."""
+    lines = sorted(set(lines))
+    assert not lines, "\n" + "\n".join(lines)
+
+
+# ---- floors
+
+
+def wrong_floors(one):
+    """Imports of a package that does not stand below."""
+    package = package_of(one.module)
+    if package not in FLOORS:
+        yield f"{one.path}:1: {package} has no floor: give it its place in FLOORS"
+        return
+    below = FLOORS[: FLOORS.index(package)]
+    for found in imports(one):
+        if found.library == ".":
+            yield one.says(found, "imports relatively: name the whole module")
+        elif found.library == "eventsim" and package_of(found.module) not in {*below, package}:
+            yield one.says(found, f"{package} imports {found.module}, which does not stand below it")
+        elif found.library == "eventsim" and package == "kernels" != package_of(found.module):
+            yield one.says(found, f"kernels imports {found.module}; it may use numpy and numba alone")
+
+
+def cycles(sources):
+    """Lines of the imports, at the top or within functions, that are part of a circle."""
+    edges = defaultdict(set)
+    for one in sources.values():
+        edges[one.module] |= {i.module for i in imports(one) if i.module in sources and i.module != one.module}
+    reached = {module: _reach(module, edges) for module in sources}
+    for one in sources.values():
+        for found in imports(one):
+            if found.module in sources and found.module != one.module and one.module in reached[found.module]:
+                yield one.says(found, f"{one.module} imports {found.module}, which comes back to it")
+
+
+def _reach(module, edges):
+    seen, waiting = set(), [module]
+    while waiting:
+        new = edges[waiting.pop()] - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def late_tables(one):
+    """Modules named by a computed string, outside the tables of late names; and names of those that leave."""
+    table = public_homes(one)
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Call) and called(node) in IMPORTING:
+            if not table and not isinstance(node.args[0], ast.Constant):
+                yield one.says(node, "imports a module whose name is computed")
+    for name, home in table.items():
+        if one.module != "eventsim" and package_of(home) != package_of(one.module) or home not in SOURCES:
+            yield f"{one.path}:1: {name} is said to be in {home}"
+
+
+def test_a_package_imports_lower_floors_only():
+    said(violations(wrong_floors, *SOURCES.values()) + violations(late_tables, *SOURCES.values()))
+
+
+def test_no_module_imports_in_a_circle():
+    said(cycles(SOURCES))
+
+
+def planted(path, *lines):
+    """A module of eventsim that reads so."""
+    return source(f"eventsim/{path}", "\n".join(lines) + "\n")
+
+
+UPWARD = (
+    ("lowering/folding.py", "from eventsim.engine.simulator import Simulator"),
+    ("lowering/folding.py", "from eventsim.engine import simulator"),
+    ("lowering/folding.py", "from eventsim import Simulator"),
+    ("lowering/folding.py", "import eventsim.engine.simulator"),
+    ("lowering/folding.py", "def f():\n    from eventsim.engine.simulator import Simulator"),
+    ("lowering/folding.py", "from importlib import import_module\nimport_module('eventsim.engine.state')"),
+    ("lowering/folding.py", "from eventsim.statistics import of"),
+    ("lowering/folding.py", "from .units import Folder"),
+    ("kernels/layers.py", "from eventsim.errors import RunError"),
+    ("model/network.py", "from eventsim import load"),
+    ("__init__.py", "from eventsim.errors import RunError"),
+    ("cellar/wine.py", "import os"),
+)
+
+
+@pytest.mark.parametrize("path, text", UPWARD)
+def test_an_import_of_a_higher_floor_is_found(path, text):
+    [line] = violations(wrong_floors, planted(path, text))
+    assert re.match(rf"eventsim/{path}:\d+: ", line)
+
+
+def test_lower_floors_are_allowed():
+    text = "from eventsim import Model, errors\nfrom eventsim.lowering import units\nfrom eventsim.text import plural"
+    assert not violations(wrong_floors, planted("lowering/folding.py", text))
+    assert not violations(late_tables, planted("lowering/folding.py", text))
+
+
+def test_a_computed_import_is_found():
+    text = "import importlib\nfor name in ('engine', 'cli'):\n    importlib.import_module(f'eventsim.{name}')"
+    assert violations(late_tables, planted("lowering/folding.py", text)) == [
+        "eventsim/lowering/folding.py:3: imports a module whose name is computed"]
+    assert violations(late_tables, planted("statistics/__init__.py", "_HOMES = {'of': 'nowhere'}"))
+
+
+def test_a_circle_is_found():
+    """Of two modules of one package, at the top or within functions, and through a third."""
+    first, second, third = (f"statistics.{name}" for name in ("counts", "ranges", "classes"))
+    for texts in (
+        {first: f"import eventsim.{second}", second: f"import eventsim.{first}"},
+        {first: f"import eventsim.{second}", second: f"def f():\n    import eventsim.{first}"},
+        {first: f"import eventsim.{second}", second: f"import eventsim.{third}",
+         third: "from eventsim.statistics import counts"},
+    ):
+        made = {m: planted(m.replace(".", "/") + ".py", text) for m, text in texts.items()}
+        assert len(list(cycles(made))) == len(texts)
+        del made[first]
+        assert not list(cycles(made))
+
+
+def floors_imported():
+    """Package -> (modules, lines, packages that it imports, from the ground up), from the ground up."""
+    table = {}
+    for package in FLOORS:
+        own = [one for one in SOURCES.values() if package_of(one.module) == package]
+        used = {package_of(i.module) for one in own for i in imports(one) if i.module} - {package}
+        lines = sum((ROOT / one.path).read_text().count("\n") for one in own)
+        if own:
+            table[package] = len(own), lines, sorted(used, key=FLOORS.index)
+    return table
+
+
+def levels(table):
+    """Package -> its floor: one above the highest that it imports. `table` as of floors_imported."""
+    found = {}
+    for package, (_, _, used) in table.items():
+        found[package] = 1 + max((found.get(other, 0) for other in used), default=-1)
+    return found
+
+
+def test_the_table_of_floors_is_whole():
+    table = floors_imported()
+    assert {package_of(module) for module in SOURCES} == set(table)
+    assert all(levels(table)[other] < levels(table)[p] for p, (_, _, used) in table.items() for other in used)
+
+
+# ---- libraries, files, kinds
+
+
+def wrong_libraries(one):
+    """Imports of a library that has its place elsewhere, or that is not declared; prints."""
+    for found in imports(one):
+        homes = LIBRARIES.get(found.library)
+        if homes and package_of(one.module) not in homes or (
+                found.library in ("numba", "llvmlite") and one.module == WITHOUT_NUMBA):
+            yield one.says(found, f"imports {found.library}; that is done in {', '.join(homes)}")
+        known = STANDARD | DECLARED | LIBRARIES.keys() | set().union(*LONE)
+        if found.library != "." and found.library not in known:
+            yield one.says(found, f"imports {found.library}, which setup.cfg does not declare")
+        if package_of(one.module) == "kernels" and found.library not in STANDARD | {
+                "numpy", "numba", "llvmlite", "eventsim"}:
+            yield one.says(found, f"imports {found.library} among kernels")
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Call) and called(node) == "print" and package_of(one.module) != "cli":
+            yield one.says(node, "prints; that is done in cli")
+
+
+def scattered(sources):
+    """Imports of a library in a second file, of those that have one file each."""
+    for libraries in LONE:
+        places = defaultdict(list)
+        for one in sources.values():
+            for found in imports(one):
+                if found.library in libraries:
+                    places[one.module].append(one.says(found, f"imports {found.library}"))
+        if len(places) > 1:
+            yield from (line for lines in places.values() for line in lines)
+
+
+def test_libraries_have_their_places():
+    said(violations(wrong_libraries, *SOURCES.values()) + list(scattered(SOURCES)))
+
+
+@pytest.mark.parametrize("path, text", [
+    ("runs/file.py", "import h5py"), ("formats/native.py", "from h5py import File"),
+    ("lowering/units.py", "def f():\n    import numba"), ("kernels/arguments.py", "import numba.core"),
+    ("report/tables.py", "import matplotlib.pyplot as plt"), ("comparison/text.py", "import argparse"),
+    ("runs/summary.py", "print('done')"), ("kernels/layers.py", "import h5py"), ("engine/state.py", "import torch"),
+    ("inputs/levels.py", "import pandas"),
+])
+def test_a_misplaced_library_is_found(path, text):
+    assert violations(wrong_libraries, planted(path, text))
+
+
+def test_a_second_file_for_a_lone_library_is_found():
+    made = {"a": planted("runs/neo.py", "import neo"), "b": planted("runs/file.py", "def f():\n    import quantities")}
+    assert len(list(scattered(made))) == 2
+    assert not list(scattered({"a": planted("runs/neo.py", "import neo, quantities"),
+                               "b": planted("formats/x.py", "import onnx")}))
+
+
+CREATING = {  # calls that create, replace or move files, as they end
+    "write_text", "write_bytes", "mkdir", "makedirs", "touch", "symlink_to", "hardlink_to", "rename", "renames",
+    "tofile", "memmap", "TemporaryFile", "NamedTemporaryFile", "TemporaryDirectory", "mkstemp", "mkdtemp",
+    "copyfile", "copy2", "copytree", "move", "symlink", "link", "fdopen",
+}
+BUFFERED = {"savefig", "save", "savez", "savez_compressed", "savetxt"}  # of NumPy and matplotlib: into memory
+OPENING = {"open", "File", "ZipFile", "TarFile", "GzipFile"}
+
+
+def file_writes(one):
+    """Calls that create a file, where only storage does. Into a buffer in memory, anybody may save."""
+    if one.module in WRITERS:
+        return
+    buffers = {
+        target.id for node in ast.walk(one.tree) if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call) and called(node.value) in ("io.BytesIO", "BytesIO", "io.StringIO")
+        for target in node.targets if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Call) and _creates(node, buffers):
+            yield one.says(node, f"creates a file: {ast.unparse(node)}; storage.writing does that")
+
+
+def _creates(node, buffers):
+    whole = called(node)
+    owner, _, name = whole.rpartition(".")
+    if name in OPENING:
+        return _opens_to_write(node, owner)
+    if name in BUFFERED and (name == "savefig" or owner in ("np", "numpy")):
+        return not (node.args and isinstance(node.args[0], ast.Name) and node.args[0].id in buffers)
+    if name == "replace":  # Path.replace(target), os.replace; not of strings, not of dataclasses
+        return owner == "os" or len(node.args) == 1 and not node.keywords and owner != ""
+    return name in CREATING and owner != ""
+
+
+def _opens_to_write(node, owner):
+    """Whether an `open` has a mode that is not for reading. One that cannot be read from the source counts."""
+    is_method = owner not in ("", "io", "os", "gzip", "bz2", "lzma", "zipfile", "tarfile", "h5py")
+    modes = [k.value for k in node.keywords if k.arg == "mode"] or node.args[0 if is_method else 1:][:1]
+    if not modes:
+        return False
+    mode = getattr(modes[0], "value", None)
+    if is_method:  # of an archive, the argument is a member's name
+        return isinstance(mode, str) and re.fullmatch(r"[rwxabt+]+", mode) and set(mode) & set("wxa+")
+    return not isinstance(mode, str) or bool(set(mode) & set("wxa+"))
+
+
+def test_files_are_created_by_storage_alone():
+    said(violations(file_writes, *SOURCES.values()))
+
+
+@pytest.mark.parametrize("text", [
+    "open(path, 'w')", "open(path, mode='xb')", "open(path, 'r+')", "open(path, mode)", "path.open('a')",
+    "Path(path).write_text('x')", "path.write_bytes(b'')", "os.replace(a, b)", "path.replace(other)",
+    "path.rename(other)", "h5py.File(path, 'w')", "h5py.File(path, 'x', libver='v108')", "h5py.File(path, 'a')",
+    "folder.mkdir(parents=True)", "os.makedirs(path)", "np.save(path, x)", "np.savez_compressed(path, x=x)",
+    "figure.savefig(path)", "zipfile.ZipFile(path, 'w')", "gzip.open(path, 'wb')", "tempfile.TemporaryFile()",
+    "array.tofile(path)", "shutil.move(a, b)", "path.touch()",
+])
+def test_a_written_file_is_found(text):
+    assert len(violations(file_writes, planted("runs/file.py", text))) == 1
+    assert not violations(file_writes, planted("storage/writing.py", text))
+
+
+def test_reading_and_buffers_write_no_file():
+    for text in ("open(path)", "open(path, 'rb')", "path.open()", "path.open('rb')", "gzip.open(path)",
+                 "h5py.File(path, 'r')", "zipfile.ZipFile(path)", "archive.open('x.npy')", "text.replace('a', 'b')",
+                 "dataclasses.replace(x, a=1)", "buffer = io.BytesIO()\nfigure.savefig(buffer)\nnp.savez(buffer, x=x)",
+                 "x.save(path)"):
+        assert not violations(file_writes, planted("runs/file.py", text)), text
+
+
+def _kinds():
+    from eventsim.model.kinds import NODE_TYPES
+
+    return set(NODE_TYPES) | {cls.__name__ for cls in NODE_TYPES.values()}
+
+
+KINDS = _kinds()
+
+
+def node_names(one):
+    """Names of node classes, or of their kinds, in a module that should ask a node what it is."""
+    if any(f"{one.module}.".startswith(f"{home}.") for home in KNOW_KINDS):
+        return
+    prose = docstrings(one.tree)
+    for node in ast.walk(one.tree):
+        name = {
+            ast.Name: lambda n: n.id, ast.Attribute: lambda n: n.attr, ast.alias: lambda n: n.name,
+            ast.Constant: lambda n: None if id(n) in prose else n.value,
+        }.get(type(node), lambda n: None)(node)
+        if isinstance(name, str) and name in KINDS:
+            yield one.says(node, f"names the node {name}: ask for its role")
+
+
+def test_few_modules_know_the_kinds_of_nodes():
+    assert {"Input", "Dense", "SigmaDelta"} <= KINDS
+    said(violations(node_names, *SOURCES.values()))
+
+
+@pytest.mark.parametrize("text", [
+    "from eventsim.model.neurons import Neuron", "from eventsim import Neuron as N", "if isinstance(node, Dense): pass",
+    "if isinstance(node, neurons.Readout): pass", "if node.kind == 'SigmaDelta': pass", "KINDS = ('Conv2d', 'x')",
+    "def f(x: 'Input'): pass", "match node:\n    case Flatten(): pass",
+])
+def test_a_named_kind_is_found(text):
+    assert violations(node_names, planted("costs/energy.py", text))
+    assert not violations(node_names, planted("lowering/firing.py", text))
+    assert not violations(node_names, planted("costs/other_tools/tools.py", text))
+
+
+# ---- names
+
+
+def crossing_names(one):
+    """Names with a leading underscore that another module has defined."""
+    own = defined(one.tree) | TUPLE_METHODS
+    for found in imports(one):
+        if found.library == "eventsim" and found.name and re.match("_[^_]", found.name):
+            yield one.says(found, f"imports {found.name} of {found.module}")
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Attribute):
+            name = node.attr
+        elif isinstance(node, ast.Call) and called(node) in ("getattr", "setattr", "hasattr", "delattr"):
+            name = getattr(node.args[1], "value", None) if len(node.args) > 1 else None
+        else:
+            continue
+        if isinstance(name, str) and re.match("_[^_]", name) and name not in own:
+            yield one.says(node, f"uses {ast.unparse(node)}, which is another module's")
+
+
+def test_private_names_stay_in_their_module():
+    said(violations(crossing_names, *SOURCES.values()))
+
+
+@pytest.mark.parametrize("text", [
+    "from eventsim.runs.file import _level", "from eventsim.runs import file\nfile._level()",
+    "def f(run):\n    return run._file", "getattr(run, '_file')", "class Mine(Base):\n    def f(self): self._hook()",
+])
+def test_a_private_name_of_another_module_is_found(text):
+    assert violations(crossing_names, planted("report/tables.py", text))
+
+
+def test_own_private_names_are_allowed():
+    text = "class A:\n    def __init__(self): self._x = 1\ndef f(a): return a._x, a._replace(b=1), a.__class__"
+    assert not violations(crossing_names, planted("report/tables.py", text))
+
+
+def ambiguous_names(sources):
+    """Public functions and classes of one name in two modules.
+
+    The terms of vectors stay within kernels/: they are compared with other packages only where
+    another package imports them.
+    """
+    exported = {i.name for one in sources.values() for i in imports(one)
+                if package_of(one.module) != "kernels" and i.module and package_of(i.module) == "kernels"}
+    places = defaultdict(lambda: defaultdict(list))  # name -> where it means one thing -> lines
+    for one in sources.values():
+        for node in public_definitions(one):
+            inner = package_of(one.module) == "kernels" and node.name not in exported
+            name = f"kernels: {node.name}" if inner else node.name
+            places[name][_meaning(one.module, node.name)].append(one.says(node, node.name))
+    for name, meanings in places.items():
+        if len(meanings) > 1:
+            lines = sorted(line for found in meanings.values() for line in found)
+            yield " ".join([lines[0], "here, and in", *lines[1:]])
+
+
+def _meaning(module, name):
+    folder = package_of(module)
+    return folder if name in INTERFACES.get(folder, ()) else TWINS.get(module, module)
+
+
+def test_a_public_name_means_one_thing():
+    said(ambiguous_names(SOURCES))
+
+
+def test_a_second_meaning_is_found():
+    def count(**texts):
+        return len(list(ambiguous_names({m: planted(f"{m.replace('__', '/')}.py", t) for m, t in texts.items()})))
+
+    assert count(runs__file="class Run: pass", comparison__sides="class Run: pass") == 1
+    assert count(runs__file="def find(): pass", costs__energy="class find: pass") == 1
+    assert count(runs__file="def read(): pass", formats__native="def read(): pass", formats__x="def read(): pass") == 1
+    assert count(formats__native="def read(): pass", formats__lava="def read(): pass") == 0
+    assert count(kernels__vectors="def load(): pass", kernels__vectors_numpy="def load(): pass") == 0
+    assert count(kernels__vectors="def load(): pass", kernels__words="def load(): pass") == 1
+    assert count(kernels__vectors="def load(): pass", formats__x="def load(): pass") == 0
+    assert count(kernels__vectors="def load(): pass", formats__x="def load(): pass",
+                 engine__state="from eventsim.kernels.vectors import load") == 1
+    assert count(runs__file="class Run: pass", comparison__sides="from eventsim.runs.file import Run") == 0
+    assert count(runs__file="def _f(): pass", comparison__sides="def _f(): pass") == 0
+
+
+# ---- what imports cost
+
+
+def engine_imports(one):
+    """Imports of the engine where only runs are read."""
+    if package_of(one.module) in ("report", "plots"):
+        for found in imports(one):
+            if found.module and package_of(found.module) == "engine":
+                yield one.says(found, f"imports {found.module}; read what the run has kept")
+
+
+def test_report_and_plots_read_runs():
+    said(violations(engine_imports, *SOURCES.values()))
+
+
+def test_an_engine_in_report_is_found():
+    assert violations(engine_imports, planted("report/tables.py", "def f():\n    from eventsim import Simulator"))
+    assert violations(engine_imports, planted("plots/style.py", "import eventsim.engine.state"))
 
 
 def _python(*arguments, **environment):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "EVENTSIM_"))}
-    return subprocess.run([sys.executable, *arguments], env={**env, **environment}, text=True,
-                          capture_output=True, check=True)
+    return subprocess.run(
+        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, text=True,
+        capture_output=True, check=True)
+
+
+def _loaded_by(*arguments, **environment):
+    """Libraries and modules of eventsim that a run of Python imports."""
+    done = _python("-X", "importtime", *arguments, **environment)
+    names = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "eventsim" in names
+    return names | {name.split(".")[0] for name in names}
 
 
 def test_import_is_light_and_compiles_nothing(tmp_path):
-    done = _python("-X", "importtime", "-c", "import eventsim", EVENTSIM_CACHE_DIR=str(tmp_path))
-    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if "|" in line}
-    assert "eventsim" in imported
-    heavy = {"matplotlib", "numba", "llvmlite", "h5py", "torch", "tqdm", "numpy"}
-    assert not heavy & {name.split(".")[0] for name in imported}
+    found = _loaded_by("-c", "import eventsim", EVENTSIM_CACHE_DIR=str(tmp_path))
+    assert found & {"matplotlib", "numba", "llvmlite", "h5py", "torch", "tqdm", "numpy"} == set()
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_help_is_light_and_compiles_nothing(tmp_path):
+    found = _loaded_by("-m", "eventsim", "--help", EVENTSIM_CACHE_DIR=str(tmp_path))
+    assert found & {"matplotlib", "numba", "llvmlite", "h5py", "torch", "tqdm"} == set()
     assert not list(tmp_path.rglob("*"))
 
 
 def test_loading_and_describing_a_model_needs_no_compiler(tmp_path):
     code = ("import sys, eventsim\n"
-            f"model = eventsim.load({str(PACKAGE.parent / 'data' / 'digits.h5')!r})\n"
+            f"model = eventsim.load({str(ROOT / 'data' / 'digits.h5')!r})\n"
             "print(*sorted({'numba', 'matplotlib', 'torch'} & set(sys.modules)))")
     done = _python("-c", code, EVENTSIM_CACHE_DIR=str(tmp_path))
     assert done.stdout.strip() == ""
@@ -174,252 +503,132 @@ def test_loading_and_describing_a_model_needs_no_compiler(tmp_path):
 
 
 def test_running_a_model_pulls_in_no_plotting_and_no_framework():
-    code = ("import sys, eventsim.engine.simulator, eventsim.cli, eventsim.report.text, eventsim.comparison.self_check\n"
+    code = ("import sys, eventsim.engine.simulator, eventsim.cli, eventsim.report.text, "
+            "eventsim.comparison.self_check\n"
             "print(*sorted({'matplotlib', 'torch', 'pandas'} & set(sys.modules)))")
     assert _python("-c", code).stdout.strip() == ""
 
 
-# ---- additions only
-
-# Row functions that may multiply: real input (MACs), and channel attention (counted as products).
-MULTIPLYING = {"real_rows", "weigh_rows"}
-# Calls that give a vector, or take one, without any product of a weight and a spike.
-ADDITIVE = {
-    "load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
-    "first_half", "store",
-}
-POINTING = {"index", "pointers", "source"}  # arrays of indices and masks, read by `at`
-VECTORS = {"load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
-           "first_half", "splat", "scaled", "weighted"}
+def compiled_by_accident(module, sources=SOURCES):
+    """Why importing the package of this `__init__` brings numba; None if it does not."""
+    found = loaded(module, sources)
+    name, steps = "numba", []
+    while name in found and name != module:
+        name, _ = found[name], steps.append(name)
+    return " <- ".join([*steps, module]) if steps else None
 
 
-class Products(ast.NodeVisitor):
-    """Finds every use of a vector, or of a scalar loaded from a value array, that is no addition.
-
-    Vectors are followed by name: parameters that callers pass vectors for, and every name that a
-    vector is assigned to. Index arithmetic (offsets of `load` and `store`) is free to multiply.
-    """
-
-    def __init__(self, functions):
-        self.functions = functions
-        self.parameters = {name: set() for name in functions}
-        self.violations = []
-
-    def check(self, names):
-        """Check the functions and, transitively, those of the same file that they call."""
-        waiting, seen = list(names), {}
-        while waiting:
-            name = waiting.pop()
-            known = frozenset(self.parameters[name])
-            if seen.get(name) == known:
-                continue
-            seen[name] = known
-            function = self.functions[name]
-            self.name, self.vectors = name, set(known)
-            for _ in range(3):  # names assigned later in a loop
-                for node in ast.walk(function):
-                    if isinstance(node, ast.Assign) and self.is_vector(node.value):
-                        self.vectors |= {t.id for t in node.targets if isinstance(t, ast.Name)}
-                    if isinstance(node, ast.AugAssign) and self.is_vector(node.value):
-                        self.vectors.add(node.target.id)
-            for node in ast.walk(function):
-                waiting += self._check_node(node)
-        return sorted(set(self.violations))
-
-    def is_vector(self, node):
-        if isinstance(node, ast.Name):
-            return node.id in self.vectors
-        if isinstance(node, ast.Call):
-            called = _called(node)
-            if called == "at":
-                return not (isinstance(node.args[0], ast.Name) and node.args[0].id in POINTING)
-            return called in VECTORS or called in self.functions and called.startswith("_sum_of")
-        if isinstance(node, ast.Subscript):  # an element of a value array
-            base = node.value
-            return isinstance(base, ast.Name) and base.id in {"weight", "sums", "strengths"}
-        if isinstance(node, (ast.BinOp, ast.IfExp, ast.UnaryOp, ast.Tuple)):
-            return any(self.is_vector(child) for child in ast.iter_child_nodes(node)
-                       if isinstance(child, ast.expr))
-        return False
-
-    def _check_node(self, node):
-        """Note violations; returns functions of the file that were called with new vectors."""
-        if isinstance(node, ast.BinOp) and (self.is_vector(node.left) or self.is_vector(node.right)):
-            if not isinstance(node.op, (ast.Add, ast.Sub)):
-                self._note(node)
-        elif isinstance(node, ast.AugAssign) and (self.is_vector(node.target) or self.is_vector(node.value)):
-            if not isinstance(node.op, (ast.Add, ast.Sub)):
-                self._note(node)
-        elif isinstance(node, ast.Call):
-            called = _called(node)
-            if called in self.functions:
-                names = [a.arg for a in self.functions[called].args.args]
-                given = {p for p, v in zip(names, node.args) if self.is_vector(v)}
-                self.parameters[called] |= given
-                return [called]
-            if called in {"scaled", "weighted", "splat"}:
-                self._note(node)
-            elif called not in ADDITIVE and any(self.is_vector(v) for v in node.args):
-                self._note(node)
-        return []
-
-    def _note(self, node):
-        self.violations.append(f"{self.name}, line {node.lineno}: {ast.unparse(node)}")
+PACKAGES = sorted(one.module for one in SOURCES.values() if one.path.endswith("__init__.py"))
 
 
-def _called(node):
-    return node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
+@pytest.mark.parametrize("module", PACKAGES)
+def test_a_package_is_imported_without_a_compiler(module):
+    why = compiled_by_accident(module)
+    assert not why, f"{SOURCES[module].path}:1: importing it imports numba: {why}"
 
 
-# Compiled functions that run one path of spikes over its rows: what they call, accumulates.
-PATHS = ("gather", "pairs", "slide", "windowed", "masked", "attended")
-FINISHING = {"range", "finish_row"}  # membranes and firing, whose products are counted apart
+def test_an_eager_package_is_found():
+    eager = planted("statistics/__init__.py", "from eventsim.statistics import observing")
+    assert compiled_by_accident("statistics", {**SOURCES, "statistics": eager}).startswith("numba <- kernels.")
+    late = planted("statistics/__init__.py", "def f():\n    from eventsim.statistics import observing")
+    assert not compiled_by_accident("statistics", {**SOURCES, "statistics": late})
 
 
-def products(source):
-    """Violations of "additions only" in the row functions of a kernels.py."""
-    functions = {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
-    rows = {
-        _called(n) for path in PATHS for n in ast.walk(functions[path]) if isinstance(n, ast.Call)
-    } - FINISHING - MULTIPLYING
-    rows |= {name for name in functions if name.endswith("_rows") and name not in MULTIPLYING}
-    assert {"gather_rows", "pair_rows", "slide_rows", "masked_rows"} <= rows <= functions.keys()
-    return Products(functions).check(sorted(rows))
+def test_the_package_of_kernels_is_empty():
+    """Whoever needs types of arguments alone imports no compiler with them."""
+    assert not [node for node in SOURCES["kernels"].tree.body if not isinstance(node, ast.Expr)]
 
 
-KERNELS = SOURCES["kernels"].read_text()
+# ---- files and folders, sizes, docstrings
 
 
-def test_row_functions_only_add():
-    assert products(KERNELS) == []
+def bare_folders(package):
+    """Folders of Python files that are no packages: a wheel would leave them out."""
+    folders = {path.parent for path in package.rglob("*.py")}
+    return sorted(str(folder.relative_to(package)) for folder in folders if not (folder / "__init__.py").exists())
 
 
-# a line of the source -> what somebody might make of it
-MUTATIONS = {
-    "gather_rows: a row times a spike": (
-        "                                x = x + load(\n", "                                x = x + 2 * load(\n"),
-    "gather_rows: doubling by a product": (
-        "                                x = x + x\n                                y = y + y\n",
-        "                                x = x * splat(2, zero)\n                                y = y + y\n"),
-    "pair_rows": ("words = words + word\n", "words = words + word * n\n"),
-    "pair_rows: high bytes": ("highs = highs + high_bytes(word)\n", "highs = highs + high_bytes(word * word)\n"),
-    "slide_rows": ("words_1 = words_1 + word\n", "words_1 = words_1 + scaled(word, words_2)\n"),
-    "slide_rows: in place": ("words_0 = words_0 + word\n", "words_0 *= word\n"),
-    "window_rows": (
-        "x = x + load(weight, (base + trailing_zeros(window)) * lanes, zero)",
-        "x = x + load(weight, base + trailing_zeros(window), zero) * lanes"),
-    "gather_positions": (
-        "x = x + load(weight, (base + np.int64(at(index, e))) * lanes, zero)\n                    if negative",
-        "x = x + load(weight, (base + np.int64(at(index, e))) * lanes, zero) * b\n                    if negative"),
-    "masked_rows: mask by a product": (
-        "tap = select(spikes, load(weight, o, zero), zero)", "tap = load(weight, o, zero) * splat(spikes, zero)"),
-    "masked_rows: a scaled copy": ("x = x - tap\n", "x = x - weighted(tap, tap)\n"),
-    "masked_rows: a scalar weight": (
-        "x = x + tap\n", "x = x + splat(at(weight, o) * spikes, zero)\n"),
-    "masked_rows: a power": ("x = x + tap\n", "x = x + tap ** 2\n"),
-    "masked_rows: a library": ("x = x + tap\n", "x = x + np.multiply(tap, 2)\n"),
-    "a helper": ("return joined(low_sums(words, highs), highs, like)", "return joined(low_sums(words, highs), highs * n, like)"),
-    "a helper of slide_rows": (
-        "            x = x + _sum_of_pairs(words, highs, n, like)\n", "            x = x * _sum_of_pairs(words, highs, n, like)\n"),
-}
+def test_every_folder_is_a_package():
+    assert not bare_folders(PACKAGE)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
-def test_a_product_is_found(mutation):
-    line, mutated = MUTATIONS[mutation]
-    assert line in KERNELS, "the source has changed: choose another line"
-    assert products(KERNELS.replace(line, mutated, 1))
+def test_a_bare_folder_is_found(tmp_path):
+    for path in ("__init__.py", "a/__init__.py", "a/b/c.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert bare_folders(tmp_path) == ["a/b"]
 
 
-def test_the_table_of_layouts_names_every_row_function():
-    table = ast.get_docstring(TREES["kernels"]).partition("Layouts")[2]
-    reading = {n.name for n in TREES["kernels"].body if isinstance(n, ast.FunctionDef)
-               and n.name.endswith("_rows") and "weight" in [a.arg for a in n.args.args]}
-    assert len(reading) == 7
-    assert {name for name in reading if f"`{name}`" not in table} == set()
+def test_every_package_has_tests():
+    packages = {module for module in PACKAGES if module != "eventsim" and "." not in module}
+    assert packages
+    missing = {p for p in packages if not list((ROOT / "tests" / p).glob("test_*.py"))}
+    assert not missing, f"tests/<package> is missing or empty for {sorted(missing)}"
 
 
-def test_real_rows_would_be_found():
-    """The one function that multiplies is caught as soon as it is not excepted by name."""
-    assert products(KERNELS.replace("def real_rows", "def more_rows"))
+def fast_math(one):
+    """Any mention of fastmath, by which compiled arithmetic would depend on the machine."""
+    for node in ast.walk(one.tree):
+        name = {ast.Name: "id", ast.Attribute: "attr", ast.keyword: "arg", ast.Constant: "value"}.get(type(node))
+        if name and getattr(node, name) in ("fastmath", "fast"):
+            yield one.says(node, "fastmath: exact results come before speed")
 
 
-def test_every_path_is_checked():
-    """A path kernel is one that finishes rows; only those of real input and attention multiply."""
-    called = {
-        n.name: {_called(c) for c in ast.walk(n) if isinstance(c, ast.Call)}
-        for n in TREES["kernels"].body if isinstance(n, ast.FunctionDef)
-    }
-    assert {name for name, calls in called.items() if "finish_row" in calls} == {*PATHS, "real"}
-    assert {n for n, calls in called.items() if calls & MULTIPLYING} == {"real", "attended"}
+def test_no_fastmath():
+    said(violations(fast_math, *SOURCES.values()))
 
 
-# ---- how functions are compiled, sizes, docstrings
+def test_fastmath_is_found():
+    for text in ("njit(fastmath=True)", "OPTIONS = {'fastmath': True}", "options.fastmath = 1", "f(fast=True)"):
+        assert violations(fast_math, planted("kernels/layers.py", text)), text
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_no_fastmath(name):
-    for node in ast.walk(TREES[name]):
-        if isinstance(node, (ast.Name, ast.Attribute, ast.keyword)):
-            called = getattr(node, "id", getattr(node, "attr", getattr(node, "arg", None)))
-            assert called != "fastmath", f"{name}.py, line {getattr(node, 'lineno', '?')}"
-    assert "fast=" not in ast.unparse(TREES[name]) and "'fastmath'" not in ast.unparse(TREES[name])
+def asserts(one):
+    """Assertions beyond those that ASSERTS allows: they go under -O, so that no user may meet them."""
+    found = [one.says(node, "asserts; raise an error of errors.py") for node in ast.walk(one.tree)
+             if isinstance(node, ast.Assert)]
+    return found if len(found) > ASSERTS.get(one.module, 0) else []
 
 
-def test_every_compiled_function_is_cached_or_inlined():
-    """`compiled` (our options, cached) or njit(inline="always"); no explicit signatures."""
-    for node in TREES["kernels"].body:
-        if not isinstance(node, ast.FunctionDef) or not node.decorator_list:
-            continue
-        [decorator] = node.decorator_list
-        allowed = {"_finish_row": "overload(finish_row, jit_options=OPTIONS)"}.get(node.name, "compiled")
-        assert ast.unparse(decorator) in (allowed, "njit(inline='always')"), node.name
+def test_no_assert_on_user_data():
+    said(violations(asserts, *SOURCES.values()))
+    assert violations(asserts, planted("runs/file.py", "assert path, path"))
 
 
-def test_kernels_neither_raise_nor_allocate():
-    for node in TREES["kernels"].body:
-        if isinstance(node, ast.FunctionDef) and node.decorator_list:
-            for inner in ast.walk(node):
-                assert not isinstance(inner, (ast.Raise, ast.Assert, ast.Try)), node.name
-                if isinstance(inner, ast.Call):
-                    assert _called(inner) not in {"np.zeros", "np.empty", "np.ones", "np.full"}, node.name
+def test_modules_are_short():
+    lines = {one.path: (ROOT / one.path).read_text().count("\n") for one in SOURCES.values()}
+    said(f"{path}:{n}: {n} lines: look for the missing type" for path, n in lines.items() if n > LONGEST)
 
 
-# the NumPy twins, which exist for tests; the types of the dataclasses' fields
-ASSERTS = {"simd_twins": 1, "formats.native": 1}
+def undocumented(one):
+    """Public functions and classes without docstrings; methods too, of the classes that users name."""
+    if one.module in TWINS:  # their twins document them
+        return
+    if not ast.get_docstring(one.tree) and one.tree.body:
+        yield f"{one.path}:1: the module has no docstring"
+    for node in public_definitions(one):
+        if not ast.get_docstring(node):
+            yield one.says(node, f"{node.name} has no docstring")
+        if isinstance(node, ast.ClassDef) and node.name in HOMES:
+            yield from (one.says(m, f"{node.name}.{m.name} has no docstring") for m in node.body if _bare(m, node))
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_no_assert_on_user_data(name):
-    """`assert` goes under -O. It may only state what no user can change."""
-    found = sum(isinstance(n, ast.Assert) for n in ast.walk(TREES[name]))
-    assert found <= ASSERTS.get(name, 0)
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_modules_are_short(name):
-    lines = SOURCES[name].read_text().count("\n")
-    assert lines <= LONGEST or name in LONGER, f"{name}.py has {lines} lines: look for the missing type"
-
-
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"simd_twins"}))  # `simd` documents them
-def test_public_names_have_docstrings(name):
-    tree = TREES[name]
-    missing = [] if ast.get_docstring(tree) else ["the module"]
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            if not ast.get_docstring(node):
-                missing.append(node.name)
-            if isinstance(node, ast.ClassDef) and node.name in HOMES:
-                missing += [f"{node.name}.{m.name}" for m in node.body if _undocumented(m, node)]
-    assert not missing
-
-
-def _undocumented(member, owner):
+def _bare(member, owner):
     """A public method without docstring; one that overrides an inherited method may go without."""
     if not isinstance(member, ast.FunctionDef) or member.name.startswith("_") or owner.bases:
         return False
     return not ast.get_docstring(member)
+
+
+def test_public_names_have_docstrings():
+    said(violations(undocumented, *SOURCES.values()))
+
+
+def test_a_missing_docstring_is_found():
+    for text in ("x = 1", '"""M."""\ndef f(): pass', '"""M."""\nclass C: pass',
+                 '"""M."""\nclass Run:\n    """R."""\n    def f(self): pass'):
+        assert len(violations(undocumented, planted("runs/file.py", text))) == 1
+    assert not violations(undocumented, planted("runs/__init__.py", ""))
 
 
 def test_public_names_exist():
@@ -430,3 +639,19 @@ def test_public_names_exist():
         assert name in dir(eventsim)
     with pytest.raises(AttributeError, match="module 'eventsim' has no attribute 'nonsense'"):
         eventsim.nonsense
+
+
+def main():
+    """Print the packages, from the ground up, with the floors that they import."""
+    table = floors_imported()
+    floors = levels(table)
+    print(f"{'floor':>5}  {'package':<12}{'modules':>8}{'lines':>7}  imports")
+    for package in sorted(table, key=lambda p: (floors[p], FLOORS.index(p))):
+        modules, lines, used = table[package]
+        print(f"{floors[package]:>5}  {package:<12}{modules:>8}{lines:>7}  {' '.join(used)}")
+    arrows = sum(len(used) for _, _, used in table.values())
+    print(f"{len(table)} rooms on {1 + max(floors.values())} floors, {arrows} arrows, none upward")
+
+
+if __name__ == "__main__":
+    main()

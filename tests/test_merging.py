@@ -157,9 +157,9 @@ def test_the_law(kind, along, seed):
 
 def test_what_merges_and_what_is_free_of_order():
     assert {"Counts", "SummedCounts", "Range", "LayerAudit", "Decisions", "TrainStatistics", "MembraneStatistics",
-            "Statistics", "Sums", "Conventions", "Spikes", "State", "Recording"} <= set(TYPES)
+            "Statistics", "TrainTotals", "Conventions", "Spikes", "State", "Recording"} <= set(TYPES)
     free = {kind.__name__ for kind, along in CASES if along == "samples" and in_any_order(kind, along)}
-    assert {"SummedCounts", "Range", "LayerAudit", "Decisions", "TrainStatistics", "Sums", "Conventions"} <= free
+    assert {"SummedCounts", "Range", "LayerAudit", "Decisions", "TrainStatistics", "TrainTotals", "Conventions"} <= free
     assert not {"Counts", "MembraneStatistics", "Statistics", "Spikes", "State", "Recording"} & free
     steps = {kind.__name__ for kind, along in CASES if along == "steps"}
     assert {"Counts", "Range", "LayerAudit", "MembraneStatistics", "Spikes", "State", "Recording"} <= steps

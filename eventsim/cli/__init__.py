@@ -9,6 +9,7 @@ to check, 3 a difference that diff found.
 import argparse
 import sys
 
+from eventsim import __version__
 from eventsim.cli import arguments as loading, convert as converting, diff as comparing, run as running, stats
 from eventsim.cli.arguments import positive
 from eventsim.cli.check import run_check
@@ -22,6 +23,7 @@ def parser():
         prog="eventsim",
         description="Run trained spiking networks by additions only, and count what they cost.",
     )
+    top.add_argument("--version", action="version", version=f"eventsim {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     info = commands.add_parser("info", help="say what is in a model file")

@@ -76,7 +76,7 @@ def run_diff(arguments):
 def _run(text):
     """The Run of MODEL, with what may stand behind its @s."""
     from eventsim import formats
-    from eventsim.comparison.sides import Run
+    from eventsim.comparison.sides import SimulatorSide
     from eventsim.engine.simulator import Simulator
     from eventsim.comparison.traces import is_trace
 
@@ -85,7 +85,7 @@ def _run(text):
         raise DataError(f"{path}: not a model file; a trace can only be B")
     model = formats.load(path, **options)
     try:
-        return Run(Simulator(model, **arithmetic), text)
+        return SimulatorSide(Simulator(model, **arithmetic), text)
     except EventsimError as error:
         raise type(error)(f"{text}: {error}") from None
 

@@ -16,7 +16,7 @@ def run_report(arguments):
     with opened(arguments.model) as run:
         found = findings.find(run)
         content = page.render(run, found).encode()
-    writing.write(path, content)
+    writing.write_file(path, content)
     if arguments.json:
         print(json.dumps({"run": arguments.model, "written": [str(path)], "bytes": len(content),
                           "findings": [finding.as_json() for finding in found]}))

@@ -47,7 +47,7 @@ def run_run(arguments):
     """eventsim run MODEL DATA"""
     from eventsim import Simulator
     from eventsim.statistics import result
-    from eventsim.costs import energy_table as energy_tables
+    from eventsim.costs.energy_table import DEFAULT, find_energy_table
     from eventsim.runs import summary
     from eventsim.storage import writing
     from eventsim.inputs.dataset import open_dataset
@@ -61,7 +61,7 @@ def run_run(arguments):
         raise DataError(f"--record {kind} is not needed: --out keeps statistics of all samples, and --detailed N "
                         "says of how many samples intervals and membranes")
     writing.spare(arguments.out, arguments.model, arguments.data)
-    energy_table = energy_tables.find(arguments.energy or energy_tables.DEFAULT)
+    energy_table = find_energy_table(arguments.energy or DEFAULT)
     model = loading.load(arguments.model, arguments)
     with _naming(arguments.model):
         simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip)

@@ -127,12 +127,12 @@ def _export(found, arguments):
         texts = {name: table.as_csv() for name, table in found.items()}
         texts["columns"] = _columns(found).as_csv()
         for name, text in texts.items():
-            writing.write(arguments.csv / f"{name}.csv", text.encode())
+            writing.write_file(arguments.csv / f"{name}.csv", text.encode())
         return [str(arguments.csv / f"{name}.csv") for name in texts]
     if arguments.npz is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: table.as_arrays() for name, table in found.items()})
-        writing.write(arguments.npz, buffer.getvalue())
+        writing.write_file(arguments.npz, buffer.getvalue())
         return [str(arguments.npz)]
     return []
 

@@ -1,12 +1,12 @@
-"""Comparison: where two runs, or a run and a recorded trace, first part, and what that looks like.
+"""Comparison: find where two runs, or a run and a recorded trace, first differ, and explain it.
 
-    traces      read what somebody else recorded
-    pairing     which layer of one side is which of the other
-    sides       both seen alike: values of a variable over samples and steps
-    watching    both sides step by step, until every sample has parted
-    diagnosis   how the neuron of a first divergence came to its values
-    verdict     what the whole suggests, in plain language
-    divergence  all of these together: `eventsim.compare`
-    text        a Comparison for people
-    commands    `eventsim diff`
+    traces      reads what another tool recorded
+    pairing     decides which layer of A is compared with which layer of B
+    sides       gives one interface over a simulator run and a recorded trace
+    watching    runs both sides step by step until every sample has diverged
+    diagnosis   shows how the neuron of the first divergence came to its values
+    verdict     says in plain language what the differences suggest
+    divergence  puts these together: `eventsim.compare`
+    text        prints a Comparison
+    self_check  compares a model with what its trainer computed: `eventsim check`
 """

@@ -5,14 +5,14 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from eventsim.model.neurons import SigmaDelta
+from eventsim.model.kinds import node_type
 
 
 @dataclass(frozen=True)
 class Decision:
     """How a neuron came to fire or not.
 
-    sent: the level. potential: H, or of a SigmaDelta the change that it could send, in units of the
+    sent: the level. potential: H, or of what sends changes the one that it could send, in units of the
     membrane. threshold: the one between what A and B sent, as the run has rounded it.
     margin: how far the potential is beyond the threshold; below 0: short of it.
     comparison: ">=" or ">". steps: (potential, threshold) as integer state steps, or None.
@@ -75,7 +75,7 @@ def history(side, x, layer, neuron, step) -> History:
 
 def decisions(a, b, pair, neuron, histories):
     """Of A and B: how they fired or not; None where that is not known, or for what never fires."""
-    if pair.a.kind not in ("Neuron", "SigmaDelta"):
+    if not node_type(pair.a.kind).fires():
         return None, None
     sent = [h.raw("spikes") for h in histories]
     levels = sorted(int(k) for k in sent if k is not None)
@@ -92,7 +92,7 @@ def decisions(a, b, pair, neuron, histories):
 def _decision(run, name, neuron, boundary, known, sent):
     node, stage = run.model.nodes[name], run.program.stages[name]
     potential = known.raw("potentials")
-    if isinstance(node, SigmaDelta) and potential is not None:
+    if node.sends == "changes" and potential is not None:
         potential = _change(node, known)
     if potential is None:
         return None
@@ -104,7 +104,7 @@ def _decision(run, name, neuron, boundary, known, sent):
     if not counts:
         threshold = threshold / unit
     margin = float(potential) - float(threshold)
-    if boundary < 0 or isinstance(node, SigmaDelta):
+    if boundary < 0 or node.sends == "changes":
         margin = abs(float(potential)) - abs(float(threshold))
     if not counts:
         return Decision(sent, float(potential), float(threshold), margin, comparison)
@@ -113,7 +113,7 @@ def _decision(run, name, neuron, boundary, known, sent):
 
 
 def _change(node, known):
-    """What a SigmaDelta could send: a[t] - sent[t-1]; sent is a - (a - sent)."""
+    """The change that a neuron could send: a[t] - sent[t-1]; sent is a - (a - sent)."""
     before, rest = known.raw("potentials", 1), known.raw("residuals", 1)
     if before is None or rest is None:
         return known.raw("potentials")
@@ -129,7 +129,7 @@ def _threshold(run, node, stage, neuron, boundary):
         whole = values.reshape(-1, stage.positions if update.per_position else 1, stage.padded)
         return whole[plane, position if update.per_position else 0, channel]
 
-    if isinstance(node, SigmaDelta):
+    if node.sends == "changes":
         return at(update.least), ">="
     first = at(update.thresholds)
     comparison = node.comparison

@@ -1,11 +1,11 @@
-"""Divergence: where two runs first part, how that spreads, and what it most likely is.
+"""Divergence: where two runs first differ, how the difference spreads, and what most likely causes it.
 
     comparison = eventsim.compare(model, Simulator(model, "int8"), x, labels)
     comparison.first.layer, comparison.first.step, comparison.reading
 
-Order is causal: the lowest sample that differs anywhere; in it the earliest step; within a step the
-layers in order of execution; within a layer currents, potentials, spikes, residuals, outputs; and
-of its neurons the lowest index.
+The order is causal: the lowest sample that differs anywhere; in it the earliest step; within a step
+the layers in order of execution; within a layer currents, potentials, spikes, residuals (membranes
+after the reset), outputs; of its neurons the lowest index.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ import numpy as np
 from eventsim.comparison import diagnosis
 from eventsim.comparison.diagnosis import Decision
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
-from eventsim.comparison.sides import Run, sent_by_stages, TraceSide
+from eventsim.comparison.sides import SimulatorSide, sent_by_stages, TraceSide
 from eventsim.comparison.traces import Trace
 from eventsim.comparison.verdict import verdict
 from eventsim.comparison.watching import NEVER, Rule, Watch
@@ -24,7 +24,6 @@ from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
 from eventsim.merging import merge
 from eventsim.model.network import Model
-from eventsim.model.neurons import Neuron, SigmaDelta
 from eventsim.model.parameters import integer, number
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
@@ -152,10 +151,10 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         `traces.Trace`, or a dict of arrays as a trace holds them.
     x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None.
     timesteps: steps of samples that stand still; default A's.
-    variables: those that decide, of "currents", "potentials", "spikes", "residuals", "outputs";
+    variables: those in which a difference counts as a divergence, of "currents", "potentials", "spikes", "residuals", "outputs";
         default: all between runs of the same arithmetic, spikes between others, all that it holds
         for a trace. The rest is reported as drift.
-    tolerance: largest difference in units of the membrane that is none; default 0, and for a trace
+    tolerance: largest difference, in units of the membrane, that counts as equal; default 0, and for a trace
         1e-4 of the layer's threshold and of the value. Spikes are always compared exactly.
 
     Raises DataError where nothing can be compared, and what runs raise.
@@ -189,19 +188,19 @@ def _run(given, label):
         simulator = Simulator(given)
     if simulator is None:
         raise DataError(f"{label} is a {type(given).__name__}, expected a Model, a Simulator or (B) a trace")
-    return Run(simulator, label)
+    return SimulatorSide(simulator, label)
 
 
 class Comparing:
     """A comparison that takes its samples batch by batch.
 
-    a: Run. b: Run or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
+    a: SimulatorSide. b: SimulatorSide or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
     batch, chunk: samples and steps that fit the memory it allows itself. pairs, rules: what is
     compared. differences: of the models. at: (watch, sample in its batch, sample, its x for A and for
     B) of the first divergence.
     """
 
-    def __init__(self, a: Run, b, steps: int, variables=None, tolerance=None):
+    def __init__(self, a: SimulatorSide, b, steps: int, variables=None, tolerance=None):
         self.a, self.b = a, b
         self.notes: List[str] = []
         self.steps = self._steps(steps)
@@ -250,8 +249,7 @@ class Comparing:
         if not self.b.is_trace or self._counts_alike(pair, variable):
             return Rule(pair, variable, decides)
         node = self.a.model.nodes[pair.a.name]
-        fires = isinstance(node, (Neuron, SigmaDelta))
-        scale = float(np.abs(node.v_threshold).max()) if fires else 1.0
+        scale = float(np.abs(node.v_threshold).max()) if node.fires() else 1.0
         return Rule(pair, variable, decides, TRACE_TOLERANCE * scale, TRACE_TOLERANCE)
 
     def _counts_alike(self, pair, variable):

@@ -1,4 +1,4 @@
-"""Pairing: which layer of one model is which of another, and where two models say different things."""
+"""Pairing: which layer of A is compared with which layer of B, and what the two models say differently."""
 
 from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
@@ -7,10 +7,11 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
+from eventsim.model.kinds import node_type
 from eventsim.model.network import Model
 
-TINY = 1e-9  # of a number: what computing it in another order may change
-# what a layer has, in the order in which one step brings it about
+TINY = 1e-9  # relative: computing a number in another order may change it by this much
+# of a layer, in the order in which one step computes them
 VARIABLES = ("currents", "potentials", "spikes", "residuals", "outputs")
 
 
@@ -42,15 +43,15 @@ class Pair:
 
     @property
     def variables(self) -> Tuple[str, ...]:
-        """What both have."""
+        """Variables that both layers have."""
         return tuple(v for v in self.a.variables if v in self.b.variables)
 
 
 def pair_layers(a: Dict[str, Layer], b: Dict[str, Layer]):
     """(pairs in A's order, layers of A without partner, of B).
 
-    Equal names of equal size go together, inputs with inputs; what is left goes together by order,
-    where kind and size agree.
+    Layers with the same name and size are paired. The remaining ones are paired in order where kind
+    and size agree.
     """
     found = {name: Pair(layer, b[name]) for name, layer in a.items()
              if name in b and b[name].n_neurons == layer.n_neurons}
@@ -70,8 +71,8 @@ def pair_layers(a: Dict[str, Layer], b: Dict[str, Layer]):
 
 
 def _sort(layer):
-    """What may stand for what: firing layers for each other, pools for the same pools."""
-    return "fires" if layer.kind in ("Neuron", "SigmaDelta") else layer.kind
+    """Layers with the same result may be paired: any firing layers, or pools of the same kind."""
+    return "fires" if node_type(layer.kind).fires() else layer.kind
 
 
 @dataclass(frozen=True)

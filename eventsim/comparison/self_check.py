@@ -38,7 +38,7 @@ class CheckResult:
 def check(model: Model) -> CheckResult:
     """Run the model's check group in every precision. `model.check` must not be None."""
     result = CheckResult()
-    wanted = tuple(f"spikes:{name}" for name, node in model.nodes.items() if node.kind == "Neuron")
+    wanted = tuple(f"spikes:{name}" for name, node in model.nodes.items() if node.sends == "levels")
     exact = Simulator(model, "float64").run(model.check.x, record=wanted)
     _compare_with_file(model, exact, result)
     single = Simulator(model, "float32").run(model.check.x, record=wanted)

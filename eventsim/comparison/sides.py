@@ -1,7 +1,8 @@
-"""Sides: the two things that a comparison holds against each other, seen alike.
+"""Sides: one interface over a simulator run and a recorded trace.
 
-A side gives *pieces*: a few samples over a few steps. A piece gives the values of one variable of
-one layer as (n, t, neurons), and says how many integer steps they count to a unit of the membrane.
+A side returns *pieces*: a few samples over a few steps. A piece returns the values of one variable
+of one layer as an array (n, t, neurons), and says how many integer steps make one unit of the
+membrane.
 """
 
 from typing import Dict, Optional
@@ -15,8 +16,8 @@ from eventsim.errors import EventsimError
 from eventsim.program import LayerStage, WordStage
 
 
-class Run:
-    """A model that runs as one side. label: how messages name it.
+class SimulatorSide:
+    """A simulator run as one side. label: its name in messages.
 
     layers: name -> Layer, in the order of execution. arithmetic: (precision, Chip or None); runs
     of equal arithmetic give equal bits where the models are equal.
@@ -48,13 +49,13 @@ class Run:
         return self.program.precision, self.program.chip
 
     def describe(self) -> str:
-        """The arithmetic in a word."""
+        """The name of the arithmetic."""
         chip = self.program.chip
         return self.program.precision if chip is None else f"chip {chip.name}"
 
     @property
     def has_widths(self) -> bool:
-        """Whether numbers can leave the widths of a chip."""
+        """Whether a chip limits the widths of the numbers."""
         return self.program.chip is not None
 
     def begin(self, x, steps):
@@ -79,7 +80,7 @@ class Run:
         return piece.recording.predictions
 
 
-def sent_by_stages(run: Run, x, steps, chunk) -> Dict[str, float]:
+def sent_by_stages(run: SimulatorSide, x, steps, chunk) -> Dict[str, float]:
     """Stage -> root mean square, over its neurons, of the mean level in a step of the one sample x.
 
     Stages that cannot be recorded count as sending their highest level at every step.
@@ -96,7 +97,7 @@ def sent_by_stages(run: Run, x, steps, chunk) -> Dict[str, float]:
 
 
 def _is_compared(stage, model):
-    """Layers, inputs, pools and delays under a name of the model; a Flatten only repeats."""
+    """Layers, inputs, pools and delays under a name of the model; what only reshapes repeats them."""
     flattens = isinstance(stage, WordStage) and stage.operation == "flatten"
     return stage.name in model.nodes and not flattens
 
@@ -118,7 +119,7 @@ class Piece:
         return found.reshape(*found.shape[:2], -1)
 
     def planes(self, layer):
-        """The spikes as they are held."""
+        """The recorded `Spikes` of a layer."""
         return self.recording.spikes[layer]
 
     def steps_per_unit(self, layer, variable) -> Optional[np.ndarray]:
@@ -129,13 +130,13 @@ class Piece:
 
 
 class TraceSide:
-    """A trace as one side, seen with the layers of the run that it is compared with."""
+    """A recorded trace as one side, with the layers of the run that it is compared with."""
 
     is_trace = True
     has_widths = False
     arithmetic = None
 
-    def __init__(self, trace: Trace, run: Run):
+    def __init__(self, trace: Trace, run: SimulatorSide):
         self.trace, self.label = trace, trace.name
         self.layers: Dict[str, Layer] = {}
         self._series, self._run = {}, run
@@ -155,13 +156,13 @@ class TraceSide:
         return variable not in ("spikes", "outputs") and counted and self._series[layer, variable].whole
 
     def unused(self):
-        """Names of arrays that no layer was found for; those that only repeat others left out."""
+        """Names of arrays that belong to no layer, without those that only repeat other arrays."""
         nodes = self._run.model.nodes
-        repeats = {name for name, node in nodes.items() if node.kind in ("Flatten", "Readout")}
+        repeats = {name for name, node in nodes.items() if node.reshapes or node.role == "readout"}
         return [name for name in self.trace.unused() if name.rpartition("/")[0] not in repeats]
 
     def describe(self) -> str:
-        """What it is, in a word."""
+        """The name of the arithmetic: a trace has none."""
         return "trace"
 
     def begin(self, samples, steps):

@@ -3,6 +3,7 @@
 import textwrap
 
 from eventsim.comparison.divergence import Comparison
+from eventsim.model.kinds import node_type
 from eventsim.text import table
 
 WIDTH = 100  # of running text
@@ -53,7 +54,7 @@ def _integers(first, variable):
     """State steps of a variable, where they are known."""
     if variable == first.variable:
         return first.steps
-    if variable == "potentials" and first.kind == "Neuron":
+    if variable == "potentials" and node_type(first.kind).sends == "levels":
         return tuple(d and d.steps and d.steps[0] for d in first.decisions)
     return None, None
 
@@ -63,7 +64,7 @@ def _decision_rows(first):
         return tuple("-" if d is None else get(d) for d in first.decisions)
 
     change = [("  change", *cells(lambda d: _value(d.potential, d.steps and d.steps[0])))]
-    return (change if first.kind == "SigmaDelta" else []) + [
+    return (change if node_type(first.kind).sends == "changes" else []) + [
         ("  threshold", *cells(lambda d: f"{d.comparison} {_value(d.threshold, d.steps and d.steps[1])}")),
         ("  margin", *cells(lambda d: f"{d.margin:+.6g}")),
     ]

@@ -10,6 +10,7 @@ from math import sqrt
 import numpy as np
 
 from eventsim.comparison.pairing import synapses_into
+from eventsim.model.kinds import node_type
 
 FAR = 4  # times what rounding usually gives: what it can give; as often again: no rounding any more
 COARSE = 0.5  # of a threshold
@@ -28,7 +29,7 @@ def verdict(found, comparing) -> str:
     said += _weights_lost(comparing)
     said += _on_the_way(found, comparing)
     said += _suspicious(found, comparing, said[0])
-    if first.kind in ("Neuron", "SigmaDelta") and not comparing.b.is_trace:
+    if node_type(first.kind).fires() and not comparing.b.is_trace:
         said += _shifted(comparing)
     said.append(_outcome(found))
     return " ".join(s for s in said if s)
@@ -57,7 +58,7 @@ def _outcome(found):
 
 def _cause(found, comparing):
     first = found.first
-    if first.kind == "Input":
+    if node_type(first.kind).role == "input":
         return "The samples themselves differ: A is not given what B was."
     if first.variable == "spikes" and all(first.decisions):
         return _cause_of_a_spike(found, comparing)
@@ -133,7 +134,7 @@ def _other_steps(comparing, first):
     """The remark that two fixed-point runs count a neuron in different steps."""
     units = [float(side.program.stages[name].steps_per_unit[first.neuron // side.program.stages[name].positions])
              for side, name in ((comparing.a, first.layer), (comparing.b, first.layer_b))
-             if first.kind in ("Neuron", "SigmaDelta", "Readout")]
+             if node_type(first.kind).integrates()]
     if len(set(units)) < 2:
         return ""
     return (f" A counts this neuron in {units[0]:.6g} steps a unit, B in {units[1]:.6g}, chosen from their weights: "
@@ -157,7 +158,7 @@ def _suspects(found, comparing):
     """What can make a variable differ when everything before it is equal."""
     first, node = found.first, comparing.a.model.nodes[found.first.layer]
     layer, ways = first.layer, _ways_in(comparing, first)
-    if first.kind not in ("Neuron", "SigmaDelta", "Readout"):
+    if not node_type(first.kind).integrates():
         return f"{layer!r} ({first.kind}) and the delays of its edges"
     filters = getattr(node, "current_leak", None) is not None
     look = {
@@ -168,7 +169,7 @@ def _suspects(found, comparing):
         "residuals": f"reset, v_reset, quantum, v_min and reset_delay of {layer!r}",
         "outputs": f"reduce of {layer!r}",
     }
-    if first.kind == "SigmaDelta":
+    if node.sends == "changes":
         look |= {"potentials": f"mode, bias and rectify of {layer!r}",
                  "spikes": f"v_threshold, quantum and bits of {layer!r}", "residuals": f"bits and quantum of {layer!r}"}
     compared = {v for pair in comparing.pairs if pair.a.name == layer for v in pair.variables}
@@ -180,7 +181,7 @@ def _suspects(found, comparing):
 def _ways_in(comparing, first):
     """The synapses that lead into the layer, for people."""
     names = [name for name in synapses_into(comparing.a.model, first.layer)
-             if comparing.a.model.nodes[name].kind in ("Dense", "Conv1d", "Conv2d", "BatchNorm", "Restimulation")]
+             if comparing.a.model.nodes[name].weighs]
     if not names:
         return f"what leads into {first.layer!r}"
     return "weights and biases of " + ", ".join(map(repr, names))

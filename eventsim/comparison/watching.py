@@ -1,4 +1,4 @@
-"""Watching: two sides step by step, and for every sample where they first part."""
+"""Watching: runs two sides step by step and notes for every sample where they first differ."""
 
 from dataclasses import dataclass
 from typing import Dict, List
@@ -15,8 +15,8 @@ class Rule:
     """How one variable of one pair of layers is compared.
 
     decides: whether a difference is a divergence; otherwise it is noted as drift. Values a and b
-    differ where abs(a - b) > absolute + relative * abs(b), in units of the membrane; never where b
-    is NaN, which says "not recorded".
+    differ where abs(a - b) > absolute + relative * abs(b), in units of the membrane. Where b is NaN
+    it was not recorded, and nothing is compared.
     """
 
     pair: Pair
@@ -32,7 +32,7 @@ class Rule:
 
 
 class Watch:
-    """What is known of the samples of one batch while their steps pass.
+    """What is known of the samples of one batch after the steps run so far.
 
     rules: in causal order; the index of a rule is its rank. thorough: whether drift and spread are
     wanted, or only where samples diverge.

@@ -1,6 +1,6 @@
 """Energy: what a run would cost on some hardware, beside the same network run once without spikes.
 
-Everything is an estimate from exact counts and a table of energies (`energy_tables`), per layer, in
+Everything is an estimate from exact counts and a table of energies (`energy_table`), per layer, in
 joule per sample. What is charged to a layer, event-driven:
 
 additions   one per addition (set bits x fan-out), doubling, and MAC of real-valued input, in the
@@ -45,10 +45,9 @@ from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from eventsim.costs.energy_table import DEFAULT, find
-from eventsim.costs.fanouts import fan_outs, SYNAPTIC
-from eventsim.model.network import FIRING, Model
-from eventsim.model.synapses import Conv2d
+from eventsim.costs.energy_table import DEFAULT, find_energy_table
+from eventsim.costs.fanouts import fan_outs
+from eventsim.model.network import Model
 from eventsim.statistics.counts import Counts
 from eventsim.text import joule, table as aligned
 
@@ -195,7 +194,7 @@ def assess(model: Model, counts: Counts, precision: str, table=DEFAULT, chip=Non
     weights in the run, where it is another ("int8" takes 16 bits where 8 are too coarse). Raises
     FormatError for the table.
     """
-    return _Assessment(model, counts, precision, find(table), chip, weight_bits).report()
+    return _Assessment(model, counts, precision, find_energy_table(table), chip, weight_bits).report()
 
 
 class _Branch(NamedTuple):
@@ -219,7 +218,7 @@ class _Assessment:
             width = 8 if chip is None else chip.weight_bits
         self.weight_bits = {name: (weight_bits or {}).get(name, width) for name in counts.layers}
         self.steps, self.samples = max(counts.steps, 1), max(counts.n_samples, 1)
-        framewise = any(node.kind == "SigmaDelta" for node in model.nodes.values())
+        framewise = any(node.sends == "changes" for node in model.nodes.values())
         self.passes = self.steps if framewise else 1
 
     def report(self):
@@ -260,7 +259,7 @@ class _Assessment:
         add = self.table.addition(self.kind, self.state_bits)
         multiply = self.table.multiplication(self.kind, self.state_bits, self.state_bits)
         n_states, node = self.counts.neurons[name], self.model.nodes[name]
-        each = 2 if getattr(node, "current_leak", None) is not None or node.kind == "SigmaDelta" else 1
+        each = max(node.states_per_neuron, 1)
         level = self.table.level(n_states * each * self.state_bits)
         bits = 2 * row["neuron_updates"] * each * self.state_bits
         return Cost(
@@ -348,10 +347,9 @@ class _Assessment:
             return 0
         node = self.model.nodes[name]
         shape = self.model.shapes[self.model.incoming(name)[0].source]
-        if node.kind in SYNAPTIC:
+        if node.role == "synapses":
             return fan_outs(node, shape).dense
-        projection = 0 if node.weight is None else fan_outs(
-            Conv2d(node.weight, stride=node.stride), shape).dense
+        projection = 0 if node.projection is None else fan_outs(node.projection, shape).dense
         return projection + int(np.prod(self.model.shapes[name]))
 
     def activation_bits(self, emitter):
@@ -360,10 +358,9 @@ class _Assessment:
         if self.is_real(emitter):
             return self.state_bits
         bits, signed = self.level_bits(emitter)
-        if node.kind == "SigmaDelta":  # spikes are changes of a number of that width
+        if node.sends == "changes":  # spikes are changes of a number of that width
             return bits if node.rectify else bits + 1
-        still = node.kind == "Input" and node.encoding == "image"
-        steps = 1 if still else self.steps // self.passes
+        steps = 1 if node.role == "input" and node.still else self.steps // self.passes
         return (steps * (2**bits - 1) * (2 if signed else 1)).bit_length()
 
     # ---- the graph
@@ -373,7 +370,7 @@ class _Assessment:
         found, waiting = [], self.sources(name)
         while waiting:
             name = waiting.pop()
-            if self.model.nodes[name].kind in (*SYNAPTIC, "Restimulation"):
+            if self.model.nodes[name].role in ("synapses", "attention"):
                 found.append(_Branch(name, self.emitters(self.model.incoming(name)[0].source)))
             elif self.model.kinds[name] == "current":
                 waiting += self.sources(name)
@@ -386,7 +383,7 @@ class _Assessment:
         found, waiting = {}, [name]
         while waiting:
             name = waiting.pop()
-            if isinstance(self.model.nodes[name], FIRING) or name == self.model.input:
+            if self.model.nodes[name].fires() or name == self.model.input:
                 found[name] = None
             else:
                 waiting += self.sources(name)
@@ -399,7 +396,7 @@ class _Assessment:
     def level_bits(self, emitter):
         """(bits, signed) of an emitter's levels."""
         node = self.model.nodes[emitter]
-        return getattr(node, "n_bits", None) or node.bits, node.signed
+        return node.n_bits, node.signed
 
     def is_real(self, emitter):
         return self.model.kinds[emitter] == "real"

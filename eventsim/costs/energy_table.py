@@ -7,11 +7,11 @@ import json
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from eventsim.errors import FormatError, ModelError
+from eventsim.errors import ModelError
+from eventsim.storage.json_record import JsonRecords
 
-FOLDER = Path(__file__).parent / "energies"
 DEFAULT = "horowitz_45nm"
 MAX_BITS = 128
 ARITHMETIC = ("float_addition", "float_multiplication", "integer_addition", "integer_multiplication")
@@ -169,46 +169,17 @@ def _level(found, index):
                        found["access_bits"])
 
 
-def names():
+_TABLES = JsonRecords(EnergyTable, "energy table", Path(__file__).parent / "energies")
+
+
+def energy_table_names() -> List[str]:
     """Names of the built-in tables."""
-    return sorted(path.stem for path in FOLDER.glob("*.json"))
+    return _TABLES.names()
 
 
-def find(table=DEFAULT) -> EnergyTable:
+def find_energy_table(table=DEFAULT) -> EnergyTable:
     """An EnergyTable from one, from the name of a built-in one, or from the path of a JSON file.
 
     Raises FormatError, naming the file and the field.
     """
-    if isinstance(table, EnergyTable):
-        return table
-    if str(table) in names():
-        return read(FOLDER / f"{table}.json")
-    path = Path(table)
-    if path.suffix.lower() != ".json" and not path.exists():
-        raise FormatError(
-            f"energy table is {str(table)!r}, expected {', '.join(names())} or the path of a JSON file"
-        )
-    return read(path)
-
-
-def read(path) -> EnergyTable:
-    """The EnergyTable in a JSON file. Raises FormatError."""
-    try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read(1 << 16).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise FormatError(f"{path}: cannot be read as an energy table ({reason})") from None
-    known = [field.name for field in fields(EnergyTable)]
-    if not isinstance(found, dict):
-        raise FormatError(f"{path}: not an energy table: expected an object with {', '.join(known)}")
-    for name in found:
-        if name not in known:
-            raise FormatError(f"{path}: {name!r} is unknown, expected only {', '.join(known)}")
-    needed = [field for field in ("name", *ARITHMETIC, "memory") if field not in found]
-    if needed:
-        raise FormatError(f"{path}: {', '.join(needed)} missing, expected {', '.join(known)}")
-    try:
-        return EnergyTable(**found)
-    except ModelError as error:
-        raise FormatError(f"{path}: {error}") from None
+    return _TABLES.find(table)

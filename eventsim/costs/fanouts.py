@@ -1,6 +1,6 @@
 """Fan-outs: how many synapses each input of a synaptic node has, as the model has it.
 
-Plain NumPy over the geometry of Dense, Conv1d and Conv2d; nothing here knows how a run lays its
+Plain NumPy over the geometry of nodes of role "synapses"; nothing here knows how a run lays its
 weights out, so that counts taken from it check those of a run.
 """
 
@@ -8,8 +8,6 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-
-SYNAPTIC = ("Dense", "Conv1d", "Conv2d")
 
 
 class FanOuts(NamedTuple):
@@ -33,9 +31,9 @@ class FanOuts(NamedTuple):
 
 
 def fan_outs(node, shape) -> FanOuts:
-    """Fan-outs of a Dense, Conv1d or Conv2d that reads an input of `shape` (channels first)."""
+    """Fan-outs of a node of role "synapses" that reads an input of `shape` (channels first)."""
     n_out = node.weight.shape[0]
-    if node.kind == "Dense":
+    if not node.n_axes:  # fully connected
         real = np.full(shape, n_out, np.int64)
         nonzero = np.count_nonzero(node.weight, axis=0).astype(np.int64)
         return FanOuts(real, nonzero, node.weight.size, node.weight.size, n_out, 1)

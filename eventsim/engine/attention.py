@@ -1,6 +1,6 @@
-"""Channel attention of Restimulation paths: gains per sample, step and channel.
+"""Channel attention: gains per sample, step and channel.
 
-See nodes.Restimulation for the equations. Gains are computed in float64, in a fixed order, and
+See `eventsim.model.synapses` for the equations. Gains are computed in float64, in a fixed order, and
 rounded to 8 fractional bits, so that every precision multiplies by the same numbers.
 """
 
@@ -12,7 +12,7 @@ from eventsim.lowering.rounding import half_away
 
 
 def attention_weights(totals, synapses, layer, dtype):
-    """What the kernels of a Restimulation path read: F (n * steps * padded channels).
+    """What the kernels of a path with channel attention read: F (n * steps * padded channels).
 
     totals: int64 (n, steps, channels), the summed levels of the source's (sampled) positions.
     For the identity these are its amplitudes times the gains, else the gains (in 256ths where
@@ -32,7 +32,7 @@ def attention_weights(totals, synapses, layer, dtype):
 
 
 def _channel_gains(totals, attention, positions):
-    """256 * g of nodes.Restimulation: float64 (n, steps, channels), whole numbers."""
+    """256 * g of the node's equations: float64 (n, steps, channels), whole numbers."""
     if attention.weight is None:
         means = (attention.scale * totals) / positions
     else:

@@ -5,6 +5,7 @@ Popcounts times fan-outs, outside the kernels that add: `counting` says what eac
 
 import numpy as np
 
+from eventsim.engine.workspace import slots_of
 from eventsim.kernels import counting
 from eventsim.program import LayerStage, WordStage
 from eventsim.statistics.counts import Counts
@@ -99,8 +100,7 @@ class Tally:
         else:
             fan = fan_out.per_word
         counts = np.zeros((self.run.n, 5), np.int64)
-        counting.count_words(held.planes.reshape(-1), fan, counts, self.run.n, steps, held.held, first,
-                            stage.n_planes, stage.bits, stage.positions * stage.words)
+        counting.count_words(held.planes.reshape(-1), fan, counts, slots_of(stage, held, first, steps))
         self._words.setdefault(key, []).append((fan_out, counts))
         return counts
 
@@ -108,6 +108,6 @@ class Tally:
         n_classes = fan.nonzero.shape[0]
         counts = np.zeros((self.run.n, n_classes, stage.words * 64), np.int32)
         scratch = self.run.workspace.take("bytes", 64, np.int8)
-        counting.count_channels(held.planes.reshape(-1), fan.members, fan.bounds, scratch, counts, self.run.n,
-                               steps, held.held, first, stage.n_planes, stage.positions, stage.words)
+        counting.count_channels(held.planes.reshape(-1), fan.members, fan.bounds, scratch, counts,
+                                slots_of(stage, held, first, steps))
         return counts[:, :, : stage.shape[0]].astype(np.int64)

@@ -4,7 +4,6 @@ import numpy as np
 
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
-from eventsim.model.neurons import Neuron
 from eventsim.program import layer_reduce, LayerStage
 from eventsim.spikes import Spikes
 from eventsim.statistics import ranges, result
@@ -43,7 +42,7 @@ class Recorder:
                 else:
                     self.traces.setdefault(each, set()).add(kind)
         scales = {name: MembraneScale(model.nodes[name], model.shapes[name]) for name in layers
-                  if "membranes" in self.gathered and isinstance(model.nodes.get(name), Neuron)}
+                  if "membranes" in self.gathered and model.nodes[name].sends == "levels"}
         self.observer = Observer(program, self.gathered, steps, scales)
 
     @property
@@ -125,10 +124,10 @@ class Recorder:
 
 
 def _flattened(model, stages):
-    """Flatten nodes whose spikes are those of a stage, in another shape: name -> stage."""
+    """Nodes that only reshape, whose spikes are those of a stage, in another shape: name -> stage."""
     found = {}
     for name, node in model.nodes.items():
-        if node.kind == "Flatten" and model.kinds[name] == "spikes" and name not in stages:
+        if node.reshapes and model.kinds[name] == "spikes" and name not in stages:
             edge = model.incoming(name)[0]
             source = found.get(edge.source, edge.source)
             if edge.delay == 0 and source in stages:

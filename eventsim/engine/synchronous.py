@@ -14,10 +14,10 @@ import numpy as np
 from eventsim.engine.attention import attention_weights
 from eventsim.engine.counting import Tally
 from eventsim.engine.state import State
-from eventsim.engine.workspace import Held, NOTHING, Workspace
+from eventsim.engine.workspace import Held, NOTHING, slots_of, Workspace
 from eventsim.errors import DataError
 from eventsim.kernels import arguments, counting, indexing, layers, words
-from eventsim.kernels.arguments import Events, Maps
+from eventsim.kernels.arguments import Events, Maps, RealEvents
 from eventsim.program import InputStage, LayerStage, Program, WordStage
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
@@ -143,8 +143,8 @@ class Execution:
         self.held[stage.name] = Held(planes, past, still)
         self._recall(stage.name, past)
         indexing.pack(
-            np.ascontiguousarray(levels).reshape(-1), planes.reshape(-1), self.n, levels.shape[1],
-            slots, past, stage.bits, int(stage.signed), stage.shape[0], stage.positions, stage.words,
+            np.ascontiguousarray(levels).reshape(-1), planes.reshape(-1),
+            slots_of(stage, self.held[stage.name], past, levels.shape[1]),
         )
 
     # ---- stages
@@ -266,12 +266,12 @@ class Execution:
         if synapses.method == "windowed":
             source = self.held[synapses.source]
             first, n_steps = self.window(source, synapses.delay, start, steps)
-            layers.windowed(sums, source.planes.reshape(-1), source.held, first, n_steps,
-                             synapses.weight, g, update, maps)
+            slots = slots_of(self.stages[synapses.source], source, first, n_steps)
+            layers.windowed(sums, source.planes.reshape(-1), slots, synapses.weight, g, update, maps)
             return
         if synapses.method == "real":
-            events, strengths = self._real_events(synapses, start, steps)
-            layers.real(sums, events, strengths, synapses.weight, synapses.ranges, g, update, maps)
+            events = self._real_events(synapses, start, steps)
+            layers.real(sums, events, synapses.weight, synapses.ranges, g, update, maps)
             return
         events = self._events(synapses, start, steps)
         if synapses.method == "attended":
@@ -288,8 +288,8 @@ class Execution:
         if synapses.attention is not None:
             weight, weight_steps = self._attention(synapses, layer, start, n_steps), n_steps
         masks = source.planes.reshape(-1).view(f"u{layer.lanes // 8}")
-        layers.masked(sums, masks, source.held, first, n_steps, weight, weight_steps,
-                       synapses.geometry, update, maps)
+        slots = slots_of(self.stages[synapses.source], source, first, n_steps)
+        layers.masked(sums, masks, slots, weight, weight_steps, synapses.geometry, update, maps)
 
     def window(self, source, delay, start, steps):
         """(first slot, steps) of a train as a reader with a delay sees it."""
@@ -310,15 +310,14 @@ class Execution:
             return self.events[key]
         n_events = self.tally.words(stage, source, first, n_steps, synapses.fan_out)[:, 1].sum()
         name = key if shared else "step"
-        slots = self.n * n_steps * stage.n_planes
+        n_maps = self.n * n_steps * stage.n_planes
         index = self.workspace.take(("index", name), int(n_events) + 8, np.int32)
-        pointers = self.workspace.take(("pointers", name), slots * (stage.positions * groups + 1), np.int64)
-        place = (self.n, n_steps, source.held, first, stage.n_planes, *stage.shape[1:], stage.shape[0])
-        planes = source.planes.reshape(-1)
+        pointers = self.workspace.take(("pointers", name), n_maps * (stage.positions * groups + 1), np.int64)
+        planes, slots = source.planes.reshape(-1), slots_of(stage, source, first, n_steps)
         if groups == 1:
-            indexing.index_events(planes, index, pointers, *place, by_column, BIT_POSITIONS.reshape(-1))
+            indexing.index_events(planes, index, pointers, slots, by_column, BIT_POSITIONS.reshape(-1))
         else:
-            indexing.index_groups(planes, index, pointers, *place, groups)
+            indexing.index_groups(planes, index, pointers, slots, groups)
         events = Events(index, pointers, n_steps)
         if shared:
             self.events[key] = events
@@ -340,9 +339,9 @@ class Execution:
         pointers = self.workspace.take(
             "real pointers", slots * (g.height * g.width * g.groups + 1), np.int64
         )
-        indexing.index_reals(values.reshape(-1), index, strengths, pointers, slots, g.height, g.width,
-                            g.channels, g.groups)
-        return Events(index, pointers, values.shape[1]), strengths
+        events = RealEvents(index, pointers, values.shape[1], strengths)
+        indexing.index_reals(values.reshape(-1), events, slots, g)
+        return events
 
     def _run_words(self, stage, start, steps):
         target = self.held[stage.name]
@@ -351,42 +350,30 @@ class Execution:
                 return
             steps = 1
         planes = target.planes.reshape(-1)
+        to = slots_of(stage, target, target.first + start, steps)
         for i, (name, delay) in enumerate(stage.sources):
             source, emitter = self.held[name], self.stages[name]
             first, _ = self.window(source, delay, start, steps)
+            of = slots_of(emitter, source, first, steps)
             if stage.operation == "delay":
-                scalars = (self.n, steps, target.held, target.first + start, source.held, first,
-                           stage.n_planes, stage.positions * stage.words)
-                words.delay_words(planes, source.planes.reshape(-1), stage.masks[i],
-                                    np.array(scalars, np.int64))
+                words.delay_words(planes, source.planes.reshape(-1), stage.masks[i], to, of)
                 continue
             if stage.operation == "flatten":
-                scalars = (self.n, steps, stage.n_planes, target.held, target.first + start,
-                           source.held, first, emitter.positions, emitter.shape[0])
-                words.flatten_words(planes, source.planes.reshape(-1), np.array(scalars, np.int64))
+                words.flatten_words(planes, source.planes.reshape(-1), to, of)
                 continue
-            scalars = np.array([
-                self.n, steps, stage.words,
-                target.held, target.first + start, stage.bits, stage.signed, *stage.shape[1:],
-                source.held, first, emitter.bits, emitter.signed, *emitter.shape[1:],
-            ], np.int64)
             kernel = words.sum_words
             if stage.operation == "max":
                 kernel = words.or_words if stage.n_planes == 1 else words.max_words
-            kernel(planes, source.planes.reshape(-1), scalars, stage.window)
+            kernel(planes, source.planes.reshape(-1), to, of, stage.window)
         if stage.operation == "sum" and stage.signed:
-            words.cancel_words(planes, self.n * steps, target.held, target.first + start, steps,
-                                 stage.bits, stage.positions * stage.words)
+            words.cancel_words(planes, to)
 
     def _attention(self, synapses, layer, start, steps):
         source, stage = self.held[synapses.source], self.stages[synapses.source]
         first, _ = self.window(source, synapses.delay, start, steps)
         totals = np.zeros((self.n, steps, stage.shape[0]), np.int64)
-        counting.channel_levels(
-            source.planes.reshape(-1), totals.reshape(-1), self.n, steps, source.held, first,
-            stage.bits, int(stage.signed), stage.shape[1], stage.shape[2], stage.shape[0],
-            *synapses.attention.node.stride,
-        )
+        counting.channel_levels(source.planes.reshape(-1), totals.reshape(-1),
+                                slots_of(stage, source, first, steps), *synapses.attention.node.stride)
         return attention_weights(totals, synapses, layer, self.program.dtype)
 
     # ---- results

@@ -5,6 +5,8 @@ from math import prod
 
 import numpy as np
 
+from eventsim.kernels.arguments import Slots
+
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
 
@@ -43,3 +45,10 @@ class Held:
     @property
     def held(self):
         return self.planes.shape[1]
+
+
+def slots_of(stage, held, first, steps) -> Slots:
+    """`steps` steps of a stage's train, Held, from its slot `first` on, as kernels are told."""
+    n, per_sample = held.planes.shape[:2]
+    channels, height, width = stage.shape
+    return Slots(n, steps, per_sample, first, stage.bits, int(stage.signed), height, width, channels)

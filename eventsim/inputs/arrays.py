@@ -59,4 +59,4 @@ class NpzSource(Source):
         path = self.path
         with zipfile.ZipFile(path) as archive, npz_member(archive, "x", path) as file:
             npz_header(archive, file, "x", path)
-            yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
+            yield from self.read_stream(file, self._dtype, self.sample_shape, size, stop)

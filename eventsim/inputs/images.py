@@ -90,7 +90,7 @@ class IdxSource(Source):
     def read(self, size, stop):
         with self._open(self.path) as file:
             self._header(self.path, file)
-            yield from self._read_stream(file, self._dtype, self.sample_shape, size, stop)
+            yield from self.read_stream(file, self._dtype, self.sample_shape, size, stop)
 
 
 class CifarSource(Source):
@@ -127,7 +127,7 @@ class CifarSource(Source):
     def _records(self, size, stop):
         shape = (self._n_labels + math.prod(CIFAR_SHAPE),)
         with open(self.path, "rb") as file:
-            yield from self._read_stream(file, np.dtype(np.uint8), shape, size, stop)
+            yield from self.read_stream(file, np.dtype(np.uint8), shape, size, stop)
 
     def _read_labels(self):
         parts = [np.empty((0, self._n_labels), np.uint8)]

@@ -35,7 +35,7 @@ class Source:
     is_image = False
     n_dropped = 0
 
-    def _read_stream(self, file, dtype, shape, size, stop):
+    def read_stream(self, file, dtype, shape, size, stop):
         """`read` for samples of `shape` that follow each other in a binary stream."""
         n_bytes = math.prod(shape) * dtype.itemsize
         for start in range(0, stop, size):

@@ -1,4 +1,29 @@
-"""What kernels are given: sizes, arrays and parameters, as named tuples. Needs no compiler."""
+"""What kernels are given: sizes, arrays and parameters, as named tuples. Needs no compiler.
+
+Arrays are flat and C-contiguous. Layouts (channels last; `lanes` is the number of bits of one element
+of `masks`):
+
+    planes      uint64 [sample, step held, plane, position, word]; planes of negative levels
+                follow those of positive ones
+    masks       the same memory as uint16, uint32 or uint64, one element per tile of channels
+    index       int32 [event]: column * channels + channel; for `slide_rows`, whose events are
+                sorted by column first, row * channels + channel
+    pointers    int64 [sample, step, plane, position * groups + 1]: first event of each
+                (position, group)
+    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `near_rows`, `window_rows`,
+                                                       `real_rows`
+                [tile, ky, kx, channel, lane / 2]      `pair_rows`: two int8 in an int16, see there
+                [tile, ky, channel, kx, lane / 2]      `slide_rows`
+                [[sample, step,] ky, kx, padded channel]    `masked_rows`
+    current     F [sample, step, position, padded channel]
+    membrane    F [sample, position, padded channel]; so filtered, pending and waiting
+    audit       F [sample, 9, padded channel]: lowest, highest and number of overflows of the sum,
+                the current and the membrane
+    sums        F [step, column, lane]: one row of weighted sums, the kernels' scratch
+
+F is float32, float64 or int32. Order of floating-point additions: per path from +0; per plane
+from the top: double, then events by (row, column, channel). It does not depend on the lanes.
+"""
 
 from collections import namedtuple
 from typing import NamedTuple
@@ -7,9 +32,10 @@ import numpy as np
 
 ONE = np.uint64(1)
 MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
-# What a number does that leaves its width; Update.limits[3 * k] for k of SUM, CURRENT, MEMBRANE
+# What a number does that leaves its width, Update.limits[3 * k] for k of SUM, CURRENT, MEMBRANE. A chip's
+# "error" wraps, too: the run is refused afterwards, by what `audit` says.
 SUM, CURRENT, MEMBRANE = 0, 1, 2
-HOLDS, TURNS, TURNS_ONCE, STOPS = 0, 1, 2, 3
+NO_LIMIT, WRAP, WRAP_ONCE, SATURATE = 0, 1, 2, 3
 
 
 class Geometry(NamedTuple):
@@ -38,12 +64,36 @@ class Geometry(NamedTuple):
     planes: int  # planes whose pairs 16 bits hold together, see `slide_planes`
 
 
+class Slots(NamedTuple):
+    """How the planes of a train are held, and which of its steps a kernel takes: a sample has
+    `per_sample` slots, one for each step, and step t of a run is in slot `first` + t."""
+
+    samples: int
+    steps: int
+    per_sample: int  # 1 where one slot may stand for every step
+    first: int
+    bits: int  # planes of one sign
+    signed: int  # whether negative planes follow
+    height: int
+    width: int
+    channels: int
+
+
 class Events(NamedTuple):
     """The events of a path's source in the steps of a run, sorted."""
 
     index: np.ndarray
     pointers: np.ndarray
     steps: int  # 1 where the input stands still
+
+
+class RealEvents(NamedTuple):
+    """Nonzero real inputs of the steps of a run, sorted."""
+
+    index: np.ndarray
+    pointers: np.ndarray
+    steps: int  # 1 where the input stands still
+    strengths: np.ndarray  # F [event]
 
 
 class Update(NamedTuple):
@@ -77,7 +127,7 @@ class Update(NamedTuple):
     narrow: int  # whether anything has a limit
     shift: int  # of sums, in bits
     decay_bits: int
-    decay_positive: int  # see simd.decayed
+    decay_positive: int  # see vectors.decayed
     decay_negative: int
     reset_interval: int
     reset_offset: int
@@ -103,8 +153,8 @@ class Maps(NamedTuple):
     total: int  # steps that current, currents, potentials and residuals hold
     start: int  # step of those that step 0 writes
     step: int  # absolute step of step 0
-    held: int  # steps that masks hold
-    first: int  # step of masks that step 0 writes
+    mask_slots: int  # slots of a sample in masks
+    first_slot: int  # the one that step 0 writes
     adds: int  # whether current already holds earlier paths
     fresh: int  # whether membranes start at 0, whatever membrane holds
     keeps: int  # whether membranes are wanted afterwards
@@ -122,3 +172,49 @@ Untraced = namedtuple("Untraced", Update._fields)
 
 
 Changing = namedtuple("Changing", Update._fields)
+
+
+class TrainSums(NamedTuple):
+    """What is summed over the samples of a train."""
+
+    events: np.ndarray  # int64 [neuron]
+    squares: np.ndarray  # float64 [neuron], of a sample's events: whole numbers
+    by_step: np.ndarray  # int64 [step], events
+
+
+class TrainScratch(NamedTuple):
+    """What `count_briefly` works with: zeros before and after."""
+
+    small: np.ndarray  # int16 [2, neuron of so many words]
+    bytes: np.ndarray  # int8 [neuron]
+    words: np.ndarray  # uint64 [8]
+
+
+class Intervals(NamedTuple):
+    """What is summed of the intervals in a train: int64 [neuron], but the histogram."""
+
+    counts: np.ndarray
+    sums: np.ndarray
+    squares: np.ndarray
+    variation_counts: np.ndarray
+    variation_sums: np.ndarray
+    histogram: np.ndarray  # int64 [interval; the last: that and longer]
+
+
+class MembraneTraces(NamedTuple):
+    """Where the membranes of a layer were: arrays [row, neuron], a row being a step of a sample."""
+
+    potentials: np.ndarray  # F
+    residuals: np.ndarray  # F
+    levels: np.ndarray  # int32, what was sent
+
+
+class MembraneSums(NamedTuple):
+    """What is gathered of membranes; see statistics.membranes."""
+
+    histograms: np.ndarray  # int64 [3, edges + 1] of H, U and phi(H)
+    distances: np.ndarray  # int64 [bins + 1]
+    extremes: np.ndarray  # float64 [2]
+    unusual: np.ndarray  # int64 [1], the H that are not finite
+    sums: np.ndarray  # float64 [4, row] of U, U^2, (H - level)^2 and (phi(H) - level)^2
+    known: np.ndarray  # int64 [2, row], neurons in the first two and in the last two sums

@@ -2,30 +2,32 @@
 
 import numpy as np
 
+from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
-    at, bit_count, following, load, put, select, splat, store, trailing_zeros, zeros,
+    load_one, bit_count, next_index, load, store_one, select, splat, store, trailing_zeros, zeros,
 )
 
 
 @compiled
-def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, bits, size):
-    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position;
-    size: positions * words. Writes counts int64 [sample, 5]: events, set bits, sum of |level|, and
-    events and set bits times fan-out."""
-    for s in range(samples * steps):
-        o = ((s // steps) * held + first + s % steps) * n_planes * size
-        n = s // steps
+def count_words(planes, fan_out, counts, slots):
+    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position.
+    Writes counts int64 [sample, 5]: events, set bits, sum of |level|, and events and set bits times
+    fan-out."""
+    bits, n_planes, size = slots.bits, n_planes_of(slots), plane_size(slots)
+    for s in range(slots.samples * slots.steps):
+        o = slot_of(slots, s) * n_planes * size
+        n = s // slots.steps
         levels = 0
         set_bits = 0
         fanned_bits = 0
         for b in range(n_planes):
             plane_bits = 0
             for i in range(size):
-                found = bit_count(at(planes, o + b * size + i))
-                plane_bits += found
-                fanned_bits += found * at(fan_out, i)
+                ones = bit_count(load_one(planes, o + b * size + i))
+                plane_bits += ones
+                fanned_bits += ones * load_one(fan_out, i)
             set_bits += plane_bits
             levels += plane_bits << (b % bits)
         events = set_bits
@@ -36,10 +38,10 @@ def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, 
             for i in range(size):
                 occupied = np.uint64(0)
                 for b in range(n_planes):
-                    occupied |= at(planes, o + b * size + i)
-                found = bit_count(occupied)
-                events += found
-                fanned_events += found * at(fan_out, i)
+                    occupied |= load_one(planes, o + b * size + i)
+                ones = bit_count(occupied)
+                events += ones
+                fanned_events += ones * load_one(fan_out, i)
         counts[n, 0] += events
         counts[n, 1] += set_bits
         counts[n, 2] += levels
@@ -48,63 +50,62 @@ def count_words(planes, fan_out, counts, samples, steps, held, first, n_planes, 
 
 
 @compiled
-def count_channels(planes, members, bounds, bytes_, counts, samples, steps, held, first, n_planes,
-                   positions, words):
+def count_channels(planes, members, bounds, bytes_, counts, slots):
     """Per sample, events of each (class of position, channel). members: int32, positions sorted by
     class; bounds: int64 [classes + 1]. Adds 0 or 1 to 64 bytes at a time, and those to counts
     before they overflow. Writes bytes_ int8 [64] (scratch) and counts int32 [sample, class, channel
     padded to words]."""
+    n_planes, positions, words = n_planes_of(slots), slots.height * slots.width, words_of(slots)
     one = splat(1, zeros(bytes_, planes))
     none = zeros(bytes_, planes)
     wide = zeros(counts, planes)
     n_classes = bounds.size - 1
     flat = counts.reshape(-1)
-    for sample in range(samples):
+    for sample in range(slots.samples):
         for k in range(n_classes):
             for w in range(words):
                 target = ((sample * n_classes + k) * words + w) * 64
-                found = none
+                sums = none
                 n = 0
-                for t in range(steps):
-                    slot = (sample * held + first + t) * n_planes
+                for t in range(slots.steps):
+                    slot = (sample * slots.per_sample + slots.first + t) * n_planes
                     for m in range(bounds[k], bounds[k + 1]):
-                        p = np.int64(at(members, m))
+                        p = np.int64(load_one(members, m))
                         word = np.uint64(0)
                         b = 0
                         while b < n_planes:  # one by one: LLVM would gather them into a vector
-                            word |= at(planes, ((slot + b) * positions + p) * words + w)
-                            b = following(b)
-                        found = found + select(word, one, none)
+                            word |= load_one(planes, ((slot + b) * positions + p) * words + w)
+                            b = next_index(b)
+                        sums = sums + select(word, one, none)
                         n += 1
                         if n == 127:
-                            store(bytes_, 0, found)
+                            store(bytes_, 0, sums)
                             store(flat, target, load(flat, target, wide) + load(bytes_, 0, wide))
-                            found = none
+                            sums = none
                             n = 0
-                store(bytes_, 0, found)
+                store(bytes_, 0, sums)
                 store(flat, target, load(flat, target, wide) + load(bytes_, 0, wide))
 
 
 @compiled
-def channel_levels(planes, totals, samples, steps, held, first, bits, signed, height, width, channels,
-                   stride_y, stride_x):
+def channel_levels(planes, totals, slots, stride_y, stride_x):
     """Sum of the levels of each channel over every stride-th position. Writes totals int64
     [sample, step, channel] (zeroed before)."""
-    words = (channels + 63) >> 6
-    n_planes = bits * (1 + signed)
-    for s in range(samples * steps):
-        slot = ((s // steps) * held + first + s % steps) * n_planes
+    bits, height, width, channels = slots.bits, slots.height, slots.width, slots.channels
+    words, n_planes = words_of(slots), n_planes_of(slots)
+    for s in range(slots.samples * slots.steps):
+        slot = slot_of(slots, s) * n_planes
         for b in range(n_planes):
-            worth = 1 << (b % bits)
+            level = 1 << (b % bits)
             if b >= bits:
-                worth = -worth
+                level = -level
             for y in range(0, height, stride_y):
                 for x in range(0, width, stride_x):
                     for w in range(words):
                         i = ((slot + b) * height * width + y * width + x) * words + w
-                        word = at(planes, i)
+                        word = load_one(planes, i)
                         while word:
                             c = w * 64 + trailing_zeros(word)
                             word &= word - ONE
                             o = s * channels + c
-                            put(totals, o, at(totals, o) + worth)
+                            store_one(totals, o, load_one(totals, o) + level)

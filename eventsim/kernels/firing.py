@@ -3,14 +3,15 @@
 from numba import njit
 from numba.extending import overload
 
+from eventsim.kernels.addressing import place_of
 from eventsim.kernels.arguments import (
-    Changing, CURRENT, HOLDS, Integrating, Joining, MEMBRANE, STOPS, SUM, TURNS, TURNS_ONCE, Untraced,
+    Changing, CURRENT, NO_LIMIT, Integrating, Joining, MEMBRANE, SATURATE, SUM, WRAP, WRAP_ONCE, Untraced,
     Update,
 )
 from eventsim.kernels.compiling import OPTIONS
 from eventsim.kernels.vectors import (
-    at, at_least, below, both, decayed, either, lanes_of, load, negated, put, scaled, select, shifted,
-    splat, store, turned, without, zeros,
+    load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, store_one, scaled, select, shifted,
+    splat, store, wrapped, and_not, zeros,
 )
 
 
@@ -36,26 +37,21 @@ def _integrate(sums, still, update, maps, geometry, sample, tile, row):
     n = update
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
-    padded = g.tiles * lanes
-    positions = g.out_height * g.out_width
-    channel = tile * lanes
     for ox in range(g.out_width):
-        position = row * g.out_width + ox
-        of_neuron = (position if n.per_position else 0) * padded + channel
-        bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
-        state = (sample * positions + position) * padded + channel
+        p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+        bias = load(n.bias, p.bias, zero)
         v = zero
         if not maps.fresh:
-            v = load(maps.membrane, state, zero)
+            v = load(maps.membrane, p.state, zero)
         for t in range(maps.steps):
             x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
-            o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+            o = p.traced + t * p.per_step
             if maps.adds:
                 x = load(maps.current, o, zero) + x
-            v = decayed(v, load(n.leak, of_neuron, zero), 12, 0, 0) + (x + bias)
+            v = decayed(v, load(n.leak, p.neuron, zero), 12, 0, 0) + (x + bias)
             store(maps.potentials, o, v)
         if maps.keeps:
-            store(maps.membrane, state, v)
+            store(maps.membrane, p.state, v)
 
 
 def _fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
@@ -104,39 +100,30 @@ def _fire_bits(sums, still, update, maps, geometry, sample, tile, row):
     n = update
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
-    padded = g.tiles * lanes
-    positions = g.out_height * g.out_width
-    channel = tile * lanes
-    words = ((padded + 63) >> 6) * (64 // lanes)
-    per_plane = positions * words
-    joined_step = positions * padded
     sum_step = 0 if still else g.out_width * lanes
     for ox in range(g.out_width):
-        position = row * g.out_width + ox
-        of_neuron = (position if n.per_position else 0) * padded + channel
-        state = (sample * positions + position) * padded + channel
-        slot = (sample * maps.held + maps.first) * per_plane + position * words + tile
-        joined_at = ((sample * maps.total + maps.start) * positions + position) * padded + channel
-        bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
-        threshold = load(n.thresholds, of_neuron, zero)
-        amount = load(n.amounts, channel, zero)
+        p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+        bias = load(n.bias, p.bias, zero)
+        threshold = load(n.thresholds, p.neuron, zero)
+        amount = load(n.amounts, p.channel, zero)
+        mask = p.mask
         u = zero
         if not maps.fresh:
-            u = load(maps.membrane, state, zero)
+            u = load(maps.membrane, p.state, zero)
         for t in range(maps.steps):
             x = load(sums, ox * lanes + t * sum_step, zero)
             if maps.adds:
-                x = load(maps.current, joined_at + t * joined_step, zero) + x
+                x = load(maps.current, p.traced + t * p.per_step, zero) + x
             x = x + bias
             if n.leaks:
-                u = decayed(u, load(n.leak, of_neuron, zero), 12, 0, 0)
+                u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
             u = u + x
             spikes = at_least(u, threshold)
             u = u - select(spikes, amount, zero)
-            put(maps.masks, slot, spikes)
-            slot += per_plane
+            store_one(maps.masks, mask, spikes)
+            mask += p.masks_per_plane
         if maps.keeps:
-            store(maps.membrane, state, u)
+            store(maps.membrane, p.state, u)
 
 
 @njit(inline="always")
@@ -147,48 +134,38 @@ def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
     n = update
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
-    padded = g.tiles * lanes
-    positions = g.out_height * g.out_width
-    position = row * g.out_width + ox
-    channel = tile * lanes
-    of_neuron = (position if n.per_position else 0) * padded + channel
-    of_plane = (positions if n.per_position else 1) * padded
-    state = (sample * positions + position) * padded + channel
-    words = ((padded + 63) >> 6) * (64 // lanes)
-    per_plane = positions * words
-    slot = (sample * maps.held + maps.first) * n.bits * per_plane + position * words + tile
-    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
-    joined_step = positions * padded
-    joined_at = ((sample * maps.total + maps.start) * positions + position) * padded + channel
+    p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+    bias = load(n.bias, p.bias, zero)
+    mask = p.mask
     sum_step = 0 if still else g.out_width * lanes
     u = zero
     if not maps.fresh:
-        u = load(maps.membrane, state, zero)
+        u = load(maps.membrane, p.state, zero)
     for t in range(maps.steps):
         x = load(sums, ox * lanes + t * sum_step, zero)
         if maps.adds:
-            x = load(maps.current, joined_at + t * joined_step, zero) + x
+            x = load(maps.current, p.traced + t * p.per_step, zero) + x
         x = x + bias
         if n.leaks:
-            u = decayed(u, load(n.leak, of_neuron, zero), 12, 0, 0)
+            u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
         u = u + x
         if n.hard:
             h = u
             fired = below(zero, zero)
             for b in range(n.bits - 1, -1, -1):
-                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
-                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
-                fired = either(fired, spikes)
-                put(maps.masks, slot + b * per_plane, spikes)
-            u = select(fired, load(n.v_reset, of_neuron, zero), h)
+                spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
+                u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                fired = or_(fired, spikes)
+                store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
+            u = select(fired, load(n.v_reset, p.neuron, zero), h)
         else:
             for b in range(n.bits - 1, -1, -1):
-                spikes = at_least(u, load(n.thresholds, b * of_plane + of_neuron, zero))
-                u = u - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
-                put(maps.masks, slot + b * per_plane, spikes)
-        slot += n.bits * per_plane
+                spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
+                u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
+        mask += n.bits * p.masks_per_plane
     if maps.keeps:
-        store(maps.membrane, state, u)
+        store(maps.membrane, p.state, u)
 
 
 @njit(inline="always")
@@ -200,15 +177,15 @@ def _next_reset(n, maps):
 
 
 @njit(inline="always")
-def _noted(x, which, n, maps, at_audit, padded, zero):
+def _noted(x, which, n, maps, audit, padded, zero):
     """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
-    low_at = at_audit + 3 * which * padded
+    low_at = audit + 3 * which * padded
     lowest = load(maps.audit, low_at, zero)
     store(maps.audit, low_at, select(below(x, lowest), x, lowest))
     highest = load(maps.audit, low_at + padded, zero)
     store(maps.audit, low_at + padded, select(below(highest, x), x, highest))
-    if n.limits[3 * which] != HOLDS:
-        outside = either(
+    if n.limits[3 * which] != NO_LIMIT:
+        outside = or_(
             below(x, splat(n.limits[3 * which + 1], zero)),
             below(splat(n.limits[3 * which + 2], zero), x),
         )
@@ -217,16 +194,22 @@ def _noted(x, which, n, maps, at_audit, padded, zero):
 
 
 @njit(inline="always")
+def _limits_of(n, which):
+    """(rule, low, high) of a number, loaded once for all steps."""
+    return load_one(n.limits, 3 * which), load_one(n.limits, 3 * which + 1), load_one(n.limits, 3 * which + 2)
+
+
+@njit(inline="always")
 def _within(x, rule, low, high, zero):
     """x as a number of limited width holds it."""
-    if rule == TURNS:
-        x = turned(x, low, high - low)
-    elif rule == TURNS_ONCE:
+    if rule == WRAP:
+        x = wrapped(x, low, high - low)
+    elif rule == WRAP_ONCE:
         turn = splat(high - low + 1, zero)
         above = below(splat(high, zero), x)
         under = below(x, splat(low, zero))
         x = x - select(above, turn, zero) + select(under, turn, zero)
-    elif rule == STOPS:
+    elif rule == SATURATE:
         lowest = splat(low, zero)
         highest = splat(high, zero)
         x = select(below(x, lowest), lowest, x)
@@ -243,79 +226,72 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
     nobody = below(zero, zero)
-    padded = g.tiles * lanes
-    positions = g.out_height * g.out_width
-    position = row * g.out_width + ox
-    channel = tile * lanes
-    of_neuron = (position if n.per_position else 0) * padded + channel
-    of_plane = (positions if n.per_position else 1) * padded
-    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
-    state = (sample * positions + position) * padded + channel
+    p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+    bias = load(n.bias, p.bias, zero)
     n_planes = n.bits * (1 + n.signed)
-    words = ((g.tiles * lanes + 63) >> 6) * (64 // lanes)
-    at_audit = sample * 9 * padded + channel
+    audit = sample * 9 * p.padded + p.channel
     reset_at = _next_reset(n, maps)
-    sum_rule, sum_low, sum_high = at(n.limits, 0), at(n.limits, 1), at(n.limits, 2)
-    current_rule, current_low, current_high = at(n.limits, 3), at(n.limits, 4), at(n.limits, 5)
-    membrane_rule, membrane_low, membrane_high = at(n.limits, 6), at(n.limits, 7), at(n.limits, 8)
+    sum_rule, sum_low, sum_high = _limits_of(n, SUM)
+    current_rule, current_low, current_high = _limits_of(n, CURRENT)
+    membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
     u = zero
     if not maps.fresh:
-        u = load(maps.membrane, state, zero)
+        u = load(maps.membrane, p.state, zero)
     for t in range(maps.steps):
         if t == reset_at:
             reset_at += n.reset_interval
             u = zero
             if n.filters:
-                store(maps.filtered, state, zero)
+                store(maps.filtered, p.state, zero)
             if n.reset_delay:
-                store(maps.pending, state, zero)
+                store(maps.pending, p.state, zero)
             if n.pauses:
-                store(maps.waiting, state, zeros(maps.waiting, maps.masks))
+                store(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
         x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
-        o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+        o = p.traced + t * p.per_step
         if maps.adds:
             x = load(maps.current, o, zero) + x
         if maps.audit.size:
-            _noted(x, SUM, n, maps, at_audit, padded, zero)
+            _noted(x, SUM, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, sum_rule, sum_low, sum_high, zero)
         if n.gains:
-            x = scaled(x, load(n.gain, of_neuron, zero))
+            x = scaled(x, load(n.gain, p.neuron, zero))
         if n.shift:
             x = shifted(x, n.shift)
         x = x + bias
         if n.filters:
-            i = load(maps.filtered, state, zero)
-            x = decayed(i, load(n.current_leak, of_neuron, zero),
+            i = load(maps.filtered, p.state, zero)
+            x = decayed(i, load(n.current_leak, p.neuron, zero),
                         n.decay_bits, n.decay_positive, n.decay_negative) + x
         if maps.audit.size:
-            _noted(x, CURRENT, n, maps, at_audit, padded, zero)
+            _noted(x, CURRENT, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, current_rule, current_low, current_high, zero)
         if n.filters:
-            store(maps.filtered, state, x)
+            store(maps.filtered, p.state, x)
         if maps.currents.size:
             store(maps.currents, o, x)
         h = u
         if n.leaks:
-            h = decayed(u, load(n.leak, of_neuron, zero),
+            h = decayed(u, load(n.leak, p.neuron, zero),
                         n.decay_bits, n.decay_positive, n.decay_negative)
         h = h + x
         if n.drives:
-            h = h + load(n.drive, of_neuron, zero)
+            h = h + load(n.drive, p.neuron, zero)
         if n.reset_delay:
-            late = load(maps.pending, state, zero)
+            late = load(maps.pending, p.state, zero)
             if n.hard:
-                h = select(below(zero, late), load(n.v_reset, of_neuron, zero), h)
+                h = select(below(zero, late), load(n.v_reset, p.neuron, zero), h)
             else:
                 h = h - late
         idle = nobody
         if n.pauses:
-            left = load(maps.waiting, state, zeros(maps.waiting, maps.masks))
+            left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
             idle = below(zeros(maps.waiting, maps.masks), left)
             h = select(idle, u, h)
         if maps.audit.size:
-            _noted(h, MEMBRANE, n, maps, at_audit, padded, zero)
+            _noted(h, MEMBRANE, n, maps, audit, p.padded, zero)
         if n.narrow:
             h = _within(h, membrane_rule, membrane_low, membrane_high, zero)
         if maps.potentials.size:
@@ -327,43 +303,43 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
             rest = select(minus, negated(h), h)
         sent = zero
         fired = nobody
-        slot = ((sample * maps.held + maps.first + t) * n_planes * positions + position) * words
+        mask = p.mask + t * n_planes * p.masks_per_plane
         for b in range(n.bits - 1, -1, -1):
-            spikes = without(
-                at_least(rest, load(n.thresholds, b * of_plane + of_neuron, zero)), idle
+            spikes = and_not(
+                at_least(rest, load(n.thresholds, b * p.per_plane + p.neuron, zero)), idle
             )
-            amount = select(spikes, load(n.amounts, b * padded + channel, zero), zero)
+            amount = select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
             rest = rest - amount
-            fired = either(fired, spikes)
+            fired = or_(fired, spikes)
             if n.reset_delay:
                 sent = sent + amount
-            k = slot + b * positions * words + tile
-            put(maps.masks, k, without(spikes, minus))
+            k = mask + b * p.masks_per_plane
+            store_one(maps.masks, k, and_not(spikes, minus))
             if n.signed:
-                put(maps.masks, k + n.bits * positions * words, both(spikes, minus))
+                store_one(maps.masks, k + n.bits * p.masks_per_plane, and_(spikes, minus))
         u = rest
         if n.signed:
             u = select(minus, negated(rest), rest)
             sent = select(minus, negated(sent), sent)
         if n.hard:
-            u = select(fired, load(n.v_reset, of_neuron, zero), h)
+            u = select(fired, load(n.v_reset, p.neuron, zero), h)
         if n.reset_delay:
             u = h
             if n.hard:
                 sent = select(fired, splat(1, zero), zero)
-            store(maps.pending, state, sent)
+            store(maps.pending, p.state, sent)
         if n.limited:
-            lowest = load(n.v_min, of_neuron, zero)
+            lowest = load(n.v_min, p.neuron, zero)
             u = select(below(u, lowest), lowest, u)
         if n.pauses:
-            left = load(maps.waiting, state, zeros(maps.waiting, maps.masks))
+            left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
             one_less = left - splat(1, left)
-            pause = load(n.refractory, of_neuron, left)
-            store(maps.waiting, state, select(fired, pause, select(idle, one_less, left)))
+            pause = load(n.refractory, p.neuron, left)
+            store(maps.waiting, p.state, select(fired, pause, select(idle, one_less, left)))
         if maps.residuals.size:
             store(maps.residuals, o, u)
     if maps.keeps:
-        store(maps.membrane, state, u)
+        store(maps.membrane, p.state, u)
 
 
 @njit(inline="always")
@@ -375,24 +351,17 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
     n = update
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
-    padded = g.tiles * lanes
-    positions = g.out_height * g.out_width
-    position = row * g.out_width + ox
-    channel = tile * lanes
-    of_neuron = (position if n.per_position else 0) * padded + channel
-    of_plane = (positions if n.per_position else 1) * padded
-    bias = load(n.bias, (position if n.bias_per_position else 0) * padded + channel, zero)
-    drive = load(n.drive, of_neuron, zero)
-    least = load(n.least, of_neuron, zero)
-    state = (sample * positions + position) * padded + channel
-    words = ((padded + 63) >> 6) * (64 // lanes)
-    at_audit = sample * 9 * padded + channel
+    p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+    bias = load(n.bias, p.bias, zero)
+    drive = load(n.drive, p.neuron, zero)
+    least = load(n.least, p.neuron, zero)
+    audit = sample * 9 * p.padded + p.channel
     reset_at = _next_reset(n, maps)
-    sum_rule, sum_low, sum_high = at(n.limits, 0), at(n.limits, 1), at(n.limits, 2)
-    current_rule, current_low, current_high = at(n.limits, 3), at(n.limits, 4), at(n.limits, 5)
-    membrane_rule, membrane_low, membrane_high = at(n.limits, 6), at(n.limits, 7), at(n.limits, 8)
-    u = load(maps.membrane, state, zero)
-    sent = load(maps.pending, state, zero)
+    sum_rule, sum_low, sum_high = _limits_of(n, SUM)
+    current_rule, current_low, current_high = _limits_of(n, CURRENT)
+    membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
+    u = load(maps.membrane, p.state, zero)
+    sent = load(maps.pending, p.state, zero)
     if maps.fresh:
         u = zero
         sent = zero
@@ -402,20 +371,20 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
             u = zero
             sent = zero
         x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
-        o = ((sample * maps.total + maps.start + t) * positions + position) * padded + channel
+        o = p.traced + t * p.per_step
         if maps.adds:
             x = load(maps.current, o, zero) + x
         if maps.audit.size:
-            _noted(x, SUM, n, maps, at_audit, padded, zero)
+            _noted(x, SUM, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, sum_rule, sum_low, sum_high, zero)
         if n.gains:
-            x = scaled(x, load(n.gain, of_neuron, zero))
+            x = scaled(x, load(n.gain, p.neuron, zero))
         if n.shift:
             x = shifted(x, n.shift)
         x = x + bias
         if maps.audit.size:
-            _noted(x, CURRENT, n, maps, at_audit, padded, zero)
+            _noted(x, CURRENT, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, current_rule, current_low, current_high, zero)
         if maps.currents.size:
@@ -423,7 +392,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         if n.changes == 1:
             x = u + x
         if maps.audit.size:
-            _noted(x, MEMBRANE, n, maps, at_audit, padded, zero)
+            _noted(x, MEMBRANE, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, membrane_rule, membrane_low, membrane_high, zero)
         u = x
@@ -438,18 +407,18 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         enough = at_least(rest, least)
         rest = select(enough, rest, zero)
         sent = sent + select(enough, change, zero)
-        slot = ((sample * maps.held + maps.first + t) * 2 * n.bits * positions + position) * words
+        mask = p.mask + t * 2 * n.bits * p.masks_per_plane
         for b in range(n.bits - 1, -1, -1):
             reached = select(
-                minus, load(n.thresholds, (n.bits + b) * of_plane + of_neuron, zero),
-                load(n.thresholds, b * of_plane + of_neuron, zero),
+                minus, load(n.thresholds, (n.bits + b) * p.per_plane + p.neuron, zero),
+                load(n.thresholds, b * p.per_plane + p.neuron, zero),
             )
             spikes = at_least(rest, reached)
-            rest = rest - select(spikes, load(n.amounts, b * padded + channel, zero), zero)
-            k = slot + b * positions * words + tile
-            put(maps.masks, k, without(spikes, minus))
-            put(maps.masks, k + n.bits * positions * words, both(spikes, minus))
+            rest = rest - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+            k = mask + b * p.masks_per_plane
+            store_one(maps.masks, k, and_not(spikes, minus))
+            store_one(maps.masks, k + n.bits * p.masks_per_plane, and_(spikes, minus))
         if maps.residuals.size:
             store(maps.residuals, o, active - sent)
-    store(maps.membrane, state, u)
-    store(maps.pending, state, sent)
+    store(maps.membrane, p.state, u)
+    store(maps.pending, p.state, sent)

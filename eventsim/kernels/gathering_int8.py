@@ -3,11 +3,12 @@
 import numpy as np
 from numba import njit
 
+from eventsim.kernels.addressing import columns_under, input_row, pointers_under, span_of, weight_row
 from eventsim.kernels.arguments import MOST_PAIRS
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.gathering import clear_rows
 from eventsim.kernels.vectors import (
-    at, first_half, following, half_zeros, high_bytes, joined, lanes_of, load, low_sums, store, zeros,
+    load_one, first_half, next_index, half_zeros, high_bytes, joined, lanes_of, load, low_sums, store, zeros,
 )
 
 
@@ -34,8 +35,7 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     steps = events.steps
     per_plane = g.height * g.width * g.groups + 1
     n_planes = g.bits * (1 + g.signed)
-    first_group, last_group = ranges[tile, 0], ranges[tile, 1]
-    first_channel = ranges[tile, 2]
+    span = span_of(ranges, tile)
     n_runs = g.kernel_width // g.run
     for t in range(steps):
         for ox in range(g.out_width):
@@ -49,27 +49,25 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
                     n = 0
                     total = zero
                     for ky in range(g.kernel_height):
-                        iy = row * g.stride_y - g.padding_y + ky * g.dilation_y
+                        iy = input_row(g, row, ky)
                         if iy < 0 or iy >= g.height:
                             continue
                         p = plane * per_plane + iy * g.width * g.groups
                         for k_run in range(n_runs):
                             kx = k_run * g.run
-                            left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
-                            lo = max(left, 0)
-                            hi = min(left + g.run, g.width)
+                            lo, hi = columns_under(g, ox, kx)
                             if lo >= hi:
                                 continue
-                            base = (tile * g.kernel_height + ky) * g.kernel_width + kx
-                            base = base * g.rows_per_tap - left * g.channels - first_channel
-                            i = at(pointers, p + lo * g.groups + first_group)
-                            i_end = at(pointers, p + (hi - 1) * g.groups + last_group)
+                            base = weight_row(g, span, tile, ky, kx, ox)
+                            a, z = pointers_under(g, span, p, lo, hi)
+                            i = load_one(pointers, a)
+                            i_end = load_one(pointers, z)
                             while i < i_end:
                                 stop = min(i_end, i + MOST_PAIRS - n)
                                 n += stop - i
                                 for e in range(i, stop):
                                     word = load(
-                                        weight, (base + np.int64(at(index, e))) * half, none
+                                        weight, (base + np.int64(load_one(index, e))) * half, none
                                     )
                                     words = words + word
                                     highs = highs + high_bytes(word)
@@ -148,15 +146,15 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                     column = s - g.padding_x
                     if column >= 0 and column < g.width:
                         p = plane * per_plane + column * g.height
-                        i = at(pointers, p + top)
-                        i_end = at(pointers, p + bottom)
+                        i = load_one(pointers, p + top)
+                        i_end = load_one(pointers, p + bottom)
                         while i < i_end:
                             stop = min(i_end, i + MOST_PAIRS - n_0)
                             n_0 += stop - i
                             n_1 += stop - i
                             n_2 += stop - i
                             while i < stop:
-                                o = (base + np.int64(at(index, i))) * 3 * half
+                                o = (base + np.int64(load_one(index, i))) * 3 * half
                                 word = load(weight, o, none)
                                 words_2 = words_2 + word
                                 highs_2 = highs_2 + high_bytes(word)
@@ -166,7 +164,7 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                                 word = load(weight, o + 2 * half, none)
                                 words_0 = words_0 + word
                                 highs_0 = highs_0 + high_bytes(word)
-                                i = following(i)
+                                i = next_index(i)
                             if n_0 == MOST_PAIRS:
                                 new = s - 2 >= touched
                                 _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
@@ -245,8 +243,8 @@ def slide_planes(sums, masks, events, weight, ranges, geometry, sample, tile, ro
                         middle_highs = none
                         for b in range(end - 1, begin - 1, -1):
                             p = (plane + b) * per_plane + column * g.height
-                            i = at(pointers, p + top)
-                            i_end = at(pointers, p + bottom)
+                            i = load_one(pointers, p + top)
+                            i_end = load_one(pointers, p + bottom)
                             n_2 += n_2 + i_end - i
                             left = left + left
                             left_highs = left_highs + left_highs
@@ -255,7 +253,7 @@ def slide_planes(sums, masks, events, weight, ranges, geometry, sample, tile, ro
                             words_2 = words_2 + words_2
                             highs_2 = highs_2 + highs_2
                             while i < i_end:
-                                o = (base + np.int64(at(index, i))) * 3 * half
+                                o = (base + np.int64(load_one(index, i))) * 3 * half
                                 word = load(weight, o, none)
                                 words_2 = words_2 + word
                                 highs_2 = highs_2 + high_bytes(word)
@@ -265,7 +263,7 @@ def slide_planes(sums, masks, events, weight, ranges, geometry, sample, tile, ro
                                 word = load(weight, o + 2 * half, none)
                                 left = left + word
                                 left_highs = left_highs + high_bytes(word)
-                                i = following(i)
+                                i = next_index(i)
                         words_0 = words_0 + left
                         highs_0 = highs_0 + left_highs
                         n_0 += n_2

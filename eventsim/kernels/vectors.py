@@ -303,7 +303,7 @@ def shifted(typing, x, bits):
 
 
 @intrinsic
-def turned(typing, x, low, mask):
+def wrapped(typing, x, low, mask):
     """((x - low) & mask) + low: int32 lanes brought into low to low + mask, mask + 1 a power of
     two, by whole turns; x itself for floats."""
 
@@ -326,7 +326,7 @@ def weighted(typing, x, factor):
 
 
 @intrinsic
-def both(typing, mask, other):
+def and_(typing, mask, other):
     """Lanes set in both masks."""
 
     def generate(context, builder, signature, arguments):
@@ -336,7 +336,7 @@ def both(typing, mask, other):
 
 
 @intrinsic
-def either(typing, mask, other):
+def or_(typing, mask, other):
     """Lanes set in one of the masks."""
 
     def generate(context, builder, signature, arguments):
@@ -346,7 +346,7 @@ def either(typing, mask, other):
 
 
 @intrinsic
-def without(typing, mask, other):
+def and_not(typing, mask, other):
     """Lanes set in `mask` and not in `other`."""
 
     def generate(context, builder, signature, arguments):
@@ -405,7 +405,7 @@ def first_half(typing, number, like):
 
 
 @intrinsic
-def at(typing, array, offset):
+def load_one(typing, array, offset):
     """One element at a flat offset, without the wrap-around test of array[offset]."""
 
     def generate(context, builder, signature, arguments):
@@ -415,7 +415,7 @@ def at(typing, array, offset):
 
 
 @intrinsic
-def put(typing, array, offset, value):
+def store_one(typing, array, offset, value):
     """Write one element of the array's own type at a flat offset, without a wrap-around test."""
 
     def generate(context, builder, signature, arguments):
@@ -427,7 +427,7 @@ def put(typing, array, offset, value):
 
 
 @intrinsic
-def following(typing, event):
+def next_index(typing, event):
     """event + 1 of a run whose length chance decides. LLVM must not know the step, or it unrolls
     the loop by four and takes the rest in a second one: two mispredicted ends instead of one."""
 
@@ -461,7 +461,7 @@ def bit_count(typing, word):
 
 if config.DISABLE_JIT:
     from eventsim.kernels.vectors_numpy import (
-        at, at_least, below, bit_count, both, decayed, either, first_half, following, half_zeros,
-        high_bytes, joined, lanes_of, load, low_sums, negated, put, scaled, select, shifted, splat,
-        store, trailing_zeros, turned, weighted, without, zeros,
+        load_one, at_least, below, bit_count, and_, decayed, or_, first_half, next_index, half_zeros,
+        high_bytes, joined, lanes_of, load, low_sums, negated, store_one, scaled, select, shifted, splat,
+        store, trailing_zeros, wrapped, weighted, and_not, zeros,
     )

@@ -81,7 +81,7 @@ def shifted(x, bits):
     return x if x.dtype.kind == "f" else x << x.dtype.type(bits)
 
 
-def turned(x, low, mask):
+def wrapped(x, low, mask):
     if x.dtype.kind == "f":
         return x
     with np.errstate(over="ignore"):
@@ -92,15 +92,15 @@ def weighted(x, factor):
     return x * factor if x.dtype.kind == "f" else _rounded_product(x, factor, 8, 128)
 
 
-def both(mask, other):
+def and_(mask, other):
     return mask & other
 
 
-def either(mask, other):
+def or_(mask, other):
     return mask | other
 
 
-def without(mask, other):
+def and_not(mask, other):
     return mask & ~other
 
 
@@ -121,17 +121,17 @@ def first_half(number, like):
     return np.array([number] * half + [0] * half, like.dtype)
 
 
-def at(array, offset):
+def load_one(array, offset):
     flat, offset = _checked(array, offset, 1)
     return flat[offset]
 
 
-def put(array, offset, value):
+def store_one(array, offset, value):
     flat, offset = _checked(array, offset, 1)
     flat[offset] = value
 
 
-def following(event):
+def next_index(event):
     return event + 1
 
 

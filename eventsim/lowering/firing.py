@@ -1,26 +1,198 @@
-"""Thresholds and amounts of neurons, as numbers of the run's type."""
+"""Neurons in the numbers of a run: what they decide with, and the kernels' Update.
+
+A kind of neurons has one function here, registered with @decides: it says which thresholds a membrane is
+held against, what a level takes from it, and which branches of the kernels it needs.
+"""
 
 from math import tanh
+from typing import List, NamedTuple
 
 import numpy as np
 
-from eventsim.lowering.linear import exact_sum
+from eventsim.errors import UnsupportedError
+from eventsim.kernels.arguments import Update
+from eventsim.lowering import layout, overflow
+from eventsim.lowering.linear import exact_sum, value_or
 from eventsim.lowering.rounding import INT32_MAX
-from eventsim.model.parameters import parameter_on
+from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 
 # what `kernels._fire_plain` leaves out
 SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")
 
+DECISIONS = {}  # kind -> function(unit, numbers) that returns a Decision
+
+
+class Decision(NamedTuple):
+    """How neurons of one kind decide.
+
+    thresholds: (C, H, W) per plane; amounts: (C,) per plane; both in the run's type.
+    least: float64 (C, H, W), the smallest change that is sent, or None.
+    settings: fields of `Update` that are flags of this kind.
+    """
+
+    thresholds: List[np.ndarray]
+    amounts: List[np.ndarray]
+    least: object
+    settings: dict
+
+
+def decides(cls):
+    """Make a function the one that says how neurons of a type decide."""
+
+    def register(decision):
+        DECISIONS[cls.kind] = decision
+        return decision
+
+    return register
+
+
+def update(unit, numbers, lanes, bias) -> Update:
+    """The kernels' parameters of a layer. bias: of step 0, as it is laid out."""
+    node, chip, shape = unit.node, numbers.chip, unit.shape
+    decision = DECISIONS[node.kind](unit, numbers)
+    least = np.zeros(shape) if decision.least is None else decision.least
+    maps = {
+        "drive": numbers.unit(value_or(unit.drive, np.zeros(shape))),
+        "leak": numbers.decay(unit.on_map("leak", 1.0)),
+        "current_leak": numbers.decay(unit.on_map("current_leak")),
+        "gain": numbers.factor(value_or(unit.gain, np.ones(shape))),
+        "v_reset": numbers.unit(unit.on_map("v_reset")),
+        "v_min": numbers.unit(unit.on_map("v_min")),
+        "least": numbers.unit(least),
+        "refractory": unit.on_map("refractory").astype(np.int32),
+    }
+    per_position = _differs_inside_channels(shape, (*maps.values(), *decision.thresholds))
+    limits = overflow.limits(chip)
+    found = Update(
+        **_laid_out(maps, decision, numbers, lanes, per_position),
+        bias=bias,
+        limits=limits,
+        **_plain_flags(),
+        **_decay(chip),
+        bits=unit.n_bits,
+        signed=int(unit.signed),
+        leaks=int((unit.on_map("leak") != 1).any()),
+        drives=int(unit.drive is not None),
+        gains=int(unit.gain is not None),
+        narrow=int(limits.any()),
+        shift=numbers.shift,
+        reset_interval=node.reset_interval, reset_offset=node.reset_offset,
+        per_position=int(per_position),
+        bias_per_position=int(bias.shape[0] > 1),
+    )._replace(**decision.settings)
+    plain = not found.changes and chip is None and not any(getattr(found, name) for name in SPECIAL)
+    return found._replace(plain=int(plain))
+
+
+def _plain_flags():
+    """Flags that only some kinds of neurons set."""
+    return dict.fromkeys(("plain", "changes", "hard", "reset_delay", "filters", "limited", "rectified", "pauses"), 0)
+
+
+def _decay(chip):
+    """Fields of `Update` that say how a decay is rounded."""
+    bits = 12 if chip is None else chip.decay_bits
+    half = 1 << (bits - 1)
+    positive, negative = {
+        "toward_zero": (0, 0), "floor": (0, 2 * half - 1), "nearest": (half, half),
+    }["toward_zero" if chip is None else chip.decay_rounding]
+    return {"decay_bits": bits, "decay_positive": positive, "decay_negative": negative}
+
+
+def _differs_inside_channels(shape, maps):
+    """Whether any map (C, H, W) holds several numbers in one channel."""
+    rows = [m.reshape(shape[0], -1) for m in maps] if shape[1:] != (1, 1) else []
+    return any((row != row[:, :1]).any() for row in rows)
+
+
+def _laid_out(maps, decision, numbers, lanes, per_position):
+    """Fields of `Update` that are arrays, channels last."""
+
+    def laid(values, fill=0):
+        return layout.channels_last(values if per_position else values[:, :1, :1], lanes, fill)
+
+    found = {name: laid(values) for name, values in maps.items()}
+    found["thresholds"] = stacked([laid(t, numbers.never) for t in decision.thresholds], numbers.dtype)
+    found["amounts"] = stacked(
+        [layout.channels_last(a[:, None, None], lanes) for a in decision.amounts], numbers.dtype)
+    return found
+
 
 def stacked(planes, dtype):
+    """Planes as one array (planes, positions, padded channels)."""
     if not planes:
         return np.zeros((0, 1, 1), dtype)
     return np.ascontiguousarray(np.stack(planes))
 
 
+# ---- how each kind decides
+
+
+@decides(Neuron)
+def _levels(unit, numbers):
+    """Levels of the membrane: floor((H - v_threshold) / quantum) + 1, one threshold per bit."""
+    node = unit.node
+    quantum, bits = unit.per_channel("quantum"), unit.per_channel("bits")
+    exact, theta = firing_thresholds(unit, quantum)
+    comparison = comparison_of(node, numbers.chip)
+    thresholds, amounts = [], []
+    for b in range(unit.n_bits):
+        threshold = numbers.unit(exact[:, b])
+        if comparison == ">":
+            threshold = numbers.above(threshold)
+        if b == 0 and node.rectify:
+            moved = (theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]
+            threshold[moved] = _rectified(numbers, theta, quantum, moved, comparison)[moved]
+        threshold[bits <= b] = numbers.never
+        thresholds.append(threshold)
+        amounts.append(_amount(unit, numbers, 2.0**b * quantum))
+    return Decision(thresholds, amounts, None, {
+        "hard": int(node.reset == "hard"), "reset_delay": node.reset_delay,
+        "filters": int(node.current_leak is not None), "limited": int(node.v_min is not None),
+        "pauses": int(node.refractory.any()),
+    })
+
+
+@decides(SigmaDelta)
+def _changes(unit, numbers):
+    """Changes: thresholds (C, 1, 1) per plane of positive, then of negative changes. floor(o / q) is at
+    least j where o >= j q, and below -j where -o > j q."""
+    node, quantum = unit.node, unit.per_channel("quantum")
+    level = _amount(unit, numbers, quantum)  # rounded once: then levels are whole multiples
+    _amount(unit, numbers, (2.0**unit.n_bits - 1) * quantum)  # all planes together have to fit
+    amounts = [level * level.dtype.type(2**b) for b in range(unit.n_bits)]
+    planes = amounts + [numbers.above(amount - level) for amount in amounts]
+    thresholds = [np.broadcast_to(p[:, None, None], unit.shape) for p in planes]
+    return Decision(thresholds, amounts, unit.on_map("v_threshold"), {
+        "changes": {"sigma_delta": 1, "delta": 2}[node.mode], "rectified": int(node.rectify),
+    })
+
+
+@decides(Readout)
+def _nothing(unit, numbers):
+    """A readout only integrates."""
+    return Decision([], [], None, {"filters": int(unit.node.current_leak is not None)})
+
+
+def comparison_of(node, chip):
+    """">" or ">=": the chip's, else the neuron's."""
+    return value_or(None if chip is None else chip.comparison, node.comparison)
+
+
+def _amount(unit, numbers, quanta):
+    """What a plane takes from the membrane, (C,) in the run's type; never 0 steps."""
+    amount = numbers.unit(quanta)
+    if not amount.all():
+        raise UnsupportedError(
+            f"{unit.label}: its quantum of {quanta.min():.4g} is less than half a step "
+            f"(resolution {unit.node.resolution}); raise the resolution"
+        )
+    return amount
+
+
 def firing_thresholds(unit, quantum):
     """c_b = theta - delta + 2^b delta exactly rounded, float64 (C, n_bits, H, W), and theta."""
-    theta = parameter_on(unit.node.v_threshold, unit.logical_shape, "v_threshold").reshape(unit.shape)
+    theta = unit.on_map("v_threshold")
     flat = theta.reshape(unit.shape[0], -1)
     exact = np.empty((unit.shape[0], unit.n_bits, flat.shape[1]))
     known = {}
@@ -32,6 +204,18 @@ def firing_thresholds(unit, quantum):
             where = slice(None) if constant else slice(p, p + 1)
             exact[c, :, where] = np.array(known[t, delta])[:, None]
     return exact.reshape(unit.shape[0], unit.n_bits, *unit.shape[1:]), theta
+
+
+def _rectified(numbers, theta, quantum, moved, comparison):
+    """Fold MPR into thresholds of one-bit channels, where they are `moved`: the smallest number of the
+    run's type whose phi passes. There is one, since phi (InfLoR-SNN, eq. 9) rises."""
+    found, known = np.zeros(theta.shape, numbers.dtype), {}
+    for c, y, x in np.argwhere(moved):
+        key = theta[c, y, x], quantum[c], numbers.steps_in(c, quantum[c])
+        if key not in known:
+            known[key] = smallest_passing(*key, comparison == ">", numbers.dtype)
+        found[c, y, x] = known[key]
+    return found
 
 
 def rectifier(u):

@@ -3,14 +3,34 @@
 Channels are last and padded to whole tiles of `lanes` channels. See `kernels` for the layouts.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from eventsim.kernels.arguments import Geometry, MOST_PAIRS
 from eventsim.program import FanOut
 
-
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
+
+
+class Rows(NamedTuple):
+    """Weights in the layout of a kernel.
+
+    values: aligned flat rows of `lanes` weights. ranges: int64 (tiles, 3), the first group, one past the
+    last group and the first channel that each tile reads. per_tap: rows of a tap of the kernel.
+    """
+
+    values: np.ndarray
+    ranges: np.ndarray
+    per_tap: int
+    lanes: int
+
+
+def lanes_of(unit, weight_dtype):
+    """Channels of a layer that a kernel processes at once."""
+    widest = max((p.weight.shape[1] * p.weight.shape[3] for p in unit.paths if p.weight is not None), default=1)
+    return lanes_for(unit.shape[0], weight_dtype, widest)
 
 
 def lanes_for(channels, weight_dtype, row_weights):
@@ -61,20 +81,36 @@ def fits_window(path, weight_shape):
     return path.groups == 1 and 1 < weight_shape[2] * weight_shape[3] <= 64 // weight_shape[1]
 
 
-def geometry(path, out_shape, kernel, groups, lanes, rows_per_tap, bits, signed, row_bytes):
-    """The Geometry of a path into a layer of out_shape (C, H, W). row_bytes: of one weight row."""
-    one_run = groups == 1 and path.dilation[1] == 1
+def method(path, weight, out_shape, lanes):
+    """Name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it."""
+    if path.weight is None or path.real:
+        return "real" if path.real else "masked"
+    if path.attention is not None:
+        return "attended"
+    if path.groups == weight.shape[0] == path.source_shape[0] and path.groups > 1:
+        return "masked"
+    if weight.dtype == np.int8 and lanes > 16:
+        return "slide" if can_slide(path, weight.shape, out_shape) else "pairs"
+    return "windowed" if fits_window(path, weight.shape) else "gather"
+
+
+def geometry(path, out_shape, kernel, rows, levels):
+    """The Geometry of a path into a layer of out_shape (C, H, W). kernel: (kH, kW). rows: Rows. levels:
+    (bits, signed) of the spikes that it reads."""
+    one_run = path.n_groups == 1 and path.dilation[1] == 1
+    inputs = kernel[0] * kernel[1] * rows.per_tap  # under one window
+    bits, signed = levels
     return Geometry(
         height=path.source_shape[1], width=path.source_shape[2], channels=path.source_shape[0],
-        rows_per_tap=rows_per_tap, out_height=out_shape[1], out_width=out_shape[2],
+        rows_per_tap=rows.per_tap, out_height=out_shape[1], out_width=out_shape[2],
         kernel_height=kernel[0], kernel_width=kernel[1],
         stride_y=path.stride[0], stride_x=path.stride[1],
         padding_y=path.padding[0], padding_x=path.padding[1],
         dilation_y=path.dilation[0], dilation_x=path.dilation[1],
-        groups=groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
-        tiles=_padded(out_shape[0], lanes) // lanes,
-        near=int(kernel[0] * kernel[1] * rows_per_tap * row_bytes <= NEAR_BYTES),
-        planes=_planes_together(kernel[0] * kernel[1] * rows_per_tap, bits),
+        groups=path.n_groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
+        tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
+        near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
+        planes=_planes_together(inputs, bits),
     )
 
 
@@ -88,16 +124,12 @@ def _planes_together(inputs, bits):
 
 
 def weight_rows(weight, groups, lanes, method):
-    """Weights (out, in / groups, kH, kW) in the layout of a kernel.
-
-    Returns (rows, ranges, rows_per_tap): aligned flat rows; int64 (tiles, 3) with the first group,
-    one past the last group and the first channel that each tile reads; rows per tap.
-    """
+    """Weights (out, in / groups, kH, kW) as Rows in the layout of the kernel `method`."""
     if method == "masked":
         taps = weight[:, 0].transpose(1, 2, 0)
         padded = np.zeros((*taps.shape[:2], _padded(weight.shape[0], lanes)), weight.dtype)
         padded[:, :, : weight.shape[0]] = taps
-        return aligned(padded), np.zeros((1, 3), np.int64), 1
+        return Rows(aligned(padded), np.zeros((1, 3), np.int64), 1, lanes)
     n_out, n_in, height, width = weight.shape
     tiles = _padded(n_out, lanes) // lanes
     ranges = _ranges(n_out, n_in, groups, lanes, tiles)
@@ -111,7 +143,7 @@ def weight_rows(weight, groups, lanes, method):
         rows = rows.transpose(0, 1, 3, 2, 4)
     if method in ("pairs", "slide"):
         rows = _paired(rows, lanes)
-    return aligned(rows), ranges, rows_per_tap
+    return Rows(aligned(rows), ranges, rows_per_tap, lanes)
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):

@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.model.synapses import Restimulation
+from eventsim.model.node import Node
 
 MapShape = Tuple[int, int, int]  # (channels, height, width)
 
@@ -45,7 +45,7 @@ class Path:
 
     weight: float64 (out, in / groups, kH, kW); None for an identity path, which has one synapse
         per neuron of weight amplitude[c].
-    restimulation: the node whose channel attention scales the path, or None.
+    attention: the node of role "attention" that scales the path, or None.
     scale: value of a level per input channel (already in weight and amplitude).
     """
 
@@ -60,7 +60,12 @@ class Path:
     dilation: Tuple[int, int] = (1, 1)
     groups: int = 1
     real: bool = False
-    restimulation: Optional[Restimulation] = None
+    attention: Optional[Node] = None
+
+    @property
+    def n_groups(self):
+        """Groups of channels that do not mix; of an identity path every channel is one."""
+        return self.groups if self.weight is not None else self.source_shape[0]
 
     def scaled(self, factor):
         """The path with every synapse into channel c multiplied by factor[c]."""
@@ -174,5 +179,19 @@ def pooled_term(term, kernel, stride, divisor, shape):
     return Term(out / divisor, term.first_step)
 
 
+def sum_terms(terms, shape):
+    """Exactly rounded sum of terms (C, 1, 1) or (C, H, W) per neuron; (C, 1, 1) if all are."""
+    if not terms:
+        return np.zeros((shape[0], 1, 1))
+    if len(terms) == 1:
+        return terms[0]
+    whole = np.broadcast_shapes(*(term.shape for term in terms))
+    stacked = np.stack([np.broadcast_to(term, whole).ravel() for term in terms], axis=1)
+    if stacked.shape[1] == 2:  # one IEEE addition is already exactly rounded
+        return (stacked[:, 0] + stacked[:, 1]).reshape(whole)
+    return np.array([exact_sum(row) for row in stacked.tolist()]).reshape(whole)
+
+
 def value_or(value, default):
+    """`value`, or the default where it is None."""
     return default if value is None else value

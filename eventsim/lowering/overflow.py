@@ -8,14 +8,14 @@ from typing import Optional
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.kernels.arguments import HOLDS, STOPS, TURNS, TURNS_ONCE
+from eventsim.kernels.arguments import NO_LIMIT, SATURATE, WRAP, WRAP_ONCE
 from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.chip import Chip
 
 MOST_STEPS = 1 << 40
 NAMES = ("sum", "current", "membrane")
-RULES = {"wrap": TURNS, "error": TURNS, "wrap_once": TURNS_ONCE,
-         "saturate": STOPS, "saturate_symmetric": STOPS}
+RULES = {"wrap": WRAP, "error": WRAP, "wrap_once": WRAP_ONCE,
+         "saturate": SATURATE, "saturate_symmetric": SATURATE}
 
 
 def limits(chip: Optional[Chip]) -> np.ndarray:
@@ -24,12 +24,25 @@ def limits(chip: Optional[Chip]) -> np.ndarray:
     for name in NAMES:
         bits = None if chip is None else getattr(chip, name + "_bits")
         if bits is None or bits == 32:  # int32 itself wraps
-            found += [HOLDS, 0, 0]
+            found += [NO_LIMIT, 0, 0]
             continue
         overflow, top = getattr(chip, name + "_overflow"), 1 << (bits - 1)
         low = -top + 1 if overflow in ("wrap_once", "saturate_symmetric") else -top
         found += [RULES[overflow], low, top if overflow == "wrap_once" else top - 1]
     return np.array(found, np.int64)
+
+
+def sum_bound(unit, units, numbers) -> int:
+    """The largest weighted sum of one step: every input sends its highest level."""
+    total = 0
+    for path in unit.paths:
+        top = units[path.unit].max_level
+        if path.weight is None:
+            total += top * (int(np.abs(numbers.amplitude(path.amplitude)).max()) + 1)
+        else:
+            rows = np.abs(numbers.weight(path.weight).astype(np.int64))
+            total += top * int(rows.reshape(rows.shape[0], -1).sum(axis=1).max())
+    return total
 
 
 def safe_steps(label, update, sum_bound, chip) -> Optional[int]:

@@ -7,6 +7,7 @@ the threshold that rounds to nearest, is exact. Rounding is half away from zero.
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar, Optional
 
 import numpy as np
 
@@ -35,11 +36,27 @@ def largest_error(values, rounded, scale):
 
 @dataclass
 class Numbers:
-    """Floating point: rounding is a cast."""
+    """Floating point: rounding is a cast.
+
+    dtype: of membranes. weight_dtype: of weights. node: how messages name the layer.
+    """
 
     dtype: np.dtype
     weight_dtype: np.dtype
     node: str
+
+    shift: ClassVar[int] = 0  # bits by which sums are shifted before they meet a state
+    whole: ClassVar[bool] = False  # whether all numbers are integers
+
+    @property
+    def never(self):
+        """A threshold that no membrane reaches."""
+        return np.inf
+
+    @property
+    def chip(self) -> Optional[Chip]:
+        """The chip whose integers these are; of floats None."""
+        return None
 
     def _cast(self, values):
         cast = np.asarray(values).astype(self.dtype)
@@ -78,6 +95,10 @@ class Numbers:
         """Leaks to the run's type."""
         return self._cast(values)
 
+    def steps_in(self, channel, quantum):
+        """Integer steps of a channel's state in so much of its membrane; 0 for floats."""
+        return 0
+
     def above(self, threshold):
         """The smallest number greater than each threshold of the run's type."""
         return np.nextafter(threshold, self.dtype.type(np.inf))
@@ -88,12 +109,19 @@ class FixedPoint(Numbers):
     """Integers: value v of channel o becomes round(v * steps[o] / quantum[o]) in a sum of weights,
     and 2^shift times as much in the states behind it.
 
-    chip: the chip whose weights these are, or None for the type's own range, unshifted.
+    steps, quantum: float64 (C,). chip: the chip whose weights these are, or None for the type's own
+    range, unshifted.
     """
 
     steps: np.ndarray = None
     quantum: np.ndarray = None
-    chip: Chip = None
+    chip: Optional[Chip] = None
+
+    whole: ClassVar[bool] = True
+
+    @property
+    def never(self):
+        return INT32_MAX
 
     @property
     def shift(self):
@@ -163,6 +191,9 @@ class FixedPoint(Numbers):
     def decay(self, values):
         bits = 12 if self.chip is None else self.chip.decay_bits
         return half_away(2.0**bits * values).astype(np.int32)
+
+    def steps_in(self, channel, quantum):
+        return self.steps[channel] * 2.0**self.shift * (quantum / self.quantum[channel])
 
     def above(self, threshold):
         return np.minimum(threshold.astype(np.int64) + 1, INT32_MAX).astype(np.int32)

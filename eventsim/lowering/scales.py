@@ -1,19 +1,65 @@
-"""How many steps of fixed point make one quantum."""
+"""Scales: the numbers of a layer; in fixed point, how many steps make one quantum."""
 
 from math import floor
 
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.lowering.rounding import half_away
+from eventsim.lowering.rounding import FixedPoint, half_away, Numbers
 
 LARGEST_D = 1 << 14
 LARGEST_SCALE = 2.0**1000  # of a readout, so that what is counted in it stays finite
 SMALLEST_INT8_D = 16  # a coarser grid than 16 steps a quantum takes int16 weights instead
 
 
+def numbers_of(unit, dtype, chip) -> Numbers:
+    """The numbers of a layer: a cast to floats, or integers with a scale chosen from its weights.
+
+    Raises UnsupportedError where no scale fits.
+    """
+    if dtype.kind != "i":
+        return Numbers(dtype, dtype, unit.label)
+    kernels = [path.weight for path in unit.paths if path.weight is not None]
+    if not all(np.isfinite(kernel).all() for kernel in kernels):
+        raise UnsupportedError(
+            f"{unit.label}: its weights, times what is folded into them, are larger than float64 holds; "
+            "rescale the layer"
+        )
+    reads_out = unit.node.role == "readout"
+    quantum = np.ones(unit.shape[0]) if reads_out else unit.per_channel("quantum")
+    if chip is None:
+        if reads_out:
+            return FixedPoint(dtype, np.dtype(np.int8), unit.label, readout_scale(unit, kernels), quantum)
+        steps, weight_dtype = steps_per_quantum(kernels, quantum, unit.label)
+        return FixedPoint(dtype, weight_dtype, unit.label, steps, quantum)
+    steps = _steps_of_chip(unit, kernels, quantum, chip)
+    if unit.node.resolution is not None:
+        quantum = np.ones(unit.shape[0])
+    numbers = FixedPoint(dtype, np.dtype(np.int8), unit.label, steps, quantum, chip)
+    whole = [numbers.whole_weights(kernel)[0] for kernel in kernels]
+    if any(w.min() < -128 or w.max() > 127 for w in whole):
+        numbers.weight_dtype = np.dtype(np.int16)
+    return numbers
+
+
+def _steps_of_chip(unit, kernels, quantum, chip):
+    """D per channel under a chip: the node's own resolution, or what fits its weights."""
+    node = unit.node
+    if node.resolution is not None:
+        return np.full(unit.shape[0], node.resolution / 2.0**chip.weight_shift)
+    if node.role == "readout":
+        return readout_scale(unit, kernels, chip.highest_weight)
+    constants = quantum if node.sends == "changes" else quantum * 2.0 ** (unit.n_bits - 1)
+    theta = unit.on_map("v_threshold").reshape(unit.shape[0], -1)
+    constants = np.maximum(constants, np.abs(theta).max(axis=1))
+    steps = steps_in_chip(kernels, quantum, constants, chip, unit.label)
+    # every plane of a message has to fit int32
+    most = 2.0 ** (30 - (unit.n_bits - 1) - chip.weight_shift)
+    return np.minimum(steps, max(most, 2.0))
+
+
 def steps_per_quantum(kernels, quantum, label):
-    """D per channel and the type of the weights; see the module's docstring."""
+    """D per channel and the type of the weights; see `rounding`."""
     for weight_dtype, fewest in ((np.dtype(np.int8), SMALLEST_INT8_D), (np.dtype(np.int16), 2)):
         limits = np.iinfo(weight_dtype)
         steps = _common_steps(kernels, quantum, limits.min, limits.max)

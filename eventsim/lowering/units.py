@@ -1,12 +1,17 @@
 """Units: what a model's graph is folded into, in float64, before a precision is chosen."""
 
-from dataclasses import dataclass, field
-from typing import List, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.lowering.linear import MapShape, Path, Term, Train
-from eventsim.model.node import Node
+from eventsim.errors import UnsupportedError
+from eventsim.lowering.linear import Current, map_shape, MapShape, Path, Term, Train
+from eventsim.model.network import Model
+from eventsim.model.node import label_of, Node
+from eventsim.model.parameters import parameter_on
+
+MAX_PLANES = 31  # of one sign: signed levels are given as int32, see `spikes`
 
 
 @dataclass
@@ -44,6 +49,26 @@ class Unit:
         """Planes per sign."""
         return int(self.max_level).bit_length()
 
+    @property
+    def label(self):
+        """How messages name its node."""
+        return label_of(self.name.partition("/")[0], self.node)
+
+    def on_map(self, name, default=0.0):
+        """A field of the node, or the default where it has none: float64 (C, H, W)."""
+        value = getattr(self.node, name, None)
+        return parameter_on(default if value is None else value, self.logical_shape, name).reshape(self.shape)
+
+    def per_channel(self, name):
+        """A field of the node that is constant in each channel of the map that it is held as: (C,)."""
+        rows = self.on_map(name).reshape(self.shape[0], -1)
+        if (rows != rows[:, :1]).any():
+            raise UnsupportedError(
+                f"{self.label}: quantum or bits differ inside one channel of the flattened map; put the "
+                "Flatten after this node"
+            )
+        return rows[:, 0].copy()
+
 
 @dataclass
 class Group:
@@ -51,3 +76,84 @@ class Group:
 
     units: List[Unit]
     recurrent: bool
+
+
+class Units:
+    """What is known of a model while it is folded: the units so far, and what flows along its edges.
+
+    rules: kind of a node -> rule(units, name), which returns what the node gives: Trains or a Current.
+    units: name -> Unit, in the order in which they were added. values: name -> what the node gives.
+    """
+
+    def __init__(self, model: Model, rules: Dict[str, Callable]):
+        self.model, self.rules = model, rules
+        self.units: Dict[str, Unit] = {}
+        self.values: Dict[str, object] = {}
+
+    def add(self, unit) -> Unit:
+        """Add a unit; UnsupportedError where its levels take too many bits."""
+        if unit.n_bits > MAX_PLANES:
+            raise UnsupportedError(
+                f"{unit.label}: levels up to {unit.max_level} take {unit.n_bits} bits, expected at most "
+                f"{MAX_PLANES}; sum fewer levels, or narrower ones"
+            )
+        self.units[unit.name] = unit
+        return unit
+
+    def held_shape(self, name) -> MapShape:
+        """(C, H, W) in which a node's output is held; a flattened current stays a map."""
+        model = self.model
+        while not model.nodes[name].pools:
+            sources = [edge.source for edge in model.incoming(name)]
+            currents = [source for source in sources if model.kinds[source] == "current"]
+            if not currents:
+                break
+            name = currents[0]
+        return map_shape(model.shapes[name])
+
+    def range_of(self, name):
+        """(max_level, signed) of a unit; a neuron's is known before its unit exists."""
+        if name in self.units:
+            return self.units[name].max_level, self.units[name].signed
+        node = self.model.nodes[name]
+        return 2**node.n_bits - 1, node.signed
+
+    def source(self, name):
+        """What a node with one edge reads."""
+        return self.along(self.model.incoming(name)[0])
+
+    def along(self, edge):
+        """What arrives at the end of an edge: Trains or a Current, delayed."""
+        value = self.value(edge.source)
+        if not edge.delay:
+            return value
+        if isinstance(value, Current):
+            return Current(
+                value.shape,
+                [replace(path, delay=path.delay + edge.delay) for path in value.paths],
+                [Term(term.value, term.first_step + edge.delay) for term in value.terms],
+            )
+        return [train.delayed(edge.delay) for train in value]
+
+    def value(self, name):
+        """What a node gives; first, without recursion, what the linear nodes before it give."""
+        waiting = [name]
+        while waiting:
+            last = waiting[-1]
+            node = self.model.nodes[last]
+            before = () if node.integrates() else self.model.incoming(last)
+            missing = [edge.source for edge in before if edge.source not in self.values]
+            if missing:
+                waiting += missing[::-1]
+                continue
+            waiting.pop()
+            if last not in self.values:
+                self.values[last] = self._rule(node)(self, last)
+        return self.values[name]
+
+    def _rule(self, node):
+        if node.kind not in self.rules:
+            raise UnsupportedError(
+                f"{type(node).__name__} has no rule of lowering; write one with @lowers in eventsim.lowering.rules"
+            )
+        return self.rules[node.kind]

@@ -1,18 +1,19 @@
 """Chips: what the arithmetic of a chip does, as data.
 
-A chip is a JSON file with the fields of `Chip`; those in `chips/` are built in. It says how wide numbers are and what happens where they are not wide enough. Any model runs under
-any chip: `lower` chooses the integers, the same kernels compute with them.
+A chip is a JSON file with the fields of `Chip`; those in `chips/` are built in. It says how wide
+numbers are and what happens where they are not wide enough. Any model runs on any chip: `lower`
+chooses the integers, and the same kernels compute with them.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional
 
-from eventsim.errors import FormatError, ModelError
+from eventsim.errors import ModelError
 from eventsim.model.parameters import choice, integer, MAX_DELAY
+from eventsim.storage.json_record import JsonRecords
 
-FOLDER = Path(__file__).parent / "chips"
 OVERFLOWS = ("wrap", "wrap_once", "saturate", "saturate_symmetric", "error")
 ROUNDINGS = ("toward_zero", "floor", "nearest")
 
@@ -116,9 +117,12 @@ class Chip:
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def chip_names():
+_CHIPS = JsonRecords(Chip, "chip", Path(__file__).parent / "chips")
+
+
+def chip_names() -> List[str]:
     """Names of the built-in chips."""
-    return sorted(path.stem for path in FOLDER.glob("*.json"))
+    return _CHIPS.names()
 
 
 def find_chip(chip) -> Chip:
@@ -126,38 +130,4 @@ def find_chip(chip) -> Chip:
 
     Raises FormatError, naming the file and the field.
     """
-    if isinstance(chip, Chip):
-        return chip
-    if str(chip) in chip_names():
-        return read_chip(FOLDER / f"{chip}.json")
-    path = Path(chip)
-    if path.suffix.lower() != ".json" and not path.exists():
-        raise FormatError(
-            f"chip is {str(chip)!r}, expected {', '.join(chip_names())} or the path of a JSON file"
-        )
-    return read_chip(path)
-
-
-def read_chip(path) -> Chip:
-    """The Chip in a JSON file. Raises FormatError."""
-    try:
-        text = Path(path).read_bytes()[: 1 << 16].decode("utf-8")
-        found = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise FormatError(f"{path}: cannot be read as a chip ({reason})") from None
-    return chip_from_fields(found, path)
-
-
-def chip_from_fields(found, label) -> Chip:
-    """A Chip from a dict of its fields. Raises FormatError beginning with `label`."""
-    known = [field.name for field in fields(Chip)]
-    if not isinstance(found, dict) or "name" not in found:
-        raise FormatError(f"{label}: not a chip: expected an object with 'name' and any of {known[1:]}")
-    for name in found:
-        if name not in known:
-            raise FormatError(f"{label}: {name!r} is unknown, expected only {', '.join(known)}")
-    try:
-        return Chip(**found)
-    except ModelError as error:
-        raise FormatError(f"{label}: {error}") from None
+    return _CHIPS.find(chip)

@@ -2,8 +2,6 @@
 
 from typing import Dict
 
-import numpy as np
-
 from eventsim.model.network import Model
 
 
@@ -15,11 +13,9 @@ def describe(model: Model) -> Dict:
             edge.source + (f" (delay {edge.delay})" if edge.delay else "")
             for edge in model.incoming(name)
         ]
-        weights = getattr(node, "weight", None)
         nodes.append({
             "name": name, "kind": node.kind, "shape": list(model.shapes[name]), "reads": reads,
-            "parameters": int(weights.size) if weights is not None and node.kind != "BatchNorm" else 0,
-            "settings": _settings(node),
+            "parameters": node.n_weights, "settings": node.shown(),
         })
     return {
         "nodes": nodes, "timesteps": model.timesteps, "class_names": list(model.class_names),
@@ -27,28 +23,6 @@ def describe(model: Model) -> Dict:
         "check": None if model.check is None else int(len(model.check.x)),
         "chip": None if model.chip is None else model.chip.name,
     }
-
-
-_SHOWN = {
-    "Input": ("encoding", "bits", "signed", "scale", "layout"),
-    "Neuron": ("leak", "current_leak", "v_threshold", "comparison", "quantum", "bits", "reset", "signed",
-               "rectify"),
-    "SigmaDelta": ("mode", "v_threshold", "quantum", "bits", "rectify"),
-    "Readout": ("reduce", "leak", "current_leak"),
-    "Delay": ("steps",),
-}
-
-
-def _settings(node):
-    shown = {}
-    for name in _SHOWN.get(node.kind, ("stride", "padding", "dilation", "groups", "kernel_size")):
-        value = getattr(node, name, None)
-        if value is None:
-            continue
-        if isinstance(value, np.ndarray):
-            value = value.item() if value.size == 1 else f"{value.min():.4g} to {value.max():.4g}"
-        shown[name] = list(value) if isinstance(value, tuple) else value
-    return shown
 
 
 def plain(value):

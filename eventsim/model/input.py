@@ -54,7 +54,9 @@ class Input(Node):
     """
 
     kind = "Input"
+    role = "input"
     inputs = (0, 0)
+    shown_fields = ("encoding", "bits", "signed", "scale", "layout")
 
     shape: Shape
     encoding: str = "spikes"
@@ -95,6 +97,19 @@ class Input(Node):
                     f"shape is {self.shape}, but the events' sensor gives "
                     f"{(2, *self.events.sensor_size)}"
                 )
+
+    def gives(self, read):
+        return "real" if self.encoding == "real" else "spikes"
+
+    @property
+    def n_bits(self) -> int:
+        """Planes of one sign that its levels take."""
+        return self.bits
+
+    @property
+    def still(self) -> bool:
+        """Whether its levels are the same at every step."""
+        return self.encoding == "image"
 
     def check(self, shape):
         for name in ("mean", "std"):

@@ -12,15 +12,24 @@ A node says what it accepts and what it gives:
 * *current*: weighted sums on their way to a membrane.
 """
 
+from typing import Dict, Type
+
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.node import Node
 from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
 from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
 
-NODE_TYPES = {
+NODE_TYPES: Dict[str, Type[Node]] = {
     cls.kind: cls
     for cls in (
         Input, Dense, Conv1d, Conv2d, SumPool, AvgPool, MaxPool, Flatten, BatchNorm, Add,
         Delay, Restimulation, Neuron, SigmaDelta, Readout,
     )
 }
+
+
+def node_type(kind: str) -> Type[Node]:
+    """The class of the nodes of one kind, for the roles of nodes of which only the kind is known; of an
+    unknown kind `Node`, which has none of them."""
+    return NODE_TYPES.get(kind, Node)

@@ -14,12 +14,8 @@ import numpy as np
 from eventsim.errors import EventsimError, ModelError
 from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
-from eventsim.model.input import Input
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
-from eventsim.model.node import Node
+from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import integer, MAX_DELAY, Shape
-
-FIRING = (Neuron, SigmaDelta)
 
 
 @dataclass
@@ -65,7 +61,7 @@ class Model:
         self.check: Optional[Check] = check
         self.chip: Optional[Chip] = chip
         self._check_graph()
-        self.input: str = self._only(Input, "Input")
+        self.input: str = self._find_input()
         self.kinds: Dict[str, str] = self._infer_kinds()
         self.shapes: Dict[str, Shape] = self._infer_shapes()
         self.output: str = self._find_output()
@@ -86,7 +82,7 @@ class Model:
 
     def label(self, name) -> str:
         """How messages name a node: node 'conv1' (Conv2d)."""
-        return f"node {name!r} ({self.nodes[name].kind})"
+        return label_of(name, self.nodes[name])
 
     def order(self) -> List[List[str]]:
         """Nodes in the order of execution, grouped: a group of several nodes, or of one that
@@ -154,7 +150,7 @@ class Model:
         return self._sorted(edges, "without delay", "give one of its edges a delay of 1 step or more")
 
     def _order_between_neurons(self):
-        edges = [edge for edge in self.edges if not isinstance(self.nodes[edge.target], FIRING)]
+        edges = [edge for edge in self.edges if not self.nodes[edge.target].fires()]
         return self._sorted(edges, "without a Neuron", "only a Neuron can close a cycle")
 
     def _sorted(self, edges, what, remedy):
@@ -168,16 +164,17 @@ class Model:
             cycle = " -> ".join(map(repr, error.args[1]))
             raise ModelError(f"cycle {what}: {cycle}; {remedy}") from None
 
-    def _only(self, cls, kind):
-        names = [name for name, node in self.nodes.items() if isinstance(node, cls)]
+    def _find_input(self):
+        names = [name for name, node in self.nodes.items() if node.role == "input"]
         if len(names) != 1:
-            raise ModelError(f"{len(names)} nodes of type {kind} {names}, expected 1")
+            raise ModelError(f"{len(names)} nodes of type Input {names}, expected 1")
         return names[0]
 
     def _infer_kinds(self):
         kinds = {}
         for name in self._order_between_neurons():
-            kinds[name] = self._kind_of(name, kinds)
+            read = [kinds.get(edge.source, "") for edge in self._incoming[name]]
+            kinds[name] = self.nodes[name].gives(read[0] if read else "")
         for name, node in self.nodes.items():
             for edge in self._incoming[name]:
                 kind = kinds[edge.source]
@@ -185,25 +182,10 @@ class Model:
                     raise ModelError(f"{self.label(name)}: {self._refusal(edge.source, kind, node)}")
         return kinds
 
-    def _kind_of(self, name, kinds):
-        node = self.nodes[name]
-        if isinstance(node, Input):
-            return "real" if node.encoding == "real" else "spikes"
-        if isinstance(node, Readout):
-            return "output"
-        if node.kind in ("Neuron", "SigmaDelta", "Add", "MaxPool"):
-            return "spikes"
-        if node.kind in ("Dense", "Conv1d", "Conv2d", "Restimulation"):
-            return "current"
-        kind = kinds[self._incoming[name][0].source]
-        return "scaled" if node.kind == "BatchNorm" and kind != "current" else kind
-
     def _refusal(self, source, kind, node):
         reads = f"reads {self.label(source)}, which gives "
         if kind == "current" and "spikes" in node.accepts:
-            if node.kind == "MaxPool":
-                return reads + "a current; max pooling of a current is not additive: pool the spikes"
-            return reads + "a current; put a Neuron between them, or merge them into one node"
+            return reads + f"a current; {node.instead_of_current}"
         given = {"real": "real numbers", "scaled": "scaled spikes", "output": "the model's output"}
         return f"{reads}{given.get(kind, kind)}; it accepts {', '.join(node.accepts)}"
 
@@ -248,7 +230,7 @@ class Model:
         for group in self.order():
             if all(edge.target in group for name in group for edge in self.outgoing(name)):
                 ends += group if len(group) == 1 else [
-                    name for name in group if isinstance(self.nodes[name], FIRING)
+                    name for name in group if self.nodes[name].fires()
                 ]
         if len(ends) != 1:
             raise ModelError(f"{len(ends)} nodes end the model {ends}, expected 1")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 
+import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
@@ -22,6 +23,18 @@ def _check_resets(node):
     node.reset_interval = integer(node.reset_interval, "reset_interval", 0, 1 << 24)
     most = (node.reset_interval or 1 << 24) - 1
     node.reset_offset = integer(node.reset_offset, "reset_offset", 0, most)
+
+
+def _n_states(node):
+    """Numbers that a neuron keeps: the membrane, and the synaptic current where there is one."""
+    return 1 if node.current_leak is None else 2
+
+
+def _leak_products(node, shape):
+    """Products that the leaks take in every step; factors of 0 and 1 take none."""
+    whole = [parameter_on(value, shape, name)
+             for name, value in (("leak", node.leak), ("current_leak", node.current_leak)) if value is not None]
+    return sum(int(((leak != 0) & (leak != 1)).sum()) for leak in whole)
 
 
 def _resolution(value):
@@ -70,6 +83,10 @@ class Neuron(Node):
     """
 
     kind = "Neuron"
+    role = "neurons"
+    sends = "levels"
+    shown_fields = ("leak", "current_leak", "v_threshold", "comparison", "quantum", "bits", "reset", "signed",
+                    "rectify")
     accepts = ("spikes", "real", "scaled", "current")
     inputs = (1, None)
 
@@ -147,6 +164,21 @@ class Neuron(Node):
         """Planes that the layer's spikes take: the widest channel's bits."""
         return int(self.bits.max())
 
+    @property
+    def worth(self) -> np.ndarray:
+        """Worth of one level to those that read it, () or (C,)."""
+        return self.quantum if self.output_quantum is None else self.output_quantum
+
+    def gives(self, read):
+        return "spikes"
+
+    @property
+    def states_per_neuron(self):
+        return _n_states(self)
+
+    def products_per_step(self, shape):
+        return _leak_products(self, shape)
+
 
 @dataclass(repr=False, eq=False)
 class Readout(Node):
@@ -162,6 +194,8 @@ class Readout(Node):
     """
 
     kind = "Readout"
+    role = "readout"
+    shown_fields = ("reduce", "leak", "current_leak")
     accepts = ("spikes", "real", "scaled", "current")
     inputs = (1, None)
 
@@ -190,6 +224,16 @@ class Readout(Node):
             if getattr(self, name) is not None:
                 parameter_on(getattr(self, name), shape, name)
 
+    def gives(self, read):
+        return "output"
+
+    @property
+    def states_per_neuron(self):
+        return _n_states(self)
+
+    def products_per_step(self, shape):
+        return _leak_products(self, shape)
+
 
 @dataclass(repr=False, eq=False)
 class SigmaDelta(Node):
@@ -212,6 +256,9 @@ class SigmaDelta(Node):
     """
 
     kind = "SigmaDelta"
+    role = "neurons"
+    sends = "changes"
+    shown_fields = ("mode", "v_threshold", "quantum", "bits", "rectify")
     accepts = ("spikes", "real", "scaled", "current")
     inputs = (1, None)
 
@@ -251,3 +298,15 @@ class SigmaDelta(Node):
     def n_bits(self) -> int:
         """Planes of one sign that the layer's spikes take."""
         return self.bits
+
+    @property
+    def worth(self) -> float:
+        """Worth of one level to those that read it."""
+        return self.quantum
+
+    def gives(self, read):
+        return "spikes"
+
+    @property
+    def states_per_neuron(self):
+        return 2  # the sum, and what has been sent

@@ -1,7 +1,11 @@
-"""The base of all nodes: what a node accepts, and how shapes pass through it."""
+"""The base of all nodes: what a node is, and what everything outside `model` may ask of it.
+
+A new kind of node answers these questions itself; nothing else has to learn its name but its rule in
+`lowering.rules` and, where files can hold it, its lines in `formats`.
+"""
 
 from dataclasses import fields
-from typing import ClassVar
+from typing import ClassVar, Dict
 
 import numpy as np
 
@@ -10,11 +14,70 @@ from eventsim.model.parameters import Shape
 
 
 class Node:
-    """Base of all nodes. `kind` is the name under which files store the node."""
+    """Base of all nodes: roles, which are the same for all nodes of a class, and shapes.
 
-    kind: ClassVar[str]
+    kind: the name under which files and tables have the node; "" here.
+    role: "input"; "synapses" (one fixed weight per synapse); "attention" (synapses whose weights
+        depend on what arrives); "transform" (neither weights of synapses nor a membrane);
+        "neurons" (a membrane that decides what is sent); "readout" (a membrane that is only read).
+    sends: of "neurons", what their spikes say: "levels" of the membrane, or "changes" of a value; else "".
+    accepts: what it reads, of "spikes", "real", "scaled" and "current" (see `model.kinds`).
+    inputs: fewest and most incoming edges; None: any number.
+    instead_of_current: what to do where a current arrives that the node does not accept.
+    weighs: whether it multiplies what it reads by trained numbers.
+    reshapes: whether it hands on what it reads, in another shape.
+    pools: whether it gives one value per window of what it reads.
+    shown_fields: fields that `eventsim info` shows, where a node has them.
+    """
+
+    kind: ClassVar[str] = ""
+    role: ClassVar[str] = "transform"
+    sends: ClassVar[str] = ""
     accepts: ClassVar[tuple] = ("spikes",)
-    inputs: ClassVar[tuple] = (1, 1)  # fewest and most incoming edges
+    inputs: ClassVar[tuple] = (1, 1)
+    instead_of_current: ClassVar[str] = "put a Neuron between them, or merge them into one node"
+    weighs: ClassVar[bool] = False
+    reshapes: ClassVar[bool] = False
+    pools: ClassVar[bool] = False
+    shown_fields: ClassVar[tuple] = ("stride", "padding", "dilation", "groups", "kernel_size")
+
+    @classmethod
+    def fires(cls) -> bool:
+        """Whether it decides to send spikes; transforms only send on what others decided."""
+        return cls.role == "neurons"
+
+    @classmethod
+    def integrates(cls) -> bool:
+        """Whether it has a membrane, into which currents are added."""
+        return cls.role in ("neurons", "readout")
+
+    def gives(self, read: str) -> str:
+        """What it gives where it reads `read`: "spikes", "real", "scaled", "current" or "output"."""
+        return read
+
+    @property
+    def n_weights(self) -> int:
+        """Synaptic weights, without biases."""
+        return 0
+
+    @property
+    def longest_delay(self) -> int:
+        """Steps by which it delays what it reads, at most."""
+        return 0
+
+    @property
+    def states_per_neuron(self) -> int:
+        """Numbers that a neuron keeps from one step to the next."""
+        return 0
+
+    def products_per_step(self, shape: Shape) -> int:
+        """Multiplications that it takes in every step, whatever arrives. shape: its own output shape."""
+        return 0
+
+    def shown(self) -> Dict:
+        """What `eventsim info` shows of it: name of a field -> a number, text or list."""
+        values = {name: getattr(self, name, None) for name in self.shown_fields}
+        return {name: _plain(value) for name, value in values.items() if value is not None}
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of the output for an input of `shape`; raises ModelError if it does not fit."""
@@ -31,6 +94,18 @@ class Node:
                 value = f"array{value.shape}"
             shown.append(f"{item.name}={value}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def label_of(name, node) -> str:
+    """How messages name a node: node 'conv1' (Conv2d)."""
+    return f"node {name!r} ({node.kind})"
+
+
+def _plain(value):
+    """A field as a number, text or list; of an array that is not constant, its range."""
+    if isinstance(value, np.ndarray):
+        return value.item() if value.size == 1 else f"{value.min():.4g} to {value.max():.4g}"
+    return list(value) if isinstance(value, tuple) else value
 
 
 def extent(size, kernel, stride, padding, dilation=1, ceil_mode=False):

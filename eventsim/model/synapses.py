@@ -10,12 +10,28 @@ from eventsim.model.node import extent, Node
 from eventsim.model.parameters import float_array, integer, integers, MAX_EXTENT
 
 
+class _Synapses(Node):
+    """What nodes of one fixed weight per synapse share. n_axes: spatial axes that the weights run along."""
+
+    role = "synapses"
+    accepts = ("spikes", "real", "scaled")
+    weighs = True
+    n_axes: ClassVar[int]
+
+    def gives(self, read):
+        return "current"
+
+    @property
+    def n_weights(self):
+        return self.weight.size
+
+
 @dataclass(repr=False, eq=False)
-class Dense(Node):
+class Dense(_Synapses):
     """Fully connected synapses. weight: (out, in); bias: (out,) or None, added at every step."""
 
     kind = "Dense"
-    accepts = ("spikes", "real", "scaled")
+    n_axes = 0
 
     weight: np.ndarray
     bias: Optional[np.ndarray] = None
@@ -43,11 +59,8 @@ def _bias(bias, n_channels):
     return bias
 
 
-class _Convolution(Node):
-    """What Conv1d and Conv2d share; `n_axes` is the number of spatial axes."""
-
-    accepts = ("spikes", "real", "scaled")
-    n_axes: ClassVar[int]
+class _Convolution(_Synapses):
+    """What Conv1d and Conv2d share."""
 
     def __post_init__(self):
         self.weight = float_array(self.weight, "weight")
@@ -127,6 +140,8 @@ class Restimulation(Node):
     """
 
     kind = "Restimulation"
+    role = "attention"
+    weighs = True
 
     kernel: np.ndarray
     weight: Optional[np.ndarray] = None
@@ -145,6 +160,20 @@ class Restimulation(Node):
             raise ModelError(f"stride is {self.stride}, but without weight q is the identity")
 
     def output_shape(self, shape):
-        if self.weight is None:
-            return shape
-        return Conv2d(self.weight, stride=self.stride).output_shape(shape)
+        return shape if self.weight is None else self.projection.output_shape(shape)
+
+    def gives(self, read):
+        return "current"
+
+    @property
+    def projection(self) -> Optional[Conv2d]:
+        """P as a node, None for the identity."""
+        return None if self.weight is None else Conv2d(self.weight, stride=self.stride)
+
+    @property
+    def n_weights(self):
+        return 0 if self.weight is None else self.weight.size
+
+    def products_per_step(self, shape):
+        gated = shape[0] if self.weight is None else int(np.prod(shape))  # the identity's are folded into g
+        return self.kernel.size * shape[0] + gated

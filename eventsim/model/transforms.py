@@ -16,6 +16,8 @@ from eventsim.model.parameters import (
 class _Pool(Node):
     """Geometry that the pools share; windows as in torch, on (C, H, W) or (C, L)."""
 
+    pools = True
+
     kernel_size: Tuple[int, ...]
     stride: Optional[Tuple[int, ...]] = None  # None: the kernel size
     padding: Tuple[int, ...] = 0
@@ -85,6 +87,10 @@ class MaxPool(_Pool):
     """Largest value in each window; padding never wins."""
 
     kind = "MaxPool"
+    instead_of_current = "max pooling of a current is not additive: pool the spikes"
+
+    def gives(self, read):
+        return "spikes"
 
 
 @dataclass(repr=False, eq=False)
@@ -92,6 +98,7 @@ class Flatten(Node):
     """(C, H, W) or (C, L) to (F,), in the order C, H, W."""
 
     kind = "Flatten"
+    reshapes = True
     accepts = ("spikes", "real", "scaled", "current")
 
     def output_shape(self, shape):
@@ -108,6 +115,7 @@ class BatchNorm(Node):
     """
 
     kind = "BatchNorm"
+    weighs = True
     accepts = ("spikes", "real", "scaled", "current")
 
     weight: np.ndarray
@@ -130,6 +138,9 @@ class BatchNorm(Node):
         if (self.running_var + self.eps <= 0).any():
             raise ModelError("running_var + eps has a value that is not above 0")
 
+    def gives(self, read):
+        return read if read == "current" else "scaled"
+
     def check(self, shape):
         for name in ("weight", "bias", "running_mean", "running_var"):
             found = getattr(self, name).shape
@@ -144,6 +155,9 @@ class Add(Node):
     kind = "Add"
     inputs = (2, None)
 
+    def gives(self, read):
+        return "spikes"
+
 
 @dataclass(repr=False, eq=False)
 class Delay(Node):
@@ -154,11 +168,16 @@ class Delay(Node):
     """
 
     kind = "Delay"
+    shown_fields = ("steps",)
 
     steps: Parameter = 0
 
     def __post_init__(self):
         self.steps = whole_array(self.steps, "steps", 0, MAX_DELAY)
+
+    @property
+    def longest_delay(self):
+        return int(self.steps.max())
 
     def check(self, shape):
         parameter_on(self.steps, shape, "steps")

@@ -21,7 +21,7 @@ def _of_samples(layers):
     noted = max((layer.potentials.sum() + layer.n_not_finite) / (layer.n_samples * layer.n_steps)
                 for layer in layers.values())
     few = f", at most {MOST_NEURONS:,} neurons of a layer" if noted >= MOST_NEURONS else ""
-    return f"{style.many(first.n_samples, 'sample')} of {style.many(first.n_steps, 'step')}{few}"
+    return f"{style.count_label(first.n_samples, 'sample')} of {style.count_label(first.n_steps, 'step')}{few}"
 
 
 @style.styled
@@ -31,7 +31,7 @@ def membranes(layers: Dict[str, MembraneStatistics]):
     title = "Where membranes are"
     layers = {name: layer for name, layer in layers.items() if layer.n_samples}
     if not layers:
-        return style.empty(title, "Nothing to show: membranes of no layer were kept.")
+        return style.empty(title, "Nothing to show: the run kept no membranes.")
     if len(layers) > MOST_PANELS:
         return _membrane_rows(title, layers)
     across = 1 if len(layers) == 1 else 2
@@ -101,8 +101,8 @@ def _membrane_rows(title, layers):
         axes.vlines(at, i - 0.44, i + 0.44, color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (3, 2)))
         total = max(layer.potentials.sum(), 1)
         errors = [layer.error, layer.rectified_error] if rectify else [layer.error]
-        style.cells(sheet.notes, i, [*map(style.quantity, errors),
-                                     *(style.percent(layer.potentials[k] / total) for k in (0, -1))])
+        style.cells(sheet.notes, i, [*map(style.quantity_label, errors),
+                                     *(style.percent_label(layer.potentials[k] / total) for k in (0, -1))])
     _name_curves(sheet.figure, sheet.top + sheet.height + 0.5, rectify)
     return sheet.figure
 
@@ -163,11 +163,11 @@ def _name_outside(axes, layer):
     below, above = layer.potentials[0] / total, layer.potentials[-1] / total
     box = dict(size=6.5, va="top", transform=axes.transAxes)
     if below > 0:
-        axes.text(0.01, 0.97, f"‹ {style.percent(below)} of H below", ha="left", **box)
+        axes.text(0.01, 0.97, f"‹ {style.percent_label(below)} of H below", ha="left", **box)
     if above > 0:
-        axes.text(0.99, 0.97, f"{style.percent(above)} of H above ›", ha="right", **box)
+        axes.text(0.99, 0.97, f"{style.percent_label(above)} of H above ›", ha="right", **box)
     if layer.n_not_finite:
-        axes.text(0.5, 0.82, f"{style.quantity(layer.n_not_finite)} not finite", ha="center",
+        axes.text(0.5, 0.82, f"{style.quantity_label(layer.n_not_finite)} not finite", ha="center",
                   color=style.VERMILLION, weight="bold", **box)
 
 
@@ -177,7 +177,7 @@ def drift(layers: Dict[str, MembraneStatistics]):
     title = "Do membranes drift?"
     layers = {name: layer for name, layer in layers.items() if layer.n_samples}
     if not layers:
-        return style.empty(title, "Nothing to show: membranes of no layer were kept.")
+        return style.empty(title, "Nothing to show: the run kept no membranes.")
     units = sorted({layer.unit for layer in layers.values()})
     note = f"Root mean square of the membranes after the reset, over {_of_samples(layers)}."
     figure, top = style.sheet(title, [f"{note} A layer in balance levels out."], 3.2)
@@ -196,7 +196,7 @@ def drift(layers: Dict[str, MembraneStatistics]):
         style.quantities(axes.yaxis)
     else:
         axes.set_ylim(0, None)
-    style.whole(axes.xaxis)
+    style.whole_ticks(axes.xaxis)
     axes.set_xlabel("step")
     axes.set_ylabel(f"root mean square of U ({' or '.join(units)})")
     _name_lines(figure, top, [(list(layers)[i], style.CYCLE[k]) for k, i in enumerate(largest)],
@@ -210,7 +210,7 @@ def _name_lines(figure, top, entries, others):
     axes.set_xlim(0, 1.7)
     axes.set_ylim(len(entries) + 0.5, -0.5)
     if others:
-        entries = [*entries, (style.many(others, "other"), style.GREY)]
+        entries = [*entries, (style.count_label(others, "other"), style.GREY)]
     for i, (name, colour) in enumerate(entries):
         axes.plot([0, 0.2], [i, i], color=colour, linewidth=1.8)
         axes.text(0.28, i, style.short(name, 26), va="center", size=style.SMALL)
@@ -298,9 +298,9 @@ def _draw_trace(axes, steps, trace, threshold):
         axes.axhline(threshold, **THRESHOLD)
     axes.set_xlim(steps[0] - 0.5, steps[-1] + 0.5)
     axes.margins(y=0.18)
-    style.whole(axes.xaxis, min(len(steps), 10))
+    style.whole_ticks(axes.xaxis, min(len(steps), 10))
     axes.locator_params(axis="y", nbins=4)
-    axes.yaxis.set_major_formatter(lambda value, _: style.quantity(value))
+    axes.yaxis.set_major_formatter(lambda value, _: style.quantity_label(value))
     if trace["levels"] is None:
         return
     fired = np.flatnonzero(trace["levels"])
@@ -319,12 +319,12 @@ def accuracy(decisions: Decisions):
     samples whose prediction is final from then on."""
     title = "How the answer settles"
     if decisions.n_samples == 0 or len(decisions.final) == 0:
-        return style.empty(title, "Nothing to show: no sample was decided.")
+        return style.empty(title, "Nothing to show: the run has no decisions.")
     right = decisions.accuracy_by_step
     steps = np.arange(1, len(decisions.final) + 1)
-    notes = [f"{style.many(decisions.n_samples, 'sample')}. "
+    notes = [f"{style.count_label(decisions.n_samples, 'sample')}. "
              + ("" if right is None
-                else f"{style.percent(right[-1])} right after {style.many(len(steps), 'step')}. ")
+                else f"{style.percent_label(right[-1])} right after {style.count_label(len(steps), 'step')}. ")
              + f"A prediction is final after {decisions.mean_final_step:.3g} steps on average."]
     figure, top = style.sheet(title, notes, 3.1)
     axes = style.grid(style.place(figure, 0.85, top + 0.15, 4.4, 2.5), "both")
@@ -338,7 +338,7 @@ def accuracy(decisions: Decisions):
     axes.set_ylim(0 if span > 0.4 else 1 - max(1.3 * span, 0.01), 1.0)
     axes.set_xlim(1, max(len(steps), 2))
     style.percents(axes.yaxis)
-    style.whole(axes.xaxis)
+    style.whole_ticks(axes.xaxis)
     axes.set_xlabel("steps presented")
     axes.set_ylabel("share of samples")
     _name_ends(axes, curves)
@@ -356,7 +356,7 @@ def _name_ends(axes, curves):
         places[above] = max(places[above], places[below] + apart * (high - low))
     places -= max(places.max() - high, 0)
     for (text, values, colour), place in zip(curves, places):
-        axes.annotate(f"{text} ({style.percent(values[-1])})", (1.05, place), size=style.SMALL,
+        axes.annotate(f"{text} ({style.percent_label(values[-1])})", (1.05, place), size=style.SMALL,
                       xycoords=("axes fraction", "data"), va="center")
         axes.plot([1.03], [place], "s", color=colour, markersize=4, clip_on=False,
                   transform=axes.get_yaxis_transform())

@@ -16,7 +16,7 @@ def _of_samples(trains, detailed=False):
     """ "599 samples of 4 steps", of the first train."""
     train = next(iter(trains.values()))
     n = train.n_detailed if detailed else train.n_samples
-    return f"{style.many(n, 'sample')} of {style.many(train.n_steps, 'step')}"
+    return f"{style.count_label(n, 'sample')} of {style.count_label(train.n_steps, 'step')}"
 
 
 def _recorded(trains, count="n_samples"):
@@ -35,14 +35,14 @@ def rates(trains: Dict[str, TrainStatistics]):
     title = "How often neurons fire"
     trains = _recorded(trains)
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     active = np.concatenate([train.rates[train.rates > 0] for train in trains.values()])
     chances = min(train.chances for train in trains.values())
     wide = chances > 5 * BINS and active.size and np.median(active) < 0.05 * active.max()
     several = next(iter(trains.values())).n_steps > 1
     sheet = style.rows(
         list(trains), title,
-        [f"Rates of each layer's neurons over {_of_samples(trains)}, silent neurons left out of the histograms; "
+        [f"Rates of each layer's neurons over {_of_samples(trains)}. The histograms leave silent neurons out; "
          "| marks the mean of all neurons."],
         (1.6, 1) if several else (1,), ("mean", "silent", "always"), 0.95 if several else 0.6)
     axes = sheet.panels[0]
@@ -67,7 +67,7 @@ def rates(trains: Dict[str, TrainStatistics]):
         else:
             axes.text(axes.get_xlim()[0], i, " no neuron fired", va="center", size=style.SMALL)
         shares = (train.silent_share, train.saturated_share)
-        style.cells(sheet.notes, i, [f"{train.rate:.3g}", *map(style.percent, shares)],
+        style.cells(sheet.notes, i, [f"{train.rate:.3g}", *map(style.percent_label, shares)],
                     [1 + k for k in (0, 1) if shares[k] == 1])
     if several:
         _rates_by_step(sheet, trains)
@@ -93,7 +93,7 @@ def _rates_by_step(sheet, trains):
     image = axes.imshow(np.where(by_step > 0, by_step, np.nan), extent=(0.5, steps + 0.5, n - 0.5, -0.5),
                         aspect="auto", norm=Normalize(0, highest), cmap=style.amounts(), interpolation="none")
     axes.set_xlim(0.5, steps + 0.5)
-    style.whole(axes.xaxis, 6)
+    style.whole_ticks(axes.xaxis, 6)
     axes.set_xlabel("step")
     box = axes.get_position()
     left, width = box.x0 * style.WIDTH, box.width * style.WIDTH
@@ -108,14 +108,14 @@ def levels(trains: Dict[str, TrainStatistics]):
     title = "Which levels events carry"
     trains = _recorded(trains)
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     tops = {(1 << train.bits) - 1 for train in trains.values()}
     highest = tops.pop() if len(tops) == 1 else None
     signed = any(train.signed for train in trains.values())
     sheet = style.rows(
         list(trains), title,
         [f"How the events of each layer spread over its levels, {_of_samples(trains)}; the tallest bar fills its "
-         "row. Right: bits of a level, share of neurons and steps without event, mean |level| of the events, "
+         "row. Right: bits of a level, share of neurons and steps without an event, mean |level| of the events, "
          "share of the events with the highest |level|."],
         (1,), ("bits", "no event", "mean", "highest"))
     axes = sheet.panels[0]
@@ -123,7 +123,7 @@ def levels(trains: Dict[str, TrainStatistics]):
     end = highest + 0.6 if highest else 1.03
     axes.set_xlim(-end if signed else 0, end)
     if highest:
-        style.whole(axes.xaxis)
+        style.whole_ticks(axes.xaxis)
     else:
         axes.locator_params(axis="x", nbins=5)
     style.grid(axes)
@@ -132,9 +132,9 @@ def levels(trains: Dict[str, TrainStatistics]):
         _draw_levels(axes, i, train, highest is None)
         zero = 1 - train.rate
         style.cells(sheet.notes, i, [
-            f"{'±' if train.signed else ''}{train.bits}", style.percent(zero),
-            style.quantity(train.mean_level) if train.rate > 0 else "–",
-            style.percent(train.top_level_share) if train.rate > 0 and train.bits > 1 else "–",
+            f"{'±' if train.signed else ''}{train.bits}", style.percent_label(zero),
+            style.quantity_label(train.mean_level) if train.rate > 0 else "–",
+            style.percent_label(train.top_level_share) if train.rate > 0 and train.bits > 1 else "–",
         ], [3] if train.bits > 1 and train.top_level_share > 0.5 else [])
     return sheet.figure
 
@@ -167,7 +167,7 @@ def planes(trains: Dict[str, TrainStatistics]):
     title = "How much each bit-plane is used"
     trains = _recorded(trains)
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     bits = max(train.bits for train in trains.values())
     signed = any(train.signed for train in trains.values())
     table = np.full((len(trains), bits * (1 + signed)), np.nan)
@@ -178,7 +178,7 @@ def planes(trains: Dict[str, TrainStatistics]):
             table[i, bits : bits + train.bits] = use[train.bits:]
     sheet = style.rows(
         list(trains), title,
-        [f"Share of neurons and steps in which the bit is set, over {_of_samples(trains)}; cells without number: "
+        [f"Share of neurons and steps in which the bit is set, over {_of_samples(trains)}; in an empty cell "
          "the layer has no such bit. Bits that are never set are marked."], (1,), (), 1.0)
     axes = style.boxed(sheet.panels[0])
     shown = np.nanmax(table) or 1.0
@@ -191,7 +191,7 @@ def planes(trains: Dict[str, TrainStatistics]):
         for (i, plane), use in np.ndenumerate(table):
             if np.isfinite(use):
                 colour = "#ff9d4d" if use == 0 else style.ink(colours(norm(use)))
-                axes.text(plane, i, "never" if use == 0 else style.percent(use), ha="center", va="center",
+                axes.text(plane, i, "never" if use == 0 else style.percent_label(use), ha="center", va="center",
                           size=style.SMALL, color=colour, weight="bold" if use == 0 else "normal")
     style.colourbar(sheet.figure, image, sheet.left, sheet.top + sheet.height + 0.5, 2.6, 0.1,
                     "set (share of neurons and steps; black: never)", style.percents)
@@ -199,11 +199,11 @@ def planes(trains: Dict[str, TrainStatistics]):
 
 
 def _name_planes(axes, bits, signed):
-    worth = [style.quantity(1 << b) if b < 10 else f"2^{b}" for b in range(bits)]
+    worth = [style.quantity_label(1 << b) if b < 10 else f"2^{b}" for b in range(bits)]
     names = worth + ["−" + name for name in worth] * signed
     every = max(-(-len(names) // 12), 1)
     axes.set_xticks(range(0, len(names), every), names[::every])
-    axes.set_xlabel("what the bit is worth (levels)")
+    axes.set_xlabel("value of the bit (levels)")
 
 
 @style.styled
@@ -213,7 +213,7 @@ def intervals(trains: Dict[str, TrainStatistics]):
     title = "Steps between two events of a neuron"
     trains = _recorded(trains, "n_detailed")
     if not trains:
-        return style.empty(title, "Nothing to show: intervals of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no intervals.")
     sheet = style.rows(
         list(trains), title,
         [f"Inter-spike intervals over {_of_samples(trains, True)}; the tallest bar of a row fills it. "
@@ -227,7 +227,7 @@ def intervals(trains: Dict[str, TrainStatistics]):
         style.quantities(axes.xaxis)
     else:
         axes.set_xlim(0.4, longest + 0.6)
-        style.whole(axes.xaxis, longest)
+        style.whole_ticks(axes.xaxis, longest)
     axes.set_xlabel("interval (steps)")
     style.grid(axes)
     style.baselines(axes, len(trains))
@@ -267,7 +267,7 @@ def _number(value):
 def operations(counts: Counts):
     """Figure of what each layer's synapses cost: additions (and MACs, of real-valued input) against the
     MACs of a dense layer, per sample, on a log axis."""
-    title = "Operations of each layer against dense"
+    title = "Operations of each layer, compared with a dense network"
     n = max(counts.n_samples, 1)
     found = {}
     for name, row in counts.layers.items():
@@ -275,14 +275,14 @@ def operations(counts: Counts):
         if dense or done:
             found[name] = (done, dense)
     if not found:
-        return style.empty(title, "Nothing to show: no layer with synapses was counted.")
+        return style.empty(title, "Nothing to show: the run counted no layer with synapses.")
     done, dense = (sum(pair[i] for pair in found.values()) for i in (0, 1))
     ratio = f"{done / dense:.3g} of" if dense else "against"
     sheet = style.rows(
         list(found), title,
-        [f"Per sample of {style.many(counts.steps, 'step')}: {style.quantity(done)} additions in all, {ratio} the "
-         f"{style.quantity(dense)} multiply-accumulates (MACs) of dense layers. MACs of real-valued input are "
-         "among the additions."],
+        [f"Per sample of {style.count_label(counts.steps, 'step')}: {style.quantity_label(done)} additions in all, {ratio} the "
+         f"{style.quantity_label(dense)} multiply-accumulates (MACs) that dense layers would need. Additions include "
+         "the MACs of real-valued input."],
         (1,), ("additions", "dense", "ratio"), 0.8)
     axes = sheet.panels[0]
     positive = [value for pair in found.values() for value in pair if value > 0]
@@ -302,7 +302,7 @@ def operations(counts: Counts):
             axes.plot([done], [i], "o", color=colour, markersize=6, markeredgewidth=0)
         else:
             axes.text(axes.get_xlim()[0], i, " no event arrived", va="center", size=style.SMALL)
-        style.cells(sheet.notes, i, [style.quantity(done), style.quantity(dense),
+        style.cells(sheet.notes, i, [style.quantity_label(done), style.quantity_label(dense),
                                      f"{done / dense:.3g}" if dense else "–"], [2] if more else [])
     _name_points(sheet, any(done > dense for done, dense in found.values()))
     return sheet.figure

@@ -25,7 +25,7 @@ def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str =
     title = f"Where {style.short(next(iter(trains)), 44) or 'the layer'} fires" if len(trains) == 1 \
         else "Where neurons fire"
     if not trains:
-        return style.empty(title, "Nothing to show: statistics of no spike train were kept.")
+        return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     plans = [_Map(train, PIXELS // len(trains)) for train in trains.values()]
     figure, top = style.sheet(
         title, ["Rates of the neurons over their positions; black: never fired. Left: the mean over the channels; "
@@ -153,7 +153,7 @@ def correlations(train: TrainStatistics, name: str = ""):
     who = style.short(name, 40) if name else "neurons"
     title = f"Do neurons of {who} fire together?" if name else "Do neurons fire together?"
     if train.n_detailed == 0:
-        return style.empty(title, "Nothing to show: correlations of no sample were kept.")
+        return style.empty(title, "Nothing to show: the run kept no correlations.")
     found = train.correlations
     n = len(found)
     pairs = found[np.triu_indices(n, 1)]
@@ -161,11 +161,11 @@ def correlations(train: TrainStatistics, name: str = ""):
     steady = int(np.isnan(np.diagonal(found)).sum())
     which = f"All {n} neurons" if n == train.n_neurons \
         else f"{n} of {train.n_neurons:,} neurons, spread over the layer,"
-    notes = [f"{which} over {style.many(train.n_detailed, 'sample')} of {style.many(train.n_steps, 'step')}."
+    notes = [f"{which} over {style.count_label(train.n_detailed, 'sample')} of {style.count_label(train.n_steps, 'step')}."
              + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
     if pairs.size:
-        notes.append(f"Mean over {style.many(pairs.size, 'pair')}: {style.quantity(pairs.mean())}; largest "
-                     f"{style.quantity(pairs.max())}, smallest {style.quantity(pairs.min())}.")
+        notes.append(f"Mean over {style.count_label(pairs.size, 'pair')}: {style.quantity_label(pairs.mean())}; largest "
+                     f"{style.quantity_label(pairs.max())}, smallest {style.quantity_label(pairs.min())}.")
     figure, top = style.sheet(title, notes, 3.75)
     axes = style.boxed(style.place(figure, 0.75, top + 0.1, 3.1, 3.1))
     axes.set_facecolor("none")
@@ -175,7 +175,7 @@ def correlations(train: TrainStatistics, name: str = ""):
     shown = np.where(np.eye(n, dtype=bool), np.nan, found)
     image = axes.imshow(shown, cmap=_opposites(), norm=Normalize(-1, 1), interpolation="none", zorder=1)
     ticks = np.unique(np.linspace(0, n - 1, min(n, 6)).astype(int))
-    names = [style.quantity(train.chosen[i]) for i in ticks]
+    names = [style.quantity_label(train.chosen[i]) for i in ticks]
     axes.set_xticks(ticks, names)
     axes.set_yticks(ticks, names)
     axes.set_xlabel("neuron (index in the layer)")
@@ -189,7 +189,7 @@ def correlations(train: TrainStatistics, name: str = ""):
         counts, edges = np.histogram(pairs, np.linspace(-1, 1, 41))
         axes.stairs(counts, edges, fill=True, color=style.BLUE, linewidth=0)
         axes.set_ylim(0, None)
-        style.whole(axes.yaxis, 5)
+        style.whole_ticks(axes.yaxis, 5)
     else:
         axes.set_yticks([])
         style.say(axes, "no two neurons change")
@@ -224,11 +224,11 @@ def confusion(decisions: Decisions):
     names = [style.short(str(name), 14) for name in given]
     if len(set(names)) < classes:  # what tells them apart was in the middle
         names = [style.short(f"{i} {name}", 14) for i, name in enumerate(given)]
-    notes = [f"{right:,} of {style.many(n, 'sample')} right ({style.percent(right / n)})."]
+    notes = [f"{right:,} of {style.count_label(n, 'sample')} right ({style.percent_label(right / n)})."]
     if wrong.any():
         label, taken = np.unravel_index(wrong.argmax(), wrong.shape)
         notes[0] += (f" Most often {names[label]} is taken for {names[taken]}: "
-                     f"{style.many(int(wrong[label, taken]), 'time')}.")
+                     f"{style.count_label(int(wrong[label, taken]), 'time')}.")
     size = float(np.clip(0.36 * classes, 2.2, 5.0))
     longest = max(map(len, names)) if names else 1
     figure, top = style.sheet(title, notes, size + 0.55 + (0.06 * longest if longest > 3 else 0))
@@ -241,7 +241,7 @@ def confusion(decisions: Decisions):
     if classes <= MOST_NUMBERED:
         for (i, j), number in np.ndenumerate(counts):
             if number:
-                axes.text(j, i, style.quantity(int(number)), ha="center", va="center", size=style.SMALL,
+                axes.text(j, i, style.quantity_label(int(number)), ha="center", va="center", size=style.SMALL,
                           color="#ffffff" if norm(shares[i, j]) > 0.8 else style.FOREGROUND)
     every = -(-classes // 25)
     axes.set_xticks(range(0, classes, every), names[::every], rotation=90 if longest > 3 else 0)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from eventsim.errors import RunError
+from eventsim.model.kinds import node_type
 from eventsim.plots import courses, layers as by_layer, matrices, rasters
 from eventsim.statistics.counts import Counts
 
@@ -62,7 +63,7 @@ def _sending(trains):
 def _membranes(run, layers):
     found = {name: layer for name, layer in run.statistics.membranes.items() if layer.n_samples}
     nodes = run.summary.get("nodes")
-    if nodes and not any(node["kind"] == "Neuron" for node in nodes):
+    if nodes and not any(node_type(node["kind"]).sends == "levels" for node in nodes):
         raise RunError(f"{run.path}: membranes are kept of layers of Neuron, and the model has none")
     chosen = _chosen(run, layers, found, "membranes", "run again with --out and --detailed 8")
     return {name: found[name] for name in chosen}
@@ -79,7 +80,7 @@ def _spikes(run, name, samples):
     return replace(parts[0], planes=np.concatenate([part.planes for part in parts]))
 
 
-def raster(run, layers=None, sample=0, neurons=()):
+def raster_of(run, layers=None, sample=0, neurons=()):
     """Who sent what when, in one sample or several on end: of layers whose spikes were recorded."""
     samples = _samples(run, sample)
     names = _chosen(run, layers, _recorded(run, "spikes"), "spikes",
@@ -90,27 +91,27 @@ def raster(run, layers=None, sample=0, neurons=()):
     return figure
 
 
-def rates(run, layers=None, sample=0, neurons=()):
+def rates_of(run, layers=None, sample=0, neurons=()):
     """How often neurons fire: histograms, rate in each step, silent and saturated shares."""
     return by_layer.rates(_trains(run, layers))
 
 
-def levels(run, layers=None, sample=0, neurons=()):
+def levels_of(run, layers=None, sample=0, neurons=()):
     """Which levels events carry."""
     return by_layer.levels(_trains(run, layers))
 
 
-def planes(run, layers=None, sample=0, neurons=()):
+def planes_of(run, layers=None, sample=0, neurons=()):
     """How much each bit-plane is used."""
     return by_layer.planes(_trains(run, layers))
 
 
-def intervals(run, layers=None, sample=0, neurons=()):
+def intervals_of(run, layers=None, sample=0, neurons=()):
     """Steps between two events of a neuron, with CV, LV and Fano factor."""
     return by_layer.intervals(_trains(run, layers, detailed=True))
 
 
-def operations(run, layers=None, sample=0, neurons=()):
+def operations_of(run, layers=None, sample=0, neurons=()):
     """Operations of each layer against dense."""
     names = _chosen(run, layers, run.counts.layers, "counts", "run again with --out")
     counts = run.counts
@@ -119,17 +120,17 @@ def operations(run, layers=None, sample=0, neurons=()):
     return by_layer.operations(chosen)
 
 
-def membranes(run, layers=None, sample=0, neurons=()):
+def membranes_of(run, layers=None, sample=0, neurons=()):
     """Where membranes are before the reset, rectified, and after it, with the thresholds."""
     return courses.membranes(_membranes(run, layers))
 
 
-def drift(run, layers=None, sample=0, neurons=()):
+def drift_of(run, layers=None, sample=0, neurons=()):
     """How membranes move over the steps."""
     return courses.drift(_membranes(run, layers))
 
 
-def traces(run, layers=None, sample=0, neurons=()):
+def traces_of(run, layers=None, sample=0, neurons=()):
     """Membranes of chosen neurons of one layer and sample, step by step."""
     [sample] = _samples(run, sample)[:1]
     names = _chosen(run, layers, _recorded(run, "potentials"), "potentials",
@@ -157,12 +158,12 @@ def _threshold(run, name):
     return None
 
 
-def accuracy(run, layers=None, sample=0, neurons=()):
+def accuracy_of(run, layers=None, sample=0, neurons=()):
     """Accuracy and share of final predictions after each step."""
     return courses.accuracy(_decisions(run))
 
 
-def confusion(run, layers=None, sample=0, neurons=()):
+def confusion_of(run, layers=None, sample=0, neurons=()):
     """Which classes are taken for which."""
     decisions = _decisions(run)
     if decisions.correct is None:
@@ -176,7 +177,7 @@ def _decisions(run):
     return run.statistics.decisions
 
 
-def maps(run, layers=None, sample=0, neurons=()):
+def maps_of(run, layers=None, sample=0, neurons=()):
     """Rates over (y, x): of layers with positions, unless others are named."""
     trains = _trains(run, layers)
     if not layers:
@@ -185,7 +186,7 @@ def maps(run, layers=None, sample=0, neurons=()):
     return matrices.maps(trains)
 
 
-def correlations(run, layers=None, sample=0, neurons=()):
+def correlations_of(run, layers=None, sample=0, neurons=()):
     """Whether neurons of a layer fire together; of the first layer after the input unless one is named."""
     trains = _trains(run, layers, detailed=True)
     name = _one(run, list(trains) if layers else _sending(trains)[:1], "correlations")
@@ -193,8 +194,8 @@ def correlations(run, layers=None, sample=0, neurons=()):
 
 
 KINDS = {
-    function.__name__: function for function in (
-        raster, rates, levels, planes, maps, intervals, correlations, operations, membranes, drift, traces,
-        accuracy, confusion,
-    )
+    "raster": raster_of, "rates": rates_of, "levels": levels_of, "planes": planes_of, "maps": maps_of,
+    "intervals": intervals_of, "correlations": correlations_of, "operations": operations_of,
+    "membranes": membranes_of, "drift": drift_of, "traces": traces_of, "accuracy": accuracy_of,
+    "confusion": confusion_of,
 }

@@ -15,7 +15,7 @@ from matplotlib.image import imread
 
 from eventsim.errors import DataError
 from eventsim.plots import style
-from eventsim.storage.writing import write
+from eventsim.storage.writing import write_file
 
 # What matplotlib would add to a file and what would differ from day to day.
 METADATA = {
@@ -46,7 +46,7 @@ def save(figure: Figure, path) -> None:
     content = _drawn(figure, suffix)
     if suffix == ".png":
         content = _with_palette(np.round(255 * imread(io.BytesIO(content))).astype(np.uint8), SMOOTHING) or content
-    write(path, content)
+    write_file(path, content)
 
 
 def _drawn(figure, suffix) -> bytes:

@@ -82,7 +82,7 @@ def _measured(name, spikes, samples, numbers, rows):
     n, n_steps = spikes.planes.shape[:2]
     for s in samples:
         if not -n <= s < n:
-            raise DataError(f"no sample {s} among the {style.many(n, 'sample')} of {name or 'these spikes'}: "
+            raise DataError(f"no sample {s} among the {style.count_label(n, 'sample')} of {name or 'these spikes'}: "
                             f"choose one from 0 to {n - 1}")
     n_neurons = spikes.shape[0] * spikes.planes.shape[3]
     return _Panel(name, spikes, samples, numbers, n_steps * len(samples), n_neurons, count_events(spikes, samples),
@@ -103,20 +103,20 @@ def _title(panels, samples):
 def _notes(panels, marks):
     if len(panels) > 1:
         events = sum(panel.n_events for panel in panels)
-        return [f"{style.many(events, 'event')}; per layer, in brackets: neurons that never fired here."]
+        return [f"{style.count_label(events, 'event')}; per layer, in brackets: neurons that never fired here."]
     [panel] = panels
     chances = panel.n_neurons * panel.n_steps
     rate = panel.n_events / chances if chances else np.nan
     notes = [
-        f"{style.many(panel.n_events, 'event')} of {style.many(panel.n_neurons, 'neuron')} in "
-        f"{style.many(panel.n_steps, 'step')}: {style.percent(rate)} of "
-        f"all neurons and steps. Silent: {style.many(_silent(panel), 'neuron')} "
-        f"({style.percent(_silent(panel) / panel.n_neurons if panel.n_neurons else np.nan)})."
+        f"{style.count_label(panel.n_events, 'event')} of {style.count_label(panel.n_neurons, 'neuron')} in "
+        f"{style.count_label(panel.n_steps, 'step')}: {style.percent_label(rate)} of "
+        f"all neurons and steps. Silent: {style.count_label(_silent(panel), 'neuron')} "
+        f"({style.percent_label(_silent(panel) / panel.n_neurons if panel.n_neurons else np.nan)})."
     ]
     rows, columns = panel.binned.levels.shape
     if not panel.exact and not panel.as_marks(marks, PANEL[0]):
-        notes.append(f"A cell is the mean of up to {style.many(-(-panel.n_neurons // rows), 'neuron')} and "
-                     f"{style.many(-(-panel.n_steps // columns), 'step')}.")
+        notes.append(f"A cell is the mean of up to {style.count_label(-(-panel.n_neurons // rows), 'neuron')} and "
+                     f"{style.count_label(-(-panel.n_steps // columns), 'step')}.")
     return notes
 
 
@@ -147,7 +147,7 @@ def _draw(figure, panel, room, marks, first, last):
     axes.set_xlim(0, max(panel.n_steps, 1))
     axes.set_ylim(max(panel.n_neurons, 1), 0)
     axes.set_ylabel("neuron")
-    style.whole(axes.yaxis, 6 if height > 2 else 4)
+    style.whole_ticks(axes.yaxis, 6 if height > 2 else 4)
     _name_steps(axes, panel, last)
     if height == PANEL[1]:
         silent = f" ({_silent(panel):,} of {panel.n_neurons:,} silent)"
@@ -176,12 +176,12 @@ def _name_steps(axes, panel, last):
         every = -(-len(numbers) // 20)
         axes.set_xticks([(i + 0.5) * n_steps for i in range(0, len(numbers), every)],
                         [f"{number}" for number in numbers[::every]])
-        axes.set_xlabel(f"sample, {style.many(n_steps, 'step')} each" if last else "")
+        axes.set_xlabel(f"sample, {style.count_label(n_steps, 'step')} each" if last else "")
     elif n_steps <= 20:
         axes.set_xticks(np.arange(n_steps) + 0.5, [f"{i + 1}" for i in range(n_steps)])
         axes.set_xlabel("step" if last else "")
     else:
-        style.whole(axes.xaxis)
+        style.whole_ticks(axes.xaxis)
         axes.set_xlabel("step" if last else "")
     if not last:
         axes.set_xticklabels([])

@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from eventsim import text as wording
+
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"
 VERMILLION, SKY, PURPLE = "#d55e00", "#56b4e9", "#cc79a7"
 VIOLET = "#7d5fc0"  # the end of a scale that begins with SKY and BLUE
@@ -81,7 +83,7 @@ def ink(colour) -> str:
 # ---- words and numbers
 
 
-def plain(text) -> str:
+def plain_label(text) -> str:
     """A name in one line as it is read: whitespace and what cannot be printed become one space, and
     a dollar sign stays one (matplotlib would set the text as mathematics)."""
     seen = "".join(c if c.isprintable() else " " for c in str(text))
@@ -94,7 +96,7 @@ def short(name, longest=LONGEST_NAME) -> str:
     if len(seen) > longest:
         head = (longest - 1) // 2
         seen = seen[:head] + "…" + seen[len(seen) - (longest - 1 - head):]
-    return plain(seen)
+    return plain_label(seen)
 
 
 def told_apart(names) -> List[str]:
@@ -106,19 +108,15 @@ def told_apart(names) -> List[str]:
     return labels
 
 
-def quantity(value) -> str:
-    """A number as people say it: 950, 1.2 k, 34 M; nan is a dash."""
-    if not np.isfinite(value):
-        return "–"
-    if value < 0:
-        return "−" + quantity(-value)
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{SPACE}{unit}"
-    return f"{value:.3g}"
+def quantity_label(value) -> str:
+    """A number as `text.quantity` writes it, typeset: 950, 1.2 k, 34 M, with a minus sign; nan is a dash."""
+    if value < 0 and np.isfinite(value):
+        return "−" + quantity_label(-value)
+    words = wording.quantity(value)
+    return "–" if words == wording.NONE else words.replace(" ", SPACE)
 
 
-def percent(share) -> str:
+def percent_label(share) -> str:
     """A share in percent; what is above 0 is never printed as 0, and what is below 1 never as 100."""
     if not np.isfinite(share):
         return "–"
@@ -131,7 +129,7 @@ def percent(share) -> str:
     return f"{100 * share:.2g}{SPACE}%" if share < 0.01 else f"{100 * share:.1f}{SPACE}%"
 
 
-def many(n, noun) -> str:
+def count_label(n, noun) -> str:
     """`1 event`, `2,310 events`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
@@ -189,28 +187,28 @@ def grid(axes, axis="x") -> Axes:
     return axes
 
 
-def whole(axis, n=8):
+def whole_ticks(axis, n=8):
     """Ticks of an axis at whole numbers, with thousands as `10 k`."""
     axis.set_major_locator(MaxNLocator(n, integer=True, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity_label(value)))
 
 
 def indices(axis, n, most=5):
     """Ticks at a few of 0 .. n - 1, evenly spread: of cells."""
     every = next(step * 10**k for k in range(12) for step in (1, 2, 5) if step * 10**k * most >= n)
     axis.set_ticks(range(0, n, every))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity_label(value)))
 
 
 def quantities(axis):
     """Numbers of an axis as `quantity` writes them; none at minor ticks."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity_label(value)))
     axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
 
 
 def percents(axis):
     """Numbers of an axis of shares as percent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(100 * value) + f"{SPACE}%"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity_label(100 * value) + f"{SPACE}%"))
 
 
 def colourbar(figure, image, left, top, width, height, label, ticks=quantities, extend="neither"):

@@ -11,6 +11,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from eventsim.model.kinds import node_type
 from eventsim.text import joule, many, number, percent
 
 # kind -> (severity, what it is), the most important first. "fault": results are wrong or meaningless;
@@ -127,21 +128,23 @@ def find(run) -> List[Finding]:
 # ---- what the rules share
 
 
-def _kind(run, name):
-    """The node's kind; of runs that do not say it, what its place implies."""
+def _role(run, name):
+    """"input", or what the node sends by itself: "levels", "changes" or "" (see `Node.sends`); of runs that
+    do not say it, what its place implies."""
     for node in (run.summary.get("nodes") or ()):
         if node["name"] == name:
-            return node["kind"]
+            known = node_type(node["kind"])
+            return "input" if known.role == "input" else known.sends
     if name == ("input" if "input" in run.layers else next(iter(run.layers), None)):
-        return "Input"
-    return "Neuron" if name in run.layers else ""
+        return "input"
+    return "levels" if name in run.layers else ""
 
 
 def _firing(run):
     """(name, TrainStatistics) of the nodes that decide to fire. Pools and sums send on what others
     decided: what is wrong with them is said of those."""
     return [(name, train) for name, train in run.statistics.trains.items()
-            if _kind(run, name) in ("Neuron", "SigmaDelta")]
+            if _role(run, name) in ("levels", "changes")]
 
 
 def _enough(train):
@@ -154,11 +157,11 @@ def _enough(train):
 def _dead_layers(run):
     found = []
     for name, train in run.statistics.trains.items():
-        kind = _kind(run, name)
-        if kind not in ("Input", "Neuron", "SigmaDelta") or train.events.any() or not train.chances:
+        role = _role(run, name)
+        if not role or train.events.any() or not train.chances:
             continue
         numbers = {"events": 0, "neurons": train.n_neurons, "samples": train.n_samples}
-        if kind == "Input":
+        if role == "input":
             found.append(Finding(
                 "dead_layer", name, f"{name}, the input, is 0 everywhere in {many(train.n_samples, 'sample')}: "
                                     "nothing drives the network but its biases.",
@@ -248,7 +251,7 @@ def _levels(run):
                 f"{percent(counts[top - 1] / events)} the one below: the {train.bits}-bit levels are clipped, "
                 "and larger values are lost or sent late.",
                 f"Give {name} another bit, or a larger quantum (and train again).", numbers))
-        elif train.bits < WIDE_BITS and not counts[(top + 1) // 2 :].any() and _kind(run, name) == "Neuron":
+        elif train.bits < WIDE_BITS and not counts[(top + 1) // 2 :].any() and _role(run, name) == "levels":
             used = int(np.flatnonzero(counts)[-1])
             needed = used.bit_length()
             found.append(Finding(
@@ -263,7 +266,7 @@ def _levels(run):
 def _dim_input(run):
     found = []
     for name, train in run.statistics.trains.items():
-        if _kind(run, name) != "Input" or train.bits < 4 or not train.events.any() or not _enough(train):
+        if _role(run, name) != "input" or train.bits < 4 or not train.events.any() or not _enough(train):
             continue
         used, top = int(np.flatnonzero(_magnitudes(train))[-1]), (1 << train.bits) - 1
         if used < DIM_INPUT * top:

@@ -10,8 +10,9 @@ from typing import ClassVar, Optional
 import numpy as np
 
 from eventsim.kernels import membranes
+from eventsim.kernels.arguments import MembraneSums, MembraneTraces
 from eventsim.merging import merged
-from eventsim.model.neurons import Neuron
+from eventsim.model.node import Node
 from eventsim.model.parameters import parameter_on
 from eventsim.statistics.trains import chosen_neurons
 
@@ -107,11 +108,11 @@ def unrectified(y) -> np.ndarray:
 class MembraneScale:
     """What turns membranes of a layer into its unit and into quanta.
 
-    node: Neuron. shape: logical shape. chosen: int64, the neurons that are looked at, in the order of the
+    node: one that sends "levels". shape: logical shape. chosen: int64, the neurons that are looked at, in the order of the
     shape, flattened; the other arrays are of these.
     """
 
-    def __init__(self, node: Neuron, shape):
+    def __init__(self, node: Node, shape):
         self.node = node
 
         self.n_neurons = int(np.prod(shape, dtype=np.int64))
@@ -150,10 +151,13 @@ class MembraneScale:
         extremes = np.array([np.inf, -np.inf])
         sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
         membranes.note_membranes(
-            np.ascontiguousarray(potentials).reshape(-1), np.ascontiguousarray(residuals).reshape(-1),
-            np.ascontiguousarray(levels, np.int32).reshape(-1), parameters.reshape(-1), self.edges,
-            histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1), known.reshape(-1), n * steps,
-            neurons, rectifies, int(self.node.signed),
+            MembraneTraces(np.ascontiguousarray(potentials).reshape(-1),
+                           np.ascontiguousarray(residuals).reshape(-1),
+                           np.ascontiguousarray(levels, np.int32).reshape(-1)),
+            parameters.reshape(-1), self.edges,
+            MembraneSums(histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1),
+                         known.reshape(-1)),
+            n * steps, neurons, rectifies, int(self.node.signed),
         )
         # nan where no membrane was a number
         n_known = known[[0, 0, 1, 1]]

@@ -8,6 +8,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from eventsim.kernels import trains
+from eventsim.kernels.arguments import Intervals, Slots, TrainScratch, TrainSums
 from eventsim.merging import merge, merged
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import chosen_neurons, n_interval_bins, TrainStatistics
@@ -17,8 +18,8 @@ WORDS_AT_ONCE = 32  # whose counts first-level caches hold
 
 
 @dataclass
-class Sums:
-    """What one thread has counted of its samples; see `TrainSums`, whose kernels write into the arrays.
+class TrainTotals:
+    """What one thread has counted of its samples; see `TrainObserver`, whose kernels write into the arrays.
 
     squares: float64, exact. small_levels: of up to eight planes. still: whether one step stood for all.
     """
@@ -37,8 +38,8 @@ class Sums:
     together: np.ndarray = merged(samples="sum")
 
 
-class TrainSums:
-    """Sums over one node's planes, as the kernels hold them: neurons by position, then channel.
+class TrainObserver:
+    """Counts one node's planes, with sums as the kernels hold them: neurons by position, then channel.
 
     shape: (C, H, W) as held; logical_shape: as the model has it. n_steps: of each sample.
     summing, detailing: whether to take events and levels, and intervals and correlations.
@@ -60,7 +61,7 @@ class TrainSums:
         sizes = TrainStatistics.array_shapes(logical_shape, bits, self.signed, n_steps)
         self.chosen = chosen_neurons(sizes["events"][0])
         many = summing and self.n_planes > 1
-        self.sums = Sums(
+        self.sums = TrainTotals(
             0, 0, False, np.zeros(summed, np.int64), np.zeros(summed, np.float64),
             plane_events=np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64),
             level_counts=np.zeros(sizes["level_counts"], np.int64), small_levels=np.zeros(256, np.int64),
@@ -97,29 +98,34 @@ class TrainSums:
             self.sums.n_detailed += n if ends else 0
 
     def _sum(self, flat, n, steps, held, first, start, memory, ends):
-        sums = self.sums
-        by_step = sums.by_step[start : start + steps]
-        place = (n, steps, held, first, self.n_planes, self.size)
+        sums, slots = self.sums, self._slots(n, steps, held, first)
+        of_neurons = TrainSums(sums.events, sums.squares, sums.by_step[start : start + steps])
         planes, levelled = sums.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
         if memory is None and steps <= BRIEF:
-            trains.count_briefly(flat, self._small, self._bytes, self._words, sums.events, sums.squares, by_step,
-                                  planes, sums.small_levels, *place, self.pack, int(levelled))
+            scratch = TrainScratch(self._small, self._bytes, self._words)
+            trains.count_briefly(flat, scratch, of_neurons, planes, sums.small_levels, slots, self.pack,
+                                 int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            trains.count_neurons(flat, self._bytes, counts.reshape(-1), sums.events, sums.squares, by_step,
-                                  *place, self.pack, int(memory is not None), int(ends))
+            trains.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, slots, self.pack,
+                                 int(memory is not None), int(ends))
             if self.n_planes > 1:
-                trains.count_planes(flat, self._bytes, planes, *place, self.pack)
+                trains.count_planes(flat, self._bytes, planes, slots, self.pack)
             if levelled:
-                trains.count_small_levels(flat, self._words, sums.small_levels, *place, self.pack)
+                trains.count_small_levels(flat, self._words, sums.small_levels, slots, self.pack)
         if self.n_planes > 8 or self.signed:
-            trains.count_levels(flat, sums.level_counts, *place[:4], self.bits, int(self.signed), self.size)
+            trains.count_levels(flat, sums.level_counts, slots)
+
+    def _slots(self, n, steps, held, first):
+        channels, height, width = self.shape
+        return Slots(n, steps, held, first, self.bits, int(self.signed), height, width, channels)
 
     def _detail(self, planes, n, steps, held, first, start, memory):
         memory = memory or Memory(self, n)
         trains.note_intervals(
-            planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1), *self.sums.intervals,
-            self.sums.histogram, n, steps, start, held, first, self.n_planes, self.size, self.pack,
+            planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1),
+            Intervals(*self.sums.intervals, self.sums.histogram), self._slots(n, steps, held, first), start,
+            self.pack,
         )
         channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
         levels = _levels(planes[:n, first : first + steps], position, channel, self.bits)
@@ -183,9 +189,9 @@ def _words_together(channels):
 
 
 class Memory:
-    """What the next chunk of the same samples needs of the ones before. sums: TrainSums; n: samples."""
+    """What the next chunk of the same samples needs of the ones before. sums: TrainObserver; n: samples."""
 
-    def __init__(self, sums: TrainSums, n):
+    def __init__(self, sums: TrainObserver, n):
         neurons = sums.n_places
         self.counts = np.zeros((n, neurons if sums.summing else 0), np.int32)
         shape = (n, neurons if sums.detailing else 0)
@@ -202,8 +208,8 @@ class Observer:
     def __init__(self, program, kinds, n_steps, scales):
         self.program, self.kinds, self.n_steps, self.scales = program, kinds, n_steps, scales
         self._lock = threading.Lock()
-        self._free: List[Dict[str, TrainSums]] = []
-        self._all: List[Dict[str, TrainSums]] = []
+        self._free: List[Dict[str, TrainObserver]] = []
+        self._all: List[Dict[str, TrainObserver]] = []
         self.membranes: Dict[int, Dict[str, MembraneStatistics]] = {}
 
     @contextmanager
@@ -222,7 +228,7 @@ class Observer:
     def _blank(self):
         summing, detailing = "statistics" in self.kinds, "intervals" in self.kinds
         layers = self.program.layers if summing or detailing else ()
-        sums = {layer.name: TrainSums(layer.shape, layer.logical_shape, layer.bits, layer.signed, self.n_steps,
+        sums = {layer.name: TrainObserver(layer.shape, layer.logical_shape, layer.bits, layer.signed, self.n_steps,
                                       summing, detailing)
                 for layer in layers if layer.bits}
         self._all.append(sums)

@@ -6,10 +6,9 @@ import numpy as np
 
 from eventsim.errors import RunError
 from eventsim.merging import merge
-from eventsim.model.neurons import Neuron
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneScale
-from eventsim.statistics.observing import TrainSums
+from eventsim.statistics.observing import TrainObserver
 from eventsim.statistics.result import Statistics
 from eventsim.statistics.trains import TrainStatistics
 
@@ -25,7 +24,7 @@ def of(recording, model=None, labels=None) -> Statistics:
     membranes = {}
     for name, node in ({} if model is None else model.nodes).items():
         kinds = [recording.traces.get(kind, {}) for kind in ("potentials", "residuals")]
-        if isinstance(node, Neuron) and name in recording.spikes and all(name in kind for kind in kinds):
+        if node.sends == "levels" and name in recording.spikes and all(name in kind for kind in kinds):
             scale = MembraneScale(node, model.shapes[name])
             steps = _steps_per_unit(recording, name)
             parts = [
@@ -43,7 +42,7 @@ def of(recording, model=None, labels=None) -> Statistics:
 def of_spikes(spikes) -> TrainStatistics:
     """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`."""
     n, steps = spikes.planes.shape[:2]
-    sums = TrainSums(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
+    sums = TrainObserver(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
     sums.add_samples(np.ascontiguousarray(spikes.planes), n)
     return sums.statistics()
 

@@ -37,7 +37,7 @@ FILTERS = {
 
 @contextmanager
 def open_hdf5(path, error=FormatError):
-    """Open `path` for reading; gives its root Group, and closes the file in the end.
+    """Open `path` for reading; gives its root StoredGroup, and closes the file in the end.
 
     error: class of what is raised for anything wrong with the file.
     """
@@ -51,7 +51,7 @@ def open_hdf5(path, error=FormatError):
             f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
         ) from None
     with handle:
-        yield Group(handle, _File(path, size, error))
+        yield StoredGroup(handle, _File(path, size, error))
 
 
 class _File:
@@ -77,7 +77,7 @@ class _File:
         return self.n_read <= min(MAX_TOTAL, MAX_RATIO * self.size)
 
 
-class Group:
+class StoredGroup:
     """A group of the file. label: how messages name it, such as "node 'conv1' (Conv2d)"."""
 
     def __init__(self, handle, file, label=""):
@@ -105,23 +105,23 @@ class Group:
     def __contains__(self, name):
         return name in self.names()
 
-    def group(self, name, label="") -> "Group":
+    def group(self, name, label="") -> "StoredGroup":
         """The group `name` inside this one."""
         found = self._member(name)
         if not isinstance(found, h5py.Group):
             raise self.error(f"{name!r} is {_what(found)}, expected a group")
-        return Group(found, self._file, label or self.label)
+        return StoredGroup(found, self._file, label or self.label)
 
     def is_group(self, name) -> bool:
         """Whether the member `name` is a group."""
         return isinstance(self._member(name), h5py.Group)
 
-    def dataset(self, name) -> "Dataset":
+    def dataset(self, name) -> "StoredArray":
         """The dataset `name`, checked but not yet read."""
         found = self._member(name)
         if not isinstance(found, h5py.Dataset):
             raise self.error(f"{name!r} is {_what(found)}, expected a dataset")
-        return Dataset(found, name, self)
+        return StoredArray(found, name, self)
 
     def numbers(self, name) -> np.ndarray:
         """The dataset `name` as numbers of native byte order: bool, integers or floats."""
@@ -192,7 +192,7 @@ def _what(member):
     return kinds.get(type(member), "a named datatype")
 
 
-class Dataset:
+class StoredArray:
     """A dataset whose storage was checked: inside the file, and as large as its shape says."""
 
     def __init__(self, handle, name, group):

@@ -17,7 +17,7 @@ def writing(path):
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def write(path, content: bytes) -> None:
+def write_file(path, content: bytes) -> None:
     """Write a file that appears complete or not at all. Raises DataError, naming it."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")

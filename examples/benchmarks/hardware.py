@@ -119,7 +119,7 @@ def summarise(simulators, found, counts, share, rounds, steps, seed):
             "synops_per_second": {str(b): float(np.median(rates[b])) for b in BATCHES},
             "synops_per_image": float(np.median([n for _, n in found[name, BATCHES[0]]])),
             "firing_rates": [counts[name].firing_rate(layer) for layer in layers],
-            "chip": where_time_goes(simulator, images, steps),
+            "time": where_time_goes(simulator, images, steps),
         })
     chip, own = rows
     return {
@@ -154,9 +154,9 @@ def as_text(result, path):
               + " and ".join(f"{ratio[str(b)]:.2f} (batch {b})" for b in BATCHES)
               + " of native int8's synops per second"]
     for row in result["runners"]:
-        total = sum(row["chip"].values())
+        total = sum(row["time"].values())
         lines += ["", f"where the time goes, {row['name']}, batch 1: {1e3 * total:.2f} ms"]
-        for name, value in sorted(row["chip"].items(), key=lambda item: -item[1]):
+        for name, value in sorted(row["time"].items(), key=lambda item: -item[1]):
             lines.append(f"  {name:<20}{1e3 * value:>8.3f} ms{100 * value / total:>7.1f} %")
     return "\n".join(lines)
 

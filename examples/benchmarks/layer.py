@@ -29,9 +29,9 @@ from numba import njit  # noqa: E402
 from numba.core.dispatcher import Dispatcher  # noqa: E402
 
 from eventsim import Conv2d, Input, Model, Neuron, Simulator
-from eventsim.kernels import layers as kernels  # noqa: E402
+from eventsim.kernels import counting, indexing, layers, words  # noqa: E402
 from eventsim.lowering.layout import aligned  # noqa: E402
-from eventsim.kernels.vectors import at, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
+from eventsim.kernels.vectors import load_one, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
 
 CHANNELS, SIZE, STEPS = 128, 32, 4
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -48,14 +48,18 @@ class Stopwatch:
         self.seconds = {}
 
     def __enter__(self):
-        self._kernels = {n: f for n, f in vars(kernels).items() if isinstance(f, Dispatcher)}
-        for name, function in self._kernels.items():
-            setattr(kernels, name, self._timed(name, function))
+        self._kernels = [
+            (module, name, function) for module in (indexing, layers, words, counting)
+            for name, function in vars(module).items()
+            if isinstance(function, Dispatcher) and function.__module__ == module.__name__
+        ]
+        for module, name, function in self._kernels:
+            setattr(module, name, self._timed(name, function))
         return self
 
     def __exit__(self, *error):
-        for name, function in self._kernels.items():
-            setattr(kernels, name, function)
+        for module, name, function in self._kernels:
+            setattr(module, name, function)
 
     def _timed(self, name, function):
         def call(*arguments):
@@ -138,7 +142,7 @@ def add_rows(weight, index, masks, sums, repeats):
     x, y, z = zero, zero, zero
     for _ in range(repeats):
         for e in range(index.size):
-            o = np.int64(at(index, e)) * lanes
+            o = np.int64(load_one(index, e)) * lanes
             x = x + load(weight, o, zero)
             y = y + load(weight, o + lanes, zero)
             z = z + load(weight, o + 2 * lanes, zero)
@@ -153,7 +157,7 @@ def add_paired_rows(weight, index, masks, sums, repeats):
     words_0, words_1, words_2, highs_0, highs_1, highs_2 = zero, zero, zero, zero, zero, zero
     for _ in range(repeats):
         for e in range(index.size):
-            o = np.int64(at(index, e)) * half
+            o = np.int64(load_one(index, e)) * half
             word = load(weight, o, zero)
             words_0 = words_0 + word
             highs_0 = highs_0 + high_bytes(word)

@@ -264,10 +264,10 @@ def summarise(model, checks, seconds, share, rounds, seed):
         for name, (answers, rates) in checks.items()
     ]
     images = random_images(max(IMAGES, 5), model.nodes[model.input].shape, seed + 1000)
-    chip = {precision: where_time_goes(model, precision, images) for precision in PRECISIONS}
+    parts = {precision: where_time_goes(model, precision, images) for precision in PRECISIONS}
     return {
         "machine": machine(), "rounds": rounds, "share_of_core": share, "runners": runners,
-        "chip": chip,
+        "time": parts,
     }
 
 
@@ -289,7 +289,7 @@ def as_text(result):
               "any batch and layout", "", "firing rate per layer"]
     for row in result["runners"]:
         lines.append(f"{row['name']:<28}" + "".join(f"{rate:>8.4f}" for rate in row["firing_rates"]))
-    for precision, parts in result["chip"].items():
+    for precision, parts in result["time"].items():
         total = sum(parts.values())
         lines += ["", f"where eventsim's time goes, {precision}, batch 1: {1e3 * total:.2f} ms"]
         for name, value in sorted(parts.items(), key=lambda item: -item[1]):

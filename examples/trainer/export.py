@@ -27,10 +27,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import eventsim
-from eventsim.model import neurons, synapses, transforms
 from eventsim.model.network import Check, Model
 
-CONVOLUTIONS = {nn.Conv1d: synapses.Conv1d, nn.Conv2d: synapses.Conv2d}
+CONVOLUTIONS = {nn.Conv1d: eventsim.Conv1d, nn.Conv2d: eventsim.Conv2d}
 AVERAGES = {nn.AvgPool1d, nn.AvgPool2d}
 MAXIMA = {nn.MaxPool1d, nn.MaxPool2d}
 ADAPTIVE = {nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d}
@@ -296,10 +295,10 @@ def _snntorch(layer):
 
 
 class _Membrane:
-    """A layer of neurons, step by step, as eventsim.model.neurons.Neuron documents them."""
+    """A layer of neurons, step by step, as eventsim.Neuron documents them."""
 
     def __init__(self, fields, dtype):
-        node = neurons.Neuron(**fields)
+        node = eventsim.Neuron(**fields)
         self.node, self.dtype = node, dtype
         self.numbers = {name: torch.as_tensor(np.asarray(getattr(node, name)), dtype=dtype)
                         for name in ("leak", "input_gain", "v_leak", "v_threshold", "v_reset", "quantum")}
@@ -339,7 +338,7 @@ class _Membrane:
 
 
 class _Attention:
-    """A Restimulation; see eventsim.model."""
+    """A Restimulation; see eventsim.Restimulation."""
 
     def __init__(self, fields, dtype):
         self.kernel = torch.as_tensor(fields["kernel"], dtype=dtype).view(1, 1, -1)
@@ -433,9 +432,9 @@ def to_model(folded, input_node, timesteps, class_names=(), provenance=None, che
     found, edges = {"input": input_node}, []
     for name, layer in resolved.items():
         node, target = _node(name, layer), name
-        if len(folded.sources[name]) > 1 and not isinstance(node, (neurons.Neuron, neurons.Readout)):
+        if len(folded.sources[name]) > 1 and not isinstance(node, (eventsim.Neuron, eventsim.Readout)):
             target = f"{name}_sum"
-            found[target] = transforms.Add()
+            found[target] = eventsim.Add()
             edges.append((target, name))
         found[name] = node
         edges += [(source, target) for source in folded.sources[name]]
@@ -469,7 +468,7 @@ def _node(name, layer):
     """The eventsim node of a module; TypeError, naming the layer, if there is none."""
     special = _special(layer)
     if special is not None:
-        return getattr(kinds, special[0])(**special[1])
+        return getattr(eventsim, special[0])(**special[1])
     for cls, node in CONVOLUTIONS.items():
         if isinstance(layer, cls):
             if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
@@ -477,16 +476,16 @@ def _node(name, layer):
             return node(_array(layer.weight), _array(layer.bias), layer.stride, layer.padding,
                         layer.dilation, layer.groups)
     if isinstance(layer, nn.Linear):
-        return synapses.Dense(_array(layer.weight), _array(layer.bias))
+        return eventsim.Dense(_array(layer.weight), _array(layer.bias))
     if isinstance(layer, tuple(AVERAGES)):
-        return transforms.AvgPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode,
+        return eventsim.AvgPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode,
                              layer.count_include_pad)
     if isinstance(layer, tuple(MAXIMA)):
         if layer.dilation not in (1, (1,), (1, 1)) or layer.return_indices:
             raise TypeError(f"layer {name!r}: {layer}: expected a pool without dilation and indices")
-        return transforms.MaxPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+        return eventsim.MaxPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
     if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
-        return transforms.Flatten()
+        return eventsim.Flatten()
     _require_known(name, layer)
     raise TypeError(f"layer {name!r}: no eventsim node for {layer}")
 

@@ -335,7 +335,7 @@ def fixed_point(integer_bits, fractional_bits):
 class Restimulation(nn.Module):
     """Effective signals of the previous layer, weighted by channel attention, fed to a neuron.
 
-    A reading of the Multi-Bit Mechanism: see `eventsim.model.Restimulation`, of which this is the
+    A reading of the Multi-Bit Mechanism: see `eventsim.Restimulation`, of which this is the
     trainable form. Gains are rounded to 8 fractional bits in training as in evaluation; the
     gradient passes the rounding as if it were not there.
 

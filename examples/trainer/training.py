@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -64,6 +65,27 @@ class Recipe:
     half: bool = False
 
 
+# Fewer input channels than this are less than one block of oneDNN's (8 with AVX2, 16 with AVX-512).
+ONEDNN_BLOCK = 16
+
+
+def memory_format(net, device):
+    """The memory format in which a net is trained on a device: channels last, a fifth faster on CPUs as well.
+
+    Contiguous for a net with a strided 1x1 convolution of few input channels on a CPU: its gradient by the
+    weights, computed channels last, writes past the end of oneDNN's workspace and corrupts the heap
+    (github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    if torch.device(device).type == "cpu" and any(map(_overruns_workspace, net.modules())):
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def _overruns_workspace(layer):
+    return (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and max(layer.stride) > 1
+            and layer.in_channels // layer.groups < ONEDNN_BLOCK)
+
+
 class Trainer:
     """Minimises cross-entropy with SGD, the learning rate falling to 0 along a cosine.
 
@@ -80,7 +102,7 @@ class Trainer:
 
     def __init__(self, net, part, input_node, recipe, device="cpu", checkpoint=None, minutes=10.0, settings=None):
         self.made_by = {"recipe": asdict(recipe), "network": repr(net), "samples": len(part), **(settings or {})}
-        self.net = net.to(device, memory_format=torch.channels_last)  # a fifth faster, on CPUs as well
+        self.net = net.to(device, memory_format=memory_format(net, device))
         self.part, self.input_node, self.recipe = part, input_node, recipe
         self.device, self.minutes = torch.device(device), minutes
         self.checkpoint = None if checkpoint is None else Path(checkpoint)

@@ -10,7 +10,7 @@ import eventsim
 from eventsim import Simulator
 from eventsim.cli import main
 from eventsim.costs import energy
-from eventsim.costs.energy_table import EnergyTable, find, MemoryLevel, names, read
+from eventsim.costs.energy_table import EnergyTable, energy_table_names, find_energy_table, MemoryLevel
 from eventsim.errors import FormatError, ModelError
 from eventsim.merging import merge
 from eventsim.model.chip import Chip
@@ -19,8 +19,7 @@ from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv2d, Dense, Restimulation
 from eventsim.model.transforms import Add, Flatten
-from eventsim.report import text
-from eventsim.runs import summary
+from eventsim.runs.summary import summarise
 
 # round figures, so that a person can follow: near 1 pJ per bit, far 3
 FIELDS = dict(
@@ -46,7 +45,7 @@ def assessed(model, x, precision="float32", by=None, **options):
 
 
 def layer(report, name):
-    [found] = [each for each in text.layers if each.name == name]
+    [found] = [each for each in report.layers if each.name == name]
     return found
 
 
@@ -91,7 +90,7 @@ def test_two_layers_by_hand():
     assert picojoule(last.ann) == {"additions": 4, "products": 14, "updates": 2, "near": 64 + 2 * 2 * 2}
     assert last.crossing_rate is None  # its membranes alone cost more
     assert picojoule(layer(report, "input0").cost) == {"additions": 0, "products": 0, "updates": 0}
-    total = text.total
+    total = report.total
     assert (total.cost.total, total.ann.total) == (pj(864 + 276), pj(646 + 92))
     assert total.rate == 10 / 16
     assert total.crossing_rate == pytest.approx(0.625 * (738 - 396) / 744, rel=1e-12)
@@ -105,7 +104,7 @@ def test_integers_by_hand():
         "additions": 6 * 3, "products": 0, "updates": 4 * 3, "near": 6 * 8 + 2 * 4 * 32 + 2 * 3 * 2}
     assert picojoule(first.ann) == {
         "additions": 6 * 3, "products": 6 * 5 * 16 / 64, "updates": 2 * 3, "near": 6 * 8 + 2 * 3 * 2}
-    assert "8-bit integer weights" in text.baseline
+    assert "8-bit integer weights" in report.baseline
 
 
 def test_per_sample():
@@ -196,7 +195,7 @@ def test_sigma_delta_runs_its_baseline_at_each_step():
     assert found.ann_bits == 4  # the number itself, not what 5 steps could say
     assert picojoule(found.ann) == {"additions": 5 * 2 * 2, "products": 5 * 2 * 7, "updates": 5 * 2,
                                     "near": 5 * (2 * 32 + 2 * 2 * 4)}
-    assert "run at each step without spikes" in text.baseline
+    assert "run at each step without spikes" in report.baseline
     model.nodes["sigmadelta1"].rectify = False
     assert layer(assessed(model, np.zeros((1, 5, 2), int)), "readout3").ann_bits == 5  # and a sign
     encoder = layer(report, "sigmadelta1")
@@ -280,25 +279,25 @@ def test_words_for_no_crossing():
 
 @pytest.mark.parametrize("bits, expected", ((8, 0.03), (32, 0.1), (20, 0.065), (4, 0.015), (64, 0.2)))
 def test_additions_of_integers_grow_with_the_width(bits, expected):
-    assert find("horowitz_45nm").addition("integer", bits) == pytest.approx(expected, rel=1e-12)
+    assert find_energy_table("horowitz_45nm").addition("integer", bits) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("a, b, expected", ((8, 8, 0.2), (32, 32, 3.1), (16, 34, 1.65), (8, 4, 0.1), (1, 8, 0.025),
                                             (64, 64, 12.4), (32, 8, 0.2 + 2.9 * 192 / 960)))
 def test_products_of_integers_grow_with_both_widths(a, b, expected):
-    by = find("horowitz_45nm")
+    by = find_energy_table("horowitz_45nm")
     assert by.multiplication("integer", a, b) == pytest.approx(expected, rel=1e-12)
     assert by.multiplication("integer", b, a) == by.multiplication("integer", a, b)
 
 
 def test_floats_take_the_next_width():
-    by = find("horowitz_45nm")
+    by = find_energy_table("horowitz_45nm")
     assert [by.addition("float", bits) for bits in (8, 16, 17, 32, 64)] == [0.4, 0.4, 0.9, 0.9, 0.9]
     assert [by.multiplication("float", bits, 8) for bits in (8, 16, 17, 64)] == [1.1, 1.1, 3.7, 3.7]
 
 
 def test_the_smallest_memory_that_holds_it():
-    by = find("horowitz_45nm")
+    by = find_energy_table("horowitz_45nm")
     found = [by.level(8 * size).name for size in (1, 8192, 8193, 32768, 1 << 20, (1 << 20) + 1, 1 << 40)]
     assert found == ["8 KB", "8 KB", "32 KB", "32 KB", "1 MB", "DRAM", "DRAM"]
     assert [level.picojoule_per_bit for level in by.memory] == [10 / 64, 20 / 64, 100 / 64, 1950 / 64]
@@ -344,8 +343,8 @@ def test_a_chips_weights_have_its_width():
 
 
 def test_the_default_is_horowitzs():
-    by = find()
-    assert names() == ["horowitz_45nm"] and by.name == "horowitz_45nm"
+    by = find_energy_table()
+    assert energy_table_names() == ["horowitz_45nm"] and by.name == "horowitz_45nm"
     assert (by.float_addition["32"], by.float_multiplication["32"]) == (0.9, 3.7)
     assert (by.integer_addition["32"], by.integer_multiplication["32"]) == (0.1, 3.1)
     assert (by.integer_addition["8"], by.integer_multiplication["8"]) == (0.03, 0.2)
@@ -356,7 +355,7 @@ def test_a_table_comes_back_from_its_file(tmp_path):
     by = table(description="mine", neuron_update=4.5, dense_weight_reuse=2)
     path = tmp_path / "mine.json"
     path.write_text(by.as_json())
-    assert find(path) == read(path) == find(by) == by
+    assert find_energy_table(path) == find_energy_table(by) == by
     assert by.memory[0] == MemoryLevel("near", 16, 8.0, 8)
 
 
@@ -400,7 +399,7 @@ def test_a_broken_table_is_refused_by_file_and_field(message, tmp_path):
     path = tmp_path / "broken.json"
     path.write_text(json.dumps({**FIELDS, **BROKEN[message]}))
     with pytest.raises(FormatError, match=message) as error:
-        find(path)
+        find_energy_table(path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
@@ -416,7 +415,7 @@ def test_what_is_no_table(text, message, tmp_path):
     path = tmp_path / "broken.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(FormatError, match=message) as error:
-        find(path)
+        find_energy_table(path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
@@ -425,16 +424,16 @@ def test_a_missing_field_is_named(missing, tmp_path):
     path = tmp_path / "broken.json"
     path.write_text(json.dumps({key: value for key, value in FIELDS.items() if key != missing}))
     with pytest.raises(FormatError, match=f"broken.json: {missing} missing"):
-        find(path)
+        find_energy_table(path)
 
 
 def test_no_such_table(tmp_path):
     with pytest.raises(FormatError, match="energy table is 'nonsense', expected horowitz_45nm or the path"):
-        find("nonsense")
+        find_energy_table("nonsense")
     with pytest.raises(FormatError, match="none.json: cannot be read as an energy table .No such file"):
-        find(tmp_path / "none.json")
+        find_energy_table(tmp_path / "none.json")
     with pytest.raises(FormatError, match="cannot be read as an energy table .Is a directory"):
-        find(tmp_path)
+        find_energy_table(tmp_path)
 
 
 # ---- the command line
@@ -454,11 +453,11 @@ def test_command_line(paths, tmp_path, capsys):
     assert main(["run", *paths, "--energy", mine]) == 0
     report = assessed(small(), X)
     out = capsys.readouterr().out
-    assert out.rstrip().endswith(text.as_text())
+    assert out.rstrip().endswith(report.as_text())
     assert "energy by round: 1.14 nJ, of which arithmetic 32 pJ; a matched dense network: 738 pJ" in out
     assert main(["run", *paths, "--energy", mine, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["energy"] == text.as_json()
+    assert found["energy"] == report.as_json()
     assert found["totals"]["energy_joule"] == pj(12 + 8 + 8 + 4)
     assert main(["run", *paths, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["energy"]["table"] == "horowitz_45nm"
@@ -497,7 +496,7 @@ def test_int8_charges_the_width_that_each_layer_has(tmp_path):
     widths = {name: found.weight_bits for name, found in simulator.program.rounding.items()}
     assert widths == {"n": 16, "m": 8}
     counts = simulator.run(np.ones((1, 3, 4), np.uint8)).counts
-    summary = summary.summarise(model, simulator.program, counts, None, 1.0, "model", "data", 1)
+    summary = summarise(model, simulator.program, counts, None, 1.0, "model", "data", 1)
     narrow = energy.assess(model, counts, "int8")
     wide, plain = (row for row in summary.energy.layers if row.name in widths)
     narrow_wide, narrow_plain = (row for row in narrow.layers if row.name in widths)

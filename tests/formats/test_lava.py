@@ -819,7 +819,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
             one_line(error)
 
 
-def test_the_readme_names_every_type(tmp_path):
-    text = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+def test_the_guide_names_every_type(tmp_path):
+    text = (Path(__file__).resolve().parents[2] / "examples" / "guides" / "bring_your_network.md").read_text()
     for kind in (*LAYER_TYPES, *NEURON_TYPES):
         assert re.search(rf"`{kind}`", text), kind

@@ -121,7 +121,7 @@ READINGS = {
 @needs_recordings
 @pytest.mark.parametrize("reading", READINGS)
 def test_recordings(reading, tmp_path, capsys):
-    """One recording of each of three digits; the README says what all of them give."""
+    """One recording of each of three digits; the guide says what all of them give."""
     for digit in "014":
         folder = tmp_path / "Test" / digit
         folder.mkdir(parents=True)

@@ -227,22 +227,22 @@ def _arithmetic(a, b, k, out, flags, masks):
     store(out, 2 * n, x * y)
     store(out, 3 * n, like)
     store(out, 4 * n, negated(x))
-    store(out, 5 * n, select(at(masks, 0), x, y))
-    store(out, 6 * n, splat(at(a, k), like))
+    store(out, 5 * n, select(load_one(masks, 0), x, y))
+    store(out, 6 * n, splat(load_one(a, k), like))
     store(out, 7 * n, splat(1, like))
     store(out, 8 * n, scaled(x, y))
     store(out, 9 * n, weighted(x, y))
     store(out, 10 * n, select(below(x, y), y, x))
-    put(out, 11 * n, at(b, k))
+    store_one(out, 11 * n, load_one(b, k))
     store(out, 12 * n, decayed(x, factor, 7, 64, 127))
     store(out, 13 * n, shifted(x, 3))
-    store(out, 14 * n, turned(x, -100, 255))
-    put(flags, 0, at_least(x, y))
-    put(flags, 1, below(x, y))
-    put(flags, 2, both(at(masks, 0), at(masks, 1)))
-    put(flags, 3, either(at(masks, 0), at(masks, 1)))
-    put(flags, 4, without(at(masks, 0), at(masks, 1)))
-    put(flags, 5, at_least(x, x))
+    store(out, 14 * n, wrapped(x, -100, 255))
+    store_one(flags, 0, at_least(x, y))
+    store_one(flags, 1, below(x, y))
+    store_one(flags, 2, and_(load_one(masks, 0), load_one(masks, 1)))
+    store_one(flags, 3, or_(load_one(masks, 0), load_one(masks, 1)))
+    store_one(flags, 4, and_not(load_one(masks, 0), load_one(masks, 1)))
+    store_one(flags, 5, at_least(x, x))
 
 
 def _masks(lanes):
@@ -336,9 +336,9 @@ def test_pairs_hold_256_rows(lanes):
 
 def _bits(words, out):
     for i in range(words.size):
-        put(out, 3 * i, trailing_zeros(at(words, i)))
-        put(out, 3 * i + 1, bit_count(at(words, i)))
-        put(out, 3 * i + 2, following(i))
+        store_one(out, 3 * i, trailing_zeros(load_one(words, i)))
+        store_one(out, 3 * i + 1, bit_count(load_one(words, i)))
+        store_one(out, 3 * i + 2, next_index(i))
 
 
 def test_bits():
@@ -371,9 +371,9 @@ def test_twins_check_indices(offset):
         TWINS.store(array, offset, vector)
     for outside in (-1, 100, offset + 10**12):
         with pytest.raises(IndexError, match="1 elements"):
-            TWINS.at(array, outside)
+            TWINS.load_one(array, outside)
         with pytest.raises(IndexError, match="1 elements"):
-            TWINS.put(array, outside, 1)
+            TWINS.store_one(array, outside, 1)
 
 
 if __name__ == "__main__":

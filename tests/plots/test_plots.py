@@ -645,16 +645,16 @@ def test_names_that_would_look_the_same_are_longer():
 
 @pytest.mark.parametrize("value, text", (
     (0, "0"), (950, "950"), (1234, "1.23 k"), (-5e6, "−5 M"), (3.2e9, "3.2 G"), (np.nan, "–"),
-    (0.0123, "0.0123")))
+    (0.0123, "0.0123"), (999999, "1 M"), (-np.inf, "–")))
 def test_quantities(value, text):
-    assert style.quantity(value).replace("\u00a0", " ") == text
+    assert style.quantity_label(value).replace("\u00a0", " ") == text
 
 
 @pytest.mark.parametrize("share, text", (
     (0, "0 %"), (1e-5, "<0.1 %"), (0.005, "0.5 %"), (0.123, "12.3 %"), (0.99999, ">99.9 %"), (1, "100 %"),
     (np.nan, "–")))
 def test_shares_above_nothing_are_never_nothing(share, text):
-    assert style.percent(share).replace("\u00a0", " ") == text
+    assert style.percent_label(share).replace("\u00a0", " ") == text
 
 
 # ---- colours

@@ -22,12 +22,12 @@ from typing import ClassVar, Dict, List, Tuple
 
 import numpy as np
 
-from eventsim.costs.fanouts import fan_outs, SYNAPTIC
-from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, Synapses
+from eventsim.costs.fanouts import fan_outs
+from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, SynapticModule
 from eventsim.costs.other_tools.values import emitters, Values
 from eventsim.engine.recording import Recording
 from eventsim.merging import merged
-from eventsim.model.network import FIRING, Model
+from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
 from eventsim.text import quantity, table
@@ -179,7 +179,7 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
     Raises RunError where spikes are missing, DataError where x is or does not fit.
     """
     batch = integer(batch, "batch", 1, 1 << 31)
-    synapses = {name: _synapses(model, name) for name, node in model.nodes.items() if node.kind in SYNAPTIC}
+    synapses = {name: _synapses(model, name) for name, node in model.nodes.items() if node.role == "synapses"}
     sums: Dict[str, Dict[str, float]] = {name: {} for name in synapses}
     n, steps = recording.counts.n_samples, recording.timesteps
     neurons = sum(int(np.prod(shape)) for shape in model.shapes.values())
@@ -194,7 +194,7 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
         {name: int((model.nodes[name].weight == 0).sum()) for name in synapses},
         {name: model.nodes[name].weight.size for name in synapses},
         *_activity(model, recording.counts), n, n * steps, batch,
-        tuple(name for name, node in model.nodes.items() if node.kind == "Restimulation"),
+        tuple(name for name, node in model.nodes.items() if node.role == "attention"),
     )
 
 
@@ -216,7 +216,7 @@ def _ours(counts: Counts):
 
 
 def _activity(model, counts):
-    layers = [name for name in counts.layers if isinstance(model.nodes[name], FIRING)]
+    layers = [name for name in counts.layers if model.nodes[name].fires()]
     chances = counts.steps * counts.n_samples
     return ({name: int(counts.layers[name]["events"].sum()) for name in layers},
             {name: counts.neurons[name] * chances for name in layers})
@@ -227,7 +227,7 @@ def _layer(model, name):
     waiting, seen = [name], set()
     while waiting:
         name = waiting.pop()
-        if isinstance(model.nodes[name], FIRING) or name == model.output:
+        if model.nodes[name].fires() or name == model.output:
             return name
         seen.add(name)
         waiting += [edge.target for edge in reversed(model.outgoing(name)) if edge.target not in seen]
@@ -236,7 +236,7 @@ def _layer(model, name):
 
 def _synapses(model, name):
     node, shape = model.nodes[name], model.shapes[model.incoming(name)[0].source]
-    return Synapses(node.kind, fan_outs(node, shape), np.isin(node.weight, (0, 1)).all(),
+    return SynapticModule(node.kind, fan_outs(node, shape), np.isin(node.weight, (0, 1)).all(),
                     int(np.count_nonzero(node.weight)), node.bias is not None, _pool_factor(model, name))
 
 
@@ -247,7 +247,7 @@ def _pool_factor(model, name):
     while len(edges := model.incoming(name)) == 1:
         name = edges[0].source
         node = model.nodes[name]
-        if node.kind in (*SYNAPTIC, "BatchNorm", "Restimulation"):
+        if node.weighs:
             break
         if node.kind == "AvgPool" and len(model.shapes[name]) == 3:
             factor *= int(np.prod(node.geometry(2)[0]))

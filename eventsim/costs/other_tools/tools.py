@@ -100,7 +100,7 @@ class Calls(NamedTuple):
         return condition.all(axis=(1, 3))
 
 
-class Synapses(NamedTuple):
+class SynapticModule(NamedTuple):
     """What the tools know of a synaptic module. kind: of the node. binary_weights: all are 0 or 1.
     nonzero_weights: how many are not 0. pool_factor: see `_pool_factor`."""
 

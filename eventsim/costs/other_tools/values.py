@@ -12,14 +12,14 @@ import numpy as np
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
 from eventsim.inputs.levels import to_levels
-from eventsim.model.network import FIRING, Model
+from eventsim.model.network import Model
 
 
 def emitters(model: Model):
     """Names of the nodes whose spikes have to be recorded: the input unless it is real, and neurons."""
     return tuple(
         name for name, node in model.nodes.items()
-        if isinstance(node, FIRING) or name == model.input and model.kinds[name] != "real"
+        if node.fires() or name == model.input and model.kinds[name] != "real"
     )
 
 
@@ -63,7 +63,7 @@ class Values:
         return self._known[name]
 
     def _sources(self, name):
-        if isinstance(self.model.nodes[name], FIRING):
+        if self.model.nodes[name].fires():
             return []
         return [edge.source for edge in self.model.incoming(name)]
 
@@ -71,7 +71,7 @@ class Values:
         node = self.model.nodes[name]
         if node.kind == "Input":
             return self._input(name, node)
-        if isinstance(node, FIRING):
+        if node.fires():
             return self._levels(name) * _per_channel(_worth(node), self.model.shapes[name])
         arriving = [self._along(edge) for edge in self.model.incoming(name)]
         if node.kind == "Add":

@@ -1,6 +1,6 @@
 """What lava-dl's files hold: whole numbers, pairs, shapes and names, each checked when it is read.
 
-Every function takes the `safe_hdf5.Group` that holds the value and raises FormatError, naming it.
+Every function takes the `storage.hdf5.StoredGroup` that holds the value and raises FormatError, naming it.
 """
 
 from math import prod

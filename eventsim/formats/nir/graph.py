@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Tuple
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.storage.hdf5 import Group
+from eventsim.storage.hdf5 import StoredGroup
 
 MAX_DEPTH = 16  # of nested graphs; hard links can nest a file in itself
 MAX_NODES = 1 << 12
@@ -41,7 +41,7 @@ class RawNode(NamedTuple):
     """A node as it is in the file: its type and its group."""
 
     kind: str
-    group: Group
+    group: StoredGroup
 
 
 @dataclass

@@ -1,5 +1,10 @@
 """The trainer's Trainer, its checkpoints, and the conversion of ReLU networks, on tiny data."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +21,7 @@ from trainer.export import normalise  # noqa: E402
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.networks import Style, lenet, resnet8  # noqa: E402
 from trainer.neurons import Neuron  # noqa: E402
-from trainer.training import Recipe, Trainer, evaluate, to_values  # noqa: E402
+from trainer.training import Recipe, Trainer, evaluate, memory_format, to_values  # noqa: E402
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.05, seed=3)
 
@@ -57,6 +62,51 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path):
     again = network()
     assert Trainer(again, data(), IMAGE, RECIPE, checkpoint=path).run() == losses
     assert same(again, whole)
+
+
+# Trains in a process of its own, since memory that is overrun ends the process.
+TRAIN_NARROW = """
+import torch
+from torch import nn
+from trainer_networks import IMAGE, bars
+from trainer.data import Arrays
+from trainer.training import Recipe, Trainer
+torch.set_num_threads(1)
+torch.manual_seed(0)
+for channels in (1, 4, 6, 15):
+    narrow = nn.Conv2d(channels, 8, 1, 2, bias=False)
+    net = nn.Sequential(nn.Conv2d(2, channels, 3, padding=1, bias=False), narrow, nn.Flatten(), nn.Linear(128, 2))
+    inputs, outputs, gradients = [], [], []
+    narrow.register_forward_hook(lambda _, x, y: (inputs.append(x[0]), y.register_hook(outputs.append)) and None)
+    narrow.weight.register_post_accumulate_grad_hook(lambda w: gradients.append(w.grad.double()))
+    Trainer(net, Arrays(*bars(64)), IMAGE, Recipe(20, 32)).run()
+    for x, dy, found in zip(inputs, outputs, gradients):
+        expected = torch.einsum("nohw,nihw->oi", dy.double(), x.detach()[:, :, ::2, ::2].double())
+        torch.testing.assert_close(found[..., 0, 0], expected, rtol=1e-3, atol=1e-5)
+    print(channels, len(gradients))
+"""
+
+
+def test_a_strided_convolution_of_few_channels_leaves_memory_whole():
+    tests = Path(__file__).resolve().parent
+    paths = os.pathsep.join(map(str, (tests, tests.parent / "examples", tests.parent)))
+    ended = subprocess.run([sys.executable, "-c", TRAIN_NARROW], capture_output=True, text=True, timeout=300,
+                           env={**os.environ, "PYTHONPATH": paths})
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "1 40\n4 40\n6 40\n15 40\n"
+
+
+@pytest.mark.parametrize("layer, device, expected", [
+    (nn.Conv2d(15, 8, 1, 2), "cpu", torch.contiguous_format),
+    (nn.Conv2d(32, 8, 1, (1, 2), groups=4), "cpu", torch.contiguous_format),
+    (nn.Conv2d(15, 8, 1, 2), "cuda", torch.channels_last),
+    (nn.Conv2d(16, 8, 1, 2), "cpu", torch.channels_last),
+    (nn.Conv2d(4, 8, 1), "cpu", torch.channels_last),
+    (nn.Conv2d(4, 8, 3, 2), "cpu", torch.channels_last),
+    (nn.Conv1d(4, 8, 1, 2), "cpu", torch.channels_last),
+])
+def test_channels_come_last_where_onednn_stands_it(layer, device, expected):
+    assert memory_format(nn.Sequential(layer), device) == expected
 
 
 def test_seeds_decide(tmp_path):

@@ -1,0 +1,123 @@
+"""Where kernels find things: planes of a train, a row of neurons, the window under a position."""
+
+from typing import NamedTuple
+
+from numba import njit
+
+from eventsim.kernels.vectors import lanes_of
+
+
+@njit(inline="always")
+def slot_of(slots, s):
+    """The slot of a train that holds step `s` of the samples' steps, one after another."""
+    return (s // slots.steps) * slots.per_sample + slots.first + s % slots.steps
+
+
+@njit(inline="always")
+def read_slot_of(slots, s):
+    """`slot_of`, of a train whose single slot may stand for every step."""
+    t = s % slots.steps if slots.per_sample > 1 or slots.steps == 1 else 0
+    return (s // slots.steps) * slots.per_sample + slots.first + t
+
+
+@njit(inline="always")
+def n_planes_of(slots):
+    """Planes of a slot, of both signs."""
+    return slots.bits * (1 + slots.signed)
+
+
+@njit(inline="always")
+def words_of(slots):
+    """Words of a position."""
+    return (slots.channels + 63) >> 6
+
+
+@njit(inline="always")
+def plane_size(slots):
+    """Words of a plane."""
+    return slots.height * slots.width * ((slots.channels + 63) >> 6)
+
+
+class Span(NamedTuple):
+    """Which events of a position a tile reads."""
+
+    first_group: int
+    last_group: int  # one past the last
+    first_channel: int
+
+
+@njit(inline="always")
+def span_of(ranges, tile):
+    """The Span of a tile, loaded before the loops: LLVM cannot know that sums do not overlap ranges."""
+    return Span(ranges[tile, 0], ranges[tile, 1], ranges[tile, 2])
+
+
+@njit(inline="always")
+def input_row(g, row, ky):
+    """The input row under a kernel row; it may lie in the padding."""
+    return row * g.stride_y - g.padding_y + ky * g.dilation_y
+
+
+@njit(inline="always")
+def input_column(g, ox, kx):
+    """The input column under a kernel column; it may lie in the padding."""
+    return ox * g.stride_x - g.padding_x + kx * g.dilation_x
+
+
+@njit(inline="always")
+def columns_under(g, ox, kx):
+    """(first, one past the last) input column of the run of taps from `kx` on, padding left out."""
+    left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+    return max(left, 0), min(left + g.run, g.width)
+
+
+@njit(inline="always")
+def weight_row(g, span, tile, ky, kx, ox):
+    """The weight row of an event with index 0; an event's own is its index further on."""
+    left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
+    tap = (tile * g.kernel_height + ky) * g.kernel_width + kx
+    return tap * g.rows_per_tap - left * g.channels - span.first_channel
+
+
+@njit(inline="always")
+def pointers_under(g, span, p, lo, hi):
+    """Where the pointers to the first event of some columns, and to the one after their last, stand.
+    p: the pointer of the input row."""
+    return p + lo * g.groups + span.first_group, p + (hi - 1) * g.groups + span.last_group
+
+
+class Place(NamedTuple):
+    """Offsets of one tile of neurons at one position in a layer's arrays, for step 0 of a run."""
+
+    channel: int  # the tile's first
+    padded: int  # channels of the layer
+    neuron: int  # in parameters of neurons
+    per_plane: int  # parameters of a plane's neurons
+    bias: int
+    state: int  # in membrane, filtered, pending, waiting
+    traced: int  # in current, currents, potentials, residuals
+    per_step: int  # elements of a step in those
+    mask: int  # in masks
+    masks_per_plane: int
+
+
+@njit(inline="always")
+def place_of(update, maps, g, sample, tile, position):
+    """The Place of a tile at a position."""
+    lanes = lanes_of(maps.masks)
+    padded = g.tiles * lanes
+    positions = g.out_height * g.out_width
+    channel = tile * lanes
+    words = ((padded + 63) >> 6) * (64 // lanes)
+    n_planes = update.bits * (1 + update.signed)
+    return Place(
+        channel, padded,
+        (position if update.per_position else 0) * padded + channel,
+        (positions if update.per_position else 1) * padded,
+        (position if update.bias_per_position else 0) * padded + channel,
+        (sample * positions + position) * padded + channel,
+        ((sample * maps.total + maps.start) * positions + position) * padded + channel,
+        positions * padded,
+        (sample * maps.mask_slots + maps.first_slot) * n_planes * positions * words + position * words + tile,
+        positions * words,
+    )

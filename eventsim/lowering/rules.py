@@ -1,0 +1,317 @@
+"""Rules: what each kind of node comes down to, one function per kind.
+
+A rule takes (units, name) and returns what the node gives to those that read it: a list of Trains, or a
+Current. Nodes that change words of spikes (pools, sums, delays) add their units on the way.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from eventsim.errors import UnsupportedError
+from eventsim.lowering.linear import (
+    bias_terms, border_sums, compose, Current, exact_sum, map_shape, Path, per_group, pooled_term, spread,
+    Term, Train,
+)
+from eventsim.lowering.units import Unit
+from eventsim.model.input import Input
+from eventsim.model.neurons import Neuron, SigmaDelta
+from eventsim.model.parameters import parameter_on
+from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
+from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
+
+RULES = {}  # kind -> rule
+
+
+def lowers(*types):
+    """Make a function the rule of some types of nodes."""
+
+    def register(rule):
+        RULES.update({cls.kind: rule for cls in types})
+        return rule
+
+    return register
+
+
+# ---- what sends spikes
+
+
+def input_unit(units, name) -> Unit:
+    """The unit of the Input."""
+    node = units.model.nodes[name]
+    real = node.encoding == "real"
+    return Unit(name, "input", node, units.held_shape(name), units.model.shapes[name],
+                0 if real else 2**node.bits - 1, node.signed, real)
+
+
+@lowers(Input)
+def _input(units, name):
+    node = units.model.nodes[name]
+    n = node.shape[0]
+    scale = node.scale / np.broadcast_to(node.std, n)
+    if node.encoding == "real":
+        scale = np.ones(n)
+    offset = (0 - np.broadcast_to(node.mean, n)) / np.broadcast_to(node.std, n)
+    return [Train(name, 0, map_shape(node.shape), scale, offset if offset.any() else None,
+                  real=node.encoding == "real")]
+
+
+@lowers(Neuron, SigmaDelta)
+def _neurons(units, name):
+    node, shape = units.model.nodes[name], units.held_shape(name)
+    logical = units.model.shapes[name]
+    scale = np.broadcast_to(node.worth, logical[0]).astype(np.float64)
+    if shape != map_shape(logical):  # fed by a flattened current: held as the map that it was
+        return [repacked(units, Train(name, 0, shape, scale, flattened=True))]
+    return [Train(name, 0, shape, scale)]
+
+
+# ---- what changes words of spikes
+
+
+@lowers(Delay)
+def _delay(units, name):
+    trains = units.source(name)
+    steps = units.model.nodes[name].steps
+    if (steps == steps.flat[0]).all() and name != units.model.output:  # which needs a unit
+        return [train.delayed(int(steps.flat[0])) for train in trains]
+    return [
+        _delayed_neurons(units, name, name if len(trains) == 1 else f"{name}/{i}", train)
+        for i, train in enumerate(trains)
+    ]
+
+
+def _delayed_neurons(units, name, unit_name, train):
+    """A unit that reads a train once per delay and takes from it the neurons of that delay."""
+    node, logical = units.model.nodes[name], units.model.shapes[name]
+    if train.real or train.offset is not None:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: delays single neurons of real numbers, or of values whose "
+            "zero is shifted (mean or BatchNorm); it takes spikes"
+        )
+    steps = parameter_on(node.steps, logical, "steps").reshape(train.shape)
+    delays = np.unique(steps).astype(int).tolist()
+    units.add(Unit(
+        unit_name, "delay", node, train.shape, logical, *units.range_of(train.unit),
+        trains=[train.delayed(delay) for delay in delays], masks=[steps == delay for delay in delays],
+    ))
+    return replace(train, unit=unit_name, delay=0, offset_step=0)
+
+
+@lowers(Flatten)
+def _flatten(units, name):
+    value = units.source(name)
+    if isinstance(value, Current):
+        return value
+    return [
+        train if train.flattened or train.shape[1:] == (1, 1) else replace(
+            train, flattened=True, scale=spread(train.scale, train.shape),
+            offset=None if train.offset is None else spread(train.offset, train.shape),
+        )
+        for train in value
+    ]
+
+
+def repacked(units, train) -> Train:
+    """A flattened train held as a vector: a unit of its own moves the bits."""
+    name = f"{train.unit}/flat/{train.delay}"
+    if name not in units.units:
+        source = units.units.get(train.unit)
+        node = units.model.nodes[train.unit] if source is None else source.node
+        if train.real:
+            raise UnsupportedError(
+                f"{units.model.label(train.unit)}: flattened real numbers can be read only by "
+                "Dense; give the Input the flat shape"
+            )
+        add_flattened(units, name, node, train)
+    return Train(name, 0, units.units[name].shape, train.scale, train.offset, train.offset_step)
+
+
+def add_flattened(units, name, node, train):
+    """Add the unit that holds a train as a vector."""
+    n = int(np.prod(train.shape))
+    units.add(Unit(name, "flatten", node, (n, 1, 1), (n,), *units.range_of(train.unit), trains=[train]))
+
+
+@lowers(Add)
+def _add(units, name):
+    trains = [train for edge in units.model.incoming(name) for train in units.along(edge)]
+    first = trains[0]
+    if any(t.offset is not None or not np.array_equal(t.scale, first.scale) for t in trains):
+        return trains
+    if any(t.flattened and t.shape != first.shape or t.flattened != first.flattened for t in trains):
+        trains = [repacked(units, t) if t.flattened else t for t in trains]
+    ranges = [units.range_of(t.unit) for t in trains]
+    unit = units.add(Unit(
+        name, "add", units.model.nodes[name], trains[0].shape, units.model.shapes[name],
+        sum(top for top, _ in ranges), any(signed for _, signed in ranges), trains=trains,
+    ))
+    return [Train(name, 0, unit.shape, first.scale, flattened=trains[0].flattened)]
+
+
+@lowers(SumPool)
+def _sum_pool(units, name):
+    return _pooled(units, name, "sum")
+
+
+@lowers(AvgPool)
+def _avg_pool(units, name):
+    return _pooled(units, name, "sum", average=True)
+
+
+@lowers(MaxPool)
+def _max_pool(units, name):
+    return _pooled(units, name, "max")
+
+
+def _pooled(units, name, kind, average=False):
+    value, logical = units.source(name), units.model.shapes[name]
+    window = units.model.nodes[name].geometry(len(logical) - 1)
+    if len(logical) == 2:  # (C, L) is held as (C, 1, L)
+        window = tuple((fill, *axis) for fill, axis in zip((1, 1, 0), window))
+    if isinstance(value, Current):
+        return _pooled_current(units, name, value, window, average)
+    if kind == "max" and len(value) > 1:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: maximum of a sum of unequal quanta; give the trains equal quanta"
+        )
+    trains = []
+    for i, train in enumerate(value):
+        unit = Unit(name if len(value) == 1 else f"{name}/{i}", kind, units.model.nodes[name], map_shape(logical),
+                    logical, trains=[train], window=window)
+        trains.append(_pooled_train(units, unit, train, average))
+    return trains
+
+
+def _pooled_train(units, unit, train, average):
+    """Add the unit, which reads the train, with the range of its levels."""
+    kernel, _, padding = unit.window
+    shifted = train.offset is not None and train.offset.any()
+    if shifted and unit.kind == "sum" and (not average or any(padding)):
+        raise UnsupportedError(
+            f"{unit.label}: pools values whose zero is shifted (mean or BatchNorm); only "
+            "average pooling without padding can; pool after the next synapses"
+        )
+    n = kernel[0] * kernel[1]
+    top, signed = units.range_of(train.unit)
+    units.add(replace(unit, max_level=top * n if unit.kind == "sum" else top, signed=signed))
+    scale = train.scale / n if average else train.scale
+    return Train(unit.name, 0, unit.shape, scale, train.offset, train.offset_step)
+
+
+def _pooled_current(units, name, current, window, average):
+    kernel, stride, padding = window
+    _refuse_attention(units, name, current)
+    shape = map_shape(units.model.shapes[name])
+    exact = all((size - k) // s + 1 == n for size, k, s, n
+                in zip(current.shape[1:], kernel, stride, shape[1:]))
+    if any(padding) or not exact or current.shape[0] != shape[0]:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: pools a current with padding or ceil_mode, which does not "
+            "compose with the synapses before it; pool the spikes instead"
+        )
+    divisor = kernel[0] * kernel[1] if average else 1
+    paths = [compose(path, kernel, stride, divisor) for path in current.paths]
+    terms = [pooled_term(term, kernel, stride, divisor, shape) for term in current.terms]
+    return Current(shape, paths, terms)
+
+
+# ---- what is linear
+
+
+@lowers(BatchNorm)
+def _batch_norm(units, name):
+    node, value = units.model.nodes[name], units.source(name)
+    factor = (node.weight * node.scale) / np.sqrt(node.running_var + node.eps)
+    if not isinstance(value, Current):
+        return [
+            replace(
+                train,
+                scale=train.scale * factor,
+                offset=((0 if train.offset is None else train.offset) - node.running_mean) * factor
+                + node.bias,
+            )
+            for train in value
+        ]
+    shift = node.bias - node.running_mean * factor
+    if factor.size != value.shape[0]:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: normalises a flattened current; put it before the Flatten"
+        )
+    _refuse_attention(units, name, value)
+    return Current(
+        value.shape,
+        [path.scaled(factor) for path in value.paths],
+        [Term(term.value * factor[:, None, None], term.first_step) for term in value.terms]
+        + [Term(shift[:, None, None])],
+    )
+
+
+def _refuse_attention(units, name, current):
+    if any(path.attention is not None for path in current.paths):
+        raise UnsupportedError(
+            f"{units.model.label(name)}: a Restimulation must lead straight into a Neuron"
+        )
+
+
+@lowers(Dense)
+def _dense(units, name):
+    node = units.model.nodes[name]
+    n_out = node.weight.shape[0]
+    current = Current((n_out, 1, 1), [], bias_terms(node.bias))
+    for train in units.source(name):
+        shape = train.shape if train.flattened else (train.shape[0], 1, 1)
+        kernel = (node.weight * train.scale).reshape(n_out, *shape)
+        current.paths.append(Path(train.unit, train.delay, shape, train.scale, kernel, real=train.real))
+        if train.offset is not None:
+            products = node.weight * train.offset
+            sums = np.array([exact_sum(row) for row in products])
+            current.terms.append(Term(sums[:, None, None], train.offset_step))
+    return current
+
+
+@lowers(Conv1d)
+def _conv1d(units, name):
+    node = units.model.nodes[name]
+    return _convolution(units, name, Conv2d(  # (C, L) is held as (C, 1, L)
+        node.weight[:, :, None, :], node.bias, (1, *node.stride), (0, *node.padding), (1, *node.dilation),
+        node.groups,
+    ))
+
+
+@lowers(Conv2d)
+def _conv2d(units, name):
+    return _convolution(units, name, units.model.nodes[name])
+
+
+def _convolution(units, name, node):
+    shape = map_shape(units.model.shapes[name])
+    current = Current(shape, [], bias_terms(node.bias))
+    for train in units.source(name):
+        factor = per_group(train.scale, node.weight.shape, node.groups)
+        path = Path(
+            train.unit, train.delay, train.shape, train.scale, node.weight * factor, None,
+            node.stride, node.padding, node.dilation, node.groups, train.real,
+        )
+        current.paths.append(path)
+        if train.offset is not None:
+            offset = node.weight * per_group(train.offset, node.weight.shape, node.groups)
+            current.terms.append(Term(border_sums(offset, path, shape), train.offset_step))
+    return current
+
+
+@lowers(Restimulation)
+def _restimulation(units, name):
+    node, trains = units.model.nodes[name], units.source(name)
+    if len(trains) != 1 or trains[0].offset is not None:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: reads a sum of unequal quanta, or values whose zero is "
+            "shifted (mean or BatchNorm); it takes the spikes of one node"
+        )
+    train = repacked(units, trains[0]) if trains[0].flattened else trains[0]
+    path = Path(train.unit, train.delay, train.shape, train.scale, attention=node)
+    if node.weight is None:
+        path.amplitude = train.scale
+    else:
+        path.weight, path.stride = node.weight * train.scale[:, None, None], node.stride
+    return Current(map_shape(units.model.shapes[name]), [path], [])

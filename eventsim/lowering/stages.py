@@ -1,0 +1,150 @@
+"""Stages: a unit in the numbers of one run, laid out for the kernels."""
+
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from eventsim.errors import UnsupportedError
+from eventsim.lowering import layout, overflow
+from eventsim.lowering.firing import firing_thresholds, update
+from eventsim.lowering.linear import sum_terms
+from eventsim.lowering.rounding import half_away, largest_error
+from eventsim.lowering.scales import numbers_of
+from eventsim.program import Attention, InputStage, LayerStage, Rounding, Stage, Synapses, WordStage
+
+FLAT = ("thresholds", "amounts", "bias", "drive", "leak", "current_leak", "gain", "v_reset", "v_min",
+        "least", "refractory")
+
+
+class Lowered(NamedTuple):
+    """A stage; of layers of integers also what rounding changed, and the steps for which they are proved
+    to fit int32 (None: any number)."""
+
+    stage: Stage
+    rounding: Optional[Rounding] = None
+    safe_steps: Optional[int] = None
+
+
+def lowered(unit, units, dtype, chip) -> Lowered:
+    """A unit as a stage. units: name -> Unit. dtype: of membranes. chip: Chip or None.
+
+    Raises UnsupportedError, naming the node, for what the type or the chip cannot express.
+    """
+    base = (unit.name, unit.shape, unit.logical_shape, unit.n_bits, unit.signed)
+    if unit.kind == "layer":
+        return _layer(unit, units, base, numbers_for(unit, dtype, chip))
+    if unit.kind == "input":
+        if unit.real and dtype.kind == "i":
+            raise UnsupportedError(
+                f"{unit.label}: real input has no fixed point; run in float32, "
+                "or give the model integer levels (encoding 'spikes' or 'image')"
+            )
+        return Lowered(InputStage(*base, unit.node))
+    sources = tuple((train.unit, train.delay) for train in unit.trains)
+    kernel, stride, padding = unit.window or ((1, 1), (1, 1), (0, 0))
+    window = np.array([*kernel, *stride, *padding], np.int64)
+    operation = "sum" if unit.kind == "add" else unit.kind
+    return Lowered(WordStage(*base, operation, sources, window, tuple(map(layout.mask_words, unit.masks))))
+
+
+def numbers_for(unit, dtype, chip):
+    """Numbers of a layer, whose spikes the chip can send."""
+    if chip is not None and unit.n_bits > chip.spike_bits:
+        raise UnsupportedError(
+            f"{unit.label}: its spikes have {unit.n_bits} bits, but chip {chip.name!r} has {chip.spike_bits}"
+        )
+    if chip is not None and unit.signed and not chip.signed_spikes:
+        raise UnsupportedError(
+            f"{unit.label}: its spikes have a sign, which chip {chip.name!r} does not"
+        )
+    return numbers_of(unit, dtype, chip)
+
+
+def _layer(unit, units, base, numbers):
+    lanes = layout.lanes_of(unit, numbers.weight_dtype)
+    synapses = tuple(_synapses(unit, path, units[path.unit], numbers, lanes) for path in unit.paths)
+    biases = _biases(unit, numbers, lanes)
+    rounding = _rounding(unit, numbers) if numbers.whole else None
+    parameters = update(unit, numbers, lanes, biases[0][1])
+    steps, scale = None, np.ones(unit.shape[0])
+    if numbers.whole:
+        largest = max((bias for _, bias in biases), key=lambda bias: np.abs(bias.astype(np.int64)).max())
+        steps = overflow.safe_steps(
+            unit.label, parameters._replace(bias=largest), overflow.sum_bound(unit, units, numbers), numbers.chip
+        )
+        scale = numbers.unrounded(scale)
+    flat = {name: layout.aligned(getattr(parameters, name)) for name in FLAT}
+    stage = LayerStage(
+        *base, lanes, synapses, parameters._replace(**flat),
+        tuple((first, layout.aligned(values)) for first, values in biases), scale,
+        reduce=unit.node.reduce if unit.node.role == "readout" else "",
+        products=_products(unit),
+    )
+    return Lowered(stage, rounding, steps)
+
+
+def _synapses(unit, path, source, numbers, lanes):
+    """One path into a layer. source: the Unit that it reads."""
+    if path.weight is None:
+        weight = numbers.amplitude(path.amplitude)[:, None, None, None]
+    else:
+        weight = numbers.weight(path.weight)
+    method = layout.method(path, weight, unit.shape, lanes)
+    rows = layout.weight_rows(weight, path.n_groups, lanes, method)
+    if method == "masked":
+        rows = rows._replace(values=rows.values.astype(numbers.dtype))
+    geometry = layout.geometry(path, unit.shape, weight.shape[2:], rows, (source.n_bits, source.signed))
+    return Synapses(path.unit, path.delay, method, rows.values, rows.ranges, geometry,
+                    layout.fan_out(weight, path, unit.shape, path.n_groups), _attention(path, numbers))
+
+
+def _attention(path, numbers):
+    node = path.attention
+    if node is None:
+        return None
+    if path.weight is None:
+        return Attention(node, path.scale, None, numbers.in_sum(path.amplitude))
+    return Attention(node, path.scale, (node.weight * path.scale[:, None, None])[:, :, 0, 0], None)
+
+
+def _biases(unit, numbers, lanes):
+    """(first step, padded array) for every step at which the bias changes."""
+    starts = sorted({0} | {term.first_step for term in unit.terms})
+    biases = []
+    for start in starts:
+        terms = [term.value for term in unit.terms if term.first_step <= start]
+        biases.append((start, layout.channels_last(numbers.unit(sum_terms(terms, unit.shape)), lanes)))
+    return tuple(biases)
+
+
+def _rounding(unit, numbers) -> Rounding:
+    """What fixed point changes in a layer."""
+    bias = numbers.unrounded(sum_terms([term.value for term in unit.terms], unit.shape))
+    scale = numbers.unrounded(np.ones(unit.shape[0]))
+
+    def error(values):
+        return largest_error(values, half_away(values), scale)
+
+    threshold_error = 0.0
+    if unit.node.sends == "levels":
+        threshold_error = error(numbers.unrounded(firing_thresholds(unit, unit.per_channel("quantum"))[0]))
+    weights = [path.weight for path in unit.paths if path.weight is not None]
+    zeroed, clipped, worst = zip(*map(numbers.rounding_of, weights)) if weights else ((), (), ())
+    return Rounding(
+        (float(scale.min()), float(scale.max())),
+        numbers.weight_dtype.itemsize * 8,
+        sum(w.size for w in weights),
+        sum(zeroed),
+        sum(clipped),
+        max(worst, default=0.0),
+        error(bias),
+        threshold_error,
+    )
+
+
+def _products(unit):
+    """Multiplications per step of a layer, whatever arrives."""
+    n = unit.node.products_per_step(unit.logical_shape)
+    if unit.gain is not None:
+        n += unit.gain.size
+    return n + sum(path.attention.products_per_step(unit.shape) for path in unit.paths if path.attention is not None)

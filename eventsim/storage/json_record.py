@@ -1,0 +1,73 @@
+"""Records in JSON files: data that a user may replace by a file of their own, some of it built in."""
+
+import json
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import List
+
+from eventsim.errors import FormatError, ModelError
+
+MAX_BYTES = 1 << 16  # of a file
+
+
+@dataclass(frozen=True)
+class JsonRecords:
+    """Finds and reads the records of one dataclass.
+
+    cls: the dataclass, which has a field `name` and raises ModelError for values that do not fit.
+    what: how messages name it, such as "chip". folder: of the built-in files, <name>.json.
+    """
+
+    cls: type
+    what: str
+    folder: Path
+
+    def names(self) -> List[str]:
+        """Names of the built-in records, sorted."""
+        return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def find(self, given):
+        """The record itself, the built-in one of that name, or the one in the JSON file at that path.
+
+        Raises FormatError, naming the file and the field.
+        """
+        if isinstance(given, self.cls):
+            return given
+        if str(given) in self.names():
+            return self.read(self.folder / f"{given}.json")
+        path = Path(given)
+        if path.suffix.lower() != ".json" and not path.exists():
+            raise FormatError(
+                f"{self.what} is {str(given)!r}, expected {', '.join(self.names())} or the path of a JSON file"
+            )
+        return self.read(path)
+
+    def read(self, path):
+        """The record in the JSON file at `path`. Raises FormatError, naming the file and the field."""
+        try:
+            with open(path, "rb") as file:
+                found = json.loads(file.read(MAX_BYTES).decode("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+            raise FormatError(f"{path}: cannot be read as {self._a_record} ({reason})") from None
+        return self._made(found, path)
+
+    def _made(self, found, path):
+        known = [field.name for field in fields(self.cls)]
+        if not isinstance(found, dict):
+            raise FormatError(f"{path}: not {self._a_record}: expected an object with {', '.join(known)}")
+        for name in found:
+            if name not in known:
+                raise FormatError(f"{path}: {name!r} is unknown, expected only {', '.join(known)}")
+        missing = [field.name for field in fields(self.cls)
+                   if field.default is MISSING and field.default_factory is MISSING and field.name not in found]
+        if missing:
+            raise FormatError(f"{path}: {', '.join(missing)} missing, expected {', '.join(known)}")
+        try:
+            return self.cls(**found)
+        except ModelError as error:
+            raise FormatError(f"{path}: {error}") from None
+
+    @property
+    def _a_record(self):
+        return f"{'an' if self.what[0] in 'aeiou' else 'a'} {self.what}"
