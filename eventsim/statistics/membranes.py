@@ -3,18 +3,13 @@
 Of a layer of more than 4096 neurons, so many of them are looked at, spread over all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
+from typing import ClassVar, Optional
 
 import numpy as np
 
-from eventsim.errors import RunError
-from eventsim.kernels import membranes
-from eventsim.kernels.arguments import MembraneSums, MembraneTraces
-from eventsim.model.node import Node
-from eventsim.model.parameters import parameter_on
-from eventsim.statistics.trains import chosen_neurons
+from eventsim.merging import merged
 
 N_BINS = 240  # of the histograms of membranes
 N_DISTANCES = 50  # bins of the distance to the next threshold, within one quantum
@@ -45,52 +40,26 @@ class MembraneStatistics:
         level sent, in quanta (InfLoR-SNN, eq. 8). rectified_error_by_step: with phi(H) for u, or None.
     """
 
-    n_samples: int
-    n_steps: int
-    unit: str
-    threshold: float
-    step: float
-    n_levels: int
-    edges: np.ndarray
-    potentials: np.ndarray
-    residuals: np.ndarray
-    rectified: Optional[np.ndarray]
-    distances: np.ndarray
-    lowest: float
-    highest: float
-    n_not_finite: int
-    mean_by_step: np.ndarray
-    square_by_step: np.ndarray
-    error_by_step: np.ndarray
-    rectified_error_by_step: Optional[np.ndarray]
+    ALIKE: ClassVar[str] = "the same layer: of different samples of as many steps, or of the same samples"
 
-    def joined(self, other) -> "MembraneStatistics":
-        """Of the samples of both, one after another. Raises RunError for another layer."""
-        if self.n_steps != other.n_steps:
-            raise RunError(f"membranes of {self.n_steps} and {other.n_steps} steps cannot be joined")
-        return self._added(other, 0, n_samples=self.n_samples + other.n_samples)
-
-    def continued(self, other) -> "MembraneStatistics":
-        """Of the same samples, `other` being the steps that follow. Raises RunError for another layer."""
-        if self.n_samples != other.n_samples:
-            raise RunError(f"membranes of {other.n_samples} samples do not go on with {self.n_samples}")
-        return self._added(other, 1, n_steps=self.n_steps + other.n_steps)
-
-    def _added(self, other, axis, **changed):
-        fixed = (self.unit, self.n_levels, self.rectified is None)
-        if fixed != (other.unit, other.n_levels, other.rectified is None) or \
-                not np.array_equal(self.edges, other.edges):
-            raise RunError("membranes of different layers cannot be joined")
-
-        def both(name, join):
-            values = getattr(self, name), getattr(other, name)
-            return None if values[0] is None else join(*values)
-
-        for name in ("potentials", "residuals", "rectified", "distances", "n_not_finite"):
-            changed[name] = both(name, lambda a, b: a + b)
-        for name in ("mean_by_step", "square_by_step", "error_by_step", "rectified_error_by_step"):
-            changed[name] = both(name, lambda a, b: np.concatenate((a, b), axis=axis))
-        return replace(self, lowest=both("lowest", min), highest=both("highest", max), **changed)
+    n_samples: int = merged(samples="sum", steps="same")
+    n_steps: int = merged(samples="same", steps="sum")
+    unit: str = merged("same")
+    threshold: float = merged("same")
+    step: float = merged("same")
+    n_levels: int = merged("same")
+    edges: np.ndarray = merged("same")
+    potentials: np.ndarray = merged("sum")
+    residuals: np.ndarray = merged("sum")
+    rectified: Optional[np.ndarray] = merged("sum")
+    distances: np.ndarray = merged("sum")
+    lowest: float = merged("min")
+    highest: float = merged("max")
+    n_not_finite: int = merged("sum")
+    mean_by_step: np.ndarray = merged("concatenate")
+    square_by_step: np.ndarray = merged("concatenate")
+    error_by_step: np.ndarray = merged("concatenate")
+    rectified_error_by_step: Optional[np.ndarray] = merged("concatenate")
 
     @cached_property
     def drift(self) -> np.ndarray:
@@ -129,68 +98,3 @@ def unrectified(y) -> np.ndarray:
     y = np.asarray(y, np.float64)
     inside = np.arctanh((np.clip(y, 0, 1) - 0.5) * (2 * np.tanh(1.5))) / 3 + 0.5
     return np.where(y < 0, 1 - (1 - y) ** 3, np.where(y > 1, y**3, inside))
-
-
-class MembraneScale:
-    """What turns membranes of a layer into its unit and into quanta.
-
-    node: one that sends "levels". shape: logical shape. chosen: int64, the neurons that are looked at, in the order of the
-    shape, flattened; the other arrays are of these.
-    """
-
-    def __init__(self, node: Node, shape):
-        self.node = node
-
-        self.n_neurons = int(np.prod(shape, dtype=np.int64))
-        self.chosen = chosen_neurons(self.n_neurons, MOST_NEURONS)
-
-        def flat(value):
-            return parameter_on(value, shape, "parameter").reshape(-1)[self.chosen]
-
-        self.quantum = flat(node.quantum)
-        self.v_threshold = flat(node.v_threshold)
-        by_threshold = bool((self.v_threshold > 0).all())
-        self.name = "thresholds" if by_threshold else "quanta"
-        self.unit = self.v_threshold if by_threshold else self.quantum
-        self.threshold = float((self.v_threshold / self.unit).mean())
-        self.step = float((self.quantum / self.unit).mean())
-        self.n_levels = (1 << node.n_bits) - 1
-        self.fires_at = self.v_threshold / self.quantum  # in quanta
-        if node.rectify:
-            self.fires_at = unrectified(self.fires_at)
-        self.most = (1 << flat(node.bits).astype(np.int64)) - 1
-        high = self.threshold + (min(self.n_levels, WIDEST) + 1) * self.step
-        low = -high if node.signed else min(self.threshold, 0.0) - 2 * self.step
-        self.edges = np.linspace(low, high, N_BINS + 1)
-
-    def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
-        """Of H and U of the chosen neurons as a run has them, F (n, T, chosen), and the levels that they
-        sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
-        for all."""
-        n, steps, neurons = potentials.shape
-        rectifies = int(self.node.rectify)
-        alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
-        parameters = np.stack((steps_per_unit[self.chosen // alike], self.unit, self.quantum,
-                               self.fires_at, self.most.astype(np.float64)))
-        histograms = np.zeros((3, self.edges.size + 1), np.int64)
-        distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
-        extremes = np.array([np.inf, -np.inf])
-        sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
-        membranes.note_membranes(
-            MembraneTraces(np.ascontiguousarray(potentials).reshape(-1),
-                           np.ascontiguousarray(residuals).reshape(-1),
-                           np.ascontiguousarray(levels, np.int32).reshape(-1)),
-            parameters.reshape(-1), self.edges,
-            MembraneSums(histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1),
-                         known.reshape(-1)),
-            n * steps, neurons, rectifies, int(self.node.signed),
-        )
-        # nan where no membrane was a number
-        n_known = known[[0, 0, 1, 1]]
-        means = np.divide(sums, n_known, out=np.full(sums.shape, np.nan), where=n_known > 0)
-        mean, square, error, rectified_error = means.reshape(4, n, steps)
-        return MembraneStatistics(
-            n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges, histograms[0],
-            histograms[1], histograms[2] if rectifies else None, distances, float(extremes[0]),
-            float(extremes[1]), int(unusual[0]), mean, square, error, rectified_error if rectifies else None,
-        )
