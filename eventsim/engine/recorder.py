@@ -7,8 +7,7 @@ from eventsim.errors import DataError
 from eventsim.program import layer_reduce, LayerStage
 from eventsim.spikes import Spikes
 from eventsim.statistics import ranges, result
-from eventsim.statistics.membranes import MembraneScale
-from eventsim.statistics.observing import Observer
+from eventsim.statistics.observing import MembraneScale, Observer
 
 KINDS = ("spikes", "currents", "potentials", "residuals", "outputs", "audit", *result.KINDS)
 WHOLE_KINDS = ("outputs", "audit", *result.KINDS)  # not of single nodes

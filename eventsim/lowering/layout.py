@@ -129,7 +129,7 @@ def weight_rows(weight, groups, lanes, method):
         taps = weight[:, 0].transpose(1, 2, 0)
         padded = np.zeros((*taps.shape[:2], _padded(weight.shape[0], lanes)), weight.dtype)
         padded[:, :, : weight.shape[0]] = taps
-        return Rows(aligned(padded), np.zeros((1, 3), np.int64), 1, lanes)
+        return Rows(aligned_array(padded), np.zeros((1, 3), np.int64), 1, lanes)
     n_out, n_in, height, width = weight.shape
     tiles = _padded(n_out, lanes) // lanes
     ranges = _ranges(n_out, n_in, groups, lanes, tiles)
@@ -143,7 +143,7 @@ def weight_rows(weight, groups, lanes, method):
         rows = rows.transpose(0, 1, 3, 2, 4)
     if method in ("pairs", "slide"):
         rows = _paired(rows, lanes)
-    return Rows(aligned(rows), ranges, rows_per_tap, lanes)
+    return Rows(aligned_array(rows), ranges, rows_per_tap, lanes)
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):
@@ -163,7 +163,7 @@ def _paired(rows, lanes):
     return (256 * wide[..., half:] + wide[..., :half] + 128).astype(np.int16)
 
 
-def aligned(array, boundary=64):
+def aligned_array(array, boundary=64):
     """A flat C-contiguous copy that starts at a multiple of `boundary` bytes."""
     flat = np.ascontiguousarray(array).reshape(-1)
     buffer = np.empty(flat.nbytes + boundary, np.uint8)

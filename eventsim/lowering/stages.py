@@ -73,10 +73,10 @@ def _layer(unit, units, base, numbers):
             unit.label, parameters._replace(bias=largest), overflow.sum_bound(unit, units, numbers), numbers.chip
         )
         scale = numbers.unrounded(scale)
-    flat = {name: layout.aligned(getattr(parameters, name)) for name in FLAT}
+    flat = {name: layout.aligned_array(getattr(parameters, name)) for name in FLAT}
     stage = LayerStage(
         *base, lanes, synapses, parameters._replace(**flat),
-        tuple((first, layout.aligned(values)) for first, values in biases), scale,
+        tuple((first, layout.aligned_array(values)) for first, values in biases), scale,
         reduce=unit.node.reduce if unit.node.role == "readout" else "",
         products=_products(unit),
     )

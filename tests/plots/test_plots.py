@@ -25,7 +25,7 @@ from eventsim.runs.file import open_run
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
 from eventsim.statistics.decisions import Decisions
-from eventsim.statistics.membranes import MembraneScale
+from eventsim.statistics.observing import MembraneScale
 from eventsim.statistics.of_recordings import of_spikes
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -32,7 +32,7 @@ from typing import Optional
 
 import numpy as np
 
-from eventsim.formats.lava.values import layer_shape, pair, per_channel, repeats, whole, whole_number
+from eventsim.formats.lava.values import layer_shape, pair, per_channel, repeats, whole_number, whole_numbers
 from eventsim.formats.options import option, Options
 from eventsim.formats.refusing import guarded, supported, unsupported
 from eventsim.model.chip import find_chip
@@ -355,7 +355,7 @@ class _Reader:
     def _weights(self, group, name, shape):
         """Weights in physical units, of `shape`."""
         _check_real(group, name)
-        values = whole(group, name, -256, 255, (prod(shape),))
+        values = whole_numbers(group, name, -256, 255, (prod(shape),))
         axes = values.shape[: len(shape)] if values.ndim > 1 else shape
         if axes != shape:
             raise group.error(f"{name!r} has shape {values.shape}, expected {shape}")
