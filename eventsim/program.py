@@ -1,4 +1,4 @@
-"""Program: what the Simulator runs. Plain, read-only arrays in the layouts of `kernels`.
+"""Program: what the Simulator runs. Plain, read-only arrays, laid out as kernels take them.
 
 `lower` makes it from a Model for one precision; nothing ever writes to it, so threads share it.
 What changes while it runs lives in a `State`.

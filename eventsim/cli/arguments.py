@@ -16,16 +16,22 @@ def add_options(command):
         "what foreign model files leave open", "a native file (.h5) says everything itself and takes none of these"
     )
     for name, declared in formats.options().items():
-        if name in PYTHON_ONLY:
-            continue
-        flag, first = "--" + name.replace("_", "-"), next(iter(declared.values()))
-        text = "; ".join(f"{what}: {option.help}" for what, option in declared.items()).replace("%", "%%")
-        if first.kind is bool:
-            group.add_argument(flag, dest=_key(name), action=argparse.BooleanOptionalAction, default=None, help=text)
-        else:
-            choices = sorted({choice for option in declared.values() for choice in option.choices})
-            group.add_argument(flag, dest=_key(name), type=first.kind, choices=choices or None,
-                               metavar="X" if not choices else None, help=text)
+        if name not in PYTHON_ONLY:
+            text = "; ".join(f"{what}: {option.help}" for what, option in declared.items())
+            add_flag(group, "--" + name.replace("_", "-"), _key(name), declared.values(), text)
+
+
+def add_flag(group, flag, key, options, text):
+    """One flag for an option, which several formats may have. key: of the parsed value, None where it is not
+    given. options: the formats' Options. text: its help."""
+    kind = next(iter(options)).kind
+    text = text.replace("%", "%%")
+    if kind is bool:
+        group.add_argument(flag, dest=key, action=argparse.BooleanOptionalAction, default=None, help=text)
+        return
+    choices = sorted({choice for option in options for choice in option.choices})
+    group.add_argument(flag, dest=key, type=kind, choices=choices or None, metavar=None if choices else "X",
+                       help=text)
 
 
 def load(path, arguments):

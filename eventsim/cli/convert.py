@@ -24,17 +24,8 @@ def _add_write_options(convert):
     from eventsim import formats
 
     group = convert.add_argument_group("how foreign files are written")
-    for name, option in _write_options(formats).items():
-        flag = "--out-" + name.replace("_", "-")
-        if option.kind is bool:
-            group.add_argument(flag, dest="out_" + name, action="store_true", default=None, help=option.help)
-        else:
-            group.add_argument(flag, dest="out_" + name, type=option.kind, metavar="X", help=option.help)
-
-
-def _write_options(formats):
-    """name -> Option."""
-    return {name: option for writer in formats.WRITERS.values() for name, option in writer.WRITE_OPTIONS.items()}
+    for name, option in formats.write_options().items():
+        loading.add_flag(group, "--out-" + name.replace("_", "-"), "out_" + name, [option], option.help)
 
 
 def run_convert(arguments):
@@ -43,7 +34,7 @@ def run_convert(arguments):
 
     model = loading.load(arguments.model, arguments)
     formats.save(model, arguments.out, **{
-        name: getattr(arguments, "out_" + name) for name in _write_options(formats)
+        name: getattr(arguments, "out_" + name) for name in formats.write_options()
     })
     written = {
         "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,

@@ -116,13 +116,11 @@ def _option(text, part, known):
     if not equals or name not in known:
         raise FormatError(f"{text}: {part!r} is no option of loading, expected name=value with a name of "
                           f"{', '.join(known)}")
-    kind = next(iter(known[name].values())).kind
-    if kind is bool:
-        value = {"true": "1", "false": "0"}.get(value, value)
+    option = next(iter(known[name].values()))
     try:
-        return name, bool(int(value)) if kind is bool else kind(value)
+        return name, option.parsed(value)
     except ValueError:
-        raise FormatError(f"{text}: {name} is {value!r}, expected {_KINDS[kind]}") from None
+        raise FormatError(f"{text}: {name} is {value!r}, expected {_KINDS[option.kind]}") from None
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}

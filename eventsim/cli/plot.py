@@ -25,7 +25,7 @@ def run_plot(arguments):
         draw = plots.KINDS[arguments.kind]
         figure = draw(run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
     path = arguments.out or beside(arguments.model, f"-{arguments.kind}.png")
-    plots.save(figure, path)
+    plots.save_figure(figure, path)
     print(json.dumps({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
           if arguments.json else path)
     return 0

@@ -9,7 +9,7 @@ from eventsim.model.kinds import node_type
 
 
 @dataclass(frozen=True)
-class Decision:
+class NeuronDecision:
     """How a neuron came to fire or not.
 
     sent: the level. potential: H, or of what sends changes the one that it could send, in units of the
@@ -107,8 +107,8 @@ def _decision(run, name, neuron, boundary, known, sent):
     if boundary < 0 or node.sends == "changes":
         margin = abs(float(potential)) - abs(float(threshold))
     if not counts:
-        return Decision(sent, float(potential), float(threshold), margin, comparison)
-    return Decision(sent, float(potential) / unit, float(threshold) / unit, margin / unit, comparison,
+        return NeuronDecision(sent, float(potential), float(threshold), margin, comparison)
+    return NeuronDecision(sent, float(potential) / unit, float(threshold) / unit, margin / unit, comparison,
                     (int(potential), int(threshold)))
 
 

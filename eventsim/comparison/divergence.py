@@ -14,12 +14,12 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from eventsim.comparison import diagnosis
-from eventsim.comparison.diagnosis import Decision
+from eventsim.comparison.diagnosis import NeuronDecision
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
 from eventsim.comparison.sides import SimulatorSide, sent_by_stages, TraceSide
 from eventsim.comparison.traces import Trace
 from eventsim.comparison.verdict import verdict
-from eventsim.comparison.watching import NEVER, Rule, Watch
+from eventsim.comparison.watching import NEVER, ComparisonRule, Watch
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
 from eventsim.merging import merge
@@ -55,7 +55,7 @@ class Divergence:
     variable: str
     values: Tuple[float, float]
     steps: Tuple[Optional[int], Optional[int]]
-    decisions: Tuple[Optional[Decision], Optional[Decision]] = (None, None)
+    decisions: Tuple[Optional[NeuronDecision], Optional[NeuronDecision]] = (None, None)
     values_there: Dict[str, Tuple[Optional[float], Optional[float]]] = field(default_factory=dict)
 
 
@@ -243,14 +243,14 @@ class Comparing:
     def _rule(self, pair, variable, tolerance):
         decides = variable in self.decides
         if variable == "spikes":
-            return Rule(pair, variable, decides)
+            return ComparisonRule(pair, variable, decides)
         if tolerance is not None:
-            return Rule(pair, variable, decides, float(tolerance))
+            return ComparisonRule(pair, variable, decides, float(tolerance))
         if not self.b.is_trace or self._counts_alike(pair, variable):
-            return Rule(pair, variable, decides)
+            return ComparisonRule(pair, variable, decides)
         node = self.a.model.nodes[pair.a.name]
         scale = float(np.abs(node.v_threshold).max()) if node.fires() else 1.0
-        return Rule(pair, variable, decides, TRACE_TOLERANCE * scale, TRACE_TOLERANCE)
+        return ComparisonRule(pair, variable, decides, TRACE_TOLERANCE * scale, TRACE_TOLERANCE)
 
     def _counts_alike(self, pair, variable):
         """Whether a trace holds the integers that A counts in, so that they compare exactly."""

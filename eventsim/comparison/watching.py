@@ -11,7 +11,7 @@ NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
-class Rule:
+class ComparisonRule:
     """How one variable of one pair of layers is compared.
 
     decides: whether a difference is a divergence; otherwise it is noted as drift. Values a and b
@@ -42,7 +42,7 @@ class Watch:
     (n, steps): neurons that differ in what decides, and in their spikes.
     """
 
-    def __init__(self, rules: List[Rule], n: int, steps: int, thorough: bool = True):
+    def __init__(self, rules: List[ComparisonRule], n: int, steps: int, thorough: bool = True):
         self.rules, self.thorough = rules, thorough
         self.step, self.rank = np.full(n, NEVER), np.full(n, -1)
         self.neuron = np.zeros(n, np.int64)

@@ -6,7 +6,7 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from eventsim.engine.state import State
-from eventsim.engine.workspace import slots_of, Train, Workspace
+from eventsim.engine.workspace import ChunkTrain, slots_of, Workspace
 from eventsim.kernels import counting
 from eventsim.kernels.arguments import Events
 from eventsim.program import Program, Stage
@@ -22,7 +22,7 @@ class Span(NamedTuple):
 class Trains:
     """What all stages send in one chunk: views into the workspace, valid until the next chunk.
 
-    n_samples, steps: of the chunk. sent: stage -> Train. real: values of a real-valued input, F (n, slots,
+    n_samples, steps: of the chunk. sent: stage -> ChunkTrain. real: values of a real-valued input, F (n, slots,
     positions, channels) after as many past steps as its readers need, else None. still_input: whether the
     input's only step stands for all.
     """
@@ -30,7 +30,7 @@ class Trains:
     def __init__(self, stages: Dict[str, Stage], workspace: Workspace, n_samples: int, steps: int):
         self.stages, self.workspace = stages, workspace
         self.n_samples, self.steps = n_samples, steps
-        self.sent: Dict[str, Train] = {}
+        self.sent: Dict[str, ChunkTrain] = {}
         self.real: Optional[np.ndarray] = None
         self.still_input = False
         self._popcounts = {}

@@ -10,7 +10,7 @@ from eventsim.program import InputStage, LayerStage, Program, Synapses, WordStag
 from eventsim.statistics.counts import Counts
 
 
-def count(program: Program, chunk: Chunk) -> Counts:
+def count_chunk(program: Program, chunk: Chunk) -> Counts:
     """Counts of a chunk that was just run: its trains are those of the workspace."""
     trains, layers = chunk.trains, program.layers
     counts = Counts.empty({layer.name: layer.n_neurons for layer in layers}, trains.n_samples)

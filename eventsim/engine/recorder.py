@@ -11,8 +11,7 @@ from eventsim.model.network import Model
 from eventsim.program import LayerStage, Program
 from eventsim.spikes import Spikes
 from eventsim.statistics import ranges, result
-from eventsim.statistics.membranes import MembraneScale
-from eventsim.statistics.observing import Observer
+from eventsim.statistics.observing import MembraneScale, Observer
 
 KINDS = ("spikes", "currents", "potentials", "residuals", "outputs", "audit", *result.KINDS)
 WHOLE_KINDS = ("outputs", "audit", *result.KINDS)  # not of single nodes

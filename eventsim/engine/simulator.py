@@ -10,7 +10,7 @@ import numpy as np
 
 from eventsim.engine.blocks import block_size, chunks, longest_chunk, sizes
 from eventsim.engine.chunk import Block
-from eventsim.engine.counting import count
+from eventsim.engine.counting import count_chunk
 from eventsim.engine.overflows import check_overflows, chip_may_fail
 from eventsim.engine.recorder import Recorder
 from eventsim.engine.recording import Recording
@@ -133,7 +133,7 @@ class Simulator:
             for steps in lengths:
                 piece = levels if still else levels[:, done : done + steps]
                 chunk = run_chunk(block, state, piece, still, steps)
-                counts = count(program, chunk)
+                counts = count_chunk(program, chunk)
                 if may_fail:
                     check_overflows(self.model, program, chunk)
                 observer.take(chunk)

@@ -6,7 +6,7 @@ A train's planes hold the steps of the chunk after as many past steps as its del
 import numpy as np
 
 from eventsim.engine.chunk import Span, Work
-from eventsim.engine.workspace import slots_of, Train
+from eventsim.engine.workspace import ChunkTrain, slots_of
 from eventsim.errors import DataError
 from eventsim.kernels import indexing, words
 from eventsim.program import InputStage, Stage, WordStage
@@ -53,13 +53,13 @@ def make_room(work: Work, stage: Stage) -> None:
     _blank(work, stage, past, 1 if still else trains.steps, still)
 
 
-def _blank(work, stage, past, steps, still) -> Train:
+def _blank(work, stage, past, steps, still) -> ChunkTrain:
     shape = (work.trains.n_samples, past + steps, stage.n_planes, stage.positions, stage.words)
     # words hold 64 channels, tiles may hold fewer: what no tile writes has to be zero
     planes = work.block.workspace.zeros(("planes", stage.name), shape, np.uint64)
     if past and stage.name in work.state.history:
         planes[:, :past] = work.state.history[stage.name]
-    train = work.trains.sent[stage.name] = Train(planes, past, still)
+    train = work.trains.sent[stage.name] = ChunkTrain(planes, past, still)
     return train
 
 

@@ -34,7 +34,7 @@ class Workspace:
 
 
 @dataclass(frozen=True)
-class Train:
+class ChunkTrain:
     """What a stage sends during a chunk of steps.
 
     planes: uint64 (n, slots, planes, positions, words), a view into the workspace. first: slot of the
@@ -58,7 +58,7 @@ class Train:
 
 
 def slots_of(stage, train, first, steps) -> Slots:
-    """`steps` steps of a stage's Train from its slot `first` on, as kernels are told."""
+    """`steps` steps of a stage's ChunkTrain from its slot `first` on, as kernels are told."""
     n, per_sample = train.planes.shape[:2]
     channels, height, width = stage.shape
     return Slots(n, steps, per_sample, first, stage.bits, int(stage.signed), height, width, channels)

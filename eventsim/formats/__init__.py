@@ -1,8 +1,8 @@
 """Model files: recognise the format by what a file says, and dispatch.
 
-A new format is a module with `recognises(root)`, `read(root, **options)` and the table OPTIONS of what it
-can be told (see `options`), and its line in READERS; one that can be written also has
-`write(model, path, **options)`, WRITE_OPTIONS and its suffixes in WRITERS.
+A new format is a module with `recognises(root)`, `read(root, **options)` and `ReadOptions`, the dataclass of
+what it can be told (see `options`), and its line in READERS; one that can be written also has
+`write(model, path, **options)`, `WriteOptions` and its suffixes in WRITERS.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from eventsim.errors import FormatError
 from eventsim.formats import native
 from eventsim.formats.lava import reader as lava
 from eventsim.formats.nir import reader as nir
-from eventsim.formats.options import check_known, Option
+from eventsim.formats.options import check_known, Option, options_of
 from eventsim.model.network import Model
 from eventsim.storage.hdf5 import check_hdf5, open_hdf5
 
@@ -24,27 +24,40 @@ def options() -> Dict[str, Dict[str, Option]]:
     """What readers can be told: name of an option -> name of a format -> Option."""
     found = {}
     for what, reader in READERS.items():
-        for name, option in reader.OPTIONS.items():
+        for name, option in options_of(reader.ReadOptions).items():
             found.setdefault(name, {})[what] = option
     return found
+
+
+def write_options() -> Dict[str, Option]:
+    """What writers can be told: name of an option -> Option."""
+    return {name: option for writer in WRITERS.values() for name, option in options_of(writer.WriteOptions).items()}
 
 
 def load(path, **options) -> Model:
     """The Model in a file of any known format, whatever its suffix.
 
     options: what the format of the file leaves open; those of None are left to its defaults. See
-        OPTIONS of `nir_presets` and of `lava`; native files take none.
+        `NirOptions` and `LavaOptions`; native files take none.
 
     Raises FormatError for a file that is missing, damaged, not allowed or describes no valid
     model and for an option that its format does not have, UnsupportedError for a valid model that
     eventsim does not run. All name the file.
+
+    >>> import tempfile
+    >>> import eventsim
+    >>> from eventsim import Input, Model, Neuron
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     eventsim.save(Model({"in": Input((4,)), "n": Neuron()}, [("in", "n")]), f"{folder}/net.h5")
+    ...     eventsim.load(f"{folder}/net.h5")
+    Model(2 nodes, 1 edges, 1 steps)
     """
     given = {name: value for name, value in options.items() if value is not None}
     check_hdf5(path)
     with open_hdf5(path) as root:
         for what, reader in READERS.items():
             if reader.recognises(root):
-                check_known(path, what, reader.OPTIONS, given)
+                check_known(path, what, options_of(reader.ReadOptions), given)
                 return reader.read(root, **given)
         raise root.error(
             f"not a model file: 'format' is not {native.FORMAT!r}; "
@@ -55,7 +68,7 @@ def load(path, **options) -> Model:
 def save(model, path, **options) -> None:
     """Write a Model to `path`; the suffix names the format, ".h5" or ".nir".
 
-    options: see WRITE_OPTIONS of the format's module; native files take none.
+    options: see `NirWriteOptions`; native files take none.
 
     The file appears complete or not at all; an existing one is replaced. Raises FormatError, and
     UnsupportedError, naming the node, for what the format cannot express.
@@ -66,5 +79,5 @@ def save(model, path, **options) -> None:
             f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITERS)}"
         )
     given = {name: value for name, value in options.items() if value is not None}
-    check_known(path, suffix, WRITERS[suffix].WRITE_OPTIONS, given)
+    check_known(path, suffix, options_of(WRITERS[suffix].WriteOptions), given)
     WRITERS[suffix].write(model, path, **given)

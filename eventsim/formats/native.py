@@ -81,17 +81,18 @@ import typing
 from dataclasses import fields, MISSING
 from functools import lru_cache
 
-import h5py
 import numpy as np
 
-from eventsim.errors import FormatError, ModelError, UnsupportedError
+from eventsim.errors import ModelError
+from eventsim.formats.options import Options
+from eventsim.formats.refusing import guarded
 from eventsim.model.chip import Chip
 from eventsim.model.input import EventBins
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
 from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import Parameter
-from eventsim.storage.hdf5_writing import narrowed, new_hdf5, put
+from eventsim.storage.hdf5_writing import new_hdf5, put_numbers, put_texts
 
 FORMAT = "eventsim model"
 VERSION = 1
@@ -99,7 +100,7 @@ VERSION = 1
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
 OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile")
 
-OPTIONS = WRITE_OPTIONS = {}  # a native file says everything itself
+ReadOptions = WriteOptions = Options  # a native file says everything itself
 
 MAX_RANK = 4  # of weights
 
@@ -126,7 +127,7 @@ def read(root) -> Model:
         odd = sorted(set(names).symmetric_difference(groups.names())) or "one twice"
         raise root.error(f"'names' and the groups in 'nodes' differ: {odd}")
     nodes = {name: _read_node(groups, name) for name in names}
-    return _build(
+    return guarded(
         root, lambda: _with_check(root, Model(
             nodes,
             _read_edges(root),
@@ -138,19 +139,12 @@ def read(root) -> Model:
     )
 
 
-def _build(group, make):
-    """make(); ModelErrors become the file's FormatErrors, UnsupportedErrors name the file."""
-    try:
-        return make()
-    except ModelError as error:
-        raise group.error(error) from None
-    except UnsupportedError as error:
-        raise UnsupportedError(str(group.error(error))) from None
-
-
 def _read_chip(root):
     """The chip, which eventsim 0.1 called "profile"; or None."""
-    name = next((name for name in ("chip", "profile") if name in root), None)
+    found = [name for name in ("chip", "profile") if name in root]
+    if len(found) > 1:
+        raise root.error("holds 'chip' and 'profile', two names of the same; expected only 'chip'")
+    name = found[0] if found else None
     return None if name is None else _read_fields(root.group(name, name), Chip)
 
 
@@ -181,7 +175,7 @@ def _read_fields(group, cls, others=()):
     values = {
         name: _READERS[kind](group, name) for name, kind in types.items() if name in group
     }
-    return _build(group, lambda: cls(**values))
+    return guarded(group, lambda: cls(**values))
 
 
 @lru_cache(maxsize=None)
@@ -353,22 +347,22 @@ def write(model, path):
 
 
 def _write_model(root, model):
-    _put_texts(root, "format", FORMAT)
-    _put_numbers(root, "version", VERSION)
-    _put_numbers(root, "timesteps", model.timesteps)
-    _put_texts(root, "names", list(model.nodes))
+    put_texts(root, "format", FORMAT)
+    put_numbers(root, "version", VERSION)
+    put_numbers(root, "timesteps", model.timesteps)
+    put_texts(root, "names", list(model.nodes))
     nodes = root.create_group("nodes")
     for name, node in model.nodes.items():
         group = nodes.create_group(name)
-        _put_texts(group, "kind", node.kind)
+        put_texts(group, "kind", node.kind)
         _write_fields(group, node)
     ends = [(edge.source, edge.target) for edge in model.edges]
-    _put_texts(root, "edges", np.array(ends, dtype=object).reshape(-1, 2))
-    _put_numbers(root, "delays", np.array([edge.delay for edge in model.edges], dtype=np.int64))
+    put_texts(root, "edges", np.array(ends, dtype=object).reshape(-1, 2))
+    put_numbers(root, "delays", np.array([edge.delay for edge in model.edges], dtype=np.int64))
     if model.class_names:
-        _put_texts(root, "class_names", list(model.class_names))
+        put_texts(root, "class_names", list(model.class_names))
     if model.provenance:
-        _put_texts(root, "provenance", np.array(list(model.provenance.items()), dtype=object))
+        put_texts(root, "provenance", np.array(list(model.provenance.items()), dtype=object))
     if model.chip is not None:
         _write_fields(root.create_group("chip"), model.chip)
     if model.check is not None:
@@ -376,11 +370,11 @@ def _write_model(root, model):
 
 
 def _write_check(group, check):
-    _put_numbers(group, "x", check.x)
-    _put_numbers(group, "outputs", check.outputs)
+    put_numbers(group, "x", check.x)
+    put_numbers(group, "outputs", check.outputs)
     counts = group.create_group("level_counts")
     for name, value in check.level_counts.items():
-        _put_numbers(counts, name, value)
+        put_numbers(counts, name, value)
 
 
 def _write_fields(group, instance):
@@ -392,30 +386,6 @@ def _write_fields(group, instance):
 
 def _write_events(group, name, events):
     _write_fields(group.create_group(name), events)
-
-
-def _put_numbers(group, name, value):
-    value = np.asarray(value)
-    if value.dtype == np.float64:
-        value = narrowed(value)
-    put(group, name, value)
-
-
-def _put_texts(group, name, value):
-    """One string or an array of strings, as UTF-8 of fixed length."""
-    texts = np.asarray(value, dtype=object)
-    encoded = np.empty(texts.shape, dtype=object)
-    for index in np.ndindex(texts.shape):
-        text = texts[index]
-        if "\0" in text:
-            raise FormatError(f"{text!r} in {name!r} holds a NUL, which HDF5 text cannot")
-        try:
-            encoded[index] = text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise FormatError(f"{text!r} in {name!r} is not valid Unicode") from None
-    length = max([1, *map(len, encoded.ravel())])
-    utf8 = encoded.astype(h5py.string_dtype("utf-8", length))
-    put(group, name, utf8)
 
 
 # what a field's annotation means in the file
@@ -431,11 +401,11 @@ _READERS = {
     ),
 }
 _WRITERS = {
-    str: _put_texts,
-    bool: lambda group, name, value: _put_numbers(group, name, np.uint8(value)),
-    int: _put_numbers,
-    float: _put_numbers,
-    tuple: _put_numbers,
-    np.ndarray: _put_numbers,
+    str: put_texts,
+    bool: lambda group, name, value: put_numbers(group, name, np.uint8(value)),
+    int: put_numbers,
+    float: put_numbers,
+    tuple: put_numbers,
+    np.ndarray: put_numbers,
     EventBins: _write_events,
 }

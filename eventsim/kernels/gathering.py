@@ -186,6 +186,7 @@ def window_rows(sums, masks, source, slots, weight, geometry, sample, tile, row)
 
 @compiled
 def clear_rows(sums, masks, columns):
+    """Set the sums of so many columns to 0, in vectors as wide as those of `masks`. Writes sums."""
     for k in range(columns):
         store(sums, k * lanes_of(masks), zeros(sums, masks))
 

@@ -1,6 +1,6 @@
 """Layouts: how weights, parameters and fan-outs are laid out for the kernels.
 
-Channels are last and padded to whole tiles of `lanes` channels. See `kernels` for the layouts.
+Channels are last and padded to whole tiles of `lanes` channels. `kernels.arguments` has the layouts.
 """
 
 from typing import NamedTuple
@@ -69,7 +69,7 @@ def mask_words(mask):
 
 
 def can_slide(path, weight_shape, out_shape):
-    """Whether `kernels.slide` can run a path: windows three columns wide, moved by one."""
+    """Whether `kernels.layers.slide` can run a path: windows three columns wide, moved by one."""
     return (
         weight_shape[3] == 3 and path.stride == (1, 1) and path.dilation == (1, 1)
         and path.groups == 1 and out_shape[2] >= 3
@@ -77,7 +77,7 @@ def can_slide(path, weight_shape, out_shape):
 
 
 def fits_window(path, weight_shape):
-    """Whether `kernels.windowed` can run a path: at most 64 neurons under a window of several."""
+    """Whether `kernels.layers.windowed` can run a path: at most 64 neurons under a window of several."""
     return path.groups == 1 and 1 < weight_shape[2] * weight_shape[3] <= 64 // weight_shape[1]
 
 
@@ -157,7 +157,7 @@ def _ranges(n_out, n_in, groups, lanes, tiles):
 
 
 def _paired(rows, lanes):
-    """Two int8 rows halves in one int16: 256 * high + (low + 128); see kernels.pair_rows."""
+    """Two int8 rows halves in one int16: 256 * high + (low + 128); see kernels.gathering_int8.pair_rows."""
     wide = rows.astype(np.int32)
     half = lanes // 2
     return (256 * wide[..., half:] + wide[..., :half] + 128).astype(np.int16)

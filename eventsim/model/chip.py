@@ -47,6 +47,10 @@ class Chip:
     comparison: ">" or ">=" for all neurons, with the threshold's number as it is, or None: as each
         neuron says.
     max_delay: longest delay of an edge in steps, or None.
+
+    >>> from eventsim import Chip
+    >>> Chip("mine", weight_bits=4, membrane_bits=16, membrane_overflow="saturate").lowest_weight
+    -8
     """
 
     name: str

@@ -26,4 +26,5 @@ def describe(model: Model) -> Dict:
 
 
 def plain(value):
+    """A setting as text shows it: a list as its values with x between them."""
     return "x".join(map(str, value)) if isinstance(value, list) else value

@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 from eventsim.errors import ModelError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    choice, integer, integers, is_per_neuron, MAX_BITS, number, Parameter, parameter, Shape, shape_of,
+    choice, finite_number, integer, integers, is_per_neuron, MAX_BITS, Parameter, parameter, Shape, shape_of,
 )
 
 
@@ -18,6 +18,10 @@ class EventBins:
     polarities: meaning of channel 0 and 1, "off_on" (0 = darker, as in N-MNIST files) or "on_off".
     coincident: "sum" counts events that share pixel and step, "merge" makes them one.
     sensor_size: (height, width) in pixels.
+
+    >>> from eventsim import EventBins, Input
+    >>> Input((2, 34, 34), events=EventBins(bin_width=5000)).shape  # 5 ms per step
+    (2, 34, 34)
     """
 
     bin_width: float = 1000.0
@@ -26,7 +30,7 @@ class EventBins:
     sensor_size: Tuple[int, int] = (34, 34)
 
     def __post_init__(self):
-        self.bin_width = number(self.bin_width, "bin_width")
+        self.bin_width = finite_number(self.bin_width, "bin_width")
         if self.bin_width <= 0:
             raise ModelError(f"bin_width is {self.bin_width}, expected microseconds above 0")
         choice(self.polarities, "polarities", ("off_on", "on_off"))
@@ -51,6 +55,10 @@ class Input(Node):
     layout: order of the axes in which data files hold one sample, a permutation of "CHW", or
         "HW" (one channel), "CL", "LC", "F". The Simulator itself always takes channels first.
     events: how event recordings are binned, or None.
+
+    >>> from eventsim import Input
+    >>> Input((1, 28, 28), "image", bits=8, scale=1 / 255, mean=0.1307, std=0.3081).n_bits
+    8
     """
 
     kind = "Input"
@@ -73,7 +81,7 @@ class Input(Node):
         choice(self.encoding, "encoding", ("image", "spikes", "real"))
         self.bits = integer(self.bits, "bits", 1, 8 if self.encoding == "image" else MAX_BITS)
         self.signed = bool(self.signed)
-        self.scale = number(self.scale, "scale")
+        self.scale = finite_number(self.scale, "scale")
         self.mean = parameter(self.mean, "mean")
         self.std = parameter(self.std, "std")
         layouts = {1: ("F",), 2: ("CL", "LC"), 3: ("CHW", "HWC", "CWH", "WHC", "HCW", "WCH")}

@@ -27,6 +27,11 @@ class Check:
     level_counts: per neuron node, int64 (N, T, L): how many of its neurons sent each level in a
         step. Index i is level i (L = 2^bits), or level i - (2^bits - 1) where levels are signed
         (L = 2^(bits + 1) - 1).
+
+    >>> import numpy as np
+    >>> from eventsim import Check
+    >>> Check(x=np.ones((2, 4)), outputs=np.zeros((2, 3))).level_counts
+    {}
     """
 
     x: np.ndarray
@@ -49,6 +54,13 @@ class Model:
 
     Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
     `output` (names). Raises ModelError and UnsupportedError, naming the node.
+
+    >>> import numpy as np
+    >>> from eventsim import Dense, Input, Model, Neuron
+    >>> nodes = {"in": Input((4,)), "fc": Dense(np.ones((2, 4))), "n": Neuron()}
+    >>> model = Model(nodes, [("in", "fc"), ("fc", "n")], timesteps=8)
+    >>> model.shapes, model.output
+    ({'in': (4,), 'fc': (2,), 'n': (2,)}, 'n')
     """
 
     def __init__(self, nodes, edges, timesteps=1, class_names=(), provenance=None, check=None,

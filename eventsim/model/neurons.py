@@ -8,7 +8,7 @@ import numpy as np
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    choice, integer, MAX_BITS, number, Parameter, parameter, parameter_on, whole_array,
+    choice, finite_number, integer, MAX_BITS, Parameter, parameter, parameter_on, whole_array,
 )
 
 
@@ -40,7 +40,7 @@ def _leak_products(node, shape):
 def _resolution(value):
     if value is None:
         return None
-    value = number(value, "resolution")
+    value = finite_number(value, "resolution")
     if value <= 0:
         raise ModelError(f"resolution is {value}, expected integer steps per unit, above 0")
     return value
@@ -80,6 +80,11 @@ class Neuron(Node):
     rectify: whether the step function sees the rectified membrane phi (MPR, InfLoR-SNN eq. 9),
         in quanta. It never changes the membrane.
     resolution: integer steps per membrane unit in fixed point; None: chosen from the weights.
+
+    >>> from eventsim import Input, Model, Neuron, Simulator
+    >>> model = Model({"in": Input((1,), scale=0.5), "n": Neuron()}, [("in", "n")], timesteps=4)
+    >>> Simulator(model).run([[1]], record="spikes").levels("n").ravel().tolist()
+    [0, 1, 0, 1]
     """
 
     kind = "Neuron"
@@ -191,6 +196,11 @@ class Readout(Node):
     V[t] alone ("last"). leak 0 (the default) makes V the current of the step, so that "sum" is
     the summed input and "mean" the average over the steps (InfLoR-SNN, section 4.1); leak 1 with
     "last" is an integrator. The other fields are those of Neuron.
+
+    >>> from eventsim import Input, Model, Readout, Simulator
+    >>> model = Model({"in": Input((1,), bits=2), "out": Readout("sum")}, [("in", "out")], timesteps=4)
+    >>> Simulator(model).run([[3]]).output.tolist()
+    [[12.0]]
     """
 
     kind = "Readout"
@@ -253,6 +263,11 @@ class SigmaDelta(Node):
     quantum: worth of a level, also in the membrane. bits: width of a message without its sign.
     rectify: ReLU. Of "potentials" a run records a[t], of "residuals" a[t] - sent[t].
     reset_interval, reset_offset, resolution: as in Neuron.
+
+    >>> from eventsim import Input, Model, SigmaDelta, Simulator
+    >>> model = Model({"in": Input((1,), bits=4), "n": SigmaDelta("delta")}, [("in", "n")])
+    >>> Simulator(model).run([[[5], [5], [9]]], record="spikes").levels("n").ravel().tolist()
+    [5, 0, 4]
     """
 
     kind = "SigmaDelta"
@@ -280,7 +295,7 @@ class SigmaDelta(Node):
         choice(self.mode, "mode", ("sigma_delta", "delta"))
         self.v_threshold = parameter(self.v_threshold, "v_threshold")
         self.bias = parameter(self.bias, "bias")
-        self.quantum = number(self.quantum, "quantum")
+        self.quantum = finite_number(self.quantum, "quantum")
         self.bits = integer(self.bits, "bits", 1, MAX_BITS)
         self.rectify = bool(self.rectify)
         _check_resets(self)

@@ -34,7 +34,7 @@ def float_array(value, name):
     return array
 
 
-def number(value, name):
+def finite_number(value, name):
     """One finite number as a float."""
     array = float_array(value, name)
     if array.size != 1:

@@ -28,7 +28,13 @@ class _Synapses(Node):
 
 @dataclass(repr=False, eq=False)
 class Dense(_Synapses):
-    """Fully connected synapses. weight: (out, in); bias: (out,) or None, added at every step."""
+    """Fully connected synapses. weight: (out, in); bias: (out,) or None, added at every step.
+
+    >>> import numpy as np
+    >>> from eventsim import Dense
+    >>> Dense(np.ones((10, 784))).output_shape((784,))
+    (10,)
+    """
 
     kind = "Dense"
     n_axes = 0
@@ -95,7 +101,13 @@ class _Convolution(_Synapses):
 
 @dataclass(repr=False, eq=False)
 class Conv1d(_Convolution):
-    """Cross-correlation along one axis, as torch.nn.Conv1d. weight: (out, in / groups, K)."""
+    """Cross-correlation along one axis, as torch.nn.Conv1d. weight: (out, in / groups, K).
+
+    >>> import numpy as np
+    >>> from eventsim import Conv1d
+    >>> Conv1d(np.ones((8, 2, 3)), padding=1).output_shape((2, 100))
+    (8, 100)
+    """
 
     kind = "Conv1d"
     n_axes = 1
@@ -110,7 +122,13 @@ class Conv1d(_Convolution):
 
 @dataclass(repr=False, eq=False)
 class Conv2d(_Convolution):
-    """Cross-correlation, as torch.nn.Conv2d. weight: (out, in / groups, kH, kW)."""
+    """Cross-correlation, as torch.nn.Conv2d. weight: (out, in / groups, kH, kW).
+
+    >>> import numpy as np
+    >>> from eventsim import Conv2d
+    >>> Conv2d(np.ones((16, 3, 3, 3)), stride=2, padding=1).output_shape((3, 32, 32))
+    (16, 16, 16)
+    """
 
     kind = "Conv2d"
     n_axes = 2
@@ -137,6 +155,11 @@ class Restimulation(Node):
 
     kernel: (K,), K odd, over neighbouring channels, zero-padded, no bias.
     weight: (out, in, 1, 1) of P, or None for the identity. stride: of P, (y, x).
+
+    >>> import numpy as np
+    >>> from eventsim import Restimulation
+    >>> Restimulation(np.ones(3), np.ones((8, 4, 1, 1)), stride=2).output_shape((4, 16, 16))
+    (8, 8, 8)
     """
 
     kind = "Restimulation"

@@ -8,7 +8,7 @@ import numpy as np
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import extent, Node
 from eventsim.model.parameters import (
-    float_array, integers, MAX_DELAY, number, Parameter, parameter_on, whole_array,
+    finite_number, float_array, integers, MAX_DELAY, Parameter, parameter_on, whole_array,
 )
 
 
@@ -49,7 +49,12 @@ class _Pool(Node):
 
 @dataclass(repr=False, eq=False)
 class SumPool(_Pool):
-    """Sum of the levels in each window; the level's width grows as needed, to at most 31 bits."""
+    """Sum of the levels in each window; the level's width grows as needed, to at most 31 bits.
+
+    >>> from eventsim import SumPool
+    >>> SumPool(2).output_shape((16, 32, 32))
+    (16, 16, 16)
+    """
 
     kind = "SumPool"
     accepts = ("spikes", "current")
@@ -60,6 +65,10 @@ class AvgPool(_Pool):
     """Mean of each window: sum pooling whose quantum is divided by the window's size.
 
     count_include_pad: as in torch; False, like ceil_mode, makes windows unequal and is refused.
+
+    >>> from eventsim import AvgPool
+    >>> AvgPool((2, 4)).output_shape((16, 32, 32))
+    (16, 16, 8)
     """
 
     kind = "AvgPool"
@@ -84,7 +93,12 @@ class AvgPool(_Pool):
 
 @dataclass(repr=False, eq=False)
 class MaxPool(_Pool):
-    """Largest value in each window; padding never wins."""
+    """Largest value in each window; padding never wins.
+
+    >>> from eventsim import MaxPool
+    >>> MaxPool(3, stride=2, padding=1).output_shape((16, 32, 32))
+    (16, 16, 16)
+    """
 
     kind = "MaxPool"
     instead_of_current = "max pooling of a current is not additive: pool the spikes"
@@ -95,7 +109,12 @@ class MaxPool(_Pool):
 
 @dataclass(repr=False, eq=False)
 class Flatten(Node):
-    """(C, H, W) or (C, L) to (F,), in the order C, H, W."""
+    """(C, H, W) or (C, L) to (F,), in the order C, H, W.
+
+    >>> from eventsim import Flatten
+    >>> Flatten().output_shape((16, 4, 4))
+    (256,)
+    """
 
     kind = "Flatten"
     reshapes = True
@@ -112,6 +131,11 @@ class BatchNorm(Node):
     y = weight * scale * (x - running_mean) / sqrt(running_var + eps) + bias.
     weight, bias, running_mean, running_var: (C,). scale: alpha * V_th for tdBN (InfLoR-SNN,
     section 2.2), 1 for BatchNorm.
+
+    >>> import numpy as np
+    >>> from eventsim import BatchNorm
+    >>> BatchNorm(np.ones(3), np.zeros(3), np.zeros(3), np.ones(3)).gives("spikes")
+    'scaled'
     """
 
     kind = "BatchNorm"
@@ -133,8 +157,8 @@ class BatchNorm(Node):
             if value.shape != np.shape(self.weight):
                 raise ModelError(f"{name} has shape {value.shape}, but weight {np.shape(self.weight)}")
             setattr(self, name, value)
-        self.eps = number(self.eps, "eps")
-        self.scale = number(self.scale, "scale")
+        self.eps = finite_number(self.eps, "eps")
+        self.scale = finite_number(self.scale, "scale")
         if (self.running_var + self.eps <= 0).any():
             raise ModelError("running_var + eps has a value that is not above 0")
 
@@ -150,7 +174,13 @@ class BatchNorm(Node):
 
 @dataclass(repr=False, eq=False)
 class Add(Node):
-    """Sum of spike trains of equal shape (the SEW shortcut)."""
+    """Sum of spike trains of equal shape (the SEW shortcut).
+
+    >>> from eventsim import Add, Input, Model
+    >>> model = Model({"in": Input((4,)), "add": Add()}, [("in", "add"), ("in", "add", 1)])
+    >>> model.shapes["add"], model.kinds["add"]
+    ((4,), 'spikes')
+    """
 
     kind = "Add"
     inputs = (2, None)
@@ -165,6 +195,10 @@ class Delay(Node):
 
     steps: whole numbers, one for all, (C,) per channel or one per neuron. A delay of a whole
     edge is the edge's own.
+
+    >>> from eventsim import Delay
+    >>> Delay([0, 3, 1]).longest_delay
+    3
     """
 
     kind = "Delay"

@@ -1,10 +1,10 @@
 """Plots: pictures of spikes, membranes, costs and answers, as matplotlib Figures.
 
     from eventsim import plots
-    plots.save(plots.rates(recording.statistics.trains), "rates.png")
+    plots.save_figure(plots.rates(recording.statistics.trains), "rates.png")
 
 Every function takes plain data and returns a Figure that belongs to no window and no global state;
-`save` writes it to a file, `svg` makes it part of a page. `KINDS` draws each from a run's file.
+`save_figure` writes it to a file, `svg` makes it part of a page. `KINDS` draws each from a run's file.
 What is empty is said in words within the picture.
 """
 
@@ -12,10 +12,10 @@ from eventsim.plots.courses import accuracy, drift, membranes, traces
 from eventsim.plots.layers import intervals, levels, operations, planes, rates
 from eventsim.plots.matrices import confusion, correlations, maps
 from eventsim.plots.of_runs import KINDS
-from eventsim.plots.output import save, svg
+from eventsim.plots.output import save_figure, svg
 from eventsim.plots.rasters import raster
 
 __all__ = [
     "KINDS", "accuracy", "confusion", "correlations", "drift", "intervals", "levels", "maps", "membranes",
-    "operations", "planes", "raster", "rates", "save", "svg", "traces",
+    "operations", "planes", "raster", "rates", "save_figure", "svg", "traces",
 ]

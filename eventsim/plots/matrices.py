@@ -161,11 +161,12 @@ def correlations(train: TrainStatistics, name: str = ""):
     steady = int(np.isnan(np.diagonal(found)).sum())
     which = f"All {n} neurons" if n == train.n_neurons \
         else f"{n} of {train.n_neurons:,} neurons, spread over the layer,"
-    notes = [f"{which} over {style.count_label(train.n_detailed, 'sample')} of {style.count_label(train.n_steps, 'step')}."
+    notes = [f"{which} over {style.count_label(train.n_detailed, 'sample')} of "
+             f"{style.count_label(train.n_steps, 'step')}."
              + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
     if pairs.size:
-        notes.append(f"Mean over {style.count_label(pairs.size, 'pair')}: {style.quantity_label(pairs.mean())}; largest "
-                     f"{style.quantity_label(pairs.max())}, smallest {style.quantity_label(pairs.min())}.")
+        notes.append(f"Mean over {style.count_label(pairs.size, 'pair')}: {style.quantity_label(pairs.mean())}; "
+                     f"largest {style.quantity_label(pairs.max())}, smallest {style.quantity_label(pairs.min())}.")
     figure, top = style.sheet(title, notes, 3.75)
     axes = style.boxed(style.place(figure, 0.75, top + 0.1, 3.1, 3.1))
     axes.set_facecolor("none")

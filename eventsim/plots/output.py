@@ -32,7 +32,7 @@ VARIABLES = {
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
 
-def save(figure: Figure, path) -> None:
+def save_figure(figure: Figure, path) -> None:
     """Write a figure as PNG, SVG or PDF, as the suffix says.
 
     The file appears complete or not at all, and is the same bytes each time. Raises DataError for

@@ -82,8 +82,8 @@ def _measured(name, spikes, samples, numbers, rows):
     n, n_steps = spikes.planes.shape[:2]
     for s in samples:
         if not -n <= s < n:
-            raise DataError(f"no sample {s} among the {style.count_label(n, 'sample')} of {name or 'these spikes'}: "
-                            f"choose one from 0 to {n - 1}")
+            raise DataError(f"no sample {s} among the {style.count_label(n, 'sample')} of {name or 'these spikes'}"
+                            f": choose one from 0 to {n - 1}")
     n_neurons = spikes.shape[0] * spikes.planes.shape[3]
     return _Panel(name, spikes, samples, numbers, n_steps * len(samples), n_neurons, count_events(spikes, samples),
                   bin_spikes(spikes, samples, rows, COLUMNS))

@@ -249,7 +249,7 @@ def margin(labels) -> float:
     return 0.35 + 0.068 * max(map(len, labels), default=0)
 
 
-class Rows(NamedTuple):
+class LayerRows(NamedTuple):
     """A sheet with one row per layer: panels side by side, then columns of text."""
 
     figure: Figure
@@ -263,7 +263,7 @@ class Rows(NamedTuple):
 COLUMN = 0.7  # inches, of a column of text
 
 
-def rows(names: Sequence[str], title, notes=(), widths=(1.0,), headings=(), below=0.55) -> Rows:
+def rows(names: Sequence[str], title, notes=(), widths=(1.0,), headings=(), below=0.55) -> LayerRows:
     """Lay out a row per name. widths: of the panels, relative; headings: of the columns of text."""
     height = len(names) * (0.36 if len(names) <= 16 else 0.24)
     figure, start = sheet(title, notes, 0.24 + height + below)
@@ -289,7 +289,7 @@ def rows(names: Sequence[str], title, notes=(), widths=(1.0,), headings=(), belo
     text.axis("off")
     for i, heading in enumerate(headings):
         text.text(i + 1, -0.62, heading, ha="right", va="bottom", size=SMALL)
-    return Rows(figure, tuple(panels), margin(labels), top, height, text)
+    return LayerRows(figure, tuple(panels), margin(labels), top, height, text)
 
 
 def cells(notes: Axes, row: int, texts: Sequence[str], alarming=()) -> None:

@@ -40,7 +40,7 @@ def arrays(statistics: Statistics):
 
 
 def read(group, class_names=()) -> Statistics:
-    """What `arrays` gave, from a `storage.hdf5.StoredGroup`; raises the file's kind of error where it is damaged."""
+    """What `arrays` gave, from a `StoredGroup`; raises the file's kind of error where it is damaged."""
     trains, membranes, decisions = {}, {}, None
     if "trains" in group:
         members = group.group("trains")

@@ -9,12 +9,7 @@ from typing import ClassVar, Optional
 
 import numpy as np
 
-from eventsim.kernels import membranes
-from eventsim.kernels.arguments import MembraneSums, MembraneTraces
 from eventsim.merging import merged
-from eventsim.model.node import Node
-from eventsim.model.parameters import parameter_on
-from eventsim.statistics.trains import chosen_neurons
 
 N_BINS = 240  # of the histograms of membranes
 N_DISTANCES = 50  # bins of the distance to the next threshold, within one quantum
@@ -103,68 +98,3 @@ def unrectified(y) -> np.ndarray:
     y = np.asarray(y, np.float64)
     inside = np.arctanh((np.clip(y, 0, 1) - 0.5) * (2 * np.tanh(1.5))) / 3 + 0.5
     return np.where(y < 0, 1 - (1 - y) ** 3, np.where(y > 1, y**3, inside))
-
-
-class MembraneScale:
-    """What turns membranes of a layer into its unit and into quanta.
-
-    node: one that sends "levels". shape: logical shape. chosen: int64, the neurons that are looked at, in the order of the
-    shape, flattened; the other arrays are of these.
-    """
-
-    def __init__(self, node: Node, shape):
-        self.node = node
-
-        self.n_neurons = int(np.prod(shape, dtype=np.int64))
-        self.chosen = chosen_neurons(self.n_neurons, MOST_NEURONS)
-
-        def flat(value):
-            return parameter_on(value, shape, "parameter").reshape(-1)[self.chosen]
-
-        self.quantum = flat(node.quantum)
-        self.v_threshold = flat(node.v_threshold)
-        by_threshold = bool((self.v_threshold > 0).all())
-        self.name = "thresholds" if by_threshold else "quanta"
-        self.unit = self.v_threshold if by_threshold else self.quantum
-        self.threshold = float((self.v_threshold / self.unit).mean())
-        self.step = float((self.quantum / self.unit).mean())
-        self.n_levels = (1 << node.n_bits) - 1
-        self.fires_at = self.v_threshold / self.quantum  # in quanta
-        if node.rectify:
-            self.fires_at = unrectified(self.fires_at)
-        self.most = (1 << flat(node.bits).astype(np.int64)) - 1
-        high = self.threshold + (min(self.n_levels, WIDEST) + 1) * self.step
-        low = -high if node.signed else min(self.threshold, 0.0) - 2 * self.step
-        self.edges = np.linspace(low, high, N_BINS + 1)
-
-    def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
-        """Of H and U of the chosen neurons as a run has them, F (n, T, chosen), and the levels that they
-        sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
-        for all."""
-        n, steps, neurons = potentials.shape
-        rectifies = int(self.node.rectify)
-        alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
-        parameters = np.stack((steps_per_unit[self.chosen // alike], self.unit, self.quantum,
-                               self.fires_at, self.most.astype(np.float64)))
-        histograms = np.zeros((3, self.edges.size + 1), np.int64)
-        distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
-        extremes = np.array([np.inf, -np.inf])
-        sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
-        membranes.note_membranes(
-            MembraneTraces(np.ascontiguousarray(potentials).reshape(-1),
-                           np.ascontiguousarray(residuals).reshape(-1),
-                           np.ascontiguousarray(levels, np.int32).reshape(-1)),
-            parameters.reshape(-1), self.edges,
-            MembraneSums(histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1),
-                         known.reshape(-1)),
-            n * steps, neurons, rectifies, int(self.node.signed),
-        )
-        # nan where no membrane was a number
-        n_known = known[[0, 0, 1, 1]]
-        means = np.divide(sums, n_known, out=np.full(sums.shape, np.nan), where=n_known > 0)
-        mean, square, error, rectified_error = means.reshape(4, n, steps)
-        return MembraneStatistics(
-            n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges, histograms[0],
-            histograms[1], histograms[2] if rectifies else None, distances, float(extremes[0]),
-            float(extremes[1]), int(unusual[0]), mean, square, error, rectified_error if rectifies else None,
-        )

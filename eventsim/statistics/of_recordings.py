@@ -7,8 +7,7 @@ import numpy as np
 from eventsim.errors import RunError
 from eventsim.merging import merge
 from eventsim.statistics.decisions import Decisions
-from eventsim.statistics.membranes import MembraneScale
-from eventsim.statistics.observing import TrainObserver
+from eventsim.statistics.observing import MembraneScale, TrainObserver
 from eventsim.statistics.result import Statistics
 from eventsim.statistics.trains import TrainStatistics
 

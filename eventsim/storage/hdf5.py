@@ -91,6 +91,10 @@ class StoredGroup:
         where = f"{self.label}: " if self.label else ""
         return self._file.error(f"{self._file.path}: {where}{one_line(message)}")
 
+    def in_front_of(self, message) -> bool:
+        """Whether a message names the file already."""
+        return str(message).startswith(f"{self._file.path}: ")
+
     def names(self):
         """Names of all members, in the file's order."""
         if self._names is None:

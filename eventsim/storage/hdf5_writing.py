@@ -48,3 +48,31 @@ def narrowed(value):
     with np.errstate(over="ignore"):
         narrow = value.astype(np.float32)
     return narrow if np.array_equal(narrow.astype(np.float64), value) else value
+
+
+def put_numbers(group, name, value):
+    """Write numbers, float64 as float32 where that loses nothing."""
+    value = np.asarray(value)
+    put(group, name, narrowed(value) if value.dtype == np.float64 else value)
+
+
+def put_texts(group, name, value):
+    """One string or an array of strings, as UTF-8 of fixed length."""
+    texts = np.asarray(value, dtype=object)
+    encoded = np.empty(texts.shape, dtype=object)
+    for index in np.ndindex(texts.shape):
+        text = texts[index]
+        if "\0" in text:
+            raise FormatError(f"{text!r} in {name!r} holds a NUL, which HDF5 text cannot")
+        try:
+            encoded[index] = text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise FormatError(f"{text!r} in {name!r} is not valid Unicode") from None
+    length = max([1, *map(len, encoded.ravel())])
+    utf8 = encoded.astype(h5py.string_dtype("utf-8", length))
+    put(group, name, utf8)
+
+
+def put_open_texts(group, name, value):
+    """One string or an array of strings, as UTF-8 of variable length."""
+    group.create_dataset(name, data=value, dtype=h5py.string_dtype())

@@ -151,7 +151,7 @@ def add_rows(weight, index, masks, sums, repeats):
 
 @njit(nogil=True, error_model="numpy")
 def add_paired_rows(weight, index, masks, sums, repeats):
-    """`add_rows` for int8 weights, two in one int16, as `kernels.slide_rows` adds them."""
+    """`add_rows` for int8 weights, two in one int16, as `slide_rows` of kernels.gathering_int8 adds them."""
     half = lanes_of(masks) // 2
     zero = half_zeros(weight, masks)
     words_0, words_1, words_2, highs_0, highs_1, highs_2 = zero, zero, zero, zero, zero, zero

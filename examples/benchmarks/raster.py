@@ -44,7 +44,7 @@ began = time.perf_counter()
 from eventsim import plots
 spikes = Spikes(planes, (channels, 1, positions), (channels, 1, positions), bits, False)
 figure = plots.raster(spikes)
-plots.save(figure, sys.argv[2])
+plots.save_figure(figure, sys.argv[2])
 seconds = time.perf_counter() - began
 events = int(figure.get_label().split("\\n")[1].split(" ")[0].replace(",", ""))
 memory = 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))

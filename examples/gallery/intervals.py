@@ -17,4 +17,4 @@ for i in (1, 2, 3):
     nodes[f"every {4 ** i}"] = Neuron(leak=1.0, v_threshold=4.0, reset="hard")
 model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=2000)
 figure = plots.intervals(Simulator(model).run(x, record=("statistics", "intervals")).statistics.trains)
-plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))
+plots.save_figure(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))

@@ -17,4 +17,4 @@ with h5py.File(DATA / "digits_test.h5") as file:
 recording = eventsim.Simulator(eventsim.load(DATA / "digits.h5")).run(images, record=("statistics",))
 trains = recording.statistics.trains
 figure = plots.maps({name: trains[name] for name in ("neuron1", "neuron2")})
-plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))
+plots.save_figure(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))

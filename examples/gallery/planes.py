@@ -16,4 +16,4 @@ with h5py.File(DATA / "digits_test.h5") as file:
     images = file["x"][:]
 recording = eventsim.Simulator(eventsim.load(DATA / "digits.h5")).run(images, record=("statistics",))
 figure = plots.planes(recording.statistics.trains)
-plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))
+plots.save_figure(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))

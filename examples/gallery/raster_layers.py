@@ -17,4 +17,4 @@ with h5py.File(DATA / "digits_test.h5") as file:
 recording = eventsim.Simulator(eventsim.load(DATA / "digits.h5")).run(images[:1], record=("spikes",))
 names = ("input", "neuron1", "neuron2", "neuron3")
 figure = plots.raster({name: recording.spikes[name] for name in names}, sample=0)
-plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))
+plots.save_figure(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))

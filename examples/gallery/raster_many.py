@@ -18,4 +18,4 @@ for step in range(10_000):
     fires = (rng.random(10_000, np.float32) < wave) & (neurons % 1000 >= 80)
     planes[0, step, 0, 0] = np.packbits(np.pad(fires, (0, 48)), bitorder="little").view(np.uint64)
 figure = plots.raster(Spikes(planes, (10_000, 1, 1), (10_000,), bits=1, signed=False), name="wave")
-plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))
+plots.save_figure(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))

@@ -17,4 +17,4 @@ model = Model(nodes, [("in", "fc"), ("fc", "lif")], timesteps=80)
 recording = Simulator(model).run(x, record=("potentials", "residuals", "spikes:lif"))
 figure = plots.traces(recording.potentials("lif")[0], recording.residuals("lif")[0],
                       levels=recording.levels("lif")[0], threshold=1.0, neurons=(0, 1, 2), name="lif")
-plots.save(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))
+plots.save_figure(figure, sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".png"))

@@ -15,15 +15,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from command import DATA, MODEL, assert_one_line, data_file, digits
+from event_files import write_nmnist
 
 import eventsim
 from eventsim import Dense, Flatten, Input, Neuron
 from eventsim.cli import main
 from eventsim.model.input import EventBins
-from test_datasets import write_nmnist
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL, DATA = str(ROOT / "data" / "digits.h5"), str(ROOT / "data" / "digits_test.h5")
 LAYERS = {"input": 64, "neuron1": 1024, "neuron2": 512, "neuron3": 48, "readout": 10}
 
 # the documented interface
@@ -34,48 +33,6 @@ COUNTS = ["events", "synops", "nonzero_synops", "additions", "doublings", "macs"
 EXECUTED = ["executed_synops", "executed_additions", "executed_macs"]
 TOTALS = [*COUNTS, *EXECUTED, "word_operations", "energy_joule"]
 ROW = ["name", "neurons", "firing_rate", "mean_level", *COUNTS, *EXECUTED]
-
-
-@pytest.fixture
-def run(capsys):
-    """Run main; returns (status, standard output, standard error)."""
-
-    def call(*arguments):
-        status = main([str(a) for a in arguments])
-        return (status, *capsys.readouterr())
-
-    return call
-
-
-@pytest.fixture
-def run_json(run):
-    def call(*arguments):
-        status, out, err = run(*arguments, "--json")
-        assert status == 0 and err == "" and out.count("\n") == 1
-        return json.loads(out)
-
-    return call
-
-
-def data_file(path, x, y=None):
-    with h5py.File(path, "w") as file:
-        file["x"] = x
-        if y is not None:
-            file["y"] = y
-    return path
-
-
-def digits(n=None):
-    with h5py.File(DATA) as file:
-        return file["x"][:n], file["y"][:n]
-
-
-def assert_one_line(status, out, err, *parts):
-    assert status == 1
-    assert out == ""
-    assert err.startswith("eventsim: ") and err.endswith("\n") and err.count("\n") == 1, err
-    for part in parts:
-        assert str(part) in err
 
 
 # ---- info and check

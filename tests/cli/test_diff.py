@@ -8,19 +8,15 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from test_cli import DATA, MODEL, assert_one_line, data_file, digits, run, run_json  # noqa: F401 (fixtures)
-from test_divergence import STEPS, network, planted, samples
-from test_lava import ORACLES, needs_oracles
-from test_traces import recorded, save
+from command import DATA, MODEL, assert_one_line, data_file, digits
+from oracles import LAVA, NIR, needs_lava, needs_nir
+from planted_changes import STEPS, network, planted, samples
+from recorded_traces import recorded, save
 
 import eventsim
 from eventsim import Dense, Input, Model, Neuron
 from eventsim.cli import main
 from eventsim.model.chip import find_chip
-
-
-NIR_ORACLES = ORACLES.parent / "nir"
-needs_nir_oracles = pytest.mark.skipif(not NIR_ORACLES.is_dir(), reason="no ../shared/oracles")
 
 
 @pytest.fixture
@@ -35,7 +31,7 @@ def files(tmp_path):
 # ---- diff
 
 
-def test_equal(run, files):  # noqa: F811
+def test_equal(run, files):
     a, _, x = files
     status, out, err = run("diff", a, a, x)
     assert status == 0 and err == ""
@@ -44,7 +40,7 @@ def test_equal(run, files):  # noqa: F811
     assert "reading: Nothing that decides" in out
 
 
-def test_different(run, files):  # noqa: F811
+def test_different(run, files):
     a, b, x = files
     status, out, err = run("diff", a, b, x)
     assert status == 3 and err == ""
@@ -105,7 +101,7 @@ def test_a_models_own_chip(capsys, files, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", (".npz", ".h5"))
-def test_traces(run, capsys, files, tmp_path, suffix):  # noqa: F811
+def test_traces(run, capsys, files, tmp_path, suffix):
     a, _, x = files
     arrays, _ = recorded(n=20)
     trace = save(tmp_path / f"trace{suffix}", arrays)
@@ -120,7 +116,7 @@ def test_traces(run, capsys, files, tmp_path, suffix):  # noqa: F811
     assert run("diff", a, trace, x, "--limit", "4")[0] == 0
 
 
-def test_a_recorded_run(run, files, tmp_path):  # noqa: F811
+def test_a_recorded_run(run, files, tmp_path):
     a, b, x = files
     out = tmp_path / "run.h5"
     for model, status in ((a, 0), (b, 3)):
@@ -137,7 +133,7 @@ def test_variables_tolerance_steps(capsys, files):
     assert found["steps"] == 9 and len(found["layers"][1]["spread"]) == 9
 
 
-def test_each_side_sees_the_data_in_its_own_layout(run, tmp_path):  # noqa: F811
+def test_each_side_sees_the_data_in_its_own_layout(run, tmp_path):
     rng = np.random.default_rng(0)
     weight = rng.normal(0, 1, (4, 2, 3, 3))
     for name, layout in (("chw", "CHW"), ("hwc", "HWC")):
@@ -150,14 +146,14 @@ def test_each_side_sees_the_data_in_its_own_layout(run, tmp_path):  # noqa: F811
     assert status == 1 and "samples have shape (2, 4, 4), expected axes HWC" in err
 
 
-def test_digits_in_other_arithmetics(run, capsys):  # noqa: F811
+def test_digits_in_other_arithmetics(run, capsys):
     assert run("diff", MODEL, MODEL + "@float64", DATA)[0] == 0
     status, out, _ = run("diff", MODEL, MODEL + "@int8", DATA, "--limit", 50)
     words = " ".join(out.split())
     assert status == 3 and "reading: First differs by rounding" in words and "No prediction changes." in words
 
 
-def test_long_runs_show_some_steps(run, files, tmp_path):  # noqa: F811
+def test_long_runs_show_some_steps(run, files, tmp_path):
     a, b, _ = files
     x = data_file(tmp_path / "long.h5", np.tile(samples(1), (1, 10, 1, 1, 1)))
     _, out, _ = run("diff", a, b, x)
@@ -167,11 +163,11 @@ def test_long_runs_show_some_steps(run, files, tmp_path):  # noqa: F811
     assert 3 <= len(steps) <= 7 and steps == sorted(set(steps)) and steps[-1] == 119
 
 
-@needs_oracles
-def test_pilotnet_against_the_chips_recording(run, tmp_path):  # noqa: F811
+@needs_lava
+def test_pilotnet_against_the_chips_recording(run, tmp_path):
     """Equal to what the chip recorded; without its periodic reset layer 1 parts at step 1, where
     the chip zeroed it."""
-    truth, trace = np.load(ORACLES / "pilotnet_lif" / "ground_truth.npz"), {}
+    truth, trace = np.load(LAVA / "pilotnet_lif" / "ground_truth.npz"), {}
     for k, name in enumerate(["input", *(f"conv-{i}" for i in range(5)), None, *(f"fc-{i}" for i in range(3))]):
         if name is None:
             continue
@@ -183,9 +179,9 @@ def test_pilotnet_against_the_chips_recording(run, tmp_path):  # noqa: F811
             v = truth[f"{name}_v"].transpose().astype(np.float32)
             trace[f"layer{k}/residuals"] = np.where(v == 128, np.nan, v)  # the code for a neuron that has spiked
     save(tmp_path / "truth.npz", trace)
-    image = np.load(ORACLES / "pilotnet_lif" / "image.npy").transpose()
+    image = np.load(LAVA / "pilotnet_lif" / "image.npy").transpose()
     np.savez(tmp_path / "x.npz", x=np.ascontiguousarray(image)[None])
-    net = ORACLES / "pilotnet_lif" / "network.net"
+    net = LAVA / "pilotnet_lif" / "network.net"
     rest = tmp_path / "truth.npz", tmp_path / "x.npz", "--timesteps", 24
     status, out, _ = run("diff", f"{net}@reset_interval=17,input_is_bias=true", *rest)
     assert status == 0 and "no difference in currents, spikes, residuals;" in out
@@ -193,17 +189,17 @@ def test_pilotnet_against_the_chips_recording(run, tmp_path):  # noqa: F811
     assert status == 3 and "first divergence: sample 0, step 1, layer layer1," in out
 
 
-@needs_nir_oracles
-def test_sinabs_recording_under_two_presets(run, tmp_path):  # noqa: F811
+@needs_nir
+def test_sinabs_recording_under_two_presets(run, tmp_path):
     """Equal to what sinabs computed; read as norse reads it, layer 6 is the first to part, where
     sinabs sends a second spike in a step."""
-    expected = np.load(NIR_ORACLES / "cnn_sinabs_expected.npz")
+    expected = np.load(NIR / "cnn_sinabs_expected.npz")
     shape = expected["input_shape"]
     x = np.unpackbits(expected["input"], count=np.prod(shape)).reshape(1, *shape)
     np.savez(tmp_path / "x.npz", x=x, y=[int(expected["label"])])
     trace = {name[7:]: expected[name] for name in expected if name.startswith("sinabs_")}
     save(tmp_path / "trace.npz", trace)
-    net = NIR_ORACLES / "cnn_sinabs.nir"
+    net = NIR / "cnn_sinabs.nir"
     status, out, _ = run("diff", f"{net}@sinabs", tmp_path / "trace.npz", tmp_path / "x.npz")
     assert status == 0 and "no difference in spikes; 1 samples of 300 steps" in out
     status, out, _ = run("diff", f"{net}@norse", tmp_path / "trace.npz", tmp_path / "x.npz")
@@ -240,11 +236,11 @@ def test_sinabs_recording_under_two_presets(run, tmp_path):  # noqa: F811
     (lambda a, b, x: (MODEL, b, DATA), "none of its layers (input, n1, pool, n2, n3, ...) is one of A's (input, n"),
     (lambda a, b, x: (a, a, DATA), "digits_test.h5: samples have shape (1, 8, 8), expected axes"),
 ])
-def test_diff_errors(run, files, change, message):  # noqa: F811
+def test_diff_errors(run, files, change, message):
     assert_one_line(*run("diff", *change(*files)), message)
 
 
-def test_a_run_that_fails_names_its_side(run, files, tmp_path):  # noqa: F811
+def test_a_run_that_fails_names_its_side(run, files, tmp_path):
     x = data_file(tmp_path / "one.h5", digits(1)[0])
     narrow = dataclasses.replace(find_chip("lava_sdnn"), name="narrow", membrane_bits=10, membrane_overflow="error")
     (tmp_path / "narrow.json").write_text(narrow.as_json())
@@ -277,7 +273,7 @@ def test_help(capsys, command):
 # ---- convert
 
 
-def test_convert(run, tmp_path):  # noqa: F811
+def test_convert(run, tmp_path):
     out = tmp_path / "copy.hdf5"
     status, text, err = run("convert", MODEL, out)
     assert status == 0 and err == ""
@@ -303,7 +299,7 @@ def test_targets(text, path, arithmetic, options, monkeypatch):
     assert _target(text) == (path, arithmetic, options)
 
 
-def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):  # noqa: F811
+def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):
     nodes = {"x": Input((2,)), "d": Dense(np.eye(2)), "n": Neuron()}
     provenance = {"format": "NIR 0.2.0", "assumed dt": "0.001 (preset norse)", "assumed reset": "hard (preset norse)"}
     eventsim.save(Model(nodes, [("x", "d"), ("d", "n")], 3, provenance=provenance), tmp_path / "net.h5")
@@ -324,13 +320,13 @@ def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):  # noqa: F8
     (MODEL, "missing/out.h5", "out.h5: cannot be written"),
     (MODEL, "folder.h5", "folder.h5: cannot be written"),
 ])
-def test_convert_errors_leave_nothing(run, tmp_path, source, target, message):  # noqa: F811
+def test_convert_errors_leave_nothing(run, tmp_path, source, target, message):
     (tmp_path / "folder.h5").mkdir()
     assert_one_line(*run("convert", source, tmp_path / target), message)
     assert os.listdir(tmp_path) == ["folder.h5"]
 
 
-def test_convert_to_nir_and_back(run, files, tmp_path):  # noqa: F811
+def test_convert_to_nir_and_back(run, files, tmp_path):
     _, _, x = files
     rng = np.random.default_rng(0)
     nodes = {"x": Input((2, 6, 6)), "c": eventsim.Conv2d(rng.normal(0, 1, (3, 2, 3, 3))),
@@ -343,7 +339,7 @@ def test_convert_to_nir_and_back(run, files, tmp_path):  # noqa: F811
     assert run("diff", tmp_path / "a.h5", f"{tmp_path / 'b.nir'}@norse@dt=0.001", x, "--variables", "spikes")[0] == 0
 
 
-def test_convert_writes_beyond_nir_only_if_told(run, files, tmp_path):  # noqa: F811
+def test_convert_writes_beyond_nir_only_if_told(run, files, tmp_path):
     nodes = {"x": Input((2, 6, 6)), "n": Neuron(reset="soft", comparison=">")}
     eventsim.save(Model(nodes, [("x", "n")], 3), tmp_path / "soft.h5")
     assert_one_line(*run("convert", tmp_path / "soft.h5", tmp_path / "soft.nir"), "node 'n' (Neuron): NIR has no soft")
@@ -353,7 +349,7 @@ def test_convert_writes_beyond_nir_only_if_told(run, files, tmp_path):  # noqa: 
     assert_one_line(*run("convert", MODEL, tmp_path / "x.h5", "--out-dt", "1"), "'dt' is no option for .h5 files")
 
 
-def test_convert_replaces_a_file(run, tmp_path):  # noqa: F811
+def test_convert_replaces_a_file(run, tmp_path):
     out = tmp_path / "out.h5"
     out.write_text("old")
     assert_one_line(*run("convert", DATA, out), "not a model file")

@@ -14,7 +14,7 @@ from eventsim.cli import main
 from eventsim.report import findings, tables
 from eventsim.report.page import sections
 from eventsim.runs import facts
-from test_page import Document
+from document import Document
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, DATA = str(ROOT / "data" / "digits.h5"), str(ROOT / "data" / "digits_test.h5")

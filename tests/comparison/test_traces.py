@@ -3,34 +3,14 @@
 import h5py
 import numpy as np
 import pytest
-from test_divergence import STEPS, VARIABLES, found, network, planted, samples
-from test_errors import _errors, _raises
+from planted_changes import STEPS, VARIABLES, found, network, planted, samples
+from raised import errors_of, raises_of
+from recorded_traces import recorded, save
 
 import eventsim
 from eventsim import compare, Input, Model, Neuron, Simulator, Trace
 from eventsim.comparison.traces import is_trace, open_trace
 from eventsim.errors import DataError
-
-
-def recorded(model=None, n=3, precision="float32", dtype=None):
-    """Arrays of a run by layer, as a user would save them."""
-    run = Simulator(model or network(), precision).run(samples(n), record=(*VARIABLES, "outputs"))
-    arrays = {}
-    for name in ("n1", "n2", "n3"):
-        arrays[f"{name}/spikes"] = run.levels(name)
-        for variable in ("currents", "potentials", "residuals"):
-            arrays[f"{name}/{variable}"] = getattr(run, variable)(name)
-    return {name: a if dtype is None else a.astype(dtype) for name, a in arrays.items()}, run
-
-
-def save(path, arrays):
-    if path.suffix == ".npz":
-        np.savez_compressed(path, **arrays)
-    else:
-        with h5py.File(path, "w") as file:
-            for name, array in arrays.items():
-                file[name] = array
-    return path
 
 
 def against(path, model=None, n=3, precision="float32", **options):
@@ -354,12 +334,12 @@ def test_every_raise_has_a_case(tmp_path):
     reached = set()
     for i, (function, _) in enumerate(CASES):
         (tmp_path / f"{i}").mkdir()
-        for error in _errors(lambda: function(tmp_path / f"{i}")):
+        for error in errors_of(lambda: function(tmp_path / f"{i}")):
             trace = error.__traceback__
             while trace is not None:
                 reached.add((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
                 trace = trace.tb_next
-    path, lines = _raises("comparison.traces")
+    path, lines = raises_of("comparison.traces")
     missing = [first for first, last in lines if not any((path, line) in reached for line in range(first, last + 1))]
     assert not missing
 

@@ -88,7 +88,7 @@ def test_evenness_of_bits():
 
 def test_a_tiny_study(tmp_path):
     torch = pytest.importorskip("torch")
-    from test_trainer_data import write_cifar
+    from picture_files import write_cifar
     from trainer.data import cifar10
 
     write_cifar(tmp_path, 40)

@@ -1,6 +1,7 @@
 """lava-dl files: the oracles, the engine against plain integer arithmetic, and broken files."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import h5py
@@ -8,12 +9,14 @@ import lava_arithmetic as lava
 import numpy as np
 import pytest
 from lava_arithmetic import Layer
+from oracles import LAVA as ORACLES, needs_lava as needs_oracles
 
 import eventsim
 from eventsim import formats
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import EventsimError, FormatError, UnsupportedError
-from eventsim.formats.lava.reader import LAYER_TYPES, NEURON_TYPES, OPTIONS
+from eventsim.formats.lava.reader import LavaOptions, LAYER_TYPES, NEURON_TYPES
+from eventsim.formats.options import options_of
 from eventsim.model.chip import find_chip
 from eventsim.model.input import Input
 from eventsim.model.network import Model
@@ -21,8 +24,6 @@ from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import Delay, Flatten
 
-ORACLES = Path(__file__).resolve().parents[3] / "shared" / "oracles" / "lava"
-needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason="no ../shared/oracles")
 
 TRACES = ("spikes", "currents", "potentials", "residuals")
 
@@ -427,11 +428,9 @@ def test_provenance_says_what_was_assumed_and_not_read(tmp_path):
 
 
 def test_options_are_described():
-    import inspect
-
-    arguments = list(inspect.signature(formats.lava.read).parameters)
-    assert arguments == ["root", *OPTIONS]
-    assert all(text and "\n" not in text for text in OPTIONS.values())
+    declared = options_of(LavaOptions)
+    assert list(declared) == [field.name for field in fields(LavaOptions)]
+    assert all(option.help and "\n" not in option.help for option in declared.values())
 
 
 def test_inputs(tmp_path):

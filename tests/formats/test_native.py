@@ -151,6 +151,16 @@ def refuses(path, message, error=FormatError):
     return str(caught.value)
 
 
+def test_files_of_0_1_call_the_chip_profile(tmp_path):
+    path = saved(tmp_path, chip())
+    with h5py.File(path, "r+") as file:
+        file.move("chip", "profile")
+    assert_same_model(formats.load(path), chip())
+    with h5py.File(path, "r+") as file:
+        file.copy("profile", "chip")
+    refuses(path, "holds 'chip' and 'profile', two names of the same; expected only 'chip'")
+
+
 def loads_or_refuses(path):
     """Whether the file loads; anything but a model or a proper refusal fails the test."""
     try:

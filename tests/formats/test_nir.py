@@ -447,7 +447,8 @@ def test_presets_are_documented():
     for preset, values in presets.PRESETS.items():
         assert set(values) == set(presets.OPEN) and preset in presets.OPTIONS["preset"].choices
     fields = set(presets.Reading.__dataclass_fields__) - {"why"}
-    assert fields | {"preset"} == set(presets.OPTIONS) == set(presets.OPEN) | set(presets.FREE) | {"preset"}
+    assert fields == set(presets.OPTIONS) == set(presets.DEFAULTS) | {"preset"}
+    assert set(presets.OPEN) < set(presets.DEFAULTS)
 
 
 def test_what_was_assumed_is_said(tmp_path, capsys):

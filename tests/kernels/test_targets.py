@@ -1,7 +1,7 @@
 """The same bits on every instruction set, and with the JIT off.
 
 Run as a program, `python test_targets.py "MODEL PRECISION" ...`, it prints what models of
-test_determinism give, as digests, and, with a cache of its own, which vector registers are used.
+exact_cases give, as digests, and, with a cache of its own, which vector registers are used.
 """
 
 import hashlib
@@ -19,8 +19,7 @@ import numba
 import numpy as np
 import pytest
 from numba import njit
-from test_determinism import CASES, EVERYTHING, ON_CHIP, STEPS, everything, model_and_input
-from test_determinism import simulator as simulator_of
+from exact_cases import CASES, EVERYTHING, ON_CHIP, STEPS, everything, model_and_input, simulator as simulator_of
 
 from eventsim import Simulator
 from eventsim.kernels import vectors
@@ -85,8 +84,9 @@ def _main(names):
 def _start(runs, **environment):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "EVENTSIM_"))}
     return subprocess.Popen(
-        [sys.executable, __file__, *runs], env={**env, **environment}, text=True,
-        cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, __file__, *runs], text=True,
+        env={**env, "PYTHONPATH": os.pathsep.join(sys.path), **environment}, cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
 
 
@@ -144,7 +144,7 @@ def test_jit_off_checks_indices():
         from dataclasses import replace
         import numpy as np
         from eventsim import Simulator
-        from test_determinism import model_and_input
+        from exact_cases import model_and_input
         from eventsim.program import LayerStage
         model, x = model_and_input("options")
         simulator = Simulator(model)
@@ -160,21 +160,21 @@ def test_jit_off_checks_indices():
         except IndexError as error:
             print(error)
         """
-    env = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    env = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd=Path(__file__).parent, text=True,
                           capture_output=True, check=True)
     assert re.fullmatch(r"16 elements from \d+ on, of an array of 560\n", done.stdout)
 
 
-# ---- each operation of simd.py against its NumPy twin
+# ---- each operation of vectors.py against its NumPy twin
 
 
 def _load_twins():
-    """A second simd.py whose operations are the NumPy twins."""
+    """A second vectors.py whose operations are the NumPy twins."""
     before = numba.config.DISABLE_JIT
     numba.config.DISABLE_JIT = 1
     try:
-        spec = importlib.util.spec_from_file_location("simd_twins", vectors.__file__)
+        spec = importlib.util.spec_from_file_location("vectors_twins", vectors.__file__)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     finally:
@@ -321,7 +321,7 @@ def test_pairs(lanes):
 
 @pytest.mark.parametrize("lanes", LANES)
 def test_pairs_hold_256_rows(lanes):
-    """The proof of kernels._sum_of_pairs, at its edges: 256 rows of -128 or 127 in each half."""
+    """The proof of gathering_int8._sum_of_pairs, at its edges: 256 rows of -128 or 127 in each half."""
     half = lanes // 2
     for low in (-128, 127, 0):
         for high in (-128, 127, -1):

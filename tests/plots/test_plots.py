@@ -25,7 +25,7 @@ from eventsim.runs.file import open_run
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
 from eventsim.statistics.decisions import Decisions
-from eventsim.statistics.membranes import MembraneScale
+from eventsim.statistics.observing import MembraneScale
 from eventsim.statistics.of_recordings import of_spikes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,10 +187,10 @@ def test_pictures_do_not_follow_the_users_settings(tmp_path):
     import matplotlib
 
     train = {"a": train_of(random_levels((2, 4, 6), 1))}
-    plots.save(plots.rates(train), tmp_path / "plain.svg")
+    plots.save_figure(plots.rates(train), tmp_path / "plain.svg")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9,
                                 "svg.fonttype": "path", "text.color": "green", "xtick.labelsize": 40}):
-        plots.save(plots.rates(train), tmp_path / "other.svg")
+        plots.save_figure(plots.rates(train), tmp_path / "other.svg")
     assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()
 
 
@@ -703,7 +703,7 @@ def test_files_are_the_same_bytes_each_time(tmp_path, suffix):
     first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
     spikes = spikes_of(random_levels((1, 600, 700), 2), 2)
     for path in (first, second):
-        plots.save(plots.raster(spikes), path)
+        plots.save_figure(plots.raster(spikes), path)
     content = first.read_bytes()
     assert content == second.read_bytes() and content[:4] in (b"\x89PNG", b"<?xm", b"%PDF")
     assert sorted(os.listdir(tmp_path)) == sorted((first.name, second.name)), "no temporary file is left"
@@ -713,15 +713,15 @@ def test_other_suffixes_and_paths_that_cannot_be_written_are_refused(tmp_path):
     figure = plots.rates({})
     for name, found in (("a.jpg", "'.jpg'"), ("a", "without a suffix")):
         with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found + "$"):
-            plots.save(figure, tmp_path / name)
+            plots.save_figure(figure, tmp_path / name)
     with pytest.raises(DataError, match=r"missing/a\.png: cannot be written \(No such file or directory\)"):
-        plots.save(figure, tmp_path / "missing" / "a.png")
+        plots.save_figure(figure, tmp_path / "missing" / "a.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(DataError, match=r"folder\.png: cannot be written \(Is a directory\)"):
-        plots.save(figure, tmp_path / "folder.png")
+        plots.save_figure(figure, tmp_path / "folder.png")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"cannot be written \(Not a directory\)"):
-        plots.save(figure, tmp_path / "file" / "a.png")
+        plots.save_figure(figure, tmp_path / "file" / "a.png")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.png"]
 
 
@@ -894,7 +894,7 @@ from eventsim.spikes import Spikes
 {make}
 from eventsim import plots
 figure = plots.raster(spikes)
-plots.save(figure, sys.argv[1])
+plots.save_figure(figure, sys.argv[1])
 print(figure.get_label().split("\\n")[1].split(" ")[0].replace(",", ""))
 # not getrusage's: a child starts with the peak of the process that it was forked from
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))

@@ -1,6 +1,8 @@
 """The reference against closed forms, sums done by hand, and other people's correlations."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from networks import chain, every_node_models, random_run
 from reference import (
     Folded, bounds_of, divided, fixed_point, fixed_points, limited, phi, round_half_away, simulate,
 )
+from support.sources import imports, source
 
 from eventsim.errors import RunError, UnsupportedError
 from eventsim.model.chip import find_chip, Chip
@@ -20,6 +23,31 @@ from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, M
 FLOATS = ("float32", "float64")
 PRECISIONS = FLOATS + ("int8",)
 NETWORKS = every_node_models()
+OWN = [path for path in sorted(Path(__file__).parent.glob("*.py")) if not path.name.startswith("test_")]
+
+
+def foreign(path, text):
+    """Imports of a reference module that could bring the engine's code with them."""
+    allowed = {"numpy", "reference", "eventsim"} | set(sys.stdlib_module_names)
+    return [
+        f"tests/reference/{path}:{found.lineno}: imports {found.module or found.library}"
+        for found in imports(source(f"tests/reference/{path}", text))
+        if found.library not in allowed
+        or found.module and not f"{found.module}.".startswith(("model.", "errors."))
+    ]
+
+
+def test_the_reference_shares_no_code_with_the_engine():
+    assert len(OWN) == 6
+    assert not [line for path in OWN for line in foreign(path.name, path.read_text())]
+
+
+@pytest.mark.parametrize("text", (
+    "from eventsim.kernels import firing", "def f():\n    import eventsim.lowering.rounding",
+    "from eventsim import Simulator", "from networks import chain", "import numba", "import eventsim",
+))
+def test_shared_code_is_found(text):
+    assert len(foreign("run.py", text)) == 1
 
 
 def driven(neuron, inputs, precision="float64"):
@@ -600,7 +628,7 @@ def test_division_by_four(rounding, expected):
     assert divided(np.array([-7, -6, -4, -2, 2, 4, 6, 7]), 2, rounding).tolist() == expected
 
 
-def chip(**options):
+def a_chip(**options):
     """A chip that leaves everything as it is, but for `options`."""
     return Chip("chip", **{"weight_bits": 16, **options})
 
@@ -714,12 +742,12 @@ def test_weights_of_a_chip():
 
 def test_choice_of_steps_in_a_chip():
     """2 * half_away(D / 4) <= 254: D = 508. With 12 bits, 1.5 D * 4 <= 2^10: D = 170."""
-    chip = chip(weight_bits=9, weight_step=2, weight_shift=2)
+    chip = a_chip(weight_bits=9, weight_step=2, weight_shift=2)
     model = chain(Input(1), Dense([[0.5]]), Neuron(1.5, quantum=1.0), timesteps=1)
     result = simulate(model, [[1]], "fixed", chip=chip)
     assert result.steps_per_unit["neuron2"].tolist() == [508 * 4]
     assert traces(result, "neuron2")[1] == [254 * 4]
-    narrow = chip(weight_bits=9, weight_step=2, weight_shift=2, membrane_bits=12)
+    narrow = a_chip(weight_bits=9, weight_step=2, weight_shift=2, membrane_bits=12)
     assert simulate(model, [[1]], "fixed", chip=narrow).steps_per_unit["neuron2"].tolist() == [680]
     wide = chain(Input(1), Dense([[0.5]]), Neuron(0.5, quantum=1.0, bits=3), timesteps=1)
     found = simulate(wide, [[1]], "fixed", chip=narrow).steps_per_unit["neuron2"]
@@ -729,7 +757,7 @@ def test_choice_of_steps_in_a_chip():
 def test_readout_under_a_chip():
     """S = 2^3 * 126 / 0.5, weights in steps of 3."""
     model = chain(Input(1), Dense([[0.5], [-0.25]], [0.1, 0.0]), Readout("last"), timesteps=1)
-    result = simulate(model, [[1]], "fixed", chip=chip(weight_bits=8, weight_step=3, weight_shift=3))
+    result = simulate(model, [[1]], "fixed", chip=a_chip(weight_bits=8, weight_step=3, weight_shift=3))
     assert result.steps_per_unit["readout2"].tolist() == [2016, 2016]
     potentials = [126 * 8 + round_half_away(201.6), -63 * 8]
     assert result.potentials["readout2"].ravel().tolist() == potentials
@@ -738,7 +766,7 @@ def test_readout_under_a_chip():
 
 def test_every_width_is_limited_where_it_is_known():
     """Sums of 5 bits wrap, currents of 7 saturate, membranes of 8 turn once."""
-    chip = chip(weight_shift=2, sum_bits=5, sum_overflow="wrap", current_bits=7,
+    chip = a_chip(weight_shift=2, sum_bits=5, sum_overflow="wrap", current_bits=7,
                    current_overflow="saturate", membrane_bits=8, membrane_overflow="wrap_once")
     node = integrator(resolution=4.0, current_leak=1.0, bias=1.0, v_min=-1e4)
     result, (currents, potentials, _) = on_chip(chip, 1.0, node, [10, 20, 15, 9])
@@ -755,7 +783,7 @@ def test_gain_acts_on_the_sum_before_the_shift():
     """-5 * 0.5 = -2.5 goes toward zero: -2, and 4 times that."""
     node = integrator(input_gain=np.full((1, 2), 0.5), resolution=4.0)
     model = chain(Input((1, 2), "spikes", 4, True), Conv1d([[[1.0]]]), node, timesteps=1)
-    result = simulate(model, [[[-5, 7]]], "fixed", chip=chip(weight_shift=2))
+    result = simulate(model, [[[-5, 7]]], "fixed", chip=a_chip(weight_shift=2))
     assert result.currents["neuron2"].ravel().tolist() == [-8, 12]
 
 
@@ -764,7 +792,7 @@ def test_gain_acts_on_the_sum_before_the_shift():
 ])
 def test_decay_of_a_chip(rounding, expected):
     """leak 0.4 in 1 bit is 1 / 2."""
-    chip = chip(decay_bits=1, decay_rounding=rounding)
+    chip = a_chip(decay_bits=1, decay_rounding=rounding)
     assert on_chip(chip, -7.0, integrator(leak=0.4), [1, 0, 0])[1][1] == expected
 
 
@@ -773,31 +801,31 @@ def test_decay_of_a_chip(rounding, expected):
 ])
 def test_comparison_of_a_chip(comparison, given, expected):
     node = Neuron(3.0, resolution=1.0, comparison=given)
-    result, _ = on_chip(chip(comparison=comparison), 3.0, node, [1])
+    result, _ = on_chip(a_chip(comparison=comparison), 3.0, node, [1])
     assert result.levels["neuron2"].ravel().tolist() == expected
 
 
 def test_an_overflow_may_be_an_error():
     with pytest.raises(RunError, match="layer 'neuron2': the membrane left its 4 bits 1 times"):
-        on_chip(chip(membrane_bits=4), 5.0, integrator(), [1, 1])
+        on_chip(a_chip(membrane_bits=4), 5.0, integrator(), [1, 1])
 
 
 def test_rectified_thresholds_see_the_shifted_membrane():
     """phi(0.75) > 0.8: 3 of 4 weight steps a quantum fire, whatever the shift; 2 of them do not."""
     node = Neuron(0.8, rectify=True, resolution=4.0 * 2**6)
     for level, expected in ((3, 1), (2, 0)):
-        result, _ = on_chip(chip(weight_shift=6), 0.25, node, [level])
+        result, _ = on_chip(a_chip(weight_shift=6), 0.25, node, [level])
         assert result.levels["neuron2"].ravel().tolist() == [expected]
 
 
 @pytest.mark.parametrize("chip, nodes, message", [
-    (chip(weight_bits=4), (Dense([[9.0]]), Neuron()), "too far apart"),
-    (chip(membrane_bits=4), (Dense([[1.0]]), Neuron(9.0)), "too far apart"),
-    (chip(), (Dense([[1.0]]), Neuron(bias=1e9, resolution=9.0)), "leaves int32"),
-    (chip(max_delay=1), (Delay(2), Readout()), "delay of 2"),
-    (chip(spike_bits=2), (Neuron(bits=3),), "spikes of 3 bits"),
-    (chip(signed_spikes=False), (SigmaDelta(),), "with a sign"),
-    (chip(), (SigmaDelta(quantum=1 / 64, resolution=16),), "less than half a step"),
+    (a_chip(weight_bits=4), (Dense([[9.0]]), Neuron()), "too far apart"),
+    (a_chip(membrane_bits=4), (Dense([[1.0]]), Neuron(9.0)), "too far apart"),
+    (a_chip(), (Dense([[1.0]]), Neuron(bias=1e9, resolution=9.0)), "leaves int32"),
+    (a_chip(max_delay=1), (Delay(2), Readout()), "delay of 2"),
+    (a_chip(spike_bits=2), (Neuron(bits=3),), "spikes of 3 bits"),
+    (a_chip(signed_spikes=False), (SigmaDelta(),), "with a sign"),
+    (a_chip(), (SigmaDelta(quantum=1 / 64, resolution=16),), "less than half a step"),
 ])
 def test_what_a_chip_cannot_express(chip, nodes, message):
     with pytest.raises(UnsupportedError, match=message):

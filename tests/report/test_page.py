@@ -5,12 +5,12 @@ import base64
 import dataclasses
 import hashlib
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 import browser
+from document import Document
 from eventsim.report import findings, page
 from eventsim.report.page import figures, sections
 from eventsim.report.page.definitions import DEFINITIONS
@@ -18,40 +18,7 @@ from eventsim.report.page.markup import element, joined, Markup
 from made_runs import energy, healthy, membranes, run
 
 HOSTILE = '<script>alert("1")</script>\'"&<img src=http://example.org/x onerror=alert(1)>]]>--></style></title>\n'
-VOID = {"meta", "link", "img", "br", "hr", "path", "use", "rect", "image"}
 LOADING = ("src", "href", "srcset", "data", "action", "poster", "background", "formaction")
-
-
-class Document(HTMLParser):
-    """Elements (name, attributes, text directly inside) of a page, and those left open."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.elements, self.open, self.text = [], [], ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, name, attributes):
-        self.elements.append([name, dict(attributes), ""])
-        if name not in VOID:
-            self.open.append(len(self.elements) - 1)
-
-    def handle_startendtag(self, name, attributes):
-        self.elements.append([name, dict(attributes), ""])
-
-    def handle_endtag(self, name):
-        if name in VOID:
-            return
-        opened = self.elements[self.open.pop()][0]
-        assert opened == name, f"</{name}> closes <{opened}>"
-
-    def handle_data(self, text):
-        self.text += text
-        if self.open:
-            self.elements[self.open[-1]][2] += text
-
-    def all(self, name):
-        return [e for e in self.elements if e[0] == name]
 
 
 def hostile_run():

@@ -32,16 +32,15 @@ from typing import Optional
 
 import numpy as np
 
-from eventsim.formats.lava.values import (
-    guarded, number, pair, per_channel, repeats, shape_of, supported, unsupported, whole,
-)
-from eventsim.formats.options import Option
+from eventsim.formats.lava.values import layer_shape, pair, per_channel, repeats, whole, whole_number
+from eventsim.formats.options import option, Options
+from eventsim.formats.refusing import guarded, supported, unsupported
 from eventsim.model.chip import find_chip
 from eventsim.model.graph import Edge
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
-from eventsim.model.parameters import choice, integer, MAX_BITS, MAX_EXTENT
+from eventsim.model.parameters import MAX_BITS, MAX_EXTENT
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import Delay, Flatten
 
@@ -75,20 +74,30 @@ LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
 INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
 MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
 
-OPTIONS = {
-    "comparison": Option(str, 'how membranes meet thresholds: ">" (Lava, the default) or ">=" (older SLAYER)',
-                         (">", ">=")),
-    "reset_interval": Option(int, "steps after which the layers' states are zeroed, layer k before step k "
-                             "(default 0: never)"),
-    "message_bits": Option(int, "width of SDNN's messages without their sign (default: the file's, else 16)"),
-    "input_bits": Option(int, "width of an input value without its sign (default: 16 or what a state has "
-                         "room for, 1 for an input of spikes)"),
-    "input_signed": Option(bool, "whether input values may be negative (default: yes; no for an input of "
-                           "spikes)"),
-    "input_is_bias": Option(bool, "input values are the input neurons' bias: leave out the file's weight and "
-                            "bias"),
-    "timesteps": Option(int, "steps of a run that is not told (default: the file's tSample, else 1)"),
-}
+
+@dataclass(frozen=True)
+class LavaOptions(Options):
+    """What lava-dl's files leave open."""
+
+    comparison: str = option(
+        ">", 'how membranes meet thresholds: ">" (Lava, the default) or ">=" (older SLAYER)', (">", ">="))
+    reset_interval: int = option(
+        0, "steps after which the layers' states are zeroed, layer k before step k (default 0: never)",
+        limits=(0, 1 << 24))
+    message_bits: Optional[int] = option(
+        None, "width of SDNN's messages without their sign (default: the file's, else 16)", limits=(1, MAX_BITS))
+    input_bits: Optional[int] = option(
+        None, "width of an input value without its sign (default: 16 or what a state has room for, 1 for an input "
+        "of spikes)", limits=(1, MAX_BITS))
+    input_signed: Optional[bool] = option(
+        None, "whether input values may be negative (default: yes; no for an input of spikes)")
+    input_is_bias: bool = option(
+        False, "input values are the input neurons' bias: leave out the file's weight and bias")
+    timesteps: Optional[int] = option(
+        None, "steps of a run that is not told (default: the file's tSample, else 1)", limits=(1, 1 << 24))
+
+
+ReadOptions = LavaOptions
 
 
 def recognises(root) -> bool:
@@ -96,46 +105,13 @@ def recognises(root) -> bool:
     return "layer" in root
 
 
-def read(
-    root,
-    comparison: str = ">",
-    reset_interval: int = 0,
-    message_bits: Optional[int] = None,
-    input_bits: Optional[int] = None,
-    input_signed: Optional[bool] = None,
-    input_is_bias: bool = False,
-    timesteps: Optional[int] = None,
-) -> Model:
-    """Model from the root Group of a file; the options are described in OPTIONS.
+def read(root, **given) -> Model:
+    """Model from the root Group of a file; `given` are fields of LavaOptions.
 
     Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does
     not run; both name the file and the layer.
     """
-    options = _Options(comparison, reset_interval, message_bits, input_bits, input_signed,
-                       input_is_bias, timesteps)
-    return guarded(root, lambda: _Reader(root, options.checked()).model())
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The arguments of `read`."""
-
-    comparison: str
-    reset_interval: int
-    message_bits: Optional[int]
-    input_bits: Optional[int]
-    input_signed: Optional[bool]
-    input_is_bias: bool
-    timesteps: Optional[int]
-
-    def checked(self):
-        """self; ModelError for values that options cannot have."""
-        choice(self.comparison, "comparison", (">", ">="))
-        integer(self.reset_interval, "reset_interval", 0, 1 << 24)
-        for name, most in (("message_bits", MAX_BITS), ("input_bits", MAX_BITS), ("timesteps", 1 << 24)):
-            if getattr(self, name) is not None:
-                integer(getattr(self, name), name, 1, most)
-        return self
+    return guarded(root, lambda: _Reader(root, LavaOptions(**given)).model())
 
 
 def _check_real(group, name):
@@ -212,7 +188,7 @@ class _Reader:
             return self.options.timesteps
         simulation = self.root.group("simulation", "simulation") if "simulation" in self.root else ()
         in_file = "tSample" in simulation
-        steps = number(simulation, "tSample", 1, 1 << 24) if in_file else 1
+        steps = whole_number(simulation, "tSample", 1, 1 << 24) if in_file else 1
         self._assume("timesteps", steps, True, "the file's tSample" if in_file else "default")
         return steps
 
@@ -229,7 +205,7 @@ class _Reader:
 
     def _input(self, group, name, last):
         options, has_neurons = self.options, "neuron" in group
-        self.shape, self.tail = shape_of(group), "input"
+        self.shape, self.tail = layer_shape(group), "input"
         graded = has_neurons or self.sdnn
         unit = 1 / MESSAGE_STEPS if self.sdnn else 1.0
         weight, bias = self._transformation(group) if has_neurons else (unit, 0.0)
@@ -263,7 +239,7 @@ class _Reader:
         if "weight" not in group:
             self._assume("input weight", INPUT_WEIGHT, True, "as netx")
         return tuple(
-            float(number(group, name, -MAX_NUMBER, MAX_NUMBER) if name in group else default)
+            float(whole_number(group, name, -MAX_NUMBER, MAX_NUMBER) if name in group else default)
             for name, default in (("weight", INPUT_WEIGHT), ("bias", 0))
         )
 
@@ -271,7 +247,7 @@ class _Reader:
         if len(self.shape) > 1:
             self._append(f"{name}.flat", Flatten())
             self.shape = (prod(self.shape),)
-        n_in, n_out = self.shape[0], prod(shape_of(group))
+        n_in, n_out = self.shape[0], prod(layer_shape(group))
         repeats(group, "inFeatures", n_in)
         repeats(group, "outFeatures", n_out)
         weight = self._weights(group, "weight", (n_out, n_in))
@@ -284,7 +260,7 @@ class _Reader:
 
     def _conv(self, group, name, last):
         shape, kernel = self._maps(group)
-        groups = number(group, "groups", 1, MAX_EXTENT)
+        groups = whole_number(group, "groups", 1, MAX_EXTENT)
         repeats(group, "inChannels", self.shape[0])
         repeats(group, "outChannels", shape[0])
         if shape[0] % groups or self.shape[0] % groups:
@@ -323,7 +299,7 @@ class _Reader:
             raise group.error(f"'weight' has shape {found}, expected (out, in / groups, kH, kW), and perhaps "
                               "an axis of 1 behind them")
         repeats(group, "kernelSize", found[2:4])
-        return shape_of(group, (3,)), found[2:4]
+        return layer_shape(group, (3,)), found[2:4]
 
     def _convolution(self, group, name, node, shape, last):
         found = guarded(group, lambda: node.output_shape(self.shape))
@@ -333,8 +309,8 @@ class _Reader:
         self._layer(group, name, node, last)
 
     def _flatten(self, group, name, last):
-        if prod(shape_of(group)) != prod(self.shape):
-            raise group.error(f"'shape' is {shape_of(group)}, but the layer reads {self.shape}")
+        if prod(layer_shape(group)) != prod(self.shape):
+            raise group.error(f"'shape' is {layer_shape(group)}, but the layer reads {self.shape}")
         self._append(name, Flatten())
         self.shape = (prod(self.shape),)
 
@@ -459,7 +435,7 @@ class _Reader:
         threshold = per_channel(neuron, "vThMant", 0, NEVER_FIRES, self.shape[0])
         bits = self.options.message_bits
         if bits is None and "messageBits" in neuron:
-            bits = number(neuron, "messageBits", 1, MAX_BITS)
+            bits = whole_number(neuron, "messageBits", 1, MAX_BITS)
         else:
             bits = bits or MAX_BITS
             self._assume("message_bits", bits, self.options.message_bits is None)

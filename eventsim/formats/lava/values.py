@@ -7,29 +7,7 @@ from math import prod
 
 import numpy as np
 
-from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.parameters import MAX_EXTENT
-
-
-def guarded(group, make):
-    """make(); ModelErrors become FormatErrors of the file."""
-    try:
-        return make()
-    except ModelError as error:
-        raise group.error(error) from None
-
-
-def unsupported(group, message):
-    """An UnsupportedError (not raised) with the file and the layer in front."""
-    return UnsupportedError(str(group.error(message)))
-
-
-def supported(group, name, known, what):
-    """The text `name`, which has to be one of those known; UnsupportedError if not."""
-    kind = group.text(name).strip("\0 ")
-    if kind not in known:
-        raise unsupported(group, f"{name} {kind!r} is not supported; supported {what} are {', '.join(known)}")
-    return kind
 
 
 def whole(group, name, low, high, sizes):
@@ -47,7 +25,7 @@ def whole(group, name, low, high, sizes):
     return values
 
 
-def number(group, name, low, high):
+def whole_number(group, name, low, high):
     """A single whole number."""
     return int(whole(group, name, low, high, (1,)).reshape(()))
 
@@ -64,7 +42,7 @@ def pair(group, name, low):
     return tuple(int(v) for v in np.broadcast_to(values, 2))
 
 
-def shape_of(group, sizes=(1, 3)):
+def layer_shape(group, sizes=(1, 3)):
     """The layer's shape, (N,) or (C, H, W)."""
     return tuple(int(n) for n in whole(group, "shape", 1, MAX_EXTENT, sizes).reshape(-1))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Tuple
 
-from eventsim.errors import ModelError, UnsupportedError
+from eventsim.formats.refusing import unsupported
 from eventsim.storage.hdf5 import StoredGroup
 
 MAX_DEPTH = 16  # of nested graphs; hard links can nest a file in itself
@@ -144,18 +144,3 @@ def _only(graph, group, prefix, kind, ports):
     if not found:
         raise group.error(f"has no node of type {kind}, expected 1")
     return found[0]
-
-
-def unsupported(group, message):
-    """An UnsupportedError (not raised) with the file and the node in front."""
-    return UnsupportedError(str(group.error(message)))
-
-
-def guarded(group, make):
-    """make(); ModelErrors become the file's FormatErrors, UnsupportedErrors name the file."""
-    try:
-        return make()
-    except ModelError as error:
-        raise group.error(error) from None
-    except UnsupportedError as error:
-        raise unsupported(group, error) from None

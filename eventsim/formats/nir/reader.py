@@ -1,4 +1,4 @@
-"""NIR graphs (`.nir`) <-> Model, see https://neuroir.org and `nir_presets` for what they leave open.
+"""NIR graphs (`.nir`) <-> Model, see https://neuroir.org and `presets` for what they leave open.
 
 A file is HDF5: /version, and /node with `type` "NIRGraph", `nodes` and `edges`. A graph inside a graph
 is dissolved: its nodes get its name and a dot in front. Each type of node becomes
@@ -16,20 +16,23 @@ is dissolved: its nodes get its name and a dot in front. Each type of node becom
     IF, LIF, CubaLIF        Neuron
     I, LI, CubaLI           Readout, as the last node only
 
-The equations of the neurons in steps are in `nir_neurons`. In a loop, spikes arrive a step later at the
+The equations of the neurons in steps are in `neurons`. In a loop, spikes arrive a step later at the
 neuron that the input reaches first. Numbers may have any type and shape that broadcasts; members that
 NIR does not have are not read, and listed in the Model's provenance, as is all that was assumed.
 """
 
 import numpy as np
 
-from eventsim.formats.nir.graph import guarded, read_graph
-from eventsim.formats.nir.nodes import Builder
-from eventsim.formats.nir.presets import OPTIONS, Reading, STORED
-from eventsim.formats.nir.writer import write, WRITE_OPTIONS
+from eventsim.formats.nir.graph import read_graph
+from eventsim.formats.nir.builder import Builder
+from eventsim.formats.nir.presets import DEFAULTS, NirOptions, Reading, STORED
+from eventsim.formats.nir.writer import NirWriteOptions, write
+from eventsim.formats.refusing import guarded
 from eventsim.model.network import Model
 
-__all__ = ["OPTIONS", "WRITE_OPTIONS", "read", "recognises", "write"]
+__all__ = ["ReadOptions", "WriteOptions", "read", "recognises", "write"]
+
+ReadOptions, WriteOptions = NirOptions, NirWriteOptions
 
 
 def recognises(root) -> bool:
@@ -38,7 +41,7 @@ def recognises(root) -> bool:
 
 
 def read(root, **given) -> Model:
-    """Model from the root Group of a file; `given` are options, described in OPTIONS.
+    """Model from the root Group of a file; `given` are fields of NirOptions.
 
     Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does
     not run; both name the file and the node.
@@ -62,7 +65,7 @@ def _stored(root):
     if "metadata" not in graph or not graph.is_group("metadata"):
         return {}
     metadata = graph.group("metadata", "metadata")
-    names = [name for name in metadata.names() if name.removeprefix(STORED) in OPTIONS and name.startswith(STORED)]
+    names = [name for name in metadata.names() if name.removeprefix(STORED) in DEFAULTS and name.startswith(STORED)]
     return {name.removeprefix(STORED): _value(metadata, name) for name in names}
 
 

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import eventsim  # noqa: E402
 from trainer_networks import eventsim_check, one_thread  # noqa: E402, F401  (also: where the trainer is)
-from test_trainer_data import write_cifar, write_mnist  # noqa: E402
+from picture_files import write_cifar, write_mnist  # noqa: E402
 from trainer.__main__ import main  # noqa: E402
 from trainer.data import some  # noqa: E402
 

@@ -11,7 +11,7 @@ import eventsim  # noqa: E402
 from eventsim.model.input import Input
 from eventsim.model.transforms import Delay  # noqa: E402
 from trainer_networks import IMAGE, bars, one_thread, settle  # noqa: E402, F401
-from test_trainer_data import write_mnist  # noqa: E402
+from picture_files import write_mnist  # noqa: E402
 from trainer import __main__ as command  # noqa: E402
 from trainer.data import Arrays  # noqa: E402
 from trainer.export import export, fold, normalise, round_to_float32, simulate  # noqa: E402

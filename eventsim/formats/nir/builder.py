@@ -1,0 +1,173 @@
+"""A flat NIR graph -> nodes, in the order in which the input reaches them, and edges."""
+
+from eventsim.formats.nir.loops import in_loop, with_steps, without
+from eventsim.formats.nir.nodes import check_shape, TYPES, whole_numbers
+from eventsim.formats.refusing import guarded, unsupported
+from eventsim.model.graph import Edge
+from eventsim.model.input import EventBins, Input
+from eventsim.model.neurons import Neuron, Readout
+from eventsim.model.parameters import shape_of
+from eventsim.model.transforms import Add, Delay, Flatten
+
+
+class Builder:
+    """Turns a flat graph into nodes and edges.
+
+    nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends;
+    notes: other assumptions, for the provenance. kinds: name -> what the node gives. passing: nodes that
+    only hand on -> their delay in steps; scales: neurons -> factor on their input.
+    Raises FormatError and UnsupportedError, naming the node.
+    """
+
+    def __init__(self, graph, reading):
+        self.graph, self.reading = graph, reading
+        self.nodes, self.edges = {}, [Edge(*edge) for edge in graph.edges]
+        self.used, self.notes = ["encoding"], {}
+        self._shapes, self.kinds, self.passing, self.scales = {}, {}, {}, {}
+        self._walk()
+        self._join()
+        self._finish()
+        self._time()
+
+    # ---- nodes
+
+    def _walk(self):
+        """Build every node from the shape that reaches it."""
+        readers = {}
+        for source, target in self.graph.edges:
+            readers.setdefault(source, []).append(target)
+        self._add_input()
+        waiting = [self.graph.input]
+        for name in waiting:
+            for target in readers.get(name, ()):
+                if target not in self._shapes:
+                    self._build(target, name)
+                    waiting.append(target)
+        for name, raw in self.graph.nodes.items():
+            if name not in self._shapes:
+                raise raw.group.error(f"no path leads to it from {self.graph.input!r}")
+
+    def _build(self, name, source):
+        raw, shape = self.graph.nodes[name], self._shapes[source]
+        self._shapes[name], self.kinds[name] = shape, self.kinds[source]
+        if raw.kind == "Output":
+            check_shape(raw.group, "shape", shape)
+            if name in self.graph.passing:
+                self.passing[name] = 0
+        elif raw.kind == "Input":
+            check_shape(raw.group, "shape", shape)
+            self.passing[name] = 0
+        else:
+            node = guarded(raw.group, lambda: TYPES[raw.kind](self, name, raw.group, shape))
+            if node is not None:
+                self._shapes[name] = guarded(raw.group, lambda: node.output_shape(shape))
+                self.kinds[name] = node.gives(self.kinds[name])
+                self.nodes[name] = node
+
+    def _add_input(self):
+        name, reading = self.graph.input, self.reading
+        group = self.graph.nodes[name].group
+        shape = guarded(group, lambda: shape_of(whole_numbers(group, "shape")))
+        bins = len(shape) == 3 and shape[0] == 2 and reading.encoding == "spikes" and not reading.input_signed
+        if bins:
+            self.used += ["bin_width", "polarities", "coincident"]
+        if reading.encoding != "real":
+            self.used += ["input_bits", "input_signed"]
+        self.nodes[name] = guarded(group, lambda: Input(
+            shape, reading.encoding, reading.input_bits, reading.input_signed, reading.input_scale,
+            events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins else None,
+        ))
+        self._shapes[name] = shape
+        self.kinds[name] = "real" if reading.encoding == "real" else "spikes"
+
+    def use(self, option):
+        """Note that the result depends on an option."""
+        if option not in self.used:
+            self.used.append(option)
+
+    # ---- edges
+
+    def _join(self):
+        """Take out what only hands on, and join several sources of a node that takes one."""
+        for name, delay in self.passing.items():
+            group = self.graph.nodes[name].group
+            self.edges = guarded(group, lambda: without(self.edges, name, delay))
+        for name in list(self.nodes):
+            node, into = self.nodes[name], [e for e in self.edges if e.target == name]
+            if len(into) < 2 or node.inputs[1] != 1:
+                continue
+            wrong = sorted({e.source for e in into if self.kinds[e.source] != "spikes"})
+            if wrong:
+                raise unsupported(
+                    self.graph.nodes[name].group, f"reads {len(into)} nodes, of which {', '.join(wrong)} give no "
+                    "spikes; only spikes can be summed there: give each its own weights into the next neuron"
+                )
+            joint = _unused(f"{name}.sum", self.nodes)
+            self.nodes[joint], self.kinds[joint] = Add(), "spikes"
+            self.edges = [Edge(e.source, joint, e.delay) if e.target == name else e for e in self.edges]
+            self.edges.append(Edge(joint, name))
+
+    def _finish(self):
+        """Replace the Output by the node that ends the model; refuse what only an end can be."""
+        output = self.graph.output
+        group = self.graph.nodes[output].group
+        into = [edge for edge in self.edges if edge.target == output]
+        if len(into) != 1 or into[0].delay:
+            raise unsupported(group, f"reads {len(into)} nodes ({', '.join(e.source for e in into)})"
+                              + (" with a delay" if len(into) == 1 else "") + ", expected 1 without delay")
+        if any(edge.source == output for edge in self.edges):
+            raise group.error("has edges that lead out of it")
+        last = into[0].source
+        self.edges.remove(into[0])
+        node = self.nodes[last]
+        if isinstance(node, Flatten) and self.kinds[last] == "spikes":  # answers are flat anyway
+            [edge] = [e for e in self.edges if e.target == last]
+            if edge.delay == 0 and all(e.source != last for e in self.edges):
+                del self.nodes[last]
+                self.edges.remove(edge)
+        elif self.kinds[last] in ("current", "scaled"):
+            self.nodes[output] = Readout(self.reading.readout)
+            self.edges.append(Edge(last, output))
+            self.use("readout")
+        elif sum(isinstance(self.nodes[name], Neuron) for name in in_loop(self.edges, last)) > 1:
+            self.nodes[output] = Readout("sum")  # says which of the loop's neurons is the end
+            self.edges.append(Edge(last, output))
+        self._refuse_ends()
+
+    def _refuse_ends(self):
+        for edge in self.edges:
+            node, group = self.nodes[edge.source], self._group(edge.target)
+            if isinstance(node, Readout):
+                raise unsupported(
+                    self._group(edge.source), f"never fires, but {edge.target!r} reads it: only the last node of a "
+                    "network can; put a LIF or Threshold in its place"
+                )
+            kind = self.kinds[edge.source]
+            if kind == "current" and self.nodes[edge.target].role == "synapses":
+                raise unsupported(group, f"its weights read {edge.source!r}, which gives a current; put a neuron "
+                                  "between them, or merge the two into one")
+
+    def _group(self, name):
+        raw = self.graph.nodes.get(name)
+        return self.graph.nodes[self.graph.output].group if raw is None else raw.group
+
+    # ---- loops
+
+    def _time(self):
+        """Give loops their step, and move what all neurons of a Delay wait to its edge."""
+        for name, node in self.nodes.items():
+            if isinstance(node, Delay):
+                least = int(node.steps.min())
+                node.steps = node.steps - least
+                self.edges = [e._replace(delay=e.delay + least) if e.target == name else e for e in self.edges]
+        group = self._group(self.graph.output)
+        self.edges, matters = guarded(group, lambda: with_steps(
+            self.nodes, self.edges, self.graph.input, self.reading.recurrent_bias))
+        if matters:
+            self.use("recurrent_bias")
+
+
+def _unused(name, taken):
+    while name in taken:
+        name += "_"
+    return name

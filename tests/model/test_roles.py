@@ -1,0 +1,96 @@
+"""What nodes say of themselves, and that nothing outside their homes knows them by name."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import every_node_models
+
+import eventsim
+from eventsim import (
+    Add, BatchNorm, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Restimulation, SigmaDelta,
+)
+from eventsim.model.describing import describe
+from eventsim.model.kinds import NODE_TYPES, node_type
+from eventsim.model.node import Node
+
+PACKAGE = Path(eventsim.__file__).parent
+HOMES = ("model/", "formats/", "conversion/", "from_torch/", "costs/other_tools/", "lowering/rules.py",
+         "lowering/firing.py", "__init__.py")
+ROLES = {
+    "Input": "input", "Dense": "synapses", "Conv1d": "synapses", "Conv2d": "synapses", "Restimulation": "attention",
+    "SumPool": "transform", "AvgPool": "transform", "MaxPool": "transform", "Flatten": "transform",
+    "BatchNorm": "transform", "Add": "transform", "Delay": "transform", "Neuron": "neurons", "SigmaDelta": "neurons",
+    "Readout": "readout",
+}
+
+
+def test_roles():
+    assert {kind: cls.role for kind, cls in NODE_TYPES.items()} == ROLES
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.fires()} == {"Neuron", "SigmaDelta"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.integrates()} == {"Neuron", "SigmaDelta", "Readout"}
+    assert {kind: cls.sends for kind, cls in NODE_TYPES.items() if cls.sends} == {
+        "Neuron": "levels", "SigmaDelta": "changes"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.weighs} == {
+        "Dense", "Conv1d", "Conv2d", "Restimulation", "BatchNorm"}
+    assert node_type("Dense") is Dense and node_type("Unheard") is Node
+
+
+@pytest.mark.parametrize("node, read, given", [
+    (Input((2,)), "", "spikes"), (Input((2,), "real"), "", "real"), (Dense(np.ones((1, 2))), "real", "current"),
+    (BatchNorm([1], [0], [0], [1]), "spikes", "scaled"), (BatchNorm([1], [0], [0], [1]), "current", "current"),
+    (MaxPool(2), "spikes", "spikes"), (Flatten(), "current", "current"), (Flatten(), "scaled", "scaled"),
+    (Add(), "spikes", "spikes"), (Neuron(), "current", "spikes"), (SigmaDelta(), "real", "spikes"),
+    (Readout(), "current", "output"), (Restimulation([1.0]), "spikes", "current"), (Delay(1), "spikes", "spikes"),
+])
+def test_what_nodes_give(node, read, given):
+    assert node.gives(read) == given
+
+
+def test_numbers_that_nodes_say():
+    assert Neuron(leak=[0.5, 1, 0], current_leak=0.5).products_per_step((3, 2, 2)) == 4 + 12
+    assert Readout(leak=0.5).products_per_step((3,)) == 3 and SigmaDelta().products_per_step((3,)) == 0
+    assert Restimulation(np.ones(3)).products_per_step((4, 2, 2)) == 3 * 4 + 4
+    assert Restimulation(np.ones(3), np.ones((4, 2, 1, 1))).products_per_step((4, 2, 2)) == 3 * 4 + 16
+    assert [node.states_per_neuron for node in (Neuron(), Neuron(current_leak=0.5), Readout(), SigmaDelta(), Add())] == [
+        1, 2, 1, 2, 0]
+    assert Delay([0, 4, 2]).longest_delay == 4 and Flatten().longest_delay == 0
+    assert Conv2d(np.ones((4, 2, 3, 3))).n_weights == 72 and BatchNorm([1], [0], [0], [1]).n_weights == 0
+    assert Neuron(quantum=0.5).worth == 0.5 and Neuron(quantum=0.5, output_quantum=2).worth == 2
+
+
+def test_what_is_shown():
+    model = Model({"in": Input((2,)), "d": Delay([1, 3]), "n": Neuron(bits=[1, 2])}, [("in", "d"), ("d", "n")])
+    settings = {node["name"]: node["settings"] for node in describe(model)["nodes"]}
+    assert settings["d"] == {"steps": "1 to 3"} and settings["n"]["bits"] == "1 to 2"
+    assert settings["in"] == {"encoding": "spikes", "bits": 1, "signed": False, "scale": 1.0, "layout": "F"}
+
+
+def test_every_kind_is_in_the_random_models():
+    assert {node.kind for model, _ in every_node_models().values() for node in model.nodes.values()} == set(NODE_TYPES)
+
+
+def _named(tree):
+    """(line, name) of every node class that a module names in its code, as a name or as its kind."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in NODE_TYPES:
+            yield node.lineno, node.id
+        elif isinstance(node, ast.alias) and node.name in NODE_TYPES:
+            yield node.lineno, node.name
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in NODE_TYPES:
+            yield node.lineno, node.value
+
+
+def test_only_their_homes_name_nodes():
+    found = [
+        f"eventsim/{where}:{line}: {name}" for path in sorted(PACKAGE.rglob("*.py"))
+        for where in [path.relative_to(PACKAGE).as_posix()]
+        if not where.startswith(HOMES) for line, name in _named(ast.parse(path.read_text()))
+    ]
+    assert not found, "ask for a role (eventsim.model.node) instead"
+
+
+def test_a_named_node_is_found():
+    source = "from eventsim import Dense\nx.kind == 'Neuron'\nisinstance(x, Readout)"
+    assert sorted(_named(ast.parse(source))) == [(1, "Dense"), (2, "Neuron"), (3, "Readout")]

@@ -1,0 +1,293 @@
+"""What a reader of spikes sees: trains, kernels and paths; and every synapse of them as one entry of a list."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+
+@dataclass
+class Train:
+    """Spikes of one node (or numbers of a real Input) as a reader sees them.
+
+    source: name of the node that sends. delay: steps.
+    scale: float64 per neuron (flat), the value of level 1.
+    offset: float64 per neuron or None, added to every real position from step `first` on.
+    grid: (C, H, W) in which events are ordered (row, column, channel).
+    """
+
+    source: str
+    delay: int
+    scale: np.ndarray
+    offset: Optional[np.ndarray]
+    first: int
+    grid: Tuple[int, int, int]
+
+    def delayed(self, delay):
+        return replace(self, delay=self.delay + delay, first=self.first + delay)
+
+
+@dataclass
+class Kernel:
+    """Weights of a convolution on a grid; a Dense is one that covers the whole grid.
+
+    weight: float64 (O, I / groups, kH, kW), or (O * positions, ...) where `untied` (after a
+        Flatten every output neuron is a channel of its own).
+    Dense: weight (O, C, H, W), stride 1, no padding: one output position.
+    """
+
+    weight: np.ndarray
+    grid: Tuple[int, int, int]
+    out_grid: Tuple[int, int, int]
+    stride: Tuple[int, int] = (1, 1)
+    padding: Tuple[int, int] = (0, 0)
+    dilation: Tuple[int, int] = (1, 1)
+    groups: int = 1
+    untied: bool = False
+    copies: int = 1  # of each weight, where untied
+
+    def scaled(self, factor):
+        """The same kernel with every weight of output channel o times factor[o]."""
+        return replace(self, weight=self.weight * factor.reshape(-1, 1, 1, 1))
+
+    def flattened(self):
+        """One kernel per output neuron, for readers that count channels after a Flatten."""
+        if self.untied:
+            return self
+        n_positions = self.out_grid[1] * self.out_grid[2]
+        weight = np.repeat(self.weight, n_positions, axis=0)
+        return replace(self, weight=weight, untied=True, copies=n_positions)
+
+    def synapses(self, y, x):
+        """(output row, output column, ky, kx) of the taps that read input position (y, x)."""
+        found = []
+        for ky in range(self.weight.shape[2]):
+            row, rest_y = divmod(y + self.padding[0] - ky * self.dilation[0], self.stride[0])
+            if rest_y or not 0 <= row < self.out_grid[1]:
+                continue
+            for kx in range(self.weight.shape[3]):
+                at = x + self.padding[1] - kx * self.dilation[1]
+                column, rest_x = divmod(at, self.stride[1])
+                if not rest_x and 0 <= column < self.out_grid[2]:
+                    found.append((row, column, ky, kx))
+        return found
+
+
+@dataclass
+class Restimulus:
+    """A Restimulation on its way to a neuron: channel attention on one train."""
+
+    kernel: np.ndarray  # (K,)
+    scale: np.ndarray  # (C,) of the train
+    channels: int  # C of q, over which the attention runs
+    n_positions: int  # of q
+    sampled: np.ndarray  # flat input positions that q reads
+    weight: Optional[np.ndarray]  # W64 (out, in) or None for the identity
+
+
+@dataclass
+class Path:
+    """Synapses between one train and the membranes. One of `kernel`, `amplitude` carries them.
+
+    kernel: Dense or convolution. amplitude: float64 per neuron, of an identity.
+    restimulus: what scales them at every step, or None.
+    """
+
+    source: str
+    delay: int
+    grid: Tuple[int, int, int]
+    kernel: Optional[Kernel] = None
+    amplitude: Optional[np.ndarray] = None
+    restimulus: Optional[Restimulus] = None
+
+
+@dataclass
+class Term:
+    """A share of the bias from step `first` on: float64 (C,) per channel, or flat per neuron."""
+
+    first: int
+    values: np.ndarray
+    is_map: bool
+
+    def on(self, shape):
+        """The term with one entry per neuron."""
+        return self.values if self.is_map else np.repeat(self.values, math.prod(shape[1:]))
+
+
+@dataclass
+class Current:
+    """Weighted sums: paths in their order, and what is added to them."""
+
+    paths: List[Path]
+    terms: List[Term]
+
+    def delayed(self, delay):
+        return Current(
+            [replace(path, delay=path.delay + delay) for path in self.paths],
+            [replace(term, first=term.first + delay) for term in self.terms],
+        )
+
+
+@dataclass
+class Source:
+    """A node that sends levels: how wide they are, and from what it makes them.
+
+    make: for pools and sums, a function from the levels of `reads` (at the step) to its own.
+    """
+
+    grid: Tuple[int, int, int]
+    max_level: int
+    n_planes: int
+    real: bool = False
+    reads: List[Train] = field(default_factory=list)
+    make: Optional[object] = None
+
+
+@dataclass
+class Layer:
+    """A Neuron, Readout or SigmaDelta before rounding, all in float64.
+
+    paths: with gains folded in where they are the same at all positions of a channel.
+    terms: flat arrays per neuron with their first step. gain_map: flat, or None.
+    drive: flat, what is added past the synaptic current, or None.
+    """
+
+    name: str
+    node: object
+    shape: Tuple[int, ...]
+    paths: List[Path]
+    terms: List[Tuple[int, np.ndarray]]
+    gain_map: Optional[np.ndarray]
+    drive: Optional[np.ndarray]
+
+
+# ---------------------------------------------------------------- explicit synapses
+
+
+class Synapses:
+    """One path into a layer with every synapse written down.
+
+    targets[j], weights[j]: flat indices of the neurons that input j reaches, and the weights in
+        the run's type. order: inputs in the order in which they add: row, column, channel.
+    """
+
+    def __init__(self, path, source, rounding, n_outputs, precision_is_integer):
+        self.path, self.rounding, self.n_outputs = path, rounding, n_outputs
+        self.integer = precision_is_integer
+        self.real, self.n_planes = source.real, source.n_planes
+        channels, height, width = path.grid
+        n = channels * height * width
+        self.order = np.arange(n).reshape(path.grid).transpose(1, 2, 0).ravel()
+        if path.kernel is None:
+            amplitude = rounding.identity(path.amplitude)
+            self.targets = [np.array([j]) for j in range(n)]
+            self.weights = [amplitude[j : j + 1] for j in range(n)]
+        else:
+            copies = (path.kernel.copies,) if precision_is_integer else ()
+            weight = rounding.kernel(path.kernel.weight, *copies)
+            self.targets, self.weights = _written_down(path.kernel, weight)
+
+    def value(self, levels, g256):
+        """The path's contribution to X, in the run's type, for levels (or real numbers)."""
+        if self.real:
+            return self._multiplied(levels)
+        weights = self.weights
+        attention = self.path.restimulus
+        if attention is not None and self.path.kernel is None:
+            factor = np.repeat(g256 / 256.0, attention.n_positions)
+            amplitude = self.rounding.identity(self.path.amplitude, factor)
+            weights = [amplitude[j : j + 1] for j in range(self.n_outputs)]
+        acc = self._doubled(levels, weights)
+        if attention is None or self.path.kernel is None:
+            return acc
+        g256 = np.repeat(g256, attention.n_positions)
+        if self.integer:
+            return np.sign(acc) * ((np.abs(acc) * g256 + 128) >> 8)
+        return acc * (g256 / 256.0).astype(self.rounding.dtype)
+
+    def _doubled(self, levels, weights):
+        """Horner's rule over the planes, additions only."""
+        acc = np.zeros(self.n_outputs, self.rounding.dtype)
+        events = [j for j in self.order if levels[j]]
+        for bit in range(self.n_planes - 1, -1, -1):
+            acc = acc + acc
+            for j in events:
+                if levels[j] > 0 and (levels[j] >> bit) & 1:
+                    acc[self.targets[j]] = acc[self.targets[j]] + weights[j]
+            for j in events:
+                if levels[j] < 0 and (-levels[j] >> bit) & 1:
+                    acc[self.targets[j]] = acc[self.targets[j]] - weights[j]
+        return acc
+
+    def _multiplied(self, numbers):
+        acc = np.zeros(self.n_outputs, self.rounding.dtype)
+        for j in self.order:
+            if numbers[j]:
+                acc[self.targets[j]] = acc[self.targets[j]] + self.weights[j] * numbers[j]
+        return acc
+
+    def count(self, levels, counts):
+        """Add this step's operations to `counts`: for every event, the synapses on its list."""
+        for j in np.flatnonzero(levels):
+            bits = 0 if self.real else bin(abs(int(levels[j]))).count("1")
+            reached = len(self.targets[j])
+            counts["synops"] += reached
+            counts["nonzero_synops"] += int((self.weights[j] != 0).sum())
+            counts["additions"] += bits * reached
+            counts["macs"] += reached if self.real else 0
+        if not self.real:
+            counts["doublings"] += (self.n_planes - 1) * self.n_outputs
+        counts["dense_macs"] += sum(len(targets) for targets in self.targets)
+        attention = self.path.restimulus
+        if attention is not None:
+            products = attention.channels if attention.weight is None else self.n_outputs
+            counts["multiplications"] += attention.kernel.size * attention.channels + products
+
+
+def _written_down(kernel, weight):
+    """(targets, weights) per input of a kernel whose weights have the run's type."""
+    channels, height, width = kernel.grid
+    n_out, rows, columns = kernel.out_grid
+    per_group_in, per_group_out = channels // kernel.groups, n_out // kernel.groups
+    taps = {(y, x): kernel.synapses(y, x) for y in range(height) for x in range(width)}
+    targets, weights = [], []
+    for c in range(channels):
+        outputs = np.arange(per_group_out) + (c // per_group_in) * per_group_out
+        for y in range(height):
+            for x in range(width):
+                found, values = [np.zeros(0, np.int64)], [np.zeros(0, weight.dtype)]
+                for row, column, ky, kx in taps[y, x]:
+                    neurons = (outputs * rows + row) * columns + column
+                    found.append(neurons)
+                    own = neurons if kernel.untied else outputs
+                    values.append(weight[own, c % per_group_in, ky, kx])
+                targets.append(np.concatenate(found))
+                weights.append(np.concatenate(values))
+    return targets, weights
+
+
+def attention_gain(restimulus, levels):
+    """256 g per channel of q: channel attention on this step's levels (all in float64)."""
+    n_in = restimulus.scale.size
+    counts = levels.reshape(n_in, -1)[:, restimulus.sampled].sum(axis=1)
+    means = []
+    for c in range(restimulus.channels):
+        if restimulus.weight is None:
+            means.append(float(restimulus.scale[c]) * int(counts[c]) / restimulus.n_positions)
+            continue
+        total = 0.0
+        for i in range(n_in):
+            total = total + float(restimulus.weight[c, i]) * int(counts[i])
+        means.append(total / restimulus.n_positions)
+    size = restimulus.kernel.size
+    gains = []
+    for c in range(restimulus.channels):
+        z = 0.0
+        for j in range(size):
+            at = c + j - size // 2
+            if 0 <= at < restimulus.channels:
+                z = z + float(restimulus.kernel[j]) * means[at]
+        sigmoid = 0.0 if z < -700 else 1 / (1 + math.exp(-z))
+        gains.append(math.floor(256 * sigmoid + 0.5))
+    return np.array(gains, dtype=np.int64)

@@ -1,0 +1,10 @@
+"""What other simulators and chips computed, where it is at hand."""
+
+from pathlib import Path
+
+import pytest
+
+_FOLDER = Path(__file__).resolve().parents[3] / "shared" / "oracles"
+LAVA, NIR = _FOLDER / "lava", _FOLDER / "nir"
+needs_lava = pytest.mark.skipif(not LAVA.is_dir(), reason="no ../shared/oracles")
+needs_nir = pytest.mark.skipif(not NIR.is_dir(), reason="no ../shared/oracles")
