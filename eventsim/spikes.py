@@ -12,18 +12,21 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from eventsim.merging import merged
+
 BLOCK = 1 << 22  # cells (bytes) unpacked at once
 _ONES = np.array([bin(i).count("1") for i in range(256)], np.uint8)
+
 
 @dataclass(frozen=True)
 class Spikes:
     """Recorded spikes. shape: (C, H, W) as held; logical_shape: as the model has it."""
 
-    planes: np.ndarray
-    shape: Tuple[int, int, int]
-    logical_shape: Tuple[int, ...]
-    bits: int
-    signed: bool
+    planes: np.ndarray = merged("concatenate")
+    shape: Tuple[int, int, int] = merged("same")
+    logical_shape: Tuple[int, ...] = merged("same")
+    bits: int = merged("same")
+    signed: bool = merged("same")
 
     def levels(self) -> np.ndarray:
         """Integer levels (N, T, *logical_shape): uint8, uint16, uint32 or, where signed,

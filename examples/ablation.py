@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from eventsim.merging import merge
 from eventsim.storage import writing
 
 ROOT = Path(__file__).resolve().parent
@@ -217,9 +218,7 @@ def measure(net, data):
         parts.append(recording)
     totals = {name: sum(part.counts.total(name) for part in parts) / len(held)
               for name in ("synops", "additions", "dense_macs")}
-    statistics = parts[0].statistics
-    for part in parts[1:]:
-        statistics = statistics.joined(part.statistics)
+    statistics = merge([part.statistics for part in parts])
     trains = [train for name, train in statistics.trains.items() if name != model.input]
     events = sum(int(train.events.sum()) for train in trains)
     planes = sum(train.plane_events.sum(axis=1) for train in trains)

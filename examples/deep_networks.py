@@ -26,6 +26,7 @@ import numpy as np
 
 import eventsim
 from eventsim import (
+from eventsim.merging import merge
     AvgPool, BatchNorm, Conv2d, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Simulator,
 )
 
@@ -271,7 +272,7 @@ def measure(path, precision, n_images):
     for image in images:
         recording = simulator.run(image[np.newaxis], record=())
         seconds.append(recording.seconds)
-        counts = recording.counts.summed(counts)
+        counts = merge((counts, recording.counts.summed()))
     layers = [name for name in counts.neurons if isinstance(model.nodes[name], Neuron)]
     rates = [counts.firing_rate(name) for name in layers]
     totals = counts.totals()

@@ -22,9 +22,9 @@ from eventsim.comparison.verdict import verdict
 from eventsim.comparison.watching import NEVER, ComparisonRule, Watch
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
+from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer, number
-from eventsim.statistics.ranges import joined
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -397,7 +397,7 @@ class Comparing:
 def _joined(known, piece):
     """The audit so far with that of another piece, where it has one."""
     noted = None if not hasattr(piece, "recording") else piece.recording.audit
-    return joined([a for a in (known, noted) if a is not None]) if noted else known
+    return merge((known, noted))
 
 
 def _overflows(side, noted):

@@ -17,16 +17,17 @@ The file is HDF5, one row per sample on the first axis of every dataset:
 `runs.open_run` reads it back.
 """
 
-from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from dataclasses import dataclass
+from typing import Dict, Optional
 
 import numpy as np
 
 from eventsim.engine.state import State
 from eventsim.errors import RunError
+from eventsim.merging import merged
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
-from eventsim.statistics.ranges import joined as joined_audits
+from eventsim.statistics.ranges import LayerAudit
 from eventsim.statistics.result import Statistics
 
 TRACES = ("currents", "potentials", "residuals")
@@ -47,18 +48,18 @@ class Recording:
     statistics: `statistics.Statistics` gathered while it ran, or None.
     """
 
-    precision: str
-    timesteps: int
-    output: np.ndarray
-    counts: Counts
-    spikes: Dict[str, Spikes] = field(default_factory=dict)
-    traces: Dict[str, Dict[str, np.ndarray]] = field(default_factory=dict)
-    answers: Optional[np.ndarray] = None
-    state: Optional[State] = None
-    seconds: float = 0.0
-    steps_per_unit: Dict[str, np.ndarray] = field(default_factory=dict)
-    audit: Optional[Dict] = None
-    statistics: Optional[Statistics] = None
+    precision: str = merged("same")
+    timesteps: int = merged(samples="same", steps="sum")
+    output: np.ndarray = merged(samples="concatenate", steps="last")
+    counts: Counts = merged("merge")
+    spikes: Dict[str, Spikes] = merged("merge", default_factory=dict)
+    traces: Dict[str, Dict[str, np.ndarray]] = merged("concatenate", default_factory=dict)
+    answers: Optional[np.ndarray] = merged("concatenate", default=None)
+    state: Optional[State] = merged(samples="merge", steps="last", default=None)
+    seconds: float = merged("sum", default=0.0)
+    steps_per_unit: Dict[str, np.ndarray] = merged("same", default_factory=dict)
+    audit: Optional[Dict[str, LayerAudit]] = merged("merge", lacking="none", default=None)
+    statistics: Optional[Statistics] = merged("merge", default=None)
 
     @property
     def predictions(self) -> np.ndarray:
@@ -102,34 +103,3 @@ class Recording:
                 f'run with record=("{kind}",) and the name of a node that has {kind}'
             )
         return found[name]
-
-    @staticmethod
-    def of_samples(parts: Tuple["Recording", ...]) -> "Recording":
-        """One recording of several groups of samples, one after another."""
-        first = parts[0]
-        if len(parts) == 1:
-            return first
-
-        def joined(get):
-            return np.concatenate([get(part) for part in parts])
-
-        return Recording(
-            first.precision,
-            first.timesteps,
-            joined(lambda part: part.output),
-            Counts.of_samples([part.counts for part in parts]),
-            {
-                name: Spikes(joined(lambda part: part.spikes[name].planes), spikes.shape,
-                             spikes.logical_shape, spikes.bits, spikes.signed)
-                for name, spikes in first.spikes.items()
-            },
-            {
-                kind: {name: joined(lambda part: part.traces[kind][name]) for name in traces}
-                for kind, traces in first.traces.items()
-            },
-            None if first.answers is None else joined(lambda part: part.answers),
-            None if first.state is None else State.of_samples([part.state for part in parts]),
-            sum(part.seconds for part in parts),
-            first.steps_per_unit,
-            joined_audits(part.audit for part in parts),
-        )

@@ -3,7 +3,6 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cached_property
 from typing import Iterator, Optional
 
@@ -18,6 +17,7 @@ from eventsim.engine.workspace import Workspace
 from eventsim.errors import DataError, ModelError, RunError
 from eventsim.inputs.levels import to_levels
 from eventsim.lowering.recipe import lower
+from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
@@ -111,7 +111,7 @@ class Simulator:
             if self._pool is None:  # kept, so that its threads keep their workspaces
                 self._pool = ThreadPoolExecutor(self.workers, "eventsim")
             parts = list(self._pool.map(run_block, starts))
-        recording = Recording.of_samples(parts)
+        recording = merge(parts)
         recording.statistics = recorder.statistics()
         recording.seconds = time.perf_counter() - began
         return recording
@@ -132,7 +132,7 @@ class Simulator:
                 observer.take(chunk)
                 parts.append(recorder.take(chunk, state))
                 at += n_steps
-        recording = _joined_steps(parts)
+        recording = merge(parts, along="steps")
         if keep_state:
             state.membranes = {name: array.copy() for name, array in state.membranes.items()}
             recording.state = state
@@ -288,27 +288,3 @@ def _check_denormals(dtype):
                 "this thread flushes denormal numbers to zero (a library has set that), so results "
                 "would not be exact; run in a process without that library, or in int8"
             )
-
-
-def _joined_steps(parts):
-    """One recording of consecutive chunks of the same samples."""
-    last = parts[-1]
-    if len(parts) == 1:
-        return last
-    counts = parts[0].counts
-    for part in parts[1:]:
-        counts.add_steps(part.counts)
-    spikes = {
-        name: replace(s, planes=np.concatenate([p.spikes[name].planes for p in parts], axis=1))
-        for name, s in last.spikes.items()
-    }
-    traces = {
-        kind: {name: np.concatenate([p.traces[kind][name] for p in parts], axis=1) for name in named}
-        for kind, named in last.traces.items()
-    }
-    answers = None
-    if last.answers is not None:
-        answers = np.concatenate([p.answers for p in parts], axis=1)
-    return Recording(last.precision, counts.steps, last.output, counts, spikes, traces, answers,
-                     steps_per_unit=last.steps_per_unit,
-                     audit=ranges.joined(part.audit for part in parts))

@@ -1,9 +1,11 @@
 """State: what of a run changes from step to step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Dict, Optional
 
 import numpy as np
+
+from eventsim.merging import merged
 
 KINDS_OF_STATE = ("membranes", "filtered", "pending", "waiting", "history")
 
@@ -17,13 +19,13 @@ class State:
     need. sums: float64, int64 or float32 (N, classes), what the output has summed so far.
     """
 
-    step: int = 0
-    membranes: Dict[str, np.ndarray] = field(default_factory=dict)
-    filtered: Dict[str, np.ndarray] = field(default_factory=dict)
-    pending: Dict[str, np.ndarray] = field(default_factory=dict)
-    waiting: Dict[str, np.ndarray] = field(default_factory=dict)
-    history: Dict[str, np.ndarray] = field(default_factory=dict)
-    sums: Optional[np.ndarray] = None
+    step: int = merged(samples="same", steps="last", default=0)
+    membranes: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
+    filtered: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
+    pending: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
+    waiting: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
+    history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
+    sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
 
     def samples(self, start, stop) -> "State":
         """The state of some of the samples, as copies."""
@@ -35,14 +37,3 @@ class State:
             self.step, *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
             None if self.sums is None else self.sums[start:stop].copy(),
         )
-
-    @staticmethod
-    def of_samples(parts) -> "State":
-        """One state of several groups of samples, one after another."""
-
-        def joined(kind):
-            first = getattr(parts[0], kind)
-            return {n: np.concatenate([getattr(p, kind)[n] for p in parts]) for n in first}
-
-        sums = None if parts[0].sums is None else np.concatenate([p.sums for p in parts])
-        return State(parts[0].step, *map(joined, KINDS_OF_STATE), sums)

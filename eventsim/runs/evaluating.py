@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from eventsim.merging import merge
+
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 1024)  # at least and at most so many samples
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
@@ -28,7 +30,6 @@ class Gathered:
     def run(self, x, y):
         """Run a batch; returns its Recording, as it is to be written."""
         from eventsim.costs.other_tools import conventions
-        from eventsim.statistics import ranges
 
         model = self.simulator.model
         wanted = [*self.arguments.record, *(["audit"] if self.arguments.audit else [])]
@@ -38,11 +39,10 @@ class Gathered:
         self.seconds += recording.seconds
         if self.right is not None:
             self.right += int((recording.predictions == y).sum())
-        self.counts = recording.counts.summed(self.counts)
-        if recording.audit is not None:
-            self.audit = recording.audit if self.audit is None else ranges.joined([self.audit, recording.audit])
+        self.counts = merge((self.counts, recording.counts.summed()))
+        self.audit = merge((self.audit, recording.audit))
         if self.arguments.conventions:
-            self.conventions = conventions.count(model, recording, x).joined(self.conventions)
+            self.conventions = merge((self.conventions, conventions.count(model, recording, x)))
             recording = conventions.without_spikes(recording, except_for=self.arguments.record)
         if self.arguments.out:
             self._gather(x, y, recording)
@@ -62,14 +62,13 @@ class Gathered:
             self.close_up.append(x[chosen])
         self.n_samples += len(x)
         names = self.simulator.model.class_names
-        found = recording.statistics.joined(
-            Statistics(decisions=Decisions.of(recording.outputs, _classes(y), names)))
-        self.statistics = found if self.statistics is None else self.statistics.joined(found)
+        decisions = Statistics(decisions=Decisions.of(recording.outputs, _classes(y), names))
+        self.statistics = merge((self.statistics, recording.statistics, decisions))
         n_close_up = sum(map(len, self.close_up))
         if n_close_up >= self.batch or self.close_up and self.n_samples == self.total:
             again = self._run(np.concatenate(self.close_up), ["intervals", "membranes"])
             self.seconds += again.seconds
-            self.statistics, self.close_up = self.statistics.joined(again.statistics), []
+            self.statistics, self.close_up = merge((self.statistics, again.statistics)), []
 
 
 def batch_size(model, dataset):

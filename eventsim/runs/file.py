@@ -18,6 +18,7 @@ import numpy as np
 
 from eventsim.engine.recording import Recording, TRACES
 from eventsim.errors import DataError, RunError
+from eventsim.merging import merge
 from eventsim.runs import stored
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import ALL_NAMES, Counts
@@ -171,8 +172,7 @@ class Run:
         batch = max(1, BATCH_BYTES // one)
         whole = None
         for first in range(0, self.n_samples, batch):
-            part = of_spikes(self.spikes(name, first, min(first + batch, self.n_samples)))
-            whole = part if whole is None else whole.joined(part)
+            whole = merge((whole, of_spikes(self.spikes(name, first, min(first + batch, self.n_samples)))))
         return whole
 
     # ---- reading

@@ -22,10 +22,12 @@ adding trains; 64 neurons at a time) are in `Counts.word_operations` and in no r
 nothing.
 """
 
-from dataclasses import dataclass, field
-from typing import Dict, Tuple
+from dataclasses import dataclass
+from typing import Dict
 
 import numpy as np
+
+from eventsim.merging import merged
 
 NAMES = (
     "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
@@ -43,11 +45,13 @@ class Counts:
     word_operations: int64 (N,).
     """
 
-    neurons: Dict[str, int]
-    n_samples: int
-    steps: int
-    layers: Dict[str, Dict[str, np.ndarray]] = field(default_factory=dict)
-    word_operations: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    neurons: Dict[str, int] = merged("same")
+    n_samples: int = merged(samples="sum", steps="same")
+    steps: int = merged(samples="same", steps="sum")
+    layers: Dict[str, Dict[str, np.ndarray]] = merged(
+        samples="concatenate", steps="sum", default_factory=dict)
+    word_operations: np.ndarray = merged(
+        samples="concatenate", steps="sum", default_factory=lambda: np.zeros(0, np.int64))
 
     def __getitem__(self, layer):
         return self.layers[layer]
@@ -80,36 +84,17 @@ class Counts:
         rows = {name: {count: np.zeros(n_samples, np.int64) for count in ALL_NAMES} for name in neurons}
         return Counts(dict(neurons), n_samples, 0, rows, np.zeros(n_samples, np.int64))
 
-    def add_steps(self, other):
-        """Add the counts of further steps of the same samples."""
-        self.steps += other.steps
-        self.word_operations = self.word_operations + other.word_operations
-        for name, row in other.layers.items():
-            for count, values in row.items():
-                self.layers[name][count] = self.layers[name][count] + values
+    def summed(self) -> "SummedCounts":
+        """Sums over the samples, in arrays of length 1: what a long run keeps of its batches."""
+        rows = {name: {count: values.sum(keepdims=True) for count, values in row.items()}
+                for name, row in self.layers.items()}
+        return SummedCounts(self.neurons, self.n_samples, self.steps, rows,
+                            self.word_operations.sum(keepdims=True))
 
-    @staticmethod
-    def of_samples(parts: Tuple["Counts", ...]):
-        """Counts of several groups of samples, one after another."""
-        first = parts[0]
-        rows = {
-            name: {c: np.concatenate([p.layers[name][c] for p in parts]) for c in row}
-            for name, row in first.layers.items()
-        }
-        words = np.concatenate([p.word_operations for p in parts])
-        n_samples = sum(part.n_samples for part in parts)
-        return Counts(first.neurons, n_samples, first.steps, rows, words)
 
-    def summed(self, before=None) -> "Counts":
-        """Sums over the samples, arrays of length 1, added to those of `before`: what a long run
-        keeps of its batches."""
-        rows = {
-            name: {count: values.sum(keepdims=True) for count, values in row.items()}
-            for name, row in self.layers.items()
-        }
-        total = Counts(self.neurons, self.n_samples, 0, rows, self.word_operations.sum(keepdims=True))
-        if before is not None:
-            total.n_samples += before.n_samples
-            total.add_steps(before)
-        total.steps = self.steps
-        return total
+@dataclass
+class SummedCounts(Counts):
+    """Counts summed over n_samples samples: every array has length 1. Merging samples adds them up."""
+
+    layers: Dict[str, Dict[str, np.ndarray]] = merged("sum", default_factory=dict)
+    word_operations: np.ndarray = merged("sum", default_factory=lambda: np.zeros(1, np.int64))

@@ -1,11 +1,12 @@
 """How the answer settles over the steps, and which classes it takes for which."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
-from eventsim.errors import DataError, RunError
+from eventsim.errors import DataError
+from eventsim.merging import merged
 
 MOST_CLASSES = 1000  # of a confusion matrix
 
@@ -21,11 +22,13 @@ class Decisions:
     class_names: (classes,), or ().
     """
 
-    n_samples: int
-    final: np.ndarray
-    correct: Optional[np.ndarray] = None
-    confusion: Optional[np.ndarray] = None
-    class_names: Tuple[str, ...] = ()
+    ALIKE: ClassVar[str] = "the same model and number of steps"
+
+    n_samples: int = merged(samples="sum")
+    final: np.ndarray = merged(samples="sum")
+    correct: Optional[np.ndarray] = merged(samples="sum", lacking="none", default=None)
+    confusion: Optional[np.ndarray] = merged(samples="sum", lacking="none", default=None)
+    class_names: Tuple[str, ...] = merged(samples="same", default=())
 
     @staticmethod
     def of(outputs, labels=None, class_names=()) -> "Decisions":
@@ -47,24 +50,6 @@ class Decisions:
             cells = np.bincount(labels * classes + predictions[:, -1], minlength=classes * classes)
             confusion = cells.reshape(classes, classes)
         return Decisions(n, final, correct, confusion, tuple(class_names))
-
-    def joined(self, other) -> "Decisions":
-        """Of the samples of both. Raises RunError where they are not of the same steps and classes."""
-        shapes = [{name: np.shape(values) for name in ("final", "confusion")
-                   if (values := getattr(found, name)) is not None} for found in (self, other)]
-        for name in shapes[0].keys() & shapes[1].keys():
-            if shapes[0][name] != shapes[1][name]:
-                raise RunError(
-                    f"decisions whose {name} has shape {shapes[0][name]} and {shapes[1][name]} cannot be joined; "
-                    "join those of the same steps and classes"
-                )
-
-        def added(name):
-            values = getattr(self, name), getattr(other, name)
-            return None if values[0] is None or values[1] is None else values[0] + values[1]
-
-        return Decisions(self.n_samples + other.n_samples, self.final + other.final, added("correct"),
-                         added("confusion"), self.class_names)
 
     @property
     def accuracy_by_step(self) -> Optional[np.ndarray]:

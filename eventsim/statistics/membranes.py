@@ -3,15 +3,15 @@
 Of a layer of more than 4096 neurons, so many of them are looked at, spread over all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
+from typing import ClassVar, Optional
 
 import numpy as np
 
-from eventsim.errors import RunError
 from eventsim.kernels import membranes
 from eventsim.kernels.arguments import MembraneSums, MembraneTraces
+from eventsim.merging import merged
 from eventsim.model.node import Node
 from eventsim.model.parameters import parameter_on
 from eventsim.statistics.trains import chosen_neurons
@@ -45,52 +45,26 @@ class MembraneStatistics:
         level sent, in quanta (InfLoR-SNN, eq. 8). rectified_error_by_step: with phi(H) for u, or None.
     """
 
-    n_samples: int
-    n_steps: int
-    unit: str
-    threshold: float
-    step: float
-    n_levels: int
-    edges: np.ndarray
-    potentials: np.ndarray
-    residuals: np.ndarray
-    rectified: Optional[np.ndarray]
-    distances: np.ndarray
-    lowest: float
-    highest: float
-    n_not_finite: int
-    mean_by_step: np.ndarray
-    square_by_step: np.ndarray
-    error_by_step: np.ndarray
-    rectified_error_by_step: Optional[np.ndarray]
+    ALIKE: ClassVar[str] = "the same layer: of different samples of as many steps, or of the same samples"
 
-    def joined(self, other) -> "MembraneStatistics":
-        """Of the samples of both, one after another. Raises RunError for another layer."""
-        if self.n_steps != other.n_steps:
-            raise RunError(f"membranes of {self.n_steps} and {other.n_steps} steps cannot be joined")
-        return self._added(other, 0, n_samples=self.n_samples + other.n_samples)
-
-    def continued(self, other) -> "MembraneStatistics":
-        """Of the same samples, `other` being the steps that follow. Raises RunError for another layer."""
-        if self.n_samples != other.n_samples:
-            raise RunError(f"membranes of {other.n_samples} samples do not go on with {self.n_samples}")
-        return self._added(other, 1, n_steps=self.n_steps + other.n_steps)
-
-    def _added(self, other, axis, **changed):
-        fixed = (self.unit, self.n_levels, self.rectified is None)
-        if fixed != (other.unit, other.n_levels, other.rectified is None) or \
-                not np.array_equal(self.edges, other.edges):
-            raise RunError("membranes of different layers cannot be joined")
-
-        def both(name, join):
-            values = getattr(self, name), getattr(other, name)
-            return None if values[0] is None else join(*values)
-
-        for name in ("potentials", "residuals", "rectified", "distances", "n_not_finite"):
-            changed[name] = both(name, lambda a, b: a + b)
-        for name in ("mean_by_step", "square_by_step", "error_by_step", "rectified_error_by_step"):
-            changed[name] = both(name, lambda a, b: np.concatenate((a, b), axis=axis))
-        return replace(self, lowest=both("lowest", min), highest=both("highest", max), **changed)
+    n_samples: int = merged(samples="sum", steps="same")
+    n_steps: int = merged(samples="same", steps="sum")
+    unit: str = merged("same")
+    threshold: float = merged("same")
+    step: float = merged("same")
+    n_levels: int = merged("same")
+    edges: np.ndarray = merged("same")
+    potentials: np.ndarray = merged("sum")
+    residuals: np.ndarray = merged("sum")
+    rectified: Optional[np.ndarray] = merged("sum")
+    distances: np.ndarray = merged("sum")
+    lowest: float = merged("min")
+    highest: float = merged("max")
+    n_not_finite: int = merged("sum")
+    mean_by_step: np.ndarray = merged("concatenate")
+    square_by_step: np.ndarray = merged("concatenate")
+    error_by_step: np.ndarray = merged("concatenate")
+    rectified_error_by_step: Optional[np.ndarray] = merged("concatenate")
 
     @cached_property
     def drift(self) -> np.ndarray:

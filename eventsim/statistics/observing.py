@@ -2,13 +2,14 @@
 
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Dict, List, Optional
 
 import numpy as np
 
 from eventsim.kernels import trains
-from eventsim.kernels.arguments import Intervals, Slots, TrainScratch
-from eventsim.kernels.arguments import TrainSums as KernelSums
+from eventsim.kernels.arguments import Intervals, Slots, TrainScratch, TrainSums
+from eventsim.merging import merge, merged
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import chosen_neurons, n_interval_bins, TrainStatistics
 
@@ -16,8 +17,29 @@ BRIEF = 127  # steps whose counts 8 bits hold
 WORDS_AT_ONCE = 32  # whose counts first-level caches hold
 
 
-class TrainSums:
-    """Sums over one node's planes, as the kernels hold them: neurons by position, then channel.
+@dataclass
+class TrainTotals:
+    """What one thread has counted of its samples; see `TrainObserver`, whose kernels write into the arrays.
+
+    squares: float64, exact. small_levels: of up to eight planes. still: whether one step stood for all.
+    """
+
+    n_samples: int = merged(samples="sum")
+    n_detailed: int = merged(samples="sum")
+    still: bool = merged(samples="max")
+    events: np.ndarray = merged(samples="sum")
+    squares: np.ndarray = merged(samples="sum")
+    plane_events: np.ndarray = merged(samples="sum")
+    level_counts: np.ndarray = merged(samples="sum")
+    small_levels: np.ndarray = merged(samples="sum")
+    by_step: np.ndarray = merged(samples="sum")
+    intervals: np.ndarray = merged(samples="sum")
+    histogram: np.ndarray = merged(samples="sum")
+    together: np.ndarray = merged(samples="sum")
+
+
+class TrainObserver:
+    """Counts one node's planes, with sums as the kernels hold them: neurons by position, then channel.
 
     shape: (C, H, W) as held; logical_shape: as the model has it. n_steps: of each sample.
     summing, detailing: whether to take events and levels, and intervals and correlations.
@@ -31,23 +53,22 @@ class TrainSums:
         self.words = (shape[0] + 63) // 64
         self.size = shape[1] * shape[2] * self.words
         self.pack = _words_together(shape[0])
-        self.n_samples = self.n_detailed = 0
-        self.still = False
         neurons = self.n_places
-        self._bytes = np.zeros(neurons if summing else 0, np.int8)
+        summed, detailed = neurons if summing else 0, neurons if detailing else 0
+        self._bytes = np.zeros(summed, np.int8)
         self._small = np.zeros(2 * 64 * WORDS_AT_ONCE if summing else 0, np.int16)
-        self._small_levels, self._words = np.zeros(256, np.int64), np.zeros(8, np.uint64)
-        summed = neurons if summing else 0
-        self.events, self.squares = np.zeros(summed, np.int64), np.zeros(summed, np.float64)
-        many = summing and self.n_planes > 1
-        self.plane_events = np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64)
+        self._words = np.zeros(8, np.uint64)
         sizes = TrainStatistics.array_shapes(logical_shape, bits, self.signed, n_steps)
-        self.level_counts = np.zeros(sizes["level_counts"], np.int64)
-        self.by_step = np.zeros(n_steps, np.int64)
-        self.intervals = np.zeros((5, neurons if detailing else 0), np.int64)
-        self.histogram = np.zeros(n_interval_bins(n_steps), np.int64)
         self.chosen = chosen_neurons(sizes["events"][0])
-        self.together = np.zeros(sizes["together"], np.int64)
+        many = summing and self.n_planes > 1
+        self.sums = TrainTotals(
+            0, 0, False, np.zeros(summed, np.int64), np.zeros(summed, np.float64),
+            plane_events=np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64),
+            level_counts=np.zeros(sizes["level_counts"], np.int64), small_levels=np.zeros(256, np.int64),
+            by_step=np.zeros(n_steps, np.int64), intervals=np.zeros((5, detailed), np.int64),
+            histogram=np.zeros(n_interval_bins(n_steps), np.int64),
+            together=np.zeros(sizes["together"], np.int64),
+        )
 
     @property
     def n_places(self):
@@ -63,36 +84,37 @@ class TrainSums:
         from `start` on. memory: of these samples, where their steps come in several chunks. still:
         the slot `first` stands for all the steps."""
         ends = start + steps == self.n_steps
-        self.still |= still
+        self.sums.still |= still
         if self.summing:
             if not still:
                 self._sum(planes.reshape(-1), n, steps, held, first, start, memory, ends)
             elif start == 0:  # one step stands for all: `statistics` multiplies
                 self._sum(planes.reshape(-1), n, 1, held, first, 0, None, True)
-            self.n_samples += n if ends else 0
+            self.sums.n_samples += n if ends else 0
         if self.detailing:
             if still:
                 planes, held, first = np.repeat(planes[:, first : first + 1], steps, axis=1), steps, 0
             self._detail(planes, n, steps, held, first, start, memory)
-            self.n_detailed += n if ends else 0
+            self.sums.n_detailed += n if ends else 0
 
     def _sum(self, flat, n, steps, held, first, start, memory, ends):
-        sums = KernelSums(self.events, self.squares, self.by_step[start : start + steps])
-        slots = self._slots(n, steps, held, first)
-        planes, levelled = self.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
+        sums, slots = self.sums, self._slots(n, steps, held, first)
+        of_neurons = TrainSums(sums.events, sums.squares, sums.by_step[start : start + steps])
+        planes, levelled = sums.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
         if memory is None and steps <= BRIEF:
             scratch = TrainScratch(self._small, self._bytes, self._words)
-            trains.count_briefly(flat, scratch, sums, planes, self._small_levels, slots, self.pack, int(levelled))
+            trains.count_briefly(flat, scratch, of_neurons, planes, sums.small_levels, slots, self.pack,
+                                 int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            trains.count_neurons(flat, self._bytes, counts.reshape(-1), sums, slots, self.pack,
+            trains.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, slots, self.pack,
                                  int(memory is not None), int(ends))
             if self.n_planes > 1:
                 trains.count_planes(flat, self._bytes, planes, slots, self.pack)
             if levelled:
-                trains.count_small_levels(flat, self._words, self._small_levels, slots, self.pack)
+                trains.count_small_levels(flat, self._words, sums.small_levels, slots, self.pack)
         if self.n_planes > 8 or self.signed:
-            trains.count_levels(flat, self.level_counts, slots)
+            trains.count_levels(flat, sums.level_counts, slots)
 
     def _slots(self, n, steps, held, first):
         channels, height, width = self.shape
@@ -102,39 +124,31 @@ class TrainSums:
         memory = memory or Memory(self, n)
         trains.note_intervals(
             planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1),
-            Intervals(*self.intervals, self.histogram), self._slots(n, steps, held, first), start, self.pack,
+            Intervals(*self.sums.intervals, self.sums.histogram), self._slots(n, steps, held, first), start,
+            self.pack,
         )
         channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
         levels = _levels(planes[:n, first : first + steps], position, channel, self.bits)
         fired = (levels != 0).reshape(-1, self.chosen.size).astype(np.float64)
-        self.together += (fired.T @ fired).astype(np.int64)  # sums of ones: exact
-
-    def add(self, other: "TrainSums") -> None:
-        """Add what another thread has gathered of other samples."""
-        self.n_samples += other.n_samples
-        self.n_detailed += other.n_detailed
-        self.still |= other.still
-        for name in ("events", "squares", "plane_events", "level_counts", "_small_levels", "by_step", "intervals",
-                     "histogram", "together"):
-            getattr(self, name)[...] += getattr(other, name)
+        self.sums.together += (fired.T @ fired).astype(np.int64)  # sums of ones: exact
 
     def statistics(self) -> TrainStatistics:
         """The sums in the order of the node's shape."""
-        repeats = self.n_steps if self.still else 1
+        repeats = self.n_steps if self.sums.still else 1
         nothing = np.zeros(int(np.prod(self.logical_shape)), np.int64)
         events, squares = nothing, nothing
         if self.summing:
-            events = self._ordered(self.events) * repeats
-            squares = repeats**2 * self._ordered(self.squares).astype(np.int64)
+            events = self._ordered(self.sums.events) * repeats
+            squares = repeats**2 * self._ordered(self.sums.squares).astype(np.int64)
         planes = self._planes(events, repeats)
-        by_step = self.by_step.copy()
-        if self.still:
+        by_step = self.sums.by_step.copy()
+        if self.sums.still:
             by_step[:] = by_step[0]
-        details = self._ordered(self.intervals) if self.detailing else np.zeros((5, events.size), np.int64)
+        details = self._ordered(self.sums.intervals) if self.detailing else np.zeros((5, events.size), np.int64)
         return TrainStatistics(
-            tuple(self.logical_shape), self.bits, self.signed, self.n_samples, self.n_steps, events, squares,
-            planes, self._levels(events, planes, repeats), by_step, self.n_detailed, *details,
-            self.histogram.copy(), self.chosen, self.together.copy(),
+            tuple(self.logical_shape), self.bits, self.signed, self.sums.n_samples, self.n_steps, events, squares,
+            planes, self._levels(events, planes, repeats), by_step, self.sums.n_detailed, *details,
+            self.sums.histogram.copy(), self.chosen, self.sums.together.copy(),
         )
 
     def _planes(self, events, repeats):
@@ -142,13 +156,13 @@ class TrainSums:
             return events[None]
         if not self.summing:
             return np.zeros((self.n_planes, events.size), np.int64)
-        return repeats * self._ordered(self.plane_events)
+        return repeats * self._ordered(self.sums.plane_events)
 
     def _levels(self, events, planes, repeats):
         """Events of each level; of up to two planes they follow from what was counted."""
-        levels = repeats * self.level_counts
+        levels = repeats * self.sums.level_counts
         if levels.size <= 256 and not self.signed:
-            levels += repeats * self._small_levels[: levels.size]
+            levels += repeats * self.sums.small_levels[: levels.size]
         if not self.signed and self.bits == 1:
             levels[1] = events.sum()
         elif not self.signed and self.bits == 2:
@@ -158,7 +172,7 @@ class TrainSums:
         if self.summing:
             zero = (1 << self.bits) - 1 if self.signed else 0
             levels[zero] = 0
-            levels[zero] = self.n_samples * self.n_steps * events.size - levels.sum()
+            levels[zero] = self.sums.n_samples * self.n_steps * events.size - levels.sum()
         return levels
 
     def _ordered(self, values):
@@ -175,9 +189,9 @@ def _words_together(channels):
 
 
 class Memory:
-    """What the next chunk of the same samples needs of the ones before. sums: TrainSums; n: samples."""
+    """What the next chunk of the same samples needs of the ones before. sums: TrainObserver; n: samples."""
 
-    def __init__(self, sums: TrainSums, n):
+    def __init__(self, sums: TrainObserver, n):
         neurons = sums.n_places
         self.counts = np.zeros((n, neurons if sums.summing else 0), np.int32)
         shape = (n, neurons if sums.detailing else 0)
@@ -194,8 +208,8 @@ class Observer:
     def __init__(self, program, kinds, n_steps, scales):
         self.program, self.kinds, self.n_steps, self.scales = program, kinds, n_steps, scales
         self._lock = threading.Lock()
-        self._free: List[Dict[str, TrainSums]] = []
-        self._all: List[Dict[str, TrainSums]] = []
+        self._free: List[Dict[str, TrainObserver]] = []
+        self._all: List[Dict[str, TrainObserver]] = []
         self.membranes: Dict[int, Dict[str, MembraneStatistics]] = {}
 
     @contextmanager
@@ -204,14 +218,17 @@ class Observer:
         several: whether its steps come in several chunks."""
         with self._lock:
             sums = self._free.pop() if self._free else self._blank()
-        yield BlockObserver(self, sums, first, n, several)
+        observing = BlockObserver(self, sums, n, several)
+        yield observing
+        if self.scales:
+            self.membranes[first] = merge(observing.membranes, along="steps")
         with self._lock:
             self._free.append(sums)
 
     def _blank(self):
         summing, detailing = "statistics" in self.kinds, "intervals" in self.kinds
         layers = self.program.layers if summing or detailing else ()
-        sums = {layer.name: TrainSums(layer.shape, layer.logical_shape, layer.bits, layer.signed, self.n_steps,
+        sums = {layer.name: TrainObserver(layer.shape, layer.logical_shape, layer.bits, layer.signed, self.n_steps,
                                       summing, detailing)
                 for layer in layers if layer.bits}
         self._all.append(sums)
@@ -221,26 +238,21 @@ class Observer:
         """Of all blocks."""
         if not self._all:
             return {}
-        first, *others = self._all
-        for sums in others:
-            for name in first:
-                first[name].add(sums[name])
-        return {name: found.statistics() for name, found in first.items()}
+        for name, gathered in self._all[0].items():
+            gathered.sums = merge([each[name].sums for each in self._all])
+        return {name: gathered.statistics() for name, gathered in self._all[0].items()}
 
     def all_membranes(self) -> Dict[str, MembraneStatistics]:
         """Of all blocks, in the order of the samples."""
-        whole = {}
-        for first in sorted(self.membranes):
-            for name, found in self.membranes[first].items():
-                whole[name] = whole[name].joined(found) if name in whole else found
-        return whole
+        return merge([self.membranes[first] for first in sorted(self.membranes)]) or {}
 
 
 class BlockObserver:
     """Gathers one block of samples, a chunk of steps after another; see `Observer.block`."""
 
-    def __init__(self, observer, sums, first, n, several):
-        self.observer, self.sums, self.first, self.n = observer, sums, first, n
+    def __init__(self, observer, sums, n, several):
+        self.observer, self.sums, self.n = observer, sums, n
+        self.membranes: List[Dict[str, MembraneStatistics]] = []  # of each chunk
         self.memories = {name: Memory(found, n) for name, found in sums.items()} if several else {}
         self.step = 0
 
@@ -251,22 +263,21 @@ class BlockObserver:
             held = chunk.planes[name]
             sums.add_chunk(held.planes, self.n, steps, held.held, held.first, self.step,
                            self.memories.get(name), held.still)
-        for name, scale in self.observer.scales.items():
-            self._take_membranes(name, scale, chunk)
+        if self.observer.scales:
+            self.membranes.append({name: self._membranes(name, scale, chunk)
+                                   for name, scale in self.observer.scales.items()})
         self.step += steps
 
-    def _take_membranes(self, name, scale, chunk):
+    def _membranes(self, name, scale, chunk):
         stage = self.observer.program.stages[name]
         held = chunk.planes[name]
         channel, position = np.divmod(scale.chosen, stage.positions)
         index = position * stage.padded + channel
         traces = [getattr(chunk, kind)[name] for kind in ("potentials", "residuals")]
-        found = scale.statistics(
+        return scale.statistics(
             *(trace.reshape(*trace.shape[:2], -1).take(index, axis=2) for trace in traces),
             _levels(held.planes[:, held.first :], position, channel, stage.bits), stage.steps_per_unit,
         )
-        known = self.observer.membranes.setdefault(self.first, {})
-        known[name] = known[name].continued(found) if name in known else found
 
 
 def _levels(planes, position, channel, bits):

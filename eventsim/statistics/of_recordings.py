@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from eventsim.errors import RunError
+from eventsim.merging import merge
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneScale
-from eventsim.statistics.observing import TrainSums
+from eventsim.statistics.observing import TrainObserver
 from eventsim.statistics.result import Statistics
 from eventsim.statistics.trains import TrainStatistics
 
@@ -31,10 +32,7 @@ def of(recording, model=None, labels=None) -> Statistics:
                                  _flat(_levels(recording.spikes[name], i))[..., scale.chosen], steps)
                 for i in range(len(recording.output))
             ]
-            whole = parts[0]
-            for part in parts[1:]:
-                whole = whole.joined(part)
-            membranes[name] = whole
+            membranes[name] = merge(parts)
     decisions = None
     if recording.answers is not None:
         decisions = Decisions.of(recording.answers, labels, () if model is None else model.class_names)
@@ -44,7 +42,7 @@ def of(recording, model=None, labels=None) -> Statistics:
 def of_spikes(spikes) -> TrainStatistics:
     """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`."""
     n, steps = spikes.planes.shape[:2]
-    sums = TrainSums(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
+    sums = TrainObserver(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
     sums.add_samples(np.ascontiguousarray(spikes.planes), n)
     return sums.statistics()
 

@@ -1,10 +1,11 @@
 """Audit: how far the integers of a run went, layer by layer, and what their widths did to them."""
 
 from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import ClassVar, Dict, Optional
 
 import numpy as np
 
+from eventsim.merging import merged
 from eventsim.program import Program
 
 QUANTITIES = ("sum", "current", "membrane")
@@ -19,11 +20,13 @@ class Range:
     bits: that width, or None. overflow: what the chip does then.
     """
 
-    lowest: int
-    highest: int
-    overflows: int
-    bits: Optional[int] = None
-    overflow: str = ""
+    ALIKE: ClassVar[str] = "the same model and chip"
+
+    lowest: int = merged("min")
+    highest: int = merged("max")
+    overflows: int = merged("sum")
+    bits: Optional[int] = merged("same", default=None)
+    overflow: str = merged("same", default="")
 
     @property
     def counted(self) -> bool:
@@ -35,21 +38,16 @@ class Range:
         """The smallest two's complement width that would have held it."""
         return 1 + max(self.highest.bit_length(), (-1 - self.lowest).bit_length() if self.lowest < 0 else 0)
 
-    def joined(self, other) -> "Range":
-        """The range of two runs."""
-        return Range(min(self.lowest, other.lowest), max(self.highest, other.highest),
-                     self.overflows + other.overflows, self.bits, self.overflow)
-
 
 @dataclass
 class LayerAudit:
     """ranges: "sum", "current", "membrane" -> Range. n_weights: synaptic weights stored; n_zeroed:
     those that rounding made 0; n_clipped: those beyond the chip's weights."""
 
-    ranges: Dict[str, Range]
-    n_weights: int
-    n_zeroed: int
-    n_clipped: int
+    ranges: Dict[str, Range] = merged("merge")
+    n_weights: int = merged("same")
+    n_zeroed: int = merged("same")
+    n_clipped: int = merged("same")
 
     def as_json(self) -> Dict:
         """Plain numbers; "overflows" is None where they are not counted."""
@@ -60,11 +58,6 @@ class LayerAudit:
                for name, found in self.ranges.items()},
             "weights": self.n_weights, "clipped_weights": self.n_clipped, "zeroed_weights": self.n_zeroed,
         }
-
-    def joined(self, other) -> "LayerAudit":
-        """The audit of two runs of the same layer."""
-        ranges = {name: found.joined(other.ranges[name]) for name, found in self.ranges.items()}
-        return LayerAudit(ranges, self.n_weights, self.n_zeroed, self.n_clipped)
 
 
 def collect(program: Program, found: Dict[str, np.ndarray]) -> Dict[str, LayerAudit]:
@@ -83,15 +76,3 @@ def collect(program: Program, found: Dict[str, np.ndarray]) -> Dict[str, LayerAu
         rounding = program.rounding[name]
         audits[name] = LayerAudit(ranges, rounding.n_weights, rounding.n_zeroed, rounding.n_clipped)
     return audits
-
-
-def joined(audits):
-    """One audit of several runs of the same model, or None where there are none."""
-    audits = list(audits)
-    if any(audit is None for audit in audits) or not audits:
-        return None
-    whole = dict(audits[0])
-    for audit in audits[1:]:
-        for name, layer in audit.items():
-            whole[name] = whole[name].joined(layer)
-    return whole

@@ -5,20 +5,15 @@ All sums are integers, so they are the same however samples are cut into batches
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Tuple
+from typing import ClassVar, Tuple
 
 import numpy as np
 
-from eventsim.errors import RunError
+from eventsim.merging import merged
 
 MOST_CHOSEN = 64  # neurons whose correlation is kept
 LONGEST = 1024  # steps; intervals of that length and more share a bin
 VARIATION_UNIT = 2.0**32  # `variation_sums` are in parts of it
-
-
-SUMMED = ("n_samples", "events", "squares", "plane_events", "level_counts", "events_by_step")
-DETAILED = ("n_detailed", "interval_counts", "interval_sums", "interval_squares", "variation_counts",
-            "variation_sums", "interval_histogram", "together")
 
 
 def chosen_neurons(n_neurons, most=MOST_CHOSEN) -> np.ndarray:
@@ -61,25 +56,27 @@ class TrainStatistics:
     together: int64 (S, S), how often two of them had an event in the same step.
     """
 
-    shape: Tuple[int, ...]
-    bits: int
-    signed: bool
-    n_samples: int
-    n_steps: int
-    events: np.ndarray
-    squares: np.ndarray
-    plane_events: np.ndarray
-    level_counts: np.ndarray
-    events_by_step: np.ndarray
-    n_detailed: int
-    interval_counts: np.ndarray
-    interval_sums: np.ndarray
-    interval_squares: np.ndarray
-    variation_counts: np.ndarray
-    variation_sums: np.ndarray
-    interval_histogram: np.ndarray
-    chosen: np.ndarray
-    together: np.ndarray
+    ALIKE: ClassVar[str] = "the same node and number of steps"
+
+    shape: Tuple[int, ...] = merged(samples="same")
+    bits: int = merged(samples="same")
+    signed: bool = merged(samples="same")
+    n_samples: int = merged(samples="sum")
+    n_steps: int = merged(samples="same")
+    events: np.ndarray = merged(samples="sum")
+    squares: np.ndarray = merged(samples="sum")
+    plane_events: np.ndarray = merged(samples="sum")
+    level_counts: np.ndarray = merged(samples="sum")
+    events_by_step: np.ndarray = merged(samples="sum")
+    n_detailed: int = merged(samples="sum")
+    interval_counts: np.ndarray = merged(samples="sum")
+    interval_sums: np.ndarray = merged(samples="sum")
+    interval_squares: np.ndarray = merged(samples="sum")
+    variation_counts: np.ndarray = merged(samples="sum")
+    variation_sums: np.ndarray = merged(samples="sum")
+    interval_histogram: np.ndarray = merged(samples="sum")
+    chosen: np.ndarray = merged(samples="same")
+    together: np.ndarray = merged(samples="sum")
 
     @staticmethod
     def array_shapes(shape, bits, signed, n_steps):
@@ -103,21 +100,6 @@ class TrainStatistics:
                   for name, size in cls.array_shapes(shape, bits, signed, n_steps).items()}
         arrays["chosen"] = chosen_neurons(arrays["events"].size)
         return cls(tuple(shape), bits, signed, 0, n_steps, n_detailed=0, **arrays)
-
-    def joined(self, other) -> "TrainStatistics":
-        """Of the samples of both. Raises RunError for another node, or another number of steps."""
-        fixed = ("shape", "bits", "signed", "n_steps")
-        for name in fixed:
-            if getattr(self, name) != getattr(other, name):
-                raise RunError(
-                    f"statistics of {name} {getattr(self, name)} and {getattr(other, name)} cannot be "
-                    "joined; join those of the same node and number of steps"
-                )
-        added = {
-            name: _added(getattr(self, name), getattr(other, name), getattr(self, of), getattr(other, of))
-            for of, names in (("n_samples", SUMMED), ("n_detailed", DETAILED)) for name in names
-        }
-        return TrainStatistics(**{name: getattr(self, name) for name in (*fixed, "chosen")}, **added)
 
     # ---- how many, how often
 
@@ -256,11 +238,6 @@ class TrainStatistics:
         covariance = _spread(n, self.together, sums[:, None], sums[None, :])
         deviation = np.sqrt(np.diagonal(covariance))
         return _ratio(covariance, np.outer(deviation, deviation))
-
-
-def _added(first, second, n_first, n_second):
-    """The sum of what was counted of some samples and others; of no samples it is not added."""
-    return second if n_first == 0 else first if n_second == 0 else first + second
 
 
 def _ratio(above, below):

@@ -25,6 +25,7 @@ from layer import Quiet, Stopwatch, machine  # noqa: E402  (first: it limits the
 import numpy as np  # noqa: E402
 
 from eventsim import Model, Neuron, Readout, Simulator, load  # noqa: E402
+from eventsim.merging import merge
 
 BATCHES = (1, 8)
 IMAGES = 8  # per round and variant: batches of 1 are timed over as many images
@@ -67,12 +68,10 @@ def images_of(simulator, seed):
 
 def timed(simulator, images, batch, steps):
     """(seconds, counts summed) of all images in batches."""
-    total, began = None, time.perf_counter()
+    began = time.perf_counter()
     parts = [next(simulator.iterate([images[i : i + batch]], steps)) for i in range(0, len(images), batch)]
     seconds = time.perf_counter() - began
-    for part in parts:
-        total = part.counts.summed(total)
-    return seconds, total
+    return seconds, merge([part.counts.summed() for part in parts])
 
 
 def where_time_goes(simulator, images, steps):

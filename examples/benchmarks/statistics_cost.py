@@ -40,6 +40,7 @@ import numpy as np  # noqa: E402
 from deep_networks import random_images, small_vgg  # noqa: E402
 import eventsim
 from eventsim import load, Neuron, Simulator
+from eventsim.merging import merge
 from eventsim.runs import evaluating  # noqa: E402
 from eventsim.inputs.dataset import open_dataset  # noqa: E402
 
@@ -82,8 +83,7 @@ class WithTrains(Gathered):
 
     def _run(self, x, record):
         recording = super()._run(x, [*record, "statistics"])
-        found = recording.statistics
-        self.statistics = found if self.statistics is None else self.statistics.joined(found)
+        self.statistics = merge((self.statistics, recording.statistics))
         return recording
 
 

@@ -12,6 +12,7 @@ from eventsim.cli import main
 from eventsim.costs.fanouts import fan_outs
 from eventsim.costs.other_tools import conventions
 from eventsim.errors import DataError, ModelError, RunError
+from eventsim.merging import merge
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout
@@ -315,14 +316,12 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("name", ("graded", "real"))
-def test_joined_batches_are_one_run(name):
+def test_merged_batches_are_one_run(name):
     model, x = networks_of_batches()[name]
     simulator = Simulator(model)
     whole = conventions.count(model, simulator.run(x, record=("spikes",)), x)
-    joined = None
-    for part in (x[:1], x[1:]):
-        joined = conventions.count(model, simulator.run(part, record=("spikes",)), part).joined(joined)
-    assert_same(whole, joined)
+    parts = [conventions.count(model, simulator.run(part, record=("spikes",)), part) for part in (x[:1], x[1:])]
+    assert_same(whole, merge(parts))
 
 
 @pytest.mark.parametrize("batch", (1, 2))
@@ -342,8 +341,8 @@ def test_batch_is_what_a_call_sees():
     alone, together = (conventions.count(model, recording, batch=b) for b in (1, 2))
     assert [alone.sums["dense1"][k] for k in ("neurobench_acs", "neurobench_macs")] == [1, 2]
     assert [together.sums["dense1"][k] for k in ("neurobench_acs", "neurobench_macs")] == [0, 3]
-    with pytest.raises(RunError, match="different models or batches cannot be joined"):
-        alone.joined(together)
+    with pytest.raises(RunError, match="batch: 1 and 2 cannot be merged; merge parts of one model, counted with one `batch`"):
+        merge((alone, together))
 
 
 # ---- layers, text, JSON

@@ -12,6 +12,7 @@ from eventsim.cli import main
 from eventsim.costs import energy
 from eventsim.costs.energy_table import EnergyTable, energy_table_names, find_energy_table, MemoryLevel
 from eventsim.errors import FormatError, ModelError
+from eventsim.merging import merge
 from eventsim.model.chip import Chip
 from eventsim.model.input import Input
 from eventsim.model.network import Model
@@ -112,7 +113,7 @@ def test_per_sample():
     counts = Simulator(model).run(np.array(X * 2)).counts
     once = assessed(model, X).as_json()
     assert energy.assess(model, counts, "float32", table()).as_json() == once
-    assert energy.assess(model, counts.summed(counts.summed()), "float32", table()).as_json() == once
+    assert energy.assess(model, merge((counts.summed(), counts.summed())), "float32", table()).as_json() == once
 
 
 def test_several_bits_and_signs_by_hand():

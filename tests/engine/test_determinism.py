@@ -18,6 +18,7 @@ from exact_cases import CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, 
 
 from eventsim import Simulator, UnsupportedError
 from eventsim.kernels import counting, firing, indexing, layers, words
+from eventsim.merging import merge
 
 
 def counts(recording):
@@ -109,7 +110,7 @@ def test_same_audit(name, precision, settings):
         assert_same(part, of)
     first = sim.run(x[:, :2], None, ("audit",))
     second = sim.run(x[:, 2:], None, ("audit",), first.state)
-    assert {layer: first.audit[layer].joined(second.audit[layer]) for layer in expected} == expected
+    assert merge((first.audit, second.audit), along="steps") == expected
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

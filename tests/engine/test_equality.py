@@ -11,6 +11,7 @@ from small_networks import small_networks
 import reference
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import RunError, UnsupportedError
+from eventsim.merging import merge
 from eventsim.model.chip import find_chip, Chip
 from eventsim.model.input import Input
 from eventsim.model.kinds import NODE_TYPES
@@ -246,8 +247,7 @@ def assert_same_runs(whole, parts):
             if not count.startswith("executed"):
                 np.testing.assert_array_equal(values, sum(part.counts[layer][count] for part in parts))
     for layer, audit in (whole.audit or {}).items():
-        found = [part.audit[layer] for part in parts]
-        assert audit == (found[0] if len(found) == 1 else found[0].joined(found[1]))
+        assert audit == merge([part.audit[layer] for part in parts], along="steps")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -10,6 +10,7 @@ import pytest
 import eventsim
 from eventsim import AvgPool, Conv2d, Dense, Flatten, Input, Neuron, Readout
 from eventsim.errors import DataError, EventsimError, RunError
+from eventsim.merging import merge
 from eventsim.runs import stored
 from eventsim.runs.file import Writer
 from eventsim.statistics.decisions import Decisions
@@ -47,7 +48,7 @@ def whole(model, recording, tmp_path_factory):
     with Writer(path) as writer:
         writer.add(recording, LABELS)
         writer.finish({"class_names": list(model.class_names)},
-                      recording.statistics.joined(Statistics(decisions=decisions)))
+                      merge((recording.statistics, Statistics(decisions=decisions))))
     return path
 
 

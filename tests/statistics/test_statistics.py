@@ -14,6 +14,7 @@ from eventsim import load
 from eventsim.cli import main
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, RunError, UnsupportedError
+from eventsim.merging import merge
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.synapses import Conv2d, Dense
@@ -236,8 +237,8 @@ def test_decisions(seed):
     assert_numbers(whole, reference.decisions(outputs, labels))
     cut = n // 2
     parts = Decisions.of(outputs[:cut], labels[:cut]), Decisions.of(outputs[cut:], labels[cut:])
-    assert_same(parts[0].joined(parts[1]), whole)
-    assert_same(parts[1].joined(parts[0]), whole)
+    assert_same(merge(parts), whole)
+    assert_same(merge(parts[::-1]), whole)
 
 
 # ---------------------------------------------------------------- invariance
@@ -258,7 +259,7 @@ def test_workers_blocks_and_chunks_change_nothing():
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_batches_join_in_any_order(precision):
+def test_batches_merge_in_any_order(precision):
     model, x = MODELS["signed"]
     x = np.concatenate([x, x[:, ::-1], x[::-1]])
     simulator = Simulator(model, precision)
@@ -268,12 +269,12 @@ def test_batches_join_in_any_order(precision):
     iterated = [part.statistics for part in simulator.iterate([x[a:b] for a, b in cuts], record=STREAMED)]
     for order in itertools.permutations(range(3)):
         first, second, third = (parts[i] for i in order)
-        left, right = first.joined(second).joined(third), first.joined(second.joined(third))
+        left, right = merge((merge((first, second)), third)), merge((first, merge((second, third))))
+        assert_same_statistics(left, merge((first, second, third)))
         assert_same_statistics(left, right)
         for name in whole.trains:
             assert_same(left.trains[name], whole.trains[name])
-    joined = iterated[0].joined(iterated[1]).joined(iterated[2])
-    assert_same_statistics(joined, whole, "in the order of the samples")
+    assert_same_statistics(merge(iterated), whole, "in the order of the samples")
 
 
 def test_what_is_asked_for_is_what_is_gathered():
@@ -287,7 +288,7 @@ def test_what_is_asked_for_is_what_is_gathered():
     for name, whole in everything.trains.items():
         assert cheap.trains[name].n_detailed == 0 and cheap.trains[name].interval_counts.sum() == 0
         assert detailed.trains[name].n_samples == 0 and detailed.trains[name].events.sum() == 0
-        assert_same(cheap.trains[name].joined(detailed.trains[name]), whole)
+        assert_same(merge((cheap.trains[name], detailed.trains[name])), whole)
         assert np.isnan(detailed.trains[name].rate) and np.isnan(cheap.trains[name].correlations).all()
     only = simulator.run(x, record="membranes").statistics
     assert not only.trains
@@ -525,27 +526,27 @@ def test_rectified_membranes_meet_their_threshold_where_phi_does(theta):
 # ---------------------------------------------------------------- errors
 
 
-def test_statistics_of_different_nodes_do_not_join():
+def test_statistics_of_different_nodes_do_not_merge():
     a, b = (streamed_input(np.ones((1, steps, 2), int)) for steps in (2, 3))
-    with pytest.raises(RunError, match="n_steps 2 and 3 cannot be joined"):
-        a.joined(b)
+    with pytest.raises(RunError, match="n_steps: 2 and 3 cannot be merged"):
+        merge((a, b))
     with pytest.raises(RunError, match="shape"):
-        a.joined(streamed_input(np.ones((1, 2, 3), int)))
+        merge((a, streamed_input(np.ones((1, 2, 3), int))))
     with pytest.raises(RunError, match="bits"):
-        a.joined(streamed_input(np.ones((1, 2, 2), int), 2))
+        merge((a, streamed_input(np.ones((1, 2, 2), int), 2)))
     with pytest.raises(RunError, match="signed"):
-        a.joined(streamed_input(np.ones((1, 2, 2), int), signed=True))
+        merge((a, streamed_input(np.ones((1, 2, 2), int), signed=True)))
 
 
-def test_membranes_of_different_layers_do_not_join():
+def test_membranes_of_different_layers_do_not_merge():
     (_, a), (_, b) = driven(Neuron(), [[[1.0]]]), driven(Neuron(), [[[1.0]] * 2])
-    with pytest.raises(RunError, match="1 and 2 steps"):
-        a.joined(b)
+    with pytest.raises(RunError, match="n_steps: 1 and 2 cannot be merged; merge parts of the same layer"):
+        merge((a, b))
     _, c = driven(Neuron(bits=2), [[[1.0]]])
-    with pytest.raises(RunError, match="different layers"):
-        a.joined(c)
-    with pytest.raises(RunError, match="2 samples do not go on with 1"):
-        a.continued(a.joined(a))
+    with pytest.raises(RunError, match="n_levels: 1 and 3 cannot be merged; merge parts of the same layer"):
+        merge((a, c))
+    with pytest.raises(RunError, match="n_samples: 1 and 2 cannot be merged; .* of the same samples"):
+        merge((a, merge((a, a))), along="steps")
 
 
 def test_labels_that_do_not_fit():
@@ -553,11 +554,11 @@ def test_labels_that_do_not_fit():
     for labels in ([0], [[0, 1]], [0.0, 1.0]):
         with pytest.raises(DataError, match="labels have shape"):
             Decisions.of(outputs, np.array(labels))
-    with pytest.raises(RunError, match="final has shape .* cannot be joined"):
-        Decisions.of(outputs).joined(Decisions.of(np.zeros((2, 2, 4))))
+    with pytest.raises(RunError, match="final: of shape .* cannot be merged"):
+        merge((Decisions.of(outputs), Decisions.of(np.zeros((2, 2, 4)))))
     labels = np.array([0, 1])
-    with pytest.raises(RunError, match="confusion has shape .* cannot be joined"):
-        Decisions.of(outputs, labels).joined(Decisions.of(np.zeros((2, 3, 5)), labels))
+    with pytest.raises(RunError, match="confusion: of shape .* cannot be merged"):
+        merge((Decisions.of(outputs, labels), Decisions.of(np.zeros((2, 3, 5)), labels)))
 
 
 @pytest.mark.parametrize("labels", [[0, 4], [-1, 0]])
@@ -566,7 +567,7 @@ def test_labels_that_are_no_class(labels):
     outputs = np.eye(4)[[[0, 0, 0], [0, 1, 1]]]
     odd, fine = Decisions.of(outputs, np.array(labels)), Decisions.of(outputs, np.array([0, 1]))
     assert odd.confusion is None and odd.correct[-1] == labels.count(0) * (labels[0] == 0)
-    for both in (odd.joined(fine), fine.joined(odd)):
+    for both in (merge((odd, fine)), merge((fine, odd))):
         assert both.confusion is None and both.n_samples == 4
         np.testing.assert_array_equal(both.correct, odd.correct + fine.correct)
 
@@ -621,7 +622,7 @@ def test_the_command_line_gathers_what_a_run_would(tmp_path, monkeypatch):
     recording = simulator.run(x, record=("statistics", "outputs"))
     details = simulator.run(x[::7], record=("intervals", "membranes")).statistics
     with open_run(tmp_path / "run.h5") as run:
-        assert_same_statistics(run.statistics, recording.statistics.joined(details))
+        assert_same_statistics(run.statistics, merge((recording.statistics, details)))
         assert_numbers(run.statistics.decisions, reference.decisions(recording.outputs, y))
     assert main(command) == 0
     with open_run(tmp_path / "run.h5") as run:

@@ -17,8 +17,8 @@ fold and merge them before comparing (SpikingJelly and syops charge BatchNorm, s
 pools). A run that went on from a `state` is counted as if nothing had been on its way in delays.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Dict, List, Tuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from eventsim.costs.fanouts import fan_outs
 from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, SynapticModule
 from eventsim.costs.other_tools.values import emitters, Values
 from eventsim.engine.recording import Recording
-from eventsim.errors import RunError
+from eventsim.merging import merged
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
@@ -39,7 +39,8 @@ OURS = ("synops", "nonzero_synops", "additions", "macs", "dense_macs")
 
 @dataclass
 class Conventions:
-    """Counts of one or several recordings by every convention.
+    """Counts of one or several recordings by every convention. Merged, they are as if the tools had gone
+    on counting.
 
     sums: node -> key of `tools.CONVENTIONS` -> sum over samples and steps, before it is brought to
         the tool's unit; nodes that a tool does not count are missing.
@@ -51,33 +52,19 @@ class Conventions:
     left_out: nodes that have products or synapses but no tool.
     """
 
-    sums: Dict[str, Dict[str, float]]
-    layers: Dict[str, str]
-    ours: Dict[str, Dict[str, int]]
-    zeros: Dict[str, int]
-    weights: Dict[str, int]
-    events: Dict[str, int]
-    chances: Dict[str, int]
-    n_samples: int
-    n_steps: int
-    batch: int
-    left_out: Tuple[str, ...] = field(default=())
+    ALIKE: ClassVar[str] = "one model, counted with one `batch`"
 
-    def joined(self, other: Optional["Conventions"]) -> "Conventions":
-        """Both together, as the tools would have gone on counting. None: nothing is added. Raises
-        RunError where the other is of another model or batch."""
-        if other is None:
-            return self
-        if self.layers != other.layers or self.batch != other.batch:
-            raise RunError("conventions of different models or batches cannot be joined; count all of "
-                           "them with one model and one `batch`")
-        return replace(
-            self,
-            sums={node: _added(row, other.sums[node]) for node, row in self.sums.items()},
-            ours={layer: _added(row, other.ours[layer]) for layer, row in self.ours.items()},
-            events=_added(self.events, other.events), chances=_added(self.chances, other.chances),
-            n_samples=self.n_samples + other.n_samples, n_steps=self.n_steps + other.n_steps,
-        )
+    sums: Dict[str, Dict[str, float]] = merged(samples="sum")
+    layers: Dict[str, str] = merged(samples="same")
+    ours: Dict[str, Dict[str, int]] = merged(samples="sum")
+    zeros: Dict[str, int] = merged(samples="same")
+    weights: Dict[str, int] = merged(samples="same")
+    events: Dict[str, int] = merged(samples="sum")
+    chances: Dict[str, int] = merged(samples="sum")
+    n_samples: int = merged(samples="sum")
+    n_steps: int = merged(samples="sum")
+    batch: int = merged(samples="same")
+    left_out: Tuple[str, ...] = merged(samples="same", default=())
 
     def of_nodes(self, key) -> Dict[str, float]:
         """A convention's number of each synaptic node that its tool counts, in the tool's unit."""
