@@ -1,7 +1,7 @@
 """What each type of layer of a lava-dl file becomes, one function per type.
 
 A function takes (network, group, name, last): the `Network`, the layer's group in the file, the name of its
-neurons, and whether it is the last layer. It is registered with @reads.
+neurons, and whether it is the last layer. It is registered with @reads_layer.
 """
 
 from math import prod
@@ -37,7 +37,7 @@ MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channe
 TYPES = {}  # type of a layer -> function
 
 
-def reads(*types):
+def reads_layer(*types):
     """Make a function the one that reads some types of layers."""
 
     def register(function):
@@ -47,7 +47,7 @@ def reads(*types):
     return register
 
 
-@reads("input")
+@reads_layer("input")
 def _input(network, group, name, last):
     options, has_neurons = network.options, "neuron" in group
     network.shape, network.tail = layer_shape(group), "input"
@@ -91,7 +91,7 @@ def _transformation(network, group):
     )
 
 
-@reads("dense")
+@reads_layer("dense")
 def _dense(network, group, name, last, recurrent=False):
     if len(network.shape) > 1:
         network.append(f"{name}.flat", Flatten())
@@ -105,12 +105,12 @@ def _dense(network, group, name, last, recurrent=False):
     network.layer(group, name, Dense(weight), last, again)
 
 
-@reads("dense_rec")
+@reads_layer("dense_rec")
 def _dense_rec(network, group, name, last):
     _dense(network, group, name, last, recurrent=True)
 
 
-@reads("conv")
+@reads_layer("conv")
 def _conv(network, group, name, last):
     shape, kernel = _maps(network, group)
     groups = whole_number(group, "groups", 1, MAX_EXTENT)
@@ -124,7 +124,7 @@ def _conv(network, group, name, last):
     _convolution(network, group, name, Conv2d(weight, None, *geometry, groups), shape, last)
 
 
-@reads("pool")
+@reads_layer("pool")
 def _pool(network, group, name, last):
     """Sums times a weight: a depthwise convolution. Where the kernel does not divide the map, the
     zeros that the format adds at the bottom and the right become padding on all sides, under a
@@ -166,7 +166,7 @@ def _convolution(network, group, name, node, shape, last):
     network.layer(group, name, node, last)
 
 
-@reads("flatten")
+@reads_layer("flatten")
 def _flatten(network, group, name, last):
     if prod(layer_shape(group)) != prod(network.shape):
         raise group.error(f"'shape' is {layer_shape(group)}, but the layer reads {network.shape}")
