@@ -9,6 +9,7 @@ from typing import Iterator, Optional
 import numpy as np
 
 from eventsim.engine.blocks import BLOCK_BYTES, CHUNK_BYTES, LARGEST_BLOCK
+from eventsim.engine.context import RunContext
 from eventsim.engine.recorder import Recorder
 from eventsim.engine.recording import Recording
 from eventsim.engine.state import KINDS_OF_STATE, State
@@ -47,6 +48,7 @@ class Simulator:
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
         self.program = lower(model, self.precision, chip)
+        self._context = RunContext.of(self)
         self._local = threading.local()
         self._pool = None
 
@@ -112,7 +114,7 @@ class Simulator:
                 self._pool = ThreadPoolExecutor(self.workers, "eventsim")
             parts = list(self._pool.map(run_block, starts))
         recording = merge(parts)
-        recording.statistics = recorder.statistics()
+        recording.statistics, recording.context = recorder.statistics(), self._context
         recording.seconds = time.perf_counter() - began
         return recording
 

@@ -7,13 +7,14 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.statistics.counts import Counts
-from eventsim.statistics.of_recordings import of_spikes
 from eventsim.statistics.result import Statistics
 
 
 def of_classes(recording, labels) -> Dict[int, Statistics]:
     """Statistics of the spikes of a Recording, apart for the samples of each label: per neuron, `rates` of
     its trains are the class's. labels: whole numbers (N,). Raises DataError for others."""
+    from eventsim.statistics.of_recordings import of_spikes  # compiles: rates by class need no compiler
+
     labels = _checked(labels, len(recording.output))
     return {
         int(label): Statistics({

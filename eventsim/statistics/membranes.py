@@ -9,7 +9,6 @@ from typing import ClassVar, Optional
 
 import numpy as np
 
-from eventsim.kernels import membranes
 from eventsim.kernels.arguments import MembraneSums, MembraneTraces
 from eventsim.merging import merged
 from eventsim.model.node import Node
@@ -141,6 +140,8 @@ class MembraneScale:
         """Of H and U of the chosen neurons as a run has them, F (n, T, chosen), and the levels that they
         sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
         for all."""
+        from eventsim.kernels.membranes import note_membranes  # so that reading statistics needs no compiler
+
         n, steps, neurons = potentials.shape
         rectifies = int(self.node.rectify)
         alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
@@ -150,7 +151,7 @@ class MembraneScale:
         distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
         extremes = np.array([np.inf, -np.inf])
         sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
-        membranes.note_membranes(
+        note_membranes(
             MembraneTraces(np.ascontiguousarray(potentials).reshape(-1),
                            np.ascontiguousarray(residuals).reshape(-1),
                            np.ascontiguousarray(levels, np.int32).reshape(-1)),
