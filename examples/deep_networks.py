@@ -26,9 +26,9 @@ import numpy as np
 
 import eventsim
 from eventsim import (
-from eventsim.merging import merge
     AvgPool, BatchNorm, Conv2d, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Simulator,
 )
+from eventsim.merging import merge
 
 SPREAD = 0.5  # standard deviation of a layer's current over neurons and steps, in quanta
 CLASSES = 10

@@ -24,7 +24,7 @@ from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
 from eventsim.merging import merge
 from eventsim.model.network import Model
-from eventsim.model.parameters import integer, number
+from eventsim.model.parameters import finite_number, integer
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -206,7 +206,7 @@ class Comparing:
         self.steps = self._steps(steps)
         self.pairs, *self.unmatched = pair_layers(a.layers, b.layers)
         self.decides = self._deciding(variables)
-        if tolerance is not None and number(tolerance, "tolerance") < 0:
+        if tolerance is not None and finite_number(tolerance, "tolerance") < 0:
             raise DataError(f"tolerance is {tolerance}, expected 0 or more")
         self.rules = [self._rule(pair, v, tolerance) for pair in self.pairs for v in pair.variables]
         if not any(rule.decides for rule in self.rules):
