@@ -277,8 +277,8 @@ def operations(counts: Counts):
     sheet = style.rows(
         list(found), title,
         [f"Per sample of {style.count_label(counts.steps, 'step')}: {style.quantity_label(done)} additions in "
-         f"all, {ratio} the {style.quantity_label(dense)} multiply-accumulates (MACs) that dense layers would need. "
-         "Additions include the MACs of real-valued input."],
+         f"all, {ratio} the {style.quantity_label(dense)} multiply-accumulates (MACs) that dense layers would "
+         "need. Additions include the MACs of real-valued input."],
         (1,), ("additions", "dense", "ratio"), 0.8)
     axes = sheet.panels[0]
     positive = [value for pair in found.values() for value in pair if value > 0]
