@@ -10,6 +10,7 @@ import numpy as np
 
 from eventsim.engine.blocks import block_size, chunks, longest_chunk, sizes
 from eventsim.engine.chunk import Block
+from eventsim.engine.context import RunContext
 from eventsim.engine.counting import count_chunk
 from eventsim.engine.overflows import check_overflows, chip_may_fail
 from eventsim.engine.recorder import Recorder
@@ -48,6 +49,7 @@ class Simulator:
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
         self.program = lower(model, self.precision, chip)
+        self._context = RunContext.of(self)
         self._local = threading.local()
         self._pool = None
 
@@ -113,7 +115,7 @@ class Simulator:
                 self._pool = ThreadPoolExecutor(self.workers, "eventsim")
             parts = list(self._pool.map(run_block, starts))
         recording = merge(parts)
-        recording.statistics = recorder.statistics()
+        recording.statistics, recording.context = recorder.statistics(), self._context
         recording.seconds = time.perf_counter() - began
         return recording
 
