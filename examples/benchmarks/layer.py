@@ -179,7 +179,7 @@ class L1Limit:
         self.dtype = np.dtype(np.int16 if precision == "int8" else precision)
         self.paired = precision == "int8"
         values = rng.integers(-(1 << 15), 1 << 15, KILOBYTES * 1024 // self.dtype.itemsize)
-        self.weight = aligned(values.astype(self.dtype))
+        self.weight = aligned_array(values.astype(self.dtype))
         for lanes in (16, 32, 64):
             self.rate(lanes, 1)
 
