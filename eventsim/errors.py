@@ -26,5 +26,9 @@ class UnsupportedError(EventsimError, NotImplementedError):
     """Something valid that this version does not run; the message names it."""
 
 
+class MissingPackageError(EventsimError, ImportError):
+    """Something that needs a package which is not installed; the message says how to install it."""
+
+
 class RunError(EventsimError, RuntimeError):
     """A run that cannot go on with exact results, such as a membrane that could overflow."""

@@ -47,7 +47,7 @@ LACKING = ("refuse", "other", "none")
 
 
 @dataclass(frozen=True)
-class Rule:
+class MergeRule:
     """How one field merges. samples, steps: one of `HOW`, or None: not along these. lacking: of `LACKING`."""
 
     samples: Optional[str]
@@ -57,7 +57,7 @@ class Rule:
 
 def merged(how=None, *, samples=None, steps=None, lacking="refuse", **options):
     """A field of a dataclass with its rule (see the module). options: of `dataclasses.field`."""
-    rule = Rule(samples or how, steps or how, lacking)
+    rule = MergeRule(samples or how, steps or how, lacking)
     if {rule.samples, rule.steps} - {None, *HOW} or lacking not in LACKING:
         raise ValueError(f"{rule} is no rule: a field merges by {', '.join(HOW)}; lacking {', '.join(LACKING)}")
     return field(metadata={"merge": rule}, **options)
@@ -77,7 +77,7 @@ def merge(parts, along="samples"):
 
 @lru_cache(maxsize=None)
 def rules(kind):
-    """{field: Rule} of a type that merges. Raises TypeError for any other."""
+    """{field: MergeRule} of a type that merges. Raises TypeError for any other."""
     found = {each.name: each.metadata.get("merge") for each in fields(kind)} if is_dataclass(kind) else {}
     if not found or None in found.values():
         silent = [name for name, rule in found.items() if rule is None] or ["nothing"]

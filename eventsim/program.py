@@ -5,6 +5,7 @@ What changes while it runs lives in a `State`.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
@@ -117,6 +118,11 @@ class Stage:
     def words(self):
         return (self.shape[0] + 63) // 64
 
+    @property
+    def reduce(self):
+        """How an output sums up its steps, of a readout; "" where it spikes."""
+        return ""
+
 
 @dataclass(frozen=True)
 class InputStage(Stage):
@@ -195,16 +201,12 @@ class Program:
     rounding: Dict[str, Rounding] = field(default_factory=dict)
     chip: Optional[Chip] = None
 
-    @property
+    @cached_property
     def stages(self) -> Dict[str, Stage]:
+        """By name, in the order in which they run."""
         return {stage.name: stage for group in self.groups for stage in group.stages}
 
-    @property
+    @cached_property
     def layers(self) -> List[Stage]:
         """The rows of a report: input, neurons, readout."""
         return [s for s in self.stages.values() if not isinstance(s, WordStage)]
-
-
-def layer_reduce(stage):
-    """How an output layer sums up its steps; "" where it spikes."""
-    return getattr(stage, "reduce", "")

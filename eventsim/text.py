@@ -20,6 +20,11 @@ def number(value, digits=3) -> str:
     return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
 
 
+def decimals(value, n) -> str:
+    """So many digits after the point."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.{n}f}"
+
+
 def percent(share) -> str:
     """A share in percent, of two or three digits. What is above 0 is never printed as 0, and what is below
     1 never as 100."""
@@ -45,9 +50,23 @@ def joule(value) -> str:
     return f"{value * 1e12:.3g} pJ"
 
 
+def whole(n) -> str:
+    """A whole number with all its digits: 2,310."""
+    return f"{n:,}"
+
+
 def many(n, noun) -> str:
-    """`1 sample`, `2 samples`."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+    """`1 sample`, `2,310 samples`."""
+    return f"{whole(n)} {noun}{'' if n == 1 else 's'}"
+
+
+def typeset(text) -> str:
+    """A number of this module, as paper and screens have it: with a minus sign, a dash for what is undefined,
+    the letter mu, and no line break before its unit."""
+    if text == NONE:
+        return "\u2013"
+    text = text.replace(" ", "\u00a0").replace("uJ", "\u00b5J")
+    return "\u2212" + text[1:] if text.startswith("-") else text
 
 
 def printable(text) -> str:
@@ -55,7 +74,7 @@ def printable(text) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
 
 
-def table(columns, rows) -> str:
+def aligned(columns, rows) -> str:
     """Aligned text: first column to the left, the others to the right."""
     rows = [columns, *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]

@@ -1,20 +1,19 @@
-"""The command line: info and check; run is in `running`, convert in `converting`, diff in
-`comparison.commands`, stats, plot and report in `analysing`.
+"""The command line: one file per command, each with `add_parser`, which declares it, and its runner.
 
-Every subcommand is a function of the parsed arguments that returns an exit status: 0 done, 1 an
-error of the user's (one line on standard error) or a check that failed, 2 wrong usage or nothing
-to check, 3 a difference that diff found.
+A runner is a function of the parsed arguments that returns an exit status: 0 done, 1 an error of the
+user's (one line on standard error) or a check that failed, 2 wrong usage or nothing to check, 3 a
+difference that diff found. What it needs is imported when it runs.
 """
 
 import argparse
 import sys
 
 from eventsim import __version__
-from eventsim.cli import arguments as loading, convert as converting, diff as comparing, run as running, stats
-from eventsim.cli.arguments import positive
-from eventsim.cli.check import run_check
-from eventsim.cli.info import run_info
+from eventsim.cli import check, convert, diff, info, plot, report, run, stats
+from eventsim.cli.arguments import Command
 from eventsim.errors import EventsimError
+
+COMMANDS = (info, check, run, diff, convert, stats, plot, report)
 
 
 def parser():
@@ -24,25 +23,9 @@ def parser():
         description="Run trained spiking networks by additions only, and count what they cost.",
     )
     top.add_argument("--version", action="version", version=f"eventsim {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    info = commands.add_parser("info", help="say what is in a model file")
-    info.set_defaults(run=run_info)
-
-    check = commands.add_parser(
-        "check", help="run the model's own check samples and compare with its trainer's results",
-        description="Exit status 0: all matched; 1: something did not; 2: nothing to check.",
-    )
-    check.set_defaults(run=run_check)
-    for command in (info, check):
-        command.add_argument("model", metavar="MODEL", help="model file: native (.h5), NIR (.nir) or lava-dl (.net)")
-
-    run = running.add_parser(commands, positive)
-    diff, convert = comparing.add_parser(commands, positive), converting.add_parser(commands)
-    for command in (info, check, run, diff, convert, *stats.add_parsers(commands)):
-        command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    for command in (info, check, run, convert):
-        loading.add_options(command)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Command)
+    for command in COMMANDS:
+        command.add_parser(commands)
     return top
 
 

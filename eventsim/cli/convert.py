@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from eventsim.cli import arguments as loading
+from eventsim.cli.arguments import add_flag, add_json, add_options, load_model
 
 
 def add_parser(commands):
@@ -15,8 +15,9 @@ def add_parser(commands):
     convert.set_defaults(run=run_convert)
     convert.add_argument("model", metavar="IN", help="model file of any known format")
     convert.add_argument("out", metavar="OUT", help="file to write")
-    _add_write_options(convert)
-    return convert
+    add_json(convert)
+    convert.late.append(_add_write_options)
+    add_options(convert)
 
 
 def _add_write_options(convert):
@@ -25,14 +26,14 @@ def _add_write_options(convert):
 
     group = convert.add_argument_group("how foreign files are written")
     for name, option in formats.write_options().items():
-        loading.add_flag(group, "--out-" + name.replace("_", "-"), "out_" + name, [option], option.help)
+        add_flag(group, "--out-" + name.replace("_", "-"), "out_" + name, [option], option.help)
 
 
 def run_convert(arguments):
     """eventsim convert IN OUT"""
     from eventsim import formats
 
-    model = loading.load(arguments.model, arguments)
+    model = load_model(arguments.model, arguments)
     formats.save(model, arguments.out, **{
         name: getattr(arguments, "out_" + name) for name in formats.write_options()
     })

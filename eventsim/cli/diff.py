@@ -1,21 +1,21 @@
-"""The command diff; `cli` imports it when it is called.
+"""The command `diff`: two models, or one in two arithmetics, and where they part.
 
-Exit status: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean what they
-mean in every other command.
+Exit status: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean what they mean in every
+other command.
 """
 
 import json
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from eventsim.errors import DataError, EventsimError, FormatError
+from eventsim.cli.arguments import add_json, naming, positive, progress_bar
+from eventsim.errors import DataError, FormatError
 
 DIFFERENT = 3
 
 
-def add_parser(commands, positive):
-    """Add it to the argument parser. positive: type of a whole number above 0."""
+def add_parser(commands):
+    """Add `diff` to the subparsers."""
     diff = commands.add_parser(
         "diff", help="run two models, or one in two arithmetics, and find where they part",
         description="A, B: a model file, and behind @ in which arithmetic (MODEL@float64, MODEL@int8, "
@@ -37,7 +37,7 @@ def add_parser(commands, positive):
     diff.add_argument("--tolerance", type=float, metavar="X",
                       help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
                       "of the threshold for a trace")
-    return diff
+    add_json(diff)
 
 
 def _variables(text):
@@ -84,10 +84,8 @@ def _run(text):
     if path == text and is_trace(path):
         raise DataError(f"{path}: not a model file; a trace can only be B")
     model = formats.load(path, **options)
-    try:
+    with naming(text):
         return SimulatorSide(Simulator(model, **arithmetic), text)
-    except EventsimError as error:
-        raise type(error)(f"{text}: {error}") from None
 
 
 def _target(text):
@@ -150,8 +148,6 @@ def _check_steps(data, arguments):
 
 def _batches(data, a, b, comparing, arguments):
     """(xa, xb, labels) batch by batch; B sees the data in its own layout."""
-    from tqdm import tqdm
-
     from eventsim.inputs.dataset import open_dataset
 
     total = min(arguments.limit or len(data), len(data))
@@ -160,9 +156,11 @@ def _batches(data, a, b, comparing, arguments):
     if not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input]):
         theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps)
         other = theirs.batches(comparing.batch, arguments.limit)
-    with tqdm(total=total, unit=" samples", disable=not sys.stderr.isatty(), leave=False) as bar:
+    done = 0
+    with progress_bar(total) as move:
         for x, labels in mine:
             if comparing.exhausted:
                 return
             yield x, x if other is None else next(other)[0], labels
-            bar.update(len(x))
+            done += len(x)
+            move(done)

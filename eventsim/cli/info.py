@@ -2,17 +2,26 @@
 
 import json
 
-from eventsim.cli import arguments as loading
+from eventsim.cli.arguments import add_json, add_model, add_options, load_model
+
+
+def add_parser(commands):
+    """Add `info` to the subparsers."""
+    info = commands.add_parser("info", help="say what is in a model file")
+    info.set_defaults(run=run_info)
+    add_model(info)
+    add_json(info)
+    add_options(info)
 
 
 def run_info(arguments):
     """eventsim info MODEL"""
-    from eventsim.model import describing
-    from eventsim.report import text
+    from eventsim.model.describing import describe
+    from eventsim.report.text import describe_text
 
-    model = loading.load(arguments.model, arguments)
+    model = load_model(arguments.model, arguments)
     if arguments.json:
-        print(json.dumps({"model": arguments.model, **describing.describe(model)}))
+        print(json.dumps({"model": arguments.model, **describe(model)}))
     else:
-        print(text.describe_text(model, arguments.model))
+        print(describe_text(model, arguments.model))
     return 0

@@ -1,14 +1,28 @@
 """The command `report`: a run file as one HTML page."""
 
 import json
+from pathlib import Path
 
-from eventsim.cli.arguments import beside, opened
-from eventsim.report.text import findings_text
+from eventsim.cli.arguments import add_json, add_run, beside, opened
+
+
+def add_parser(commands):
+    """Add `report` to the subparsers."""
+    report = commands.add_parser(
+        "report", help="write one HTML page about a run",
+        description="RUN: a file of `eventsim run --out`. The page is complete in itself: it loads nothing, "
+                    "prints, and is read on a phone.",
+    )
+    report.set_defaults(run=run_report)
+    add_run(report)
+    report.add_argument("-o", "--out", type=Path, metavar="FILE", help="page; default: RUN.html beside RUN")
+    add_json(report)
 
 
 def run_report(arguments):
     """eventsim report RUN"""
     from eventsim.report import findings, page
+    from eventsim.report.text import findings_text
     from eventsim.storage import writing
 
     path = arguments.out or beside(arguments.model, ".html")
@@ -17,10 +31,11 @@ def run_report(arguments):
         found = findings.find(run)
         content = page.render(run, found).encode()
     writing.write_file(path, content)
+    said = [finding.as_json() for finding in found]
     if arguments.json:
         print(json.dumps({"run": arguments.model, "written": [str(path)], "bytes": len(content),
-                          "findings": [finding.as_json() for finding in found]}))
+                          "findings": said}))
     else:
         print(path)
-        print(findings_text([finding.as_json() for finding in found]).rstrip())
+        print(findings_text(said).rstrip())
     return 0

@@ -1,24 +1,22 @@
 """The command `run`: a data set through a model, a batch at a time, in bounded memory."""
 
 import json
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 
-from eventsim.cli import arguments as loading
-from eventsim.cli.arguments import natural
-from eventsim.errors import DataError, EventsimError
-from eventsim.runs.evaluating import batch_size, Gathered
+from eventsim.cli.arguments import (
+    add_json, add_model, add_options, load_model, naming, natural, positive, progress_bar,
+)
+from eventsim.errors import DataError
 
 
-def add_parser(commands, positive):
-    """Add `run` to the subparsers; positive: the type of a whole number above 0."""
+def add_parser(commands):
+    """Add `run` to the subparsers."""
     run = commands.add_parser(
         "run", help="run a data set through a model",
         description="DATA: HDF5 or .npz with x and y, MNIST IDX, CIFAR binary, or N-MNIST folders.",
     )
     run.set_defaults(run=run_run)
-    run.add_argument("model", metavar="MODEL", help="model file: native (.h5), NIR (.nir) or lava-dl (.net)")
+    add_model(run)
     run.add_argument("data", metavar="DATA", help="data file or folder")
     run.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's")
     run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
@@ -40,70 +38,50 @@ def add_parser(commands, positive):
     run.add_argument("--detailed", type=natural, metavar="N",
                      help="samples, evenly spread, whose membranes and intervals go into the statistics of "
                           "--out; default: one in 1024, but 4 to 64; 0: none")
-    return run
+    add_json(run)
+    add_options(run)
 
 
 def run_run(arguments):
     """eventsim run MODEL DATA"""
-    from eventsim import Simulator
-    from eventsim.statistics import result
     from eventsim.costs.energy_table import DEFAULT, find_energy_table
-    from eventsim.runs import summary
-    from eventsim.storage import writing
+    from eventsim.engine.simulator import Simulator
     from eventsim.inputs.dataset import open_dataset
-    from eventsim.runs.file import Writer
-    from eventsim.statistics.result import KINDS
+    from eventsim.runs.evaluating import evaluate
+    from eventsim.storage import writing
 
-    if arguments.out is None and (arguments.record or arguments.detailed is not None):
-        option = "--record" if arguments.record else "--detailed"
-        raise DataError(f"{option} says what a file keeps of the run: add --out FILE.h5")
-    for kind in set(arguments.record) & set(result.KINDS):  # they would be gathered twice of some samples
-        raise DataError(f"--record {kind} is not needed: --out keeps statistics of all samples, and --detailed N "
-                        "says of how many samples intervals and membranes")
+    _check(arguments)
     writing.spare(arguments.out, arguments.model, arguments.data)
-    energy_table = find_energy_table(arguments.energy or DEFAULT)
-    model = loading.load(arguments.model, arguments)
-    with _naming(arguments.model):
+    energy = find_energy_table(arguments.energy or DEFAULT)
+    model = load_model(arguments.model, arguments)
+    with naming(arguments.model):
         simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
-    # before the time is taken: the seconds reported are those of the simulation
-    simulator.compile((*arguments.record, *KINDS) if arguments.out else ())
-    batch = batch_size(model, dataset)
-    gathered = Gathered(simulator, arguments, dataset, batch)
-    with Writer(arguments.out) as writer:
-        for x, y in _progress(dataset, batch, arguments.limit):
-            with _naming(arguments.data):
-                writer.add(gathered.run(x, y), y)
-        summary = summary.summarise(
-            model, simulator.program, gathered.counts, gathered.right, gathered.seconds, arguments.model,
-            arguments.data, arguments.workers, gathered.audit, energy_table, gathered.conventions,
-            dataset.n_dropped_events,
+    with progress_bar(min(arguments.limit or len(dataset), len(dataset))) as move:
+        summary = evaluate(
+            simulator, dataset, progress=lambda done, total: move(done), out=arguments.out,
+            record=arguments.record, limit=arguments.limit, timesteps=arguments.timesteps, audit=arguments.audit,
+            conventions=arguments.conventions, energy=energy, detailed=arguments.detailed, model=arguments.model,
+            data=arguments.data,
         )
-        if arguments.out is not None:
-            writer.finish({**summary.as_json(), **summary.context(model)}, gathered.statistics)
-    print(json.dumps(summary.as_json()) if arguments.json else summary.as_text())
-    if arguments.energy and not arguments.json:
+    if arguments.json:
+        print(json.dumps(summary.to_json(printed=True)))
+        return 0
+    print(summary.as_text())
+    if arguments.energy:
         print("\n" + summary.energy.as_text())
-    if arguments.conventions and not arguments.json:
-        print("\n" + summary.conventions.as_text())
+    if arguments.conventions:
+        print("\n" + summary.sums.conventions.as_text())
     return 0
 
 
-@contextmanager
-def _naming(path):
-    """Put the file before errors that do not name one."""
-    try:
-        yield
-    except EventsimError as error:
-        raise type(error)(f"{path}: {error}") from None
+def _check(arguments):
+    """Raises DataError for flags that do not go together, in their words."""
+    from eventsim.statistics.result import KINDS
 
-
-def _progress(dataset, batch, limit):
-    """Batches of a data set, with a progress bar on a terminal."""
-    from tqdm import tqdm
-
-    total = len(dataset) if limit is None else min(limit, len(dataset))
-    with tqdm(total=total, unit=" samples", disable=not sys.stderr.isatty(), leave=False) as bar:
-        for x, y in dataset.batches(batch, limit):
-            yield x, y
-            bar.update(len(x))
+    if arguments.out is None and (arguments.record or arguments.detailed is not None):
+        flag = "--record" if arguments.record else "--detailed"
+        raise DataError(f"{flag} says what a file keeps of the run: add --out FILE.h5")
+    for kind in set(arguments.record) & set(KINDS):  # they would be gathered twice of some samples
+        raise DataError(f"--record {kind} is not needed: --out keeps statistics of all samples, and --detailed N "
+                        "says of how many samples intervals and membranes")

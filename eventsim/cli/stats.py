@@ -1,16 +1,10 @@
-"""The commands stats, plot and report, which read the file that `eventsim run --out` wrote.
-
-`cli` adds them; what they need is imported when they are called.
-"""
+"""The command `stats`: the statistics of a run file, as tables."""
 
 import json
 import textwrap
 from pathlib import Path
 
-from eventsim.cli.arguments import natural, opened
-from eventsim.cli.plot import run_plot
-from eventsim.cli.report import run_report
-from eventsim.report.text import findings_text, WIDTH
+from eventsim.cli.arguments import add_json, add_layers, add_run, opened
 from eventsim.text import printable
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
@@ -20,8 +14,8 @@ SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", 
 MOST_ROWS = 50  # of a table printed for people
 
 
-def add_parsers(commands):
-    """Add the three commands to the argument parser; returns their parsers."""
+def add_parser(commands):
+    """Add `stats` to the subparsers."""
     stats = commands.add_parser(
         "stats", help="print or export the statistics of a run",
         description="RUN: a file of `eventsim run --out`. Prints the result, findings and the table of layers, "
@@ -30,39 +24,14 @@ def add_parsers(commands):
                     "--csv and --npz write all of them, and --json prints all but neurons and correlations.",
     )
     stats.set_defaults(run=run_stats)
-    plot = commands.add_parser(
-        "plot", help="draw one picture of a run",
-        description="RUN: a file of `eventsim run --out`. KIND: what to draw; `eventsim plot RUN list` names "
-                    "all. The suffix of FILE, .png, .svg or .pdf, is the format.",
-    )
-    plot.set_defaults(run=run_plot)
-    report = commands.add_parser(
-        "report", help="write one HTML page about a run",
-        description="RUN: a file of `eventsim run --out`. The page is complete in itself: it loads nothing, "
-                    "prints, and is read on a phone.",
-    )
-    report.set_defaults(run=run_report)
-    for command in (stats, plot, report):
-        command.add_argument("model", metavar="RUN", help="file of `eventsim run --out`")
+    add_run(stats)
     stats.add_argument("--table", action="append", default=[], metavar="NAME", help="this table; repeat for more")
     target = stats.add_mutually_exclusive_group()
     target.add_argument("--csv", type=Path, metavar="DIR",
                         help="write each table to DIR/NAME.csv, and to DIR/columns.csv the unit of each column")
     target.add_argument("--npz", type=Path, metavar="FILE", help="write the tables as NumPy structured arrays")
-    plot.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
-    plot.add_argument("-o", "--out", type=Path, metavar="FILE", help="picture; default: RUN-KIND.png beside RUN")
-    plot.add_argument("--sample", type=natural, default=0, metavar="N",
-                      help="sample, where one is drawn; default 0")
-    plot.add_argument("--neuron", type=natural, action="append", default=[], metavar="N",
-                      help="neuron, where single ones are drawn; repeat for more")
-    report.add_argument("-o", "--out", type=Path, metavar="FILE", help="page; default: RUN.html beside RUN")
-    for command in (stats, plot):
-        command.add_argument("--layer", action="append", default=[], metavar="NAME",
-                             help="only this layer; repeat for more")
-    return stats, plot, report
-
-
-# ---- stats
+    add_layers(stats)
+    add_json(stats)
 
 
 def run_stats(arguments):
@@ -95,13 +64,16 @@ def run_stats(arguments):
 def _head(run):
     """What was run, and the result."""
     from eventsim.report.page.sections import result
+    from eventsim.report.text import WIDTH
 
-    names = " on ".join(printable(run.summary[key]) for key in ("model", "data") if run.summary.get(key))
+    names = " on ".join(printable(name) for name in (run.summary.model, run.summary.data) if name)
     return f"{names or run.path}\n" + textwrap.fill(result(run), WIDTH) + "\n"
 
 
 def _printed(name, table, run):
     """A table for people: findings as sentences, facts as lines, of layers the columns that fit."""
+    from eventsim.report.text import findings_text
+
     if name == "findings":
         return findings_text([dict(zip(table.columns, row)) for row in table.rows])
     if not len(table):
@@ -122,8 +94,7 @@ def _export(found, arguments):
     from eventsim.storage import writing
 
     if arguments.csv is not None:
-        with writing.writing(arguments.csv):
-            arguments.csv.mkdir(parents=True, exist_ok=True)
+        writing.make_folder(arguments.csv)
         texts = {name: table.as_csv() for name, table in found.items()}
         texts["columns"] = _columns(found).as_csv()
         for name, text in texts.items():
@@ -144,12 +115,3 @@ def _columns(found):
     rows = [(name, column, table.units.get(column, ""))
             for name, table in found.items() for column in table.columns]
     return Table({key: [row[i] for row in rows] for i, key in enumerate(("table", "column", "unit"))})
-
-
-# ---- plot
-
-
-# ---- report
-
-
-# ---- files

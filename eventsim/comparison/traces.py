@@ -47,7 +47,7 @@ def is_trace(path) -> bool:
     if start != b"\x89HDF\r\n\x1a\n":
         return start.startswith(b"PK")
     with open_hdf5(path, DataError) as root:
-        return not any(reader.recognises(root) for reader in formats.READERS.values())
+        return not any(reader.recognises(root) for reader in formats.readers().values())
 
 
 @contextmanager

@@ -27,7 +27,7 @@ per step where neurons are sigma-delta, which see a new frame at each step). Wha
 can say, T * (2^b - 1) + 1 values, it says at once in ceil(log2(that)) bits; with one bit this is the
 baseline of Z. Yan, Z. Bai, W.-F. Wong, "Reconsidering the energy efficiency of spiking neural
 networks", arXiv 2409.08290 (2024); several bits and signs are ours. An image that stands still is read
-as it is. Weights have the run's width. Charged are: a MAC per synapse (a product at the widths of
+as it is. Weights have the run's width. Charges: a MAC per synapse (a product at the widths of
 weight and activation, or of floats where weights are floats; an addition as above), one addition per
 neuron of an identity shortcut, one update per neuron, a weight read per MAC (divided by the table's
 `dense_weight_reuse`: hardware that keeps a weight for many positions needs less), and each activation
@@ -40,16 +40,17 @@ baseline's at r * (baseline - fixed) / (what depends on events). There is no suc
 part alone costs more, or where even an event at each synapse and step costs less.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
+from eventsim.costs.energy_summary import CostSummary, EnergyOfAll, EnergyOfLayer, EnergySummary
 from eventsim.costs.energy_table import DEFAULT, find_energy_table
 from eventsim.costs.fanouts import fan_outs
 from eventsim.model.network import Model
 from eventsim.statistics.counts import Counts
-from eventsim.text import joule, table as aligned
+from eventsim.storage.json_fields import to_json
 
 PICO = 1e-12
 STATE_BITS = 32  # of fixed point; floats have their own
@@ -86,10 +87,10 @@ class Cost:
         return Cost(self.additions + other.additions, self.products + other.products,
                     self.updates + other.updates, memory)
 
-    def as_json(self) -> Dict:
-        """Plain numbers."""
-        return {"additions": self.additions, "products": self.products, "updates": self.updates,
-                "memory": self.traffic, "total": self.total, "memory_by_level": dict(self.memory)}
+    def summary(self) -> CostSummary:
+        """As plain numbers."""
+        return CostSummary(self.additions, self.products, self.updates, self.traffic, self.total,
+                           dict(self.memory))
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,10 @@ class LayerEnergy:
         """The rate at which both cost the same; None where there is none from 0 to 1."""
         return crossing(self.fixed.total, self.slope, self.ann.total)
 
-    def as_json(self) -> Dict:
-        """Plain numbers."""
-        return {**self.cost.as_json(), "ann_total": self.ann.total, "ann_bits": self.ann_bits,
-                "rate": self.rate, "crossing_rate": self.crossing_rate, "ann": self.ann.as_json()}
+    def summary(self) -> EnergyOfAll:
+        """As plain numbers."""
+        return EnergyOfAll(*astuple(self.cost.summary()), self.ann.total, self.ann_bits, self.rate,
+                           self.crossing_rate, self.ann.summary())
 
 
 @dataclass(frozen=True)
@@ -133,47 +134,26 @@ class EnergyReport:
     total: LayerEnergy
     baseline: str
 
+    def summary(self) -> EnergySummary:
+        """As plain numbers."""
+        layers = [EnergyOfLayer(layer.name, **_fields(layer.summary())) for layer in self.layers]
+        return EnergySummary(self.table, "joule per sample", tuple(layers), self.total.summary(), self.baseline)
+
     def as_json(self) -> Dict:
         """What `eventsim run --json` has under "energy"."""
-        return {
-            "table": self.table,
-            "unit": "joule per sample",
-            "layers": [{"name": layer.name, **layer.as_json()} for layer in self.layers],
-            "total": self.total.as_json(),
-            "baseline": self.baseline,
-        }
+        return to_json(self.summary())
 
     def as_text(self) -> str:
         """The table that a person reads."""
-        columns = ("layer", "additions", "products", "updates", "memory", "total", "dense", "bits",
-                   "rate", "crosses at")
-        rows = [_row(layer) for layer in [*self.layers, self.total]]
-        return (
-            aligned(columns, rows)
-            + f"per sample, by {self.table}; dense: {self.baseline}\n"
-            "rate: share of synapses that an event reaches per step; below the rate where both cross, "
-            "events cost less"
-        )
+        return self.summary().as_text()
+
+
+def _fields(record):
+    return {one.name: getattr(record, one.name) for one in fields(record)}
 
 
 def _macs(n):
     return "each MAC" if n == 1 else f"{n:g} MACs"
-
-
-def _row(layer):
-    cost, crosses = layer.cost, layer.crossing_rate
-    synapses = layer.ann_bits > 0
-    if crosses is not None:
-        where = f"{crosses:.4f}"
-    elif not synapses:
-        where = "-"
-    else:
-        where = "never less" if layer.fixed.total >= layer.ann.total else "always less"
-    return (
-        layer.name, joule(cost.additions), joule(cost.products), joule(cost.updates),
-        joule(cost.traffic), joule(cost.total), joule(layer.ann.total) if synapses else "-",
-        f"{layer.ann_bits}" if synapses else "-", f"{layer.rate:.4f}" if synapses else "-", where,
-    )
 
 
 def crossing(fixed, slope, baseline) -> Optional[float]:

@@ -22,6 +22,7 @@ from typing import Dict, Optional
 
 import numpy as np
 
+from eventsim.engine.context import RunContext
 from eventsim.engine.state import State
 from eventsim.errors import RunError
 from eventsim.merging import merged
@@ -46,6 +47,7 @@ class Recording:
         where the run computes in floats.
     audit: per layer an `audit.LayerAudit`, only if recorded.
     statistics: `statistics.Statistics` gathered while it ran, or None.
+    context: the model and the arithmetic that it was made with, or None.
     """
 
     precision: str = merged("same")
@@ -60,6 +62,7 @@ class Recording:
     steps_per_unit: Dict[str, np.ndarray] = merged("same", default_factory=dict)
     audit: Optional[Dict[str, LayerAudit]] = merged("merge", lacking="none", default=None)
     statistics: Optional[Statistics] = merged("merge", default=None)
+    context: Optional[RunContext] = merged("same", default=None)
 
     @property
     def predictions(self) -> np.ndarray:

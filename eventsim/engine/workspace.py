@@ -33,22 +33,32 @@ class Workspace:
         return array
 
 
-@dataclass
-class Held:
-    """A train during a chunk. planes: uint64 (n, held, planes, positions, words); `first` is the
-    slot of the chunk's first step. still: one slot stands for every step."""
+@dataclass(frozen=True)
+class ChunkTrain:
+    """What a stage sends during a chunk of steps.
+
+    planes: uint64 (n, slots, planes, positions, words), a view into the workspace. first: slot of the
+    chunk's first step, after the past steps that delayed readers need. still: one slot stands for all steps.
+    """
 
     planes: np.ndarray
     first: int
     still: bool = False
 
     @property
-    def held(self):
+    def per_sample(self):
+        """Slots of one sample."""
         return self.planes.shape[1]
 
+    def window(self, delay, start, steps):
+        """(first slot, steps) of what a reader with a delay takes for some steps of the chunk."""
+        if self.still:
+            return 0, 1
+        return self.first - delay + start, steps
 
-def slots_of(stage, held, first, steps) -> Slots:
-    """`steps` steps of a stage's train, Held, from its slot `first` on, as kernels are told."""
-    n, per_sample = held.planes.shape[:2]
+
+def slots_of(stage, train, first, steps) -> Slots:
+    """`steps` steps of a stage's ChunkTrain from its slot `first` on, as kernels are told."""
+    n, per_sample = train.planes.shape[:2]
     channels, height, width = stage.shape
     return Slots(n, steps, per_sample, first, stage.bits, int(stage.signed), height, width, channels)

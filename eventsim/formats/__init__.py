@@ -1,37 +1,53 @@
 """Model files: recognise the format by what a file says, and dispatch.
 
-A new format is a module with `recognises(root)`, `read(root, **options)` and `ReadOptions`, the dataclass of
-what it can be told (see `options`), and its line in READERS; one that can be written also has
-`write(model, path, **options)`, `WriteOptions` and its suffixes in WRITERS.
+A new format is a module with `recognises(root)` and `read(root, **options)`, its line in `readers`, and in
+READ_OPTIONS the dataclass of what it can be told (see `options`); one that can be written also has
+`write(model, path, **options)`, its suffixes in `_writer` and in WRITE_OPTIONS. Options are known without
+the modules, which need h5py.
 """
 
 from pathlib import Path
 from typing import Dict
 
 from eventsim.errors import FormatError
-from eventsim.formats import native
-from eventsim.formats.lava import reader as lava
-from eventsim.formats.nir import reader as nir
-from eventsim.formats.options import check_known, Option, options_of
+from eventsim.formats.lava.options import LavaOptions
+from eventsim.formats.nir.presets import NirOptions, NirWriteOptions
+from eventsim.formats.options import check_known, Option, Options, options_of
 from eventsim.model.network import Model
-from eventsim.storage.hdf5 import check_hdf5, open_hdf5
 
-READERS = {"native": native, "NIR": nir, "lava-dl": lava}  # by the name that messages use
-WRITERS = {".h5": native, ".hdf5": native, ".nir": nir}
+READ_OPTIONS = {"native": Options, "NIR": NirOptions, "lava-dl": LavaOptions}  # by the name that messages use
+WRITE_OPTIONS = {".h5": Options, ".hdf5": Options, ".nir": NirWriteOptions}  # by suffix
+
+
+def readers() -> Dict:
+    """Modules that read, by the names of their formats."""
+    from eventsim.formats import native
+    from eventsim.formats.lava import reader as lava
+    from eventsim.formats.nir import reader as nir
+
+    return {"native": native, "NIR": nir, "lava-dl": lava}
+
+
+def _writer(suffix):
+    """The module that writes files of a suffix."""
+    from eventsim.formats import native
+    from eventsim.formats.nir import writer as nir
+
+    return {".h5": native, ".hdf5": native, ".nir": nir}[suffix]
 
 
 def options() -> Dict[str, Dict[str, Option]]:
     """What readers can be told: name of an option -> name of a format -> Option."""
     found = {}
-    for what, reader in READERS.items():
-        for name, option in options_of(reader.ReadOptions).items():
+    for what, declared in READ_OPTIONS.items():
+        for name, option in options_of(declared).items():
             found.setdefault(name, {})[what] = option
     return found
 
 
 def write_options() -> Dict[str, Option]:
     """What writers can be told: name of an option -> Option."""
-    return {name: option for writer in WRITERS.values() for name, option in options_of(writer.WriteOptions).items()}
+    return {name: option for declared in WRITE_OPTIONS.values() for name, option in options_of(declared).items()}
 
 
 def load(path, **options) -> Model:
@@ -52,15 +68,18 @@ def load(path, **options) -> Model:
     ...     eventsim.load(f"{folder}/net.h5")
     Model(2 nodes, 1 edges, 1 steps)
     """
+    from eventsim.formats.native import FORMAT
+    from eventsim.storage.hdf5 import check_hdf5, open_hdf5
+
     given = {name: value for name, value in options.items() if value is not None}
     check_hdf5(path)
     with open_hdf5(path) as root:
-        for what, reader in READERS.items():
+        for what, reader in readers().items():
             if reader.recognises(root):
-                check_known(path, what, options_of(reader.ReadOptions), given)
+                check_known(path, what, options_of(READ_OPTIONS[what]), given)
                 return reader.read(root, **given)
         raise root.error(
-            f"not a model file: 'format' is not {native.FORMAT!r}; "
+            f"not a model file: 'format' is not {FORMAT!r}; "
             f"the file holds {sorted(root.names())[:10]}"
         )
 
@@ -74,10 +93,10 @@ def save(model, path, **options) -> None:
     UnsupportedError, naming the node, for what the format cannot express.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in WRITERS:
+    if suffix not in WRITE_OPTIONS:
         raise FormatError(
-            f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITERS)}"
+            f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITE_OPTIONS)}"
         )
     given = {name: value for name, value in options.items() if value is not None}
-    check_known(path, suffix, options_of(WRITERS[suffix].WriteOptions), given)
-    WRITERS[suffix].write(model, path, **given)
+    check_known(path, suffix, options_of(WRITE_OPTIONS[suffix]), given)
+    _writer(suffix).write(model, path, **given)

@@ -84,7 +84,6 @@ from functools import lru_cache
 import numpy as np
 
 from eventsim.errors import ModelError
-from eventsim.formats.options import Options
 from eventsim.formats.refusing import guarded
 from eventsim.model.chip import Chip
 from eventsim.model.input import EventBins
@@ -99,8 +98,6 @@ VERSION = 1
 
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
 OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile")
-
-ReadOptions = WriteOptions = Options  # a native file says everything itself
 
 MAX_RANK = 4  # of weights
 

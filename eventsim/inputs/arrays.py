@@ -1,4 +1,4 @@
-"""Data sets in arrays: HDF5 and .npz files with x and y."""
+"""Data sets in arrays: HDF5 and .npz files with x and y, and arrays in memory."""
 
 import math
 import zipfile
@@ -27,10 +27,10 @@ class Hdf5Source(Source):
             if "y" in root:
                 self.labels = checked_labels(root.numbers("y"), self.n_samples, path)
 
-    def read(self, size, stop):
+    def read(self, size, stop, first=0):
         with open_hdf5(self.path, DataError) as root:
             x = root.dataset("x")
-            for start in range(0, stop, size):
+            for start in range(first, stop, size):
                 yield x.rows(slice(start, min(start + size, stop)))
 
 
@@ -55,8 +55,37 @@ class NpzSource(Source):
                     y = np.frombuffer(data, dtype).reshape(shape)
                 self.labels = checked_labels(y, self.n_samples, path)
 
-    def read(self, size, stop):
+    def read(self, size, stop, first=0):
         path = self.path
         with zipfile.ZipFile(path) as archive, npz_member(archive, "x", path) as file:
             npz_header(archive, file, "x", path)
-            yield from self.read_stream(file, self._dtype, self.sample_shape, size, stop)
+            yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
+
+
+class ArrayData:
+    """Samples in memory, with what a `Dataset` offers of a file.
+
+    x: (N, *shape) or (N, T, *shape), channels first, as `Simulator.run` takes it. y: (N,) whole numbers
+    from 0 on, or None. input_node: the model's Input.
+    """
+
+    n_dropped_events = 0
+
+    def __init__(self, x, y, input_node):
+        self._x = np.asarray(x)
+        n_axes = len(input_node.shape)
+        if self._x.ndim not in (1 + n_axes, 2 + n_axes) or not self._x.size:
+            shape = ", ".join(map(str, input_node.shape))
+            raise DataError(f"x has shape {self._x.shape}, expected (N, {shape}), or with steps after N")
+        self.labels = None if y is None else checked_labels(np.asarray(y), len(self._x), "arrays")
+        self.n_steps = self._x.shape[1] if self._x.ndim == 2 + n_axes else None
+
+    def __len__(self):
+        return len(self._x)
+
+    def batches(self, size, limit=None, first=0):
+        """As `Dataset.batches`."""
+        stop = len(self) if limit is None else min(limit, len(self))
+        for start in range(first, stop, size):
+            rows = slice(start, min(start + size, stop))
+            yield self._x[rows], None if self.labels is None else self.labels[rows]

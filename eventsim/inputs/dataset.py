@@ -68,23 +68,24 @@ class Dataset:
     def n_dropped_events(self):
         return self._source.n_dropped
 
-    def batches(self, size, limit=None):
+    def batches(self, size, limit=None, first=0):
         """Yield (x, y) for `size` samples at a time, in the file's order.
 
         x: (n, *shape) or (n, T, *shape), of the file's type. y: int64 (n,), or None.
-        limit: samples to read in all; None for all there are.
+        limit: the number of the sample to end before; None to read all there are. first: the number of
+            the sample to begin with.
         """
         for value, name in ((size, "size"), (1 if limit is None else limit, "limit")):
             if value != int(value) or value < 1:
                 raise DataError(f"{name} is {value!r}, expected a whole number above 0")
         stop = len(self) if limit is None else min(int(limit), len(self))
-        return self._batches(int(size), stop)
+        return self._batches(int(size), stop, first)
 
-    def _batches(self, size, stop):
+    def _batches(self, size, stop, first):
         self._source.n_dropped = 0
         with reading(self._source.path):
-            start = 0
-            for samples in self._source.read(size, stop):
+            start = first
+            for samples in self._source.read(size, stop, first):
                 x = self._arrange(samples)
                 end = start + len(x)
                 try:

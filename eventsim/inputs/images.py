@@ -87,10 +87,10 @@ class IdxSource(Source):
                 )
             return checked_labels(np.frombuffer(data, dtype).reshape(shape), self.n_samples, path)
 
-    def read(self, size, stop):
+    def read(self, size, stop, first=0):
         with self._open(self.path) as file:
             self._header(self.path, file)
-            yield from self.read_stream(file, self._dtype, self.sample_shape, size, stop)
+            yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
 
 
 class CifarSource(Source):
@@ -124,16 +124,16 @@ class CifarSource(Source):
             errors.append(f"record {i} has label {labels[i].tolist()}, {name} expects {limits}")
         raise DataError(f"{path}: {'; '.join(errors)}")
 
-    def _records(self, size, stop):
+    def _records(self, size, stop, first=0):
         shape = (self._n_labels + math.prod(CIFAR_SHAPE),)
         with open(self.path, "rb") as file:
-            yield from self.read_stream(file, np.dtype(np.uint8), shape, size, stop)
+            yield from self.read_stream(file, np.dtype(np.uint8), shape, range(first, stop, size))
 
     def _read_labels(self):
         parts = [np.empty((0, self._n_labels), np.uint8)]
         parts += (r[:, :self._n_labels].copy() for r in self._records(1000, self.n_samples))
         return np.concatenate(parts)
 
-    def read(self, size, stop):
-        for records in self._records(size, stop):
+    def read(self, size, stop, first=0):
+        for records in self._records(size, stop, first):
             yield records[:, self._n_labels:].reshape(-1, *CIFAR_SHAPE)

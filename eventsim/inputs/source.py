@@ -6,6 +6,8 @@ import numpy as np
 
 from eventsim.errors import DataError
 
+PASSED_BYTES = 1 << 24  # at a time
+
 
 def checked_labels(y, n_samples, path):
     """Labels as int64 (N,), or DataError."""
@@ -24,7 +26,7 @@ def checked_labels(y, n_samples, path):
 class Source:
     """One data file or folder. Subclasses set the attributes, and have
 
-    read(size, stop): yields arrays of `size` samples (fewer in the end), up to `stop`.
+    read(size, stop, first): yields arrays of `size` samples (fewer in the end), from `first` up to `stop`.
     path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
     layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
     n_dropped: events dropped by the latest `read`.
@@ -35,11 +37,12 @@ class Source:
     is_image = False
     n_dropped = 0
 
-    def read_stream(self, file, dtype, shape, size, stop):
-        """`read` for samples of `shape` that follow each other in a binary stream."""
+    def read_stream(self, file, dtype, shape, starts):
+        """`read` for samples of `shape` that follow each other in a binary stream. starts: of the arrays."""
         n_bytes = math.prod(shape) * dtype.itemsize
-        for start in range(0, stop, size):
-            n = min(size, stop - start)
+        self._pass_over(file, starts.start * n_bytes)
+        for start in starts:
+            n = min(starts.step, starts.stop - start)
             data = file.read(n * n_bytes)
             if len(data) != n * n_bytes:
                 raise DataError(
@@ -51,3 +54,11 @@ class Source:
                 raise DataError(f"{self.path}: has data after the last of {self.n_samples} samples")
             samples = np.frombuffer(data, dtype).reshape(n, *shape)
             yield samples.astype(dtype.newbyteorder("="))
+
+    def _pass_over(self, file, n_bytes):
+        """Read so many bytes for nothing: not every stream can be entered in the middle."""
+        while n_bytes:
+            passed = len(file.read(min(n_bytes, PASSED_BYTES)))
+            if not passed:
+                raise DataError(f"{self.path}: truncated: ends before the samples asked for")
+            n_bytes -= passed

@@ -8,6 +8,14 @@ Every function takes plain data and returns a Figure that belongs to no window a
 What is empty is said in words within the picture.
 """
 
+try:
+    import matplotlib  # noqa: F401
+except ImportError:
+    from eventsim.errors import MissingPackageError
+
+    raise MissingPackageError(
+        "pictures need the package matplotlib, which is not installed; run pip install matplotlib") from None
+
 from eventsim.plots.courses import accuracy, drift, membranes, traces
 from eventsim.plots.layers import intervals, levels, operations, planes, rates
 from eventsim.plots.matrices import confusion, correlations, maps

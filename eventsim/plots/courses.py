@@ -4,6 +4,7 @@ from typing import Dict, Optional, Sequence
 
 import numpy as np
 
+from eventsim import text as wording
 from eventsim.errors import DataError
 from eventsim.plots import style
 from eventsim.statistics.decisions import Decisions
@@ -20,7 +21,7 @@ def _of_samples(layers):
     first = next(iter(layers.values()))
     noted = max((layer.potentials.sum() + layer.n_not_finite) / (layer.n_samples * layer.n_steps)
                 for layer in layers.values())
-    few = f", at most {MOST_NEURONS:,} neurons of a layer" if noted >= MOST_NEURONS else ""
+    few = f", at most {style.count_label(MOST_NEURONS, 'neuron')} of a layer" if noted >= MOST_NEURONS else ""
     return f"{style.count_label(first.n_samples, 'sample')} of {style.count_label(first.n_steps, 'step')}{few}"
 
 
@@ -131,9 +132,9 @@ def _draw_membranes(axes, name, layer):
         axes.axvline(layer.threshold + k * layer.step, ymax=0.85, **THRESHOLD)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"membrane ({layer.unit})", labelpad=1)
-    error = f"{ERROR} {layer.error:.3g}"
+    error = f"{ERROR} {style.number_label(layer.error)}"
     if layer.rectified is not None:
-        error += f" → {layer.rectified_error:.3g}"
+        error += f" → {style.number_label(layer.rectified_error)}"
     longest = 20 if axes.get_position().width < 0.6 else 40
     axes.set_title(f"{style.short(name, longest)}   ", loc="left", size=style.SMALL, weight="bold", pad=3)
     axes.set_title(error, loc="right", size=style.SMALL, pad=3)
@@ -246,7 +247,7 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
         axes = style.place(figure, 0.9, top + 0.4 + 1.2 * i, style.WIDTH - 0.9 - style.RIGHT, 0.95)
         one = {key: None if values is None else values[:, neuron] for key, values in arrays.items()}
         _draw_trace(axes, steps, one, threshold)
-        axes.set_ylabel(f"neuron {neuron:,}", size=style.SMALL)
+        axes.set_ylabel(f"neuron {wording.whole(neuron)}", size=style.SMALL)
         if i < len(chosen) - 1:
             axes.set_xticklabels([])
     axes.set_xlabel("step")
@@ -325,7 +326,7 @@ def accuracy(decisions: Decisions):
     notes = [f"{style.count_label(decisions.n_samples, 'sample')}. "
              + ("" if right is None
                 else f"{style.percent_label(right[-1])} right after {style.count_label(len(steps), 'step')}. ")
-             + f"A prediction is final after {decisions.mean_final_step:.3g} steps on average."]
+             + f"A prediction is final after {style.number_label(decisions.mean_final_step)} steps on average."]
     figure, top = style.sheet(title, notes, 3.1)
     axes = style.grid(style.place(figure, 0.85, top + 0.15, 4.4, 2.5), "both")
     marker = dict(marker="o", markersize=4) if len(steps) <= 40 else {}

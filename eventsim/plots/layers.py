@@ -67,7 +67,7 @@ def rates(trains: Dict[str, TrainStatistics]):
         else:
             axes.text(axes.get_xlim()[0], i, " no neuron fired", va="center", size=style.SMALL)
         shares = (train.silent_share, train.saturated_share)
-        style.cells(sheet.notes, i, [f"{train.rate:.3g}", *map(style.percent_label, shares)],
+        style.cells(sheet.notes, i, [style.number_label(train.rate), *map(style.percent_label, shares)],
                     [1 + k for k in (0, 1) if shares[k] == 1])
     if several:
         _rates_by_step(sheet, trains)
@@ -242,7 +242,7 @@ def intervals(trains: Dict[str, TrainStatistics]):
         n = train.interval_counts.sum()
         mean = train.interval_sums.sum() / n if n else np.nan
         medians = [_median(values) for values in (train.cv, train.lv, train.fano)]
-        style.cells(sheet.notes, i, [_number(value) for value in (mean, *medians)])
+        style.cells(sheet.notes, i, [style.number_label(value) for value in (mean, *medians)])
     return sheet.figure
 
 
@@ -259,10 +259,6 @@ def _median(values):
     return np.median(values) if values.size else np.nan
 
 
-def _number(value):
-    return f"{value:.3g}" if np.isfinite(value) else "–"
-
-
 @style.styled
 def operations(counts: Counts):
     """Figure of what each layer's synapses cost: additions (and MACs, of real-valued input) against the
@@ -277,7 +273,7 @@ def operations(counts: Counts):
     if not found:
         return style.empty(title, "Nothing to show: the run counted no layer with synapses.")
     done, dense = (sum(pair[i] for pair in found.values()) for i in (0, 1))
-    ratio = f"{done / dense:.3g} of" if dense else "against"
+    ratio = f"{style.number_label(done / dense)} of" if dense else "against"
     sheet = style.rows(
         list(found), title,
         [f"Per sample of {style.count_label(counts.steps, 'step')}: {style.quantity_label(done)} additions in "
@@ -303,7 +299,7 @@ def operations(counts: Counts):
         else:
             axes.text(axes.get_xlim()[0], i, " no event arrived", va="center", size=style.SMALL)
         style.cells(sheet.notes, i, [style.quantity_label(done), style.quantity_label(dense),
-                                     f"{done / dense:.3g}" if dense else "–"], [2] if more else [])
+                                     style.number_label(done / dense) if dense else "–"], [2] if more else [])
     _name_points(sheet, any(done > dense for done, dense in found.values()))
     return sheet.figure
 

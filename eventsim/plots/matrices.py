@@ -5,6 +5,7 @@ from typing import Dict, Union
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, PowerNorm, to_rgb
 
+from eventsim import text as wording
 from eventsim.plots import style
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.trains import TrainStatistics
@@ -102,7 +103,8 @@ def _blocks(rates, size):
 
 
 def _draw_map(figure, name, train, plan, top):
-    silent = f"{train.silent.sum():,} of {train.n_neurons:,} neurons silent, mean rate {train.rate:.3g}"
+    silent = (f"{wording.whole(int(train.silent.sum()))} of {style.count_label(train.n_neurons, 'neuron')} "
+              f"silent, mean rate {style.number_label(train.rate)}")
     shape = " × ".join(map(str, train.shape))
     figure.text(0.15 / style.WIDTH, 1 - (top - 0.1) / figure.get_figheight(),
                 f"{style.short(name, 40)}{': ' if name else ''}{shape}, {silent}", size=style.SMALL, weight="bold")
@@ -160,7 +162,7 @@ def correlations(train: TrainStatistics, name: str = ""):
     pairs = pairs[np.isfinite(pairs)]
     steady = int(np.isnan(np.diagonal(found)).sum())
     which = f"All {n} neurons" if n == train.n_neurons \
-        else f"{n} of {train.n_neurons:,} neurons, spread over the layer,"
+        else f"{n} of {style.count_label(train.n_neurons, 'neuron')}, spread over the layer,"
     notes = [f"{which} over {style.count_label(train.n_detailed, 'sample')} of "
              f"{style.count_label(train.n_steps, 'step')}."
              + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
@@ -225,7 +227,8 @@ def confusion(decisions: Decisions):
     names = [style.short(str(name), 14) for name in given]
     if len(set(names)) < classes:  # what tells them apart was in the middle
         names = [style.short(f"{i} {name}", 14) for i, name in enumerate(given)]
-    notes = [f"{right:,} of {style.count_label(n, 'sample')} right ({style.percent_label(right / n)})."]
+    share = style.percent_label(right / n)
+    notes = [f"{wording.whole(right)} of {style.count_label(n, 'sample')} right ({share})."]
     if wrong.any():
         label, taken = np.unravel_index(wrong.argmax(), wrong.shape)
         notes[0] += (f" Most often {names[label]} is taken for {names[taken]}: "

@@ -62,8 +62,8 @@ def _sending(trains):
 
 def _membranes(run, layers):
     found = {name: layer for name, layer in run.statistics.membranes.items() if layer.n_samples}
-    nodes = run.summary.get("nodes")
-    if nodes and not any(node_type(node["kind"]).sends == "levels" for node in nodes):
+    nodes = run.summary.nodes
+    if nodes and not any(node_type(node.kind).sends == "levels" for node in nodes):
         raise RunError(f"{run.path}: membranes are kept of layers of Neuron, and the model has none")
     chosen = _chosen(run, layers, found, "membranes", "run again with --out and --detailed 8")
     return {name: found[name] for name in chosen}
@@ -151,11 +151,9 @@ def traces_of(run, layers=None, sample=0, neurons=()):
 
 def _threshold(run, name):
     """The first level's threshold, where all neurons have the same."""
-    for node in run.summary.get("nodes") or ():
-        if node["name"] == name:
-            value = node.get("settings", {}).get("v_threshold")
-            return float(value) if isinstance(value, (int, float)) else None
-    return None
+    node = run.summary.of_node(name)
+    value = None if node is None else node.settings.get("v_threshold")
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def accuracy_of(run, layers=None, sample=0, neurons=()):

@@ -12,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize, to_rg
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from eventsim import text as wording
 from eventsim.errors import DataError
 from eventsim.plots import style
 from eventsim.plots.binning import bin_spikes, Binned, summed
@@ -136,7 +137,7 @@ def _draw_steps(figure, panel, width, top):
     axes.set_xlim(0, max(panel.n_steps, 1))
     axes.set_ylim(0, share.max(initial=0) * 1.05 or 1)
     axes.set_ylabel("firing (%)")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}")
+    axes.yaxis.set_major_formatter(lambda value, _: style.number_label(100 * value))
     axes.locator_params(axis="y", nbins=2)
     axes.set_xticks([])
 
@@ -150,7 +151,7 @@ def _draw(figure, panel, room, marks, first, last):
     style.whole_ticks(axes.yaxis, 6 if height > 2 else 4)
     _name_steps(axes, panel, last)
     if height == PANEL[1]:
-        silent = f" ({_silent(panel):,} of {panel.n_neurons:,} silent)"
+        silent = f" ({wording.whole(_silent(panel))} of {wording.whole(panel.n_neurons)} silent)"
         axes.set_title(style.short(panel.name, 40) + silent, size=style.SMALL, loc="left", pad=2)
     strip = MARGIN + width + 0.04
     beside = (strip + SILENT + RATES + 0.2, top, height)
@@ -312,5 +313,5 @@ def _draw_rates(figure, panel, left, top, height, last):
         axes.stairs(rates, rows, orientation="horizontal", fill=True, color=style.BLUE, linewidth=0)
         axes.set_xlim(0, rates.max() * 1.05 or 1)
     axes.locator_params(axis="x", nbins=2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axes.xaxis.set_major_formatter(lambda value, _: style.number_label(value))
     axes.set_xlabel("events per step" if last else "", size=style.SMALL)

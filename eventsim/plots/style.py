@@ -109,29 +109,23 @@ def told_apart(names) -> List[str]:
 
 
 def quantity_label(value) -> str:
-    """A number as `text.quantity` writes it, typeset: 950, 1.2 k, 34 M, with a minus sign; nan is a dash."""
-    if value < 0 and np.isfinite(value):
-        return "−" + quantity_label(-value)
-    words = wording.quantity(value)
-    return "–" if words == wording.NONE else words.replace(" ", SPACE)
+    """`text.quantity`, typeset: 950, 1.23 k, 34 M."""
+    return wording.typeset(wording.quantity(value))
+
+
+def number_label(value) -> str:
+    """`text.number`, typeset: three significant digits."""
+    return wording.typeset(wording.number(value))
 
 
 def percent_label(share) -> str:
-    """A share in percent; what is above 0 is never printed as 0, and what is below 1 never as 100."""
-    if not np.isfinite(share):
-        return "–"
-    if 0 < share < 0.001:
-        return f"<0.1{SPACE}%"
-    if 0.999 < share < 1:
-        return f">99.9{SPACE}%"
-    if share in (0, 1):
-        return f"{100 * share:.0f}{SPACE}%"
-    return f"{100 * share:.2g}{SPACE}%" if share < 0.01 else f"{100 * share:.1f}{SPACE}%"
+    """`text.percent`, typeset."""
+    return wording.typeset(wording.percent(share))
 
 
 def count_label(n, noun) -> str:
     """`1 event`, `2,310 events`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return wording.many(n, noun)
 
 
 # ---- the sheet

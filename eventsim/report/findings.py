@@ -131,10 +131,10 @@ def find(run) -> List[Finding]:
 def _role(run, name):
     """"input", or what the node sends by itself: "levels", "changes" or "" (see `Node.sends`); of runs that
     do not say it, what its place implies."""
-    for node in (run.summary.get("nodes") or ()):
-        if node["name"] == name:
-            known = node_type(node["kind"])
-            return "input" if known.role == "input" else known.sends
+    node = run.summary.of_node(name)
+    if node is not None:
+        known = node_type(node.kind)
+        return "input" if known.role == "input" else known.sends
     if name == ("input" if "input" in run.layers else next(iter(run.layers), None)):
         return "input"
     return "levels" if name in run.layers else ""
@@ -399,25 +399,24 @@ def _constant(predictions, labels):
 
 
 def _class_name(run, index, classes):
-    names = run.summary.get("class_names") or ()
+    names = run.summary.class_names
     return str(names[index]) if len(names) == classes else str(index)
 
 
 def _integers(run):
     found = []
-    for name, audit in (run.summary.get("audit") or {}).items():
+    for name, audit in (run.summary.audit or {}).items():
         for quantity in ("sum", "current", "membrane"):
-            seen = {**dict.fromkeys(("bits", "bits_needed", "overflow")), **(audit.get(quantity) or {})}
-            if seen.get("overflows"):
+            seen = getattr(audit, quantity)
+            if seen.overflows:
                 found.append(Finding(
                     "overflow", name,
-                    f"The {quantity} of {name} left its {seen['bits']} bits {seen['overflows']} times "
-                    f"({seen['overflow']}): {seen['bits_needed']} bits would have held it.",
+                    f"The {quantity} of {name} left its {seen.bits} bits {seen.overflows} times "
+                    f"({seen.overflow}): {seen.bits_needed} bits would have held it.",
                     "Scale the weights and v_threshold of this layer down, or choose a chip with wider "
                     "numbers.",
-                    {"overflows": seen["overflows"], "bits": seen["bits"], "bits_needed": seen["bits_needed"]}))
-        zeroed, clipped = audit.get("zeroed_weights") or 0, audit.get("clipped_weights") or 0
-        weights = audit.get("weights") or 0
+                    {"overflows": seen.overflows, "bits": seen.bits, "bits_needed": seen.bits_needed}))
+        zeroed, clipped, weights = audit.zeroed_weights or 0, audit.clipped_weights or 0, audit.weights or 0
         if weights and zeroed + clipped > LOST_WEIGHTS * weights:
             found.append(Finding(
                 "lost_weights", name,
@@ -429,27 +428,28 @@ def _integers(run):
 
 
 def _energy(run):
-    energy = run.summary.get("energy") or {}
-    layers = energy.get("layers") or ()
-    whole = sum(row.get("total") or 0 for row in layers)
-    found = [_denser(f"{row['name']} costs", "its", row["name"], row) for row in layers
-             if row.get("ann_total") and (row.get("total") or 0) > max(row["ann_total"], ENERGY_SHARE * whole)]
-    total = energy.get("total") or {}
-    if total.get("ann_total") and (total.get("total") or 0) > total["ann_total"]:
-        found.insert(0, _denser("All layers together cost", "their", None, total))
+    energy = run.summary.energy
+    if energy is None:
+        return []
+    whole = sum(layer.total or 0 for layer in energy.layers)
+    found = [_denser(f"{layer.name} costs", layer.name, layer) for layer in energy.layers
+             if layer.costs_more and layer.total > ENERGY_SHARE * whole]
+    if energy.total.costs_more:
+        found.insert(0, _denser("All layers together cost", None, energy.total))
     return found
 
 
-def _denser(who, whose, layer, row):
-    crossing, rate = row.get("crossing_rate"), row.get("rate")
-    where = (f"an event reaches {percent(rate)} of {whose} synapses per step, and only below {percent(crossing)} "
-             "events are cheaper" if crossing and rate is not None else "at no rate events are cheaper")
+def _denser(who, layer, energy):
+    crossing, rate = energy.crossing_rate, energy.rate
+    where = (f"inputs fire into {percent(rate)} of the synapses per step; event-driven wins below "
+             f"{percent(crossing)}" if crossing and rate is not None else "event-driven wins at no firing rate")
     return Finding(
-        "denser_than_crossing", layer, f"{who} {joule(row['total'])} a sample event by event, and "
-                                       f"{joule(row['ann_total'])} as a matched quantised ANN: {where}.",
-        "Lower the rate of what is read (higher thresholds, regularisation), run fewer steps, or run it dense."
+        "denser_than_crossing", layer, f"{who} {joule(energy.total)} per sample event by event, and "
+                                       f"{joule(energy.ann_total)} as a matched quantised ANN: {where}.",
+        "Lower the firing rates of its inputs (higher thresholds, regularisation), run fewer steps, or run it "
+        "dense."
         if crossing else "Run it dense, or for fewer steps.",
-        {"energy": row["total"], "ann_energy": row["ann_total"], "rate": math.nan if rate is None else rate,
+        {"energy": energy.total, "ann_energy": energy.ann_total, "rate": math.nan if rate is None else rate,
          "crossing_rate": math.nan if crossing is None else crossing})
 
 

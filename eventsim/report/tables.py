@@ -15,11 +15,12 @@ from typing import Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.costs.energy_summary import EnergyOfAll
 from eventsim.errors import RunError
 from eventsim.report import findings
 from eventsim.statistics.classes import rates_by_class
 from eventsim.statistics.counts import EXECUTED, NAMES
-from eventsim.text import joule, NONE, percent, printable, quantity, table as aligned
+from eventsim.text import aligned, joule, NONE, percent, printable, quantity
 
 
 @dataclass
@@ -115,7 +116,7 @@ def node_names(run, only: Iterable[str] = ()) -> List[str]:
     """Every node with counts or with spikes, in the model's order. only: these. Raises RunError for a
     name that the run does not have."""
     known = {*run.layers, *run.statistics.trains}
-    ordered = [node["name"] for node in (run.summary.get("nodes") or ())]
+    ordered = [node.name for node in run.summary.nodes]
     ordered += [name for name in (*run.layers, *run.statistics.trains) if name not in ordered]
     names = [name for name in dict.fromkeys(ordered) if name in known]
     for name in only:
@@ -153,12 +154,12 @@ def run_table(run, only=()):
     summary = run.summary
     facts = {
         "file": run.path,
-        **{key: summary.get(key) for key in ("model", "data", "samples", "timesteps", "dropped_events",
-                                             "precision", "chip", "workers", "accuracy", "seconds",
-                                             "samples_per_second")},
+        **{key: getattr(summary, key) for key in ("model", "data", "samples", "timesteps", "dropped_events",
+                                                  "precision", "chip", "workers", "accuracy", "seconds",
+                                                  "samples_per_second")},
         "mean_final_step": None if run.statistics.decisions is None else run.statistics.decisions.mean_final_step,
-        **{f"total_{key}": value for key, value in (summary.get("totals") or {}).items()},
-        **{f"made_{key}": value for key, value in (summary.get("made") or {}).items()},
+        **{f"total_{key}": value for key, value in vars(summary.totals).items()},
+        **{f"made_{key}": value for key, value in vars(summary.made).items()},
     }
     facts = {key: value for key, value in facts.items() if value is not None}
     return Table({"fact": list(facts), "value": [str(value) for value in facts.values()]},
@@ -176,24 +177,23 @@ _LAYER_UNITS = {
 
 def layer_table(run, only=()):
     """One row per node: what it sent, what it took to compute it (per sample), what it cost."""
-    kinds = {node["name"]: node for node in (run.summary.get("nodes") or ())}
-    energies = {row["name"]: row for row in ((run.summary.get("energy") or {}).get("layers") or ())}
+    kinds = {node.name: node.kind for node in run.summary.nodes}
+    energies = {} if run.summary.energy is None else {layer.name: layer for layer in run.summary.energy.layers}
     n = max(run.n_samples, 1)
     rows = []
     for name in node_names(run, only):
         train = run.statistics.trains.get(name)
         counts = run.counts.layers.get(name)
-        energy = energies.get(name, {})
+        energy = energies.get(name, EnergyOfAll())
         rows.append({
             "layer": name,
-            "kind": kinds.get(name, {}).get("kind", ""),
+            "kind": kinds.get(name, ""),
             "neurons": run.counts.neurons[name] if train is None else train.n_neurons,
             "bits": None if train is None else train.bits,
             **{key: math.nan if train is None else float(getattr(train, key)) for key in _OF_TRAINS},
             **{key: math.nan if train is None else _mean(getattr(train, key)) for key in ("cv", "lv", "fano")},
             **{key: math.nan if counts is None else float(counts[key].sum()) / n for key in (*NAMES, *EXECUTED)},
-            "energy": energy.get("total"), "ann_energy": energy.get("ann_total"),
-            "crossing_rate": energy.get("crossing_rate"),
+            "energy": energy.total, "ann_energy": energy.ann_total, "crossing_rate": energy.crossing_rate,
         })
         if train is not None:
             rows[-1]["events"] = float(train.events.sum()) / n
@@ -353,7 +353,7 @@ def class_table(run, only=()):
 
 def class_names(run, n) -> List[str]:
     """The run's names of its n classes, or their numbers."""
-    names = [str(name) for name in run.summary.get("class_names") or ()]
+    names = [str(name) for name in run.summary.class_names]
     return names if len(names) == n else [str(i) for i in range(n)]
 
 

@@ -1,8 +1,25 @@
 """A data set through a simulator, a batch at a time, in bounded memory."""
 
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+
 import numpy as np
 
+from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
+from eventsim.costs.other_tools import conventions
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import DataError, EventsimError
+from eventsim.inputs.arrays import ArrayData
+from eventsim.inputs.dataset import open_dataset
 from eventsim.merging import merge
+from eventsim.runs.file import Writer
+from eventsim.runs.summary import RunSummary, summarise
+from eventsim.runs.sums import class_labels, sums_of
+from eventsim.statistics import result
+from eventsim.statistics.decisions import Decisions
+from eventsim.storage import writing
 
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 1024)  # at least and at most so many samples
@@ -10,65 +27,152 @@ BATCH = (16, 1024)  # at least and at most so many samples
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 1024, 4, 64
 
 
-class Gathered:
-    """What is kept of the batches run so far.
+@dataclass(frozen=True)
+class Evaluation:
+    """What is asked of a run over a data set.
 
-    counts: summed over the samples. right: correct predictions, None without labels. seconds: spent
-    simulating, close-ups included. audit: as `Recording.audit`, or None. statistics: for --out, else None.
-    conventions: for --conventions, else None.
+    out: path of the file that keeps results, counts, statistics and `record`, for `open_run`; None: no file.
+    record: what `out` also keeps of every sample, as `Simulator.run` takes it.
+    limit: only the first so many samples; None: all. timesteps: None: those of the data, else the model's.
+    shard: (i, n): only part i of n, counted from 0, of those samples. The summaries of all parts merge
+        (`merge_summaries`) into the summary of the whole.
+    audit: say how far integers went. conventions: count as other tools do, too. energy: an EnergyTable,
+        the name of one or the path of a JSON file.
+    statistics: gather statistics; None: where there is a file to keep them. detailed: how many samples,
+        evenly spread, are looked at closely for those of membranes and intervals; None: one in 1024, but
+        4 to 64.
+    model, data: names of what is run, for the summary; None: the path of the data.
     """
 
-    def __init__(self, simulator, arguments, dataset, batch):
-        self.simulator, self.arguments = simulator, arguments
-        self.counts = self.audit = self.statistics = self.conventions = None
-        self.right = None if dataset.labels is None else 0
-        self.seconds, self.n_samples = 0.0, 0
-        self.total = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
-        self.detailed = _evenly_spread(arguments.detailed, self.total) if arguments.out else set()
-        self.batch, self.close_up = batch, []
+    out: Union[None, str, Path] = None
+    record: Sequence[str] = ()
+    limit: Optional[int] = None
+    timesteps: Optional[int] = None
+    shard: Tuple[int, int] = (0, 1)
+    audit: bool = False
+    conventions: bool = False
+    energy: Union[str, Path, EnergyTable] = DEFAULT
+    statistics: Optional[bool] = None
+    detailed: Optional[int] = None
+    model: Optional[str] = None
+    data: Optional[str] = None
 
-    def run(self, x, y):
-        """Run a batch; returns its Recording, as it is to be written."""
-        from eventsim.costs.other_tools import conventions
+    def __post_init__(self):
+        record = (self.record,) if isinstance(self.record, str) else tuple(self.record)
+        object.__setattr__(self, "record", record)
+        if self.statistics is None:
+            object.__setattr__(self, "statistics", self.out is not None)
+        if record and self.out is None:
+            raise DataError("record says what a file keeps of the run; give `out`, the file")
+        if self.detailed is not None and not self.statistics:
+            raise DataError("detailed says of how many samples membranes are looked at; give `out`, or "
+                            "statistics=True")
+        for kind in set(record) & set(result.KINDS):  # they would be gathered twice of some samples
+            raise DataError(f"record has {kind!r}, but statistics are kept anyway; `detailed` says of how many "
+                            "samples intervals and membranes")
 
-        model = self.simulator.model
-        wanted = [*self.arguments.record, *(["audit"] if self.arguments.audit else [])]
-        extra = ["statistics", "outputs"] if self.arguments.out else []
-        extra += conventions.needed(model) if self.arguments.conventions else []
-        recording = self._run(x, [*wanted, *extra])
-        self.seconds += recording.seconds
-        if self.right is not None:
-            self.right += int((recording.predictions == y).sum())
-        self.counts = merge((self.counts, recording.counts.summed()))
-        self.audit = merge((self.audit, recording.audit))
-        if self.arguments.conventions:
-            self.conventions = merge((self.conventions, conventions.count(model, recording, x)))
-            recording = conventions.without_spikes(recording, except_for=self.arguments.record)
-        if self.arguments.out:
-            self._gather(x, y, recording)
+
+def evaluate(simulator: Simulator, dataset, *, progress: Optional[Callable[[int, int], None]] = None,
+             **options) -> RunSummary:
+    """Run a data set, a batch at a time in bounded memory, and say what it gave: all that `eventsim run`
+    does.
+
+        summary = eventsim.evaluate(eventsim.Simulator(model), "test.h5", out="run.h5")
+        print(summary.as_text())
+
+    dataset: path of a data file or folder, a `Dataset` of `open_dataset` (or anything that offers the same),
+        or arrays: x as `Simulator.run` takes it, or (x, y) with labels y (N,), whole numbers.
+    progress: called after each batch with the samples done and all there are.
+    options: fields of `Evaluation`: out, record, limit, timesteps, shard, audit, conventions, energy,
+        statistics, detailed, model, data.
+
+    The file appears complete or not at all. Raises DataError for data, labels or options that do not fit
+    or a file that cannot be written, FormatError for the energy table, RunError as `Simulator.run`.
+    """
+    return _Evaluating(simulator, dataset, Evaluation(**options)).run(progress)
+
+
+class _Part(NamedTuple):
+    """Samples first to stop - 1 of a data set of which `total` samples are run in all."""
+
+    first: int
+    stop: int
+    total: int
+
+
+class _Evaluating:
+    """One call of `evaluate`."""
+
+    def __init__(self, simulator, dataset, asked):
+        self.simulator, self.asked = simulator, asked
+        self.energy_table = find_energy_table(asked.energy)
+        if isinstance(dataset, (str, Path)):
+            writing.spare(asked.out, dataset)
+        self.dataset, name = _opened(dataset, simulator.model, asked)
+        self.data = asked.data or name
+        self.part = _part(asked, len(self.dataset))
+        self.batch = batch_size(simulator.model, self.dataset)
+
+    def run(self, progress):
+        """The RunSummary."""
+        asked, part = self.asked, self.part
+        # before the time is taken: the seconds reported are those of the simulation
+        self.simulator.compile((*asked.record, *result.KINDS) if asked.statistics else ())
+        sums, close_up = None, []
+        detailed = evenly_spread(asked.detailed, part.total) if asked.statistics else set()
+        with Writer(asked.out) as writer:
+            for start, x, y in self._batches():
+                recording, found = self._batch(x, y)
+                sums = merge([sums, found])
+                writer.add(recording, y)
+                chosen = [i for i in range(len(x)) if start + i in detailed]
+                if chosen:
+                    close_up.append(x[chosen])
+                done = start + len(x) == part.stop
+                if sum(map(len, close_up)) >= self.batch or close_up and done:
+                    sums, close_up = self._with_details(sums, np.concatenate(close_up)), []
+                if progress is not None:
+                    progress(start + len(x) - part.first, part.stop - part.first)
+            summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events))
+            writer.finish(summary.to_json(), sums.statistics)
+        return summary
+
+    def _batches(self) -> Iterator:
+        """(number of the first sample, x, y) of each batch."""
+        start = self.part.first
+        for x, y in self.dataset.batches(self.batch, self.part.stop, self.part.first):
+            yield start, x, y
+            start += len(x)
+
+    def _batch(self, x, y):
+        """A batch's Recording, as it is to be written, and its RunSums."""
+        asked, model = self.asked, self.simulator.model
+        wanted = [*asked.record, *(["audit"] if asked.audit else [])]
+        extra = ["statistics", "outputs"] if asked.statistics else []
+        extra += conventions.needed(model) if asked.conventions else []
+        with _naming(self.data):
+            recording = self._recorded(x, [*wanted, *extra])
+            sums = replace(sums_of(recording, y), model=asked.model, data=self.data,
+                           energy_table=self.energy_table)
+            if asked.conventions:
+                sums = replace(sums, conventions=conventions.count(model, recording, x))
+                recording = conventions.without_spikes(recording, except_for=asked.record)
+        if asked.statistics:
+            decisions = Decisions.of(recording.outputs, class_labels(y), model.class_names)
+            sums = replace(sums, statistics=replace(recording.statistics, decisions=decisions))
             if "outputs" not in wanted:
                 recording.answers = None
-        return recording
+        return recording, sums
 
-    def _run(self, x, record):
-        return next(self.simulator.iterate([x], self.arguments.timesteps, record))
+    def _with_details(self, sums, x):
+        """The sums with membranes and intervals of samples that were in them already."""
+        with _naming(self.data):
+            again = self._recorded(x, ["intervals", "membranes"])
+        return replace(sums, seconds=sums.seconds + again.seconds,
+                       statistics=merge([sums.statistics, again.statistics]))
 
-    def _gather(self, x, y, recording):
-        from eventsim.statistics.result import Statistics
-        from eventsim.statistics.decisions import Decisions
-
-        chosen = [i for i in range(len(x)) if self.n_samples + i in self.detailed]
-        if chosen:
-            self.close_up.append(x[chosen])
-        self.n_samples += len(x)
-        names = self.simulator.model.class_names
-        decisions = Statistics(decisions=Decisions.of(recording.outputs, _classes(y), names))
-        self.statistics = merge((self.statistics, recording.statistics, decisions))
-        n_close_up = sum(map(len, self.close_up))
-        if n_close_up >= self.batch or self.close_up and self.n_samples == self.total:
-            again = self._run(np.concatenate(self.close_up), ["intervals", "membranes"])
-            self.seconds += again.seconds
-            self.statistics, self.close_up = merge((self.statistics, again.statistics)), []
+    def _recorded(self, x, record):
+        return next(self.simulator.iterate([x], self.asked.timesteps, record))
 
 
 def batch_size(model, dataset):
@@ -77,7 +181,7 @@ def batch_size(model, dataset):
     return int(np.clip(BATCH_BYTES // (steps * np.prod(model.shapes[model.input])), *BATCH))
 
 
-def _evenly_spread(n, total):
+def evenly_spread(n, total):
     """The places of n of `total` samples; None: of as many as is the default."""
     if n is None:
         n = min(max(LEAST_DETAILED, -(-total // SAMPLES_PER_DETAILED)), MOST_DETAILED)
@@ -85,6 +189,41 @@ def _evenly_spread(n, total):
     return {i * total // n for i in range(n)}
 
 
-def _classes(labels):
-    """Labels that name classes: whole numbers; None for others."""
-    return labels if labels is not None and labels.dtype.kind in "iu" else None
+def _opened(dataset, model, asked):
+    """(the data, its name for messages or None)."""
+    if isinstance(dataset, (str, Path)):
+        steps = asked.timesteps or model.timesteps
+        return open_dataset(dataset, model.nodes[model.input], steps), str(dataset)
+    if hasattr(dataset, "batches"):
+        return dataset, dataset.name
+    x, y = dataset if isinstance(dataset, tuple) else (dataset, None)
+    return ArrayData(x, y, model.nodes[model.input]), None
+
+
+def _part(asked, n_samples):
+    if asked.limit is not None and (asked.limit != int(asked.limit) or asked.limit < 1):
+        raise DataError(f"limit is {asked.limit!r}, expected a whole number above 0")
+    total = n_samples if asked.limit is None else min(int(asked.limit), n_samples)
+    try:
+        shard, n = (int(number) for number in asked.shard)
+    except (TypeError, ValueError):
+        shard, n = -1, 0
+    if not 0 <= shard < n:
+        raise DataError(f"shard is {asked.shard!r}, expected (i, n): part i, from 0 on, of n parts")
+    part = _Part(shard * total // n, (shard + 1) * total // n, total)
+    if part.first == part.stop:
+        raise DataError(f"shard {shard} of {n} has no samples: there are only {total}; cut them into fewer parts")
+    return part
+
+
+@contextmanager
+def _naming_file(path):
+    """Put the file before errors that do not name one."""
+    try:
+        yield
+    except EventsimError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _naming(path):
+    return nullcontext() if path is None else _naming_file(path)

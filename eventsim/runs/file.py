@@ -6,29 +6,27 @@ stay in the file until a part of them is asked for.
 
 import json
 import math
-import os
-import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-import h5py
 import numpy as np
 
 from eventsim.engine.recording import Recording, TRACES
 from eventsim.errors import DataError, RunError
 from eventsim.merging import merge
 from eventsim.runs import stored
+from eventsim.runs.summary import RunSummary, summarise
+from eventsim.runs.sums import class_labels, sums_of
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import ALL_NAMES, Counts
 from eventsim.statistics.decisions import Decisions
-from eventsim.statistics.of_recordings import of_spikes
 from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.hdf5_writing import GrowingHdf5
 
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
-MOST_PLAIN = 1024  # bytes of an array that is not worth packing
 
 BATCH_BYTES = 1 << 26  # of planes read together
 
@@ -39,18 +37,39 @@ def open_run(path) -> "Run":
 
 
 def save_run(recording: Recording, path, labels=None) -> None:
-    """Write a recording to `path` (HDF5). labels: whole numbers (N,), or None. Raises DataError where
-    that fails."""
+    """Write a recording to `path` (HDF5): what `eventsim run --out` writes of such a run, for `open_run`
+    and for `eventsim stats`, `plot` and `report`.
+
+    labels: whole numbers (N,), or None. Statistics are those that the run gathered, and, of nodes whose
+    spikes, membranes or outputs were recorded instead, of these. Raises DataError where writing fails, or
+    labels do not fit.
+    """
+    summary = {} if recording.context is None else summarise(sums_of(recording, labels)).to_json()
+    statistics = _statistics(recording, class_labels(labels))
     with Writer(path) as writer:
         writer.add(recording, labels)
-        writer.finish({}, recording.statistics)
+        writer.finish(summary, statistics)
+
+
+def _statistics(recording, labels):
+    """What a run gathered, with the membranes and answers that it recorded instead. Trains of recorded spikes
+    are left to `Run`."""
+    gathered, model = recording.statistics or Statistics(), getattr(recording.context, "model", None)
+    membranes, decisions = gathered.membranes, gathered.decisions
+    if model is not None and not membranes and recording.traces:
+        from eventsim.statistics.of_recordings import of  # compiles: reading a file does not
+
+        membranes = of(recording, model).membranes
+    if decisions is None and recording.answers is not None:
+        decisions = Decisions.of(recording.answers, labels, () if model is None else model.class_names)
+    found = Statistics(gathered.trains, membranes, decisions)
+    return found if found != Statistics() else None
 
 
 class Run:
     """What a file keeps of a run; a context manager that closes the file.
 
-    path: its name. summary: what `eventsim run` said (`report.Summary.as_json`), {} for files of
-    `save_run`. precision. n_samples, n_steps. layers: names of those that were counted, in order.
+    path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
     counts: `counting.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
     labels: int64 (N,), or None. outputs: (N, T, classes), or None.
     recorded: "spikes", "currents", "potentials", "residuals" -> names of the nodes that have them.
@@ -84,7 +103,7 @@ class Run:
         if version.shape != () or version != VERSION:
             raise root.error(f"is of version {version}, but this eventsim reads version {VERSION}; update it")
         self.precision = root.text("precision")
-        self.summary = self._json("summary", dict)
+        self._said = self._json("summary", dict)
         self.output = self._floats("output", 2)
         self.n_samples = len(self.output)
         self.predictions = self._per_sample("predictions")
@@ -96,6 +115,11 @@ class Run:
         self.recorded: Dict[str, Tuple[str, ...]] = {
             kind: tuple(root.group(kind).names()) for kind in ("spikes", *TRACES) if kind in root
         }
+
+    @cached_property
+    def summary(self) -> RunSummary:
+        """What the run gave, as it was printed. Raises DataError where it is damaged."""
+        return RunSummary.from_json(self._said, self.path)
 
     # ---- recordings
 
@@ -152,12 +176,13 @@ class Run:
     @cached_property
     def statistics(self) -> Statistics:
         """As the run gathered them; where it did not, of the spikes and outputs that it recorded."""
-        names = self.summary.get("class_names", [])
-        names = tuple(map(str, names)) if isinstance(names, list) else ()
+        names = tuple(map(str, self.summary.class_names))
+        found = Statistics()
         if "statistics" in self._root:
-            found = stored.read(self._root.group("statistics"), names)
-        else:
-            found = Statistics({name: self._train(name) for name in self.recorded.get("spikes", ())})
+            found = stored.read_statistics(self._root.group("statistics"), names)
+        if not found.trains:
+            trains = {name: self._train(name) for name in self.recorded.get("spikes", ())}
+            found = replace(found, trains=trains)
         if found.decisions is None and self.outputs is not None:
             found = Statistics(found.trains, found.membranes, Decisions.of(self.outputs, self.labels, names))
         order = {name: i for i, name in enumerate(self.layers)}
@@ -168,11 +193,13 @@ class Run:
         return Statistics(ordered(found.trains), ordered(found.membranes), found.decisions)
 
     def _train(self, name):
+        from eventsim.statistics.of_recordings import of_spikes
+
         one = self.spikes(name, 0, 1).planes.nbytes
         batch = max(1, BATCH_BYTES // one)
         whole = None
         for first in range(0, self.n_samples, batch):
-            whole = merge((whole, of_spikes(self.spikes(name, first, min(first + batch, self.n_samples)))))
+            whole = merge([whole, of_spikes(self.spikes(name, first, min(first + batch, self.n_samples)))])
         return whole
 
     # ---- reading
@@ -235,84 +262,63 @@ class Run:
 
 
 class Writer:
-    """Writes recordings of consecutive samples to one file, which appears complete or not at all:
-    it is written under a temporary name and renamed by `finish`. path None writes nothing."""
+    """Writes recordings of consecutive samples to one file, which appears complete or not at all. path
+    None writes nothing. Raises DataError, naming the file, where that fails."""
 
     def __init__(self, path):
-        self.path = None if path is None else Path(path)
-        self.file = None
+        self._file = None if path is None else GrowingHdf5(path)
 
     def __enter__(self):
-        if self.path is not None:
-            self.temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
-            self._guarded(lambda: setattr(self, "file", h5py.File(self.temporary, "x")))
+        if self._file is not None:
+            self._file.__enter__()
         return self
 
     def __exit__(self, *error):
-        if self.file is not None:
-            self.file.close()
-            self.temporary.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.__exit__(*error)
 
     def add(self, recording: Recording, labels=None) -> None:
         """Append the samples of a recording."""
-        if self.file is not None:
-            self._guarded(lambda: self._append_all(recording, labels))
+        if self._file is not None:
+            self._append(self._file, recording, labels)
 
     def finish(self, summary, statistics=None) -> None:
         """Add the run's summary (anything JSON holds) and its `Statistics`, and give the file its name."""
-        if self.file is not None:
-            self._guarded(lambda: self._close(summary, statistics))
+        if self._file is not None:
+            self._file.put("summary", json.dumps(summary))
+            for name, values in ({} if statistics is None else stored.arrays(statistics)).items():
+                self._file.put_array(f"statistics/{name}", values)
+            self._file.finish()
 
-    def _close(self, summary, statistics):
-        self.file["summary"] = json.dumps(summary)
-        for name, values in ({} if statistics is None else stored.arrays(statistics)).items():
-            packed = dict(compression="gzip", compression_opts=1, shuffle=True)
-            self.file.create_dataset(f"statistics/{name}", data=values,
-                                     **(packed if values.nbytes > MOST_PLAIN else {}))
-        self.file.close()
-        os.replace(self.temporary, self.path)
-        self.file = None
-
-    def _guarded(self, action):
-        try:
-            action()
-        except OSError as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{self.path}: cannot be written ({reason})") from None
-
-    def _append_all(self, recording, labels):
-        if "format" not in self.file:
-            self.file["format"], self.file["version"] = RECORDING, VERSION
-            self.file["layers"] = json.dumps(list(recording.counts.layers))
-            self.file["precision"], self.file["timesteps"] = recording.precision, recording.timesteps
-            for name, n in recording.counts.neurons.items():
-                self.file[f"neurons/{name}"] = n
-            for name, steps in recording.steps_per_unit.items():
-                self.file[f"steps_per_unit/{name}"] = steps
-        self._append("output", recording.output)
-        self._append("predictions", recording.predictions)
+    @staticmethod
+    def _append(file, recording, labels):
+        if "format" not in file:
+            Writer._begin(file, recording)
+        file.append("output", recording.output)
+        file.append("predictions", recording.predictions)
         if labels is not None:
-            self._append("y", np.asarray(labels))
+            file.append("y", np.asarray(labels))
         if recording.answers is not None:
-            self._append("outputs", recording.answers)
+            file.append("outputs", recording.answers)
         for layer, row in recording.counts.layers.items():
             for count, values in row.items():
-                self._append(f"counts/{layer}/{count}", values)
-        self._append("word_operations", recording.counts.word_operations)
+                file.append(f"counts/{layer}/{count}", values)
+        file.append("word_operations", recording.counts.word_operations)
         for name, spikes in recording.spikes.items():
-            planes = self._append(f"spikes/{name}/planes", spikes.planes)
-            for key in ("shape", "logical_shape", "bits", "signed"):
-                planes.attrs[key] = getattr(spikes, key)
+            file.append(f"spikes/{name}/planes", spikes.planes,
+                        {key: getattr(spikes, key) for key in ("shape", "logical_shape", "bits", "signed")})
         for kind, traces in recording.traces.items():
             for name, values in traces.items():
-                self._append(f"{kind}/{name}", values)
+                file.append(f"{kind}/{name}", values)
 
-    def _append(self, name, values):
-        if name not in self.file:
-            limit = (None, *values.shape[1:])
-            return self.file.create_dataset(name, data=values, maxshape=limit, compression="gzip",
-                                            compression_opts=1, shuffle=True)
-        dataset = self.file[name]
-        dataset.resize(dataset.shape[0] + len(values), axis=0)
-        dataset[-len(values) :] = values
-        return dataset
+    @staticmethod
+    def _begin(file, recording):
+        file.put("format", RECORDING)
+        file.put("version", VERSION)
+        file.put("layers", json.dumps(list(recording.counts.layers)))
+        file.put("precision", recording.precision)
+        file.put("timesteps", recording.timesteps)
+        for name, n in recording.counts.neurons.items():
+            file.put(f"neurons/{name}", n)
+        for name, steps in recording.steps_per_unit.items():
+            file.put(f"steps_per_unit/{name}", steps)

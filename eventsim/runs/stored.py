@@ -39,7 +39,7 @@ def arrays(statistics: Statistics):
     return found
 
 
-def read(group, class_names=()) -> Statistics:
+def read_statistics(group, class_names=()) -> Statistics:
     """What `arrays` gave, from a `StoredGroup`; raises the file's kind of error where it is damaged."""
     trains, membranes, decisions = {}, {}, None
     if "trains" in group:

@@ -1,156 +1,244 @@
-"""The summary of a run."""
+"""The summary of a run: what is printed, and what a run's file keeps beside counts and statistics.
+
+The dataclasses are the JSON of `eventsim run --json`, field by field. What a file does not have is None
+or empty, since files are passed on: they may be older, damaged, or made by somebody else.
+"""
 
 import platform
 import re
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Optional, Tuple
 
 from eventsim import __version__
-from eventsim.costs import energy as energies
-from eventsim.costs.energy import EnergyReport
-from eventsim.costs.other_tools.conventions import Conventions
+from eventsim.costs.energy import assess
+from eventsim.costs.energy_summary import EnergySummary
+from eventsim.costs.other_tools.summary import ConventionsSummary
+from eventsim.errors import RunError
+from eventsim.merging import merge
 from eventsim.model.describing import describe
-from eventsim.model.network import Model
-from eventsim.program import Program
-from eventsim.report.run_text import _level, _rate, audit_text
-from eventsim.statistics.counts import Counts, EXECUTED, NAMES
-from eventsim.statistics.ranges import LayerAudit
-from eventsim.text import joule, quantity, table
+from eventsim.runs import summary_text
+from eventsim.runs.sums import RunSums
+from eventsim.statistics.counts import EXECUTED, NAMES
+from eventsim.storage.json_fields import from_json, member, outside, to_json
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What `eventsim run` says. Counts are over all samples; seconds are spent simulating. chip:
-    name of the chip's, or None. audit: per layer, or None. energy: an estimate. conventions: what
-    other tools would count, or None. dropped_events: of event recordings, those after the last step."""
+class Totals:
+    """Counts over all layers and samples (see `statistics.counts`). energy_joule: of their arithmetic, an
+    estimate."""
 
-    model: str
-    data: str
-    samples: int
-    timesteps: int
-    precision: str
-    workers: int
-    accuracy: Optional[float]
-    seconds: float
-    totals: Dict[str, float]
-    layers: List[Dict[str, float]]
-    energy: EnergyReport
-    chip: Optional[str] = None
-    audit: Optional[Dict[str, LayerAudit]] = None
-    conventions: Optional[Conventions] = None
-    dropped_events: int = 0
+    events: Optional[int] = None
+    synops: Optional[int] = None
+    nonzero_synops: Optional[int] = None
+    additions: Optional[int] = None
+    doublings: Optional[int] = None
+    macs: Optional[int] = None
+    multiplications: Optional[int] = None
+    neuron_updates: Optional[int] = None
+    dense_macs: Optional[int] = None
+    executed_synops: Optional[int] = None
+    executed_additions: Optional[int] = None
+    executed_macs: Optional[int] = None
+    word_operations: Optional[int] = None
+    energy_joule: Optional[float] = None
 
-    def as_json(self) -> Dict:
-        """The keys that `--json` prints; counts are integers."""
-        return {
-            "model": self.model,
-            "data": self.data,
-            "samples": self.samples,
-            "timesteps": self.timesteps,
-            "dropped_events": self.dropped_events,
-            "precision": self.precision,
-            "workers": self.workers,
-            "accuracy": self.accuracy,
-            "seconds": self.seconds,
-            "samples_per_second": self.samples / self.seconds,
-            "totals": self.totals,
-            "layers": self.layers,
-            "energy": self.energy.as_json(),
-            **({} if self.chip is None else {"chip": self.chip}),
-            **({} if self.audit is None else {
-                "audit": {name: layer.as_json() for name, layer in self.audit.items()}
-            }),
-            **({} if self.conventions is None else {"conventions": self.conventions.as_json()}),
-        }
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """Counts of one layer over all samples. firing_rate: events per neuron, step and sample. mean_level: of
+    its events, absolute."""
+
+    name: Optional[str] = None
+    neurons: Optional[int] = None
+    firing_rate: Optional[float] = None
+    mean_level: Optional[float] = None
+    events: Optional[int] = None
+    synops: Optional[int] = None
+    nonzero_synops: Optional[int] = None
+    additions: Optional[int] = None
+    doublings: Optional[int] = None
+    macs: Optional[int] = None
+    multiplications: Optional[int] = None
+    neuron_updates: Optional[int] = None
+    dense_macs: Optional[int] = None
+    executed_synops: Optional[int] = None
+    executed_additions: Optional[int] = None
+    executed_macs: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class RangeSummary:
+    """Where one number of a layer's neurons went, as `statistics.ranges.Range`. overflows: None where they
+    are not counted."""
+
+    lowest: Optional[int] = None
+    highest: Optional[int] = None
+    bits_needed: Optional[int] = None
+    bits: Optional[int] = None
+    overflow: Optional[str] = None
+    overflows: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class AuditSummary:
+    """How far the integers of a layer went, and what became of its weights."""
+
+    sum: RangeSummary = RangeSummary()
+    current: RangeSummary = RangeSummary()
+    membrane: RangeSummary = RangeSummary()
+    weights: Optional[int] = None
+    clipped_weights: Optional[int] = None
+    zeroed_weights: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """By what, where and when the run was made."""
+
+    eventsim: Optional[str] = member(absent=True)
+    python: Optional[str] = member(absent=True)
+    numpy: Optional[str] = member(absent=True)
+    numba: Optional[str] = member(absent=True)
+    processor: Optional[str] = member(absent=True)
+    date: Optional[str] = member(absent=True)
+    command: Optional[str] = member(absent=True)
+
+
+@dataclass(frozen=True)
+class NodeSummary:
+    """One node of the model, as `eventsim info` shows it."""
+
+    name: str
+    kind: str
+    shape: Tuple[int, ...] = ()
+    reads: Tuple[str, ...] = ()
+    parameters: Optional[int] = None
+    settings: Dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run gave. Summaries of parts of a data set merge (`merge_summaries`).
+
+    model, data: what was run, None where it has no name. samples, timesteps. dropped_events: of event
+    recordings, those after the last step. workers: threads. accuracy: share of right predictions, None
+    without labels. seconds: spent simulating. totals, layers: counts. energy: an estimate. chip: name of
+    the chip, or None. audit: per layer, or None. conventions: what other tools would count, or None.
+    made, nodes, class_names: what a file needs to be understood without the model.
+    sums: the exact sums behind all this, None in a summary that was read from a file.
+    """
+
+    model: Optional[str] = None
+    data: Optional[str] = None
+    samples: Optional[int] = None
+    timesteps: Optional[int] = None
+    dropped_events: Optional[int] = None
+    precision: Optional[str] = None
+    workers: Optional[int] = None
+    accuracy: Optional[float] = None
+    seconds: Optional[float] = None
+    samples_per_second: Optional[float] = None
+    totals: Totals = Totals()
+    layers: Tuple[LayerSummary, ...] = ()
+    energy: Optional[EnergySummary] = None
+    chip: Optional[str] = member(absent=True, formerly="profile")
+    audit: Optional[Dict[str, AuditSummary]] = member(absent=True)
+    conventions: Optional[ConventionsSummary] = member(absent=True)
+    made: Made = Made()
+    nodes: Tuple[NodeSummary, ...] = ()
+    class_names: Tuple[object, ...] = ()
+    sums: Optional[RunSums] = outside()
+
+    @property
+    def statistics(self):
+        """`Statistics` of all samples, or None where none were gathered, or the summary is from a file."""
+        return None if self.sums is None else self.sums.statistics
+
+    def to_json(self, printed=False) -> Dict:
+        """Plain values by key, as a run's file has them. printed: without made, nodes and class_names."""
+        found = to_json(self)
+        return {key: value for key, value in found.items() if not (printed and key in IN_FILES)}
+
+    @staticmethod
+    def from_json(found, path) -> "RunSummary":
+        """The summary that `to_json` gave, also that of eventsim 0.1. path: of the file that has it.
+        Raises DataError of one line, naming the file, where a value is not of its type."""
+        return from_json(RunSummary, found, path, "summary")
 
     def as_text(self) -> str:
-        """The table that a person reads."""
-        accuracy = "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} % correct"
-        head = (
-            f"{self.model} on {self.data}: {accuracy} of {self.samples} samples, "
-            f"{self.timesteps} steps, {self.precision if self.chip is None else self.chip}, "
-            f"{quantity(self.samples / self.seconds)} samples/s\n"
-        )
-        columns = ("layer", "neurons", "firing rate", "mean level", "synops", "additions",
-                   "dense MACs", "share")
-        n, all_additions = max(self.samples, 1), max(self.totals["additions"] + self.totals["macs"], 1)
-        rows = [
-            (
-                row["name"], f"{row['neurons']}", _rate(row), _level(row),
-                quantity(row["synops"] / n), quantity((row["additions"] + row["macs"]) / n),
-                quantity(row["dense_macs"] / n),
-                f"{100 * (row['additions'] + row['macs']) / all_additions:.1f} %",
-            )
-            for row in self.layers
-        ]
-        totals = self.totals
-        rows.append((
-            "total", f"{sum(row['neurons'] for row in self.layers)}", "", "",
-            quantity(totals["synops"] / n), quantity((totals["additions"] + totals["macs"]) / n),
-            quantity(totals["dense_macs"] / n), "",
-        ))
-        cost = self.energy.total.cost
-        tail = (
-            f"\nper sample; additions include the MACs of real-valued input ({quantity(totals['macs'] / n)}); "
-            f"share is of all additions;\n"
-            f"energy by {self.energy.table}: {joule(cost.total)}, of which arithmetic {joule(cost.arithmetic)}; "
-            f"a matched dense network: {joule(self.energy.total.ann.total)}"
-        )
-        if self.dropped_events:
-            tail += (f"\n{self.dropped_events} events of the recordings came after the last step and were left "
-                     "out: --timesteps N takes more in")
-        audit = "" if self.audit is None else "\n\n" + audit_text(self.audit)
-        return head + "\n" + table(columns, rows) + tail + audit
+        """The tables that a person reads."""
+        return summary_text.summary_text(self)
+
+    def of_node(self, name) -> Optional[NodeSummary]:
+        """What is known of a node, or None."""
+        return next((node for node in self.nodes if node.name == name), None)
 
 
-def summarise(model: Model, program: Program, counts: Counts, labels_right: Optional[int], seconds: float,
-              model_name: str, data_name: str, workers: int, audit=None, energy_table=energies.DEFAULT,
-              conventions=None, dropped_events=0) -> Summary:
-    """Put a run's counts together. labels_right: correct predictions, None without labels.
-    energy_table: an EnergyTable, a name or a path. Raises FormatError for it."""
-    widths = {}
-    if program.chip is None:  # a chip has one width
-        widths = {name: found.weight_bits for name, found in program.rounding.items()}
-    energy = energies.assess(model, counts, program.precision, energy_table, program.chip, widths)
-    layers = []
-    for name in counts.layers:
-        row = counts.layer_totals(name)
-        layers.append({
-            "name": name,
-            "neurons": counts.neurons[name],
-            "firing_rate": counts.firing_rate(name),
-            "mean_level": counts.mean_level(name),
-            **{count: row[count] for count in NAMES + EXECUTED},
-        })
+IN_FILES = ("made", "nodes", "class_names")
+
+
+def summarise(sums: RunSums) -> RunSummary:
+    """The summary that exact sums give."""
+    context, counts = sums.context, sums.counts
+    n, model = counts.n_samples, context.model
+    energy = assess(model, counts, context.precision, sums.energy_table, context.chip, context.weight_bits)
     totals = counts.totals()
-    totals = {
-        **{count: totals[count] for count in NAMES + EXECUTED},
-        "word_operations": int(counts.word_operations.sum()),
-        "energy_joule": energy.total.cost.arithmetic * counts.n_samples,  # memory is in `energy`
-    }
-    n = counts.n_samples
-    return Summary(
-        model_name, data_name, n, counts.steps, program.precision, workers,
-        None if labels_right is None else labels_right / n, seconds, totals, layers, energy,
-        None if program.chip is None else program.chip.name, audit, conventions, dropped_events,
+    return RunSummary(
+        sums.model, sums.data, n, counts.steps, sums.dropped_events, context.precision, context.workers,
+        None if sums.n_right is None else sums.n_right / n, sums.seconds,
+        n / sums.seconds if sums.seconds else None,
+        Totals(**_counted(totals), word_operations=int(counts.word_operations.sum()),
+               energy_joule=energy.total.cost.arithmetic * n),  # memory is in `energy`
+        tuple(
+            LayerSummary(name, counts.neurons[name], counts.firing_rate(name), counts.mean_level(name),
+                         **_counted(counts.layer_totals(name)))
+            for name in counts.layers
+        ),
+        energy.summary(), None if context.chip is None else context.chip.name,
+        None if sums.audit is None else {name: _audit(layer) for name, layer in sums.audit.items()},
+        None if sums.conventions is None else sums.conventions.summary(),
+        _made(), from_json(Tuple[NodeSummary, ...], describe(model)["nodes"], "model", "nodes"),
+        tuple(model.class_names), sums,
     )
 
 
-def context(model: Model) -> Dict:
-    """What a run file keeps beside a summary, so that it can be understood without the model: "made"
-    (versions, processor, date, command), "nodes" (as `describe` has them), "class_names"."""
-    made = {
-        "eventsim": __version__, "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("numpy", "numba")},
-        "processor": _processor(), "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(["eventsim", *sys.argv[1:]]),
+def merge_summaries(parts) -> RunSummary:
+    """One summary of several parts of a data set, as if they had run together; `seconds` add up.
+
+    parts: `RunSummary`s, in the data set's order. Raises RunError where they do not belong together, or
+    were read from files, which do not keep all that is needed.
+    """
+    parts = list(parts)
+    if not parts or any(part.sums is None for part in parts):
+        raise RunError("only summaries that `evaluate` returned can be merged, at least one; those of files lack "
+                       "the exact sums")
+    return summarise(merge([part.sums for part in parts]))
+
+
+def _counted(totals):
+    return {name: totals[name] for name in NAMES + EXECUTED}
+
+
+def _audit(layer):
+    ranges = {
+        name: RangeSummary(found.lowest, found.highest, found.safe_bits, found.bits, found.overflow,
+                           found.overflows if found.counted else None)
+        for name, found in layer.ranges.items()
     }
-    return {"made": made, "nodes": describe(model)["nodes"], "class_names": list(model.class_names)}
+    return AuditSummary(**ranges, weights=layer.n_weights, clipped_weights=layer.n_clipped,
+                        zeroed_weights=layer.n_zeroed)
+
+
+def _made():
+    versions = {name: metadata.version(name) for name in ("numpy", "numba")}
+    return Made(__version__, platform.python_version(), **versions, processor=_processor(),
+                date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                command=shlex.join(["eventsim", *sys.argv[1:]]))
 
 
 def _processor():

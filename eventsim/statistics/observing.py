@@ -79,33 +79,40 @@ class TrainObserver:
         """Neurons that the kernels' arrays have room for."""
         return -(-self.size // self.pack) * 64
 
+    def slots(self, n, steps, per_sample, first) -> Slots:
+        """`steps` steps of n samples from slot `first` of each on, as kernels are told."""
+        channels, height, width = self.shape
+        return Slots(n, steps, per_sample, first, self.bits, int(self.signed), height, width, channels)
+
     def add_samples(self, planes, n) -> None:
         """All steps of n samples. planes: uint64 (n, T, planes, positions, words), contiguous."""
-        self.add_chunk(planes, n, self.n_steps, planes.shape[1], 0, 0, None)
+        self.add_chunk(planes, self.slots(n, self.n_steps, planes.shape[1], 0), 0, None)
 
-    def add_chunk(self, planes, n, steps, held, first, start, memory: Optional["Memory"], still=False) -> None:
-        """Some steps of n samples: `steps` from slot `first` of `held` on, which are the samples' steps
-        from `start` on. memory: of these samples, where their steps come in several chunks. still:
-        the slot `first` stands for all the steps."""
+    def add_chunk(self, planes, slots: Slots, start, memory: Optional["Memory"], still=False) -> None:
+        """Some steps of some samples: those in the slots, which are the samples' steps from `start` on.
+        memory: of these samples, where their steps come in several chunks. still: the first slot stands
+        for all the steps."""
+        n, steps = slots.samples, slots.steps
         ends = start + steps == self.n_steps
         self.sums.still |= still
         if self.summing:
             if not still:
-                self._sum(planes.reshape(-1), n, steps, held, first, start, memory, ends)
+                self._sum(planes.reshape(-1), slots, start, memory, ends)
             elif start == 0:  # one step stands for all: `statistics` multiplies
-                self._sum(planes.reshape(-1), n, 1, held, first, 0, None, True)
+                self._sum(planes.reshape(-1), slots._replace(steps=1), 0, None, True)
             self.sums.n_samples += n if ends else 0
         if self.detailing:
             if still:
-                planes, held, first = np.repeat(planes[:, first : first + 1], steps, axis=1), steps, 0
-            self._detail(planes, n, steps, held, first, start, memory)
+                planes = np.repeat(planes[:, slots.first : slots.first + 1], steps, axis=1)
+                slots = slots._replace(per_sample=steps, first=0)
+            self._detail(planes, slots, start, memory)
             self.sums.n_detailed += n if ends else 0
 
-    def _sum(self, flat, n, steps, held, first, start, memory, ends):
-        sums, slots = self.sums, self._slots(n, steps, held, first)
-        of_neurons = TrainSums(sums.events, sums.squares, sums.by_step[start : start + steps])
+    def _sum(self, flat, slots, start, memory, ends):
+        sums = self.sums
+        of_neurons = TrainSums(sums.events, sums.squares, sums.by_step[start : start + slots.steps])
         planes, levelled = sums.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
-        if memory is None and steps <= BRIEF:
+        if memory is None and slots.steps <= BRIEF:
             scratch = TrainScratch(self._small, self._bytes, self._words)
             trains.count_briefly(flat, scratch, of_neurons, planes, sums.small_levels, slots, self.pack,
                                  int(levelled))
@@ -120,21 +127,16 @@ class TrainObserver:
         if self.n_planes > 8 or self.signed:
             trains.count_levels(flat, sums.level_counts, slots)
 
-    def _slots(self, n, steps, held, first):
-        channels, height, width = self.shape
-        return Slots(n, steps, held, first, self.bits, int(self.signed), height, width, channels)
-
-    def _detail(self, planes, n, steps, held, first, start, memory):
-        memory = memory or Memory(self, n)
-        trains.note_intervals(
-            planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1),
-            Intervals(*self.sums.intervals, self.sums.histogram), self._slots(n, steps, held, first), start,
-            self.pack,
-        )
+    def _detail(self, planes, slots, start, memory):
+        memory = memory or Memory(self, slots.samples)
+        sums = self.sums
+        trains.note_intervals(planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1),
+                              Intervals(*sums.intervals, sums.histogram), slots, start, self.pack)
         channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
-        levels = _levels(planes[:n, first : first + steps], position, channel, self.bits)
-        fired = (levels != 0).reshape(-1, self.chosen.size).astype(np.float64)
-        self.sums.together += (fired.T @ fired).astype(np.int64)  # sums of ones: exact
+        taken = planes[: slots.samples, slots.first : slots.first + slots.steps]
+        fired = _levels(taken, position, channel, self.bits) != 0
+        fired = fired.reshape(-1, self.chosen.size).astype(np.float64)
+        sums.together += (fired.T @ fired).astype(np.int64)  # sums of ones: exact
 
     def statistics(self) -> TrainStatistics:
         """The sums in the order of the node's shape."""
@@ -267,6 +269,70 @@ class Memory:
         self.last, self.before = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
 
 
+class MembraneScale:
+    """What turns membranes of a layer into its unit and into quanta.
+
+    node: one that sends "levels". shape: logical shape. chosen: int64, the neurons that are looked at, in the
+    order of the shape, flattened; the other arrays are of these.
+    """
+
+    def __init__(self, node: Node, shape):
+        self.node = node
+        self.n_neurons = int(np.prod(shape, dtype=np.int64))
+        self.chosen = chosen_neurons(self.n_neurons, MOST_NEURONS)
+
+        def flat(value):
+            return parameter_on(value, shape, "parameter").reshape(-1)[self.chosen]
+
+        self.quantum = flat(node.quantum)
+        self.v_threshold = flat(node.v_threshold)
+        by_threshold = bool((self.v_threshold > 0).all())
+        self.name = "thresholds" if by_threshold else "quanta"
+        self.unit = self.v_threshold if by_threshold else self.quantum
+        self.threshold = float((self.v_threshold / self.unit).mean())
+        self.step = float((self.quantum / self.unit).mean())
+        self.n_levels = (1 << node.n_bits) - 1
+        self.fires_at = self.v_threshold / self.quantum  # in quanta
+        if node.rectify:
+            self.fires_at = unrectified(self.fires_at)
+        self.most = (1 << flat(node.bits).astype(np.int64)) - 1
+        high = self.threshold + (min(self.n_levels, WIDEST) + 1) * self.step
+        low = -high if node.signed else min(self.threshold, 0.0) - 2 * self.step
+        self.edges = np.linspace(low, high, N_BINS + 1)
+
+    def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
+        """Of H and U of the chosen neurons as a run has them, F (n, T, chosen), and the levels that they
+        sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
+        for all."""
+        n, steps, neurons = potentials.shape
+        rectifies = int(self.node.rectify)
+        alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
+        parameters = np.stack((steps_per_unit[self.chosen // alike], self.unit, self.quantum,
+                               self.fires_at, self.most.astype(np.float64)))
+        histograms = np.zeros((3, self.edges.size + 1), np.int64)
+        distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
+        extremes = np.array([np.inf, -np.inf])
+        sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
+        membranes.note_membranes(
+            MembraneTraces(np.ascontiguousarray(potentials).reshape(-1),
+                           np.ascontiguousarray(residuals).reshape(-1),
+                           np.ascontiguousarray(levels, np.int32).reshape(-1)),
+            parameters.reshape(-1), self.edges,
+            MembraneSums(histograms.reshape(-1), distances, extremes, unusual, sums.reshape(-1),
+                         known.reshape(-1)),
+            n * steps, neurons, rectifies, int(self.node.signed),
+        )
+        # nan where no membrane was a number
+        n_known = known[[0, 0, 1, 1]]
+        means = np.divide(sums, n_known, out=np.full(sums.shape, np.nan), where=n_known > 0)
+        mean, square, error, rectified_error = means.reshape(4, n, steps)
+        return MembraneStatistics(
+            n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges, histograms[0],
+            histograms[1], histograms[2] if rectifies else None, distances, float(extremes[0]),
+            float(extremes[1]), int(unusual[0]), mean, square, error, rectified_error if rectifies else None,
+        )
+
+
 class Observer:
     """Gathers what a run was asked to gather: `KINDS` of a Program's layers, over blocks of samples
     that several threads may run.
@@ -326,12 +392,12 @@ class BlockObserver:
         self.step = 0
 
     def take(self, chunk) -> None:
-        """The next chunk of the block's steps, an `execution.Chunk`."""
-        steps = chunk.counts.steps
+        """The next chunk of the block's steps, an `engine.chunk.Chunk`."""
+        steps = chunk.steps
         for name, sums in self.sums.items():
-            held = chunk.planes[name]
-            sums.add_chunk(held.planes, self.n, steps, held.held, held.first, self.step,
-                           self.memories.get(name), held.still)
+            train = chunk.trains.sent[name]
+            slots = sums.slots(self.n, steps, train.per_sample, train.first)
+            sums.add_chunk(train.planes, slots, self.step, self.memories.get(name), train.still)
         if self.observer.scales:
             self.membranes.append({name: self._membranes(name, scale, chunk)
                                    for name, scale in self.observer.scales.items()})
@@ -339,13 +405,13 @@ class BlockObserver:
 
     def _membranes(self, name, scale, chunk):
         stage = self.observer.program.stages[name]
-        held = chunk.planes[name]
+        train = chunk.trains.sent[name]
         channel, position = np.divmod(scale.chosen, stage.positions)
         index = position * stage.padded + channel
-        traces = [getattr(chunk, kind)[name] for kind in ("potentials", "residuals")]
+        traces = [getattr(chunk.traces, kind)[name] for kind in ("potentials", "residuals")]
         return scale.statistics(
             *(trace.reshape(*trace.shape[:2], -1).take(index, axis=2) for trace in traces),
-            _levels(held.planes[:, held.first :], position, channel, stage.bits), stage.steps_per_unit,
+            _levels(train.planes[:, train.first :], position, channel, stage.bits), stage.steps_per_unit,
         )
 
 

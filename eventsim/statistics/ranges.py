@@ -49,16 +49,6 @@ class LayerAudit:
     n_zeroed: int = merged("same")
     n_clipped: int = merged("same")
 
-    def as_json(self) -> Dict:
-        """Plain numbers; "overflows" is None where they are not counted."""
-        return {
-            **{name: {"lowest": found.lowest, "highest": found.highest, "bits_needed": found.safe_bits,
-                      "bits": found.bits, "overflow": found.overflow,
-                      "overflows": found.overflows if found.counted else None}
-               for name, found in self.ranges.items()},
-            "weights": self.n_weights, "clipped_weights": self.n_clipped, "zeroed_weights": self.n_zeroed,
-        }
-
 
 def collect(program: Program, found: Dict[str, np.ndarray]) -> Dict[str, LayerAudit]:
     """Per layer from what the kernels noted: int32 (n, 9, padded channels)."""

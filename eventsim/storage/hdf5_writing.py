@@ -8,11 +8,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from eventsim.errors import FormatError, ModelError
+from eventsim.errors import DataError, FormatError, ModelError
 from eventsim.storage.hdf5 import H5PY_ERRORS
 from eventsim.storage.reading import one_line
 
 MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
+PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # of arrays that grow as a run goes on
 
 
 @contextmanager
@@ -76,3 +77,63 @@ def put_texts(group, name, value):
 def put_open_texts(group, name, value):
     """One string or an array of strings, as UTF-8 of variable length."""
     group.create_dataset(name, data=value, dtype=h5py.string_dtype())
+
+
+class GrowingHdf5:
+    """A file whose datasets grow by rows, which appears under its name when it is finished, or not at all.
+    A context manager. Raises DataError, naming the file, where writing fails."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        self._file = None
+
+    def __enter__(self):
+        with self._guarded():
+            self._file = h5py.File(self._temporary, "x")
+        return self
+
+    def __exit__(self, *error):
+        if self._file is not None:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def __contains__(self, name):
+        return name in self._file
+
+    def put(self, name, value) -> None:
+        """Write one number, text or small array."""
+        with self._guarded():
+            self._file[name] = value
+
+    def put_array(self, name, values) -> None:
+        """Write an array that stays as it is, packed where that saves something."""
+        packed = PACKED if values.nbytes > MIN_PACKED else {}
+        with self._guarded():
+            self._file.create_dataset(name, data=values, **packed)
+
+    def append(self, name, values, attributes=()) -> None:
+        """Add rows to a dataset; the first ones create it. attributes: name -> value, set each time."""
+        with self._guarded():
+            if name in self._file:
+                dataset = self._file[name]
+                dataset.resize(dataset.shape[0] + len(values), axis=0)
+                dataset[-len(values) :] = values
+            else:
+                limit = (None, *values.shape[1:])
+                dataset = self._file.create_dataset(name, data=values, maxshape=limit, **PACKED)
+            dataset.attrs.update(attributes)
+
+    def finish(self) -> None:
+        """Close the file and give it its name; an existing one is replaced."""
+        with self._guarded():
+            self._file.close()
+            os.replace(self._temporary, self.path)
+            self._file = None
+
+    @contextmanager
+    def _guarded(self):
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be written ({' '.join(str(error).split())})") from None

@@ -29,6 +29,12 @@ def write_file(path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(path) -> None:
+    """Make a folder, and those above it, where they are missing. Raises DataError, naming it."""
+    with writing(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
 def spare(path, *read) -> None:
     """Raises DataError where writing to `path` (None: nothing is written) would replace a file that is read."""
     for name in read:

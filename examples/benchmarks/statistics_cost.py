@@ -29,7 +29,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -38,11 +37,8 @@ from layer import Quiet, machine  # noqa: E402  (first: it limits the threads)
 import numpy as np  # noqa: E402
 
 from deep_networks import random_images, small_vgg  # noqa: E402
-import eventsim
-from eventsim import load, Neuron, Simulator
-from eventsim.merging import merge
-from eventsim.runs import evaluating  # noqa: E402
-from eventsim.inputs.dataset import open_dataset  # noqa: E402
+import eventsim  # noqa: E402
+from eventsim import evaluate, load, Neuron, open_dataset, Simulator  # noqa: E402
 
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
 PRECISIONS = ("float32", "int8")
@@ -54,57 +50,35 @@ FULL = 1.25  # of the machine's memory that the streamed run would record
 # ---- three ways to run samples
 
 
-class Gathered(evaluating._Gathered):
-    """What `eventsim run` gathers of n samples without labels, with --out or without."""
-
-    def __init__(self, simulator, n, out):
-        arguments = SimpleNamespace(record=[], audit=False, timesteps=None, limit=None, detailed=None, out=out,
-                                    conventions=False)
-        super().__init__(simulator, arguments, _Samples(n), _batch(simulator))
+WAYS = {
+    "counts": {}, "statistics": {"statistics": True, "detailed": 0}, "as a file": {"statistics": True},
+}
 
 
-class _Samples:
-    """As much of a data set as a `Gathered` asks for."""
+class RandomImages:
+    """Images that are made when they are asked for, with what `evaluate` needs of a data set."""
 
     labels = n_steps = None
+    n_dropped_events = 0
+    name = "random images"
 
-    def __init__(self, n):
-        self.n = n
+    def __init__(self, n, shape, seed):
+        self.n, self.shape, self.seed = n, shape, seed
 
     def __len__(self):
         return self.n
 
-
-class WithTrains(Gathered):
-    """Without --out, but with statistics of the trains."""
-
-    def __init__(self, simulator, n):
-        super().__init__(simulator, n, False)
-
-    def _run(self, x, record):
-        recording = super()._run(x, [*record, "statistics"])
-        self.statistics = merge((self.statistics, recording.statistics))
-        return recording
-
-
-WAYS = {
-    "counts": lambda simulator, n: Gathered(simulator, n, False),
-    "statistics": WithTrains,
-    "as a file": lambda simulator, n: Gathered(simulator, n, True),
-}
+    def batches(self, size, limit=None, first=0):
+        """(x, None) of `size` images at a time."""
+        for start in range(first, self.n, size):
+            yield random_images(min(size, self.n - start), self.shape, self.seed + start), None
 
 
 def timed(way, simulator, x):
     """Seconds for all samples of x, in batches."""
-    batch, began, gathered = _batch(simulator), time.perf_counter(), WAYS[way](simulator, len(x))
-    for first in range(0, len(x), batch):
-        gathered.run(x[first : first + batch], None)
+    began = time.perf_counter()
+    evaluate(simulator, x, **WAYS[way])
     return time.perf_counter() - began
-
-
-def _batch(simulator):
-    """Samples that `eventsim run` takes together."""
-    return evaluating._batch(simulator.model, _Samples(0))
 
 
 # ---- time
@@ -177,11 +151,8 @@ def stream(path, n_images, seed):
     each = sum(array.nbytes for array in arrays)
     del sample, arrays
     n_images = n_images or -(-int(FULL * physical_bytes()) // each)
-    before, began, gathered = peak_bytes(), time.perf_counter(), Gathered(simulator, n_images, True)
-    batch = _batch(simulator)
-    for first in range(0, n_images, batch):
-        gathered.run(random_images(min(batch, n_images - first), shape, seed + first), None)
-    found = gathered.statistics
+    before, began = peak_bytes(), time.perf_counter()
+    found = evaluate(simulator, RandomImages(n_images, shape, seed), statistics=True).statistics
     layers = [name for name, node in model.nodes.items() if isinstance(node, Neuron)]
     return {
         "images": n_images, "recording_bytes": n_images * each, "memory_of_machine": physical_bytes(),

@@ -13,7 +13,7 @@ from eventsim import BatchNorm, Conv2d, Dense, Flatten, Input, Model, Neuron, Re
 from eventsim.cli import main
 from eventsim.report import findings, tables
 from eventsim.report.page import sections
-from eventsim.runs import facts
+from eventsim.runs.summary import RunSummary
 from document import Document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,7 +216,7 @@ def test_a_report_replaces_the_old_one_whole_or_not_at_all(run, digits, tmp_path
 
 @pytest.mark.parametrize("record", ((), ("spikes",), ("spikes", "outputs")))
 def test_a_saved_recording_has_a_report_too(done, tmp_path, record):
-    """`Recording.save` writes no summary, and no statistics: what there is, is shown."""
+    """`save_run` writes the summary, and statistics of what was recorded: what there is, is shown."""
     path = tmp_path / "saved.h5"
     with h5py.File(DATA) as file:
         x, y = file["x"][:20], file["y"][:20]
@@ -317,14 +317,13 @@ def test_a_damaged_summary_is_an_error_of_one_line_or_no_error(digits):
     """Every value of the summary, replaced by values of other types."""
     refused = read = 0
     with eventsim.open_run(digits) as opened:
-        sound = {**opened.summary, **MORE}
+        sound = {**opened.summary.to_json(), **MORE}
         for place in places(sound):
             for other in (None, "text\n<b>", 3.5, float("nan"), [], {}, [None], [[]], {"a": None}):
-                opened.summary = replaced(sound, place, other)
                 if not place and not isinstance(other, dict):
                     continue  # `open_run` refuses it
                 try:
-                    facts.check(opened)
+                    opened.summary = RunSummary.from_json(replaced(sound, place, other), opened.path)
                 except eventsim.DataError as error:
                     assert str(error).startswith(f"{digits}: damaged: ") and "\n" not in str(error)
                     refused += 1
@@ -410,7 +409,7 @@ def kinds_of(tmp_path, done, model, x=None, y=np.arange(64) % 4):
 def test_a_sound_network_has_no_finding(tmp_path, done):
     assert kinds_of(tmp_path, done, sparse_network(), *sparse_data()) == set()
     run = eventsim.open_run(tmp_path / "run.h5")
-    assert run.statistics.decisions.accuracy > 0.95 and run.summary["energy"]["total"]["total"] > 0
+    assert run.statistics.decisions.accuracy > 0.95 and run.summary.energy.total.total > 0
 
 
 def test_a_layer_denser_than_the_crossing(tmp_path, done):

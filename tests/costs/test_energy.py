@@ -20,6 +20,7 @@ from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv2d, Dense, Restimulation
 from eventsim.model.transforms import Add, Flatten
 from eventsim.runs.summary import summarise
+from eventsim.runs.sums import sums_of
 
 # round figures, so that a person can follow: near 1 pJ per bit, far 3
 FIELDS = dict(
@@ -495,13 +496,13 @@ def test_int8_charges_the_width_that_each_layer_has(tmp_path):
     simulator = Simulator(model, "int8")
     widths = {name: found.weight_bits for name, found in simulator.program.rounding.items()}
     assert widths == {"n": 16, "m": 8}
-    counts = simulator.run(np.ones((1, 3, 4), np.uint8)).counts
-    summary = summarise(model, simulator.program, counts, None, 1.0, "model", "data", 1)
-    narrow = energy.assess(model, counts, "int8")
+    recording = simulator.run(np.ones((1, 3, 4), np.uint8))
+    counts, summary = recording.counts, summarise(sums_of(recording))
+    narrow = energy.assess(model, counts, "int8").summary()
     wide, plain = (row for row in summary.energy.layers if row.name in widths)
     narrow_wide, narrow_plain = (row for row in narrow.layers if row.name in widths)
     assert "8-bit and 16-bit integer weights" in summary.energy.baseline and "8-bit integer" in narrow.baseline
     assert plain == narrow_plain
     per_bit = 10 / 64  # of the smallest memory, picojoule
     extra = counts.layer_totals("n")["additions"] * 8 * per_bit
-    assert extra and wide.cost.traffic - narrow_wide.cost.traffic == pytest.approx(1e-12 * extra, rel=1e-9)
+    assert extra and wide.memory - narrow_wide.memory == pytest.approx(1e-12 * extra, rel=1e-9)

@@ -15,7 +15,8 @@ import eventsim
 from eventsim import formats
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import EventsimError, FormatError, UnsupportedError
-from eventsim.formats.lava.reader import LavaOptions, LAYER_TYPES, NEURON_TYPES
+from eventsim.formats.lava.options import LavaOptions
+from eventsim.formats.lava.reader import LAYER_TYPES, NEURON_TYPES
 from eventsim.formats.options import options_of
 from eventsim.model.chip import find_chip
 from eventsim.model.input import Input

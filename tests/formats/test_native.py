@@ -152,10 +152,11 @@ def refuses(path, message, error=FormatError):
 
 
 def test_files_of_0_1_call_the_chip_profile(tmp_path):
-    path = saved(tmp_path, chip())
+    model = chip()
+    path = saved(tmp_path, model)
     with h5py.File(path, "r+") as file:
         file.move("chip", "profile")
-    assert_same_model(formats.load(path), chip())
+    assert_same_model(formats.load(path), model)
     with h5py.File(path, "r+") as file:
         file.copy("profile", "chip")
     refuses(path, "holds 'chip' and 'profile', two names of the same; expected only 'chip'")

@@ -1,13 +1,9 @@
-"""What nodes say of themselves, and that nothing outside their homes knows them by name."""
-
-import ast
-from pathlib import Path
+"""What nodes say of themselves, so that nothing else has to know them by name."""
 
 import numpy as np
 import pytest
 from networks import every_node_models
 
-import eventsim
 from eventsim import (
     Add, BatchNorm, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Restimulation, SigmaDelta,
 )
@@ -15,9 +11,6 @@ from eventsim.model.describing import describe
 from eventsim.model.kinds import NODE_TYPES, node_type
 from eventsim.model.node import Node
 
-PACKAGE = Path(eventsim.__file__).parent
-HOMES = ("model/", "formats/", "conversion/", "from_torch/", "costs/other_tools/", "lowering/rules.py",
-         "lowering/firing.py", "__init__.py")
 ROLES = {
     "Input": "input", "Dense": "synapses", "Conv1d": "synapses", "Conv2d": "synapses", "Restimulation": "attention",
     "SumPool": "transform", "AvgPool": "transform", "MaxPool": "transform", "Flatten": "transform",
@@ -69,28 +62,3 @@ def test_what_is_shown():
 
 def test_every_kind_is_in_the_random_models():
     assert {node.kind for model, _ in every_node_models().values() for node in model.nodes.values()} == set(NODE_TYPES)
-
-
-def _named(tree):
-    """(line, name) of every node class that a module names in its code, as a name or as its kind."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in NODE_TYPES:
-            yield node.lineno, node.id
-        elif isinstance(node, ast.alias) and node.name in NODE_TYPES:
-            yield node.lineno, node.name
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in NODE_TYPES:
-            yield node.lineno, node.value
-
-
-def test_only_their_homes_name_nodes():
-    found = [
-        f"eventsim/{where}:{line}: {name}" for path in sorted(PACKAGE.rglob("*.py"))
-        for where in [path.relative_to(PACKAGE).as_posix()]
-        if not where.startswith(HOMES) for line, name in _named(ast.parse(path.read_text()))
-    ]
-    assert not found, "ask for a role (eventsim.model.node) instead"
-
-
-def test_a_named_node_is_found():
-    source = "from eventsim import Dense\nx.kind == 'Neuron'\nisinstance(x, Readout)"
-    assert sorted(_named(ast.parse(source))) == [(1, "Dense"), (2, "Neuron"), (3, "Readout")]

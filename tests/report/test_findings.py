@@ -9,6 +9,7 @@ import pytest
 import made_runs
 from eventsim.report import findings
 from eventsim.report.findings import find, KINDS
+from eventsim.runs.summary import RunSummary
 from made_runs import energy, healthy, membranes, run
 
 N, STEPS = 64, 8
@@ -109,10 +110,11 @@ FAULTS = {
         "at_chance", None, "guessing among 4 classes"),
     "a layer denser than the crossing": (
         dict(energy=energy(first=(4e-8, 3e-8, 0.3, 0.2), second=(2e-8, 5e-8, 0.4, 1.1))),
-        "denser_than_crossing", "first", "reaches 30 % of its synapses per step, and only below 20 %"),
+        "denser_than_crossing", "first",
+        "inputs fire into 30 % of the synapses per step; event-driven wins below 20 %"),
     "a layer dearer at any rate": (
         dict(energy=energy(first=(4e-8, 3e-8, 0.3, None), second=(2e-8, 5e-8, 0.4, 1.1))),
-        "denser_than_crossing", "first", "at no rate"),
+        "denser_than_crossing", "first", "wins at no firing rate"),
     "integers that overflow": (dict(audit=CHIP), "overflow", "first", "left its 8 bits 12 times"),
     "weights that vanish": (
         dict(audit={"first": {"weights": 1000, "clipped_weights": 30, "zeroed_weights": 400}}),
@@ -239,13 +241,13 @@ def test_a_network_may_cost_more_than_dense_as_a_whole():
     costs["total"].update(rate=0.3, crossing_rate=0.25)
     found = find(healthy(n=N, steps=STEPS, energy=costs))
     assert [f.layer for f in found] == [None, "first", "second"]
-    assert found[0].sentence.startswith("All layers together cost 100 nJ a sample event by event, and 90 nJ")
+    assert found[0].sentence.startswith("All layers together cost 100 nJ per sample event by event, and 90 nJ")
 
 
 def test_the_remedy_depends_on_whether_any_rate_is_low_enough():
     costs = energy(first=(4e-8, 3e-8, 0.3, 0.2), second=(5e-8, 4e-8, 0.4, None), third=(1e-8, 9e-8, 0.1, 0.2))
     first, second = find(healthy(n=N, steps=STEPS, energy=costs))
-    assert "Lower the rate" in first.remedy and "Lower the rate" not in second.remedy
+    assert "Lower the firing rates" in first.remedy and "Lower the firing rates" not in second.remedy
 
 
 def test_findings_are_in_the_order_of_their_importance():
@@ -260,7 +262,7 @@ def test_findings_are_in_the_order_of_their_importance():
 def test_a_run_that_says_little_is_read_too():
     """Files of earlier versions: no nodes, no energy, no statistics."""
     made = healthy(n=N, steps=STEPS, levels={"first": levels(0, 8, 6, 6)})
-    made.summary = {}
+    made.summary = RunSummary()
     assert [(f.kind, f.layer) for f in find(made)] == [("dead_layer", "first")]
     empty = dataclasses.replace(made, statistics=type(made.statistics)())
     assert find(empty) == []

@@ -5,6 +5,7 @@ import base64
 import dataclasses
 import hashlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,11 +34,11 @@ def hostile_run():
         conventions={"tools": {HOSTILE: {HOSTILE: {"unit": HOSTILE, "differs": HOSTILE, "total": 1.5}}}},
         chip=HOSTILE,
     )
-    for key in ("model", "data", "precision"):
-        made.summary[key] = HOSTILE
-    made.summary["made"] = dict.fromkeys(made.summary["made"], HOSTILE)
-    for node in made.summary["nodes"]:
-        node.update(reads=[HOSTILE], settings={HOSTILE: HOSTILE})
+    summary = made.summary
+    made.summary = replace(
+        summary, model=HOSTILE, data=HOSTILE, precision=HOSTILE,
+        made=replace(summary.made, **dict.fromkeys(vars(summary.made), HOSTILE)),
+        nodes=tuple(replace(node, reads=(HOSTILE,), settings={HOSTILE: HOSTILE}) for node in summary.nodes))
     made.path = HOSTILE
     return made
 
@@ -195,7 +196,7 @@ def test_no_finding_is_said_of_what_was_examined_only():
     made = healthy()
     assert "Nothing found in spikes, membranes, predictions and energy of 64 samples." in Document(
         sections.findings(made, [])).text
-    made.summary.pop("energy")
+    made.summary = replace(made.summary, energy=None)
     made.statistics.membranes.clear()
     assert "nothing about membranes and energy" in Document(sections.findings(made, [])).text
 

@@ -11,6 +11,7 @@ import made_runs
 from eventsim.errors import RunError
 from eventsim.report import tables
 from eventsim.report.tables import Table, TABLES
+from eventsim.runs.summary import RunSummary
 from made_runs import healthy
 
 MADE = healthy(n=16, class_names=("cat", "dog", "fish", "owl"))
@@ -186,7 +187,7 @@ def test_long_tables_are_cut_for_people_only():
 
 def test_a_run_without_statistics():
     made = healthy(n=16)
-    made.statistics, made.labels, made.summary = type(made.statistics)(), None, {}
+    made.statistics, made.labels, made.summary = type(made.statistics)(), None, RunSummary()
     found = tables.tables(made)
     assert set(found) == {"run", "layers", "samples"}
     assert list(found["samples"].columns)[:2] == ["sample", "prediction"]

@@ -56,6 +56,7 @@ N_RANDOM, N_ON_CHIPS, N_OWN_CHIPS = 140, 54, 3  # networks; the last in pairs
 BY_COMMAND = 10  # one network in so many is also run by the command
 LEAST = {"real": 15, "recurrent": 20, "SigmaDelta": 20, "Restimulation": 10, "int8": 100, "chip": 40}
 SLOW = 5  # seconds of a case that `write` mentions
+MOST_REFUSED = 3  # cases: a command may refuse what a recording took, such as data of one axis
 LEAST_ALIVE = 0.7  # share of runs whose neurons send events
 
 
@@ -217,9 +218,10 @@ class Digests:
 
     def check(self):
         """Exit with a message where the runs are too few or too silent to show anything."""
-        for name, precisions in self.digests.items():
-            if not any(len(found) > 10 for found in precisions.values()) and "invalid" not in name:
-                raise SystemExit(f"{name}: refused in every precision")
+        refused = [name for name, precisions in self.digests.items()
+                   if not any(len(found) > 10 for found in precisions.values()) and "invalid" not in name]
+        if len(refused) > MOST_REFUSED:
+            raise SystemExit(f"{', '.join(refused)}: refused in every precision")
         events = [n for precisions in self.events.values() for n in precisions.values()]
         alive = sum(n > 0 for n in events)
         if not events or alive < LEAST_ALIVE * len(events):

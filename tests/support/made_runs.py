@@ -11,6 +11,7 @@ from typing import Optional
 import numpy as np
 
 from eventsim.errors import RunError
+from eventsim.runs.summary import RunSummary
 from eventsim.statistics.counts import ALL_NAMES, Counts
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics
@@ -22,7 +23,7 @@ from eventsim.statistics.trains import TrainStatistics
 class MadeRun:
     """See `runs.Run`."""
 
-    summary: dict
+    summary: RunSummary
     counts: Counts
     output: np.ndarray
     statistics: Statistics
@@ -153,14 +154,17 @@ def run(levels, output, labels=None, bits=None, membranes=None, kinds=None, clas
     labels = None if labels is None else np.asarray(labels)
     accuracy = None if labels is None else float((output.argmax(axis=1) == labels).mean())
     totals = {name: counts.total(name) for name in ALL_NAMES}
+    said = {
+        "model": "net.h5", "data": "data.h5", "samples": n, "timesteps": steps, "precision": "float32",
+        "workers": 1, "accuracy": accuracy, "seconds": 0.5, "samples_per_second": n / 0.5,
+        "totals": {**totals, "word_operations": 0, "energy_joule": 1e-6 * n},
+        "layers": [], "nodes": nodes, "class_names": list(class_names),
+        "made": {"eventsim": "0.1.0", "python": "3.11.2", "numpy": "2.0.0", "numba": "0.60.0",
+                 "processor": "a processor", "date": "2026-01-02T03:04:05+00:00",
+                 "command": "eventsim run net.h5 data.h5 --out made.h5"}, **summary,
+    }
     return MadeRun(
-        {"model": "net.h5", "data": "data.h5", "samples": n, "timesteps": steps, "precision": "float32",
-         "workers": 1, "accuracy": accuracy, "seconds": 0.5, "samples_per_second": n / 0.5,
-         "totals": {**totals, "word_operations": 0, "energy_joule": 1e-6 * n},
-         "layers": [], "nodes": nodes, "class_names": list(class_names),
-         "made": {"eventsim": "0.1.0", "python": "3.11.2", "numpy": "2.0.0", "numba": "0.60.0",
-                  "processor": "a processor", "date": "2026-01-02T03:04:05+00:00",
-                  "command": "eventsim run net.h5 data.h5 --out made.h5"}, **summary},
+        RunSummary.from_json(said, "made.h5"),
         counts, output,
         Statistics(trains, dict(membranes or {}), Decisions.of(outputs, labels, class_names)), labels, outputs,
     )

@@ -23,6 +23,7 @@ from typing import ClassVar, Dict, List, Tuple
 import numpy as np
 
 from eventsim.costs.fanouts import fan_outs
+from eventsim.costs.other_tools.summary import ConventionCount, ConventionsSummary
 from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, SynapticModule
 from eventsim.costs.other_tools.values import emitters, Values
 from eventsim.engine.recording import Recording
@@ -30,7 +31,8 @@ from eventsim.merging import merged
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
-from eventsim.text import quantity, table
+from eventsim.storage.json_fields import to_json
+from eventsim.text import aligned, quantity
 
 CHUNK_BYTES = 1 << 27  # of values held at a time
 ACROSS = 8  # layers beside each other in a table
@@ -100,37 +102,34 @@ class Conventions:
         weights = sum(self.weights[name] for name in nodes)
         return sum(self.zeros[name] for name in nodes) / weights if weights else float("nan")
 
-    def as_json(self) -> Dict:
-        """{"tools": {tool: {count: {"unit", "differs", "layers", "nodes", "total"}}}, "ours", ...}."""
+    def summary(self) -> ConventionsSummary:
+        """As plain numbers."""
         tools = {}
         for key, convention in CONVENTIONS.items():
-            tools.setdefault(convention.tool, {})[convention.count] = {
-                "unit": convention.unit, "differs": convention.differs, "layers": self.of_layers(key),
-                "nodes": self.of_nodes(key), "total": self.total(key),
-            }
-        tools["NeuroBench"]["activation_sparsity"] = {
-            "unit": "share of outputs that are 0", "differs": "1 - our firing rate",
-            "layers": {layer: self.activation_sparsity(layer) for layer in self.events},
-            "total": self.activation_sparsity(),
-        }
-        tools["NeuroBench"]["connection_sparsity"] = {
-            "unit": "share of weights that are 0", "differs": "we have no such number",
-            "nodes": {node: self.connection_sparsity(node) for node in self.weights},
-            "total": self.connection_sparsity() if self.weights else None,
-        }
-        return {
-            "tools": tools,
-            "ours": {layer: {name: value / self.n_samples for name, value in row.items()}
-                     for layer, row in self.ours.items()},
-            "samples": self.n_samples, "samples_per_call": self.batch, "left_out": list(self.left_out),
-        }
+            tools.setdefault(convention.tool, {})[convention.count] = ConventionCount(
+                convention.unit, convention.differs, self.of_layers(key), self.of_nodes(key), self.total(key))
+        tools["NeuroBench"]["activation_sparsity"] = ConventionCount(
+            "share of outputs that are 0", "1 - our firing rate",
+            layers={layer: self.activation_sparsity(layer) for layer in self.events},
+            total=self.activation_sparsity())
+        tools["NeuroBench"]["connection_sparsity"] = ConventionCount(
+            "share of weights that are 0", "we have no such number",
+            nodes={node: self.connection_sparsity(node) for node in self.weights},
+            total=self.connection_sparsity() if self.weights else None)
+        ours = {layer: {name: value / self.n_samples for name, value in row.items()}
+                for layer, row in self.ours.items()}
+        return ConventionsSummary(tools, ours, self.n_samples, self.batch, tuple(self.left_out))
+
+    def as_json(self) -> Dict:
+        """What `eventsim run --conventions --json` has under "conventions"."""
+        return to_json(self.summary())
 
     def as_text(self) -> str:
         """Layers across, tools down, and what each differs in."""
         columns = [("convention", *self._names()), *self._columns(),
                    ("per", *("sample" for _ in OURS), *(c.per or "run" for c in CONVENTIONS.values()), "", "")]
         blocks = [[columns[0], *columns[first : first + ACROSS]] for first in range(1, len(columns), ACROSS)]
-        text = "\n".join(table(*_transposed(block)) for block in blocks)
+        text = "\n".join(aligned(*_transposed(block)) for block in blocks)
         lines = [f"{_name(c)}: {c.differs}" for c in CONVENTIONS.values()]
         if self.left_out:
             lines.append("no tool counts " + ", ".join(map(repr, self.left_out)))

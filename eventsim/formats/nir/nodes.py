@@ -2,7 +2,7 @@
 
 A function takes (builder, name, group, shape): the `Builder`, the node's name and group in the file, and the
 shape that reaches it. It returns a node, or None for one that only hands on what it gets, of which it
-tells the builder. It is registered with @reads.
+tells the builder. It is registered with @reads_node.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ GIVEN = {"current": "a current", "real": "real numbers", "scaled": "scaled spike
 TYPES = {}  # type of a node in a file -> function
 
 
-def reads(*types):
+def reads_node(*types):
     """Make a function the one that reads some types of nodes."""
 
     def register(function):
@@ -31,22 +31,22 @@ def reads(*types):
     return register
 
 
-@reads("Linear")
+@reads_node("Linear")
 def _linear(builder, name, group, shape):
     return Dense(_numbers(group, "weight"))
 
 
-@reads("Affine")
+@reads_node("Affine")
 def _affine(builder, name, group, shape):
     return Dense(_numbers(group, "weight"), _bias(group))
 
 
-@reads("Conv1d")
+@reads_node("Conv1d")
 def _conv1d(builder, name, group, shape):
     return _convolution(Conv1d, group, shape)
 
 
-@reads("Conv2d")
+@reads_node("Conv2d")
 def _conv2d(builder, name, group, shape):
     return _convolution(Conv2d, group, shape)
 
@@ -65,17 +65,17 @@ def _convolution(cls, group, shape):
     return cls(weight, _bias(group), padding=padding, groups=groups, **settings)
 
 
-@reads("SumPool2d")
+@reads_node("SumPool2d")
 def _sum_pool(builder, name, group, shape):
     return SumPool(*(_pair(group, part) for part in ("kernel_size", "stride", "padding")))
 
 
-@reads("AvgPool2d")
+@reads_node("AvgPool2d")
 def _avg_pool(builder, name, group, shape):
     return AvgPool(*(_pair(group, part) for part in ("kernel_size", "stride", "padding")))
 
 
-@reads("Flatten")
+@reads_node("Flatten")
 def _flatten(builder, name, group, shape):
     start, end = _whole(group, "start_dim"), _whole(group, "end_dim")
     if "input_type" in group:
@@ -96,7 +96,7 @@ def _flatten(builder, name, group, shape):
     return Flatten()
 
 
-@reads("Scale")
+@reads_node("Scale")
 def _scale(builder, name, group, shape):
     scale = compact(fitted(_numbers(group, "scale"), shape, "scale"), shape)
     if (scale == 1).all():
@@ -145,14 +145,14 @@ def _changed_worth(builder, name, scale):
     return True
 
 
-@reads("Threshold")
+@reads_node("Threshold")
 def _threshold(builder, name, group, shape):
     threshold = compact(fitted(_numbers(group, "threshold"), shape, "threshold"), shape)
     builder.use("comparison")
     return Neuron(threshold, leak=0.0, reset="hard", comparison=builder.reading.comparison)
 
 
-@reads("Delay")
+@reads_node("Delay")
 def _delay(builder, name, group, shape):
     builder.use("dt")
     delay = fitted(_numbers(group, "delay"), shape, "delay")
@@ -176,7 +176,7 @@ def _delay(builder, name, group, shape):
     return Delay(steps)
 
 
-@reads(*SPIKING, *INTEGRATING)
+@reads_node(*SPIKING, *INTEGRATING)
 def _neuron(builder, name, group, shape):
     kind = builder.graph.nodes[name].kind
     values = {}

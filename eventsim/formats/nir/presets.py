@@ -1,4 +1,4 @@
-"""What NIR leaves open: the options of the reader, and which values the simulators give them.
+"""What NIR leaves open: the options of the reader and of the writer, and which values the simulators give them.
 
 NIR describes continuous time. How a simulator makes steps of it is not in a file, so the same file
 means different spikes in different simulators. Here every such choice is an option; a preset is a
@@ -67,6 +67,17 @@ class NirOptions(Options):
     coincident: str = option(
         "sum", "events at the same pixel and step: sum (default) or merge", ("sum", "merge"))
     timesteps: int = option(1, "steps of a run that is not told (default 1)", limits=(1, 1 << 24))
+
+
+@dataclass(frozen=True)
+class NirWriteOptions(Options):
+    """How a NIR file is written."""
+
+    dt: Optional[float] = option(
+        None, "seconds of a step in the NIR file (default: that of the file read, else 0.0001)", positive="a time")
+    beyond_nir: bool = option(
+        False, "write also what NIR cannot describe (soft reset, several bits, ...) as plain neurons, with a note "
+        "that only eventsim reads")
 
 
 OPTIONS = options_of(NirOptions)

@@ -23,16 +23,11 @@ NIR does not have are not read, and listed in the Model's provenance, as is all 
 
 import numpy as np
 
-from eventsim.formats.nir.graph import read_graph
 from eventsim.formats.nir.builder import Builder
-from eventsim.formats.nir.presets import DEFAULTS, NirOptions, Reading, STORED
-from eventsim.formats.nir.writer import NirWriteOptions, write
+from eventsim.formats.nir.graph import read_graph
+from eventsim.formats.nir.presets import DEFAULTS, Reading, STORED
 from eventsim.formats.refusing import guarded
 from eventsim.model.network import Model
-
-__all__ = ["ReadOptions", "WriteOptions", "read", "recognises", "write"]
-
-ReadOptions, WriteOptions = NirOptions, NirWriteOptions
 
 
 def recognises(root) -> bool:

@@ -11,9 +11,7 @@ neurons as plain ones, as snnTorch does. What the reader then has to assume is l
 graph ("eventsim.reset" and so on), where `presets` finds it and other readers do not look.
 """
 
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Optional
 
 import numpy as np
 
@@ -21,9 +19,8 @@ from eventsim.errors import FormatError, ModelError, UnsupportedError
 from eventsim.formats.nir.draft import Draft, unused
 from eventsim.formats.nir.loops import in_loop, with_steps
 from eventsim.formats.nir.neurons import compact, SPIKING
-from eventsim.formats.nir.presets import OPEN, OPTIONS, STORED
+from eventsim.formats.nir.presets import NirWriteOptions, OPEN, OPTIONS, STORED
 from eventsim.formats.nir.written import KINDS
-from eventsim.formats.options import option, Options
 from eventsim.model.graph import Edge
 from eventsim.model.neurons import Neuron
 from eventsim.model.transforms import BatchNorm
@@ -31,17 +28,6 @@ from eventsim.storage.hdf5_writing import new_hdf5, put, put_numbers, put_open_t
 
 VERSION = "1.0.8"  # of the `nir` package whose layout this is
 DEFAULT_DT = 1e-4  # what snnTorch takes for granted
-
-
-@dataclass(frozen=True)
-class NirWriteOptions(Options):
-    """How a NIR file is written."""
-
-    dt: Optional[float] = option(
-        None, "seconds of a step in the NIR file (default: that of the file read, else 0.0001)", positive="a time")
-    beyond_nir: bool = option(
-        False, "write also what NIR cannot describe (soft reset, several bits, ...) as plain neurons, with a note "
-        "that only eventsim reads")
 
 
 def write(model, path, **given):

@@ -32,8 +32,8 @@ class NmnistSource(Source):
         self.labels = np.array([int(file.parent.name) for file in self._files], dtype=np.int64)
         self.sample_shape = (timesteps, *input_node.shape)
 
-    def read(self, size, stop):
-        for start in range(0, stop, size):
+    def read(self, size, stop, first=0):
+        for start in range(first, stop, size):
             yield np.stack([self._levels(f) for f in self._files[start:min(start + size, stop)]])
 
     def _levels(self, path):

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import List, Optional
 
 from eventsim import __version__
+from eventsim.errors import MissingPackageError
 from eventsim.report import findings as rules
 from eventsim.report.page import figures, sections
 from eventsim.report.page.markup import element, joined, Markup
@@ -44,11 +45,10 @@ def _part(name):
 
 
 def _body(run, found):
-    pictures, missing = figures.pictures(run)
     parts = [("findings", "Findings", sections.findings(run, found)),
              ("numbers", "Key numbers", joined([sections.numbers(run), sections.confused(run)])),
              ("layers", "Layers", sections.layers(run, found)),
-             ("plots", "Plots", _plots(run, pictures, missing)),
+             ("plots", "Plots", _plots(run)),
              ("run", "How it was run", sections.how(run)),
              ("definitions", "Definitions", sections.definitions())]
     links = [element("a", heading, href=f"#{name}") for name, heading, _ in parts]
@@ -60,7 +60,11 @@ def _body(run, found):
     ]
 
 
-def _plots(run, pictures, missing):
+def _plots(run):
+    try:
+        pictures, missing = figures.pictures(run)
+    except MissingPackageError as error:
+        return joined([element("p", f"This page has no pictures: {error}."), sections.classes(run)])
     shown = [
         element("figure", sections.scrolling(picture.content, picture.kind),
                 element("figcaption", picture.caption) if picture.caption else None, id=f"plot-{picture.kind}")
@@ -73,7 +77,7 @@ def _plots(run, pictures, missing):
 
 
 def _footer(run):
-    made = run.summary.get("made") or {}
-    date = f" on {made['date']}" if made.get("date") else ""
+    made = run.summary.made
+    date = f" on {made.date}" if made.date else ""
     return element("footer", f"Made by eventsim {__version__} from {run.path}, run{date}. This file is complete: "
                              "it loads nothing.")

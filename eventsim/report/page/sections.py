@@ -7,21 +7,16 @@ from typing import Dict, List
 
 import numpy as np
 
-from eventsim import text as wording
+from eventsim.costs.energy_summary import EnergyOfAll, EnergySummary
 from eventsim.report import tables
 from eventsim.report.findings import KINDS
 from eventsim.report.page.definitions import DEFINITIONS
 from eventsim.report.page.markup import element, joined, Markup
-from eventsim.text import many, number, percent, quantity
+from eventsim.text import joule, many, number, percent, quantity, typeset, whole
 
 MOST_OF_A_KIND = 4  # findings of one kind before the others are named only
 MOST_CLASSES = 40  # rows of the table of classes
 SEVERITIES = list(dict.fromkeys(severity for severity, _ in KINDS.values()))  # the worst first
-
-
-def joule(value) -> str:
-    """As `wording.joule`, with the letter that paper has."""
-    return wording.joule(value).replace("uJ", "\u00b5J")
 
 
 # ---- what it is, and the result in one sentence
@@ -29,14 +24,14 @@ def joule(value) -> str:
 
 def title(run) -> str:
     """Model and data, by their file names."""
-    names = [PurePath(str(run.summary.get(key) or run.path)).name for key in ("model", "data")]
+    names = [PurePath(name or run.path).name for name in (run.summary.model, run.summary.data)]
     return names[0] if names[0] == names[1] else f"{names[0]} on {names[1]}"
 
 
 def result(run) -> str:
     """The result in one sentence, the cost in another."""
     summary, n = run.summary, run.n_samples
-    arithmetic = summary.get("chip") or summary.get("precision") or "unknown arithmetic"
+    arithmetic = summary.chip or summary.precision or "unknown arithmetic"
     how = f"in {many(run.n_steps, 'step')} of {arithmetic}"
     if run.labels is None:
         text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
@@ -50,13 +45,13 @@ def result(run) -> str:
     operations = f"{quantity(totals['additions'])} additions"
     if totals["macs"]:
         operations += f" and {quantity(totals['macs'])} multiply-accumulates"
-    return (f"{text} A sample takes {operations}; the same layers computed densely, at every step, would take "
+    return (f"{text} A sample takes {operations}; a dense network would need "
             f"{quantity(totals['dense_macs'])} multiply-accumulates.")
 
 
 def _accuracy(run):
     right = np.asarray(run.predictions) == np.asarray(run.labels)
-    text = f"{100 * float(right.mean()):.4g} %"
+    text = f"{number(100 * float(right.mean()), 4)} %"
     return text if right.all() or text != "100 %" else "> 99.99 %"  # not all are right
 
 
@@ -78,11 +73,11 @@ def _examined(run):
     statistics = run.statistics
     seen = [words for there, words in (
         (statistics.trains, "spikes"), (statistics.membranes, "membranes"),
-        (run.labels is not None, "predictions"), (run.summary.get("energy"), "energy"),
-        (run.summary.get("audit"), "integers"),
+        (run.labels is not None, "predictions"), (run.summary.energy, "energy"),
+        (run.summary.audit, "integers"),
     ) if there]
     missing = [words for there, words in (
-        (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.summary.get("energy"), "energy"),
+        (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.summary.energy, "energy"),
     ) if not there]
     text = f"in {_listed(seen)} of {many(run.n_samples, 'sample')}." if seen else "."
     return text + (f" The file says nothing about {_listed(missing)}." if missing else "")
@@ -121,8 +116,8 @@ def _printed(sentence):
 def numbers(run) -> Markup:
     """The numbers that people ask for first."""
     summary, n = run.summary, max(run.n_samples, 1)
-    decisions, speed = run.statistics.decisions, summary.get("samples_per_second")
-    energy = (summary.get("energy") or {}).get("total") or {}
+    decisions, speed = run.statistics.decisions, summary.samples_per_second
+    energy = EnergyOfAll() if summary.energy is None else summary.energy.total
     trains = [run.statistics.trains[name] for name in run.layers if name in run.statistics.trains]
     chances = sum(train.chances * train.n_neurons for train in trains)
     totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
@@ -131,14 +126,14 @@ def numbers(run) -> Markup:
         ("predicted correctly", None if run.labels is None else _accuracy(run)),
         (f"{'sample' if run.n_samples == 1 else 'samples'} of {many(run.n_steps, 'step')}", f"{run.n_samples}"),
         ("mean firing rate", number(sum(int(t.events.sum()) for t in trains) / chances) if chances else None),
-        ("synaptic operations a sample", quantity(totals["synops"])),
-        ("additions a sample" + (", with MACs" if totals["macs"] else ""), quantity(work)),
+        ("synaptic operations per sample", quantity(totals["synops"])),
+        ("additions per sample" + (", with MACs" if totals["macs"] else ""), quantity(work)),
         ("of the dense operations", percent(work / totals["dense_macs"]) if totals["dense_macs"] else None),
-        ("energy a sample, event-driven", joule(energy["total"]) if energy.get("total") else None),
-        ("energy a sample, matched ANN", joule(energy["ann_total"]) if energy.get("ann_total") else None),
+        ("energy per sample, event-driven", typeset(joule(energy.total)) if energy.total else None),
+        ("energy per sample, matched ANN", typeset(joule(energy.ann_total)) if energy.ann_total else None),
         ("steps until the answer is final, mean",
          number(decisions.mean_final_step) if decisions is not None and decisions.n_samples else None),
-        ("samples a second", quantity(speed) if speed else None),
+        ("samples per second", quantity(speed) if speed else None),
     ]
     found = [(name, value) for name, value in found if value is not None]
     return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in found),
@@ -149,18 +144,18 @@ def numbers(run) -> Markup:
 
 # column of tables.layer_table -> (heading, how a number is written)
 LAYER_COLUMNS = {
-    "neurons": ("neurons", lambda value: f"{value:,.0f}".replace(",", "\u202f")),
+    "neurons": ("neurons", lambda value: whole(int(value))),
     "rate": ("rate", number),
     "silent_share": ("silent", percent),
-    "saturated_share": ("always on", percent),
+    "saturated_share": ("saturated", percent),
     "mean_level": ("mean level", number),
     "entropy": ("entropy, bits", number),
     "synops": ("synops", quantity),
     "additions": ("additions", quantity),
     "macs": ("MACs", quantity),
     "dense_macs": ("dense MACs", quantity),
-    "energy": ("energy", joule),
-    "ann_energy": ("ANN energy", joule),
+    "energy": ("energy", lambda value: typeset(joule(value))),
+    "ann_energy": ("ANN energy", lambda value: typeset(joule(value))),
     "crossing_rate": ("crossing", percent),
 }
 SUMMED = ("neurons", "synops", "additions", "macs", "dense_macs", "energy", "ann_energy")
@@ -191,7 +186,7 @@ def layers(run, found) -> Markup:
         for name in shown))
     note = element("p", "Operations and energy are per sample; the total leaves out pools and the like, which "
                         "send on what others decided.",
-                   element("span", " Press a heading to sort.", class_="screen"), class_="quiet")
+                   element("span", " Click a heading to sort.", class_="screen"), class_="quiet")
     table = element("table", element("thead", head), element("tbody", *rows), element("tfoot", foot),
                     class_="sortable wide")
     return joined([scrolling(table, "layers"), note])
@@ -271,29 +266,27 @@ def confused(run) -> Markup:
 
 def how(run) -> Markup:
     """Command, versions, settings, the model's nodes, other tools' conventions."""
-    summary, made = run.summary, run.summary.get("made") or {}
-    tools = [name for name in ("eventsim", "python", "numpy", "numba") if made.get(name)]
-    versions = ", ".join(f"{name} {made[name]}" for name in tools)
-    audit = Counter(kind for kind, names in run.recorded.items() for _ in names)
+    summary, made, energy = run.summary, run.summary.made, run.summary.energy or EnergySummary()
+    versions = ", ".join(f"{name} {getattr(made, name)}" for name in ("eventsim", "python", "numpy", "numba")
+                         if getattr(made, name))
+    recorded = Counter(kind for kind, names in run.recorded.items() for _ in names)
     facts = [
-        ("command", element("code", made["command"]) if made.get("command") else None),
-        ("model", summary.get("model")), ("data", summary.get("data")),
-        ("arithmetic", " on ".join(str(summary[key]) for key in ("precision", "chip") if summary.get(key))),
-        ("threads", summary.get("workers")),
-        ("simulated in", f"{summary['seconds']:.3g} s" if summary.get("seconds") is not None else None),
-        ("versions", versions), ("processor", made.get("processor")), ("date", made.get("date")),
+        ("command", element("code", made.command) if made.command else None),
+        ("model", summary.model), ("data", summary.data),
+        ("arithmetic", " on ".join(filter(None, (summary.precision, summary.chip)))),
+        ("threads", summary.workers),
+        ("simulated in", None if summary.seconds is None else f"{number(summary.seconds)} s"),
+        ("versions", versions), ("processor", made.processor), ("date", made.date),
         ("file", run.path),
-        ("recorded", ", ".join(f"{kind} of {many(n, 'node')}" for kind, n in audit.items())),
-        ("energy table", (summary.get("energy") or {}).get("table")),
-        ("baseline", (summary.get("energy") or {}).get("baseline")),
+        ("recorded", ", ".join(f"{kind} of {many(n, 'node')}" for kind, n in recorded.items())),
+        ("energy table", energy.table), ("baseline", energy.baseline),
     ]
     parts = [element("dl", *(part for name, value in facts if value not in (None, "")
                              for part in (element("dt", name), element("dd", value))), class_="facts")]
-    nodes = summary.get("nodes")
-    if nodes:
-        parts.append(folded(f"The model's {len(nodes)} nodes", _nodes(nodes)))
-    if summary.get("conventions"):
-        parts.append(folded("Operations as other tools count them", _conventions(summary["conventions"])))
+    if summary.nodes:
+        parts.append(folded(f"The model's {len(summary.nodes)} nodes", _nodes(summary.nodes)))
+    if summary.conventions is not None:
+        parts.append(folded("Operations as other tools count them", _conventions(summary.conventions)))
     return joined(parts)
 
 
@@ -304,12 +297,12 @@ def folded(name, content) -> Markup:
 
 def _nodes(nodes):
     rows = [element(
-        "tr", element("th", node["name"], scope="row", title=node["name"]),
-        element("td", node.get("kind", ""), class_="text"),
-        element("td", "\u00d7".join(map(str, node.get("shape") or ())), class_="text"),
-        element("td", quantity(node["parameters"]) if node.get("parameters") else ""),
-        element("td", ", ".join(map(str, node.get("reads") or ())), class_="text"),
-        element("td", ", ".join(f"{key} {_setting(value)}" for key, value in (node.get("settings") or {}).items()),
+        "tr", element("th", node.name, scope="row", title=node.name),
+        element("td", node.kind, class_="text"),
+        element("td", "\u00d7".join(map(str, node.shape)), class_="text"),
+        element("td", quantity(node.parameters) if node.parameters else ""),
+        element("td", ", ".join(map(str, node.reads)), class_="text"),
+        element("td", ", ".join(f"{key} {_setting(value)}" for key, value in node.settings.items()),
                 class_="text wrap"),
     ) for node in nodes]
     head = element("tr", *(element("th", name, scope="col", class_=None if name == "weights" else "text")
@@ -322,12 +315,12 @@ def _setting(value):
 
 
 def _conventions(conventions):
-    """conventions: `conventions.Conventions.as_json`."""
+    """conventions: `ConventionsSummary`."""
     rows = [
         element("tr", element("th", tool, scope="row"), element("td", count.replace("_", " "), class_="text"),
-                element("td", quantity(found.get("total"))), element("td", found.get("unit"), class_="text"),
-                element("td", found.get("differs"), class_="text wrap"))
-        for tool, counts in (conventions.get("tools") or {}).items() for count, found in counts.items()
+                element("td", quantity(found.total)), element("td", found.unit, class_="text"),
+                element("td", found.differs, class_="text wrap"))
+        for tool, counts in conventions.tools.items() for count, found in counts.items()
     ]
     head = element("tr", *(element("th", name, scope="col", class_=None if name == "total" else "text")
                            for name in ("tool", "count", "total", "unit", "in our words")))

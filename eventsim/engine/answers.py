@@ -1,0 +1,39 @@
+"""Answers: what the output says after each step, had the run stopped there."""
+
+import numpy as np
+
+from eventsim.engine.chunk import Work
+from eventsim.spikes import Spikes
+
+
+def answers(work: Work) -> np.ndarray:
+    """(n, steps, classes): the answer after each step of the chunk; brings the state's sums up to date."""
+    program, state = work.block.program, work.state
+    layer = work.trains.stages[program.output]
+    emitted = _emitted(work, layer)
+    integer = emitted.dtype.kind == "i"
+    added = emitted.astype(np.int64) if integer else emitted
+    if state.sums is not None:
+        added = np.concatenate((state.sums[:, None], added), axis=1)
+    sums = np.add.accumulate(added, axis=1)[:, -emitted.shape[1] :]
+    state.sums = sums[:, -1].copy()
+    if not layer.reduce:
+        return sums.astype(np.float64)
+    number = np.float64 if integer else emitted.dtype
+    found = (emitted if layer.reduce == "last" else sums).astype(number)
+    if layer.reduce == "mean":
+        done = np.arange(state.step + 1, state.step + work.trains.steps + 1)
+        found = found / done.astype(number)[:, None]
+    return found / layer.steps_per_unit[0] if integer else found
+
+
+def _emitted(work, layer):
+    """What the output emits in each step, (n, steps, classes): F of a readout's membrane, int64 of levels."""
+    name, trains = layer.name, work.trains
+    if layer.reduce and name in work.traces.potentials:
+        trace = work.traces.potentials[name][..., : layer.shape[0]]
+        return trace.transpose(0, 1, 3, 2).reshape(trains.n_samples, trains.steps, -1)
+    train = trains.sent[name]
+    planes = train.planes[:, train.first :]
+    levels = Spikes(planes, layer.shape, (layer.n_neurons,), layer.bits, layer.signed).levels().astype(np.int64)
+    return np.repeat(levels, trains.steps, axis=1) if train.still else levels

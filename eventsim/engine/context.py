@@ -1,0 +1,31 @@
+"""What a recording was made with, so that it can be understood when the simulator is gone."""
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional
+
+from eventsim.model.chip import Chip
+from eventsim.model.network import Model
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The model and the arithmetic of a run. It refers to the model, whose arrays it does not copy; two are
+    equal where the arithmetic is.
+
+    precision: "float32", "float64", "int8" or "fixed". chip: of a "fixed" run, else None. weight_bits:
+    layer -> width of its integer weights; {} under a chip, which has one width. workers: threads.
+    """
+
+    model: Model = field(repr=False, compare=False)
+    precision: str
+    chip: Optional[Chip] = None
+    weight_bits: Dict[str, int] = field(default_factory=dict, repr=False)
+    workers: int = field(default=1, compare=False)
+
+    @staticmethod
+    def of(simulator) -> "RunContext":
+        """Of the runs of a `Simulator`."""
+        program = simulator.program
+        widths = {} if program.chip is not None else {
+            name: rounding.weight_bits for name, rounding in program.rounding.items()}
+        return RunContext(simulator.model, program.precision, program.chip, widths, simulator.workers)

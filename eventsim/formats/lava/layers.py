@@ -1,0 +1,211 @@
+"""What each type of layer of a lava-dl file becomes, one function per type.
+
+A function takes (network, group, name, last): the `Network`, the layer's group in the file, the name of its
+neurons, and whether it is the last layer. It is registered with @reads_layer.
+"""
+
+from math import prod
+
+import numpy as np
+
+from eventsim.formats.lava.neurons import current_based, MAX_NUMBER, MESSAGE_STEPS, sigma_delta
+from eventsim.formats.lava.values import layer_shape, pair, repeats, whole_number, whole_numbers
+from eventsim.formats.refusing import guarded, unsupported
+from eventsim.model.input import Input
+from eventsim.model.parameters import MAX_BITS, MAX_EXTENT
+from eventsim.model.synapses import Conv2d, Dense
+from eventsim.model.transforms import Flatten
+
+# members that change nothing or are looked at, by type of layer; "not read" lists the others
+_SYNAPSES = {"weight", "bias", "delay"}
+_DENSE = _SYNAPSES | {"inFeatures", "outFeatures"}
+_POOL = _SYNAPSES | {"kernelSize", "stride", "padding", "dilation"}
+MEMBERS = {
+    "input": {"weight", "bias"},
+    "dense": _DENSE,
+    "dense_rec": _DENSE | {"weight_rec"},
+    "conv": _POOL | {"inChannels", "outChannels", "groups"},
+    "pool": _POOL,
+    "flatten": {"order"},
+}
+
+LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: behind it a current turns over, Lava's bias stops
+LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
+INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
+MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
+
+TYPES = {}  # type of a layer -> function
+
+
+def reads_layer(*types):
+    """Make a function the one that reads some types of layers."""
+
+    def register(function):
+        TYPES.update(dict.fromkeys(types, function))
+        return function
+
+    return register
+
+
+@reads_layer("input")
+def _input(network, group, name, last):
+    options, has_neurons = network.options, "neuron" in group
+    network.shape, network.tail = layer_shape(group), "input"
+    graded = has_neurons or network.sdnn
+    unit = 1 / MESSAGE_STEPS if network.sdnn else 1.0
+    weight, bias = _transformation(network, group) if has_neurons else (unit, 0.0)
+    bits = options.input_bits or (_exact_bits(network, weight, bias) if graded else 1)
+    signed = graded if options.input_signed is None else options.input_signed
+    network.assume("input_bits", bits, options.input_bits is None)
+    network.assume("input_signed", signed, options.input_signed is None)
+    scale = weight if network.sdnn else 1.0
+    if scale <= 0:
+        raise unsupported(group, f"'weight' is {weight:g}; only weights above 0 are supported for SDNN")
+    network.nodes["input"] = guarded(group, lambda: Input(network.shape, "spikes", bits, signed, scale))
+    if not has_neurons:
+        return
+    if network.sdnn:
+        node = sigma_delta(network, group, bias, mode="delta", rectify=False)
+    else:
+        node = current_based(network, group, bias, input_gain=weight)
+        node.current_leak = None  # what is injected is a bias: it acts at once
+    network.put(name, node, 0)
+
+
+def _exact_bits(network, weight, bias):
+    """Width of input values, at most MAX_BITS, for which weight * x + bias stays in the state."""
+    largest = max(0, (LARGEST_INPUT_OF_SDNN if network.sdnn else LARGEST_INPUT) - abs(bias))
+    return int(np.clip(int(largest / max(abs(weight), 1) + 1).bit_length() - 1, 1, MAX_BITS))
+
+
+def _transformation(network, group):
+    """(weight, bias) of the input's values."""
+    if network.options.input_is_bias:
+        network.assume("input_is_bias", True, False)
+        return 1.0, 0.0
+    if "weight" not in group:
+        network.assume("input weight", INPUT_WEIGHT, True, "as netx")
+    return tuple(
+        float(whole_number(group, name, -MAX_NUMBER, MAX_NUMBER) if name in group else default)
+        for name, default in (("weight", INPUT_WEIGHT), ("bias", 0))
+    )
+
+
+@reads_layer("dense")
+def _dense(network, group, name, last, recurrent=False):
+    if len(network.shape) > 1:
+        network.append(f"{name}.flat", Flatten())
+        network.shape = (prod(network.shape),)
+    n_in, n_out = network.shape[0], prod(layer_shape(group))
+    repeats(group, "inFeatures", n_in)
+    repeats(group, "outFeatures", n_out)
+    weight = weights(network, group, "weight", (n_out, n_in))
+    again = Dense(weights(network, group, "weight_rec", (n_out, n_out))) if recurrent else None
+    network.shape = (n_out,)
+    network.layer(group, name, Dense(weight), last, again)
+
+
+@reads_layer("dense_rec")
+def _dense_rec(network, group, name, last):
+    _dense(network, group, name, last, recurrent=True)
+
+
+@reads_layer("conv")
+def _conv(network, group, name, last):
+    shape, kernel = _maps(network, group)
+    groups = whole_number(group, "groups", 1, MAX_EXTENT)
+    repeats(group, "inChannels", network.shape[0])
+    repeats(group, "outChannels", shape[0])
+    if shape[0] % groups or network.shape[0] % groups:
+        raise group.error(f"'groups' is {groups}, which does not divide the {network.shape[0]} channels in "
+                          f"and {shape[0]} out")
+    weight = weights(network, group, "weight", (shape[0], network.shape[0] // groups, *kernel))
+    geometry = (pair(group, "stride", 1), pair(group, "padding", 0), pair(group, "dilation", 1))
+    _convolution(network, group, name, Conv2d(weight, None, *geometry, groups), shape, last)
+
+
+@reads_layer("pool")
+def _pool(network, group, name, last):
+    """Sums times a weight: a depthwise convolution. Where the kernel does not divide the map, the
+    zeros that the format adds at the bottom and the right become padding on all sides, under a
+    kernel that begins with as many zeros."""
+    shape, kernel = _maps(network, group)
+    geometry = (pair(group, "stride", 1), pair(group, "padding", 0), pair(group, "dilation", 1))
+    if geometry != (kernel, (0, 0), (1, 1)):
+        raise unsupported(
+            group, "stride, padding and dilation are {}, {} and {}; a pool is supported ".format(*geometry)
+            + f"only with {kernel}, (0, 0) and (1, 1): in lava-dl others run across channels"
+        )
+    channels, short = network.shape[0], tuple(-size % k for size, k in zip(network.shape[1:], kernel))
+    if channels * prod(kernel) > MOST_WEIGHTS:
+        raise group.error(f"a kernel of {kernel} for each of {channels} channels is too large")
+    weight = weights(network, group, "weight", (1, 1, *kernel))
+    weight = np.pad(weight, ((0, 0), (0, 0), (short[0], 0), (short[1], 0)))
+    node = Conv2d(np.repeat(weight, channels, axis=0), None, kernel, short, 1, channels)
+    _convolution(network, group, name, node, shape, last)
+
+
+def _maps(network, group):
+    """(shape of the layer, size of its kernel)."""
+    if len(network.shape) == 1:
+        raise group.error(f"reads {network.shape[0]} neurons in a row, expected a map (C, H, W)")
+    _check_real(group, "weight")
+    found = group.dataset("weight").shape
+    if len(found) not in (4, 5) or found[4:] not in ((), (1,)):
+        raise group.error(f"'weight' has shape {found}, expected (out, in / groups, kH, kW), and perhaps "
+                          "an axis of 1 behind them")
+    repeats(group, "kernelSize", found[2:4])
+    return layer_shape(group, (3,)), found[2:4]
+
+
+def _convolution(network, group, name, node, shape, last):
+    found = guarded(group, lambda: node.output_shape(network.shape))
+    if found != shape:
+        raise group.error(f"'shape' is {shape}, but {network.shape} becomes {found}")
+    network.shape = shape
+    network.layer(group, name, node, last)
+
+
+@reads_layer("flatten")
+def _flatten(network, group, name, last):
+    if prod(layer_shape(group)) != prod(network.shape):
+        raise group.error(f"'shape' is {layer_shape(group)}, but the layer reads {network.shape}")
+    network.append(name, Flatten())
+    network.shape = (prod(network.shape),)
+
+
+# ---- weights
+
+
+def weights(network, group, name, shape):
+    """Weights in physical units, of `shape`."""
+    _check_real(group, name)
+    values = whole_numbers(group, name, -256, 255, (prod(shape),))
+    axes = values.shape[: len(shape)] if values.ndim > 1 else shape
+    if axes != shape:
+        raise group.error(f"{name!r} has shape {values.shape}, expected {shape}")
+    values = _representable(network, group, name, values.reshape(shape))
+    return values / MESSAGE_STEPS if network.sdnn else values
+
+
+def _representable(network, group, name, values):
+    """Weights as netx loads them."""
+    if (values >= 0).all() or (values <= 0).all():
+        network.odd_weights |= bool((values % 2).any())
+        return values
+    clipped = values == 255
+    if clipped.any():
+        network.provenance[f"assumed {name} of {group.label}"] = (
+            f"254 where the file has 255 ({int(clipped.sum())} weights; as netx where signs are mixed)"
+        )
+        values = np.where(clipped, 254.0, values)
+    odd = values[values % 2 != 0]
+    if odd.size:
+        raise group.error(f"{name!r} has {odd.size} odd values such as {odd[0]:g}, expected even "
+                          "ones, as Loihi's weights are where signs are mixed: quantise them again")
+    return values
+
+
+def _check_real(group, name):
+    if name in group and group.is_group(name):
+        raise unsupported(group, f"{name!r} is complex (real and imag); only real weights are supported")

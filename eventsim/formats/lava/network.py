@@ -1,0 +1,78 @@
+"""The graph of a lava-dl file while it grows, layer by layer."""
+
+import numpy as np
+
+from eventsim.formats.lava.neurons import neurons_of
+from eventsim.formats.lava.values import per_channel
+from eventsim.formats.refusing import unsupported
+from eventsim.model.graph import Edge
+from eventsim.model.transforms import Delay
+
+MAX_FILE_DELAY = 62
+
+
+class Network:
+    """Nodes and edges so far: `tail` is the node that the next layer reads, of `shape`, as it was `delay`
+    steps before.
+
+    options: LavaOptions. sdnn: whether the file's neurons are SDNN. n_neurons: layers that have them.
+    odd_weights: whether weights of one sign are odd. provenance: of the Model. unread: members of the
+    file that mean nothing here.
+    """
+
+    def __init__(self, options, sdnn):
+        self.options, self.sdnn = options, sdnn
+        self.nodes, self.edges = {}, []
+        self.tail, self.shape, self.delay = None, (), 0
+        self.n_neurons = 0
+        self.odd_weights = False
+        self.provenance = {"format": "lava-dl"}
+        self.unread = set()
+
+    def assume(self, name, value, is_default, why="default"):
+        """Note what was assumed: given, or a default."""
+        self.provenance[f"assumed {name}"] = f"{value} ({why if is_default else 'given'})"
+
+    def append(self, name, node):
+        """A node that reads the tail and becomes it."""
+        self.nodes[name] = node
+        self.edges.append(Edge(self.tail, name, self.delay))
+        self.tail, self.delay = name, 0
+
+    def put(self, name, node, delay):
+        """The neurons of a layer, which read the tail."""
+        self.nodes[name] = node
+        self.edges.append(Edge(self.tail, name, delay))
+        self.tail = name
+        self.n_neurons += 1
+
+    def layer(self, group, name, synapses, last, again=None):
+        """Synapses, the neurons behind them one step later, and the delay of what these send."""
+        self.append(f"{name}.weight", synapses)
+        node = neurons_of(self, group, last and again is None)
+        self.put(name, node, 1)
+        if again is not None:
+            self.nodes[f"{name}.weight_rec"] = again
+            self.edges += [Edge(name, f"{name}.weight_rec"), Edge(f"{name}.weight_rec", name, 1)]
+        steps = 0.0
+        if "delay" in group:
+            steps = per_channel(group, "delay", 0, MAX_FILE_DELAY, self.shape[0])
+        if np.any(steps):
+            if last:
+                raise unsupported(group, "'delay' would delay the model's output; only layers that others "
+                                   "read have one")
+            self.provenance["assumed delay"] = "of a layer's outputs, not of its recurrence (as in SLAYER)"
+            if np.ndim(steps):
+                self.append(f"{name}.delay", Delay(steps))
+            else:
+                self.delay = int(steps)
+
+    def resets(self):
+        """Fields of a node that is zeroed periodically; layers that only flatten do not count."""
+        interval = self.options.reset_interval
+        offset = self.n_neurons % interval if interval else 0
+        return {"reset_interval": interval, "reset_offset": offset}
+
+    def note(self, neuron, known):
+        """Note members of a neuron group that are not read."""
+        self.unread |= {f"neuron/{name}" for name in neuron.names() if name not in known}

@@ -1,0 +1,29 @@
+"""What lava-dl's files leave open: the options of the reader."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from eventsim.formats.options import option, Options
+from eventsim.model.parameters import MAX_BITS
+
+
+@dataclass(frozen=True)
+class LavaOptions(Options):
+    """What lava-dl's files leave open."""
+
+    comparison: str = option(
+        ">", 'how membranes meet thresholds: ">" (Lava, the default) or ">=" (older SLAYER)', (">", ">="))
+    reset_interval: int = option(
+        0, "steps after which the layers' states are zeroed, layer k before step k (default 0: never)",
+        limits=(0, 1 << 24))
+    message_bits: Optional[int] = option(
+        None, "width of SDNN's messages without their sign (default: the file's, else 16)", limits=(1, MAX_BITS))
+    input_bits: Optional[int] = option(
+        None, "width of an input value without its sign (default: 16 or what a state has room for, 1 for an input "
+        "of spikes)", limits=(1, MAX_BITS))
+    input_signed: Optional[bool] = option(
+        None, "whether input values may be negative (default: yes; no for an input of spikes)")
+    input_is_bias: bool = option(
+        False, "input values are the input neurons' bias: leave out the file's weight and bias")
+    timesteps: Optional[int] = option(
+        None, "steps of a run that is not told (default: the file's tSample, else 1)", limits=(1, 1 << 24))

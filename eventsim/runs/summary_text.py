@@ -1,0 +1,83 @@
+"""The tables that `eventsim run` prints for people."""
+
+from typing import Dict
+
+from eventsim.text import aligned, decimals, joule, many, NONE, quantity
+
+
+def summary_text(summary) -> str:
+    """What was run, a row per layer, and what it would cost. summary: `RunSummary`."""
+    samples = max(summary.samples or 0, 1)
+    text = _head(summary) + "\n" + _layers(summary, samples) + _tail(summary, samples)
+    if summary.dropped_events:
+        text += (f"\n{many(summary.dropped_events, 'event')} of the recordings came after the last step and "
+                 f"{'was' if summary.dropped_events == 1 else 'were'} left out: --timesteps N takes more in")
+    return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit)
+
+
+def _head(summary):
+    names = " on ".join(name for name in (summary.model, summary.data) if name)
+    accuracy = "no labels" if summary.accuracy is None else f"{decimals(100 * summary.accuracy, 2)} % correct"
+    return (
+        f"{names}{': ' if names else ''}{accuracy} of {many(summary.samples, 'sample')}, "
+        f"{many(summary.timesteps, 'step')}, {summary.chip or summary.precision}, "
+        f"{quantity(summary.samples_per_second)} samples/s\n"
+    )
+
+
+def _layers(summary, samples):
+    columns = ("layer", "neurons", "firing rate", "mean level", "synops", "additions", "dense MACs", "share")
+    totals = summary.totals
+    all_additions = max(_additions(totals), 1)
+    rows = [
+        (
+            layer.name, f"{layer.neurons}", decimals(layer.firing_rate, 4) if layer.events else NONE,
+            decimals(layer.mean_level, 2) if layer.mean_level else NONE, quantity((layer.synops or 0) / samples),
+            quantity(_additions(layer) / samples), quantity((layer.dense_macs or 0) / samples),
+            f"{decimals(100 * _additions(layer) / all_additions, 1)} %",
+        )
+        for layer in summary.layers
+    ]
+    rows.append((
+        "total", f"{sum(layer.neurons or 0 for layer in summary.layers)}", "", "",
+        quantity((totals.synops or 0) / samples), quantity(_additions(totals) / samples),
+        quantity((totals.dense_macs or 0) / samples), "",
+    ))
+    return aligned(columns, rows)
+
+
+def _additions(counts):
+    """Additions, with the MACs of real-valued input."""
+    return (counts.additions or 0) + (counts.macs or 0)
+
+
+def _tail(summary, samples):
+    text = (f"\nper sample; additions include the MACs of real-valued input "
+            f"({quantity((summary.totals.macs or 0) / samples)}); share is of all additions")
+    if summary.energy is None:
+        return text
+    cost = summary.energy.total
+    arithmetic = sum(part or 0 for part in (cost.additions, cost.products, cost.updates))
+    return (f"{text};\nenergy by {summary.energy.table}: {joule(cost.total)}, of which arithmetic "
+            f"{joule(arithmetic)}; a matched dense network: {joule(cost.ann_total)}")
+
+
+def audit_text(audit: Dict) -> str:
+    """A table of ranges, widths and overflows, and one of what became of the weights. audit: layer ->
+    `AuditSummary`."""
+    rows, weights = [], []
+    for name, layer in audit.items():
+        for number in ("sum", "current", "membrane"):
+            found = getattr(layer, number)
+            rows.append((
+                name, number, f"{found.lowest}", f"{found.highest}", f"{found.bits_needed}",
+                f"{found.bits or 32}", NONE if found.overflows is None else f"{found.overflows}",
+                found.overflow if found.bits else "",
+            ))
+        weights.append((name, f"{layer.weights}", f"{layer.clipped_weights}", f"{layer.zeroed_weights}"))
+    columns = ("layer", "number", "lowest", "highest", "bits needed", "bits", "overflows", "then")
+    return (
+        aligned(columns, rows) + "\n"
+        + aligned(("layer", "weights", "clipped", "rounded to 0"), weights)
+        + "before each number is brought back to its width; a sum in weights, the rest in steps of the state"
+    )

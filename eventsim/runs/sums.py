@@ -1,0 +1,53 @@
+"""The exact sums of a run: what is gathered batch by batch, and merges into that of a whole data set."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Dict, Optional
+
+import numpy as np
+
+from eventsim.costs.energy_table import EnergyTable, find_energy_table
+from eventsim.costs.other_tools.conventions import Conventions
+from eventsim.engine.context import RunContext
+from eventsim.engine.recording import Recording
+from eventsim.merging import merged
+from eventsim.statistics.counts import SummedCounts
+from eventsim.statistics.ranges import LayerAudit
+from eventsim.statistics.result import Statistics
+
+
+@dataclass(frozen=True)
+class RunSums:
+    """Of the samples of a batch, a part of a data set, or all of it.
+
+    context: model and arithmetic. model, data: their names, or None. energy_table: to assess with.
+    counts: summed over samples. seconds: spent simulating. n_right: correct predictions, None without
+    labels. dropped_events: of event recordings, those after the last step. audit: layer -> `LayerAudit`,
+    or None. conventions: what other tools would count, or None. statistics: or None.
+    """
+
+    ALIKE: ClassVar[str] = "runs of the same model and data in the same arithmetic"
+
+    context: RunContext = merged("same")
+    model: Optional[str] = merged("same")
+    data: Optional[str] = merged("same")
+    energy_table: EnergyTable = merged("same")
+    counts: SummedCounts = merged(samples="merge")
+    seconds: float = merged("sum")
+    n_right: Optional[int] = merged("sum", default=None)
+    dropped_events: int = merged("sum", default=0)
+    audit: Optional[Dict[str, LayerAudit]] = merged(samples="merge", default=None)
+    conventions: Optional[Conventions] = merged(samples="merge", default=None)
+    statistics: Optional[Statistics] = merged(samples="merge", lacking="other", default=None)
+
+
+def sums_of(recording: Recording, labels=None) -> RunSums:
+    """Of a recording, by the default energy table. labels: numbers (N,), or None."""
+    right = None if labels is None else int((recording.predictions == np.asarray(labels)).sum())
+    return RunSums(recording.context, None, None, find_energy_table(), recording.counts.summed(),
+                   recording.seconds, right, audit=recording.audit)
+
+
+def class_labels(labels):
+    """Labels that name classes: whole numbers; None for others."""
+    labels = None if labels is None else np.asarray(labels)
+    return labels if labels is not None and labels.dtype.kind in "iu" else None

@@ -1,0 +1,100 @@
+"""JSON objects as dataclasses: written from the fields, read back with every value's type checked.
+
+The fields of a dataclass are the schema. Types: int, float (any number), str, object (anything), another
+dataclass, Optional of one, Tuple[one, ...] for lists and Dict[str, one] for objects. A field without
+default has to be in the object; null counts as absent. Keys that no field has are left out.
+"""
+
+from dataclasses import field, fields, is_dataclass, MISSING
+from functools import lru_cache
+from typing import Dict, get_args, get_origin, get_type_hints, Union
+
+from eventsim.errors import DataError
+
+
+def member(default=None, absent=False, formerly=None, **options):
+    """A field of such a dataclass. absent: left out of the object where it is None. formerly: the name that
+    older files have for it."""
+    return field(default=default, metadata={"absent": absent, "formerly": formerly}, **options)
+
+
+def outside(default=None, **options):
+    """A field that is no part of the JSON object."""
+    return field(default=default, metadata={"outside": True}, repr=False, compare=False, **options)
+
+
+def to_json(record) -> Dict:
+    """The JSON object of a dataclass, its keys in the order of the fields."""
+    return {
+        one.name: _plain(value) for one in fields(record) if not one.metadata.get("outside")
+        for value in [getattr(record, one.name)]
+        if value is not None or not one.metadata.get("absent")
+    }
+
+
+def _plain(value):
+    if is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
+
+
+def from_json(kind, value, path, place):
+    """The dataclass `kind` from a JSON object of the file `path`; place: what messages call the object.
+    Raises DataError of one line where a value is of another type, or one that is needed is missing."""
+    if is_dataclass(kind):
+        return _record(kind, value, path, place)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is tuple:
+        _require(path, place, value, list, "a list")
+        return tuple(_each(arguments[0], one, path, f"{place}.{i}") for i, one in enumerate(value))
+    if origin is dict:
+        _require(path, place, value, dict, "an object")
+        return {key: _each(arguments[1], one, path, f"{place}.{key}") for key, one in value.items()}
+    if kind is not object:
+        _require(path, place, value, str if kind is str else (int, float), "text" if kind is str else "a number")
+    return value
+
+
+def _record(kind, value, path, place):
+    _require(path, place, value, dict, "an object")
+    given = {}
+    for one, its_kind in _members(kind):
+        found = value.get(one.name)
+        if found is None and one.metadata.get("formerly"):
+            found = value.get(one.metadata["formerly"])
+        if found is not None:
+            given[one.name] = from_json(its_kind, found, path, f"{place}.{one.name}")
+        elif one.default is MISSING and one.default_factory is MISSING:
+            raise DataError(f"{path}: damaged: {place[:80]!r} has no {one.name!r}")
+    return kind(**given)
+
+
+def _each(kind, value, path, place):
+    """A member of a list or of an object of equal members: null is only a value where values are simple."""
+    if value is None and not (is_dataclass(kind) or get_origin(kind)):
+        return None
+    return from_json(kind, value, path, place)
+
+
+@lru_cache(maxsize=None)
+def _members(kind):
+    """(field, its type without Optional) of the fields that are part of the object."""
+    hints = get_type_hints(kind)
+    return tuple((one, _without_none(hints[one.name])) for one in fields(kind) if not one.metadata.get("outside"))
+
+
+def _without_none(kind):
+    if get_origin(kind) is not Union:
+        return kind
+    [kind] = [one for one in get_args(kind) if one is not type(None)]
+    return kind
+
+
+def _require(path, place, found, types, expected):
+    if not isinstance(found, types):
+        # repr: a name out of a file stays in one line
+        raise DataError(f"{path}: damaged: {place[:80]!r} is {type(found).__name__}, expected {expected}")

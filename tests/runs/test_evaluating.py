@@ -1,0 +1,278 @@
+"""Evaluating: one call does all that `eventsim run --out` does, parts of a data set merge to the whole, and a
+recording saved from Python is the file of a run."""
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eventsim
+from eventsim import Dense, Input, Model, Neuron, Readout, Simulator
+from eventsim.cli import main
+from eventsim.errors import DataError, FormatError, RunError
+from eventsim.report import findings, page, tables
+from eventsim.runs import evaluating, stored
+from eventsim.runs.summary import RunSummary
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL, DATA = ROOT / "data" / "digits.h5", ROOT / "data" / "digits_test.h5"
+RUN_OF_0_1 = Path(__file__).parent / "data" / "run_of_0.1.h5.gz"
+MEASURED = ("seconds", "samples_per_second", "made")  # differ from run to run
+
+
+def small_network():
+    """The network, and the data, of the run of eventsim 0.1."""
+    rng = np.random.default_rng(7)
+    nodes = {
+        "in": Input((6,), bits=2), "fc": Dense(rng.integers(-40, 40, (5, 6)).astype(float)),
+        "hidden": Neuron(v_threshold=64.0), "last": Dense(rng.integers(-40, 40, (3, 5)).astype(float)),
+        "out": Readout(),
+    }
+    edges = [("in", "fc"), ("fc", "hidden"), ("hidden", "last"), ("last", "out")]
+    model = Model(nodes, edges, timesteps=4, class_names=("a", "b", "c"))
+    return model, rng.integers(0, 4, (8, 4, 6)).astype(np.uint8), rng.integers(0, 3, 8)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Simulator(eventsim.load(MODEL), "int8")
+
+
+def said(summary, *without):
+    """What a summary says of the network, which no clock changes."""
+    return {key: value for key, value in summary.to_json().items() if key not in (*MEASURED, *without)}
+
+
+def assert_same_arrays(found, expected):
+    found, expected = stored.arrays(found), stored.arrays(expected)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f"), name
+
+
+# ---- as the command
+
+
+def test_python_and_the_command_write_the_same_file(digits, tmp_path, capsys):
+    options = dict(record=("spikes:neuron3", "outputs"), limit=70, audit=True, conventions=True, detailed=9)
+    summary = eventsim.evaluate(digits, DATA, out=tmp_path / "python.h5", model=str(MODEL), **options)
+    assert main(["run", str(MODEL), str(DATA), "--precision", "int8", "--limit", "70", "--audit", "--conventions",
+                 "--detailed", "9", "--record", "spikes:neuron3", "--record", "outputs", "--out",
+                 str(tmp_path / "command.h5"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert not {"made", "nodes", "class_names"} & printed.keys()
+    assert {key: value for key, value in printed.items() if key not in MEASURED} == {
+        key: value for key, value in said(summary).items() if key in printed}
+    with eventsim.open_run(tmp_path / "python.h5") as ours, eventsim.open_run(tmp_path / "command.h5") as theirs:
+        assert said(ours.summary) == said(theirs.summary) == said(summary)
+        assert ours.summary == summary and ours.recorded == theirs.recorded
+        assert_same_arrays(ours.statistics, theirs.statistics)
+        assert_same_arrays(ours.statistics, summary.statistics)
+        assert np.array_equal(ours.outputs, theirs.outputs) and np.array_equal(ours.labels, theirs.labels)
+        assert np.array_equal(ours.spikes("neuron3").planes, theirs.spikes("neuron3").planes)
+        assert [f.as_json() for f in findings.find(ours)] == [f.as_json() for f in findings.find(theirs)]
+
+
+def test_arrays_paths_and_data_sets_are_the_same_data(digits):
+    node = digits.model.nodes[digits.model.input]
+    dataset = eventsim.open_dataset(DATA, node, digits.model.timesteps)
+    [(x, y)] = dataset.batches(len(dataset), 40)
+    whole = said(eventsim.evaluate(digits, DATA, limit=40), "data")
+    assert said(eventsim.evaluate(digits, dataset, limit=40), "data") == whole
+    assert said(eventsim.evaluate(digits, (x, y)), "data") == whole
+    unlabelled = eventsim.evaluate(digits, x)
+    assert unlabelled.accuracy is None and unlabelled.data is None
+    assert unlabelled.totals.synops == whole["totals"]["synops"]
+    assert unlabelled.statistics is None and eventsim.evaluate(digits, x, statistics=True).statistics.decisions
+
+
+def test_progress_is_told(digits, monkeypatch):
+    monkeypatch.setattr(evaluating, "BATCH", (16, 16))
+    told = []
+    eventsim.evaluate(digits, DATA, limit=40, progress=lambda done, total: told.append((done, total)))
+    assert told == [(16, 40), (32, 40), (40, 40)]
+    told.clear()
+    eventsim.evaluate(digits, DATA, limit=40, shard=(1, 3),
+                      progress=lambda done, total: told.append((done, total)))
+    assert told == [(13, 13)]
+
+
+def test_a_summary_is_printed(digits):
+    text = eventsim.evaluate(digits, DATA, limit=20, audit=True, model="net").as_text()
+    assert text.startswith(f"net on {DATA}: 100.00 % correct of 20 samples, 4 steps, int8, ")
+    assert "\ntotal" in text and "energy by horowitz_45nm: " in text and "bits needed" in text
+
+
+# ---- parts
+
+
+@pytest.mark.parametrize("n", (2, 7))
+def test_parts_merge_to_the_whole(digits, n):
+    options = dict(limit=150, audit=True, statistics=True, detailed=11)
+    whole = eventsim.evaluate(digits, DATA, **options)
+    parts = [eventsim.evaluate(digits, DATA, shard=(i, n), **options) for i in range(n)]
+    assert sum(part.samples for part in parts) == 150
+    merged = eventsim.merge_summaries(parts)
+    assert said(merged) == said(whole)
+    assert_same_arrays(merged.statistics, whole.statistics)
+    assert merged.seconds == sum(part.seconds for part in parts)
+
+
+def test_parts_of_other_tools_counts_merge():
+    """They are sums of real numbers, whose last digit depends on what is added first."""
+    model, x, y = small_network()
+    simulator = Simulator(model)
+    whole = eventsim.evaluate(simulator, (x, y), conventions=True)
+    merged = eventsim.merge_summaries(
+        eventsim.evaluate(simulator, (x, y), conventions=True, shard=(i, 3)) for i in range(3))
+    assert said(merged, "conventions") == said(whole, "conventions")
+    found, expected = merged.sums.conventions.sums, whole.sums.conventions.sums
+    assert found.keys() == expected.keys()
+    for node, row in expected.items():
+        assert found[node] == pytest.approx(row, rel=1e-12)
+
+
+def test_dropped_events_are_those_of_the_part(tmp_path):
+    """Recordings of which the second has an event after the last step."""
+    folder = tmp_path / "Test"
+    for digit, microseconds in ((0, 10), (1, 5000), (2, 20)):
+        (folder / str(digit)).mkdir(parents=True)
+        record = bytes([1, 2, 0x80 | microseconds >> 16, microseconds >> 8 & 255, microseconds & 255])
+        (folder / str(digit) / "a.bin").write_bytes(record)
+    rng = np.random.default_rng(0)
+    nodes = {"in": Input((2, 34, 34), bits=1, events=eventsim.EventBins(1000.0)), "flat": eventsim.Flatten(),
+             "fc": Dense(rng.normal(0, 1, (3, 2312))), "out": Readout()}
+    simulator = Simulator(Model(nodes, [("in", "flat"), ("flat", "fc"), ("fc", "out")], 3))
+    parts = [eventsim.evaluate(simulator, tmp_path, shard=(i, 3)) for i in range(3)]
+    assert [part.dropped_events for part in parts] == [0, 1, 0]
+    assert said(eventsim.merge_summaries(parts)) == said(eventsim.evaluate(simulator, tmp_path))
+    assert "1 event of the recordings came after the last step and was left out" in parts[1].as_text()
+
+
+def test_parts_that_do_not_belong_together(digits, tmp_path):
+    model, x, y = small_network()
+    first = eventsim.evaluate(digits, DATA, limit=4, out=tmp_path / "run.h5")
+    with pytest.raises(RunError, match="cannot be merged"):
+        eventsim.merge_summaries([first, eventsim.evaluate(Simulator(model), (x, y))])
+    with eventsim.open_run(tmp_path / "run.h5") as run:
+        with pytest.raises(RunError, match="only summaries that `evaluate`"):
+            eventsim.merge_summaries([first, run.summary])
+    with pytest.raises(RunError, match="at least one"):
+        eventsim.merge_summaries([])
+
+
+# ---- what cannot be asked
+
+
+@pytest.mark.parametrize("options, error, message", [
+    (dict(record=("spikes",)), DataError, "record says what a file keeps of the run; give `out`"),
+    (dict(detailed=3), DataError, "detailed says of how many samples .* give `out`, or statistics"),
+    (dict(record=("membranes",), out="run.h5"), DataError, "record has 'membranes', but statistics are kept"),
+    (dict(record="nonsense", out="run.h5"), DataError, "record has 'nonsense', expected any of"),
+    (dict(limit=0), DataError, "limit is 0, expected a whole number above 0"),
+    (dict(shard=(3, 3)), DataError, r"shard is \(3, 3\), expected \(i, n\): part i, from 0 on, of n parts"),
+    (dict(shard=2), DataError, r"shard is 2, expected \(i, n\)"),
+    (dict(shard=(0, 9)), DataError, "shard 0 of 9 has no samples: there are only 8"),
+    (dict(energy="nonsense"), FormatError, "energy table is 'nonsense', expected horowitz_45nm"),
+    (dict(out="missing/run.h5"), DataError, "missing/run.h5: cannot be written"),
+])
+def test_what_cannot_be_asked(options, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, x, y = small_network()
+    with pytest.raises(error, match=message) as raised:
+        eventsim.evaluate(Simulator(model), (x, y), **options)
+    assert "\n" not in str(raised.value) and list(tmp_path.iterdir()) == []
+
+
+def test_data_that_does_not_fit(tmp_path):
+    model, x, y = small_network()
+    for data, message in (
+        (x[:, :, :5], r"levels|shape"), (x[0, 0], r"x has shape \(6,\), expected \(N, 6\), or with steps after N"),
+        ((x, y[:3]), "arrays: y has 3 labels, but x has 8 samples"), ((x, y + 0.5), "no class number"),
+    ):
+        with pytest.raises(DataError, match=message):
+            eventsim.evaluate(Simulator(model), data)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    with pytest.raises(DataError, match="data.npz: is what is read, and would be replaced"):
+        eventsim.evaluate(Simulator(model), tmp_path / "data.npz", out=tmp_path / "data.npz")
+
+
+# ---- recordings saved from Python
+
+
+def test_a_saved_recording_is_the_file_of_a_run(tmp_path, capsys):
+    model, x, y = small_network()
+    simulator = Simulator(model, chip="loihi")
+    eventsim.evaluate(simulator, (x, y), out=tmp_path / "run.h5", audit=True, detailed=8,
+                      record=("spikes", "potentials", "residuals", "outputs"))
+    recording = simulator.run(x, record=("spikes", "potentials", "residuals", "outputs", "audit", "statistics"))
+    eventsim.save_run(recording, tmp_path / "saved.h5", y)
+    with eventsim.open_run(tmp_path / "saved.h5") as saved, eventsim.open_run(tmp_path / "run.h5") as run:
+        assert said(saved.summary) == said(run.summary) and saved.summary.chip == "loihi"
+        assert saved.precision == run.precision == "fixed" and saved.recorded == run.recorded
+        assert saved.statistics.decisions.class_names == ("a", "b", "c")
+        assert saved.statistics.membranes.keys() == run.statistics.membranes.keys() == {"hidden"}
+        assert [f.as_json() for f in findings.find(saved)] == [f.as_json() for f in findings.find(run)]
+        for name in ("findings", "classes", "confusion", "membranes", "samples"):
+            assert tables.table(saved, name).as_json() == tables.table(run, name).as_json(), name
+        assert tables.table(saved, "layers").as_arrays()["energy"].tolist() == tables.table(
+            run, "layers").as_arrays()["energy"].tolist()
+        assert "a matched quantised" in page.render(saved) or "energy per sample" in page.render(saved)
+    for command in (["stats"], ["report"], ["plot", "membranes"]):
+        assert main([command[0], str(tmp_path / "saved.h5"), *command[1:]]) == 0
+    assert "in 4 steps of loihi" in capsys.readouterr().out
+
+
+def test_a_recording_without_context_is_saved_too(tmp_path):
+    model, x, y = small_network()
+    recording = replace(Simulator(model).run(x), context=None)
+    eventsim.save_run(recording, tmp_path / "saved.h5", y)
+    with eventsim.open_run(tmp_path / "saved.h5") as run:
+        assert run.summary == RunSummary() and run.statistics.trains and run.precision == "float32"
+
+
+# ---- summaries as JSON
+
+
+def test_a_summary_comes_back(digits):
+    summary = eventsim.evaluate(digits, DATA, limit=9, audit=True, conventions=True)
+    found = json.loads(json.dumps(summary.to_json()))
+    assert RunSummary.from_json(found, "file.h5") == summary
+    assert RunSummary.from_json(found, "file.h5").to_json() == summary.to_json()
+    assert RunSummary.from_json({}, "file.h5") == RunSummary() == RunSummary.from_json({"energy": None}, "file.h5")
+
+
+@pytest.mark.parametrize("found, message", [
+    ([], "f: damaged: 'summary' is list, expected an object"),
+    ({"samples": "9"}, "f: damaged: 'summary.samples' is str, expected a number"),
+    ({"model": 9}, "f: damaged: 'summary.model' is int, expected text"),
+    ({"nodes": {}}, "f: damaged: 'summary.nodes' is dict, expected a list"),
+    ({"nodes": [{"name": "a"}]}, "f: damaged: 'summary.nodes.0' has no 'kind'"),
+    ({"nodes": [None]}, "f: damaged: 'summary.nodes.0' is NoneType, expected an object"),
+    ({"energy": {"layers": [{"total": 1}]}}, "f: damaged: 'summary.energy.layers.0' has no 'name'"),
+    ({"audit": {"a": {"sum": 3}}}, "f: damaged: 'summary.audit.a.sum' is int, expected an object"),
+    ({"profile": 3}, "f: damaged: 'summary.chip' is int, expected text"),
+])
+def test_a_damaged_summary(found, message):
+    with pytest.raises(DataError) as raised:
+        RunSummary.from_json(found, "f")
+    assert str(raised.value) == message
+
+
+def test_a_run_of_eventsim_0_1(tmp_path):
+    """What 0.1 wrote of a network is read, and is what this version says of it."""
+    path = tmp_path / "old.h5"
+    path.write_bytes(gzip.decompress(RUN_OF_0_1.read_bytes()))
+    model, x, y = small_network()
+    new = eventsim.evaluate(Simulator(model, chip="loihi"), (x, y), audit=True, conventions=True, statistics=True,
+                            detailed=2, model="net.h5", data="data.npz")
+    with eventsim.open_run(path) as run:
+        assert '"profile": "loihi"' in json.dumps(run._said) and run.summary.chip == "loihi"
+        assert said(run.summary) == said(new)
+        assert run.summary.made.command.startswith("eventsim run net.h5 data.npz --profile loihi")
+        assert_same_arrays(run.statistics, new.statistics)
+        assert run.summary.as_text().splitlines()[2:] == new.as_text().splitlines()[2:]
+        assert findings.find(run) is not None and page.render(run) and tables.tables(run)
