@@ -30,7 +30,7 @@ from numba.core.dispatcher import Dispatcher  # noqa: E402
 
 from eventsim import Conv2d, Input, Model, Neuron, Simulator
 from eventsim.kernels import counting, indexing, layers, words  # noqa: E402
-from eventsim.lowering.layout import aligned  # noqa: E402
+from eventsim.lowering.layout import aligned_array  # noqa: E402
 from eventsim.kernels.vectors import load_one, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
 
 CHANNELS, SIZE, STEPS = 128, 32, 4
