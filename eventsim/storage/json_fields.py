@@ -61,16 +61,19 @@ def from_json(kind, value, path, place):
 
 def _record(kind, value, path, place):
     _require(path, place, value, dict, "an object")
-    given = {}
-    for one, its_kind in _members(kind):
-        found = value.get(one.name)
-        if found is None and one.metadata.get("formerly"):
-            found = value.get(one.metadata["formerly"])
-        if found is not None:
-            given[one.name] = from_json(its_kind, found, path, f"{place}.{one.name}")
-        elif one.default is MISSING and one.default_factory is MISSING:
+    found = {one: _given(one, value) for one, _ in _members(kind)}
+    for one, member_value in found.items():
+        if member_value is None and one.default is MISSING and one.default_factory is MISSING:
             raise DataError(f"{path}: damaged: {place[:80]!r} has no {one.name!r}")
+    given = {one.name: from_json(its_kind, found[one], path, f"{place}.{one.name}")
+             for one, its_kind in _members(kind) if found[one] is not None}
     return kind(**given)
+
+
+def _given(one, value):
+    """What an object has for a field, under its own name or the one of older files."""
+    found, former = value.get(one.name), one.metadata.get("formerly")
+    return value.get(former) if found is None and former else found
 
 
 def _each(kind, value, path, place):
