@@ -30,7 +30,7 @@ from numba.core.dispatcher import Dispatcher  # noqa: E402
 
 from eventsim import Conv2d, Input, Model, Neuron, Simulator
 from eventsim.kernels import counting, indexing, layers, words  # noqa: E402
-from eventsim.lowering.layout import aligned  # noqa: E402
+from eventsim.lowering.layout import aligned_array  # noqa: E402
 from eventsim.kernels.vectors import load_one, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
 
 CHANNELS, SIZE, STEPS = 128, 32, 4
@@ -179,7 +179,7 @@ class L1Limit:
         self.dtype = np.dtype(np.int16 if precision == "int8" else precision)
         self.paired = precision == "int8"
         values = rng.integers(-(1 << 15), 1 << 15, KILOBYTES * 1024 // self.dtype.itemsize)
-        self.weight = aligned(values.astype(self.dtype))
+        self.weight = aligned_array(values.astype(self.dtype))
         for lanes in (16, 32, 64):
             self.rate(lanes, 1)
 
