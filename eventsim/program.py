@@ -167,6 +167,13 @@ class LayerStage(Stage):
     reduce: str = ""
     products: int = 0
 
+    @cached_property
+    def steps_per_channel(self):
+        """`steps_per_unit` of the channels of `logical_shape`; read-only, as all recordings share it."""
+        found = np.repeat(self.steps_per_unit, self.logical_shape[0] // self.shape[0])
+        found.setflags(write=False)
+        return found
+
     @property
     def padded(self):
         return -(-self.shape[0] // self.lanes) * self.lanes

@@ -16,19 +16,29 @@ def count_chunk(program: Program, chunk: Chunk) -> Counts:
     counts = Counts.empty({layer.name: layer.n_neurons for layer in layers}, trains.n_samples)
     counts.steps = trains.steps
     for layer in layers:
-        row = counts.layers[layer.name]
-        _count_emitted(trains, layer, row)
         if isinstance(layer, LayerStage):
-            for synapses in layer.synapses:
-                _count_path(trains, layer, synapses, row)
-            row["multiplications"] += layer.products * trains.steps
-            row["neuron_updates"] += layer.n_neurons * trains.steps
+            _count_layer(trains, layer, counts.layers[layer.name])
+    for layer in layers:  # last: what readers have counted serves again
+        _count_emitted(trains, layer, counts.layers[layer.name])
     for stage in program.stages.values():
         if isinstance(stage, WordStage):
             steps = 1 if trains.sent[stage.name].still else trains.steps
             taps = int(stage.window[0] * stage.window[1]) * len(stage.sources)
             counts.word_operations += steps * stage.positions * stage.words * stage.n_planes * taps
     return counts
+
+
+def _count_layer(trains: Trains, layer: LayerStage, row):
+    steps, reads = trains.steps, [path for path in layer.synapses if path.method != "real"]
+    row["dense_macs"] += steps * sum(path.fan_out.total for path in layer.synapses)
+    row["doublings"] += steps * layer.n_neurons * sum(trains.stages[path.source].bits - 1 for path in reads)
+    row["multiplications"] += steps * layer.products
+    row["neuron_updates"] += steps * layer.n_neurons
+    for path in layer.synapses:
+        if path.method == "real":
+            _count_real(trains, path, row)
+        else:
+            _count_path(trains, path, row)
 
 
 def _count_emitted(trains: Trains, layer, row):
@@ -45,13 +55,8 @@ def _count_emitted(trains: Trains, layer, row):
         row["levels"] += found[:, 2] * repeats
 
 
-def _count_path(trains: Trains, layer, synapses: Synapses, row):
-    fan = synapses.fan_out
-    row["dense_macs"] += fan.total * trains.steps
-    if synapses.method == "real":
-        _count_real(trains, synapses, row)
-        return
-    name, source = synapses.source, trains.sent[synapses.source]
+def _count_path(trains: Trains, synapses: Synapses, row):
+    fan, name, source = synapses.fan_out, synapses.source, trains.sent[synapses.source]
     first, steps = source.window(synapses.delay, 0, trains.steps)
     repeats = trains.steps if source.still else 1
     found = trains.popcounts(name, first, steps, fan)
@@ -59,7 +64,6 @@ def _count_path(trains: Trains, layer, synapses: Synapses, row):
     row["additions"] += found[:, 4] * repeats
     row["executed_synops"] += found[:, 3]
     row["executed_additions"] += found[:, 4]
-    row["doublings"] += (trains.stages[name].bits - 1) * layer.n_neurons * trains.steps
     nonzero = found[:, 3]
     if fan.nonzero is not None:
         nonzero = (trains.class_counts(name, first, steps, fan) * fan.nonzero).sum(axis=(1, 2))

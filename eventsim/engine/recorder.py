@@ -71,10 +71,7 @@ class Recorder:
         spiking = [name for name, stage in self.stages.items() if stage.bits and name in model.nodes]
         self.wishes = read_wishes(record, program, spiking + list(self.flattened))
         layers = [stage for stage in self.stages.values() if isinstance(stage, LayerStage)]
-        self.steps_per_unit = {
-            layer.name: np.repeat(layer.steps_per_unit, layer.logical_shape[0] // layer.shape[0])
-            for layer in layers
-        }
+        self.steps_per_unit = {layer.name: layer.steps_per_channel for layer in layers}
         scales = {layer.name: MembraneScale(model.nodes[layer.name], model.shapes[layer.name])
                   for layer in layers
                   if "membranes" in self.wishes.gathered and model.nodes[layer.name].sends == "levels"}

@@ -81,7 +81,8 @@ class Counts:
     @staticmethod
     def empty(neurons, n_samples):
         """All zero."""
-        rows = {name: {count: np.zeros(n_samples, np.int64) for count in ALL_NAMES} for name in neurons}
+        zeros = np.zeros((len(neurons), len(ALL_NAMES), n_samples), np.int64)
+        rows = {name: dict(zip(ALL_NAMES, row)) for name, row in zip(neurons, zeros)}
         return Counts(dict(neurons), n_samples, 0, rows, np.zeros(n_samples, np.int64))
 
     def summed(self) -> "SummedCounts":
