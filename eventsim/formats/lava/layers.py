@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from eventsim.formats.lava.neurons import current_based, MAX_NUMBER, MESSAGE_STEPS, sigma_delta
-from eventsim.formats.lava.values import layer_shape, pair, repeats, whole_number, whole_numbers
+from eventsim.formats.lava.values import layer_shape, pair, repeats, whole_number, whole_values
 from eventsim.formats.refusing import guarded, unsupported
 from eventsim.model.input import Input
 from eventsim.model.parameters import MAX_BITS, MAX_EXTENT
@@ -180,7 +180,7 @@ def _flatten(network, group, name, last):
 def weights(network, group, name, shape):
     """Weights in physical units, of `shape`."""
     _check_real(group, name)
-    values = whole_numbers(group, name, -256, 255, (prod(shape),))
+    values = whole_values(group, name, -256, 255, (prod(shape),))
     axes = values.shape[: len(shape)] if values.ndim > 1 else shape
     if axes != shape:
         raise group.error(f"{name!r} has shape {values.shape}, expected {shape}")
