@@ -50,14 +50,14 @@ def joule(value) -> str:
     return f"{value * 1e12:.3g} pJ"
 
 
-def whole(n) -> str:
+def all_digits(n) -> str:
     """A whole number with all its digits: 2,310."""
     return f"{n:,}"
 
 
 def many(n, noun) -> str:
     """`1 sample`, `2,310 samples`."""
-    return f"{whole(n)} {noun}{'' if n == 1 else 's'}"
+    return f"{all_digits(n)} {noun}{'' if n == 1 else 's'}"
 
 
 def typeset(text) -> str:
@@ -74,7 +74,7 @@ def printable(text) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
 
 
-def aligned(columns, rows) -> str:
+def aligned_table(columns, rows) -> str:
     """Aligned text: first column to the left, the others to the right."""
     rows = [columns, *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]

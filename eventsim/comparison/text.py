@@ -4,7 +4,7 @@ import textwrap
 
 from eventsim.comparison.divergence import Comparison
 from eventsim.model.kinds import node_type
-from eventsim.text import aligned
+from eventsim.text import aligned_table
 
 WIDTH = 100  # of running text
 COLUMNS = 7  # steps shown in a table
@@ -47,7 +47,7 @@ def _first(found):
                      *(_value(v, i) for v, i in zip(values, _integers(first, variable)))))
         if variable == "potentials" and any(first.decisions):
             rows += _decision_rows(first)
-    return head + "\n\n" + aligned(("", "A", "B"), rows).rstrip()
+    return head + "\n\n" + aligned_table(("", "A", "B"), rows).rstrip()
 
 
 def _integers(first, variable):
@@ -89,7 +89,8 @@ def _spread(found):
         ]
         if rows:
             columns = ("layer", "neurons", *(f"step {t}" for t in steps))
-            parts.append(f"share of neurons {what}, in sample {found.first.sample}\n\n" + aligned(columns, rows).rstrip())
+            parts.append(f"share of neurons {what}, in sample {found.first.sample}\n\n"
+                         + aligned_table(columns, rows).rstrip())
     return "\n\n".join(parts)
 
 
@@ -119,7 +120,7 @@ def _drift(found):
     rows = [(layer.name, *(f"{layer.drift[v]:.3g}" if v in layer.drift else "" for v in kinds))
             for layer in found.layers if any(layer.drift.get(v) for v in kinds)]
     return ("largest difference before the first divergence of a sample, in units of the membrane\n\n"
-            + aligned(("layer", *kinds), rows).rstrip())
+            + aligned_table(("layer", *kinds), rows).rstrip())
 
 
 def _sides(found):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 from eventsim.storage.json_fields import member
-from eventsim.text import aligned, decimals, joule, NONE
+from eventsim.text import aligned_table, decimals, joule, NONE
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class EnergySummary:
                    "rate", "crosses at")
         rows = [_row(layer.name, layer) for layer in self.layers] + [_row("total", self.total)]
         return (
-            aligned(columns, rows)
+            aligned_table(columns, rows)
             + f"per sample, by {self.table}; dense: {self.baseline}\n"
             "rate: share of the synapses that inputs fire into per step; event-driven wins below the rate at "
             "which both cross"

@@ -247,7 +247,7 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
         axes = style.place(figure, 0.9, top + 0.4 + 1.2 * i, style.WIDTH - 0.9 - style.RIGHT, 0.95)
         one = {key: None if values is None else values[:, neuron] for key, values in arrays.items()}
         _draw_trace(axes, steps, one, threshold)
-        axes.set_ylabel(f"neuron {wording.whole(neuron)}", size=style.SMALL)
+        axes.set_ylabel(f"neuron {wording.all_digits(neuron)}", size=style.SMALL)
         if i < len(chosen) - 1:
             axes.set_xticklabels([])
     axes.set_xlabel("step")

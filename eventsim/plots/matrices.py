@@ -103,7 +103,7 @@ def _blocks(rates, size):
 
 
 def _draw_map(figure, name, train, plan, top):
-    silent = (f"{wording.whole(int(train.silent.sum()))} of {style.count_label(train.n_neurons, 'neuron')} "
+    silent = (f"{wording.all_digits(int(train.silent.sum()))} of {style.count_label(train.n_neurons, 'neuron')} "
               f"silent, mean rate {style.number_label(train.rate)}")
     shape = " × ".join(map(str, train.shape))
     figure.text(0.15 / style.WIDTH, 1 - (top - 0.1) / figure.get_figheight(),
@@ -228,7 +228,7 @@ def confusion(decisions: Decisions):
     if len(set(names)) < classes:  # what tells them apart was in the middle
         names = [style.short(f"{i} {name}", 14) for i, name in enumerate(given)]
     share = style.percent_label(right / n)
-    notes = [f"{wording.whole(right)} of {style.count_label(n, 'sample')} right ({share})."]
+    notes = [f"{wording.all_digits(right)} of {style.count_label(n, 'sample')} right ({share})."]
     if wrong.any():
         label, taken = np.unravel_index(wrong.argmax(), wrong.shape)
         notes[0] += (f" Most often {names[label]} is taken for {names[taken]}: "

@@ -151,7 +151,7 @@ def _draw(figure, panel, room, marks, first, last):
     style.whole_ticks(axes.yaxis, 6 if height > 2 else 4)
     _name_steps(axes, panel, last)
     if height == PANEL[1]:
-        silent = f" ({wording.whole(_silent(panel))} of {wording.whole(panel.n_neurons)} silent)"
+        silent = f" ({wording.all_digits(_silent(panel))} of {wording.all_digits(panel.n_neurons)} silent)"
         axes.set_title(style.short(panel.name, 40) + silent, size=style.SMALL, loc="left", pad=2)
     strip = MARGIN + width + 0.04
     beside = (strip + SILENT + RATES + 0.2, top, height)

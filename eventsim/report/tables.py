@@ -20,7 +20,7 @@ from eventsim.errors import RunError
 from eventsim.report import findings
 from eventsim.statistics.classes import rates_by_class
 from eventsim.statistics.counts import EXECUTED, NAMES
-from eventsim.text import aligned, joule, NONE, percent, printable, quantity
+from eventsim.text import aligned_table, joule, NONE, percent, printable, quantity
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Table:
         """Aligned for people, at most `limit` rows; "-" where a number is undefined."""
         write = [_writer(name, self.units.get(name)) for name in self.columns]
         rows = [tuple(one(value) for one, value in zip(write, row)) for row in self.rows[:limit]]
-        text = aligned(tuple(name.replace("_", " ") for name in self.columns), rows)
+        text = aligned_table(tuple(name.replace("_", " ") for name in self.columns), rows)
         left = len(self) - len(rows)
         return text + (f"... and {left} more rows: see --csv or --json\n" if left else "")
 

@@ -4,7 +4,7 @@ import textwrap
 
 from eventsim.model.describing import plain, describe
 from eventsim.model.network import Model
-from eventsim.text import aligned, printable, quantity
+from eventsim.text import aligned_table, printable, quantity
 
 WIDTH = 100  # of running text
 
@@ -26,7 +26,7 @@ def describe_text(model: Model, name: str) -> str:
         )
         for node in found["nodes"]
     ]
-    text = head + aligned(("node", "kind", "shape", "reads", "settings"), rows)
+    text = head + aligned_table(("node", "kind", "shape", "reads", "settings"), rows)
     for key, value in found["provenance"].items():
         text += f"\n{key}: {value}"
     return text

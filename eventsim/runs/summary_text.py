@@ -2,7 +2,7 @@
 
 from typing import Dict
 
-from eventsim.text import aligned, decimals, joule, many, NONE, quantity
+from eventsim.text import aligned_table, decimals, joule, many, NONE, quantity
 
 
 def summary_text(summary) -> str:
@@ -43,7 +43,7 @@ def _layers(summary, samples):
         quantity((totals.synops or 0) / samples), quantity(_additions(totals) / samples),
         quantity((totals.dense_macs or 0) / samples), "",
     ))
-    return aligned(columns, rows)
+    return aligned_table(columns, rows)
 
 
 def _additions(counts):
@@ -77,7 +77,7 @@ def audit_text(audit: Dict) -> str:
         weights.append((name, f"{layer.weights}", f"{layer.clipped_weights}", f"{layer.zeroed_weights}"))
     columns = ("layer", "number", "lowest", "highest", "bits needed", "bits", "overflows", "then")
     return (
-        aligned(columns, rows) + "\n"
-        + aligned(("layer", "weights", "clipped", "rounded to 0"), weights)
+        aligned_table(columns, rows) + "\n"
+        + aligned_table(("layer", "weights", "clipped", "rounded to 0"), weights)
         + "before each number is brought back to its width; a sum in weights, the rest in steps of the state"
     )

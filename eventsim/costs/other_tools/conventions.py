@@ -32,7 +32,7 @@ from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
 from eventsim.storage.json_fields import to_json
-from eventsim.text import aligned, quantity
+from eventsim.text import aligned_table, quantity
 
 CHUNK_BYTES = 1 << 27  # of values held at a time
 ACROSS = 8  # layers beside each other in a table
@@ -129,7 +129,7 @@ class Conventions:
         columns = [("convention", *self._names()), *self._columns(),
                    ("per", *("sample" for _ in OURS), *(c.per or "run" for c in CONVENTIONS.values()), "", "")]
         blocks = [[columns[0], *columns[first : first + ACROSS]] for first in range(1, len(columns), ACROSS)]
-        text = "\n".join(aligned(*_transposed(block)) for block in blocks)
+        text = "\n".join(aligned_table(*_transposed(block)) for block in blocks)
         lines = [f"{_name(c)}: {c.differs}" for c in CONVENTIONS.values()]
         if self.left_out:
             lines.append("no tool counts " + ", ".join(map(repr, self.left_out)))

@@ -12,7 +12,7 @@ from eventsim.report import tables
 from eventsim.report.findings import KINDS
 from eventsim.report.page.definitions import DEFINITIONS
 from eventsim.report.page.markup import element, joined, Markup
-from eventsim.text import joule, many, number, percent, quantity, typeset, whole
+from eventsim.text import all_digits, joule, many, number, percent, quantity, typeset
 
 MOST_OF_A_KIND = 4  # findings of one kind before the others are named only
 MOST_CLASSES = 40  # rows of the table of classes
@@ -144,7 +144,7 @@ def numbers(run) -> Markup:
 
 # column of tables.layer_table -> (heading, how a number is written)
 LAYER_COLUMNS = {
-    "neurons": ("neurons", lambda value: whole(int(value))),
+    "neurons": ("neurons", lambda value: all_digits(int(value))),
     "rate": ("rate", number),
     "silent_share": ("silent", percent),
     "saturated_share": ("saturated", percent),
