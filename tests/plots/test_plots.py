@@ -22,7 +22,7 @@ from eventsim import (
 )
 from eventsim.plots import binning, style
 from eventsim.runs.file import open_run
-from eventsim.spikes import Spikes
+from eventsim.spikes import count_events, events_of, set_bits, Spikes
 from eventsim.statistics.counts import Counts
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.observing import MembraneScale
@@ -103,7 +103,7 @@ def all_pictures():
 # what each axis must say: quantity, and its unit where it has one
 LABELS = {
     "raster": ("step", "neuron", "events per step", "firing (%)"), "rates": ("rate (events per step)", "step"),
-    "levels": ("level of the event",), "planes": ("what the bit is worth (levels)",), "maps": ("x", "y"),
+    "levels": ("level of the event",), "planes": ("value of the bit (levels)",), "maps": ("x", "y"),
     "intervals": ("interval (steps)",),
     "correlations": ("neuron (index in the layer)", "correlation", "pairs"),
     "operations": ("operations per sample",), "membranes": ("membrane (thresholds)", "share (%)"),
@@ -212,11 +212,11 @@ def test_binned_levels_are_means_of_levels(bits, signed, shape):
                 assert binned.levels[i, j] == pytest.approx(np.abs(cell).mean(), rel=1e-12)
         assert np.array_equal(binned.events, (flat != 0).sum(axis=1))
         assert np.array_equal(binned.by_step, (flat != 0).sum(axis=0))
-    step, neuron, level = spikes.events_of(spikes, samples)
+    step, neuron, level = events_of(spikes, samples)
     again = np.zeros_like(flat)
     again[neuron, step] = level
     assert np.array_equal(again, flat)
-    assert spikes.count_events(spikes, samples) == np.count_nonzero(flat) == len(step)
+    assert count_events(spikes, samples) == np.count_nonzero(flat) == len(step)
 
 
 def test_binning_in_small_blocks_gives_the_same(monkeypatch):
@@ -225,15 +225,15 @@ def test_binning_in_small_blocks_gives_the_same(monkeypatch):
     monkeypatch.setattr(binning, "BLOCK", 20)
     for a, b in zip(whole, binning.bin_spikes(spikes, [0, 1], 4, 3)):
         assert np.array_equal(a, b)
-    assert spikes.count_events(spikes, [0, 1]) == whole.events.sum()
+    assert count_events(spikes, [0, 1]) == whole.events.sum()
 
 
 def test_popcounts_agree_with_and_without_numpy_2(monkeypatch):
     words = np.random.default_rng(0).integers(0, 2**63, (3, 5)).astype(np.uint64)
     expected = sum(bin(int(word)).count("1") for word in words.ravel())
-    assert spikes.set_bits(words) == expected
+    assert set_bits(words) == expected
     monkeypatch.delattr(np, "bitwise_count", raising=False)
-    assert spikes.set_bits(words) == expected
+    assert set_bits(words) == expected
 
 
 def main_axes(figure):
