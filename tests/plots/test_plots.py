@@ -291,7 +291,7 @@ def test_a_raster_shows_silent_neurons():
     levels = np.zeros((1, 8, 10), int)
     levels[:, :, ::2] = 1
     figure = plots.raster(spikes_of(levels, 1), 0, "layer")
-    assert "Silent: 5 neurons (50.0\u00a0%)." in shown(figure) and "silent" in texts(figure)
+    assert "Silent: 5 neurons (50\u00a0%)." in shown(figure) and "silent" in texts(figure)
     [strip] = [image for axes in figure.axes if axes.get_title() == "silent" for image in images(axes)]
     assert np.array_equal(np.asarray(strip.get_array())[:, 0], [0, 1] * 5)
 
@@ -463,7 +463,7 @@ def test_membranes_of_large_layers_say_that_neurons_were_left_out():
 def test_membranes_beyond_the_axis_and_beyond_numbers_are_written():
     potentials = np.array([[[-99.0, 99, np.nan, 0.5]]])
     found = shown(plots.membranes({"a": membranes_of(potentials, np.zeros((1, 1, 4)))}))
-    assert "33.3\u00a0% of H below" in found and "33.3\u00a0% of H above" in found and "1 not finite" in found
+    assert "33\u00a0% of H below" in found and "33\u00a0% of H above" in found and "1 not finite" in found
 
 
 def test_drift_is_the_root_mean_square():
@@ -527,7 +527,7 @@ def test_confusion_is_the_matrix():
     assert np.allclose(np.ma.filled(images(axes)[0].get_array(), 0), [[1, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0.5]])
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["cat", r"do\$g", "emu"]
     assert sorted(text.get_text() for text in axes.texts) == ["1"] * 5
-    assert "3 of 5 samples right (60.0\u00a0%)." in shown(figure)
+    assert "3 of 5 samples right (60\u00a0%)." in shown(figure)
 
 
 # ---- extremes
