@@ -21,7 +21,7 @@ from eventsim.model.chip import find_chip
 MODULES = (
     "model.parameters", "model.node", "model.neurons", "model.synapses", "model.transforms", "model.input", "model.chip",
     "model.network", "lowering.overflow", "lowering.rounding", "lowering.scales", "lowering.linear", "lowering.units",
-    "lowering.rules", "lowering.membranes", "lowering.folding", "lowering.firing", "lowering.stages",
+    "lowering.rules", "lowering.layers", "lowering.folding", "lowering.firing", "lowering.stages",
     "lowering.layout", "lowering.recipe", "statistics.ranges", "program", "engine.attention", "engine.counting",
     "engine.synchronous", "engine.recorder", "engine.simulator",
 )

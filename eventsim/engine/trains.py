@@ -8,7 +8,7 @@ import numpy as np
 from eventsim.engine.chunk import Span, Work
 from eventsim.engine.workspace import ChunkTrain, slots_of
 from eventsim.errors import DataError
-from eventsim.kernels import indexing, words
+from eventsim.kernels import indexing, transforms
 from eventsim.program import InputStage, Stage, WordStage
 
 
@@ -87,14 +87,14 @@ def run_words(work: Work, stage: WordStage, span: Span) -> None:
         first, _ = source.window(delay, start, steps)
         given, of = source.planes.reshape(-1), slots_of(trains.stages[name], source, first, steps)
         if stage.operation == "delay":
-            words.delay_words(planes, given, stage.masks[i], to, of)
+            transforms.delay_words(planes, given, stage.masks[i], to, of)
         elif stage.operation == "flatten":
-            words.flatten_words(planes, given, to, of)
+            transforms.flatten_words(planes, given, to, of)
         elif stage.operation == "sum":
-            words.sum_words(planes, given, to, of, stage.window)
+            transforms.sum_words(planes, given, to, of, stage.window)
         elif stage.n_planes == 1:
-            words.or_words(planes, given, to, of, stage.window)
+            transforms.or_words(planes, given, to, of, stage.window)
         else:
-            words.max_words(planes, given, to, of, stage.window)
+            transforms.max_words(planes, given, to, of, stage.window)
     if stage.operation == "sum" and stage.signed:
-        words.cancel_words(planes, to)
+        transforms.cancel_words(planes, to)

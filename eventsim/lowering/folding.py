@@ -12,7 +12,7 @@ from graphlib import TopologicalSorter
 from typing import List
 
 from eventsim.errors import UnsupportedError
-from eventsim.lowering.membranes import layer
+from eventsim.lowering.layers import layer
 from eventsim.lowering.rules import add_flattened, input_unit, RULES
 from eventsim.lowering.units import Group, Units
 from eventsim.model.network import Model

@@ -16,7 +16,7 @@ except ImportError:
     raise MissingPackageError(
         "pictures need the package matplotlib, which is not installed; run pip install matplotlib") from None
 
-from eventsim.plots.courses import accuracy, drift, membranes, traces
+from eventsim.plots.time_courses import accuracy, drift, membranes, traces
 from eventsim.plots.layers import intervals, levels, operations, planes, rates
 from eventsim.plots.matrices import confusion, correlations, maps
 from eventsim.plots.of_runs import KINDS

@@ -13,7 +13,7 @@ import numpy as np
 
 from eventsim.errors import RunError
 from eventsim.model.kinds import node_type
-from eventsim.plots import courses, layers as by_layer, matrices, rasters
+from eventsim.plots import layers as by_layer, matrices, rasters, time_courses
 from eventsim.statistics.counts import Counts
 
 MOST_RASTERS = 6  # layers in one picture unless they are named
@@ -122,12 +122,12 @@ def operations_of(run, layers=None, sample=0, neurons=()):
 
 def membranes_of(run, layers=None, sample=0, neurons=()):
     """Where membranes are before the reset, rectified, and after it, with the thresholds."""
-    return courses.membranes(_membranes(run, layers))
+    return time_courses.membranes(_membranes(run, layers))
 
 
 def drift_of(run, layers=None, sample=0, neurons=()):
     """How membranes move over the steps."""
-    return courses.drift(_membranes(run, layers))
+    return time_courses.drift(_membranes(run, layers))
 
 
 def traces_of(run, layers=None, sample=0, neurons=()):
@@ -145,8 +145,8 @@ def traces_of(run, layers=None, sample=0, neurons=()):
         return values / np.repeat(steps, values[0].size // len(steps)).reshape(values.shape[1:])
 
     sent = run.spikes(name, sample, sample + 1).levels()[0] if name in run.recorded.get("spikes", ()) else None
-    return courses.traces(trace("potentials"), trace("residuals"), trace("currents"), sent,
-                          _threshold(run, name), neurons, name=name)
+    return time_courses.traces(trace("potentials"), trace("residuals"), trace("currents"), sent,
+                               _threshold(run, name), neurons, name=name)
 
 
 def _threshold(run, name):
@@ -158,7 +158,7 @@ def _threshold(run, name):
 
 def accuracy_of(run, layers=None, sample=0, neurons=()):
     """Accuracy and share of final predictions after each step."""
-    return courses.accuracy(_decisions(run))
+    return time_courses.accuracy(_decisions(run))
 
 
 def confusion_of(run, layers=None, sample=0, neurons=()):

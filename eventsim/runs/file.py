@@ -16,7 +16,7 @@ import numpy as np
 from eventsim.engine.recording import Recording, TRACES
 from eventsim.errors import DataError, RunError
 from eventsim.merging import merge
-from eventsim.runs import stored
+from eventsim.runs import stored_statistics
 from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, sums_of
 from eventsim.spikes import Spikes
@@ -179,7 +179,7 @@ class Run:
         names = tuple(map(str, self.summary.class_names))
         found = Statistics()
         if "statistics" in self._root:
-            found = stored.read_statistics(self._root.group("statistics"), names)
+            found = stored_statistics.read_statistics(self._root.group("statistics"), names)
         if not found.trains:
             trains = {name: self._train(name) for name in self.recorded.get("spikes", ())}
             found = replace(found, trains=trains)
@@ -286,7 +286,7 @@ class Writer:
         """Add the run's summary (anything JSON holds) and its `Statistics`, and give the file its name."""
         if self._file is not None:
             self._file.put("summary", json.dumps(summary))
-            for name, values in ({} if statistics is None else stored.arrays(statistics)).items():
+            for name, values in ({} if statistics is None else stored_statistics.arrays(statistics)).items():
                 self._file.put_array(f"statistics/{name}", values)
             self._file.finish()
 

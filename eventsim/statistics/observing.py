@@ -7,7 +7,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
-from eventsim.kernels import membranes, trains
+from eventsim.kernels import membrane_statistics, train_statistics
 from eventsim.kernels.arguments import Intervals, MembraneSums, MembraneTraces, Slots, TrainScratch, TrainSums
 from eventsim.merging import merge, merged
 from eventsim.model.node import Node
@@ -114,24 +114,24 @@ class TrainObserver:
         planes, levelled = sums.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
         if memory is None and slots.steps <= BRIEF:
             scratch = TrainScratch(self._small, self._bytes, self._words)
-            trains.count_briefly(flat, scratch, of_neurons, planes, sums.small_levels, slots, self.pack,
-                                 int(levelled))
+            train_statistics.count_briefly(flat, scratch, of_neurons, planes, sums.small_levels, slots, self.pack,
+                                           int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            trains.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, slots, self.pack,
-                                 int(memory is not None), int(ends))
+            train_statistics.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, slots, self.pack,
+                                           int(memory is not None), int(ends))
             if self.n_planes > 1:
-                trains.count_planes(flat, self._bytes, planes, slots, self.pack)
+                train_statistics.count_planes(flat, self._bytes, planes, slots, self.pack)
             if levelled:
-                trains.count_small_levels(flat, self._words, sums.small_levels, slots, self.pack)
+                train_statistics.count_small_levels(flat, self._words, sums.small_levels, slots, self.pack)
         if self.n_planes > 8 or self.signed:
-            trains.count_levels(flat, sums.level_counts, slots)
+            train_statistics.count_levels(flat, sums.level_counts, slots)
 
     def _detail(self, planes, slots, start, memory):
         memory = memory or Memory(self, slots.samples)
         sums = self.sums
-        trains.note_intervals(planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1),
-                              Intervals(*sums.intervals, sums.histogram), slots, start, self.pack)
+        train_statistics.note_intervals(planes.reshape(-1), memory.last.reshape(-1), memory.before.reshape(-1),
+                                        Intervals(*sums.intervals, sums.histogram), slots, start, self.pack)
         channel, position = np.divmod(self.chosen, self.shape[1] * self.shape[2])
         taken = planes[: slots.samples, slots.first : slots.first + slots.steps]
         fired = _levels(taken, position, channel, self.bits) != 0
@@ -248,7 +248,7 @@ class MembraneScale:
         distances, unusual = np.zeros(N_DISTANCES + 1, np.int64), np.zeros(1, np.int64)
         extremes = np.array([np.inf, -np.inf])
         sums, known = np.zeros((4, n * steps)), np.zeros((2, n * steps), np.int64)
-        membranes.note_membranes(
+        membrane_statistics.note_membranes(
             MembraneTraces(np.ascontiguousarray(potentials).reshape(-1),
                            np.ascontiguousarray(residuals).reshape(-1),
                            np.ascontiguousarray(levels, np.int32).reshape(-1)),

@@ -29,7 +29,7 @@ from numba import njit  # noqa: E402
 from numba.core.dispatcher import Dispatcher  # noqa: E402
 
 from eventsim import Conv2d, Input, Model, Neuron, Simulator
-from eventsim.kernels import counting, indexing, layers, words  # noqa: E402
+from eventsim.kernels import counting, indexing, layers, transforms  # noqa: E402
 from eventsim.lowering.layout import aligned_array  # noqa: E402
 from eventsim.kernels.vectors import load_one, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
 
@@ -49,7 +49,7 @@ class Stopwatch:
 
     def __enter__(self):
         self._kernels = [
-            (module, name, function) for module in (indexing, layers, words, counting)
+            (module, name, function) for module in (indexing, layers, transforms, counting)
             for name, function in vars(module).items()
             if isinstance(function, Dispatcher) and function.__module__ == module.__name__
         ]

@@ -17,7 +17,7 @@ import pytest
 from exact_cases import CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, model_and_input, simulator
 
 from eventsim import Simulator, UnsupportedError
-from eventsim.kernels import counting, firing, indexing, layers, words
+from eventsim.kernels import counting, firing, indexing, layers, transforms
 from eventsim.merging import merge
 
 
@@ -278,7 +278,7 @@ def _report_signatures():
         sim.run(x, STEPS, ())
     found = {
         name: [[_types(argument) for argument in signature] for signature in thing.signatures]
-        for module in (indexing, layers, words, counting)
+        for module in (indexing, layers, transforms, counting)
         for name, thing in vars(module).items() if isinstance(thing, Dispatcher)
     }
     print(json.dumps(found))

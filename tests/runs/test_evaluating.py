@@ -14,7 +14,7 @@ from eventsim import Dense, Input, Model, Neuron, Readout, Simulator
 from eventsim.cli import main
 from eventsim.errors import DataError, FormatError, RunError
 from eventsim.report import findings, page, tables
-from eventsim.runs import evaluating, stored
+from eventsim.runs import evaluating, stored_statistics
 from eventsim.runs.summary import RunSummary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def said(summary, *without):
 
 
 def assert_same_arrays(found, expected):
-    found, expected = stored.arrays(found), stored.arrays(expected)
+    found, expected = stored_statistics.arrays(found), stored_statistics.arrays(expected)
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f"), name

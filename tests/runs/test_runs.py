@@ -11,7 +11,7 @@ import eventsim
 from eventsim import AvgPool, Conv2d, Dense, Flatten, Input, Neuron, Readout
 from eventsim.errors import DataError, EventsimError, RunError
 from eventsim.merging import merge
-from eventsim.runs import stored
+from eventsim.runs import stored_statistics
 from eventsim.runs.file import Writer
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.of_recordings import of
@@ -82,7 +82,7 @@ def test_statistics_of_a_file_without_them(recording, model, tmp_path):
         writer.add(recording, LABELS)
         writer.finish({})
     with eventsim.open_run(path) as run:
-        found, expected = stored.arrays(run.statistics), stored.arrays(of(recording, labels=LABELS))
+        found, expected = stored_statistics.arrays(run.statistics), stored_statistics.arrays(of(recording, labels=LABELS))
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
@@ -91,7 +91,7 @@ def test_a_recording_saves_its_statistics(recording, tmp_path):
     path = tmp_path / "saved.h5"
     eventsim.save_run(recording, path, LABELS)
     with eventsim.open_run(path) as run:
-        found, expected = stored.arrays(run.statistics), stored.arrays(recording.statistics)
+        found, expected = stored_statistics.arrays(run.statistics), stored_statistics.arrays(recording.statistics)
         assert run.summary.accuracy == run.statistics.decisions.accuracy == recording.accuracy(LABELS)
     assert all(np.array_equal(found[name], expected[name], equal_nan=expected[name].dtype.kind == "f")
                for name in expected)
