@@ -32,7 +32,8 @@ def add_parser(commands):
     run.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
     run.add_argument("--limit", type=positive, metavar="N", help="run only the first N samples")
     run.add_argument("--record", action="append", default=[], metavar="WHAT",
-                     help="spikes, potentials, residuals, outputs, or WHAT:NODE; repeat for more; needs --out")
+                     help="spikes, currents, potentials, residuals (membranes after the reset: snnTorch mem, "
+                          "SpikingJelly v), outputs, or WHAT:NODE; repeat for more; needs --out")
     run.add_argument("--out", type=Path, metavar="FILE.h5",
                      help="write results, statistics and recordings to FILE.h5: for stats, plot and report")
     run.add_argument("--detailed", type=natural, metavar="N",

@@ -91,7 +91,7 @@ class Recording:
         return self._recorded(self.traces.get("potentials", {}), name, "potentials")
 
     def residuals(self, name: str) -> np.ndarray:
-        """U, the membrane after the reset; as `potentials`."""
+        """U, the membrane after the reset (snnTorch `mem`, SpikingJelly `v`); as `potentials`."""
         return self._recorded(self.traces.get("residuals", {}), name, "residuals")
 
     def accuracy(self, labels) -> float:

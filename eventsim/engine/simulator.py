@@ -59,7 +59,8 @@ class Simulator:
         x: (N, ...) of an input that stands still, or (N, T, ...), channels first: integer levels,
             or real numbers where the model's input is real.
         timesteps: steps to run; default T of x, else the model's. Given with T it must agree.
-        record: any of "spikes", "currents", "potentials", "residuals", each for all nodes that have
+        record: any of "spikes", "currents", "potentials" (membranes before the reset) and "residuals"
+            (membranes after the reset: snnTorch `mem`, SpikingJelly `v`), each for all nodes that have
             it, or "kind:node" for one node; "outputs"; "audit" (integers only); "statistics" (events,
             levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
             while it runs into `Recording.statistics`.
@@ -83,7 +84,7 @@ class Simulator:
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
 
-        batches: an iterable of x as `run` takes it, or of (x, y) as `datasets` give them.
+        batches: an iterable of x as `run` takes it, or of (x, y) as a `Dataset` gives them.
         """
         for batch in batches:
             x = batch[0] if isinstance(batch, tuple) else batch

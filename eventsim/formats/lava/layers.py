@@ -29,7 +29,7 @@ MEMBERS = {
     "flatten": {"order"},
 }
 
-LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: behind it a current turns over, Lava's bias stops
+LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: beyond it a current wraps, and Lava's bias saturates
 LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
 INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
 MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
