@@ -3,10 +3,11 @@
     taskset -c 1 python examples/benchmarks/versions.py OLD NEW [--rounds 5] [--json]
 
 OLD, NEW: folders of two checkouts. In every round each of them runs, in a process of its own and in
-turn: the layer of layer.py at 10 % density, the network of network.py at batch 1 and 16 (int8 and
-float32), and the command of start.py, warm; and once at the beginning, cold, with an empty folder for
-compiled kernels. A figure is the least time of the processor over a process's repetitions, which other
-programs on the machine lengthen the least; the ratio NEW / OLD is the median over the rounds.
+turn: the layer of layer.py at 10 % density (its kernels), the network of network.py at batch 1 and 16
+(int8 and float32), and the command of start.py, warm; and once at the beginning, cold, with an empty
+folder for compiled kernels. A figure is the least time over a process's repetitions, of the processor
+where Python runs too, which other programs on the machine lengthen the least; the ratio NEW / OLD is the
+median over the rounds. Both need the same libraries; eventsim itself comes from the folders.
 """
 
 import argparse
@@ -42,7 +43,7 @@ model, sample = layer.layer_model(layer.int8_weights(rng)), layer.spikes(rng, 0.
 for precision in ("int8", "float32"):
     simulator = Simulator(model, precision)
     simulator.run(sample)
-    seconds[f"layer {precision}"] = least(lambda: simulator.run(sample, record=()), 30)
+    seconds[f"layer {precision}"] = min(layer.time_layer(simulator, sample)[0]["layer"] for _ in range(40))
 model = small_vgg(rate=0.1, threshold=1.0)
 images = random_images(16, model.nodes[model.input].shape, 1)
 for precision in ("int8", "float32"):
