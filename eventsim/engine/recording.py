@@ -14,7 +14,7 @@ The file is HDF5, one row per sample on the first axis of every dataset:
     /statistics/trains/<node>/<field>, /statistics/membranes/<layer>/<field>,
     /statistics/decisions/<field>: where gathered; fields of the classes in `statistics`
 
-`runs.open_run` reads it back.
+`runs.file.open_run` reads it back.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Recording:
     state: to continue the same samples with `run(..., state=...)`.
     steps_per_unit: per layer float64 (C,), integer steps of the traces per membrane unit; ones
         where the run computes in floats.
-    audit: per layer an `audit.LayerAudit`, only if recorded.
+    audit: per layer an `statistics.ranges.LayerAudit`, only if recorded.
     statistics: `statistics.Statistics` gathered while it ran, or None.
     context: the model and the arithmetic that it was made with, or None.
     """

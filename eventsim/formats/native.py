@@ -60,7 +60,7 @@ in the docstrings of `eventsim.model`.
     Readout         [reduce = "mean"]: text; [leak = 0], [input_gain = 1], [v_leak = 0]: parameters
                     [current_leak], [bias], [reset_interval], [reset_offset], [resolution]: as Neuron
 
-check: inputs with what the trainer computed from them (`eventsim.model.Check`)
+check: inputs with what the trainer computed from them (`eventsim.Check`)
     x               numbers  (N, *shape) or (N, T, *shape), channels first; levels, or real numbers
     outputs         numbers  (N, classes), of the folded network in float64
     level_counts    group    optional; <name of a Neuron>: whole (N, T, L), how many of its neurons

@@ -10,7 +10,7 @@ def unsupported(group, message):
 
 def guarded(group, make):
     """make(), whose ModelErrors become FormatErrors of the file and whose UnsupportedErrors name it, if
-    they do not already. group: `storage.hdf5.Group` that says where in the file it happens."""
+    they do not already. group: `storage.hdf5.StoredGroup` that says where in the file it happens."""
     try:
         return make()
     except ModelError as error:

@@ -11,7 +11,7 @@ Two rules of LLVM and Numba that the code relies on:
 * nothing here checks an index. Kernels see only arrays that were validated before.
 
 With the JIT off (NUMBA_DISABLE_JIT=1) every operation is replaced by its NumPy twin from
-`simd_twins`, which does check the index: tests run kernels so.
+`vectors_numpy`, which does check the index: tests run kernels so.
 
 The number of lanes of a run is carried by the type of its mask array: one bit per lane, so
 uint16, uint32 and uint64 masks mean 16, 32 and 64 lanes.

@@ -1,4 +1,4 @@
-"""NumPy twins of the operations of `simd`, used when Numba's JIT is off. They check every index."""
+"""NumPy twins of the operations of `vectors`, used when Numba's JIT is off. They check every index."""
 
 import numpy as np
 

@@ -117,7 +117,7 @@ class Finding:
 
 
 def find(run) -> List[Finding]:
-    """All findings of a `runs.Run`, the most important kind first, inside a kind in the model's order."""
+    """All findings of a `runs.file.Run`, the most important kind first, inside a kind in the model's order."""
     found = []
     for rule in RULES:
         found += rule(run)

@@ -70,7 +70,7 @@ class Run:
     """What a file keeps of a run; a context manager that closes the file.
 
     path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
-    counts: `counting.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
+    counts: `statistics.counts.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
     labels: int64 (N,), or None. outputs: (N, T, classes), or None.
     recorded: "spikes", "currents", "potentials", "residuals" -> names of the nodes that have them.
     """

@@ -17,7 +17,7 @@ from eventsim.report.page.markup import element, joined, Markup
 
 
 def render(run, found: Optional[List[rules.Finding]] = None) -> str:
-    """The page of a `runs.Run`. found: its findings, if they are known already."""
+    """The page of a `runs.file.Run`. found: its findings, if they are known already."""
     found = rules.find(run) if found is None else found
     script = _part("page.js")
     head = element(
