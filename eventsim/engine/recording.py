@@ -28,6 +28,7 @@ from eventsim.errors import RunError
 from eventsim.merging import merged
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
+from eventsim.statistics.decisions import one_label_each
 from eventsim.statistics.ranges import LayerAudit
 from eventsim.statistics.result import Statistics
 
@@ -95,8 +96,9 @@ class Recording:
         return self._recorded(self.traces.get("residuals", {}), name, "residuals")
 
     def accuracy(self, labels) -> float:
-        """Share of the samples whose prediction equals the label."""
-        return float((self.predictions == np.asarray(labels)).mean())
+        """Share of the samples whose prediction equals the label. labels: numbers (N,). Raises DataError
+        for others."""
+        return float((self.predictions == one_label_each(labels, len(self.predictions))).mean())
 
     def _recorded(self, found, name, kind):
         if name not in found:

@@ -21,7 +21,7 @@ from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, sums_of
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import ALL_NAMES, Counts
-from eventsim.statistics.decisions import Decisions
+from eventsim.statistics.decisions import Decisions, one_label_each
 from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.hdf5_writing import GrowingHdf5
@@ -44,6 +44,8 @@ def save_run(recording: Recording, path, labels=None) -> None:
     spikes, membranes or outputs were recorded instead, of these. Raises DataError where writing fails, or
     labels do not fit.
     """
+    if labels is not None:
+        labels = one_label_each(labels, len(recording.predictions))
     summary = {} if recording.context is None else summarise(sums_of(recording, labels)).to_json()
     statistics = _statistics(recording, class_labels(labels))
     with Writer(path) as writer:

@@ -11,6 +11,7 @@ from eventsim.engine.context import RunContext
 from eventsim.engine.recording import Recording
 from eventsim.merging import merged
 from eventsim.statistics.counts import SummedCounts
+from eventsim.statistics.decisions import one_label_each
 from eventsim.statistics.ranges import LayerAudit
 from eventsim.statistics.result import Statistics
 
@@ -41,8 +42,9 @@ class RunSums:
 
 
 def sums_of(recording: Recording, labels=None) -> RunSums:
-    """Of a recording, by the default energy table. labels: numbers (N,), or None."""
-    right = None if labels is None else int((recording.predictions == np.asarray(labels)).sum())
+    """Of a recording, by the default energy table. labels: numbers (N,), or None. Raises DataError for others."""
+    right = None if labels is None else int(
+        (recording.predictions == one_label_each(labels, len(recording.predictions))).sum())
     return RunSums(recording.context, None, None, find_energy_table(), recording.counts.summed(),
                    recording.seconds, right, audit=recording.audit)
 

@@ -79,3 +79,13 @@ def _checked_labels(labels, n):
             f"labels have shape {labels.shape} and type {labels.dtype}, expected ({n},) whole numbers"
         )
     return labels.astype(np.int64)
+
+
+def one_label_each(labels, n_samples) -> np.ndarray:
+    """Labels as an array (N,) of numbers. Raises DataError for others: a column (N, 1), or one label for
+    all, would be compared with every prediction, and say a wrong accuracy without a word."""
+    labels = np.asarray(labels)
+    if labels.shape != (n_samples,) or labels.dtype.kind not in "biuf":
+        raise DataError(f"labels has shape {labels.shape} and type {labels.dtype}, expected one number per "
+                        f"sample, ({n_samples},)")
+    return labels

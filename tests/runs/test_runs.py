@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -229,3 +230,17 @@ def test_messages(whole, tmp_path, name, value, message):
     _changed(path, name, value)
     with pytest.raises(DataError, match=message):
         _all_of(path)
+
+
+@pytest.mark.parametrize("wrong", (lambda p: p[:, None], lambda p: p[:1], lambda p: p[:-1], lambda p: np.eye(99)[p],
+                                   lambda p: p.astype(str)))
+def test_labels_are_one_number_per_sample(tmp_path, wrong):
+    """A column of labels was compared with every prediction: its accuracy was wrong without a word."""
+    simulator = eventsim.Simulator(eventsim.load(Path(__file__).resolve().parents[2] / "data" / "digits.h5"))
+    recording = simulator.run(np.random.default_rng(0).integers(0, 17, (5, 1, 8, 8)))
+    labels = wrong(recording.predictions)
+    for action in (lambda: recording.accuracy(labels), lambda: eventsim.save_run(recording, tmp_path / "a.h5", labels)):
+        with pytest.raises(eventsim.DataError, match=r"^labels has shape .*, expected one number per sample, \(5,\)$"):
+            action()
+    assert not list(tmp_path.iterdir())
+    assert recording.accuracy(recording.predictions) == 1.0
