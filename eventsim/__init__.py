@@ -41,10 +41,13 @@ _HOMES = {
     "Neuron": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons",
     "Chip": "model.chip", "EnergyTable": "costs.energy_table",
 }
-__all__ = ["__version__", *_HOMES]
+_CALLED = ("from_torch",)  # packages that are themselves called
+__all__ = ["__version__", *_HOMES, *_CALLED]
 
 
 def __getattr__(name):
+    if name in _CALLED:
+        return import_module(f"eventsim.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'eventsim' has no attribute {name!r}")
     value = getattr(import_module(f"eventsim.{_HOMES[name]}"), name)

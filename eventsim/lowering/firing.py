@@ -145,7 +145,8 @@ def _levels(unit, numbers):
             threshold[moved] = _rectified(numbers, theta, quantum, moved, comparison)[moved]
         threshold[bits <= b] = numbers.never
         thresholds.append(threshold)
-        amounts.append(_amount(unit, numbers, 2.0**b * quantum))
+        amount = _amount(unit, numbers, 2.0**b * quantum)
+        amounts.append(np.zeros_like(amount) if node.reset == "none" else amount)
     return Decision(thresholds, amounts, None, {
         "hard": int(node.reset == "hard"), "reset_delay": node.reset_delay,
         "filters": int(node.current_leak is not None), "limited": int(node.v_min is not None),

@@ -55,6 +55,7 @@ class Neuron(Node):
         k[t] = clip(floor((H[t] - v_threshold) / quantum) + 1, 0, 2^bits - 1)
         U[t] = H[t] - k[t] * quantum                    reset "soft"
         U[t] = v_reset where k[t] > 0, else H[t]        reset "hard"
+        U[t] = H[t]                                     reset "none"
 
     (InfLoR-SNN, eqs. 2 to 7; SRIF is leak 1, v_threshold 0.5, quantum 1, 1 bit, soft.) U[-1] = 0.
     All in the membrane's unit. `quantum`, `output_quantum` and `bits` may be scalar or per
@@ -66,7 +67,7 @@ class Neuron(Node):
     bias: added to the membrane at every step, past the synaptic current and the gain.
     v_leak: potential the leak tends to.
     v_threshold: first level's threshold.
-    reset: "soft" (subtract what was sent) or "hard" (to v_reset).
+    reset: "soft" (subtract what was sent), "hard" (to v_reset) or "none" (go on; of one bit only).
     reset_delay: 1 applies the reset one step late, after leak and input (snnTorch).
     v_min: lower limit of U after the reset, or None.
     refractory: steps after a spike in which U stays and input is ignored (I goes on).
@@ -124,7 +125,7 @@ class Neuron(Node):
                 setattr(self, name, parameter(getattr(self, name), name))
         self.refractory = whole_array(self.refractory, "refractory", 0, 1 << 20)
         self.bits = whole_array(self.bits, "bits", 1, MAX_BITS)
-        choice(self.reset, "reset", ("soft", "hard"))
+        choice(self.reset, "reset", ("soft", "hard", "none"))
         choice(self.comparison, "comparison", (">=", ">"))
         self.reset_delay = integer(self.reset_delay, "reset_delay", 0, 1)
         self.signed, self.rectify = bool(self.signed), bool(self.rectify)
@@ -139,6 +140,8 @@ class Neuron(Node):
             raise ModelError("v_threshold has a value that is not above 0, which signed needs")
         if self.signed and self.rectify:
             raise UnsupportedError("rectify (MPR) is not defined for signed levels")
+        if self.reset == "none" and (self.reset_delay or (self.bits > 1).any()):
+            raise UnsupportedError("reset 'none' with several bits or with reset_delay is not defined")
         if self.reset_delay and self.refractory.any():
             raise UnsupportedError("reset_delay together with refractory is not defined")
 

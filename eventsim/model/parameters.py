@@ -116,3 +116,17 @@ def whole_array(value, name, low, high):
     if (array != np.floor(array)).any() or (array < low).any() or (array > high).any():
         raise ModelError(f"{name} is {_shown(value)}, expected whole numbers from {low} to {high}")
     return array.astype(np.int64)
+
+
+def compact(values, shape):
+    """The same numbers as a scalar, one per channel or one per neuron of `shape`, whatever is shortest.
+
+    values: any array that broadcasts to `shape`.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if (values == values.flat[0]).all():
+        return values.reshape(-1)[0].reshape(())
+    rows = values.reshape(values.shape[0], -1)
+    if len(rows) == shape[0] and (rows == rows[:, :1]).all():
+        return rows[:, 0].copy()
+    return np.broadcast_to(values, shape).copy()

@@ -265,6 +265,8 @@ class Membranes:
     def _after(self, H, left, levels):
         if self.compiled.node.reset == "soft":
             return left
+        if self.compiled.node.reset == "none":
+            return H
         return np.where(levels != 0, self.compiled.v_reset, H)
 
     def _changes(self):

@@ -96,6 +96,18 @@ def test_hard_reset_has_its_period():
     assert driven(Neuron(reset="hard"), [0.375] * 9)[1] == [0, 0, 1] * 3
 
 
+def test_without_a_reset_a_membrane_goes_on():
+    """Input 0.375, leak 1/2: the membrane nears 0.75, and 0.7 is passed at the fourth step for good."""
+    node = Neuron(0.7, leak=0.5, reset="none")
+    assert driven(node, [0.375] * 6)[1] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("options", [{"bits": 2}, {"reset_delay": 1}])
+def test_without_a_reset_levels_and_late_resets_mean_nothing(options):
+    with pytest.raises(UnsupportedError, match="reset 'none' with several bits or with reset_delay"):
+        Neuron(reset="none", **options)
+
+
 def test_leak_decays_geometrically():
     result, _ = driven(Neuron(10.0, leak=0.5, quantum=10.0), [1, 0, 0, 0])
     assert result.potentials["neuron1"].ravel().tolist() == [1, 0.5, 0.25, 0.125]

@@ -305,6 +305,8 @@ class Draft:
             bits = min(bits, self.chip.spike_bits)
         options = {"bits": bits, **self._thresholds(shape, bits), **self._membrane(shape)}
         options.update(self._reset(shape))
+        if np.max(bits) == 1 and "reset_delay" not in options and self.choose.seldom():
+            options["reset"] = "none"
         node = Neuron(**options)
         worth = node.quantum if node.output_quantum is None else node.output_quantum
         unit = float(worth.mean()) * 2 ** (bits - 1)

@@ -17,6 +17,7 @@ import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.neurons import Neuron, Readout
+from eventsim.model.parameters import compact
 
 SPIKING = ("IF", "LIF", "CubaLIF")
 INTEGRATING = ("I", "LI", "CubaLI")
@@ -113,23 +114,9 @@ def _firing(values, reading, shape):
             "cannot; choose reset='hard' and bits=1"
         )
     return Neuron(
-        reset="soft" if reading.reset == "soft" else "hard", bits=reading.bits,
+        reset={"soft": "soft", "none": "none"}.get(reading.reset, "hard"), bits=reading.bits,
         comparison=reading.comparison, reset_delay=reading.reset_delay, output_quantum=1.0, **fields,
     )
-
-
-def compact(values, shape):
-    """The same numbers as a scalar, one per channel or one per neuron of `shape`, whatever is shortest.
-
-    values: any array that broadcasts to `shape`.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if (values == values.flat[0]).all():
-        return values.reshape(-1)[0].reshape(())
-    rows = values.reshape(values.shape[0], -1)
-    if len(rows) == shape[0] and (rows == rows[:, :1]).all():
-        return rows[:, 0].copy()
-    return np.broadcast_to(values, shape).copy()
 
 
 def fitted(values, shape, name):

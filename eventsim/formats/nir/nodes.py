@@ -8,10 +8,10 @@ tells the builder. It is registered with @reads_node.
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.formats.nir.neurons import build_neuron, compact, fitted, INTEGRATING, same_shape, SPIKING
+from eventsim.formats.nir.neurons import build_neuron, fitted, INTEGRATING, same_shape, SPIKING
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron
-from eventsim.model.parameters import float_array, MAX_DELAY
+from eventsim.model.parameters import compact, float_array, MAX_DELAY
 from eventsim.model.synapses import Conv1d, Conv2d, Dense
 from eventsim.model.transforms import AvgPool, BatchNorm, Delay, Flatten, SumPool
 

@@ -35,7 +35,7 @@ class NirOptions(Options):
         "the input as it is (sinabs)", choices=("euler", "scaled_euler", "exponential", "impulse"))
     reset: str = _open(
         "hard", "after a spike: hard, to the file's v_reset; zero; soft, minus what was sent "
-        "(sinabs; default hard, snntorch zero)", choices=("hard", "zero", "soft"))
+        "(sinabs; default hard, snntorch zero); none", choices=("hard", "zero", "soft", "none"))
     reset_delay: int = _open(
         0, "1: the reset comes a step late, after leak and input (default 0)", choices=(0, 1))
     comparison: str = _open(

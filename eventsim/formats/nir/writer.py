@@ -18,11 +18,12 @@ import numpy as np
 from eventsim.errors import FormatError, ModelError, UnsupportedError
 from eventsim.formats.nir.draft import Draft, unused
 from eventsim.formats.nir.loops import in_loop, with_steps
-from eventsim.formats.nir.neurons import compact, SPIKING
+from eventsim.formats.nir.neurons import SPIKING
 from eventsim.formats.nir.presets import NirWriteOptions, OPEN, OPTIONS, STORED
 from eventsim.formats.nir.written import KINDS
 from eventsim.model.graph import Edge
 from eventsim.model.neurons import Neuron
+from eventsim.model.parameters import compact
 from eventsim.model.transforms import BatchNorm
 from eventsim.storage.hdf5_writing import new_hdf5, put, put_numbers, put_open_texts
 

@@ -1,0 +1,282 @@
+"""Building: from what tracing found to the nodes and edges of an eventsim.Model."""
+
+from dataclasses import replace
+from typing import Dict, List, NamedTuple
+
+import numpy as np
+import torch
+
+from eventsim.errors import UnsupportedError
+from eventsim.from_torch.graph import Operation, Operand
+from eventsim.from_torch.operations.rows import gives_current
+from eventsim.model.graph import Edge
+from eventsim.model.input import Input
+from eventsim.model.neurons import Readout
+from eventsim.model.node import Node
+from eventsim.model.synapses import Conv1d, Conv2d, Dense
+from eventsim.model.transforms import Add, AvgPool, BatchNorm, Flatten, MaxPool
+
+LARGEST_MATRIX = 1 << 24  # entries of two synapses that are merged into one
+
+
+class Answer(NamedTuple):
+    """What the network gives.
+
+    node: number of the operation. reduce: "sum", "mean" or "last" of its steps. gain: a factor on that.
+    assumed: whether the network leaves its steps as they are, and eventsim reduces them.
+    """
+
+    node: int
+    reduce: str
+    gain: float = 1.0
+    assumed: bool = False
+
+
+class Built(NamedTuple):
+    """nodes, edges: of the Model. layers: name of a node -> number of the layer that it is."""
+
+    nodes: Dict[str, Node]
+    edges: List[Edge]
+    layers: Dict[str, int]
+
+
+def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
+    """Nodes and edges of all that the answer depends on. Raises UnsupportedError, naming the place.
+
+    late: where a delay belongs that a network has behind its synapses: at their end, where their biases
+    wait too, or (not late) before them.
+    """
+    _merge_synapses(graph)
+    _check_used(graph, answer.node)
+    return _Draft(graph, input_node, late).finish(answer)
+
+
+def refusal_at(operation, reason):
+    """An UnsupportedError that says where in the user's code an operation was done."""
+    where = str(operation.where)
+    return UnsupportedError(f"{where}: {reason}" if where else reason)
+
+
+def _check_used(graph, last):
+    """Refuse what the answer depends on and eventsim has no equal for, in the order in which it was done."""
+    found, waiting = {last}, [last]
+    while waiting:
+        for source in graph.nodes[waiting.pop()].sources:
+            if source.node not in found:
+                found.add(source.node)
+                waiting.append(source.node)
+    for number in sorted(found):
+        operation = graph.nodes[number]
+        if operation.kind == "refused":
+            raise refusal_at(operation, operation.settings["reason"])
+        if operation.kind == "steps":
+            raise refusal_at(operation, "uses a sum over steps before the network's end")
+        if operation.kind == "state":
+            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their spikes")
+
+
+class _Draft:
+    """A model while it is built.
+
+    names: (number of an operation, delay) -> name of its node, or None of a sum of currents, whose parts its
+    readers read. Operations without a state are there once per delay: they wait before their synapses.
+    """
+
+    def __init__(self, graph, input_node, late):
+        self.graph, self.input, self.late = graph, input_node, late
+        self.nodes, self.edges, self.names, self.layers = {}, [], {}, {}
+        self._entries = {}  # name of a layer's node -> name of the node that reads for it
+        self._waiting = []  # keys whose edges are missing
+
+    def finish(self, answer):
+        """The nodes and edges, with what gives the answer at the end."""
+        operation = self.graph.nodes[answer.node]
+        name, _ = self._node(answer.node, 0)
+        self._connect()
+        last = self.nodes.get(name)
+        if isinstance(last, Readout):
+            if answer.gain != 1:
+                raise refusal_at(operation, f"its answer is multiplied by {answer.gain:.6g}; leave that out")
+            last.reduce = answer.reduce
+        elif not (operation.kind == "layer" and answer.reduce == "sum" and answer.gain == 1):
+            name = self._unused("readout")
+            self.nodes[name] = Readout(answer.reduce, input_gain=answer.gain)
+            self._read(name, operation.shape, answer.node, 0)
+            self._connect()
+        return Built(*self._ordered(), self.layers)
+
+    def _ordered(self):
+        """Nodes and edges in the order in which the network did them."""
+        rank = {name: (number, delay) for (number, delay), name in self.names.items()}
+        names = sorted(self.nodes, key=lambda name: rank.get(name, rank.get(name.rpartition(".")[0], (1 << 40, 0))))
+        place = {name: i for i, name in enumerate(names)}
+        return ({name: self.nodes[name] for name in names},
+                sorted(self.edges, key=lambda edge: place[edge.target]))
+
+    def _node(self, number, delay):
+        """(name of an operation's node, delay that is left for the edge out of it)."""
+        operation = self.graph.nodes[number]
+        stays = self.late or operation.kind in ("input", "layer")
+        key = number, 0 if stays or operation.still else delay
+        if key not in self.names:
+            self._add(key, operation)
+            self._waiting.append(key)
+        return self.names[key], 0 if operation.still else delay if stays else 0
+
+    def _add(self, key, operation):
+        if operation.kind == "add" and gives_current(self.graph, key[0]):
+            self.names[key] = None
+            return
+        name = self.names[key] = self._unused(_wanted(operation))
+        self.nodes[name] = self.input if operation.kind == "input" else _node(operation)
+        if operation.kind == "input" and "shape" in operation.settings:
+            self.nodes[name] = replace(self.input, shape=operation.settings["shape"], layout="")
+        if operation.kind == "layer":
+            layer = operation.settings["layer"]
+            self.layers[name] = key[0]
+            if layer.recurrent is not None:
+                loop = self._unused(f"{name}.recurrent")
+                self.nodes[loop] = layer.recurrent
+                self.edges += [Edge(name, loop, 1), Edge(loop, name)]
+
+    def _connect(self):
+        """Add the edges into all operations that miss them; that may add operations."""
+        while self._waiting:
+            number, delay = key = self._waiting.pop()
+            operation = self.graph.nodes[number]
+            if self.names[key] is not None:
+                for source in operation.sources:
+                    self._read(self.names[key], operation.shape, source.node, source.delay + delay)
+
+    def _read(self, target, shape, number, delay):
+        """Lead an operation's result, so many steps late, to a node whose own result has a shape."""
+        operation = self.graph.nodes[number]
+        source, left = self._node(number, delay)
+        if source is None:
+            for part in operation.sources:
+                self._read(target, shape, part.node, part.delay + delay)
+            return
+        read = operation.settings.get("shape", operation.shape)
+        if isinstance(self.nodes[target], Dense) or (len(shape) == 1 and self.nodes[target].integrates()):
+            if len(read) > 1:
+                source = self._flattened(source)
+        elif self.nodes[target].integrates() and read != tuple(shape):
+            raise refusal_at(operation, f"a map of {shape} is made of numbers computed as {read}; compute it as a map")
+        edge = Edge(source, target, left)
+        if edge in self.edges:
+            raise refusal_at(operation, f"is read twice by {target!r}; multiply it by 2 instead")
+        self.edges.append(edge)
+
+    def _flattened(self, source):
+        name = f"{source}.flatten"
+        if name not in self.nodes:
+            self.nodes[name] = Flatten()
+            self.edges.append(Edge(source, name))
+        return name
+
+    def _unused(self, name):
+        name = name.replace("/", "_") or "layer"
+        while name in self.nodes:
+            name += "_"
+        return name
+
+
+def _wanted(operation):
+    """The name that a node would have if it were free."""
+    if operation.kind == "input":
+        return "input"
+    kind = {"convolution": "conv"}.get(operation.kind, operation.kind)
+    path = operation.where.module
+    if operation.kind in ("layer", "module"):
+        path = operation.settings["name"]
+        kind = operation.settings.get("class", kind)
+    before, _, last = path.rpartition(".")
+    if not last:
+        return kind
+    last = f"{kind.lower()}{last}" if last.isdigit() else last
+    return f"{before}.{last}" if before else last
+
+
+def _node(operation):
+    """The node of an operation that is no sum of currents."""
+    settings = operation.settings
+    if operation.kind in ("layer", "module"):
+        return settings["layer"].node
+    if operation.kind == "linear":
+        return Dense(settings["weight"], settings["bias"])
+    if operation.kind == "convolution":
+        cls = Conv1d if settings["weight"].ndim == 3 else Conv2d
+        return cls(**settings)
+    if operation.kind == "affine":
+        return _batch_norm(operation)
+    return {"max_pool": MaxPool, "avg_pool": AvgPool, "add": Add}[operation.kind](**settings)
+
+
+def _batch_norm(operation):
+    settings = operation.settings
+    if "norm" in settings:
+        return BatchNorm(**settings["norm"])
+    scale, shift = settings["scale"], settings["shift"]
+    if np.ndim(scale) != 1 or np.ndim(shift) != 1:
+        raise refusal_at(operation, "scales or shifts the positions of one channel differently")
+    zero, one = np.zeros(len(scale)), np.ones(len(scale))
+    return BatchNorm(scale, shift, zero, one, eps=0.0)
+
+
+# ---- synapses that read synapses
+
+
+def _merge_synapses(graph):
+    """Make one linear map of two that no neuron stands between, where the second gives a vector."""
+    for number, operation in enumerate(graph.nodes):
+        while operation.kind == "linear" and len(operation.sources) == 1:
+            before = graph.nodes[operation.sources[0].node]
+            if not gives_current(graph, operation.sources[0].node) or before.kind == "module":
+                break
+            read = graph.nodes[before.sources[0].node]
+            operation = graph.nodes[number] = _merged(operation, before, read.settings.get("shape", read.shape))
+
+
+def _merged(second, first, shape):
+    """The linear map `second` of what the operation `first` gives, as one of what that reads, of `shape`."""
+    if first.kind == "add" or len(first.sources) != 1:
+        raise refusal_at(second, "reads a sum of weighted sums that no neuron has seen; put neurons between them")
+    n_out, n_in = len(second.settings["weight"]), int(np.prod(shape))
+    if n_out * n_in > LARGEST_MATRIX:
+        raise refusal_at(second, "reads weighted sums that no neuron has seen, and is too large to be merged with "
+                          "what computes them; put neurons between them")
+    weight, constants = second.settings["weight"], _constants_of(first)
+    x = torch.zeros(n_out, *shape, dtype=torch.float64, requires_grad=True)
+    with torch.enable_grad():
+        y = _linear_part(first, x)
+        [found] = torch.autograd.grad(y, x, torch.from_numpy(weight).view(y.shape))
+    bias = weight @ np.broadcast_to(constants.reshape(constants.shape + (1,) * (len(first.shape) - constants.ndim)),
+                                    first.shape).reshape(-1)
+    if second.settings["bias"] is not None:
+        bias = bias + second.settings["bias"]
+    delay = first.sources[0].delay + second.sources[0].delay
+    return Operation("linear", second.shape, (Operand(first.sources[0].node, delay),),
+                     {"weight": found.reshape(n_out, -1).numpy(), "bias": bias}, second.where, second.still)
+
+
+def _constants_of(operation):
+    name = {"linear": "bias", "convolution": "bias", "affine": "shift"}.get(operation.kind)
+    value = operation.settings.get(name) if name else None
+    return np.zeros(1) if value is None else np.asarray(value)
+
+
+def _linear_part(operation, x):
+    """An operation without its constants, in torch; x: (B, *what it reads)."""
+    settings, functional = operation.settings, torch.nn.functional
+    if operation.kind == "linear":
+        return x.flatten(1) @ torch.from_numpy(settings["weight"]).t()
+    if operation.kind == "affine":
+        scale = torch.from_numpy(np.asarray(settings["scale"]))
+        return x * scale.view(scale.shape + (1,) * (len(operation.shape) - scale.ndim))
+    if operation.kind == "convolution":
+        convolve = functional.conv1d if x.ndim == 3 else functional.conv2d
+        return convolve(x, torch.from_numpy(settings["weight"]), None, settings["stride"], settings["padding"],
+                        settings["dilation"], settings["groups"])
+    pool = functional.avg_pool1d if x.ndim == 3 else functional.avg_pool2d
+    return pool(x, settings["kernel_size"], settings["stride"], settings["padding"], settings["ceil_mode"],
+                settings["count_include_pad"])

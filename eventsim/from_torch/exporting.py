@@ -1,0 +1,76 @@
+"""From a trained network in PyTorch to a Model that is proved equal to it.
+
+The network runs once in float64 while its operations are followed; what is found is built as nodes and edges;
+then the engine runs them, and must give every spike and every output that the network itself gave.
+"""
+
+from eventsim.errors import ModelError
+from eventsim.from_torch import proof
+from eventsim.from_torch.building import build
+from eventsim.from_torch.layers import Rules
+from eventsim.from_torch.operations import elementwise, maps, reductions, vectors
+from eventsim.from_torch.libraries import norse, sinabs, snntorch, spikingjelly
+from eventsim.from_torch.preserving import preserved
+from eventsim.from_torch.running import follow
+from eventsim.from_torch.samples import read_samples
+from eventsim.model.network import Model
+
+RULES = Rules()
+FOLLOWED = (elementwise, maps, reductions, vectors)  # each registers its operations
+for _library in (snntorch, spikingjelly, norse, sinabs):
+    _library.add_rules(RULES)
+
+
+def add_rule(cls, rule):
+    """See `eventsim.from_torch.register`."""
+    RULES.register(cls, rule)
+
+
+def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None, encoding=None, layout=None,
+               output=None, provenance=None) -> Model:
+    """A Model of a trained network, proved equal to the network itself.
+
+    net: torch.nn.Module. It runs in evaluation mode, from the initial state of its neurons, and is left as it
+        was. Its forward may do all steps in one call or one step a call.
+    x: check samples, (N, ...) of samples that stand still or (N, T, ...): whole levels, or the numbers that the
+        network takes. The outputs and the spikes of the network for them become the model's check group.
+    input: the Input that says what a sample is, or None: then `shape` (of one step of a sample) and `encoding`
+        ("image", "spikes" or "real") say it, or the samples themselves.
+    timesteps: T, where neither the samples nor the network's forward say it.
+    class_names: of the outputs, or none. layout: "N", "NT", or "TN" for x of shape (T, N, ...).
+    output: function that takes what forward returns and gives the answer's tensor; by default the first.
+    provenance: name -> text, how the file was made.
+
+    Raises UnsupportedError, naming the place in the network's code, for what has no equal in eventsim;
+    ModelError where a spike or an output differs, naming the first layer, step and neuron; DataError for samples
+    that do not fit.
+    """
+    samples = read_samples(x, input, shape, encoding, layout)
+    with preserved(net):
+        traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
+        graph = traced.trace.graph
+        builds = [build(graph, samples.input, traced.answer)]
+        if any(source.delay for node in graph.nodes for source in node.sources):
+            builds.append(build(graph, samples.input, traced.answer, late=True))
+        original = proof.spikes_of(traced, builds[0])
+    notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}", **(provenance or {})}
+    if traced.answer.assumed:
+        notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"
+    failures = []
+    for built in builds:
+        model = Model(built.nodes, built.edges, traced.timesteps, class_names, notes)
+        levels = _shaped(samples, model)
+        try:
+            proof.prove(model, levels, original)
+        except ModelError as error:
+            failures.append(error)
+            continue
+        model.check = proof.check_group(model, levels, original)
+        return model
+    raise failures[0]
+
+
+def _shaped(samples, model):
+    """The levels in the shape that the model's input has where the network reads it in another."""
+    shape, wanted = samples.input.shape, model.nodes[model.input].shape
+    return samples.levels.reshape(*samples.levels.shape[:-len(shape)], *wanted)

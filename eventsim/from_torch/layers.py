@@ -1,0 +1,271 @@
+"""Layers: modules that are taken whole, by a rule that says what they are in eventsim.
+
+A rule takes a module and the shape of its neurons and returns a NeuronLayer, or simply a node of eventsim.
+It only has to be right where the network's own spikes show it: every rule is proved on every export.
+"""
+
+from dataclasses import dataclass
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+import numpy as np
+import torch
+
+from eventsim.errors import ModelError, UnsupportedError
+from eventsim.from_torch.graph import Operation, Operand
+from eventsim.from_torch.operations.registry import Misread, Refused
+from eventsim.from_torch.operations.rows import emit
+from eventsim.from_torch.places import BITS, MASK, Mixed
+from eventsim.model.node import Node
+from eventsim.model.parameters import compact
+
+
+@dataclass
+class NeuronLayer:
+    """What a module is in eventsim.
+
+    node: the neurons, or what integrates and never fires; of a module without a state the node itself.
+    axes: of what its forward takes and gives: "N" (one step, samples first), "TN" or "NT" (all steps).
+    before: synapses between what the module reads and its neurons, or None.
+    recurrent: synapses from the neurons' spikes of the step before back to them, or None.
+    output: which of the tensors that forward returns are the spikes (or the value of what never fires).
+    samples, steps: of modules that take samples and steps as one axis ("(NT)"), whichever is fixed, or -1.
+    """
+
+    node: Node
+    axes: str = "N"
+    before: Optional[Node] = None
+    recurrent: Optional[Node] = None
+    output: int = 0
+    steps: int = -1
+
+    @property
+    def signed(self):
+        """Whether its spikes may be negative."""
+        return getattr(self.node, "signed", False)
+
+
+class Call(NamedTuple):
+    """One call of a layer: what it read (None where that was constant), the steps it gave, their values."""
+
+    source: Optional[Operand]
+    steps: List[int]
+    values: torch.Tensor
+
+
+class Rules:
+    """Rules by class of module; a class of a library is named, so that nothing has to be imported."""
+
+    def __init__(self):
+        self._rules: Dict[object, Callable] = {}
+
+    def register(self, cls, rule):
+        """Take modules of a class whole, by a rule: rule(module, shape) -> NeuronLayer or node."""
+        self._rules[cls] = rule
+
+    def find(self, module):
+        """(rule, class that it was registered for), or (None, None)."""
+        for cls in type(module).__mro__:
+            for key in (cls, f"{cls.__module__.partition('.')[0]}.{cls.__name__}"):
+                if key in self._rules:
+                    return self._rules[key], cls
+        return None, None
+
+    def taken(self, module) -> bool:
+        """Whether a module is taken whole: its class has a rule, and nothing of it was replaced."""
+        rule, cls = self.find(module)
+        return rule is not None and not changes(module, cls)
+
+    def call(self, trace, module, forward, args, kwargs):
+        """Run a module that is taken whole, and say what it gave."""
+        rule, _ = self.find(module)
+        number = trace.graph.add(Operation("state", (1,), where=trace.where()), ("state", id(module)))
+        with trace.within(number):
+            out = forward(*args, **kwargs)
+        try:
+            return _record(trace, module, rule, args, kwargs, out)
+        except (Refused, Mixed, ModelError, UnsupportedError) as error:
+            trace.refuse(out, f"{type(module).__name__} {trace.name_of(module)!r} {_verb(error)}",
+                         misread=isinstance(error, (Misread, Mixed)))
+            return out
+
+
+def _verb(error):
+    return f"reads {error}" if isinstance(error, Mixed) else f"cannot be taken: {error}"
+
+
+# what a subclass may add without being another layer
+HARMLESS = {"__init__", "__module__", "__doc__", "__qualname__", "__annotations__", "__repr__", "extra_repr",
+            "__constants__", "__firstlineno__", "__static_attributes__", "__dict__", "__weakref__", "__slots__",
+            "__parameters__", "__orig_bases__"}
+
+
+def changes(module, cls) -> List[str]:
+    """What a module's class, or the module itself, has in place of what `cls` has."""
+    found = []
+    for sub in type(module).__mro__:
+        if sub is cls:
+            break
+        found += [name for name in vars(sub) if name not in HARMLESS]
+    return found + [name for name, value in vars(module).items() if callable(value) and callable(getattr(cls, name, None))]
+
+
+def flat_tensors(value):
+    """Tensors among what a module returned, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, (tuple, list)):
+        return [t for item in value for t in flat_tensors(item)]
+    if isinstance(value, dict):
+        return [t for item in value.values() for t in flat_tensors(item)]
+    return []
+
+
+def _record(trace, module, rule, args, kwargs, out):
+    inputs = flat_tensors((args, kwargs))
+    x, states = inputs[0], inputs[1:]
+    if trace.refused(x) is not None:
+        trace.places.write(flat_tensors(out)[0], torch.tensor(trace.graph.first_place(trace.refused(x))))
+        return out
+    outputs = flat_tensors(out)
+    layer = as_layer(rule, module, x)
+    value = outputs[layer.output]
+    if layer.node.integrates():
+        _record_neurons(trace, module, layer, x, states, value, outputs)
+    else:
+        [part] = _whole(trace, x, 1)
+        emit(trace, "module", value.shape[1:], [part],
+             {"layer": layer, "name": trace.name_of(module), "class": type(module).__name__,
+              "module": id(module), "current": layer.node.gives("spikes") == "current"}, value)
+    return out
+
+
+def as_layer(rule, module, x) -> NeuronLayer:
+    """What a rule says of a module, a node by itself as a NeuronLayer. The rule is told the shape of one step."""
+    found = rule(module, x)
+    return found if isinstance(found, NeuronLayer) else NeuronLayer(found)
+
+
+def _whole(trace, x, n_axes):
+    """[(node, rows)] of a block that is one node's elements in their own order."""
+    parts = trace.places.parts(x, n_axes)
+    width = int(np.prod(x.shape[n_axes:], dtype=np.int64))
+    if len(parts) != 1 or len(parts[0].columns) != width or (parts[0].elements != np.arange(width)).any() \
+            or trace.nodes[parts[0].node].size != width:
+        raise Refused("reads several layers joined, a part of a layer, or one in another order")
+    return [(parts[0].node, parts[0].rows)]
+
+
+def _record_neurons(trace, module, layer, x, states, value, outputs):
+    axes = layer.axes
+    if axes == "(NT)":
+        steps = layer.steps if layer.steps > 0 else x.shape[0] // trace.samples
+        x, value = (v.view(trace.samples, steps, *v.shape[1:]) for v in (x, value))
+        axes = "NT"
+    n_axes = len(axes)
+    if layer.axes == "N" and x.shape[0] != trace.samples:
+        raise Misread(f"is given {x.shape[0]} rows for {trace.samples} samples; it does one step at a time")
+    shape = tuple(value.shape[n_axes:])
+    number, first = _number_of(trace, module, layer, states, shape)
+    n_steps = 1 if axes == "N" else x.shape[axes.index("T")]
+    steps = list(range(first, first + n_steps))
+    source = None
+    if trace.places.knows(x):
+        if layer.before is not None:
+            x = _through(trace, layer.before, x, n_axes)
+        source = _source_of(trace, x, axes, steps)
+    calls = trace.calls.setdefault(number, [])
+    calls.append(Call(source, steps, _steps_first(value, axes).detach().clone()))
+    node = trace.nodes[number]
+    if source is not None:
+        node.sources = (source,)
+    order = np.arange(n_steps)[:, None] * trace.samples + np.arange(trace.samples) + first * trace.samples
+    rows = order.reshape(-1) if axes != "NT" else order.T.reshape(-1)
+    places = trace.graph.first_place(number) + torch.from_numpy(rows.copy())[:, None] * node.size \
+        + torch.arange(node.size)
+    trace.places.write(value, places.view(value.shape))
+    kept = trace.graph.add(Operation("state", shape, (Operand(number),), where=node.where), ("kept", number))
+    last = trace.graph.first_place(kept) + ((steps[-1] * trace.samples + torch.arange(trace.samples))[:, None]
+                                            * node.size + torch.arange(node.size))
+    for state in outputs:
+        if state is not outputs[layer.output]:
+            fits = state.numel() == last.numel()
+            trace.places.write(state, last.view(state.shape) if fits else last.reshape(-1)[0])
+
+
+def _through(trace, synapses, x, n_axes):
+    """What a module's own input weights make of what it reads."""
+    [(node, rows)] = _whole(trace, x, n_axes)
+    weight = synapses.weight
+    out = torch.zeros(*x.shape[:n_axes], len(weight), dtype=torch.float64)
+    emit(trace, "linear", (len(weight),), [(node, rows)], {"weight": weight, "bias": synapses.bias}, out)
+    return out
+
+
+def _steps_first(value, axes):
+    if axes == "N":
+        return value[None]
+    return value if axes == "TN" else value.transpose(0, 1)
+
+
+def _number_of(trace, module, layer, states, shape):
+    """(number, first step) of a call: of the neurons whose state it goes on with, else of new ones."""
+    known = [trace.places.of(state) for state in states if trace.places.knows(state)]
+    if known:
+        place = int(known[0].reshape(-1)[0])
+        kept = trace.nodes[place >> BITS]
+        if kept.kind != "layer" and (kept.kind != "state" or not kept.sources):
+            raise Refused("is given a state that is no neurons' state of the step before")
+        number = place >> BITS if kept.kind == "layer" else kept.sources[0].node
+        node = trace.nodes[number]
+        step = (place & MASK) // kept.size // trace.samples
+        if node.settings["module"] is not module:
+            raise Refused("is given another layer's state")
+        if step + 1 != trace.calls[number][-1].steps[-1] + 1:
+            raise Refused("is given a state that is older than a step")
+        return number, step + 1
+    hidden = not states
+    tries = [i for i, node in enumerate(trace.nodes) if node.kind == "layer" and node.settings["module"] is module]
+    if tries and hidden:
+        number = tries[0]
+        return number, trace.calls[number][-1].steps[-1] + 1
+    if tries:
+        first = trace.calls[tries[0]][-1].steps[-1]
+        raise Refused(f"is called again with a state that it has not given (its call before was step {first}): either "
+                      "it starts anew, or two places share it; give each place neurons of its own, and hand "
+                      "each step the state of the step before")
+    number = trace.graph.add(Operation(
+        "layer", shape, (), {"module": module, "layer": layer, "name": trace.name_of(module),
+                             "class": type(module).__name__}, trace.where(),
+    ), ("layer", id(module)))
+    return number, 0
+
+
+def _source_of(trace, x, axes, steps):
+    """What neurons read; x: rows of steps and samples as `axes` says."""
+    [(number, rows)] = _whole(trace, x, len(axes))
+    n, still = trace.samples, trace.nodes[number].still
+    if trace.nodes[number].kind == "steps":
+        raise Refused("reads a sum over steps")
+    shape = {"N": (1, n), "TN": (len(steps), n), "NT": (n, len(steps))}[axes]
+    rows = rows.reshape(shape)
+    rows = rows.T if axes == "NT" else rows
+    if (rows % n != np.arange(n)).any():
+        raise Mixed("samples in another order")
+    if still:
+        return Operand(number)
+    delays = np.array(steps)[:, None] - rows // n
+    if (delays != delays[0, 0]).any() or delays[0, 0] < 0:
+        raise Mixed("steps in another order")
+    return Operand(number, int(delays[0, 0]))
+
+
+def on_neurons(value, shape, name):
+    """A parameter as torch broadcasts it over neurons of `shape` (with or without an axis of samples): a
+    scalar, one per channel or one per neuron, whatever is shortest."""
+    array = value.detach().double().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, float)
+    while array.ndim > len(shape) and array.shape[0] == 1:
+        array = array[0]
+    try:
+        return compact(np.broadcast_to(array, shape), shape)
+    except ValueError:
+        raise ModelError(f"{name} has shape {array.shape}, which does not broadcast to neurons of {shape}") from None

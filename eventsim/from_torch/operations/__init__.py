@@ -1,0 +1,1 @@
+"""What torch's operations are in a spiking network."""

@@ -1,0 +1,289 @@
+"""What is done element by element: scales, shifts and sums of signals."""
+
+import numpy as np
+import torch
+
+from eventsim.from_torch.operations.maps import channels, in_order, n_channels, tensors_of
+from eventsim.from_torch.operations.registry import name_of, operation, Refused
+from eventsim.from_torch.operations.rows import add_steps, constant, emit, gives_current, refuse_known
+from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO
+
+
+@operation("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_batch_norm_no_update")
+def _batch_norm(trace, func, args, kwargs, out):
+    x, weight, bias, mean, var = args[:5]
+    name = name_of(func)
+    training, eps = (False, args[6]) if name in ("_native_batch_norm_legit_no_training", "_batch_norm_no_update") \
+        else (args[5], args[7])
+    if training or mean is None:
+        raise Refused("normalises by the statistics of the batch (BatchNorm without running statistics, or in "
+                      "training), which depend on the other samples")
+    mean, var = constant(mean, "running_mean"), constant(var, "running_var")
+    weight = np.ones_like(mean) if weight is None else constant(weight, "weight")
+    bias = np.zeros_like(mean) if bias is None else constant(bias, "bias")
+    gain = weight / np.sqrt(var + eps)
+    settings = {"scale": gain, "shift": bias - mean * gain,
+                "norm": {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var, "eps": eps}}
+    _affine_per_channel(trace, x, settings, tensors_of(out)[0])
+
+
+def _affine_per_channel(trace, x, settings, out):
+    """scale * x + shift per channel; x: (B, C, ...)."""
+    shape = tuple(x.shape[1:])
+    parts = trace.places.parts(x, 1)
+    found = [(part, *channels(trace, part, shape)) for part in parts]
+    if len(found) == 1 and in_order(found[0][2], n_channels(trace.nodes[parts[0].node])):
+        _affine(trace, parts[0], shape, settings, out)
+        return
+    view = (1, -1) + (1,) * (len(shape) - 1)
+    scale, shift = (torch.from_numpy(settings[name]).view(view).expand(x.shape) for name in ("scale", "shift"))
+    elementwise(trace, x, scale, shift, out)
+
+
+def _affine(trace, part, shape, settings, out):
+    node = trace.nodes[part.node]
+    if node.kind == "add" and gives_current(trace.graph, part.node):
+        # scale * (a + b) + shift = (scale * a + shift) + scale * b: a node reads one thing
+        pieces = []
+        for source in node.sources:
+            inner = {"scale": settings["scale"],
+                     "shift": settings["shift"] if not pieces else np.zeros_like(settings["shift"])}
+            rows = part.rows - source.delay * trace.samples if not trace.nodes[source.node].still \
+                else part.rows % trace.samples
+            pieces.append(emit(trace, "affine", shape, [(source.node, rows)], inner))
+        emit(trace, "add", shape, pieces, {}, out)
+        return
+    emit(trace, "affine", shape, [(part.node, part.rows)], settings, out)
+
+
+@operation("mul")
+def _mul(trace, func, args, kwargs, out):
+    a, b = args
+    if trace.places.knows(a) if isinstance(a, torch.Tensor) else False:
+        refuse_known(trace, b, "multiplies two signals")
+        elementwise(trace, a, b, 0, out)
+    else:
+        elementwise(trace, b, a, 0, out)
+
+
+@operation("div", "true_divide")
+def _div(trace, func, args, kwargs, out):
+    a, b = args
+    if kwargs.get("rounding_mode"):
+        raise Refused("divides and rounds")
+    refuse_known(trace, b, "divides by a signal")
+    elementwise(trace, a, 1 / b, 0, out)
+
+
+@operation("neg")
+def _neg(trace, func, args, kwargs, out):
+    elementwise(trace, args[0], -1, 0, out)
+
+
+@operation("add")
+def _add(trace, func, args, kwargs, out):
+    _sum(trace, args[0], args[1], kwargs.get("alpha", 1), out)
+
+
+@operation("sub")
+def _sub(trace, func, args, kwargs, out):
+    _sum(trace, args[0], args[1], -kwargs.get("alpha", 1), out)
+
+
+@operation("rsub")
+def _rsub(trace, func, args, kwargs, out):
+    other = args[1] if len(args) > 1 else kwargs["other"]
+    refuse_known(trace, other, "subtracts two signals (rsub)")
+    elementwise(trace, args[0], -kwargs.get("alpha", 1), other, out)
+
+
+@operation("relu")
+def _relu(trace, func, args, kwargs, out):
+    """OriginalSpikes are not negative: what rectifies them changes nothing."""
+    if _never_negative(trace, args[0]):
+        trace.places.write(out, trace.places.of(args[0]).clone())
+        return
+    raise Refused("does 'relu' to a current: eventsim runs spiking networks. Convert a network of ReLUs first, for "
+                  "example with examples/trainer/conversion.py (guide bring_your_network.md), then export the result")
+
+
+@operation("clamp", "clamp_min", "hardtanh", "abs", "threshold")
+def _clamp(trace, func, args, kwargs, out):
+    if torch.equal(out, args[0]) and _never_negative(trace, args[0]) and name_of(func).endswith(("_min", "abs")):
+        trace.places.write(out, trace.places.of(args[0]).clone())
+        return
+    raise Refused(f"does {name_of(func)!r} to a signal, which has no equal in eventsim")
+
+
+def _never_negative(trace, x):
+    places = trace.places.of(x)
+    nodes = {int(n) for n in torch.unique(places[places >= 0] >> BITS)}
+    return all(_is_spikes(trace, n) for n in nodes)
+
+
+def _is_spikes(trace, number):
+    node = trace.nodes[number]
+    if node.kind in ("max_pool", "avg_pool", "add"):
+        return all(_is_spikes(trace, source.node) for source in node.sources)
+    return node.kind == "layer" and not node.settings["layer"].signed
+
+
+def elementwise(trace, x, scale, shift, out):
+    """scale * x + shift, element by element; scale, shift: numbers or constant tensors that broadcast."""
+    places = trace.places.of(x).expand(out.shape)
+    scale, shift = (torch.as_tensor(constant(value, "")).expand(out.shape) for value in (scale, shift))
+    if (scale == 1).all() and (shift == 0).all():
+        trace.places.write(out, places.clone())
+        return
+    result = torch.full(out.shape, CONSTANT, dtype=torch.int64)
+    result[(places == ZERO) & (shift == 0)] = ZERO
+    for number in map(int, torch.unique(places[places >= 0] >> BITS)):
+        where = (places >= 0) & (places >> BITS == number)
+        node = trace.nodes[number]
+        element = (places[where] & MASK) % node.size
+        factors = {name: _per_element(node, element, value[where])
+                   for name, value in (("scale", scale), ("shift", shift))}
+        result[where] = _scaled(trace, number, factors, places[where])
+    trace.places.write(out, result)
+
+
+def _per_element(node, element, values):
+    """A factor of each channel of a node, from those of its elements in a tensor."""
+    found = np.zeros(node.size)
+    found[element.numpy()] = values.numpy()
+    if (found[element.numpy()] != values.numpy()).any():
+        raise Refused("scales or shifts steps or samples differently")
+    rows = found.reshape(node.shape[0], -1)
+    used = np.zeros(node.size, bool)
+    used[element.numpy()] = True
+    if used.all() and (rows == rows[:, :1]).all():
+        return rows[:, 0].copy()
+    if used.all():
+        return found.reshape(node.shape)
+    values = np.unique(values.numpy())
+    if len(values) == 1:
+        return np.full(node.shape[0], values[0])
+    raise Refused("scales or shifts parts of a layer differently")
+
+
+def _scaled(trace, number, factors, places):
+    """Places of scale * node + shift."""
+    node = trace.nodes[number]
+    if node.kind == "steps":
+        return _scaled_steps(trace, node, factors, places)
+    if node.kind == "refused":
+        return places
+    local = places & MASK
+    every = np.unique((local // node.size).numpy())
+    if node.kind == "add" and gives_current(trace.graph, number):
+        pieces = []
+        for source in node.sources:
+            rows = every % trace.samples if trace.nodes[source.node].still else every - source.delay * trace.samples
+            shift = factors["shift"] if not pieces else np.zeros_like(factors["shift"])
+            pieces.append(emit(trace, "affine", node.shape, [(source.node, rows)],
+                               {"scale": factors["scale"], "shift": shift}))
+        found, _ = emit(trace, "add", node.shape, pieces, {})
+    else:
+        found, _ = emit(trace, "affine", node.shape, [(number, every)], factors)
+    return trace.graph.first_place(found) + local
+
+
+def _scaled_steps(trace, node, factors, places):
+    scale, shift = np.unique(factors["scale"]), factors["shift"]
+    if len(scale) == 1 and not shift.any():
+        weights = {step: float(weight * scale[0]) for step, weight in node.settings["weights"].items()}
+        found, _ = add_steps(trace, node.sources[0].node, weights, None, None)
+        return trace.graph.first_place(found) + (places & MASK)
+    rows = np.unique(((places & MASK) // node.size).numpy())
+    number = trace.graph.add(node)
+    found, _ = emit(trace, "affine", node.shape, [(number, rows)], factors)
+    return trace.graph.first_place(found) + (places & MASK)
+
+
+def _sum(trace, a, b, factor, out):
+    """a + factor * b."""
+    known = [isinstance(v, torch.Tensor) and trace.places.knows(v) for v in (a, b)]
+    if not all(known):
+        x, other, scale = (a, b, 1) if known[0] else (b, a, factor)
+        shift = other * factor if known[0] else other
+        elementwise(trace, x, scale, shift, out)
+        return
+    if factor != 1:
+        scaled = torch.zeros_like(b)
+        elementwise(trace, b, factor, 0, scaled)
+        b = scaled
+    first, second = (trace.places.of(v).expand(out.shape) for v in (a, b))
+    result = torch.where(first == ZERO, second, torch.where(second == ZERO, first, CONSTANT))
+    both = (first >= 0) & (second >= 0)
+    if ((result == CONSTANT) & ~both).any():
+        raise Mixed("numbers that the network computed, beside constants")
+    nodes = torch.stack([first[both] >> BITS, second[both] >> BITS])
+    pairs = np.unique(nodes.numpy(), axis=1).T if both.any() else []
+    for m, n in map(tuple, pairs):
+        where = both & (first >> BITS == int(m)) & (second >> BITS == int(n))
+        result[where] = _added(trace, int(m), int(n), first[where] & MASK, second[where] & MASK)
+    trace.places.write(out, result)
+
+
+def _added(trace, m, n, first, second):
+    """Places of the sum of two nodes' elements. first, second: their places without the node."""
+    a, b = trace.nodes[m], trace.nodes[n]
+    for node, number, local in ((a, m, first), (b, n, second)):
+        if node.kind == "refused":
+            return trace.graph.first_place(number) + local * 0
+    if a.size != b.size or ((first % a.size) != (second % b.size)).any():
+        raise Refused("adds maps whose elements are in another order, or broadcasts one over the other")
+    pairs, back = np.unique(np.stack([(first // a.size).numpy(), (second // b.size).numpy()]), axis=1,
+                            return_inverse=True)
+    rows_a, rows_b = pairs
+    if m == n or "steps" in (a.kind, b.kind):
+        summed = _steps_of(trace, m, n, rows_a, rows_b)
+        if summed is not None:
+            return trace.graph.first_place(summed) + (first // a.size % trace.samples) * a.size + first % a.size
+    if m == n and (rows_a == rows_b).all():
+        number, _ = emit(trace, "affine", a.shape, [(m, rows_a)],
+                         {"scale": np.full(a.shape[0], 2.0), "shift": np.zeros(a.shape[0])})
+        return trace.graph.first_place(number) + first
+    shape = a.shape if len(a.shape) >= len(b.shape) else b.shape
+    number, rows = emit(trace, "add", shape, _flat_sources(trace, [(m, rows_a), (n, rows_b)]), {})
+    return trace.graph.first_place(number) + torch.from_numpy(rows[back.reshape(-1)]) * a.size + first % a.size
+
+
+def _flat_sources(trace, parts):
+    """What a sum reads, sums of sums taken apart."""
+    flat = []
+    for number, rows in parts:
+        node = trace.nodes[number]
+        if node.kind != "add":
+            flat.append((number, rows))
+            continue
+        for source in node.sources:
+            still = trace.nodes[source.node].still
+            flat.append((source.node, rows % trace.samples if still else rows - source.delay * trace.samples))
+    return flat
+
+
+def _steps_of(trace, m, n, rows_a, rows_b):
+    """The weighted sum over steps that a sum of one node at two times is, or None."""
+    weights, bases = {}, set()
+    for number, rows in ((m, rows_a), (n, rows_b)):
+        node = trace.nodes[number]
+        if node.kind == "steps":
+            bases.add(node.sources[0].node)
+            found = node.settings["weights"]
+        else:
+            bases.add(number)
+            steps = np.unique(rows // trace.samples)
+            if len(steps) != 1 or node.still:
+                return None
+            found = {int(steps[0]): 1.0}
+        for step, weight in found.items():
+            weights[step] = weights.get(step, 0.0) + weight
+    if len(bases) != 1:
+        if any(trace.nodes[number].kind == "steps" for number in (m, n)):
+            raise Refused("adds a sum over steps to something else")
+        return None
+    if m == n and (rows_a == rows_b).all() and trace.nodes[m].kind != "steps":
+        return None
+    number, _ = add_steps(trace, bases.pop(), weights, None, None)
+    return number

@@ -1,0 +1,207 @@
+"""Convolutions and pools, channel by channel; linear maps that are written out as matrices."""
+
+import numpy as np
+import torch
+
+from eventsim.from_torch.operations.registry import operation, Refused
+from eventsim.from_torch.operations.rows import constant, emit, refuse_known
+from eventsim.from_torch.operations.vectors import sum_of_linear
+from eventsim.from_torch.places import ZERO
+
+LARGEST_MATRIX = 1 << 24  # entries of a linear map that is written out
+
+
+@operation("convolution", "_convolution", "convolution_overrideable", "mkldnn_convolution")
+def _convolution(trace, func, args, kwargs, out):
+    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args[:9]
+    refuse_known(trace, weight, "convolves two signals")
+    refuse_known(trace, bias, "adds a signal as a bias")
+    shape = tuple(out.shape[1:])
+    if transposed:
+        write_out(trace, func, args, kwargs, x, out, bias)
+        return
+    if weight.ndim not in (3, 4):
+        raise Refused(f"convolves along {weight.ndim - 2} axes; eventsim has one or two")
+    weight = constant(weight, "weight")
+    bias = None if bias is None else constant(bias, "bias")
+    try:
+        parts = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in trace.places.parts(x, 1)]
+    except Refused:
+        write_out(trace, func, args, kwargs, x, out, bias)
+        return
+    n_source = [n_channels(trace.nodes[part.node]) for part, _, _ in parts]
+    plain = len(parts) == 1 and in_order(parts[0][2], n_source[0])
+    if not plain and groups > 1:
+        weight, groups = _ungrouped(weight, groups), 1
+    weights = []
+    for (part, here, there), n in zip(parts, n_source):
+        if plain:
+            weights.append(weight)
+            continue
+        moved = np.zeros((weight.shape[0], n, *weight.shape[2:]))
+        np.add.at(moved.swapaxes(0, 1), there, weight[:, here].swapaxes(0, 1))
+        weights.append(moved)
+    settings = {"stride": tuple(stride), "padding": tuple(padding), "dilation": tuple(dilation), "groups": groups}
+    sum_of_linear(trace, "convolution", shape, [part for part, _, _ in parts], weights, bias, settings, out)
+
+
+def n_channels(node):
+    """Channels of a node as it is read."""
+    return node.settings.get("shape", node.shape)[0]
+
+
+def in_order(numbers, n):
+    """Whether some numbers are 0 to n - 1, in order."""
+    return len(numbers) == n and (numbers == np.arange(n)).all()
+
+
+def _ungrouped(weight, groups):
+    """The same convolution with one group: zeros where groups do not mix."""
+    n_out, per_group = weight.shape[0] // groups, weight.shape[1]
+    whole = np.zeros((weight.shape[0], per_group * groups, *weight.shape[2:]))
+    for g in range(groups):
+        whole[g * n_out:(g + 1) * n_out, g * per_group:(g + 1) * per_group] = weight[g * n_out:(g + 1) * n_out]
+    return whole
+
+
+def channels(trace, part, shape):
+    """(channels of the block, the node's channels that they are) of a part of a map (C, ...).
+
+    Refused where the part is no whole channels of the node in their own order.
+    """
+    area = int(np.prod(shape[1:], dtype=np.int64))
+    node = trace.nodes[part.node]
+    found = part.elements.reshape(-1, area) if len(part.elements) % area == 0 else np.zeros((0, area), int)
+    here = part.columns.reshape(-1, area)[:, 0] // area if len(found) else np.zeros(0, int)
+    if node.kind == "input" and node.shape != shape and node.size == np.prod(shape) and \
+            (part.elements == np.arange(node.size)).all():
+        if node.settings.setdefault("shape", shape) != shape:
+            raise Refused(f"reads the input as {shape}, and elsewhere as {node.settings['shape']}")
+        return np.arange(shape[0]), np.arange(shape[0])  # the model's input gets the shape in which it is read
+    there = found[:, 0] // area if len(found) else found
+    whole = (
+        len(found) and node.shape[1:] == tuple(shape[1:])
+        and (part.columns.reshape(-1, area) == here[:, None] * area + np.arange(area)).all()
+        and (found == there[:, None] * area + np.arange(area)).all()
+    )
+    if not whole:
+        raise Refused("reads a map in another shape or order than it was computed in")
+    return here, there
+
+
+def write_out(trace, func, args, kwargs, x, out, bias=None):
+    """A linear operation that eventsim has no node for, as the matrix that it is."""
+    parts = trace.places.parts(x, 1)
+    n_in, n_out = int(np.prod(x.shape[1:])), int(np.prod(out.shape[1:]))
+    if n_in * n_out > LARGEST_MATRIX:
+        raise Refused(f"is a linear map of {n_in} x {n_out} numbers without an equal in eventsim, too large to be "
+                      "written out as a matrix")
+    args = list(args)
+    args[0] = torch.zeros(1, *x.shape[1:], dtype=torch.float64)
+    zero = func(*args, **kwargs).reshape(-1).numpy().copy()
+    matrix = np.empty((n_out, n_in))
+    step = max(1, (1 << 22) // max(n_in, n_out))
+    for start in range(0, n_in, step):
+        columns = torch.arange(start, min(start + step, n_in))
+        basis = torch.zeros(len(columns), n_in, dtype=torch.float64)
+        basis[torch.arange(len(columns)), columns] = 1
+        args[0] = basis.view(-1, *x.shape[1:])
+        matrix[:, columns] = (func(*args, **kwargs).reshape(len(columns), -1).numpy() - zero).T
+    weights = []
+    for part in parts:
+        size = trace.nodes[part.node].size
+        weight = np.zeros((n_out, size))
+        np.add.at(weight.T, part.elements, matrix[:, part.columns].T)
+        weights.append(weight)
+    sum_of_linear(trace, "linear", tuple(out.shape[1:]), parts, weights, zero if zero.any() else None, {}, out)
+
+
+# ---- pools
+
+
+@operation("max_pool2d_with_indices", "max_pool2d", "max_pool1d", "max_pool1d_with_indices")
+def _max_pool(trace, func, args, kwargs, out):
+    x, kernel, stride, padding, dilation, ceil = _defaults(args, (None, None, (), 0, 1, False))
+    pooled = out[0] if isinstance(out, (tuple, list)) else out
+    if any(d != 1 for d in np.atleast_1d(dilation)):
+        raise Refused("pools with dilation")
+    settings = {**_window(kernel, stride, padding, x.ndim - 2), "ceil_mode": bool(ceil)}
+    channelwise(trace, "max_pool", x, settings, pooled)
+    for indices in tensors_of(out)[1:]:
+        trace.refuse(indices, "uses the indices of a max pool")
+
+
+@operation("avg_pool2d", "avg_pool1d")
+def _avg_pool(trace, func, args, kwargs, out):
+    x, kernel, stride, padding, ceil, include, divisor = _defaults(args, (None, None, (), 0, False, True, None))
+    if divisor is not None:
+        raise Refused("averages with a divisor of its own (divisor_override)")
+    settings = {**_window(kernel, stride, padding, x.ndim - 2), "ceil_mode": bool(ceil),
+                "count_include_pad": bool(include)}
+    try:
+        channelwise(trace, "avg_pool", x, settings, out)
+    except Refused:
+        write_out(trace, func, args, kwargs, x, out)
+
+
+@operation("_adaptive_avg_pool2d", "adaptive_avg_pool1d", "_adaptive_avg_pool1d", "adaptive_avg_pool2d")
+def _adaptive(trace, func, args, kwargs, out):
+    x = args[0]
+    n_axes = len(axes_of(args[1]))
+    before, after = x.shape[-n_axes:], out.shape[-n_axes:]
+    if any(b % a for b, a in zip(before, after)):
+        write_out(trace, func, args, kwargs, x, out)
+        return
+    window = tuple(b // a for b, a in zip(before, after))
+    settings = {"kernel_size": window, "stride": window, "padding": (0,) * n_axes, "ceil_mode": False,
+                "count_include_pad": True}
+    try:
+        channelwise(trace, "avg_pool", x, settings, out)
+    except Refused:
+        write_out(trace, func, args, kwargs, x, out)
+
+
+@operation("upsample_nearest2d", "upsample_nearest1d", "upsample_bilinear2d", "pixel_shuffle", "unfold_backward",
+           "im2col", "col2im", "upsample_bicubic2d", "upsample_linear1d")
+def _linear_map(trace, func, args, kwargs, out):
+    write_out(trace, func, args, kwargs, args[0], out)
+
+
+def _defaults(args, defaults):
+    return [args[i] if i < len(args) else default for i, default in enumerate(defaults)]
+
+
+def _window(kernel, stride, padding, n_axes):
+    """Settings of a pool, each a tuple of one number per axis."""
+    def every(value):
+        return axes_of(value) * n_axes if len(axes_of(value)) == 1 else axes_of(value)
+
+    return {"kernel_size": every(kernel), "stride": every(stride) or every(kernel), "padding": every(padding)}
+
+
+def axes_of(value):
+    """One number, or several, as a tuple."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def tensors_of(value):
+    """The tensors among what an operation gave."""
+    return [value] if isinstance(value, torch.Tensor) else [t for t in value if isinstance(t, torch.Tensor)]
+
+
+def channelwise(trace, kind, x, settings, out):
+    """An operation that treats every channel alike; x: (B, C, ...)."""
+    shape = tuple(out.shape[1:])
+    parts = trace.places.parts(x, 1)
+    found = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in parts]
+    if len(found) == 1 and in_order(found[0][2], n_channels(trace.nodes[parts[0].node])):
+        emit(trace, kind, shape, [(parts[0].node, parts[0].rows)], settings, out)
+        return
+    places = torch.full(out.shape, ZERO, dtype=torch.int64)
+    for part, here, there in found:
+        whole = (trace.nodes[part.node].shape[0], *shape[1:])
+        number, rows = emit(trace, kind, whole, [(part.node, part.rows)], settings)
+        all_places = trace.graph.first_place(number) + torch.from_numpy(rows).view(-1, *[1] * len(whole)) * \
+            int(np.prod(whole)) + torch.arange(int(np.prod(whole))).view(whole)
+        places[:, here] = all_places[:, there]
+    trace.places.write(out, places)

@@ -1,0 +1,106 @@
+"""Rows: steps of samples, and the operations that read and give them."""
+
+import math
+
+import numpy as np
+import torch
+
+from eventsim.from_torch.graph import Operand, Operation
+from eventsim.from_torch.operations.registry import Refused
+from eventsim.from_torch.places import Mixed
+
+CURRENTS = ("linear", "convolution")
+
+
+def aligned(trace, parts):
+    """(rows of the result, Sources) of parts that are read together.
+
+    parts: list of (node, rows). A row is a step of a sample; sources of an earlier step are delayed.
+    """
+    n = trace.samples
+    steps = [None if trace.nodes[node].still else rows // n for node, rows in parts]
+    samples = [rows % n for _, rows in parts]
+    if any((other != samples[0]).any() for other in samples):
+        raise Mixed("different samples together")
+    moving = [each for each in steps if each is not None]
+    if not moving:
+        return samples[0], tuple(Operand(node) for node, _ in parts)
+    now = np.maximum.reduce(moving)
+    sources = []
+    for (node, _), each in zip(parts, steps):
+        delays = np.zeros(1, int) if each is None else now - each
+        if (delays != delays[0]).any():
+            raise Mixed("steps that are apart by more in some places than in others")
+        sources.append(Operand(node, int(delays[0])))
+    return now * n + samples[0], tuple(sources)
+
+
+def emit(trace, kind, shape, parts, settings, out=None):
+    """Add an operation; say that `out` is its result. parts: list of (node, rows). Returns (number, rows)."""
+    rows, sources = aligned(trace, parts)
+    weighted = [source for source in sources if trace.nodes[source.node].kind == "steps"]
+    if weighted:
+        return _emit_on_steps(trace, kind, shape, parts, settings, out)
+    number = trace.graph.add(Operation(
+        kind, tuple(shape), sources, settings, trace.where(),
+        still=all(trace.nodes[source.node].still for source in sources),
+    ))
+    if out is not None:
+        place_rows(trace, out, number, rows)
+    return number, rows
+
+
+def place_rows(trace, out, number, rows):
+    """Say that a tensor holds rows of a node, in order."""
+    first, size = trace.graph.first_place(number), trace.nodes[number].size
+    if len(rows) and (np.diff(rows) == 1).all():
+        trace.places.count_up(out, first + int(rows[0]) * size)
+        return
+    places = first + torch.from_numpy(rows)[:, None] * size + torch.arange(size)
+    trace.places.write(out, places.view(out.shape))
+
+
+def _emit_on_steps(trace, kind, shape, parts, settings, out):
+    """A linear operation of a sum over steps is the sum over steps of the operation."""
+    [(node, rows)] = parts if len(parts) == 1 else [(None, None)]
+    if kind not in ("linear", "convolution", "affine", "avg_pool"):
+        raise Refused(f"uses a sum over steps before the network's end ({kind})")
+    steps = trace.nodes[node]
+    total = math.fsum(steps.settings["weights"].values())
+    inner = dict(settings)
+    constant = {"linear": "bias", "convolution": "bias", "affine": "shift"}.get(kind)
+    if constant and inner.get(constant) is not None and np.any(inner[constant]):
+        inner[constant] = np.asarray(inner[constant]) / total
+    base = steps.sources[0].node
+    number = trace.graph.add(Operation(kind, tuple(shape), (Operand(base),), inner, trace.where(),
+                                       still=trace.nodes[base].still))
+    return add_steps(trace, number, steps.settings["weights"], rows, out)
+
+
+def add_steps(trace, node, weights, rows, out):
+    """Add a weighted sum over the steps of a node; say that `out` is its result."""
+    weights = dict(sorted(weights.items()))
+    number = trace.graph.add(Operation("steps", trace.nodes[node].shape, (Operand(node),), {"weights": weights},
+                                       trace.where(), still=True))
+    if out is not None:
+        place_rows(trace, out, number, rows)
+    return number, rows
+
+
+def constant(value, what):
+    """A tensor that must not depend on the input, as float64."""
+    return value.detach().double().cpu().numpy() if isinstance(value, torch.Tensor) else np.float64(value)
+
+
+def refuse_known(trace, value, what):
+    """Refuse, saying what it does, an operation whose `value` depends on the network's input."""
+    if isinstance(value, torch.Tensor) and trace.places.knows(value):
+        raise Refused(what)
+
+
+def gives_current(graph, number):
+    """Whether a node's numbers are weighted sums that no neuron has seen yet."""
+    node = graph.nodes[number]
+    if node.kind in ("affine", "avg_pool", "max_pool", "add"):
+        return any(gives_current(graph, source.node) for source in node.sources)
+    return node.kind in CURRENTS or node.kind == "module" and node.settings["current"]

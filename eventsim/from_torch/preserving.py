@@ -1,0 +1,88 @@
+"""Leaving a network as it was: whatever running it changes is put back."""
+
+from contextlib import contextmanager
+
+import torch
+
+LIBRARIES = ("snntorch", "spikingjelly", "norse", "sinabs")
+RESETS = ("reset_mem", "reset", "reset_states")  # how libraries name it
+
+
+@contextmanager
+def preserved(net):
+    """Run a network in evaluation, without gradients, from its initial state; then put back every tensor,
+    attribute, hook and flag of it, the numbers of torch's random generators and the default type."""
+    modules = list(net.modules())
+    kept = [(module, {name: _kept(value) for name, value in vars(module).items()}) for module in modules]
+    tensors = {id(t): (t, t.detach().clone()) for module in modules for t in _tensors(vars(module))}
+    default = torch.get_default_dtype()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            net.eval()
+            yield
+    finally:
+        torch.set_default_dtype(default)
+        for module, attributes in kept:
+            _put_back(vars(module), attributes)
+        for tensor, values in tensors.values():
+            if not _same(tensor.detach(), values):
+                tensor.data.copy_(values)
+
+
+def _same(a, b):
+    return a.shape == b.shape and a.dtype == b.dtype and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) \
+        if a.is_floating_point() and not a.is_sparse else a.shape == b.shape and torch.equal(a, b)
+
+
+def _kept(value):
+    """(value, what it contains now)"""
+    if isinstance(value, dict):
+        return value, {name: _kept(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return value, [_kept(item) for item in value]
+    if isinstance(value, set):
+        return value, set(value)
+    return value, None
+
+
+def _put_back(attributes, kept):
+    attributes.clear()
+    attributes.update({name: _restored(pair) for name, pair in kept.items()})
+
+
+def _restored(pair):
+    value, contents = pair
+    if contents is None:
+        return value
+    if isinstance(value, dict):
+        if list(value) != list(contents) or any(value[name] is not contents[name][0] for name in contents):
+            value.clear()
+            value.update({name: item[0] for name, item in contents.items()})
+        for item in contents.values():
+            _restored(item)
+    elif isinstance(value, list):
+        value[:] = [_restored(item) for item in contents]
+    else:
+        value.clear()
+        value.update(contents)
+    return value
+
+
+def _tensors(value):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+
+
+def reset(net, rules):
+    """Put all neurons of a network into their initial state, by their own methods."""
+    for module in net.modules():
+        ours = rules.find(module)[0] is not None or type(module).__module__.partition(".")[0] in LIBRARIES
+        method = next((getattr(module, name) for name in RESETS if hasattr(type(module), name)), None)
+        if ours and method is not None:
+            method()

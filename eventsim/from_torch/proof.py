@@ -1,0 +1,97 @@
+"""Proof: that a model gives what the original network gives, spike for spike, on the check samples.
+
+The original runs as it is, in its own code. In float64 every level of every layer and all outputs must be
+equal; in float32 spikes may part where a membrane comes within rounding of a threshold.
+"""
+
+from typing import Dict, NamedTuple
+
+import numpy as np
+import torch
+
+from eventsim.comparison.divergence import compare
+from eventsim.comparison.self_check import level_counts, OUTPUT_TOLERANCE
+from eventsim.comparison.traces import Trace
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import ModelError
+from eventsim.model.network import Check, Model
+
+NEAR = {"float64": 1e-9, "float32": 1e-3}  # between a membrane and a threshold, what rounding can cross
+
+
+class OriginalSpikes(NamedTuple):
+    """levels: name of a node -> int64 (N, T, ...). outputs: float64 (N, outputs)."""
+
+    levels: Dict[str, np.ndarray]
+    outputs: np.ndarray
+
+
+def spikes_of(traced, built) -> OriginalSpikes:
+    """What the original's layers sent, and its outputs."""
+    levels = {}
+    for name, number in built.layers.items():
+        node = built.nodes[name]
+        if not node.fires():
+            continue
+        calls = traced.trace.calls[number]
+        values = torch.cat([call.values for call in calls]).transpose(0, 1).double().cpu().numpy()
+        levels[name] = _levels_of(values, node, name)
+    return OriginalSpikes(levels, traced.outputs.numpy())
+
+
+def _levels_of(values, node, name):
+    worth = np.asarray(node.worth)
+    worth = worth.reshape((-1,) + (1,) * (values.ndim - 3)) if worth.ndim else worth
+    levels = np.rint(values / worth)
+    if np.abs(levels * worth - values).max(initial=0) > 1e-6 * np.abs(worth).max():
+        raise ModelError(f"layer {name!r}: sends values that are no whole multiples of {float(worth.max()):.6g}, what its "
+                         "rule says a level is worth")
+    top = (1 << node.n_bits) - 1
+    if levels.max(initial=0) > top or levels.min(initial=0) < (-top if node.signed else 0):
+        raise ModelError(f"layer {name!r}: sends levels from {levels.min():.0f} to {levels.max():.0f}, and its rule says "
+                         f"{node.n_bits} bits")
+    return levels.astype(np.int64)
+
+
+def prove(model: Model, samples, original: OriginalSpikes) -> None:
+    """Compare the engine in float64 with the original. Raises ModelError with the first place where they part."""
+    wishes = tuple(f"spikes:{name}" for name in original.levels)
+    run = Simulator(model, "float64").run(samples, record=wishes)
+    equal = all(np.array_equal(run.levels(name), levels) for name, levels in original.levels.items())
+    if not equal:
+        raise ModelError(_parting(model, samples, original, "float64"))
+    error = float(np.abs(run.output - original.outputs).max() / max(1.0, np.abs(original.outputs).max()))
+    if error > OUTPUT_TOLERANCE:
+        raise ModelError(f"the network's outputs differ from the model's by {error:.1e} of the largest, though all spikes "
+                         "are equal: its end is not what the trace found; say which tensor is the answer (output=...)")
+
+
+def _parting(model, samples, original, precision):
+    recorded = Trace({name: levels for name, levels in original.levels.items()}, "the original network")
+    found = compare(Simulator(model, precision), recorded, samples)
+    first = found.first
+    if first is None:
+        return "the network's spikes differ from the model's"
+    margin = _margin(first)
+    near = f"; the membrane is {margin:.1e} from its threshold" if margin is not None else ""
+    remedy = "give other samples" if margin is not None and margin < NEAR[precision] else \
+        "the model is not this network; please register a rule for what differs, or report it"
+    return (f"layer {first.layer!r} parts from the original network at step {first.step}, sample {first.sample}, neuron "
+            f"{first.neuron}: eventsim sends {first.values[0]:g}, the original {first.values[1]:g}{near}; "
+            f"{remedy} ({' '.join(str(found.reading).split())})")
+
+
+def _margin(first):
+    """Distance of the engine's membrane from the nearest threshold, in quanta, or None."""
+    decision = first.decisions[0]
+    return None if decision is None else abs(decision.margin)
+
+
+def check_group(model: Model, samples, original: OriginalSpikes) -> Check:
+    """The Check of the original's outputs and counts."""
+    counts = {}
+    for name, levels in original.levels.items():
+        node = model.nodes[name]
+        n = (1 << (node.n_bits + 1)) - 1 if node.signed else 1 << node.n_bits
+        counts[name] = level_counts(levels, n, node.signed)
+    return Check(samples, original.outputs, counts)

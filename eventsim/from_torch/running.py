@@ -1,0 +1,199 @@
+"""Running a network as its author would: all steps in one call, or one call for each step."""
+
+import os
+import traceback
+from typing import Callable, List, NamedTuple
+
+import torch
+
+from eventsim.errors import EventsimError, UnsupportedError
+from eventsim.from_torch.building import Answer, refusal_at
+from eventsim.from_torch.layers import flat_tensors
+from eventsim.from_torch.places import BITS, MASK
+from eventsim.from_torch.preserving import reset
+from eventsim.from_torch.tracing import Tracing
+
+
+class Way(NamedTuple):
+    """How a network is called. calls: values (N, ...) or (N, T, ...) and steps -> the arguments of each call."""
+
+    name: str
+    calls: Callable
+
+
+def ways(steps, timesteps, layout) -> List[Way]:
+    """Ways to call a network, the likeliest first. steps: of the samples, or None where they stand still."""
+    if steps is None:
+        found = [Way("all at once", lambda x, n: [x])]
+        if timesteps is not None:
+            found += [
+                Way("repeated, steps first", lambda x, n: [x.expand(n, *x.shape).clone()]),
+                Way("step by step", lambda x, n: [x] * n),
+                Way("repeated, samples first", lambda x, n: [x[:, None].expand(-1, n, *x.shape[1:]).clone()]),
+                Way("repeated, samples and steps as one axis",
+                    lambda x, n: [x[:, None].expand(-1, n, *x.shape[1:]).flatten(0, 1).clone()]),
+            ]
+        return found
+    first = Way("steps first", lambda x, n: [x.transpose(0, 1).contiguous()])
+    second = Way("samples first", lambda x, n: [x])
+    each = [Way("step by step", lambda x, n: list(x.transpose(0, 1).contiguous())),
+            Way("samples and steps as one axis", lambda x, n: [x.flatten(0, 1)])]
+    return [second, first, *each] if layout == "NT" else [first, second, *each]
+
+
+class Traced(NamedTuple):
+    """A run that was followed. way: how. answer: what the network gives. outputs: float64 (N, outputs), its own
+    answer. timesteps: T."""
+
+    trace: Tracing
+    way: Way
+    answer: Answer
+    outputs: torch.Tensor
+    timesteps: int
+
+
+def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
+    """Find how a network takes its samples, and follow it. choose: function that takes what forward returned
+    and gives the answer's tensor, or None. Raises UnsupportedError with what the likeliest way ended in."""
+    failures = []
+    for way in ways(samples.steps, timesteps, layout):
+        try:
+            return _follow(net, rules, samples, timesteps, way, choose)
+        except EventsimError as error:
+            failures.append((way, error))
+        except Exception as error:  # the user's own code may raise anything on what it does not take
+            if _ours(error):
+                raise
+            failures.append((way, error))
+    raise _best(net, failures)
+
+
+def _ours(error):
+    """Whether an exception is a mistake of this package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, (NameError, AttributeError, KeyError)) and bool(frames) \
+        and frames[-1].filename.startswith(os.path.dirname(os.path.abspath(__file__)))
+
+
+def _best(net, failures):
+    """The most telling of several failures: one of ours, else the first."""
+    ours = [(way, error) for way, error in failures if isinstance(error, EventsimError)]
+    way, error = min(ours, key=lambda pair: getattr(pair[1], "rank", 0)) if ours else failures[0]
+    if ours:
+        return error
+    text = " ".join(str(error).split())
+    return UnsupportedError(f"{type(net).__name__} does not take the samples ({way.name}): {type(error).__name__}: "
+                            f"{text[:200]}; see layout and timesteps")
+
+
+class _Misread(UnsupportedError):
+    """The network ran, but not as the way supposed."""
+
+    rank = 1
+
+
+def _follow(net, rules, samples, timesteps, way, choose):
+    torch.set_default_dtype(torch.float64)
+    reset(net, rules)
+    n = len(samples.levels)
+    still = samples.steps is None
+    trace = Tracing(net, rules, n)
+    values = samples.values.to(_device(net))
+    shape = samples.input.shape
+    source = values.clone() if still else values.transpose(0, 1).contiguous()
+    trace.give_input(source, shape, still)
+    given = source if still else source.transpose(0, 1)
+    results = []
+    with trace.running():
+        for x in way.calls(given, timesteps or samples.steps):
+            results.append(net(x))
+    chosen = [choose(result) if choose else _first(trace, result) for result in results]
+    if not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
+        raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
+    for reason, where in trace.refusals:
+        raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
+    found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()], default=timesteps or samples.steps or 1)
+    answer, outputs = _answer(trace, chosen, found)
+    return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps))
+
+
+def _device(net):
+    return next((p.device for p in net.parameters()), torch.device("cpu"))
+
+
+def _first(trace, result):
+    """The first tensor that depends on the input; neurons' spikes before what they keep."""
+    tensors = [t for t in flat_tensors(result) if trace.places.knows(t)]
+    return tensors[0] if tensors else None
+
+
+def _timesteps(trace, samples, timesteps) -> int:
+    """T, which every layer must have done."""
+    wanted = samples.steps or timesteps
+    done = {number: calls[-1].steps[-1] + 1 for number, calls in trace.calls.items()}
+    if not done and wanted is None:
+        raise UnsupportedError("timesteps are not given, and the network has no neurons that would say them")
+    if wanted is None:
+        wanted = max(done.values())
+        if wanted == 1:
+            raise _Misread("timesteps are not given, and the network does one step: say how many")
+    for number, steps in done.items():
+        if steps != wanted:
+            name = trace.nodes[number].settings["name"]
+            raise _Misread(f"layer {name!r} does {steps} steps, expected {wanted}; check timesteps and layout")
+    return wanted
+
+
+def _answer(trace, chosen, timesteps):
+    """(Answer, float64 (N, outputs)) of what the calls gave."""
+    for tensor in chosen:
+        number = trace.refused(tensor)
+        if number is not None:
+            refused = trace.nodes[number]
+            error = refusal_at(refused, refused.settings["reason"])
+            raise _Misread(str(error)) if refused.settings["misread"] else error
+    n = trace.samples
+    places = [trace.places.of(tensor) for tensor in chosen]
+    flat = torch.cat([p.reshape(-1) for p in places])
+    if (flat < 0).any() or len(torch.unique(flat >> BITS)) != 1:
+        raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is the "
+                               "answer (output=...)")
+    number = int(flat[0]) >> BITS
+    node = trace.nodes[number]
+    values = torch.cat([t.detach().reshape(-1) for t in chosen]).double().cpu()
+    local = flat & MASK
+    rows, elements = local // node.size, local % node.size
+    n_rows = len(torch.unique(rows))
+    if len(local) != n_rows * node.size or len(torch.unique(local)) != len(local):
+        raise UnsupportedError("returns a part of a layer, or some of its numbers twice")
+    table = torch.zeros(n_rows // n, n, node.size, dtype=torch.float64)
+    first = int(rows.min()) // n
+    table[rows // n - first, rows % n, elements] = values
+    if node.kind == "steps":
+        return _weighted(trace, node, timesteps), table[0]
+    if node.still:
+        return Answer(number, "mean", assumed=True), table[0]
+    if n_rows == n * timesteps:
+        fires = node.kind == "layer" and node.settings["layer"].node.fires()
+        summed = table.sum(0)
+        return Answer(number, "sum" if fires else "mean", assumed=True), summed if fires else summed / timesteps
+    if n_rows == n and first == timesteps - 1:
+        return Answer(number, "last"), table[0]
+    raise UnsupportedError(f"returns {n_rows // n} of {timesteps} steps")
+
+
+def _weighted(trace, node, timesteps):
+    """The Answer that a weighted sum over steps is."""
+    weights = node.settings["weights"]
+    values = set(weights.values())
+    base = node.sources[0].node
+    if len(weights) == timesteps and max(values) - min(values) <= 1e-12 * max(map(abs, values)):
+        [value] = {round(v, 15) for v in values} if len(values) == 1 else {max(values)}
+        if value == 1:
+            return Answer(base, "sum")
+        if abs(value * timesteps - 1) < 1e-12:
+            return Answer(base, "mean")
+        return Answer(base, "sum", gain=value)
+    if weights == {timesteps - 1: 1.0}:
+        return Answer(base, "last")
+    raise UnsupportedError("its answer weighs steps differently; eventsim gives their sum, their mean or the last")

@@ -1,0 +1,110 @@
+"""Samples: what a user gives as `x`, as the engine's levels and as the numbers that the network takes."""
+
+from typing import NamedTuple, Optional
+
+import numpy as np
+import torch
+
+from eventsim.errors import DataError
+from eventsim.model.input import Input
+from eventsim.model.parameters import MAX_BITS
+
+LAYOUTS = ("N", "NT", "TN")
+WHOLE = 1e-3  # how far a level that was computed from a value may be from a whole number
+
+
+class Samples(NamedTuple):
+    """levels: (N, ...) or (N, T, ...) as the engine takes them. values: float64 tensor of the same shape, as the
+    network takes them. input: the Input. steps: T, or None where samples are the same at every step."""
+
+    levels: np.ndarray
+    values: torch.Tensor
+    input: Input
+    steps: Optional[int]
+
+
+def read_samples(x, input_node, shape, encoding, layout) -> Samples:
+    """Samples from what a user gives. Raises DataError, saying what would fit.
+
+    x: array or tensor, (N, ...), or with an axis of steps as `layout` says. input_node: Input, or None for one that
+    is made from `shape` and `encoding`, where they are given, and from the numbers.
+    """
+    array = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        raise DataError(f"x has type {array.dtype} and shape {array.shape}, expected numbers, at least one sample")
+    array = np.asarray(array, np.int64 if array.dtype.kind in "biu" else np.float64)
+    if not np.isfinite(array).all():
+        raise DataError("x has numbers that are not finite")
+    shape = input_node.shape if input_node is not None else shape
+    layout = _layout(array, shape, layout)
+    if layout == "TN":
+        array = array.swapaxes(0, 1)
+    moving = layout != "N"
+    shape = tuple(array.shape[1 + moving:]) if shape is None else tuple(shape)
+    if input_node is None:
+        input_node = _made(array, shape, encoding, moving)
+    levels = _levels(array, input_node)
+    return Samples(levels, values_of(levels, input_node), input_node, array.shape[1] if moving else None)
+
+
+def _layout(array, shape, layout):
+    if layout is not None and layout not in LAYOUTS:
+        raise DataError(f"layout is {layout!r}, expected one of {', '.join(map(repr, LAYOUTS))}")
+    if shape is None:
+        return layout or "N"
+    shape = tuple(shape)
+    for candidate in ((layout,) if layout else ("N", "NT")):
+        if array.shape[len(candidate):] == shape and array.ndim == len(candidate) + len(shape):
+            return candidate
+    raise DataError(f"x has shape {array.shape}, expected (N, *shape), or (N, T, *shape) or with layout='TN' "
+                    f"(T, N, *shape), of shape {shape}")
+
+
+def _made(array, shape, encoding, moving):
+    """The Input that the numbers themselves suggest."""
+    whole = (array == np.floor(array)).all()
+    low, top = float(array.min()), float(array.max())
+    if encoding is None:
+        pixels = not moving and not whole and 0 <= low and top <= 1 and _near_whole(array * 255)
+        encoding = "image" if pixels else "spikes" if whole and top < 1 << MAX_BITS else "real"
+    if encoding == "image":
+        if array.dtype.kind == "f" and top <= 1:
+            return Input(shape, "image", bits=8, scale=1 / 255)
+        return Input(shape, "image", bits=8)
+    if encoding == "spikes":
+        bits = max(1, int(max(top, -low)).bit_length())
+        return Input(shape, "spikes", bits=bits, signed=low < 0)
+    return Input(shape, encoding)
+
+
+def _near_whole(array):
+    return bool((np.abs(array - np.rint(array)) <= WHOLE).all())
+
+
+def _levels(array, node):
+    if node.encoding == "real":
+        return array.astype(np.float64)
+    if array.dtype.kind == "i":
+        levels = array
+    else:  # numbers as the network takes them
+        trailing = (-1,) + (1,) * (len(node.shape) - 1)
+        mean, std = (np.reshape(v, trailing) if np.ndim(v) else v for v in (node.mean, node.std))
+        found = (array * std + mean) / node.scale
+        if not _near_whole(found):
+            raise DataError(f"x has numbers that are no whole levels of the Input (scale {node.scale:.6g}, mean and std "
+                            "as given): give the raw whole numbers, or an Input of encoding 'real'")
+        levels = np.rint(found).astype(np.int64)
+    top = (1 << node.bits) - 1
+    low = -top if node.signed else 0
+    if levels.min() < low or levels.max() > top:
+        raise DataError(f"x has levels from {levels.min()} to {levels.max()}, expected {low} to {top} "
+                        f"({node.bits} bits)")
+    return levels
+
+
+def values_of(levels, node) -> torch.Tensor:
+    """Levels as the values that they stand for, a float64 tensor. levels: (N, ...) or (N, T, ...)."""
+    values = levels * node.scale if node.encoding != "real" else levels
+    trailing = (-1,) + (1,) * (len(node.shape) - 1)
+    mean, std = (v.reshape(trailing) if v.ndim else v for v in (node.mean, node.std))
+    return torch.from_numpy(np.asarray((values - mean) / std, np.float64))

@@ -1,0 +1,271 @@
+"""Tracing: which operations made a network's output from its input, found by running the network.
+
+The network's own forward runs; whatever its control flow, only tensors are followed. Between the modules
+that have a rule (neurons), every operation is seen as torch's dispatcher sees it, with the numbers that it
+got: a weight that is quantised, normalised or pruned on its way is seen as it is used.
+"""
+
+import functools
+import inspect
+import os
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from eventsim.from_torch.graph import OperationGraph, Operation, Where
+from eventsim.from_torch.operations.moving import MOVES
+from eventsim.from_torch.operations.registry import LOOKS, name_of, OPERATIONS, Refused, SHAPES, writes_to
+from eventsim.from_torch.places import BITS, Mixed, Places
+
+OURS = os.path.dirname(os.path.abspath(__file__))
+LIBRARIES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+SMALL = (torch.float32, torch.float16, torch.bfloat16)
+EXPORTS = ("numpy", "tolist", "__array__", "__dlpack__", "item", "__bool__", "__int__", "__float__", "__index__")
+
+
+class Tracing:
+    """What one run of a network did.
+
+    samples: N. steps: T, or None while unknown. graph: the operations. places: of every tensor.
+    refusals: reasons for which the whole network cannot be taken, with their places.
+    """
+
+    def __init__(self, net, rules, samples):
+        self.graph = OperationGraph()
+        self.nodes = self.graph.nodes
+        self.places = Places(self.nodes)
+        self.samples, self.rules = samples, rules
+        self.refusals = []
+        self.calls = {}  # number of a layer -> list of Call
+        self._modules = list(net.modules())
+        self._names = {id(module): name for name, module in net.named_modules()}
+        self._stack = []  # modules that run
+        self.inside = None  # the state's number while a module with a rule runs
+
+    # ---- where
+
+    def where(self) -> Where:
+        """Where the network is."""
+        named = [self._names[id(module)] for module in self._stack if id(module) in self._names]
+        return Where(named[-1] if named else "", user_code())
+
+    def name_of(self, module) -> str:
+        """A module's path in the network; of one that is not registered there, its class."""
+        return self._names.get(id(module)) or type(module).__name__
+
+    # ---- values
+
+    def give_input(self, tensor, shape, still):
+        """Make a tensor the network's input. tensor: (N, *shape) if `still`, else (T, N, *shape)."""
+        number = self.graph.add(Operation("input", tuple(shape), still=still))
+        self.places.count_up(tensor, self.graph.first_place(number))
+        return number
+
+    def widened(self, tensor):
+        """A tensor of floats in float64; other tensors as they are."""
+        if tensor.dtype not in SMALL:
+            return tensor
+        wide = tensor.double()
+        if self.places.knows(tensor):
+            self.places.write(wide, self.places.of(tensor).clone())
+        return wide
+
+    def refuse(self, out, reason, misread=False):
+        """Whatever depends on `out` cannot be taken; misread: because of how the network was called."""
+        where = self.where()
+        number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread}, where=where),
+                                ("refused", reason, where))
+        for tensor in tensors_in(out):
+            self.places.write(tensor, torch.tensor(self.graph.first_place(number)))
+
+    def refused(self, tensor):
+        """Number of a refused node that a tensor depends on, or None."""
+        if not self.places.knows(tensor):
+            return None
+        first = self.places.run_of(tensor)
+        if first is not None:
+            numbers = [first >> BITS]
+        else:
+            places = self.places.of(tensor)
+            numbers = torch.unique(places[places >= 0] >> BITS).tolist()
+        return next((number for number in numbers if self.nodes[number].kind == "refused"), None)
+
+    def look(self, what):
+        """Refuse the network: it looks at numbers, so what it does may depend on the sample."""
+        if self.inside is None:
+            self.refusals.append((f"looks at the values of its tensors ({what}), so what it does may depend on "
+                                  "the sample; leave that out, or register a rule for the module", self.where()))
+
+    # ---- running
+
+    @contextmanager
+    def running(self):
+        """While this is entered, what the network does is recorded."""
+        with ExitStack() as stack:
+            for module_hook, register in (
+                (self._enter, torch.nn.modules.module.register_module_forward_pre_hook),
+                (self._leave, torch.nn.modules.module.register_module_forward_hook),
+            ):
+                stack.callback(register(module_hook).remove)
+            for module in self._modules:
+                if self.rules.taken(module):
+                    stack.callback(self._wrap(module))
+            stack.enter_context(_Looking(self))
+            stack.enter_context(_Following(self))
+            yield self
+
+    def _enter(self, module, inputs):
+        self._stack.append(module)
+        if self.inside is None and "forward" not in vars(module) and self.rules.taken(module):
+            self.refusals.append((f"uses {type(module).__name__}, which is not among the network's modules (put it into "
+                                  "an attribute or nn.ModuleList)", self.where()))
+
+    def _leave(self, module, inputs, outputs):
+        while self._stack and self._stack.pop() is not module:
+            pass
+
+    def _wrap(self, module):
+        """Let calls of module.forward be taken whole, and return what undoes it. The wrapper sees what
+        forward gets and gives, inside all hooks of the module's own."""
+        forward = module.forward
+
+        @functools.wraps(forward)
+        def wrapper(*args, **kwargs):
+            if self.inside is not None:
+                return forward(*args, **kwargs)
+            return self.rules.call(self, module, forward, args, kwargs)
+
+        module.__dict__["forward"] = wrapper
+        return functools.partial(module.__dict__.pop, "forward", None)
+
+    @contextmanager
+    def within(self, state):
+        """While a module with a rule runs, all that it computes belongs to the node `state`."""
+        self.inside = state
+        try:
+            yield
+        finally:
+            self.inside = None
+
+
+class _Looking(TorchFunctionMode):
+    """Sees where numbers leave torch for Python; gives functions that take one type of float float64."""
+
+    def __init__(self, trace):
+        super().__init__()
+        self._trace = trace
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in EXPORTS and args and isinstance(args[0], torch.Tensor) and self._trace.places.knows(args[0]):
+            self._trace.look(name.strip("_"))
+        kwargs = kwargs or {}
+        types = {t.dtype for t in tensors_in((args, kwargs)) if t.is_floating_point()}
+        if len(types) > 1 and torch.float64 in types and not name.endswith("_"):
+            args, kwargs = tree_map_only(torch.Tensor, self._trace.widened, (args, kwargs))
+        return func(*args, **kwargs)
+
+
+class _Following(TorchDispatchMode):
+    """Sees every operation, computes it in float64, and says what its result is."""
+
+    def __init__(self, trace):
+        super().__init__()
+        self._trace = trace
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        trace = self._trace
+        args, kwargs = in_double(trace, func, args, kwargs)
+        name = name_of(func)
+        known = [t for t in tensors_in((args, kwargs)) if trace.places.knows(t)]
+        if trace.inside is not None:
+            out = func(*args, **kwargs)
+            self._inside(func, known, out)
+            return out
+        if not known:
+            out = func(*args, **kwargs)
+            if torch.Tag.nondeterministic_seeded in func.tags and tensors_in(out):
+                trace.refuse(out, f"takes random numbers ({name}); a network that is run has none")
+            return out
+        if name in LOOKS:
+            trace.look(name.strip("_"))
+            return func(*args, **kwargs)
+        return self._followed(func, name, args, kwargs)
+
+    def _followed(self, func, name, args, kwargs):
+        trace = self._trace
+        writes = name.endswith("_") and not name.endswith("__")
+        plain = name[:-1] if writes else name
+        if plain in SHAPES:
+            return func(*args, **kwargs)
+        if func.is_view:
+            return func(*args, **kwargs)  # places belong to the memory that it shares
+        moves = MOVES.get(plain)
+        if moves is not None:
+            places = moves(trace, func, args, kwargs)
+            out = func(*args, **kwargs)
+            trace.places.write(out, places)
+            return out
+        spoilt = next((n for n in map(self._refused, tensors_in((args, kwargs))) if n is not None), None)
+        if spoilt is not None:
+            out = func(*args, **kwargs)
+            for tensor in tensors_in(out):
+                trace.places.write(tensor, torch.tensor(trace.graph.first_place(spoilt)))
+            return out
+        rule = OPERATIONS.get(plain)
+        before = [t.clone() if writes and i == 0 else t for i, t in enumerate(args)] if writes else args
+        if writes:
+            self._copy_places(args[0], before[0])
+        out = func(*args, **kwargs)
+        try:
+            if rule is None:
+                raise Refused(f"does {name!r}, which has no equal in eventsim")
+            rule(trace, func, before, kwargs, out)
+        except (Refused, Mixed) as error:
+            trace.refuse(out, str(error) if isinstance(error, Refused) else f"{name!r} reads {error}")
+        return out
+
+    def _refused(self, tensor):
+        return self._trace.refused(tensor)
+
+    def _copy_places(self, source, target):
+        if self._trace.places.knows(source):
+            self._trace.places.write(target, self._trace.places.of(source).clone())
+
+    def _inside(self, func, known, out):
+        if known or writes_to(func):
+            for tensor in tensors_in(out):
+                if not self._trace.places.knows(tensor):
+                    self._trace.places.write(tensor, torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+
+
+def in_double(trace, func, args, kwargs):
+    """The arguments with float64 wherever they have a smaller float."""
+    if writes_to(func):  # what is written to has to stay itself
+        first = args[0] if args else None
+        if isinstance(first, torch.Tensor) and first.dtype in SMALL:
+            return args, kwargs
+    args, kwargs = tree_map_only(torch.Tensor, trace.widened, (args, kwargs))
+    if kwargs.get("dtype") in SMALL:
+        kwargs = {**kwargs, "dtype": torch.float64}
+    return args, kwargs
+
+
+def tensors_in(value):
+    """All tensors in nested lists, tuples and dicts."""
+    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, torch.Tensor)]
+
+
+def user_code() -> str:
+    """file:line of the innermost code that belongs to no library, or "" where there is none."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if not path.startswith(OURS) and not any(part in path for part in LIBRARIES) and os.path.exists(path):
+            return f"{os.path.basename(path)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
