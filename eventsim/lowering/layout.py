@@ -29,7 +29,8 @@ class Rows(NamedTuple):
 
 def lanes_of(unit, weight_dtype):
     """Channels of a layer that a kernel processes at once."""
-    widest = max((p.weight.shape[1] * p.weight.shape[3] for p in unit.paths if p.weight is not None), default=1)
+    widest = max((p.weight.shape[1] * p.weight.shape[3] for p in unit.synapses if p.weight is not None),
+                 default=1)
     return lanes_for(unit.shape[0], weight_dtype, widest)
 
 
@@ -111,6 +112,16 @@ def geometry(path, out_shape, kernel, rows, levels):
         tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
         near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
         planes=_planes_together(inputs, bits),
+    )
+
+
+def pool_geometry(shape, out_shape, window, lanes):
+    """The Geometry of a pool of sums. shape, out_shape: (C, H, W) before and after. window: kernel, stride,
+    padding, (y, x) each."""
+    (kernel, stride, padding), ones = window, (1, 1)
+    return Geometry(
+        shape[1], shape[2], shape[0], 0, out_shape[1], out_shape[2], *kernel, *stride, *padding, *ones,
+        groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0, planes=1,
     )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.lowering.linear import (
-    bias_terms, border_sums, compose, Current, exact_sum, map_shape, Path, per_group, pooled_term, spread,
-    Term, Train,
+    bias_terms, border_sums, compose, Current, exact_sum, map_shape, Maximum, Path, per_group, pooled_term,
+    spread, synaptic, Term, Train,
 )
 from eventsim.lowering.units import Unit
 from eventsim.model.input import Input
@@ -135,7 +135,10 @@ def add_flattened(units, name, node, train):
 
 @lowers(Add)
 def _add(units, name):
-    trains = [train for edge in units.model.incoming(name) for train in units.along(edge)]
+    values = [units.along(edge) for edge in units.model.incoming(name)]
+    if isinstance(values[0], Current):
+        return _added_currents(units, name, values)
+    trains = [train for value in values for train in value]
     first = trains[0]
     if any(t.offset is not None or not np.array_equal(t.scale, first.scale) for t in trains):
         return trains
@@ -147,6 +150,17 @@ def _add(units, name):
         sum(top for top, _ in ranges), any(signed for _, signed in ranges), trains=trains,
     ))
     return [Train(name, 0, unit.shape, first.scale, flattened=trains[0].flattened)]
+
+
+def _added_currents(units, name, currents):
+    shapes = sorted({current.shape for current in currents})
+    if len(shapes) > 1:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: its inputs are flattened from maps of shapes {shapes[0]} and {shapes[1]}; "
+            "put the Flatten after this node"
+        )
+    return Current(shapes[0], [path for current in currents for path in current.paths],
+                   [term for current in currents for term in current.terms])
 
 
 @lowers(SumPool)
@@ -170,6 +184,10 @@ def _pooled(units, name, kind, average=False):
     if len(logical) == 2:  # (C, L) is held as (C, 1, L)
         window = tuple((fill, *axis) for fill, axis in zip((1, 1, 0), window))
     if isinstance(value, Current):
+        _refuse_attention(units, name, value)
+        if kind == "max":
+            label = units.model.label(name)
+            return Current(map_shape(logical), [Maximum(value, window, np.ones(logical[0]), label)], [])
         return _pooled_current(units, name, value, window, average)
     if kind == "max" and len(value) > 1:
         raise UnsupportedError(
@@ -201,7 +219,12 @@ def _pooled_train(units, unit, train, average):
 
 def _pooled_current(units, name, current, window, average):
     kernel, stride, padding = window
-    _refuse_attention(units, name, current)
+    maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
+    if maximum is not None:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: sums what {maximum.label} gives, the maximum of a current, which does not "
+            "compose with the synapses before it; pool the spikes instead"
+        )
     shape = map_shape(units.model.shapes[name])
     exact = all((size - k) // s + 1 == n for size, k, s, n
                 in zip(current.shape[1:], kernel, stride, shape[1:]))
@@ -239,16 +262,12 @@ def _batch_norm(units, name):
             f"{units.model.label(name)}: normalises a flattened current; put it before the Flatten"
         )
     _refuse_attention(units, name, value)
-    return Current(
-        value.shape,
-        [path.scaled(factor) for path in value.paths],
-        [Term(term.value * factor[:, None, None], term.first_step) for term in value.terms]
-        + [Term(shift[:, None, None])],
-    )
+    scaled = value.scaled(factor)
+    return replace(scaled, terms=scaled.terms + [Term(shift[:, None, None])])
 
 
 def _refuse_attention(units, name, current):
-    if any(path.attention is not None for path in current.paths):
+    if any(path.attention is not None for path in synaptic(current.paths)):
         raise UnsupportedError(
             f"{units.model.label(name)}: a Restimulation must lead straight into a Neuron"
         )

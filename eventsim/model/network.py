@@ -192,6 +192,12 @@ class Model:
                 kind = kinds[edge.source]
                 if kind not in node.accepts:
                     raise ModelError(f"{self.label(name)}: {self._refusal(edge.source, kind, node)}")
+            if not node.integrates() and len({kinds[edge.source] for edge in self._incoming[name]}) > 1:
+                given = ", ".join(f"{edge.source!r} {kinds[edge.source]}" for edge in self._incoming[name])
+                raise ModelError(
+                    f"{self.label(name)}: its sources give {given}; it sums one kind: "
+                    "put synapses behind the spikes, or lead both into the neurons"
+                )
         return kinds
 
     def _refusal(self, source, kind, node):

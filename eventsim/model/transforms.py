@@ -93,7 +93,10 @@ class AvgPool(_Pool):
 
 @dataclass(repr=False, eq=False)
 class MaxPool(_Pool):
-    """Largest value in each window; padding never wins.
+    """Largest value in each window, of spikes or of a current; padding never wins.
+
+    Of a current, which is a weighted sum with its biases, the largest sum reaches the membrane. No chip has
+    that, and nothing but BatchNorm, Flatten and another MaxPool may follow before the neurons.
 
     >>> from eventsim import MaxPool
     >>> MaxPool(3, stride=2, padding=1).output_shape((16, 32, 32))
@@ -101,10 +104,10 @@ class MaxPool(_Pool):
     """
 
     kind = "MaxPool"
-    instead_of_current = "max pooling of a current is not additive: pool the spikes"
+    accepts = ("spikes", "current")
 
     def gives(self, read):
-        return "spikes"
+        return "current" if read == "current" else "spikes"
 
 
 @dataclass(repr=False, eq=False)
@@ -174,7 +177,9 @@ class BatchNorm(Node):
 
 @dataclass(repr=False, eq=False)
 class Add(Node):
-    """Sum of spike trains of equal shape (the SEW shortcut).
+    """Sum of spike trains of equal shape (the SEW shortcut), or of currents, as before a MaxPool.
+
+    Currents that reach neurons need no Add: an edge from each does the same.
 
     >>> from eventsim import Add, Input, Model
     >>> model = Model({"in": Input((4,)), "add": Add()}, [("in", "add"), ("in", "add", 1)])
@@ -183,10 +188,11 @@ class Add(Node):
     """
 
     kind = "Add"
+    accepts = ("spikes", "current")
     inputs = (2, None)
 
     def gives(self, read):
-        return "spikes"
+        return "current" if read == "current" else "spikes"
 
 
 @dataclass(repr=False, eq=False)

@@ -6,7 +6,9 @@ from typing import Dict, List
 
 import numpy as np
 from reference.numbers import fsum_of, grid_of, per_channel, per_neuron
-from reference.synapses import Current, Kernel, Layer, Path, Restimulus, Source, Term, Train
+from reference.synapses import (
+    Current, Kernel, Largest, Layer, Path, Restimulus, Source, synaptic, Term, Train,
+)
 
 from eventsim.errors import UnsupportedError
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -138,6 +140,11 @@ class Folded:
 
     def _fold_maxpool(self, name, node):
         (value,) = self._incoming(name)
+        if isinstance(value, Current):
+            self._refuse_restimulation(name, value)
+            grid = grid_of(self.model.shapes[self.model.incoming(name)[0].source])
+            windows = self._windows(name, node, grid)
+            return Current([Largest(value, grid, windows, np.zeros(grid[0], bool))], [])
         if len(value) > 1:
             self._unsupported(name, "max pooling of a sum of unequal quanta")
         train = value[0]
@@ -205,7 +212,11 @@ class Folded:
         return windows
 
     def _fold_add(self, name, node):
-        trains = [train for value in self._incoming(name) for train in value]
+        values = self._incoming(name)
+        if isinstance(values[0], Current):
+            return Current([path for value in values for path in value.paths],
+                           [term for value in values for term in value.terms])
+        trains = [train for value in values for train in value]
         equal = all(
             t.offset is None and np.array_equal(t.scale, trains[0].scale) for t in trains
         )
@@ -224,7 +235,7 @@ class Folded:
         self._refuse_restimulation(name, value)
         shape = self.model.shapes[self.model.incoming(name)[0].source]
         return Current(
-            [replace(path, kernel=path.kernel.flattened()) for path in value.paths],
+            [path.flattened() for path in value.paths],
             [Term(term.first, term.on(shape), False) for term in value.terms],
         )
 
@@ -240,9 +251,7 @@ class Folded:
                 for term in value.terms
             ]
             terms.append(Term(0, node.bias - node.running_mean * g, False))
-            return Current(
-                [replace(path, kernel=path.kernel.scaled(g)) for path in value.paths], terms
-            )
+            return Current([path.scaled(g) for path in value.paths], terms)
         g, mean, bias = (per_neuron(v, shape) for v in (g, node.running_mean, node.bias))
         return [
             replace(
@@ -297,6 +306,8 @@ class Folded:
 
     def _pooled_current(self, name, node, current, divide):
         self._refuse_restimulation(name, current)
+        if any(isinstance(path, Largest) for path in current.paths):
+            self._unsupported(name, "sums of the largest of a current")
         kernel, stride, padding = self._pool_geometry(name, node)
         if any(padding):
             self._unsupported(name, "padded pooling of a current")
@@ -323,7 +334,7 @@ class Folded:
         return Current(paths, terms)
 
     def _refuse_restimulation(self, name, current):
-        if any(path.restimulus for path in current.paths):
+        if any(path.restimulus for path in synaptic(current.paths)):
             self._unsupported(name, "a Restimulation leads only into a Neuron or Readout")
 
     def _fold_restimulation(self, name, node):
@@ -384,8 +395,8 @@ class Folded:
 
 
 def _with_gain(path, channel_gain, neuron_gain):
-    if path.kernel is not None:
-        return replace(path, kernel=path.kernel.scaled(channel_gain))
+    if isinstance(path, Largest) or path.kernel is not None:
+        return path.scaled(channel_gain)
     return replace(path, amplitude=path.amplitude * neuron_gain)
 
 
