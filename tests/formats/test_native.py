@@ -111,7 +111,17 @@ def chip():
     return Model(nodes, edges, 2, chip=chip)
 
 
-MODELS = [images, events, sequence, chip]
+def maxima():
+    """A maximum of a sum of currents."""
+    nodes = {
+        "in": Input((2, 5, 5)), "a": Conv2d(weights(4, 2, 3, 3)), "b": Conv2d(weights(4, 2, 3, 3), weights(4)),
+        "sum": Add(), "max": MaxPool(2, 1, 1, True), "n": Neuron(),
+    }
+    edges = [("in", "a"), ("in", "b", 2), ("a", "sum"), ("b", "sum", 1), ("sum", "max", 3), ("max", "n")]
+    return Model(nodes, edges, 4)
+
+
+MODELS = [images, events, sequence, chip, maxima]
 
 
 def assert_equal(found, expected):

@@ -33,8 +33,8 @@ def test_roles():
 @pytest.mark.parametrize("node, read, given", [
     (Input((2,)), "", "spikes"), (Input((2,), "real"), "", "real"), (Dense(np.ones((1, 2))), "real", "current"),
     (BatchNorm([1], [0], [0], [1]), "spikes", "scaled"), (BatchNorm([1], [0], [0], [1]), "current", "current"),
-    (MaxPool(2), "spikes", "spikes"), (Flatten(), "current", "current"), (Flatten(), "scaled", "scaled"),
-    (Add(), "spikes", "spikes"), (Neuron(), "current", "spikes"), (SigmaDelta(), "real", "spikes"),
+    (MaxPool(2), "spikes", "spikes"), (MaxPool(2), "current", "current"), (Flatten(), "current", "current"), (Flatten(), "scaled", "scaled"),
+    (Add(), "spikes", "spikes"), (Add(), "current", "current"), (Neuron(), "current", "spikes"), (SigmaDelta(), "real", "spikes"),
     (Readout(), "current", "output"), (Restimulation([1.0]), "spikes", "current"), (Delay(1), "spikes", "spikes"),
 ])
 def test_what_nodes_give(node, read, given):

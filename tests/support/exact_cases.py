@@ -216,7 +216,7 @@ def maxima():
         "c3": Conv2d(_normal(84, 33, 1, 3, 3), _normal(85, 33), padding=1, groups=33),
         "add": Add(),
         "twice": MaxPool(2, stride=1),
-        "again": MaxPool((1, 2)),
+        "again": MaxPool((1, 2), stride=1),
         "norm": BatchNorm(_normal(86, 33), _normal(87, 33), _normal(88, 33), 1 + abs(_normal(89, 33))),
         "b": Neuron(0.5),
         "back": Conv2d(_normal(90, 33, 33, 3, 1) / 4, padding=(1, 0)),
