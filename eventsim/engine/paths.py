@@ -135,15 +135,15 @@ def _add_rows(work, layer, path, span, update, maps):
 def _read_pooled(work, layer, pool, span):
     """The sums before a pool, of its own paths one after another."""
     trains, dtype, g = work.trains, work.block.program.dtype, pool.geometry
-    if all(_stands_still(trains, synapses) for synapses in synapses_of(pool.paths)):
-        span = Span(0, 1)
-    shape = (work.block.n_samples, span.steps, g.height * g.width, layer.padded)
+    still = all(_stands_still(trains, synapses) for synapses in synapses_of(pool.paths))
+    steps = 1 if still else span.steps
+    shape = (work.block.n_samples, steps, g.height * g.width, layer.padded)
     values = work.block.workspace.take(("before pool", pool.depth), shape, dtype).reshape(-1)
     maps, joining = _sums_only(layer, values, shape), arguments.Joining(*layer.update)
     for i, path in enumerate(pool.paths):
         _add_rows(work, layer, path, span, joining, maps._replace(adds=int(i > 0)))
     bias = _bias_at(pool.biases, work.state.step)
-    return Pooled(values, bias, pool.signs, span.steps, int(bias.size > layer.padded)),
+    return (Pooled(values, bias, pool.signs, steps, int(bias.size > layer.padded)),)
 
 
 def _stands_still(trains, synapses):
@@ -152,7 +152,7 @@ def _stands_still(trains, synapses):
 
 
 def _sums_only(layer, values, shape) -> Maps:
-    """Maps for rows that end in `values`. shape: (samples, steps, positions, padded channels)."""
+    """Maps for rows of sums that end in `values`. shape: (samples, steps, positions, padded channels)."""
     nothing, no_counts = NOTHING[values.dtype], NOTHING[np.dtype(np.int32)]
     lanes = np.zeros(1, np.uint64).view(f"u{layer.lanes // 8}")
     return Maps(nothing, nothing, nothing, no_counts, values, lanes, nothing, nothing, nothing, nothing,

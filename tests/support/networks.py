@@ -256,7 +256,7 @@ class Draft:
         """(class, whether padding is defined) of the pools that may follow."""
         if value.kind == "current":
             sums = [] if value.virtual else [(AvgPool, False), (SumPool, False)]
-            return sums if self.chip is not None else [*sums, (MaxPool, True)]
+            return sums if self.chip is not None else [*sums, *[(MaxPool, True)] * 2]  # no chip has it
         if value.kind == "scaled":
             return [(AvgPool, False)] if value.bits <= WIDEST_POOLED else []
         if value.kind != "spikes":
@@ -472,12 +472,12 @@ class Draft:
         return current, [self.restimulated(value, None if same_channels else shape)]
 
     def largest(self, currents):
-        """The maximum of a sum of currents, or of one of them beside the others' own."""
+        """The maximum of a sum of currents, seldom another pool behind it; of vectors the sum."""
         total = self.add(Add(), currents, "current")
         if not total.is_map:
             return total
-        pooled = self.add(MaxPool(self.choose.pick((1, 2)), self.choose.pick((1, 2))), [total], "current", virtual=True) \
-            if min(total.shape[1:]) > 1 else total
+        kernel = min(self.choose.pick((2, 2, 1)), *total.shape[1:])
+        pooled = self.add(MaxPool(kernel, self.choose.pick((1, 2))), [total], "current", virtual=True)
         return self.pooled(pooled) if self.choose.seldom() else pooled
 
     def residual(self, value):
@@ -645,7 +645,8 @@ def every_node_models(seed=0):
     models["readout_current"] = _readout_model(rng, "sum", 0.5, current_leak=[0.0, 0.6, 1.0], bias=0.1)
     models["readout_reset"] = _readout_model(rng, "mean", 1.0, current_leak=1.0, reset_interval=3)
     apart = np.random.default_rng(seed + 1)  # so that what others draw does not depend on these
-    for make in (_maximum_model, _maximum_sequence, _maximum_loop, _maximum_shared, _real_maximum):
+    for make in (_maximum_model, _maximum_sequence, _maximum_loop, _maximum_shared, _real_maximum,
+                 _summed_currents):
         models[make.__name__.strip("_")] = make(apart)
     return {
         name: (model, levels_for(model.nodes[model.input], rng, _x_shape(model, i)))
@@ -939,6 +940,24 @@ def _maximum_shared(rng):
         ("one", "out"),
     ]
     return Model(nodes, edges, 6)
+
+
+def _summed_currents(rng):
+    """Currents added before an average, one of them late and of an image with a mean."""
+    nodes = {
+        "in": Input((2, 5, 6), "image", 4, scale=1 / 15, mean=0.4, std=0.3),
+        "c1": Conv2d(_weight(rng, 3, 2, 3, 3), rng.normal(0, 0.1, 3), padding=1),
+        "c2": Conv2d(_weight(rng, 3, 2, 3, 3), padding=1),
+        "sum": Add(),
+        "norm": _batch_norm(rng, 3),
+        "pool": AvgPool(2, 1),
+        "n": Neuron(0.4, leak=0.8),
+        "flat": Flatten(),
+        "out": Readout("sum"),
+    }
+    edges = [("in", "c1"), ("in", "c2"), ("c1", "sum"), ("c2", "sum", 1), ("sum", "norm"), ("norm", "pool", 1),
+             ("pool", "n"), ("n", "flat"), ("flat", "out")]
+    return Model(nodes, edges, 5)
 
 
 def _real_maximum(rng):
