@@ -33,8 +33,8 @@ RUNS = tuple(f"{name} {precision}" for name, precision in CASES if (name, precis
 # Compiling takes seconds per kernel: these have each way of adding and each neuron option.
 FEWER = tuple(
     run for run in RUNS
-    if run.split()[0] in ("recurrent", "options", "words", "real", "maxima") and "float64" not in run
-    or run in ("options float64", f"{ON_CHIP[0]} fixed")
+    if run.split()[0] in ("recurrent", "options", "words", "real") and "float64" not in run
+    or run in ("options float64", "maxima float32", f"{ON_CHIP[0]} fixed")
 )
 ALLOWED = {"SSE2": {"xmm"}, "AVX2": {"xmm", "ymm"}}
 
