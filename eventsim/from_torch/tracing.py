@@ -23,6 +23,7 @@ from eventsim.from_torch.places import BITS, Mixed, Places
 OURS = os.path.dirname(os.path.abspath(__file__))
 LIBRARIES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 SMALL = (torch.float32, torch.float16, torch.bfloat16)
+SUMS = ("add", "sub", "mul", "div", "sum", "mean")  # what an answer may make of membranes
 EXPORTS = ("numpy", "tolist", "__array__", "__dlpack__", "item", "__bool__", "__int__", "__float__", "__index__")
 
 
@@ -92,6 +93,14 @@ class Tracing:
             places = self.places.of(tensor)
             numbers = torch.unique(places[places >= 0] >> BITS).tolist()
         return next((number for number in numbers if self.nodes[number].kind == "refused"), None)
+
+    def keeps(self, tensor):
+        """Whether a tensor is what neurons keep from step to step, not what they send."""
+        first = self.places.run_of(tensor)
+        if first is not None:
+            return self.nodes[first >> BITS].kind == "state"
+        places = self.places.of(tensor)
+        return any(self.nodes[n].kind == "state" for n in torch.unique(places[places >= 0] >> BITS).tolist())
 
     def look(self, what):
         """Refuse the network: it looks at numbers, so what it does may depend on the sample."""
@@ -186,11 +195,12 @@ class _Following(TorchDispatchMode):
             out = func(*args, **kwargs)
             self._inside(func, known, out)
             return out
-        if not known:
+        if torch.Tag.nondeterministic_seeded in func.tags:
             out = func(*args, **kwargs)
-            if torch.Tag.nondeterministic_seeded in func.tags and tensors_in(out):
-                trace.refuse(out, f"takes random numbers ({name}); a network that is run has none")
+            trace.refuse(out, f"takes random numbers ({name}); a network that is run has none")
             return out
+        if not known:
+            return func(*args, **kwargs)
         if name in LOOKS:
             trace.look(name.strip("_"))
             return func(*args, **kwargs)
@@ -210,7 +220,7 @@ class _Following(TorchDispatchMode):
             out = func(*args, **kwargs)
             trace.places.write(out, places)
             return out
-        spoilt = next((n for n in map(self._refused, tensors_in((args, kwargs))) if n is not None), None)
+        spoilt = next((n for n in map(trace.refused, tensors_in((args, kwargs))) if n is not None), None)
         if spoilt is not None:
             out = func(*args, **kwargs)
             for tensor in tensors_in(out):
@@ -224,13 +234,12 @@ class _Following(TorchDispatchMode):
         try:
             if rule is None:
                 raise Refused(f"does {name!r}, which has no equal in eventsim")
+            if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs)) if trace.places.knows(t)):
+                raise Refused("computes with the membrane of neurons, which only they themselves can; use their spikes")
             rule(trace, func, before, kwargs, out)
         except (Refused, Mixed) as error:
             trace.refuse(out, str(error) if isinstance(error, Refused) else f"{name!r} reads {error}")
         return out
-
-    def _refused(self, tensor):
-        return self._trace.refused(tensor)
 
     def _copy_places(self, source, target):
         if self._trace.places.knows(source):

@@ -25,7 +25,7 @@ def _neurons(module, x):
     fields = {"leak": on_neurons(module.beta.clamp(0, 1), shape, "beta"), **_firing(module, shape)}
     if hasattr(module, "alpha"):
         fields["current_leak"] = on_neurons(module.alpha.clamp(0, 1), shape, "alpha")
-    return NeuronLayer(Neuron(**fields), recurrent=_recurrent(module, shape))
+    return NeuronLayer(Neuron(**fields), recurrent=_recurrent(module, shape), membrane=2 if "current_leak" in fields else 1)
 
 
 def _lapicque(module, x):
@@ -34,7 +34,7 @@ def _lapicque(module, x):
     _refuse_unusual(module)
     r, c, dt = (torch.as_tensor(getattr(module, name)).double() for name in ("R", "C", "time_step"))
     fields = {"leak": on_neurons(1 - dt / (r * c), shape, "R"), "input_gain": on_neurons(r * (1 / (r * c)) * dt, shape, "C")}
-    return NeuronLayer(Neuron(**fields, **_firing(module, shape)))
+    return NeuronLayer(Neuron(**fields, **_firing(module, shape)), membrane=1)
 
 
 def _alpha(module, x):

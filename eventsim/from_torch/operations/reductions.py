@@ -21,7 +21,7 @@ def _mean_along(trace, func, args, kwargs, out):
 
 def _reduced(trace, func, args, kwargs, out, mean):
     x = args[0]
-    axes = args[1] if len(args) > 1 and args[1] is not None else range(x.ndim)
+    axes = args[1] if len(args) > 1 and args[1] is not None else tuple(range(x.ndim))
     axes = sorted({axis % x.ndim for axis in axes_of(axes)})
     places = trace.places.of(x)
     if len(axes) == 1 and _is_time(trace, places.movedim(axes[0], 0)):
