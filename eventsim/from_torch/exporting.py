@@ -56,7 +56,7 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
             builds.append(build(graph, samples.input, traced.answer, late=True))
         original = proof.spikes_of(traced, builds[0])
     with preserved(net):
-        in_float32 = proof.levels_of(sent_in_float32(net, RULES, samples, traced), builds[0])
+        in_float32 = proof.sent_levels(sent_in_float32(net, RULES, samples, traced), builds[0])
     notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}", **(provenance or {})}
     if traced.answer.assumed:
         notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"

@@ -30,6 +30,7 @@ class NeuronLayer:
     output: which of the tensors that forward returns are the spikes (or the value of what never fires).
     membrane: which of them is the membrane, or None.
     steps: T of modules that take samples and steps as one axis ("(NT)"), or -1.
+    delay: steps by which its neurons here read later than the module does.
     """
 
     node: Node
@@ -39,6 +40,7 @@ class NeuronLayer:
     output: int = 0
     membrane: Optional[int] = None
     steps: int = -1
+    delay: int = 0
 
     @property
     def signed(self):

@@ -36,10 +36,10 @@ class Parting(NamedTuple):
 def spikes_of(traced, built) -> OriginalSpikes:
     """What the original's layers sent, and its outputs."""
     sent = {number: torch.cat([call.values for call in calls]) for number, calls in traced.trace.calls.items()}
-    return OriginalSpikes(levels_of(sent, built), traced.outputs.numpy())
+    return OriginalSpikes(sent_levels(sent, built), traced.outputs.numpy())
 
 
-def levels_of(sent, built) -> Dict[str, np.ndarray]:
+def sent_levels(sent, built) -> Dict[str, np.ndarray]:
     """int64 (N, T, ...) by name of the node. sent: number of a layer -> values (T, N, ...)."""
     fire = {name: number for name, number in built.layers.items() if built.nodes[name].fires()}
     return {

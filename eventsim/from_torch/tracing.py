@@ -24,6 +24,8 @@ OURS = os.path.dirname(os.path.abspath(__file__))
 LIBRARIES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 SMALL = (torch.float32, torch.float16, torch.bfloat16)
 SUMS = ("add", "sub", "mul", "div", "sum", "mean")  # what an answer may make of membranes
+LIBRARIES_OF_NEURONS = ("snntorch", "spikingjelly", "norse", "sinabs")
+THRESHOLDS = ("v_threshold", "threshold", "spike_threshold", "p")
 EXPORTS = ("numpy", "tolist", "__array__", "__dlpack__", "item", "__bool__", "__int__", "__float__", "__index__")
 
 
@@ -50,8 +52,18 @@ class Tracing:
 
     def where(self) -> Where:
         """Where the network is."""
-        named = [self._names[id(module)] for module in self._stack if id(module) in self._names]
-        return Where(named[-1] if named else "", user_code())
+        named = [module for module in self._stack if id(module) in self._names]
+        if not named:
+            return Where("", user_code())
+        return Where(self._names[id(named[-1])], user_code(), type(named[-1]).__name__)
+
+    def _neurons_or(self, where):
+        """The place of the neurons of another library whose own code runs, else `where`."""
+        for module in self._stack:
+            known = type(module).__module__.partition(".")[0] in LIBRARIES_OF_NEURONS and id(module) in self._names
+            if known and any(hasattr(module, name) for name in THRESHOLDS):
+                return Where(self._names[id(module)], where.code, type(module).__name__)
+        return where
 
     def name_of(self, module) -> str:
         """A module's path in the network; of one that is not registered there, its class."""
@@ -76,7 +88,7 @@ class Tracing:
 
     def refuse(self, out, reason, misread=False):
         """Whatever depends on `out` cannot be taken; misread: because of how the network was called."""
-        where = self.where()
+        where = self._neurons_or(self.where())
         number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread}, where=where),
                                 ("refused", reason, where))
         for tensor in tensors_in(out):
@@ -233,7 +245,7 @@ class _Following(TorchDispatchMode):
         out = func(*args, **kwargs)
         try:
             if rule is None:
-                raise Refused(f"does {name!r}, which has no equal in eventsim")
+                raise Refused(f"does {name!r}, which has no equal in eventsim; {remedy_of(plain)}")
             if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs)) if trace.places.knows(t)):
                 raise Refused("computes with the membrane of neurons, which only they themselves can; use their spikes")
             rule(trace, func, before, kwargs, out)
@@ -250,6 +262,22 @@ class _Following(TorchDispatchMode):
             for tensor in tensors_in(out):
                 if not self._trace.places.knows(tensor):
                     self._trace.places.write(tensor, torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+
+
+REMEDIES = {
+    **dict.fromkeys(("gt", "ge", "lt", "le", "heaviside", "sign", "where", "masked_fill"),
+                    "neurons of your own need a rule: eventsim.from_torch.register"),
+    **dict.fromkeys(("_softmax", "_log_softmax", "argmax", "topk", "max", "sort"),
+                    "return what it reads (eventsim's predictions are the largest outputs)"),
+    **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus"),
+                    "put spiking neurons in its place"),
+    **dict.fromkeys(("native_layer_norm", "native_group_norm"), "train with BatchNorm"),
+}
+
+
+def remedy_of(name) -> str:
+    """What could replace one of torch's operations."""
+    return REMEDIES.get(name, "leave it out, or register a rule for the module that does it")
 
 
 def in_double(trace, func, args, kwargs):

@@ -38,8 +38,19 @@ def _lapicque(module, x):
 
 
 def _alpha(module, x):
-    raise UnsupportedError("its membrane is the difference of two currents, which no neuron of eventsim is; use "
-                           "Synaptic, or register a rule")
+    """mem = tau (E - I), E = alpha E + x, I = beta I + x: what a Synaptic neuron is a step later, of weight
+    tau (alpha - beta), since alpha^k - beta^k = (alpha - beta) sum over j < k of alpha^j beta^(k - 1 - j)."""
+    shape = tuple(x.shape[1:])
+    _refuse_unusual(module)
+    if module.reset_mechanism != "none":
+        raise UnsupportedError(f"reset_mechanism={module.reset_mechanism!r} of Alpha changes its two synaptic currents, "
+                               "which no reset of eventsim does; use Synaptic, or reset_mechanism='none'")
+    alpha, beta = (torch.as_tensor(getattr(module, name)).double().clamp(0, 1) for name in ("alpha", "beta"))
+    tau = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
+    return NeuronLayer(Neuron(
+        leak=on_neurons(beta, shape, "beta"), current_leak=on_neurons(alpha, shape, "alpha"),
+        input_gain=on_neurons(tau * (alpha - beta), shape, "alpha"), **_firing(module, shape),
+    ), delay=1, membrane=3)
 
 
 _RULES = {"Lapicque": _lapicque, "Alpha": _alpha}

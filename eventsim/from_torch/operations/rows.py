@@ -98,6 +98,11 @@ def refuse_known(trace, value, what):
         raise Refused(what)
 
 
+def rows_of(trace, source, rows):
+    """Rows of what an operation reads, for rows of what it gives."""
+    return rows % trace.samples if trace.nodes[source.node].still else rows - source.delay * trace.samples
+
+
 def gives_current(graph, number):
     """Whether a node's numbers are weighted sums that no neuron has seen yet."""
     node = graph.nodes[number]
