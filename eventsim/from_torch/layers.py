@@ -13,7 +13,7 @@ import torch
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.from_torch.graph import Operation, Operand
 from eventsim.from_torch.operations.registry import Misread, Refused
-from eventsim.from_torch.operations.rows import emit
+from eventsim.from_torch.operations.rows import emit, leading_axes
 from eventsim.from_torch.places import BITS, MASK, Mixed
 from eventsim.model.node import Node
 from eventsim.model.parameters import compact
@@ -65,6 +65,12 @@ class Rules:
     def register(self, cls, rule):
         """Take modules of a class whole, by a rule: rule(module, shape) -> NeuronLayer or node."""
         self._rules[cls] = rule
+
+    def copy(self) -> "Rules":
+        """Rules that start with these, and may go their own way."""
+        other = Rules()
+        other._rules = dict(self._rules)
+        return other
 
     def find(self, module):
         """(rule, class that it was registered for), or (None, None)."""
@@ -136,8 +142,9 @@ def _record(trace, module, rule, args, kwargs, out):
     if layer.node.integrates():
         _record_neurons(trace, module, layer, x, states, value, outputs)
     else:
-        [part] = _whole(trace, x, 1)
-        emit(trace, "module", value.shape[1:], [part],
+        n_axes = leading_axes(trace, trace.places.of(x))
+        [part] = _whole(trace, x, n_axes)
+        emit(trace, "module", value.shape[n_axes:], [part],
              {"layer": layer, "name": trace.name_of(module), "class": type(module).__name__,
               "module": id(module), "current": layer.node.gives("spikes") == "current"}, value)
     return out

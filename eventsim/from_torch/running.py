@@ -96,6 +96,12 @@ class _Misread(UnsupportedError):
     rank = 1
 
 
+class _OtherSteps(UnsupportedError):
+    """The network ran as the way supposed, for another number of steps."""
+
+    rank = -1
+
+
 def _follow(net, rules, samples, timesteps, way, choose):
     torch.set_default_dtype(torch.float64)
     reset(net, rules)
@@ -173,7 +179,7 @@ def _timesteps(trace, samples, timesteps) -> int:
     for number, steps in done.items():
         if steps != wanted:
             name = trace.nodes[number].settings["name"]
-            raise _Misread(f"layer {name!r} does {steps} steps, expected {wanted}; check timesteps and layout")
+            raise (_OtherSteps if steps > 1 else _Misread)(f"layer {name!r} does {steps} steps, expected {wanted}; check timesteps and layout")
     return wanted
 
 
