@@ -32,12 +32,12 @@ class Tutorial(torch.nn.Module):
 
 def test_pooling_before_neurons_as_snntorch_does():
     torch.manual_seed(1)
-    net, levels = Tutorial(steps=6).double(), torch.randint(0, 256, (3, 1, 16, 16))
+    net, levels = Tutorial(steps=6), torch.randint(0, 256, (3, 1, 16, 16))
     with torch.no_grad():
         for layer, gain in ((net.conv1, 3), (net.conv2, 4), (net.fc1, 3)):
             layer.weight *= gain
         model = eventsim.from_torch(net, levels / 255.0)
-        net(levels.double() / 255)
+        net.double()(levels.double() / 255)
     expected = [torch.stack(spikes, 1).numpy() for spikes in zip(*net.spikes)]
     names = [name for name, node in model.nodes.items() if node.fires()]
     assert [node.kind for node in model.nodes.values()].count("MaxPool") == 2 and len(names) == 3
