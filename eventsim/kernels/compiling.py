@@ -1,5 +1,7 @@
 """How kernels are compiled, and the folder that keeps them, named by the contents of this package."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -47,6 +49,31 @@ def compiled(function):
     before = config.CACHE_DIR
     try:
         config.CACHE_DIR = _FOLDER or before
-        return njit(cache=_FOLDER is not None, **OPTIONS)(function)
+        kernel = njit(cache=_FOLDER is not None, **OPTIONS)(function)
     finally:
         config.CACHE_DIR = before
+    if _FOLDER is not None and not config.DISABLE_JIT:
+        _keep_one_at_a_time(kernel)
+    return kernel
+
+
+def _keep_one_at_a_time(kernel):
+    """Processes that compile different signatures of one kernel at the same time could give both one file name:
+    the index would then name the code of one for the other, which runs on arrays that it was not made for."""
+    save = kernel._cache.save_overload
+
+    def save_alone(signature, code):
+        with _locked():
+            save(signature, code)
+
+    kernel._cache.save_overload = save_alone
+
+
+@contextlib.contextmanager
+def _locked():
+    """Alone in the folder among all processes; where files cannot be locked, not alone."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            file = held.enter_context(open(Path(_FOLDER) / "lock", "w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,11 +1,11 @@
 """Spike trains as Neo objects: what is in them, that nothing is lost, and that elephant reads them."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 from networks import chain
+from processes import python
 from small_networks import small_networks
 
 import eventsim
@@ -191,5 +191,5 @@ def test_without_neo(monkeypatch):
 
 def test_neo_is_imported_only_when_needed():
     code = "import sys, eventsim; eventsim.to_neo; print(*{'neo', 'quantities'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python("-c", code, check=True)
     assert done.stdout.strip() == ""
