@@ -487,6 +487,7 @@ def test_a_member_that_is_listed_but_not_found(tmp_path, monkeypatch):
     """h5py gives None for a damaged index of names; flipped bits came upon it."""
     path = saved(tmp_path)
     monkeypatch.setattr(h5py.Group, "get", lambda *args, **options: None)
+    monkeypatch.setattr(hdf5, "_opened", lambda *args: None)
     refuses(path, "'format' cannot be found, the file is damaged")
 
 
