@@ -162,8 +162,6 @@ class _Draft:
                 self._read(target, shape, part.node, part.delay + delay, own)
             return
         read = operation.settings.get("shape", operation.shape)
-        if operation.kind == "linear":
-            read = (operation.size,)
         if isinstance(self.nodes[target], Dense) or (len(shape) == 1 and self.nodes[target].integrates()):
             if len(read) > 1:
                 source = self._flattened(source)

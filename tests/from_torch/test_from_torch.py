@@ -85,7 +85,7 @@ OPERATIONS = {
         nn.Conv2d(4, 8, 3, groups=2, padding="same", dilation=2), leaky(), nn.Flatten(), nn.Linear(648, 5)]),
     "padding on one side": lambda: ((4, 9, 9), [
         nn.Conv2d(4, 8, 4, padding="same"), leaky(), nn.ZeroPad2d((0, 2, 1, 0)), nn.Conv2d(8, 3, 3, stride=2), leaky(),
-        nn.Flatten(), nn.Linear(48, 5)]),
+        nn.Flatten(), nn.Linear(60, 5)]),
     "synapses after synapses": lambda: ((1, 8, 8), [
         nn.Conv2d(1, 3, 3), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(27, 20), leaky(), nn.Linear(20, 5)]),
     "rectified spikes": lambda: ((12,), [nn.Linear(12, 8), leaky(), nn.ReLU(), nn.Dropout(), nn.Linear(8, 5)]),
@@ -116,6 +116,7 @@ def test_channels_side_by_side():
             self.conv1, self.lif1 = nn.Conv2d(1, 3, 3, padding=1), leaky()
             self.conv2, self.lif2 = nn.Conv2d(3, 4, 3, padding=1), leaky()
             self.conv3, self.lif3 = nn.Conv2d(7, 2, 3), leaky()
+            nn.init.normal_(self.conv3.weight, 0.1, 0.3)
 
         def forward(self, x):
             first = self.lif1(self.conv1(x))

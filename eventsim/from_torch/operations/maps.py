@@ -182,7 +182,7 @@ def write_out(trace, func, args, kwargs, x, out, bias=None):
         weight = np.zeros((n_out, size))
         np.add.at(weight.T, part.elements, matrix[:, part.columns].T)
         weights.append(weight)
-    sum_of_linear(trace, "linear", tuple(out.shape[1:]), parts, weights, zero if zero.any() else None, {}, out)
+    sum_of_linear(trace, "linear", (n_out,), parts, weights, zero if zero.any() else None, {}, out)
 
 
 # ---- pools
