@@ -176,7 +176,7 @@ class InputStage(Stage):
 
 @dataclass(frozen=True)
 class WordStage(Stage):
-    """A word operation on spikes. operation: "sum", "max", "flatten" or "delay"; sources: (name, delay).
+    """A word operation on spikes. operation: "sum", "max", "spread", "concat", "flatten" or "delay"; sources: (name, delay).
 
     window: int64 (6,): kernel, stride, padding, (y, x) each; 1, 1, 1, 1, 0, 0 adds trains.
     masks: of "delay", uint64 (positions * words,) per source: the neurons taken from it.

@@ -192,7 +192,8 @@ def fan_out(weight, path, out_shape, groups):
     targets_y = np.array([len(taps) for taps in taps_y])
     targets_x = np.array([len(taps) for taps in taps_x])
     per_position = (targets_y[:, None] * targets_x[None, :]).ravel() * (n_out // groups)
-    total = int(per_position.sum()) * path.source_shape[0]
+    sources = per_position.reshape(len(taps_y), len(taps_x))[:: path.spread[0], :: path.spread[1]]
+    total = int(sources.sum()) * path.source_shape[0]
     per_position = per_position.astype(np.int64)
     per_word = np.repeat(per_position, -(-path.source_shape[0] // 64))
     if weight.all():

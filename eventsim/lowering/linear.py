@@ -46,6 +46,7 @@ class Path:
     weight: float64 (out, in / groups, kH, kW); None for an identity path, which has one synapse
         per neuron of weight amplitude[c].
     attention: the node of role "attention" that scales the path, or None.
+    spread: of a source whose positions lie apart on a larger map, how far, (y, x): between them is nothing.
     scale: value of a level per input channel (already in weight and amplitude).
     """
 
@@ -61,6 +62,7 @@ class Path:
     groups: int = 1
     real: bool = False
     attention: Optional[Node] = None
+    spread: Tuple[int, int] = (1, 1)
 
     @property
     def n_groups(self):

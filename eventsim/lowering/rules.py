@@ -17,8 +17,10 @@ from eventsim.lowering.units import Unit
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, SigmaDelta
 from eventsim.model.parameters import parameter_on
-from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
-from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
+from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
+from eventsim.model.transforms import (
+    Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
+)
 
 RULES = {}  # kind -> rule
 
@@ -163,6 +165,50 @@ def _added_currents(units, name, currents):
                    [term for current in currents for term in current.terms])
 
 
+@lowers(Concat)
+def _concat(units, name):
+    trains = []
+    for edge in units.model.incoming(name):
+        found = units.along(edge)
+        if len(found) != 1 or found[0].offset is not None or found[0].real:
+            raise UnsupportedError(
+                f"{units.model.label(name)}: joins {edge.source!r}, a sum of unequal quanta, values whose zero is "
+                "shifted (mean or BatchNorm) or real numbers; it takes spikes"
+            )
+        trains.append(repacked(units, found[0]) if found[0].flattened else found[0])
+    ranges = [units.range_of(train.unit) for train in trains]
+    unit = units.add(Unit(
+        name, "concat", units.model.nodes[name], map_shape(units.model.shapes[name]), units.model.shapes[name],
+        max(top for top, _ in ranges), any(signed for _, signed in ranges), trains=trains,
+    ))
+    return [Train(name, 0, unit.shape, np.concatenate([train.scale for train in trains]))]
+
+
+@lowers(Upsample)
+def _upsample(units, name):
+    node, logical = units.model.nodes[name], units.model.shapes[name]
+    factors = (1, *node.factors(1)) if len(logical) == 2 else node.factors(2)
+    trains = units.source(name)
+    return [
+        _spread(units, name if len(trains) == 1 else f"{name}/{i}", node, train, logical, (factors, factors))
+        for i, train in enumerate(trains)
+    ]
+
+
+def _spread(units, name, node, train, logical, window):
+    """A train whose positions lie a stride apart on a larger map of `logical` shape, each several times.
+    window: (kernel, stride), (y, x) each."""
+    (kernel, stride), shape = window, map_shape(logical)
+    if train.real or (train.offset is not None and kernel != stride):
+        raise UnsupportedError(
+            f"{units.model.label(name.partition('/')[0])}: reads real numbers, or values whose zero is shifted (mean or "
+            "BatchNorm); it takes spikes"
+        )
+    units.add(Unit(name, "spread", node, shape, logical, *units.range_of(train.unit), trains=[train],
+                   window=(kernel, stride, (0, 0))))
+    return Train(name, 0, shape, train.scale, train.offset, train.offset_step)
+
+
 @lowers(SumPool)
 def _sum_pool(units, name):
     return _pooled(units, name, "sum")
@@ -303,10 +349,24 @@ def _conv2d(units, name):
     return _convolution(units, name, units.model.nodes[name])
 
 
-def _convolution(units, name, node):
+@lowers(ConvTranspose2d)
+def _conv_transpose2d(units, name):
+    """A convolution of the map with zeros between its positions."""
+    node = units.model.nodes[name]
+    shape = node.spread_shape(units.model.shapes[units.model.incoming(name)[0].source])
+    trains = [
+        _spread(units, f"{name}/spread/{i}", node, train, shape, ((1, 1), node.stride))
+        for i, train in enumerate(units.source(name))
+    ]
+    current = _convolution(units, name, node.as_convolution(), trains)
+    current.paths = [replace(path, spread=node.stride) for path in current.paths]
+    return current
+
+
+def _convolution(units, name, node, trains=None):
     shape = map_shape(units.model.shapes[name])
     current = Current(shape, [], bias_terms(node.bias))
-    for train in units.source(name):
+    for train in units.source(name) if trains is None else trains:
         factor = per_group(train.scale, node.weight.shape, node.groups)
         path = Path(
             train.unit, train.delay, train.shape, train.scale, node.weight * factor, None,

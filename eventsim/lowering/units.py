@@ -18,7 +18,7 @@ MAX_PLANES = 31  # of one sign: signed levels are given as int32, see `spikes`
 class Unit:
     """Something that runs: an input, a word operation on spikes, or a layer of neurons.
 
-    kind: "input", "sum", "max", "add", "flatten", "delay" or "layer".
+    kind: "input", "sum", "max", "add", "spread", "concat", "flatten", "delay" or "layer".
     shape: (C, H, W) as it is held; logical_shape: as the Model has it.
     max_level, signed: range of the levels it emits. A layer that only reads out emits none.
     trains: what a word operation reads. paths, terms: what a layer reads.

@@ -16,6 +16,7 @@ ROLES = {
     "SumPool": "transform", "AvgPool": "transform", "MaxPool": "transform", "Flatten": "transform",
     "BatchNorm": "transform", "Add": "transform", "Delay": "transform", "Neuron": "neurons", "SigmaDelta": "neurons",
     "Readout": "readout",
+    "ConvTranspose2d": "synapses", "Upsample": "transform", "Concat": "transform",
 }
 
 
@@ -26,7 +27,8 @@ def test_roles():
     assert {kind: cls.sends for kind, cls in NODE_TYPES.items() if cls.sends} == {
         "Neuron": "levels", "SigmaDelta": "changes"}
     assert {kind for kind, cls in NODE_TYPES.items() if cls.weighs} == {
-        "Dense", "Conv1d", "Conv2d", "Restimulation", "BatchNorm"}
+        "Dense", "Conv1d", "Conv2d", "ConvTranspose2d", "Restimulation", "BatchNorm"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.joins} == {"Concat"}
     assert node_type("Dense") is Dense and node_type("Unheard") is Node
 
 

@@ -228,6 +228,31 @@ class Folded:
         source = Source(grid, most, most.bit_length(), False, trains, sum)
         return [self._new_source(name, source, trains[0].scale)]
 
+    def _fold_concat(self, name, node):
+        trains = []
+        for value in self._incoming(name):
+            if len(value) != 1 or value[0].offset is not None or self.sources[value[0].source].real:
+                self._unsupported(name, "channels of anything but spikes")
+            trains.append(value[0])
+        most = max(self.sources[train.source].max_level for train in trains)
+        source = Source(self._grid(name), most, most.bit_length(), False, trains, np.concatenate)
+        return [self._new_source(name, source, np.concatenate([train.scale for train in trains]))]
+
+    def _fold_upsample(self, name, node):
+        (trains,) = self._incoming(name)
+        channels, rows, columns = self._grid(name)
+        found = []
+        for i, train in enumerate(trains):
+            _, height, width = train.grid
+            at = [(c * height + y * height // rows) * width + x * width // columns
+                  for c in range(channels) for y in range(rows) for x in range(columns)]
+            key = name if len(trains) == 1 else f"{name}/{i}"
+            before = self.sources[train.source]
+            source = Source((channels, rows, columns), before.max_level, before.n_planes, False, [train],
+                            lambda levels, at=at: levels[0][at])
+            found.append(self._new_source(key, source, *self._at_outputs(train, source.grid)))
+        return found
+
     def _fold_flatten(self, name, node):
         (value,) = self._incoming(name)
         if not isinstance(value, Current):
@@ -281,12 +306,45 @@ class Folded:
         pair = (node.stride, node.padding, node.dilation)
         return self._convolved(name, node, node.weight, *pair)
 
+    def _fold_convtranspose2d(self, name, node):
+        """Every input position as a position of a wider map, over which the kernel slides mirrored."""
+        (trains,) = self._incoming(name)
+        (sy, sx), (py, px) = node.stride, node.output_padding
+        spread = []
+        for i, train in enumerate(trains):
+            if train.offset is not None or self.sources[train.source].real:
+                self._unsupported(name, "transposed convolution of anything but spikes")
+            channels, height, width = train.grid
+            grid = (channels, (height - 1) * sy + 1 + py, (width - 1) * sx + 1 + px)
+
+            def wide(levels, grid=grid):
+                out = np.zeros(grid, levels[0].dtype)
+                out[:, : grid[1] - py : sy, : grid[2] - px : sx] = levels[0].reshape(channels, height, width)
+                return out.reshape(-1)
+
+            before = self.sources[train.source]
+            source = Source(grid, before.max_level, before.n_planes, False, [train], wide)
+            scale = np.repeat(train.scale.reshape(channels, -1)[:, 0], grid[1] * grid[2])
+            spread.append(self._new_source(f"{name}/spread/{i}", source, scale))
+        n_in, n_out = node.weight.shape[:2]
+        groups, kernel = node.groups, node.weight.shape[2:]
+        weight = np.zeros((n_out * groups, n_in // groups, *kernel))
+        for c_in in range(n_in):
+            g = c_in // (n_in // groups)
+            for o in range(n_out):
+                weight[g * n_out + o, c_in % (n_in // groups)] = node.weight[c_in, o, ::-1, ::-1]
+        padding = tuple(d * (k - 1) - p for d, k, p in zip(node.dilation, kernel, node.padding))
+        current = self._convolved(name, node, weight, (1, 1), padding, node.dilation, spread)
+        there = np.arange(math.prod(grid)).reshape(grid)[:, : grid[1] - py : sy, : grid[2] - px : sx].reshape(-1)
+        return Current([replace(path, present=there) for path in current.paths], current.terms)
+
     def _fold_conv1d(self, name, node):
         pair = ((1,) + node.stride, (0,) + node.padding, (1,) + node.dilation)
         return self._convolved(name, node, node.weight[:, :, np.newaxis], *pair)
 
-    def _convolved(self, name, node, weight, stride, padding, dilation):
-        (trains,) = self._incoming(name)
+    def _convolved(self, name, node, weight, stride, padding, dilation, trains=None):
+        if trains is None:
+            (trains,) = self._incoming(name)
         current = Current([], [])
         geometry = (self._grid(name), stride, padding, dilation, node.groups)
         for train in trains:

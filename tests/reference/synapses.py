@@ -92,6 +92,7 @@ class Path:
 
     kernel: Dense or convolution. amplitude: float64 per neuron, of an identity.
     restimulus: what scales them at every step, or None.
+    present: flat inputs that exist, or None for all: a dense network has no synapses for others.
     """
 
     source: str
@@ -100,6 +101,7 @@ class Path:
     kernel: Optional[Kernel] = None
     amplitude: Optional[np.ndarray] = None
     restimulus: Optional[Restimulus] = None
+    present: Optional[np.ndarray] = None
 
     def delayed(self, delay):
         return replace(self, delay=self.delay + delay)
@@ -288,7 +290,8 @@ class Synapses:
             counts["macs"] += reached if self.real else 0
         if not self.real:
             counts["doublings"] += (self.n_planes - 1) * self.n_outputs
-        counts["dense_macs"] += sum(len(targets) for targets in self.targets)
+        present = range(len(self.targets)) if self.path.present is None else self.path.present
+        counts["dense_macs"] += sum(len(self.targets[j]) for j in present)
         attention = self.path.restimulus
         if attention is not None:
             products = attention.channels if attention.weight is None else self.n_outputs

@@ -26,8 +26,10 @@ from eventsim.model.chip import find_chip, Chip, ROUNDINGS
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
-from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
-from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
+from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
+from eventsim.model.transforms import (
+    Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
+)
 
 WIDE = (1, 2, 3, 5, 8, 16, 17, 33, 65, 70)  # channels: around 16, 32 and 64 lanes
 NARROW = (1, 2, 3, 4, 6)
@@ -630,7 +632,7 @@ def every_node_models(seed=0):
         _image_model, _image_offset_pools, _signed_model, _sequence_model, _real_model,
         _real_sequence, _residual_model, _unequal_sum_model, _recurrent_model,
         _restimulation_model, _pooled_current_model, _flattened_current_model, _wide_model,
-        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model,
+        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model, _enlarged_model, _joined_model,
     ):
         models[make.__name__.strip("_")] = make(rng)
     for name, options in NEURON_OPTIONS.items():
@@ -706,6 +708,41 @@ def _signed_model(rng):
         Neuron(signed=True),
         delays={3: 1, 7: 2},
     )
+
+
+def _enlarged_model(rng):
+    """Maps made larger: transposed convolutions with every option, nearest neighbours, on one axis and on two."""
+    return chain(
+        Input((4, 3, 4), "spikes", 2, signed=True),
+        ConvTranspose2d(_weight(rng, 4, 3, 3, 2), rng.normal(0, 0.1, 6), stride=(2, 3), padding=(1, 0),
+                        output_padding=(1, 2), dilation=(1, 2), groups=2),
+        Neuron(0.6, quantum=0.5, bits=2, signed=True),
+        Upsample((1, 2)),
+        Conv2d(_weight(rng, 3, 6, 2, 3), stride=2),
+        Neuron(leak=0.8),
+        ConvTranspose2d(_weight(rng, 3, 2, 2, 2), stride=2),
+        Neuron(),
+        Flatten(),
+        Dense(_weight(rng, 3, 312)),
+        Readout("sum"),
+        delays={1: 1, 4: 2},
+    )
+
+
+def _joined_model(rng):
+    """Channels side by side: of other widths, signs, quanta and delays, across a word of 64."""
+    nodes = {
+        "in": Input((3, 8), "spikes", 2), "wide": Conv1d(_weight(rng, 62, 3, 3), padding=1),
+        "a": Neuron(0.4, quantum=0.4, bits=3), "narrow": Conv1d(_weight(rng, 5, 3, 3), padding=1),
+        "b": Neuron(0.5, quantum=rng.uniform(0.4, 0.6, 5), signed=True), "both": Concat(), "pool": MaxPool(2),
+        "up": Upsample(2), "mixed": Conv1d(_weight(rng, 4, 70, 1)), "c": Neuron(), "flat": Flatten(),
+        "vector": Dense(_weight(rng, 6, 32)), "d": Neuron(bits=2, quantum=0.5), "all": Concat(),
+        "fc": Dense(_weight(rng, 4, 38)), "out": Readout("mean"),
+    }
+    edges = [("in", "wide"), ("wide", "a"), ("in", "narrow"), ("narrow", "b"), ("a", "both"), ("b", "both", 1),
+             ("in", "both", 2), ("both", "pool"), ("pool", "up"), ("up", "mixed"), ("mixed", "c"), ("c", "flat"),
+             ("flat", "vector"), ("vector", "d"), ("flat", "all", 1), ("d", "all"), ("all", "fc"), ("fc", "out")]
+    return Model(nodes, edges, timesteps=4)
 
 
 def _sequence_model(rng):
