@@ -12,9 +12,9 @@ import pytest
 from raised import errors_of, raises_of
 
 from eventsim import (
-    Add, AvgPool, BatchNorm, Conv1d, Conv2d, DataError, Delay, Dense, EventBins, Flatten,
+    Add, AvgPool, BatchNorm, Concat, Conv1d, Conv2d, ConvTranspose2d, DataError, Delay, Dense, EventBins, Flatten,
     FormatError, Input, MaxPool, Model, ModelError, Neuron, Chip, Readout, Restimulation, RunError,
-    SigmaDelta, Simulator, SumPool, UnsupportedError,
+    SigmaDelta, Simulator, SumPool, UnsupportedError, Upsample,
 )
 from eventsim.model.chip import find_chip
 
@@ -223,7 +223,25 @@ CASES = [
     (lambda: Neuron(reset_delay=2), ModelError, "reset_delay is 2, expected a whole number from 0 to 1"),
     (lambda: Conv2d(ones(1, 1, 1, 1), stride=(1, 1, 1)), ModelError, r"stride is \(1, 1, 1\), expected 2 whole"),
     (lambda: Conv1d(ones(1, 1, 1), stride=(1, 1)), ModelError, r"stride is \(1, 1\), expected 1 whole numbers"),
-    (lambda: Neuron(reset="none"), ModelError, "reset is 'none', expected one of 'soft', 'hard'"),
+    (lambda: Neuron(reset="late"), ModelError, "reset is 'late', expected one of 'soft', 'hard', 'none'"),
+    (lambda: Neuron(reset="none", bits=2), UnsupportedError, "reset 'none' with several bits or with reset_delay"),
+    (lambda: ConvTranspose2d(ones(2, 2, 2)), ModelError, r"weight has shape \(2, 2, 2\), expected \(in, out / groups"),
+    (lambda: ConvTranspose2d(ones(3, 1, 2, 2), groups=2), ModelError, "weight has 3 input channels, expected a multiple"),
+    (lambda: ConvTranspose2d(ones(2, 1, 2, 2), padding=2), ModelError, r"padding is \(2, 2\), expected at most dilation"),
+    (lambda: ConvTranspose2d(ones(2, 1, 2, 2), output_padding=1), ModelError, "expected less than stride or dilation"),
+    (lambda: chain((3,), ConvTranspose2d(ones(2, 1, 2, 2))), ModelError, r"input has shape \(3,\), expected \(C, H, W\)"),
+    (lambda: chain(MAP, ConvTranspose2d(ones(3, 1, 2, 2))), ModelError, "weight has 3 input channels, but 2 arrive"),
+    (lambda: chain((3,), Upsample(2)), ModelError, "input has no axes of space"),
+    (lambda: model({"in": IN, "p": MaxPool(2), "c": Concat()}, [("in", "c"), ("in", "p"), ("p", "c")]), ModelError,
+     r"node 'c' \(Concat\): its inputs have shapes \(2, 4, 4\), \(2, 2, 2\), expected the same but for channels"),
+    (lambda: model({"in": IN, "n": Neuron(), "m": Neuron(), "c": Concat()},
+                   [("in", "n"), ("n", "c"), ("m", "m", 1), ("m", "c")]), ModelError,
+     r"node 'm' \(Neuron\): no path leads to it from 'in'"),
+    (lambda: lowered(Input(MAP, "real"), ConvTranspose2d(ones(2, 1, 2, 2)), Neuron()), UnsupportedError,
+     r"node 'a' \(ConvTranspose2d\): reads real numbers, or values whose zero is shifted"),
+    (lambda: model({"in": IN, "n": Neuron(0.5, quantum=0.5), "add": Add(), "c": Concat(), "m": Neuron()},
+                   [("in", "n"), ("in", "add"), ("n", "add"), ("add", "c"), ("in", "c"), ("c", "m")], "float32"),
+     UnsupportedError, r"node 'c' \(Concat\): joins 'add', a sum of unequal quanta"),
     (lambda: Neuron(comparison="<"), ModelError, "comparison is '<', expected one of '>=', '>'"),
     (lambda: Readout("max"), ModelError, "reduce is 'max', expected one of 'sum', 'mean', 'last'"),
     (lambda: Input((2,), "picture"), ModelError, "encoding is 'picture', expected one of 'image', 'spikes', 'real'"),

@@ -216,7 +216,7 @@ class Model:
                 if edge.target not in shapes and (known or not self.nodes[edge.target].joins):
                     shapes[edge.target] = self._shape_of(edge, shapes)
                     waiting.append(edge.target)
-        for name, node in self.nodes.items():
+        for name in sorted(self.nodes, key=lambda name: self.nodes[name].joins):  # whose inputs are named first
             if name not in shapes:
                 raise ModelError(f"{self.label(name)}: no path leads to it from {self.input!r}")
             for edge in self._incoming[name]:
@@ -226,18 +226,14 @@ class Model:
                         f"{self.label(name)}: {edge.source!r} gives shape {found}, "
                         f"but its other inputs give {shapes[name]}"
                     )
-            self._named(name, node.check, shapes[name])
+            self._named(name, self.nodes[name].check, shapes[name])
         return shapes
 
     def _shape_of(self, edge, shapes):
         """Shape of an edge's target, from what the edge brings; of one that joins, from all its edges."""
         target = self.nodes[edge.target]
         if target.joins:
-            read = [shapes.get(e.source) for e in self._incoming[edge.target]]
-            if None in read:
-                missing = self._incoming[edge.target][read.index(None)].source
-                raise ModelError(f"{self.label(missing)}: no path leads to it from {self.input!r}")
-            out = self._named(edge.target, target.joined_shape, read)
+            out = self._named(edge.target, target.joined_shape, [shapes[e.source] for e in self._incoming[edge.target]])
         else:
             out = self._named(edge.target, target.output_shape, shapes[edge.source], f" from {edge.source!r}")
         if np.prod(out, dtype=np.float64) > 1 << 28:

@@ -188,11 +188,7 @@ class ConvTranspose2d(_Synapses):
     def output_shape(self, shape):
         if len(shape) != 3:
             raise ModelError(f"input has shape {shape}, expected (C, H, W)")
-        return self.as_convolution().output_shape(self.spread_shape(shape)) if shape[0] == self.weight.shape[0] \
-            else self._refuse(shape)
-
-    def _refuse(self, shape):
-        raise ModelError(f"weight has {self.weight.shape[0]} input channels, but {shape[0]} arrive")
+        return self.as_convolution().output_shape(self.spread_shape(shape))
 
     def as_convolution(self) -> Conv2d:
         """The convolution of the spread map that it is."""
