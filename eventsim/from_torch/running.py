@@ -8,7 +8,7 @@ import torch
 
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
-from eventsim.from_torch.layers import flat_tensors
+from eventsim.from_torch.layers import flat_tensors, refuse_shared
 from eventsim.from_torch.places import BITS, MASK
 from eventsim.from_torch.preserving import reset
 from eventsim.from_torch.tracing import Tracing
@@ -112,6 +112,7 @@ def _follow(net, rules, samples, timesteps, way, choose):
         raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
+    refuse_shared(trace)
     found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()], default=timesteps or samples.steps or 1)
     answer, outputs = _answer(trace, chosen, found)
     return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps))
