@@ -101,7 +101,8 @@ class _Draft:
         elif not (operation.kind == "layer" and answer.reduce == "sum" and answer.gain == 1):
             name = self._unused("readout")
             self.nodes[name] = Readout(answer.reduce, input_gain=answer.gain)
-            self._read(name, operation.shape, answer.node, 0)
+            shape = (operation.size,) if operation.kind == "linear" else operation.shape  # whatever torch made of it
+            self._read(name, shape, answer.node, 0)
             self._connect()
         return Built(*self._ordered(), self.layers)
 
