@@ -117,7 +117,9 @@ def _follow(net, rules, samples, timesteps, way, choose):
     with trace.running():
         for x in way.calls(given, timesteps or samples.steps):
             results.append(net(x))
-    chosen = [choose(result) if choose else _first(trace, result) for result in results]
+        if choose:
+            results = [choose(result) for result in results]
+    chosen = results if choose else [_first(trace, result) for result in results]
     if not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
         raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
     for reason, where in trace.refusals:

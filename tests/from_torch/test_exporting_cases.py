@@ -353,6 +353,31 @@ def test_saved_file_says_what_it_was_told(tmp_path):
     assert Simulator(model, "float32").run(x).output.shape == (4, 2)
 
 
+def test_the_answer_may_be_what_the_users_own_code_makes_of_the_networks():
+    class Every(nn.Module):
+        """Gives what its last layer gives at each step, and something else before it."""
+
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif, self.last = nn.Linear(2, 8), snntorch.Leaky(beta=0.8, threshold=0.3), nn.Linear(8, 3)
+
+        def forward(self, x):
+            mem, found = self.lif.init_leaky(), []
+            for _ in range(4):
+                spk, mem = self.lif(self.fc(x), mem)
+                found.append(self.last(spk))
+            return spk, torch.stack(found)
+
+    net, x = Every(), np.random.default_rng(0).normal(1, 1, (4, 2))
+    averaged, summed = (eventsim.from_torch(net, x, VECTOR, output=function) for function in (
+        lambda found: found[1].mean(0), lambda found: found[1].sum(0)))
+    assert (averaged.nodes[averaged.output].reduce, summed.nodes[summed.output].reduce) == ("mean", "sum")
+    np.testing.assert_allclose(4 * averaged.check.outputs, summed.check.outputs, rtol=1e-12)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(x).float())[1].mean(0).numpy()
+    np.testing.assert_allclose(averaged.check.outputs, expected, rtol=0, atol=1e-5)
+
+
 def test_a_rule_of_ones_own_is_proved_like_any_other():
     class Halving(nn.Module):
         """Integrate and fire at 0.3, keeping half of the membrane; all steps in one call."""
