@@ -202,12 +202,13 @@ def build(cell, budget):
 def measure(net, data):
     """({field of Run: value}, rows of membranes.csv or None) of a trained network, by eventsim alone."""
     import eventsim
-    from trainer.export import export
+    from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
 
     held = data.held_out
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.h5"
-        export(net, path, data.input_node, held.batch(np.arange(2))[0], class_names=data.class_names)
+        samples, _ = held.batch(np.arange(2))
+        eventsim.save(eventsim.from_torch(net, samples, data.input_node, class_names=data.class_names), path)
         model = eventsim.load(path)
     simulator = eventsim.Simulator(model, "float32")
     right, parts = 0, []
@@ -226,7 +227,7 @@ def measure(net, data):
              "bit_use": tuple(float(round(share, 5)) for share in planes / max(events, 1)),
              "error": np.nan, "rectified_error": np.nan}
     x, _ = held.batch(np.arange(min(N_MEMBRANES, len(held))))
-    membranes = simulator.run(x, record=("membranes",)).statistics.membranes[LAYER]
+    membranes = simulator.run(x, record=("membranes",)).statistics.membranes[f"layers.{LAYER}"]
     found["error"] = membranes.error
     if membranes.rectified is None:
         return found, None

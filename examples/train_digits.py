@@ -26,11 +26,12 @@ from torch.nn import functional
 
 import eventsim
 from eventsim.model.input import Input
+from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
 from trainer.digits import SCALE, load_split, split
-from trainer.export import fold, make_check, round_to_float32, simulate, to_model
 from trainer.network import Readout, SpikingNet
 from trainer.neurons import SRIF
-from trainer.training import train
+from trainer.simulating import simulate
+from trainer.training import to_values, train
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMESTEPS = 4
@@ -57,11 +58,6 @@ def make_net():
         },
         TIMESTEPS,
     )
-
-
-def normalise(x, input_node):
-    """Levels (N, 1, 8, 8) as the values they stand for, float64."""
-    return torch.from_numpy((x * input_node.scale - input_node.mean) / input_node.std)
 
 
 def make_augment(black, degrees=10.0, stretch=0.1, shift=0.125):
@@ -94,7 +90,7 @@ def fit(x, y, args):
     net = make_net()
     black = float(-input_node.mean / input_node.std)
     train(
-        net, normalise(x, input_node).float(), torch.from_numpy(y), args.epochs, lr=args.lr,
+        net, to_values(x, input_node), torch.from_numpy(y), args.epochs, lr=args.lr,
         augment=make_augment(black),
         log=lambda epoch, loss: print(f"epoch {epoch + 1:3d}  loss {loss:.4f}", flush=True)
         if (epoch + 1) % 10 == 0 else None,
@@ -122,20 +118,20 @@ def main(argv=None):
         (x, y), (x_test, y_test) = split(x, y, 1 / 4)
     net, input_node = fit(x, y, args)
 
-    folded = round_to_float32(fold(net))
-    tested = normalise(x_test, input_node)
-    result = simulate(folded, tested, TIMESTEPS)
+    model = eventsim.from_torch(net, x_test[:N_CHECK], input_node, class_names=map(str, range(10)))
+    tested = to_values(x_test, input_node, dtype=torch.float64)
+    result = simulate(model, tested)
     in_float64 = accuracy(result.outputs, y_test)
-    in_float32 = accuracy(simulate(folded, tested, TIMESTEPS, torch.float32).outputs, y_test)
+    in_float32 = accuracy(simulate(model, tested, torch.float32).outputs, y_test)
     print(f"accuracy {in_float64:.4f} (float64), {in_float32:.4f} (float32), {len(y_test)} samples")
     for name, levels in result.levels.items():
-        share = np.bincount(levels.ravel(), minlength=folded[name].max_level + 1) / levels.size
+        share = np.bincount(levels.ravel(), minlength=2 ** model.nodes[name].n_bits) / levels.size
         silent = (levels.reshape(-1, *levels.shape[2:]).max(0) == 0).mean()
         print(f"{name}: level shares {share.round(3)}, neurons that never fire {silent:.1%}")
     if args.validate:
         return 0
 
-    provenance = {
+    model.provenance.update({
         "data": "Optical Recognition of Handwritten Digits (UCI Machine Learning Repository, "
         "E. Alpaydin and C. Kaynak, 1998), as shipped by scikit-learn: sklearn.datasets.load_digits",
         "licence": "CC BY 4.0",
@@ -145,11 +141,9 @@ def main(argv=None):
         "settings": f"epochs {args.epochs}, learning rate {args.lr}, AdamW, cosine",
         "seed": str(args.seed),
         "torch": torch.__version__,
-        "accuracy_float64": f"{in_float64:.4f} on the held-out samples, folded network in PyTorch",
-        "accuracy_float32": f"{in_float32:.4f} on the held-out samples, folded network in PyTorch",
-    }
-    check = make_check(folded, x_test[:N_CHECK], tested[:N_CHECK], TIMESTEPS)
-    model = to_model(folded, input_node, TIMESTEPS, map(str, range(10)), provenance, check)
+        "accuracy_float64": f"{in_float64:.4f} on the held-out samples, the model in PyTorch",
+        "accuracy_float32": f"{in_float32:.4f} on the held-out samples, the model in PyTorch",
+    })
     eventsim.save(model, args.output)
     print(f"wrote {args.output}, {args.output.stat().st_size} bytes")
     return 0

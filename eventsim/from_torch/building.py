@@ -104,7 +104,8 @@ class _Draft:
         elif not (operation.kind == "layer" and answer.reduce == "sum" and answer.gain == 1):
             name = self._unused("readout")
             self.nodes[name] = Readout(answer.reduce, input_gain=answer.gain)
-            self._read(name, operation.shape, answer.node, 0)
+            shape = (operation.size,) if operation.kind == "linear" else operation.shape  # whatever torch made of it
+            self._read(name, shape, answer.node, 0)
             self._connect()
         return Built(*self._ordered(), self.layers)
 
@@ -199,7 +200,8 @@ def _wanted(operation):
     if not last:
         return kind
     last = f"{kind.lower()}{last}" if last.isdigit() else last
-    return f"{before}.{last}" if before else last
+    found = f"{before}.{last}" if before else last
+    return "input_" if found == "input" else found
 
 
 def _node(operation):
@@ -250,13 +252,12 @@ def _merged(second, first, shape):
     if n_out * n_in > LARGEST_MATRIX:
         raise refusal_at(second, "reads weighted sums that no neuron has seen, and is too large to be merged with "
                           "what computes them; put neurons between them")
-    weight, constants = second.settings["weight"], _constants_of(first)
+    weight = second.settings["weight"]
     x = torch.zeros(n_out, *shape, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
         y = _linear_part(first, x)
         [found] = torch.autograd.grad(y, x, torch.from_numpy(weight).view(y.shape))
-    bias = weight @ np.broadcast_to(constants.reshape(constants.shape + (1,) * (len(first.shape) - constants.ndim)),
-                                    first.shape).reshape(-1)
+    bias = weight @ _constants_of(first)
     if second.settings["bias"] is not None:
         bias = bias + second.settings["bias"]
     delay = first.sources[0].delay + second.sources[0].delay
@@ -265,9 +266,16 @@ def _merged(second, first, shape):
 
 
 def _constants_of(operation):
+    """What an operation adds to each of its elements, float64 (elements,)."""
     name = {"linear": "bias", "convolution": "bias", "conv_transpose": "bias", "affine": "shift"}.get(operation.kind)
     value = operation.settings.get(name) if name else None
-    return np.zeros(1) if value is None else np.asarray(value)
+    if value is None:
+        return np.zeros(operation.size)
+    value = np.asarray(value)
+    if value.size == operation.size:  # per element
+        return value.reshape(-1)
+    return np.broadcast_to(value.reshape(value.shape + (1,) * (len(operation.shape) - value.ndim)),
+                           operation.shape).reshape(-1)
 
 
 def _linear_part(operation, x):

@@ -40,7 +40,8 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         ("image", "spikes" or "real") say it, or the samples themselves.
     timesteps: T, where neither the samples nor the network's forward say it.
     class_names: of the outputs, or none. layout: "N", "NT", or "TN" for x of shape (T, N, ...).
-    output: function that takes what forward returns and gives the answer's tensor; by default the first.
+    output: function that takes what forward returns and gives the answer's tensor, such as `lambda y: y[1]` or
+        `lambda y: y.mean(0)`; by default the first.
     provenance: name -> text, how the file was made.
 
     Raises UnsupportedError, naming the place in the network's code, for what has no equal in eventsim;

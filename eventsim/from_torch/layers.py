@@ -267,6 +267,34 @@ def _number_of(trace, module, layer, states, shape):
     return number, 0
 
 
+def refuse_shared(trace):
+    """Refuse neurons that stand in two places of a network, which would share their membranes.
+
+    In a loop over steps all calls read the same; the first ones may lack spikes of steps before, and no more.
+    """
+    for number, calls in trace.calls.items():
+        read = [call.source for call in calls if call.source is not None]
+        if not read:
+            continue
+        complete, first = _origins(trace, read[-1]), read.index(read[-1])
+        if set(read[first:]) != {read[-1]} or not all(_origins(trace, each) <= complete for each in read[:first]):
+            raise UnsupportedError(
+                f"layer {trace.nodes[number].settings['name']!r} reads {len(set(read))} different sources in turn, "
+                "so that several places would share its membranes; give each place neurons of its own")
+
+
+def _origins(trace, source):
+    """Numbers of the layers, and of the input, that a source depends on without another layer between."""
+    found, waiting = set(), [source.node]
+    while waiting:
+        number = waiting.pop()
+        if trace.nodes[number].kind in ("input", "layer"):
+            found.add(number)
+        else:
+            waiting += [other.node for other in trace.nodes[number].sources]
+    return found
+
+
 def _source_of(trace, x, axes, steps):
     """What neurons read; x: rows of steps and samples as `axes` says."""
     [(number, rows)] = _whole(trace, x, len(axes))

@@ -11,7 +11,7 @@ import torch
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
-from eventsim.from_torch.layers import flat_tensors, NeuronLayer, steps_first
+from eventsim.from_torch.layers import flat_tensors, NeuronLayer, refuse_shared, steps_first
 from eventsim.from_torch.places import BITS, MASK
 from eventsim.from_torch.preserving import reset
 from eventsim.from_torch.tracing import Tracing
@@ -117,11 +117,14 @@ def _follow(net, rules, samples, timesteps, way, choose):
     with trace.running():
         for x in way.calls(given, timesteps or samples.steps):
             results.append(net(x))
-    chosen = [choose(result) if choose else _first(trace, result) for result in results]
+        if choose:
+            results = [choose(result) for result in results]
+    chosen = results if choose else [_first(trace, result) for result in results]
     if not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
         raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
+    refuse_shared(trace)
     found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()], default=timesteps or samples.steps or 1)
     answer, outputs = _answer(trace, chosen, found)
     return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps))

@@ -25,6 +25,7 @@ import re
 import sys
 import tempfile
 import time
+from copy import deepcopy
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -63,9 +64,9 @@ def calibrated(name, setting, seed, **widths):
     import torch
     from deep_networks import IMAGE, random_images
     from eventsim import Input
-    from trainer.export import normalise
     from trainer.networks import NETWORKS as BUILDERS, Style
     from trainer.neurons import NEURONS
+    from trainer.training import to_values
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -77,31 +78,57 @@ def calibrated(name, setting, seed, **widths):
         for n in range(PASSES):
             for norm in norms:
                 norm.momentum = 1 / (n + 1)  # the mean over the passes
-            net.train()(normalise(random_images(setting.calibrating, shape, seed + n), node).float())
+            net.train()(to_values(random_images(setting.calibrating, shape, seed + n), node))
     return net.eval(), node
 
 
 def write(net, node, folder, seed):
-    """Write what eventsim loads (network.h5) and what PyTorch loads (network.pt)."""
+    """Write what eventsim loads (network.h5) and what PyTorch loads (float32.pt, float64.pt)."""
+    import eventsim
     import torch
     from deep_networks import IMAGE, random_images
-    from trainer.export import export, fold, round_to_float32
+    from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
 
-    export(net, folder / "network.h5", node, random_images(1, node.shape, seed))
-    torch.save((IMAGE, plan(round_to_float32(fold(net)))), folder / "network.pt")
+    eventsim.save(eventsim.from_torch(net, random_images(1, node.shape, seed), node), folder / "network.h5")
+    for precision in ("float32", "float64"):
+        torch.save((IMAGE, plan(net, getattr(torch, precision))), folder / f"{precision}.pt")
 
 
-def plan(folded):
-    """[(name, module in float32 or "fire" or "mean", sources, which of them nothing needs afterwards)]."""
-    from trainer.network import Readout
+def plan(net, dtype):
+    """[(name, module or "fire" or "mean", sources, which of them nothing needs afterwards)].
+
+    BatchNorm is merged into the layer before it, in float64, as whoever runs PyTorch fast does.
+    """
+    from trainer.network import INPUT, Readout
     from trainer.neurons import Neuron
 
-    def step(layer):
-        return "fire" if isinstance(layer, Neuron) else "mean" if isinstance(layer, Readout) else layer.float()
+    steps, names = {}, {INPUT: INPUT}  # layer -> the step that gives what it gives
+    for name, layer in net.layers.items():
+        sources = tuple(names[source] for source in net.sources[name])
+        if hasattr(layer, "running_var"):
+            [names[name]] = sources
+            synapses, read = steps[sources[0]]
+            steps[sources[0]] = merged(synapses, layer), read
+        else:
+            names[name] = name
+            kind = "fire" if isinstance(layer, Neuron) else "mean" if isinstance(layer, Readout) else None
+            steps[name] = kind or deepcopy(layer), sources
+    last = {source: name for name, (_, sources) in steps.items() for source in sources}
+    return [(name, step if isinstance(step, str) else step.to(dtype), sources,
+             [source for source in sources if last[source] == name]) for name, (step, sources) in steps.items()]
 
-    last = {source: name for name in folded for source in folded.sources[name]}
-    return [(name, step(layer), folded.sources[name], [s for s in folded.sources[name] if last[s] == name])
-            for name, layer in folded.items()]
+
+def merged(synapses, norm):
+    """A convolution or dense layer that also does the BatchNorm behind it, float64."""
+    import torch
+
+    synapses, norm = synapses.double(), deepcopy(norm).double()
+    gain = norm.weight * getattr(norm, "scale", 1) / torch.sqrt(norm.running_var + norm.eps)
+    with torch.no_grad():
+        bias = 0 if synapses.bias is None else synapses.bias
+        synapses.bias = torch.nn.Parameter((bias - norm.running_mean) * gain + norm.bias)
+        synapses.weight.mul_(gain.view(-1, *[1] * (synapses.weight.ndim - 1)))
+    return synapses
 
 
 # ---- who runs it
@@ -139,10 +166,10 @@ def in_torch(folder, channels_last, precision="float32"):
 
     torch.set_num_threads(1)
     layout, dtype = torch.channels_last if channels_last else torch.contiguous_format, getattr(torch, precision)
-    image, steps = torch.load(folder / "network.pt", weights_only=False)
+    image, steps = torch.load(folder / f"{precision}.pt", weights_only=False)
     for _, step, *_ in steps:
         if not isinstance(step, str):
-            step.to(dtype=dtype, memory_format=layout)
+            step.to(memory_format=layout)
 
     def run(images):
         with torch.inference_mode():

@@ -7,8 +7,9 @@ networks.py        VGG16, ResNet18, 19, 20, 34 as the papers use them, and small
 data.py            MNIST, CIFAR-10, CIFAR-100, N-MNIST, CIFAR10-DVS, ImageNet from their official files
 augmentation.py    crop, flip, AutoAugment, Cutout, roll
 training.py        SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
-conversion.py      a trained ReLU network to multi-bit IF neurons
-export.py          to an eventsim.Model that proves itself, by itself: a file to copy
+conversion.py      any trained ReLU network to multi-bit IF neurons
+rules.py           what its modules are in eventsim, for eventsim.from_torch
+simulating.py      a stored model run in PyTorch, without eventsim's engine
 parity.py          a file against PyTorch, on a whole data set: every spike, every prediction; a command, too
 digits.py          the UCI digits (needs scikit-learn, not PyTorch)
 __main__.py        train, convert, export, test: python -m trainer --help

@@ -27,9 +27,9 @@ import torch
 
 import eventsim
 from eventsim.errors import EventsimError
-from trainer.conversion import calibrate, quantise
+from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
+from trainer.conversion import convert
 from trainer.data import DATA, MOVING, open_data, some
-from trainer.export import export
 from trainer.networks import NETWORKS, from_settings, n_parameters
 from trainer.neurons import NEURONS, SURROGATES
 from trainer.training import Recipe, Trainer, accuracy, evaluate, to_values
@@ -107,7 +107,7 @@ def main(argv=None):
         net = net.cpu()
         if args.convert:
             x, _ = data.training.batch(some(len(data.training), min(N_CALIBRATION, len(data.training))))
-            net = quantise(*calibrate(net, to_values(x, data.input_node)), *args.convert)
+            net = convert(net, to_values(x, data.input_node), *args.convert)
             found["converted_held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
         if args.output:
             found.update(save_and_test(net, data, found))
@@ -145,7 +145,8 @@ def save_and_test(net, data, found):
         "accuracy_held_out": f"{found.get('converted_held_out_accuracy', found['held_out_accuracy']):.4f} on "
                              f"{len(data.held_out)} training samples that were held out",
     }
-    model = export(net, found["output"], data.input_node, x, net.timesteps, data.class_names, provenance)
+    model = eventsim.from_torch(net, x, data.input_node, net.timesteps, data.class_names, provenance=provenance)
+    eventsim.save(model, found["output"])  # before the test, which takes a while
     found_accuracy = accuracy(model, data.test, "float32")
     model.provenance["accuracy_test"] = f"{found_accuracy:.4f} on {len(data.test)} test samples, eventsim float32"
     eventsim.save(model, found["output"])

@@ -7,7 +7,9 @@ apart. The neuron resets softly and fires at delta / 2, which rounds the sum to 
 which rounds and clips a sample of its activations with the least squared error.
 
     snn = convert(ann, values, timesteps=4, bits=2)
-    export(snn, "net.h5", data.input_node, x)
+    eventsim.save(eventsim.from_torch(snn, x, data.input_node), "net.h5")
+
+The network may be any nn.Module, with nn.ReLU or functional.relu: neurons take the place of each call.
 """
 
 from copy import deepcopy
@@ -15,78 +17,140 @@ from copy import deepcopy
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from trainer.export import fold
-from trainer.network import INPUT, Readout, SpikingNet, total
-from trainer.neurons import Neuron
+import eventsim
+from eventsim.from_torch import register
+from trainer.neurons import Neuron, SRIF
 from trainer.training import evaluate
 
 LARGEST_SAMPLE = 200_000  # activations of a layer that the search for its limit looks at
 LIMITS = 80  # that are tried
 
 
-def convert(net, x, timesteps, bits):
-    """The SpikingNet of a trained ReLU network; BatchNorm is folded.
+class IF(nn.Module):
+    """SRIF neurons of one step a call: the membrane stays between calls, until `reset`.
 
-    net: a SpikingNet with nn.ReLU for neurons, or an nn.Sequential, for one step. x: samples to
-    calibrate with, as the network takes them, a few hundred. TypeError for what cannot be exported.
+    bits, quantum: of a spike, as SRIF has them.
     """
-    return quantise(*calibrate(net, x), timesteps, bits)
+
+    def __init__(self, bits, quantum):
+        super().__init__()
+        self.bits, self.quantum = bits, quantum
+        self.reset()
+
+    def reset(self):
+        """Empty the membranes."""
+        self.membrane = 0.0
+
+    def forward(self, current):
+        """current: (N, ...). Returns the spikes' values, level * quantum, of the same shape."""
+        h = self.membrane + current
+        value = (h / self.quantum + 0.5).floor().clamp(0, 2**self.bits - 1) * self.quantum
+        self.membrane = h - value
+        return value
+
+    def extra_repr(self):
+        return f"bits={self.bits}, quantum={self.quantum}"
 
 
-def calibrate(net, x):
-    """(folded network, name -> activations): what `quantise` needs, for any T and B."""
-    folded = fold(_with_neurons(net))
-    return folded, activations(folded, x)
+def _if(layer, x):
+    return eventsim.Neuron(v_threshold=layer.quantum / 2, quantum=layer.quantum, bits=layer.bits)
 
 
-def quantise(folded, samples, timesteps, bits):
-    """The SpikingNet for T steps of B bits. samples: name -> activations of that layer, float64 (n,)."""
-    layers = {}
-    for name, layer in folded.items():
-        if isinstance(layer, Neuron):
-            limit = best_limit(samples[name], timesteps * (2**bits - 1))
-            layers[name] = Neuron(bits=bits, quantum=float(np.float32(limit / (2**bits - 1))))
-        elif hasattr(layer, "eventsim_node"):
-            layers[name] = Readout()
-        else:
-            layers[name] = deepcopy(layer).float()
-    return SpikingNet(layers, timesteps, folded.sources).eval()
+register(IF, _if)
 
 
-def _with_neurons(net):
-    """A copy in which every ReLU is a Neuron: a name for the place, whose settings come later."""
-    net = deepcopy(net)
-    n_replaced = 0
-    for module in list(net.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.ReLU:
-                setattr(module, name, Neuron())
-                n_replaced += 1
-            elif isinstance(child, Neuron):
-                raise TypeError(f"layer {name!r} fires already: expected a network of ReLU")
-    if not n_replaced:
-        raise TypeError("the network has no nn.ReLU to convert")
-    return net
+class InsteadOfReLU(TorchFunctionMode):
+    """While it is active, each call of ReLU is one of a list of functions, in turn.
+
+    instead: functions of what ReLU is given. n_calls: of ReLU so far, those beyond the list included.
+    """
+
+    def __init__(self, instead):
+        super().__init__()
+        self.instead, self.n_calls = instead, 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name not in ("relu", "relu_"):
+            return func(*args, **kwargs)
+        self.n_calls += 1
+        if self.n_calls > len(self.instead):
+            return func(*args, **kwargs)
+        x = args[0] if args else kwargs["input"]
+        y = self.instead[self.n_calls - 1](x)
+        in_place = name == "relu_" or kwargs.get("inplace", len(args) > 1 and args[1])
+        return x.copy_(y) if in_place else y
+
+
+class Converted(nn.Module):
+    """A ReLU network with neurons instead: the mean of what it gives over some steps of the same input.
+
+    neurons: IF, in the order in which `net` calls ReLU.
+    """
+
+    def __init__(self, net, neurons, timesteps):
+        super().__init__()
+        self.net, self.neurons, self.timesteps = net, nn.ModuleList(neurons), timesteps
+
+    def forward(self, x):
+        """x: (N, ...), as the ReLU network takes it."""
+        for neuron in self.neurons:
+            neuron.reset()
+        total = 0
+        for _ in range(self.timesteps):
+            with InsteadOfReLU(self.neurons):
+                total = total + self.net(x)
+        return total / self.timesteps
+
+
+def convert(net, x, timesteps, bits):
+    """The spiking network of a trained ReLU network, in evaluation; `net` is left as it is.
+
+    net: nn.Module of one step. x: samples to calibrate with, as the network takes them, a few hundred.
+    timesteps: T. bits: B of a spike. TypeError for a network that fires already or has no ReLU.
+    """
+    return quantise(net, activations(net, x), timesteps, bits)
+
+
+def quantise(net, samples, timesteps, bits):
+    """The spiking network for T steps of B bits. samples: from `activations`, which does for any T and B."""
+    limits = [best_limit(sample, timesteps * (2**bits - 1)) for sample in samples]
+    neurons = [IF(bits, float(np.float32(limit / (2**bits - 1)))) for limit in limits]
+    return Converted(deepcopy(net), neurons, timesteps).eval()
 
 
 @torch.no_grad()
-def activations(folded, x, batch_size=50):
-    """name -> activations of each layer of neurons, were they ReLU: a sample, float64 (n,)."""
-    found = {name: [] for name, layer in folded.items() if isinstance(layer, Neuron)}
+def activations(net, x, batch_size=50):
+    """For each call of ReLU a sample of what it gives, float64 (n,)."""
+    for name, module in net.named_modules():
+        if isinstance(module, (IF, Neuron, SRIF)):
+            raise TypeError(f"layer {name!r} fires already: expected a network of ReLU")
+    net = deepcopy(net).double().eval()
+    with InsteadOfReLU([]) as relus:
+        net(x[:1].double())
+    if not relus.n_calls:
+        raise TypeError("the network has no nn.ReLU to convert, and calls no functional.relu")
+    found = [[] for _ in range(relus.n_calls)]
     n_batches = -(-len(x) // batch_size)
     for batch in x.split(batch_size):
-        values = {INPUT: batch.double()}
-        for name, layer in folded.items():
-            value = total(values[source] for source in folded.sources[name])
-            if name in found:
-                value = value.clamp(min=0)
-                flat = value.flatten()
-                found[name].append(flat[:: -(-len(flat) * n_batches // LARGEST_SAMPLE)].numpy())
-            elif not hasattr(layer, "eventsim_node"):
-                value = layer(value)
-            values[name] = value
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+        with InsteadOfReLU([_keeping(parts, n_batches) for parts in found]):
+            net(batch.double())
+    return [np.concatenate(parts) for parts in found]
+
+
+def _keeping(parts, n_batches):
+    """ReLU that keeps a sample of what it gives."""
+
+    def relu(x):
+        y = x.clamp(min=0)
+        flat = y.flatten()
+        parts.append(flat[:: -(-len(flat) * n_batches // LARGEST_SAMPLE)].cpu().numpy())
+        return y
+
+    return relu
 
 
 def best_limit(sample, n_levels):
@@ -109,8 +173,8 @@ def sweep(net, x, part, input_node, timesteps=(1, 2, 4, 8, 16), bits=(1, 2, 3, 4
     x: samples to calibrate with, normalised. part: of trainer.data, what accuracy is taken on.
     """
     found = {"ANN": evaluate(net, part, input_node)[0]}
-    calibrated = calibrate(net, x)
+    samples = activations(net, x)
     for t in timesteps:
         for b in bits:
-            found[t, b] = evaluate(quantise(*calibrated, t, b), part, input_node)[0]
+            found[t, b] = evaluate(quantise(net, samples, t, b), part, input_node)[0]
     return found

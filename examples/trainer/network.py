@@ -13,10 +13,6 @@ class Readout(nn.Module):
     def forward(self, current):
         return single(current).mean(0)
 
-    def eventsim_node(self):
-        """(kind, fields) of the node that eventsim runs for this layer."""
-        return "Readout", {"reduce": "mean"}
-
 
 class SpikingNet(nn.Module):
     """Layers that read each other, for `timesteps` steps of the same input or of a moving one.

@@ -70,13 +70,6 @@ class SRIF(nn.Module):
         super().__init__()
         self.bits, self.quantum, self.mpr = bits, quantum, mpr
 
-    def eventsim_node(self):
-        """(kind, fields) of the node that eventsim runs for this layer."""
-        return "Neuron", {
-            "v_threshold": self.quantum / 2, "quantum": self.quantum, "bits": self.bits,
-            "rectify": self.mpr,
-        }
-
     @property
     def max_level(self):
         return 2**self.bits - 1
@@ -303,13 +296,6 @@ class Neuron(nn.Module):
         silent = self.levels(h).eq_(0)
         return silent - (h - self.v_reset) * slope / self.quantum if self.bits == 1 else silent
 
-    def eventsim_node(self):
-        """(kind, fields) of the node that eventsim runs for this layer."""
-        return "Neuron", {
-            "v_threshold": self.v_threshold, "quantum": self.quantum, "bits": self.bits, "leak": self.leak,
-            "reset": self.reset, "v_reset": self.v_reset, "rectify": self.mpr,
-        }
-
     def extra_repr(self):
         return (f"bits={self.bits}, quantum={self.quantum}, mpr={self.mpr}, leak={self.leak}, "
                 f"v_threshold={self.v_threshold}, reset={self.reset!r}, v_reset={self.v_reset}, "
@@ -366,13 +352,6 @@ class Restimulation(nn.Module):
         means = q.flatten(2).mean(2) if q.ndim > 2 else q
         return functional.conv1d(means[:, None], self.kernel.to(q.dtype).view(1, 1, -1),
                                  padding=len(self.kernel) // 2)[:, 0]
-
-    def eventsim_node(self):
-        """(kind, fields) of the node that eventsim runs for this layer."""
-        fields = {"kernel": self.kernel.detach().cpu().numpy()}
-        if self.projection is not None:
-            fields.update(weight=self.projection.weight.detach().cpu().numpy(), stride=self.projection.stride)
-        return "Restimulation", fields
 
 
 class _ThresholdDependent:

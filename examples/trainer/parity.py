@@ -19,77 +19,14 @@ from typing import List, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 import eventsim
 from eventsim import Simulator
 from trainer.data import DATA, open_data
-from trainer.export import Folded, normalise, simulate
 from trainer.networks import from_settings
+from trainer.simulating import simulate
 from trainer.training import to_values
-
-SPECIAL = ("Neuron", "Readout", "Restimulation")
-
-
-class Special(nn.Module):
-    """A node of a file that `simulate` runs by its fields."""
-
-    def __init__(self, node):
-        super().__init__()
-        self.node = node
-
-    def eventsim_node(self):
-        """(kind, fields) of the node."""
-        return self.node.kind, dict(vars(self.node))
-
-
-def folded_of(model):
-    """The Folded network of an eventsim.Model that the trainer exported, with the file's own weights.
-
-    TypeError, naming the node, for one that PyTorch does not know here.
-    """
-    layers = {}
-    for name, node in model.nodes.items():
-        if name != model.input:
-            layers[name] = _module(name, node)
-    if any(edge.delay for edge in model.edges):
-        raise TypeError("the model has edges with a delay, which the trainer does not make")
-    sources = {name: tuple("input" if e.source == model.input else e.source for e in model.incoming(name))
-               for name in layers}
-    order = [name for group in model.order() for name in group if name in layers]
-    moving = model.nodes[model.input].encoding == "spikes"  # of the trainer's data sets, events move
-    return Folded({name: layers[name] for name in order}, sources, moving)
-
-
-def _module(name, node):
-    if node.kind in SPECIAL:
-        return Special(node)
-    if node.kind == "Conv2d":
-        out, per_group, *kernel = node.weight.shape
-        layer = nn.Conv2d(per_group * node.groups, out, kernel, node.stride, node.padding, node.dilation,
-                          node.groups, node.bias is not None)
-        return _with_weights(layer, node)
-    if node.kind == "Dense":
-        return _with_weights(nn.Linear(*node.weight.shape[::-1], node.bias is not None), node)
-    if node.kind in ("AvgPool", "MaxPool"):
-        kernel, stride, padding = node.geometry(2)
-        cls = nn.AvgPool2d if node.kind == "AvgPool" else nn.MaxPool2d
-        return cls(kernel, stride, padding, ceil_mode=node.ceil_mode)
-    if node.kind == "Flatten":
-        return nn.Flatten()
-    if node.kind == "Add":
-        return nn.Flatten(1, 1)  # what it reads is added before
-    raise TypeError(f"node {name!r} ({node.kind}): not among the nodes that the trainer makes")
-
-
-def _with_weights(layer, node):
-    layer = layer.double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(node.weight))
-        if node.bias is not None:
-            layer.bias.copy_(torch.from_numpy(node.bias))
-    return layer
 
 
 class FirstDifference(NamedTuple):
@@ -130,14 +67,14 @@ class Parity:
 def compare(model, part, net=None, batch_size=50, limit=None, progress=False):
     """The Parity of a model on a part of a data set. net: the SpikingNet as trained, or None."""
     found = Parity(trained_compared=net is not None)
-    folded, input_node = folded_of(model), model.nodes[model.input]
+    input_node = model.nodes[model.input]
     neurons = [name for name, node in model.nodes.items() if node.kind == "Neuron"]
     simulator = Simulator(model, "float64")
     n = len(part) if limit is None else min(limit, len(part))
     for start in tqdm(range(0, n, batch_size), disable=None if progress else True, unit="batch"):
         x, y = part.batch(np.arange(start, min(start + batch_size, n)))
         recording = simulator.run(x, record=[f"spikes:{name}" for name in neurons])
-        expected = simulate(folded, normalise(x, input_node), model.timesteps)
+        expected = simulate(model, to_values(x, input_node, dtype=torch.float64))
         found.samples += len(x)
         found.margin = min(found.margin, expected.margin)
         for name in neurons:
@@ -158,6 +95,7 @@ def _trained(net, model, x, recording, start):
     Where every spike is equal, it is the output: its layer, and how far the two classes are apart.
     """
     outputs, levels = run_trained(net, to_values(x, model.nodes[model.input]))
+    levels = {node_of(model, name): found for name, found in levels.items()}
     predictions = outputs.argmax(1)
     found = []
     for i in np.flatnonzero(predictions != recording.predictions):
@@ -185,6 +123,12 @@ def run_trained(net, values):
         for hook in hooks:
             hook.remove()
     return outputs, levels
+
+
+def node_of(model, layer):
+    """Name of the node that a layer of a SpikingNet is: its module's path, in older files the layer's own name."""
+    path = f"layers.{layer}"
+    return path if path in model.nodes else layer
 
 
 def first_difference(model, x, levels, sample=0):

@@ -215,11 +215,11 @@ def _parted(before, now):
     return f"{str(then).strip()}, but now {str(now).strip()}"
 
 
-def to_values(x, input_node, device="cpu"):
-    """Integer levels (N, ...) or (N, T, ...) as the float32 values that they stand for."""
-    values = torch.from_numpy(np.ascontiguousarray(x)).to(device).float() * input_node.scale
+def to_values(x, input_node, device="cpu", dtype=torch.float32):
+    """Integer levels (N, ...) or (N, T, ...) as the values that they stand for."""
+    values = torch.from_numpy(np.ascontiguousarray(x)).to(device, dtype) * input_node.scale
     trailing = (-1,) + (1,) * (len(input_node.shape) - 1)
-    mean, std = (torch.as_tensor(v, dtype=torch.float32, device=device).reshape(trailing)
+    mean, std = (torch.as_tensor(v, dtype=dtype, device=device).reshape(trailing)
                  for v in (input_node.mean, input_node.std))
     return (values - mean) / std
 

@@ -1,4 +1,4 @@
-"""What works where matplotlib or tqdm are not installed: all but pictures and the bar."""
+"""What works where matplotlib, tqdm or torch are not installed: all but pictures, the bar and from_torch."""
 
 from pathlib import Path
 
@@ -58,6 +58,16 @@ def test_drawing_says_in_one_line_what_to_install(run_file):
     done = without(("matplotlib",), "import eventsim\ntry:\n    from eventsim import plots\n"
                    "except ImportError as error:\n    print(isinstance(error, eventsim.EventsimError), error)")
     assert done.stdout.startswith("True pictures need the package matplotlib") and done.stdout.count("\n") == 1
+
+
+def test_import_needs_no_torch_and_from_torch_says_in_one_line_what_to_install():
+    done = without((), "import eventsim, eventsim.cli\nprint('torch' in sys.modules)")
+    assert done.stdout == "False\n"
+    for call in ("from_torch(None, [[1]])", "from_torch.register(list, list)"):
+        done = without(("torch",), f"import eventsim\ntry:\n    eventsim.{call}\n"
+                       "except eventsim.MissingPackageError as error:\n    print(error)")
+        assert done.stdout == ("from_torch needs PyTorch, which is not installed: pip install "
+                               "\"eventsim-snn[torch]\"\n"), done.stderr
 
 
 def test_the_page_is_made_without_pictures(run_file, tmp_path):

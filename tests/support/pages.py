@@ -29,12 +29,12 @@ from eventsim import cli
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 GUIDES = ROOT / "examples" / "guides"
-TRAINER = ROOT / "examples" / "trainer"
+EXAMPLES = ROOT / "examples"
 
 KINDS = ("sh", "python", "text", "console")
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 SPEED = re.compile(r"[\d.]+( k| M)? samples/s")
-HEAVY = ("torch", "snntorch")  # of the trainer: a script that imports one is left out where it is missing
+HEAVY = ("torch", "snntorch", "spikingjelly")  # a script that imports one is left out where it is missing
 DIFFERENT = 3  # exit status of `eventsim diff`
 
 
@@ -161,7 +161,7 @@ def _run_here(words, folder):
 
 def _run_python(block, folder):
     for library in HEAVY:
-        if f"import {library}\n" in block.text and importlib.util.find_spec(library) is None:
+        if re.search(rf"^(import|from) {library}\b", block.text, re.MULTILINE) and importlib.util.find_spec(library) is None:
             return Done(0, "", "", missing=library)
     status = 0
     with _inside(folder), _said() as (out, errors):
@@ -183,10 +183,10 @@ def _said():
 
 @contextlib.contextmanager
 def _inside(folder):
-    """In a folder, with the trainer's export.py as if it had been copied there."""
+    """In a folder, with the trainer at hand as where PYTHONPATH says examples/."""
     before, path = os.getcwd(), list(sys.path)
     os.chdir(folder)
-    sys.path.insert(0, str(TRAINER))
+    sys.path.insert(0, str(EXAMPLES))
     try:
         yield
     finally:

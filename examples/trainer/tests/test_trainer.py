@@ -12,15 +12,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
 from torch import nn  # noqa: E402
 
 import reference  # noqa: E402
+import eventsim  # noqa: E402
 from trainer_networks import one_thread  # noqa: E402, F401
+from eventsim.errors import UnsupportedError  # noqa: E402
 from eventsim.model.input import Input  # noqa: E402
 from eventsim.engine.simulator import Simulator  # noqa: E402
-from trainer.export import (  # noqa: E402
-    count_levels, fold, make_check, round_to_float32, simulate, to_model,
-)
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.neurons import SRIF, rectify, rectify_levels  # noqa: E402
-from trainer.training import train  # noqa: E402
+from trainer.simulating import simulate  # noqa: E402
+from trainer.training import to_values, train  # noqa: E402
 
 T = 3
 
@@ -154,67 +154,69 @@ def test_loss_falls_and_every_parameter_learns():
     assert set(same) <= {"layers.conv1.bias"}
 
 
-# ---- folding and export
+# ---- export
+
+IMAGE = Input((1, 8, 8), "image", bits=5, scale=1 / 16, mean=0.25, std=0.5)
 
 
 @pytest.fixture
 def trained():
     x, y = bars(48)
     net = small_net()
-    train(net, torch.from_numpy(x).float() / 16, torch.from_numpy(y), epochs=3, batch_size=16)
+    train(net, to_values(x, IMAGE), torch.from_numpy(y), epochs=3, batch_size=16)
     return net, x
 
 
-def test_folded_network_equals_the_network(trained):
+def export(net, x):
+    return eventsim.from_torch(net, x, IMAGE, class_names=["-", "|"], provenance={"script": "test"})
+
+
+def test_model_in_pytorch_equals_the_network(trained):
     net, x = trained
-    values = torch.from_numpy(x).double() / 16
-    folded = fold(net)
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.values())
+    model = export(net, x[:5])
+    values = to_values(x, IMAGE, dtype=torch.float64)
     with torch.no_grad():
         expected = net.double()(values).numpy()
-    result = simulate(folded, values, T)
+    result = simulate(model, values)
     np.testing.assert_allclose(result.outputs, expected, rtol=0, atol=1e-12)
     assert result.margin > 1e-9
     for name, levels in result.levels.items():
         assert levels.shape[:2] == (len(x), T)
-        assert 0 <= levels.min() and levels.max() <= folded[name].max_level
+        assert 0 <= levels.min() and levels.max() <= net.get_submodule(name).max_level
         assert levels.any(), f"{name} is dead, the test proves nothing"
 
 
-def test_round_to_float32(trained):
-    exact = fold(trained[0])
-    rounded = round_to_float32(fold(trained[0]))
-    for name in ("conv1", "dense4"):
-        weight = rounded[name].weight
-        assert weight.dtype == torch.float64
-        assert torch.equal(weight, exact[name].weight.float().double())
-    assert not torch.equal(rounded["conv1"].weight, exact["conv1"].weight)
-
-
-def test_count_levels():
-    levels = np.array([[[0, 3, 3], [1, 0, 0]]])
-    assert count_levels(levels, 3).tolist() == [[[1, 0, 0, 2], [2, 1, 0, 0]]]
-
-
-def export(net, x):
-    mean, std = 0.25, 0.5
-    input_node = Input((1, 8, 8), "image", bits=5, scale=1 / 16, mean=mean, std=std)
-    folded = fold(net)
-    check = make_check(folded, x, torch.from_numpy((x / 16 - mean) / std), T)
-    return to_model(folded, input_node, T, ["-", "|"], {"script": "test"}, check)
+def test_weights_are_kept_as_they_are_in_half_the_space(trained, tmp_path):
+    net, x = trained
+    model = export(net, x[:5])
+    eventsim.save(model, tmp_path / "net.h5")
+    again = eventsim.load(tmp_path / "net.h5")
+    for name, layer in net.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            weight = layer.weight.detach().double().numpy()
+            assert np.array_equal(model.nodes[name].weight, weight)
+            assert np.array_equal(again.nodes[name].weight, weight)
+    wide = SpikingNet({"dense": nn.Linear(200, 200, bias=False), "neuron": SRIF()}, T)
+    model = eventsim.from_torch(wide, np.eye(200)[:2], Input((200,), "spikes"))
+    eventsim.save(model, tmp_path / "wide.h5")
+    size = (tmp_path / "wide.h5").stat().st_size
+    assert size < 4 * 200 * 200 + 60_000, "a weight takes more than 4 bytes"
 
 
 def test_exported_model(trained):
     net, x = trained
     model = export(net, x[:5])
-    assert list(model.nodes) == ["input"] + [n for n in net.layers if not n.startswith("norm")]
+    names = [f"layers.{name}" for name in net.layers]
+    names[names.index("layers.flatten")], names[-1] = "layers.neuron2.flatten", "readout"
+    assert list(model.nodes) == ["input", *names]
     assert (model.output, model.timesteps, model.class_names) == ("readout", T, ("-", "|"))
-    neuron = model.nodes["neuron1"]
+    assert model.provenance["script"] == "test"
+    neuron = model.nodes["layers.neuron1"]
     assert (neuron.v_threshold, neuron.quantum, neuron.bits, neuron.leak) == (0.25, 0.5, 2, 1)
-    assert neuron.rectify and not model.nodes["neuron3"].rectify
+    assert neuron.rectify and not model.nodes["layers.neuron3"].rectify
     counts = model.check.level_counts
     assert {name: c.shape for name, c in counts.items()} == {
-        "neuron1": (5, T, 4), "neuron2": (5, T, 2), "neuron3": (5, T, 8)
+        "layers.neuron1": (5, T, 4), "layers.neuron2": (5, T, 2), "layers.neuron3": (5, T, 8)
     }
     for name, c in counts.items():
         assert (c.sum(-1) == np.prod(model.shapes[name])).all()
@@ -233,13 +235,12 @@ def run_engine(model, x):
 
 
 @pytest.mark.parametrize("run", [run_reference, run_engine])
-def test_exported_model_runs_as_the_folded_network(trained, run):
+def test_exported_model_runs_as_the_network(trained, run):
     net, x = trained
     x = x[:12]
     model = export(net, x)
     outputs, levels = run(model, x)
-    values = torch.from_numpy((x / 16 - 0.25) / 0.5)
-    for name, expected in simulate(fold(net), values, T).levels.items():
+    for name, expected in simulate(model, to_values(x, IMAGE, dtype=torch.float64)).levels.items():
         found = levels[name].reshape(expected.shape)
         np.testing.assert_array_equal(found, expected, err_msg=name)
     np.testing.assert_allclose(outputs, model.check.outputs, rtol=0, atol=1e-9)
@@ -247,8 +248,16 @@ def test_exported_model_runs_as_the_folded_network(trained, run):
 
 def test_export_names_what_it_does_not_know():
     net = SpikingNet({"unknown": nn.Sigmoid(), "readout": Readout()}, T)
-    with pytest.raises(TypeError, match="no eventsim node for Sigmoid"):
-        to_model(fold(net), Input((2,), "real"), T)
-    net = SpikingNet({"flatten": nn.Flatten(), "norm": nn.BatchNorm1d(2)}, T)
-    with pytest.raises(TypeError, match="BatchNorm after Flatten"):
-        fold(net)
+    with pytest.raises(UnsupportedError, match="module 'layers.unknown'.*'sigmoid'.*has no equal"):
+        eventsim.from_torch(net, np.ones((1, 2)), Input((2,), "real"))
+
+
+def test_a_norm_that_follows_no_synapses_is_kept():
+    net = SpikingNet({"flatten": nn.Flatten(), "norm": nn.BatchNorm1d(2), "neuron": SRIF(), "readout": Readout()},
+                     T)
+    net.layers["norm"].running_mean.copy_(torch.tensor([0.1, -0.2]))
+    x = np.array([[0.7, 0.2], [0.4, 1.5]])
+    model = eventsim.from_torch(net, x, Input((2,), "real"))
+    with torch.no_grad():
+        expected = net.double().eval()(torch.from_numpy(x)).numpy()
+    assert expected.any() and np.array_equal(Simulator(model, "float64").run(x).output, expected)

@@ -39,7 +39,7 @@ def test_trains_in_pieces_exports_and_tests(tmp_path, capsys):
     assert 0 <= found["held_out_accuracy"] <= 1 and found["test_samples"] == 20
     model = eventsim.load(tmp_path / "pieces.h5")
     assert eventsim_check(model) and model.class_names[3] == "class3" and model.timesteps == 2
-    assert model.nodes["stem"].bits == 2 and model.nodes["stem"].quantum == 0.5
+    assert model.nodes["layers.stem"].bits == 2 and model.nodes["layers.stem"].quantum == 0.5
     assert f"{found['test_accuracy']:.4f} on 20 test samples" in model.provenance["accuracy_test"]
 
 
@@ -49,7 +49,7 @@ def test_converts(tmp_path, capsys):
                       "--convert", 3, 2, "--output", tmp_path / "net.h5")
     assert code == 0 and "converted_held_out_accuracy" in found
     model = eventsim.load(tmp_path / "net.h5")
-    assert eventsim_check(model) and model.timesteps == 3 and model.nodes["stem"].bits == 2
+    assert eventsim_check(model) and model.timesteps == 3 and model.nodes["neurons.if0"].bits == 2
 
 
 def test_samples_and_neurons_of_the_command(tmp_path, capsys):
@@ -57,7 +57,7 @@ def test_samples_and_neurons_of_the_command(tmp_path, capsys):
     code, found = run(capsys, "mnist", tmp_path, *SMALL, "--neuron", "hard LIF", "--leak", 0.25, "--samples", 20,
                       "--output", tmp_path / "net.h5")
     assert code == 0 and found["test_samples"] == 30
-    node = eventsim.load(tmp_path / "net.h5").nodes["stem"]
+    node = eventsim.load(tmp_path / "net.h5").nodes["layers.stem"]
     assert (node.leak, node.reset) == (0.25, "hard")
 
 

@@ -8,8 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from trainer_networks import IMAGE, bars, one_thread, prove  # noqa: E402, F401
-from trainer.export import normalise  # noqa: E402
+from trainer_networks import IMAGE, bars, normalise, one_thread, prove  # noqa: E402, F401
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.neurons import (  # noqa: E402
     NEURONS, SRIF, SURROGATES, Neuron, Restimulation, TdBatchNorm2d, fixed_point, rectify, unrectify,
@@ -219,10 +218,11 @@ def test_every_option_learns_is_exported_and_runs_equal(name, tmp_path):
     assert not dead and all(torch.isfinite(p.grad).all() for p in net.parameters())
     assert min(losses) < 0.8 * losses[0]
     model, result = prove(net.eval(), tmp_path / "net.h5", x[:6])
-    node = model.nodes["neuron1"]
+    node = model.nodes["layers.neuron1"]
     assert (node.reset, node.rectify) == (Neuron(**OPTIONS[name]).reset, Neuron(**OPTIONS[name]).mpr)
-    assert result.levels["neuron1"].max() > (node.bits > 1), "multi-bit spikes send more than one level"
-    assert {e.source for e in model.incoming("neuron3")} == {"conv3", "again3", "neuron2"}
+    assert result.levels["layers.neuron1"].max() > (node.bits > 1), "multi-bit spikes send more than one level"
+    assert {e.source for e in model.incoming("layers.neuron3")} == {
+        "layers.norm3", "layers.again3", "layers.neuron2"}
 
 
 def both_ways(layer, current, grad, monkeypatch):

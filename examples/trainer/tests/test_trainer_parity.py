@@ -1,6 +1,8 @@
 """parity.py: a file against PyTorch; what it finds when they differ."""
 
 import json
+from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +12,14 @@ torch = pytest.importorskip("torch")
 import eventsim  # noqa: E402
 from eventsim.model.input import Input
 from eventsim.model.transforms import Delay  # noqa: E402
-from trainer_networks import IMAGE, bars, one_thread, settle  # noqa: E402, F401
+from trainer_networks import export, IMAGE, bars, normalise, one_thread, settle  # noqa: E402, F401
 from picture_files import write_mnist  # noqa: E402
 from trainer import __main__ as command  # noqa: E402
 from trainer.data import Arrays  # noqa: E402
-from trainer.export import export, fold, normalise, round_to_float32, simulate  # noqa: E402
 from trainer.networks import Style, resnet8  # noqa: E402
 from trainer.neurons import fixed_point  # noqa: E402
-from trainer.parity import compare, first_difference, folded_of, main, run_trained  # noqa: E402
+from trainer.parity import compare, first_difference, main, node_of, run_trained  # noqa: E402
+from trainer.simulating import simulate  # noqa: E402
 from trainer.training import to_values  # noqa: E402
 
 
@@ -26,17 +28,26 @@ def exported(tmp_path):
     x, y = bars(30)
     net = resnet8(Style({**fixed_point(1, 1), "mpr": True}, True, alpha=2.0), 3, (2, 8, 8), 2, widths=(4, 6, 8))
     settle(net, normalise(x, IMAGE).float())
-    export(net, tmp_path / "net.h5", IMAGE, x[:3])
-    return net, eventsim.load(tmp_path / "net.h5"), Arrays(x, y)
+    return net, export(net, tmp_path / "net.h5", x[:3]), Arrays(x, y)
 
 
-def test_the_folded_network_of_a_file_is_that_of_the_trainer(exported):
+def test_a_file_run_in_pytorch_is_the_network_of_the_trainer(exported):
     net, model, part = exported
-    ours, theirs = round_to_float32(fold(net)), folded_of(model)
     values = normalise(part.x, IMAGE)
-    a, b = simulate(ours, values, 3), simulate(theirs, values, 3)
-    assert np.array_equal(a.outputs, b.outputs) and a.levels.keys() == b.levels.keys()
-    assert all(np.array_equal(a.levels[name], b.levels[name]) for name in a.levels)
+    outputs, levels = run_trained(deepcopy(net).double(), values)
+    found = simulate(model, values)
+    np.testing.assert_allclose(found.outputs, outputs, rtol=0, atol=1e-12)
+    assert found.levels.keys() == {node_of(model, name) for name in levels}
+    assert all(np.array_equal(found.levels[node_of(model, name)], levels[name]) for name in levels)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "nmnist"])
+def test_files_of_before_are_run_in_pytorch_and_named_as_they_are(name):
+    model = eventsim.load(Path(__file__).resolve().parents[3] / "data" / f"{name}.h5")
+    found = simulate(model, normalise(model.check.x, model.nodes[model.input]))
+    np.testing.assert_allclose(found.outputs, model.check.outputs, rtol=0, atol=1e-12)
+    assert found.levels.keys() == model.check.level_counts.keys()
+    assert all(node_of(model, name) == name for name in found.levels)
 
 
 def test_an_exported_file_has_parity(exported):
@@ -59,7 +70,7 @@ def test_a_network_that_is_not_the_file_s_is_found_out(exported):
     found = compare(model, part, net)
     assert found.levels_different == 0, "the file itself still equals its own weights"
     assert found.trained_different
-    assert {d.layer for d in found.trained_different} == {"stage2_1a"}
+    assert {d.layer for d in found.trained_different} == {"layers.stage2_1a"}
     assert all(d.step == 0 for d in found.trained_different)
 
 
@@ -74,23 +85,23 @@ def test_outputs_that_alone_differ_are_told_apart(exported):
 
 def test_a_file_that_computes_otherwise_is_found_out(exported, monkeypatch, tmp_path):
     _, model, part = exported
-    folded = folded_of(eventsim.load(tmp_path / "net.h5"))
-    folded["stage1_1a"].node.v_threshold = np.array(0.3)
-    monkeypatch.setattr("trainer.parity.folded_of", lambda model: folded)
+    other = eventsim.load(tmp_path / "net.h5")
+    other.nodes["layers.stage1_1a"].v_threshold = np.array(0.3)
+    monkeypatch.setattr("trainer.parity.simulate", lambda model, x: simulate(other, x))
     assert compare(model, part).levels_different > 0
 
 
 def test_first_difference_says_how_far_a_membrane_is_from_its_threshold(exported):
     net, model, part = exported
     _, levels = run_trained(net, to_values(part.x[:1], IMAGE))
-    levels = {name: found[0].copy() for name, found in levels.items()}
+    levels = {node_of(model, name): found[0].copy() for name, found in levels.items()}
     assert first_difference(model, part.x[0], levels) is None
-    levels["stage1_1b"].reshape(3, -1)[1, 5] += 1
-    levels["stem"].reshape(3, -1)[2, 0] += 1
+    levels["layers.stage1_1b"].reshape(3, -1)[1, 5] += 1
+    levels["layers.stem"].reshape(3, -1)[2, 0] += 1
     found = first_difference(model, part.x[0], levels, sample=4)
-    assert found[:4] == (4, "stage1_1b", 1, 5)
-    recording = eventsim.Simulator(model, "float64").run(part.x[:1], record=["potentials:stage1_1b"])
-    h = np.asarray(recording.potentials("stage1_1b"))[0, 1].ravel()[5]
+    assert found[:4] == (4, "layers.stage1_1b", 1, 5)
+    recording = eventsim.Simulator(model, "float64").run(part.x[:1], record=["potentials:layers.stage1_1b"])
+    h = np.asarray(recording.potentials("layers.stage1_1b"))[0, 1].ravel()[5]
     assert found.distance == pytest.approx(min(abs(h - t) for t in (0.25, 0.75, 1.25)) / 0.5)
 
 
@@ -98,10 +109,13 @@ def test_models_that_the_trainer_does_not_make_are_refused():
     late = eventsim.Model({"input": Input((2,)), "late": Delay(1), "n": eventsim.Neuron()},
                           [("input", "late"), ("late", "n")])
     with pytest.raises(TypeError, match=r"node 'late' \(Delay\)"):
-        folded_of(late)
+        simulate(late, torch.zeros(1, 2))
     delayed = eventsim.Model({"input": Input((2,)), "n": eventsim.Neuron()}, [("input", "n", 1)])
     with pytest.raises(TypeError, match="edges with a delay"):
-        folded_of(delayed)
+        simulate(delayed, torch.zeros(1, 2))
+    leaky = eventsim.Model({"input": Input((2,)), "n": eventsim.Neuron(current_leak=0.5)}, [("input", "n")])
+    with pytest.raises(TypeError, match=r"node 'n' \(Neuron\): current_leak is 0.5, expected None"):
+        simulate(leaky, torch.zeros(1, 2))
 
 
 def test_the_command_compares_a_test_set_and_a_checkpoint(tmp_path, capsys):

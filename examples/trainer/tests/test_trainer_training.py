@@ -11,13 +11,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
 
+import eventsim  # noqa: E402
+from eventsim.errors import UnsupportedError  # noqa: E402
+from eventsim.from_torch.samples import values_of  # noqa: E402
 from eventsim.model.input import Input  # noqa: E402
 from trainer_networks import IMAGE, bars, one_thread, prove  # noqa: E402, F401
 from trainer.augmentation import flip  # noqa: E402
-from trainer.conversion import best_limit, calibrate, convert, quantise, rounded, sweep  # noqa: E402
+from trainer.conversion import activations, best_limit, convert, quantise, rounded, sweep  # noqa: E402
 from trainer.data import Arrays  # noqa: E402
-from trainer.export import normalise  # noqa: E402
 from trainer.network import Readout, SpikingNet  # noqa: E402
 from trainer.networks import Style, lenet, resnet8  # noqa: E402
 from trainer.neurons import Neuron  # noqa: E402
@@ -181,11 +184,12 @@ def test_a_loss_that_is_not_finite_stops():
 
 def test_values_are_those_of_the_export():
     x, _ = bars(5)
-    expected = normalise(x, IMAGE)
+    expected = values_of(x, IMAGE)
+    assert torch.equal(to_values(x, IMAGE, dtype=torch.float64), expected)
     np.testing.assert_allclose(to_values(x, IMAGE), expected, rtol=1e-5, atol=1e-5)
     events = np.arange(24, dtype=np.uint8).reshape(1, 3, 2, 2, 2)
     node = Input((2, 2, 2), "spikes", bits=5, scale=0.5)
-    assert np.array_equal(to_values(events, node), normalise(events, node))
+    assert np.array_equal(to_values(events, node), values_of(events, node))
 
 
 # ---- conversion
@@ -212,11 +216,11 @@ def test_more_steps_and_bits_come_closer_to_the_ann(name, tmp_path):
     values = to_values(part.x, node)
     with torch.no_grad():
         expected = net(values)
-    calibrated = calibrate(net, values[:40])
+    samples = activations(net, values[:40])
     errors = {}
     for t, b in ((1, 1), (1, 8), (4, 2), (32, 2), (32, 4)):
         with torch.no_grad():
-            found = quantise(*calibrated, t, b)(values)
+            found = quantise(net, samples, t, b)(values)
         errors[t, b] = float((found - expected).abs().mean() / expected.abs().mean())
     assert errors[1, 8] < 0.05 and errors[32, 4] < 0.1, errors
     assert errors[1, 1] > errors[4, 2] > errors[32, 4], errors
@@ -252,11 +256,55 @@ def test_limits_are_of_least_error():
     assert rounded(np.array([-1, 0.49, 0.5, 1.6, 9]), 2.0, 2).tolist() == [0, 0, 1, 2, 2]
 
 
+class Residual(nn.Module):
+    """As people write them: one ReLU module in two places, another as a function, in place, a skip by `+`."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.norm = nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.conv2, self.relu = nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(inplace=True)
+        self.hidden, self.last = nn.Linear(96, 10), nn.Linear(10, 2)
+
+    def forward(self, x):
+        first = self.relu(self.norm(self.conv1(x)))
+        second = functional.avg_pool2d(self.relu(self.conv2(first) + first), 2)
+        return self.last(functional.relu_(self.hidden(second.flatten(1))))
+
+
+def test_a_module_with_a_forward_of_its_own_is_converted(tmp_path):
+    net, part, node = trained(Residual)
+    values = to_values(part.x, node)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    snn = convert(net, values[:40], 8, 3)
+    with torch.no_grad():
+        assert (snn(values).argmax(1) == net(values).argmax(1)).float().mean() > 0.9
+    model, found = prove(snn, tmp_path / "net.h5", part.x[:5], node)
+    assert list(found.levels) == ["neurons.if0", "neurons.if1", "neurons.if2"]
+    assert all(model.nodes[name].bits == 3 for name in found.levels) and model.timesteps == 8
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    with pytest.raises(UnsupportedError, match="does 'relu' to a current.*conversion.py"):
+        eventsim.from_torch(net, part.x[:5], node, 8)
+
+
+def test_neurons_round_the_mean_of_activations_and_keep_the_rest():
+    net = nn.Sequential(nn.ReLU())
+    snn = quantise(net, [np.array([3.0])], 4, 2)
+    snn.neurons[0].quantum = 0.5  # 0 to 1.5 in each of four steps
+    x = torch.tensor([[-1.0, 0.1, 0.2, 0.3, 1.4, 9.0]])
+    assert snn(x).tolist() == [[0, 0.125, 0.25, 0.25, 1.375, 1.5]]
+    assert torch.equal(snn(x), snn(x)), "it begins anew"
+
+
 @pytest.mark.parametrize("net, message", [
     (nn.Sequential(nn.Linear(2, 2)), "no nn.ReLU"),
-    (SpikingNet({"a": nn.Linear(2, 2), "n": Neuron(), "r": Readout()}, 1), "'n' fires already"),
-    (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Sigmoid()), "no eventsim node for Sigmoid"),
+    (SpikingNet({"a": nn.Linear(2, 2), "n": Neuron(), "r": Readout()}, 1), "'layers.n' fires already"),
 ])
 def test_what_cannot_be_converted_is_named(net, message):
     with pytest.raises(TypeError, match=message):
         convert(net, torch.zeros(1, 2), 2, 2)
+
+
+def test_what_is_left_after_the_conversion_is_named_by_the_export():
+    snn = convert(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Sigmoid()), torch.zeros(1, 2), 2, 2)
+    with pytest.raises(UnsupportedError, match="module 'net.2'.*'sigmoid'.*has no equal"):
+        eventsim.from_torch(snn, np.ones((1, 2)), Input((2,), "real"))

@@ -1,6 +1,7 @@
 """What the tests of the example trainer share: tiny data, and the proof that a file runs as its network."""
 
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,11 @@ import torch  # noqa: E402
 import eventsim  # noqa: E402
 from eventsim.model.input import Input  # noqa: E402
 from eventsim.engine.simulator import Simulator  # noqa: E402
-from trainer.export import export, fold, normalise, round_to_float32, simulate  # noqa: E402
+from trainer import rules  # noqa: E402, F401
+from trainer.network import SpikingNet  # noqa: E402
+from trainer.parity import node_of, run_trained  # noqa: E402
+from trainer.simulating import simulate  # noqa: E402
+from trainer.training import to_values  # noqa: E402
 
 IMAGE = Input((2, 8, 8), "image", bits=8, scale=1 / 255, mean=(0.45, 0.5), std=(0.25, 0.3))
 
@@ -38,16 +43,26 @@ def bars(n, shape=(2, 8, 8), seed=1):
     return x, y
 
 
+def normalise(x, input_node):
+    """Levels as the values that they stand for, a float64 tensor. x: (N, ...) or (N, T, ...)."""
+    return to_values(x, input_node, dtype=torch.float64)
+
+
+def export(net, path, x, input_node=IMAGE, timesteps=None):
+    """The Model of a network, from its file; x: samples to prove it by."""
+    eventsim.save(eventsim.from_torch(net, x, input_node, timesteps), path)
+    return eventsim.load(path)
+
+
 def prove(net, path, x, input_node=IMAGE, timesteps=None):
-    """Export a network, load the file and run it: every level must equal the folded network's.
+    """Export a network by three samples, load the file and run all of them: every level must equal that of the
+    nodes computed in PyTorch, and every level and output that of the network itself in float64.
 
     Every layer has to fire. Returns (model, what `simulate` found).
     """
-    export(net, path, input_node, x[:3], timesteps)
-    model = eventsim.load(path)
-    folded = round_to_float32(fold(net))
-    folded.moving = x.ndim == 2 + len(input_node.shape)
-    expected = simulate(folded, normalise(x, input_node), model.timesteps)
+    model = export(net, path, x[:3], input_node, timesteps)
+    values = normalise(x, input_node)
+    expected = simulate(model, values)
     assert expected.margin > 1e-9
     wanted = [f"spikes:{name}" for name in expected.levels]
     recording = Simulator(model, "float64").run(x, record=wanted)
@@ -55,6 +70,17 @@ def prove(net, path, x, input_node=IMAGE, timesteps=None):
         assert levels.any(), f"{name} is dead, the test proves nothing"
         np.testing.assert_array_equal(recording.levels(name).reshape(levels.shape), levels, err_msg=name)
     np.testing.assert_allclose(recording.output, expected.outputs, rtol=0, atol=1e-9)
+    original = deepcopy(net).double().eval()
+    if isinstance(net, SpikingNet):
+        outputs, levels = run_trained(original, values)
+        assert {node_of(model, name) for name in levels} == expected.levels.keys()
+        for name, found in levels.items():
+            np.testing.assert_array_equal(found, expected.levels[node_of(model, name)], err_msg=name)
+    else:
+        with torch.no_grad():
+            outputs = original(values).numpy()
+    if len(outputs) == len(x):  # else it gives its spikes at every step
+        np.testing.assert_allclose(recording.output, outputs, rtol=0, atol=1e-9)
     assert eventsim_check(model)
     return model, expected
 
