@@ -1112,6 +1112,7 @@ MODELS_REFUSED = [
     (lambda: hard(refractory=1), {}, "NIR has no refractory neurons"),
     (lambda: hard(reset_interval=3), {}, r"NIR has no periodic reset \(reset_interval\)"),
     (lambda: hard(bias=0.5), {}, "NIR has no bias for neurons; give it to the synapses"),
+    (lambda: hard(input_gain=1e-4), {}, "its input_gain is dt, 0.0001, and an r of 1 means another in NIR files; give"),
     (lambda: hard(leak=[1.0, 0.5]), {}, "a leak of 1 is an infinite tau"),
     (lambda: hard(leak=0.5, current_leak=1.0), {}, "a leak of 1 is an infinite tau"),
     (lambda: hard(MaxPool(2)), {}, r"node 'b0' \(MaxPool\): NIR has no such node; save as .h5"),
@@ -1288,6 +1289,10 @@ def attempts(tmp_path, monkeypatch):
     for make, options, _ in MODELS_REFUSED:
         yield lambda: eventsim.save(make(), tmp_path / "net.nir", **options)
     yield lambda: eventsim.save(hard(), tmp_path / "net.nir", dt=0)
+    yield lambda: eventsim.save(hard(input_gain=1e-4), tmp_path / "net.nir", dt=1e-4)
+    for members in ({"tau": np.inf}, {"r": np.array([np.nan, np.inf])}):
+        yield lambda: eventsim.load(write(tmp_path / "net.nir", *chain((2,), lif(2, **members))), preset="snntorch")
+    yield lambda: eventsim.load(write(tmp_path / "net.nir", *plain()), reset={"n9": "zero"})
     yield lambda: eventsim.save(hard(), tmp_path / "net.nir", step=0)
     yield lambda: eventsim.save(hard(), tmp_path / "none" / "net.nir")
     yield lambda: eventsim.save(

@@ -12,6 +12,7 @@ from eventsim.formats.lava.neurons import current_based, MAX_NUMBER, MESSAGE_STE
 from eventsim.formats.lava.values import layer_shape, pair, repeats, whole_number, whole_values
 from eventsim.formats.refusing import guarded, unsupported
 from eventsim.model.input import Input
+from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import MAX_BITS, MAX_EXTENT
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import Flatten
@@ -32,8 +33,8 @@ MEMBERS = {
 LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: beyond it a current wraps, and Lava's bias saturates
 LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
 WIDTH, WIDTH_OF_SDNN = 1 << 23, 1 << 30  # of a state, on either side of 0
-SLOWEST_DECAY = 1 / 64  # share of a membrane that is lost in a step, for the room that it needs
-FINEST = 8  # binary digits of what a level of a normalised input is worth
+FINEST = 8  # binary digits of what a level of SDNN's normalised input is worth
+ROUNDED_INPUT = "input.whole"
 INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
 MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
 
@@ -58,37 +59,55 @@ def _input(network, group, name, last):
     weight, bias = _input_node(network, group, weight, bias, has_neurons or network.sdnn)
     if not has_neurons:
         return
+    if network.options.input_low is not None and not network.sdnn:
+        weight, bias = _rounded(network, group, weight, bias)
     if network.sdnn:
         node = sigma_delta(network, group, bias, mode="delta", rectify=False)
     else:
         node = current_based(network, group, bias, input_gain=weight)
         node.current_leak = None  # what is injected is a bias: it acts at once
-    if network.options.input_low is not None:
+    if network.options.input_low is not None and network.sdnn:
         node.resolution *= _finer(network, node, weight * (2**network.nodes["input"].bits - 1), bias)
     network.put(name, node, 0)
 
 
 def _finer(network, node, span, bias):
-    """How many times as many steps the states of the input's neurons take, a power of 2, so that the fraction
-    that a level is worth is kept: as many as the states' width has room for.
+    """How many times as many steps the states of SDNN's input take, a power of 2, so that the fraction that a
+    level is worth is kept: as many as the states' width has room for.
 
     span: highest minus lowest of what is injected. bias: the lowest.
     """
     furthest = max(abs(bias), abs(bias + span)) + float(np.max(node.v_threshold))
-    if not network.sdnn:  # a decaying membrane gathers what is injected
-        furthest /= max(1 - float(np.max(node.leak)), SLOWEST_DECAY)
-    width = WIDTH_OF_SDNN if network.sdnn else WIDTH
-    room = width / node.resolution / max(furthest, 1)
+    room = WIDTH_OF_SDNN / node.resolution / max(furthest, 1)
     return 2 ** min(max(int(room).bit_length() - 1, 0), FINEST)
+
+
+def _rounded(network, group, weight, bias):
+    """Add neurons without memory that make whole numbers of weight * level + bias, as Lava injects them, and
+    send them as levels. Returns (weight, bias) of those.
+
+    In the unit of the Input's levels: a level more at every 1 / weight, the first where half of it is reached.
+    """
+    step, lowest = 1 / abs(weight), float(np.rint(bias))
+    fraction = (bias - lowest) * np.sign(weight)
+    most = (2 ** network.nodes["input"].bits - 1) * abs(weight) + 1
+    if most > LARGEST_INPUT:
+        raise unsupported(group, f"'weight' makes up to {most:.6g} of an input, more than the {LARGEST_INPUT} of a state")
+    bits = int(most).bit_length()
+    node = guarded(group, lambda: Neuron(
+        (0.5 - fraction) * step, leak=0.0, quantum=step, output_quantum=1.0, bits=bits, reset="soft",
+        comparison=network.options.comparison, resolution=float(WIDTH // 2 ** (network.nodes["input"].bits + 1))))
+    network.append(ROUNDED_INPUT, node)
+    return float(np.sign(weight)), lowest
 
 
 def _input_node(network, group, weight, bias, graded):
     """Add the Input; (weight, bias) of its levels. weight, bias: of the values that they stand for."""
     options = network.options
     low, high = (options.input_low, options.input_high)
-    if (low is None) != (high is None) or (low is not None and (high <= low or not graded)):
+    if (low is None) != (high is None) or (low is not None and (high <= low or not graded or options.input_signed)):
         raise group.error(f"input_low and input_high are {low} and {high}, expected two numbers, the second the "
-                          "larger, for an input layer with neurons, or SDNN")
+                          "larger, for an input layer with neurons, or SDNN, and values without a sign")
     ranged = low is not None
     bits = options.input_bits or (8 if ranged else _exact_bits(network, weight, bias) if graded else 1)
     signed = (graded and not ranged) if options.input_signed is None else options.input_signed

@@ -30,7 +30,7 @@ import warnings
 from dataclasses import replace
 
 from eventsim.errors import EventsimWarning
-from eventsim.formats.lava.layers import implied_input, MEMBERS, TYPES
+from eventsim.formats.lava.layers import implied_input, MEMBERS, ROUNDED_INPUT, TYPES
 from eventsim.formats.lava.network import Network
 from eventsim.formats.lava.options import LavaOptions
 from eventsim.formats.lava.values import whole_number
@@ -130,6 +130,8 @@ def _chip(network):
     chip = find_chip("lava_sdnn" if network.sdnn else "loihi")
     if network.odd_weights:
         chip = replace(chip, name=f"{chip.name} with odd weights", weight_step=1)
+    if ROUNDED_INPUT in network.nodes:
+        chip = replace(chip, name=f"{chip.name} with a normalised input", spike_bits=network.nodes[ROUNDED_INPUT].n_bits)
     if not network.sdnn and network.options.comparison != chip.comparison:
         chip = replace(chip, name=f"{chip.name} with {network.options.comparison}",
                           comparison=network.options.comparison)
