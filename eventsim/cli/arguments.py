@@ -4,6 +4,7 @@ import argparse
 import sys
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from eventsim.errors import EventsimError, EventsimWarning
@@ -66,18 +67,18 @@ def add_json(command):
     command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
-def add_options(command):
-    """Add a flag for every option of `formats.options()` to a command that takes MODEL, when it is chosen."""
-    command.late.append(_add_options)
+def add_options(command, own=()):
+    """Add a flag for every option of `formats.options()` to a command that takes MODEL, when it is chosen. own:
+    names of flags that the command has itself, such as --timesteps of a run."""
+    command.late.append(partial(_add_options, own=own))
 
 
-def _add_options(command):
+def _add_options(command, own):
     from eventsim import formats
 
     group = command.add_argument_group(
         "what foreign model files leave open", "a native file (.h5) says everything itself and takes none of these"
     )
-    own = {action.dest for action in command._actions}  # `run` has a --timesteps, which is that of the run
     for name, declared in formats.options().items():
         if name not in own:
             text = "; ".join(f"{what}: {option.help}" for what, option in declared.items())
@@ -112,7 +113,8 @@ def _per_node(options, choices):
         wrong = [one for one in (found.values() if isinstance(found, dict) else [found])
                  if choices and one not in choices]
         if wrong:
-            raise argparse.ArgumentTypeError(f"invalid choice: {wrong[0]!r} (choose from {', '.join(map(repr, choices))})")
+            known = ", ".join(map(repr, choices))
+            raise argparse.ArgumentTypeError(f"invalid choice: {wrong[0]!r} (choose from {known})")
         return found
 
     value.__name__ = option.kind.__name__  # what argparse calls it

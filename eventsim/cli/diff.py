@@ -62,7 +62,8 @@ def run_diff(arguments):
         steps = arguments.timesteps or a.model.timesteps
         data = open_dataset(arguments.data, node, steps)
         _check_steps(data, arguments)
-        comparing = Comparing(a, b, data.n_steps or a.model.steps(arguments.timesteps), arguments.variables, arguments.tolerance)
+        steps = data.n_steps or a.model.steps(arguments.timesteps)
+        comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
         for xa, xb, labels in _batches(data, a, b, comparing, arguments):
             comparing.add(xa, xb, labels)
         found = comparing.result()

@@ -42,7 +42,7 @@ def add_parser(commands):
                      help="samples, evenly spread, whose membranes and intervals go into the statistics of "
                           "--out; default: one in 1024, but 4 to 64; 0: none")
     add_json(run)
-    add_options(run)
+    add_options(run, own=("timesteps",))
 
 
 def run_run(arguments):
@@ -84,8 +84,8 @@ def _warn_of_saturation(model, summary):
     shares = summary.saturated_messages
     if shares:
         listed = ", ".join(f"{printable(name)} {decimals(100 * share, 2)} %" for name, share in shares.items())
-        print(f"eventsim: {model.file}: messages were cut off at the end of their width ({listed}), where Lava's are "
-              "not: check the input's unit (--input-low, --input-high), or --message-bits", file=sys.stderr)
+        print(f"eventsim: {model.file}: messages were cut off at the end of their width ({listed}), where Lava's "
+              "are not: check the input's unit (--input-low, --input-high), or --message-bits", file=sys.stderr)
 
 
 def _check(arguments):

@@ -68,8 +68,8 @@ class Simulator:
         state: `Recording.state` of an earlier run of the same samples, to continue it.
 
         Raises DataError for arrays that do not fit, RunError where nobody says the steps, beyond
-        those that integer membranes are proved to hold, and where a number leaves a width that a chip says to be an
-        error.
+        those that integer membranes are proved to hold, and where a number leaves a width that a chip
+        says to be an error.
         """
         return self._run(x, timesteps, record, state, keep_state=True)
 

@@ -53,7 +53,8 @@ class Model:
         told otherwise uses it.
 
     Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
-    `output` (names), `file` (the path that it was loaded from, or None). Raises ModelError and UnsupportedError, naming the node.
+    `output` (names), `file` (the path that it was loaded from, or None). Raises ModelError and
+    UnsupportedError, naming the node.
 
     >>> import numpy as np
     >>> from eventsim import Dense, Input, Model, Neuron

@@ -92,7 +92,8 @@ def _rounded(network, group, weight, bias):
     fraction = (bias - lowest) * np.sign(weight)
     most = (2 ** network.nodes["input"].bits - 1) * abs(weight) + 1
     if most > LARGEST_INPUT:
-        raise unsupported(group, f"'weight' makes up to {most:.6g} of an input, more than the {LARGEST_INPUT} of a state")
+        raise unsupported(group, f"'weight' makes up to {most:.6g} of an input, more than the {LARGEST_INPUT} that a "
+                          "state holds")
     bits = int(most).bit_length()
     node = guarded(group, lambda: Neuron(
         (0.5 - fraction) * step, leak=0.0, quantum=step, output_quantum=1.0, bits=bits, reset="soft",
@@ -105,7 +106,8 @@ def _input_node(network, group, weight, bias, graded):
     """Add the Input; (weight, bias) of its levels. weight, bias: of the values that they stand for."""
     options = network.options
     low, high = (options.input_low, options.input_high)
-    if (low is None) != (high is None) or (low is not None and (high <= low or not graded or options.input_signed)):
+    unfit = low is not None and high is not None and (high <= low or not graded or options.input_signed)
+    if (low is None) != (high is None) or unfit:
         raise group.error(f"input_low and input_high are {low} and {high}, expected two numbers, the second the "
                           "larger, for an input layer with neurons, or SDNN, and values without a sign")
     ranged = low is not None
@@ -137,7 +139,7 @@ def implied_input(network, group):
     network.shape = (n_in,)
     _input_node(network, group, 1 / MESSAGE_STEPS if network.sdnn else 1.0, 0.0, network.sdnn)
     bits = network.nodes["input"].bits
-    network.provenance["assumed input"] = f"{n_in} values before layer 0, which is dense (the file has no input layer)"
+    network.provenance["assumed input"] = f"{n_in} values before layer 0, which is dense (the file has no input)"
     if network.options.input_bits is None:
         network.open.append(f"it has no input layer: an input of {n_in} values of {bits} bit was assumed before "
                             "layer 0, which is dense; to say their width, give --input-bits")
@@ -170,8 +172,8 @@ def _unit_is_open(group):
         if has else "its input layer is"
     assumed = "" if "weight" in group else f"a weight of {INPUT_WEIGHT} was assumed for it, as netx does, and "
     return (f"{made} for values as the trainer normalised them, which the file does not say: {assumed}"
-            "x was taken as it is; to say it, give --input-low and --input-high (-1 and 1, say, for pixels of 0 to 255), "
-            "or --input-is-bias where x is what the layer makes of them")
+            "x was taken as it is; to say it, give --input-low and --input-high (-1 and 1, say, for pixels of 0 to "
+            "255), or --input-is-bias where x is what the layer makes of them")
 
 
 @reads_layer("dense")

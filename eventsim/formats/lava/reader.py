@@ -131,7 +131,8 @@ def _chip(network):
     if network.odd_weights:
         chip = replace(chip, name=f"{chip.name} with odd weights", weight_step=1)
     if ROUNDED_INPUT in network.nodes:
-        chip = replace(chip, name=f"{chip.name} with a normalised input", spike_bits=network.nodes[ROUNDED_INPUT].n_bits)
+        bits = network.nodes[ROUNDED_INPUT].n_bits
+        chip = replace(chip, name=f"{chip.name} with a normalised input", spike_bits=bits)
     if not network.sdnn and network.options.comparison != chip.comparison:
         chip = replace(chip, name=f"{chip.name} with {network.options.comparison}",
                           comparison=network.options.comparison)

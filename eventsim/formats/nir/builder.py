@@ -14,8 +14,8 @@ class Builder:
     """Turns a flat graph into nodes and edges.
 
     nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends -> names of
-    the nodes that asked for them; notes: other assumptions, for the provenance. kinds: name -> what the node gives. passing: nodes that
-    only hand on -> their delay in steps; scales: neurons -> factor on their input.
+    the nodes that asked for them; notes: other assumptions, for the provenance. kinds: name -> what the node
+    gives. passing: nodes that only hand on -> their delay in steps; scales: neurons -> factor on their input.
     Raises FormatError and UnsupportedError, naming the node.
     """
 

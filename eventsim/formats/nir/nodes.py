@@ -18,8 +18,8 @@ from eventsim.model.transforms import AvgPool, BatchNorm, Delay, Flatten, SumPoo
 
 WHOLE_STEPS = 1e-6  # how far a delay in steps may be from a whole number: float32 files
 # what snnTorch writes as infinite for a leak of 1, by type of neuron
-ENDLESS = {"LIF": ("tau", "r"), "LI": ("tau", "r"), **dict.fromkeys(("CubaLIF", "CubaLI"), ("tau_syn", "tau_mem", "r", "w_in")),
-           "IF": (), "I": ()}
+_CUBA = ("tau_syn", "tau_mem", "r", "w_in")
+ENDLESS = {"LIF": ("tau", "r"), "LI": ("tau", "r"), "CubaLIF": _CUBA, "CubaLI": _CUBA, "IF": (), "I": ()}
 GIVEN = {"current": "a current", "real": "real numbers", "scaled": "scaled spikes", "output": "a readout"}
 
 TYPES = {}  # type of a node in a file -> function

@@ -101,8 +101,10 @@ PRESETS = {
     "spikingjelly": {**OPEN, "dt": 1e-4, "if_input": "dt_r", "comparison": ">=", "start": "reset"},
 }
 LOST = {"snntorch": ("reset",)}  # what networks of a tool differ in and its files do not say
-_LOST_TEXT = {"reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed {value}, "
-              "its default; to say it, give reset (--reset zero, or --reset {node}=zero,... for single nodes)"}
+_LOST_TEXT = {
+    "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed {value}, "
+             "its default; to say it, give reset (--reset zero, or --reset {node}=zero,... for single nodes)",
+}
 OUTSIDE = ("readout",)  # options that no preset decides and that change an answer
 
 
