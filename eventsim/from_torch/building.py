@@ -145,24 +145,28 @@ class _Draft:
             number, delay = key = self._waiting.pop()
             operation = self.graph.nodes[number]
             if self.names[key] is not None:
+                own = operation.settings["layer"].delay if operation.kind == "layer" else 0
                 for source in operation.sources:
-                    self._read(self.names[key], operation.shape, source.node, source.delay + delay)
+                    self._read(self.names[key], operation.shape, source.node, source.delay + delay, own)
 
-    def _read(self, target, shape, number, delay):
-        """Lead an operation's result, so many steps late, to a node whose own result has a shape."""
+    def _read(self, target, shape, number, delay, own=0):
+        """Lead an operation's result, so many steps late, to a node whose own result has a shape. own: more
+        steps, by which the node itself reads late."""
         operation = self.graph.nodes[number]
         source, left = self._node(number, delay)
         if source is None:
             for part in operation.sources:
-                self._read(target, shape, part.node, part.delay + delay)
+                self._read(target, shape, part.node, part.delay + delay, own)
             return
         read = operation.settings.get("shape", operation.shape)
+        if operation.kind == "linear":
+            read = (operation.size,)
         if isinstance(self.nodes[target], Dense) or (len(shape) == 1 and self.nodes[target].integrates()):
             if len(read) > 1:
                 source = self._flattened(source)
         elif self.nodes[target].integrates() and read != tuple(shape):
             raise refusal_at(operation, f"a map of {shape} is made of numbers computed as {read}; compute it as a map")
-        edge = Edge(source, target, left)
+        edge = Edge(source, target, left + own)
         if edge in self.edges:
             raise refusal_at(operation, f"is read twice by {target!r}; multiply it by 2 instead")
         self.edges.append(edge)

@@ -4,6 +4,8 @@ The network runs once in float64 while its operations are followed; what is foun
 then the engine runs them, and must give every spike and every output that the network itself gave.
 """
 
+import warnings
+
 from eventsim.errors import ModelError
 from eventsim.from_torch import proof
 from eventsim.from_torch.building import build
@@ -11,7 +13,7 @@ from eventsim.from_torch.layers import Rules
 from eventsim.from_torch.operations import elementwise, maps, reductions, vectors
 from eventsim.from_torch.libraries import norse, sinabs, snntorch, spikingjelly
 from eventsim.from_torch.preserving import preserved
-from eventsim.from_torch.running import follow
+from eventsim.from_torch.running import follow, sent_in_float32
 from eventsim.from_torch.samples import read_samples
 from eventsim.model.network import Model
 
@@ -53,6 +55,8 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         if any(source.delay for node in graph.nodes for source in node.sources):
             builds.append(build(graph, samples.input, traced.answer, late=True))
         original = proof.spikes_of(traced, builds[0])
+    with preserved(net):
+        in_float32 = proof.sent_levels(sent_in_float32(net, RULES, samples, traced), builds[0])
     notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}", **(provenance or {})}
     if traced.answer.assumed:
         notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"
@@ -65,9 +69,22 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         except ModelError as error:
             failures.append(error)
             continue
+        proof.prove_in_float32(model, levels, in_float32)
         model.check = proof.check_group(model, levels, original)
+        _warn_of(model, traced, original)
         return model
     raise failures[0]
+
+
+def _warn_of(model, traced, original):
+    """Say in one line each what the proof could not see, and what was assumed."""
+    silent = [name for name, levels in original.levels.items() if not levels.any()]
+    if silent:
+        warnings.warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
+                      "give samples that the network answers to", stacklevel=4)
+    if traced.answer.assumed and model.nodes[model.output].role == "readout":
+        warnings.warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
+                      "their sum, mean or last step from forward to say another", stacklevel=4)
 
 
 def _shaped(samples, model):

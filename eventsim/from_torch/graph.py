@@ -18,13 +18,16 @@ class Operand(NamedTuple):
 
 
 class Where(NamedTuple):
-    """module: path of the innermost module that ran. code: "file:line" of the user's own code, or ""."""
+    """module: path of the innermost module that ran, or "". code: "file:line" of the user's own code, or "".
+    kind: the module's class."""
 
     module: str
     code: str
+    kind: str = ""
 
     def __str__(self):
-        return ", ".join(part for part in (f"module {self.module!r}" if self.module else "", self.code) if part)
+        return ", ".join(part for part in (
+            f"module {self.module!r} ({self.kind})" if self.module else "", self.code) if part)
 
 
 @dataclass

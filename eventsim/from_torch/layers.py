@@ -13,7 +13,7 @@ import torch
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.from_torch.graph import Operation, Operand
 from eventsim.from_torch.operations.registry import Misread, Refused
-from eventsim.from_torch.operations.rows import emit
+from eventsim.from_torch.operations.rows import emit, leading_axes
 from eventsim.from_torch.places import BITS, MASK, Mixed
 from eventsim.model.node import Node
 from eventsim.model.parameters import compact
@@ -28,7 +28,9 @@ class NeuronLayer:
     before: synapses between what the module reads and its neurons, or None.
     recurrent: synapses from the neurons' spikes of the step before back to them, or None.
     output: which of the tensors that forward returns are the spikes (or the value of what never fires).
-    samples, steps: of modules that take samples and steps as one axis ("(NT)"), whichever is fixed, or -1.
+    membrane: which of them is the membrane, or None.
+    steps: T of modules that take samples and steps as one axis ("(NT)"), or -1.
+    delay: steps by which its neurons here read later than the module does.
     """
 
     node: Node
@@ -36,7 +38,9 @@ class NeuronLayer:
     before: Optional[Node] = None
     recurrent: Optional[Node] = None
     output: int = 0
+    membrane: Optional[int] = None
     steps: int = -1
+    delay: int = 0
 
     @property
     def signed(self):
@@ -61,6 +65,12 @@ class Rules:
     def register(self, cls, rule):
         """Take modules of a class whole, by a rule: rule(module, shape) -> NeuronLayer or node."""
         self._rules[cls] = rule
+
+    def copy(self) -> "Rules":
+        """Rules that start with these, and may go their own way."""
+        other = Rules()
+        other._rules = dict(self._rules)
+        return other
 
     def find(self, module):
         """(rule, class that it was registered for), or (None, None)."""
@@ -132,8 +142,9 @@ def _record(trace, module, rule, args, kwargs, out):
     if layer.node.integrates():
         _record_neurons(trace, module, layer, x, states, value, outputs)
     else:
-        [part] = _whole(trace, x, 1)
-        emit(trace, "module", value.shape[1:], [part],
+        n_axes = leading_axes(trace, trace.places.of(x))
+        [part] = _whole(trace, x, n_axes)
+        emit(trace, "module", value.shape[n_axes:], [part],
              {"layer": layer, "name": trace.name_of(module), "class": type(module).__name__,
               "module": id(module), "current": layer.node.gives("spikes") == "current"}, value)
     return out
@@ -156,10 +167,9 @@ def _whole(trace, x, n_axes):
 
 
 def _record_neurons(trace, module, layer, x, states, value, outputs):
-    axes = layer.axes
+    axes, given = layer.axes, value
     if axes == "(NT)":
-        steps = layer.steps if layer.steps > 0 else x.shape[0] // trace.samples
-        x, value = (v.view(trace.samples, steps, *v.shape[1:]) for v in (x, value))
+        x, value = (_unfolded(v, layer, trace.samples) for v in (x, value))
         axes = "NT"
     n_axes = len(axes)
     if layer.axes == "N" and x.shape[0] != trace.samples:
@@ -174,7 +184,7 @@ def _record_neurons(trace, module, layer, x, states, value, outputs):
             x = _through(trace, layer.before, x, n_axes)
         source = _source_of(trace, x, axes, steps)
     calls = trace.calls.setdefault(number, [])
-    calls.append(Call(source, steps, _steps_first(value, axes).detach().clone()))
+    calls.append(Call(source, steps, steps_first(given, layer, trace.samples).detach().clone()))
     node = trace.nodes[number]
     if source is not None:
         node.sources = (source,)
@@ -183,13 +193,22 @@ def _record_neurons(trace, module, layer, x, states, value, outputs):
     places = trace.graph.first_place(number) + torch.from_numpy(rows.copy())[:, None] * node.size \
         + torch.arange(node.size)
     trace.places.write(value, places.view(value.shape))
-    kept = trace.graph.add(Operation("state", shape, (Operand(number),), where=node.where), ("kept", number))
-    last = trace.graph.first_place(kept) + ((steps[-1] * trace.samples + torch.arange(trace.samples))[:, None]
-                                            * node.size + torch.arange(node.size))
-    for state in outputs:
+    for i, state in enumerate(outputs):
         if state is not outputs[layer.output]:
-            fits = state.numel() == last.numel()
-            trace.places.write(state, last.view(state.shape) if fits else last.reshape(-1)[0])
+            _record_state(trace, number, i, state, steps[-1])
+
+
+def _record_state(trace, number, i, state, step):
+    """Say that a tensor is what a layer keeps from a step to the next; i: its place in what forward returns."""
+    node = trace.nodes[number]
+    layer = node.settings["layer"]
+    membrane = layer.membrane is not None and i == layer.membrane
+    kept = trace.graph.add(Operation("state", node.shape, (Operand(number),), {"membrane": membrane}, node.where),
+                           ("kept", number, i))
+    rows = step * trace.samples + torch.arange(trace.samples)
+    places = trace.graph.first_place(kept) + rows[:, None] * node.size + torch.arange(node.size)
+    fits = state.numel() == places.numel()
+    trace.places.write(state, places.view(state.shape) if fits else places.reshape(-1)[0])
 
 
 def _through(trace, synapses, x, n_axes):
@@ -201,10 +220,18 @@ def _through(trace, synapses, x, n_axes):
     return out
 
 
-def _steps_first(value, axes):
-    if axes == "N":
+def _unfolded(value, layer, n):
+    """(N, T, ...) of a tensor that has samples and steps as one axis."""
+    return value.view(n, layer.steps if layer.steps > 0 else value.shape[0] // n, *value.shape[1:])
+
+
+def steps_first(value, layer, n):
+    """(T, N, ...) of what one call of a layer gave. n: samples."""
+    if layer.axes == "N":
         return value[None]
-    return value if axes == "TN" else value.transpose(0, 1)
+    if layer.axes == "TN":
+        return value
+    return (_unfolded(value, layer, n) if layer.axes == "(NT)" else value).transpose(0, 1)
 
 
 def _number_of(trace, module, layer, states, shape):
@@ -224,7 +251,7 @@ def _number_of(trace, module, layer, states, shape):
             raise Refused("is given a state that is older than a step")
         return number, step + 1
     hidden = not states
-    tries = [i for i, node in enumerate(trace.nodes) if node.kind == "layer" and node.settings["module"] is module]
+    tries = [i for i in trace.calls if trace.nodes[i].settings["module"] is module]
     if tries and hidden:
         number = tries[0]
         return number, trace.calls[number][-1].steps[-1] + 1

@@ -26,17 +26,26 @@ class OriginalSpikes(NamedTuple):
     outputs: np.ndarray
 
 
+class Parting(NamedTuple):
+    """Where two runs part, in words. near: whether at a membrane within rounding of its threshold."""
+
+    text: str
+    near: bool
+
+
 def spikes_of(traced, built) -> OriginalSpikes:
     """What the original's layers sent, and its outputs."""
-    levels = {}
-    for name, number in built.layers.items():
-        node = built.nodes[name]
-        if not node.fires():
-            continue
-        calls = traced.trace.calls[number]
-        values = torch.cat([call.values for call in calls]).transpose(0, 1).double().cpu().numpy()
-        levels[name] = _levels_of(values, node, name)
-    return OriginalSpikes(levels, traced.outputs.numpy())
+    sent = {number: torch.cat([call.values for call in calls]) for number, calls in traced.trace.calls.items()}
+    return OriginalSpikes(sent_levels(sent, built), traced.outputs.numpy())
+
+
+def sent_levels(sent, built) -> Dict[str, np.ndarray]:
+    """int64 (N, T, ...) by name of the node. sent: number of a layer -> values (T, N, ...)."""
+    fire = {name: number for name, number in built.layers.items() if built.nodes[name].fires()}
+    return {
+        name: _levels_of(sent[number].transpose(0, 1).double().cpu().numpy(), built.nodes[name], name)
+        for name, number in fire.items()
+    }
 
 
 def _levels_of(values, node, name):
@@ -59,7 +68,7 @@ def prove(model: Model, samples, original: OriginalSpikes) -> None:
     run = Simulator(model, "float64").run(samples, record=wishes)
     equal = all(np.array_equal(run.levels(name), levels) for name, levels in original.levels.items())
     if not equal:
-        raise ModelError(_parting(model, samples, original, "float64"))
+        raise ModelError(_parting(model, samples, original, "float64").text)
     error = float(np.abs(run.output - original.outputs).max() / max(1.0, np.abs(original.outputs).max()))
     if error > OUTPUT_TOLERANCE:
         raise ModelError(f"the network's outputs differ from the model's by {error:.1e} of the largest, though all spikes "
@@ -71,20 +80,33 @@ def _parting(model, samples, original, precision):
     found = compare(Simulator(model, precision), recorded, samples)
     first = found.first
     if first is None:
-        return "the network's spikes differ from the model's"
+        return Parting("the network's spikes differ from the model's", False)
     margin = _margin(first)
-    near = f"; the membrane is {margin:.1e} from its threshold" if margin is not None else ""
-    remedy = "give other samples" if margin is not None and margin < NEAR[precision] else \
-        "the model is not this network; please register a rule for what differs, or report it"
-    return (f"layer {first.layer!r} parts from the original network at step {first.step}, sample {first.sample}, neuron "
-            f"{first.neuron}: eventsim sends {first.values[0]:g}, the original {first.values[1]:g}{near}; "
-            f"{remedy} ({' '.join(str(found.reading).split())})")
+    near = margin is not None and margin < NEAR[precision]
+    shown = f"; the membrane is {margin:.1e} from its threshold" if margin is not None else ""
+    remedy = "that is rounding: give other samples" if near else \
+        "the model is not this network: register a rule for what differs, or report it"
+    return Parting(f"layer {first.layer!r} parts from the original network at step {first.step}, sample {first.sample}, neuron "
+            f"{first.neuron}: eventsim sends {first.values[0]:g}, the original {first.values[1]:g}{shown}; "
+                   f"{remedy} ({' '.join(str(found.reading).split())})", near)
 
 
 def _margin(first):
     """Distance of the engine's membrane from the nearest threshold, in quanta, or None."""
     decision = first.decisions[0]
     return None if decision is None else abs(decision.margin)
+
+
+def prove_in_float32(model: Model, samples, levels: Dict[str, np.ndarray]) -> None:
+    """Compare the engine in float32 with the original in float32. levels: the original's, int64 (N, T, ...).
+
+    Raises ModelError where they first part at a membrane that is not within rounding of a threshold.
+    """
+    run = Simulator(model, "float32").run(samples, record=tuple(f"spikes:{name}" for name in levels))
+    if any((run.levels(name) != found).any() for name, found in levels.items()):
+        parting = _parting(model, samples, OriginalSpikes(levels, np.zeros(0)), "float32")
+        if not parting.near:
+            raise ModelError(f"in float32 {parting.text}")
 
 
 def check_group(model: Model, samples, original: OriginalSpikes) -> Check:

@@ -1,17 +1,21 @@
 """Running a network as its author would: all steps in one call, or one call for each step."""
 
+import functools
 import os
 import traceback
+from contextlib import ExitStack
 from typing import Callable, List, NamedTuple
 
 import torch
 
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
-from eventsim.from_torch.layers import flat_tensors
+from eventsim.from_torch.graph import Operation
+from eventsim.from_torch.layers import flat_tensors, NeuronLayer, steps_first
 from eventsim.from_torch.places import BITS, MASK
 from eventsim.from_torch.preserving import reset
 from eventsim.from_torch.tracing import Tracing
+from eventsim.model.neurons import Readout
 
 
 class Way(NamedTuple):
@@ -92,6 +96,12 @@ class _Misread(UnsupportedError):
     rank = 1
 
 
+class _OtherSteps(UnsupportedError):
+    """The network ran as the way supposed, for another number of steps."""
+
+    rank = -1
+
+
 def _follow(net, rules, samples, timesteps, way, choose):
     torch.set_default_dtype(torch.float64)
     reset(net, rules)
@@ -117,6 +127,35 @@ def _follow(net, rules, samples, timesteps, way, choose):
     return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps))
 
 
+def sent_in_float32(net, rules, samples, traced):
+    """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...)."""
+    reset(net, rules)
+    found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number for number in traced.trace.calls}
+    with ExitStack() as stack:
+        for module in net.modules():
+            if id(module) in layers:
+                number = layers[id(module)]
+                stack.callback(_watched(module, traced.trace.nodes[number].settings["layer"], samples,
+                                        found.setdefault(number, [])))
+        for x in traced.way.calls(samples.values.float().to(_device(net)), traced.timesteps):
+            net(x)
+    return {number: torch.cat(values) for number, values in found.items()}
+
+
+def _watched(module, layer, samples, values):
+    """Let a module put what it sends into `values`; returns what undoes that."""
+    forward = module.forward
+
+    @functools.wraps(forward)
+    def wrapper(*args, **kwargs):
+        out = forward(*args, **kwargs)
+        values.append(steps_first(flat_tensors(out)[layer.output], layer, len(samples.levels)))
+        return out
+
+    module.__dict__["forward"] = wrapper
+    return functools.partial(module.__dict__.pop, "forward", None)
+
+
 def _device(net):
     return next((p.device for p in net.parameters()), torch.device("cpu"))
 
@@ -140,7 +179,7 @@ def _timesteps(trace, samples, timesteps) -> int:
     for number, steps in done.items():
         if steps != wanted:
             name = trace.nodes[number].settings["name"]
-            raise _Misread(f"layer {name!r} does {steps} steps, expected {wanted}; check timesteps and layout")
+            raise (_OtherSteps if steps > 1 else _Misread)(f"layer {name!r} does {steps} steps, expected {wanted}; check timesteps and layout")
     return wanted
 
 
@@ -159,6 +198,7 @@ def _answer(trace, chosen, timesteps):
         raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is the "
                                "answer (output=...)")
     number = int(flat[0]) >> BITS
+    number, flat = _integrated(trace, number, flat)
     node = trace.nodes[number]
     values = torch.cat([t.detach().reshape(-1) for t in chosen]).double().cpu()
     local = flat & MASK
@@ -182,11 +222,31 @@ def _answer(trace, chosen, timesteps):
     raise UnsupportedError(f"returns {n_rows // n} of {timesteps} steps")
 
 
+def _integrated(trace, number, flat):
+    """The number and places of a membrane that is the answer, as those of a layer that never fires.
+
+    Only a membrane without a reset is one; others are left as they are, and refused.
+    """
+    kept = trace.nodes[number]
+    base = trace.nodes[kept.sources[0].node] if kept.sources else kept
+    if kept.kind != "state" or not kept.settings.get("membrane") or base.settings["layer"].node.reset != "none":
+        return number, flat
+    neurons, settings = base.settings["layer"].node, base.settings
+    readout = Readout("last", **{name: getattr(neurons, name) for name in (
+        "leak", "input_gain", "v_leak", "current_leak", "bias")})
+    layer = NeuronLayer(readout, recurrent=base.settings["layer"].recurrent)
+    found = trace.graph.add(
+        Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where), ("membrane", number))
+    return found, (found << BITS) + (flat & MASK)
+
+
 def _weighted(trace, node, timesteps):
     """The Answer that a weighted sum over steps is."""
     weights = node.settings["weights"]
     values = set(weights.values())
     base = node.sources[0].node
+    if trace.nodes[base].kind == "state":
+        base, _ = _integrated(trace, base, torch.zeros(1, dtype=torch.int64))
     if len(weights) == timesteps and max(values) - min(values) <= 1e-12 * max(map(abs, values)):
         [value] = {round(v, 15) for v in values} if len(values) == 1 else {max(values)}
         if value == 1:

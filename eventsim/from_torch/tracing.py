@@ -23,6 +23,9 @@ from eventsim.from_torch.places import BITS, Mixed, Places
 OURS = os.path.dirname(os.path.abspath(__file__))
 LIBRARIES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 SMALL = (torch.float32, torch.float16, torch.bfloat16)
+SUMS = ("add", "sub", "mul", "div", "sum", "mean")  # what an answer may make of membranes
+LIBRARIES_OF_NEURONS = ("snntorch", "spikingjelly", "norse", "sinabs")
+THRESHOLDS = ("v_threshold", "threshold", "spike_threshold", "p")
 EXPORTS = ("numpy", "tolist", "__array__", "__dlpack__", "item", "__bool__", "__int__", "__float__", "__index__")
 
 
@@ -49,8 +52,18 @@ class Tracing:
 
     def where(self) -> Where:
         """Where the network is."""
-        named = [self._names[id(module)] for module in self._stack if id(module) in self._names]
-        return Where(named[-1] if named else "", user_code())
+        named = [module for module in self._stack if id(module) in self._names]
+        if not named:
+            return Where("", user_code())
+        return Where(self._names[id(named[-1])], user_code(), type(named[-1]).__name__)
+
+    def _neurons_or(self, where):
+        """The place of the neurons of another library whose own code runs, else `where`."""
+        for module in self._stack:
+            known = type(module).__module__.partition(".")[0] in LIBRARIES_OF_NEURONS and id(module) in self._names
+            if known and any(hasattr(module, name) for name in THRESHOLDS):
+                return Where(self._names[id(module)], where.code, type(module).__name__)
+        return where
 
     def name_of(self, module) -> str:
         """A module's path in the network; of one that is not registered there, its class."""
@@ -75,7 +88,7 @@ class Tracing:
 
     def refuse(self, out, reason, misread=False):
         """Whatever depends on `out` cannot be taken; misread: because of how the network was called."""
-        where = self.where()
+        where = self._neurons_or(self.where())
         number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread}, where=where),
                                 ("refused", reason, where))
         for tensor in tensors_in(out):
@@ -92,6 +105,14 @@ class Tracing:
             places = self.places.of(tensor)
             numbers = torch.unique(places[places >= 0] >> BITS).tolist()
         return next((number for number in numbers if self.nodes[number].kind == "refused"), None)
+
+    def keeps(self, tensor):
+        """Whether a tensor is what neurons keep from step to step, not what they send."""
+        first = self.places.run_of(tensor)
+        if first is not None:
+            return self.nodes[first >> BITS].kind == "state"
+        places = self.places.of(tensor)
+        return any(self.nodes[n].kind == "state" for n in torch.unique(places[places >= 0] >> BITS).tolist())
 
     def look(self, what):
         """Refuse the network: it looks at numbers, so what it does may depend on the sample."""
@@ -186,11 +207,12 @@ class _Following(TorchDispatchMode):
             out = func(*args, **kwargs)
             self._inside(func, known, out)
             return out
-        if not known:
+        if torch.Tag.nondeterministic_seeded in func.tags:
             out = func(*args, **kwargs)
-            if torch.Tag.nondeterministic_seeded in func.tags and tensors_in(out):
-                trace.refuse(out, f"takes random numbers ({name}); a network that is run has none")
+            trace.refuse(out, f"takes random numbers ({name}); a network that is run has none")
             return out
+        if not known:
+            return func(*args, **kwargs)
         if name in LOOKS:
             trace.look(name.strip("_"))
             return func(*args, **kwargs)
@@ -210,7 +232,7 @@ class _Following(TorchDispatchMode):
             out = func(*args, **kwargs)
             trace.places.write(out, places)
             return out
-        spoilt = next((n for n in map(self._refused, tensors_in((args, kwargs))) if n is not None), None)
+        spoilt = next((n for n in map(trace.refused, tensors_in((args, kwargs))) if n is not None), None)
         if spoilt is not None:
             out = func(*args, **kwargs)
             for tensor in tensors_in(out):
@@ -223,14 +245,13 @@ class _Following(TorchDispatchMode):
         out = func(*args, **kwargs)
         try:
             if rule is None:
-                raise Refused(f"does {name!r}, which has no equal in eventsim")
+                raise Refused(f"does {name!r}, which has no equal in eventsim; {remedy_of(plain)}")
+            if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs)) if trace.places.knows(t)):
+                raise Refused("computes with the membrane of neurons, which only they themselves can; use their spikes")
             rule(trace, func, before, kwargs, out)
         except (Refused, Mixed) as error:
             trace.refuse(out, str(error) if isinstance(error, Refused) else f"{name!r} reads {error}")
         return out
-
-    def _refused(self, tensor):
-        return self._trace.refused(tensor)
 
     def _copy_places(self, source, target):
         if self._trace.places.knows(source):
@@ -241,6 +262,22 @@ class _Following(TorchDispatchMode):
             for tensor in tensors_in(out):
                 if not self._trace.places.knows(tensor):
                     self._trace.places.write(tensor, torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+
+
+REMEDIES = {
+    **dict.fromkeys(("gt", "ge", "lt", "le", "heaviside", "sign", "where", "masked_fill"),
+                    "neurons of your own need a rule: eventsim.from_torch.register"),
+    **dict.fromkeys(("_softmax", "_log_softmax", "argmax", "topk", "max", "sort"),
+                    "return what it reads (eventsim's predictions are the largest outputs)"),
+    **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus"),
+                    "put spiking neurons in its place"),
+    **dict.fromkeys(("native_layer_norm", "native_group_norm"), "train with BatchNorm"),
+}
+
+
+def remedy_of(name) -> str:
+    """What could replace one of torch's operations."""
+    return REMEDIES.get(name, "leave it out, or register a rule for the module that does it")
 
 
 def in_double(trace, func, args, kwargs):

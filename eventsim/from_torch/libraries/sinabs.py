@@ -8,7 +8,7 @@ import torch
 from eventsim.errors import UnsupportedError
 from eventsim.from_torch.layers import NeuronLayer, on_neurons
 from eventsim.model.neurons import Neuron, Readout
-from eventsim.model.parameters import MAX_BITS
+from eventsim.model.parameters import compact, MAX_BITS, parameter_on
 from eventsim.model.synapses import Dense
 from eventsim.model.transforms import SumPool
 
@@ -35,12 +35,17 @@ def _axes(module, x):
 def _dynamics(module, shape):
     alpha = module.alpha_mem_calculated.detach().double()
     found = {"leak": on_neurons(alpha, shape, "tau_mem")}
-    if getattr(module, "norm_input", False):
-        found["input_gain"] = 1 - found["leak"]
+    gain = 1 - found["leak"] if getattr(module, "norm_input", False) else 1.0
     syn = getattr(module, "alpha_syn_calculated", None)
-    if syn is not None:
-        raise UnsupportedError("tau_syn (a synaptic current) is not supported by this rule; register one of your own")
-    return found
+    if syn is not None:  # i = alpha_syn (i + x)
+        found["current_leak"] = on_neurons(syn.detach().double(), shape, "tau_syn")
+        gain = _times(gain, found["current_leak"], shape)
+    return {**found, "input_gain": gain}
+
+
+def _times(a, b, shape):
+    """The product of two parameters, as short as they are."""
+    return compact(parameter_on(a, shape, "tau_mem") * parameter_on(b, shape, "tau_syn"), shape)
 
 
 def _firing(module, x):

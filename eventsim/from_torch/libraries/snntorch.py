@@ -25,7 +25,7 @@ def _neurons(module, x):
     fields = {"leak": on_neurons(module.beta.clamp(0, 1), shape, "beta"), **_firing(module, shape)}
     if hasattr(module, "alpha"):
         fields["current_leak"] = on_neurons(module.alpha.clamp(0, 1), shape, "alpha")
-    return NeuronLayer(Neuron(**fields), recurrent=_recurrent(module, shape))
+    return NeuronLayer(Neuron(**fields), recurrent=_recurrent(module, shape), membrane=2 if "current_leak" in fields else 1)
 
 
 def _lapicque(module, x):
@@ -34,12 +34,23 @@ def _lapicque(module, x):
     _refuse_unusual(module)
     r, c, dt = (torch.as_tensor(getattr(module, name)).double() for name in ("R", "C", "time_step"))
     fields = {"leak": on_neurons(1 - dt / (r * c), shape, "R"), "input_gain": on_neurons(r * (1 / (r * c)) * dt, shape, "C")}
-    return NeuronLayer(Neuron(**fields, **_firing(module, shape)))
+    return NeuronLayer(Neuron(**fields, **_firing(module, shape)), membrane=1)
 
 
 def _alpha(module, x):
-    raise UnsupportedError("its membrane is the difference of two currents, which no neuron of eventsim is; use "
-                           "Synaptic, or register a rule")
+    """mem = tau (E - I), E = alpha E + x, I = beta I + x: what a Synaptic neuron is a step later, of weight
+    tau (alpha - beta), since alpha^k - beta^k = (alpha - beta) sum over j < k of alpha^j beta^(k - 1 - j)."""
+    shape = tuple(x.shape[1:])
+    _refuse_unusual(module)
+    if module.reset_mechanism != "none":
+        raise UnsupportedError(f"reset_mechanism={module.reset_mechanism!r} of Alpha changes its two synaptic currents, "
+                               "which no reset of eventsim does; use Synaptic, or reset_mechanism='none'")
+    alpha, beta = (torch.as_tensor(getattr(module, name)).double().clamp(0, 1) for name in ("alpha", "beta"))
+    tau = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
+    return NeuronLayer(Neuron(
+        leak=on_neurons(beta, shape, "beta"), current_leak=on_neurons(alpha, shape, "alpha"),
+        input_gain=on_neurons(tau * (alpha - beta), shape, "alpha"), **_firing(module, shape),
+    ), delay=1, membrane=3)
 
 
 _RULES = {"Lapicque": _lapicque, "Alpha": _alpha}

@@ -5,7 +5,7 @@ import torch
 
 from eventsim.from_torch.operations.maps import channels, in_order, n_channels, tensors_of
 from eventsim.from_torch.operations.registry import name_of, operation, Refused
-from eventsim.from_torch.operations.rows import add_steps, constant, emit, gives_current, refuse_known
+from eventsim.from_torch.operations.rows import add_steps, constant, CURRENTS, emit, gives_current, refuse_known, rows_of
 from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO
 
 
@@ -48,8 +48,7 @@ def _affine(trace, part, shape, settings, out):
         for source in node.sources:
             inner = {"scale": settings["scale"],
                      "shift": settings["shift"] if not pieces else np.zeros_like(settings["shift"])}
-            rows = part.rows - source.delay * trace.samples if not trace.nodes[source.node].still \
-                else part.rows % trace.samples
+            rows = rows_of(trace, source, part.rows)
             pieces.append(emit(trace, "affine", shape, [(source.node, rows)], inner))
         emit(trace, "add", shape, pieces, {}, out)
         return
@@ -178,11 +177,16 @@ def _scaled(trace, number, factors, places):
     if node.kind == "add" and gives_current(trace.graph, number):
         pieces = []
         for source in node.sources:
-            rows = every % trace.samples if trace.nodes[source.node].still else every - source.delay * trace.samples
+            rows = rows_of(trace, source, every)
             shift = factors["shift"] if not pieces else np.zeros_like(factors["shift"])
             pieces.append(emit(trace, "affine", node.shape, [(source.node, rows)],
                                {"scale": factors["scale"], "shift": shift}))
         found, _ = emit(trace, "add", node.shape, pieces, {})
+    elif node.kind in CURRENTS and node.settings["bias"] is None and (factors["scale"] == 1).all() \
+            and factors["shift"].ndim == 1:
+        [source] = node.sources  # a bias that is added by itself
+        found, _ = emit(trace, node.kind, node.shape, [(source.node, rows_of(trace, source, every))],
+                        {**node.settings, "bias": factors["shift"]})
     else:
         found, _ = emit(trace, "affine", node.shape, [(number, every)], factors)
     return trace.graph.first_place(found) + local
@@ -258,8 +262,7 @@ def _flat_sources(trace, parts):
             flat.append((number, rows))
             continue
         for source in node.sources:
-            still = trace.nodes[source.node].still
-            flat.append((source.node, rows % trace.samples if still else rows - source.delay * trace.samples))
+            flat.append((source.node, rows_of(trace, source, rows)))
     return flat
 
 

@@ -24,8 +24,13 @@ def _convolution(trace, func, args, kwargs, out):
         raise Refused(f"convolves along {weight.ndim - 2} axes; eventsim has one or two")
     weight = constant(weight, "weight")
     bias = None if bias is None else constant(bias, "bias")
+    found = trace.places.parts(x, 1)
+    around = _borders(trace, found, tuple(x.shape[1:]))
+    dilation = tuple(dilation)
+    padding, weight, dilation = _with_borders(weight, padding, dilation, around)
+    shape_inside = (x.shape[1], *(n - a - b for n, (a, b) in zip(x.shape[2:], around)))
     try:
-        parts = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in trace.places.parts(x, 1)]
+        parts = [(part, *channels(trace, _inside(part, x.shape[1:], around), shape_inside)) for part in found]
     except Refused:
         write_out(trace, func, args, kwargs, x, out, bias)
         return
@@ -43,6 +48,45 @@ def _convolution(trace, func, args, kwargs, out):
         weights.append(moved)
     settings = {"stride": tuple(stride), "padding": tuple(padding), "dilation": tuple(dilation), "groups": groups}
     sum_of_linear(trace, "convolution", shape, [part for part, _, _ in parts], weights, bias, settings, out)
+
+
+def _borders(trace, parts, shape):
+    """[(before, after)] per axis of a map (C, ...): the width of the zeros around what nodes computed."""
+    columns = np.concatenate([part.columns for part in parts]) if parts else np.zeros(1, int)
+    found = []
+    for axis in range(1, len(shape)):
+        after = int(np.prod(shape[axis + 1:], dtype=np.int64))
+        at = np.unique(columns // after % shape[axis])
+        found.append((int(at[0]), int(shape[axis] - 1 - at[-1])))
+    return found
+
+
+def _inside(part, shape, around):
+    """A part of a map with zeros around it, as the part of the map inside."""
+    if not any(map(any, around)):
+        return part
+    index = np.unravel_index(part.columns, shape)
+    moved = [index[0], *(i - before for i, (before, _) in zip(index[1:], around))]
+    inner = (shape[0], *(n - a - b for n, (a, b) in zip(shape[1:], around)))
+    return part._replace(columns=np.ravel_multi_index(moved, inner))
+
+
+def _with_borders(weight, padding, dilation, around):
+    """(padding, weight, dilation) of the same convolution without the zeros around its input. Where they
+    are wider on one side, taps of zero on the other side make up for it."""
+    if not any(map(any, around)):
+        return tuple(padding), weight, dilation
+    padding = [p + max(a, b) for p, (a, b) in zip(padding, around)]
+    dilation = list(dilation)
+    for axis, (before, after) in enumerate(around, 2):
+        if before == after:
+            continue
+        spread = np.zeros((*weight.shape[:axis], dilation[axis - 2] * (weight.shape[axis] - 1) + 1, *weight.shape[axis + 1:]))
+        spread[(slice(None),) * axis + (slice(None, None, dilation[axis - 2]),)] = weight
+        widths = [(0, 0)] * weight.ndim
+        widths[axis] = (max(after - before, 0), max(before - after, 0))
+        weight, dilation[axis - 2] = np.pad(spread, widths), 1
+    return tuple(padding), weight, tuple(dilation)
 
 
 def n_channels(node):
@@ -96,7 +140,7 @@ def write_out(trace, func, args, kwargs, x, out, bias=None):
     if n_in * n_out > LARGEST_MATRIX:
         raise Refused(f"is a linear map of {n_in} x {n_out} numbers without an equal in eventsim, too large to be "
                       "written out as a matrix")
-    args = list(args)
+    args = [arg.cpu() if isinstance(arg, torch.Tensor) else arg for arg in args]
     args[0] = torch.zeros(1, *x.shape[1:], dtype=torch.float64)
     zero = func(*args, **kwargs).reshape(-1).numpy().copy()
     matrix = np.empty((n_out, n_in))
@@ -161,8 +205,7 @@ def _adaptive(trace, func, args, kwargs, out):
         write_out(trace, func, args, kwargs, x, out)
 
 
-@operation("upsample_nearest2d", "upsample_nearest1d", "upsample_bilinear2d", "pixel_shuffle", "unfold_backward",
-           "im2col", "col2im", "upsample_bicubic2d", "upsample_linear1d")
+@operation("upsample_bilinear2d", "im2col", "col2im", "upsample_bicubic2d", "upsample_linear1d")
 def _linear_map(trace, func, args, kwargs, out):
     write_out(trace, func, args, kwargs, args[0], out)
 
@@ -193,6 +236,9 @@ def channelwise(trace, kind, x, settings, out):
     """An operation that treats every channel alike; x: (B, C, ...)."""
     shape = tuple(out.shape[1:])
     parts = trace.places.parts(x, 1)
+    if x.ndim == 4 and x.shape[2] == 1 and parts and len(trace.nodes[parts[0].node].shape) == 2:
+        settings = {name: value[1:] if isinstance(value, tuple) else value for name, value in settings.items()}
+        x, shape = x.squeeze(2), (shape[0], shape[2])  # torch pools sequences as maps of one row
     found = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in parts]
     if len(found) == 1 and in_order(found[0][2], n_channels(trace.nodes[parts[0].node])):
         emit(trace, kind, shape, [(parts[0].node, parts[0].rows)], settings, out)

@@ -8,12 +8,17 @@ from eventsim.from_torch.places import CONSTANT, ZERO
 def _moved(trace, func, args, kwargs):
     """The same operation on places."""
     kwargs = {name: value for name, value in kwargs.items() if name not in ("dtype", "memory_format")}
-    return func(*_as_places(trace, args), **_as_places(trace, kwargs))
+    args, kwargs = _as_places(trace, args), _as_places(trace, kwargs)
+    try:
+        return func(*args, **kwargs)
+    except NotImplementedError:  # not for whole numbers; places are below 2^53
+        args = [arg.double() if isinstance(arg, torch.Tensor) else arg for arg in args]
+        return func(*args, **kwargs).long()
 
 
 def _as_places(trace, value):
     if isinstance(value, torch.Tensor):
-        return trace.places.of(value) if value.is_floating_point() else value
+        return trace.places.of(value) if value.is_floating_point() else value.cpu()
     if isinstance(value, dict):
         return {name: _as_places(trace, item) for name, item in value.items()}
     return type(value)(_as_places(trace, item) for item in value) if isinstance(value, (list, tuple)) else value
@@ -41,6 +46,8 @@ MOVES = {
     **dict.fromkeys(("clone", "_to_copy", "contiguous", "lift_fresh_copy"), _same),
     **dict.fromkeys(("cat", "stack", "repeat", "index_select", "index", "flip", "roll", "gather", "_unsafe_view",
                      "_reshape_alias", "_reshape_copy", "view_copy", "expand_copy", "concat", "tile",
-                     "repeat_interleave"), _moved),
+                     "repeat_interleave", "reflection_pad1d", "reflection_pad2d", "replication_pad1d",
+                     "replication_pad2d", "pixel_shuffle", "pixel_unshuffle", "upsample_nearest1d",
+                     "upsample_nearest2d", "channel_shuffle"), _moved),
     "copy": _copied, "constant_pad_nd": _padded, "zero": _filled, "fill": _filled,
 }

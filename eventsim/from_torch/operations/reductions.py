@@ -1,11 +1,10 @@
 """Sums and means along axes: over the steps, over positions, over groups of neurons."""
 
-import numpy as np
 import torch
 
 from eventsim.from_torch.operations.maps import axes_of, channelwise, write_out
 from eventsim.from_torch.operations.registry import operation, Refused
-from eventsim.from_torch.operations.rows import add_steps
+from eventsim.from_torch.operations.rows import add_steps, leading_axes
 from eventsim.from_torch.places import BITS, MASK, Mixed
 
 
@@ -21,7 +20,7 @@ def _mean_along(trace, func, args, kwargs, out):
 
 def _reduced(trace, func, args, kwargs, out, mean):
     x = args[0]
-    axes = args[1] if len(args) > 1 and args[1] is not None else range(x.ndim)
+    axes = args[1] if len(args) > 1 and args[1] is not None else tuple(range(x.ndim))
     axes = sorted({axis % x.ndim for axis in axes_of(axes)})
     places = trace.places.of(x)
     if len(axes) == 1 and _is_time(trace, places.movedim(axes[0], 0)):
@@ -40,7 +39,7 @@ def _reduced(trace, func, args, kwargs, out, mean):
             return
         except (Refused, Mixed):
             pass
-    leading = _leading(trace, places)
+    leading = leading_axes(trace, places)
     if any(axis < leading for axis in axes):
         raise Refused("sums over its samples, or over steps and elements at once")
     flat = x.reshape(-1, *x.shape[leading:])
@@ -57,17 +56,6 @@ def _reduced(trace, func, args, kwargs, out, mean):
 
 def _without(shape, axes):
     return [size for axis, size in enumerate(shape) if axis not in axes]
-
-
-def _leading(trace, places):
-    """How many axes are steps and samples: the fewest whose rows are one step of one sample each."""
-    for leading in (1, 2):
-        rows = places.reshape(int(np.prod(places.shape[:leading])), -1)
-        sizes = torch.tensor([node.size for node in trace.nodes])[rows.clamp(min=0) >> BITS]
-        row = (rows & MASK) // sizes
-        if (row == row[:, :1]).all():
-            return leading
-    raise Mixed("several steps or samples in one row")
 
 
 def _is_time(trace, places):

@@ -7,7 +7,7 @@ import torch
 
 from eventsim.from_torch.graph import Operand, Operation
 from eventsim.from_torch.operations.registry import Refused
-from eventsim.from_torch.places import Mixed
+from eventsim.from_torch.places import BITS, MASK, Mixed
 
 CURRENTS = ("linear", "convolution")
 
@@ -96,6 +96,22 @@ def refuse_known(trace, value, what):
     """Refuse, saying what it does, an operation whose `value` depends on the network's input."""
     if isinstance(value, torch.Tensor) and trace.places.knows(value):
         raise Refused(what)
+
+
+def rows_of(trace, source, rows):
+    """Rows of what an operation reads, for rows of what it gives."""
+    return rows % trace.samples if trace.nodes[source.node].still else rows - source.delay * trace.samples
+
+
+def leading_axes(trace, places):
+    """How many axes are steps and samples: the fewest whose rows are one step of one sample each."""
+    for leading in (1, 2):
+        rows = places.reshape(int(np.prod(places.shape[:leading])), -1)
+        sizes = torch.tensor([node.size for node in trace.nodes])[rows.clamp(min=0) >> BITS]
+        row = (rows & MASK) // sizes
+        if (row == row[:, :1]).all():
+            return leading
+    raise Mixed("several steps or samples in one row")
 
 
 def gives_current(graph, number):

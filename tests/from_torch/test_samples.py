@@ -1,0 +1,161 @@
+"""What may be given as samples, what Input is made of them, and how a network takes them."""
+
+import numpy as np
+import pytest
+
+import eventsim
+from eventsim.errors import DataError, UnsupportedError
+
+torch = pytest.importorskip("torch")
+snntorch = pytest.importorskip("snntorch")
+from torch import nn  # noqa: E402
+
+from eventsim.from_torch.samples import read_samples, values_of  # noqa: E402
+
+
+def chain(n_in=12, flatten=False):
+    torch.manual_seed(0)
+    front = [nn.Flatten()] if flatten else []
+    return nn.Sequential(*front, nn.Linear(n_in, 8), snntorch.Leaky(beta=0.9, threshold=0.3, init_hidden=True),
+                         nn.Linear(8, 4), snntorch.Leaky(beta=0.9, threshold=0.3, init_hidden=True))
+
+
+class AllSteps(nn.Module):
+    """Takes (T, N, ...), as tutorials do with events."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = chain()
+
+    def forward(self, x):
+        for module in self.net:
+            if isinstance(module, snntorch.Leaky):
+                module.reset_mem()
+        return torch.stack([self.net(step) for step in x])
+
+
+# ---- the Input that is made
+
+
+@pytest.mark.parametrize("x, layout, expected", [
+    (np.ones((2, 12), int), None, ("spikes", 1, False, 1.0)),
+    (np.full((2, 12), 5), None, ("spikes", 3, False, 1.0)),
+    (np.array([[-3, 2]]), None, ("spikes", 2, True, 1.0)),
+    (np.array([[0.25, 7.5]]), None, ("real", 1, False, 1.0)),
+    (np.arange(12).reshape(1, 12) / 255, None, ("image", 8, False, 1 / 255)),
+    (np.arange(12).reshape(1, 1, 12) / 255, "NT", ("real", 1, False, 1.0)),
+])
+def test_the_numbers_suggest_an_input(x, layout, expected):
+    node = read_samples(x, None, None, None, layout).input
+    assert (node.encoding, node.bits, node.signed, node.scale) == expected
+
+
+def test_shape_and_encoding_make_an_input():
+    found = read_samples(np.ones((2, 5, 3, 4), int), None, (3, 4), "spikes", None)
+    assert found.steps == 5 and found.input.shape == (3, 4)
+    image = read_samples(np.full((2, 1, 3, 4), 200), None, (1, 3, 4), "image", None)
+    assert image.steps is None and image.input.encoding == "image" and image.input.scale == 1.0
+
+
+def test_numbers_as_the_network_takes_them_become_levels():
+    node = eventsim.Input((3,), "image", bits=8, scale=1 / 255, mean=0.5, std=0.25)
+    levels = np.array([[0, 128, 255]])
+    values = values_of(levels, node)
+    found = read_samples(values.float(), node, None, None, None)
+    assert np.array_equal(found.levels, levels) and torch.equal(found.values, values)
+
+
+def test_numbers_that_are_no_levels_are_refused():
+    node = eventsim.Input((2,), "image", bits=8, scale=1 / 255)
+    with pytest.raises(DataError, match="no whole levels of the Input"):
+        read_samples(np.array([[0.1, 0.2]]), node, None, None, None)
+    with pytest.raises(DataError, match="levels from 0 to 300, expected 0 to 255"):
+        read_samples(np.array([[0, 300]]), node, None, None, None)
+
+
+@pytest.mark.parametrize("x, message", [
+    (np.ones((2, 5)), r"x has shape \(2, 5\), expected \(N, \*shape\)"),
+    (np.array([[np.nan] * 12]), "not finite"),
+    (np.array([["a"] * 12]), "expected numbers"),
+    (np.ones((0, 12)), "at least one sample"),
+])
+def test_samples_that_do_not_fit_are_refused(x, message):
+    with pytest.raises(DataError, match=message):
+        read_samples(x, eventsim.Input((12,)), None, None, None)
+
+
+def test_an_unknown_layout_is_refused():
+    with pytest.raises(DataError, match="layout is 'CHW', expected one of 'N', 'NT', 'TN'"):
+        read_samples(np.ones((2, 12)), None, None, None, "CHW")
+
+
+# ---- how the network takes them
+
+
+def test_steps_first_and_samples_first_are_the_same_model():
+    torch.manual_seed(1)
+    x = (torch.rand(3, 6, 12) < 0.5).int()
+    first = eventsim.from_torch(AllSteps(), x, layout="NT")
+    second = eventsim.from_torch(AllSteps(), x.transpose(0, 1), layout="TN")
+    assert np.array_equal(first.check.outputs, second.check.outputs) and first.check.outputs.any()
+    assert first.timesteps == second.timesteps == 6
+    assert first.provenance["exported from"].endswith("steps first")
+
+
+def test_one_step_a_call_takes_moving_and_still_samples():
+    torch.manual_seed(1)
+    moving = eventsim.from_torch(chain(), (torch.rand(3, 6, 12) < 0.5).int(), layout="NT")
+    still = eventsim.from_torch(chain(), 2 * torch.rand(3, 12), timesteps=6)
+    assert moving.timesteps == still.timesteps == 6
+    assert {model.provenance["exported from"].rpartition(", ")[2] for model in (moving, still)} == {"step by step"}
+
+
+def test_a_picture_that_a_network_flattens():
+    model = eventsim.from_torch(chain(flatten=True), np.random.default_rng(0).integers(0, 256, (3, 1, 3, 4)),
+                                eventsim.Input((1, 3, 4), "image", bits=8, scale=1 / 64), timesteps=5)
+    assert model.nodes[model.input].shape == (1, 3, 4) and model.check.outputs.any()
+
+
+def test_a_vector_that_a_network_makes_a_map_of():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 3, 2), snntorch.Leaky(beta=0.5, init_hidden=True),
+                        nn.Flatten(), nn.Linear(27, 2))
+    model = eventsim.from_torch(net, 3 * torch.rand(2, 16), timesteps=4)
+    assert model.nodes[model.input].shape == (1, 4, 4) and model.check.x.shape == (2, 1, 4, 4)
+
+
+def test_without_a_number_of_steps_nothing_is_assumed():
+    with pytest.raises(UnsupportedError, match="timesteps are not given, and the network does one step: say how many"):
+        eventsim.from_torch(chain(), 2 * torch.rand(3, 12))
+
+
+def test_another_number_of_steps_than_the_network_does_is_refused():
+    class Four(AllSteps):
+        def forward(self, x):
+            return super().forward(x.expand(4, *x.shape))
+
+    assert eventsim.from_torch(Four(), 2 * torch.rand(3, 12)).timesteps == 4
+    with pytest.raises(UnsupportedError, match="does 4 steps, expected 9; check timesteps and layout"):
+        eventsim.from_torch(Four(), 2 * torch.rand(3, 12), timesteps=9)
+
+
+def test_a_network_that_does_not_take_the_samples_says_its_own_error():
+    with pytest.raises(UnsupportedError, match=r"Sequential does not take the samples \(all at once\): RuntimeError"):
+        eventsim.from_torch(chain(), torch.rand(3, 5), timesteps=4)
+
+
+# ---- what is said beside
+
+
+def test_layers_that_never_fire_are_said():
+    net = chain()
+    net[3].threshold = torch.tensor(50.0)
+    with pytest.warns(UserWarning, match="leaky3: no neuron fires on the check samples"):
+        eventsim.from_torch(net, 2 * torch.rand(3, 12), timesteps=4)
+
+
+def test_an_answer_that_the_network_leaves_open_is_said():
+    net = chain()[:3]
+    with pytest.warns(UserWarning, match="leaves its steps as they are: the model gives their mean"):
+        model = eventsim.from_torch(net, 2 * torch.rand(3, 12), timesteps=4)
+    assert model.provenance["assumed answer"].startswith("mean over the steps")
