@@ -6,7 +6,7 @@ What changes while it runs lives in a `State`.
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -68,6 +68,45 @@ class Synapses:
     geometry: Geometry
     fan_out: FanOut
     attention: Optional[Attention] = None
+
+
+@dataclass(frozen=True)
+class PooledSums:
+    """A path that gives the largest sums under the windows of `geometry`, a pool's, whose input map is theirs.
+
+    paths: what is summed, one path after another as into a membrane. biases: (first step, F array [1 or
+        position, padded channel]), added to the sums from that step on.
+    signs: F (padded channels,), below 0 where a channel takes the largest sum away.
+    """
+
+    paths: Tuple[Union[Synapses, "PooledSums"], ...]
+    biases: Tuple[Tuple[int, np.ndarray], ...]
+    signs: np.ndarray
+    geometry: Geometry
+
+    method = "pooled"
+
+    @cached_property
+    def depth(self) -> int:
+        """Pools one behind another, up to this one."""
+        return 1 + max((path.depth for path in pools_of(self.paths)), default=0)
+
+
+def pools_of(paths) -> Tuple[PooledSums, ...]:
+    """The pools among some paths; those before other pools, too."""
+    found = ()
+    for path in paths:
+        if isinstance(path, PooledSums):
+            found += (path, *pools_of(path.paths))
+    return found
+
+
+def synapses_of(paths) -> Tuple[Synapses, ...]:
+    """The synapses of some paths, in the order in which they are added; those before pools, too."""
+    found = ()
+    for path in paths:
+        found += synapses_of(path.paths) if isinstance(path, PooledSums) else (path,)
+    return found
 
 
 @dataclass(frozen=True)
@@ -137,7 +176,7 @@ class InputStage(Stage):
 
 @dataclass(frozen=True)
 class WordStage(Stage):
-    """A word operation on spikes. operation: "sum", "max", "flatten" or "delay"; sources: (name, delay).
+    """A word operation on spikes. operation: "sum", "max", "spread", "concat", "flatten" or "delay"; sources: (name, delay).
 
     window: int64 (6,): kernel, stride, padding, (y, x) each; 1, 1, 1, 1, 0, 0 adds trains.
     masks: of "delay", uint64 (positions * words,) per source: the neurons taken from it.
@@ -153,14 +192,15 @@ class WordStage(Stage):
 class LayerStage(Stage):
     """Neurons or a readout with the paths that lead into it.
 
-    lanes: of its kernels. update: parameters, with the bias of step 0.
+    lanes: of its kernels. paths: in the order in which they are summed. update: parameters, with the bias of
+        step 0.
     biases: (first step, F array): the bias from that step on, in order of the steps.
     steps_per_unit: float64 (C,), integer steps of the state per membrane unit; ones in floats.
     reduce: of a readout, "" for neurons. products: multiplications per step in neuron updates.
     """
 
     lanes: int
-    synapses: Tuple[Synapses, ...]
+    paths: Tuple[Union[Synapses, PooledSums], ...]
     update: Update
     biases: Tuple[Tuple[int, np.ndarray], ...]
     steps_per_unit: np.ndarray
@@ -173,6 +213,21 @@ class LayerStage(Stage):
         found = np.repeat(self.steps_per_unit, self.logical_shape[0] // self.shape[0])
         found.setflags(write=False)
         return found
+
+    @cached_property
+    def synapses(self) -> Tuple[Synapses, ...]:
+        """Of all paths; those before pools, too."""
+        return synapses_of(self.paths)
+
+    @cached_property
+    def pools(self) -> Tuple[PooledSums, ...]:
+        """Of all paths; those before other pools, too."""
+        return pools_of(self.paths)
+
+    @cached_property
+    def bias_steps(self):
+        """Steps from which on another bias is added somewhere."""
+        return sorted({step for part in (self, *self.pools) for step, _ in part.biases})
 
     @property
     def padded(self):

@@ -32,6 +32,8 @@ class FanOuts(NamedTuple):
 
 def fan_outs(node, shape) -> FanOuts:
     """Fan-outs of a node of role "synapses" that reads an input of `shape` (channels first)."""
+    if hasattr(node, "spread_shape"):
+        return _of_spread(node, shape)
     n_out = node.weight.shape[0]
     if not node.n_axes:  # fully connected
         real = np.full(shape, n_out, np.int64)
@@ -49,6 +51,15 @@ def fan_outs(node, shape) -> FanOuts:
         nonzero[chosen] += per_channel.reshape(-1, *(1 for _ in inside))
     positions = int(np.prod(out_shape[1:]))
     return FanOuts(real, nonzero, int(real.sum()), node.weight.size * positions, n_out * positions, positions)
+
+
+def _of_spread(node, shape):
+    """Fan-outs of a transposed convolution: of the convolution of the spread map, at the positions that exist."""
+    wide = fan_outs(node.as_convolution(), node.spread_shape(shape))
+    there = (slice(None), *(slice(0, (n - 1) * s + 1, s) for n, s in zip(shape[1:], node.stride)))
+    real, nonzero = wide.real[there], wide.nonzero[there]
+    padded = node.weight.size * int(np.prod(shape[1:]))
+    return FanOuts(real, nonzero, int(real.sum()), padded, wide.outputs, wide.positions)
 
 
 def _inputs_at(tap, node, sizes, out_sizes):

@@ -33,7 +33,9 @@ def sizes(program: Program) -> Sizes:
             source = stages[path.source]
             trains[path.source] += source.n_planes * path.geometry.groups * 8 * source.positions
     maps = {layer.name: layer.positions * layer.padded * item for layer in layers}
-    sums = sum(maps[layer.name] for layer in layers if len(layer.synapses) > 1 or layer.reduce)
+    sums = sum(maps[layer.name] for layer in layers if len(layer.paths) > 1 or layer.reduce)
+    sums += sum(pool.geometry.height * pool.geometry.width * layer.padded * item
+                for layer in layers for pool in layer.pools)
     return Sizes(trains, max(sum(trains.values()) + sums, 1), sum(maps.values()))
 
 
@@ -45,7 +47,7 @@ def longest_chunk(sizes: Sizes, observed: int) -> int:
 def chunks(program: Program, done: int, steps: int, longest: int) -> List[int]:
     """Lengths of the chunks of a run: cut where a bias changes, and at most so long. done: steps before."""
     cuts = {step - done for stage in program.layers if isinstance(stage, LayerStage)
-            for step, _ in stage.biases}
+            for step in stage.bias_steps}
     cuts = {cut for cut in cuts if 0 < cut < steps} | set(range(0, steps, longest)) | {0, steps}
     ordered = sorted(cuts)
     return [b - a for a, b in zip(ordered, ordered[1:])]

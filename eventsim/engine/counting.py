@@ -31,7 +31,8 @@ def count_chunk(program: Program, chunk: Chunk) -> Counts:
 def _count_layer(trains: Trains, layer: LayerStage, row):
     steps, reads = trains.steps, [path for path in layer.synapses if path.method != "real"]
     row["dense_macs"] += steps * sum(path.fan_out.total for path in layer.synapses)
-    row["doublings"] += steps * layer.n_neurons * sum(trains.stages[path.source].bits - 1 for path in reads)
+    row["doublings"] += steps * layer.shape[0] * sum(
+        path.geometry.out_height * path.geometry.out_width * (trains.stages[path.source].bits - 1) for path in reads)
     row["multiplications"] += steps * layer.products
     row["neuron_updates"] += steps * layer.n_neurons
     for path in layer.synapses:

@@ -4,7 +4,7 @@ A path reads the events, masks or windows of its source, adds their weights row 
 as the update says: joined with other paths, integrated or fired.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from eventsim.engine.attention import attention_weights
 from eventsim.engine.chunk import Span, Work
 from eventsim.engine.workspace import NOTHING, slots_of
 from eventsim.kernels import arguments, counting, indexing, layers
-from eventsim.kernels.arguments import Events, Maps, RealEvents
-from eventsim.program import LayerStage, Synapses
+from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents
+from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
 
 # positions of the set bits of each byte, see kernels.indexing.index_events
 BIT_POSITIONS = np.zeros((256, 8), np.uint8)
@@ -49,7 +49,7 @@ def prepare(work: Work, layer: LayerStage, stepwise=False) -> Ready:
         state.start(layer, block.n_samples, dtype)
     _make_traces(work, layer)
     shape, nothing = (block.n_samples, steps, *shape[1:]), NOTHING[dtype]
-    current = workspace.take("current " + name, shape, dtype).reshape(-1) if len(layer.synapses) > 1 else nothing
+    current = workspace.take("current " + name, shape, dtype).reshape(-1) if len(layer.paths) > 1 else nothing
     masks, mask_slots, first_slot = np.zeros(1, np.uint64), 1, 0
     if layer.bits:
         train = work.trains.sent[name]
@@ -64,7 +64,7 @@ def prepare(work: Work, layer: LayerStage, stepwise=False) -> Ready:
         int(work.fresh and not stepwise), int(keeps),
     )
     update = _update_at(layer, state.step)
-    joining = arguments.Joining(*update) if len(layer.synapses) > 1 else None
+    joining = arguments.Joining(*update) if len(layer.paths) > 1 else None
     return Ready(layer, maps, joining, _ending(work, layer)(*update))
 
 
@@ -93,8 +93,13 @@ def _update_at(layer, step):
     """The layer's parameters, with the bias of the chunk that begins at an absolute step."""
     if len(layer.biases) == 1:
         return layer.update
-    bias = [values for first, values in layer.biases if first <= step][-1]
+    bias = _bias_at(layer.biases, step)
     return layer.update._replace(bias=bias, bias_per_position=int(bias.size > layer.padded))
+
+
+def _bias_at(biases, step):
+    """The bias of the chunk that begins at an absolute step."""
+    return [values for first, values in biases if first <= step][-1]
 
 
 def _ending(work, layer):
@@ -107,20 +112,51 @@ def _ending(work, layer):
     return arguments.Integrating if layer.reduce else arguments.Untraced
 
 
-def run_path(work: Work, ready: Ready, synapses: Synapses, span: Span, adds: bool, ends: bool) -> None:
+def run_path(work: Work, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,
+             ends: bool) -> None:
     """Run one path for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
-    layer, maps, geometry = ready.layer, ready.maps, synapses.geometry
-    start, steps = span
+    maps, (start, steps) = ready.maps, span
     if adds or steps != maps.total or start:
         maps = Maps(*maps[:11], steps, maps.total, start, maps.step + start, maps.mask_slots,
                     maps.first_slot + start, int(adds), *maps[-2:])
-    sums = work.block.workspace.take("sums", steps * geometry.out_width * layer.lanes, work.block.program.dtype)
-    read = _READS.get(synapses.method, _read_events)(work, layer, synapses, span)
-    kernel = getattr(layers, synapses.method)
-    kernel(sums, *read, geometry, ready.ending if ends else ready.joining, maps)
+    _add_rows(work, ready.layer, path, span, ready.ending if ends else ready.joining, maps)
+
+
+def _add_rows(work, layer, path, span, update, maps):
+    """Call a path's kernel. update: the layer's parameters, as the path's rows of sums end."""
+    read, geometry = _READS.get(path.method, _read_events)(work, layer, path, span), path.geometry
+    sums = work.block.workspace.take("sums", span.steps * geometry.out_width * layer.lanes, work.block.program.dtype)
+    getattr(layers, path.method)(sums, *read, geometry, update, maps)
 
 
 # ---- what a path's kernel reads: its arguments between `sums` and the geometry
+
+
+def _read_pooled(work, layer, pool, span):
+    """The sums before a pool, of its own paths one after another."""
+    trains, dtype, g = work.trains, work.block.program.dtype, pool.geometry
+    still = all(_stands_still(trains, synapses) for synapses in synapses_of(pool.paths))
+    steps = 1 if still else span.steps
+    shape = (work.block.n_samples, steps, g.height * g.width, layer.padded)
+    values = work.block.workspace.take(("before pool", pool.depth), shape, dtype).reshape(-1)
+    maps, joining = _sums_only(layer, values, shape), arguments.Joining(*layer.update)
+    for i, path in enumerate(pool.paths):
+        _add_rows(work, layer, path, span, joining, maps._replace(adds=int(i > 0)))
+    bias = _bias_at(pool.biases, work.state.step)
+    return (Pooled(values, bias, pool.signs, steps, int(bias.size > layer.padded)),)
+
+
+def _stands_still(trains, synapses):
+    """Whether what synapses read is the same in all steps of the chunk."""
+    return trains.still_input if synapses.method == "real" else trains.sent[synapses.source].still
+
+
+def _sums_only(layer, values, shape) -> Maps:
+    """Maps for rows of sums that end in `values`. shape: (samples, steps, positions, padded channels)."""
+    nothing, no_counts = NOTHING[values.dtype], NOTHING[np.dtype(np.int32)]
+    lanes = np.zeros(1, np.uint64).view(f"u{layer.lanes // 8}")
+    return Maps(nothing, nothing, nothing, no_counts, values, lanes, nothing, nothing, nothing, nothing,
+                shape[0], shape[1], shape[1], 0, 0, 1, 0, 0, 0, 0)
 
 
 def _read_windows(work, _, synapses, span):
@@ -158,7 +194,8 @@ def _read_reals(work, _, synapses, span):
     return events, synapses.weight, synapses.ranges
 
 
-_READS = {"masked": _read_masks, "windowed": _read_windows, "real": _read_reals, "attended": _read_attended}
+_READS = {"masked": _read_masks, "windowed": _read_windows, "real": _read_reals, "attended": _read_attended,
+          "pooled": _read_pooled}
 
 
 def _events(work, synapses, span) -> Events:

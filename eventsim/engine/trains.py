@@ -82,6 +82,7 @@ def run_words(work: Work, stage: WordStage, span: Span) -> None:
         steps = 1
     planes = target.planes.reshape(-1)
     to = slots_of(stage, target, target.first + start, steps)
+    channel = 0
     for i, (name, delay) in enumerate(stage.sources):
         source = trains.sent[name]
         first, _ = source.window(delay, start, steps)
@@ -90,6 +91,11 @@ def run_words(work: Work, stage: WordStage, span: Span) -> None:
             transforms.delay_words(planes, given, stage.masks[i], to, of)
         elif stage.operation == "flatten":
             transforms.flatten_words(planes, given, to, of)
+        elif stage.operation == "spread":
+            transforms.spread_words(planes, given, to, of, stage.window)
+        elif stage.operation == "concat":
+            transforms.concat_words(planes, given, to, of, channel)
+            channel += of.channels
         elif stage.operation == "sum":
             transforms.sum_words(planes, given, to, of, stage.window)
         elif stage.n_planes == 1:

@@ -13,9 +13,12 @@ from eventsim.model.graph import Edge
 from eventsim.model.input import Input
 from eventsim.model.neurons import Readout
 from eventsim.model.node import Node
-from eventsim.model.synapses import Conv1d, Conv2d, Dense
-from eventsim.model.transforms import Add, AvgPool, BatchNorm, Flatten, MaxPool
+from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense
+from eventsim.model.transforms import Add, AvgPool, BatchNorm, Flatten, MaxPool, Upsample
 
+NODES = {"conv_transpose": ConvTranspose2d, "max_pool": MaxPool, "avg_pool": AvgPool, "upsample": Upsample,
+         "add": Add}  # kinds of operations whose settings are a node's fields
+LINEAR = ("linear", "convolution", "conv_transpose", "affine", "avg_pool")
 LARGEST_MATRIX = 1 << 24  # entries of two synapses that are merged into one
 
 
@@ -159,8 +162,6 @@ class _Draft:
                 self._read(target, shape, part.node, part.delay + delay, own)
             return
         read = operation.settings.get("shape", operation.shape)
-        if operation.kind == "linear":
-            read = (operation.size,)
         if isinstance(self.nodes[target], Dense) or (len(shape) == 1 and self.nodes[target].integrates()):
             if len(read) > 1:
                 source = self._flattened(source)
@@ -213,7 +214,7 @@ def _node(operation):
         return cls(**settings)
     if operation.kind == "affine":
         return _batch_norm(operation)
-    return {"max_pool": MaxPool, "avg_pool": AvgPool, "add": Add}[operation.kind](**settings)
+    return NODES[operation.kind](**settings)
 
 
 def _batch_norm(operation):
@@ -243,8 +244,8 @@ def _merge_synapses(graph):
 
 def _merged(second, first, shape):
     """The linear map `second` of what the operation `first` gives, as one of what that reads, of `shape`."""
-    if first.kind == "add" or len(first.sources) != 1:
-        raise refusal_at(second, "reads a sum of weighted sums that no neuron has seen; put neurons between them")
+    if first.kind not in LINEAR:
+        raise refusal_at(second, "reads sums or maxima of weighted sums that no neuron has seen; put neurons between them")
     n_out, n_in = len(second.settings["weight"]), int(np.prod(shape))
     if n_out * n_in > LARGEST_MATRIX:
         raise refusal_at(second, "reads weighted sums that no neuron has seen, and is too large to be merged with "
@@ -264,7 +265,7 @@ def _merged(second, first, shape):
 
 
 def _constants_of(operation):
-    name = {"linear": "bias", "convolution": "bias", "affine": "shift"}.get(operation.kind)
+    name = {"linear": "bias", "convolution": "bias", "conv_transpose": "bias", "affine": "shift"}.get(operation.kind)
     value = operation.settings.get(name) if name else None
     return np.zeros(1) if value is None else np.asarray(value)
 
@@ -281,6 +282,10 @@ def _linear_part(operation, x):
         convolve = functional.conv1d if x.ndim == 3 else functional.conv2d
         return convolve(x, torch.from_numpy(settings["weight"]), None, settings["stride"], settings["padding"],
                         settings["dilation"], settings["groups"])
+    if operation.kind == "conv_transpose":
+        return functional.conv_transpose2d(
+            x, torch.from_numpy(settings["weight"]), None, settings["stride"], settings["padding"],
+            settings["output_padding"], settings["groups"], settings["dilation"])
     pool = functional.avg_pool1d if x.ndim == 3 else functional.avg_pool2d
     return pool(x, settings["kernel_size"], settings["stride"], settings["padding"], settings["ceil_mode"],
                 settings["count_include_pad"])

@@ -96,6 +96,16 @@ class RealEvents(NamedTuple):
     strengths: np.ndarray  # F [event]
 
 
+class Pooled(NamedTuple):
+    """Sums before a max pool, whose map is the height and width of its path's geometry."""
+
+    values: np.ndarray  # F [sample, step, position, padded channel]
+    bias: np.ndarray  # F [1 or position, padded channel], added to the values
+    signs: np.ndarray  # F [padded channel]: below 0 where a channel takes the maximum away
+    steps: int  # 1 where the input stands still
+    bias_per_position: int
+
+
 class Update(NamedTuple):
     """Parameters of a layer's neurons: F, [plane,] [1 or position,] padded channel."""
 

@@ -1,5 +1,7 @@
 """How kernels are compiled, and the folder that keeps them, named by the contents of this package."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -7,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from numba import config, njit
+from numba.core.caching import FunctionCache
 
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
 # that it inlines: of seven arrays at each position that `_fire_plain` updates.
@@ -50,3 +53,31 @@ def compiled(function):
         return njit(cache=_FOLDER is not None, **OPTIONS)(function)
     finally:
         config.CACHE_DIR = before
+
+
+def _keep_one_at_a_time():
+    """Make processes take turns in our folder. Two that compile different signatures of one kernel at the same time
+    could give both one file name: the index would name the code of one for the other, which would then run on
+    arrays that it was not made for. Other users of Numba keep their own ways."""
+    save = FunctionCache.save_overload
+
+    def save_alone(cache, signature, code):
+        ours = _FOLDER is not None and Path(_FOLDER) in Path(cache.cache_path).parents
+        with _locked() if ours else contextlib.nullcontext():
+            save(cache, signature, code)
+
+    if save.__name__ != save_alone.__name__:  # a process that waits for itself would wait for ever
+        FunctionCache.save_overload = save_alone
+
+
+def _locked():
+    """Alone in the folder among all processes, until what is returned is left; where files cannot be locked, not
+    alone."""
+    held = contextlib.ExitStack()
+    with contextlib.suppress(OSError):
+        file = held.enter_context(open(Path(_FOLDER) / "lock", "w"))
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return held
+
+
+_keep_one_at_a_time()

@@ -10,6 +10,7 @@ from eventsim.kernels.compiling import compiled
 from eventsim.kernels.firing import finish_row
 from eventsim.kernels.gathering import gather_rows, masked_rows, near_rows, real_rows, weigh_rows, window_rows
 from eventsim.kernels.gathering_int8 import pair_rows, slide_planes, slide_rows
+from eventsim.kernels.pooling import pooled_rows
 
 
 @compiled
@@ -88,3 +89,13 @@ def attended(sums, events, weight, ranges, attention, geometry, update, maps):
                 gather_rows(sums, maps.masks, events, weight, ranges, geometry, sample, tile, row)
                 weigh_rows(sums, maps.masks, attention, events.steps, geometry, sample, tile)
                 finish_row(sums, events.steps == 1, update, maps, geometry, sample, tile, row)
+
+
+@compiled
+def pooled(sums, before, geometry, update, maps):
+    """Path of `pooled_rows`. Writes sums and the arrays of maps."""
+    for tile in range(geometry.tiles):
+        for sample in range(maps.samples):
+            for row in range(geometry.out_height):
+                pooled_rows(sums, maps.masks, before, geometry, sample, tile, row)
+                finish_row(sums, before.steps == 1, update, maps, geometry, sample, tile, row)

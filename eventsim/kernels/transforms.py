@@ -1,4 +1,5 @@
-"""Word operations on planes: pooling, adding, delaying and flattening trains, 64 neurons at a time."""
+"""Word operations on planes: pooling, adding, joining, spreading, delaying and flattening trains, 64 neurons at
+a time."""
 
 import numpy as np
 from numba import njit
@@ -193,3 +194,48 @@ def flatten_words(planes, source, to, of):
                         word &= word - ONE
                         o = (slot + b) * words + (f >> 6)
                         store_one(planes, o, load_one(planes, o) | (ONE << np.uint64(f & 63)))
+
+
+@compiled
+def spread_words(planes, source, to, of, window):
+    """Copy each position of a map to a window of a larger one. to, of: Slots of the target and of the source,
+    of the same bits and sign; a source of one slot stands for every step. window: kernel, stride, padding (0),
+    (y, x) each. Writes planes (zeroed before)."""
+    n_planes, words, width = n_planes_of(to), words_of(to), to.width
+    kernel_y, kernel_x, stride_y, stride_x, _, _ = window
+    positions, s_positions = to.height * to.width, of.height * of.width
+    for s in range(to.samples * to.steps):
+        slot = slot_of(to, s) * n_planes
+        s_slot = read_slot_of(of, s) * n_planes
+        for b in range(n_planes):
+            for p in range(s_positions):
+                iy, ix = p // of.width, p % of.width
+                i = ((s_slot + b) * s_positions + p) * words
+                for ky in range(kernel_y):
+                    for kx in range(kernel_x):
+                        o = (slot + b) * positions + (iy * stride_y + ky) * width + ix * stride_x + kx
+                        for w in range(words):
+                            store_one(planes, o * words + w, load_one(source, i + w))
+
+
+@compiled
+def concat_words(planes, source, to, of, channel):
+    """Put the channels of a train behind the first `channel` ones of another. to, of: Slots of the target and of
+    the source, whose levels may be narrower; a source of one slot stands for every step. Writes planes
+    (zeroed before)."""
+    words, s_words, positions = words_of(to), words_of(of), to.height * to.width
+    first, shift = channel >> 6, np.uint64(channel & 63)
+    for s in range(to.samples * to.steps):
+        slot = slot_of(to, s) * n_planes_of(to)
+        s_slot = read_slot_of(of, s) * n_planes_of(of)
+        for sign in range(1 + of.signed):
+            for b in range(of.bits):
+                for p in range(positions):
+                    o = ((slot + sign * to.bits + b) * positions + p) * words + first
+                    i = ((s_slot + sign * of.bits + b) * positions + p) * s_words
+                    for w in range(s_words):
+                        word = load_one(source, i + w)
+                        store_one(planes, o + w, load_one(planes, o + w) | (word << shift))
+                        if shift and o + w + 1 < (o // words + 1) * words:
+                            above = word >> (np.uint64(64) - shift)
+                            store_one(planes, o + w + 1, load_one(planes, o + w + 1) | above)

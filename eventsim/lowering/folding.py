@@ -1,7 +1,7 @@
 """Folding: what a Model's graph comes down to, in exact float64, before any precision is chosen.
 
-Everything between two spiking nodes is linear, so it becomes *paths* (one synapse array from
-one spike train into one membrane) and *terms* (constants that are added at every step). Input
+Everything between two spiking nodes is linear, but for maxima of currents, so it becomes *paths* (one
+synapse array from one spike train into one membrane) and *terms* (constants that are added at every step). Input
 normalisation, BatchNorm, quanta, pooling of currents and input gains disappear into them here.
 
 All arithmetic is elementwise float64 in the order written, sums are `math.fsum`: the constants
@@ -58,7 +58,7 @@ def _in_order(units, recurrent):
     """Units of a group, each after those of the group that it reads (in the same step, where they
     run step by step)."""
     reads = {
-        unit.name: [r.unit for r in (*unit.trains, *unit.paths) if not (recurrent and r.delay)]
+        unit.name: [r.unit for r in (*unit.trains, *unit.synapses) if not (recurrent and r.delay)]
         for unit in units
     }
     named = {unit.name: unit for unit in units}

@@ -29,7 +29,8 @@ class Rows(NamedTuple):
 
 def lanes_of(unit, weight_dtype):
     """Channels of a layer that a kernel processes at once."""
-    widest = max((p.weight.shape[1] * p.weight.shape[3] for p in unit.paths if p.weight is not None), default=1)
+    widest = max((p.weight.shape[1] * p.weight.shape[3] for p in unit.synapses if p.weight is not None),
+                 default=1)
     return lanes_for(unit.shape[0], weight_dtype, widest)
 
 
@@ -114,6 +115,16 @@ def geometry(path, out_shape, kernel, rows, levels):
     )
 
 
+def pool_geometry(shape, out_shape, window, lanes):
+    """The Geometry of a pool of sums. shape, out_shape: (C, H, W) before and after. window: kernel, stride,
+    padding, (y, x) each."""
+    (kernel, stride, padding), ones = window, (1, 1)
+    return Geometry(
+        shape[1], shape[2], shape[0], 0, out_shape[1], out_shape[2], *kernel, *stride, *padding, *ones,
+        groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0, planes=1,
+    )
+
+
 def _planes_together(inputs, bits):
     """Planes of `inputs` neurons whose events, each plane's twice the next one's, are at most
     MOST_PAIRS together; 1 at least, whose events are counted while they are added."""
@@ -181,7 +192,8 @@ def fan_out(weight, path, out_shape, groups):
     targets_y = np.array([len(taps) for taps in taps_y])
     targets_x = np.array([len(taps) for taps in taps_x])
     per_position = (targets_y[:, None] * targets_x[None, :]).ravel() * (n_out // groups)
-    total = int(per_position.sum()) * path.source_shape[0]
+    sources = per_position.reshape(len(taps_y), len(taps_x))[:: path.spread[0], :: path.spread[1]]
+    total = int(sources.sum()) * path.source_shape[0]
     per_position = per_position.astype(np.int64)
     per_word = np.repeat(per_position, -(-path.source_shape[0] // 64))
     if weight.all():

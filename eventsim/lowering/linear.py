@@ -1,4 +1,4 @@
-"""Trains, paths, terms: the linear part of a model, in float64, and its algebra.
+"""Trains, paths, terms: the linear part of a model (and maxima of it), in float64, and its algebra.
 
 All arithmetic is elementwise float64 in the order written, sums are `math.fsum`: the constants
 do not depend on the machine.
@@ -6,7 +6,7 @@ do not depend on the machine.
 
 from dataclasses import dataclass, replace
 from math import fsum, nan
-from typing import List, Optional, Tuple
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -46,6 +46,7 @@ class Path:
     weight: float64 (out, in / groups, kH, kW); None for an identity path, which has one synapse
         per neuron of weight amplitude[c].
     attention: the node of role "attention" that scales the path, or None.
+    spread: of a source whose positions lie apart on a larger map, how far, (y, x): between them is nothing.
     scale: value of a level per input channel (already in weight and amplitude).
     """
 
@@ -61,6 +62,7 @@ class Path:
     groups: int = 1
     real: bool = False
     attention: Optional[Node] = None
+    spread: Tuple[int, int] = (1, 1)
 
     @property
     def n_groups(self):
@@ -73,6 +75,10 @@ class Path:
             return replace(self, amplitude=self.amplitude * factor)
         return replace(self, weight=self.weight * factor[:, None, None, None])
 
+    def delayed(self, steps):
+        """The path `steps` later."""
+        return replace(self, delay=self.delay + steps)
+
 
 @dataclass
 class Term:
@@ -81,14 +87,73 @@ class Term:
     value: np.ndarray
     first_step: int = 0
 
+    def scaled(self, factor):
+        """The term with what goes into channel c multiplied by factor[c]."""
+        return Term(self.value * factor[:, None, None], self.first_step)
+
+    def delayed(self, steps):
+        """The term `steps` later."""
+        return Term(self.value, self.first_step + steps)
+
 
 @dataclass
 class Current:
     """Paths and terms on their way to a membrane of `shape` (C, H, W)."""
 
     shape: MapShape
-    paths: List[Path]
+    paths: List[Union[Path, "Maximum"]]
     terms: List[Term]
+
+    def scaled(self, factor):
+        """The current with everything into channel c multiplied by factor[c]."""
+        return Current(self.shape, [path.scaled(factor) for path in self.paths],
+                       [term.scaled(factor) for term in self.terms])
+
+    def delayed(self, steps):
+        """The current `steps` later."""
+        return Current(self.shape, [path.delayed(steps) for path in self.paths],
+                       [term.delayed(steps) for term in self.terms])
+
+
+@dataclass
+class Maximum:
+    """The largest value of a current in each window, on its way to a membrane as a path is.
+
+    current: what is pooled. window: kernel, stride, padding, (y, x) each; padding is no value.
+    signs: float64 (C,), 1, or -1 where a channel takes the maximum away. label: how messages name the pool.
+    """
+
+    current: Current
+    window: Tuple
+    signs: np.ndarray
+    label: str
+
+    def scaled(self, factor):
+        """What is given for channel c multiplied by factor[c], whose size goes into the current: the maximum
+        commutes with it."""
+        return replace(self, current=self.current.scaled(np.abs(factor)),
+                       signs=np.where(factor < 0, -self.signs, self.signs))
+
+    def delayed(self, steps):
+        """The maximum `steps` later."""
+        return replace(self, current=self.current.delayed(steps))
+
+
+def synaptic(paths) -> List[Path]:
+    """The paths of synapses among some, in their order; those that end before a Maximum, too."""
+    found = []
+    for path in paths:
+        found += synaptic(path.current.paths) if isinstance(path, Maximum) else [path]
+    return found
+
+
+def pooled_currents(paths) -> List[Current]:
+    """The currents whose maximum is taken among some paths; those before other maxima, too."""
+    found = []
+    for path in paths:
+        if isinstance(path, Maximum):
+            found += [path.current, *pooled_currents(path.current.paths)]
+    return found
 
 
 def exact_sum(values):

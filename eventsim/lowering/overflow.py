@@ -9,6 +9,7 @@ import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.kernels.arguments import NO_LIMIT, SATURATE, WRAP, WRAP_ONCE
+from eventsim.lowering.linear import Maximum
 from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.chip import Chip
 
@@ -32,10 +33,14 @@ def limits(chip: Optional[Chip]) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def sum_bound(unit, units, numbers) -> int:
+def sum_bound(paths, units, numbers) -> int:
     """The largest weighted sum of one step: every input sends its highest level."""
     total = 0
-    for path in unit.paths:
+    for path in paths:
+        if isinstance(path, Maximum):
+            total += sum_bound(path.current.paths, units, numbers)
+            total += sum(int(np.abs(numbers.unrounded(term.value)).max()) + 1 for term in path.current.terms)
+            continue
         top = units[path.unit].max_level
         if path.weight is None:
             total += top * (int(np.abs(numbers.amplitude(path.amplitude)).max()) + 1)

@@ -10,15 +10,17 @@ import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.lowering.linear import (
-    bias_terms, border_sums, compose, Current, exact_sum, map_shape, Path, per_group, pooled_term, spread,
-    Term, Train,
+    bias_terms, border_sums, compose, Current, exact_sum, map_shape, Maximum, Path, per_group, pooled_term,
+    spread, synaptic, Term, Train,
 )
 from eventsim.lowering.units import Unit
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, SigmaDelta
 from eventsim.model.parameters import parameter_on
-from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
-from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
+from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
+from eventsim.model.transforms import (
+    Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
+)
 
 RULES = {}  # kind -> rule
 
@@ -135,7 +137,10 @@ def add_flattened(units, name, node, train):
 
 @lowers(Add)
 def _add(units, name):
-    trains = [train for edge in units.model.incoming(name) for train in units.along(edge)]
+    values = [units.along(edge) for edge in units.model.incoming(name)]
+    if isinstance(values[0], Current):
+        return _added_currents(units, name, values)
+    trains = [train for value in values for train in value]
     first = trains[0]
     if any(t.offset is not None or not np.array_equal(t.scale, first.scale) for t in trains):
         return trains
@@ -147,6 +152,61 @@ def _add(units, name):
         sum(top for top, _ in ranges), any(signed for _, signed in ranges), trains=trains,
     ))
     return [Train(name, 0, unit.shape, first.scale, flattened=trains[0].flattened)]
+
+
+def _added_currents(units, name, currents):
+    shapes = sorted({current.shape for current in currents})
+    if len(shapes) > 1:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: its inputs are flattened from maps of shapes {shapes[0]} and {shapes[1]}; "
+            "put the Flatten after this node"
+        )
+    return Current(shapes[0], [path for current in currents for path in current.paths],
+                   [term for current in currents for term in current.terms])
+
+
+@lowers(Concat)
+def _concat(units, name):
+    trains = []
+    for edge in units.model.incoming(name):
+        found = units.along(edge)
+        if len(found) != 1 or found[0].offset is not None or found[0].real:
+            raise UnsupportedError(
+                f"{units.model.label(name)}: joins {edge.source!r}, a sum of unequal quanta, values whose zero is "
+                "shifted (mean or BatchNorm) or real numbers; it takes spikes"
+            )
+        trains.append(repacked(units, found[0]) if found[0].flattened else found[0])
+    ranges = [units.range_of(train.unit) for train in trains]
+    unit = units.add(Unit(
+        name, "concat", units.model.nodes[name], map_shape(units.model.shapes[name]), units.model.shapes[name],
+        max(top for top, _ in ranges), any(signed for _, signed in ranges), trains=trains,
+    ))
+    return [Train(name, 0, unit.shape, np.concatenate([train.scale for train in trains]))]
+
+
+@lowers(Upsample)
+def _upsample(units, name):
+    node, logical = units.model.nodes[name], units.model.shapes[name]
+    factors = (1, *node.factors(1)) if len(logical) == 2 else node.factors(2)
+    trains = units.source(name)
+    return [
+        _spread(units, name if len(trains) == 1 else f"{name}/{i}", node, train, logical, (factors, factors))
+        for i, train in enumerate(trains)
+    ]
+
+
+def _spread(units, name, node, train, logical, window):
+    """A train whose positions lie a stride apart on a larger map of `logical` shape, each several times.
+    window: (kernel, stride), (y, x) each."""
+    (kernel, stride), shape = window, map_shape(logical)
+    if train.real or (train.offset is not None and kernel != stride):
+        raise UnsupportedError(
+            f"{units.model.label(name.partition('/')[0])}: reads real numbers, or values whose zero is shifted (mean or "
+            "BatchNorm); it takes spikes"
+        )
+    units.add(Unit(name, "spread", node, shape, logical, *units.range_of(train.unit), trains=[train],
+                   window=(kernel, stride, (0, 0))))
+    return Train(name, 0, shape, train.scale, train.offset, train.offset_step)
 
 
 @lowers(SumPool)
@@ -170,6 +230,10 @@ def _pooled(units, name, kind, average=False):
     if len(logical) == 2:  # (C, L) is held as (C, 1, L)
         window = tuple((fill, *axis) for fill, axis in zip((1, 1, 0), window))
     if isinstance(value, Current):
+        _refuse_attention(units, name, value)
+        if kind == "max":
+            label = units.model.label(name)
+            return Current(map_shape(logical), [Maximum(value, window, np.ones(logical[0]), label)], [])
         return _pooled_current(units, name, value, window, average)
     if kind == "max" and len(value) > 1:
         raise UnsupportedError(
@@ -201,7 +265,12 @@ def _pooled_train(units, unit, train, average):
 
 def _pooled_current(units, name, current, window, average):
     kernel, stride, padding = window
-    _refuse_attention(units, name, current)
+    maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
+    if maximum is not None:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: sums what {maximum.label} gives, the maximum of a current, which does not "
+            "compose with the synapses before it; pool the spikes instead"
+        )
     shape = map_shape(units.model.shapes[name])
     exact = all((size - k) // s + 1 == n for size, k, s, n
                 in zip(current.shape[1:], kernel, stride, shape[1:]))
@@ -239,16 +308,12 @@ def _batch_norm(units, name):
             f"{units.model.label(name)}: normalises a flattened current; put it before the Flatten"
         )
     _refuse_attention(units, name, value)
-    return Current(
-        value.shape,
-        [path.scaled(factor) for path in value.paths],
-        [Term(term.value * factor[:, None, None], term.first_step) for term in value.terms]
-        + [Term(shift[:, None, None])],
-    )
+    scaled = value.scaled(factor)
+    return replace(scaled, terms=scaled.terms + [Term(shift[:, None, None])])
 
 
 def _refuse_attention(units, name, current):
-    if any(path.attention is not None for path in current.paths):
+    if any(path.attention is not None for path in synaptic(current.paths)):
         raise UnsupportedError(
             f"{units.model.label(name)}: a Restimulation must lead straight into a Neuron"
         )
@@ -284,10 +349,24 @@ def _conv2d(units, name):
     return _convolution(units, name, units.model.nodes[name])
 
 
-def _convolution(units, name, node):
+@lowers(ConvTranspose2d)
+def _conv_transpose2d(units, name):
+    """A convolution of the map with zeros between its positions."""
+    node = units.model.nodes[name]
+    shape = node.spread_shape(units.model.shapes[units.model.incoming(name)[0].source])
+    trains = [
+        _spread(units, f"{name}/spread/{i}", node, train, shape, ((1, 1), node.stride))
+        for i, train in enumerate(units.source(name))
+    ]
+    current = _convolution(units, name, node.as_convolution(), trains)
+    current.paths = [replace(path, spread=node.stride) for path in current.paths]
+    return current
+
+
+def _convolution(units, name, node, trains=None):
     shape = map_shape(units.model.shapes[name])
     current = Current(shape, [], bias_terms(node.bias))
-    for train in units.source(name):
+    for train in units.source(name) if trains is None else trains:
         factor = per_group(train.scale, node.weight.shape, node.groups)
         path = Path(
             train.unit, train.delay, train.shape, train.scale, node.weight * factor, None,

@@ -19,7 +19,7 @@ def numbers_of(unit, dtype, chip) -> Numbers:
     """
     if dtype.kind != "i":
         return Numbers(dtype, dtype, unit.label)
-    kernels = [path.weight for path in unit.paths if path.weight is not None]
+    kernels = [path.weight for path in unit.synapses if path.weight is not None]
     if not all(np.isfinite(kernel).all() for kernel in kernels):
         raise UnsupportedError(
             f"{unit.label}: its weights, times what is folded into them, are larger than float64 holds; "
@@ -123,5 +123,5 @@ def readout_scale(unit, kernels, top=127.0):
     largest = max((np.abs(kernel).max() for kernel in kernels), default=None)
     if largest is None:
         top = float(LARGEST_D)
-        largest = max((np.abs(p.amplitude).max() for p in unit.paths if p.amplitude is not None), default=0)
+        largest = max((np.abs(p.amplitude).max() for p in unit.synapses if p.amplitude is not None), default=0)
     return np.full(unit.shape[0], min(top / largest, LARGEST_SCALE) if largest else 1.0)

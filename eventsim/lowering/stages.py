@@ -1,16 +1,19 @@
 """Stages: a unit in the numbers of one run, laid out for the kernels."""
 
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.lowering import layout, overflow
 from eventsim.lowering.firing import firing_thresholds, update
-from eventsim.lowering.linear import sum_terms
-from eventsim.lowering.rounding import half_away, largest_error
+from eventsim.lowering.linear import Maximum, pooled_currents, sum_terms
+from eventsim.lowering.rounding import half_away, largest_error, Numbers
 from eventsim.lowering.scales import numbers_of
-from eventsim.program import Attention, InputStage, LayerStage, Rounding, Stage, Synapses, WordStage
+from eventsim.lowering.units import Unit
+from eventsim.program import (
+    Attention, InputStage, LayerStage, PooledSums, Rounding, Stage, Synapses, WordStage,
+)
 
 FLAT = ("thresholds", "amounts", "bias", "drive", "leak", "current_leak", "gain", "v_reset", "v_min",
         "least", "refractory")
@@ -62,40 +65,73 @@ def numbers_for(unit, dtype, chip):
 
 def _layer(unit, units, base, numbers):
     lanes = layout.lanes_of(unit, numbers.weight_dtype)
-    synapses = tuple(_synapses(unit, path, units[path.unit], numbers, lanes) for path in unit.paths)
-    biases = _biases(unit, numbers, lanes)
+    if numbers.chip is not None:
+        _refuse_maxima(unit, numbers.chip)
+    paths = _paths(unit.paths, unit.shape, _Layout(units, numbers, lanes))
+    biases = _biases(unit.terms, unit.shape, numbers, lanes)
     rounding = _rounding(unit, numbers) if numbers.whole else None
     parameters = update(unit, numbers, lanes, biases[0][1])
     steps, scale = None, np.ones(unit.shape[0])
     if numbers.whole:
         largest = max((bias for _, bias in biases), key=lambda bias: np.abs(bias.astype(np.int64)).max())
         steps = overflow.safe_steps(
-            unit.label, parameters._replace(bias=largest), overflow.sum_bound(unit, units, numbers), numbers.chip
+            unit.label, parameters._replace(bias=largest), overflow.sum_bound(unit.paths, units, numbers), numbers.chip
         )
         scale = numbers.unrounded(scale)
     flat = {name: layout.aligned_array(getattr(parameters, name)) for name in FLAT}
     stage = LayerStage(
-        *base, lanes, synapses, parameters._replace(**flat),
-        tuple((first, layout.aligned_array(values)) for first, values in biases), scale,
+        *base, lanes, paths, parameters._replace(**flat), _flat(biases), scale,
         reduce=unit.node.reduce if unit.node.role == "readout" else "",
         products=_products(unit),
     )
     return Lowered(stage, rounding, steps)
 
 
-def _synapses(unit, path, source, numbers, lanes):
-    """One path into a layer. source: the Unit that it reads."""
+def _refuse_maxima(unit, chip):
+    for path in unit.paths:
+        if isinstance(path, Maximum):
+            raise UnsupportedError(
+                f"{path.label}: takes the maximum of a current, which chip {chip.name!r} cannot; pool the spikes, "
+                "or run in int8"
+            )
+
+
+class _Layout(NamedTuple):
+    """What the paths of a layer have in common. units: name -> Unit."""
+
+    units: Dict[str, Unit]
+    numbers: Numbers
+    lanes: int
+
+
+def _paths(paths, shape, laid):
+    """Paths into a layer, or into a pool before it, whose map is `shape`. laid: _Layout."""
+    return tuple(_pooled(path, shape, laid) if isinstance(path, Maximum) else _synapses(path, shape, laid)
+                 for path in paths)
+
+
+def _pooled(maximum, shape, laid):
+    current, (_, numbers, lanes) = maximum.current, laid
+    biases = _biases(current.terms, current.shape, numbers, lanes)
+    signs = layout.channels_last(maximum.signs.astype(numbers.dtype)[:, None, None], lanes)
+    return PooledSums(_paths(current.paths, current.shape, laid), _flat(biases), layout.aligned_array(signs),
+                      layout.pool_geometry(current.shape, shape, maximum.window, lanes))
+
+
+def _synapses(path, shape, laid):
+    """One path of synapses."""
+    (units, numbers, lanes), source = laid, laid.units[path.unit]
     if path.weight is None:
         weight = numbers.amplitude(path.amplitude)[:, None, None, None]
     else:
         weight = numbers.weight(path.weight)
-    method = layout.method(path, weight, unit.shape, lanes)
+    method = layout.method(path, weight, shape, lanes)
     rows = layout.weight_rows(weight, path.n_groups, lanes, method)
     if method == "masked":
         rows = rows._replace(values=rows.values.astype(numbers.dtype))
-    geometry = layout.geometry(path, unit.shape, weight.shape[2:], rows, (source.n_bits, source.signed))
+    geometry = layout.geometry(path, shape, weight.shape[2:], rows, (source.n_bits, source.signed))
     return Synapses(path.unit, path.delay, method, rows.values, rows.ranges, geometry,
-                    layout.fan_out(weight, path, unit.shape, path.n_groups), _attention(path, numbers))
+                    layout.fan_out(weight, path, shape, path.n_groups), _attention(path, numbers))
 
 
 def _attention(path, numbers):
@@ -107,19 +143,23 @@ def _attention(path, numbers):
     return Attention(node, path.scale, (node.weight * path.scale[:, None, None])[:, :, 0, 0], None)
 
 
-def _biases(unit, numbers, lanes):
-    """(first step, padded array) for every step at which the bias changes."""
-    starts = sorted({0} | {term.first_step for term in unit.terms})
+def _biases(terms, shape, numbers, lanes):
+    """(first step, padded array) for every step at which the bias of a map changes."""
+    starts = sorted({0} | {term.first_step for term in terms})
     biases = []
     for start in starts:
-        terms = [term.value for term in unit.terms if term.first_step <= start]
-        biases.append((start, layout.channels_last(numbers.unit(sum_terms(terms, unit.shape)), lanes)))
+        begun = [term.value for term in terms if term.first_step <= start]
+        biases.append((start, layout.channels_last(numbers.unit(sum_terms(begun, shape)), lanes)))
     return tuple(biases)
+
+
+def _flat(biases):
+    return tuple((first, layout.aligned_array(values)) for first, values in biases)
 
 
 def _rounding(unit, numbers) -> Rounding:
     """What fixed point changes in a layer."""
-    bias = numbers.unrounded(sum_terms([term.value for term in unit.terms], unit.shape))
+    added = [(unit.terms, unit.shape)] + [(current.terms, current.shape) for current in pooled_currents(unit.paths)]
     scale = numbers.unrounded(np.ones(unit.shape[0]))
 
     def error(values):
@@ -128,7 +168,7 @@ def _rounding(unit, numbers) -> Rounding:
     threshold_error = 0.0
     if unit.node.sends == "levels":
         threshold_error = error(numbers.unrounded(firing_thresholds(unit, unit.per_channel("quantum"))[0]))
-    weights = [path.weight for path in unit.paths if path.weight is not None]
+    weights = [path.weight for path in unit.synapses if path.weight is not None]
     zeroed, clipped, worst = zip(*map(numbers.rounding_of, weights)) if weights else ((), (), ())
     return Rounding(
         (float(scale.min()), float(scale.max())),
@@ -137,7 +177,7 @@ def _rounding(unit, numbers) -> Rounding:
         sum(zeroed),
         sum(clipped),
         max(worst, default=0.0),
-        error(bias),
+        max(error(numbers.unrounded(sum_terms([term.value for term in terms], shape))) for terms, shape in added),
         threshold_error,
     )
 
@@ -147,4 +187,4 @@ def _products(unit):
     n = unit.node.products_per_step(unit.logical_shape)
     if unit.gain is not None:
         n += unit.gain.size
-    return n + sum(path.attention.products_per_step(unit.shape) for path in unit.paths if path.attention is not None)
+    return n + sum(path.attention.products_per_step(unit.shape) for path in unit.synapses if path.attention is not None)

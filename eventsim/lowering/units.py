@@ -1,12 +1,12 @@
 """Units: what a model's graph is folded into, in float64, before a precision is chosen."""
 
-from dataclasses import dataclass, field, replace
-from typing import Callable, Dict, List, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.lowering.linear import Current, map_shape, MapShape, Path, Term, Train
+from eventsim.lowering.linear import Current, map_shape, MapShape, Maximum, Path, synaptic, Term, Train
 from eventsim.model.network import Model
 from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import parameter_on
@@ -18,7 +18,7 @@ MAX_PLANES = 31  # of one sign: signed levels are given as int32, see `spikes`
 class Unit:
     """Something that runs: an input, a word operation on spikes, or a layer of neurons.
 
-    kind: "input", "sum", "max", "add", "flatten", "delay" or "layer".
+    kind: "input", "sum", "max", "add", "spread", "concat", "flatten", "delay" or "layer".
     shape: (C, H, W) as it is held; logical_shape: as the Model has it.
     max_level, signed: range of the levels it emits. A layer that only reads out emits none.
     trains: what a word operation reads. paths, terms: what a layer reads.
@@ -38,11 +38,16 @@ class Unit:
     real: bool = False
     trains: List[Train] = field(default_factory=list)
     window: Tuple = ()
-    paths: List[Path] = field(default_factory=list)
+    paths: List[Union[Path, Maximum]] = field(default_factory=list)
     terms: List[Term] = field(default_factory=list)
     masks: List[np.ndarray] = field(default_factory=list)
     gain: Optional[np.ndarray] = None
     drive: Optional[np.ndarray] = None
+
+    @property
+    def synapses(self) -> List[Path]:
+        """The paths of synapses that a layer reads; those before maxima, too."""
+        return synaptic(self.paths)
 
     @property
     def n_bits(self):
@@ -128,11 +133,7 @@ class Units:
         if not edge.delay:
             return value
         if isinstance(value, Current):
-            return Current(
-                value.shape,
-                [replace(path, delay=path.delay + edge.delay) for path in value.paths],
-                [Term(term.value, term.first_step + edge.delay) for term in value.terms],
-            )
+            return value.delayed(edge.delay)
         return [train.delayed(edge.delay) for train in value]
 
     def value(self, name):

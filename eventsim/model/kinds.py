@@ -17,14 +17,16 @@ from typing import Dict, Type
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.node import Node
-from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
-from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
+from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
+from eventsim.model.transforms import (
+    Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
+)
 
 NODE_TYPES: Dict[str, Type[Node]] = {
     cls.kind: cls
     for cls in (
-        Input, Dense, Conv1d, Conv2d, SumPool, AvgPool, MaxPool, Flatten, BatchNorm, Add,
-        Delay, Restimulation, Neuron, SigmaDelta, Readout,
+        Input, Dense, Conv1d, Conv2d, ConvTranspose2d, SumPool, AvgPool, MaxPool, Upsample, Flatten, BatchNorm, Add,
+        Concat, Delay, Restimulation, Neuron, SigmaDelta, Readout,
     )
 }
 

@@ -206,6 +206,12 @@ class Model:
                 kind = kinds[edge.source]
                 if kind not in node.accepts:
                     raise ModelError(f"{self.label(name)}: {self._refusal(edge.source, kind, node)}")
+            if not node.integrates() and len({kinds[edge.source] for edge in self._incoming[name]}) > 1:
+                given = ", ".join(f"{edge.source!r} {kinds[edge.source]}" for edge in self._incoming[name])
+                raise ModelError(
+                    f"{self.label(name)}: its sources give {given}; it sums one kind: "
+                    "put synapses behind the spikes, or lead both into the neurons"
+                )
         return kinds
 
     def _refusal(self, source, kind, node):
@@ -220,25 +226,30 @@ class Model:
         waiting = [self.input]
         while waiting:
             for edge in self._outgoing[waiting.pop()]:
-                if edge.target not in shapes:
-                    shapes[edge.target] = self._shape_after(edge, shapes[edge.source])
+                known = all(e.source in shapes for e in self._incoming[edge.target])
+                if edge.target not in shapes and (known or not self.nodes[edge.target].joins):
+                    shapes[edge.target] = self._shape_of(edge, shapes)
                     waiting.append(edge.target)
-        for name, node in self.nodes.items():
+        for name in sorted(self.nodes, key=lambda name: self.nodes[name].joins):  # whose inputs are named first
             if name not in shapes:
                 raise ModelError(f"{self.label(name)}: no path leads to it from {self.input!r}")
             for edge in self._incoming[name]:
-                found = self._shape_after(edge, shapes[edge.source])
+                found = self._shape_of(edge, shapes)
                 if found != shapes[name]:
                     raise ModelError(
                         f"{self.label(name)}: {edge.source!r} gives shape {found}, "
                         f"but its other inputs give {shapes[name]}"
                     )
-            self._named(name, node.check, shapes[name])
+            self._named(name, self.nodes[name].check, shapes[name])
         return shapes
 
-    def _shape_after(self, edge, shape):
+    def _shape_of(self, edge, shapes):
+        """Shape of an edge's target, from what the edge brings; of one that joins, from all its edges."""
         target = self.nodes[edge.target]
-        out = self._named(edge.target, target.output_shape, shape, f" from {edge.source!r}")
+        if target.joins:
+            out = self._named(edge.target, target.joined_shape, [shapes[e.source] for e in self._incoming[edge.target]])
+        else:
+            out = self._named(edge.target, target.output_shape, shapes[edge.source], f" from {edge.source!r}")
         if np.prod(out, dtype=np.float64) > 1 << 28:
             raise ModelError(f"{self.label(edge.target)}: shape {out} has more than 2^28 neurons")
         return out

@@ -27,6 +27,7 @@ class Node:
     weighs: whether it multiplies what it reads by trained numbers.
     reshapes: whether it hands on what it reads, in another shape.
     pools: whether it gives one value per window of what it reads.
+    joins: whether its shape depends on all that it reads (`joined_shape`), not on each alone.
     shown_fields: fields that `eventsim info` shows, where a node has them.
     """
 
@@ -39,6 +40,7 @@ class Node:
     weighs: ClassVar[bool] = False
     reshapes: ClassVar[bool] = False
     pools: ClassVar[bool] = False
+    joins: ClassVar[bool] = False
     shown_fields: ClassVar[tuple] = ("stride", "padding", "dilation", "groups", "kernel_size")
 
     @classmethod
@@ -82,6 +84,10 @@ class Node:
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of the output for an input of `shape`; raises ModelError if it does not fit."""
         return shape
+
+    def joined_shape(self, shapes) -> Shape:
+        """Shape of the output of a node that joins, for inputs of several shapes, in the order of its edges."""
+        return shapes[0]
 
     def check(self, shape: Shape) -> None:
         """Check parameters that depend on the node's own output shape."""

@@ -142,6 +142,64 @@ class Conv2d(_Convolution):
 
 
 @dataclass(repr=False, eq=False)
+class ConvTranspose2d(_Synapses):
+    """Transposed convolution on (C, H, W), as torch.nn.ConvTranspose2d. weight: (in, out / groups, kH, kW).
+
+    >>> import numpy as np
+    >>> from eventsim import ConvTranspose2d
+    >>> ConvTranspose2d(np.ones((16, 8, 2, 2)), stride=2).output_shape((16, 7, 7))
+    (8, 14, 14)
+    """
+
+    kind = "ConvTranspose2d"
+    n_axes = 2
+    shown_fields = ("stride", "padding", "output_padding", "dilation", "groups")
+
+    weight: np.ndarray
+    bias: Optional[np.ndarray] = None
+    stride: Tuple[int, int] = 1
+    padding: Tuple[int, int] = 0
+    output_padding: Tuple[int, int] = 0
+    dilation: Tuple[int, int] = 1
+    groups: int = 1
+
+    def __post_init__(self):
+        self.weight = float_array(self.weight, "weight")
+        if self.weight.ndim != 4:
+            raise ModelError(f"weight has shape {self.weight.shape}, expected (in, out / groups, kH, kW)")
+        self.groups = integer(self.groups, "groups", 1, MAX_EXTENT)
+        if self.weight.shape[0] % self.groups:
+            raise ModelError(f"weight has {self.weight.shape[0]} input channels, expected a multiple of groups = "
+                             f"{self.groups}")
+        self.bias = _bias(self.bias, self.weight.shape[1] * self.groups)
+        for name, least in (("stride", 1), ("padding", 0), ("output_padding", 0), ("dilation", 1)):
+            setattr(self, name, integers(getattr(self, name), name, 2, least, 1 << 15))
+        for axis in (0, 1):
+            reach = self.dilation[axis] * (self.weight.shape[2 + axis] - 1)
+            if self.padding[axis] > reach:
+                raise ModelError(f"padding is {self.padding}, expected at most dilation * (kernel - 1), which is {reach}")
+            if self.output_padding[axis] >= max(self.stride[axis], self.dilation[axis]):
+                raise ModelError(f"output_padding is {self.output_padding}, expected less than stride or dilation")
+
+    def spread_shape(self, shape):
+        """(C, H, W) with stride - 1 zeros between the positions of a map of `shape`, and output_padding behind."""
+        return (shape[0], *((n - 1) * s + 1 + p for n, s, p in zip(shape[1:], self.stride, self.output_padding)))
+
+    def output_shape(self, shape):
+        if len(shape) != 3:
+            raise ModelError(f"input has shape {shape}, expected (C, H, W)")
+        return self.as_convolution().output_shape(self.spread_shape(shape))
+
+    def as_convolution(self) -> Conv2d:
+        """The convolution of the spread map that it is."""
+        n_in, per_group, *kernel = self.weight.shape
+        grouped = self.weight.reshape(self.groups, n_in // self.groups, per_group, *kernel)[..., ::-1, ::-1]
+        weight = grouped.swapaxes(1, 2).reshape(self.groups * per_group, n_in // self.groups, *kernel)
+        padding = tuple(d * (k - 1) - p for d, k, p in zip(self.dilation, kernel, self.padding))
+        return Conv2d(weight, self.bias, 1, padding, self.dilation, self.groups)
+
+
+@dataclass(repr=False, eq=False)
 class Restimulation(Node):
     """Effective signals of the previous layer, weighted by channel attention (ECA).
 

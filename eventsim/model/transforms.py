@@ -1,4 +1,4 @@
-"""Nodes without weights or membranes: pools, Flatten, BatchNorm, Add, Delay."""
+"""Nodes without weights or membranes: pools, Upsample, Flatten, BatchNorm, Add, Concat, Delay."""
 
 from dataclasses import dataclass
 from typing import Optional, Tuple
@@ -93,7 +93,10 @@ class AvgPool(_Pool):
 
 @dataclass(repr=False, eq=False)
 class MaxPool(_Pool):
-    """Largest value in each window; padding never wins.
+    """Largest value in each window, of spikes or of a current; padding never wins.
+
+    Of a current, which is a weighted sum with its biases, the largest sum reaches the membrane. No chip has
+    that, and nothing but BatchNorm, Flatten and another MaxPool may follow before the neurons.
 
     >>> from eventsim import MaxPool
     >>> MaxPool(3, stride=2, padding=1).output_shape((16, 32, 32))
@@ -101,10 +104,38 @@ class MaxPool(_Pool):
     """
 
     kind = "MaxPool"
-    instead_of_current = "max pooling of a current is not additive: pool the spikes"
+    accepts = ("spikes", "current")
 
     def gives(self, read):
-        return "spikes"
+        return "current" if read == "current" else "spikes"
+
+
+@dataclass(repr=False, eq=False)
+class Upsample(Node):
+    """Each position repeated scale_factor times along each axis (nearest neighbour), as torch.nn.Upsample.
+
+    scale_factor: whole numbers, one per axis of space or one for all.
+
+    >>> from eventsim import Upsample
+    >>> Upsample(2).output_shape((16, 8, 4))
+    (16, 16, 8)
+    """
+
+    kind = "Upsample"
+    accepts = ("spikes", "scaled")
+    instead_of_current = "upsample the spikes"
+    shown_fields = ("scale_factor",)
+
+    scale_factor: Tuple[int, ...]
+
+    def output_shape(self, shape):
+        return (shape[0], *(size * factor for size, factor in zip(shape[1:], self.factors(len(shape) - 1))))
+
+    def factors(self, n_axes):
+        """scale_factor as a tuple of `n_axes` whole numbers."""
+        if n_axes not in (1, 2):
+            raise ModelError("input has no axes of space, expected (C, H, W) or (C, L)")
+        return integers(self.scale_factor, "scale_factor", n_axes, 1, 1 << 10)
 
 
 @dataclass(repr=False, eq=False)
@@ -174,7 +205,9 @@ class BatchNorm(Node):
 
 @dataclass(repr=False, eq=False)
 class Add(Node):
-    """Sum of spike trains of equal shape (the SEW shortcut).
+    """Sum of spike trains of equal shape (the SEW shortcut), or of currents, as before a MaxPool.
+
+    Currents that reach neurons need no Add: an edge from each does the same.
 
     >>> from eventsim import Add, Input, Model
     >>> model = Model({"in": Input((4,)), "add": Add()}, [("in", "add"), ("in", "add", 1)])
@@ -183,10 +216,35 @@ class Add(Node):
     """
 
     kind = "Add"
+    accepts = ("spikes", "current")
+    inputs = (2, None)
+
+    def gives(self, read):
+        return "current" if read == "current" else "spikes"
+
+
+@dataclass(repr=False, eq=False)
+class Concat(Node):
+    """Channels of several spike trains one after another, in the order of the incoming edges.
+
+    >>> from eventsim import Concat, Input, MaxPool, Model
+    >>> nodes = {"in": Input((4, 2, 2)), "same": MaxPool(1), "both": Concat()}
+    >>> model = Model(nodes, [("in", "same"), ("in", "both"), ("same", "both")])
+    >>> model.shapes["both"]
+    (8, 2, 2)
+    """
+
+    kind = "Concat"
+    joins = True
     inputs = (2, None)
 
     def gives(self, read):
         return "spikes"
+
+    def joined_shape(self, shapes):
+        if len({shape[1:] for shape in shapes}) != 1:
+            raise ModelError(f"its inputs have shapes {', '.join(map(str, shapes))}, expected the same but for channels")
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
 @dataclass(repr=False, eq=False)

@@ -9,7 +9,7 @@ synops            events x fan-out: each arrives at every synapse it has; zero w
                   padding is no target, an identity shortcut has fan-out 1
 nonzero_synops    the same without synapses whose weight, in the type of the run, is 0
 additions         set bits (both signs) x fan-out: what addition-only hardware executes
-doublings         (planes - 1) x outputs x steps, per path
+doublings         (planes - 1) x outputs x steps, per path; before a max pool, outputs of the map that it pools
 macs              multiply-accumulates at synapses; only real-valued input causes them
 multiplications   products in neuron updates: leaks other than 0 and 1, gains per neuron,
                   channel attention (K products a channel, and the scaling)
@@ -18,8 +18,8 @@ dense_macs        all synapses x steps: what a dense layer would do
 
 `executed_synops`, `executed_additions` and `executed_macs` leave out what was computed once for
 several steps (the current of an image that stands still). Word operations on spikes (pooling,
-adding trains; 64 neurons at a time) are in `Counts.word_operations` and in no row; bias counts
-nothing.
+adding trains; 64 neurons at a time) are in `Counts.word_operations` and in no row; bias and the
+comparisons of a max pool of currents count nothing.
 """
 
 from dataclasses import dataclass

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from command import DATA, MODEL, assert_one_line, data_file, digits
 from event_files import write_nmnist
+from processes import environment, python
 
 import eventsim
 from eventsim import Dense, Flatten, Input, Neuron
@@ -370,8 +371,7 @@ def test_help(capsys, command):
 
 
 def _process(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "eventsim", *map(str, arguments)], text=True, timeout=100,
-                          **options)
+    return python("-m", "eventsim", *arguments, timeout=100, **options)
 
 
 def test_as_a_module():
@@ -398,7 +398,7 @@ def test_broken_pipe(arguments):
 
 def test_piped_into_head():
     command = f"{sys.executable} -m eventsim info {MODEL} | head -1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment())
     assert done.stderr == "" and done.stdout.startswith(f"{MODEL}: 12 nodes")
 
 

@@ -11,6 +11,7 @@ import pytest
 from command import DATA, MODEL, assert_one_line, data_file, digits
 from oracles import LAVA, NIR, needs_lava, needs_nir
 from planted_changes import STEPS, network, planted, samples
+from processes import python
 from recorded_traces import recorded, save
 
 import eventsim
@@ -361,10 +362,7 @@ def test_convert_replaces_a_file(run, tmp_path):
 
 def test_help_and_info_stay_quick():
     """The parser knows both commands without importing what they need."""
-    import subprocess
-    import sys
-
     code = ("import sys\nfrom eventsim.cli import parser\nparser()\n"
             "print(*sorted({'numba', 'matplotlib', 'eventsim.engine.simulator'} & set(sys.modules)))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python("-c", code, check=True)
     assert done.stdout.strip() == ""

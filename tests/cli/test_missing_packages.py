@@ -1,10 +1,9 @@
 """What works where matplotlib or tqdm are not installed: all but pictures and the bar."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import python
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, DATA = str(ROOT / "data" / "digits.h5"), str(ROOT / "data" / "digits_test.h5")
@@ -31,8 +30,7 @@ def run_file(tmp_path_factory):
 
 def without(hidden, code):
     """A process in which packages are hidden."""
-    code = HIDING.format(hidden=hidden) + code
-    return subprocess.run([sys.executable, "-c", code], text=True, capture_output=True)
+    return python("-c", HIDING.format(hidden=hidden) + code)
 
 
 def command(hidden, *arguments, before=""):

@@ -6,7 +6,6 @@ Run as a program it prints what the compiled kernels were specialised to (see te
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -15,6 +14,7 @@ import networks
 import numpy as np
 import pytest
 from exact_cases import CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, model_and_input, simulator
+from processes import PACKAGES, environment, python
 
 from eventsim import Simulator, UnsupportedError
 from eventsim.kernels import counting, firing, indexing, layers, transforms
@@ -290,8 +290,7 @@ FINISHES = [f"type {kind.__name__}" for kind in firing.FINISHES]
 def test_signatures():
     """A read-only, unaligned or strided array, or a scalar of another type, would compile a kernel
     again for the same element types."""
-    done = subprocess.run([sys.executable, __file__], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = python(__file__, check=True, env=environment(PYTHONPATH=os.pathsep.join([PACKAGES, *sys.path])))
     found = json.loads(done.stdout)
     assert len(found["gather"]) >= 3 and len(found["index_events"]) == 1
     for name, signatures in found.items():

@@ -250,6 +250,12 @@ def assert_same_runs(whole, parts):
         assert audit == merge([part.audit[layer] for part in parts], along="steps")
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", [name for name in MODELS if "maximum" in name])
+def test_maxima_of_currents_in_pieces(name, precision):
+    assert_equal_in_pieces(*MODELS[name], precision)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(runs())
 def test_random_networks_in_pieces(drawn):

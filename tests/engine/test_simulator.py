@@ -1,12 +1,11 @@
 """The public interface of Simulator and Recording, and cases whose answers are known in closed form."""
 
-import subprocess
-import sys
 from math import ceil, floor, tanh
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import python
 
 from eventsim import (
     Add, Conv2d, DataError, Delay, Dense, Flatten, Input, Model, ModelError, Neuron, Readout, RunError,
@@ -305,7 +304,7 @@ for first, then in (
 def test_state_of_a_model_with_other_delays():
     """What the state holds beside membranes (history, pending, waiting) has to fit, too: kernels
     write there unchecked. In a process of its own, which such a write could end."""
-    done = subprocess.run([sys.executable, "-c", OTHER_STATES], capture_output=True, text=True)
+    done = python("-c", OTHER_STATES)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("state does not fit") == 4, done.stdout
 
@@ -433,7 +432,7 @@ assert total > 0
 def test_iterate_needs_bounded_memory():
     """250 more batches hold 200 MB with their recordings; the peak of 50 is hardly exceeded."""
     code = STREAM.format(tests=str(Path(__file__).parent))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    done = python("-c", code, timeout=100)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 8 << 10  # KiB
 

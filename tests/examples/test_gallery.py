@@ -41,8 +41,7 @@ def pictures(tmp_path_factory):
 
 
 def _run_apart(script, picture, folder):
-    done = subprocess.run([sys.executable, str(script), str(picture)], cwd=folder, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = python(script, picture, cwd=folder)
     assert done.returncode == 0 and not done.stderr and not done.stdout, done.stderr
 
 

@@ -111,7 +111,17 @@ def chip():
     return Model(nodes, edges, 2, chip=chip)
 
 
-MODELS = [images, events, sequence, chip]
+def maxima():
+    """A maximum of a sum of currents."""
+    nodes = {
+        "in": Input((2, 5, 5)), "a": Conv2d(weights(4, 2, 3, 3)), "b": Conv2d(weights(4, 2, 3, 3), weights(4)),
+        "sum": Add(), "max": MaxPool(2, 1, 1, True), "n": Neuron(),
+    }
+    edges = [("in", "a"), ("in", "b", 2), ("a", "sum"), ("b", "sum", 1), ("sum", "max", 3), ("max", "n")]
+    return Model(nodes, edges, 4)
+
+
+MODELS = [images, events, sequence, chip, maxima]
 
 
 def assert_equal(found, expected):
@@ -477,6 +487,7 @@ def test_a_member_that_is_listed_but_not_found(tmp_path, monkeypatch):
     """h5py gives None for a damaged index of names; flipped bits came upon it."""
     path = saved(tmp_path)
     monkeypatch.setattr(h5py.Group, "get", lambda *args, **options: None)
+    monkeypatch.setattr(hdf5, "_opened", lambda *args: None)
     refuses(path, "'format' cannot be found, the file is damaged")
 
 

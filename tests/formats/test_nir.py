@@ -1098,6 +1098,17 @@ def summed_twice():
     return Model(nodes, [("in", "add"), ("n", "add", 1), ("add", "n"), ("n", "m"), ("in", "m"), ("add", "m")])
 
 
+def pooled_current(pool):
+    """A pool of the sum of two currents, before a Neuron."""
+    nodes = {"in": Input((2, 4, 4)), "a": Conv2d(np.ones((1, 2, 1, 1))), "b": Conv2d(np.ones((1, 2, 1, 1))),
+             "sum": Add(), "pool": pool, "n": Neuron(**PLAIN)}
+    edges = [("in", "a"), ("in", "b"), ("a", "sum"), ("b", "sum"), ("sum", "pool"), ("pool", "n")]
+    if isinstance(pool, MaxPool):
+        del nodes["b"], nodes["sum"]
+        edges = [("in", "a"), ("a", "pool"), ("pool", "n")]
+    return Model(nodes, edges)
+
+
 MODELS_REFUSED = [
     (soft, {}, r"node 'n' \(Neuron\): NIR has no soft reset \(NIR's neurons reset to a value\); train with a hard reset, "
      "save as .h5, or give beyond_nir=True"),
@@ -1116,6 +1127,8 @@ MODELS_REFUSED = [
     (lambda: hard(leak=[1.0, 0.5]), {}, "a leak of 1 is an infinite tau"),
     (lambda: hard(leak=0.5, current_leak=1.0), {}, "a leak of 1 is an infinite tau"),
     (lambda: hard(MaxPool(2)), {}, r"node 'b0' \(MaxPool\): NIR has no such node; save as .h5"),
+    (lambda: pooled_current(MaxPool(2)), {}, r"node 'pool' \(MaxPool\): NIR has no such node; save as .h5"),
+    (lambda: pooled_current(SumPool(2)), {}, r"node 'sum' \(Add\): NIR's readers sum currents only in neurons"),
     (lambda: hard(Restimulation([0.5])), {}, r"node 'b0' \(Restimulation\): NIR has no such node"),
     (lambda: hard(SigmaDelta()), {}, r"node 'b0' \(SigmaDelta\): NIR has no such node"),
     (lambda: hard(SumPool(3, 2, ceil_mode=True)), {}, r"node 'b0' \(SumPool\): NIR has no ceil_mode"),

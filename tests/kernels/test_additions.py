@@ -11,7 +11,7 @@ MULTIPLYING = {"real_rows", "weigh_rows"}
 # Calls that give a vector, or take one, without any product of a weight and a spike.
 ADDITIVE = {
     "load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
-    "first_half", "store",
+    "first_half", "store", "below",
 }
 POINTING = {"index", "pointers", "source"}  # arrays of indices and masks, read by `load_one`
 VECTORS = {"load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
@@ -93,7 +93,7 @@ class Products(ast.NodeVisitor):
 
 
 # Compiled functions that run one path of spikes over its rows: what they call, accumulates.
-PATHS = ("gather", "pairs", "slide", "windowed", "masked", "attended")
+PATHS = ("gather", "pairs", "slide", "windowed", "masked", "attended", "pooled")
 FINISHING = {"range", "finish_row"}  # membranes and firing, whose products are counted apart
 
 
@@ -119,6 +119,8 @@ ADD_BIT = "x = x + load(weight, (base + trailing_zeros(window)) * lanes, zero)"
 TAP = "tap = select(spikes, load(weight, o, zero), zero)"
 PAIRS = "return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)"
 ADD_PAIRS = "x = x + _sum_of_pairs(words, highs, n, like)"
+LARGEST = "largest = select(below(largest, x), x, largest)"
+ADD_BIAS = "x = x + load(pooled.bias, b, zero)"
 MUTATIONS = {
     "a row times a spike": ("gather_rows", ADD_ROW, ADD_ROW.replace("load(weight", "2 * load(weight")),
     "doubling by a product": ("gather_rows", "x = x + x", "x = x * splat(2, zero)"),
@@ -136,6 +138,8 @@ MUTATIONS = {
     "a power": ("masked_rows", "x = x + tap", "x = x + tap ** 2"),
     "a library": ("masked_rows", "x = x + tap", "x = x + np.multiply(tap, 2)"),
     "a function that rows call": ("_sum_of_pairs", PAIRS, PAIRS.replace("highs, like)", "highs * n, like)")),
+    "a maximum by a product": ("pooled_rows", LARGEST, LARGEST.replace("x, largest)", "x * x, largest)")),
+    "a bias times a sum": ("pooled_rows", ADD_BIAS, ADD_BIAS.replace("+", "*")),
     "the end of a column": ("_end_column", ADD_PAIRS, ADD_PAIRS.replace("+", "*")),
 }
 

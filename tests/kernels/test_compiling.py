@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,35 @@ def test_every_file_names_the_folder(package):
     ).split()
     assert last == first
     assert len({first, *others}) == len(others) + 1 == 3 * len(TREES) + 2
+
+
+# Packs levels of one type, and prints the planes and how many kernels came out of the folder. Writing an index
+# takes long enough for two processes to meet.
+MEET = """
+import sys, time
+import numpy as np
+from numba.core.caching import IndexDataCacheFile
+from eventsim.kernels.arguments import Slots
+from eventsim.kernels.indexing import pack
+save = IndexDataCacheFile._save_index
+IndexDataCacheFile._save_index = lambda *arguments: (time.sleep(3), save(*arguments))
+planes = np.zeros(2, np.uint64)
+pack(np.array([1, 0, 0, 1], sys.argv[1]), planes, Slots(1, 2, 2, 0, 1, 0, 1, 1, 2))
+print(*planes, sum(pack.stats.cache_hits.values()))
+"""
+
+
+def test_processes_that_compile_at_once_keep_both_kernels(package):
+    """Each would name its file as the first of the kernel, and the index would know one of them only."""
+    def run(dtype):
+        return _python("-c", MEET, dtype, cwd=package.parents[1], PYTHONPATH=str(package.parents[1]),
+                       EVENTSIM_CACHE_DIR=str(package.parents[1] / "cache")).split()
+
+    dtypes = ("int32", "int64")
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(run, dtypes)) == [["1", "2", "0"]] * 2
+    assert [run(dtype) for dtype in dtypes] == [["1", "2", "1"]] * 2
+    assert len(list((package.parents[1] / "cache").rglob("*.nbc"))) == 2
 
 
 # Runs digits, whose kernels are compiled into an empty folder.

@@ -34,7 +34,7 @@ RUNS = tuple(f"{name} {precision}" for name, precision in CASES if (name, precis
 FEWER = tuple(
     run for run in RUNS
     if run.split()[0] in ("recurrent", "options", "words", "real") and "float64" not in run
-    or run in ("options float64", f"{ON_CHIP[0]} fixed")
+    or run in ("options float64", "maxima float32", f"{ON_CHIP[0]} fixed")
 )
 ALLOWED = {"SSE2": {"xmm"}, "AVX2": {"xmm", "ymm"}}
 
@@ -119,7 +119,7 @@ def test_same_bits(limited, target):
 @pytest.mark.parametrize("target", TARGETS)
 def test_registers_are_limited(limited, target):
     found = limited[target]["registers"]
-    assert {"gather", "pairs", "slide", "windowed", "masked", "real"} <= found.keys()
+    assert {"gather", "pairs", "slide", "windowed", "masked", "real", "pooled"} <= found.keys()
     for kernel, kinds in found.items():
         assert set(kinds) <= ALLOWED[target], kernel
     assert ALLOWED[target] == set(found["gather"]), "the check sees the vectors"
@@ -149,8 +149,8 @@ def test_jit_off_checks_indices():
         model, x = model_and_input("options")
         simulator = Simulator(model)
         program, layer = simulator.program, simulator.program.stages["signed"]
-        path = replace(layer.synapses[0], weight=layer.synapses[0].weight[:-16].copy())
-        short = replace(layer, synapses=(path,))
+        path = replace(layer.paths[0], weight=layer.paths[0].weight[:-16].copy())
+        short = replace(layer, paths=(path,))
         groups = tuple(
             replace(g, stages=tuple(short if s is layer else s for s in g.stages)) for g in program.groups
         )

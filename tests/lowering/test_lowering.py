@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from eventsim import Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, UnsupportedError
+from eventsim import (
+    Conv2d, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Simulator, UnsupportedError,
+)
 from eventsim.lowering.firing import DECISIONS
 from eventsim.lowering.folding import fold
 from eventsim.lowering.rounding import INT32_MAX
@@ -77,3 +79,48 @@ def test_numbers_of_floats_and_integers():
     assert integers.whole and integers.never == INT32_MAX and integers.chip is None and integers.shift == 0
     assert integers.steps.tolist() == [126.0] and integers.weight(unit.paths[0].weight).ravel().tolist() == [63, 126]
     assert floats.steps_in(0, 2.0) == 0 and integers.steps_in(0, 2.0) == 252.0
+
+
+def test_a_maximum_by_hand():
+    model = chain(Input((1, 1, 3)), Conv2d([[[[2.0]]], [[[1.0]]]], [1.0, -1.0]), MaxPool((1, 2), 1),
+                  Neuron(input_gain=[3.0, -0.5], bias=0.25))
+    [_, group] = fold(model)
+    [maximum] = group.units[0].paths
+    assert maximum.current.shape == (2, 1, 3) and maximum.window == ((1, 2), (1, 1), (0, 0))
+    assert maximum.signs.tolist() == [1, -1] and maximum.label == "node 'c' (MaxPool)"
+    assert [path.weight.ravel().tolist() for path in group.units[0].synapses] == [[6.0, 0.5]]
+    assert [term.value.ravel().tolist() for term in maximum.current.terms] == [[3.0, -0.5]]
+    assert [term.value.max() for term in group.units[0].terms] == [0.25]
+
+
+def test_what_is_pooled_is_no_layer():
+    """It has no row, no state and nothing to record."""
+    model = chain(Input((1, 4, 4)), Conv2d(np.ones((2, 1, 1, 1)), [1.0, 2.0]), MaxPool(2), MaxPool(2), Neuron())
+    simulator = Simulator(model, "float64")
+    program = simulator.program
+    assert [layer.name for layer in program.layers] == list(program.stages) == ["a", "e"]
+    [pool] = program.stages["e"].paths
+    assert (pool.method, pool.depth, pool.paths[0].depth) == ("pooled", 2, 1)
+    assert [synapses.source for synapses in program.stages["e"].synapses] == ["a"]
+    assert len(program.stages["e"].pools) == 2 and program.stages["e"].bias_steps == [0]
+    recording = simulator.run(np.ones((3, 1, 4, 4), int), 2, ("spikes", "currents"))
+    assert recording.counts.neurons == {"a": 16, "e": 2} and list(recording.spikes) == ["a", "e"]
+    assert list(recording.state.membranes) == ["e"] and recording.state.membranes["e"].shape == (3, 1, 16)
+    assert recording.currents("e")[0, 0].ravel().tolist() == [2, 3]
+
+
+def test_a_still_image_is_summed_once_before_its_maximum():
+    model = chain(Input((1, 4, 4), "image", 4), Conv2d(np.ones((2, 1, 1, 1))), MaxPool(2), Neuron(leak=0.5))
+    recording = Simulator(model, "float64").run(np.full((1, 1, 4, 4), 3), 5)
+    row = recording.counts["d"]
+    assert row["additions"] == 5 * row["executed_additions"] == 5 * 2 * 2 * 16
+    assert row["neuron_updates"] == 5 * 2 * 4 and row["dense_macs"] == 5 * 2 * 16
+    assert row["doublings"] == 5 * 3 * 2 * 16
+
+
+def test_integers_prove_the_sums_before_a_maximum():
+    model = chain(Input((4, 1, 2), bits=16), Conv2d(np.ones((1, 4, 1, 1)), [100.0]), MaxPool((1, 2)), Neuron())
+    plain = chain(Input((4, 1, 2), bits=16), Conv2d(np.ones((1, 4, 1, 1)), [100.0]), Neuron())
+    pooled, alone = (Simulator(m, "int8").program for m in (model, plain))
+    assert pooled.safe_steps == pytest.approx(alone.safe_steps, rel=1e-4)
+    assert pooled.rounding["d"].n_weights == 4 and pooled.rounding["d"].scale == alone.rounding["c"].scale

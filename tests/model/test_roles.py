@@ -16,6 +16,7 @@ ROLES = {
     "SumPool": "transform", "AvgPool": "transform", "MaxPool": "transform", "Flatten": "transform",
     "BatchNorm": "transform", "Add": "transform", "Delay": "transform", "Neuron": "neurons", "SigmaDelta": "neurons",
     "Readout": "readout",
+    "ConvTranspose2d": "synapses", "Upsample": "transform", "Concat": "transform",
 }
 
 
@@ -26,15 +27,16 @@ def test_roles():
     assert {kind: cls.sends for kind, cls in NODE_TYPES.items() if cls.sends} == {
         "Neuron": "levels", "SigmaDelta": "changes"}
     assert {kind for kind, cls in NODE_TYPES.items() if cls.weighs} == {
-        "Dense", "Conv1d", "Conv2d", "Restimulation", "BatchNorm"}
+        "Dense", "Conv1d", "Conv2d", "ConvTranspose2d", "Restimulation", "BatchNorm"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.joins} == {"Concat"}
     assert node_type("Dense") is Dense and node_type("Unheard") is Node
 
 
 @pytest.mark.parametrize("node, read, given", [
     (Input((2,)), "", "spikes"), (Input((2,), "real"), "", "real"), (Dense(np.ones((1, 2))), "real", "current"),
     (BatchNorm([1], [0], [0], [1]), "spikes", "scaled"), (BatchNorm([1], [0], [0], [1]), "current", "current"),
-    (MaxPool(2), "spikes", "spikes"), (Flatten(), "current", "current"), (Flatten(), "scaled", "scaled"),
-    (Add(), "spikes", "spikes"), (Neuron(), "current", "spikes"), (SigmaDelta(), "real", "spikes"),
+    (MaxPool(2), "spikes", "spikes"), (MaxPool(2), "current", "current"), (Flatten(), "current", "current"), (Flatten(), "scaled", "scaled"),
+    (Add(), "spikes", "spikes"), (Add(), "current", "current"), (Neuron(), "current", "spikes"), (SigmaDelta(), "real", "spikes"),
     (Readout(), "current", "output"), (Restimulation([1.0]), "spikes", "current"), (Delay(1), "spikes", "spikes"),
 ])
 def test_what_nodes_give(node, read, given):

@@ -35,6 +35,12 @@ the bias of X. A SigmaDelta goes on from I = X:
     d, o      a - sent; d where abs(d) >= v_threshold, else 0;  sent = sent + o
     level     floor(o / quantum), kept within its bits
 
+A path is the synapses of one train, or the largest, in every window of a MaxPool, of a sum of such paths
+and its own bias:
+
+    Z         (path 1 + path 2) + ..., + bias, both of the map before the pool
+    path      max of Z over the window, taken away where a BatchNorm or gain behind the pool is negative
+
 Widths, shifts and limits are those of a chip; without one nothing is limited ("int8" raises
 where int32 ends).
 """

@@ -6,7 +6,9 @@ from typing import Dict, List
 
 import numpy as np
 from reference.numbers import fsum_of, grid_of, per_channel, per_neuron
-from reference.synapses import Current, Kernel, Layer, Path, Restimulus, Source, Term, Train
+from reference.synapses import (
+    Current, Kernel, Largest, Layer, Path, Restimulus, Source, synaptic, Term, Train,
+)
 
 from eventsim.errors import UnsupportedError
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -138,6 +140,11 @@ class Folded:
 
     def _fold_maxpool(self, name, node):
         (value,) = self._incoming(name)
+        if isinstance(value, Current):
+            self._refuse_restimulation(name, value)
+            grid = grid_of(self.model.shapes[self.model.incoming(name)[0].source])
+            windows = self._windows(name, node, grid)
+            return Current([Largest(value, grid, windows, np.zeros(grid[0], bool))], [])
         if len(value) > 1:
             self._unsupported(name, "max pooling of a sum of unequal quanta")
         train = value[0]
@@ -205,7 +212,11 @@ class Folded:
         return windows
 
     def _fold_add(self, name, node):
-        trains = [train for value in self._incoming(name) for train in value]
+        values = self._incoming(name)
+        if isinstance(values[0], Current):
+            return Current([path for value in values for path in value.paths],
+                           [term for value in values for term in value.terms])
+        trains = [train for value in values for train in value]
         equal = all(
             t.offset is None and np.array_equal(t.scale, trains[0].scale) for t in trains
         )
@@ -217,6 +228,31 @@ class Folded:
         source = Source(grid, most, most.bit_length(), False, trains, sum)
         return [self._new_source(name, source, trains[0].scale)]
 
+    def _fold_concat(self, name, node):
+        trains = []
+        for value in self._incoming(name):
+            if len(value) != 1 or value[0].offset is not None or self.sources[value[0].source].real:
+                self._unsupported(name, "channels of anything but spikes")
+            trains.append(value[0])
+        most = max(self.sources[train.source].max_level for train in trains)
+        source = Source(self._grid(name), most, most.bit_length(), False, trains, np.concatenate)
+        return [self._new_source(name, source, np.concatenate([train.scale for train in trains]))]
+
+    def _fold_upsample(self, name, node):
+        (trains,) = self._incoming(name)
+        channels, rows, columns = self._grid(name)
+        found = []
+        for i, train in enumerate(trains):
+            _, height, width = train.grid
+            at = [(c * height + y * height // rows) * width + x * width // columns
+                  for c in range(channels) for y in range(rows) for x in range(columns)]
+            key = name if len(trains) == 1 else f"{name}/{i}"
+            before = self.sources[train.source]
+            source = Source((channels, rows, columns), before.max_level, before.n_planes, False, [train],
+                            lambda levels, at=at: levels[0][at])
+            found.append(self._new_source(key, source, *self._at_outputs(train, source.grid)))
+        return found
+
     def _fold_flatten(self, name, node):
         (value,) = self._incoming(name)
         if not isinstance(value, Current):
@@ -224,7 +260,7 @@ class Folded:
         self._refuse_restimulation(name, value)
         shape = self.model.shapes[self.model.incoming(name)[0].source]
         return Current(
-            [replace(path, kernel=path.kernel.flattened()) for path in value.paths],
+            [path.flattened() for path in value.paths],
             [Term(term.first, term.on(shape), False) for term in value.terms],
         )
 
@@ -240,9 +276,7 @@ class Folded:
                 for term in value.terms
             ]
             terms.append(Term(0, node.bias - node.running_mean * g, False))
-            return Current(
-                [replace(path, kernel=path.kernel.scaled(g)) for path in value.paths], terms
-            )
+            return Current([path.scaled(g) for path in value.paths], terms)
         g, mean, bias = (per_neuron(v, shape) for v in (g, node.running_mean, node.bias))
         return [
             replace(
@@ -272,12 +306,45 @@ class Folded:
         pair = (node.stride, node.padding, node.dilation)
         return self._convolved(name, node, node.weight, *pair)
 
+    def _fold_convtranspose2d(self, name, node):
+        """Every input position as a position of a wider map, over which the kernel slides mirrored."""
+        (trains,) = self._incoming(name)
+        (sy, sx), (py, px) = node.stride, node.output_padding
+        spread = []
+        for i, train in enumerate(trains):
+            if train.offset is not None or self.sources[train.source].real:
+                self._unsupported(name, "transposed convolution of anything but spikes")
+            channels, height, width = train.grid
+            grid = (channels, (height - 1) * sy + 1 + py, (width - 1) * sx + 1 + px)
+
+            def wide(levels, grid=grid):
+                out = np.zeros(grid, levels[0].dtype)
+                out[:, : grid[1] - py : sy, : grid[2] - px : sx] = levels[0].reshape(channels, height, width)
+                return out.reshape(-1)
+
+            before = self.sources[train.source]
+            source = Source(grid, before.max_level, before.n_planes, False, [train], wide)
+            scale = np.repeat(train.scale.reshape(channels, -1)[:, 0], grid[1] * grid[2])
+            spread.append(self._new_source(f"{name}/spread/{i}", source, scale))
+        n_in, n_out = node.weight.shape[:2]
+        groups, kernel = node.groups, node.weight.shape[2:]
+        weight = np.zeros((n_out * groups, n_in // groups, *kernel))
+        for c_in in range(n_in):
+            g = c_in // (n_in // groups)
+            for o in range(n_out):
+                weight[g * n_out + o, c_in % (n_in // groups)] = node.weight[c_in, o, ::-1, ::-1]
+        padding = tuple(d * (k - 1) - p for d, k, p in zip(node.dilation, kernel, node.padding))
+        current = self._convolved(name, node, weight, (1, 1), padding, node.dilation, spread)
+        there = np.arange(math.prod(grid)).reshape(grid)[:, : grid[1] - py : sy, : grid[2] - px : sx].reshape(-1)
+        return Current([replace(path, present=there) for path in current.paths], current.terms)
+
     def _fold_conv1d(self, name, node):
         pair = ((1,) + node.stride, (0,) + node.padding, (1,) + node.dilation)
         return self._convolved(name, node, node.weight[:, :, np.newaxis], *pair)
 
-    def _convolved(self, name, node, weight, stride, padding, dilation):
-        (trains,) = self._incoming(name)
+    def _convolved(self, name, node, weight, stride, padding, dilation, trains=None):
+        if trains is None:
+            (trains,) = self._incoming(name)
         current = Current([], [])
         geometry = (self._grid(name), stride, padding, dilation, node.groups)
         for train in trains:
@@ -297,6 +364,8 @@ class Folded:
 
     def _pooled_current(self, name, node, current, divide):
         self._refuse_restimulation(name, current)
+        if any(isinstance(path, Largest) for path in current.paths):
+            self._unsupported(name, "sums of the largest of a current")
         kernel, stride, padding = self._pool_geometry(name, node)
         if any(padding):
             self._unsupported(name, "padded pooling of a current")
@@ -323,7 +392,7 @@ class Folded:
         return Current(paths, terms)
 
     def _refuse_restimulation(self, name, current):
-        if any(path.restimulus for path in current.paths):
+        if any(path.restimulus for path in synaptic(current.paths)):
             self._unsupported(name, "a Restimulation leads only into a Neuron or Readout")
 
     def _fold_restimulation(self, name, node):
@@ -384,8 +453,8 @@ class Folded:
 
 
 def _with_gain(path, channel_gain, neuron_gain):
-    if path.kernel is not None:
-        return replace(path, kernel=path.kernel.scaled(channel_gain))
+    if isinstance(path, Largest) or path.kernel is not None:
+        return path.scaled(channel_gain)
     return replace(path, amplitude=path.amplitude * neuron_gain)
 
 

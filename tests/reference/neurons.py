@@ -7,7 +7,7 @@ import numpy as np
 from reference.numbers import (
     FloatRounding, IntegerRounding, bounds_of, divided, fsum_of, limited, per_channel, per_neuron, phi,
 )
-from reference.synapses import Synapses, attention_gain
+from reference.synapses import Largest, LargestSums, Synapses
 
 from eventsim.errors import RunError, UnsupportedError
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -25,19 +25,15 @@ class CompiledLayer:
         self.layer, self.node, self.shape = layer, layer.node, layer.shape
         self.n = math.prod(layer.shape)
         self.chip = chip
-        self.integer = precision in ("int8", "fixed")
+        if chip is not None and any(isinstance(path, Largest) for path in layer.paths):
+            raise UnsupportedError(f"layer {layer.name!r}: no chip takes the largest of a sum")
+        self.precision, self.integer = precision, precision in ("int8", "fixed")
         if self.integer:
             self.rounding = IntegerRounding(layer, chip)
         else:
             self.rounding = FloatRounding(layer, precision)
         self.dtype = self.rounding.dtype
-        self.synapses = []
-        for path in layer.paths:
-            if self.integer and sources[path.source].real:
-                raise UnsupportedError(f"layer {layer.name!r}: real numbers in {precision}")
-            self.synapses.append(
-                Synapses(path, sources[path.source], self.rounding, self.n, self.integer)
-            )
+        self.paths = [self._compile_path(path, sources, self.n) for path in layer.paths]
         self.widths = {
             name: (getattr(chip, f"{name}_bits", None), getattr(chip, f"{name}_overflow", None))
             for name in QUANTITIES
@@ -63,6 +59,16 @@ class CompiledLayer:
             self.current_leak = self.rounding.decays(self.leaks64[1])
         if isinstance(self.node, Neuron):
             self._compile_neuron()
+
+    def _compile_path(self, path, sources, n_outputs, copies=1):
+        if isinstance(path, Largest):
+            def before(inner, n_before, n_copies):
+                return self._compile_path(inner, sources, n_before, n_copies)
+
+            return LargestSums(path, self.rounding, n_outputs, self.shape[0], before)
+        if self.integer and sources[path.source].real:
+            raise UnsupportedError(f"layer {self.layer.name!r}: real numbers in {self.precision}")
+        return Synapses(path, sources[path.source], self.rounding, n_outputs, self.integer, copies)
 
     def _compile_neuron(self):
         node, n_channels = self.node, self.shape[0]
@@ -102,13 +108,11 @@ class CompiledLayer:
             self._biases[started] = self.rounding.neurons(fsum_of(terms, self.n))
         return self._biases[started]
 
-    def weighted_sum(self, arriving):
-        """The sum of every neuron: paths in order. arriving: levels per path."""
+    def weighted_sum(self, arriving, step):
+        """The sum of every neuron: paths in order. arriving: levels per path; of a Largest, a list of them."""
         total = None
-        for synapses, levels in zip(self.synapses, arriving):
-            attention = synapses.path.restimulus
-            g256 = None if attention is None else attention_gain(attention, levels)
-            value = synapses.value(levels, g256)
+        for path, levels in zip(self.paths, arriving):
+            value = path.value(levels, step)
             total = value if total is None else total + value
         return total
 
@@ -148,8 +152,8 @@ class CompiledLayer:
         return fired
 
     def count(self, arriving, counts):
-        for synapses, levels in zip(self.synapses, arriving):
-            synapses.count(levels, counts)
+        for path, levels in zip(self.paths, arriving):
+            path.count(levels, counts)
         for i in range(self.n):
             counts["neuron_updates"] += 1
             for leak in self.leaks64:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from reference.synapses import synaptic
 
 from eventsim.errors import UnsupportedError
 from eventsim.model.neurons import Readout, SigmaDelta
@@ -109,6 +110,10 @@ class FloatRounding:
 
     neurons = gains = decays = kernel  # amplitudes, biases, potentials; factors
 
+    def before_pool(self, values, n_channels):
+        """Biases of a map before a pool, flat."""
+        return self.kernel(values)
+
     def identity(self, amplitude, factor=1.0):
         """Amplitudes per neuron, under this step's attention (float64 factors)."""
         return (amplitude * factor).astype(self.dtype)
@@ -170,6 +175,13 @@ class IntegerRounding:
         """Constants per neuron in steps of the state."""
         return self._held(rounded(self._in_sum(values, self.n_positions) * 2.0**self.shift))
 
+    def before_pool(self, values, n_channels):
+        """Biases of a map of so many channels before a pool, flat, in units of a sum: every channel's
+        own, which all neurons have that it stands for behind a Flatten."""
+        copies = self.layer.shape[0] // n_channels
+        rows = np.repeat(values.reshape(n_channels, -1), copies, axis=0)
+        return self._held(rounded(self._in_sum(rows)[::copies])).ravel()
+
     def gains(self, values):
         return rounded(4096 * values)
 
@@ -192,8 +204,10 @@ def quanta(layer):
 
 
 def layer_weights(layer):
-    """The float64 kernels, gains folded in, that decide on the fixed point of a layer."""
-    return [path.kernel.weight for path in layer.paths if path.kernel is not None]
+    """The float64 kernels, gains folded in, that decide on the fixed point of a layer: a row for each of
+    its channels, which before a pool may share one."""
+    weights = [path.kernel.weight for path in synaptic(layer.paths) if path.kernel is not None]
+    return [np.repeat(weight, layer.shape[0] // len(weight), axis=0) for weight in weights]
 
 
 def weights_by_channel(layer):

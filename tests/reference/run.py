@@ -8,6 +8,7 @@ import numpy as np
 from reference.folding import Folded
 from reference.neurons import CompiledLayer, Membranes, QUANTITIES, Range
 from reference.numbers import fixed_point, limited, readout_scale
+from reference.synapses import Largest
 
 from eventsim.errors import RunError, UnsupportedError
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
@@ -145,11 +146,17 @@ class _Sample:
         sender = self.folded.sources[source]
         return np.zeros(math.prod(sender.grid), self.frames.dtype if sender.real else np.int64)
 
+    def _along(self, path, step):
+        """What a Path reads at a step; of a Largest, what each of the paths before it reads."""
+        if isinstance(path, Largest):
+            return [self._along(inner, step) for inner in path.current.paths]
+        return self.arriving(path.source, path.delay, step)
+
     def _layer(self, name, step):
         compiled = self.layers[name]
-        arriving = [self.arriving(p.source, p.delay, step) for p in compiled.layer.paths]
+        arriving = [self._along(path, step) for path in compiled.layer.paths]
         compiled.count(arriving, self.counts[name])
-        total = compiled.weighted_sum(arriving)
+        total = compiled.weighted_sum(arriving, step)
         levels, I, H, U = self.membranes[name].step(total, step)
         if levels is not None:
             self.given[name].append(levels)

@@ -92,6 +92,7 @@ class Path:
 
     kernel: Dense or convolution. amplitude: float64 per neuron, of an identity.
     restimulus: what scales them at every step, or None.
+    present: flat inputs that exist, or None for all: a dense network has no synapses for others.
     """
 
     source: str
@@ -100,6 +101,47 @@ class Path:
     kernel: Optional[Kernel] = None
     amplitude: Optional[np.ndarray] = None
     restimulus: Optional[Restimulus] = None
+    present: Optional[np.ndarray] = None
+
+    def delayed(self, delay):
+        return replace(self, delay=self.delay + delay)
+
+    def scaled(self, channels):
+        """The same synapses with every weight into channel o times channels[o]."""
+        return replace(self, kernel=self.kernel.scaled(channels))
+
+    def flattened(self):
+        return replace(self, kernel=self.kernel.flattened())
+
+
+@dataclass
+class Largest:
+    """The largest of a sum in every window, which reaches a membrane as what a Path adds does.
+
+    current: Current before the pool, on a map of grid (C, H, W). windows: for every neuron after it, flat
+        indices before it.
+    negated: bool (channels,), of the pooled map: where the largest is taken away.
+    """
+
+    current: "Current"
+    grid: Tuple[int, int, int]
+    windows: List[List[int]]
+    negated: np.ndarray
+
+    def delayed(self, delay):
+        return replace(self, current=self.current.delayed(delay))
+
+    def scaled(self, factor):
+        """Times factor[o] for channel o: its size goes before the pool. factor: (channels,), or one for
+        every neuron, the same in all of a channel."""
+        factor = factor.reshape(self.negated.size, -1)[:, 0]
+        terms = [replace(term, values=term.values * np.repeat(np.abs(factor), term.values.size // factor.size))
+                 for term in self.current.terms]
+        current = Current([path.scaled(np.abs(factor)) for path in self.current.paths], terms)
+        return replace(self, current=current, negated=self.negated != (factor < 0))
+
+    def flattened(self):
+        return self  # its neurons are numbered flat already
 
 
 @dataclass
@@ -117,14 +159,14 @@ class Term:
 
 @dataclass
 class Current:
-    """Weighted sums: paths in their order, and what is added to them."""
+    """Weighted sums: paths (each a Path or a Largest) in their order, and what is added to them."""
 
-    paths: List[Path]
+    paths: List[object]
     terms: List[Term]
 
     def delayed(self, delay):
         return Current(
-            [replace(path, delay=path.delay + delay) for path in self.paths],
+            [path.delayed(delay) for path in self.paths],
             [replace(term, first=term.first + delay) for term in self.terms],
         )
 
@@ -162,6 +204,14 @@ class Layer:
     drive: Optional[np.ndarray]
 
 
+def synaptic(paths):
+    """The Paths among paths, those before a pool included, in the order in which they are summed."""
+    found = []
+    for path in paths:
+        found += synaptic(path.current.paths) if isinstance(path, Largest) else [path]
+    return found
+
+
 # ---------------------------------------------------------------- explicit synapses
 
 
@@ -172,7 +222,8 @@ class Synapses:
         the run's type. order: inputs in the order in which they add: row, column, channel.
     """
 
-    def __init__(self, path, source, rounding, n_outputs, precision_is_integer):
+    def __init__(self, path, source, rounding, n_outputs, precision_is_integer, copies=1):
+        """copies: neurons of the layer that each channel of the path stands for, see `LargestSums`."""
         self.path, self.rounding, self.n_outputs = path, rounding, n_outputs
         self.integer = precision_is_integer
         self.real, self.n_planes = source.real, source.n_planes
@@ -184,16 +235,17 @@ class Synapses:
             self.targets = [np.array([j]) for j in range(n)]
             self.weights = [amplitude[j : j + 1] for j in range(n)]
         else:
-            copies = (path.kernel.copies,) if precision_is_integer else ()
-            weight = rounding.kernel(path.kernel.weight, *copies)
+            repeated = (path.kernel.copies * copies,) if precision_is_integer else ()
+            weight = rounding.kernel(np.repeat(path.kernel.weight, copies, axis=0), *repeated)[::copies]
             self.targets, self.weights = _written_down(path.kernel, weight)
 
-    def value(self, levels, g256):
+    def value(self, levels, step):
         """The path's contribution to X, in the run's type, for levels (or real numbers)."""
         if self.real:
             return self._multiplied(levels)
         weights = self.weights
         attention = self.path.restimulus
+        g256 = None if attention is None else attention_gain(attention, levels)
         if attention is not None and self.path.kernel is None:
             factor = np.repeat(g256 / 256.0, attention.n_positions)
             amplitude = self.rounding.identity(self.path.amplitude, factor)
@@ -238,11 +290,45 @@ class Synapses:
             counts["macs"] += reached if self.real else 0
         if not self.real:
             counts["doublings"] += (self.n_planes - 1) * self.n_outputs
-        counts["dense_macs"] += sum(len(targets) for targets in self.targets)
+        present = range(len(self.targets)) if self.path.present is None else self.path.present
+        counts["dense_macs"] += sum(len(self.targets[j]) for j in present)
         attention = self.path.restimulus
         if attention is not None:
             products = attention.channels if attention.weight is None else self.n_outputs
             counts["multiplications"] += attention.kernel.size * attention.channels + products
+
+
+class LargestSums:
+    """One Largest with every synapse before it written down. compile_path: Path or Largest, number of neurons
+    it ends in, copies of a channel -> Synapses or LargestSums."""
+
+    def __init__(self, largest, rounding, n_outputs, n_channels, compile_path):
+        self.largest, self.rounding = largest, rounding
+        copies = n_channels // largest.negated.size  # of each channel, where a Flatten follows
+        self.n_before = math.prod(largest.grid)
+        self.paths = [compile_path(path, self.n_before, copies) for path in largest.current.paths]
+        self.negated = np.repeat(largest.negated, n_outputs // largest.negated.size)
+
+    def value(self, arriving, step):
+        """The contribution to X. arriving: what each of the paths before the pool reads."""
+        total = None
+        for path, levels in zip(self.paths, arriving):
+            value = path.value(levels, step)
+            total = value if total is None else total + value
+        total = total + self._bias(step)
+        largest = np.array([max(total[i] for i in window) for window in self.largest.windows])
+        return np.where(self.negated, -largest, largest)
+
+    def _bias(self, step):
+        n_channels = self.largest.negated.size
+        begun = [term.values for term in self.largest.current.terms if term.first <= step]
+        spread = [values.repeat(self.n_before // values.size) for values in begun]
+        sums = [math.fsum(values[i] for values in spread) for i in range(self.n_before)]
+        return self.rounding.before_pool(np.array(sums), n_channels)
+
+    def count(self, arriving, counts):
+        for path, levels in zip(self.paths, arriving):
+            path.count(levels, counts)
 
 
 def _written_down(kernel, weight):

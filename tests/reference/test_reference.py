@@ -470,6 +470,70 @@ def test_padding_never_wins_a_max_pool():
     assert _levels_of(MaxPool(2, 2, 1), x).ravel().tolist() == [-3] * 4
 
 
+def _maxima_of(pool, weight, bias, x, precision="float64", after=(), **input_):
+    """What reaches a membrane, of one sample over its steps: conv, pool, whatever follows."""
+    x = np.asarray(x)
+    model = chain(Input(x.shape[1:], **input_), Conv2d(weight, bias), pool, *after, Neuron(1e6, quantum=1e6))
+    result = simulate(model, x[np.newaxis], precision)
+    return result.currents[model.output][0] / result.steps_per_unit[model.output].reshape(-1, 1, 1)
+
+
+def test_a_maximum_of_a_current_by_hand():
+    x = [[[[1, 2, 3], [0, 5, 6], [7, 8, 9]]]]
+    two = [[[[2.0]]], [[[-1.0]]]]
+    found = _maxima_of(MaxPool(2, 1), two, [0.5, -4.0], x, bits=4)
+    assert found[0].tolist() == [[[10.5, 12.5], [16.5, 18.5]], [[-4, -6], [-4, -9]]]
+    padded = _maxima_of(MaxPool(2, 2, 1), two, [0.5, -4.0], x, bits=4)  # padding, 0, would win over the second
+    assert padded[0].tolist() == [[[2.5, 6.5], [14.5, 18.5]], [[-5, -6], [-4, -9]]]
+    ceiled = _maxima_of(MaxPool(2, 2, 0, True), two, None, x, bits=4)
+    assert ceiled[0].tolist() == [[[10, 12], [16, 18]], [[0, -3], [-7, -9]]]
+
+
+def test_the_sums_are_pooled_not_the_spikes():
+    """Taps of opposite sign: the largest sum is none of the largest inputs'."""
+    x = [[[[1, 1, 0, 1]]]]
+    found = _maxima_of(MaxPool((1, 3)), [[[[1.0, -2.0]]]], [0.25], x)  # sums -1, 1, -2
+    assert found.tolist() == [[[[1.25]]]]
+
+
+def test_gains_behind_a_maximum_are_taken_before_it():
+    x = [[[[1, 3]]]]
+    norm = BatchNorm([2, -2, 0], [0.5, 0.5, 0.5], [0, 1, 5], [1, 1, 1], eps=0)
+    found = _maxima_of(MaxPool((1, 2)), [[[[1.0]]], [[[1.0]]], [[[1.0]]]], [0, 1, 0], x, after=(norm,), bits=2)
+    assert found.ravel().tolist() == [2 * 3 + 0.5, -2 * (4 - 1) + 0.5, 0.5]
+
+
+def test_an_integer_maximum_by_hand():
+    """D = 254 / 1.27 = 200 units a quantum of 1e6 ... so that each sum is rounded by its own weight."""
+    model = chain(Input((1, 1, 2), bits=2), Conv2d([[[[1.27]]]], [0.004]), MaxPool((1, 2)), Neuron(), timesteps=1)
+    result = simulate(model, [[[[1, 3]]]], "int8")
+    scale = result.steps_per_unit["neuron3"][0]
+    weight, bias = round_half_away(1.27 * scale), round_half_away(0.004 * scale)
+    assert weight <= 127 and result.currents["neuron3"].ravel().tolist() == [3 * weight + bias]
+
+
+def test_a_delayed_maximum_is_nothing_at_first():
+    """Its bias waits, too: before the first step has come through, the current is 0."""
+    model = chain(Input((1, 1, 2)), Conv2d([[[[1.0]]]], [0.5]), MaxPool((1, 2)), Readout("last"), timesteps=4,
+                  delays={1: 1, 2: 1, 3: 1})
+    x = np.array([[0, 1], [0, 0], [1, 1], [0, 0]]).reshape(1, 4, 1, 1, 2)
+    currents = simulate(model, x, "float64").currents["readout3"].ravel()
+    # the edge into the synapses delays spikes only, those behind it the bias as well
+    assert currents.tolist() == [0, 0, 0.5, 1.5]
+
+
+def test_a_maximum_of_a_sum_of_currents_for_two_readers():
+    nodes = {"in": Input((1, 1, 3), bits=2), "a": Conv2d([[[[1.0]]]]), "b": Conv2d([[[[-2.0]]]], [1.0]), "sum": Add(),
+             "max": MaxPool((1, 3)), "m": Neuron(1e6, quantum=1e6), "n": Neuron(1e6, quantum=1e6, input_gain=-1.0),
+             "d": Conv2d([[[[1.0]]]]), "out": Neuron()}
+    edges = [("in", "a"), ("in", "b", 1), ("a", "sum"), ("b", "sum"), ("sum", "max"), ("max", "m"), ("max", "n"),
+             ("m", "d"), ("d", "out"), ("n", "out")]
+    x = np.array([[1, 0, 3], [0, 2, 1]]).reshape(1, 2, 1, 1, 3)
+    found = simulate(Model(nodes, edges), x, "float64")
+    assert found.currents["m"].ravel().tolist() == [3 + 1, max(0 - 2, 2, 1 - 6) + 1]
+    assert found.currents["n"].ravel().tolist() == [-4, -3]
+
+
 def test_average_pool_divides_the_quantum():
     model = chain(Input((1, 2, 2), "spikes", 2), AvgPool(2), Flatten(), Readout("last"))
     assert simulate(model, [[[[3, 1], [0, 2]]]], "float64").output.ravel().tolist() == [1.5]
@@ -891,6 +955,20 @@ def test_counts_of_a_tiny_net_by_hand():
         "events": 0, "synops": 6, "nonzero_synops": 3, "additions": (2 + 1 + 1) * 2,
         "doublings": 2 * 2 * 2, "macs": 0, "multiplications": 0, "neuron_updates": 4,
         "dense_macs": 12,
+    }
+
+
+def test_synapses_before_a_maximum_are_counted():
+    """3x3 kernel over 4x4, then 2x2 windows: two outputs per row and column of the map before the pool."""
+    model = chain(Input((1, 4, 4), bits=2), Conv2d(np.ones((3, 1, 3, 3))), MaxPool(2), Neuron(leak=0.5), timesteps=2)
+    x = np.zeros((1, 1, 4, 4), int)
+    x[0, 0, 0, 0], x[0, 0, 1, 1] = 3, 1  # the corner reaches one output, the inner one all four, of 3 channels
+    counts = {k: int(v[0]) for k, v in simulate(model, x, "float32").counts["neuron3"].items()}
+    n_synapses = 3 * 4 * 9
+    assert counts == {
+        "events": counts["events"], "synops": 2 * 3 * (1 + 4), "nonzero_synops": 2 * 3 * (1 + 4),
+        "additions": 2 * 3 * (2 * 1 + 4), "doublings": 2 * 3 * 4, "macs": 0, "multiplications": 2 * 3,
+        "neuron_updates": 2 * 3, "dense_macs": 2 * n_synapses,
     }
 
 

@@ -1,11 +1,12 @@
 """Spike trains as Neo objects: what is in them, that nothing is lost, and that elephant reads them."""
 
-import subprocess
 import sys
+from functools import lru_cache
 
 import numpy as np
 import pytest
 from networks import chain
+from processes import python
 from small_networks import small_networks
 
 import eventsim
@@ -20,7 +21,15 @@ quantities = pytest.importorskip("quantities")
 pytestmark = pytest.mark.filterwarnings("ignore:The 'copy' argument")  # elephant's, of quantities
 
 MODEL, X = small_networks()["signed"]  # maps, 2 and 3 bits, signs, a pool
-RECORDING = Simulator(MODEL).run(np.concatenate([X, X[:, ::-1]]), record="spikes")
+NODES = ("input", "neuron1", "maxpool2", "neuron4", "flat")
+
+
+@lru_cache(maxsize=None)
+def recorded():
+    """What a run of the network recorded: run when a test asks for it, not while tests are collected."""
+    recording = Simulator(MODEL).run(np.concatenate([X, X[:, ::-1]]), record="spikes")
+    assert tuple(recording.spikes) == NODES
+    return recording
 
 
 def levels_of(block, node, step, steps):
@@ -37,22 +46,22 @@ def levels_of(block, node, step, steps):
 
 
 @pytest.mark.parametrize("step", [1e-3, 1, 0.1 * quantities.ms, 1 / 3 * quantities.s])
-@pytest.mark.parametrize("node", list(RECORDING.spikes))
+@pytest.mark.parametrize("node", NODES)
 def test_nothing_is_lost(node, step):
-    block = to_neo(RECORDING, node, step_duration=step)
-    levels = RECORDING.levels(node)
+    block = to_neo(recorded(), node, step_duration=step)
+    levels = recorded().levels(node)
     length = step if isinstance(step, quantities.Quantity) else step * quantities.s
     found = levels_of(block, node, length, levels.shape[1])
     np.testing.assert_array_equal(found, levels.reshape(found.shape))
 
 
 def test_what_a_train_says():
-    block = to_neo(RECORDING, "neuron1", sample=2)
+    block = to_neo(recorded(), "neuron1", sample=2)
     [segment] = block.segments
     trains = segment.spiketrains
     assert len(trains) == 16 * 6 * 6 and segment.index == 2 and segment.annotations["sample"] == 2
-    assert segment.annotations["prediction"] == RECORDING.predictions[2]
-    levels = RECORDING.levels("neuron1")[2]
+    assert segment.annotations["prediction"] == recorded().predictions[2]
+    levels = recorded().levels("neuron1")[2]
     for neuron in (0, 7, 100, 575):
         train = trains[neuron]
         c, y, x = np.unravel_index(neuron, (16, 6, 6))
@@ -81,8 +90,8 @@ def test_the_axes_of_a_node(shape, axes):
 
 
 def test_all_nodes_and_samples_by_default():
-    block = to_neo(RECORDING)
-    sizes = {name: spikes.levels()[0, 0].size for name, spikes in RECORDING.spikes.items()}
+    block = to_neo(recorded())
+    sizes = {name: spikes.levels()[0, 0].size for name, spikes in recorded().spikes.items()}
     assert [group.name for group in block.groups] == list(sizes)
     assert [segment.index for segment in block.segments] == [0, 1, 2, 3]
     for segment in block.segments:
@@ -93,13 +102,13 @@ def test_all_nodes_and_samples_by_default():
 
 
 def test_several_nodes_and_samples():
-    block = to_neo(RECORDING, ["neuron4", "input"], sample=[3, 1])
+    block = to_neo(recorded(), ["neuron4", "input"], sample=[3, 1])
     assert [segment.index for segment in block.segments] == [3, 1]
     assert [group.name for group in block.groups] == ["neuron4", "input"]
 
 
 def test_silent_neurons_can_be_left_out():
-    whole, active = (to_neo(RECORDING, "input", 0, silent=silent) for silent in (True, False))
+    whole, active = (to_neo(recorded(), "input", 0, silent=silent) for silent in (True, False))
     kept = [train for train in whole.segments[0].spiketrains if len(train)]
     assert 0 < len(kept) < len(whole.segments[0].spiketrains)
     assert [train.annotations["neuron"] for train in active.segments[0].spiketrains] == [
@@ -115,17 +124,17 @@ def test_a_node_without_any_event():
 
 
 def test_from_the_file_of_a_run(tmp_path):
-    eventsim.save_run(RECORDING, tmp_path / "run.h5")
+    eventsim.save_run(recorded(), tmp_path / "run.h5")
     with open_run(tmp_path / "run.h5") as run:
         for node in ("input", "neuron4"):
-            found, expected = (to_neo(source, node, [1, 3]) for source in (run, RECORDING))
+            found, expected = (to_neo(source, node, [1, 3]) for source in (run, recorded()))
             for a, b in zip(found.segments, expected.segments):
                 assert a.annotations == b.annotations and len(a.spiketrains) == len(b.spiketrains)
                 for x, y in zip(a.spiketrains, b.spiketrains):
                     np.testing.assert_array_equal(x.magnitude, y.magnitude)
                     np.testing.assert_array_equal(x.array_annotations["level"], y.array_annotations["level"])
                     assert x.annotations == y.annotations
-        assert len(to_neo(run, sample=0).groups) == len(RECORDING.spikes)
+        assert len(to_neo(run, sample=0).groups) == len(recorded().spikes)
         with pytest.raises(RunError, match="no spikes of 'conv2d0' were recorded"):
             to_neo(run, "conv2d0")
 
@@ -143,11 +152,11 @@ def test_elephant_bins_are_the_recording_again():
 
 
 def test_neo_writes_and_reads_it(tmp_path):
-    block = to_neo(RECORDING, "neuron4", 0)
+    block = to_neo(recorded(), "neuron4", 0)
     neo.io.PickleIO(str(tmp_path / "spikes.pkl")).write_block(block)
     again = neo.io.PickleIO(str(tmp_path / "spikes.pkl")).read_block()
-    found = levels_of(again, "neuron4", 1 * quantities.ms, RECORDING.timesteps)
-    np.testing.assert_array_equal(found[0], RECORDING.levels("neuron4")[0].reshape(RECORDING.timesteps, -1))
+    found = levels_of(again, "neuron4", 1 * quantities.ms, recorded().timesteps)
+    np.testing.assert_array_equal(found[0], recorded().levels("neuron4")[0].reshape(recorded().timesteps, -1))
 
 
 # ---------------------------------------------------------------- errors
@@ -155,7 +164,7 @@ def test_neo_writes_and_reads_it(tmp_path):
 
 def test_nodes_that_were_not_recorded():
     with pytest.raises(RunError, match=r"no spikes of 'conv2d0' were recorded \(there are: 'input', "):
-        to_neo(RECORDING, "conv2d0")
+        to_neo(recorded(), "conv2d0")
     nothing = Simulator(MODEL).run(X, record=())
     with pytest.raises(RunError, match=r"no spikes were recorded \(there are: nothing\); run with record="):
         to_neo(nothing)
@@ -164,13 +173,13 @@ def test_nodes_that_were_not_recorded():
 @pytest.mark.parametrize("sample", [4, -1, [0, 9]])
 def test_samples_that_are_not_there(sample):
     with pytest.raises(DataError, match="is not among the 4 recorded; expected 0 to 3"):
-        to_neo(RECORDING, sample=sample)
+        to_neo(recorded(), sample=sample)
 
 
 @pytest.mark.parametrize("sample", ["first", 0.5, [0.5], {}])
 def test_samples_that_are_no_numbers(sample):
     with pytest.raises(DataError, match="expected the number of a sample"):
-        to_neo(RECORDING, sample=sample)
+        to_neo(recorded(), sample=sample)
 
 
 @pytest.mark.parametrize("step, said", [
@@ -180,16 +189,16 @@ def test_samples_that_are_no_numbers(sample):
 ])
 def test_steps_that_are_no_times(step, said):
     with pytest.raises(DataError, match=said):
-        to_neo(RECORDING, "neuron4", 0, step_duration=step)
+        to_neo(recorded(), "neuron4", 0, step_duration=step)
 
 
 def test_without_neo(monkeypatch):
     monkeypatch.setitem(sys.modules, "neo", None)
     with pytest.raises(UnsupportedError, match=r'not installed; run pip install "eventsim\[neo\]"'):
-        to_neo(RECORDING)
+        to_neo(recorded())
 
 
 def test_neo_is_imported_only_when_needed():
     code = "import sys, eventsim; eventsim.to_neo; print(*{'neo', 'quantities'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python("-c", code, check=True)
     assert done.stdout.strip() == ""

@@ -204,12 +204,41 @@ def changes():
     return Model(nodes, edges, STEPS)
 
 
+def maxima():
+    """Maxima of currents: of an image with a mean under padding; of a sum with a delay, negated in some channels;
+    inside a loop, and one behind another."""
+    nodes = {
+        "in": Input((2, 6, 7), "image", bits=4, scale=1 / 15, mean=[0.4, 0.5], std=0.25),
+        "c1": Conv2d(_normal(81, 33, 2, 3, 3), _normal(82, 33), padding=1),
+        "max": MaxPool(3, stride=2, padding=1, ceil_mode=True),
+        "a": Neuron(0.5, bits=2, quantum=0.5, leak=0.9),
+        "c2": Conv2d(_normal(83, 33, 33, 1, 1) / 2),
+        "c3": Conv2d(_normal(84, 33, 1, 3, 3), _normal(85, 33), padding=1, groups=33),
+        "add": Add(),
+        "twice": MaxPool(2, stride=1),
+        "again": MaxPool((1, 2), stride=1),
+        "norm": BatchNorm(_normal(86, 33), _normal(87, 33), _normal(88, 33), 1 + abs(_normal(89, 33))),
+        "b": Neuron(0.5),
+        "back": Conv2d(_normal(90, 33, 33, 3, 1) / 4, padding=(1, 0)),
+        "wide": MaxPool((3, 1), stride=1, padding=(1, 0)),
+        "flat": Flatten(),
+        "d": Dense(_normal(91, 5, 33 * 6) / 3),
+        "out": Readout("sum"),
+    }
+    edges = [
+        ("in", "c1"), ("c1", "max"), ("max", "a"), ("a", "c2"), ("a", "c3", 1), ("c2", "add"), ("c3", "add"),
+        ("add", "twice"), ("twice", "again", 1), ("again", "norm"), ("norm", "b"), ("b", "back", 1),
+        ("back", "wide"), ("wide", "b"), ("b", "flat"), ("flat", "d"), ("d", "out"),
+    ]
+    return Model(nodes, edges, STEPS)
+
+
 def _chain(nodes):
     names = list(nodes)
     return list(zip(names, names[1:]))
 
 
-MODELS = {f.__name__: f for f in (recurrent, options, still, restimulated, real, words, currents, changes)}
+MODELS = {f.__name__: f for f in (recurrent, options, still, restimulated, real, words, currents, changes, maxima)}
 ON_CHIP = ("options", "currents", "changes")
 
 

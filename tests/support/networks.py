@@ -26,8 +26,10 @@ from eventsim.model.chip import find_chip, Chip, ROUNDINGS
 from eventsim.model.input import Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
-from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
-from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
+from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
+from eventsim.model.transforms import (
+    Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
+)
 
 WIDE = (1, 2, 3, 5, 8, 16, 17, 33, 65, 70)  # channels: around 16, 32 and 64 lanes
 NARROW = (1, 2, 3, 4, 6)
@@ -80,7 +82,8 @@ class Value:
     """What a node of a draft gives.
 
     kind as in the Model. unit: what an active input is typically worth. bits: width of levels.
-    offset: whether level 0 is worth something. virtual: a sum of trains of unequal quanta.
+    offset: whether level 0 is worth something. virtual: a sum of trains of unequal quanta; of a current,
+        the maximum of one.
     """
 
     name: str
@@ -242,17 +245,20 @@ class Draft:
         padding = 0
         if may_pad and self.choose.seldom():
             padding = tuple(self.choose.whole(0, k // 2) for k in kernel)
-        ceil_mode = value.kind != "current" and cls is not AvgPool and self.choose.pick((False, True))
+        equal = cls is AvgPool or value.kind == "current" and cls is SumPool  # windows have to be
+        ceil_mode = not equal and self.choose.pick((False, True))
         node = cls(kernel, stride, padding, ceil_mode)
         size = 1 if cls is MaxPool else math.prod(kernel)
         bits = ((2**value.bits - 1) * size).bit_length()
         unit = value.unit * (max(1.0, size * RATE) if cls is SumPool else 1.0)
-        return self.add(node, [value], value.kind, unit, bits, value.offset, value.virtual)
+        largest = value.kind == "current" and cls is MaxPool
+        return self.add(node, [value], value.kind, unit, bits, value.offset, value.virtual or largest)
 
     def _pools_for(self, value):
         """(class, whether padding is defined) of the pools that may follow."""
         if value.kind == "current":
-            return [(AvgPool, False), (SumPool, False)]
+            sums = [] if value.virtual else [(AvgPool, False), (SumPool, False)]
+            return sums if self.chip is not None else [*sums, *[(MaxPool, True)] * 2]  # no chip has it
         if value.kind == "scaled":
             return [(AvgPool, False)] if value.bits <= WIDEST_POOLED else []
         if value.kind != "spikes":
@@ -426,6 +432,8 @@ class Draft:
         shortcut = self.choose.pick(("", "", "", "identity", "weighted", "restimulation"))
         if shortcut:
             current, beside = self._with_shortcut(value, shortcut)
+            if shortcut == "weighted" and self.chip is None and self.choose.pick((False, True)):
+                current, beside = self.largest([current, *beside]), []
         else:
             current, beside = self._without_shortcut(value), []
         if self.choose.seldom():
@@ -464,6 +472,15 @@ class Draft:
         if shortcut == "weighted":
             return current, [self.same_shape(value, 2 * value.unit, shape)]
         return current, [self.restimulated(value, None if same_channels else shape)]
+
+    def largest(self, currents):
+        """The maximum of a sum of currents, seldom another pool behind it; of vectors the sum."""
+        total = self.add(Add(), currents, "current")
+        if not total.is_map:
+            return total
+        kernel = min(self.choose.pick((2, 2, 1)), *total.shape[1:])
+        pooled = self.add(MaxPool(kernel, self.choose.pick((1, 2))), [total], "current", virtual=True)
+        return self.pooled(pooled) if self.choose.seldom() else pooled
 
     def residual(self, value):
         """Two neurons of equal shape, added as spikes (SEW); pooled sometimes."""
@@ -615,7 +632,7 @@ def every_node_models(seed=0):
         _image_model, _image_offset_pools, _signed_model, _sequence_model, _real_model,
         _real_sequence, _residual_model, _unequal_sum_model, _recurrent_model,
         _restimulation_model, _pooled_current_model, _flattened_current_model, _wide_model,
-        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model,
+        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model, _enlarged_model, _joined_model,
     ):
         models[make.__name__.strip("_")] = make(rng)
     for name, options in NEURON_OPTIONS.items():
@@ -629,6 +646,10 @@ def every_node_models(seed=0):
         models[f"changes_{name}"] = _neuron_model(rng, options, SigmaDelta)
     models["readout_current"] = _readout_model(rng, "sum", 0.5, current_leak=[0.0, 0.6, 1.0], bias=0.1)
     models["readout_reset"] = _readout_model(rng, "mean", 1.0, current_leak=1.0, reset_interval=3)
+    apart = np.random.default_rng(seed + 1)  # so that what others draw does not depend on these
+    for make in (_maximum_model, _maximum_sequence, _maximum_loop, _maximum_shared, _real_maximum,
+                 _summed_currents):
+        models[make.__name__.strip("_")] = make(apart)
     return {
         name: (model, levels_for(model.nodes[model.input], rng, _x_shape(model, i)))
         for i, (name, model) in enumerate(models.items())
@@ -687,6 +708,41 @@ def _signed_model(rng):
         Neuron(signed=True),
         delays={3: 1, 7: 2},
     )
+
+
+def _enlarged_model(rng):
+    """Maps made larger: transposed convolutions with every option, nearest neighbours, on one axis and on two."""
+    return chain(
+        Input((4, 3, 4), "spikes", 2, signed=True),
+        ConvTranspose2d(_weight(rng, 4, 3, 3, 2), rng.normal(0, 0.1, 6), stride=(2, 3), padding=(1, 0),
+                        output_padding=(1, 2), dilation=(1, 2), groups=2),
+        Neuron(0.6, quantum=0.5, bits=2, signed=True),
+        Upsample((1, 2)),
+        Conv2d(_weight(rng, 3, 6, 2, 3), stride=2),
+        Neuron(leak=0.8),
+        ConvTranspose2d(_weight(rng, 3, 2, 2, 2), stride=2),
+        Neuron(),
+        Flatten(),
+        Dense(_weight(rng, 3, 312)),
+        Readout("sum"),
+        delays={1: 1, 4: 2},
+    )
+
+
+def _joined_model(rng):
+    """Channels side by side: of other widths, signs, quanta and delays, across a word of 64."""
+    nodes = {
+        "in": Input((3, 8), "spikes", 2), "wide": Conv1d(_weight(rng, 62, 3, 3), padding=1),
+        "a": Neuron(0.4, quantum=0.4, bits=3), "narrow": Conv1d(_weight(rng, 5, 3, 3), padding=1),
+        "b": Neuron(0.5, quantum=rng.uniform(0.4, 0.6, 5), signed=True), "both": Concat(), "pool": MaxPool(2),
+        "up": Upsample(2), "mixed": Conv1d(_weight(rng, 4, 70, 1)), "c": Neuron(), "flat": Flatten(),
+        "vector": Dense(_weight(rng, 6, 32)), "d": Neuron(bits=2, quantum=0.5), "all": Concat(),
+        "fc": Dense(_weight(rng, 4, 38)), "out": Readout("mean"),
+    }
+    edges = [("in", "wide"), ("wide", "a"), ("in", "narrow"), ("narrow", "b"), ("a", "both"), ("b", "both", 1),
+             ("in", "both", 2), ("both", "pool"), ("pool", "up"), ("up", "mixed"), ("mixed", "c"), ("c", "flat"),
+             ("flat", "vector"), ("vector", "d"), ("flat", "all", 1), ("d", "all"), ("all", "fc"), ("fc", "out")]
+    return Model(nodes, edges, timesteps=4)
 
 
 def _sequence_model(rng):
@@ -833,6 +889,118 @@ def _pooled_current_model(rng):
         Readout("mean"),
         delays={2: 1, 4: 1},
     )
+
+
+def _maximum_model(rng):
+    """Maxima of currents with an offset under padding, behind a Flatten, one behind another, negated."""
+    return chain(
+        Input((3, 9, 8), "image", 5, scale=1 / 31, mean=0.3, std=0.5),
+        Conv2d(_weight(rng, 6, 1, 2, 3), rng.normal(0, 0.1, 6), padding=1, groups=3),
+        _batch_norm(rng, 6),
+        MaxPool(3, 2, 1, True),
+        BatchNorm([1, -1, 0.5, 0, -0.7, 1], rng.normal(0.3, 0.1, 6), rng.normal(0, 0.2, 6), np.full(6, 0.8)),
+        Neuron(0.3, leak=0.8, input_gain=[1, 0.5, 2, 1, 1, 1.5]),
+        Conv2d(_weight(rng, 4, 6, 2, 2), rng.normal(0, 0.1, 4), padding=1),
+        MaxPool(2, 1),
+        MaxPool(2),
+        Flatten(),
+        Neuron(0.5, quantum=np.repeat([0.5, 0.75, 1.0, 1.0], 6), bits=2, leak=rng.uniform(0, 1, 24)),
+        Dense(_weight(rng, 3, 24)),
+        Readout("mean"),
+        delays={2: 1, 4: 1, 8: 2},
+    )
+
+
+def _maximum_sequence(rng):
+    """Maxima along one axis, of the sum of two trains of unequal quanta, beside a shortcut."""
+    nodes = {
+        "in": Input((4, 11), "spikes", 2),
+        "c1": Conv1d(_weight(rng, 4, 4, 3), padding=1),
+        "n1": Neuron(0.5, output_quantum=[0.5, 0.7, 1.0, 1.3]),
+        "sum": Add(),
+        "c2": Conv1d(_weight(rng, 17, 4, 3), rng.normal(0, 0.1, 17), padding=1),
+        "max": MaxPool(3, 2, 1),
+        "skip": Conv1d(_weight(rng, 17, 4, 1), stride=2),
+        "n2": Neuron(0.7, reset="hard", input_gain=rng.uniform(0.5, 1.5, (17, 6))),
+        "flat": Flatten(),
+        "out": Readout("last", leak=0.5),
+    }
+    edges = [
+        ("in", "c1"), ("c1", "n1"), ("n1", "sum", 1), ("in", "sum"), ("sum", "c2"), ("c2", "max"),
+        ("n1", "skip"), ("skip", "n2"), ("max", "n2", 2), ("n2", "flat"), ("flat", "out"),
+    ]
+    return Model(nodes, edges, 6)
+
+
+def _maximum_loop(rng):
+    """A maximum of what neurons send themselves, and one of what comes from outside the loop."""
+    nodes = {
+        "in": Input((3, 6, 6), "spikes"),
+        "c1": Conv2d(_weight(rng, 5, 3, 3, 3), padding=1),
+        "max": MaxPool(2),
+        "n": Neuron(0.6, leak=0.7, bits=2, quantum=0.5),
+        "back": Conv2d(-0.5 * _weight(rng, 5, 5, 3, 3), rng.normal(0, 0.1, 5), padding=1),
+        "near": MaxPool(3, 1, 1),
+        "c2": Conv2d(_weight(rng, 4, 5, 1, 1)),
+        "m": SigmaDelta(quantum=0.25, bits=6, bias=0.1),
+        "flat": Flatten(),
+        "d": Dense(_weight(rng, 3, 36)),
+        "out": Readout("sum"),
+    }
+    edges = [
+        ("back", "near"), ("near", "n"), ("in", "c1"), ("c1", "max", 1), ("max", "n"), ("n", "back", 1), ("n", "c2"),
+        ("c2", "small"), ("small", "m"), ("m", "flat"), ("flat", "d"), ("d", "out"),
+    ]
+    nodes["small"] = MaxPool(1, 1)
+    return Model(nodes, edges, 6)
+
+
+def _maximum_shared(rng):
+    """The maximum of a sum of currents, read by two layers with gains of their own."""
+    nodes = {
+        "in": Input((2, 6, 5), "spikes", 3, True, 0.5),
+        "c1": Conv2d(_weight(rng, 65, 2, 3, 3), rng.normal(0, 0.1, 65), padding=1),
+        "c2": Conv2d(_weight(rng, 65, 2, 1, 1)),
+        "sum": Add(),
+        "max": MaxPool(2, 2, 1),
+        "n1": Neuron(0.8, input_gain=rng.uniform(-1, 1, 65)),
+        "n2": Neuron(current_leak=0.5, signed=True, bits=2, quantum=0.5, v_threshold=0.4),
+        "d1": Conv2d(_weight(rng, 3, 65, 4, 3)),
+        "d2": Conv2d(_weight(rng, 3, 65, 4, 3), rng.normal(0, 0.1, 3)),
+        "both": Add(),
+        "one": MaxPool(1),
+        "out": Readout("mean", leak=0.9),
+    }
+    edges = [
+        ("in", "c1"), ("in", "c2", 2), ("c1", "sum"), ("c2", "sum", 1), ("sum", "max"), ("max", "n1"),
+        ("max", "n2", 1), ("n1", "d1"), ("n2", "d2"), ("d1", "both"), ("d2", "both"), ("both", "one"),
+        ("one", "out"),
+    ]
+    return Model(nodes, edges, 6)
+
+
+def _summed_currents(rng):
+    """Currents added before an average, one of them late and of an image with a mean."""
+    nodes = {
+        "in": Input((2, 5, 6), "image", 4, scale=1 / 15, mean=0.4, std=0.3),
+        "c1": Conv2d(_weight(rng, 3, 2, 3, 3), rng.normal(0, 0.1, 3), padding=1),
+        "c2": Conv2d(_weight(rng, 3, 2, 3, 3), padding=1),
+        "sum": Add(),
+        "norm": _batch_norm(rng, 3),
+        "pool": AvgPool(2, 1),
+        "n": Neuron(0.4, leak=0.8),
+        "flat": Flatten(),
+        "out": Readout("sum"),
+    }
+    edges = [("in", "c1"), ("in", "c2"), ("c1", "sum"), ("c2", "sum", 1), ("sum", "norm"), ("norm", "pool", 1),
+             ("pool", "n"), ("n", "flat"), ("flat", "out")]
+    return Model(nodes, edges, 5)
+
+
+def _real_maximum(rng):
+    return chain(Input((2, 5, 5), "real"), _batch_norm(rng, 2), Conv2d(_weight(rng, 3, 2, 3, 3), padding=1),
+                 MaxPool(2, ceil_mode=True), Neuron(leak=0.9), Flatten(), Dense(_weight(rng, 3, 27)),
+                 Readout("last", leak=0.9))
 
 
 def _flattened_current_model(rng):

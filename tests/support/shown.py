@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this checkout's eventsim, installed or not
+if __name__ == "__main__":  # this checkout's eventsim, installed or not
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pages  # noqa: E402
 

@@ -178,7 +178,10 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
     Raises RunError where spikes are missing, DataError where x is or does not fit.
     """
     batch = integer(batch, "batch", 1, 1 << 31)
-    synapses = {name: _synapses(model, name) for name, node in model.nodes.items() if node.role == "synapses"}
+    left_out = tuple(name for name, node in model.nodes.items()
+                     if node.role == "attention" or node.kind == "ConvTranspose2d")
+    synapses = {name: _synapses(model, name) for name, node in model.nodes.items()
+                if node.role == "synapses" and name not in left_out}
     sums: Dict[str, Dict[str, float]] = {name: {} for name in synapses}
     n, steps = recording.counts.n_samples, recording.timesteps
     neurons = sum(int(np.prod(shape)) for shape in model.shapes.values())
@@ -192,8 +195,7 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
         sums, {name: _layer(model, name) for name in synapses}, _ours(recording.counts),
         {name: int((model.nodes[name].weight == 0).sum()) for name in synapses},
         {name: model.nodes[name].weight.size for name in synapses},
-        *_activity(model, recording.counts), n, n * steps, batch,
-        tuple(name for name, node in model.nodes.items() if node.role == "attention"),
+        *_activity(model, recording.counts), n, n * steps, batch, left_out,
     )
 
 

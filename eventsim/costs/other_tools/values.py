@@ -76,7 +76,13 @@ class Values:
         arriving = [self._along(edge) for edge in self.model.incoming(name)]
         if node.kind == "Add":
             return sum(arriving[1:], arriving[0])
+        if node.kind == "Concat":
+            return np.concatenate(arriving, axis=2)
         x = arriving[0]
+        if node.kind == "Upsample":
+            for axis, factor in enumerate(node.factors(x.ndim - 3), 3):
+                x = np.repeat(x, factor, axis)
+            return x
         if node.kind == "Flatten":
             return x.reshape(*x.shape[:2], -1)
         if node.kind == "BatchNorm":

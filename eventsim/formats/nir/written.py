@@ -95,10 +95,17 @@ def _flatten(draft, name, node):
             "input_type": np.array(shape)}
 
 
-@writes(Add, BatchNorm)
+@writes(Add)
+def _sum(draft, name, node):
+    """Edges say a sum; of currents only where they lead into neurons."""
+    readers = [edge.target for edge in draft.model.outgoing(name)]
+    if draft.model.kinds[name] == "current" and not all(draft.model.nodes[n].integrates() for n in readers):
+        draft.refuse(name, "NIR's readers sum currents only in neurons")
+
+
+@writes(BatchNorm)
 def _nothing(draft, name, node):
-    """Edges say a sum; what of a BatchNorm was not folded is there already."""
-    return None
+    """What of it was not folded is there already."""
 
 
 @writes(Delay)

@@ -18,7 +18,7 @@ def _convolution(trace, func, args, kwargs, out):
     refuse_known(trace, bias, "adds a signal as a bias")
     shape = tuple(out.shape[1:])
     if transposed:
-        write_out(trace, func, args, kwargs, x, out, bias)
+        _transposed(trace, func, args, kwargs, out)
         return
     if weight.ndim not in (3, 4):
         raise Refused(f"convolves along {weight.ndim - 2} axes; eventsim has one or two")
@@ -48,6 +48,31 @@ def _convolution(trace, func, args, kwargs, out):
         weights.append(moved)
     settings = {"stride": tuple(stride), "padding": tuple(padding), "dilation": tuple(dilation), "groups": groups}
     sum_of_linear(trace, "convolution", shape, [part for part, _, _ in parts], weights, bias, settings, out)
+
+
+def _transposed(trace, func, args, kwargs, out):
+    x, weight, bias, stride, padding, dilation, _, output_padding, groups = args[:9]
+    [part, *others] = trace.places.parts(x, 1)
+    node = trace.nodes[part.node]
+    whole = not others and weight.ndim == 4 and tuple(x.shape[1:]) == node.shape and \
+        in_order(part.elements, node.size)
+    if not whole:
+        write_out(trace, func, args, kwargs, x, out, bias)
+        return
+    emit(trace, "conv_transpose", out.shape[1:], [(part.node, part.rows)], {
+        "weight": constant(weight, "weight"), "bias": None if bias is None else constant(bias, "bias"),
+        "stride": tuple(stride), "padding": tuple(padding), "output_padding": tuple(output_padding),
+        "dilation": tuple(dilation), "groups": groups,
+    }, out)
+
+
+@operation("upsample_nearest2d", "upsample_nearest1d")
+def _upsample(trace, func, args, kwargs, out):
+    x = args[0]
+    if any(after % before for after, before in zip(out.shape[2:], x.shape[2:])):
+        raise Refused("upsamples by a factor that is no whole number")
+    factors = tuple(after // before for after, before in zip(out.shape[2:], x.shape[2:]))
+    channelwise(trace, "upsample", x, {"scale_factor": factors}, out)
 
 
 def _borders(trace, parts, shape):
@@ -157,7 +182,7 @@ def write_out(trace, func, args, kwargs, x, out, bias=None):
         weight = np.zeros((n_out, size))
         np.add.at(weight.T, part.elements, matrix[:, part.columns].T)
         weights.append(weight)
-    sum_of_linear(trace, "linear", tuple(out.shape[1:]), parts, weights, zero if zero.any() else None, {}, out)
+    sum_of_linear(trace, "linear", (n_out,), parts, weights, zero if zero.any() else None, {}, out)
 
 
 # ---- pools

@@ -47,7 +47,7 @@ MOVES = {
     **dict.fromkeys(("cat", "stack", "repeat", "index_select", "index", "flip", "roll", "gather", "_unsafe_view",
                      "_reshape_alias", "_reshape_copy", "view_copy", "expand_copy", "concat", "tile",
                      "repeat_interleave", "reflection_pad1d", "reflection_pad2d", "replication_pad1d",
-                     "replication_pad2d", "pixel_shuffle", "pixel_unshuffle", "upsample_nearest1d",
-                     "upsample_nearest2d", "channel_shuffle"), _moved),
+                     "replication_pad2d", "pixel_shuffle", "pixel_unshuffle",
+                     "channel_shuffle"), _moved),
     "copy": _copied, "constant_pad_nd": _padded, "zero": _filled, "fill": _filled,
 }

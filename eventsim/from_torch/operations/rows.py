@@ -9,7 +9,7 @@ from eventsim.from_torch.graph import Operand, Operation
 from eventsim.from_torch.operations.registry import Refused
 from eventsim.from_torch.places import BITS, MASK, Mixed
 
-CURRENTS = ("linear", "convolution")
+CURRENTS = ("linear", "convolution", "conv_transpose")
 
 
 def aligned(trace, parts):
@@ -117,6 +117,6 @@ def leading_axes(trace, places):
 def gives_current(graph, number):
     """Whether a node's numbers are weighted sums that no neuron has seen yet."""
     node = graph.nodes[number]
-    if node.kind in ("affine", "avg_pool", "max_pool", "add"):
+    if node.kind in ("affine", "avg_pool", "max_pool", "upsample", "add"):
         return any(gives_current(graph, source.node) for source in node.sources)
     return node.kind in CURRENTS or node.kind == "module" and node.settings["current"]
