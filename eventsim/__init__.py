@@ -32,7 +32,7 @@ _HOMES = {
     "compare": "comparison.divergence", "Comparison": "comparison.divergence",
     "Divergence": "comparison.divergence", "Trace": "comparison.traces",
     "load": "formats", "save": "formats",
-    "EventsimError": "errors", "ModelError": "errors", "FormatError": "errors",
+    "EventsimError": "errors", "EventsimWarning": "errors", "ModelError": "errors", "FormatError": "errors",
     "DataError": "errors", "UnsupportedError": "errors", "MissingPackageError": "errors", "RunError": "errors",
     "Input": "model.input", "EventBins": "model.input", "Dense": "model.synapses", "Conv1d": "model.synapses",
     "Conv2d": "model.synapses", "ConvTranspose2d": "model.synapses", "Upsample": "model.transforms",

@@ -10,6 +10,11 @@ class EventsimError(Exception):
     """Base of all errors that a user can cause and can mend."""
 
 
+class EventsimWarning(UserWarning):
+    """What a file leaves open and was assumed, where it matters for the result: one line that names the file,
+    what was assumed and the option that says it."""
+
+
 class ModelError(EventsimError, ValueError):
     """A model that cannot mean anything: a wrong shape, a cycle without delay, ..."""
 

@@ -445,6 +445,8 @@ CASES = [
      "state does not fit layer 'b'; expected one that a run of this model at precision 'float32' returned"),
     (lambda: small("int8").run([[1, 1]], timesteps=1 << 24), RunError,
      r"16777216 steps, but only \d+ are proved free of int32 overflow; run fewer steps, or in float32"),
+    (lambda: model({"in": Input(2), "n": N}, precision="float32", timesteps=None).run([[1, 1]]), RunError,
+     "the model: does not say how many steps a run takes, and samples that stand still do not either: give timesteps"),
     (flushing, RunError, "this thread flushes denormal numbers to zero"),
 ]
 

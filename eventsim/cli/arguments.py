@@ -2,13 +2,12 @@
 
 import argparse
 import sys
+import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from eventsim.errors import EventsimError
-
-# `run` and `diff` have a --timesteps of their own, which is that of the run
-PYTHON_ONLY = ("timesteps",)
+from eventsim.errors import EventsimError, EventsimWarning
 
 
 class Command(argparse.ArgumentParser):
@@ -68,19 +67,20 @@ def add_json(command):
     command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
-def add_options(command):
-    """Add a flag for every option of `formats.options()` to a command that takes MODEL, when it is chosen."""
-    command.late.append(_add_options)
+def add_options(command, own=()):
+    """Add a flag for every option of `formats.options()` to a command that takes MODEL, when it is chosen. own:
+    names of flags that the command has itself, such as --timesteps of a run."""
+    command.late.append(partial(_add_options, own=own))
 
 
-def _add_options(command):
+def _add_options(command, own):
     from eventsim import formats
 
     group = command.add_argument_group(
         "what foreign model files leave open", "a native file (.h5) says everything itself and takes none of these"
     )
     for name, declared in formats.options().items():
-        if name not in PYTHON_ONLY:
+        if name not in own:
             text = "; ".join(f"{what}: {option.help}" for what, option in declared.items())
             add_flag(group, "--" + name.replace("_", "-"), _key(name), declared.values(), text)
 
@@ -88,14 +88,37 @@ def _add_options(command):
 def add_flag(group, flag, key, options, text):
     """One flag for an option, which several formats may have. key: of the parsed value, None where it is not
     given. options: the formats' Options. text: its help."""
-    kind = next(iter(options)).kind
+    options = list(options)
+    kind = options[0].kind
     text = text.replace("%", "%%")
     if kind is bool:
         group.add_argument(flag, dest=key, action=argparse.BooleanOptionalAction, default=None, help=text)
         return
     choices = sorted({choice for option in options for choice in option.choices})
+    if any(option.per_node for option in options):
+        shown = "{" + ",".join(map(str, choices)) + "}" if choices else "X"
+        group.add_argument(flag, dest=key, type=_per_node(options, choices), metavar=f"{shown} or NODE=X,NODE=X",
+                           help=text)
+        return
     group.add_argument(flag, dest=key, type=kind, choices=choices or None, metavar=None if choices else "X",
                        help=text)
+
+
+def _per_node(options, choices):
+    """The type of a flag that also takes NODE=VALUE,NODE=VALUE."""
+    [option] = [option for option in options if option.per_node]
+
+    def value(text):
+        found = option.parsed(text)
+        wrong = [one for one in (found.values() if isinstance(found, dict) else [found])
+                 if choices and one not in choices]
+        if wrong:
+            known = ", ".join(map(repr, choices))
+            raise argparse.ArgumentTypeError(f"invalid choice: {wrong[0]!r} (choose from {known})")
+        return found
+
+    value.__name__ = option.kind.__name__  # what argparse calls it
+    return value
 
 
 def _key(name):
@@ -106,12 +129,27 @@ def _key(name):
 
 
 def load_model(path, arguments):
-    """The Model in a file, with the options among the parsed arguments; as `formats.load`."""
+    """The Model in a file, with the options among the parsed arguments; as `loaded`."""
     from eventsim import formats
 
-    return formats.load(path, **{
+    return loaded(path, {
         name: getattr(arguments, _key(name)) for name in formats.options() if hasattr(arguments, _key(name))
     })
+
+
+def loaded(path, options):
+    """The Model in a file, as `formats.load`; what the file leaves open is said on standard error."""
+    from eventsim import formats
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", EventsimWarning)
+        model = formats.load(path, **options)
+    for one in said:
+        if issubclass(one.category, EventsimWarning):
+            print(f"eventsim: {one.message}", file=sys.stderr)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return model
 
 
 @contextmanager

@@ -32,6 +32,7 @@ def _add_write_options(convert):
 def run_convert(arguments):
     """eventsim convert IN OUT"""
     from eventsim import formats
+    from eventsim.report.text import steps_text
 
     model = load_model(arguments.model, arguments)
     formats.save(model, arguments.out, **{
@@ -48,7 +49,7 @@ def run_convert(arguments):
         print(json.dumps(written))
         return 0
     print(f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
-          f"{written['timesteps']} steps, {written['bytes']} bytes, from {arguments.model}")
+          f"{steps_text(written['timesteps'])}, {written['bytes']} bytes, from {arguments.model}")
     for key, value in written["assumed"].items():
         print(f"assumed {key}: {value}")
     return 0

@@ -8,7 +8,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from eventsim.cli.arguments import add_json, naming, positive, progress_bar
+from eventsim.cli.arguments import add_json, loaded, naming, positive, progress_bar
 from eventsim.errors import DataError, FormatError
 
 DIFFERENT = 3
@@ -62,7 +62,8 @@ def run_diff(arguments):
         steps = arguments.timesteps or a.model.timesteps
         data = open_dataset(arguments.data, node, steps)
         _check_steps(data, arguments)
-        comparing = Comparing(a, b, data.n_steps or steps, arguments.variables, arguments.tolerance)
+        steps = data.n_steps or a.model.steps(arguments.timesteps)
+        comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
         for xa, xb, labels in _batches(data, a, b, comparing, arguments):
             comparing.add(xa, xb, labels)
         found = comparing.result()
@@ -75,7 +76,6 @@ def run_diff(arguments):
 
 def _run(text):
     """The Run of MODEL, with what may stand behind its @s."""
-    from eventsim import formats
     from eventsim.comparison.sides import SimulatorSide
     from eventsim.engine.simulator import Simulator
     from eventsim.comparison.traces import is_trace
@@ -83,7 +83,7 @@ def _run(text):
     path, arithmetic, options = _target(text)
     if path == text and is_trace(path):
         raise DataError(f"{path}: not a model file; a trace can only be B")
-    model = formats.load(path, **options)
+    model = loaded(path, options)
     with naming(text):
         return SimulatorSide(Simulator(model, **arithmetic), text)
 
@@ -98,7 +98,7 @@ def _target(text):
     while "@" in path and not Path(path).exists():
         path, _, word = path.rpartition("@")
         if word.partition("=")[0].isidentifier() and "=" in word:
-            options = {**dict(_option(text, part, known) for part in word.split(",")), **options}
+            options = {**dict(_option(text, part, known) for part in _parts(word, known)), **options}
         elif word in presets:
             options = {"preset": word, **options}
         else:
@@ -106,6 +106,18 @@ def _target(text):
                 raise FormatError(f"{text}: {word!r} is a second arithmetic: give one precision or one chip")
             arithmetic = _arithmetic(text, word)
     return path, arithmetic, options
+
+
+def _parts(word, known):
+    """name=value of name=value,name=value; a value per node goes on over commas: reset=lif1=zero,lif2=soft."""
+    parts = []
+    for part in word.split(","):
+        before = parts[-1].split("=") if parts else ()
+        if len(before) > 2 and part.partition("=")[0] not in known:
+            parts[-1] += "," + part
+        else:
+            parts.append(part)
+    return parts
 
 
 def _option(text, part, known):

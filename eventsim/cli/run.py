@@ -1,12 +1,14 @@
 """The command `run`: a data set through a model, a batch at a time, in bounded memory."""
 
 import json
+import sys
 from pathlib import Path
 
 from eventsim.cli.arguments import (
     add_json, add_model, add_options, load_model, naming, natural, positive, progress_bar,
 )
 from eventsim.errors import DataError
+from eventsim.text import decimals, printable
 
 
 def add_parser(commands):
@@ -40,7 +42,7 @@ def add_parser(commands):
                      help="samples, evenly spread, whose membranes and intervals go into the statistics of "
                           "--out; default: one in 1024, but 4 to 64; 0: none")
     add_json(run)
-    add_options(run)
+    add_options(run, own=("timesteps",))
 
 
 def run_run(arguments):
@@ -65,6 +67,7 @@ def run_run(arguments):
             conventions=arguments.conventions, energy=energy, detailed=arguments.detailed, model=arguments.model,
             data=arguments.data,
         )
+    _warn_of_saturation(model, summary)
     if arguments.json:
         print(json.dumps(summary.to_json(printed=True)))
         return 0
@@ -74,6 +77,15 @@ def run_run(arguments):
     if arguments.conventions:
         print("\n" + summary.sums.conventions.as_text())
     return 0
+
+
+def _warn_of_saturation(model, summary):
+    """Say on standard error which share of a sigma-delta network's messages met the end of their width."""
+    shares = summary.saturated_messages
+    if shares:
+        listed = ", ".join(f"{printable(name)} {decimals(100 * share, 2)} %" for name, share in shares.items())
+        print(f"eventsim: {model.file}: messages were cut off at the end of their width ({listed}), where Lava's "
+              "are not: check the input's unit (--input-low, --input-high), or --message-bits", file=sys.stderr)
 
 
 def _check(arguments):

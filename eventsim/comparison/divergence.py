@@ -166,7 +166,7 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         other = _run(b, "B")
     x = np.atleast_1d(x)
     still = x.ndim <= len(run.model.shapes[run.model.input]) + 1
-    steps = run.model.timesteps if still else x.shape[1]
+    steps = run.model.steps(timesteps) if still else x.shape[1]
     if timesteps is not None and timesteps != steps:
         if not still:
             raise DataError(f"x has {steps} steps, but the run has {timesteps}: give the same number, or none")

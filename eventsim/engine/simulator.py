@@ -58,7 +58,8 @@ class Simulator:
 
         x: (N, ...) of an input that stands still, or (N, T, ...), channels first: integer levels,
             or real numbers where the model's input is real.
-        timesteps: steps to run; default T of x, else the model's. Given with T it must agree.
+        timesteps: steps to run; default T of x, else the model's. Given with T it must agree. Has to be
+            given where neither says them: a NIR file, for one, does not.
         record: any of "spikes", "currents", "potentials" (membranes before the reset) and "residuals"
             (membranes after the reset: snnTorch `mem`, SpikingJelly `v`), each for all nodes that have
             it, or "kind:node" for one node; "outputs"; "audit" (integers only); "statistics" (events,
@@ -66,9 +67,9 @@ class Simulator:
             while it runs into `Recording.statistics`.
         state: `Recording.state` of an earlier run of the same samples, to continue it.
 
-        Raises DataError for arrays that do not fit, RunError beyond the steps that integer
-        membranes are proved to hold, and where a number leaves a width that a chip says to be an
-        error.
+        Raises DataError for arrays that do not fit, RunError where nobody says the steps, beyond
+        those that integer membranes are proved to hold, and where a number leaves a width that a chip
+        says to be an error.
         """
         return self._run(x, timesteps, record, state, keep_state=True)
 
@@ -95,7 +96,7 @@ class Simulator:
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
-        steps = (timesteps or self.model.timesteps) if still else levels.shape[1]
+        steps = self.model.steps(timesteps) if still else levels.shape[1]
         recorder = Recorder(self.program, self.model, record, steps)
         n = levels.shape[0]
         check_state(state, self.program, n, steps)

@@ -58,7 +58,8 @@ def load(path, **options) -> Model:
 
     Raises FormatError for a file that is missing, damaged, not allowed or describes no valid
     model and for an option that its format does not have, UnsupportedError for a valid model that
-    eventsim does not run. All name the file.
+    eventsim does not run. All name the file. What a file leaves open and no option says is an
+    EventsimWarning, where it matters for the result; the Model's provenance lists everything.
 
     >>> import tempfile
     >>> import eventsim
@@ -77,7 +78,9 @@ def load(path, **options) -> Model:
         for what, reader in readers().items():
             if reader.recognises(root):
                 check_known(path, what, options_of(READ_OPTIONS[what]), given)
-                return reader.read(root, **given)
+                model = reader.read(root, **given)
+                model.file = str(path)
+                return model
         raise root.error(
             f"not a model file: 'format' is not {FORMAT!r}; "
             f"the file holds {sorted(root.names())[:10]}"

@@ -4,6 +4,8 @@ Root
     format          text     "eventsim model"
     version         whole    1
     timesteps       whole    steps that a run takes if it is not told
+    timesteps_open  flag     1: nobody said them, a run has to be told; `timesteps` is then 1 and means nothing
+                                                                              optional: 0
     names           texts    (n,)   names of the nodes, in the model's order; printable, not
                              empty, no "/"
     nodes/<name>    group    one per name, see below
@@ -100,7 +102,7 @@ FORMAT = "eventsim model"
 VERSION = 1
 
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
-OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile")
+OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile", "timesteps_open")
 
 MAX_RANK = 4  # of weights
 
@@ -131,12 +133,18 @@ def read(root) -> Model:
         root, lambda: _with_check(root, Model(
             nodes,
             _read_edges(root),
-            timesteps=_whole(root, "timesteps"),
+            timesteps=_read_steps(root),
             class_names=_texts(root, "class_names", 1) if "class_names" in root else (),
             provenance=_read_provenance(root),
             chip=_read_chip(root),
         ))
     )
+
+
+def _read_steps(root):
+    """Steps, or None where they are open."""
+    steps = _whole(root, "timesteps")
+    return None if "timesteps_open" in root and _flag(root, "timesteps_open") else steps
 
 
 def _read_chip(root):
@@ -349,7 +357,9 @@ def write(model, path):
 def _write_model(root, model):
     put_texts(root, "format", FORMAT)
     put_numbers(root, "version", VERSION)
-    put_numbers(root, "timesteps", model.timesteps)
+    put_numbers(root, "timesteps", model.timesteps or 1)
+    if model.timesteps is None:
+        put_numbers(root, "timesteps_open", 1)
     put_texts(root, "names", list(model.nodes))
     nodes = root.create_group("nodes")
     for name, node in model.nodes.items():

@@ -5,10 +5,12 @@
         bits: int = option(1, "width of a spike (default 1)", limits=(1, 16))
 
 What is said here is what everything else derives from: which values are taken, the flags of the commands,
-`@name=value` of `eventsim diff`, and what help says.
+`@name=value` of `eventsim diff`, and what help says. An option with `per_node=True` also takes a value per
+node: {"lif1": "zero", "lif2": "soft"} in Python, `--reset lif1=zero,lif2=soft` on the command line.
 """
 
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Dict, NamedTuple, Optional, Tuple
@@ -23,7 +25,7 @@ class Option(NamedTuple):
     kind: float, int, str or bool. help: what it decides, with its default, in one line.
     choices: all values that it can have, or empty. limits: lowest and highest of whole numbers.
     positive: of floats that have to be above 0, what they are ("a time"), else "".
-    default: None where the file decides.
+    default: None where the file decides. per_node: whether single nodes may have values of their own.
     """
 
     kind: type
@@ -32,9 +34,13 @@ class Option(NamedTuple):
     limits: Optional[Tuple[int, int]] = None
     positive: str = ""
     default: object = None
+    per_node: bool = False
 
     def checked(self, name, value):
-        """The value in the option's type; ModelError, beginning with `name`, for one that it cannot have."""
+        """The value in the option's type, or name of a node -> value; ModelError, beginning with `name`, for one
+        that it cannot have."""
+        if isinstance(value, Mapping) and self.per_node:
+            return {str(node): self.checked(f"{name} of {node}", one) for node, one in value.items()}
         if self.kind is str:
             return choice(value, name, self.choices)
         if self.kind is bool:
@@ -47,17 +53,21 @@ class Option(NamedTuple):
         return value
 
     def parsed(self, text):
-        """The value that a text on a command line says; ValueError where it says none."""
+        """The value that a text on a command line says, or name of a node -> value; ValueError where it says
+        none."""
+        if self.per_node and "=" in text and text not in self.choices:
+            parts = (part.partition("=") for part in text.split(","))
+            return {node: self.parsed(value) for node, _, value in parts}
         if self.kind is not bool:
             return self.kind(text)
         return bool(int({"true": "1", "false": "0"}.get(text, text)))
 
 
-def option(default, help, choices=(), limits=None, positive="", **notes):
+def option(default, help, choices=(), limits=None, positive="", per_node=False, **notes):
     """A field of a dataclass of Options, see Option; notes: what the format itself wants to know of it."""
     if limits is None and choices and all(isinstance(each, int) for each in choices):
         limits = min(choices), max(choices)
-    said = {"help": help, "choices": tuple(choices), "limits": limits, "positive": positive}
+    said = {"help": help, "choices": tuple(choices), "limits": limits, "positive": positive, "per_node": per_node}
     return field(default=default, metadata={"option": said, **notes})
 
 

@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.errors import EventsimError, ModelError
+from eventsim.errors import EventsimError, ModelError, RunError
 from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.node import label_of, Node
@@ -45,7 +45,7 @@ class Model:
     nodes: name -> node. Names are printable (messages stay one line), free of "/" and not empty.
     edges: (source, target) or (source, target, delay); the order of the edges into a node is
         the order in which its paths are summed.
-    timesteps: steps that a run takes if it is not told.
+    timesteps: steps that a run takes if it is not told; None: unknown, so that it has to be told.
     class_names: one per output, or empty.
     provenance: where the model comes from, free text by key.
     check: inputs with expected results, or None.
@@ -53,7 +53,8 @@ class Model:
         told otherwise uses it.
 
     Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
-    `output` (names). Raises ModelError and UnsupportedError, naming the node.
+    `output` (names), `file` (the path that it was loaded from, or None). Raises ModelError and
+    UnsupportedError, naming the node.
 
     >>> import numpy as np
     >>> from eventsim import Dense, Input, Model, Neuron
@@ -67,7 +68,8 @@ class Model:
                  chip=None):
         self.nodes: Dict[str, Node] = dict(nodes)
         self.edges: List[Edge] = [Edge(*edge) for edge in edges]
-        self.timesteps: int = integer(timesteps, "timesteps", 1, 1 << 24)
+        self.timesteps: Optional[int] = None if timesteps is None else integer(timesteps, "timesteps", 1, 1 << 24)
+        self.file: Optional[str] = None
         self.class_names: Tuple[str, ...] = tuple(map(str, class_names))
         self.provenance: Dict[str, str] = {str(k): str(v) for k, v in (provenance or {}).items()}
         self.check: Optional[Check] = check
@@ -96,6 +98,17 @@ class Model:
         """How messages name a node: node 'conv1' (Conv2d)."""
         return label_of(name, self.nodes[name])
 
+    def steps(self, timesteps=None) -> int:
+        """Steps of a run of samples that stand still: those asked for, else the model's.
+
+        Raises RunError, naming the file, where nobody says them.
+        """
+        found = timesteps or self.timesteps
+        if found is None:
+            raise RunError(f"{self.file or 'the model'}: does not say how many steps a run takes, and samples that "
+                           "stand still do not either: give timesteps (--timesteps N)")
+        return found
+
     def order(self) -> List[List[str]]:
         """Nodes in the order of execution, grouped: a group of several nodes, or of one that
         reads itself, is recurrent and runs step by step; inside it, nodes follow the edges
@@ -109,7 +122,8 @@ class Model:
         return len(group) > 1 or any(e.target == group[0] for e in self.outgoing(group[0]))
 
     def __repr__(self):
-        return f"Model({len(self.nodes)} nodes, {len(self.edges)} edges, {self.timesteps} steps)"
+        steps = "steps not given" if self.timesteps is None else f"{self.timesteps} steps"
+        return f"Model({len(self.nodes)} nodes, {len(self.edges)} edges, {steps})"
 
     # ---- checks, in the order in which they build on each other
 

@@ -14,7 +14,7 @@ def describe_text(model: Model, name: str) -> str:
     parameters = sum(node["parameters"] for node in found["nodes"])
     head = (
         f"{name}: {len(found['nodes'])} nodes, {quantity(parameters)} weights, "
-        f"{found['timesteps']} steps, "
+        f"{steps_text(found['timesteps'])}, "
         + (f"{found['check']} check samples" if found["check"] else "no check group")
         + (f", for chip {found['chip']}" if found["chip"] else "") + "\n\n"
     )
@@ -30,6 +30,11 @@ def describe_text(model: Model, name: str) -> str:
     for key, value in found["provenance"].items():
         text += f"\n{key}: {value}"
     return text
+
+
+def steps_text(timesteps) -> str:
+    """How many steps a model takes; timesteps: None where it does not say them."""
+    return "steps not given" if timesteps is None else f"{timesteps} steps"
 
 
 def findings_text(found):

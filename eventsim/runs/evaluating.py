@@ -16,7 +16,7 @@ from eventsim.inputs.dataset import open_dataset
 from eventsim.merging import merge
 from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
-from eventsim.runs.sums import class_labels, sums_of
+from eventsim.runs.sums import class_labels, messages_of, sums_of
 from eventsim.statistics import result
 from eventsim.statistics.decisions import Decisions
 from eventsim.storage import writing
@@ -109,6 +109,8 @@ class _Evaluating:
         if isinstance(dataset, (str, Path)):
             writing.spare(asked.out, dataset)
         self.dataset, name = _opened(dataset, simulator.model, asked)
+        if self.dataset.n_steps is None:
+            simulator.model.steps(asked.timesteps)  # before a file is begun
         self.data = asked.data or name
         self.part = _part(asked, len(self.dataset))
         self.batch = batch_size(simulator.model, self.dataset)
@@ -148,12 +150,15 @@ class _Evaluating:
         """A batch's Recording, as it is to be written, and its RunSums."""
         asked, model = self.asked, self.simulator.model
         wanted = [*asked.record, *(["audit"] if asked.audit else [])]
-        extra = ["statistics", "outputs"] if asked.statistics else []
+        sends_changes = any(node.sends == "changes" for node in model.nodes.values())
+        extra = ["statistics", "outputs"] if asked.statistics else ["statistics"] if sends_changes else []
         extra += conventions.needed(model) if asked.conventions else []
         with _naming(self.data):
             recording = self._recorded(x, [*wanted, *extra])
             sums = replace(sums_of(recording, y), model=asked.model, data=self.data,
                            energy_table=self.energy_table)
+            if sends_changes:
+                sums = replace(sums, messages=messages_of(model, recording.statistics))
             if asked.conventions:
                 sums = replace(sums, conventions=conventions.count(model, recording, x))
                 recording = conventions.without_spikes(recording, except_for=asked.record)

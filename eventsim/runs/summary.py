@@ -155,6 +155,13 @@ class RunSummary:
     sums: Optional[RunSums] = outside()
 
     @property
+    def saturated_messages(self) -> Dict[str, float]:
+        """Layer -> share of its messages at the end of their width, of layers that send changes (SDNN) and had
+        one; {} in a summary that was read from a file."""
+        messages = (None if self.sums is None else self.sums.messages) or {}
+        return {name: found.n_saturated / found.n for name, found in messages.items() if found.n_saturated}
+
+    @property
     def statistics(self):
         """`Statistics` of all samples, or None where none were gathered, or the summary is from a file."""
         return None if self.sums is None else self.sums.statistics

@@ -17,13 +17,34 @@ from eventsim.statistics.result import Statistics
 
 
 @dataclass(frozen=True)
+class Messages:
+    """Of a layer that sends changes as whole numbers: n, how many it sent; n_saturated: those at the end of
+    their width, which cuts off what is beyond."""
+
+    ALIKE: ClassVar[str] = "the same layer"
+
+    n: int = merged(samples="sum")
+    n_saturated: int = merged(samples="sum")
+
+
+def messages_of(model, statistics) -> Dict[str, Messages]:
+    """Of the layers of a model that send changes."""
+    found = {}
+    for name, train in statistics.trains.items():
+        if model.nodes[name].sends == "changes":
+            found[name] = Messages(int(train.events.sum()), int(train.level_counts[[0, -1]].sum()))
+    return found
+
+
+@dataclass(frozen=True)
 class RunSums:
     """Of the samples of a batch, a part of a data set, or all of it.
 
     context: model and arithmetic. model, data: their names, or None. energy_table: to assess with.
     counts: summed over samples. seconds: spent simulating. n_right: correct predictions, None without
     labels. dropped_events: of event recordings, those after the last step. audit: layer -> `LayerAudit`,
-    or None. conventions: what other tools would count, or None. statistics: or None.
+    or None. conventions: what other tools would count, or None. statistics: or None. messages: layer that sends
+    changes -> `Messages`, or None.
     """
 
     ALIKE: ClassVar[str] = "runs of the same model and data in the same arithmetic"
@@ -39,6 +60,7 @@ class RunSums:
     audit: Optional[Dict[str, LayerAudit]] = merged(samples="merge", default=None)
     conventions: Optional[Conventions] = merged(samples="merge", default=None)
     statistics: Optional[Statistics] = merged(samples="merge", lacking="other", default=None)
+    messages: Optional[Dict[str, Messages]] = merged(samples="merge", default=None)
 
 
 def sums_of(recording: Recording, labels=None) -> RunSums:

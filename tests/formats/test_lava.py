@@ -417,7 +417,7 @@ def test_provenance_says_what_was_assumed_and_not_read(tmp_path):
     assert model.provenance == {
         "format": "lava-dl", "assumed comparison": "> (default)", "assumed reset_interval": "0 (default)",
         "assumed input_bits": "1 (default)", "assumed input_signed": "False (default)",
-        "assumed timesteps": "1 (default)", "not read": "neuron/scaleRho, neuron/theta",
+        "assumed timesteps": "none: not given", "not read": "neuron/scaleRho, neuron/theta",
     }
     model = loaded(tmp_path, layers, steps=np.array([9]), comparison=">=", reset_interval=5, input_bits=3,
                    input_signed=True, timesteps=7)

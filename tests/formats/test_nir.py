@@ -22,7 +22,7 @@ from eventsim import (
 )
 from eventsim.cli import main
 from eventsim.formats.nir import graph as nir_graph, loops, presets
-from nir_files import PRESETS, TEXT, Reference, chain, conv, lif, write
+from nir_files import DEFAULT, PRESETS, TEXT, Reference, chain, conv, lif, write
 from small_networks import small_networks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ def test_cnn_sinabs(precision):
     with np.load(ORACLES / "cnn_sinabs_expected.npz") as expected:
         shape = tuple(expected["input_shape"])
         x = np.unpackbits(expected["input"])[: np.prod(shape)].reshape(1, *shape)
-        model = eventsim.load(ORACLES / "cnn_sinabs.nir", preset="sinabs")
+        model = eventsim.load(ORACLES / "cnn_sinabs.nir", preset="sinabs", lower_limit="IF")
         recording = Simulator(model, precision).run(x)
         for layer in ("1", "3", "6", "10", "12"):
             assert np.array_equal(recording.levels(layer)[0], expected[f"sinabs_{layer}"]), layer
@@ -82,7 +82,8 @@ def test_braille(precision):
 def test_lif(preset, precision, most):
     """v: of the largest; norse's own float32 rounds differently, the other two as we do."""
     x, v, fired = np.loadtxt(ORACLES / f"lif_{preset}.csv", delimiter=",").T
-    model = eventsim.load(ORACLES / "lif_norse.nir", preset=preset, dt=1e-4, encoding="real")
+    recorded = {"norse": {}, "snntorch": {"reset": "zero", "reset_delay": 0}, "sinabs": {"integration": "impulse"}}
+    model = eventsim.load(ORACLES / "lif_norse.nir", preset=preset, dt=1e-4, encoding="real", **recorded[preset])
     recording = Simulator(model, precision).run(x[None, :, None], record=("spikes", "residuals"))
     assert fired.sum() == 4
     assert np.array_equal(recording.levels("1").ravel(), fired)
@@ -110,7 +111,7 @@ def test_dangling_edges_are_named():
 
 READINGS = {
     "hard": ["--preset", "norse"],
-    "several spikes": ["--preset", "sinabs"],
+    "several spikes": ["--preset", "sinabs", "--lower-limit", "IF"],
     "several spikes, no limit": ["--preset", "sinabs", "--lower-limit", "none"],
     "soft": ["--preset", "norse", "--reset", "soft"],
     "soft, late": ["--preset", "norse", "--reset", "soft", "--reset-delay", "1"],
@@ -230,19 +231,24 @@ NETWORKS = {
 BACK = {"recurrent": [("a.w_rec", "a.lif"), ("b.w_rec", "b.lif")], "sums": [("n3", "n3")]}
 VARIANTS = {
     "norse": {"preset": "norse"},
-    "snntorch": {"preset": "snntorch", "dt": 1e-3},
-    "soft": {"reset": "soft", "comparison": ">=", "lower_limit": "all"},
-    "exponential": {"integration": "exponential", "bits": 3, "reset": "soft", "lower_limit": "IF"},
-    "several, hard": {"bits": 2, "reset": "zero"},
-    "sinabs": {"preset": "sinabs", "dt": 1e-3},
-    "leak": {"start": "leak"},
-    "leak, soft": {"start": "leak", "reset": "soft", "lower_limit": "all"},
+    "snntorch": {"preset": "snntorch", "dt": 1e-3, "if_input": "r", "reset": "zero", "reset_delay": 0},
+    "snntorch, as it trains": {"preset": "snntorch", "dt": 1e-3, "if_input": "r"},
+    "soft": {"if_input": "r", "reset": "soft", "comparison": ">=", "lower_limit": "all"},
+    "exponential": {"if_input": "r", "integration": "exponential", "bits": 3, "reset": "soft", "lower_limit": "IF"},
+    "several, hard": {"if_input": "r", "bits": 2, "reset": "zero"},
+    "sinabs": {"preset": "sinabs", "dt": 1e-3, "if_input": "r", "integration": "impulse", "lower_limit": "IF"},
+    "sinabs, as it trains": {"preset": "sinabs", "dt": 1e-3},
+    "leak": {"if_input": "r", "start": "leak"},
+    "leak, soft": {"if_input": "r", "start": "leak", "reset": "soft", "lower_limit": "all"},
+    "reset": {"if_input": "r", "start": "reset"},
+    "late, hard": {"if_input": "r", "reset_delay": 1},
 }
 
 
 def reference_options(variant):
     options = dict(VARIANTS[variant])
-    return {**PRESETS[options.pop("preset", "norse")], **options}
+    preset = options.pop("preset", None)
+    return {**(DEFAULT if preset is None else PRESETS[preset]), **options}
 
 
 def run_reference(network, x, variant):
@@ -276,15 +282,16 @@ def test_against_the_equations(tmp_path, network, variant):
 
 
 @pytest.mark.parametrize("last, options", [
-    (lif(3, "I", r=np.array([1.0, 2, 3])), {}), (lif(3, "LI"), {}), (lif(3, "CubaLI"), {}),
+    (lif(3, "I", r=np.array([1.0, 2, 3])), {"if_input": "r"}), (lif(3, "LI"), {}), (lif(3, "CubaLI"), {}),
     (lif(3, "LI", v_leak=np.full(3, 0.5)), {"integration": "exponential"}),
-    (lif(3, "LI"), {"preset": "sinabs", "dt": 1e-3}), (lif(3, "LI"), {"preset": "snntorch"}), (None, {}),
-], ids=("I", "LI", "CubaLI", "v_leak", "sinabs", "snntorch", "weights"))
+    (lif(3, "LI"), {"preset": "sinabs", "dt": 1e-3, "integration": "impulse"}), (lif(3, "LI"), {"preset": "snntorch"}),
+    (None, {}), (lif(3, "I", r=np.array([1.0, 2, 3])), {}), (lif(3, "LI"), {"preset": "sinabs", "dt": 1e-3}),
+], ids=("I", "LI", "CubaLI", "v_leak", "sinabs", "snntorch", "weights", "I, dt r", "sinabs, as it trains"))
 def test_answers(tmp_path, last, options):
     nodes, edges = chain((4,), dense(3, 4), *([last] if last else []), out=(3,))
     path = write(tmp_path / "net.nir", nodes, edges)
     x = spikes(2, 10, 4)
-    merged = {**PRESETS[options.get("preset", "norse")], **{k: v for k, v in options.items() if k != "preset"}}
+    merged = {**PRESETS.get(options.get("preset"), DEFAULT), **{k: v for k, v in options.items() if k != "preset"}}
     expected = np.array([Reference(nodes, edges, **merged).run(sample)["output"] for sample in x])
     for readout, reduced in (("last", expected), ("sum", expected.cumsum(axis=1)),
                              ("mean", expected.cumsum(axis=1) / np.arange(1, 11)[:, None])):
@@ -435,7 +442,7 @@ def test_flatten_with_an_axis_of_samples(tmp_path):
 def test_constant_parameters_are_single_numbers(tmp_path):
     per_channel = np.repeat([1.0, 2.0], 9).reshape(2, 3, 3)
     nodes, edges = chain((2, 3, 3), lif((2, 3, 3), "IF", r=per_channel), lif((2, 3, 3), "IF", r=weights(2, 3, 3)))
-    model = _load(tmp_path, nodes, edges)
+    model = _load(tmp_path, nodes, edges, if_input="r")
     assert model.nodes["n0"].v_threshold.shape == () and model.nodes["n0"].input_gain.tolist() == [1, 2]
     assert model.nodes["n1"].input_gain.shape == (2, 3, 3)
 
@@ -446,7 +453,7 @@ def test_constant_parameters_are_single_numbers(tmp_path):
 def test_presets_are_documented():
     for preset, values in presets.PRESETS.items():
         assert set(values) == set(presets.OPEN) and preset in presets.OPTIONS["preset"].choices
-    fields = set(presets.Reading.__dataclass_fields__) - {"why"}
+    fields = set(presets.Reading.__dataclass_fields__) - {"why", "own", "chosen"}
     assert fields == set(presets.OPTIONS) == set(presets.DEFAULTS) | {"preset"}
     assert set(presets.OPEN) < set(presets.DEFAULTS)
 
@@ -501,7 +508,7 @@ def test_events(tmp_path):
 
 
 WRONG_OPTIONS = [
-    ({"preset": "brian"}, "preset is 'brian', expected one of 'norse', 'snntorch', 'sinabs'"),
+    ({"preset": "brian"}, "preset is 'brian', expected one of 'norse', 'snntorch', 'sinabs', 'spikingjelly'"),
     ({"speed": 3}, "'speed' is no option for NIR files, expected one of bin_width, bits, coincident, "),
     ({"dt": 0}, "dt is 0.0, expected a time above 0"),
     ({"dt": "fast"}, "dt is 'fast', expected a number"),
@@ -856,7 +863,7 @@ REFUSED = {
         reset="soft"),
     "Cuba, impulse": _unsupported(
         *chain((2,), lif(2, "CubaLIF")), r"node 'n0' \(CubaLIF\): integration 'impulse' \(sinabs\) is not defined",
-        preset="sinabs"),
+        preset="sinabs", integration="impulse"),
     "r of 0": _unsupported(
         *chain((2,), lif(2, r=np.zeros(2))), "r .or w_in. has a value that is not above 0, by which 'scaled_euler'",
         preset="snntorch"),
@@ -1014,7 +1021,8 @@ def test_round_trip(tmp_path, name):
 @needs_oracles
 @pytest.mark.parametrize("name, options, saving", [
     ("cnn_sinabs", {}, {}), ("cnn_sinabs", {"preset": "sinabs"}, {"beyond_nir": True}),
-    ("braille_noDelay_bias_zero", {"dt": 1e-4}, {}), ("braille_noDelay_bias_zero", {"preset": "snntorch"}, {}),
+    ("braille_noDelay_bias_zero", {"dt": 1e-4}, {}),
+    ("braille_noDelay_bias_zero", {"preset": "snntorch", "reset": "zero", "reset_delay": 0}, {}),
     ("lif_norse", {"dt": 1e-4, "encoding": "real"}, {}), ("two_lif_neurons", {}, {}),
 ])
 def test_round_trip_of_oracles(tmp_path, name, options, saving):
@@ -1115,6 +1123,7 @@ MODELS_REFUSED = [
     (lambda: hard(refractory=1), {}, "NIR has no refractory neurons"),
     (lambda: hard(reset_interval=3), {}, r"NIR has no periodic reset \(reset_interval\)"),
     (lambda: hard(bias=0.5), {}, "NIR has no bias for neurons; give it to the synapses"),
+    (lambda: hard(input_gain=1e-4), {}, "its input_gain is dt, 0.0001, and an r of 1 means another in NIR files; give"),
     (lambda: hard(leak=[1.0, 0.5]), {}, "a leak of 1 is an infinite tau"),
     (lambda: hard(leak=0.5, current_leak=1.0), {}, "a leak of 1 is an infinite tau"),
     (lambda: hard(MaxPool(2)), {}, r"node 'b0' \(MaxPool\): NIR has no such node; save as .h5"),
@@ -1293,6 +1302,10 @@ def attempts(tmp_path, monkeypatch):
     for make, options, _ in MODELS_REFUSED:
         yield lambda: eventsim.save(make(), tmp_path / "net.nir", **options)
     yield lambda: eventsim.save(hard(), tmp_path / "net.nir", dt=0)
+    yield lambda: eventsim.save(hard(input_gain=1e-4), tmp_path / "net.nir", dt=1e-4)
+    for members in ({"tau": np.inf}, {"r": np.array([np.nan, np.inf])}):
+        yield lambda: eventsim.load(write(tmp_path / "net.nir", *chain((2,), lif(2, **members))), preset="snntorch")
+    yield lambda: eventsim.load(write(tmp_path / "net.nir", *plain()), reset={"n9": "zero"})
     yield lambda: eventsim.save(hard(), tmp_path / "net.nir", step=0)
     yield lambda: eventsim.save(hard(), tmp_path / "none" / "net.nir")
     yield lambda: eventsim.save(

@@ -71,11 +71,13 @@ def _fill(group, members, gzip):
 
 # ---- the equations, step by step
 
-PRESETS = {  # FORMATS: what the simulators do
-    "norse": dict(dt=1e-3, integration="euler", reset="hard", comparison=">", bits=1, lower_limit="none"),
-    "snntorch": dict(dt=1e-4, integration="scaled_euler", reset="zero", comparison=">", bits=1,
-                     lower_limit="none"),
-    "sinabs": dict(dt=1.0, integration="impulse", reset="soft", comparison=">=", bits=8, lower_limit="IF"),
+DEFAULT = dict(dt=1e-3, if_input="auto", integration="euler", reset="hard", reset_delay=0, comparison=">", bits=1,
+               lower_limit="none", start="zero")  # the reader's own
+PRESETS = {  # FORMATS: what the simulators do by default
+    "norse": dict(DEFAULT, if_input="x", start="leak"),
+    "snntorch": dict(DEFAULT, dt=1e-4, integration="scaled_euler", reset="soft", reset_delay=1),
+    "sinabs": dict(DEFAULT, dt=1.0, if_input="x", integration="exponential", reset="soft", comparison=">=", bits=8),
+    "spikingjelly": dict(DEFAULT, dt=1e-4, if_input="dt_r", comparison=">=", start="reset"),
 }
 
 
@@ -150,10 +152,11 @@ class Reference:
         v = self.state.get(name, np.zeros(shape))
         threshold, reset = node.get("v_threshold"), node.get("v_reset", 0.0)
         leaky = "v_leak" in node
-        if self.start == "leak" and leaky and name not in self.state:
-            v = np.broadcast_to(node["v_leak"], shape).astype(float)
+        starts = {"leak": node.get("v_leak", 0.0), "reset": reset}
+        if self.start in starts and name not in self.state:
+            v = np.broadcast_to(starts[self.start], shape).astype(float)
         if not leaky:
-            v = v + r * x
+            v = v + self._integrated(r) * x
         else:
             decay, a = self._factors(node["tau" if "tau" in node else "tau_mem"])
             drive = r * x
@@ -169,8 +172,15 @@ class Reference:
         if threshold is None:
             self.state[name] = v
             return v
-        k = self._levels(v, threshold)
-        if o["reset"] == "soft":
+        late, owed = o.get("reset_delay", 0), self.state.get(name + " k", np.zeros(shape))
+        if late and o["reset"] == "soft":
+            v = v - owed * threshold
+        elif late:
+            v = np.where(owed > 0, reset if o["reset"] == "hard" else 0.0, v)
+        k = self.state[name + " k"] = self._levels(v, threshold)
+        if late:
+            pass
+        elif o["reset"] == "soft":
             v = v - k * threshold
         else:
             v = np.where(k > 0, reset if o["reset"] == "hard" else 0.0, v)
@@ -178,6 +188,12 @@ class Reference:
             v = np.maximum(v, -np.asarray(threshold))
         self.state[name] = v
         return k
+
+    def _integrated(self, r):
+        way = self.o["if_input"]
+        if way == "auto":
+            way = "x" if (np.asarray(r) == 1).all() else "dt_r"
+        return {"x": 1.0, "r": r, "dt_r": self.o["dt"] * np.asarray(r)}[way]
 
     def _factors(self, tau):
         x = self.o["dt"] / np.asarray(tau, float)

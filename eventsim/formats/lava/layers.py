@@ -12,6 +12,7 @@ from eventsim.formats.lava.neurons import current_based, MAX_NUMBER, MESSAGE_STE
 from eventsim.formats.lava.values import layer_shape, pair, repeats, whole_number, whole_values
 from eventsim.formats.refusing import guarded, unsupported
 from eventsim.model.input import Input
+from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import MAX_BITS, MAX_EXTENT
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import Flatten
@@ -31,6 +32,9 @@ MEMBERS = {
 
 LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: beyond it a current wraps, and Lava's bias saturates
 LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
+WIDTH, WIDTH_OF_SDNN = 1 << 23, 1 << 30  # of a state, on either side of 0
+FINEST = 8  # binary digits of what a level of SDNN's normalised input is worth
+ROUNDED_INPUT = "input.whole"
 INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
 MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
 
@@ -49,27 +53,96 @@ def reads_layer(*types):
 
 @reads_layer("input")
 def _input(network, group, name, last):
-    options, has_neurons = network.options, "neuron" in group
-    network.shape, network.tail = layer_shape(group), "input"
-    graded = has_neurons or network.sdnn
+    has_neurons, network.shape = "neuron" in group, layer_shape(group)
     unit = 1 / MESSAGE_STEPS if network.sdnn else 1.0
     weight, bias = _transformation(network, group) if has_neurons else (unit, 0.0)
-    bits = options.input_bits or (_exact_bits(network, weight, bias) if graded else 1)
-    signed = graded if options.input_signed is None else options.input_signed
-    network.assume("input_bits", bits, options.input_bits is None)
-    network.assume("input_signed", signed, options.input_signed is None)
-    scale = weight if network.sdnn else 1.0
-    if scale <= 0:
-        raise unsupported(group, f"'weight' is {weight:g}; only weights above 0 are supported for SDNN")
-    network.nodes["input"] = guarded(group, lambda: Input(network.shape, "spikes", bits, signed, scale))
+    weight, bias = _input_node(network, group, weight, bias, has_neurons or network.sdnn)
     if not has_neurons:
         return
+    if network.options.input_low is not None and not network.sdnn:
+        weight, bias = _rounded(network, group, weight, bias)
     if network.sdnn:
         node = sigma_delta(network, group, bias, mode="delta", rectify=False)
     else:
         node = current_based(network, group, bias, input_gain=weight)
         node.current_leak = None  # what is injected is a bias: it acts at once
+    if network.options.input_low is not None and network.sdnn:
+        node.resolution *= _finer(network, node, weight * (2**network.nodes["input"].bits - 1), bias)
     network.put(name, node, 0)
+
+
+def _finer(network, node, span, bias):
+    """How many times as many steps the states of SDNN's input take, a power of 2, so that the fraction that a
+    level is worth is kept: as many as the states' width has room for.
+
+    span: highest minus lowest of what is injected. bias: the lowest.
+    """
+    furthest = max(abs(bias), abs(bias + span)) + float(np.max(node.v_threshold))
+    room = WIDTH_OF_SDNN / node.resolution / max(furthest, 1)
+    return 2 ** min(max(int(room).bit_length() - 1, 0), FINEST)
+
+
+def _rounded(network, group, weight, bias):
+    """Add neurons without memory that make whole numbers of weight * level + bias, as Lava injects them, and
+    send them as levels. Returns (weight, bias) of those.
+
+    In the unit of the Input's levels: a level more at every 1 / weight, the first where half of it is reached.
+    """
+    step, lowest = 1 / abs(weight), float(np.rint(bias))
+    fraction = (bias - lowest) * np.sign(weight)
+    most = (2 ** network.nodes["input"].bits - 1) * abs(weight) + 1
+    if most > LARGEST_INPUT:
+        raise unsupported(group, f"'weight' makes up to {most:.6g} of an input, more than the {LARGEST_INPUT} that a "
+                          "state holds")
+    bits = int(most).bit_length()
+    node = guarded(group, lambda: Neuron(
+        (0.5 - fraction) * step, leak=0.0, quantum=step, output_quantum=1.0, bits=bits, reset="soft",
+        comparison=network.options.comparison, resolution=float(WIDTH // 2 ** (network.nodes["input"].bits + 1))))
+    network.append(ROUNDED_INPUT, node)
+    return float(np.sign(weight)), lowest
+
+
+def _input_node(network, group, weight, bias, graded):
+    """Add the Input; (weight, bias) of its levels. weight, bias: of the values that they stand for."""
+    options = network.options
+    low, high = (options.input_low, options.input_high)
+    unfit = low is not None and high is not None and (high <= low or not graded or options.input_signed)
+    if (low is None) != (high is None) or unfit:
+        raise group.error(f"input_low and input_high are {low} and {high}, expected two numbers, the second the "
+                          "larger, for an input layer with neurons, or SDNN, and values without a sign")
+    ranged = low is not None
+    bits = options.input_bits or (8 if ranged else _exact_bits(network, weight, bias) if graded else 1)
+    signed = (graded and not ranged) if options.input_signed is None else options.input_signed
+    network.assume("input_bits", bits, options.input_bits is None)
+    network.assume("input_signed", signed, options.input_signed is None)
+    if ranged:
+        weight, bias = weight * (high - low) / (2**bits - 1), bias + weight * low
+        network.assume("input_low", f"{low:g}", False)
+        network.assume("input_high", f"{high:g}", False)
+    scale = weight if network.sdnn else 1.0
+    if scale <= 0:
+        raise unsupported(group, f"'weight' is {weight:g}; only weights above 0 are supported for SDNN")
+    network.nodes["input"] = guarded(group, lambda: Input(network.shape, "spikes", bits, signed, scale))
+    network.tail = "input"
+    return weight, bias
+
+
+def implied_input(network, group):
+    """An input of spikes before a first layer that is dense, as some files of netx's tutorials have none."""
+    n_out = prod(layer_shape(group))
+    _check_real(group, "weight")
+    shape = group.dataset("weight").shape
+    n_in, rest = divmod(prod(shape), n_out)
+    if rest or not n_in or (len(shape) > 1 and shape != (n_out, n_in)):
+        raise group.error("layer 0 has to be the input, and only that, or a dense layer with weights (out, in); its "
+                          f"{n_out} neurons have weights {shape}")
+    network.shape = (n_in,)
+    _input_node(network, group, 1 / MESSAGE_STEPS if network.sdnn else 1.0, 0.0, network.sdnn)
+    bits = network.nodes["input"].bits
+    network.provenance["assumed input"] = f"{n_in} values before layer 0, which is dense (the file has no input)"
+    if network.options.input_bits is None:
+        network.open.append(f"it has no input layer: an input of {n_in} values of {bits} bit was assumed before "
+                            "layer 0, which is dense; to say their width, give --input-bits")
 
 
 def _exact_bits(network, weight, bias):
@@ -85,10 +158,22 @@ def _transformation(network, group):
         return 1.0, 0.0
     if "weight" not in group:
         network.assume("input weight", INPUT_WEIGHT, True, "as netx")
+    if network.options.input_low is None:
+        network.open.append(_unit_is_open(group))
     return tuple(
         float(whole_number(group, name, -MAX_NUMBER, MAX_NUMBER) if name in group else default)
         for name, default in (("weight", INPUT_WEIGHT), ("bias", 0))
     )
+
+
+def _unit_is_open(group):
+    has = [name for name in ("weight", "bias") if name in group]
+    made = (f"its input layer's {' and '.join(has)} are" if len(has) > 1 else f"its input layer's {has[0]} is") \
+        if has else "its input layer is"
+    assumed = "" if "weight" in group else f"a weight of {INPUT_WEIGHT} was assumed for it, as netx does, and "
+    return (f"{made} for values as the trainer normalised them, which the file does not say: {assumed}"
+            "x was taken as it is; to say it, give --input-low and --input-high (-1 and 1, say, for pixels of 0 to "
+            "255), or --input-is-bias where x is what the layer makes of them")
 
 
 @reads_layer("dense")

@@ -17,7 +17,7 @@ class Network:
 
     options: LavaOptions. sdnn: whether the file's neurons are SDNN. n_neurons: layers that have them.
     odd_weights: whether weights of one sign are odd. provenance: of the Model. unread: members of the
-    file that mean nothing here.
+    file that mean nothing here. open: what was assumed, matters and no option says: sentences.
     """
 
     def __init__(self, options, sdnn):
@@ -28,6 +28,7 @@ class Network:
         self.odd_weights = False
         self.provenance = {"format": "lava-dl"}
         self.unread = set()
+        self.open = []
 
     def assume(self, name, value, is_default, why="default"):
         """Note what was assumed: given, or a default."""

@@ -26,9 +26,11 @@ there, and so do we; layers of one sign may be odd. Other odd weights are refuse
 """
 
 import re
+import warnings
 from dataclasses import replace
 
-from eventsim.formats.lava.layers import MEMBERS, TYPES
+from eventsim.errors import EventsimWarning
+from eventsim.formats.lava.layers import implied_input, MEMBERS, ROUNDED_INPUT, TYPES
 from eventsim.formats.lava.network import Network
 from eventsim.formats.lava.options import LavaOptions
 from eventsim.formats.lava.values import whole_number
@@ -49,22 +51,30 @@ def read(root, **given) -> Model:
     """Model from the root Group of a file; `given` are fields of LavaOptions.
 
     Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does
-    not run; both name the file and the layer.
+    not run; both name the file and the layer. What the file leaves open and only defaults decide is an
+    EventsimWarning of one line.
     """
-    return guarded(root, lambda: _model(root, LavaOptions(**given)))
+    said = []
+    model = guarded(root, lambda: _model(root, LavaOptions(**given), said))
+    if said:
+        warnings.warn(str(root.error("; ".join(said))), EventsimWarning, stacklevel=3)
+    return model
 
 
-def _model(root, options):
+def _model(root, options, said):
     groups = _groups(root)
     kinds = [_kind(group, i) for i, group in enumerate(groups)]
     network = Network(options, _is_sdnn(groups))
     if not network.sdnn:
         network.assume("comparison", options.comparison, options.comparison == ">")
     network.assume("reset_interval", options.reset_interval, options.reset_interval == 0)
+    if kinds[0] != "input":
+        implied_input(network, groups[0])
     for i, (group, kind) in enumerate(zip(groups, kinds)):
         TYPES[kind](network, group, f"layer{i}", group is groups[-1])
         network.unread |= set(group.names()) - MEMBERS[kind] - {"type", "shape", "neuron"}
     timesteps = _timesteps(root, network)
+    said += network.open
     if network.unread:
         network.provenance["not read"] = ", ".join(sorted(network.unread))
     return Model(network.nodes, network.edges, timesteps, provenance=network.provenance, chip=_chip(network))
@@ -85,8 +95,8 @@ def _groups(root):
 def _kind(group, i):
     kind = supported(group, "type", LAYER_TYPES, "layers")
     group.label = f"layer {i} ({kind})"
-    if (kind == "input") != (i == 0):
-        raise group.error("layer 0 has to be the input, and only that")
+    if kind not in ("input", "dense") if i == 0 else kind == "input":
+        raise group.error("layer 0 has to be the input, and only that, or a dense layer")
     return kind
 
 
@@ -108,8 +118,11 @@ def _timesteps(root, network):
         return network.options.timesteps
     simulation = root.group("simulation", "simulation") if "simulation" in root else ()
     in_file = "tSample" in simulation
-    steps = whole_number(simulation, "tSample", 1, 1 << 24) if in_file else 1
-    network.assume("timesteps", steps, True, "the file's tSample" if in_file else "default")
+    if not in_file:
+        network.provenance["assumed timesteps"] = "none: not given"
+        return None
+    steps = whole_number(simulation, "tSample", 1, 1 << 24)
+    network.assume("timesteps", steps, True, "the file's tSample")
     return steps
 
 
@@ -117,6 +130,9 @@ def _chip(network):
     chip = find_chip("lava_sdnn" if network.sdnn else "loihi")
     if network.odd_weights:
         chip = replace(chip, name=f"{chip.name} with odd weights", weight_step=1)
+    if ROUNDED_INPUT in network.nodes:
+        bits = network.nodes[ROUNDED_INPUT].n_bits
+        chip = replace(chip, name=f"{chip.name} with a normalised input", spike_bits=bits)
     if not network.sdnn and network.options.comparison != chip.comparison:
         chip = replace(chip, name=f"{chip.name} with {network.options.comparison}",
                           comparison=network.options.comparison)

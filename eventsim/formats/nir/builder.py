@@ -13,16 +13,16 @@ from eventsim.model.transforms import Add, Delay, Flatten
 class Builder:
     """Turns a flat graph into nodes and edges.
 
-    nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends;
-    notes: other assumptions, for the provenance. kinds: name -> what the node gives. passing: nodes that
-    only hand on -> their delay in steps; scales: neurons -> factor on their input.
+    nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends -> names of
+    the nodes that asked for them; notes: other assumptions, for the provenance. kinds: name -> what the node
+    gives. passing: nodes that only hand on -> their delay in steps; scales: neurons -> factor on their input.
     Raises FormatError and UnsupportedError, naming the node.
     """
 
     def __init__(self, graph, reading):
         self.graph, self.reading = graph, reading
         self.nodes, self.edges = {}, [Edge(*edge) for edge in graph.edges]
-        self.used, self.notes = ["encoding"], {}
+        self.used, self.notes = {"encoding": []}, {}
         self._shapes, self.kinds, self.passing, self.scales = {}, {}, {}, {}
         self._walk()
         self._join()
@@ -67,12 +67,14 @@ class Builder:
     def _add_input(self):
         name, reading = self.graph.input, self.reading
         group = self.graph.nodes[name].group
-        shape = guarded(group, lambda: shape_of(whole_numbers(group, "shape")))
+        shape = guarded(group, lambda: shape_of(self._without_samples(whole_numbers(group, "shape"))))
         bins = len(shape) == 3 and shape[0] == 2 and reading.encoding == "spikes" and not reading.input_signed
         if bins:
-            self.used += ["bin_width", "polarities", "coincident"]
+            for option in ("bin_width", "polarities", "coincident"):
+                self.use(option)
         if reading.encoding != "real":
-            self.used += ["input_bits", "input_signed"]
+            self.use("input_bits")
+            self.use("input_signed")
         self.nodes[name] = guarded(group, lambda: Input(
             shape, reading.encoding, reading.input_bits, reading.input_signed, reading.input_scale,
             events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins else None,
@@ -80,10 +82,22 @@ class Builder:
         self._shapes[name] = shape
         self.kinds[name] = "real" if reading.encoding == "real" else "spikes"
 
-    def use(self, option):
-        """Note that the result depends on an option."""
-        if option not in self.used:
-            self.used.append(option)
+    def _without_samples(self, shape):
+        """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one of
+        1 before a row that only weights read, or before three axes."""
+        name = self.graph.input
+        kinds = {self.graph.nodes[target].kind for source, target in self.graph.edges if source == name}
+        row = len(shape) == 2 and kinds and kinds <= {"Linear", "Affine"}
+        if shape[:1] != (1,) or not (row or len(shape) == 4):
+            return shape
+        self.notes[f"assumed shape of {name}"] = f"{shape[1:]}: the first axis of {shape} counts samples (norse 1.1)"
+        return shape[1:]
+
+    def use(self, option, node=None):
+        """Note that the result depends on an option, and the node that asked for it."""
+        asked = self.used.setdefault(option, [])
+        if node is not None and node not in asked:
+            asked.append(node)
 
     # ---- edges
 

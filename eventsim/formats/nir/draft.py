@@ -23,6 +23,8 @@ class Draft:
     def __init__(self, model, dt, beyond_nir):
         self.model, self.dt, self.beyond_nir = model, dt, beyond_nir
         self.options = {**DEFAULTS, "dt": dt, "timesteps": model.timesteps}
+        if model.timesteps is None:
+            del self.options["timesteps"]
         self.agreed = {}
         self.nodes, self.edges = {}, list(model.edges)
         self.folded, self.gains = {}, {}

@@ -2,8 +2,8 @@
 
 Everything is float64. In the formulas, a = dt / tau ("euler") or 1 - exp(-dt / tau) ("exponential"):
 
-    I        V += r x                                  no dt: no simulator has one there
-    IF       V += r x, and fires
+    I        V += dt r x        "dt_r", NIR's dv/dt = r I; V += x ("x"), as norse has it; V += r x ("r");
+    IF       the same, and fires                                  "auto" is "x" where r is 1, else "dt_r"
     LI, LIF  V += a (v_leak - V + r x)
     CubaLI, CubaLIF    I += s (w_in x - I), s as a of tau_syn; then V += a (v_leak - V + r I)
 
@@ -56,8 +56,8 @@ def _potentials(kind, values, dynamics, reading):
                 "r (or w_in) has a value that is not above 0, by which 'scaled_euler' divides; choose "
                 "integration='euler'"
             )
-    if reading.start == "leak":
-        origin = found["v_leak"]
+    if reading.start != "zero":
+        origin = found["v_leak" if reading.start == "leak" else "v_reset"]
     found = {name: (value - origin) / unit for name, value in found.items()}
     if reading.reset == "soft" or reading.bits > 1:
         found["quantum"] = threshold / unit
@@ -68,10 +68,10 @@ def _dynamics(kind, values, reading):
     """leak, input_gain, v_leak and, where there is one, current_leak, as arrays."""
     r = values["r"]
     if kind in ("I", "IF"):
-        return {"leak": np.ones(1), "input_gain": r, "v_leak": np.zeros(1)}
+        return {"leak": np.ones(1), "input_gain": _integrated(r, reading), "v_leak": np.zeros(1)}
     if kind in ("LI", "LIF"):
         leak, share = _decay(values["tau"], "tau", reading)
-        gain = np.ones(1) if reading.integration == "impulse" else share * r
+        gain = np.ones(1) if reading.integration == "impulse" else _gain(share, values["tau"], r, reading)
         return {"leak": leak, "input_gain": gain, "v_leak": values["v_leak"]}
     if reading.integration == "impulse":
         raise UnsupportedError(
@@ -79,8 +79,34 @@ def _dynamics(kind, values, reading):
         )
     leak, share = _decay(values["tau_mem"], "tau_mem", reading)
     current_leak, current_share = _decay(values["tau_syn"], "tau_syn", reading)
-    gain = share * r * current_share * values.get("w_in", np.ones(1))
+    gain = _gain(share, values["tau_mem"], r, reading)
+    gain = gain * _gain(current_share, values["tau_syn"], values.get("w_in", np.ones(1)), reading)
     return {"leak": leak, "input_gain": gain, "v_leak": values["v_leak"], "current_leak": current_leak}
+
+
+def _integrated(r, reading):
+    """Factor on what an IF or I adds."""
+    way = reading.if_input
+    if way == "x" or (way == "auto" and (r == 1).all()):
+        return np.ones(1)
+    if way == "r":
+        return r
+    gain = reading.dt * r
+    return np.where(np.abs(gain - 1) < ROUNDED, 1.0, gain)  # r is 1 / dt, in float32
+
+
+def _gain(share, tau, factor, reading):
+    """Factor on the input of a leaky state; where tau is infinite, so has to be the factor, and they cancel:
+    snnTorch writes factor = tau / dt."""
+    endless = np.isinf(tau) | np.isinf(factor)
+    if not endless.any():
+        return share * factor
+    if reading.integration != "scaled_euler" or (np.isinf(tau) != np.isinf(factor)).any():
+        raise UnsupportedError(
+            "tau or r is infinite, as snnTorch writes beta = 1 or alpha = 1: choose preset='snntorch', for which the two "
+            "have to be infinite together"
+        )
+    return np.where(endless, 1.0, share * np.where(endless, 1.0, factor))
 
 
 def _decay(tau, name, reading):
@@ -95,8 +121,11 @@ def _decay(tau, name, reading):
         return pairs[:, 0].reshape(steps.shape), pairs[:, 1].reshape(steps.shape)
     steps = np.where((steps > 1) & (steps < 1 + ROUNDED), 1.0, steps)
     if (steps > 1).any():
+        squared = reading.dt**2
+        norse = f" (norse 1.1 writes dt * tau: its files need the square of its dt, {squared:.6g})"
         raise ModelError(
             f"{name} goes down to {tau.min():.6g}, less than a step of dt = {reading.dt:.6g}; give a smaller dt"
+            + (norse if squared <= tau.min() * (1 + ROUNDED) else "")
         )
     return 1 - steps, steps
 

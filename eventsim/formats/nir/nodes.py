@@ -8,6 +8,7 @@ tells the builder. It is registered with @reads_node.
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
+from eventsim.formats.nir.loops import in_loop
 from eventsim.formats.nir.neurons import build_neuron, fitted, INTEGRATING, same_shape, SPIKING
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron
@@ -16,6 +17,9 @@ from eventsim.model.synapses import Conv1d, Conv2d, Dense
 from eventsim.model.transforms import AvgPool, BatchNorm, Delay, Flatten, SumPool
 
 WHOLE_STEPS = 1e-6  # how far a delay in steps may be from a whole number: float32 files
+# what snnTorch writes as infinite for a leak of 1, by type of neuron
+_CUBA = ("tau_syn", "tau_mem", "r", "w_in")
+ENDLESS = {"LIF": ("tau", "r"), "LI": ("tau", "r"), "CubaLIF": _CUBA, "CubaLI": _CUBA, "IF": (), "I": ()}
 GIVEN = {"current": "a current", "real": "real numbers", "scaled": "scaled spikes", "output": "a readout"}
 
 TYPES = {}  # type of a node in a file -> function
@@ -148,8 +152,8 @@ def _changed_worth(builder, name, scale):
 @reads_node("Threshold")
 def _threshold(builder, name, group, shape):
     threshold = compact(fitted(_numbers(group, "threshold"), shape, "threshold"), shape)
-    builder.use("comparison")
-    return Neuron(threshold, leak=0.0, reset="hard", comparison=builder.reading.comparison)
+    builder.use("comparison", name)
+    return Neuron(threshold, leak=0.0, reset="hard", comparison=builder.reading.at(name).comparison)
 
 
 @reads_node("Delay")
@@ -179,24 +183,37 @@ def _delay(builder, name, group, shape):
 @reads_node(*SPIKING, *INTEGRATING)
 def _neuron(builder, name, group, shape):
     kind = builder.graph.nodes[name].kind
+    reading = builder.reading.of_neuron(name, kind, len(in_loop(builder.edges, name)) > 1)
     values = {}
     for part in ("tau", "tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset"):
         if part in group:
-            values[part] = fitted(_numbers(group, part), shape, part)
-    for option in _used_by(kind, values, builder.reading):
-        builder.use(option)
-    return build_neuron(kind, values, builder.scales.get(name, 1.0), builder.reading, shape)
+            found = _maybe_endless(group, part) if part in ENDLESS[kind] else _numbers(group, part)
+            values[part] = fitted(found, shape, part)
+    for option in _used_by(kind, values, reading):
+        builder.use(option, name)
+    return build_neuron(kind, values, builder.scales.get(name, 1.0), reading, shape)
+
+
+def same_input_gain(graph):
+    """The one r that all IF neurons of a graph have, or None."""
+    found = [raw.group.numbers("r") for raw in graph.nodes.values() if raw.kind == "IF"]
+    values = {float(one) for r in found if r.dtype.kind in "iuf" and r.size for one in (r.min(), r.max())}
+    return values.pop() if len(values) == 1 else None
 
 
 def _used_by(kind, values, reading):
     """Options that decide what a neuron does."""
     if "tau" in values or "tau_mem" in values:
         yield from ("dt", "integration")
+    else:
+        yield "if_input"
+        if reading.if_input == "dt_r" or (reading.if_input == "auto" and (values["r"] != 1).any()):
+            yield "dt"
     if kind in INTEGRATING:
         yield "readout"
         return
     yield from ("reset", "reset_delay", "comparison", "bits", "lower_limit")
-    if "v_leak" in values and values["v_leak"].any():
+    if any(name in values and values[name].any() for name in ("v_leak", "v_reset")):
         yield "start"
 
 
@@ -216,6 +233,16 @@ def _numbers(group, name):
         return float_array(found, name)
     except ModelError as error:
         raise group.error(error) from None
+
+
+def _maybe_endless(group, name):
+    """A dataset of finite numbers, or infinite ones above 0, as float64."""
+    found = group.numbers(name)
+    if found.dtype.kind != "f" or not np.isposinf(found).any():
+        return _numbers(group, name)
+    if np.isnan(found).any() or np.isneginf(found).any():
+        raise group.error(f"{name} has a value that is not finite")
+    return found.astype(np.float64)
 
 
 def _bias(group):

@@ -5,7 +5,8 @@ means different spikes in different simulators. Here every such choice is an opt
 set of them. What was chosen, and why, goes into the Model's provenance under "assumed <option>".
 """
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Dict, Optional
 
 from eventsim.formats.options import option, Options, options_of
@@ -21,36 +22,43 @@ def _open(default, help, **limits):
 
 @dataclass(frozen=True)
 class NirOptions(Options):
-    """What NIR leaves open, and what its files do not say; the defaults are norse's."""
+    """What NIR leaves open, and what its files do not say; the defaults are close to norse's."""
 
     preset: Optional[str] = option(
-        None, "whose reading of the file: sets the options that are not given (default: norse's)",
-        ("norse", "snntorch", "sinabs"))
+        None, "whose reading of the file, with that tool's defaults: sets the options that are not given (default: "
+        "close to norse's)", ("norse", "snntorch", "sinabs", "spikingjelly"))
     dt: float = _open(
-        1e-3, "length of a step, in the unit of the file's taus and delays (default 0.001 s; "
-        "snntorch 0.0001, sinabs 1)", positive="a time")
+        1e-3, "length of a step, in the unit of the file's taus and delays (default 0.001 s, or 1 / r where IF "
+        "neurons have one r that is not 1; snntorch and spikingjelly 0.0001, sinabs 1)", positive="a time")
+    if_input: str = _open(
+        "auto", "what an IF (or I) adds in a step for an input x: dt_r, dt * r * x, as NIR has it; x, as norse and "
+        "sinabs, whatever r is; r, r * x; auto, x where all its r are 1, else dt_r (default)",
+        choices=("auto", "dt_r", "x", "r"))
     integration: str = _open(
         "euler", "how LI, LIF, CubaLI and CubaLIF become steps: euler; scaled_euler, with thresholds divided by "
         "what scales the input (snntorch); exponential; impulse, which decays by exp(-dt / tau) and adds "
-        "the input as it is (sinabs)", choices=("euler", "scaled_euler", "exponential", "impulse"))
+        "the input as it is (sinabs with norm_input=False; preset sinabs is exponential, its norm_input=True)",
+        choices=("euler", "scaled_euler", "exponential", "impulse"), per_node=True)
     reset: str = _open(
         "hard", "after a spike: hard, to the file's v_reset; zero; soft, minus what was sent "
-        "(sinabs; default hard, snntorch zero); none", choices=("hard", "zero", "soft", "none"))
+        "(sinabs, snntorch; default hard); none", choices=("hard", "zero", "soft", "none"), per_node=True)
     reset_delay: int = _open(
-        0, "1: the reset comes a step late, after leak and input (default 0)", choices=(0, 1))
+        0, "1: the reset comes a step late, before the next spike is decided (default 0, snntorch 1)",
+        choices=(0, 1), per_node=True)
     comparison: str = _open(
-        ">", 'how membranes meet thresholds (default ">", sinabs ">=")', choices=(">", ">="))
+        ">", 'how membranes meet thresholds (default ">", sinabs and spikingjelly ">=")', choices=(">", ">="),
+        per_node=True)
     bits: int = _open(
         1, "width of a spike: several spikes a step are one of several bits (default 1, sinabs 8)",
-        limits=(1, MAX_BITS))
+        limits=(1, MAX_BITS), per_node=True)
     lower_limit: str = _open(
-        "none", "whose membrane stays at or above minus its threshold: none, IF (sinabs) or all",
-        choices=("none", "IF", "all"))
+        "none", "whose membrane stays at or above minus its threshold: none, IF (what sinabs makes of NIR files) or "
+        "all", choices=("none", "IF", "all"), per_node=True)
     recurrent_bias: int = _open(
         1, "first step in which biases of recurrent synapses act (default 1, snntorch 0)", choices=(0, 1))
     start: str = _open(
-        "zero", "where membranes start: zero, or leak, at v_leak; potentials are then relative to it (default zero)",
-        choices=("zero", "leak"))
+        "zero", "where membranes start: zero; leak, at v_leak (norse); reset, at v_reset (spikingjelly); potentials "
+        "are then relative to it (default zero)", choices=("zero", "leak", "reset"), per_node=True)
     readout: str = option(
         "last", "answer of a file that ends without spikes: its last value, sum or mean over the steps (default "
         "last)", ("last", "sum", "mean"))
@@ -66,7 +74,8 @@ class NirOptions(Options):
         ("off_on", "on_off"))
     coincident: str = option(
         "sum", "events at the same pixel and step: sum (default) or merge", ("sum", "merge"))
-    timesteps: int = option(1, "steps of a run that is not told (default 1)", limits=(1, 1 << 24))
+    timesteps: Optional[int] = option(
+        None, "steps of a run that is not told (default: none, a run has to be told)", limits=(1, 1 << 24))
 
 
 @dataclass(frozen=True)
@@ -84,18 +93,29 @@ OPTIONS = options_of(NirOptions)
 DEFAULTS = {name: declared.default for name, declared in OPTIONS.items() if name != "preset"}
 OPEN = {item.name: item.default for item in fields(NirOptions) if item.metadata.get("open")}
 PRESETS = {
-    "norse": OPEN,
-    "snntorch": {**OPEN, "dt": 1e-4, "integration": "scaled_euler", "reset": "zero", "recurrent_bias": 0},
-    "sinabs": {**OPEN, "dt": 1.0, "integration": "impulse", "reset": "soft", "comparison": ">=", "bits": 8,
-               "lower_limit": "IF"},
+    "norse": {**OPEN, "if_input": "x", "start": "leak"},
+    "snntorch": {**OPEN, "dt": 1e-4, "integration": "scaled_euler", "reset": "soft", "reset_delay": 1,
+                 "recurrent_bias": 0},
+    "sinabs": {**OPEN, "dt": 1.0, "if_input": "x", "integration": "exponential", "reset": "soft", "comparison": ">=",
+               "bits": 8},
+    "spikingjelly": {**OPEN, "dt": 1e-4, "if_input": "dt_r", "comparison": ">=", "start": "reset"},
 }
+LOST = {"snntorch": ("reset",)}  # what networks of a tool differ in and its files do not say
+_LOST_TEXT = {
+    "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed {value}, "
+             "its default; to say it, give reset (--reset zero, or --reset {node}=zero,... for single nodes)",
+}
+OUTSIDE = ("readout",)  # options that no preset decides and that change an answer
 
 
 @dataclass(frozen=True)
 class Reading(NirOptions):
-    """One value for every option. why: option -> where its value comes from."""
+    """One value for every option. why: option -> where its value comes from. own: option -> name of a node -> its
+    value there. chosen: the preset, or None."""
 
     why: Dict[str, str] = field(default_factory=dict)
+    own: Dict[str, Dict] = field(default_factory=dict)
+    chosen: Optional[str] = None
 
     @staticmethod
     def of(given, stored) -> "Reading":
@@ -103,21 +123,80 @@ class Reading(NirOptions):
         writer, else the defaults. Raises ModelError for a value that an option cannot have."""
         given = dict(given)
         preset = given.pop("preset", None)
-        layers = [(DEFAULTS, "default"), (OPEN, "default, as norse"), (stored, "stored in the file")]
+        layers = [(DEFAULTS, "default"), (OPEN, "default"), (stored, "stored in the file")]
         if preset is not None:
             layers.append((PRESETS[OPTIONS["preset"].checked("preset", preset)], f"preset {preset}"))
-        values, why = {}, {}
+        values, why, own = {}, {}, {}
         for layer, source in (*layers, (given, "given")):
             for name, value in layer.items():
-                values[name], why[name] = OPTIONS[name].checked(name, value), source
-        return Reading(**values, why=why)
+                if value is not None:
+                    value = OPTIONS[name].checked(name, value)
+                if isinstance(value, Mapping):
+                    own[name] = value
+                else:
+                    values[name], why[name] = value, source
+        for name in OPEN:
+            if why[name] == "default" and OPEN[name] == PRESETS["norse"][name]:
+                why[name] = "default, as norse"
+        if why["if_input"] == "default":
+            why["if_input"] = "default: x where r is 1, else dt_r"
+        return Reading(**values, why=why, own=own, chosen=preset)
+
+    def at(self, node) -> "Reading":
+        """The values for one node."""
+        return replace(self, **{name: values[node] for name, values in self.own.items() if node in values})
+
+    def of_neuron(self, node, kind, recurrent) -> "Reading":
+        """The values for one neuron. snnTorch's resets come a step late, but for one: Leaky, a LIF outside a
+        loop, resets to zero at once."""
+        values = self.at(node)
+        by_preset = self.why["reset_delay"] == "preset snntorch" and node not in self.own.get("reset_delay", ())
+        at_once = kind == "LIF" and not recurrent and values.reset in ("zero", "hard")
+        return replace(values, reset_delay=0) if by_preset and at_once else values
+
+    def guessed(self, name) -> bool:
+        """Whether the value of an option is a default, and neither given, stored nor a preset's."""
+        return self.why[name].startswith("default")
+
+    def inferred(self, name, value, why) -> "Reading":
+        """With another value for an option that was not given. why: where it comes from."""
+        source = "default, " if self.guessed(name) else ""
+        return replace(self, **{name: value}, why={**self.why, name: source + why})
 
     def assumed(self, names) -> Dict[str, str]:
         """Provenance of those options that a file needed."""
-        return {f"assumed {name}": f"{_shown(getattr(self, name))} ({self.why[name]})" for name in names}
+        return {f"assumed {name}": self._said(name) for name in names}
+
+    def _said(self, name):
+        text = f"{_shown(getattr(self, name))} ({self.why[name]})"
+        own = ", ".join(f"{_shown(value)} of {node}" for node, value in self.own.get(name, {}).items())
+        return f"{own} (given), else {text}" if own else text
+
+    def unsaid(self, used) -> str:
+        """What a file needed and only defaults decide, or a preset whose tool does not write it, in one line;
+        "" where all was given, stored in the file or the preset's own.
+
+        used: option -> names of the nodes that it decides for.
+        """
+        lost = [name for name in LOST.get(self.chosen, ()) if self.why[name].startswith("preset")]
+        names = [name for name in used if name in (*OPEN, *OUTSIDE) and not self._settled(name, used[name])]
+        said = [_LOST_TEXT[name].format(value=_shown(getattr(self, name)), node=used[name][0])
+                for name in names if name in lost]
+        guessed = [name for name in names if self.guessed(name)]
+        if guessed:
+            values = ", ".join(f"{name} {_shown(getattr(self, name))}" for name in guessed)
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in guessed)
+            preset = "" if self.chosen else "a preset (--preset), or "
+            said.append(f"the file leaves open and was assumed: {values}; to say it, give {preset}{flags}")
+        return "; ".join(said)
+
+    def _settled(self, name, nodes):
+        return bool(nodes) and set(nodes) <= set(self.own.get(name, ()))
 
 
 def _shown(value):
+    if value is None:
+        return "not given"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.10g}" if isinstance(value, float) else str(value)

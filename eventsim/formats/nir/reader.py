@@ -21,13 +21,19 @@ neuron that the input reaches first. Numbers may have any type and shape that br
 NIR does not have are not read, and listed in the Model's provenance, as is all that was assumed.
 """
 
+import warnings
+
 import numpy as np
 
+from eventsim.errors import EventsimWarning
 from eventsim.formats.nir.builder import Builder
 from eventsim.formats.nir.graph import read_graph
+from eventsim.formats.nir.nodes import same_input_gain
 from eventsim.formats.nir.presets import DEFAULTS, Reading, STORED
 from eventsim.formats.refusing import guarded
 from eventsim.model.network import Model
+
+LONGEST_STEP = 0.01  # seconds: an r of IF neurons below 1 / this is taken for a gain, not for 1 / dt
 
 
 def recognises(root) -> bool:
@@ -39,19 +45,43 @@ def read(root, **given) -> Model:
     """Model from the root Group of a file; `given` are fields of NirOptions.
 
     Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does
-    not run; both name the file and the node.
+    not run; both name the file and the node. What the file leaves open and only defaults decide is an
+    EventsimWarning of one line.
     """
     graph = read_graph(root)
-    reading = guarded(root, lambda: Reading.of(given, _stored(root)))
+    reading = _with_dt_of_r(guarded(root, lambda: Reading.of(given, _stored(root))), graph)
     with np.errstate(all="ignore"):  # what is not finite is refused by the nodes
         built = Builder(graph, reading)
+    _check_own(root, reading, built)
     provenance = {
         "format": f"NIR {root.text('version')}" if "version" in root else "NIR",
         **reading.assumed(built.used), **built.notes,
     }
     if graph.not_read:
         provenance["not read"] = ", ".join(graph.not_read[:20])
-    return guarded(root, lambda: Model(built.nodes, built.edges, reading.timesteps, provenance=provenance))
+    model = guarded(root, lambda: Model(built.nodes, built.edges, reading.timesteps, provenance=provenance))
+    said = reading.unsaid(built.used)
+    if said:
+        warnings.warn(str(root.error(said)), EventsimWarning, stacklevel=3)
+    return model
+
+
+def _with_dt_of_r(reading, graph):
+    """The reading with dt = 1 / r where IF neurons say it: SpikingJelly writes them so."""
+    r = same_input_gain(graph)
+    free = reading.guessed("dt") or reading.why["dt"] == "preset spikingjelly"
+    if r is None or not free or reading.if_input not in ("auto", "dt_r") or not 1 / LONGEST_STEP <= r < np.inf:
+        return reading
+    return reading.inferred("dt", 1 / r, "1 / r of its IF neurons")
+
+
+def _check_own(root, reading, built):
+    """Raise FormatError for values of nodes that do not exist, or to which the option means nothing."""
+    for option, values in reading.own.items():
+        known = built.used.get(option, [])
+        for node in values:
+            if node not in known:
+                raise root.error(f"{option} is given for {node!r}, expected some of {', '.join(known) or 'no node'}")
 
 
 def _stored(root):
@@ -61,7 +91,8 @@ def _stored(root):
         return {}
     metadata = graph.group("metadata", "metadata")
     names = [name for name in metadata.names() if name.removeprefix(STORED) in DEFAULTS and name.startswith(STORED)]
-    return {name.removeprefix(STORED): _value(metadata, name) for name in names}
+    found = {name.removeprefix(STORED): _value(metadata, name) for name in names}
+    return {"if_input": "r", **found} if "dt" in found else found  # eventsim 0.2 wrote gains as they are
 
 
 def _value(metadata, name):

@@ -179,7 +179,7 @@ def _dynamics(draft, name, node, kinds):
     if node.current_leak is None and (leak == 1).all():
         if bias.any():
             draft.refuse(name, "NIR has no bias for neurons", "give it to the synapses")
-        return {"type": kinds[0], "r": np.ones(gain.shape) if moved else gain}
+        return {"type": kinds[0], "r": np.ones(gain.shape) if moved else _integrated(draft, name, gain)}
     if (leak == 1).any() or (node.current_leak is not None and (node.current_leak == 1).any()):
         draft.refuse(name, "a leak of 1 is an infinite tau, which NIR has only for whole layers (IF, I) "
                      "without synaptic current")
@@ -193,3 +193,14 @@ def _dynamics(draft, name, node, kinds):
     r = tau / draft.dt  # snnTorch wants it so
     w_in = quotient(gain, share * r * (draft.dt / tau_syn))
     return {"type": kinds[2], "tau_syn": tau_syn, "tau_mem": tau, "r": r, "v_leak": v_leak, "w_in": w_in}
+
+
+def _integrated(draft, name, gain):
+    """r of an IF or I: 1 where the input is added as it is, else what NIR's dv/dt = r I needs."""
+    if (gain == 1).all():
+        return gain
+    r = quotient(gain, draft.dt)
+    if (r == 1).all():
+        draft.refuse(name, f"its input_gain is dt, {draft.dt:g}, and an r of 1 means another in NIR files",
+                     "give another dt")
+    return r

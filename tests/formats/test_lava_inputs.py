@@ -1,0 +1,171 @@
+"""lava-dl files whose input is open: none at all, values as a trainer normalised them, messages too wide."""
+
+import json
+import warnings
+
+import lava_arithmetic as lava
+import numpy as np
+import pytest
+from lava_arithmetic import Layer
+from oracles import FIELD, needs_field
+
+import eventsim
+from eventsim import EventsimWarning, formats, FormatError, RunError, Simulator
+from eventsim.cli import main
+
+CUBA = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1}
+SDNN = {"type": "SDNN", "vThMant": 0}
+
+
+def dense(n_out, n_in, neuron, seed=0, **members):
+    weight = 2.0 * np.random.default_rng(seed).integers(-20, 30, (n_out, n_in))
+    values = {"shape": [n_out], "inFeatures": n_in, "outFeatures": n_out, "weight": weight}
+    return Layer("dense", {name: value for name, value in {**values, **members}.items() if value is not None}, neuron)
+
+
+def loaded(path, layers, **options):
+    """(Model, what was said while it was read)."""
+    lava.write(path, layers)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = formats.load(path, **options)
+    return model, [str(one.message) for one in said if one.category is EventsimWarning]
+
+
+# ---- no input layer
+
+
+@pytest.mark.parametrize("members", [{}, {"inFeatures": None}, {"weight": "flat"}], ids=str)
+def test_a_dense_first_layer_reads_spikes(tmp_path, members):
+    """Spikes, currents and membranes as Lava's integers with an input put before it."""
+    layers = [dense(6, 9, CUBA, bias=3.0), dense(4, 6, CUBA, seed=1)]
+    if members == {"weight": "flat"}:
+        members = {"weight": layers[0].values["weight"].reshape(-1)}
+    layers[0] = dense(6, 9, CUBA, bias=3.0, **members)
+    model, said = loaded(tmp_path / "a.net", layers)
+    assert (model.shapes["input"], model.nodes["input"].bits, model.nodes["input"].signed) == ((9,), 1, False)
+    assert "layer 0, which is dense" in model.provenance["assumed input"]
+    assert len(said) == 1 and "it has no input layer" in said[0] and "--input-bits" in said[0] and "\n" not in said[0]
+    x = np.random.default_rng(2).integers(0, 2, (40, 9))
+    run = Simulator(model).run(x[None], record=("spikes", "currents", "residuals"))
+    expected = lava.run([Layer("input", {"shape": [9]}), dense(6, 9, CUBA, bias=3.0), layers[1]], x, 40)
+    for name, trace in zip(("layer0", "layer1"), expected[1:]):
+        assert np.array_equal(run.levels(name)[0], trace["sent"]) and trace["sent"].any()
+        assert np.array_equal(run.currents(name)[0], trace["u"])
+        assert np.array_equal(run.residuals(name)[0], trace["v"])
+    assert loaded(tmp_path / "a.net", layers, input_bits=1)[1] == []
+
+
+@needs_field
+def test_the_file_from_the_field():
+    with pytest.warns(EventsimWarning, match="it has no input layer: an input of 4 values of 1 bit was assumed"):
+        model = formats.load(FIELD / "dense_first.net")
+    x = np.random.default_rng(0).integers(0, 2, (50, 4))
+    layers = lava.read(FIELD / "dense_first.net")
+    expected = lava.run([Layer("input", {"shape": [4]}), *layers], x, 50)[1]["sent"]
+    assert np.array_equal(Simulator(model).run(x[None]).levels("layer0")[0], expected) and expected.any()
+
+
+@pytest.mark.parametrize("layers, message", [
+    ([dense(6, 9, CUBA, weight=np.ones(10))], "layer 0 .dense.: layer 0 has to be the input, and only that, or a dense "
+     r"layer with weights .out, in.; its 6 neurons have weights \(10,\)"),
+    ([dense(6, 9, CUBA, weight=np.ones((9, 6)))], r"its 6 neurons have weights \(9, 6\)"),
+    ([Layer("flatten", {"shape": [1, 1, 9]}), dense(6, 9, CUBA)], "layer 0 has to be the input, and only that, or a dense"),
+    ([Layer("average", {"shape": [9]})], "type 'average' is not supported"),
+], ids=range(4))
+def test_other_first_layers_are_refused(tmp_path, layers, message):
+    with pytest.raises(eventsim.EventsimError, match=message) as error:
+        loaded(tmp_path / "a.net", layers)
+    assert "\n" not in str(error.value)
+
+
+# ---- values as the trainer normalised them
+
+
+def pixels(neuron, weight=76.0, bias=64.0):
+    values = {"shape": [256], "weight": weight, "bias": bias}
+    return [Layer("input", {name: value for name, value in values.items() if value is not None}, dict(neuron)),
+            dense(2, 256, neuron)]
+
+
+@pytest.mark.parametrize("neuron", [CUBA | {"vThMant": 131071}, SDNN], ids=("CUBA", "SDNN"))
+@pytest.mark.parametrize("low, high", [(-1, 1), (0, 1), (-0.4242, 2.8215)])
+def test_normalised_inputs(tmp_path, neuron, low, high):
+    """What is injected for pixels 0 to 255, against weight * x + bias of normalised x, to half a whole number."""
+    model, said = loaded(tmp_path / "a.net", pixels(neuron), input_low=low, input_high=high)
+    node = model.nodes["input"]
+    assert (node.bits, node.signed, said) == (8, False, [])
+    assert model.provenance["assumed input_low"] == f"{low:g} (given)"
+    run = Simulator(model).run(np.arange(256)[None], timesteps=1, record=("spikes", "potentials"))
+    found = run.potentials("layer0")[0, 0] / model.nodes["layer0"].resolution
+    assert np.abs(found - (76 * np.linspace(low, high, 256) + 64)).max() <= 0.5 + 1e-9
+    if neuron["type"] == "CUBA":
+        assert np.array_equal(found, np.rint(found)) and len(set(found)) > 70
+    model, _ = loaded(tmp_path / "a.net", pixels(neuron), input_low=low, input_high=high, input_bits=4)
+    assert model.nodes["input"].bits == 4
+
+
+def test_normalised_pixels_are_told_apart(tmp_path):
+    """Lava's integers, where x is given as the layer makes it of normalised pixels."""
+    layers = pixels(CUBA)
+    x = np.arange(256)
+    model, _ = loaded(tmp_path / "a.net", layers, input_low=-1, input_high=1)
+    found = Simulator(model).run(x[None], timesteps=64).levels("layer0")[0]
+    model, said = loaded(tmp_path / "a.net", layers, input_is_bias=True)
+    made = np.rint(76 * (2 * x / 255 - 1) + 64).astype(int)
+    expected = Simulator(model).run(made[None], timesteps=64).levels("layer0")[0]
+    assert np.array_equal(found, expected) and len(set(expected.sum(axis=0))) > 10
+    traced = lava.run(layers, made, 64, is_bias=True)[0]["sent"]
+    assert np.array_equal(found, traced.reshape(found.shape))
+    assert said == []
+    model, said = loaded(tmp_path / "a.net", layers)
+    assert (Simulator(model).run(x[None], timesteps=64).levels("layer0")[0][:, 3:] == 1).all()  # as it was taken
+    assert len(said) == 1 and "as the trainer normalised them" in said[0] and "--input-low" in said[0]
+
+
+@pytest.mark.parametrize("options", [{"input_low": 0}, {"input_high": 1}, {"input_low": 1, "input_high": -1}], ids=str)
+def test_wrong_ranges(tmp_path, options):
+    with pytest.raises(FormatError, match="layer 0 .input.: input_low and input_high are .*, expected two numbers"):
+        loaded(tmp_path / "a.net", pixels(CUBA), **options)
+    with pytest.raises(FormatError, match="for an input layer with neurons, or SDNN"):
+        loaded(tmp_path / "a.net", [Layer("input", {"shape": [4]}), dense(2, 4, CUBA)], input_low=-1, input_high=1)
+
+
+# ---- sigma-delta messages
+
+
+def test_messages_that_are_cut_off_are_said(tmp_path, capsys):
+    """Weight 64 where there is none: a change by n is a message of 4096 n, and 16 bits end at 65535."""
+    path = str(tmp_path / "a.net")
+    layers = [Layer("input", {"shape": [2]}, dict(SDNN)), dense(2, 2, SDNN, weight=np.array([[2.0, 0], [0, 2.0]]))]
+    _, said = loaded(path, layers)
+    assert len(said) == 1 and "a weight of 64 was assumed for it, as netx does" in said[0]
+    x = np.array([[[10, 0], [15, 0], [40, 0], [40, 20], [30, 20]]])  # changes 10, 5, 25, 20, -10: two of five
+    np.savez(tmp_path / "x.npz", x=x)
+    for flags in ([], ["--audit"], ["--json"], ["--out", str(tmp_path / "run.h5")]):
+        assert main(["run", path, str(tmp_path / "x.npz"), *flags]) == 0
+        told = capsys.readouterr()
+        lines = told.err.splitlines()
+        assert len(lines) == 2 and "a weight of 64 was assumed" in lines[0]
+        assert lines[1].startswith(f"eventsim: {path}: messages were cut off at the end of their width (layer0 40.00 %)")
+        if flags == ["--json"]:
+            json.loads(told.out)
+    np.savez(tmp_path / "x.npz", x=x // 4)
+    assert main(["run", path, str(tmp_path / "x.npz"), "--input-is-bias"]) == 0
+    assert capsys.readouterr().err == ""
+    summary = eventsim.evaluate(Simulator(loaded(path, layers)[0]), x, statistics=True)
+    assert summary.saturated_messages == {"layer0": 0.4}
+    parts = [eventsim.evaluate(Simulator(loaded(path, layers)[0]), np.concatenate([x, x // 4]), shard=(i, 2)) for i in (0, 1)]
+    merged = eventsim.merge_summaries(parts)
+    assert merged.saturated_messages == {"layer0": 2 / (5 + parts[1].sums.messages["layer0"].n)}
+
+
+# ---- steps
+
+
+def test_no_number_of_steps_no_run(tmp_path):
+    model, _ = loaded(tmp_path / "a.net", [dense(6, 9, CUBA)])
+    assert model.timesteps is None and model.provenance["assumed timesteps"] == "none: not given"
+    with pytest.raises(RunError, match="a.net: does not say how many steps a run takes"):
+        Simulator(model).run(np.ones((1, 9), int))
+    assert loaded(tmp_path / "a.net", [dense(6, 9, CUBA)], timesteps=5)[0].timesteps == 5
