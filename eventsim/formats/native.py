@@ -38,7 +38,7 @@ in the docstrings of `eventsim.model`.
                     [stride = 1], [padding = 0], [dilation = 1]: wholes (1,) or ()
                     [groups = 1]: whole
     Conv2d          weight: numbers (out, in / groups, kH, kW); the rest as Conv1d, with (2,) or ()
-    ConvTranspose2d weight: numbers (in, out / groups, kH, kW); the rest as Conv2d, and
+    ConvTranspose2d   weight: numbers (in, out / groups, kH, kW); the rest as Conv2d, and
                     [output_padding = 0]: wholes (2,) or ()
     SumPool         kernel_size: wholes (2,), (1,) or ()
                     [stride], [padding = 0]: likewise; no stride means the kernel's size
@@ -46,7 +46,7 @@ in the docstrings of `eventsim.model`.
     AvgPool         as SumPool, and [count_include_pad = 1]: flag
     MaxPool         as SumPool
     Upsample        scale_factor: wholes (2,), (1,) or ()
-    Flatten, Add, Concat    nothing
+    Flatten, Add, Concat   nothing
     BatchNorm       weight, bias, running_mean, running_var: numbers (C,)
                     [eps = 1e-5], [scale = 1]: number
     Delay           [steps = 0]: wholes, () or (C,) or the whole shape

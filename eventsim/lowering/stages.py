@@ -120,7 +120,7 @@ def _pooled(maximum, shape, laid):
 
 def _synapses(path, shape, laid):
     """One path of synapses."""
-    (units, numbers, lanes), source = laid, laid.units[path.unit]
+    (_, numbers, lanes), source = laid, laid.units[path.unit]
     if path.weight is None:
         weight = numbers.amplitude(path.amplitude)[:, None, None, None]
     else:

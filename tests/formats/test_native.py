@@ -15,8 +15,10 @@ from eventsim.model.input import EventBins, Input
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
-from eventsim.model.synapses import Conv1d, Conv2d, Dense, Restimulation
-from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, MaxPool, SumPool
+from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
+from eventsim.model.transforms import (
+    Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
+)
 from eventsim.storage import hdf5, hdf5_writing
 from eventsim.storage.hdf5 import open_hdf5
 
@@ -111,6 +113,16 @@ def chip():
     return Model(nodes, edges, 2, chip=chip)
 
 
+def enlarged():
+    """Maps made larger, and channels side by side."""
+    nodes = {
+        "in": Input((2, 3, 3)), "up": Upsample((2, 1)), "both": Concat(), "again": Upsample((2, 1)),
+        "conv": ConvTranspose2d(weights(4, 2, 3, 2), weights(4), (2, 3), (1, 0), (1, 2), (1, 2), 2), "n": Neuron(),
+    }
+    edges = [("in", "up"), ("in", "again", 3), ("up", "both"), ("again", "both"), ("both", "conv"), ("conv", "n")]
+    return Model(nodes, edges)
+
+
 def maxima():
     """A maximum of a sum of currents."""
     nodes = {
@@ -122,6 +134,7 @@ def maxima():
 
 
 MODELS = [images, events, sequence, chip, maxima]
+SAVED = [*MODELS, enlarged]  # whose members are of the types that the others have, so that they are not damaged again
 
 
 def assert_equal(found, expected):
@@ -184,7 +197,7 @@ def loads_or_refuses(path):
 
 # ---- round trips
 
-@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("make", SAVED)
 @pytest.mark.parametrize("name", ["net.h5", "NET.HDF5"])
 def test_round_trip(tmp_path, make, name):
     model = make()
@@ -197,7 +210,7 @@ def test_round_trip(tmp_path, make, name):
 
 
 def test_all_node_types_are_covered():
-    found = {node.kind for make in MODELS for node in make().nodes.values()}
+    found = {node.kind for make in SAVED for node in make().nodes.values()}
     assert found == set(NODE_TYPES)
 
 
@@ -207,6 +220,7 @@ def test_the_specification_names_every_node_and_field():
     for pool in ("AvgPool", "MaxPool"):
         text[pool] += text["SumPool"]
     text["Conv2d"] += text["Conv1d"]
+    text["ConvTranspose2d"] += text["Conv2d"]
     assert set(text) == set(NODE_TYPES)
     for kind, cls in NODE_TYPES.items():
         for item in fields(cls):
