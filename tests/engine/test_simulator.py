@@ -407,7 +407,7 @@ def test_iterate_is_lazy():
 STREAM = """
 import resource, sys
 import numpy as np
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {folders!r}
 from eventsim import Simulator
 from test_simulator import network
 
@@ -431,7 +431,8 @@ assert total > 0
 
 def test_iterate_needs_bounded_memory():
     """250 more batches hold 200 MB with their recordings; the peak of 50 is hardly exceeded."""
-    code = STREAM.format(tests=str(Path(__file__).parent))
+    here = Path(__file__).parent
+    code = STREAM.format(folders=[str(here), str(here.parent / "support")])
     done = python("-c", code, timeout=100)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 8 << 10  # KiB

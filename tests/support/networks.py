@@ -311,7 +311,7 @@ class Draft:
             bits = min(bits, self.chip.spike_bits)
         options = {"bits": bits, **self._thresholds(shape, bits), **self._membrane(shape)}
         options.update(self._reset(shape))
-        if np.max(bits) == 1 and "reset_delay" not in options and self.choose.seldom():
+        if self.chip is None and np.max(bits) == 1 and "reset_delay" not in options and self.choose.seldom():
             options["reset"] = "none"
         node = Neuron(**options)
         worth = node.quantum if node.output_quantum is None else node.output_quantum
