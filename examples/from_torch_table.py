@@ -250,6 +250,11 @@ def spikingjelly_cases():
         from spikingjelly.activation_based.model import parametric_lif_net
 
         net = parametric_lif_net.DVSGestureNet(channels=8, spiking_neuron=neuron.LIFNode, **options)
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.data.fill_(4.0)  # untrained, its layers would be silent
+            elif isinstance(module, nn.Linear):
+                module.weight.data.mul_(6.0)
         steps.set_step_mode(net, "m")
         return net, events(2, 128, 128), {"layout": "NT"}
 
