@@ -80,14 +80,17 @@ def _ours(error):
 
 
 def _best(net, failures):
-    """The most telling of several failures: one of ours, else the first."""
-    ours = [(way, error) for way, error in failures if isinstance(error, EventsimError)]
-    way, error = min(ours, key=lambda pair: getattr(pair[1], "rank", 0)) if ours else failures[0]
-    if ours:
+    """The most telling of several failures: one of ours, with what torch says of the likeliest way."""
+    first, likeliest = failures[0]
+    ours = [error for _, error in failures if isinstance(error, EventsimError)]
+    said = f"{type(likeliest).__name__}: {' '.join(str(likeliest).split())[:200]}"
+    if not ours:
+        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see layout "
+                                "and timesteps")
+    error = min(ours, key=lambda each: getattr(each, "rank", 0))
+    if isinstance(likeliest, EventsimError):
         return error
-    text = " ".join(str(error).split())
-    return UnsupportedError(f"{type(net).__name__} does not take the samples ({way.name}): {type(error).__name__}: "
-                            f"{text[:200]}; see layout and timesteps")
+    return UnsupportedError(f"{error} (called {first.name}, it raises {said})")
 
 
 class _Misread(UnsupportedError):
