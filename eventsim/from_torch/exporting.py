@@ -49,13 +49,12 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     that do not fit.
     """
     samples = read_samples(x, input, shape, encoding, layout)
-    with preserved(net):
-        traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
-        graph = traced.trace.graph
-        builds = [build(graph, samples.input, traced.answer)]
-        if any(source.delay for node in graph.nodes for source in node.sources):
-            builds.append(build(graph, samples.input, traced.answer, late=True))
-        original = proof.spikes_of(traced, builds[0])
+    traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
+    graph = traced.trace.graph
+    builds = [build(graph, samples.input, traced.answer)]
+    if any(source.delay for node in graph.nodes for source in node.sources):
+        builds.append(build(graph, samples.input, traced.answer, late=True))
+    original = proof.spikes_of(traced, builds[0])
     with preserved(net):
         in_float32 = proof.sent_levels(sent_in_float32(net, RULES, samples, traced), builds[0])
     notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}", **(provenance or {})}

@@ -1,6 +1,6 @@
 """Layers: modules that are taken whole, by a rule that says what they are in eventsim.
 
-A rule takes a module and the shape of its neurons and returns a NeuronLayer, or simply a node of eventsim.
+A rule takes a module and a tensor that it is given, and returns a NeuronLayer or simply a node of eventsim.
 It only has to be right where the network's own spikes show it: every rule is proved on every export.
 """
 
@@ -63,7 +63,7 @@ class Rules:
         self._rules: Dict[object, Callable] = {}
 
     def register(self, cls, rule):
-        """Take modules of a class whole, by a rule: rule(module, shape) -> NeuronLayer or node."""
+        """Take modules of a class whole, by a rule: rule(module, x) -> NeuronLayer or node."""
         self._rules[cls] = rule
 
     def copy(self) -> "Rules":
@@ -151,7 +151,7 @@ def _record(trace, module, rule, args, kwargs, out):
 
 
 def as_layer(rule, module, x) -> NeuronLayer:
-    """What a rule says of a module, a node by itself as a NeuronLayer. The rule is told the shape of one step."""
+    """What a rule says of a module, a node by itself as a NeuronLayer. x: what the module is given."""
     found = rule(module, x)
     return found if isinstance(found, NeuronLayer) else NeuronLayer(found)
 

@@ -16,7 +16,7 @@ from eventsim.engine.simulator import Simulator
 from eventsim.errors import ModelError
 from eventsim.model.network import Check, Model
 
-NEAR = {"float64": 1e-9, "float32": 1e-3}  # between a membrane and a threshold, what rounding can cross
+NEAR = {"float64": 1e-9, "float32": 1e-3}  # of a threshold: how far from it rounding can take a membrane across
 
 
 class OriginalSpikes(NamedTuple):
@@ -81,9 +81,9 @@ def _parting(model, samples, original, precision):
     first = found.first
     if first is None:
         return Parting("the network's spikes differ from the model's", False)
-    margin = _margin(first)
+    margin = _margin(first, model.nodes[first.layer])
     near = margin is not None and margin < NEAR[precision]
-    shown = f"; the membrane is {margin:.1e} from its threshold" if margin is not None else ""
+    shown = f"; its membrane is {margin:.1e} from its threshold, relative to it" if margin is not None else ""
     remedy = "that is rounding: give other samples" if near else \
         "the model is not this network: register a rule for what differs, or report it"
     return Parting(f"layer {first.layer!r} parts from the original network at step {first.step}, sample {first.sample}, neuron "
@@ -91,10 +91,13 @@ def _parting(model, samples, original, precision):
                    f"{remedy} ({' '.join(str(found.reading).split())})", near)
 
 
-def _margin(first):
-    """Distance of the engine's membrane from the nearest threshold, in quanta, or None."""
+def _margin(first, node):
+    """Distance of the engine's membrane from the nearest threshold, of the larger of threshold and quantum; or
+    None."""
     decision = first.decisions[0]
-    return None if decision is None else abs(decision.margin)
+    if decision is None:
+        return None
+    return abs(decision.margin) / max(abs(decision.threshold), float(np.min(getattr(node, "quantum", 1.0))))
 
 
 def prove_in_float32(model: Model, samples, levels: Dict[str, np.ndarray]) -> None:

@@ -13,7 +13,7 @@ from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
 from eventsim.from_torch.layers import flat_tensors, NeuronLayer, refuse_shared, steps_first
 from eventsim.from_torch.places import BITS, MASK
-from eventsim.from_torch.preserving import reset
+from eventsim.from_torch.preserving import preserved, reset
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
 
@@ -62,7 +62,8 @@ def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
     failures = []
     for way in ways(samples.steps, timesteps, layout):
         try:
-            return _follow(net, rules, samples, timesteps, way, choose)
+            with preserved(net):  # what an earlier way has left is no initial state
+                return _follow(net, rules, samples, timesteps, way, choose)
         except EventsimError as error:
             failures.append((way, error))
         except Exception as error:  # the user's own code may raise anything on what it does not take

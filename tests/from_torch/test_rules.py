@@ -131,6 +131,54 @@ def test_what_has_no_equal_is_named_with_a_remedy(make, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+class Floor(nn.Module):
+    """Spikes, but not below a bound."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, x):
+        return torch.clamp_min(x, self.bound)
+
+
+@pytest.mark.filterwarnings("ignore:the network leaves its steps")
+def test_a_lower_bound_is_judged_by_itself_and_not_by_the_samples():
+    """All neurons fire at every step here, so that a bound of 1 changes nothing of these samples."""
+    def net(bound):
+        lif = snntorch.Leaky(beta=0.9, threshold=0.01, init_hidden=True, reset_mechanism="zero")
+        first = nn.Linear(6, 8)
+        nn.init.constant_(first.weight, 1.0)
+        return nn.Sequential(first, lif, Floor(bound), nn.Linear(8, 3))
+
+    x = 1 + torch.rand(4, 6)
+    assert eventsim.from_torch(net(0), x, timesteps=4).check.level_counts["leaky1"][..., 0].sum() == 0
+    with pytest.raises(UnsupportedError, match="'clamp_min' to a signal"):
+        eventsim.from_torch(net(1), x, timesteps=4)
+
+
+class Lasting(nn.Module):
+    """Neurons of the user's own whose membrane stays in the module; nobody knows how to reset it."""
+
+    def __init__(self):
+        super().__init__()
+        self.v = None
+
+    def forward(self, x):
+        self.v = x if self.v is None else self.v + x
+        spikes = (self.v >= 1).to(x.dtype)
+        self.v = self.v - spikes
+        return spikes
+
+
+def test_a_state_in_a_module_begins_anew_for_every_way_of_calling_the_network():
+    """All steps at once is tried first, and leaves a membrane behind."""
+    eventsim.from_torch.register(Lasting, lambda module, x: eventsim.Neuron())
+    net = nn.Sequential(nn.Linear(6, 8), Lasting())
+    model = eventsim.from_torch(net, 2 * torch.rand(4, 6), timesteps=5)
+    assert net[1].v is None and model.check.level_counts["lasting1"][..., 1].any()
+
+
 def test_neurons_outside_the_networks_modules_are_refused():
     class Hidden(nn.Module):
         def __init__(self):

@@ -108,7 +108,9 @@ def _relu(trace, func, args, kwargs, out):
 
 @operation("clamp", "clamp_min", "hardtanh", "abs", "threshold")
 def _clamp(trace, func, args, kwargs, out):
-    if torch.equal(out, args[0]) and _never_negative(trace, args[0]) and name_of(func).endswith(("_min", "abs")):
+    name = name_of(func).rstrip("_")
+    below = name == "clamp_min" and not isinstance(args[1], torch.Tensor) and args[1] <= 0
+    if (name == "abs" or below) and _never_negative(trace, args[0]):  # whatever the sample, nothing changes
         trace.places.write(out, trace.places.of(args[0]).clone())
         return
     raise Refused(f"does {name_of(func)!r} to a signal, which has no equal in eventsim")
