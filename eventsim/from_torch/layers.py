@@ -14,7 +14,7 @@ from eventsim.errors import ModelError, UnsupportedError
 from eventsim.from_torch.graph import Operation, Operand
 from eventsim.from_torch.operations.registry import Misread, Refused
 from eventsim.from_torch.operations.rows import emit, leading_axes
-from eventsim.from_torch.places import BITS, MASK, Mixed
+from eventsim.from_torch.places import BITS, MASK, Mixed, tensors_in
 from eventsim.model.node import Node
 from eventsim.model.parameters import compact
 
@@ -119,24 +119,13 @@ def changes(module, cls) -> List[str]:
     return found + [name for name, value in vars(module).items() if callable(value) and callable(getattr(cls, name, None))]
 
 
-def flat_tensors(value):
-    """Tensors among what a module returned, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, (tuple, list)):
-        return [t for item in value for t in flat_tensors(item)]
-    if isinstance(value, dict):
-        return [t for item in value.values() for t in flat_tensors(item)]
-    return []
-
-
 def _record(trace, module, rule, args, kwargs, out):
-    inputs = flat_tensors((args, kwargs))
+    inputs = tensors_in((args, kwargs))
     x, states = inputs[0], inputs[1:]
     if trace.refused(x) is not None:
-        trace.places.write(flat_tensors(out)[0], torch.tensor(trace.graph.first_place(trace.refused(x))))
+        trace.places.write(tensors_in(out)[0], torch.tensor(trace.graph.first_place(trace.refused(x))))
         return out
-    outputs = flat_tensors(out)
+    outputs = tensors_in(out)
     layer = as_layer(rule, module, x)
     value = outputs[layer.output]
     if layer.node.integrates():

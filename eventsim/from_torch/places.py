@@ -13,6 +13,7 @@ from typing import List, NamedTuple, Optional
 import numpy as np
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._pytree import tree_flatten
 
 BITS = 40
 MASK = (1 << BITS) - 1
@@ -154,3 +155,8 @@ def _offsets(tensor):
     for size, stride in zip(tensor.shape, tensor.stride()):
         offsets = offsets[..., None] + stride * torch.arange(size)
     return offsets.view(tensor.shape)
+
+
+def tensors_in(value):
+    """All tensors in nested lists, tuples and dicts."""
+    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, torch.Tensor)]

@@ -4,7 +4,8 @@ from contextlib import contextmanager
 
 import torch
 
-LIBRARIES = ("snntorch", "spikingjelly", "norse", "sinabs")
+from eventsim.from_torch.libraries import LIBRARIES
+
 RESETS = ("reset_mem", "reset", "reset_states")  # how libraries name it
 
 

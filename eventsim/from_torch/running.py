@@ -11,8 +11,8 @@ import torch
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
-from eventsim.from_torch.layers import flat_tensors, NeuronLayer, refuse_shared, steps_first
-from eventsim.from_torch.places import BITS, MASK
+from eventsim.from_torch.layers import NeuronLayer, refuse_shared, steps_first
+from eventsim.from_torch.places import BITS, MASK, tensors_in
 from eventsim.from_torch.preserving import preserved, reset
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
@@ -156,7 +156,7 @@ def _watched(module, layer, samples, values):
     @functools.wraps(forward)
     def wrapper(*args, **kwargs):
         out = forward(*args, **kwargs)
-        values.append(steps_first(flat_tensors(out)[layer.output], layer, len(samples.levels)))
+        values.append(steps_first(tensors_in(out)[layer.output], layer, len(samples.levels)))
         return out
 
     module.__dict__["forward"] = wrapper
@@ -169,7 +169,7 @@ def _device(net):
 
 def _first(trace, result):
     """The first tensor that depends on the input; neurons' spikes before what they keep."""
-    tensors = [t for t in flat_tensors(result) if trace.places.knows(t)]
+    tensors = [t for t in tensors_in(result) if trace.places.knows(t)]
     return tensors[0] if tensors else None
 
 

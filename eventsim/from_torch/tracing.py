@@ -13,18 +13,18 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from eventsim.from_torch.graph import OperationGraph, Operation, Where
+from eventsim.from_torch.libraries import LIBRARIES
 from eventsim.from_torch.operations.moving import MOVES
 from eventsim.from_torch.operations.registry import LOOKS, name_of, OPERATIONS, Refused, SHAPES, writes_to
-from eventsim.from_torch.places import BITS, Mixed, Places
+from eventsim.from_torch.places import BITS, Mixed, Places, tensors_in
 
 OURS = os.path.dirname(os.path.abspath(__file__))
-LIBRARIES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 SMALL = (torch.float32, torch.float16, torch.bfloat16)
 SUMS = ("add", "sub", "mul", "div", "sum", "mean")  # what an answer may make of membranes
-LIBRARIES_OF_NEURONS = ("snntorch", "spikingjelly", "norse", "sinabs")
 THRESHOLDS = ("v_threshold", "threshold", "spike_threshold", "p")
 EXPORTS = ("numpy", "tolist", "__array__", "__dlpack__", "item", "__bool__", "__int__", "__float__", "__index__")
 
@@ -60,7 +60,7 @@ class Tracing:
     def _neurons_or(self, where):
         """The place of the neurons of another library whose own code runs, else `where`."""
         for module in self._stack:
-            known = type(module).__module__.partition(".")[0] in LIBRARIES_OF_NEURONS and id(module) in self._names
+            known = type(module).__module__.partition(".")[0] in LIBRARIES and id(module) in self._names
             if known and any(hasattr(module, name) for name in THRESHOLDS):
                 return Where(self._names[id(module)], where.code, type(module).__name__)
         return where
@@ -292,17 +292,12 @@ def in_double(trace, func, args, kwargs):
     return args, kwargs
 
 
-def tensors_in(value):
-    """All tensors in nested lists, tuples and dicts."""
-    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, torch.Tensor)]
-
-
 def user_code() -> str:
     """file:line of the innermost code that belongs to no library, or "" where there is none."""
     frame = inspect.currentframe()
     while frame is not None:
         path = frame.f_code.co_filename
-        if not path.startswith(OURS) and not any(part in path for part in LIBRARIES) and os.path.exists(path):
+        if not path.startswith(OURS) and not any(part in path for part in INSTALLED) and os.path.exists(path):
             return f"{os.path.basename(path)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

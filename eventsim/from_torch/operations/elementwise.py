@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from eventsim.from_torch.operations.maps import channels, in_order, n_channels, tensors_of
+from eventsim.from_torch.operations.maps import channels, in_order, n_channels
 from eventsim.from_torch.operations.registry import name_of, operation, Refused
 from eventsim.from_torch.operations.rows import add_steps, constant, CURRENTS, emit, gives_current, refuse_known, rows_of
-from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO
+from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO, tensors_in
 
 
 @operation("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_batch_norm_no_update")
@@ -24,7 +24,7 @@ def _batch_norm(trace, func, args, kwargs, out):
     gain = weight / np.sqrt(var + eps)
     settings = {"scale": gain, "shift": bias - mean * gain,
                 "norm": {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var, "eps": eps}}
-    _affine_per_channel(trace, x, settings, tensors_of(out)[0])
+    _affine_per_channel(trace, x, settings, tensors_in(out)[0])
 
 
 def _affine_per_channel(trace, x, settings, out):

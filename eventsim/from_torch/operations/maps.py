@@ -6,7 +6,7 @@ import torch
 from eventsim.from_torch.operations.registry import operation, Refused
 from eventsim.from_torch.operations.rows import constant, emit, refuse_known
 from eventsim.from_torch.operations.vectors import sum_of_linear
-from eventsim.from_torch.places import ZERO
+from eventsim.from_torch.places import ZERO, tensors_in
 
 LARGEST_MATRIX = 1 << 24  # entries of a linear map that is written out
 
@@ -196,7 +196,7 @@ def _max_pool(trace, func, args, kwargs, out):
         raise Refused("pools with dilation")
     settings = {**_window(kernel, stride, padding, x.ndim - 2), "ceil_mode": bool(ceil)}
     channelwise(trace, "max_pool", x, settings, pooled)
-    for indices in tensors_of(out)[1:]:
+    for indices in tensors_in(out)[1:]:
         trace.refuse(indices, "uses the indices of a max pool")
 
 
@@ -250,11 +250,6 @@ def _window(kernel, stride, padding, n_axes):
 def axes_of(value):
     """One number, or several, as a tuple."""
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
-
-
-def tensors_of(value):
-    """The tensors among what an operation gave."""
-    return [value] if isinstance(value, torch.Tensor) else [t for t in value if isinstance(t, torch.Tensor)]
 
 
 def channelwise(trace, kind, x, settings, out):
