@@ -2,15 +2,16 @@
 
 import numpy as np
 
-from eventsim.engine.chunk import Work
+from eventsim.engine.chunk import Traces, Trains
+from eventsim.engine.state import State
+from eventsim.program import Program
 from eventsim.spikes import Spikes
 
 
-def answers(work: Work) -> np.ndarray:
+def answers(program: Program, state: State, trains: Trains, traces: Traces) -> np.ndarray:
     """(n, steps, classes): the answer after each step of the chunk; brings the state's sums up to date."""
-    program, state = work.block.program, work.state
-    layer = work.trains.stages[program.output]
-    emitted = _emitted(work, layer)
+    layer = program.stages[program.output]
+    emitted = _emitted(layer, trains, traces)
     integer = emitted.dtype.kind == "i"
     added = emitted.astype(np.int64) if integer else emitted
     if state.sums is not None:
@@ -22,16 +23,16 @@ def answers(work: Work) -> np.ndarray:
     number = np.float64 if integer else emitted.dtype
     found = (emitted if layer.reduce == "last" else sums).astype(number)
     if layer.reduce == "mean":
-        done = np.arange(state.step + 1, state.step + work.trains.steps + 1)
+        done = np.arange(state.step + 1, state.step + trains.steps + 1)
         found = found / done.astype(number)[:, None]
     return found / layer.steps_per_unit[0] if integer else found
 
 
-def _emitted(work, layer):
+def _emitted(layer, trains, traces):
     """What the output emits in each step, (n, steps, classes): F of a readout's membrane, int64 of levels."""
-    name, trains = layer.name, work.trains
-    if layer.reduce and name in work.traces.potentials:
-        trace = work.traces.potentials[name][..., : layer.shape[0]]
+    name = layer.name
+    if layer.reduce and name in traces.potentials:
+        trace = traces.potentials[name][..., : layer.shape[0]]
         return trace.transpose(0, 1, 3, 2).reshape(trains.n_samples, trains.steps, -1)
     train = trains.sent[name]
     planes = train.planes[:, train.first :]

@@ -5,22 +5,27 @@ from typing import Dict, List
 
 import numpy as np
 
+from eventsim.engine.chunk import Setting
 from eventsim.program import LayerStage, Program
 
-BLOCK_BYTES = 8 << 20  # of planes, and of membranes where they are kept, in one block
+PIECE_BYTES = 64 << 20  # of what is kept of the samples of one piece
+LARGEST_PIECE = 1024  # samples
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
-LARGEST_BLOCK = 64
+CACHE_BYTES = 1 << 20  # of a second-level cache, for what a block of samples writes
+NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in it while one sample goes through all layers
+LARGEST_BLOCK = 64  # samples
 BY_EVENTS = ("gather", "pairs", "slide", "attended")  # methods of paths that read sorted events
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of one sample. trains: of one step of each stage's train: planes, and pointers for each path that
-    reads it. step: of one step of all: trains, and sums of several paths. membranes: of all layers."""
+    """Bytes of one sample. trains: of one step of each stage's train. step: of one step of all: trains, pointers
+    to their events, and sums of several paths. traces: of one step of a layer's map. weights: of the program."""
 
     trains: Dict[str, int]
     step: int
-    membranes: int
+    traces: Dict[str, int]
+    weights: int
 
 
 def sizes(program: Program) -> Sizes:
@@ -28,15 +33,17 @@ def sizes(program: Program) -> Sizes:
     stages, item = program.stages, program.dtype.itemsize
     layers = [stage for stage in stages.values() if isinstance(stage, LayerStage)]
     trains = {s.name: s.n_planes * s.positions * s.words * 8 for s in stages.values()}
+    step = sum(trains.values())
     for path in (path for layer in layers for path in layer.synapses):
         if path.method in BY_EVENTS:
             source = stages[path.source]
-            trains[path.source] += source.n_planes * path.geometry.groups * 8 * source.positions
+            step += source.n_planes * path.geometry.groups * 8 * source.positions
     maps = {layer.name: layer.positions * layer.padded * item for layer in layers}
-    sums = sum(maps[layer.name] for layer in layers if len(layer.paths) > 1 or layer.reduce)
-    sums += sum(pool.geometry.height * pool.geometry.width * layer.padded * item
+    step += sum(maps[layer.name] for layer in layers if len(layer.paths) > 1 or layer.reduce)
+    step += sum(pool.geometry.height * pool.geometry.width * layer.padded * item
                 for layer in layers for pool in layer.pools)
-    return Sizes(trains, max(sum(trains.values()) + sums, 1), sum(maps.values()))
+    weights = sum(path.weight.nbytes for layer in layers for path in layer.synapses)
+    return Sizes(trains, max(step, 1), maps, weights)
 
 
 def longest_chunk(sizes: Sizes, observed: int) -> int:
@@ -46,21 +53,32 @@ def longest_chunk(sizes: Sizes, observed: int) -> int:
 
 def chunks(program: Program, done: int, steps: int, longest: int) -> List[int]:
     """Lengths of the chunks of a run: cut where a bias changes, and at most so long. done: steps before."""
-    cuts = {step - done for stage in program.layers if isinstance(stage, LayerStage)
-            for step in stage.bias_steps}
+    cuts = {step - done for step in _bias_steps(program)}
     cuts = {cut for cut in cuts if 0 < cut < steps} | set(range(0, steps, longest)) | {0, steps}
     ordered = sorted(cuts)
     return [b - a for a, b in zip(ordered, ordered[1:])]
 
 
-def block_size(sizes: Sizes, steps: int, observed: int, held_once: str, keeps: bool) -> int:
-    """Samples of a block whose chunks have so many steps.
+def bias_step(program: Program, done: int) -> int:
+    """The step since which no bias has changed, after `done` steps."""
+    return max((step for step in _bias_steps(program) if step <= done), default=0)
 
-    held_once: the input, where its one step stands for all, or "". keeps: whether membranes are kept.
-    """
-    per_sample = steps * (sizes.step + observed)
-    if held_once:
-        per_sample -= (steps - 1) * sizes.trains[held_once]
-    if keeps:
-        per_sample += sizes.membranes
-    return int(np.clip(BLOCK_BYTES // per_sample, 1, LARGEST_BLOCK))
+
+def _bias_steps(program):
+    return {step for stage in program.layers if isinstance(stage, LayerStage) for step in stage.bias_steps}
+
+
+def samples_of_piece(sizes: Sizes, setting: Setting) -> int:
+    """Samples that Python hands over at once, by what is kept of them. setting: of their chunks."""
+    kept = sum(sizes.trains[name] for name in setting.planes)
+    kept += sum(sizes.traces[name] for name, kind in setting.traces if kind != "audit")
+    per_sample = setting.steps * kept + sum(sizes.traces.values()) * int(setting.keeps) + 1
+    return int(np.clip(PIECE_BYTES // per_sample, 1, LARGEST_PIECE))
+
+
+def samples_together(sizes: Sizes, steps: int, n: int) -> int:
+    """Samples of n that go through a layer before the next one: one, so that what a layer leaves is in the caches
+    when the next one reads it, unless weights have to be loaded anew for each."""
+    if sizes.weights <= NEAR_WEIGHTS:
+        return 1
+    return int(np.clip(CACHE_BYTES // (steps * sizes.step), 1, min(n, LARGEST_BLOCK)))

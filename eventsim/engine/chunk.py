@@ -1,15 +1,11 @@
-"""Chunk: what one chunk of steps of a block of samples gave; and what is at hand while it is run."""
+"""Chunk: what one chunk of steps gave, and the setting in which it was run."""
 
-from dataclasses import dataclass, field
-from typing import Dict, NamedTuple, Optional
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from eventsim.engine.state import State
-from eventsim.engine.workspace import ChunkTrain, slots_of, Workspace
-from eventsim.kernels import counting
-from eventsim.kernels.arguments import Events
-from eventsim.program import Program, Stage
+from eventsim.engine.memory import ChunkTrain
 
 
 class Span(NamedTuple):
@@ -19,51 +15,23 @@ class Span(NamedTuple):
     steps: int
 
 
-class Trains:
-    """What all stages send in one chunk: views into the workspace, valid until the next chunk.
+class Setting(NamedTuple):
+    """What a plan is made for, beside a Program.
 
-    n_samples, steps: of the chunk. sent: stage -> ChunkTrain. real: values of a real-valued input, F (n, slots,
-    positions, channels) after as many past steps as its readers need, else None. still_input: whether the
-    input's only step stands for all.
+    samples: of a block. steps: of a chunk. still: whether the input's only step stands for all. fresh: whether
+        nothing was run before. keeps: whether membranes are wanted after the chunk, by the next one or in a
+        State. bias_step: the step since which no bias has changed.
+    traces: (layer, kind) of what is traced; kind as in `Traces`. planes: stages whose planes are wanted.
     """
 
-    def __init__(self, stages: Dict[str, Stage], workspace: Workspace, n_samples: int, steps: int):
-        self.stages, self.workspace = stages, workspace
-        self.n_samples, self.steps = n_samples, steps
-        self.sent: Dict[str, ChunkTrain] = {}
-        self.real: Optional[np.ndarray] = None
-        self.still_input = False
-        self._popcounts = {}
-
-    def real_values(self, delay, span: Span):
-        """Real input as a reader with a delay takes it: F (n, steps or 1, positions, channels)."""
-        if self.still_input:
-            return self.real
-        first = self.real.shape[1] - self.steps - delay + span.start
-        return self.real[:, first : first + span.steps]
-
-    def popcounts(self, name, first, steps, fan_out=None):
-        """int64 (n, 5) of some slots of a stage's train: events, set bits, sum of |level|, and events and set
-        bits times fan-out (any, where fan_out is None), counted once for all who ask for the same slots."""
-        known = self._popcounts.setdefault((name, first, steps), [])
-        for other, counts in known:
-            if fan_out is None or other is fan_out:
-                return counts
-        stage, train = self.stages[name], self.sent[name]
-        fan = np.ones(stage.positions * stage.words, np.int64) if fan_out is None else fan_out.per_word
-        counts = np.zeros((self.n_samples, 5), np.int64)
-        counting.count_words(train.planes.reshape(-1), fan, counts, slots_of(stage, train, first, steps))
-        known.append((fan_out, counts))
-        return counts
-
-    def class_counts(self, name, first, steps, fan_out):
-        """int64 (n, classes, channels): events of some slots at the positions of each class of the fan-out."""
-        stage, train = self.stages[name], self.sent[name]
-        counts = np.zeros((self.n_samples, fan_out.nonzero.shape[0], stage.words * 64), np.int32)
-        scratch = self.workspace.take("bytes", 64, np.int8)
-        counting.count_channels(train.planes.reshape(-1), fan_out.members, fan_out.bounds, scratch, counts,
-                                slots_of(stage, train, first, steps))
-        return counts[:, :, : stage.shape[0]].astype(np.int64)
+    samples: int
+    steps: int
+    still: bool
+    fresh: bool
+    keeps: bool
+    bias_step: int
+    traces: FrozenSet[Tuple[str, str]]
+    planes: FrozenSet[str]
 
 
 class Traces(NamedTuple):
@@ -74,6 +42,49 @@ class Traces(NamedTuple):
     potentials: Dict[str, np.ndarray]
     residuals: Dict[str, np.ndarray]
     audit: Dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Trains:
+    """What stages sent in one chunk.
+
+    n_samples, steps: of the chunk. sent: stage -> ChunkTrain, of those whose planes were wanted. real: values of
+    a real-valued input, F (n, slots, positions, channels) after as many past steps as its readers need, else
+    None. still_input: whether the input's only step stands for all. counted: (stage, first slot, slots) -> what
+    was counted of them.
+    """
+
+    n_samples: int
+    steps: int
+    sent: Dict[str, ChunkTrain]
+    real: Optional[np.ndarray]
+    still_input: bool
+    counted: Dict[tuple, "SlotCounts"]
+
+    def real_values(self, delay, span: Span):
+        """Real input as a reader with a delay takes it: F (n, steps or 1, positions, channels)."""
+        return real_values(self.real, self.still_input, self.steps, delay, span)
+
+
+def real_values(real, still, steps, delay, span: Span):
+    """Some steps of a real input, as a reader with a delay takes them. real: F (n, slots, positions, channels),
+    the last `steps` of which are the chunk's."""
+    if still:
+        return real
+    first = real.shape[1] - steps - delay + span.start
+    return real[:, first : first + span.steps]
+
+
+@dataclass(frozen=True)
+class SlotCounts:
+    """What was counted of some slots of a train, each int64 of n samples.
+
+    words: by fan-out (None: any), (n, 5): events, set bits, sum of |level|, and events and set bits times fan-out.
+    nonzero: by fan-out, (n,): synapses of the events whose weight is not 0. Fan-outs by `id`.
+    """
+
+    words: Dict[Optional[int], np.ndarray]
+    nonzero: Dict[int, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -88,31 +99,3 @@ class Chunk:
     def steps(self) -> int:
         """Steps of the chunk."""
         return self.trains.steps
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block of samples that a thread runs, chunk by chunk.
-
-    traces: layer -> set of "currents", "potentials", "residuals". keeps: whether membranes are wanted after
-    a chunk, by the next one or in a State. audits: whether to note the ranges of what a layer adds up.
-    """
-
-    program: Program
-    workspace: Workspace
-    n_samples: int
-    traces: Dict[str, set] = field(default_factory=dict)
-    keeps: bool = True
-    audits: bool = False
-
-
-@dataclass(frozen=True)
-class Work:
-    """One chunk while it is being run. fresh: nothing was run before. events: those that paths share."""
-
-    block: Block
-    state: State
-    trains: Trains
-    traces: Traces
-    fresh: bool
-    events: Dict[tuple, Events] = field(default_factory=dict)

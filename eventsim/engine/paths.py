@@ -1,18 +1,21 @@
-"""Paths: a layer's synapses and neurons, one path of synapses after another, in the kernels.
+"""Paths: a layer's synapses and neurons, one path of synapses after another, put on a tape.
 
 A path reads the events, masks or windows of its source, adds their weights row by row, and each row ends
-as the update says: joined with other paths, integrated or fired.
+as the layer needs it: joined with other paths, integrated or fired.
 """
 
-from typing import NamedTuple, Optional, Union
+from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from eventsim.engine.attention import attention_weights
-from eventsim.engine.chunk import Span, Work
-from eventsim.engine.workspace import NOTHING, slots_of
-from eventsim.kernels import arguments, counting, indexing, layers
-from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents
+from eventsim.engine.binding import Binding
+from eventsim.engine.chunk import real_values, Span
+from eventsim.engine.memory import NOTHING, slots_of
+from eventsim.engine.plan import Call
+from eventsim.engine.state import arrays_of
+from eventsim.kernels import counting, firing, gathering, gathering_int8, indexing, pooling, transforms
+from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
 
 # positions of the set bits of each byte, see kernels.indexing.index_events
@@ -20,73 +23,68 @@ BIT_POSITIONS = np.zeros((256, 8), np.uint8)
 for _byte in range(256):
     _set = [bit for bit in range(8) if _byte >> bit & 1]
     BIT_POSITIONS[_byte, : len(_set)] = _set
+BIT_POSITIONS = BIT_POSITIONS.reshape(-1)
 
 
 class Ready(NamedTuple):
-    """A layer whose paths can run in this chunk.
+    """A layer whose paths can be bound.
 
     maps: what its kernels read and write, over all steps of the chunk, if there were one path only.
-    joining, ending: the layer's parameters, as rows of its earlier paths (None: there is one path only)
-    and of its last one end.
+    update: its parameters. ending: the kernel that ends the rows of its last path.
     """
 
     layer: LayerStage
     maps: Maps
-    joining: Optional[NamedTuple]
-    ending: NamedTuple
+    update: Update
+    ending: Callable
 
 
-def prepare(work: Work, layer: LayerStage, stepwise=False) -> Ready:
+def prepare(binding: Binding, layer: LayerStage, stepwise=False) -> Ready:
     """Membranes and traces of a layer, before its first path. stepwise: its paths run step by step."""
-    block, state, name = work.block, work.state, layer.name
-    dtype, workspace, steps = block.program.dtype, block.workspace, work.trains.steps
-    shape = (block.n_samples, layer.positions, layer.padded)
-    keeps = block.keeps or stepwise or bool(layer.update.changes)
-    if keeps and name not in state.membranes:
-        take = workspace.zeros if stepwise else workspace.take
-        state.membranes[name] = take(("membrane", name), shape, dtype)
-    if work.fresh:
-        state.start(layer, block.n_samples, dtype)
-    _make_traces(work, layer)
-    shape, nothing = (block.n_samples, steps, *shape[1:]), NOTHING[dtype]
-    current = workspace.take("current " + name, shape, dtype).reshape(-1) if len(layer.paths) > 1 else nothing
-    masks, mask_slots, first_slot = np.zeros(1, np.uint64), 1, 0
+    program, setting, memory, name = binding.program, binding.setting, binding.memory, layer.name
+    n, steps, dtype = setting.samples, setting.steps, program.dtype
+    nothing = NOTHING[dtype]
+    state = _state(binding, layer, stepwise)
+    traces = _traces(binding, layer)
+    shape = (n, steps, layer.positions, layer.padded)
+    current = memory.take("current " + name, shape, dtype).reshape(-1) if len(layer.paths) > 1 else nothing
+    masks, mask_slots, first_slot = memory.take("no masks", 1, np.uint64), 1, 0
     if layer.bits:
-        train = work.trains.sent[name]
+        train = binding.sent[name]
         masks, mask_slots, first_slot = train.planes, train.per_sample, train.first
     maps = Maps(
-        *(found[name].reshape(-1) if name in found else nothing
-          for found in (state.membranes, state.filtered, state.pending)),
-        state.waiting[name].reshape(-1) if name in state.waiting else NOTHING[np.dtype(np.int32)],
+        *(state.get(kind, nothing).reshape(-1) for kind in ("membranes", "filtered", "pending")),
+        state.get("waiting", NOTHING[np.dtype(np.int32)]).reshape(-1),
         current, masks.reshape(-1).view(f"u{layer.lanes // 8}"),
-        *(found[name].reshape(-1) if name in found else nothing for found in work.traces),
-        block.n_samples, steps, steps, 0, state.step, mask_slots, first_slot, 0,
-        int(work.fresh and not stepwise), int(keeps),
+        *(traces.get(kind, nothing).reshape(-1) for kind in ("currents", "potentials", "residuals", "audit")),
+        binding.clock,
+        *(int(kind in traces) for kind in ("currents", "potentials", "residuals", "audit")),
+        n, steps, steps, 0, mask_slots, first_slot, 0,
+        int(setting.fresh and not stepwise), int("membranes" in state),
     )
-    update = _update_at(layer, state.step)
-    joining = arguments.Joining(*update) if len(layer.paths) > 1 else None
-    return Ready(layer, maps, joining, _ending(work, layer)(*update))
+    return Ready(layer, maps, _update_at(layer, setting.bias_step), _ending(layer, binding.traced(name)))
 
 
-def _make_traces(work, layer):
-    block, name = work.block, layer.name
-    n, dtype = block.n_samples, block.program.dtype
-    if block.audits:
-        work.traces.audit[name] = _blank_audit(n, layer.padded, dtype)
-    wanted = set(block.traces.get(name, ()))
-    if name == block.program.output and layer.reduce:
-        wanted.add("potentials")
-    for kind in wanted:
-        shape = (n, work.trains.steps, layer.positions, layer.padded)
-        getattr(work.traces, kind)[name] = np.empty(shape, dtype)
+def _state(binding, layer, stepwise):
+    """What the layer takes from step to step, by kind; not membranes that stay in registers."""
+    setting, memory = binding.setting, binding.memory
+    found = {}
+    for kind, (shape, dtype) in arrays_of(layer, setting.samples, binding.program.dtype).items():
+        if setting.keeps or not setting.fresh:
+            found[kind] = memory.keep((kind, layer.name), shape, dtype)
+        elif kind != "membranes" or stepwise or layer.update.changes:
+            found[kind] = memory.take((kind, layer.name), shape, dtype)
+            words = found[kind].reshape(-1).view(np.uint64)
+            binding.tape.call(transforms.clear_words, words, words.size)
+    return found
 
 
-def _blank_audit(n, padded, dtype):
-    """Nothing seen yet: lowest and highest value at the other end of the type, no overflow."""
-    audit = np.zeros((n, 3, 3, padded), dtype)
-    most = np.iinfo(dtype).max if dtype.kind == "i" else np.inf
-    audit[:, :, 0], audit[:, :, 1] = most, -most
-    return audit.reshape(n, 9, padded)
+def _traces(binding, layer):
+    setting, memory = binding.setting, binding.memory
+    n, dtype = setting.samples, binding.program.dtype
+    whole = (n, setting.steps, layer.positions, layer.padded)
+    return {kind: memory.keep((kind, layer.name), (n, 9, layer.padded) if kind == "audit" else whole, dtype)
+            for kind in binding.traced(layer.name)}
 
 
 def _update_at(layer, step):
@@ -102,53 +100,72 @@ def _bias_at(biases, step):
     return [values for first, values in biases if first <= step][-1]
 
 
-def _ending(work, layer):
-    """How the rows of the layer's last path end: the simplest that covers what it is and what is traced."""
+def _ending(layer, traced):
+    """The kernel that ends the rows of the layer's last path: the simplest that covers what it is and what is
+    traced."""
     if layer.update.changes:
-        return arguments.Changing
-    currents, potentials, residuals, audit = (layer.name in traced for traced in work.traces)
-    if currents or residuals or audit or potentials and not layer.reduce or not layer.update.plain:
-        return arguments.Update
-    return arguments.Integrating if layer.reduce else arguments.Untraced
+        return firing.send_changes
+    if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
+        return firing.fire_traced
+    return firing.integrate_sums if layer.reduce else firing.fire_untraced
 
 
-def run_path(work: Work, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,
-             ends: bool) -> None:
-    """Run one path for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
+def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,
+              ends: bool) -> None:
+    """One path, for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
     maps, (start, steps) = ready.maps, span
-    if adds or steps != maps.total or start:
-        maps = Maps(*maps[:11], steps, maps.total, start, maps.step + start, maps.mask_slots,
-                    maps.first_slot + start, int(adds), *maps[-2:])
-    _add_rows(work, ready.layer, path, span, ready.ending if ends else ready.joining, maps)
+    maps = maps._replace(steps=steps, start=start, first_slot=maps.first_slot + start, adds=int(adds))
+    _add_rows(binding, ready, path, span, ready.ending if ends else firing.join_sums, maps)
 
 
-def _add_rows(work, layer, path, span, update, maps):
-    """Call a path's kernel. update: the layer's parameters, as the path's rows of sums end."""
-    read, geometry = _READS.get(path.method, _read_events)(work, layer, path, span), path.geometry
-    sums = work.block.workspace.take("sums", span.steps * geometry.out_width * layer.lanes, work.block.program.dtype)
-    getattr(layers, path.method)(sums, *read, geometry, update, maps)
+def _add_rows(binding, ready, path, span, ending, maps):
+    """A path's kernels. ending: what its rows of sums end in."""
+    layer, geometry, n = ready.layer, path.geometry, binding.setting.samples
+    read = _READS.get(path.method, _read_events)(binding, layer, path, span)
+    sums = binding.memory.take("sums", span.steps * geometry.out_width * layer.lanes, binding.program.dtype)
+    calls = [Call(read.kernel, (sums, *((maps.masks,) if read.masked_by_lanes else ()), *read.arguments, geometry))]
+    if read.attention is not None:
+        calls.append(Call(gathering.weigh_rows, (sums, maps.masks, read.attention, read.steps, geometry)))
+    calls.append(Call(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
+    binding.tape.rows(geometry, n, *calls)
 
 
-# ---- what a path's kernel reads: its arguments between `sums` and the geometry
+# ---- what a path's kernel reads
 
 
-def _read_pooled(work, layer, pool, span):
+class Read(NamedTuple):
+    """A row kernel, and its arguments between `sums`, `masks` and the geometry.
+
+    steps: rows of sums that it makes: 1 where one stands for all steps. masked_by_lanes: whether it takes
+    `masks`, whose type says its lanes. attention: channel attention that its sums are weighed by, or None.
+    """
+
+    kernel: Callable
+    arguments: Tuple
+    steps: int
+    masked_by_lanes: bool = True
+    attention: Optional[np.ndarray] = None
+
+
+def _read_pooled(binding, layer, pool, span):
     """The sums before a pool, of its own paths one after another."""
-    trains, dtype, g = work.trains, work.block.program.dtype, pool.geometry
-    still = all(_stands_still(trains, synapses) for synapses in synapses_of(pool.paths))
+    setting, dtype, g = binding.setting, binding.program.dtype, pool.geometry
+    still = all(_stands_still(binding, synapses) for synapses in synapses_of(pool.paths))
     steps = 1 if still else span.steps
-    shape = (work.block.n_samples, steps, g.height * g.width, layer.padded)
-    values = work.block.workspace.take(("before pool", pool.depth), shape, dtype).reshape(-1)
-    maps, joining = _sums_only(layer, values, shape), arguments.Joining(*layer.update)
+    shape = (setting.samples, steps, g.height * g.width, layer.padded)
+    values = binding.memory.take(("before pool", pool.depth), shape, dtype).reshape(-1)
+    maps = _sums_only(layer, values, shape)
+    ready = Ready(layer, maps, layer.update, firing.join_sums)
     for i, path in enumerate(pool.paths):
-        _add_rows(work, layer, path, span, joining, maps._replace(adds=int(i > 0)))
-    bias = _bias_at(pool.biases, work.state.step)
-    return (Pooled(values, bias, pool.signs, steps, int(bias.size > layer.padded)),)
+        _add_rows(binding, ready, path, span, firing.join_sums, maps._replace(adds=int(i > 0)))
+    bias = _bias_at(pool.biases, setting.bias_step)
+    pooled = Pooled(values, bias, pool.signs, steps, int(bias.size > layer.padded))
+    return Read(pooling.pooled_rows, (pooled,), steps)
 
 
-def _stands_still(trains, synapses):
+def _stands_still(binding, synapses):
     """Whether what synapses read is the same in all steps of the chunk."""
-    return trains.still_input if synapses.method == "real" else trains.sent[synapses.source].still
+    return binding.still_input if synapses.method == "real" else binding.sent[synapses.source].still
 
 
 def _sums_only(layer, values, shape) -> Maps:
@@ -156,79 +173,105 @@ def _sums_only(layer, values, shape) -> Maps:
     nothing, no_counts = NOTHING[values.dtype], NOTHING[np.dtype(np.int32)]
     lanes = np.zeros(1, np.uint64).view(f"u{layer.lanes // 8}")
     return Maps(nothing, nothing, nothing, no_counts, values, lanes, nothing, nothing, nothing, nothing,
-                shape[0], shape[1], shape[1], 0, 0, 1, 0, 0, 0, 0)
+                np.zeros(1, np.int64), 0, 0, 0, 0, shape[0], shape[1], shape[1], 0, 1, 0, 0, 0, 0)
 
 
-def _read_windows(work, _, synapses, span):
-    source = work.trains.sent[synapses.source]
-    slots = slots_of(work.trains.stages[synapses.source], source, *source.window(synapses.delay, *span))
-    return source.planes.reshape(-1), slots, synapses.weight
+def _windows(binding, synapses, span):
+    """(planes, Slots) of the steps that a path reads."""
+    source = binding.sent[synapses.source]
+    slots = slots_of(binding.program.stages[synapses.source], source, *source.window(synapses.delay, *span))
+    return source.planes.reshape(-1), slots
 
 
-def _read_masks(work, layer, synapses, span):
-    planes, slots, weight = _read_windows(work, layer, synapses, span)
-    weight_steps = 0
+def _read_windows(binding, _, synapses, span):
+    planes, slots = _windows(binding, synapses, span)
+    return Read(gathering.window_rows, (planes, slots, synapses.weight), slots.steps)
+
+
+def _read_masks(binding, layer, synapses, span):
+    planes, slots = _windows(binding, synapses, span)
+    weight, weight_steps = synapses.weight, 0
     if synapses.attention is not None:
-        weight, weight_steps = _attention(work, layer, synapses, span), slots.steps
-    return planes.view(f"u{layer.lanes // 8}"), slots, weight, weight_steps
+        weight, weight_steps = _attention(binding, layer, synapses, span), slots.steps
+    return Read(gathering.masked_rows, (planes.view(f"u{layer.lanes // 8}"), slots, weight, weight_steps),
+                slots.steps, masked_by_lanes=False)
 
 
-def _read_events(work, _, synapses, span):
-    return _events(work, synapses, span), synapses.weight, synapses.ranges
+def _read_events(binding, layer, synapses, span):
+    events = _events(binding, synapses, span)
+    attention = None
+    if synapses.attention is not None:
+        attention = _attention(binding, layer, synapses, span)
+    return Read(_kernel(synapses), (events, synapses.weight, synapses.ranges.reshape(-1)), events.steps,
+                attention=attention)
 
 
-def _read_attended(work, layer, synapses, span):
-    return (*_read_events(work, layer, synapses, span), _attention(work, layer, synapses, span))
+def _kernel(synapses):
+    """The row kernel of a method that reads events."""
+    if synapses.method == "slide":
+        return gathering_int8.slide_planes if synapses.geometry.planes > 1 else gathering_int8.slide_rows
+    if synapses.method == "pairs":
+        return gathering_int8.pair_rows
+    near = synapses.geometry.near and synapses.method == "gather"
+    return gathering.near_rows if near else gathering.gather_rows
 
 
-def _read_reals(work, _, synapses, span):
-    values = np.ascontiguousarray(work.trains.real_values(synapses.delay, span))
-    g, take = synapses.geometry, work.block.workspace.take
-    n_maps, n_events = values.shape[0] * values.shape[1], max(int(np.count_nonzero(values)), 1)
+def _read_reals(binding, _, synapses, span):
+    g, setting, take = synapses.geometry, binding.setting, binding.memory.take
+    steps = 1 if binding.still_input else span.steps
+    values = binding.real
+    of = real_values(values, binding.still_input, setting.steps, synapses.delay, span)
+    n_maps, n_values = setting.samples * steps, of.size
+    first = 0 if binding.still_input else values.shape[1] - setting.steps - synapses.delay + span.start
     events = RealEvents(
-        take("real index", n_events, np.int32),
+        take("real index", n_values, np.int32),
         take("real pointers", n_maps * (g.height * g.width * g.groups + 1), np.int64),
-        values.shape[1], take("strengths", n_events, values.dtype),
+        steps, take("strengths", n_values, values.dtype),
     )
-    indexing.index_reals(values.reshape(-1), events, n_maps, g)
-    return events, synapses.weight, synapses.ranges
+    binding.tape.call(indexing.index_reals, values.reshape(-1), events, setting.samples, values.shape[1], first, g)
+    return Read(gathering.real_rows, (events, synapses.weight, synapses.ranges.reshape(-1)), steps)
 
 
-_READS = {"masked": _read_masks, "windowed": _read_windows, "real": _read_reals, "attended": _read_attended,
-          "pooled": _read_pooled}
+_READS = {"masked": _read_masks, "windowed": _read_windows, "real": _read_reals, "pooled": _read_pooled}
 
 
-def _events(work, synapses, span) -> Events:
+def _events(binding, synapses, span) -> Events:
     """Sorted events of a path's source, shared by paths that read the same ones."""
-    trains, take = work.trains, work.block.workspace.take
-    source, stage = trains.sent[synapses.source], trains.stages[synapses.source]
+    take, source = binding.memory.take, binding.sent[synapses.source]
+    stage = binding.program.stages[synapses.source]
     first, n_steps = source.window(synapses.delay, *span)
     groups = synapses.geometry.groups
     by_column = int(synapses.method == "slide")
     key = (synapses.source, first, n_steps, groups, by_column)
-    shared = span.steps == trains.steps
-    if shared and key in work.events:
-        return work.events[key]
-    n_events = int(trains.popcounts(synapses.source, first, n_steps, synapses.fan_out)[:, 1].sum())
+    shared = span.steps == binding.setting.steps
+    if shared and key in binding.events:
+        return binding.events[key]
     name, slots = key if shared else "step", slots_of(stage, source, first, n_steps)
     n_maps = slots.samples * n_steps * stage.n_planes
-    index = take(("index", name), n_events + 8, np.int32)
+    index = take(("index", name), n_maps * stage.n_neurons + 8, np.int32)
     pointers = take(("pointers", name), n_maps * (stage.positions * groups + 1), np.int64)
+    planes = source.planes.reshape(-1)
     if groups == 1:
-        indexing.index_events(source.planes.reshape(-1), index, pointers, slots, by_column,
-                              BIT_POSITIONS.reshape(-1))
+        binding.tape.call(indexing.index_events, planes, index, pointers, slots, by_column, BIT_POSITIONS)
     else:
-        indexing.index_groups(source.planes.reshape(-1), index, pointers, slots, groups)
+        binding.tape.call(indexing.index_groups, planes, index, pointers, slots, groups)
     events = Events(index, pointers, n_steps)
     if shared:
-        work.events[key] = events
+        binding.events[key] = events
     return events
 
 
-def _attention(work, layer, synapses, span):
-    source, stage = work.trains.sent[synapses.source], work.trains.stages[synapses.source]
-    slots = slots_of(stage, source, *source.window(synapses.delay, *span))
-    totals = np.zeros((slots.samples, slots.steps, stage.shape[0]), np.int64)
-    counting.channel_levels(source.planes.reshape(-1), totals.reshape(-1), slots,
-                            *synapses.attention.node.stride)
-    return attention_weights(totals, synapses, layer, work.block.program.dtype)
+def _attention(binding, layer, synapses, span):
+    """Gains of each sample, step and channel, which Python computes between kernels."""
+    memory, program, stage = binding.memory, binding.program, binding.program.stages[synapses.source]
+    planes, slots = _windows(binding, synapses, span)
+    totals = memory.hold(np.zeros((slots.samples, slots.steps, stage.shape[0]), np.int64))
+    weights = memory.hold(np.zeros(slots.samples * slots.steps * layer.padded, program.dtype))
+    binding.tape.call(transforms.clear_words, totals.reshape(-1).view(np.uint64), totals.size)
+    binding.tape.call(counting.channel_levels, planes, totals.reshape(-1), slots, *synapses.attention.node.stride)
+
+    def weigh():
+        weights[:] = attention_weights(totals, synapses, layer, program.dtype)
+
+    binding.tape.python(weigh)
+    return weights

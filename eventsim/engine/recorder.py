@@ -86,6 +86,15 @@ class Recorder:
         return wanted
 
     @property
+    def wanted_planes(self):
+        """Stages whose planes are recorded, gathered, or the answer."""
+        wanted = {self.flattened.get(name, name) for name in self.wishes.spikes}
+        if self.wishes.gathered:
+            wanted |= {name for name, stage in self.stages.items() if stage.bits}
+        output = self.stages[self.program.output]
+        return frozenset(wanted | (set() if output.reduce else {output.name}))
+
+    @property
     def observed_bytes(self):
         """Memory that gathering takes of a sample for one step: traces."""
         layers = [self.stages[name] for name in self.observer.scales]
@@ -98,7 +107,7 @@ class Recorder:
         return result.Statistics(self.observer.trains(), self.observer.all_membranes())
 
     def take(self, chunk, counts) -> Recording:
-        """A chunk and its counts as a Recording; copies what the workspace holds."""
+        """A chunk and its counts as a Recording."""
         traces = {}
         for name, kinds in self.wishes.traces.items():
             stage = self.stages[name]
@@ -118,7 +127,7 @@ class Recorder:
     def _spikes(self, name, chunk):
         source = self.flattened.get(name, name)
         train, stage = chunk.trains.sent[source], self.stages[source]
-        planes = train.planes[:, train.first :].copy()
+        planes = train.planes[:, train.first :]
         if train.still and planes.shape[1] != chunk.steps:
             planes = np.repeat(planes, chunk.steps, axis=1)
         return Spikes(planes, stage.shape, self.model.shapes[name], stage.bits, stage.signed)

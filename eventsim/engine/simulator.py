@@ -8,16 +8,15 @@ from typing import Iterator, Optional
 
 import numpy as np
 
-from eventsim.engine.blocks import block_size, chunks, longest_chunk, sizes
-from eventsim.engine.chunk import Block
+from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
+from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
 from eventsim.engine.counting import count_chunk
 from eventsim.engine.overflows import check_overflows, chip_may_fail
 from eventsim.engine.recorder import Recorder
 from eventsim.engine.recording import Recording
+from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
-from eventsim.engine.synchronous import run_chunk
-from eventsim.engine.workspace import Workspace
 from eventsim.errors import ModelError, RunError
 from eventsim.inputs.levels import to_levels
 from eventsim.lowering.recipe import lower
@@ -25,6 +24,7 @@ from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
+from eventsim.program import LayerStage
 
 
 class Simulator:
@@ -102,52 +102,62 @@ class Simulator:
         check_state(state, self.program, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        block = self.block or self._block_size(steps, still, keep_state, recorder)
-        starts = range(0, n, min(block, -(-n // self.workers)))
+        done = 0 if state is None else state.step
+        lengths = chunks(self.program, done, steps, self._longest_chunk(recorder))
+        setting = Setting(1, max(lengths), still, state is None, keep_state or len(lengths) > 1, 0,
+                          self._traces(recorder), recorder.wanted_planes)
+        piece = self.block or samples_of_piece(self._sizes, setting)
+        starts = range(0, n, min(piece, -(-n // self.workers)))
 
-        def run_block(start):
+        def run_piece(start):
             stop = min(start + starts.step, n)
             part = State() if state is None else state.samples(start, stop)
-            return self._run_block(levels[start:stop], still, part, recorder, start, keep_state)
+            return self._run_piece(levels[start:stop], setting, lengths, part, recorder, start, keep_state)
 
         if self.workers == 1 or len(starts) == 1:
-            parts = [run_block(start) for start in starts]
+            parts = [run_piece(start) for start in starts]
         else:
-            if self._pool is None:  # kept, so that its threads keep their workspaces
+            if self._pool is None:  # kept, so that its threads keep their plans
                 self._pool = ThreadPoolExecutor(self.workers, "eventsim")
-            parts = list(self._pool.map(run_block, starts))
+            parts = list(self._pool.map(run_piece, starts))
         recording = merge(parts)
         recording.statistics, recording.context = recorder.statistics(), self._context
         recording.seconds = time.perf_counter() - began
         return recording
 
-    def _run_block(self, levels, still, state, recorder, start, keep_state):
+    def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
         """A Recording of the samples from `start` on, chunk after chunk."""
         program = self.program
         _check_denormals(program.dtype)
-        if not hasattr(self._local, "workspace"):
-            self._local.workspace = Workspace()
-        n, longest = levels.shape[0], self._longest_chunk(recorder)
-        lengths = chunks(program, state.step, recorder.steps, longest)
-        may_fail = self._may_fail
-        block = Block(program, self._local.workspace, n, recorder.traced, keep_state or len(lengths) > 1,
-                      recorder.wishes.audits or may_fail)
-        parts, done = [], 0
+        if not hasattr(self._local, "runner"):
+            self._local.runner = Runner(program, self._sizes)
+        n, parts, done = levels.shape[0], [], 0
         with recorder.observer.block(start, n, len(lengths) > 1) as observer:
             for steps in lengths:
-                piece = levels if still else levels[:, done : done + steps]
-                chunk = run_chunk(block, state, piece, still, steps)
+                taken = levels if setting.still else levels[:, done : done + steps]
+                chunk = self._local.runner.run_chunk(setting._replace(
+                    steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(program, state.step)),
+                    state, taken)
                 counts = count_chunk(program, chunk)
-                if may_fail:
+                if self._may_fail:
                     check_overflows(self.model, program, chunk)
                 observer.take(chunk)
                 parts.append(recorder.take(chunk, counts))
                 done += steps
         recording = merge(parts, along="steps")
         if keep_state:
-            state.membranes = {name: array.copy() for name, array in state.membranes.items()}
             recording.state = state
         return recording
+
+    def _traces(self, recorder):
+        """(layer, kind) of what has to be traced: what is asked for, and what the output and audits need."""
+        program = self.program
+        traced = {(name, kind) for name, kinds in recorder.traced.items() for kind in kinds}
+        if program.stages[program.output].reduce:
+            traced.add((program.output, "potentials"))
+        if recorder.wishes.audits or self._may_fail:
+            traced |= {(name, "audit") for name, stage in program.stages.items() if isinstance(stage, LayerStage)}
+        return frozenset(traced)
 
     @cached_property
     def _sizes(self):
@@ -159,12 +169,6 @@ class Simulator:
 
     def _longest_chunk(self, recorder):
         return self.chunk or longest_chunk(self._sizes, recorder.observed_bytes)
-
-    def _block_size(self, steps, still, keep_state, recorder):
-        longest, name = self._longest_chunk(recorder), self.program.input
-        once = name if still and not self.program.history[name] else ""
-        return block_size(self._sizes, min(steps, longest), recorder.observed_bytes, once,
-                          keep_state or steps > longest)
 
 
 def _arithmetic(model, precision, chip):

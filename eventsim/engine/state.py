@@ -30,12 +30,6 @@ class State:
     history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
 
-    def start(self, layer: LayerStage, n_samples, dtype) -> None:
-        """Make the arrays, but for membranes, that a layer begins with."""
-        for kind, (shape, number) in _of_layer(layer, n_samples, dtype).items():
-            if kind != "membranes":
-                getattr(self, kind)[layer.name] = np.zeros(shape, number)
-
     def samples(self, start, stop) -> "State":
         """The state of some of the samples, as copies."""
 
@@ -100,7 +94,7 @@ def _arrays(program, n_samples):
                 else ((n_samples, past, stage.n_planes, stage.positions, stage.words), np.dtype(np.uint64))
             )
         if isinstance(stage, LayerStage):
-            for kind, array in _of_layer(stage, n_samples, dtype).items():
+            for kind, array in arrays_of(stage, n_samples, dtype).items():
                 expected[kind, name] = array
     output = program.stages[program.output]
     sums = np.dtype(np.int64) if dtype.kind == "i" or not output.reduce else dtype
@@ -108,7 +102,7 @@ def _arrays(program, n_samples):
     return expected
 
 
-def _of_layer(layer, n_samples, dtype):
+def arrays_of(layer: LayerStage, n_samples, dtype) -> Dict[str, tuple]:
     """{kind: (shape, dtype)} of what a layer takes from step to step."""
     update, array = layer.update, ((n_samples, layer.positions, layer.padded), dtype)
     arrays = {"membranes": array}

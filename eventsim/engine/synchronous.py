@@ -4,49 +4,58 @@ Stages run over all steps of the chunk one after another, recurrent groups step 
 depends on how samples are cut into blocks, or steps into chunks: the results are the same bits.
 """
 
+from dataclasses import dataclass
 from typing import Dict, List, NamedTuple, Union
 
-from eventsim.engine.answers import answers
-from eventsim.engine.chunk import Block, Chunk, Span, Traces, Trains, Work
-from eventsim.engine.paths import prepare, Ready, run_path
-from eventsim.engine.state import State
-from eventsim.engine.trains import enter, keep_history, make_room, run_words
-from eventsim.program import LayerStage, PooledSums, StageGroup, Synapses, synapses_of, WordStage
+import numpy as np
+
+from eventsim.engine.binding import Binding
+from eventsim.engine.chunk import Setting, Span
+from eventsim.engine.counting import bind_counts, Counted
+from eventsim.engine.memory import ChunkTrain
+from eventsim.engine.paths import bind_path, prepare, Ready
+from eventsim.engine.plan import Plan
+from eventsim.engine.trains import bind_words, enter, make_room
+from eventsim.program import LayerStage, PooledSums, Program, StageGroup, Synapses, synapses_of, WordStage
 
 
-def run_chunk(block: Block, state: State, levels, still: bool, steps: int) -> Chunk:
-    """Run a chunk of `steps` from `state`, which is brought up to date.
+@dataclass(frozen=True)
+class BoundChunk:
+    """A chunk that can be run. sent: stage -> ChunkTrain of a block. counted: see `counting.bind_counts`.
+    clock: int64 [1], where to put the absolute step of the chunk's first."""
 
-    levels: int32 (n, steps or 1, C, positions), or F of real input; still: whether its single step stands
-    for all.
-    """
-    trains = Trains(block.program.stages, block.workspace, block.n_samples, steps)
-    fresh = state.step == 0 and not state.membranes
-    work = Work(block, state, trains, Traces({}, {}, {}, {}), fresh)
-    enter(work, levels, still)
-    for group in block.program.groups:
+    plan: Plan
+    sent: Dict[str, ChunkTrain]
+    counted: Dict[tuple, Counted]
+    still_input: bool
+    clock: np.ndarray
+
+
+def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
+    """A chunk of steps of a block of samples, bound."""
+    binding = Binding(program, setting)
+    enter(binding)
+    for group in program.groups:
         if group.recurrent:
-            _run_recurrent(work, group)
+            _bind_recurrent(binding, group)
         else:
-            _run_forward(work, group)
-    chunk = Chunk(trains, work.traces, answers(work))
-    keep_history(work)
-    state.step += steps
-    return chunk
+            _bind_forward(binding, group)
+    counted = bind_counts(binding)
+    plan = Plan(binding.tape, binding.memory, setting.samples)
+    return BoundChunk(plan, binding.sent, counted, binding.still_input, binding.clock)
 
 
-def _run_forward(work, group: StageGroup):
+def _bind_forward(binding, group: StageGroup):
     """Each stage over all steps of the chunk."""
-    span = Span(0, work.trains.steps)
     for stage in group.stages:
         if isinstance(stage, LayerStage):
-            make_room(work, stage)
-            ready, last = prepare(work, stage), len(stage.paths) - 1
+            make_room(binding, stage)
+            ready, last = prepare(binding, stage), len(stage.paths) - 1
             for i, path in enumerate(stage.paths):
-                run_path(work, ready, path, span, adds=i > 0, ends=i == last)
+                bind_path(binding, ready, path, binding.whole, adds=i > 0, ends=i == last)
         elif isinstance(stage, WordStage):
-            make_room(work, stage)
-            run_words(work, stage, span)
+            make_room(binding, stage)
+            bind_words(binding, stage, binding.whole)
 
 
 class _Rest(NamedTuple):
@@ -57,32 +66,33 @@ class _Rest(NamedTuple):
     done: bool
 
 
-def _run_recurrent(work, group: StageGroup):
+def _bind_recurrent(binding, group: StageGroup):
     """Step by step; paths from outside that come first in a sum run over all steps before."""
     names = {stage.name for stage in group.stages}
     rest: Dict[str, _Rest] = {}
     for stage in group.stages:
-        make_room(work, stage)
+        make_room(binding, stage)
+    for stage in group.stages:
         if isinstance(stage, LayerStage):
-            rest[stage.name] = _run_outside(work, stage, names)
-    for t in range(work.trains.steps):
+            rest[stage.name] = _bind_outside(binding, stage, names)
+    for t in range(binding.setting.steps):
         span = Span(t, 1)
         for stage in group.stages:
             if isinstance(stage, WordStage):
-                run_words(work, stage, span)
+                bind_words(binding, stage, span)
                 continue
             ready, paths, done = rest[stage.name]
             for i, path in enumerate(paths):
-                run_path(work, ready, path, span, adds=done or i > 0, ends=i == len(paths) - 1)
+                bind_path(binding, ready, path, span, adds=done or i > 0, ends=i == len(paths) - 1)
 
 
-def _run_outside(work, layer: LayerStage, names) -> _Rest:
-    """Run the paths that come before the first one from inside the group, over all steps of the chunk."""
-    ready = prepare(work, layer, stepwise=True)
+def _bind_outside(binding, layer: LayerStage, names) -> _Rest:
+    """The paths that come before the first one from inside the group, over all steps of the chunk."""
+    ready = prepare(binding, layer, stepwise=True)
     paths = _outside_first(layer.paths, names)
     n_outside = next(i for i, path in enumerate(paths) if _reads(path, names))
     for i, path in enumerate(paths[:n_outside]):
-        run_path(work, ready, path, Span(0, work.trains.steps), adds=i > 0, ends=False)
+        bind_path(binding, ready, path, binding.whole, adds=i > 0, ends=False)
     return _Rest(ready, paths[n_outside:], n_outside > 0)
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from numba import njit
 
-from eventsim.kernels.vectors import lanes_of
+from eventsim.kernels.vectors import lanes_of, load_one
 
 
 @njit(inline="always")
@@ -49,7 +49,7 @@ class Span(NamedTuple):
 @njit(inline="always")
 def span_of(ranges, tile):
     """The Span of a tile, loaded before the loops: LLVM cannot know that sums do not overlap ranges."""
-    return Span(ranges[tile, 0], ranges[tile, 1], ranges[tile, 2])
+    return Span(load_one(ranges, 3 * tile), load_one(ranges, 3 * tile + 1), load_one(ranges, 3 * tile + 2))
 
 
 @njit(inline="always")

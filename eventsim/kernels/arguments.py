@@ -25,7 +25,6 @@ F is float32, float64 or int32. Order of floating-point additions: per path from
 from the top: double, then events by (row, column, channel). It does not depend on the lanes.
 """
 
-from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +35,9 @@ MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
 # "error" wraps, too: the run is refused afterwards, by what `audit` says.
 SUM, CURRENT, MEMBRANE = 0, 1, 2
 NO_LIMIT, WRAP, WRAP_ONCE, SATURATE = 0, 1, 2, 3
+# How `calling.drive` holds what it runs: numbers of an instruction and of a call, and words of an argument list.
+INSTRUCTION, CALL = 5, 4
+WORDS_TOGETHER, MOST_WORDS = 16, 128
 
 
 class Geometry(NamedTuple):
@@ -121,7 +123,7 @@ class Update(NamedTuple):
     least: np.ndarray  # smallest change that SigmaDelta sends
     refractory: np.ndarray  # int32
     limits: np.ndarray  # int64 [9]: rule, low, high of the sum, the current and the membrane
-    plain: int  # whether `_fire_plain`, or `_integrate`, covers the layer while nothing is traced
+    plain: int  # whether `fire_untraced`, or `integrate_sums`, covers the layer while nothing is traced
     changes: int  # SigmaDelta: 1 sums its input, 2 takes it as it is; 0: another neuron
     bits: int
     signed: int
@@ -154,34 +156,24 @@ class Maps(NamedTuple):
     waiting: np.ndarray  # int32 steps of refractoriness left
     current: np.ndarray
     masks: np.ndarray
-    currents: np.ndarray  # F like current, or empty; so potentials and residuals
+    currents: np.ndarray  # F like current; so potentials and residuals
     potentials: np.ndarray
     residuals: np.ndarray
-    audit: np.ndarray  # or empty
+    audit: np.ndarray
+    clock: np.ndarray  # int64 [1]: absolute step of the first of `total` steps
+    traces_currents: int  # whether there is `currents`; so the three behind it
+    traces_potentials: int
+    traces_residuals: int
+    audits: int
     samples: int
     steps: int
     total: int  # steps that current, currents, potentials and residuals hold
     start: int  # step of those that step 0 writes
-    step: int  # absolute step of step 0
     mask_slots: int  # slots of a sample in masks
     first_slot: int  # the one that step 0 writes
     adds: int  # whether current already holds earlier paths
     fresh: int  # whether membranes start at 0, whatever membrane holds
     keeps: int  # whether membranes are wanted afterwards
-
-
-# How a row of sums ends, by the type of its update: a kernel is compiled with the one that it
-# needs, which is most of what compiling it costs.
-Joining = namedtuple("Joining", Update._fields)
-
-
-Integrating = namedtuple("Integrating", Update._fields)
-
-
-Untraced = namedtuple("Untraced", Update._fields)
-
-
-Changing = namedtuple("Changing", Update._fields)
 
 
 class TrainSums(NamedTuple):

@@ -1,6 +1,7 @@
 """Counts of events, levels and set bits, from words."""
 
 import numpy as np
+from numba import njit
 
 from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.arguments import ONE
@@ -13,7 +14,7 @@ from eventsim.kernels.vectors import (
 @compiled
 def count_words(planes, fan_out, counts, slots):
     """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position.
-    Writes counts int64 [sample, 5]: events, set bits, sum of |level|, and events and set bits times
+    Adds to counts int64 [sample, 5]: events, set bits, sum of |level|, and events and set bits times
     fan-out."""
     bits, n_planes, size = slots.bits, n_planes_of(slots), plane_size(slots)
     for s in range(slots.samples * slots.steps):
@@ -42,34 +43,36 @@ def count_words(planes, fan_out, counts, slots):
                 ones = bit_count(occupied)
                 events += ones
                 fanned_events += ones * load_one(fan_out, i)
-        counts[n, 0] += events
-        counts[n, 1] += set_bits
-        counts[n, 2] += levels
-        counts[n, 3] += fanned_events
-        counts[n, 4] += fanned_bits
+        _add(counts, n * 5, events)
+        _add(counts, n * 5 + 1, set_bits)
+        _add(counts, n * 5 + 2, levels)
+        _add(counts, n * 5 + 3, fanned_events)
+        _add(counts, n * 5 + 4, fanned_bits)
+
+
+@njit(inline="always")
+def _add(counts, o, number):
+    store_one(counts, o, load_one(counts, o) + number)
 
 
 @compiled
-def count_channels(planes, members, bounds, bytes_, counts, slots):
-    """Per sample, events of each (class of position, channel). members: int32, positions sorted by
-    class; bounds: int64 [classes + 1]. Adds 0 or 1 to 64 bytes at a time, and those to counts
-    before they overflow. Writes bytes_ int8 [64] (scratch) and counts int32 [sample, class, channel
-    padded to words]."""
+def count_nonzero(planes, members, bounds, nonzero, bytes_, counts, slots, n_classes):
+    """Synapses that are not 0 of all events. members: int32, positions sorted by class; bounds: int64
+    [classes + 1]; nonzero: int64 [class, channel padded to words], such synapses of an event. Adds 0 or 1 to 64
+    bytes at a time, and those, weighed, to counts before they overflow. Writes bytes_ int8 [64] (scratch) and
+    counts int64 [sample]."""
     n_planes, positions, words = n_planes_of(slots), slots.height * slots.width, words_of(slots)
     one = splat(1, zeros(bytes_, planes))
     none = zeros(bytes_, planes)
-    wide = zeros(counts, planes)
-    n_classes = bounds.size - 1
-    flat = counts.reshape(-1)
     for sample in range(slots.samples):
         for k in range(n_classes):
             for w in range(words):
-                target = ((sample * n_classes + k) * words + w) * 64
+                fan_out = (k * words + w) * 64
                 sums = none
                 n = 0
                 for t in range(slots.steps):
                     slot = (sample * slots.per_sample + slots.first + t) * n_planes
-                    for m in range(bounds[k], bounds[k + 1]):
+                    for m in range(load_one(bounds, k), load_one(bounds, k + 1)):
                         p = np.int64(load_one(members, m))
                         word = np.uint64(0)
                         b = 0
@@ -80,11 +83,20 @@ def count_channels(planes, members, bounds, bytes_, counts, slots):
                         n += 1
                         if n == 127:
                             store(bytes_, 0, sums)
-                            store(flat, target, load(flat, target, wide) + load(bytes_, 0, wide))
+                            _add(counts, sample, _weighed(bytes_, nonzero, fan_out))
                             sums = none
                             n = 0
                 store(bytes_, 0, sums)
-                store(flat, target, load(flat, target, wide) + load(bytes_, 0, wide))
+                _add(counts, sample, _weighed(bytes_, nonzero, fan_out))
+
+
+@njit(inline="always")
+def _weighed(bytes_, nonzero, fan_out):
+    """The sum of 64 counts times their fan-outs."""
+    total = 0
+    for i in range(64):
+        total += np.int64(load_one(bytes_, i)) * load_one(nonzero, fan_out + i)
+    return total
 
 
 @compiled

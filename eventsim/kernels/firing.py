@@ -1,22 +1,23 @@
-"""How a row of sums ends: joined with other paths, integrated, or fired."""
+"""How a row of sums ends: joined with other paths, integrated, or fired.
+
+Each takes a row of sums and `still`, whether it holds one step for all, adds what earlier paths have left where
+maps.adds, and, at the last path, updates the membranes. A path calls the one that its layer needs by address.
+"""
 
 from numba import njit
-from numba.extending import overload
 
 from eventsim.kernels.addressing import place_of
-from eventsim.kernels.arguments import (
-    Changing, CURRENT, NO_LIMIT, Integrating, Joining, MEMBRANE, SATURATE, SUM, WRAP, WRAP_ONCE, Untraced,
-    Update,
-)
-from eventsim.kernels.compiling import OPTIONS
+from eventsim.kernels.arguments import CURRENT, MEMBRANE, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
+from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
     load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, store_one, scaled, select, shifted,
     splat, store, wrapped, and_not, zeros,
 )
 
 
-def _join(sums, still, update, maps, geometry, sample, tile, row):
-    """Pass a row of sums on to the next path."""
+@compiled
+def join_sums(sums, still, update, maps, geometry, sample, tile, row):
+    """Add a row of sums to those of earlier paths, for the next one. Writes maps.current."""
     g = geometry
     lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
@@ -31,8 +32,9 @@ def _join(sums, still, update, maps, geometry, sample, tile, row):
             store(maps.current, o, x)
 
 
-def _integrate(sums, still, update, maps, geometry, sample, tile, row):
-    """Membranes that never fire, a row of them."""
+@compiled
+def integrate_sums(sums, still, update, maps, geometry, sample, tile, row):
+    """Membranes that never fire, a row of them. Writes maps.potentials and maps.membrane."""
     g = geometry
     n = update
     lanes = lanes_of(maps.masks)
@@ -54,8 +56,9 @@ def _integrate(sums, still, update, maps, geometry, sample, tile, row):
             store(maps.membrane, p.state, v)
 
 
-def _fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
-    """What most layers are, a row of them."""
+@compiled
+def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
+    """Neurons with the options that most have, a row of them. Writes maps.masks and maps.membrane."""
     if update.bits == 1 and not update.hard:
         _fire_bits(sums, still, update, maps, geometry, sample, tile, row)
     else:
@@ -63,33 +66,18 @@ def _fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
             _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
 
 
-def _fire_any(sums, still, update, maps, geometry, sample, tile, row):
-    """Neurons and readouts with any options, traced or not, a row of them."""
+@compiled
+def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
+    """Neurons and readouts with any options, traced or not, a row of them. Writes the arrays of maps."""
     for ox in range(geometry.out_width):
         _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
 
 
-def _send_changes(sums, still, update, maps, geometry, sample, tile, row):
-    """SigmaDelta, a row of them."""
+@compiled
+def send_changes(sums, still, update, maps, geometry, sample, tile, row):
+    """SigmaDelta, a row of them. Writes the arrays of maps."""
     for ox in range(geometry.out_width):
         _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox)
-
-
-FINISHES = {
-    Joining: _join, Integrating: _integrate, Untraced: _fire_untraced, Update: _fire_any,
-    Changing: _send_changes,
-}
-
-
-def finish_row(sums, still, update, maps, geometry, sample, tile, row):
-    """Join a row of sums with earlier paths; pass it on, or update the membranes and fire.
-    `still`: whether sums hold one step for all. Writes the arrays of maps."""
-    FINISHES[type(update)](sums, still, update, maps, geometry, sample, tile, row)
-
-
-@overload(finish_row, jit_options=OPTIONS)
-def _finish_row(sums, still, update, maps, geometry, sample, tile, row):
-    return FINISHES[update.instance_class]
 
 
 @njit(inline="always")
@@ -173,7 +161,7 @@ def _next_reset(n, maps):
     """First step, counted from the first one here, before which the state is set to 0; or -1."""
     if n.reset_interval == 0:
         return -1
-    return (n.reset_offset - maps.step) % n.reset_interval
+    return (n.reset_offset - load_one(maps.clock, 0) - maps.start) % n.reset_interval
 
 
 @njit(inline="always")
@@ -184,11 +172,9 @@ def _noted(x, which, n, maps, audit, padded, zero):
     store(maps.audit, low_at, select(below(x, lowest), x, lowest))
     highest = load(maps.audit, low_at + padded, zero)
     store(maps.audit, low_at + padded, select(below(highest, x), x, highest))
-    if n.limits[3 * which] != NO_LIMIT:
-        outside = or_(
-            below(x, splat(n.limits[3 * which + 1], zero)),
-            below(splat(n.limits[3 * which + 2], zero), x),
-        )
+    rule, low, high = _limits_of(n, which)
+    if rule != NO_LIMIT:
+        outside = or_(below(x, splat(low, zero)), below(splat(high, zero), x))
         number = load(maps.audit, low_at + 2 * padded, zero)
         store(maps.audit, low_at + 2 * padded, number + select(outside, splat(1, zero), zero))
 
@@ -251,7 +237,7 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
         o = p.traced + t * p.per_step
         if maps.adds:
             x = load(maps.current, o, zero) + x
-        if maps.audit.size:
+        if maps.audits:
             _noted(x, SUM, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, sum_rule, sum_low, sum_high, zero)
@@ -264,13 +250,13 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
             i = load(maps.filtered, p.state, zero)
             x = decayed(i, load(n.current_leak, p.neuron, zero),
                         n.decay_bits, n.decay_positive, n.decay_negative) + x
-        if maps.audit.size:
+        if maps.audits:
             _noted(x, CURRENT, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, current_rule, current_low, current_high, zero)
         if n.filters:
             store(maps.filtered, p.state, x)
-        if maps.currents.size:
+        if maps.traces_currents:
             store(maps.currents, o, x)
         h = u
         if n.leaks:
@@ -290,11 +276,11 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
             left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
             idle = below(zeros(maps.waiting, maps.masks), left)
             h = select(idle, u, h)
-        if maps.audit.size:
+        if maps.audits:
             _noted(h, MEMBRANE, n, maps, audit, p.padded, zero)
         if n.narrow:
             h = _within(h, membrane_rule, membrane_low, membrane_high, zero)
-        if maps.potentials.size:
+        if maps.traces_potentials:
             store(maps.potentials, o, h)
         minus = nobody
         rest = h
@@ -336,7 +322,7 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
             one_less = left - splat(1, left)
             pause = load(n.refractory, p.neuron, left)
             store(maps.waiting, p.state, select(fired, pause, select(idle, one_less, left)))
-        if maps.residuals.size:
+        if maps.traces_residuals:
             store(maps.residuals, o, u)
     if maps.keeps:
         store(maps.membrane, p.state, u)
@@ -374,7 +360,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         o = p.traced + t * p.per_step
         if maps.adds:
             x = load(maps.current, o, zero) + x
-        if maps.audit.size:
+        if maps.audits:
             _noted(x, SUM, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, sum_rule, sum_low, sum_high, zero)
@@ -383,15 +369,15 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         if n.shift:
             x = shifted(x, n.shift)
         x = x + bias
-        if maps.audit.size:
+        if maps.audits:
             _noted(x, CURRENT, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, current_rule, current_low, current_high, zero)
-        if maps.currents.size:
+        if maps.traces_currents:
             store(maps.currents, o, x)
         if n.changes == 1:
             x = u + x
-        if maps.audit.size:
+        if maps.audits:
             _noted(x, MEMBRANE, n, maps, audit, p.padded, zero)
         if n.narrow:
             x = _within(x, membrane_rule, membrane_low, membrane_high, zero)
@@ -399,7 +385,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
         active = u + drive
         if n.rectified:
             active = select(below(active, zero), zero, active)
-        if maps.potentials.size:
+        if maps.traces_potentials:
             store(maps.potentials, o, active)
         change = active - sent
         minus = below(change, zero)
@@ -418,7 +404,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
             k = mask + b * p.masks_per_plane
             store_one(maps.masks, k, and_not(spikes, minus))
             store_one(maps.masks, k + n.bits * p.masks_per_plane, and_(spikes, minus))
-        if maps.residuals.size:
+        if maps.traces_residuals:
             store(maps.residuals, o, active - sent)
     store(maps.membrane, p.state, u)
     store(maps.pending, p.state, sent)

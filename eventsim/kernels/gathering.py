@@ -268,7 +268,7 @@ def real_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
 
 
 @compiled
-def weigh_rows(sums, masks, attention, steps, geometry, sample, tile):
+def weigh_rows(sums, masks, attention, steps, geometry, sample, tile, row):
     """Multiply a row of sums by channel attention F [sample, step, padded channel] (int32: in
     256ths). Writes sums."""
     g = geometry

@@ -113,13 +113,15 @@ def index_groups(planes, index, pointers, slots, groups):
 
 
 @compiled
-def index_reals(values, events, n_slots, geometry):
-    """Nonzero real inputs F [slot, position, channel] as RealEvents. Writes the arrays of events."""
+def index_reals(values, events, samples, per_sample, first, geometry):
+    """Nonzero real inputs F [sample, slot, position, channel] as RealEvents: of events.steps slots of each sample
+    from `first` on, of `per_sample` that it has. Writes the arrays of events."""
     height, width, channels = geometry.height, geometry.width, geometry.channels
     per_group = channels // geometry.groups
     k = 0
     o = 0
-    for slot in range(n_slots):
+    for s in range(samples * events.steps):
+        slot = (s // events.steps) * per_sample + first + s % events.steps
         for p in range(height * width):
             for c in range(channels):
                 if c % per_group == 0:

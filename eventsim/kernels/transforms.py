@@ -11,6 +11,13 @@ from eventsim.kernels.vectors import load_one, store_one, trailing_zeros
 
 
 @compiled
+def clear_words(words, n):
+    """Set n words to 0. Writes words."""
+    for i in range(n):
+        store_one(words, i, np.uint64(0))
+
+
+@compiled
 def sum_words(planes, source, to, of, window):
     """Add the levels in each window of `source` to the levels in `planes`, 64 channels at a time,
     by a ripple adder over the planes. Writes planes.
@@ -90,7 +97,8 @@ def delay_words(planes, source, mask, to, of):
                 o = ((sample * to.per_sample + to.first + t) * n_planes + plane) * per_plane
                 i = ((sample * of.per_sample + of.first + t) * n_planes + plane) * per_plane
                 for w in range(per_plane):
-                    planes[o + w] |= source[i + w] & mask[w]
+                    word = load_one(planes, o + w) | (load_one(source, i + w) & load_one(mask, w))
+                    store_one(planes, o + w, word)
 
 
 @compiled

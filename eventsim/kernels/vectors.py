@@ -24,6 +24,8 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
+from eventsim.kernels.pointers import element, Pointer
+
 _I32 = ir.IntType(32)
 
 
@@ -36,14 +38,8 @@ class Vector(types.Type):
         super().__init__(name=f"Vector({dtype} x {lanes})")
 
 
-def _element(dtype):
-    if isinstance(dtype, types.Float):
-        return ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
-    return ir.IntType(dtype.bitwidth)
-
-
 def _llvm(vector):
-    return ir.VectorType(_element(vector.dtype), vector.lanes)
+    return ir.VectorType(element(vector.dtype), vector.lanes)
 
 
 def _is_float(vector):
@@ -55,13 +51,15 @@ def _constant(vector, value):
 
 
 def _address(context, builder, array_type, array, offset):
+    if isinstance(array_type, Pointer):
+        return builder.gep(array, [offset])
     data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
 
 
 def _vector_address(context, builder, array_type, array, offset, lanes):
     pointer = _address(context, builder, array_type, array, offset)
-    vector = ir.VectorType(_element(array_type.dtype), lanes)
+    vector = ir.VectorType(element(array_type.dtype), lanes)
     return builder.bitcast(pointer, vector.as_pointer())
 
 
@@ -380,7 +378,7 @@ def joined(typing, lows, highs, like):
     """Lanes of `lows` (unsigned) and then of `highs` (signed), widened to the type of `like`."""
 
     def generate(context, builder, signature, arguments):
-        half = ir.VectorType(_element(like.dtype), lows.lanes)
+        half = ir.VectorType(element(like.dtype), lows.lanes)
         low, high = builder.zext(arguments[0], half), builder.sext(arguments[1], half)
         order = ir.Constant(ir.VectorType(_I32, like.lanes), list(range(like.lanes)))
         return builder.shuffle_vector(low, high, order)

@@ -1,0 +1,40 @@
+"""Binding: what is at hand while a plan is made."""
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional
+
+import numpy as np
+
+from eventsim.engine.chunk import Setting, Span
+from eventsim.engine.memory import ChunkTrain, Memory
+from eventsim.engine.plan import Tape
+from eventsim.kernels.arguments import Events
+from eventsim.program import Program
+
+
+@dataclass
+class Binding:
+    """The arrays of one block, and the tape of what computes them.
+
+    sent: stage -> ChunkTrain. real: F (n, slots, positions, channels) of a real input. events: those that paths
+    share. clock: int64 [1], the absolute step of the chunk's first.
+    """
+
+    program: Program
+    setting: Setting
+    tape: Tape = field(default_factory=Tape)
+    memory: Memory = field(default_factory=Memory)
+    sent: Dict[str, ChunkTrain] = field(default_factory=dict)
+    real: Optional[np.ndarray] = None
+    still_input: bool = False
+    events: Dict[tuple, Events] = field(default_factory=dict)
+    clock: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    @property
+    def whole(self) -> Span:
+        """All steps of the chunk."""
+        return Span(0, self.setting.steps)
+
+    def traced(self, layer) -> set:
+        """What is traced of a layer."""
+        return {kind for name, kind in self.setting.traces if name == layer}

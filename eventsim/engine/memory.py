@@ -1,0 +1,85 @@
+"""Memory of a plan: what its kernels write, for one block of samples, and what is wanted of every sample."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Dict, List
+
+import numpy as np
+
+from eventsim.kernels.arguments import Slots
+
+NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
+
+
+def zeros(shape, dtype):
+    """An array of zeros, aligned to 64 bytes."""
+    n_bytes = prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(n_bytes + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+class Memory:
+    """Arrays by name. They are zero when they are made.
+
+    A scratch array is used again for the next block. A kept one is made for a block here, so that kernels can be
+    bound to it, and for all samples when a plan runs: `kept` says how.
+    """
+
+    def __init__(self):
+        self._scratch: Dict[object, np.ndarray] = {}
+        self.all: List[np.ndarray] = []  # what kernels are bound to has to stay
+        self.kept: Dict[tuple, np.ndarray] = {}
+
+    def take(self, name, shape, dtype) -> np.ndarray:
+        """A scratch array, which the next `take` of the name uses again where it is large enough."""
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        n_bytes = prod(shape) * np.dtype(dtype).itemsize
+        buffer = self._scratch.get(name)
+        if buffer is None or buffer.nbytes < n_bytes:
+            buffer = self._scratch[name] = self._made(zeros((n_bytes,), np.uint8))
+        return buffer[:n_bytes].view(dtype).reshape(shape)
+
+    def keep(self, name, shape, dtype) -> np.ndarray:
+        """A kept array. shape: with the samples of a block first. name: (kind, what)."""
+        array = self.kept[name] = self._made(zeros(shape, dtype))
+        return array
+
+    def hold(self, array) -> np.ndarray:
+        """An array that kernels read, kept alive with the others."""
+        return self._made(array)
+
+    def _made(self, array):
+        self.all.append(array)
+        return array
+
+
+@dataclass(frozen=True)
+class ChunkTrain:
+    """What a stage sends during a chunk of steps.
+
+    planes: uint64 (n, slots, planes, positions, words). first: slot of the chunk's first step, after the past
+    steps that delayed readers need. still: one slot stands for all steps.
+    """
+
+    planes: np.ndarray
+    first: int
+    still: bool = False
+
+    @property
+    def per_sample(self):
+        """Slots of one sample."""
+        return self.planes.shape[1]
+
+    def window(self, delay, start, steps):
+        """(first slot, steps) of what a reader with a delay takes for some steps of the chunk."""
+        if self.still:
+            return 0, 1
+        return self.first - delay + start, steps
+
+
+def slots_of(stage, train, first, steps) -> Slots:
+    """`steps` steps of a stage's ChunkTrain from its slot `first` on, as kernels are told."""
+    n, per_sample = train.planes.shape[:2]
+    channels, height, width = stage.shape
+    return Slots(n, steps, per_sample, first, stage.bits, int(stage.signed), height, width, channels)

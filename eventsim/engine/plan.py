@@ -1,0 +1,157 @@
+"""Plans: the kernels that run a block of samples, each bound once to what it reads and writes.
+
+Where functions are compiled, a plan runs block after block in one compiled loop, `kernels.calling.drive`, so that
+what a block leaves stays in the caches and Python costs the same for any number of samples. Where they are not
+(NUMBA_DISABLE_JIT), it calls them one by one.
+"""
+
+from typing import Callable, Dict, List, NamedTuple, Tuple, Union
+
+import numpy as np
+from eventsim.engine.memory import Memory
+from eventsim.kernels import calling
+from eventsim.kernels.arguments import CALL, INSTRUCTION, MOST_WORDS, WORDS_TOGETHER
+
+
+class Call(NamedTuple):
+    """A kernel and what it is given: arrays, integers, and tuples of them."""
+
+    kernel: Callable
+    arguments: tuple
+
+
+class Step(NamedTuple):
+    """Kernels that are called one after another: once, where there are no tiles, else again for each tile,
+    sample and row, which they take as their last three arguments."""
+
+    calls: Tuple[Call, ...]
+    tiles: int = 0
+    samples: int = 0
+    rows: int = 0
+
+
+class Tape:
+    """What a block of samples runs, in order: kernels, and now and then a function of Python."""
+
+    def __init__(self):
+        self.steps: List[Union[Step, Callable[[], None]]] = []
+
+    def call(self, kernel, *arguments) -> None:
+        """Once."""
+        self.steps.append(Step((Call(kernel, arguments),)))
+
+    def rows(self, geometry, samples, *calls: Call) -> None:
+        """For each tile, sample and row of a path's output."""
+        self.steps.append(Step(calls, geometry.tiles, samples, geometry.out_height))
+
+    def python(self, function) -> None:
+        """A function without arguments."""
+        self.steps.append(function)
+
+
+class Plan:
+    """A tape, bound. memory: what its kernels write. block: samples of a block.
+
+    `kept`: name -> (shape of a sample, dtype) of the arrays that `run` takes.
+    """
+
+    def __init__(self, tape: Tape, memory: Memory, block: int):
+        self.memory, self.block, self._steps = memory, block, tape.steps
+        self.kept = {name: (array.shape[1:], array.dtype) for name, array in memory.kept.items()}
+        self._code = _Code(tape.steps, memory.kept) if calling.COMPILES else None
+
+    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int) -> None:
+        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample."""
+        if self._code is not None:
+            self._code.run(arrays, n_blocks)
+            return
+        for block in range(n_blocks):
+            for name, array in self.memory.kept.items():
+                array[:] = arrays[name][block * self.block : (block + 1) * self.block]
+            for step in self._steps:
+                _run_in_python(step)
+            for name, array in self.memory.kept.items():
+                arrays[name][block * self.block : (block + 1) * self.block] = array
+
+
+def _run_in_python(step):
+    if not isinstance(step, Step):
+        step()
+    elif not step.tiles:
+        for kernel, arguments in step.calls:
+            kernel(*arguments)
+    else:
+        for tile in range(step.tiles):
+            for sample in range(step.samples):
+                for row in range(step.rows):
+                    for kernel, arguments in step.calls:
+                        kernel(*arguments, sample, tile, row)
+
+
+class _Code:
+    """Steps as `calling.drive` takes them. kept: name -> array of a block that kernels are bound to."""
+
+    def __init__(self, steps, kept):
+        self._bounds = {name: (array.ctypes.data, array.nbytes) for name, array in kept.items()}
+        self._places = []  # (word, name of the kept array, offset in bytes)
+        self._words, self._calls, self._parts = [], [], []
+        part = []
+        for step in steps:
+            if isinstance(step, Step):
+                part.append(self._instruction(step))
+            else:
+                self._parts += [np.array(part, np.int64).reshape(-1), step]
+                part = []
+        self._parts.append(np.array(part, np.int64).reshape(-1))
+        # words are passed in steps: what stands behind the last ones is read, too
+        self._words = np.array(self._words + [0] * MOST_WORDS, np.int64)
+        self._calls = np.array(self._calls, np.int64)
+        self._names = list(kept)
+        of = {name: i for i, name in enumerate(self._names)}
+        self._at = np.array([word for word, _, _ in self._places], np.int64)
+        self._of = np.array([of[name] for _, name, _ in self._places], np.int64)
+        self._offsets = np.array([offset for _, _, offset in self._places], np.int64)
+        sizes = np.array([kept[name].nbytes for name in self._names], np.int64)
+        moves = np.stack((self._at, sizes[self._of]), axis=1) if self._places else np.zeros((0, 2), np.int64)
+        self._moves = np.ascontiguousarray(moves).reshape(-1)
+
+    def _instruction(self, step):
+        first = len(self._calls) // CALL
+        for kernel, arguments in step.calls:
+            given = arguments + ((0, 0, 0) if step.tiles else ())
+            begin = len(self._words)
+            for value in given:
+                self._add(value)
+            n = len(self._words) - begin
+            passed = -(-n // WORDS_TOGETHER) * WORDS_TOGETHER
+            assert passed <= MOST_WORDS, (kernel, n)
+            self._calls += [calling.address_of(kernel, given), begin, passed, len(self._words) - 3]
+        return (first, len(self._calls) // CALL, step.tiles, step.samples, step.rows)
+
+    def _add(self, value):
+        if isinstance(value, np.ndarray):
+            address = value.ctypes.data
+            for name, (begin, n_bytes) in self._bounds.items():
+                if begin <= address < begin + n_bytes:
+                    self._places.append((len(self._words), name, address - begin))
+            self._words.append(address)
+        elif isinstance(value, tuple):
+            for member in value:
+                self._add(member)
+        else:
+            self._words.append(int(value))
+
+    def run(self, arrays, n_blocks):
+        if self._at.size:
+            addresses = np.array([arrays[name].ctypes.data for name in self._names], np.int64)
+            self._words[self._at] = addresses[self._of] + self._offsets
+        if len(self._parts) == 1:
+            calling.drive(self._parts[0], self._calls, self._words, self._moves, n_blocks)
+            return
+        for _ in range(n_blocks):  # what Python does in between is of one block
+            for part in self._parts:
+                if callable(part):
+                    part()
+                else:
+                    calling.drive(part, self._calls, self._words, self._moves[:0], 1)
+            self._words[self._at] += self._moves[1::2]

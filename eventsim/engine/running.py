@@ -1,0 +1,127 @@
+"""Running: samples through the plans of a Program, a chunk of steps at a time."""
+
+from typing import Dict
+
+import numpy as np
+
+from eventsim.engine.answers import answers
+from eventsim.engine.blocks import samples_together, Sizes
+from eventsim.engine.chunk import Chunk, Setting, Traces, Trains
+from eventsim.engine.memory import ChunkTrain
+from eventsim.engine.state import KINDS_OF_STATE, State
+from eventsim.engine.synchronous import bind_chunk, BoundChunk
+from eventsim.errors import DataError
+from eventsim.kernels.calling import COMPILES
+from eventsim.program import LayerStage, Program
+
+MOST_PLANS = 16  # of a thread, the ones used last
+
+
+class Runner:
+    """Runs chunks of a Program; each thread has its own. sizes: what a sample takes, see `blocks`.
+
+    block: samples of a block, or None: as many as the caches hold.
+    """
+
+    def __init__(self, program: Program, sizes: Sizes):
+        self.program, self.sizes = program, sizes
+        self._bound: Dict[Setting, BoundChunk] = {}
+
+    def run_chunk(self, setting: Setting, state: State, levels) -> Chunk:
+        """Run a chunk from `state`, which is brought up to date.
+
+        setting: but for `samples`. levels: int32 (n, steps or 1, C, positions), or F of real input.
+        """
+        n = len(levels)
+        together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
+        done, whole = 0, None
+        for samples in (together, n % together):
+            n_blocks = (n - done) // samples if samples else 0
+            if not n_blocks:
+                continue
+            bound = self._bind(setting._replace(samples=samples))
+            if whole is None:
+                whole = self._arrays(bound, setting, state, levels)
+            bound.clock[0] = state.step
+            bound.plan.run({name: array[done:] for name, array in whole.items()}, n_blocks)
+            done += n_blocks * samples
+        return self._chunk(bound, setting, state, whole, n)
+
+    def _bind(self, setting):
+        bound = self._bound.pop(setting, None) or bind_chunk(self.program, setting)
+        self._bound[setting] = bound  # last of all
+        if len(self._bound) > MOST_PLANS:
+            del self._bound[next(iter(self._bound))]
+        return bound
+
+    def _arrays(self, bound, setting, state, levels):
+        """The kept arrays of all samples, as they are before the chunk."""
+        arrays, n = {}, len(levels)
+        for name, (shape, dtype) in bound.plan.kept.items():
+            kind, what, *_ = name
+            if kind == "levels":
+                arrays[name] = _repeated(levels, bound, setting)
+            elif kind == "real":
+                arrays[name] = self._real(levels, bound, setting, state)
+            elif kind in KINDS_OF_STATE and what in getattr(state, kind):
+                arrays[name] = getattr(state, kind)[what]
+            elif kind == "audit":
+                arrays[name] = _blank_audit((n, *shape), dtype)
+            elif kind in Traces._fields:
+                arrays[name] = np.empty((n, *shape), dtype)
+            else:
+                arrays[name] = np.zeros((n, *shape), dtype)
+            if kind == "planes" and what in state.history:
+                past = self.program.history[what]
+                arrays[name][:, :past] = state.history[what]
+        return arrays
+
+    def _real(self, levels, bound, setting, state):
+        dtype, name = self.program.dtype, self.program.input
+        past = self.program.history[name]
+        with np.errstate(over="ignore"):
+            values = _repeated(levels, bound, setting).transpose(0, 1, 3, 2).astype(dtype, order="C")
+        if not np.isfinite(values).all():
+            raise DataError(f"x has values that {dtype} does not hold; run in float64")
+        if not past:
+            return values
+        before = state.history.get(name)
+        if before is None:
+            before = np.zeros((len(values), past, *values.shape[2:]), dtype)
+        return np.concatenate((before, values), axis=1)
+
+    def _chunk(self, bound, setting, state, arrays, n):
+        program, trains = self.program, self._trains(bound, setting, arrays, n)
+        traces = Traces(*({what: array for (kind, what, *_), array in arrays.items() if kind == each}
+                          for each in Traces._fields))
+        for name, array in arrays.items():
+            if name[0] in KINDS_OF_STATE:
+                getattr(state, name[0])[name[1]] = array
+        chunk = Chunk(trains, traces, answers(program, state, trains, traces))
+        for name, past in program.history.items():
+            if past:
+                slots = trains.real if name == program.input and trains.real is not None else trains.sent[name].planes
+                state.history[name] = slots[:, -past:].copy()
+        state.step += setting.steps
+        return chunk
+
+    def _trains(self, bound, setting, arrays, n):
+        sent = {name: ChunkTrain(arrays.get(("planes", name), train.planes), train.first, train.still)
+                for name, train in bound.sent.items()}
+        counted = {slots: found.counts(arrays) for slots, found in bound.counted.items()}
+        return Trains(n, setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input, counted)
+
+
+def _repeated(levels, bound, setting):
+    """Levels with one slot for each that the plan reads."""
+    if bound.still_input or levels.shape[1] == setting.steps:
+        return np.ascontiguousarray(levels)
+    return np.repeat(levels, setting.steps, axis=1)
+
+
+def _blank_audit(shape, dtype):
+    """Nothing seen yet: lowest and highest value at the other end of the type, no overflow."""
+    audit = np.zeros((shape[0], 3, 3, shape[-1]), dtype)
+    most = np.iinfo(dtype).max if dtype.kind == "i" else np.inf
+    audit[:, :, 0], audit[:, :, 1] = most, -most
+    return audit.reshape(shape)

@@ -1,0 +1,105 @@
+"""Calling kernels by address, one after another, from one compiled loop.
+
+From Python a call costs microseconds, most of them for taking named tuples apart. A kernel that is called by
+address finds its arguments as `words`, 64 bits each: an integer, the address of an array's first element, or,
+of a tuple, the words of its members one after another.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import config, from_dtype, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from eventsim.kernels.arguments import CALL, INSTRUCTION, MOST_WORDS, WORDS_TOGETHER
+from eventsim.kernels.compiling import compiled
+from eventsim.kernels.pointers import Pointer
+from eventsim.kernels.vectors import load_one, store_one
+
+_WORD, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
+
+
+COMPILES = not config.DISABLE_JIT
+
+
+def address_of(kernel, arguments) -> int:
+    """Where the code of a compiled kernel for such arguments begins: arrays, integers and tuples of them.
+    Compiles it, or loads it from the cache."""
+    signature = tuple(map(_type_of, arguments))
+    kernel.compile(signature)
+    compiled_one = kernel.overloads[signature]
+    return compiled_one.library.get_pointer_to_function(compiled_one.fndesc.llvm_func_name)
+
+
+def _type_of(value):
+    if isinstance(value, np.ndarray):
+        return Pointer(from_dtype(value.dtype))
+    if isinstance(value, tuple):
+        members = tuple(map(_type_of, value))
+        return types.NamedTuple(members, type(value)) if hasattr(value, "_fields") else types.BaseTuple.from_types(members)
+    return types.int64
+
+
+@intrinsic
+def call_address(typing, address, words, first, count):
+    """Call the code at an address with `count` words of an int64 array from `first` on.
+
+    The words are passed in steps of WORDS_TOGETHER: the caller clears the stack in the calling conventions
+    that we run on, so that words behind a kernel's own are not looked at.
+    """
+
+    def generate(context, builder, signature, arguments):
+        array = cgutils.create_struct_proxy(signature.args[1])(context, builder, arguments[1])
+        words = builder.gep(array.data, [arguments[2]])
+        # what every function of Numba takes first: where to put its result, and what it raised
+        nothing = [builder.bitcast(cgutils.alloca_once(builder, _WORD), _BYTES) for _ in range(2)]
+        done = builder.append_basic_block("called")
+        switch = builder.switch(arguments[3], done)
+        for number in range(WORDS_TOGETHER, MOST_WORDS + 1, WORDS_TOGETHER):
+            block = builder.append_basic_block(f"call_{number}")
+            switch.add_case(ir.Constant(_WORD, number), block)
+            builder.position_at_end(block)
+            kind = ir.FunctionType(ir.IntType(32), [_BYTES, _BYTES] + [_WORD] * number)
+            given = [builder.load(builder.gep(words, [ir.Constant(_WORD, i)])) for i in range(number)]
+            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), nothing + given)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, words, types.int64, types.int64), generate
+
+
+@compiled
+def drive(instructions, calls, words, moves, n_blocks):
+    """Run instructions for `n_blocks` blocks of samples, one block after another. Writes words, and what the
+    kernels write.
+
+    instructions: int64 [instruction, INSTRUCTION]: its first call, one past its last, and how many tiles,
+        samples and rows it repeats them for; no tiles: once. Repeated kernels take sample, tile and row last.
+    calls: int64 [call, CALL]: address, first word, number of words as passed, and the word of the sample.
+    moves: int64 [move, 2]: a word, and what is added to it after each block.
+    """
+    for _ in range(n_blocks):
+        for i in range(instructions.size // INSTRUCTION):
+            first = load_one(instructions, i * INSTRUCTION)
+            last = load_one(instructions, i * INSTRUCTION + 1)
+            tiles = load_one(instructions, i * INSTRUCTION + 2)
+            samples = load_one(instructions, i * INSTRUCTION + 3)
+            rows = load_one(instructions, i * INSTRUCTION + 4)
+            if tiles == 0:
+                for c in range(first, last):
+                    call_address(load_one(calls, c * CALL), words, load_one(calls, c * CALL + 1),
+                                 load_one(calls, c * CALL + 2))
+            for tile in range(tiles):
+                for sample in range(samples):
+                    for row in range(rows):
+                        for c in range(first, last):
+                            place = load_one(calls, c * CALL + 3)
+                            store_one(words, place, sample)
+                            store_one(words, place + 1, tile)
+                            store_one(words, place + 2, row)
+                            call_address(load_one(calls, c * CALL), words, load_one(calls, c * CALL + 1),
+                                         load_one(calls, c * CALL + 2))
+        for m in range(0, moves.size, 2):
+            word = load_one(moves, m)
+            store_one(words, word, load_one(words, word) + load_one(moves, m + 1))
