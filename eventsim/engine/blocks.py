@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Dict, List
 
-import numpy as np
-
 from eventsim.engine.chunk import Setting
 from eventsim.program import LayerStage, Program
 
@@ -73,7 +71,7 @@ def samples_of_piece(sizes: Sizes, setting: Setting) -> int:
     kept = sum(sizes.trains[name] for name in setting.planes)
     kept += sum(sizes.traces[name] for name, kind in setting.traces if kind != "audit")
     per_sample = setting.steps * kept + sum(sizes.traces.values()) * int(setting.keeps) + 1
-    return int(np.clip(PIECE_BYTES // per_sample, 1, LARGEST_PIECE))
+    return max(1, min(PIECE_BYTES // per_sample, LARGEST_PIECE))
 
 
 def samples_together(sizes: Sizes, steps: int, n: int) -> int:
@@ -81,4 +79,4 @@ def samples_together(sizes: Sizes, steps: int, n: int) -> int:
     when the next one reads it, unless weights have to be loaded anew for each."""
     if sizes.weights <= NEAR_WEIGHTS:
         return 1
-    return int(np.clip(CACHE_BYTES // (steps * sizes.step), 1, min(n, LARGEST_BLOCK)))
+    return max(1, min(CACHE_BYTES // (steps * sizes.step), n, LARGEST_BLOCK))

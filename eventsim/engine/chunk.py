@@ -6,6 +6,7 @@ from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
 import numpy as np
 
 from eventsim.engine.memory import ChunkTrain
+from eventsim.statistics.counts import Counts
 
 
 class Span(NamedTuple):
@@ -50,8 +51,7 @@ class Trains:
 
     n_samples, steps: of the chunk. sent: stage -> ChunkTrain, of those whose planes were wanted. real: values of
     a real-valued input, F (n, slots, positions, channels) after as many past steps as its readers need, else
-    None. still_input: whether the input's only step stands for all. counted: (stage, first slot, slots) -> what
-    was counted of them.
+    None. still_input: whether the input's only step stands for all.
     """
 
     n_samples: int
@@ -59,7 +59,6 @@ class Trains:
     sent: Dict[str, ChunkTrain]
     real: Optional[np.ndarray]
     still_input: bool
-    counted: Dict[tuple, "SlotCounts"]
 
     def real_values(self, delay, span: Span):
         """Real input as a reader with a delay takes it: F (n, steps or 1, positions, channels)."""
@@ -76,24 +75,13 @@ def real_values(real, still, steps, delay, span: Span):
 
 
 @dataclass(frozen=True)
-class SlotCounts:
-    """What was counted of some slots of a train, each int64 of n samples.
-
-    words: by fan-out (None: any), (n, 5): events, set bits, sum of |level|, and events and set bits times fan-out.
-    nonzero: by fan-out, (n,): synapses of the events whose weight is not 0. Fan-outs by `id`.
-    """
-
-    words: Dict[Optional[int], np.ndarray]
-    nonzero: Dict[int, np.ndarray]
-
-
-@dataclass(frozen=True)
 class Chunk:
     """What one chunk of steps gave. answers: (n, steps, classes), the answer after each step."""
 
     trains: Trains
     traces: Traces
     answers: np.ndarray
+    counts: Counts
 
     @property
     def steps(self) -> int:

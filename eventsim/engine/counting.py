@@ -3,127 +3,168 @@
 Popcounts times fan-outs, outside the kernels that add: `statistics.counts` says what each count means.
 """
 
-from typing import Dict, NamedTuple
+from dataclasses import dataclass
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
 from eventsim.engine.binding import Binding
-from eventsim.engine.chunk import Chunk, SlotCounts, Span, Trains
+from eventsim.engine.chunk import Span, Trains
 from eventsim.engine.memory import slots_of
 from eventsim.kernels import counting
+from eventsim.kernels.arguments import Classes
 from eventsim.program import FanOut, InputStage, LayerStage, Program, Synapses, WordStage
-from eventsim.statistics.counts import Counts
+from eventsim.statistics.counts import ALL_NAMES, Counts
 
 EVENTS, SET_BITS, LEVELS, FANNED_EVENTS, FANNED_BITS = range(5)  # what `kernels.counting.count_words` counts
+COUNTED = ("counts", "")  # name of the kept array int64 (n, number) of all of it
 
 
-class Counted(NamedTuple):
-    """Which kept arrays hold the counts of some slots of a train: `SlotCounts`, by name. Fan-outs by `id`."""
+class Slots(NamedTuple):
+    """Some slots of a stage's train, and the fan-out that their events are weighed with (None: any)."""
 
-    words: Dict[int, tuple]
-    nonzero: Dict[int, tuple]
-
-    def counts(self, arrays) -> SlotCounts:
-        """The counts in the arrays of a run."""
-        return SlotCounts(*({fan: arrays[name] for fan, name in names.items()} for names in self))
+    source: str
+    first: int
+    steps: int
+    fan_out: Optional[int]  # its id
 
 
-def bind_counts(binding: Binding) -> Dict[tuple, Counted]:
-    """Count what `count_chunk` needs: (stage, first slot, slots) -> where it is found."""
-    program, counted = binding.program, {}
+@dataclass(frozen=True)
+class Linear:
+    """Counts of a chunk from what its kernels counted: constants + counted @ factors, in the order of rows of
+    layers and `ALL_NAMES`, then word operations."""
+
+    constants: np.ndarray  # int64 (number of counts,)
+    factors: np.ndarray  # int64 (counted, number of counts)
+
+
+def bind_counts(binding: Binding) -> Linear:
+    """Count what the counts of a chunk are made of."""
+    fans = _wanted(binding)
+    words = {slots: 5 * i for i, slots in enumerate(fans)}
+    nonzero = {slots: 5 * len(words) + i for i, slots in enumerate(s for s, fan in fans.items() if _has_zeros(fan))}
+    number = 5 * len(words) + len(nonzero)
+    memory, tape, n = binding.memory, binding.tape, binding.setting.samples
+    counts = memory.keep(COUNTED, (n, number), np.int64).reshape(-1)
+    for slots, fan in fans.items():
+        stage, train = binding.program.stages[slots.source], binding.sent[slots.source]
+        planes, read = train.planes.reshape(-1), slots_of(stage, train, slots.first, slots.steps)
+        per_word = np.ones(stage.positions * stage.words, np.int64) if fan is None else fan.per_word
+        tape.call(counting.count_words, planes, memory.hold(per_word), counts[words[slots] :], read, number)
+        if slots in nonzero:
+            tape.call(counting.count_nonzero, planes, _classes(memory, stage, fan), memory.take("bytes", 64, np.int8),
+                      counts[nonzero[slots] :], read, number)
+    return _linear(binding, words, nonzero, number)
+
+
+def _wanted(binding) -> Dict[Slots, Optional[FanOut]]:
+    """What has to be counted, each once."""
+    program, fans = binding.program, {}
     for layer in program.layers:
         for path in layer.synapses if isinstance(layer, LayerStage) else ():
             if path.method != "real":
                 window = binding.sent[path.source].window(path.delay, *binding.whole)
-                _count(binding, counted, path.source, window, path.fan_out)
+                fans[Slots(path.source, *window, id(path.fan_out))] = path.fan_out
     for layer in program.layers:  # last: what readers have counted serves again
         if layer.bits and not (isinstance(layer, InputStage) and layer.real):
             window = binding.sent[layer.name].window(0, *binding.whole)
-            if not counted.get((layer.name, *window), Counted({}, {})).words:
-                _count(binding, counted, layer.name, window, _each_once(binding, layer))
-    return counted
+            if not any(slots[:3] == (layer.name, *window) for slots in fans):
+                fans[Slots(layer.name, *window, None)] = None
+    return fans
 
 
-def _each_once(binding, stage):
-    """A fan-out of one."""
-    return FanOut(np.ones(stage.positions, np.int64), np.ones(stage.positions * stage.words, np.int64), 0)
+def _has_zeros(fan):
+    return fan is not None and fan.nonzero is not None
 
 
-def _count(binding, counted, source, window, fan: FanOut):
-    found = counted.setdefault((source, *window), Counted({}, {}))
-    if id(fan) in found.words:
-        return
-    memory, n, stage = binding.memory, binding.setting.samples, binding.program.stages[source]
-    train, slots = binding.sent[source], slots_of(stage, binding.sent[source], *window)
-    name = found.words[id(fan)] = ("count", source, window, len(found.words))
-    counts = memory.keep(name, (n, 5), np.int64)
-    planes = train.planes.reshape(-1)
-    binding.tape.call(counting.count_words, planes, memory.hold(fan.per_word), counts.reshape(-1), slots)
-    if fan.nonzero is not None:
-        name = found.nonzero[id(fan)] = ("nonzero", *name[1:])
-        nonzero = np.zeros((len(fan.nonzero), stage.words * 64), np.int64)
-        nonzero[:, : stage.shape[0]] = fan.nonzero
-        binding.tape.call(counting.count_nonzero, planes, fan.members, fan.bounds, memory.hold(nonzero.reshape(-1)),
-                          memory.take("bytes", 64, np.int8), memory.keep(name, (n,), np.int64), slots,
-                          len(fan.nonzero))
+def _classes(memory, stage, fan):
+    nonzero = np.zeros((len(fan.nonzero), stage.words * 64), np.int64)
+    nonzero[:, : stage.shape[0]] = fan.nonzero
+    return Classes(fan.members, fan.bounds, memory.hold(nonzero.reshape(-1)), len(fan.nonzero))
 
 
-def count_chunk(program: Program, chunk: Chunk) -> Counts:
-    """Counts of a chunk that was just run."""
-    trains, layers = chunk.trains, program.layers
-    counts = Counts.empty({layer.name: layer.n_neurons for layer in layers}, trains.n_samples)
-    counts.steps = trains.steps
-    for layer in layers:
+def _linear(binding, words, nonzero, number):
+    """The counts of a chunk in which nothing was counted, and by how much each thing counted once adds to them."""
+    counted = np.concatenate((np.zeros((1, number), np.int64), np.eye(number, dtype=np.int64)))
+    found = Found({slots: counted[:, first : first + 5] for slots, first in words.items()},
+                  {slots: counted[:, first] for slots, first in nonzero.items()})
+    program = binding.program
+    counts = Counts.empty({layer.name: layer.n_neurons for layer in program.layers}, number + 1)
+    for layer in program.layers:
+        row = counts.layers[layer.name]
         if isinstance(layer, LayerStage):
-            _count_layer(program, trains, layer, counts.layers[layer.name])
-        _count_emitted(trains, layer, counts.layers[layer.name])
+            _count_layer(binding, found, layer, row)
+        if layer.bits and not (isinstance(layer, InputStage) and layer.real):
+            _count_emitted(binding, found, layer, row)
     for stage in program.stages.values():
         if isinstance(stage, WordStage):
-            steps = 1 if trains.sent[stage.name].still else trains.steps
+            steps = 1 if binding.sent[stage.name].still else binding.setting.steps
             taps = int(stage.window[0] * stage.window[1]) * len(stage.sources)
             counts.word_operations += steps * stage.positions * stage.words * stage.n_planes * taps
+    values = [row[name] for row in counts.layers.values() for name in ALL_NAMES] + [counts.word_operations]
+    values = np.stack(values, axis=1)
+    return Linear(values[0], values[1:] - values[0])
+
+
+class Found(NamedTuple):
+    """What was counted: of slots, int64 (n, 5), and (n,) synapses of their events that are not 0."""
+
+    words: Dict[Slots, np.ndarray]
+    nonzero: Dict[Slots, np.ndarray]
+
+
+def count_chunk(program: Program, linear: Linear, counted: np.ndarray, trains: Trains) -> Counts:
+    """Counts of a chunk that was just run. counted: int64 (n, number), the kept array `COUNTED`."""
+    values = np.ascontiguousarray((linear.constants + counted @ linear.factors).T)
+    rows = {layer.name: dict(zip(ALL_NAMES, values[i * len(ALL_NAMES) :])) for i, layer in enumerate(program.layers)}
+    counts = Counts({layer.name: layer.n_neurons for layer in program.layers}, trains.n_samples, trains.steps, rows,
+                    values[-1])
+    if trains.real is not None:
+        _count_real_input(program, trains, rows)
     return counts
 
 
-def _count_layer(program, trains: Trains, layer: LayerStage, row):
-    steps, reads = trains.steps, [path for path in layer.synapses if path.method != "real"]
+def _count_real_input(program, trains, rows):
+    repeats = trains.steps if trains.still_input else 1
+    present = trains.real_values(0, Span(0, trains.steps))
+    rows[program.input]["events"] += np.count_nonzero(present.reshape(trains.n_samples, -1), axis=1) * repeats
+    for layer in program.layers:
+        for path in layer.synapses if isinstance(layer, LayerStage) else ():
+            if path.method == "real":
+                _count_real(trains, path, rows[layer.name])
+
+
+def _count_layer(binding, found: Found, layer: LayerStage, row):
+    program, steps = binding.program, binding.setting.steps
+    reads = [path for path in layer.synapses if path.method != "real"]
     row["dense_macs"] += steps * sum(path.fan_out.total for path in layer.synapses)
     row["doublings"] += steps * layer.shape[0] * sum(
         path.geometry.out_height * path.geometry.out_width * (program.stages[path.source].bits - 1) for path in reads)
     row["multiplications"] += steps * layer.products
     row["neuron_updates"] += steps * layer.n_neurons
-    for path in layer.synapses:
-        if path.method == "real":
-            _count_real(trains, path, row)
-        else:
-            _count_path(trains, path, row)
+    for path in reads:
+        _count_path(binding, found, path, row)
 
 
-def _count_emitted(trains: Trains, layer, row):
-    if isinstance(layer, InputStage) and layer.real:
-        repeats = trains.steps if trains.still_input else 1
-        present = trains.real_values(0, Span(0, trains.steps))
-        row["events"] += np.count_nonzero(present.reshape(trains.n_samples, -1), axis=1) * repeats
-    elif layer.bits:
-        train = trains.sent[layer.name]
-        window = train.window(0, 0, trains.steps)
-        words = next(iter(trains.counted[(layer.name, *window)].words.values()))
-        repeats = trains.steps if train.still else 1
-        row["events"] += words[:, EVENTS] * repeats
-        row["levels"] += words[:, LEVELS] * repeats
+def _count_emitted(binding, found: Found, layer, row):
+    train = binding.sent[layer.name]
+    window = train.window(0, *binding.whole)
+    words = next(words for slots, words in found.words.items() if slots[:3] == (layer.name, *window))
+    repeats = binding.setting.steps if train.still else 1
+    row["events"] += words[:, EVENTS] * repeats
+    row["levels"] += words[:, LEVELS] * repeats
 
 
-def _count_path(trains: Trains, synapses: Synapses, row):
-    fan, source = synapses.fan_out, trains.sent[synapses.source]
-    window = source.window(synapses.delay, 0, trains.steps)
-    repeats = trains.steps if source.still else 1
-    found = trains.counted[(synapses.source, *window)]
-    words = found.words[id(fan)]
+def _count_path(binding, found: Found, synapses: Synapses, row):
+    source = binding.sent[synapses.source]
+    slots = Slots(synapses.source, *source.window(synapses.delay, *binding.whole), id(synapses.fan_out))
+    repeats = binding.setting.steps if source.still else 1
+    words = found.words[slots]
     row["synops"] += words[:, FANNED_EVENTS] * repeats
     row["additions"] += words[:, FANNED_BITS] * repeats
     row["executed_synops"] += words[:, FANNED_EVENTS]
     row["executed_additions"] += words[:, FANNED_BITS]
-    row["nonzero_synops"] += found.nonzero.get(id(fan), words[:, FANNED_EVENTS]) * repeats
+    row["nonzero_synops"] += found.nonzero.get(slots, words[:, FANNED_EVENTS]) * repeats
 
 
 def _count_real(trains: Trains, synapses: Synapses, row):

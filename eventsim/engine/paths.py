@@ -15,7 +15,7 @@ from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import Call
 from eventsim.engine.state import arrays_of
 from eventsim.kernels import counting, firing, gathering, gathering_int8, indexing, pooling, transforms
-from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update
+from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
 
 # positions of the set bits of each byte, see kernels.indexing.index_events
@@ -185,7 +185,9 @@ def _windows(binding, synapses, span):
 
 def _read_windows(binding, _, synapses, span):
     planes, slots = _windows(binding, synapses, span)
-    return Read(gathering.window_rows, (planes, slots, synapses.weight), slots.steps)
+    n_words = binding.program.stages[synapses.source].n_planes * synapses.geometry.out_width
+    windows = Windows(planes, slots, binding.memory.take("windows", n_words, np.uint64))
+    return Read(gathering.window_rows, (windows, synapses.weight), slots.steps)
 
 
 def _read_masks(binding, layer, synapses, span):

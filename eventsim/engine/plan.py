@@ -143,7 +143,7 @@ class _Code:
 
     def run(self, arrays, n_blocks):
         if self._at.size:
-            addresses = np.array([arrays[name].ctypes.data for name in self._names], np.int64)
+            addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)
             self._words[self._at] = addresses[self._of] + self._offsets
         if len(self._parts) == 1:
             calling.drive(self._parts[0], self._calls, self._words, self._moves, n_blocks)

@@ -106,7 +106,7 @@ class Recorder:
             return None
         return result.Statistics(self.observer.trains(), self.observer.all_membranes())
 
-    def take(self, chunk, counts) -> Recording:
+    def take(self, chunk) -> Recording:
         """A chunk and its counts as a Recording."""
         traces = {}
         for name, kinds in self.wishes.traces.items():
@@ -117,7 +117,7 @@ class Recorder:
                 traces.setdefault(kind, {})[name] = np.ascontiguousarray(
                     whole.transpose(0, 1, 3, 2)).reshape(shape)
         return Recording(
-            self.program.precision, chunk.steps, chunk.answers[:, -1], counts,
+            self.program.precision, chunk.steps, chunk.answers[:, -1], chunk.counts,
             {name: self._spikes(name, chunk) for name in self.model.nodes if name in self.wishes.spikes},
             traces, chunk.answers if self.wishes.outputs else None,
             steps_per_unit=self.steps_per_unit,

@@ -1,5 +1,6 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
+from dataclasses import replace
 from typing import Dict
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from eventsim.engine.answers import answers
 from eventsim.engine.blocks import samples_together, Sizes
 from eventsim.engine.chunk import Chunk, Setting, Traces, Trains
-from eventsim.engine.memory import ChunkTrain
+from eventsim.engine.counting import COUNTED, count_chunk
 from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
 from eventsim.errors import DataError
@@ -18,10 +19,7 @@ MOST_PLANS = 16  # of a thread, the ones used last
 
 
 class Runner:
-    """Runs chunks of a Program; each thread has its own. sizes: what a sample takes, see `blocks`.
-
-    block: samples of a block, or None: as many as the caches hold.
-    """
+    """Runs chunks of a Program; each thread has its own. sizes: what a sample takes, see `blocks`."""
 
     def __init__(self, program: Program, sizes: Sizes):
         self.program, self.sizes = program, sizes
@@ -97,7 +95,8 @@ class Runner:
         for name, array in arrays.items():
             if name[0] in KINDS_OF_STATE:
                 getattr(state, name[0])[name[1]] = array
-        chunk = Chunk(trains, traces, answers(program, state, trains, traces))
+        counts = count_chunk(program, bound.linear, arrays[COUNTED], trains)
+        chunk = Chunk(trains, traces, answers(program, state, trains, traces), counts)
         for name, past in program.history.items():
             if past:
                 slots = trains.real if name == program.input and trains.real is not None else trains.sent[name].planes
@@ -106,10 +105,11 @@ class Runner:
         return chunk
 
     def _trains(self, bound, setting, arrays, n):
-        sent = {name: ChunkTrain(arrays.get(("planes", name), train.planes), train.first, train.still)
-                for name, train in bound.sent.items()}
-        counted = {slots: found.counts(arrays) for slots, found in bound.counted.items()}
-        return Trains(n, setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input, counted)
+        sent = dict(bound.sent)
+        for name in arrays:
+            if name[0] == "planes":
+                sent[name[1]] = replace(sent[name[1]], planes=arrays[name])
+        return Trains(n, setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input)
 
 
 def _repeated(levels, bound, setting):

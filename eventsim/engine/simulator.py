@@ -11,7 +11,6 @@ import numpy as np
 from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
 from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
-from eventsim.engine.counting import count_chunk
 from eventsim.engine.overflows import check_overflows, chip_may_fail
 from eventsim.engine.recorder import Recorder
 from eventsim.engine.recording import Recording
@@ -138,11 +137,10 @@ class Simulator:
                 chunk = self._local.runner.run_chunk(setting._replace(
                     steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(program, state.step)),
                     state, taken)
-                counts = count_chunk(program, chunk)
                 if self._may_fail:
                     check_overflows(self.model, program, chunk)
                 observer.take(chunk)
-                parts.append(recorder.take(chunk, counts))
+                parts.append(recorder.take(chunk))
                 done += steps
         recording = merge(parts, along="steps")
         if keep_state:

@@ -88,9 +88,8 @@ def bind_words(binding: Binding, stage: WordStage, span: Span) -> None:
             channel += of.channels
         elif stage.operation == "sum":
             tape.call(transforms.sum_words, planes, given, to, of, window)
-        elif stage.n_planes == 1:
-            tape.call(transforms.or_words, planes, given, to, of, window)
         else:
-            tape.call(transforms.max_words, planes, given, to, of, window)
+            kernel = transforms.max_signed_words if stage.signed else transforms.max_words
+            tape.call(kernel, planes, given, to, of, window)
     if stage.operation == "sum" and stage.signed:
         tape.call(transforms.cancel_words, planes, to)

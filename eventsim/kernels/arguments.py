@@ -10,8 +10,8 @@ of `masks`):
                 sorted by column first, row * channels + channel
     pointers    int64 [sample, step, plane, position * groups + 1]: first event of each
                 (position, group)
-    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `near_rows`, `window_rows`,
-                                                       `real_rows`
+    weight      [tile, ky, kx, channel, lane]          `gather_rows`, `near_rows`, `real_rows`
+                [tile, part, bits, lane]: sums of the weights whose bits are set    `window_rows`
                 [tile, ky, kx, channel, lane / 2]      `pair_rows`: two int8 in an int16, see there
                 [tile, ky, channel, kx, lane / 2]      `slide_rows`
                 [[sample, step,] ky, kx, padded channel]    `masked_rows`
@@ -22,7 +22,8 @@ of `masks`):
     sums        F [step, column, lane]: one row of weighted sums, the kernels' scratch
 
 F is float32, float64 or int32. Order of floating-point additions: per path from +0; per plane
-from the top: double, then events by (row, column, channel). It does not depend on the lanes.
+from the top: double, then events by (row, column, channel); of `window_rows`, the parts of a window one
+after another, each a sum, from +0, of its events in that order. It does not depend on the lanes.
 """
 
 from typing import NamedTuple
@@ -64,6 +65,8 @@ class Geometry(NamedTuple):
     tiles: int
     near: int  # whether a tile's weights stay in the first-level cache
     planes: int  # planes whose pairs 16 bits hold together, see `slide_planes`
+    parts: int  # of a window's bits, each looked up in a table, see `window_rows`
+    part_bits: int
 
 
 class Slots(NamedTuple):
@@ -87,6 +90,14 @@ class Events(NamedTuple):
     index: np.ndarray
     pointers: np.ndarray
     steps: int  # 1 where the input stands still
+
+
+class Windows(NamedTuple):
+    """A train whose windows are read as words."""
+
+    planes: np.ndarray
+    slots: Slots
+    words: np.ndarray  # uint64 [plane, column of the output]: the windows of one row, scratch
 
 
 class RealEvents(NamedTuple):
@@ -174,6 +185,15 @@ class Maps(NamedTuple):
     adds: int  # whether current already holds earlier paths
     fresh: int  # whether membranes start at 0, whatever membrane holds
     keeps: int  # whether membranes are wanted afterwards
+
+
+class Classes(NamedTuple):
+    """Positions whose events meet the same taps of a kernel, and the synapses that are not 0 of such an event."""
+
+    members: np.ndarray  # int32, positions sorted by class
+    bounds: np.ndarray  # int64 [class + 1]: where each class begins among them
+    nonzero: np.ndarray  # int64 [class, channel padded to words]
+    number: int
 
 
 class TrainSums(NamedTuple):

@@ -12,9 +12,9 @@ from eventsim.kernels.vectors import (
 
 
 @compiled
-def count_words(planes, fan_out, counts, slots):
+def count_words(planes, fan_out, counts, slots, apart):
     """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position.
-    Adds to counts int64 [sample, 5]: events, set bits, sum of |level|, and events and set bits times
+    Adds to counts int64 [sample * apart, 5]: events, set bits, sum of |level|, and events and set bits times
     fan-out."""
     bits, n_planes, size = slots.bits, n_planes_of(slots), plane_size(slots)
     for s in range(slots.samples * slots.steps):
@@ -43,11 +43,11 @@ def count_words(planes, fan_out, counts, slots):
                 ones = bit_count(occupied)
                 events += ones
                 fanned_events += ones * load_one(fan_out, i)
-        _add(counts, n * 5, events)
-        _add(counts, n * 5 + 1, set_bits)
-        _add(counts, n * 5 + 2, levels)
-        _add(counts, n * 5 + 3, fanned_events)
-        _add(counts, n * 5 + 4, fanned_bits)
+        _add(counts, n * apart, events)
+        _add(counts, n * apart + 1, set_bits)
+        _add(counts, n * apart + 2, levels)
+        _add(counts, n * apart + 3, fanned_events)
+        _add(counts, n * apart + 4, fanned_bits)
 
 
 @njit(inline="always")
@@ -56,24 +56,22 @@ def _add(counts, o, number):
 
 
 @compiled
-def count_nonzero(planes, members, bounds, nonzero, bytes_, counts, slots, n_classes):
-    """Synapses that are not 0 of all events. members: int32, positions sorted by class; bounds: int64
-    [classes + 1]; nonzero: int64 [class, channel padded to words], such synapses of an event. Adds 0 or 1 to 64
-    bytes at a time, and those, weighed, to counts before they overflow. Writes bytes_ int8 [64] (scratch) and
-    counts int64 [sample]."""
+def count_nonzero(planes, classes, bytes_, counts, slots, apart):
+    """Synapses that are not 0 of all events. Adds 0 or 1 to 64 bytes at a time, and those, weighed, to counts
+    before they overflow. Writes bytes_ int8 [64] (scratch) and counts int64 [sample * apart]."""
     n_planes, positions, words = n_planes_of(slots), slots.height * slots.width, words_of(slots)
     one = splat(1, zeros(bytes_, planes))
     none = zeros(bytes_, planes)
     for sample in range(slots.samples):
-        for k in range(n_classes):
+        for k in range(classes.number):
             for w in range(words):
                 fan_out = (k * words + w) * 64
                 sums = none
                 n = 0
                 for t in range(slots.steps):
                     slot = (sample * slots.per_sample + slots.first + t) * n_planes
-                    for m in range(load_one(bounds, k), load_one(bounds, k + 1)):
-                        p = np.int64(load_one(members, m))
+                    for m in range(load_one(classes.bounds, k), load_one(classes.bounds, k + 1)):
+                        p = np.int64(load_one(classes.members, m))
                         word = np.uint64(0)
                         b = 0
                         while b < n_planes:  # one by one: LLVM would gather them into a vector
@@ -83,11 +81,11 @@ def count_nonzero(planes, members, bounds, nonzero, bytes_, counts, slots, n_cla
                         n += 1
                         if n == 127:
                             store(bytes_, 0, sums)
-                            _add(counts, sample, _weighed(bytes_, nonzero, fan_out))
+                            _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
                             sums = none
                             n = 0
                 store(bytes_, 0, sums)
-                _add(counts, sample, _weighed(bytes_, nonzero, fan_out))
+                _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
 
 
 @njit(inline="always")

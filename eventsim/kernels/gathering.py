@@ -1,6 +1,7 @@
 """One row of weighted sums, by adding the weight rows of events; any element type."""
 
 import numpy as np
+from numba import njit
 
 from eventsim.kernels.addressing import (
     columns_under, input_column, input_row, pointers_under, span_of, weight_row,
@@ -8,7 +9,7 @@ from eventsim.kernels.addressing import (
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
-    load_one, next_index, lanes_of, load, negated, select, splat, store, trailing_zeros, weighted, zeros,
+    lanes_of, load, load_one, negated, next_index, select, splat, store, store_one, weighted, zeros,
 )
 
 
@@ -145,43 +146,62 @@ def near_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
 
 
 @compiled
-def window_rows(sums, masks, source, slots, weight, geometry, sample, tile, row):
-    """`gather_rows` for windows of at most 64 neurons, such as an image's 3x3x3: the bits under a
-    window make one word, whose set bits are the weight rows to add. Needs no index. `source`: planes
-    of the train that is read, `slots`: where its steps stand. Writes sums."""
+def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
+    """`gather_rows` for windows of at most 64 neurons, such as an image's 3x3x3: the bits under a window make one
+    word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no index.
+    Writes windows.words and sums."""
     g = geometry
+    slots = windows.slots
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
-    positions = g.height * g.width
     n_planes = g.bits * (1 + g.signed)
-    base = tile * g.kernel_height * g.kernel_width * g.channels
+    table = (tile * g.parts) << g.part_bits
     for t in range(slots.steps):
         slot = (sample * slots.per_sample + slots.first + t) * n_planes
+        for plane in range(n_planes):
+            _write_windows(windows.words, plane * g.out_width, windows.planes, (slot + plane) * g.height * g.width,
+                           g, row)
         for ox in range(g.out_width):
             x = zero
             for b in range(g.bits - 1, -1, -1):
                 x = x + x
-                for negative in range(1 + g.signed):
-                    plane = (slot + b + negative * g.bits) * positions
-                    window = np.uint64(0)
-                    for ky in range(g.kernel_height):
-                        iy = input_row(g, row, ky)
-                        if iy < 0 or iy >= g.height:
-                            continue
-                        for kx in range(g.kernel_width):
-                            ix = input_column(g, ox, kx)
-                            if ix < 0 or ix >= g.width:
-                                continue
-                            shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
-                            window |= load_one(source, plane + iy * g.width + ix) << shift
-                    if negative:  # -(-x + w) is x - w
-                        x = negated(x)
-                    while window:
-                        x = x + load(weight, (base + trailing_zeros(window)) * lanes, zero)
-                        window &= window - ONE
-                    if negative:
-                        x = negated(x)
+                word = load_one(windows.words, b * g.out_width + ox)
+                part = table
+                while word:
+                    o = part + np.int64(word & ((ONE << np.uint64(g.part_bits)) - ONE))
+                    x = x + load(weight, o * lanes, zero)
+                    word >>= np.uint64(g.part_bits)
+                    part += 1 << g.part_bits
+                if g.signed:
+                    word = load_one(windows.words, (b + g.bits) * g.out_width + ox)
+                    part = table
+                    while word:
+                        o = part + np.int64(word & ((ONE << np.uint64(g.part_bits)) - ONE))
+                        x = x - load(weight, o * lanes, zero)
+                        word >>= np.uint64(g.part_bits)
+                        part += 1 << g.part_bits
             store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@njit(inline="always")
+def _write_windows(words, o, planes, plane, g, row):
+    """The bits under each window of an output row, by (row, column, channel), as words from `o` on. plane: where
+    the plane begins that they are read from. Column by column of the kernel, which LLVM makes vectors of."""
+    for ox in range(g.out_width):
+        store_one(words, o + ox, np.uint64(0))
+    for ky in range(g.kernel_height):
+        iy = input_row(g, row, ky)
+        if iy < 0 or iy >= g.height:
+            continue
+        for kx in range(g.kernel_width):
+            shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
+            left = kx * g.dilation_x - g.padding_x
+            first = max((g.stride_x - 1 - left) // g.stride_x, 0)
+            last = min((g.width - 1 - left) // g.stride_x + 1, g.out_width)
+            i = plane + iy * g.width + left
+            for ox in range(first, last):
+                word = load_one(planes, i + ox * g.stride_x) << shift
+                store_one(words, o + ox, load_one(words, o + ox) | word)
 
 
 @compiled

@@ -7,7 +7,7 @@ from numba import njit
 from eventsim.kernels.addressing import n_planes_of, plane_size, read_slot_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
-from eventsim.kernels.vectors import load_one, store_one, trailing_zeros
+from eventsim.kernels.vectors import load_one, next_index, store_one, trailing_zeros
 
 
 @compiled
@@ -102,37 +102,93 @@ def delay_words(planes, source, mask, to, of):
 
 
 @compiled
-def or_words(planes, source, to, of, window):
-    """`max_words` for one unsigned bit: a word is the OR of its window. Writes planes (zeroed
-    before)."""
-    words, height, width, s_height, s_width = words_of(to), to.height, to.width, of.height, of.width
+def max_words(planes, source, to, of, window):
+    """Largest level in each window, of levels without a sign, 64 channels at a time. From the top plane down, a
+    bit is set where any level has it of those that have all bits above it which the largest has. Arguments as
+    `sum_words`; target and source have the same bits. Writes planes."""
+    height, width = to.height, to.width
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
+    inside = (height - 1) * stride_y + 2 <= of.height and (width - 1) * stride_x + 2 <= of.width
+    four = kernel_y == 2 and kernel_x == 2 and padding_y == 0 and padding_x == 0 and inside
     for s in range(to.samples * to.steps):
-        slot = slot_of(to, s)
-        s_slot = read_slot_of(of, s)
-        for oy in range(height):
-            for ky in range(max(padding_y - oy * stride_y, 0),
-                            min(s_height + padding_y - oy * stride_y, kernel_y)):
-                iy = oy * stride_y - padding_y + ky
-                for ox in range(width):
-                    o = ((slot * height + oy) * width + ox) * words
-                    for kx in range(max(padding_x - ox * stride_x, 0),
-                                    min(s_width + padding_x - ox * stride_x, kernel_x)):
-                        i = (s_slot * s_height + iy) * s_width + ox * stride_x - padding_x + kx
-                        for w in range(words):
-                            store_one(planes, o + w, load_one(planes, o + w) | load_one(source, i * words + w))
+        o = slot_of(to, s) * to.bits * plane_size(to)
+        i = read_slot_of(of, s) * to.bits * plane_size(of)
+        if four:
+            _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x)
+        else:
+            _largest_under(planes, o, source, i, to, of, window)
+
+
+@njit(inline="always")
+def _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x):
+    """Windows of 2x2 inside the map, of one slot: what is still among the largest stays in registers."""
+    words, row = words_of(to), of.width * words_of(to)
+    plane, s_plane = plane_size(to), plane_size(of)
+    for oy in range(to.height):
+        for ox in range(to.width):
+            for w in range(words):
+                x = i + (to.bits - 1) * s_plane + oy * stride_y * row + ox * stride_x * words + w
+                y = o + (to.bits - 1) * plane + (oy * to.width + ox) * words + w
+                a = ~np.uint64(0)
+                b = a
+                c = a
+                d = a
+                k = 0
+                while k < to.bits:  # one by one: LLVM would make vectors of the planes
+                    p = a & load_one(source, x)
+                    q = b & load_one(source, x + words)
+                    r = c & load_one(source, x + row)
+                    s = d & load_one(source, x + row + words)
+                    largest = p | q | r | s
+                    store_one(planes, y, largest)
+                    a = p | (a & ~largest)
+                    b = q | (b & ~largest)
+                    c = r | (c & ~largest)
+                    d = s | (d & ~largest)
+                    x -= s_plane
+                    y -= plane
+                    k = next_index(k)
+
+
+@njit(inline="always")
+def _largest_under(planes, o, source, i, to, of, window):
+    """Any windows, of one slot; padding never wins."""
+    words, plane, s_plane = words_of(to), plane_size(to), plane_size(of)
+    kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
+    for oy in range(to.height):
+        top = max(oy * stride_y - padding_y, 0)
+        bottom = min(oy * stride_y - padding_y + kernel_y, of.height)
+        for b in range(to.bits - 1, -1, -1):
+            for ox in range(to.width):
+                left = max(ox * stride_x - padding_x, 0)
+                right = min(ox * stride_x - padding_x + kernel_x, of.width)
+                for w in range(words):
+                    y = o + (oy * to.width + ox) * words + w
+                    largest = np.uint64(0)
+                    for iy in range(top, bottom):
+                        ix = left
+                        while ix < right:
+                            x = i + (iy * of.width + ix) * words + w
+                            word = load_one(source, x + b * s_plane)
+                            above = b + 1
+                            while above < to.bits:
+                                word &= load_one(source, x + above * s_plane) | ~load_one(planes, y + above * plane)
+                                above = next_index(above)
+                            largest |= word
+                            ix = next_index(ix)
+                    store_one(planes, y + b * plane, largest)
 
 
 @compiled
-def max_words(planes, source, to, of, window):
-    """Largest level in each window, compared plane by plane from the top. Padding never wins.
-    Arguments as `sum_words`; target and source have the same bits and sign. Writes planes."""
-    words, bits, signed, height, width = words_of(to), to.bits, to.signed, to.height, to.width
+def max_signed_words(planes, source, to, of, window):
+    """Largest level in each window, of levels with a sign, compared plane by plane from the top. Padding never
+    wins. Arguments as `sum_words`; target and source have the same bits. Writes planes (zeroed before)."""
+    words, bits, height, width = words_of(to), to.bits, to.height, to.width
     s_height, s_width = of.height, of.width
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
     plane = height * width * words
     s_plane = s_height * s_width * words
-    n_planes = bits * (1 + signed)
+    n_planes = 2 * bits
     for s in range(to.samples * to.steps):
         slot = slot_of(to, s)
         s_slot = read_slot_of(of, s)
@@ -152,7 +208,7 @@ def max_words(planes, source, to, of, window):
                         for w in range(words):
                             wins = ~np.uint64(0)
                             if not fresh:
-                                wins = _greater(source, i + w, s_plane, planes, o + w, plane, bits, signed)
+                                wins = _greater(source, i + w, s_plane, planes, o + w, plane, bits)
                             for b in range(n_planes):
                                 old = load_one(planes, o + b * plane + w)
                                 new = load_one(source, i + b * s_plane + w)
@@ -161,7 +217,7 @@ def max_words(planes, source, to, of, window):
 
 
 @njit(inline="always")
-def _greater(x, i, x_plane, y, o, y_plane, bits, signed):
+def _greater(x, i, x_plane, y, o, y_plane, bits):
     """Channels whose level in x is greater than in y."""
     greater = np.uint64(0)
     smaller = np.uint64(0)
@@ -170,13 +226,12 @@ def _greater(x, i, x_plane, y, o, y_plane, bits, signed):
     for b in range(bits - 1, -1, -1):
         p = load_one(x, i + b * x_plane)
         q = load_one(y, o + b * y_plane)
-        if signed:
-            x_negative = load_one(x, i + (bits + b) * x_plane)
-            y_negative = load_one(y, o + (bits + b) * y_plane)
-            x_minus |= x_negative
-            y_minus |= y_negative
-            p |= x_negative
-            q |= y_negative
+        x_negative = load_one(x, i + (bits + b) * x_plane)
+        y_negative = load_one(y, o + (bits + b) * y_plane)
+        x_minus |= x_negative
+        y_minus |= y_negative
+        p |= x_negative
+        q |= y_negative
         equal = ~(greater | smaller)
         greater |= equal & p & ~q
         smaller |= equal & q & ~p

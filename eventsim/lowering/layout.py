@@ -3,7 +3,7 @@
 Channels are last and padded to whole tiles of `lanes` channels. `kernels.arguments` has the layouts.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from eventsim.kernels.arguments import Geometry, MOST_PAIRS
 from eventsim.program import FanOut
 
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
+MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
+NARROW = 32
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
 
 
@@ -18,13 +20,15 @@ class Rows(NamedTuple):
     """Weights in the layout of a kernel.
 
     values: aligned flat rows of `lanes` weights. ranges: int64 (tiles, 3), the first group, one past the
-    last group and the first channel that each tile reads. per_tap: rows of a tap of the kernel.
+    last group and the first channel that each tile reads. per_tap: rows of a tap of the kernel. parts: of
+    tables of sums, (number, bits of each).
     """
 
     values: np.ndarray
     ranges: np.ndarray
     per_tap: int
     lanes: int
+    parts: Tuple[int, int] = (0, 0)
 
 
 def lanes_of(unit, weight_dtype):
@@ -90,9 +94,11 @@ def method(path, weight, out_shape, lanes):
         return "attended"
     if path.groups == weight.shape[0] == path.source_shape[0] and path.groups > 1:
         return "masked"
+    if fits_window(path, weight.shape):
+        return "windowed"
     if weight.dtype == np.int8 and lanes > 16:
         return "slide" if can_slide(path, weight.shape, out_shape) else "pairs"
-    return "windowed" if fits_window(path, weight.shape) else "gather"
+    return "gather"
 
 
 def geometry(path, out_shape, kernel, rows, levels):
@@ -111,7 +117,7 @@ def geometry(path, out_shape, kernel, rows, levels):
         groups=path.n_groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
         tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
         near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
-        planes=_planes_together(inputs, bits),
+        planes=_planes_together(inputs, bits), parts=rows.parts[0], part_bits=rows.parts[1],
     )
 
 
@@ -122,6 +128,7 @@ def pool_geometry(shape, out_shape, window, lanes):
     return Geometry(
         shape[1], shape[2], shape[0], 0, out_shape[1], out_shape[2], *kernel, *stride, *padding, *ones,
         groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0, planes=1,
+        parts=0, part_bits=0,
     )
 
 
@@ -150,11 +157,35 @@ def weight_rows(weight, groups, lanes, method):
         tile, lane = divmod(o, lanes)
         first = o // (n_out // groups) * n_in - ranges[tile, 2]
         rows[tile, :, :, first : first + n_in, lane] = weight[o].transpose(1, 2, 0)
+    if method == "windowed":
+        parts = window_parts(height * width * n_in, n_out)
+        tables = _tables(rows.reshape(tiles, -1, lanes), *parts)
+        return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts)
     if method == "slide":
         rows = rows.transpose(0, 1, 3, 2, 4)
     if method in ("pairs", "slide"):
         rows = _paired(rows, lanes)
     return Rows(aligned_array(rows), ranges, rows_per_tap, lanes)
+
+
+def window_parts(inputs, channels):
+    """(parts, bits of each) of a window of `inputs` neurons: as few as there are, all alike."""
+    parts = -(-inputs // (MOST_PART_BITS if channels <= NARROW else MOST_WIDE_PART_BITS))
+    return parts, -(-inputs // parts)
+
+
+def _tables(rows, parts, bits):
+    """Sums of all subsets of each part's rows, in their order from +0. rows: (tiles, inputs, lanes). Returns
+    (tiles, parts, 2^bits, lanes), of integers as int16 or int32, whichever holds them."""
+    tiles, inputs, lanes = rows.shape
+    whole = rows.dtype.kind == "i"
+    tables = np.zeros((tiles, parts, 1 << bits, lanes), np.int32 if whole else rows.dtype)
+    for i in range(inputs):
+        part, bit = divmod(i, bits)
+        having = np.flatnonzero(np.arange(1 << bits) >> bit & 1)
+        tables[:, part, having] = tables[:, part, having] + rows[:, i, None]
+    fits = whole and np.abs(tables).max(initial=0) <= np.iinfo(np.int16).max
+    return tables.astype(np.int16) if fits else tables
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):

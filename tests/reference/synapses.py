@@ -230,6 +230,7 @@ class Synapses:
         channels, height, width = path.grid
         n = channels * height * width
         self.order = np.arange(n).reshape(path.grid).transpose(1, 2, 0).ravel()
+        self.part = 0
         if path.kernel is None:
             amplitude = rounding.identity(path.amplitude)
             self.targets = [np.array([j]) for j in range(n)]
@@ -237,7 +238,8 @@ class Synapses:
         else:
             repeated = (path.kernel.copies * copies,) if precision_is_integer else ()
             weight = rounding.kernel(np.repeat(path.kernel.weight, copies, axis=0), *repeated)[::copies]
-            self.targets, self.weights = _written_down(path.kernel, weight)
+            self.targets, self.weights, self.places = _written_down(path.kernel, weight)
+            self.part = _bits_of_a_part(path)
 
     def value(self, levels, step):
         """The path's contribution to X, in the run's type, for levels (or real numbers)."""
@@ -264,12 +266,27 @@ class Synapses:
         events = [j for j in self.order if levels[j]]
         for bit in range(self.n_planes - 1, -1, -1):
             acc = acc + acc
+            if self.part:
+                acc = self._in_parts(acc, [j for j in events if levels[j] > 0 and (levels[j] >> bit) & 1], np.add)
+                acc = self._in_parts(acc, [j for j in events if levels[j] < 0 and (-levels[j] >> bit) & 1], np.subtract)
+                continue
             for j in events:
                 if levels[j] > 0 and (levels[j] >> bit) & 1:
                     acc[self.targets[j]] = acc[self.targets[j]] + weights[j]
             for j in events:
                 if levels[j] < 0 and (-levels[j] >> bit) & 1:
                     acc[self.targets[j]] = acc[self.targets[j]] - weights[j]
+        return acc
+
+    def _in_parts(self, acc, events, joined):
+        """Small windows: each part of a window is a sum of its own, added to (or taken from) what there is."""
+        parts = {}
+        for j in events:
+            for target, weight, place in zip(self.targets[j], self.weights[j], self.places[j]):
+                part = parts.setdefault(place // self.part, np.zeros(self.n_outputs, self.rounding.dtype))
+                part[target] = part[target] + weight
+        for _, part in sorted(parts.items(), key=lambda item: item[0]):
+            acc = joined(acc, part)
         return acc
 
     def _multiplied(self, numbers):
@@ -331,26 +348,44 @@ class LargestSums:
             path.count(levels, counts)
 
 
+def _bits_of_a_part(path):
+    """Inputs that a part of a window has, where sums are made in parts: windows of several positions, of at most
+    64 inputs, that all outputs see. As few parts as there can be of up to 9 inputs, or of 7 where there are more
+    than 32 channels, all alike. 0: an input at a time."""
+    kernel = path.kernel
+    _, _, height, width = kernel.weight.shape
+    inputs = kernel.grid[0] * height * width
+    if path.restimulus is not None or kernel.groups > 1 or height * width == 1 or inputs > 64:
+        return 0
+    parts = math.ceil(inputs / (9 if kernel.out_grid[0] <= 32 else 7))
+    return math.ceil(inputs / parts)
+
+
 def _written_down(kernel, weight):
-    """(targets, weights) per input of a kernel whose weights have the run's type."""
+    """(targets, weights, places) per input of a kernel whose weights have the run's type. places: of each synapse,
+    its input's number under the window, by row, column, channel."""
     channels, height, width = kernel.grid
     n_out, rows, columns = kernel.out_grid
     per_group_in, per_group_out = channels // kernel.groups, n_out // kernel.groups
     taps = {(y, x): kernel.synapses(y, x) for y in range(height) for x in range(width)}
-    targets, weights = [], []
+    targets, weights, places = [], [], []
     for c in range(channels):
         outputs = np.arange(per_group_out) + (c // per_group_in) * per_group_out
         for y in range(height):
             for x in range(width):
                 found, values = [np.zeros(0, np.int64)], [np.zeros(0, weight.dtype)]
+                under = [np.zeros(0, np.int64)]
                 for row, column, ky, kx in taps[y, x]:
                     neurons = (outputs * rows + row) * columns + column
                     found.append(neurons)
                     own = neurons if kernel.untied else outputs
                     values.append(weight[own, c % per_group_in, ky, kx])
+                    place = (ky * weight.shape[3] + kx) * channels + c
+                    under.append(np.full(len(neurons), place))
                 targets.append(np.concatenate(found))
                 weights.append(np.concatenate(values))
-    return targets, weights
+                places.append(np.concatenate(under))
+    return targets, weights, places
 
 
 def attention_gain(restimulus, levels):
