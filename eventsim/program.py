@@ -55,8 +55,8 @@ class Attention:
 class Synapses:
     """One path: where its spikes come from, and the weights in the layout of its kernel.
 
-    method: name of the kernel: "gather", "pairs", "slide", "windowed", "masked", "real",
-        "attended".
+    method: how its rows are summed: "gather", "slide", "windowed", "masked", "real", "attended", or, of pairs of
+        int8, "pairs", "slide_pairs".
     ranges: int64 (tiles, 3): first group, one past the last group, first channel of each tile.
     """
 

@@ -12,7 +12,7 @@ CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
 CACHE_BYTES = 1 << 20  # of a second-level cache, for what a block of samples writes
 NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in it while one sample goes through all layers
 LARGEST_BLOCK = 64  # samples
-BY_EVENTS = ("gather", "pairs", "slide", "attended")  # methods of paths that read sorted events
+BY_EVENTS = ("gather", "pairs", "slide", "slide_pairs", "attended")  # methods of paths that read sorted events
 
 
 @dataclass(frozen=True)

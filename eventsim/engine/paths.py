@@ -208,12 +208,14 @@ def _read_events(binding, layer, synapses, span):
                 attention=attention)
 
 
+_KERNELS = {"slide": gathering.slide_rows, "slide_pairs": gathering_int8.slide_pair_rows,
+            "pairs": gathering_int8.pair_rows}
+
+
 def _kernel(synapses):
     """The row kernel of a method that reads events."""
-    if synapses.method == "slide":
-        return gathering_int8.slide_planes if synapses.geometry.planes > 1 else gathering_int8.slide_rows
-    if synapses.method == "pairs":
-        return gathering_int8.pair_rows
+    if synapses.method in _KERNELS:
+        return _KERNELS[synapses.method]
     near = synapses.geometry.near and synapses.method == "gather"
     return gathering.near_rows if near else gathering.gather_rows
 
@@ -243,7 +245,7 @@ def _events(binding, synapses, span) -> Events:
     stage = binding.program.stages[synapses.source]
     first, n_steps = source.window(synapses.delay, *span)
     groups = synapses.geometry.groups
-    by_column = int(synapses.method == "slide")
+    by_column = int(synapses.method in ("slide", "slide_pairs"))
     key = (synapses.source, first, n_steps, groups, by_column)
     shared = span.steps == binding.setting.steps
     if shared and key in binding.events:

@@ -5,9 +5,11 @@ what a block leaves stays in the caches and Python costs the same for any number
 (NUMBA_DISABLE_JIT), it calls them one by one.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Tuple, Union
+import time
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
+
 from eventsim.engine.memory import Memory
 from eventsim.kernels import calling
 from eventsim.kernels.arguments import CALL, INSTRUCTION, MOST_WORDS, WORDS_TOGETHER
@@ -60,10 +62,11 @@ class Plan:
         self.kept = {name: (array.shape[1:], array.dtype) for name, array in memory.kept.items()}
         self._code = _Code(tape.steps, memory.kept) if calling.COMPILES else None
 
-    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int) -> None:
-        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample."""
+    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int, seconds: Optional[Dict[str, float]] = None) -> None:
+        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. seconds: kernel ->
+        time spent in it, to be added to; then each step is called from Python, which takes a microsecond."""
         if self._code is not None:
-            self._code.run(arrays, n_blocks)
+            self._code.run(arrays, n_blocks, seconds)
             return
         for block in range(n_blocks):
             for name, array in self.memory.kept.items():
@@ -92,28 +95,19 @@ class _Code:
     """Steps as `calling.drive` takes them. kept: name -> array of a block that kernels are bound to."""
 
     def __init__(self, steps, kept):
-        self._bounds = {name: (array.ctypes.data, array.nbytes) for name, array in kept.items()}
-        self._places = []  # (word, name of the kept array, offset in bytes)
-        self._words, self._calls, self._parts = [], [], []
-        part = []
-        for step in steps:
-            if isinstance(step, Step):
-                part.append(self._instruction(step))
-            else:
-                self._parts += [np.array(part, np.int64).reshape(-1), step]
-                part = []
-        self._parts.append(np.array(part, np.int64).reshape(-1))
+        self._names = list(kept)
+        self._bounds = [(array.ctypes.data, array.nbytes) for array in kept.values()]
+        self._places = []  # (word, which kept array, offset in bytes)
+        self._words, self._calls = [], []
+        self._steps = [step if callable(step) else (_name_of(step), self._instruction(step)) for step in steps]
         # words are passed in steps: what stands behind the last ones is read, too
         self._words = np.array(self._words + [0] * MOST_WORDS, np.int64)
         self._calls = np.array(self._calls, np.int64)
-        self._names = list(kept)
-        of = {name: i for i, name in enumerate(self._names)}
-        self._at = np.array([word for word, _, _ in self._places], np.int64)
-        self._of = np.array([of[name] for _, name, _ in self._places], np.int64)
-        self._offsets = np.array([offset for _, _, offset in self._places], np.int64)
-        sizes = np.array([kept[name].nbytes for name in self._names], np.int64)
-        moves = np.stack((self._at, sizes[self._of]), axis=1) if self._places else np.zeros((0, 2), np.int64)
-        self._moves = np.ascontiguousarray(moves).reshape(-1)
+        self._at, self._of, self._offsets = np.array(self._places, np.int64).reshape(-1, 3).T
+        sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
+        self._by = sizes[self._of]
+        self._moves = np.ascontiguousarray(np.stack((self._at, self._by), axis=1)).reshape(-1)
+        self._parts = _joined(self._steps)
 
     def _instruction(self, step):
         first = len(self._calls) // CALL
@@ -126,14 +120,14 @@ class _Code:
             passed = -(-n // WORDS_TOGETHER) * WORDS_TOGETHER
             assert passed <= MOST_WORDS, (kernel, n)
             self._calls += [calling.address_of(kernel, given), begin, passed, len(self._words) - 3]
-        return (first, len(self._calls) // CALL, step.tiles, step.samples, step.rows)
+        return np.array((first, len(self._calls) // CALL, step.tiles, step.samples, step.rows), np.int64)
 
     def _add(self, value):
         if isinstance(value, np.ndarray):
             address = value.ctypes.data
-            for name, (begin, n_bytes) in self._bounds.items():
-                if begin <= address < begin + n_bytes:
-                    self._places.append((len(self._words), name, address - begin))
+            self._places += [(len(self._words), which, address - begin)
+                             for which, (begin, n_bytes) in enumerate(self._bounds)
+                             if begin <= address < begin + n_bytes]
             self._words.append(address)
         elif isinstance(value, tuple):
             for member in value:
@@ -141,17 +135,45 @@ class _Code:
         else:
             self._words.append(int(value))
 
-    def run(self, arrays, n_blocks):
-        if self._at.size:
-            addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)
-            self._words[self._at] = addresses[self._of] + self._offsets
-        if len(self._parts) == 1:
+    def run(self, arrays, n_blocks, seconds):
+        addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)
+        self._words[self._at] = addresses[self._of] + self._offsets
+        if seconds is None and len(self._parts) == 1:
             calling.drive(self._parts[0], self._calls, self._words, self._moves, n_blocks)
             return
-        for _ in range(n_blocks):  # what Python does in between is of one block
-            for part in self._parts:
-                if callable(part):
-                    part()
-                else:
-                    calling.drive(part, self._calls, self._words, self._moves[:0], 1)
-            self._words[self._at] += self._moves[1::2]
+        for _ in range(n_blocks):
+            if seconds is not None:
+                self._run_timed(seconds)
+            else:  # what Python does in between is of one block
+                for part in self._parts:
+                    self._run_part(part)
+            self._words[self._at] += self._by
+
+    def _run_part(self, part):
+        if callable(part):
+            part()
+        else:
+            calling.drive(part, self._calls, self._words, self._moves[:0], 1)
+
+    def _run_timed(self, seconds):
+        for step in self._steps:
+            name, part = ("Python", step) if callable(step) else step
+            began = time.perf_counter()
+            self._run_part(part)
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def _name_of(step):
+    return "+".join(call.kernel.__name__ for call in step.calls)
+
+
+def _joined(steps):
+    """Instructions between functions of Python, as one array each."""
+    parts, together = [], []
+    for step in steps:
+        if callable(step):
+            parts += [np.concatenate(together), step] if together else [step]
+            together = []
+        else:
+            together.append(step[1])
+    return parts + ([np.concatenate(together)] if together else [])

@@ -1,7 +1,7 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
 from dataclasses import replace
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Runner:
     def __init__(self, program: Program, sizes: Sizes):
         self.program, self.sizes = program, sizes
         self._bound: Dict[Setting, BoundChunk] = {}
+        self.seconds: Optional[Dict[str, float]] = None  # kernel -> time spent in it, where that is asked for
 
     def run_chunk(self, setting: Setting, state: State, levels) -> Chunk:
         """Run a chunk from `state`, which is brought up to date.
@@ -41,7 +42,7 @@ class Runner:
             if whole is None:
                 whole = self._arrays(bound, setting, state, levels)
             bound.clock[0] = state.step
-            bound.plan.run({name: array[done:] for name, array in whole.items()}, n_blocks)
+            bound.plan.run({name: array[done:] for name, array in whole.items()}, n_blocks, self.seconds)
             done += n_blocks * samples
         return self._chunk(bound, setting, state, whole, n)
 

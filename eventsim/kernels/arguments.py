@@ -6,14 +6,15 @@ of `masks`):
     planes      uint64 [sample, step held, plane, position, word]; planes of negative levels
                 follow those of positive ones
     masks       the same memory as uint16, uint32 or uint64, one element per tile of channels
-    index       int32 [event]: column * channels + channel; for `slide_rows`, whose events are
-                sorted by column first, row * channels + channel
+    index       int32 [event]: column * channels + channel; for `slide_rows` and `slide_pair_rows`, whose
+                events are sorted by column first, row * channels + channel
     pointers    int64 [sample, step, plane, position * groups + 1]: first event of each
                 (position, group)
     weight      [tile, ky, kx, channel, lane]          `gather_rows`, `near_rows`, `real_rows`
                 [tile, part, bits, lane]: sums of the weights whose bits are set    `window_rows`
                 [tile, ky, kx, channel, lane / 2]      `pair_rows`: two int8 in an int16, see there
-                [tile, ky, channel, kx, lane / 2]      `slide_rows`
+                [tile, ky, channel, kx, lane]          `slide_rows`
+                [tile, ky, channel, kx, lane / 2]      `slide_pair_rows`
                 [[sample, step,] ky, kx, padded channel]    `masked_rows`
     current     F [sample, step, position, padded channel]
     membrane    F [sample, position, padded channel]; so filtered, pending and waiting
@@ -22,8 +23,9 @@ of `masks`):
     sums        F [step, column, lane]: one row of weighted sums, the kernels' scratch
 
 F is float32, float64 or int32. Order of floating-point additions: per path from +0; per plane
-from the top: double, then events by (row, column, channel); of `window_rows`, the parts of a window one
-after another, each a sum, from +0, of its events in that order. It does not depend on the lanes.
+from the top: double, then events by (row, column, channel). Of `window_rows`, the parts of a window one
+after another, each a sum, from +0, of its events in that order; of `slide_rows`, one sum of the plane, from
++0, of its events by (column, row, channel). It does not depend on the lanes.
 """
 
 from typing import NamedTuple
@@ -64,7 +66,6 @@ class Geometry(NamedTuple):
     signed: int  # whether negative planes follow
     tiles: int
     near: int  # whether a tile's weights stay in the first-level cache
-    planes: int  # planes whose pairs 16 bits hold together, see `slide_planes`
     parts: int  # of a window's bits, each looked up in a table, see `window_rows`
     part_bits: int
 

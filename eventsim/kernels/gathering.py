@@ -9,7 +9,7 @@ from eventsim.kernels.addressing import (
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
-    lanes_of, load, load_one, negated, next_index, select, splat, store, store_one, weighted, zeros,
+    lanes_of, load, load_one, negated, next_index, select, splat, store, store_one, weighted, widened, zeros,
 )
 
 
@@ -143,6 +143,56 @@ def near_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
                     if negative:
                         x = negated(x)
             store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@compiled
+def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+    """`gather_rows` for windows three columns wide, stride 1: walks the input columns, and each event is added to
+    the three output columns that it reaches. Its events are sorted by (column, row, channel), so that the rows
+    under a window are one run. Integers are summed in the type of the weights, which is proved to hold a plane's
+    sum. Writes sums."""
+    g = geometry
+    index, pointers = events.index, events.pointers
+    lanes = lanes_of(masks)
+    like = zeros(sums, masks)
+    none = zeros(weight, masks)
+    per_plane = g.height * g.width + 1
+    n_planes = g.bits * (1 + g.signed)
+    top = max(row - g.padding_y, 0)
+    bottom = max(min(row - g.padding_y + g.kernel_height, g.height), top)
+    base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
+    for t in range(events.steps):
+        offset = t * g.out_width
+        for b in range(g.bits - 1, -1, -1):
+            for negative in range(1 + g.signed):
+                fresh = b == g.bits - 1 and not negative
+                plane = (sample * events.steps + t) * n_planes + b + negative * g.bits
+                left = none
+                middle = none
+                for s in range(g.out_width + 2):
+                    right = none
+                    column = s - g.padding_x
+                    if column >= 0 and column < g.width:
+                        p = plane * per_plane + column * g.height
+                        i = load_one(pointers, p + top)
+                        i_end = load_one(pointers, p + bottom)
+                        while i < i_end:
+                            o = (base + np.int64(load_one(index, i))) * 3 * lanes
+                            right = right + load(weight, o, none)
+                            middle = middle + load(weight, o + lanes, none)
+                            left = left + load(weight, o + 2 * lanes, none)
+                            i = next_index(i)
+                    if s >= 2:
+                        k = (offset + s - 2) * lanes
+                        if fresh:
+                            store(sums, k, widened(left, like))
+                        elif negative:
+                            store(sums, k, load(sums, k, like) - widened(left, like))
+                        else:
+                            x = load(sums, k, like)
+                            store(sums, k, (x + x) + widened(left, like))
+                    left = middle
+                    middle = right
 
 
 @compiled

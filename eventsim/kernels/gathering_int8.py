@@ -106,7 +106,7 @@ def _end_column(sums, words, highs, n, column, width, offset, fresh, doublings, 
 
 
 @compiled
-def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
+def slide_pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
     """`pair_rows` for windows three columns wide, stride 1: walks the input columns, and each
     event is added to the three output columns that it reaches. Its events are sorted by (column,
     row, channel), so that the rows under a window are one run. Writes sums."""
@@ -188,90 +188,6 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
                     new = s - 2 >= touched
                     _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset,
                                 fresh and new, doublings * new, negative, lanes, zero)
-                    words_0 = words_1
-                    highs_0 = highs_1
-                    n_0 = n_1
-                    words_1 = words_2
-                    highs_1 = highs_2
-                    n_1 = n_2
-
-
-@compiled
-def slide_planes(sums, masks, events, weight, ranges, geometry, sample, tile, row):
-    """`slide_rows` for levels of several planes and few inputs under a window, such as an image's
-    3x3x3: `geometry.planes` planes at a time are doubled as pairs, before they are widened, which
-    16 bits hold. An input column is summed apart, for what came before it must not be doubled.
-    Writes sums."""
-    g = geometry
-    index, pointers = events.index, events.pointers
-    lanes = lanes_of(masks)
-    zero = zeros(sums, masks)
-    none = half_zeros(weight, masks)
-    half = lanes // 2
-    steps = events.steps
-    per_plane = g.height * g.width + 1
-    n_planes = g.bits * (1 + g.signed)
-    top = max(row - g.padding_y, 0)
-    bottom = min(row - g.padding_y + g.kernel_height, g.height)
-    base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
-    if top >= bottom:
-        clear_rows(sums, masks, steps * g.out_width)
-        return
-    for t in range(steps):
-        offset = t * g.out_width
-        for end in range(g.bits, 0, -g.planes):
-            begin = max(end - g.planes, 0)
-            for negative in range(1 + g.signed):
-                fresh = end == g.bits and not negative
-                doublings = 0 if negative else end - begin
-                plane = (sample * steps + t) * n_planes + negative * g.bits
-                words_0 = none
-                highs_0 = none
-                n_0 = 0
-                words_1 = none
-                highs_1 = none
-                n_1 = 0
-                for s in range(g.out_width + 2):
-                    words_2 = none
-                    highs_2 = none
-                    n_2 = 0
-                    column = s - g.padding_x
-                    if column >= 0 and column < g.width:
-                        left = none
-                        left_highs = none
-                        middle = none
-                        middle_highs = none
-                        for b in range(end - 1, begin - 1, -1):
-                            p = (plane + b) * per_plane + column * g.height
-                            i = load_one(pointers, p + top)
-                            i_end = load_one(pointers, p + bottom)
-                            n_2 += n_2 + i_end - i
-                            left = left + left
-                            left_highs = left_highs + left_highs
-                            middle = middle + middle
-                            middle_highs = middle_highs + middle_highs
-                            words_2 = words_2 + words_2
-                            highs_2 = highs_2 + highs_2
-                            while i < i_end:
-                                o = (base + np.int64(load_one(index, i))) * 3 * half
-                                word = load(weight, o, none)
-                                words_2 = words_2 + word
-                                highs_2 = highs_2 + high_bytes(word)
-                                word = load(weight, o + half, none)
-                                middle = middle + word
-                                middle_highs = middle_highs + high_bytes(word)
-                                word = load(weight, o + 2 * half, none)
-                                left = left + word
-                                left_highs = left_highs + high_bytes(word)
-                                i = next_index(i)
-                        words_0 = words_0 + left
-                        highs_0 = highs_0 + left_highs
-                        n_0 += n_2
-                        words_1 = words_1 + middle
-                        highs_1 = highs_1 + middle_highs
-                        n_1 += n_2
-                    _end_column(sums, words_0, highs_0, n_0, s - 2, g.out_width, offset, fresh,
-                                doublings, negative, lanes, zero)
                     words_0 = words_1
                     highs_0 = highs_1
                     n_0 = n_1

@@ -354,6 +354,16 @@ def and_not(typing, mask, other):
 
 
 @intrinsic
+def widened(typing, x, like):
+    """Lanes of integers as those of the type of `like`; lanes of that type as they are."""
+
+    def generate(context, builder, signature, arguments):
+        return _widened(builder, arguments[0], x.dtype, like)
+
+    return like(x, like), generate
+
+
+@intrinsic
 def high_bytes(typing, x):
     """Arithmetic shift of int16 lanes by 8: the signed high byte."""
 
@@ -461,5 +471,5 @@ if config.DISABLE_JIT:
     from eventsim.kernels.vectors_numpy import (
         load_one, at_least, below, bit_count, and_, decayed, or_, first_half, next_index, half_zeros,
         high_bytes, joined, lanes_of, load, low_sums, negated, store_one, scaled, select, shifted, splat,
-        store, trailing_zeros, wrapped, weighted, and_not, zeros,
+        store, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
     )

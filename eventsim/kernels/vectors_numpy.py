@@ -104,6 +104,10 @@ def and_not(mask, other):
     return mask & ~other
 
 
+def widened(x, like):
+    return x.astype(like.dtype)
+
+
 def high_bytes(x):
     return x >> 8
 

@@ -7,12 +7,13 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from eventsim.kernels.arguments import Geometry, MOST_PAIRS
+from eventsim.kernels.arguments import Geometry
 from eventsim.program import FanOut
 
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
+MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faster
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
 
 
@@ -43,12 +44,13 @@ def lanes_for(channels, weight_dtype, row_weights):
 
     Measured on a Zen 4: pairs of int8 are fastest with 64; float32 with 64 where a kernel row has
     few weights per output channel (row_weights, taps times input channels), else with 32, whose
-    rows stay in the cache. Narrow layers take fewer, so that at most a quarter of the lanes is
-    padding.
+    rows stay in the cache. Narrow layers take fewer, so that at most a quarter more lanes than of 16 are
+    padding, of int8 a third.
     """
     widest = {1: 64, 2: 32, 4: 64 if row_weights <= MOST_ROW_WEIGHTS else 32, 8: 16}
+    most = (4 / 3 if weight_dtype.itemsize == 1 else 5 / 4) * _padded(channels, 16)
     for lanes in (64, 32):
-        if lanes <= widest[weight_dtype.itemsize] and _padded(channels, lanes) <= 1.25 * _padded(channels, 16):
+        if lanes <= widest[weight_dtype.itemsize] and _padded(channels, lanes) <= most:
             return lanes
     return 16
 
@@ -74,7 +76,7 @@ def mask_words(mask):
 
 
 def can_slide(path, weight_shape, out_shape):
-    """Whether `kernels.layers.slide` can run a path: windows three columns wide, moved by one."""
+    """Whether `kernels.gathering.slide_rows` can run a path: windows three columns wide, moved by one."""
     return (
         weight_shape[3] == 3 and path.stride == (1, 1) and path.dilation == (1, 1)
         and path.groups == 1 and out_shape[2] >= 3
@@ -82,7 +84,7 @@ def can_slide(path, weight_shape, out_shape):
 
 
 def fits_window(path, weight_shape):
-    """Whether `kernels.layers.windowed` can run a path: at most 64 neurons under a window of several."""
+    """Whether `kernels.gathering.window_rows` can run a path: at most 64 neurons under a window of several."""
     return path.groups == 1 and 1 < weight_shape[2] * weight_shape[3] <= 64 // weight_shape[1]
 
 
@@ -96,9 +98,23 @@ def method(path, weight, out_shape, lanes):
         return "masked"
     if fits_window(path, weight.shape):
         return "windowed"
+    slides = can_slide(path, weight.shape, out_shape)
+    if slides and (weight.dtype.kind == "f" or _sums_fit(weight) and _rows_are_near(weight, lanes)):
+        return "slide"
     if weight.dtype == np.int8 and lanes > 16:
-        return "slide" if can_slide(path, weight.shape, out_shape) else "pairs"
+        return "slide_pairs" if slides else "pairs"
     return "gather"
+
+
+def _sums_fit(weight):
+    """Whether 16 bits hold the sum of any of an output's weights."""
+    whole, axes = weight.astype(np.int64), (1, 2, 3)
+    return bool((whole.clip(0).sum(axes) <= 32767).all() and (whole.clip(None, 0).sum(axes) >= -32768).all())
+
+
+def _rows_are_near(weight, lanes):
+    """Whether a tile's weights, as int16, are read as fast as pairs of int8."""
+    return weight[0].size * lanes * 2 <= MOST_SLIDE_BYTES
 
 
 def geometry(path, out_shape, kernel, rows, levels):
@@ -117,7 +133,7 @@ def geometry(path, out_shape, kernel, rows, levels):
         groups=path.n_groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
         tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
         near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
-        planes=_planes_together(inputs, bits), parts=rows.parts[0], part_bits=rows.parts[1],
+        parts=rows.parts[0], part_bits=rows.parts[1],
     )
 
 
@@ -127,18 +143,9 @@ def pool_geometry(shape, out_shape, window, lanes):
     (kernel, stride, padding), ones = window, (1, 1)
     return Geometry(
         shape[1], shape[2], shape[0], 0, out_shape[1], out_shape[2], *kernel, *stride, *padding, *ones,
-        groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0, planes=1,
+        groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0,
         parts=0, part_bits=0,
     )
-
-
-def _planes_together(inputs, bits):
-    """Planes of `inputs` neurons whose events, each plane's twice the next one's, are at most
-    MOST_PAIRS together; 1 at least, whose events are counted while they are added."""
-    planes = 1
-    while planes < bits and inputs * ((2 << planes) - 1) <= MOST_PAIRS:
-        planes += 1
-    return planes
 
 
 def weight_rows(weight, groups, lanes, method):
@@ -161,10 +168,12 @@ def weight_rows(weight, groups, lanes, method):
         parts = window_parts(height * width * n_in, n_out)
         tables = _tables(rows.reshape(tiles, -1, lanes), *parts)
         return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts)
-    if method == "slide":
+    if method in ("slide", "slide_pairs"):
         rows = rows.transpose(0, 1, 3, 2, 4)
-    if method in ("pairs", "slide"):
+    if method in ("pairs", "slide_pairs"):
         rows = _paired(rows, lanes)
+    if method == "slide" and rows.dtype.kind == "i":
+        rows = rows.astype(np.int16)
     return Rows(aligned_array(rows), ranges, rows_per_tap, lanes)
 
 

@@ -230,7 +230,7 @@ class Synapses:
         channels, height, width = path.grid
         n = channels * height * width
         self.order = np.arange(n).reshape(path.grid).transpose(1, 2, 0).ravel()
-        self.part = 0
+        self.part, self.slides = 0, False
         if path.kernel is None:
             amplitude = rounding.identity(path.amplitude)
             self.targets = [np.array([j]) for j in range(n)]
@@ -240,6 +240,7 @@ class Synapses:
             weight = rounding.kernel(np.repeat(path.kernel.weight, copies, axis=0), *repeated)[::copies]
             self.targets, self.weights, self.places = _written_down(path.kernel, weight)
             self.part = _bits_of_a_part(path)
+            self.slides = not self.part and _is_three_wide(path)
 
     def value(self, levels, step):
         """The path's contribution to X, in the run's type, for levels (or real numbers)."""
@@ -266,6 +267,11 @@ class Synapses:
         events = [j for j in self.order if levels[j]]
         for bit in range(self.n_planes - 1, -1, -1):
             acc = acc + acc
+            if self.slides:
+                acc = self._in_columns(acc, [j for j in events if levels[j] > 0 and (levels[j] >> bit) & 1], np.add)
+                acc = self._in_columns(acc, [j for j in events if levels[j] < 0 and (-levels[j] >> bit) & 1],
+                                       np.subtract)
+                continue
             if self.part:
                 acc = self._in_parts(acc, [j for j in events if levels[j] > 0 and (levels[j] >> bit) & 1], np.add)
                 acc = self._in_parts(acc, [j for j in events if levels[j] < 0 and (-levels[j] >> bit) & 1], np.subtract)
@@ -288,6 +294,14 @@ class Synapses:
         for _, part in sorted(parts.items(), key=lambda item: item[0]):
             acc = joined(acc, part)
         return acc
+
+    def _in_columns(self, acc, events, joined):
+        """Windows three columns wide, moved by one: a plane's sum by itself, by column, row, channel."""
+        _, height, width = self.path.grid
+        total = np.zeros(self.n_outputs, self.rounding.dtype)
+        for j in sorted(events, key=lambda j: (j % width, j // width % height, j)):
+            total[self.targets[j]] = total[self.targets[j]] + self.weights[j]
+        return joined(acc, total)
 
     def _multiplied(self, numbers):
         acc = np.zeros(self.n_outputs, self.rounding.dtype)
@@ -359,6 +373,13 @@ def _bits_of_a_part(path):
         return 0
     parts = math.ceil(inputs / (9 if kernel.out_grid[0] <= 32 else 7))
     return math.ceil(inputs / parts)
+
+
+def _is_three_wide(path):
+    """Whether sums are made by columns."""
+    kernel = path.kernel
+    return (path.restimulus is None and kernel.weight.shape[3] == 3 and kernel.stride == (1, 1)
+            and kernel.dilation == (1, 1) and kernel.groups == 1 and kernel.out_grid[2] >= 3)
 
 
 def _written_down(kernel, weight):
