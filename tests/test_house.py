@@ -131,7 +131,7 @@ UPWARD = (
     ("lowering/folding.py", "from importlib import import_module\nimport_module('eventsim.engine.state')"),
     ("lowering/folding.py", "from eventsim.statistics import of"),
     ("lowering/folding.py", "from .units import Folder"),
-    ("kernels/layers.py", "from eventsim.errors import RunError"),
+    ("kernels/gathering.py", "from eventsim.errors import RunError"),
     ("model/network.py", "from eventsim import load"),
     ("__init__.py", "from eventsim.errors import RunError"),
     ("cellar/wine.py", "import os"),
@@ -239,7 +239,7 @@ def test_libraries_have_their_places():
     ("runs/file.py", "import h5py"), ("formats/native.py", "from h5py import File"),
     ("lowering/units.py", "def f():\n    import numba"), ("kernels/arguments.py", "import numba.core"),
     ("report/tables.py", "import matplotlib.pyplot as plt"), ("comparison/text.py", "import argparse"),
-    ("runs/summary.py", "print('done')"), ("kernels/layers.py", "import h5py"),
+    ("runs/summary.py", "print('done')"), ("kernels/gathering.py", "import h5py"),
     ("engine/state.py", "import torch"), ("inputs/levels.py", "import pandas"),
 ])
 def test_a_misplaced_library_is_found(path, text):
@@ -589,7 +589,7 @@ def test_no_fastmath():
 
 def test_fastmath_is_found():
     for text in ("njit(fastmath=True)", "OPTIONS = {'fastmath': True}", "options.fastmath = 1", "f(fast=True)"):
-        assert violations(fast_math, planted("kernels/layers.py", text)), text
+        assert violations(fast_math, planted("kernels/gathering.py", text)), text
 
 
 def asserts(one):

@@ -6,7 +6,7 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim.engine.chunk import Setting, Span
-from eventsim.engine.memory import ChunkTrain, Memory
+from eventsim.engine.memory import ChunkTrain, PlanMemory
 from eventsim.engine.plan import Tape
 from eventsim.kernels.arguments import Events
 from eventsim.program import Program
@@ -23,7 +23,7 @@ class Binding:
     program: Program
     setting: Setting
     tape: Tape = field(default_factory=Tape)
-    memory: Memory = field(default_factory=Memory)
+    memory: PlanMemory = field(default_factory=PlanMemory)
     sent: Dict[str, ChunkTrain] = field(default_factory=dict)
     real: Optional[np.ndarray] = None
     still_input: bool = False

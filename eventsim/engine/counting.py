@@ -20,7 +20,7 @@ EVENTS, SET_BITS, LEVELS, FANNED_EVENTS, FANNED_BITS = range(5)  # what `kernels
 COUNTED = ("counts", "")  # name of the kept array int64 (n, number) of all of it
 
 
-class Slots(NamedTuple):
+class CountedSlots(NamedTuple):
     """Some slots of a stage's train, and the fan-out that their events are weighed with (None: any)."""
 
     source: str
@@ -57,19 +57,19 @@ def bind_counts(binding: Binding) -> Linear:
     return _linear(binding, words, nonzero, number)
 
 
-def _wanted(binding) -> Dict[Slots, Optional[FanOut]]:
+def _wanted(binding) -> Dict[CountedSlots, Optional[FanOut]]:
     """What has to be counted, each once."""
     program, fans = binding.program, {}
     for layer in program.layers:
         for path in layer.synapses if isinstance(layer, LayerStage) else ():
             if path.method != "real":
                 window = binding.sent[path.source].window(path.delay, *binding.whole)
-                fans[Slots(path.source, *window, id(path.fan_out))] = path.fan_out
+                fans[CountedSlots(path.source, *window, id(path.fan_out))] = path.fan_out
     for layer in program.layers:  # last: what readers have counted serves again
         if layer.bits and not (isinstance(layer, InputStage) and layer.real):
             window = binding.sent[layer.name].window(0, *binding.whole)
             if not any(slots[:3] == (layer.name, *window) for slots in fans):
-                fans[Slots(layer.name, *window, None)] = None
+                fans[CountedSlots(layer.name, *window, None)] = None
     return fans
 
 
@@ -109,8 +109,8 @@ def _linear(binding, words, nonzero, number):
 class Found(NamedTuple):
     """What was counted: of slots, int64 (n, 5), and (n,) synapses of their events that are not 0."""
 
-    words: Dict[Slots, np.ndarray]
-    nonzero: Dict[Slots, np.ndarray]
+    words: Dict[CountedSlots, np.ndarray]
+    nonzero: Dict[CountedSlots, np.ndarray]
 
 
 def count_chunk(program: Program, linear: Linear, counted: np.ndarray, trains: Trains) -> Counts:
@@ -157,7 +157,7 @@ def _count_emitted(binding, found: Found, layer, row):
 
 def _count_path(binding, found: Found, synapses: Synapses, row):
     source = binding.sent[synapses.source]
-    slots = Slots(synapses.source, *source.window(synapses.delay, *binding.whole), id(synapses.fan_out))
+    slots = CountedSlots(synapses.source, *source.window(synapses.delay, *binding.whole), id(synapses.fan_out))
     repeats = binding.setting.steps if source.still else 1
     words = found.words[slots]
     row["synops"] += words[:, FANNED_EVENTS] * repeats

@@ -1,4 +1,4 @@
-"""Memory of a plan: what its kernels write, for one block of samples, and what is wanted of every sample."""
+"""PlanMemory of a plan: what its kernels write, for one block of samples, and what is wanted of every sample."""
 
 from dataclasses import dataclass
 from math import prod
@@ -19,7 +19,7 @@ def zeros(shape, dtype):
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-class Memory:
+class PlanMemory:
     """Arrays by name. They are zero when they are made.
 
     A scratch array is used again for the next block. A kept one is made for a block here, so that kernels can be

@@ -12,7 +12,7 @@ from eventsim.engine.attention import attention_weights
 from eventsim.engine.binding import Binding
 from eventsim.engine.chunk import real_values, Span
 from eventsim.engine.memory import NOTHING, slots_of
-from eventsim.engine.plan import Call
+from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
 from eventsim.kernels import counting, firing, gathering, gathering_int8, indexing, pooling, transforms
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
@@ -123,10 +123,10 @@ def _add_rows(binding, ready, path, span, ending, maps):
     layer, geometry, n = ready.layer, path.geometry, binding.setting.samples
     read = _READS.get(path.method, _read_events)(binding, layer, path, span)
     sums = binding.memory.take("sums", span.steps * geometry.out_width * layer.lanes, binding.program.dtype)
-    calls = [Call(read.kernel, (sums, *((maps.masks,) if read.masked_by_lanes else ()), *read.arguments, geometry))]
+    calls = [KernelCall(read.kernel, (sums, *((maps.masks,) if read.masked_by_lanes else ()), *read.arguments, geometry))]
     if read.attention is not None:
-        calls.append(Call(gathering.weigh_rows, (sums, maps.masks, read.attention, read.steps, geometry)))
-    calls.append(Call(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
+        calls.append(KernelCall(gathering.weigh_rows, (sums, maps.masks, read.attention, read.steps, geometry)))
+    calls.append(KernelCall(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
     binding.tape.rows(geometry, n, *calls)
 
 

@@ -10,12 +10,12 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from eventsim.engine.memory import Memory
+from eventsim.engine.memory import PlanMemory
 from eventsim.kernels import calling
-from eventsim.kernels.arguments import CALL, INSTRUCTION, MOST_WORDS, WORDS_TOGETHER
+from eventsim.kernels.arguments import CALL, WORDS_PASSED
 
 
-class Call(NamedTuple):
+class KernelCall(NamedTuple):
     """A kernel and what it is given: arrays, integers, and tuples of them."""
 
     kernel: Callable
@@ -26,7 +26,7 @@ class Step(NamedTuple):
     """Kernels that are called one after another: once, where there are no tiles, else again for each tile,
     sample and row, which they take as their last three arguments."""
 
-    calls: Tuple[Call, ...]
+    calls: Tuple[KernelCall, ...]
     tiles: int = 0
     samples: int = 0
     rows: int = 0
@@ -40,9 +40,9 @@ class Tape:
 
     def call(self, kernel, *arguments) -> None:
         """Once."""
-        self.steps.append(Step((Call(kernel, arguments),)))
+        self.steps.append(Step((KernelCall(kernel, arguments),)))
 
-    def rows(self, geometry, samples, *calls: Call) -> None:
+    def rows(self, geometry, samples, *calls: KernelCall) -> None:
         """For each tile, sample and row of a path's output."""
         self.steps.append(Step(calls, geometry.tiles, samples, geometry.out_height))
 
@@ -57,7 +57,7 @@ class Plan:
     `kept`: name -> (shape of a sample, dtype) of the arrays that `run` takes.
     """
 
-    def __init__(self, tape: Tape, memory: Memory, block: int):
+    def __init__(self, tape: Tape, memory: PlanMemory, block: int):
         self.memory, self.block, self._steps = memory, block, tape.steps
         self.kept = {name: (array.shape[1:], array.dtype) for name, array in memory.kept.items()}
         self._code = _Code(tape.steps, memory.kept) if calling.COMPILES else None
@@ -100,8 +100,8 @@ class _Code:
         self._places = []  # (word, which kept array, offset in bytes)
         self._words, self._calls = [], []
         self._steps = [step if callable(step) else (_name_of(step), self._instruction(step)) for step in steps]
-        # words are passed in steps: what stands behind the last ones is read, too
-        self._words = np.array(self._words + [0] * MOST_WORDS, np.int64)
+        # more words may be passed than there are: what stands behind the last ones is read, too
+        self._words = np.array(self._words + [0] * WORDS_PASSED[-1], np.int64)
         self._calls = np.array(self._calls, np.int64)
         self._at, self._of, self._offsets = np.array(self._places, np.int64).reshape(-1, 3).T
         sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
@@ -116,9 +116,7 @@ class _Code:
             begin = len(self._words)
             for value in given:
                 self._add(value)
-            n = len(self._words) - begin
-            passed = -(-n // WORDS_TOGETHER) * WORDS_TOGETHER
-            assert passed <= MOST_WORDS, (kernel, n)
+            passed = next(number for number in WORDS_PASSED if number >= len(self._words) - begin)
             self._calls += [calling.address_of(kernel, given), begin, passed, len(self._words) - 3]
         return np.array((first, len(self._calls) // CALL, step.tiles, step.samples, step.rows), np.int64)
 

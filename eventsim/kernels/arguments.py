@@ -38,9 +38,9 @@ MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
 # "error" wraps, too: the run is refused afterwards, by what `audit` says.
 SUM, CURRENT, MEMBRANE = 0, 1, 2
 NO_LIMIT, WRAP, WRAP_ONCE, SATURATE = 0, 1, 2, 3
-# How `calling.drive` holds what it runs: numbers of an instruction and of a call, and words of an argument list.
+# How `calling.drive` holds what it runs: numbers of an instruction and of a call, and how many words it may pass.
 INSTRUCTION, CALL = 5, 4
-WORDS_TOGETHER, MOST_WORDS = 16, 128
+WORDS_PASSED = range(16, 129, 16)
 
 
 class Geometry(NamedTuple):

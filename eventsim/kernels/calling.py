@@ -6,18 +6,12 @@ of a tuple, the words of its members one after another.
 """
 
 import numpy as np
-from llvmlite import ir
 from numba import config, from_dtype, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from eventsim.kernels.arguments import CALL, INSTRUCTION, MOST_WORDS, WORDS_TOGETHER
+from eventsim.kernels.arguments import CALL, INSTRUCTION
 from eventsim.kernels.compiling import compiled
-from eventsim.kernels.pointers import Pointer
+from eventsim.kernels.pointers import call_address, Pointer
 from eventsim.kernels.vectors import load_one, store_one
-
-_WORD, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
-
 
 COMPILES = not config.DISABLE_JIT
 
@@ -36,37 +30,9 @@ def _type_of(value):
         return Pointer(from_dtype(value.dtype))
     if isinstance(value, tuple):
         members = tuple(map(_type_of, value))
-        return types.NamedTuple(members, type(value)) if hasattr(value, "_fields") else types.BaseTuple.from_types(members)
+        named = hasattr(value, "_fields")
+        return types.NamedTuple(members, type(value)) if named else types.BaseTuple.from_types(members)
     return types.int64
-
-
-@intrinsic
-def call_address(typing, address, words, first, count):
-    """Call the code at an address with `count` words of an int64 array from `first` on.
-
-    The words are passed in steps of WORDS_TOGETHER: the caller clears the stack in the calling conventions
-    that we run on, so that words behind a kernel's own are not looked at.
-    """
-
-    def generate(context, builder, signature, arguments):
-        array = cgutils.create_struct_proxy(signature.args[1])(context, builder, arguments[1])
-        words = builder.gep(array.data, [arguments[2]])
-        # what every function of Numba takes first: where to put its result, and what it raised
-        nothing = [builder.bitcast(cgutils.alloca_once(builder, _WORD), _BYTES) for _ in range(2)]
-        done = builder.append_basic_block("called")
-        switch = builder.switch(arguments[3], done)
-        for number in range(WORDS_TOGETHER, MOST_WORDS + 1, WORDS_TOGETHER):
-            block = builder.append_basic_block(f"call_{number}")
-            switch.add_case(ir.Constant(_WORD, number), block)
-            builder.position_at_end(block)
-            kind = ir.FunctionType(ir.IntType(32), [_BYTES, _BYTES] + [_WORD] * number)
-            given = [builder.load(builder.gep(words, [ir.Constant(_WORD, i)])) for i in range(number)]
-            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), nothing + given)
-            builder.branch(done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, words, types.int64, types.int64), generate
 
 
 @compiled

@@ -201,7 +201,7 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no index.
     Writes windows.words and sums."""
     g = geometry
-    slots = windows.slots
+    planes, slots, words = windows.planes, windows.slots, windows.words
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
     n_planes = g.bits * (1 + g.signed)
@@ -209,13 +209,12 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     for t in range(slots.steps):
         slot = (sample * slots.per_sample + slots.first + t) * n_planes
         for plane in range(n_planes):
-            _write_windows(windows.words, plane * g.out_width, windows.planes, (slot + plane) * g.height * g.width,
-                           g, row)
+            _write_windows(words, plane * g.out_width, planes, (slot + plane) * g.height * g.width, g, row)
         for ox in range(g.out_width):
             x = zero
             for b in range(g.bits - 1, -1, -1):
                 x = x + x
-                word = load_one(windows.words, b * g.out_width + ox)
+                word = load_one(words, b * g.out_width + ox)
                 part = table
                 while word:
                     o = part + np.int64(word & ((ONE << np.uint64(g.part_bits)) - ONE))
@@ -223,7 +222,7 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
                     word >>= np.uint64(g.part_bits)
                     part += 1 << g.part_bits
                 if g.signed:
-                    word = load_one(windows.words, (b + g.bits) * g.out_width + ox)
+                    word = load_one(words, (b + g.bits) * g.out_width + ox)
                     part = table
                     while word:
                         o = part + np.int64(word & ((ONE << np.uint64(g.part_bits)) - ONE))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from layer import Quiet, Stopwatch, machine  # noqa: E402  (first: it limits the threads)
+from layer import machine, Quiet, where_time_goes  # noqa: E402  (first: it limits the threads)
 
 import numpy as np  # noqa: E402
 
@@ -72,17 +72,6 @@ def timed(simulator, images, batch, steps):
     parts = [next(simulator.iterate([images[i : i + batch]], steps)) for i in range(0, len(images), batch)]
     seconds = time.perf_counter() - began
     return seconds, merge([part.counts.summed() for part in parts])
-
-
-def where_time_goes(simulator, images, steps):
-    """Seconds per image by kernel; "outside kernels" is Python and NumPy."""
-    found = []
-    for image in images:
-        with Stopwatch() as watch:
-            recording = next(simulator.iterate([image[np.newaxis]], steps))
-        outside = recording.seconds - sum(watch.seconds.values())
-        found.append({**watch.seconds, "outside kernels": outside})
-    return {name: float(np.median([f.get(name, 0.0) for f in found])) for name in found[0]}
 
 
 def measure(simulators, rounds, steps, seed):

@@ -26,10 +26,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402
-from numba.core.dispatcher import Dispatcher  # noqa: E402
 
 from eventsim import Conv2d, Input, Model, Neuron, Simulator
-from eventsim.kernels import counting, indexing, layers, transforms  # noqa: E402
 from eventsim.lowering.layout import aligned_array  # noqa: E402
 from eventsim.kernels.vectors import load_one, half_zeros, high_bytes, lanes_of, load, store, zeros  # noqa: E402
 
@@ -40,35 +38,14 @@ HEADLINE = 0.1
 KILOBYTES = 16  # weights of the L1 loop; L1 data caches hold at least 32
 
 
-class Stopwatch:
-    """Seconds per compiled kernel that Python calls while it is entered: wraps eventsim.kernels.
-    Everything has to be compiled before."""
-
-    def __init__(self):
-        self.seconds = {}
-
-    def __enter__(self):
-        self._kernels = [
-            (module, name, function) for module in (indexing, layers, transforms, counting)
-            for name, function in vars(module).items()
-            if isinstance(function, Dispatcher) and function.__module__ == module.__name__
-        ]
-        for module, name, function in self._kernels:
-            setattr(module, name, self._timed(name, function))
-        return self
-
-    def __exit__(self, *error):
-        for module, name, function in self._kernels:
-            setattr(module, name, function)
-
-    def _timed(self, name, function):
-        def call(*arguments):
-            began = time.perf_counter()
-            result = function(*arguments)
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-            return result
-
-        return call
+def where_time_goes(simulator, images, timesteps=None):
+    """Seconds per image by kernel, medians over images that run alone; "outside kernels" is Python and NumPy."""
+    found = []
+    for image in images:
+        kernels = simulator.time_kernels(image[np.newaxis], timesteps)
+        recording = next(simulator.iterate([image[np.newaxis]], timesteps))
+        found.append({**kernels, "outside kernels": recording.seconds - sum(kernels.values())})
+    return {name: float(np.median([f.get(name, 0.0) for f in found])) for name in found[0]}
 
 
 class Quiet:
@@ -116,15 +93,15 @@ def spikes(rng, density):
 
 def time_layer(simulator, sample):
     """Seconds of one run by part, and its additions."""
-    with Stopwatch() as watch:
-        recording = simulator.run(sample, record=())
+    kernels = simulator.time_kernels(sample)
+    recording = simulator.run(sample, record=())
     parts = {"index": 0.0, "kernel": 0.0, "count": 0.0}
-    for name, seconds in watch.seconds.items():
+    for name, seconds in kernels.items():
         if name.startswith("count"):
             parts["count"] += seconds
         elif name.startswith("index"):
             parts["index"] += seconds
-        elif name != "pack":
+        elif name not in ("pack", "clear_words"):  # the input's
             parts["kernel"] += seconds
     parts["layer"] = sum(parts.values())
     parts["run"] = recording.seconds
@@ -151,7 +128,7 @@ def add_rows(weight, index, masks, sums, repeats):
 
 @njit(nogil=True, error_model="numpy")
 def add_paired_rows(weight, index, masks, sums, repeats):
-    """`add_rows` for int8 weights, two in one int16, as `slide_rows` of kernels.gathering_int8 adds them."""
+    """`add_rows` for int8 weights, two in one int16, as `slide_pair_rows` of kernels.gathering_int8 adds them."""
     half = lanes_of(masks) // 2
     zero = half_zeros(weight, masks)
     words_0, words_1, words_2, highs_0, highs_1, highs_2 = zero, zero, zero, zero, zero, zero

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from layer import Quiet, Stopwatch, machine  # noqa: E402  (first: it limits the threads)
+from layer import machine, Quiet, where_time_goes  # noqa: E402  (first: it limits the threads)
 
 import numpy as np  # noqa: E402
 
@@ -207,19 +207,6 @@ def eventsim_runner(model, precision):
     return timed, check
 
 
-def where_time_goes(model, precision, images):
-    """Seconds per image by kernel; "outside kernels" is Python and NumPy."""
-    simulator = Simulator(model, precision)
-    next(simulator.iterate([images[:1]]))
-    found = []
-    for image in images:
-        with Stopwatch() as watch:
-            recording = next(simulator.iterate([image[np.newaxis]]))
-        outside = recording.seconds - sum(watch.seconds.values())
-        found.append({**watch.seconds, "outside kernels": outside})
-    return {name: float(np.median([f.get(name, 0.0) for f in found])) for name in found[0]}
-
-
 # ---- the run
 
 
@@ -264,7 +251,7 @@ def summarise(model, checks, seconds, share, rounds, seed):
         for name, (answers, rates) in checks.items()
     ]
     images = random_images(max(IMAGES, 5), model.nodes[model.input].shape, seed + 1000)
-    parts = {precision: where_time_goes(model, precision, images) for precision in PRECISIONS}
+    parts = {precision: where_time_goes(Simulator(model, precision), images) for precision in PRECISIONS}
     return {
         "machine": machine(), "rounds": rounds, "share_of_core": share, "runners": runners,
         "time": parts,

@@ -11,11 +11,11 @@ MULTIPLYING = {"real_rows", "weigh_rows"}
 # Calls that give a vector, or take one, without any product of a weight and a spike.
 ADDITIVE = {
     "load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
-    "first_half", "store", "below",
+    "first_half", "store", "below", "widened",
 }
-POINTING = {"index", "pointers", "source"}  # arrays of indices and masks, read by `load_one`
+POINTING = {"index", "pointers", "source", "words", "planes", "ranges"}  # arrays of indices and masks, read by `load_one`
 VECTORS = {"load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
-           "first_half", "splat", "scaled", "weighted"}
+           "first_half", "splat", "scaled", "weighted", "widened"}
 
 
 class Products(ast.NodeVisitor):
@@ -92,19 +92,11 @@ class Products(ast.NodeVisitor):
         self.violations.append(f"{self.name}, line {node.lineno}: {ast.unparse(node)}")
 
 
-# Compiled functions that run one path of spikes over its rows: what they call, accumulates.
-PATHS = ("gather", "pairs", "slide", "windowed", "masked", "attended", "pooled")
-FINISHING = {"range", "finish_row"}  # membranes and firing, whose products are counted apart
-
-
 def products(trees):
     """Violations of "additions only" in the row functions of the package."""
     found = functions(trees)
-    rows = {
-        called(n) for path in PATHS for n in ast.walk(found[path]) if isinstance(n, ast.Call)
-    } - FINISHING - MULTIPLYING
-    rows |= {name for name in found if name.endswith("_rows") and name not in MULTIPLYING}
-    assert {"gather_rows", "pair_rows", "slide_rows", "masked_rows"} <= rows <= found.keys()
+    rows = {name for name in found if name.endswith("_rows") and name not in MULTIPLYING}
+    assert {"gather_rows", "pair_rows", "slide_rows", "masked_rows"} <= rows
     return Products(found).check(sorted(rows))
 
 
@@ -115,7 +107,8 @@ def test_row_functions_only_add():
 # (function, one of its statements, what somebody might make of it)
 ADD_ROW = "x = x + load(weight, (base + np.int64(load_one(index, i))) * lanes, zero)"
 ADD_NEAR_ROW = "x = x + load(weight, (base + np.int64(load_one(index, e))) * lanes, zero)"
-ADD_BIT = "x = x + load(weight, (base + trailing_zeros(window)) * lanes, zero)"
+ADD_PART = "x = x + load(weight, o * lanes, zero)"
+ADD_LEFT = "left = left + load(weight, o + 2 * lanes, none)"
 TAP = "tap = select(spikes, load(weight, o, zero), zero)"
 PAIRS = "return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)"
 ADD_PAIRS = "x = x + _sum_of_pairs(words, highs, n, like)"
@@ -126,11 +119,12 @@ MUTATIONS = {
     "doubling by a product": ("gather_rows", "x = x + x", "x = x * splat(2, zero)"),
     "pairs": ("pair_rows", "words = words + word", "words = words + word * n"),
     "high bytes": ("pair_rows", "highs = highs + high_bytes(word)", "highs = highs + high_bytes(word * word)"),
-    "a column": ("slide_rows", "words_1 = words_1 + word", "words_1 = words_1 + scaled(word, words_2)"),
-    "in place": ("slide_rows", "words_0 = words_0 + word", "words_0 *= word"),
-    "planes together": ("slide_planes", "middle = middle + word", "middle = middle + word * b"),
-    "planes doubled by a product": ("slide_planes", "left = left + left", "left = left * splat(2, none)"),
-    "a window's row": ("window_rows", ADD_BIT, "x = x + load(weight, base + trailing_zeros(window), zero) * lanes"),
+    "a column": ("slide_rows", ADD_LEFT, ADD_LEFT + " * b"),
+    "a column doubled by a product": ("slide_rows", "store(sums, k, x + x + widened(left, like))",
+                                      "store(sums, k, x * splat(2, like) + widened(left, like))"),
+    "a column of pairs": ("slide_pair_rows", "words_1 = words_1 + word", "words_1 = words_1 + scaled(word, words_2)"),
+    "in place": ("slide_pair_rows", "words_0 = words_0 + word", "words_0 *= word"),
+    "a part of a window": ("window_rows", ADD_PART, ADD_PART + " * b"),
     "a near row": ("near_rows", ADD_NEAR_ROW, ADD_NEAR_ROW + " * b"),
     "a mask by a product": ("masked_rows", TAP, "tap = load(weight, o, zero) * splat(spikes, zero)"),
     "a scaled copy": ("masked_rows", "x = x - tap", "x = x - weighted(tap, tap)"),
@@ -188,7 +182,7 @@ def test_the_table_of_layouts_names_every_row_function():
     table = ast.get_docstring(KERNELS["arguments.py"]).partition("Layouts")[2]
     reading = {name for name, n in functions(KERNELS).items()
                if name.endswith("_rows") and "weight" in [a.arg for a in n.args.args]}
-    assert len(reading) == 7
+    assert len(reading) == 8
     assert {name for name in reading if f"`{name}`" not in table} == set()
 
 
@@ -199,11 +193,13 @@ def test_real_rows_would_be_found():
     assert products(trees)
 
 
-def test_every_path_is_checked():
-    """A path kernel is one that finishes rows; only those of real input and attention multiply."""
-    calls = {
-        name: {called(c) for c in ast.walk(n) if isinstance(c, ast.Call)}
-        for name, n in functions(KERNELS).items()
+def test_every_row_kernel_is_checked():
+    """What writes sums is a row function, ends a row, or is part of one; only those of real input and attention
+    multiply."""
+    writing = {
+        name for name, node in functions(KERNELS).items()
+        if any(isinstance(c, ast.Call) and called(c) == "store" and ast.unparse(c.args[0]) == "sums"
+               for c in ast.walk(node))
     }
-    assert {name for name, names in calls.items() if "finish_row" in names} == {*PATHS, "real"}
-    assert {name for name, names in calls.items() if names & MULTIPLYING} == {"real", "attended"}
+    assert {name for name in writing if not name.endswith("_rows")} == {"_end_column"}
+    assert writing >= MULTIPLYING

@@ -35,8 +35,7 @@ def test_every_compiled_function_is_cached_or_inlined():
     assert len(found) > 50
     for node in found:
         [decorator] = node.decorator_list
-        allowed = {"_finish_row": "overload(finish_row, jit_options=OPTIONS)"}.get(node.name, "compiled")
-        assert ast.unparse(decorator) in (allowed, "njit(inline='always')"), node.name
+        assert ast.unparse(decorator) in ("compiled", "njit(inline='always')"), node.name
 
 
 def test_kernels_neither_raise_nor_allocate():

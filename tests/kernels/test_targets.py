@@ -64,13 +64,14 @@ def registers():
     """Kernel -> kinds of vector registers in the assembly of all its specialisations."""
     from numba.core.dispatcher import Dispatcher
 
-    from eventsim.kernels import layers
+    from eventsim.kernels import firing, gathering, gathering_int8, pooling
 
     found = {}
-    for name, thing in vars(layers).items():
-        if isinstance(thing, Dispatcher) and thing.signatures:
-            text = "\n".join(thing.inspect_asm().values())
-            found[name] = sorted(set(re.findall(r"\b([xyz]mm)\d", text)))
+    for module in (firing, gathering, gathering_int8, pooling):
+        for name, thing in vars(module).items():
+            if isinstance(thing, Dispatcher) and thing.signatures:
+                text = "\n".join(thing.inspect_asm().values())
+                found[name] = sorted(set(re.findall(r"\b([xyz]mm)\d", text)))
     return found
 
 
@@ -119,10 +120,11 @@ def test_same_bits(limited, target):
 @pytest.mark.parametrize("target", TARGETS)
 def test_registers_are_limited(limited, target):
     found = limited[target]["registers"]
-    assert {"gather", "pairs", "slide", "windowed", "masked", "real", "pooled"} <= found.keys()
+    assert {"gather_rows", "pair_rows", "slide_rows", "slide_pair_rows", "window_rows", "masked_rows", "real_rows",
+            "pooled_rows", "fire_traced", "fire_untraced"} <= found.keys()
     for kernel, kinds in found.items():
         assert set(kinds) <= ALLOWED[target], kernel
-    assert ALLOWED[target] == set(found["gather"]), "the check sees the vectors"
+    assert ALLOWED[target] == set(found["gather_rows"]), "the check sees the vectors"
 
 
 def test_native_uses_the_widest(tmp_path):
@@ -130,7 +132,7 @@ def test_native_uses_the_widest(tmp_path):
     if not flags.exists() or "avx512bw" not in flags.read_text():
         pytest.skip("no AVX-512 on this machine")
     found = _finish(_start(["options float32"], EVENTSIM_CACHE_DIR=str(tmp_path)))
-    assert "zmm" in found["registers"]["gather"]
+    assert "zmm" in found["registers"]["gather_rows"]
 
 
 def test_jit_off():
@@ -237,6 +239,7 @@ def _arithmetic(a, b, k, out, flags, masks):
     store(out, 12 * n, decayed(x, factor, 7, 64, 127))
     store(out, 13 * n, shifted(x, 3))
     store(out, 14 * n, wrapped(x, -100, 255))
+    store(out, 15 * n, widened(x, like))
     store_one(flags, 0, at_least(x, y))
     store_one(flags, 1, below(x, y))
     store_one(flags, 2, and_(load_one(masks, 0), load_one(masks, 1)))
@@ -263,7 +266,7 @@ def test_arithmetic(dtype):
             a, b = _values(seed, dtype, 200), _values(100 + seed, dtype, 200)
             if seed % 2 and a.dtype.kind == "i":  # products of fixed point are of moderate size
                 b = b % 4096
-            found, expected = ([np.full(15 * lanes, 7, dtype), np.zeros(8, masks.dtype)] for _ in "ab")
+            found, expected = ([np.full(16 * lanes, 7, dtype), np.zeros(8, masks.dtype)] for _ in "ab")
             compiled(a, b, seed, *found, masks)
             twin(a, b, seed, *expected, masks)
             for x, y in zip(found, expected):
@@ -271,7 +274,9 @@ def test_arithmetic(dtype):
 
 
 def _widening(a, k, target, out, masks):
-    store(out, 0, load(a, k, zeros(target, masks)))
+    like = zeros(target, masks)
+    store(out, 0, load(a, k, like))
+    store(out, lanes_of(masks), widened(load(a, k, zeros(a, masks)), like))
 
 
 @pytest.mark.parametrize("source, target", [
@@ -282,11 +287,11 @@ def test_load_widens(source, target):
     compiled, twin = both_ways(_widening)
     for lanes in LANES:
         a, masks = _values(lanes, source, 100), _masks(lanes)
-        found, expected = np.zeros(lanes, target), np.zeros(lanes, target)
+        found, expected = np.zeros(2 * lanes, target), np.zeros(2 * lanes, target)
         compiled(a, 3, found, found, masks)
         twin(a, 3, expected, expected, masks)
         _same(found, expected)
-        _same(found, a[3 : 3 + lanes].astype(target))
+        _same(found, np.tile(a[3 : 3 + lanes].astype(target), 2))
 
 
 def _pairing(a, b, out, sums, masks):
