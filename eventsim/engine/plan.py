@@ -91,6 +91,15 @@ def _run_in_python(step):
                         kernel(*arguments, sample, tile, row)
 
 
+class _Flat(NamedTuple):
+    """An argument as words. places: (word, which kept array it points into, offset in bytes). types: what decides
+    for which types a kernel is compiled."""
+
+    words: List[int]
+    places: List[Tuple[int, int, int]]
+    types: object
+
+
 class _Code:
     """Steps as `calling.drive` takes them. kept: name -> array of a block that kernels are bound to."""
 
@@ -99,6 +108,7 @@ class _Code:
         self._bounds = [(array.ctypes.data, array.nbytes) for array in kept.values()]
         self._places = []  # (word, which kept array, offset in bytes)
         self._words, self._calls = [], []
+        self._addresses, self._flattened = {}, {}
         self._steps = [step if callable(step) else (_name_of(step), self._instruction(step)) for step in steps]
         # more words may be passed than there are: what stands behind the last ones is read, too
         self._words = np.array(self._words + [0] * WORDS_PASSED[-1], np.int64)
@@ -108,30 +118,42 @@ class _Code:
         self._by = sizes[self._of]
         self._moves = np.ascontiguousarray(np.stack((self._at, self._by), axis=1)).reshape(-1)
         self._parts = _joined(self._steps)
+        del self._addresses, self._flattened
 
     def _instruction(self, step):
         first = len(self._calls) // CALL
         for kernel, arguments in step.calls:
-            given = arguments + ((0, 0, 0) if step.tiles else ())
+            given = self._flat(arguments + ((0, 0, 0) if step.tiles else ()))
             begin = len(self._words)
-            for value in given:
-                self._add(value)
-            passed = next(number for number in WORDS_PASSED if number >= len(self._words) - begin)
-            self._calls += [calling.address_of(kernel, given), begin, passed, len(self._words) - 3]
+            self._places += [(begin + word, which, offset) for word, which, offset in given.places]
+            self._words += given.words
+            passed = next(number for number in WORDS_PASSED if number >= len(given.words))
+            self._calls += [self._address(kernel, arguments, step.tiles, given.types), begin, passed,
+                            len(self._words) - 3]
         return np.array((first, len(self._calls) // CALL, step.tiles, step.samples, step.rows), np.int64)
 
-    def _add(self, value):
+    def _address(self, kernel, arguments, tiles, types):
+        if (kernel, types) not in self._addresses:
+            self._addresses[kernel, types] = calling.address_of(kernel, arguments + ((0, 0, 0) if tiles else ()))
+        return self._addresses[kernel, types]
+
+    def _flat(self, value) -> "_Flat":
+        """A value as a kernel's words. A tuple that comes again, such as a layer's parameters, is done once."""
         if isinstance(value, np.ndarray):
             address = value.ctypes.data
-            self._places += [(len(self._words), which, address - begin)
-                             for which, (begin, n_bytes) in enumerate(self._bounds)
-                             if begin <= address < begin + n_bytes]
-            self._words.append(address)
-        elif isinstance(value, tuple):
-            for member in value:
-                self._add(member)
-        else:
-            self._words.append(int(value))
+            places = [(0, which, address - begin) for which, (begin, n_bytes) in enumerate(self._bounds)
+                      if begin <= address < begin + n_bytes]
+            return _Flat([address], places, value.dtype.char)
+        if not isinstance(value, tuple):
+            return _Flat([int(value)], [], None)
+        if id(value) not in self._flattened:
+            words, places, types = [], [], [type(value)]
+            for member in map(self._flat, value):
+                places += [(len(words) + word, which, offset) for word, which, offset in member.places]
+                words += member.words
+                types.append(member.types)
+            self._flattened[id(value)] = value, _Flat(words, places, tuple(types))  # kept, so is its id
+        return self._flattened[id(value)][1]
 
     def run(self, arrays, n_blocks, seconds):
         addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)

@@ -1,11 +1,12 @@
 """From levels to planes, and from planes to sorted events."""
 
 import numpy as np
+from numba import njit
 
 from eventsim.kernels.addressing import n_planes_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
-from eventsim.kernels.vectors import load_one, bit_count, load, store_one, splat, store, trailing_zeros, zeros
+from eventsim.kernels.vectors import at_least, bit_count, load, load_one, store_one, splat, store, trailing_zeros, zeros
 
 
 @compiled
@@ -16,6 +17,10 @@ def pack(levels, planes, slots):
     positions, which LLVM makes vectors of."""
     bits, signed, channels = slots.bits, slots.signed, slots.channels
     positions, words = slots.height * slots.width, words_of(slots)
+    if bits == 1 and positions == 1 and not signed:
+        for s in range(slots.samples * slots.steps):
+            _pack_vector(levels, s * channels, planes, slot_of(slots, s) * words, channels)
+        return
     if bits == 1:
         for s in range(slots.samples * slots.steps):
             slot = slot_of(slots, s) * (1 + signed)
@@ -39,6 +44,20 @@ def pack(levels, planes, slots):
                     bit = np.uint64((abs(level) >> b) & 1) << at_bit
                     o = minus + p * words if signed and level < 0 else plus + p * words
                     store_one(planes, o, load_one(planes, o) | bit)
+
+
+@njit(inline="always")
+def _pack_vector(levels, i, planes, o, channels):
+    """One bit of so many levels, which stand side by side, 64 at a time."""
+    none = zeros(levels, planes)
+    one = splat(1, none)
+    for w in range(channels >> 6):
+        store_one(planes, o + w, at_least(load(levels, i + w * 64, none), one))
+    if channels & 63:
+        word = np.uint64(0)
+        for c in range(channels & ~63, channels):
+            word |= np.uint64(load_one(levels, i + c) != 0) << np.uint64(c & 63)
+        store_one(planes, o + (channels >> 6), word)
 
 
 @compiled

@@ -1,0 +1,97 @@
+"""Plans: kernels bound once, and run for any number of samples."""
+
+import numpy as np
+import pytest
+from exact_cases import CASES, EVERYTHING, everything, model_and_input, ON_CHIP, simulator, STEPS
+
+from eventsim import Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, Simulator
+from eventsim.engine import blocks, running
+
+FEW = [case for case in CASES if case[1] in ("float32", "int8") and case != ("real", "int8")][:12] + [ON_CHIP]
+
+
+def _same(found, expected):
+    for one, other in zip(found, expected):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def _net(rng):
+    nodes = {"in": Input((2, 6, 6), bits=2), "conv": Conv2d(rng.normal(size=(5, 2, 3, 3)), padding=1),
+             "fire": Neuron(1.0), "flat": Flatten(), "dense": Dense(rng.normal(size=(4, 180))), "out": Readout()}
+    return Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3)
+
+
+@pytest.mark.parametrize("name, precision", FEW)
+@pytest.mark.parametrize("together", (1, 2, 3, 64))
+def test_samples_of_a_block_do_not_matter(name, precision, together, monkeypatch):
+    """Any number of samples through a layer before the next one, a rest included."""
+    _, x = model_and_input(name)
+    expected = everything(simulator(name, precision).run(x, STEPS, EVERYTHING))
+    monkeypatch.setattr(running, "samples_together", lambda sizes, steps, n: min(together, n))
+    _same(everything(simulator(name, precision).run(x, STEPS, EVERYTHING)), expected)
+
+
+def test_a_plan_is_made_once_for_any_number_of_samples(monkeypatch):
+    made = []
+    bind = running.bind_chunk
+    monkeypatch.setattr(running, "bind_chunk", lambda *given: made.append(given[1]) or bind(*given))
+    rng = np.random.default_rng(0)
+    simulator = Simulator(_net(rng))
+    x = rng.integers(0, 4, (7, 2, 6, 6))
+    several = simulator.run(x)
+    assert len(made) == 1
+    for i in range(7):
+        np.testing.assert_array_equal(simulator.run(x[i : i + 1]).output, several.output[i : i + 1])
+    assert len(made) == 1
+    simulator.run(x, timesteps=2)
+    simulator.run(x, record=("potentials",))
+    assert len(made) == 3
+
+
+def test_a_runner_forgets_plans(monkeypatch):
+    monkeypatch.setattr(running, "MOST_PLANS", 2)
+    rng = np.random.default_rng(1)
+    simulator = Simulator(_net(rng))
+    x = rng.integers(0, 4, (2, 2, 6, 6))
+    first = simulator.run(x, timesteps=1).output
+    for steps in (2, 3, 4):
+        simulator.run(x, timesteps=steps)
+    assert len(simulator._runner._bound) == 2
+    np.testing.assert_array_equal(simulator.run(x, timesteps=1).output, first)
+
+
+def test_recordings_share_no_memory():
+    """What one run gave is not written by the next one, which uses the same plan."""
+    rng = np.random.default_rng(2)
+    simulator = Simulator(_net(rng), "int8")
+    runs = [simulator.run(rng.integers(0, 4, (3, 2, 6, 6)), record=("spikes", "potentials")) for _ in range(2)]
+    kept = [{**everything(run)[0], **everything(run)[1]} for run in runs]
+    simulator.run(rng.integers(0, 4, (3, 2, 6, 6)), record=("spikes", "potentials"))
+    for run, before in zip(runs, kept):
+        now = {**everything(run)[0], **everything(run)[1]}
+        assert all(np.array_equal(now[name], before[name]) for name in before)
+
+
+def test_large_weights_are_shared_by_samples():
+    small = blocks.Sizes({"in": 64}, 64, {}, blocks.NEAR_WEIGHTS)
+    large = blocks.Sizes({"in": 64}, 64, {}, blocks.NEAR_WEIGHTS + 1)
+    assert blocks.samples_together(small, 4, 100) == 1
+    assert blocks.samples_together(large, 4, 100) == blocks.LARGEST_BLOCK
+    assert blocks.samples_together(large, 4, 5) == 5
+    wide = blocks.Sizes({"in": 1 << 30}, 1 << 30, {}, blocks.NEAR_WEIGHTS + 1)
+    assert blocks.samples_together(wide, 4, 100) == 1
+
+
+def test_kernels_are_timed():
+    rng = np.random.default_rng(3)
+    simulator = Simulator(_net(rng), workers=2)
+    x = rng.integers(0, 4, (5, 2, 6, 6))
+    expected = simulator.run(x).output
+    seconds = simulator.time_kernels(x)
+    assert {"pack", "window_rows+fire_untraced", "count_words"} <= seconds.keys()
+    assert all(value > 0 for value in seconds.values())
+    np.testing.assert_array_equal(simulator.run(x).output, expected)
+
+
