@@ -38,6 +38,7 @@ CHECKED = 16  # samples whose answers are compared
 CLOSE = 1e-3  # of the range of the answers: far above rounding, far below a spike that differs
 SAME = 0.75  # share of samples with close answers that a float32 library needs: rounding turns a spike at times
 ALIKE = 0.9  # correlation of answers that an int8 library needs: it rounds by other rules than eventsim
+ANN = "ANN int8"  # the layers once, with ReLU: shown beside the others, compared with none
 CALIBRATION = 32  # samples from which ONNX Runtime takes the ranges for int8
 
 
@@ -84,14 +85,19 @@ def _without_gradients(function, x):
 
 
 def onnx_contenders(work):
-    """ONNX Runtime in float32 and int8, unrolled over the steps."""
+    """ONNX Runtime in float32 and int8, unrolled over the steps; and ANN."""
     from peers.in_onnx import OnnxNetwork
 
-    steps = steps_of(work)
-    plain = OnnxNetwork(work.model, steps)
-    samples = [plain.prepare(x[np.newaxis]) for x in work.x[-CALIBRATION:]]
-    quantised = OnnxNetwork(work.model, steps, samples)
-    return {"ONNX Runtime": (plain.prepare, plain), "ONNX Runtime int8": (quantised.prepare, quantised)}
+    model, steps, few = work.model, steps_of(work), work.x[-CALIBRATION:]
+
+    def prepared(net):
+        return [net.prepare(x[np.newaxis]) for x in few]
+
+    plain = OnnxNetwork(model, steps)
+    made = {"ONNX Runtime": plain, "ONNX Runtime int8": OnnxNetwork(model, steps, prepared(plain))}
+    if not any(map(model.is_recurrent, model.order())):
+        made[ANN] = OnnxNetwork(model, steps, prepared(OnnxNetwork(model, steps, relu=True)), relu=True)
+    return {name: (net.prepare, net) for name, net in made.items()}
 
 
 def steps_of(work):
@@ -131,8 +137,8 @@ def refusal(name, found):
 def admitted(runners, x):
     """(runners without those that compute something else, agreement by name) on samples x."""
     reference = answers_of(runners["eventsim float32"], x)
-    found = {name: agreement(answers_of(runner, x), reference) for name, runner in runners.items()}
-    wrong = {name: refusal(name, found[name]) for name in runners if not name.startswith("eventsim")}
+    found = {name: agreement(answers_of(runner, x), reference) for name, runner in runners.items() if name != ANN}
+    wrong = {name: refusal(name, found[name]) for name in found if not name.startswith("eventsim")}
     for name, reason in wrong.items():
         if reason:
             print(f"refused {name}: {reason}", file=sys.stderr)
@@ -234,6 +240,7 @@ def summarise(found):
     rows = []
     for batch, by_name in found["seconds"].items():
         medians = {name: float(np.median(values)) for name, values in by_name.items()}
+        ann = medians.pop(ANN, None)
         others = {name: value for name, value in medians.items() if not name.startswith("eventsim")}
         fastest = {"int8": min(others, key=others.get, default=None),
                    "float32": min((name for name in others if "int8" not in name), key=others.get, default=None)}
@@ -245,7 +252,7 @@ def summarise(found):
                 "fastest_other": best, "times_fastest_other": others[best] / mine if best else None,
                 "additions": found["additions"][precision], "additions_per_second": per_second,
                 "l1_additions_per_second": limits[precision], "l1_share": per_second / limits[precision],
-                "others_seconds_per_sample": others,
+                "others_seconds_per_sample": others, "ann_int8_seconds_per_sample": ann,
             })
     return {key: found[key] for key in ("network", "origin", "steps", "share_of_core", "compared", "agreement",
                                          "parts")} | {
@@ -263,19 +270,21 @@ def as_text(result):
     lines = [result["machine"], f"one thread; medians of {result['rounds']} rounds of new samples",
              Quiet.text(min(found["share_of_core"] for found in networks)), "",
              f"{'ms per sample':<23}" + _heading(["eventsim", "eventsim", *map(_first, others)])
-             + f"{'times faster':>16}",
+             + f"{'times faster':>16}{'ANN':>9}",
              f"{'network':<18}{'batch':>5}" + _heading(["float32", "int8", *map(_second, others)])
-             + f"{'float32':>9}{'int8':>7}"]
+             + f"{'float32':>9}{'int8':>7}{'int8':>9}"]
     for found in networks:
         lines += _time_lines(found, others)
-    lines += ["", "times faster: than the fastest library, marked * (float32: the fastest in float32)", "",
+    lines += ["", "times faster: than the fastest library, marked * (float32: the fastest in float32)",
+              "ANN int8: the same layers once, with ReLU instead of neurons, quantised by ONNX Runtime; not trained",
+              "",
               f"{'network':<18}{'batch':>5} {'precision':<9}{'samples/s':>11}{'additions':>12}{'additions/s':>13}"
               f"{'of the core':>13}{'its limit':>12}"]
     for found in networks:
         lines += _rate_lines(found)
     lines += ["", "the core's limit: additions of weights from its first-level cache, measured in the same rounds",
-              "", f"% of samples whose answers are eventsim's in float32 within {CLOSE:g} of their range / with the "
-              "same prediction /", "correlation of the answers"]
+              "", "% of samples whose answers are eventsim's in float32 (within "
+              f"{CLOSE:g} of their range) / with the same prediction / correlation"]
     for found in networks:
         lines += _agreement_lines(found)
     for found in networks:
@@ -306,7 +315,9 @@ def _time_lines(found, others):
             cells.append(f"{'-':>8} " if value is None else f"{1e3 * value:>8.3f}{'*' if name in marked else ' '}")
         ratios = ["-" if row["times_fastest_other"] is None else f"{row['times_fastest_other']:.2f}"
                   for row in (fp, i8)]
-        yield f"{label:<18}{fp['batch']:>5}{''.join(cells)}{ratios[0]:>9}{ratios[1]:>7}"
+        ann = fp["ann_int8_seconds_per_sample"]
+        shown = "-" if ann is None else f"{1e3 * ann:.3f}"
+        yield f"{label:<18}{fp['batch']:>5}{''.join(cells)}{ratios[0]:>9}{ratios[1]:>7}{shown:>9}"
 
 
 def _rate_lines(found):

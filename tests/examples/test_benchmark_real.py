@@ -160,6 +160,27 @@ def compare(model, x, expected):
     np.testing.assert_allclose(net(net.prepare(x)), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("moving", (False, True))
+def test_without_neurons_the_layers_run_once_with_relu(moving):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from peers.in_onnx import OnnxNetwork
+
+    settings = {} if moving else dict(encoding="image", bits=4, scale=1 / 8)
+    model = maps(Neuron(v_threshold=0.25, quantum=0.5), MaxPool(2), Readout("mean"), **settings)
+    x = np.random.default_rng(8).integers(0, 2, (3, 6, 2, 8, 8) if moving else (3, 2, 8, 8))
+    net = OnnxNetwork(model, 6, relu=True)
+    prepared = net.prepare(x.astype(np.uint8))
+    assert prepared.shape == (3, 2, 8, 8)
+    nodes, relu, f = model.nodes, torch.relu, torch.nn.functional
+    weight = {name: torch.from_numpy(nodes[name].weight).float() for name in ("conv", "strided", "dense")}
+    bias = torch.from_numpy(nodes["conv"].bias).float()
+    y = f.conv2d(torch.from_numpy(prepared), weight["conv"], bias, padding=1)
+    y = f.max_pool2d(relu(y), 2)
+    y = relu(f.conv2d(y, weight["strided"], stride=2, padding=1)).flatten(1)
+    np.testing.assert_allclose(net(prepared), (y @ weight["dense"].T).numpy(), rtol=0, atol=1e-4)
+
+
 def test_images_are_worth_what_the_input_says():
     node = Input((2, 1, 1), "image", bits=8, scale=0.5, mean=[1, 2], std=[2, 4])
     assert values_of(node, np.full((1, 2, 1, 1), 10, np.uint8)).ravel().tolist() == [2.0, 0.75]
@@ -202,10 +223,10 @@ def test_a_library_that_computes_something_else_is_refused(capsys):
     def runner(answers):
         return (lambda x: x), (lambda x: answers)
 
-    names = ("eventsim float32", "eventsim int8", "right", "wrong", "wrong int8", "right int8")
-    given = (reference, other, reference + 1e-6, other, other, reference + 0.05)
+    names = ("eventsim float32", "eventsim int8", "right", "wrong", "wrong int8", "right int8", real.ANN)
+    given = (reference, other, reference + 1e-6, other, other, reference + 0.05, other)
     admitted, found = real.admitted({name: runner(answers) for name, answers in zip(names, given)}, None)
-    assert list(admitted) == ["eventsim float32", "eventsim int8", "right", "right int8"]
+    assert list(admitted) == ["eventsim float32", "eventsim int8", "right", "right int8", real.ANN]
     assert found["right"]["close"] == 1 and found["right int8"]["close"] == 0
     said = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in said] == ["refused wrong", "refused wrong int8"]
@@ -251,7 +272,7 @@ def measured():
     """What `measure` gives, with round numbers."""
     seconds = {"eventsim float32": [0.004, 0.002, 0.003], "eventsim int8": [0.002, 0.001, 0.002],
                "PyTorch": [0.012, 0.012, 0.9], "ONNX Runtime": [0.006, 0.009, 0.001],
-               "ONNX Runtime int8": [0.005, 0.005, 0.004]}
+               "ONNX Runtime int8": [0.005, 0.005, 0.004], real.ANN: [0.0005, 0.0005, 0.1]}
     agreements = {name: {"close": 1.0, "same": 0.5, "alike": 0.25} for name in seconds}
     return {"network": "net", "origin": "made up", "steps": 4, "share_of_core": 0.98, "compared": 16,
             "agreement": agreements, "seconds": {1: seconds}, "limits": {"float32": [30e9], "int8": [1e11]},
@@ -275,14 +296,14 @@ def test_without_other_libraries_there_is_no_ratio():
     rows = real.summarise(found)["rows"]
     assert [row["times_fastest_other"] for row in rows] == [None, None]
     text = real.as_text({"machine": "here", "rounds": 3, "networks": [real.summarise(found)]})
-    assert text.splitlines()[6].split() == ["net", "1", "3.000", "2.000", "-", "-"]
+    assert text.splitlines()[6].split() == ["net", "1", "3.000", "2.000", "-", "-", "-"]
 
 
 def test_the_tables_say_what_was_measured():
     text = real.as_text({"machine": "here", "rounds": 3, "networks": [real.summarise(measured())]})
     rows = [line.split() for line in text.splitlines()]
     assert "the core was ours for 98 % of the time" in text and "medians of 3 rounds" in text
-    assert ["net", "1", "3.000", "2.000", "12.000", "6.000*", "5.000*", "2.00", "2.50"] in rows
+    assert ["net", "1", "3.000", "2.000", "12.000", "6.000*", "5.000*", "2.00", "2.50", "0.500"] in rows
     assert ["net", "1", "float32", "333", "3.00", "M", "1.00", "G", "3.3", "%", "30", "G"] in rows
     assert "net: 16 of made up; 4 steps" in text and "PyTorch 100 / 50 / 0.250" in text
     assert ["slide", "3.000", "ms", "75.0", "%"] in rows and max(map(len, text.splitlines())) <= 115

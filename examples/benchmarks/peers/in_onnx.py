@@ -25,12 +25,14 @@ OPERATORS = 18  # the version of ONNX: Split into equal parts
 class OnnxNetwork:
     """The network of a Model: `prepare` samples once, then call it: array -> answers (N, classes).
 
-    steps: of the unrolled graph. calibration: prepared samples for int8, None for float32.
+    steps: of the unrolled graph. calibration: prepared samples for int8, None for float32. relu: the layers run
+    once, with ReLU instead of neurons, on samples summed over their steps: not the same network, but what one of
+    these layers takes that does not spike. Of a model without recurrent groups.
     """
 
-    def __init__(self, model, steps, calibration=None):
-        self.node = model.nodes[model.input]
-        graph = _Unrolled(model, steps).model()
+    def __init__(self, model, steps, calibration=None, relu=False):
+        self.node, self.relu = model.nodes[model.input], relu
+        graph = _Unrolled(model, 1 if relu else steps, relu).model()
         data = graph.SerializeToString() if calibration is None else quantised(graph, calibration)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -40,7 +42,9 @@ class OnnxNetwork:
     def prepare(self, x):
         """Levels (N, ...) that stand still, or (N, T, ...), as float32 (N, ...) or (T * N, ...)."""
         values = values_of(self.node, x)
-        if x.ndim > len(self.node.shape) + 1:
+        if self.relu and x.ndim > len(self.node.shape) + 1:
+            values = values.sum(1)
+        elif x.ndim > len(self.node.shape) + 1:
             values = values.swapaxes(0, 1).reshape(-1, *x.shape[2:])
         return np.ascontiguousarray(values)
 
@@ -76,8 +80,8 @@ class _Unrolled:
     Each is made from the other when it is asked for.
     """
 
-    def __init__(self, model, steps):
-        self.source, self.steps, self.layers = model, steps, plan(model)
+    def __init__(self, model, steps, relu):
+        self.source, self.steps, self.relu, self.layers = model, steps, relu, plan(model)
         self.nodes, self.constants, self.parts, self.wholes = [], [], {}, {}
         still = model.nodes[model.input].still
         self.wholes[model.input] = "x"
@@ -124,6 +128,8 @@ class _Unrolled:
         return self.wholes[name]
 
     def _steps(self, name):
+        if self.steps == 1:
+            return [self._whole(name)]
         if name not in self.parts and self.still[name]:
             self.parts[name] = [self.wholes[name]] * self.steps
         elif name not in self.parts:
@@ -144,7 +150,9 @@ class _Unrolled:
             moving = [self._summed(each) for each in zip(*map(self._steps, sources))]
             if all(self.still[source] for source in sources):
                 moving = moving[:1] * self.steps
-            if layer.kind == "Neuron":
+            if layer.kind == "Neuron" and self.relu:
+                self.wholes[layer.name] = self._node("Relu", moving)
+            elif layer.kind == "Neuron":
                 neurons = _Neurons(self, layer.values)
                 self.parts[layer.name] = [neurons.step(x) for x in moving]
             else:

@@ -118,7 +118,7 @@ def spoken(rng, n, n_in=700, steps=RECURRENT_STEPS):
 
 
 def gesture_model(channels=16, size=128, stages=5, hidden=128, classes=11, steps=GESTURE_STEPS):
-    """`stages` times convolution, leaky neurons with hard reset, pool of 2; two dense layers; the mean of the steps."""
+    """`stages` times convolution, leaky neurons with hard reset, pool of 2; two dense layers; the mean."""
     rng = np.random.default_rng(0)
     nodes, edges, at, n_in = {"input": Input((2, size, size))}, [], "input", 2
 
