@@ -276,15 +276,15 @@ def as_text(result):
     for found in networks:
         lines += _time_lines(found, others)
     lines += ["", "times faster: than the fastest library, marked * (float32: the fastest in float32)",
-              "ANN int8: the same layers once, with ReLU instead of neurons, quantised by ONNX Runtime; not trained",
+              "ANN int8: the same layers once, with ReLU for neurons, quantised by ONNX Runtime; not trained",
               "",
               f"{'network':<18}{'batch':>5} {'precision':<9}{'samples/s':>11}{'additions':>12}{'additions/s':>13}"
               f"{'of the core':>13}{'its limit':>12}"]
     for found in networks:
         lines += _rate_lines(found)
     lines += ["", "the core's limit: additions of weights from its first-level cache, measured in the same rounds",
-              "", "% of samples whose answers are eventsim's in float32 (within "
-              f"{CLOSE:g} of their range) / with the same prediction / correlation"]
+              "", f"answers as eventsim's in float32, within {CLOSE:g} of their range / predictions as its, % of "
+              "samples / correlation"]
     for found in networks:
         lines += _agreement_lines(found)
     for found in networks:

@@ -123,6 +123,22 @@ def test_every_neuron_that_is_translated(neuron):
     compare(model, x, recording.output)
 
 
+@pytest.mark.parametrize("bits", (1, 2))
+def test_membranes_at_their_thresholds_fire_as_the_comparison_says(bits):
+    """Whole numbers, so that membranes meet thresholds exactly."""
+    x = np.random.default_rng(9).integers(0, 2, (4, 6, 5)).astype(np.uint8)
+    weight = np.random.default_rng(10).integers(-1, 3, (7, 5))
+    fired = {}
+    for comparison in (">=", ">"):
+        neurons = Neuron(v_threshold=2.0, comparison=comparison, bits=bits)
+        model = chain((5,), ("d", Dense(weight)), ("neurons", neurons), ("out", Dense(np.eye(7))),
+                      ("readout", Readout("sum")))
+        recording = Simulator(model, "float64").run(x, record=())
+        fired[comparison] = recording.counts.firing_rate("neurons")
+        compare(model, x, recording.output)
+    assert fired[">="] != fired[">"]
+
+
 @pytest.mark.parametrize("pool", (AvgPool(2), SumPool(2), MaxPool(3, stride=2, padding=1)))
 @pytest.mark.parametrize("end", (Readout("sum", leak=0.5, bias=0.25), Readout("last", leak=1.0, current_leak=0.5),
                                  Readout("sum"), Readout("mean", bias=0.5), Neuron(v_threshold=0.3)))
