@@ -23,7 +23,6 @@ class TorchNetwork:
         self.layers = [layer._replace(values={key: self._tensor(value) for key, value in layer.values.items()})
                        for layer in plan(model)]
         self.last = {read.source: layer.name for layer in self.layers for read in layer.reads}
-        self.readers = {name: len(model.outgoing(name)) for name in model.nodes}
         self.input = model.input
 
     def _tensor(self, value):
@@ -64,15 +63,10 @@ class TorchNetwork:
         for read in layer.reads[1:]:
             x = x + values[read.source]
         if layer.kind == "Neuron":
-            return fire(x if self._alone(layer) else x.clone(), layer.values, steps)
+            return fire(x, layer.values, steps)
         if layer.kind == "Readout":
             return read_out(x, layer.values, steps)
         return OPERATIONS[layer.kind](x.flatten(0, 1), **layer.values).unflatten(0, x.shape[:2])
-
-    def _alone(self, layer):
-        """Whether nothing else reads what a layer reads, so that it may write over it."""
-        [*sources] = {read.source for read in layer.reads}
-        return len(sources) > 1 or sources[0] != self.input and self.readers[sources[0]] == 1
 
     def _stepwise(self, layers, values, steps):
         """Run a recurrent group; puts what its layers give into `values`."""
@@ -120,8 +114,8 @@ OPERATIONS = {
 
 
 def fire(current, values, steps):
-    """Levels of neurons in all steps, written over their current (T, N, ...), which nothing else reads; of a
-    current that stands still (1, N, ...) into new memory."""
+    """Levels of neurons in all steps, written over their current (T, N, ...), which nothing else reads, as a plan
+    has one target behind synapses; of a current that stands still (1, N, ...) into new memory."""
     moving = len(current) == steps
     levels = current if moving else room_for(steps, current[0])
     neurons = Neurons(values)
