@@ -68,6 +68,9 @@ def torch_contenders(work, compiled):
     from peers.in_torch import TorchNetwork
 
     torch.set_num_threads(1)
+    if compiled:  # nothing of the network before
+        torch.compiler.reset()
+        torch._dynamo.config.recompile_limit = 64
     made = {}
     for last in (False, True):
         net = TorchNetwork(work.model, steps_of(work), last)

@@ -123,9 +123,11 @@ def test_every_neuron_that_is_translated(neuron):
     compare(model, x, recording.output)
 
 
+@pytest.mark.parametrize("compiling", (False, True))
 @pytest.mark.parametrize("bits", (1, 2))
-def test_membranes_at_their_thresholds_fire_as_the_comparison_says(bits):
-    """Whole numbers, so that membranes meet thresholds exactly."""
+def test_membranes_at_their_thresholds_fire_as_the_comparison_says(bits, compiling, monkeypatch):
+    """Whole numbers, so that membranes meet thresholds exactly; also by what torch.compile is given."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     x = np.random.default_rng(9).integers(0, 2, (4, 6, 5)).astype(np.uint8)
     weight = np.random.default_rng(10).integers(-1, 3, (7, 5))
     fired = {}

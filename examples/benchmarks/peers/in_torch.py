@@ -171,7 +171,14 @@ def decay(u, values):
 
 def levels_of(u, values, out):
     """What membranes send, into `out`."""
-    if values["top"] == 1:
+    if torch.compiler.is_compiling():  # it fuses this, and does not take parts of memory as out=
+        low, strict = values["threshold"], values["strict"]
+        if values["top"] == 1:
+            out.copy_(u > low if strict else u >= low)
+        else:
+            levels = torch.ceil(u - low) if strict else torch.floor(u + (1 - low))
+            out.copy_(levels.clamp(0, values["top"]))
+    elif values["top"] == 1:
         (torch.gt if values["strict"] else torch.ge)(u, values["threshold"], out=out)
     elif values["strict"]:
         torch.sub(u, values["threshold"], out=out).ceil_().clamp_(0, values["top"])
@@ -185,7 +192,7 @@ def reset(u, values, levels):
         u.sub_(levels)
     elif values["reset"] == "hard":
         if torch.is_tensor(values["v_reset"]) or values["v_reset"] != 0 or values["top"] > 1:
-            torch.where(levels > 0, torch.as_tensor(values["v_reset"], dtype=u.dtype), u, out=u)
+            u.copy_(torch.where(levels > 0, torch.as_tensor(values["v_reset"], dtype=u.dtype), u))
         else:
             u.addcmul_(u, levels, value=-1)
     if values["v_min"] is not None:
