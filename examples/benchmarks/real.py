@@ -25,10 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from layer import L1Limit, machine, Quiet  # noqa: E402  (first: it limits the threads)
+from layer import L1Limit, machine, Quiet, where_time_goes  # noqa: E402  (first: it limits the threads)
 
 import numpy as np  # noqa: E402
-from numba.core.dispatcher import Dispatcher  # noqa: E402
 
 from eventsim import Simulator, UnsupportedError  # noqa: E402
 from peers.workloads import NAMES, workload  # noqa: E402
@@ -148,47 +147,6 @@ def admitted(runners, x):
     return {name: runner for name, runner in runners.items() if not wrong.get(name)}, found
 
 
-# ---- where the time of a call goes
-
-
-class CompiledClock:
-    """Seconds in compiled functions while it is entered, by function: every call from Python into what Numba has
-    compiled, with the unpacking of its arguments, whatever it is called and wherever it lives."""
-
-    def __init__(self):
-        self.seconds = {}
-
-    def __enter__(self):
-        call, seconds = Dispatcher.__call__, self.seconds
-
-        def timed(dispatcher, *arguments):
-            began = time.perf_counter()
-            result = call(dispatcher, *arguments)
-            spent = time.perf_counter() - began
-            name = dispatcher.py_func.__name__
-            seconds[name] = seconds.get(name, 0.0) + spent
-            return result
-
-        Dispatcher.__call__ = timed
-        return self
-
-    def __exit__(self, *error):
-        del Dispatcher.__call__  # that of its base class again
-
-
-def time_parts(run, samples):
-    """Medians over the samples of seconds by compiled function, and "outside kernels": all else of a call."""
-    found = []
-    for sample in samples:
-        with CompiledClock() as clock:
-            began = time.perf_counter()
-            run(sample)
-            spent = time.perf_counter() - began
-        found.append({**clock.seconds, "outside kernels": spent - sum(clock.seconds.values())})
-    names = {name: None for each in found for name in each}
-    return {name: float(np.median([each.get(name, 0.0) for each in found])) for name in names}
-
-
 # ---- the run
 
 
@@ -208,12 +166,11 @@ def measure(work, rounds, seed, limits, compiled=False, parts=False):
             found_limits[precision].append(limit.best())
         _tell(f"{work.name} round {r + 1} of {rounds}")
     share = quiet.share()
-    singles = [work.x[[i]] for i in range(min(len(work.x), 9))]
     return {
         "network": work.name, "origin": work.origin, "steps": steps_of(work), "share_of_core": share,
         "compared": min(CHECKED, len(work.x)), "agreement": agreements, "seconds": seconds, "limits": found_limits,
         "additions": {p: additions_of(runners[f"eventsim {p}"], work.x) for p in PRECISIONS},
-        "parts": {p: time_parts(runners[f"eventsim {p}"][1], singles) for p in PRECISIONS} if parts else {},
+        "parts": {p: where_time_goes(Simulator(work.model, p), work.x[:9]) for p in PRECISIONS} if parts else {},
     }
 
 

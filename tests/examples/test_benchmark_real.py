@@ -263,27 +263,7 @@ def test_without_data_sets_the_check_samples_are_shifted_and_what_is_missing_is_
     assert (digits.x.shape, digits.origin) == ((599, 1, 8, 8), "digits_test.h5")
 
 
-# ---- the clock and the table
-
-
-@njit
-def busy(n):
-    total = 0
-    for i in range(n):
-        total ^= i * i
-    return total
-
-
-def test_the_clock_sees_every_compiled_call_and_leaves_nothing_behind():
-    busy(3)
-    with real.CompiledClock() as clock:
-        assert busy(10) == busy.py_func(10)
-    assert list(clock.seconds) == ["busy"] and clock.seconds["busy"] > 0
-    before = dict(clock.seconds)
-    busy(10)
-    assert clock.seconds == before
-    parts = real.time_parts(busy, [4, 5, 6])
-    assert set(parts) == {"busy", "outside kernels"} and min(parts.values()) > 0
+# ---- the table
 
 
 def measured():
