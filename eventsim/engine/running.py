@@ -13,7 +13,7 @@ from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
 from eventsim.errors import DataError
 from eventsim.kernels.calling import COMPILES
-from eventsim.program import LayerStage, Program
+from eventsim.program import Program
 
 MOST_PLANS = 16  # of a thread, the ones used last
 

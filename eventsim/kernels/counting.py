@@ -7,7 +7,7 @@ from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
-    load_one, bit_count, next_index, load, store_one, select, splat, store, trailing_zeros, zeros,
+    bit_count, load_one, next_index, select, splat, store, store_one, trailing_zeros, zeros,
 )
 
 
