@@ -10,6 +10,8 @@ def add_parser(commands):
     info = commands.add_parser("info", help="say what is in a model file")
     info.set_defaults(run=run_info)
     add_model(info)
+    info.add_argument("--kernels", metavar="PRECISION", choices=("float32", "float64", "int8"),
+                      help="say which kernel runs each path in float32, float64 or int8, and why")
     add_json(info)
     add_options(info)
 
@@ -17,11 +19,22 @@ def add_parser(commands):
 def run_info(arguments):
     """eventsim info MODEL"""
     from eventsim.model.describing import describe
-    from eventsim.report.text import describe_text
+    from eventsim.report.text import describe_text, kernels_text
 
     model = load_model(arguments.model, arguments)
+    kernels = _kernels(model, arguments.kernels) if arguments.kernels else None
     if arguments.json:
-        print(json.dumps({"model": arguments.model, **describe(model)}))
+        found = {} if kernels is None else {"kernels": kernels}
+        print(json.dumps({"model": arguments.model, **describe(model), **found}))
     else:
         print(describe_text(model, arguments.model))
+        if kernels is not None:
+            print(f"\nkernels in {arguments.kernels}\n{kernels_text(kernels)}")
     return 0
+
+
+def _kernels(model, precision):
+    from eventsim.lowering.kernels_of import kernels_of
+    from eventsim.lowering.recipe import lower
+
+    return kernels_of(lower(model, precision, None))

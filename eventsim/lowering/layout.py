@@ -17,6 +17,19 @@ MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faste
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
 
 
+# Why a path is run as it is, by `program.Synapses.method`.
+WHY = {
+    "windowed": "at most 64 inputs under a window: parts of it looked up in tables of sums",
+    "slide": "windows three columns wide, moved by one: each event added to the three columns that it reaches",
+    "slide_pairs": "as slide, two int8 weights added as one int16: weights that a first-level cache does not hold",
+    "pairs": "int8 weights, two added as one int16",
+    "gather": "rows of weights of the events under each window",
+    "masked": "one weight per tap and channel, masked by the spikes",
+    "attended": "channel attention weighs the sums",
+    "real": "the input is real: the only synapses that multiply",
+}
+
+
 class Rows(NamedTuple):
     """Weights in the layout of a kernel.
 

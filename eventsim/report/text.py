@@ -8,6 +8,7 @@ from eventsim.text import aligned_table, printable, quantity
 
 WIDTH = 100  # of running text
 
+
 def describe_text(model: Model, name: str) -> str:
     """`describe` for people."""
     found = describe(model)
@@ -30,6 +31,13 @@ def describe_text(model: Model, name: str) -> str:
     for key, value in found["provenance"].items():
         text += f"\n{key}: {value}"
     return text
+
+
+def kernels_text(kernels) -> str:
+    """`lowering.kernels_of` for people."""
+    rows = [(each["layer"], each["source"], each["kernel"], f"{each['tiles']} x {each['lanes']}", each["weights"],
+             each["why"]) for each in kernels]
+    return aligned_table(("layer", "reads", "kernel", "channels", "weights", "why"), rows)
 
 
 def steps_text(timesteps) -> str:

@@ -58,6 +58,19 @@ def test_info_json(run_json):
     assert found["nodes"][2]["reads"] == ["conv1"]
 
 
+@pytest.mark.parametrize("precision", ("int8", "float32"))
+def test_info_says_which_kernel_runs_each_path_and_why(run, run_json, precision):
+    found = run_json("info", MODEL, "--kernels", precision)["kernels"]
+    assert found and all(each["why"] for each in found)
+    program = eventsim.Simulator(eventsim.load(MODEL), precision).program
+    paths = [(layer.name, path) for layer in program.stages.values() if hasattr(layer, "synapses")
+             for path in layer.synapses]
+    assert [(each["layer"], each["source"], each["kernel"]) for each in found] == [
+        (name, path.source, path.method) for name, path in paths]
+    _, out, _ = run("info", MODEL, "--kernels", precision)
+    assert f"kernels in {precision}\n" in out and all(each["why"] in out for each in found)
+
+
 def test_check(run):
     status, out, err = run("check", MODEL)
     assert status == 0 and err == ""
