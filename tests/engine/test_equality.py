@@ -16,8 +16,9 @@ from eventsim.model.chip import find_chip, Chip
 from eventsim.model.input import Input
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Model
-from eventsim.model.neurons import Neuron
+from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.synapses import Conv2d, Dense
+from eventsim.model.transforms import Flatten
 
 MODELS = {**every_node_models(), **small_networks()}
 CHIPS = (find_chip("loihi"), find_chip("lava_sdnn"), *NARROW_CHIPS)
@@ -98,6 +99,39 @@ def audit_of(audit):
 @pytest.mark.parametrize("name", MODELS)
 def test_named_networks(name, precision):
     assert_equal_to_reference(*MODELS[name], precision)
+
+
+# (method, inputs, outputs, kernel, stride, padding): windows at the limits of each way of adding, and beyond
+WINDOWS = [
+    ("windowed", 1, 5, (3, 3), (1, 1), (1, 1)), ("windowed", 7, 33, (3, 3), (2, 1), (1, 2)),
+    ("gather", 64, 40, (1, 1), (1, 1), (0, 0)), ("windowed", 16, 3, (2, 2), (1, 1), (0, 1)),
+    ("windowed", 1, 70, (5, 4), (1, 3), (2, 0)), ("windowed", 3, 32, (3, 3), (1, 1), (0, 0)),
+    ("slide", 8, 5, (3, 3), (1, 1), (1, 1)), ("slide", 12, 24, (3, 3), (1, 1), (0, 0)),
+    ("slide", 22, 40, (1, 3), (1, 1), (0, 1)), ("slide", 9, 33, (5, 3), (1, 1), (2, 2)),
+    ("slide", 70, 20, (2, 3), (1, 1), (1, 3)), ("gather", 8, 20, (3, 3), (2, 1), (1, 1)),
+    ("gather", 13, 40, (3, 5), (1, 1), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("signed", (False, True))
+@pytest.mark.parametrize("case", range(len(WINDOWS)))
+def test_every_way_of_adding(case, signed, precision):
+    """Each row kernel, in its own order of additions."""
+    method, n_in, n_out, kernel, stride, padding = WINDOWS[case]
+    rng = np.random.default_rng(case)
+    weight = rng.normal(0, 1, (n_out, n_in, *kernel)) / np.sqrt(n_in)
+    nodes = {"in": Input((n_in, 6, 7), bits=2, signed=signed),
+             "conv": Conv2d(weight, rng.normal(0, 0.3, n_out), stride=stride, padding=padding),
+             "fire": Neuron(0.5, bits=2, quantum=0.75, leak=0.8), "flat": Flatten()}
+    shape = Model(nodes, list(zip(nodes, list(nodes)[1:]))).shapes["flat"]
+    nodes |= {"dense": Dense(rng.normal(0, 0.2, (3, *shape))), "out": Readout()}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3)
+    [path] = Simulator(model, precision).program.stages["fire"].paths
+    in_int8 = {"gather": ("gather", "pairs"), "slide": ("slide", "slide_pairs")}.get(method, (method,))
+    assert path.method in (in_int8 if precision == "int8" else (method,))
+    x = rng.integers(-3 if signed else 0, 4, (3, 3, n_in, 6, 7)) * (rng.random((3, 3, n_in, 6, 7)) < 0.4)
+    assert_equal_to_reference(model, x, precision)
 
 
 @pytest.mark.parametrize("channels, bits, signed", (
