@@ -85,12 +85,9 @@ class Simulator:
         """Seconds that a run spends in each kernel: names of functions of `eventsim.kernels`, joined by "+" where
         they take turns row by row. Arguments as `run`; in one thread, whatever `workers` is. Everything is compiled
         before. Calling kernels one by one costs about a microsecond each."""
-        self.run(x, timesteps, record)
         seconds = {}
-        alone = Simulator.__new__(Simulator)
-        alone.__dict__.update(self.__dict__, workers=1, _local=threading.local())
-        alone._runner.seconds = seconds
-        alone.run(x, timesteps, record)
+        self._run(x, timesteps, record, None, False)
+        self._run(x, timesteps, record, None, False, seconds)
         return seconds
 
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
@@ -102,7 +99,7 @@ class Simulator:
             x = batch[0] if isinstance(batch, tuple) else batch
             yield self._run(x, timesteps, record, None, keep_state=False)
 
-    def _run(self, x, timesteps, record, state, keep_state):
+    def _run(self, x, timesteps, record, state, keep_state, seconds=None):
         began = time.perf_counter()
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
@@ -125,7 +122,8 @@ class Simulator:
             part = State() if state is None else state.samples(start, stop)
             return self._run_piece(levels[start:stop], setting, lengths, part, recorder, start, keep_state)
 
-        if self.workers == 1 or len(starts) == 1:
+        if self.workers == 1 or len(starts) == 1 or seconds is not None:
+            self._runner.seconds = seconds
             parts = [run_piece(start) for start in starts]
         else:
             if self._pool is None:  # kept, so that its threads keep their plans

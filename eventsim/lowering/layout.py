@@ -13,6 +13,7 @@ from eventsim.program import FanOut
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
+MOST_SLIDE_INPUTS = 512  # under a window, of floats; beyond, rows that stay in the cache are faster
 MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faster
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
 
@@ -112,7 +113,8 @@ def method(path, weight, out_shape, lanes):
     if fits_window(path, weight.shape):
         return "windowed"
     slides = can_slide(path, weight.shape, out_shape)
-    if slides and (weight.dtype.kind == "f" or _sums_fit(weight) and _rows_are_near(weight, lanes)):
+    if slides and (weight[0].size <= MOST_SLIDE_INPUTS if weight.dtype.kind == "f"
+                   else _sums_fit(weight) and _rows_are_near(weight, lanes)):
         return "slide"
     if weight.dtype == np.int8 and lanes > 16:
         return "slide_pairs" if slides else "pairs"

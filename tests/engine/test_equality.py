@@ -109,7 +109,8 @@ WINDOWS = [
     ("slide", 8, 5, (3, 3), (1, 1), (1, 1)), ("slide", 12, 24, (3, 3), (1, 1), (0, 0)),
     ("slide", 22, 40, (1, 3), (1, 1), (0, 1)), ("slide", 9, 33, (5, 3), (1, 1), (2, 2)),
     ("slide", 70, 20, (2, 3), (1, 1), (1, 3)), ("gather", 8, 20, (3, 3), (2, 1), (1, 1)),
-    ("gather", 13, 40, (3, 5), (1, 1), (1, 1)),
+    ("gather", 13, 40, (3, 5), (1, 1), (1, 1)), ("slide", 56, 7, (3, 3), (1, 1), (1, 1)),
+    ("gather", 57, 7, (3, 3), (1, 1), (1, 1)),
 ]
 
 
@@ -128,7 +129,7 @@ def test_every_way_of_adding(case, signed, precision):
     nodes |= {"dense": Dense(rng.normal(0, 0.2, (3, *shape))), "out": Readout()}
     model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3)
     [path] = Simulator(model, precision).program.stages["fire"].paths
-    in_int8 = {"gather": ("gather", "pairs"), "slide": ("slide", "slide_pairs")}.get(method, (method,))
+    in_int8 = {"gather": ("gather", "pairs", "slide"), "slide": ("slide", "slide_pairs")}.get(method, (method,))
     assert path.method in (in_int8 if precision == "int8" else (method,))
     x = rng.integers(-3 if signed else 0, 4, (3, 3, n_in, 6, 7)) * (rng.random((3, 3, n_in, 6, 7)) < 0.4)
     assert_equal_to_reference(model, x, precision)

@@ -376,9 +376,10 @@ def _bits_of_a_part(path):
 
 
 def _is_three_wide(path):
-    """Whether sums are made by columns."""
+    """Whether sums are made by columns: of up to 512 inputs under a window."""
     kernel = path.kernel
-    return (path.restimulus is None and kernel.weight.shape[3] == 3 and kernel.stride == (1, 1)
+    inputs = kernel.grid[0] * kernel.weight.shape[2] * kernel.weight.shape[3]
+    return (inputs <= 512 and path.restimulus is None and kernel.weight.shape[3] == 3 and kernel.stride == (1, 1)
             and kernel.dilation == (1, 1) and kernel.groups == 1 and kernel.out_grid[2] >= 3)
 
 
