@@ -272,3 +272,9 @@ class Program:
     def layers(self) -> List[Stage]:
         """The rows of a report: input, neurons, readout."""
         return [s for s in self.stages.values() if not isinstance(s, WordStage)]
+
+    @cached_property
+    def bias_steps(self) -> Tuple[int, ...]:
+        """Steps from which on another bias is added somewhere."""
+        return tuple(sorted({step for layer in self.layers if isinstance(layer, LayerStage)
+                             for step in layer.bias_steps}))

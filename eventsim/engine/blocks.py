@@ -51,7 +51,7 @@ def longest_chunk(sizes: Sizes, observed: int) -> int:
 
 def chunks(program: Program, done: int, steps: int, longest: int) -> List[int]:
     """Lengths of the chunks of a run: cut where a bias changes, and at most so long. done: steps before."""
-    cuts = {step - done for step in _bias_steps(program)}
+    cuts = {step - done for step in program.bias_steps}
     cuts = {cut for cut in cuts if 0 < cut < steps} | set(range(0, steps, longest)) | {0, steps}
     ordered = sorted(cuts)
     return [b - a for a, b in zip(ordered, ordered[1:])]
@@ -59,11 +59,7 @@ def chunks(program: Program, done: int, steps: int, longest: int) -> List[int]:
 
 def bias_step(program: Program, done: int) -> int:
     """The step since which no bias has changed, after `done` steps."""
-    return max((step for step in _bias_steps(program) if step <= done), default=0)
-
-
-def _bias_steps(program):
-    return {step for stage in program.layers if isinstance(stage, LayerStage) for step in stage.bias_steps}
+    return max((step for step in program.bias_steps if step <= done), default=0)
 
 
 def samples_of_piece(sizes: Sizes, setting: Setting) -> int:

@@ -5,6 +5,7 @@ from typing import Dict, List, Set
 
 import numpy as np
 
+from eventsim.engine.overflows import chip_may_fail
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
 from eventsim.model.network import Model
@@ -61,44 +62,57 @@ def _wish_whole(wishes, kind, dtype):
         wishes.audits = True
 
 
-class Recorder:
-    """Takes from chunks what a run of `steps` was asked to record."""
+class Wanted:
+    """What runs of a program with one `record` have to keep; the same for all of them.
 
-    def __init__(self, program: Program, model: Model, record, steps):
-        self.program, self.model, self.steps = program, model, steps
-        self.stages = program.stages
+    flattened: nodes that only reshape -> the stage whose spikes they show. scales: layer -> MembraneScale, of those
+    whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is only
+    gathered, and what the answer needs. planes: stages whose planes are recorded, gathered, or the answer.
+    observed_bytes: memory that gathering takes of a sample for one step: traces.
+    """
+
+    def __init__(self, program: Program, model: Model, record):
+        self.program, self.model, self.stages = program, model, program.stages
         self.flattened = _flattened(model, self.stages)
         spiking = [name for name, stage in self.stages.items() if stage.bits and name in model.nodes]
         self.wishes = read_wishes(record, program, spiking + list(self.flattened))
         layers = [stage for stage in self.stages.values() if isinstance(stage, LayerStage)]
         self.steps_per_unit = {layer.name: layer.steps_per_channel for layer in layers}
-        scales = {layer.name: MembraneScale(model.nodes[layer.name], model.shapes[layer.name])
-                  for layer in layers
-                  if "membranes" in self.wishes.gathered and model.nodes[layer.name].sends == "levels"}
-        self.observer = Observer(program, self.wishes.gathered, steps, scales)
+        self.scales = {layer.name: MembraneScale(model.nodes[layer.name], model.shapes[layer.name])
+                       for layer in layers
+                       if "membranes" in self.wishes.gathered and model.nodes[layer.name].sends == "levels"}
+        self.traced, self.planes = frozenset(self._traced()), frozenset(self._planes())
+        self.observed_bytes = sum(2 * self.stages[name].positions * self.stages[name].padded * program.dtype.itemsize
+                                  for name in self.scales)
 
-    @property
-    def traced(self):
-        """What has to be traced: what is recorded, and what is only gathered."""
-        wanted = {name: set(kinds) for name, kinds in self.wishes.traces.items()}
-        for name in self.observer.scales:
-            wanted.setdefault(name, set()).update(("potentials", "residuals"))
-        return wanted
-
-    @property
-    def wanted_planes(self):
-        """Stages whose planes are recorded, gathered, or the answer."""
-        wanted = {self.flattened.get(name, name) for name in self.wishes.spikes}
-        if self.wishes.gathered:
-            wanted |= {name for name, stage in self.stages.items() if stage.bits}
+    def _traced(self):
         output = self.stages[self.program.output]
-        return frozenset(wanted | (set() if output.reduce else {output.name}))
+        if output.reduce:
+            yield output.name, "potentials"
+        for name, kinds in self.wishes.traces.items():
+            yield from ((name, kind) for kind in kinds)
+        for name in self.scales:
+            yield from ((name, kind) for kind in ("potentials", "residuals"))
+        if self.wishes.audits or chip_may_fail(self.program.chip):
+            yield from ((name, "audit") for name, stage in self.stages.items() if isinstance(stage, LayerStage))
 
-    @property
-    def observed_bytes(self):
-        """Memory that gathering takes of a sample for one step: traces."""
-        layers = [self.stages[name] for name in self.observer.scales]
-        return sum(2 * stage.positions * stage.padded * self.program.dtype.itemsize for stage in layers)
+    def _planes(self):
+        output = self.stages[self.program.output]
+        if not output.reduce:
+            yield output.name
+        yield from (self.flattened.get(name, name) for name in self.wishes.spikes)
+        if self.wishes.gathered:
+            yield from (name for name, stage in self.stages.items() if stage.bits)
+
+
+class Recorder:
+    """Takes from the chunks of one run of `steps` what is wanted."""
+
+    def __init__(self, wanted: Wanted, steps):
+        self.wanted, self.steps = wanted, steps
+        self.program, self.model, self.stages = wanted.program, wanted.model, wanted.stages
+        self.wishes, self.flattened = wanted.wishes, wanted.flattened
+        self.observer = Observer(self.program, self.wishes.gathered, steps, wanted.scales)
 
     def statistics(self):
         """What was gathered of all blocks, or None where nothing was asked for."""
@@ -120,7 +134,7 @@ class Recorder:
             self.program.precision, chunk.steps, chunk.answers[:, -1], chunk.counts,
             {name: self._spikes(name, chunk) for name in self.model.nodes if name in self.wishes.spikes},
             traces, chunk.answers if self.wishes.outputs else None,
-            steps_per_unit=self.steps_per_unit,
+            steps_per_unit=self.wanted.steps_per_unit,
             audit=ranges.collect(self.program, chunk.traces.audit) if self.wishes.audits else None,
         )
 

@@ -57,7 +57,7 @@ class Runner:
         """The kept arrays of all samples, as they are before the chunk."""
         arrays, n = {}, len(levels)
         for name, (shape, dtype) in bound.plan.kept.items():
-            kind, what, *_ = name
+            kind, what = name
             if kind == "levels":
                 arrays[name] = _repeated(levels, bound, setting)
             elif kind == "real":
@@ -91,11 +91,12 @@ class Runner:
 
     def _chunk(self, bound, setting, state, arrays, n):
         program, trains = self.program, self._trains(bound, setting, arrays, n)
-        traces = Traces(*({what: array for (kind, what, *_), array in arrays.items() if kind == each}
-                          for each in Traces._fields))
-        for name, array in arrays.items():
-            if name[0] in KINDS_OF_STATE:
-                getattr(state, name[0])[name[1]] = array
+        traces = Traces({}, {}, {}, {})
+        for (kind, what), array in arrays.items():
+            if kind in KINDS_OF_STATE:
+                getattr(state, kind)[what] = array
+            elif kind in Traces._fields:
+                getattr(traces, kind)[what] = array
         counts = count_chunk(program, bound.linear, arrays[COUNTED], trains)
         chunk = Chunk(trains, traces, answers(program, state, trains, traces), counts)
         for name, past in program.history.items():

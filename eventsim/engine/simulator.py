@@ -12,7 +12,7 @@ from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_
 from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
 from eventsim.engine.overflows import check_overflows, chip_may_fail
-from eventsim.engine.recorder import Recorder
+from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
@@ -23,7 +23,8 @@ from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
-from eventsim.program import LayerStage
+
+MOST_WANTS = 32  # sets of what was recorded that are kept
 
 
 class Simulator:
@@ -50,6 +51,7 @@ class Simulator:
         self.program = lower(model, self.precision, chip)
         self._context = RunContext.of(self)
         self._local = threading.local()
+        self._wants = {}
         self._pool = None
 
     def run(self, x, timesteps=None, record=("spikes",), state=None) -> Recording:
@@ -105,15 +107,17 @@ class Simulator:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
-        recorder = Recorder(self.program, self.model, record, steps)
+        wanted = self._wanted(record)
         n = levels.shape[0]
         check_state(state, self.program, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
         done = 0 if state is None else state.step
-        lengths = chunks(self.program, done, steps, self._longest_chunk(recorder))
+        longest = self.chunk or longest_chunk(self._sizes, wanted.observed_bytes)
+        lengths = chunks(self.program, done, steps, longest)
         setting = Setting(1, max(lengths), still, state is None, keep_state or len(lengths) > 1, 0,
-                          self._traces(recorder), recorder.wanted_planes)
+                          wanted.traced, wanted.planes)
+        recorder = Recorder(wanted, steps)
         piece = self.block or samples_of_piece(self._sizes, setting)
         starts = range(0, n, min(piece, -(-n // self.workers)))
 
@@ -155,15 +159,14 @@ class Simulator:
             recording.state = state
         return recording
 
-    def _traces(self, recorder):
-        """(layer, kind) of what has to be traced: what is asked for, and what the output and audits need."""
-        program = self.program
-        traced = {(name, kind) for name, kinds in recorder.traced.items() for kind in kinds}
-        if program.stages[program.output].reduce:
-            traced.add((program.output, "potentials"))
-        if recorder.wishes.audits or self._may_fail:
-            traced |= {(name, "audit") for name, stage in program.stages.items() if isinstance(stage, LayerStage)}
-        return frozenset(traced)
+    def _wanted(self, record) -> Wanted:
+        """What runs with a `record` keep, looked through once."""
+        key = record if isinstance(record, (str, type(None))) else tuple(map(str, record))
+        if key not in self._wants:
+            if len(self._wants) >= MOST_WANTS:
+                self._wants.clear()
+            self._wants[key] = Wanted(self.program, self.model, record)
+        return self._wants[key]
 
     @property
     def _runner(self):
@@ -179,9 +182,6 @@ class Simulator:
     @cached_property
     def _may_fail(self):
         return chip_may_fail(self.program.chip)
-
-    def _longest_chunk(self, recorder):
-        return self.chunk or longest_chunk(self._sizes, recorder.observed_bytes)
 
 
 def _arithmetic(model, precision, chip):
