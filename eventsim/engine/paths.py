@@ -55,9 +55,9 @@ def prepare(binding: Binding, layer: LayerStage, stepwise=False) -> Ready:
     maps = Maps(
         *(state.get(kind, nothing).reshape(-1) for kind in ("membranes", "filtered", "pending")),
         state.get("waiting", NOTHING[np.dtype(np.int32)]).reshape(-1),
-        current, masks.reshape(-1).view(f"u{layer.lanes // 8}"),
+        current, masks.reshape(-1).view(np.uint16),
         *(traces.get(kind, nothing).reshape(-1) for kind in ("currents", "potentials", "residuals", "audit")),
-        binding.clock,
+        layer.lanes, binding.clock,
         *(int(kind in traces) for kind in ("currents", "potentials", "residuals", "audit")),
         n, steps, steps, 0, mask_slots, first_slot, 0,
         int(setting.fresh and not stepwise), int("membranes" in state),
@@ -123,9 +123,10 @@ def _add_rows(binding, ready, path, span, ending, maps):
     layer, geometry, n = ready.layer, path.geometry, binding.setting.samples
     read = _READS.get(path.method, _read_events)(binding, layer, path, span)
     sums = binding.memory.take("sums", span.steps * geometry.out_width * layer.lanes, binding.program.dtype)
-    calls = [KernelCall(read.kernel, (sums, *((maps.masks,) if read.masked_by_lanes else ()), *read.arguments, geometry))]
+    masks = np.zeros(1, f"u{layer.lanes // 8}")
+    calls = [KernelCall(read.kernel, (sums, *((masks,) if read.masked_by_lanes else ()), *read.arguments, geometry))]
     if read.attention is not None:
-        calls.append(KernelCall(gathering.weigh_rows, (sums, maps.masks, read.attention, read.steps, geometry)))
+        calls.append(KernelCall(gathering.weigh_rows, (sums, masks, read.attention, read.steps, geometry)))
     calls.append(KernelCall(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
     binding.tape.rows(geometry, n, *calls)
 
@@ -171,9 +172,9 @@ def _stands_still(binding, synapses):
 def _sums_only(layer, values, shape) -> Maps:
     """Maps for rows of sums that end in `values`. shape: (samples, steps, positions, padded channels)."""
     nothing, no_counts = NOTHING[values.dtype], NOTHING[np.dtype(np.int32)]
-    lanes = np.zeros(1, np.uint64).view(f"u{layer.lanes // 8}")
-    return Maps(nothing, nothing, nothing, no_counts, values, lanes, nothing, nothing, nothing, nothing,
-                np.zeros(1, np.int64), 0, 0, 0, 0, shape[0], shape[1], shape[1], 0, 1, 0, 0, 0, 0)
+    masks = np.zeros(1, np.uint16)
+    return Maps(nothing, nothing, nothing, no_counts, values, masks, nothing, nothing, nothing, nothing,
+                layer.lanes, np.zeros(1, np.int64), 0, 0, 0, 0, shape[0], shape[1], shape[1], 0, 1, 0, 0, 0, 0)
 
 
 def _windows(binding, synapses, span):

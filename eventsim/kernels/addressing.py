@@ -87,9 +87,9 @@ def pointers_under(g, span, p, lo, hi):
 
 
 class Place(NamedTuple):
-    """Offsets of one tile of neurons at one position in a layer's arrays, for step 0 of a run."""
+    """Offsets of some channels' neurons at one position in a layer's arrays, for step 0 of a run."""
 
-    channel: int  # the tile's first
+    channel: int  # the first
     padded: int  # channels of the layer
     neuron: int  # in parameters of neurons
     per_plane: int  # parameters of a plane's neurons
@@ -102,12 +102,11 @@ class Place(NamedTuple):
 
 
 @njit(inline="always")
-def place_of(update, maps, g, sample, tile, position):
-    """The Place of a tile at a position."""
+def place_of(update, maps, g, sample, channel, position):
+    """The Place of as many channels from `channel` on as an element of maps.masks holds, at a position."""
     lanes = lanes_of(maps.masks)
-    padded = g.tiles * lanes
+    padded = g.tiles * maps.lanes
     positions = g.out_height * g.out_width
-    channel = tile * lanes
     words = ((padded + 63) >> 6) * (64 // lanes)
     n_planes = update.bits * (1 + update.signed)
     return Place(
@@ -118,6 +117,6 @@ def place_of(update, maps, g, sample, tile, position):
         (sample * positions + position) * padded + channel,
         ((sample * maps.total + maps.start) * positions + position) * padded + channel,
         positions * padded,
-        (sample * maps.mask_slots + maps.first_slot) * n_planes * positions * words + position * words + tile,
+        (sample * maps.mask_slots + maps.first_slot) * n_planes * positions * words + position * words + channel // lanes,
         positions * words,
     )

@@ -167,11 +167,12 @@ class Maps(NamedTuple):
     pending: np.ndarray  # amount still to be subtracted (reset_delay); what SigmaDelta has sent
     waiting: np.ndarray  # int32 steps of refractoriness left
     current: np.ndarray
-    masks: np.ndarray
+    masks: np.ndarray  # uint16, whatever the lanes of a tile are
     currents: np.ndarray  # F like current; so potentials and residuals
     potentials: np.ndarray
     residuals: np.ndarray
     audit: np.ndarray
+    lanes: int  # of a tile; `masks` may stand for fewer, so many at a time
     clock: np.ndarray  # int64 [1]: absolute step of the first of `total` steps
     traces_currents: int  # whether there is `currents`; so the three behind it
     traces_potentials: int

@@ -2,6 +2,8 @@
 
 Each takes a row of sums and `still`, whether it holds one step for all, adds what earlier paths have left where
 maps.adds, and, at the last path, updates the membranes. A path calls the one that its layer needs by address.
+They take as many channels at once as an element of maps.masks holds: 16, whatever the lanes of a tile are, so that
+they are compiled once, and what a neuron has to remember stays in few registers.
 """
 
 from numba import njit
@@ -19,17 +21,18 @@ from eventsim.kernels.vectors import (
 def join_sums(sums, still, update, maps, geometry, sample, tile, row):
     """Add a row of sums to those of earlier paths, for the next one. Writes maps.current."""
     g = geometry
-    lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
     positions = g.out_height * g.out_width
     for t in range(maps.steps):
         for ox in range(g.out_width):
-            x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+            k = ((0 if still else t) * g.out_width + ox) * maps.lanes
             o = (sample * maps.total + maps.start + t) * positions + row * g.out_width + ox
-            o = (o * g.tiles + tile) * lanes
-            if maps.adds:
-                x = load(maps.current, o, zero) + x
-            store(maps.current, o, x)
+            o = (o * g.tiles + tile) * maps.lanes
+            for first in range(0, maps.lanes, lanes_of(maps.masks)):
+                x = load(sums, k + first, zero)
+                if maps.adds:
+                    x = load(maps.current, o + first, zero) + x
+                store(maps.current, o + first, x)
 
 
 @compiled
@@ -37,100 +40,101 @@ def integrate_sums(sums, still, update, maps, geometry, sample, tile, row):
     """Membranes that never fire, a row of them. Writes maps.potentials and maps.membrane."""
     g = geometry
     n = update
-    lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
     for ox in range(g.out_width):
-        p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
-        bias = load(n.bias, p.bias, zero)
-        v = zero
-        if not maps.fresh:
-            v = load(maps.membrane, p.state, zero)
-        for t in range(maps.steps):
-            x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
-            o = p.traced + t * p.per_step
-            if maps.adds:
-                x = load(maps.current, o, zero) + x
-            v = decayed(v, load(n.leak, p.neuron, zero), 12, 0, 0) + (x + bias)
-            store(maps.potentials, o, v)
-        if maps.keeps:
-            store(maps.membrane, p.state, v)
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            bias = load(n.bias, p.bias, zero)
+            v = zero
+            if not maps.fresh:
+                v = load(maps.membrane, p.state, zero)
+            for t in range(maps.steps):
+                x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
+                o = p.traced + t * p.per_step
+                if maps.adds:
+                    x = load(maps.current, o, zero) + x
+                v = decayed(v, load(n.leak, p.neuron, zero), 12, 0, 0) + (x + bias)
+                store(maps.potentials, o, v)
+            if maps.keeps:
+                store(maps.membrane, p.state, v)
 
 
 @compiled
 def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
     """Neurons with the options that most have, a row of them. Writes maps.masks and maps.membrane."""
-    if update.bits == 1 and not update.hard:
-        _fire_bits(sums, still, update, maps, geometry, sample, tile, row)
-    else:
-        for ox in range(geometry.out_width):
-            _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox)
+    for ox in range(geometry.out_width):
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            if update.bits == 1 and not update.hard:
+                _fire_bits(sums, still, update, maps, geometry, sample, tile, row, ox, first)
+            else:
+                _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox, first)
 
 
 @compiled
 def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
     """Neurons and readouts with any options, traced or not, a row of them. Writes the arrays of maps."""
     for ox in range(geometry.out_width):
-        _fire(sums, still, update, maps, geometry, sample, tile, row, ox)
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            _fire(sums, still, update, maps, geometry, sample, tile, row, ox, first)
 
 
 @compiled
 def send_changes(sums, still, update, maps, geometry, sample, tile, row):
     """SigmaDelta, a row of them. Writes the arrays of maps."""
     for ox in range(geometry.out_width):
-        _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox)
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox, first)
 
 
 @njit(inline="always")
-def _fire_bits(sums, still, update, maps, geometry, sample, tile, row):
-    """A row of `_fire_plain` with one plane and a soft reset. Without a loop over planes, threshold
-    and amount of a position stay in registers for all steps."""
+def _fire_bits(sums, still, update, maps, geometry, sample, tile, row, ox, first):
+    """`_fire_plain` with one plane and a soft reset. Without a loop over planes, threshold and amount stay in
+    registers for all steps."""
     g = geometry
     n = update
-    lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
-    sum_step = 0 if still else g.out_width * lanes
-    for ox in range(g.out_width):
-        p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
-        bias = load(n.bias, p.bias, zero)
-        threshold = load(n.thresholds, p.neuron, zero)
-        amount = load(n.amounts, p.channel, zero)
-        mask = p.mask
-        u = zero
-        if not maps.fresh:
-            u = load(maps.membrane, p.state, zero)
-        for t in range(maps.steps):
-            x = load(sums, ox * lanes + t * sum_step, zero)
-            if maps.adds:
-                x = load(maps.current, p.traced + t * p.per_step, zero) + x
-            x = x + bias
-            if n.leaks:
-                u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
-            u = u + x
-            spikes = at_least(u, threshold)
-            u = u - select(spikes, amount, zero)
-            store_one(maps.masks, mask, spikes)
-            mask += p.masks_per_plane
-        if maps.keeps:
-            store(maps.membrane, p.state, u)
-
-
-@njit(inline="always")
-def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox):
-    """`_fire` for what most layers are: unsigned, reset at once, soft or hard, nothing traced.
-    The same operations in the same order, without the tests of the options in between."""
-    g = geometry
-    n = update
-    lanes = lanes_of(maps.masks)
-    zero = zeros(sums, maps.masks)
-    p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
     bias = load(n.bias, p.bias, zero)
+    threshold = load(n.thresholds, p.neuron, zero)
+    amount = load(n.amounts, p.channel, zero)
     mask = p.mask
-    sum_step = 0 if still else g.out_width * lanes
+    k = ox * maps.lanes + first
+    sum_step = 0 if still else g.out_width * maps.lanes
     u = zero
     if not maps.fresh:
         u = load(maps.membrane, p.state, zero)
     for t in range(maps.steps):
-        x = load(sums, ox * lanes + t * sum_step, zero)
+        x = load(sums, k + t * sum_step, zero)
+        if maps.adds:
+            x = load(maps.current, p.traced + t * p.per_step, zero) + x
+        x = x + bias
+        if n.leaks:
+            u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
+        u = u + x
+        spikes = at_least(u, threshold)
+        u = u - select(spikes, amount, zero)
+        store_one(maps.masks, mask, spikes)
+        mask += p.masks_per_plane
+    if maps.keeps:
+        store(maps.membrane, p.state, u)
+
+
+@njit(inline="always")
+def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox, first):
+    """`_fire` for what most layers are: unsigned, reset at once, soft or hard, nothing traced.
+    The same operations in the same order, without the tests of the options in between."""
+    g = geometry
+    n = update
+    zero = zeros(sums, maps.masks)
+    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+    bias = load(n.bias, p.bias, zero)
+    mask = p.mask
+    sum_step = 0 if still else g.out_width * maps.lanes
+    u = zero
+    if not maps.fresh:
+        u = load(maps.membrane, p.state, zero)
+    for t in range(maps.steps):
+        x = load(sums, ox * maps.lanes + first + t * sum_step, zero)
         if maps.adds:
             x = load(maps.current, p.traced + t * p.per_step, zero) + x
         x = x + bias
@@ -204,15 +208,14 @@ def _within(x, rule, low, high, zero):
 
 
 @njit(inline="always")
-def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
+def _fire(sums, still, update, maps, geometry, sample, tile, row, ox, first):
     """All steps of one tile of neurons at one position, by successive approximation: from the
     top plane down, what reaches the plane's threshold sends it and loses its amount."""
     g = geometry
     n = update
-    lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
     nobody = below(zero, zero)
-    p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
     bias = load(n.bias, p.bias, zero)
     n_planes = n.bits * (1 + n.signed)
     audit = sample * 9 * p.padded + p.channel
@@ -233,7 +236,7 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
                 store(maps.pending, p.state, zero)
             if n.pauses:
                 store(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
-        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+        x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
         o = p.traced + t * p.per_step
         if maps.adds:
             x = load(maps.current, o, zero) + x
@@ -329,15 +332,14 @@ def _fire(sums, still, update, maps, geometry, sample, tile, row, ox):
 
 
 @njit(inline="always")
-def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
+def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox, first):
     """SigmaDelta: all steps of one tile of neurons at one position. The level of a change is
     found from the top plane down; negative changes have thresholds of their own, since floor
     takes them away from zero."""
     g = geometry
     n = update
-    lanes = lanes_of(maps.masks)
     zero = zeros(sums, maps.masks)
-    p = place_of(n, maps, g, sample, tile, row * g.out_width + ox)
+    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
     bias = load(n.bias, p.bias, zero)
     drive = load(n.drive, p.neuron, zero)
     least = load(n.least, p.neuron, zero)
@@ -356,7 +358,7 @@ def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox):
             reset_at += n.reset_interval
             u = zero
             sent = zero
-        x = load(sums, ((0 if still else t) * g.out_width + ox) * lanes, zero)
+        x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
         o = p.traced + t * p.per_step
         if maps.adds:
             x = load(maps.current, o, zero) + x
