@@ -45,6 +45,11 @@ class PlanMemory:
         array = self.kept[name] = self._made(zeros(shape, dtype))
         return array
 
+    @property
+    def n_bytes(self) -> int:
+        """Of all arrays."""
+        return sum(array.nbytes for array in self.all)
+
     def hold(self, array) -> np.ndarray:
         """An array that kernels read, kept alive with the others."""
         return self._made(array)

@@ -124,7 +124,7 @@ def _add_rows(binding, ready, path, span, ending, maps):
     read = _READS.get(path.method, _read_events)(binding, layer, path, span)
     sums = binding.memory.take("sums", span.steps * geometry.out_width * layer.lanes, binding.program.dtype)
     masks = np.zeros(1, f"u{layer.lanes // 8}")
-    calls = [KernelCall(read.kernel, (sums, *((masks,) if read.masked_by_lanes else ()), *read.arguments, geometry))]
+    calls = [KernelCall(read.kernel, (sums, *((masks,) if read.takes_lanes else ()), *read.arguments, geometry))]
     if read.attention is not None:
         calls.append(KernelCall(gathering.weigh_rows, (sums, masks, read.attention, read.steps, geometry)))
     calls.append(KernelCall(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
@@ -137,14 +137,14 @@ def _add_rows(binding, ready, path, span, ending, maps):
 class Read(NamedTuple):
     """A row kernel, and its arguments between `sums`, `masks` and the geometry.
 
-    steps: rows of sums that it makes: 1 where one stands for all steps. masked_by_lanes: whether it takes
+    steps: rows of sums that it makes: 1 where one stands for all steps. takes_lanes: whether it takes
     `masks`, whose type says its lanes. attention: channel attention that its sums are weighed by, or None.
     """
 
     kernel: Callable
     arguments: Tuple
     steps: int
-    masked_by_lanes: bool = True
+    takes_lanes: bool = True
     attention: Optional[np.ndarray] = None
 
 
@@ -197,7 +197,7 @@ def _read_masks(binding, layer, synapses, span):
     if synapses.attention is not None:
         weight, weight_steps = _attention(binding, layer, synapses, span), slots.steps
     return Read(gathering.masked_rows, (planes.view(f"u{layer.lanes // 8}"), slots, weight, weight_steps),
-                slots.steps, masked_by_lanes=False)
+                slots.steps, takes_lanes=False)
 
 
 def _read_events(binding, layer, synapses, span):

@@ -15,7 +15,7 @@ from eventsim.errors import DataError
 from eventsim.kernels.calling import COMPILES
 from eventsim.program import Program
 
-MOST_PLANS = 16  # of a thread, the ones used last
+MOST_PLANS, MOST_BYTES = 16, 512 << 20  # of a thread, the ones used last
 
 
 class Runner:
@@ -49,9 +49,12 @@ class Runner:
     def _bind(self, setting):
         bound = self._bound.pop(setting, None) or bind_chunk(self.program, setting)
         self._bound[setting] = bound  # last of all
-        if len(self._bound) > MOST_PLANS:
+        while len(self._bound) > MOST_PLANS or len(self._bound) > 1 and self._bytes() > MOST_BYTES:
             del self._bound[next(iter(self._bound))]
         return bound
+
+    def _bytes(self):
+        return sum(bound.plan.memory.n_bytes for bound in self._bound.values())
 
     def _arrays(self, bound, setting, state, levels):
         """The kept arrays of all samples, as they are before the chunk."""

@@ -62,6 +62,17 @@ def test_a_runner_forgets_plans(monkeypatch):
     np.testing.assert_array_equal(simulator.run(x, timesteps=1).output, first)
 
 
+def test_a_runner_forgets_plans_that_take_much_memory(monkeypatch):
+    monkeypatch.setattr(running, "MOST_BYTES", 0)
+    rng = np.random.default_rng(1)
+    simulator = Simulator(_net(rng))
+    x = rng.integers(0, 4, (2, 2, 6, 6))
+    first = simulator.run(x, timesteps=1).output
+    simulator.run(x, timesteps=2)
+    assert len(simulator._runner._bound) == 1
+    np.testing.assert_array_equal(simulator.run(x, timesteps=1).output, first)
+
+
 def test_recordings_share_no_memory():
     """What one run gave is not written by the next one, which uses the same plan."""
     rng = np.random.default_rng(2)
