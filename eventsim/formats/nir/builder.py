@@ -111,13 +111,13 @@ class Builder:
             if len(into) < 2 or node.inputs[1] != 1:
                 continue
             wrong = sorted({e.source for e in into if self.kinds[e.source] != "spikes"})
-            if wrong:
+            if wrong and any(self.kinds[e.source] != "current" for e in into):
                 raise unsupported(
                     self.graph.nodes[name].group, f"reads {len(into)} nodes, of which {', '.join(wrong)} give no "
                     "spikes; only spikes can be summed there: give each its own weights into the next neuron"
                 )
             joint = _unused(f"{name}.sum", self.nodes)
-            self.nodes[joint], self.kinds[joint] = Add(), "spikes"
+            self.nodes[joint], self.kinds[joint] = Add(), "current" if wrong else "spikes"
             self.edges = [Edge(e.source, joint, e.delay) if e.target == name else e for e in self.edges]
             self.edges.append(Edge(joint, name))
 
@@ -150,16 +150,11 @@ class Builder:
 
     def _refuse_ends(self):
         for edge in self.edges:
-            node, group = self.nodes[edge.source], self._group(edge.target)
-            if isinstance(node, Readout):
+            if isinstance(self.nodes[edge.source], Readout):
                 raise unsupported(
                     self._group(edge.source), f"never fires, but {edge.target!r} reads it: only the last node of a "
                     "network can; put a LIF or Threshold in its place"
                 )
-            kind = self.kinds[edge.source]
-            if kind == "current" and self.nodes[edge.target].role == "synapses":
-                raise unsupported(group, f"its weights read {edge.source!r}, which gives a current; put a neuron "
-                                  "between them, or merge the two into one")
 
     def _group(self, name):
         raw = self.graph.nodes.get(name)
