@@ -6,7 +6,7 @@ then the engine runs them, and must give every spike and every output that the n
 
 import warnings
 
-from eventsim.errors import ModelError
+from eventsim.errors import EventsimWarning, ModelError
 from eventsim.from_torch import proof
 from eventsim.from_torch.building import build
 from eventsim.from_torch.layers import Rules
@@ -15,12 +15,21 @@ from eventsim.from_torch.libraries import norse, sinabs, snntorch, spikingjelly
 from eventsim.from_torch.preserving import preserved
 from eventsim.from_torch.running import follow, sent_in_float32
 from eventsim.from_torch.samples import read_samples
+from eventsim.from_torch.widths import choose_widths
 from eventsim.model.network import Model
 
-RULES = Rules()
 FOLLOWED = (elementwise, maps, reductions, vectors)  # each registers its operations
-for _library in (snntorch, spikingjelly, norse, sinabs):
-    _library.add_rules(RULES)
+
+
+def known_rules() -> Rules:
+    """The rules of all libraries."""
+    rules = Rules()
+    for library in (snntorch, spikingjelly, norse, sinabs):
+        library.add_rules(rules)
+    return rules
+
+
+RULES = known_rules()
 
 
 def add_rule(cls, rule):
@@ -54,9 +63,12 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     builds = [build(graph, samples.input, traced.answer)]
     if any(source.delay for node in graph.nodes for source in node.sources):
         builds.append(build(graph, samples.input, traced.answer, late=True))
-    original = proof.spikes_of(traced, builds[0])
+    sent = proof.sent_by(traced.trace)
     with preserved(net):
-        in_float32 = proof.sent_levels(sent_in_float32(net, RULES, samples, traced), builds[0])
+        sent_single = sent_in_float32(net, RULES, samples, traced)
+    cut_off = choose_widths(graph, builds[0], (sent, sent_single))
+    original = proof.OriginalSpikes(proof.sent_levels(sent, builds[0]), traced.outputs.numpy())
+    in_float32 = proof.sent_levels(sent_single, builds[0])
     notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}", **(provenance or {})}
     if traced.answer.assumed:
         notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"
@@ -71,20 +83,26 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
             continue
         proof.prove_in_float32(model, levels, in_float32)
         model.check = proof.check_group(model, levels, original)
-        _warn_of(model, traced, original)
+        _warn_of(model, traced, original, cut_off)
         return model
     raise failures[0]
 
 
-def _warn_of(model, traced, original):
+def _warn_of(model, traced, original, cut_off):
     """Say in one line each what the proof could not see, and what was assumed."""
     silent = [name for name, levels in original.levels.items() if not levels.any()]
     if silent:
-        warnings.warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
-                      "give samples that the network answers to", stacklevel=4)
+        _warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; give samples "
+              "that the network answers to")
+    if cut_off:
+        _warn(cut_off)
     if traced.answer.assumed and model.nodes[model.output].role == "readout":
-        warnings.warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
-                      "their sum, mean or last step from forward to say another", stacklevel=4)
+        _warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return their sum, "
+              "mean or last step from forward to say another")
+
+
+def _warn(text):
+    warnings.warn(text, EventsimWarning, stacklevel=5)
 
 
 def _shaped(samples, model):

@@ -31,6 +31,7 @@ class NeuronLayer:
     membrane: which of them is the membrane, or None.
     steps: T of modules that take samples and steps as one axis ("(NT)"), or -1.
     delay: steps by which its neurons here read later than the module does.
+    unlimited: whether its neurons send any number of spikes a step: their bits are then chosen by what they send.
     """
 
     node: Node
@@ -41,6 +42,7 @@ class NeuronLayer:
     membrane: Optional[int] = None
     steps: int = -1
     delay: int = 0
+    unlimited: bool = False
 
     @property
     def signed(self):
@@ -65,12 +67,6 @@ class Rules:
     def register(self, cls, rule):
         """Take modules of a class whole, by a rule: rule(module, x) -> NeuronLayer or node."""
         self._rules[cls] = rule
-
-    def copy(self) -> "Rules":
-        """Rules that start with these, and may go their own way."""
-        other = Rules()
-        other._rules = dict(self._rules)
-        return other
 
     def find(self, module):
         """(rule, class that it was registered for), or (None, None)."""

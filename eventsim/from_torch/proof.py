@@ -33,10 +33,9 @@ class Parting(NamedTuple):
     near: bool
 
 
-def spikes_of(traced, built) -> OriginalSpikes:
-    """What the original's layers sent, and its outputs."""
-    sent = {number: torch.cat([call.values for call in calls]) for number, calls in traced.trace.calls.items()}
-    return OriginalSpikes(sent_levels(sent, built), traced.outputs.numpy())
+def sent_by(trace) -> Dict[int, torch.Tensor]:
+    """What the original's layers sent while they were followed: number of a layer -> values (T, N, ...)."""
+    return {number: torch.cat([call.values for call in calls]) for number, calls in trace.calls.items()}
 
 
 def sent_levels(sent, built) -> Dict[str, np.ndarray]:

@@ -206,7 +206,10 @@ def test_sinabs_by_its_own_defaults(tmp_path):
     model, said = load(tmp_path, chain((1,), lif(1, tau=10.0)), preset="sinabs")
     assert model.nodes["n0"].input_gain == pytest.approx(-np.expm1(-0.1), rel=1e-15)
     assert model.nodes["n0"].leak == pytest.approx(np.exp(-0.1), rel=1e-15)
-    assert load(tmp_path, one_if(1.0), preset="sinabs")[0].nodes["n1"].v_min is None and not said
+    assert load(tmp_path, one_if(1.0), preset="sinabs")[0].nodes["n1"].v_min is None
+    [only] = said
+    assert "sinabs's neurons send any number of spikes a step" in only and "assumed bits 8, and more spikes" in only
+    assert "was assumed" not in only and not load(tmp_path, one_if(1.0), preset="sinabs", bits=1)[1]
     # what the preset was before
     assert load(tmp_path, one_if(1.0), preset="sinabs", lower_limit="IF")[0].nodes["n1"].v_min == -1
     model, _ = load(tmp_path, chain((1,), lif(1, tau=10.0)), preset="sinabs", integration="impulse")
@@ -335,7 +338,8 @@ def test_defaults_are_said_in_one_line(tmp_path, capsys):
     assert all(f"{name} " in line and "--" + name.replace("_", "-") in line for name in GIVEN)
     assert "--preset" in line and "readout" not in line and "start" not in line
     for preset in ("norse", "sinabs", "spikingjelly"):
-        assert load(tmp_path, network, preset=preset, **({"dt": 1e-3} if preset == "norse" else {"dt": 5e-4}))[1] == []
+        said = load(tmp_path, network, preset=preset, **({"dt": 1e-3} if preset == "norse" else {"dt": 5e-4}))[1]
+        assert said == [] if preset != "sinabs" else len(said) == 1 and "assumed bits 8, and more" in said[0]
     assert load(tmp_path, network, **GIVEN)[1] == []
     for left in GIVEN:
         [line] = load(tmp_path, network, **{name: value for name, value in GIVEN.items() if name != left})[1]

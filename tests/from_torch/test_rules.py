@@ -42,8 +42,7 @@ class Gain(nn.Module):
 def rules(monkeypatch):
     """The rules of this test alone."""
     torch.manual_seed(0)
-    known = exporting.RULES.copy()
-    monkeypatch.setattr(exporting, "RULES", known)
+    monkeypatch.setattr(exporting, "RULES", exporting.known_rules())
 
 
 def neurons(module, x):
@@ -89,6 +88,26 @@ def test_a_rule_that_says_too_few_bits_is_found():
         eventsim.Neuron(module.theta, quantum=module.theta, bits=1), axes="TN"))
     with pytest.raises(ModelError, match="sends levels from 0 to 3, and its rule says 1 bits"):
         eventsim.from_torch(network(Threshold()), 3 * torch.rand(4, 6))
+
+
+@pytest.mark.parametrize("scale, largest, held", [(0.1, 1, 7), (3, 4, 31), (300, 308, 2047)])
+def test_any_number_of_spikes_gets_bits_by_what_is_sent_and_a_word(scale, largest, held):
+    eventsim.from_torch.register(Threshold, lambda module, x: NeuronLayer(
+        eventsim.Neuron(module.theta, quantum=module.theta, bits=16), axes="TN", unlimited=True))
+    with pytest.warns(eventsim.EventsimWarning, match="any number of spikes") as said:
+        model = eventsim.from_torch(network(Threshold(bits=40)), scale * torch.rand(4, 6))
+    assert (1 << model.nodes["layers.threshold0"].n_bits) - 1 == held
+    [said] = [str(one.message) for one in said if "any number" in str(one.message)]
+    assert f"layers.threshold0 (at most {largest} on the check samples, {held} held)" in said
+    assert "saturated_top_bit in the findings of eventsim stats and report" in said
+
+
+def test_more_spikes_than_a_model_holds_are_refused():
+    eventsim.from_torch.register(Threshold, lambda module, x: NeuronLayer(
+        eventsim.Neuron(module.theta, quantum=module.theta, bits=16), axes="TN", unlimited=True))
+    with pytest.raises(UnsupportedError, match=r"layer 'layers.threshold0': sends \d+ spikes in one step on the check "
+                                               "samples, and a model holds at most 65535; raise its threshold"):
+        eventsim.from_torch(network(Threshold(bits=40)), 1e5 * torch.rand(4, 6))
 
 
 def test_a_module_without_a_state_may_be_a_node():

@@ -100,10 +100,13 @@ PRESETS = {
                "bits": 8},
     "spikingjelly": {**OPEN, "dt": 1e-4, "if_input": "dt_r", "comparison": ">=", "start": "reset"},
 }
-LOST = {"snntorch": ("reset",)}  # what networks of a tool differ in and its files do not say
+LOST = {"snntorch": ("reset",), "sinabs": ("bits",)}  # what networks of a tool differ in and its files do not say
 _LOST_TEXT = {
     "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed {value}, "
              "its default; to say it, give reset (--reset zero, or --reset {node}=zero,... for single nodes)",
+    "bits": "sinabs's neurons send any number of spikes a step, and its files do not say how many: assumed bits {value}, "
+            "and more spikes than that holds are cut off (saturated_top_bit in the findings of eventsim stats and "
+            "report); to say it, give bits (--bits 16 for up to 65535, --bits 1 for SingleSpike)",
 }
 OUTSIDE = ("readout",)  # options that no preset decides and that change an answer
 
