@@ -4,9 +4,10 @@ The network runs once in float64 while its operations are followed; what is foun
 then the engine runs them, and must give every spike and every output that the network itself gave.
 """
 
+import re
 import warnings
 
-from eventsim.errors import EventsimWarning, ModelError
+from eventsim.errors import EventsimWarning, ModelError, UnsupportedError
 from eventsim.from_torch import proof
 from eventsim.from_torch.building import build
 from eventsim.from_torch.layers import Rules
@@ -60,9 +61,7 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     samples = read_samples(x, input, shape, encoding, layout)
     traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
     graph = traced.trace.graph
-    builds = [build(graph, samples.input, traced.answer)]
-    if any(source.delay for node in graph.nodes for source in node.sources):
-        builds.append(build(graph, samples.input, traced.answer, late=True))
+    builds = [build(graph, samples.input, traced.answer, late) for late in traced.late]
     sent = proof.sent_by(traced.trace)
     with preserved(net):
         sent_single = sent_in_float32(net, RULES, samples, traced)
@@ -74,18 +73,27 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"
     failures = []
     for built in builds:
-        model = Model(built.nodes, built.edges, traced.timesteps, class_names, notes)
-        levels = _shaped(samples, model)
         try:
+            model = Model(built.nodes, built.edges, traced.timesteps, class_names, notes)
+            levels = _shaped(samples, model)
             proof.prove(model, levels, original)
+        except UnsupportedError as error:
+            raise _placed(error, built) from None
         except ModelError as error:
-            failures.append(error)
+            failures.append(_placed(error, built))
             continue
         proof.prove_in_float32(model, levels, in_float32)
         model.check = proof.check_group(model, levels, original)
         _warn_of(model, traced, original, cut_off)
         return model
     raise failures[0]
+
+
+def _placed(error, built):
+    """An error about a node, with the place in the network's code that the node comes from."""
+    named = re.match(r"node '([^']*)'", str(error))
+    where = str(built.places.get(named.group(1), "")) if named else ""
+    return type(error)(f"{where}: {error}") if where else error
 
 
 def _warn_of(model, traced, original, cut_off):

@@ -51,11 +51,13 @@ class NeuronLayer:
 
 
 class Call(NamedTuple):
-    """One call of a layer: what it read (None where that was constant), the steps it gave, their values."""
+    """One call of a layer: what it read (None where that was constant), the steps it gave, their values, and the
+    constant that it read, (N, ...) in float64, or None."""
 
     source: Optional[Operand]
     steps: List[int]
     values: torch.Tensor
+    constant: Optional[torch.Tensor] = None
 
 
 class Rules:
@@ -163,13 +165,15 @@ def _record_neurons(trace, module, layer, x, states, value, outputs):
     number, first = _number_of(trace, module, layer, states, shape)
     n_steps = 1 if axes == "N" else x.shape[axes.index("T")]
     steps = list(range(first, first + n_steps))
-    source = None
+    source = constant = None
     if trace.places.knows(x):
         if layer.before is not None:
             x = _through(trace, layer.before, x, n_axes)
         source = _source_of(trace, x, axes, steps)
+    else:
+        constant = _constant_of(x.detach().double().cpu().flatten(0, n_axes - 1), layer)
     calls = trace.calls.setdefault(number, [])
-    calls.append(Call(source, steps, steps_first(given, layer, trace.samples).detach().clone()))
+    calls.append(Call(source, steps, steps_first(given, layer, trace.samples).detach().clone(), constant))
     node = trace.nodes[number]
     if source is not None:
         node.sources = (source,)
@@ -194,6 +198,14 @@ def _record_state(trace, number, i, state, step):
     places = trace.graph.first_place(kept) + rows[:, None] * node.size + torch.arange(node.size)
     fits = state.numel() == places.numel()
     trace.places.write(state, places.view(state.shape) if fits else places.reshape(-1)[0])
+
+
+def _constant_of(x, layer):
+    """What neurons read where their module is given a constant. x: (rows, ...)."""
+    if layer.before is None:
+        return x
+    weight, bias = layer.before.weight, layer.before.bias
+    return x.flatten(1) @ torch.from_numpy(weight).t() + (0 if bias is None else torch.from_numpy(bias))
 
 
 def _through(trace, synapses, x, n_axes):
@@ -234,17 +246,21 @@ def _number_of(trace, module, layer, states, shape):
             raise Refused("is given another layer's state")
         if step + 1 != trace.calls[number][-1].steps[-1] + 1:
             raise Refused("is given a state that is older than a step")
+        _refuse_changed(node.settings["layer"], layer)
         return number, step + 1
     hidden = not states
     tries = [i for i in trace.calls if trace.nodes[i].settings["module"] is module]
     if tries and hidden:
         number = tries[0]
+        _refuse_changed(trace.nodes[number].settings["layer"], layer)
         return number, trace.calls[number][-1].steps[-1] + 1
     if tries:
         first = trace.calls[tries[0]][-1].steps[-1]
         raise Refused(f"is called again with a state that it has not given (its call before was step {first}): either "
                       "it starts anew, or two places share it; give each place neurons of its own, and hand "
                       "each step the state of the step before")
+    if any(state.any() for state in states):
+        raise Refused("starts from a state that is not zero, and a model starts at rest; start from zeros")
     number = trace.graph.add(Operation(
         "layer", shape, (), {"module": module, "layer": layer, "name": trace.name_of(module),
                              "class": type(module).__name__}, trace.where(),
@@ -252,32 +268,14 @@ def _number_of(trace, module, layer, states, shape):
     return number, 0
 
 
-def refuse_shared(trace):
-    """Refuse neurons that stand in two places of a network, which would share their membranes.
-
-    In a loop over steps all calls read the same; the first ones may lack spikes of steps before, and no more.
-    """
-    for number, calls in trace.calls.items():
-        read = [call.source for call in calls if call.source is not None]
-        if not read:
+def _refuse_changed(first, now):
+    """Refuse a layer that is not what it was in the call before."""
+    for one, other in ((first.node, now.node), (first.before, now.before), (first.recurrent, now.recurrent)):
+        if one is None or other is None:
             continue
-        complete, first = _origins(trace, read[-1]), read.index(read[-1])
-        if set(read[first:]) != {read[-1]} or not all(_origins(trace, each) <= complete for each in read[:first]):
-            raise UnsupportedError(
-                f"layer {trace.nodes[number].settings['name']!r} reads {len(set(read))} different sources in turn, "
-                "so that several places would share its membranes; give each place neurons of its own")
-
-
-def _origins(trace, source):
-    """Numbers of the layers, and of the input, that a source depends on without another layer between."""
-    found, waiting = set(), [source.node]
-    while waiting:
-        number = waiting.pop()
-        if trace.nodes[number].kind in ("input", "layer"):
-            found.add(number)
-        else:
-            waiting += [other.node for other in trace.nodes[number].sources]
-    return found
+        for name, value in vars(one).items():
+            if not np.array_equal(value, vars(other)[name]):
+                raise Refused(f"changes its parameters between steps ({name}); a model's stay as they are")
 
 
 def _source_of(trace, x, axes, steps):

@@ -4,16 +4,17 @@ import functools
 import os
 import traceback
 from contextlib import ExitStack
-from typing import Callable, List, NamedTuple
+from typing import Callable, List, NamedTuple, Tuple
 
 import torch
 
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
-from eventsim.from_torch.layers import NeuronLayer, refuse_shared, steps_first
+from eventsim.from_torch.layers import NeuronLayer, steps_first
 from eventsim.from_torch.places import BITS, MASK, tensors_in
 from eventsim.from_torch.preserving import preserved, reset
+from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
 
@@ -47,13 +48,14 @@ def ways(steps, timesteps, layout) -> List[Way]:
 
 class Traced(NamedTuple):
     """A run that was followed. way: how. answer: what the network gives. outputs: float64 (N, outputs), its own
-    answer. timesteps: T."""
+    answer. timesteps: T. late: ways to place delays under which every layer reads the same in every step."""
 
     trace: Tracing
     way: Way
     answer: Answer
     outputs: torch.Tensor
     timesteps: int
+    late: Tuple[bool, ...]
 
 
 def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
@@ -128,10 +130,10 @@ def _follow(net, rules, samples, timesteps, way, choose):
         raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
-    refuse_shared(trace)
+    late = ways_of_delay(trace)
     found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()], default=timesteps or samples.steps or 1)
     answer, outputs = _answer(trace, chosen, found)
-    return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps))
+    return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps), late)
 
 
 def sent_in_float32(net, rules, samples, traced):

@@ -105,7 +105,8 @@ def test_operations(name):
 
 def test_a_map_made_of_a_vector_is_refused():
     net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), leaky())
-    with pytest.raises(eventsim.UnsupportedError, match=r"a map of \(2, 6, 6\) is made of numbers computed as \(72,\)"):
+    with pytest.raises(eventsim.UnsupportedError, match=r"a map of \(2, 6, 6\) is made of weighted sums that no convolution "
+                       r"gives \(padding by reflect, .*\); pad with zeros, or Flatten before the neurons"):
         eventsim.from_torch(net, torch.rand(2, 1, 6, 6), timesteps=3)
 
 
