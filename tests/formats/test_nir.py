@@ -236,6 +236,22 @@ def without_neurons_between():
     return nodes, edges
 
 
+def without_neurons_in_a_loop():
+    """A sum of two weights into weights, and a loop of two weights; a current that neurons and weights read."""
+    nodes = {
+        "input": {"type": "Input", "shape": np.array([5])}, "a": dense(6, 5), "b": dense(6, 5, seed=2),
+        "both": dense(6, 6, seed=3), "n1": lif(6, v_threshold=np.full(6, 0.3)), "there": dense(3, 6, seed=4),
+        "back": dense(6, 3, seed=5), "scale": {"type": "Scale", "scale": weights(6)},
+        "n2": lif(6, "IF", v_threshold=np.full(6, 0.3)), "fc": dense(4, 6, seed=6), "fc2": dense(4, 6, seed=7),
+        "fc3": dense(4, 6, seed=8), "n3": lif(4, "IF", v_threshold=np.full(4, 0.4)),
+        "output": {"type": "Output", "shape": np.array([4])},
+    }
+    edges = [("input", "a"), ("input", "b"), ("a", "both"), ("b", "both"), ("both", "n1"), ("n1", "there"),
+             ("there", "back"), ("back", "n1"), ("a", "scale"), ("scale", "n2"), ("scale", "fc"), ("fc", "n3"),
+             ("n1", "fc2"), ("fc2", "n3"), ("n2", "fc3"), ("fc3", "n3"), ("n3", "output")]
+    return nodes, edges
+
+
 NETWORKS = {
     "IF": neurons_of("IF"),
     "LIF": neurons_of("LIF"),
@@ -248,8 +264,10 @@ NETWORKS = {
     "sums": sums(),
     "a scale per neuron": neuron_scale(),
     "without neurons between": without_neurons_between(),
+    "without neurons in a loop": without_neurons_in_a_loop(),
 }
-BACK = {"recurrent": [("a.w_rec", "a.lif"), ("b.w_rec", "b.lif")], "sums": [("n3", "n3")]}
+BACK = {"recurrent": [("a.w_rec", "a.lif"), ("b.w_rec", "b.lif")], "sums": [("n3", "n3")],
+        "without neurons in a loop": [("back", "n1")]}
 VARIANTS = {
     "norse": {"preset": "norse"},
     "snntorch": {"preset": "snntorch", "dt": 1e-3, "if_input": "r", "reset": "zero", "reset_delay": 0},

@@ -103,7 +103,8 @@ def _relu(trace, func, args, kwargs, out):
         trace.places.write(out, trace.places.of(args[0]).clone())
         return
     raise Refused("does 'relu' to a current: eventsim runs spiking networks. Convert a network of ReLUs first, for "
-                  "example with examples/trainer/conversion.py (guide bring_your_network.md), then export the result")
+                  "example with examples/trainer/conversion.py (guide bring_your_network.md), then export the result; neurons of your own need a rule: "
+                  "eventsim.from_torch.register")
 
 
 @operation("clamp", "clamp_min", "hardtanh", "abs", "threshold")
