@@ -37,8 +37,8 @@ class Answer(NamedTuple):
 
 
 class Built(NamedTuple):
-    """nodes, edges: of the Model. layers: name of a node -> number of the layer that it is. places: name of a node ->
-    where in the network's code it comes from."""
+    """nodes, edges: of the Model. layers: name of a node -> number of the layer that it is. places: name of a node
+    -> where in the network's code it comes from."""
 
     nodes: Dict[str, Node]
     edges: List[Edge]
@@ -78,7 +78,8 @@ def _check_used(graph, last):
         if operation.kind == "steps":
             raise refusal_at(operation, "uses a sum over steps before the network's end")
         if operation.kind == "state":
-            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their spikes")
+            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their "
+                                        "spikes")
 
 
 class _Draft:
@@ -107,7 +108,8 @@ class _Draft:
         elif not (operation.kind == "layer" and answer.reduce == "sum" and answer.gain == 1):
             name = self._unused("readout")
             self.nodes[name] = Readout(answer.reduce, input_gain=answer.gain)
-            shape = (operation.size,) if operation.kind == "linear" else operation.shape  # whatever torch made of it
+            # whatever torch made of it
+            shape = (operation.size,) if operation.kind == "linear" else operation.shape
             self._read(name, shape, answer.node, 0)
             self._connect()
         places = {name: self.graph.nodes[key[-2]].where for key, name in self.names.items() if name is not None}
@@ -116,7 +118,8 @@ class _Draft:
     def _ordered(self):
         """Nodes and edges in the order in which the network did them."""
         rank = {name: key[-2:] for key, name in self.names.items()}
-        names = sorted(self.nodes, key=lambda name: rank.get(name, rank.get(name.rpartition(".")[0], (1 << 40, 0))))
+        names = sorted(self.nodes,
+                       key=lambda name: rank.get(name, rank.get(name.rpartition(".")[0], (1 << 40, 0))))
         place = {name: i for i, name in enumerate(names)}
         return ({name: self.nodes[name] for name in names},
                 sorted(self.edges, key=lambda edge: place[edge.target]))
@@ -173,9 +176,11 @@ class _Draft:
             if len(read) > 1:
                 source = self._flattened(source)
         elif self.nodes[target].integrates() and read != tuple(shape):
-            raise refusal_at(operation, f"a map of {tuple(shape)} is made of weighted sums that no convolution gives (padding "
-                                        "by reflect, replicate or circular, resampling, unequal windows, or a map made of a "
-                                        "vector); pad with zeros, or Flatten before the neurons")
+            raise refusal_at(operation, (
+                f"a map of {tuple(shape)} is made of weighted sums that no convolution gives (padding by reflect, "
+                "replicate or circular, resampling, unequal windows, or a map made of a vector); pad with zeros, "
+                "or Flatten before the neurons"
+            ))
         edge = Edge(source, target, left + own)
         if edge in self.edges:
             raise refusal_at(operation, f"is read twice by {target!r}; multiply it by 2 instead")

@@ -68,7 +68,8 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     cut_off = choose_widths(graph, builds[0], (sent, sent_single))
     original = proof.OriginalSpikes(proof.sent_levels(sent, builds[0]), traced.outputs.numpy())
     in_float32 = proof.sent_levels(sent_single, builds[0])
-    notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}", **(provenance or {})}
+    notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}",
+             **(provenance or {})}
     if traced.answer.assumed:
         notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"
     failures = []
@@ -100,13 +101,13 @@ def _warn_of(model, traced, original, cut_off):
     """Say in one line each what the proof could not see, and what was assumed."""
     silent = [name for name, levels in original.levels.items() if not levels.any()]
     if silent:
-        _warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; give samples "
-              "that the network answers to")
+        _warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
+              "give samples that the network answers to")
     if cut_off:
         _warn(cut_off)
     if traced.answer.assumed and model.nodes[model.output].role == "readout":
-        _warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return their sum, "
-              "mean or last step from forward to say another")
+        _warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
+              "their sum, mean or last step from forward to say another")
 
 
 def _warn(text):

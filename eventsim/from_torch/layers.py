@@ -114,7 +114,8 @@ def changes(module, cls) -> List[str]:
         if sub is cls:
             break
         found += [name for name in vars(sub) if name not in HARMLESS]
-    return found + [name for name, value in vars(module).items() if callable(value) and callable(getattr(cls, name, None))]
+    own = [name for name, value in vars(module).items() if callable(value) and callable(getattr(cls, name, None))]
+    return found + own
 
 
 def _record(trace, module, rule, args, kwargs, out):
@@ -256,9 +257,9 @@ def _number_of(trace, module, layer, states, shape):
         return number, trace.calls[number][-1].steps[-1] + 1
     if tries:
         first = trace.calls[tries[0]][-1].steps[-1]
-        raise Refused(f"is called again with a state that it has not given (its call before was step {first}): either "
-                      "it starts anew, or two places share it; give each place neurons of its own, and hand "
-                      "each step the state of the step before")
+        raise Refused(f"is called again with a state that it has not given (its call before was step {first}): "
+                      "either it starts anew, or two places share it; give each place neurons of its own, and "
+                      "hand each step the state of the step before")
     if any(state.any() for state in states):
         raise Refused("starts from a state that is not zero, and a model starts at rest; start from zeros")
     number = trace.graph.add(Operation(
@@ -306,4 +307,5 @@ def on_neurons(value, shape, name):
     try:
         return compact(np.broadcast_to(array, shape), shape)
     except ValueError:
-        raise ModelError(f"{name} has shape {array.shape}, which does not broadcast to neurons of {shape}") from None
+        raise ModelError(
+            f"{name} has shape {array.shape}, which does not broadcast to neurons of {shape}") from None

@@ -6,7 +6,8 @@ import torch
 
 def constants_of(operation):
     """What an operation adds to each of its elements, float64 (elements,)."""
-    name = {"linear": "bias", "convolution": "bias", "conv_transpose": "bias", "affine": "shift"}.get(operation.kind)
+    name = {"linear": "bias", "convolution": "bias", "conv_transpose": "bias",
+            "affine": "shift"}.get(operation.kind)
     value = operation.settings.get(name) if name else None
     if value is None:
         return np.zeros(operation.size)

@@ -137,8 +137,8 @@ class Places:
             if (rows != rows[:, :1]).any():
                 raise Mixed("several steps or samples in one row")
             if (elements != elements[:1]).any():
-                raise Mixed("one axis of a map alone (several parts of a sample in turn): Flatten the map before, or use a "
-                            "convolution; if that axis counts steps, say so (layout)")
+                raise Mixed("one axis of a map alone (several parts of a sample in turn): Flatten the map before, "
+                            "or use a convolution; if that axis counts steps, say so (layout)")
             parts.append(Part(int(node), columns, elements[0], rows[:, 0]))
         return parts
 

@@ -65,14 +65,15 @@ def _text(trace, number, calls):
     name = trace.nodes[number].settings["name"]
     different = [call.source for call in calls]
     if different[-1] is None or None in different and len(set(different)) == 2:
-        return (f"layer {name!r} reads constants in some steps and the network's signals in others; a model reads the same "
-                "in every step: give it zeros as samples instead")
-    return (f"layer {name!r} reads {len(set(different))} different sources in turn, so that several places would share its "
-            "membranes, or weights that change with the steps; give each place neurons of its own")
+        return (f"layer {name!r} reads constants in some steps and the network's signals in others; a model reads "
+                "the same in every step: give it zeros as samples instead")
+    return (f"layer {name!r} reads {len(set(different))} different sources in turn, so that several places would "
+            "share its membranes, or weights that change with the steps; give each place neurons of its own")
 
 
 def _value(graph, operand, moment, known: Dict):
-    """float64 (1, *shape) of what an operand stands for, with random numbers for what layers and the input send."""
+    """float64 (1, *shape) of what an operand stands for, with random numbers for what layers and the input
+    send."""
     node = graph.nodes[operand.node]
     delay = 0 if node.still else operand.delay
     key = operand.node, delay
@@ -112,7 +113,8 @@ def _read_shape(graph, node):
 def _max_pool(node, x):
     settings, functional = node.settings, torch.nn.functional
     pool = functional.max_pool1d if x.ndim == 3 else functional.max_pool2d
-    return pool(x, settings["kernel_size"], settings["stride"], settings["padding"], ceil_mode=settings["ceil_mode"])
+    return pool(x, settings["kernel_size"], settings["stride"], settings["padding"],
+                ceil_mode=settings["ceil_mode"])
 
 
 def _upsampled(node, x):

@@ -88,8 +88,8 @@ def _best(net, failures):
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
     said = f"{type(likeliest).__name__}: {' '.join(str(likeliest).split())[:200]}"
     if not ours:
-        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see layout "
-                                "and timesteps")
+        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see "
+                                "layout and timesteps")
     error = min(ours, key=lambda each: getattr(each, "rank", 0))
     if isinstance(likeliest, EventsimError):
         return error
@@ -131,7 +131,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
     late = ways_of_delay(trace)
-    found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()], default=timesteps or samples.steps or 1)
+    found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()],
+                default=timesteps or samples.steps or 1)
     answer, outputs = _answer(trace, chosen, found)
     return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps), late)
 
@@ -139,7 +140,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
 def sent_in_float32(net, rules, samples, traced):
     """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...)."""
     reset(net, rules)
-    found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number for number in traced.trace.calls}
+    found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number
+                         for number in traced.trace.calls}
     with ExitStack() as stack:
         for module in net.modules():
             if id(module) in layers:
@@ -188,7 +190,8 @@ def _timesteps(trace, samples, timesteps) -> int:
     for number, steps in done.items():
         if steps != wanted:
             name = trace.nodes[number].settings["name"]
-            raise (_OtherSteps if steps > 1 else _Misread)(f"layer {name!r} does {steps} steps, expected {wanted}; check timesteps and layout")
+            raise (_OtherSteps if steps > 1 else _Misread)(f"layer {name!r} does {steps} steps, expected "
+                                                           f"{wanted}; check timesteps and layout")
     return wanted
 
 
@@ -204,8 +207,8 @@ def _answer(trace, chosen, timesteps):
     places = [trace.places.of(tensor) for tensor in chosen]
     flat = torch.cat([p.reshape(-1) for p in places])
     if (flat < 0).any() or len(torch.unique(flat >> BITS)) != 1:
-        raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is the "
-                               "answer (output=...)")
+        raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is "
+                               "the answer (output=...)")
     number = int(flat[0]) >> BITS
     number, flat = _integrated(trace, number, flat)
     node = trace.nodes[number]
@@ -245,7 +248,8 @@ def _integrated(trace, number, flat):
         "leak", "input_gain", "v_leak", "current_leak", "bias")})
     layer = NeuronLayer(readout, recurrent=base.settings["layer"].recurrent)
     found = trace.graph.add(
-        Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where), ("membrane", number))
+        Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where),
+        ("membrane", number))
     return found, (found << BITS) + (flat & MASK)
 
 

@@ -89,7 +89,8 @@ class Tracing:
     def refuse(self, out, reason, misread=False):
         """Whatever depends on `out` cannot be taken; misread: because of how the network was called."""
         where = self._neurons_or(self.where())
-        number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread}, where=where),
+        number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread},
+                                          where=where),
                                 ("refused", reason, where))
         for tensor in tensors_in(out):
             self.places.write(tensor, torch.tensor(self.graph.first_place(number)))
@@ -141,8 +142,8 @@ class Tracing:
     def _enter(self, module, inputs):
         self._stack.append(module)
         if self.inside is None and "forward" not in vars(module) and self.rules.taken(module):
-            self.refusals.append((f"uses {type(module).__name__}, which is not among the network's modules (put it into "
-                                  "an attribute or nn.ModuleList)", self.where()))
+            self.refusals.append((f"uses {type(module).__name__}, which is not among the network's modules (put "
+                                  "it into an attribute or nn.ModuleList)", self.where()))
 
     def _leave(self, module, inputs, outputs):
         while self._stack and self._stack.pop() is not module:
@@ -246,8 +247,10 @@ class _Following(TorchDispatchMode):
         try:
             if rule is None:
                 raise Refused(f"does {name!r}, which has no equal in eventsim; {remedy_of(plain)}")
-            if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs)) if trace.places.knows(t)):
-                raise Refused("computes with the membrane of neurons, which only they themselves can; use their spikes")
+            if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs))
+                                         if trace.places.knows(t)):
+                raise Refused("computes with the membrane of neurons, which only they themselves can; use their "
+                              "spikes")
             rule(trace, func, before, kwargs, out)
         except (Refused, Mixed) as error:
             trace.refuse(out, str(error) if isinstance(error, Refused) else f"{name!r} reads {error}")
@@ -261,7 +264,8 @@ class _Following(TorchDispatchMode):
         if known or writes_to(func):
             for tensor in tensors_in(out):
                 if not self._trace.places.knows(tensor):
-                    self._trace.places.write(tensor, torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+                    self._trace.places.write(tensor,
+                                             torch.tensor(self._trace.graph.first_place(self._trace.inside)))
 
 
 REMEDIES = {

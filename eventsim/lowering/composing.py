@@ -36,7 +36,8 @@ def dense_of_current(weight, current) -> Current:
     weight = weight.reshape(len(weight), *current.shape)
     paths = [_dense_of_path(weight, path) for path in current.paths]
     terms = [
-        Term(_exact(len(weight[0].ravel()), weight.reshape(len(weight), -1), _on_map(term, current.shape).reshape(-1, 1),
+        Term(_exact(len(weight[0].ravel()), weight.reshape(len(weight), -1),
+                    _on_map(term, current.shape).reshape(-1, 1),
                     np.matmul)[:, :, None], term.first_step)
         for term in current.terms
     ]
@@ -183,15 +184,16 @@ def _refuse_large(n_weights, n_products, text):
     if n_weights > LARGEST_WEIGHT:
         raise TooLarge(f"composed with them it would have {text}, expected at most {LARGEST_WEIGHT:,} of them")
     if n_products > MOST_PRODUCTS:
-        raise TooLarge(f"to compose it with them would take {n_products:,} products, expected at most {MOST_PRODUCTS:,}")
+        raise TooLarge(f"to compose it with them would take {n_products:,} products, expected at most "
+                       f"{MOST_PRODUCTS:,}")
 
 
 # ---- exact sums of products
 
 
 def _exact(n_products, a, b, bilinear):
-    """bilinear(a, b), whose every element is a sum of at most `n_products` products of elements of a and b, exactly,
-    rounded once; NaN, which no precision takes, where it leaves float64."""
+    """bilinear(a, b), whose every element is a sum of at most `n_products` products of elements of a and b,
+    exactly, rounded once; NaN, which no precision takes, where it leaves float64."""
     bits = (MANTISSA - ceil(log2(max(n_products, 1)))) // 2
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return np.full(np.shape(bilinear(a, b)), np.nan)

@@ -49,7 +49,8 @@ def with_weight(net, t):
 
 
 CHANGING = {
-    "another threshold": (plain, with_threshold, 0.0, r"Leaky 'lif' cannot be taken: changes its parameters between steps "
+    "another threshold": (plain, with_threshold, 0.0,
+                          r"Leaky 'lif' cannot be taken: changes its parameters between steps "
                                                       r"\(v_threshold\); a model's stay as they are"),
     "a membrane that starts elsewhere": (plain, lambda net, t: None, 1e-3,
                                          "Leaky 'lif' cannot be taken: starts from a state that is not zero"),
@@ -62,8 +63,8 @@ CHANGING = {
                                         lambda net, t: None, 0.0, "layer 'lif' reads constants in some steps"),
     "an input from the second step on": (lambda net, x, t, s: net.fc(x) if t else torch.zeros(len(x), 5),
                                          lambda net, t: None, 0.0, "layer 'lif' reads constants in some steps"),
-    "feedback that skips a step": (lambda net, x, t, s: net.fc(x) + (net.back(s) if t != 1 else 0), lambda net, t: None, 0.0,
-                                   "layer 'lif' reads 3 different sources in turn"),
+    "feedback that skips a step": (lambda net, x, t, s: net.fc(x) + (net.back(s) if t != 1 else 0),
+                                   lambda net, t: None, 0.0, "layer 'lif' reads 3 different sources in turn"),
 }
 
 

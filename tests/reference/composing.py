@@ -75,8 +75,9 @@ def reads_beyond(outer, kernel):
                 at = i * outer.stride[axis] - outer.padding[axis] + k * outer.dilation[axis]
                 if 0 <= at < size:
                     continue
+                first = at * kernel.stride[axis] - kernel.padding[axis]
                 for tap in range(kernel.weight.shape[2 + axis]):
-                    if 0 <= at * kernel.stride[axis] - kernel.padding[axis] + tap * kernel.dilation[axis] < read_size:
+                    if 0 <= first + tap * kernel.dilation[axis] < read_size:
                         return True
     return False
 

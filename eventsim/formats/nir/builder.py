@@ -77,20 +77,22 @@ class Builder:
             self.use("input_signed")
         self.nodes[name] = guarded(group, lambda: Input(
             shape, reading.encoding, reading.input_bits, reading.input_signed, reading.input_scale,
-            events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins else None,
+            events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins
+            else None,
         ))
         self._shapes[name] = shape
         self.kinds[name] = "real" if reading.encoding == "real" else "spikes"
 
     def _without_samples(self, shape):
-        """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one of
-        1 before a row that only weights read, or before three axes."""
+        """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one
+        of 1 before a row that only weights read, or before three axes."""
         name = self.graph.input
         kinds = {self.graph.nodes[target].kind for source, target in self.graph.edges if source == name}
         row = len(shape) == 2 and kinds and kinds <= {"Linear", "Affine"}
         if shape[:1] != (1,) or not (row or len(shape) == 4):
             return shape
-        self.notes[f"assumed shape of {name}"] = f"{shape[1:]}: the first axis of {shape} counts samples (norse 1.1)"
+        said = f"{shape[1:]}: the first axis of {shape} counts samples (norse 1.1)"
+        self.notes[f"assumed shape of {name}"] = said
         return shape[1:]
 
     def use(self, option, node=None):
@@ -152,8 +154,8 @@ class Builder:
         for edge in self.edges:
             if isinstance(self.nodes[edge.source], Readout):
                 raise unsupported(
-                    self._group(edge.source), f"never fires, but {edge.target!r} reads it: only the last node of a "
-                    "network can; put a LIF or Threshold in its place"
+                    self._group(edge.source), f"never fires, but {edge.target!r} reads it: only the last node of "
+                    "a network can; put a LIF or Threshold in its place"
                 )
 
     def _group(self, name):

@@ -20,7 +20,11 @@ def add_rules(rules):
         rules.register(f"sinabs.{name}Squeeze", _firing)
     for name in ("ExpLeak", "ExpLeakSqueeze"):
         rules.register(f"sinabs.{name}", _leaking)
-    rules.register("sinabs.SumPool2d", lambda module, x: SumPool(module.kernel_size, module.stride, 0, module.ceil_mode))
+    rules.register("sinabs.SumPool2d", _sum_pool)
+
+
+def _sum_pool(module, x):
+    return SumPool(module.kernel_size, module.stride, 0, module.ceil_mode)
 
 
 def _axes(module, x):
@@ -84,7 +88,8 @@ def _recurrent(module):
     if inner is None:
         return None
     if isinstance(inner, torch.nn.Linear):
-        return Dense(*(None if p is None else p.detach().double().cpu().numpy() for p in (inner.weight, inner.bias)))
+        return Dense(*(None if p is None else p.detach().double().cpu().numpy()
+                       for p in (inner.weight, inner.bias)))
     raise UnsupportedError(f"its recurrent connection is {type(inner).__name__}, expected Linear")
 
 

@@ -106,7 +106,8 @@ def _with_borders(weight, padding, dilation, around):
     for axis, (before, after) in enumerate(around, 2):
         if before == after:
             continue
-        spread = np.zeros((*weight.shape[:axis], dilation[axis - 2] * (weight.shape[axis] - 1) + 1, *weight.shape[axis + 1:]))
+        spread = np.zeros((*weight.shape[:axis], dilation[axis - 2] * (weight.shape[axis] - 1) + 1,
+                           *weight.shape[axis + 1:]))
         spread[(slice(None),) * axis + (slice(None, None, dilation[axis - 2]),)] = weight
         widths = [(0, 0)] * weight.ndim
         widths[axis] = (max(after - before, 0), max(before - after, 0))
