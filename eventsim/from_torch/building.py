@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from eventsim.errors import UnsupportedError
+from eventsim.from_torch.flattening import flatten_maps
 from eventsim.from_torch.graph import Operation, Operand, Where
 from eventsim.from_torch.linear_maps import constants_of, linear_part
 from eventsim.from_torch.operations.rows import gives_current
@@ -38,12 +39,14 @@ class Answer(NamedTuple):
 
 class Built(NamedTuple):
     """nodes, edges: of the Model. layers: name of a node -> number of the layer that it is. places: name of a node
-    -> where in the network's code it comes from."""
+    -> where in the network's code it comes from. shapes: name of a layer's node -> its neurons' shape in the
+    Model."""
 
     nodes: Dict[str, Node]
     edges: List[Edge]
     layers: Dict[str, int]
     places: Dict[str, Where]
+    shapes: Dict[str, tuple]
 
 
 def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
@@ -52,6 +55,7 @@ def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
     late: where a delay belongs that a network has behind its synapses: at their end, where their biases
     wait too, or (not late) before them.
     """
+    flatten_maps(graph)
     _merge_synapses(graph)
     _check_used(graph, answer.node)
     return _Draft(graph, input_node, late).finish(answer)
@@ -113,7 +117,8 @@ class _Draft:
             self._read(name, shape, answer.node, 0)
             self._connect()
         places = {name: self.graph.nodes[key[-2]].where for key, name in self.names.items() if name is not None}
-        return Built(*self._ordered(), self.layers, places)
+        shapes = {name: tuple(self.graph.nodes[number].shape) for name, number in self.layers.items()}
+        return Built(*self._ordered(), self.layers, places, shapes)
 
     def _ordered(self):
         """Nodes and edges in the order in which the network did them."""

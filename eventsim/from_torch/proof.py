@@ -42,9 +42,15 @@ def sent_levels(sent, built) -> Dict[str, np.ndarray]:
     """int64 (N, T, ...) by name of the node. sent: number of a layer -> values (T, N, ...)."""
     fire = {name: number for name, number in built.layers.items() if built.nodes[name].fires()}
     return {
-        name: _levels_of(sent[number].transpose(0, 1).double().cpu().numpy(), built.nodes[name], name)
+        name: _levels_of(_shaped(sent[number], built.shapes[name]), built.nodes[name], name)
         for name, number in fire.items()
     }
+
+
+def _shaped(values, shape):
+    """float64 (N, T, *shape) of what a layer sent, (T, N, ...)."""
+    values = values.transpose(0, 1).double().cpu()
+    return values.reshape(*values.shape[:2], *shape).numpy()
 
 
 def _levels_of(values, node, name):

@@ -5,10 +5,8 @@ import torch
 
 from eventsim.from_torch.operations.registry import operation, Refused
 from eventsim.from_torch.operations.rows import constant, emit, refuse_known
-from eventsim.from_torch.operations.vectors import sum_of_linear
+from eventsim.from_torch.operations.vectors import LARGEST_MATRIX, sum_of_linear
 from eventsim.from_torch.places import ZERO, tensors_in
-
-LARGEST_MATRIX = 1 << 24  # entries of a linear map that is written out
 
 
 @operation("convolution", "_convolution", "convolution_overrideable", "mkldnn_convolution")

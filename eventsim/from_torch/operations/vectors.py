@@ -4,6 +4,9 @@ import numpy as np
 
 from eventsim.from_torch.operations.registry import operation, Refused
 from eventsim.from_torch.operations.rows import constant, emit, refuse_known
+from eventsim.from_torch.places import BITS, MASK
+
+LARGEST_MATRIX = 1 << 24  # entries of a linear map that is written out
 
 
 @operation("addmm")
@@ -47,6 +50,10 @@ def linear(trace, x, weight, bias, out):
     refuse_known(trace, weight, "multiplies two signals (matrix product)")
     refuse_known(trace, bias, "adds a signal as a bias")
     weight = constant(weight, "weight")
+    together = _rows_together(trace, x)
+    if together > 1:
+        _along_an_axis(trace, x, weight, bias, together, out)
+        return
     parts = trace.places.parts(x, x.ndim - 1)
     matrices = []
     for part in parts:
@@ -59,6 +66,31 @@ def linear(trace, x, weight, bias, out):
             matrices.append(matrix)
     bias = None if bias is None else np.broadcast_to(constant(bias, "bias").reshape(-1), len(weight)).copy()
     sum_of_linear(trace, "linear", (len(weight),), parts, matrices, bias, {}, out)
+
+
+def _rows_together(trace, x):
+    """How many rows of a block (..., F) are one step of one sample together: more than 1 where a layer works along
+    one axis of a map."""
+    if trace.places.run_of(x) is None:
+        return 1
+    places = trace.places.of(x).reshape(-1, x.shape[-1])
+    size = trace.nodes[int(places[0, 0]) >> BITS].size
+    rows = (places & MASK) // size
+    if size == x.shape[-1] or (rows != rows[:, :1]).any():
+        return 1
+    n = int((rows[:, 0] == rows[0, 0]).sum())
+    return n if n * x.shape[-1] == size else 1
+
+
+def _along_an_axis(trace, x, weight, bias, together, out):
+    """A linear map along the last axis of maps, as the matrix of all the map."""
+    n_out, n_in = weight.shape
+    if together**2 * n_out * n_in > LARGEST_MATRIX:
+        raise Refused(f"multiplies one axis of a map of {together * n_in} numbers; written out as a matrix for all of them "
+                      "it would be too large; Flatten the map before, or use a convolution")
+    parts = trace.places.parts(x.reshape(-1, together * n_in), 1)
+    shift = None if bias is None else np.tile(constant(bias, "bias").reshape(-1) + np.zeros(n_out), together)
+    sum_of_linear(trace, "linear", (together * n_out,), parts, [np.kron(np.eye(together), weight)], shift, {}, out)
 
 
 def sum_of_linear(trace, kind, shape, parts, weights, bias, settings, out):
