@@ -59,7 +59,10 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     that do not fit.
     """
     samples = read_samples(x, input, shape, encoding, layout)
-    traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
+    try:
+        traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
+    except UnsupportedError as error:
+        raise _with_hint(error, samples, layout or input or shape) from None
     graph = traced.trace.graph
     builds = [build(graph, samples.input, traced.answer, late) for late in traced.late]
     sent = proof.sent_by(traced.trace)
@@ -88,6 +91,14 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         _warn_of(model, traced, original, cut_off)
         return model
     raise failures[0]
+
+
+def _with_hint(error, samples, said):
+    """An error, with a word on how the samples were read where they may have steps and nobody has said so."""
+    if said or samples.steps is not None or samples.levels.ndim not in (3, 5):
+        return error
+    return type(error)(f"{error} (x was taken as {len(samples.levels)} samples that stand still: if an axis "
+                       "counts steps, give layout='NT' or 'TN')")
 
 
 def _placed(error, built):

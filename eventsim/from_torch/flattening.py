@@ -26,7 +26,7 @@ def flatten_maps(graph) -> None:
     """
     flat = {}  # number of a layer -> shape that it had
     for number, operation in enumerate(graph.nodes):
-        if operation.kind == "layer" and _is_given_by_matrices(graph, operation):
+        if operation.kind == "layer" and _is_given_by_matrices(graph, operation, flat):
             flat[number] = operation.shape
             graph.nodes[number] = _as_vector(operation)
         elif operation.kind in WRITTEN and len(operation.sources) == 1:
@@ -42,19 +42,21 @@ def flatten_maps(graph) -> None:
                 "and averages read: pad with zeros, or put neurons behind a plain convolution before it")
 
 
-def _is_given_by_matrices(graph, layer):
-    """Whether all that a layer's map reads are vectors of weighted sums. Loops of its own have to be matrices."""
+def _is_given_by_matrices(graph, layer, flat):
+    """Whether all that a layer's map reads are vectors. Loops of its own have to be matrices. flat: layers that are
+    vectors already."""
     if len(layer.shape) == 1 or not layer.sources:
         return False
     recurrent = layer.settings["layer"].recurrent
     waiting, found = [layer.sources[0].node], []
     while waiting:
-        operation = graph.nodes[waiting.pop()]
+        number = waiting.pop()
+        operation = graph.nodes[number]
         if operation.kind == "add":
             waiting += [source.node for source in operation.sources]
         else:
-            found.append(operation)
-    return all(operation.kind == "linear" for operation in found) and (recurrent is None or not recurrent.n_axes)
+            found.append(operation.kind == "linear" or number in flat)
+    return all(found) and (recurrent is None or not recurrent.n_axes)
 
 
 def _pads_a_current(graph, operation):

@@ -119,6 +119,10 @@ class Places:
             if width == size and local % size == 0:
                 order = np.arange(size)
                 return [Part(node, order, order, local // size + np.arange(n_rows))]
+        return self.parts_in_rows(tensor, n_rows)
+
+    def parts_in_rows(self, tensor, n_rows) -> List[Part]:
+        """The tensor as a block of so many rows, whatever its axes, split as by `parts`."""
         return self._split(self.of(tensor).reshape(n_rows, -1).numpy())
 
     def _split(self, places):
@@ -138,7 +142,7 @@ class Places:
                 raise Mixed("several steps or samples in one row")
             if (elements != elements[:1]).any():
                 raise Mixed("one axis of a map alone (several parts of a sample in turn): Flatten the map before, "
-                            "or use a convolution; if that axis counts steps, say so (layout)")
+                            "or use a convolution")
             parts.append(Part(int(node), columns, elements[0], rows[:, 0]))
         return parts
 

@@ -275,6 +275,7 @@ NETWORKS = {
 }
 BACK = {"recurrent": [("a.w_rec", "a.lif"), ("b.w_rec", "b.lif")], "sums": [("n3", "n3")],
         "without neurons in a loop": [("back", "n1")]}
+BEFORE = {"without neurons in a loop": [("n1", "there")]}  # where the step is whose biases act at once
 VARIANTS = {
     "norse": {"preset": "norse"},
     "snntorch": {"preset": "snntorch", "dt": 1e-3, "if_input": "r", "reset": "zero", "reset_delay": 0},
@@ -302,7 +303,7 @@ def run_reference(network, x, variant):
     nodes, edges = NETWORKS[network]
     back = list(BACK.get(network, ()))
     if VARIANTS[variant].get("preset") == "snntorch":
-        back = [(a, b) if nodes[a]["type"] != "Affine" else (b, a) for a, b in back]
+        back = BEFORE.get(network) or [(a, b) if nodes[a]["type"] != "Affine" else (b, a) for a, b in back]
     return [Reference(nodes, edges, back, **reference_options(variant)).run(sample) for sample in x]
 
 

@@ -92,6 +92,52 @@ def test_a_map_made_by_a_matrix_is_kept_as_a_vector(body, tail):
     assert np.abs(found.output - expected).max() <= 1 and (found.output != expected).mean() < 0.1  # float32 rounds
 
 
+def test_weights_along_one_axis_of_what_neurons_send():
+    """As of tokens: every neuron of a map, and every spike, in its row."""
+
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.back, self.out = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+            self.one, self.two = snntorch.Leaky(beta=0.9, threshold=0.3), snntorch.Leaky(beta=0.8, threshold=0.3)
+
+        def forward(self, x):
+            one, two, total = self.one.init_leaky(), self.two.init_leaky(), 0
+            for _ in range(T):
+                spikes, one = self.one(self.fc(x), one)
+                spikes, two = self.two(self.back(spikes) + spikes, two)
+                total = total + self.out(spikes).mean(1)
+            return total
+
+    torch.manual_seed(0)
+    net, x = Tokens(), 2 * torch.rand(8, 5, 6)
+    model = eventsim.from_torch(net, x[:3])
+    assert model.shapes["one"] == model.shapes["two"] == (40,)
+    found = Simulator(model, "float32").run(x[3:].numpy())
+    assert found.levels("one").any() and found.levels("two").any()
+    np.testing.assert_allclose(found.output, net(x[3:]).detach().numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_samples_with_steps_that_nobody_has_named_are_asked_for():
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif = nn.Linear(6, 3), snntorch.Leaky(beta=0.9)
+
+        def forward(self, x):
+            mem, total = self.lif.init_leaky(), 0
+            for t in range(x.shape[1]):
+                spikes, mem = self.lif(self.fc(x[:, t]), mem)
+                total = total + spikes
+            return total
+
+    x = 4 * torch.rand(4, 5, 6)
+    with pytest.raises(UnsupportedError, match="was taken as 4 samples that stand still: if an axis counts steps, "
+                                               "give layout"):
+        eventsim.from_torch(Steps(), x)
+    assert eventsim.from_torch(Steps(), x, layout="NT").timesteps == 5
+
+
 def test_maps_too_large_for_a_matrix_are_refused_by_name():
     body, tail = conv(2, 3, padding=1,
                       padding_mode="reflect"), nn.Sequential(nn.Flatten(), nn.Linear(3 * 96 * 96, 4))
