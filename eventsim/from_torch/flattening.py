@@ -43,8 +43,8 @@ def flatten_maps(graph) -> None:
 
 
 def _is_given_by_matrices(graph, layer, flat):
-    """Whether all that a layer's map reads are vectors. Loops of its own have to be matrices. flat: layers that are
-    vectors already."""
+    """Whether all that a layer's map reads are vectors. Loops of its own have to be matrices. flat: what is a
+    vector already."""
     if len(layer.shape) == 1 or not layer.sources:
         return False
     recurrent = layer.settings["layer"].recurrent

@@ -118,6 +118,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
     shape = samples.input.shape
     source = values.clone() if still else values.transpose(0, 1).contiguous()
     trace.give_input(source, shape, still)
+    if samples.input.encoding == "spikes" and not samples.input.signed and samples.input.scale == 1:
+        trace.input_bits = samples.input.bits
     given = source if still else source.transpose(0, 1)
     results = []
     with trace.running():

@@ -76,6 +76,30 @@ def test_what_changes_with_the_steps_is_refused_whatever_the_samples_show(name):
         eventsim.from_torch(Loop(step, before, start), 1e-3 * torch.rand(3, 4))
 
 
+CASTS = {
+    "the input to whole numbers": lambda net, x, t, s: net.fc(x.int().to(x.dtype)),
+    "a current to half precision": lambda net, x, t, s: net.fc(x).half().to(x.dtype),
+    "a current in place": lambda net, x, t, s: torch.zeros(len(x), 5).int().copy_(net.fc(x)).to(x.dtype),
+}
+
+
+@pytest.mark.parametrize("name", CASTS)
+def test_numbers_that_are_cut_are_refused_whatever_the_samples_show(name):
+    with pytest.raises(UnsupportedError, match="rounds what is no spikes to (int32|float16), and a model does not"):
+        eventsim.from_torch(Loop(CASTS[name]), 1e-3 * torch.rand(3, 4))
+
+
+def test_spikes_may_be_whole_numbers():
+    torch.manual_seed(0)
+    net = Loop(lambda net, x, t, s: net.fc(x.int().to(x.dtype)) + net.back(s.bool().to(x.dtype)))
+    model = eventsim.from_torch(net, torch.randint(0, 4, (3, 4)))
+    x = torch.randint(0, 4, (8, 4))
+    found = Simulator(model, "float32").run(x.numpy())
+    assert found.levels("lif").any()
+    expected = net(x.float()).detach()
+    torch.testing.assert_close(torch.from_numpy(found.output).float(), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name, step", [
     ("with its bias from the start", lambda net, x, t, s: net.fc(x) + net.back(s)),
     ("its bias late", lambda net, x, t, s: net.fc(x) + (net.back(s) if t else 0)),
