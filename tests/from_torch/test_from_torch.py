@@ -105,12 +105,20 @@ def test_operations(name):
     assert np.abs(model.check.outputs).sum() > 0
 
 
-def test_a_map_made_of_a_vector_is_refused():
-    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), leaky())
+def test_a_map_made_of_a_vector_beside_one_of_a_convolution_is_refused():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.reflected = nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")
+            self.plain = nn.Conv2d(1, 2, 3, padding=1)
+
+        def forward(self, x):
+            return self.reflected(x) + self.plain(x)
+
     with pytest.raises(eventsim.UnsupportedError,
                        match=r"a map of \(2, 6, 6\) is made of weighted sums that no convolution "
                        r"gives \(padding by reflect, .*\); pad with zeros, or Flatten before the neurons"):
-        eventsim.from_torch(net, torch.rand(2, 1, 6, 6), timesteps=3)
+        eventsim.from_torch(nn.Sequential(Both(), leaky()), torch.rand(2, 1, 6, 6), timesteps=3)
 
 
 def test_channels_side_by_side():

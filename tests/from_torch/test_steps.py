@@ -76,6 +76,31 @@ def test_what_changes_with_the_steps_is_refused_whatever_the_samples_show(name):
         eventsim.from_torch(Loop(step, before, start), 1e-3 * torch.rand(3, 4))
 
 
+def fires_early(above):
+    return (above > -0.3).float()
+
+
+def fires_twice(above):
+    return (above > 0).float() + (above > 1).float()
+
+
+@pytest.mark.parametrize("function", [fires_early, fires_twice])
+def test_a_spike_function_of_ones_own_has_to_be_a_step_at_the_threshold(function):
+    net = Loop(plain)
+    net.lif = snntorch.Leaky(beta=0.9, spike_grad=function)
+    with pytest.raises(UnsupportedError, match="Leaky 'lif' cannot be taken: its spike_grad is no step from 0 to "
+                                               "1 at "):
+        eventsim.from_torch(net, 1e-3 * torch.rand(3, 4))
+
+
+def test_a_spike_function_says_what_happens_at_the_threshold():
+    for function, comparison in ((lambda above: (above >= 0).float(), ">="),
+                                 (lambda above: (above > 0).float(), ">")):
+        net = Loop(plain)
+        net.lif = snntorch.Leaky(beta=0.9, spike_grad=function)
+        assert eventsim.from_torch(net, 1e-3 * torch.rand(3, 4)).nodes["lif"].comparison == comparison
+
+
 CASTS = {
     "the input to whole numbers": lambda net, x, t, s: net.fc(x.int().to(x.dtype)),
     "a current to half precision": lambda net, x, t, s: net.fc(x).half().to(x.dtype),
@@ -85,7 +110,8 @@ CASTS = {
 
 @pytest.mark.parametrize("name", CASTS)
 def test_numbers_that_are_cut_are_refused_whatever_the_samples_show(name):
-    with pytest.raises(UnsupportedError, match="rounds what is no spikes to (int32|float16), and a model does not"):
+    with pytest.raises(UnsupportedError,
+                       match="rounds what is no spikes to (int32|float16), and a model does not"):
         eventsim.from_torch(Loop(CASTS[name]), 1e-3 * torch.rand(3, 4))
 
 
