@@ -14,6 +14,8 @@ from eventsim.lowering.linear import Current, exact_sum, Path, Term
 
 LARGEST_WEIGHT = 1 << 22  # numbers of a composed weight
 MOST_PRODUCTS = 1 << 33  # of all its sums together
+AT_A_TIME = 1 << 18  # composed weights: their sums are in pieces, each an array
+TOGETHER = 4  # sums of one exponent that are added
 MANTISSA = 53
 
 
@@ -54,7 +56,11 @@ def _dense_of_path(weight, path):
     def spread_back(outer, inner):
         return _spread_back(outer, inner, path)
 
-    composed = _exact(n_products, weight, path.weight, spread_back)
+    step = max(1, AT_A_TIME * n_out // n_weights)
+    composed = np.concatenate([
+        _exact(n_products, weight[first : first + step], path.weight, spread_back)
+        for first in range(0, n_out, step)
+    ])
     if path.spread != (1, 1):  # positions between those that exist give nothing
         there = np.zeros(composed.shape, bool)
         there[:, :, :: path.spread[0], :: path.spread[1]] = True
@@ -194,23 +200,54 @@ def _refuse_large(n_weights, n_products, text):
 def _exact(n_products, a, b, bilinear):
     """bilinear(a, b), whose every element is a sum of at most `n_products` products of elements of a and b,
     exactly, rounded once; NaN, which no precision takes, where it leaves float64."""
-    bits = (MANTISSA - ceil(log2(max(n_products, 1)))) // 2
+    bits = (MANTISSA - ceil(log2(max(n_products * TOGETHER, 1)))) // 2
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return np.full(np.shape(bilinear(a, b)), np.nan)
-    parts = [(bilinear(x, y), p + q) for x, p in _whole_parts(a, bits) for y, q in _whole_parts(b, bits)]
+    parts = _added([(bilinear(x, y), p + q) for x, p in _whole_parts(a, bits) for y, q in _whole_parts(b, bits)])
     if not parts:
         return bilinear(np.zeros_like(a), np.zeros_like(b))
     last = max(exponent for _, exponent in parts)
     scaled = [np.ldexp(values, exponent - last) for values, exponent in parts]
-    if len(scaled) == 1:
-        sums = scaled[0]
-    elif len(scaled) == 2:  # one IEEE addition is already exactly rounded
-        sums = scaled[0] + scaled[1]
-    else:
-        rows = zip(*(values.ravel().tolist() for values in scaled))
-        sums = np.array([exact_sum(row) for row in rows]).reshape(scaled[0].shape)
-    found = np.ldexp(sums, last)
+    found = np.ldexp(_rounded_sum(scaled), last)
     return np.where(np.isfinite(found), found, np.nan) + 0.0
+
+
+def _rounded_sum(parts):
+    """The exact sum of arrays, rounded once, elementwise."""
+    high, low, left = parts[0], np.zeros_like(parts[0]), np.zeros_like(parts[0])
+    for part in parts[1:]:
+        high, error = _two_sum(high, part)
+        low, error = _two_sum(low, error)
+        left += np.abs(error)
+    sums, error = _two_sum(high, low)
+    if not left.any():  # high + low is the sum, and one IEEE addition rounds it
+        return sums
+    # what is left decides only where the rest is as near to the middle between two numbers
+    half, size = np.spacing(np.abs(sums)) / 2, np.abs(error)
+    near = (np.abs(size - half) <= 2 * left) | (np.abs(size - half / 2) <= 2 * left) | ~np.isfinite(sums)
+    for index in zip(*np.nonzero(near & (left > 0))):
+        sums[index] = exact_sum([float(part[index]) for part in parts])
+    return sums
+
+
+def _two_sum(a, b):
+    """(a + b rounded, what that leaves out), exactly."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+def _added(parts):
+    """Parts (whole numbers, exponent) with those of one exponent added, so many that the sums are whole, too."""
+    found = []
+    for values, exponent in parts:
+        for entry in found:
+            if entry[1] == exponent and entry[2] < TOGETHER:
+                entry[0], entry[2] = entry[0] + values, entry[2] + 1
+                break
+        else:
+            found.append([values, exponent, 1])
+    return [(values, exponent) for values, exponent, _ in found]
 
 
 def _whole_parts(values, bits):

@@ -159,8 +159,8 @@ def _added_currents(units, name, currents):
     shapes = sorted({current.shape for current in currents})
     if len(shapes) > 1:
         raise UnsupportedError(
-            f"{units.model.label(name)}: its inputs are flattened from maps of shapes {shapes[0]} and {shapes[1]}; "
-            "put the Flatten after this node"
+            f"{units.model.label(name)}: its inputs are flattened from maps of shapes {shapes[0]} and "
+            f"{shapes[1]}; put the Flatten after this node"
         )
     return Current(shapes[0], [path for current in currents for path in current.paths],
                    [term for current in currents for term in current.terms])
@@ -202,8 +202,8 @@ def _spread(units, name, node, train, logical, window):
     (kernel, stride), shape = window, map_shape(logical)
     if train.real or (train.offset is not None and kernel != stride):
         raise UnsupportedError(
-            f"{units.model.label(name.partition('/')[0])}: reads real numbers, or values whose zero is shifted (mean or "
-            "BatchNorm); it takes spikes"
+            f"{units.model.label(name.partition('/')[0])}: reads real numbers, or values whose zero is shifted "
+            "(mean or BatchNorm); it takes spikes"
         )
     units.add(Unit(name, "spread", node, shape, logical, *units.range_of(train.unit), trains=[train],
                    window=(kernel, stride, (0, 0))))
@@ -269,8 +269,8 @@ def _pooled_current(units, name, current, window, average):
     maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
     if maximum is not None:
         raise UnsupportedError(
-            f"{units.model.label(name)}: sums what {maximum.label} gives, the maximum of a current, which does not "
-            "compose with the synapses before it; pool the spikes instead"
+            f"{units.model.label(name)}: sums what {maximum.label} gives, the maximum of a current, which does "
+            "not compose with the synapses before it; pool the spikes instead"
         )
     shape = map_shape(units.model.shapes[name])
     exact = all((size - k) // s + 1 == n for size, k, s, n
@@ -393,8 +393,8 @@ def _convolved_current(units, name, node, current):
         node.weight, node.groups, window, current, shape))
     if composed is None:
         raise UnsupportedError(
-            f"{units.model.label(name)}: {_reads(units, name)}, and pads it, where the synapses before it would give "
-            "more than padding; put a Neuron between them, or pad before both"
+            f"{units.model.label(name)}: {_reads(units, name)}, and pads it, where the synapses before it would "
+            "give more than padding; put a Neuron between them, or pad before both"
         )
     return replace(composed, terms=bias_terms(node.bias) + composed.terms)
 
@@ -403,8 +403,8 @@ def _composed(units, name, current, compose_with):
     """What compose_with() makes of synapses behind a current; UnsupportedError where they do not compose."""
     maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
     if maximum is not None:
-        raise UnsupportedError(f"{units.model.label(name)}: {_reads(units, name)}, the maximum that {maximum.label} takes; "
-                               "put a Neuron between them")
+        raise UnsupportedError(f"{units.model.label(name)}: {_reads(units, name)}, the maximum that "
+                               f"{maximum.label} takes; put a Neuron between them")
     _refuse_attention(units, name, current)
     try:
         return compose_with()

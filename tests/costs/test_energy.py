@@ -189,8 +189,10 @@ def test_an_add_passes_on_what_both_send():
 
 
 def test_synapses_of_synapses_are_one_array_and_two_products_of_the_baseline():
-    """3 inputs, 2 sums, 2 neurons: events reach both neurons at once; a dense network weighs 6 and then 4 numbers."""
-    both = chain(Input((3,)), Dense(np.ones((2, 3))), Dense(np.full((2, 2), 0.5)), Neuron(v_threshold=1.5), timesteps=2)
+    """3 inputs, 2 sums, 2 neurons: events reach both neurons at once; a dense network weighs 6 and then 4
+    numbers."""
+    both = chain(Input((3,)), Dense(np.ones((2, 3))), Dense(np.full((2, 2), 0.5)), Neuron(v_threshold=1.5),
+                 timesteps=2)
     found, one = layer(assessed(both, X), "neuron3"), layer(assessed(small(), X), "neuron2")
     assert picojoule(found.cost)["additions"] == picojoule(one.cost)["additions"] == 12
     assert picojoule(found.ann)["products"] == 10 * 7 and picojoule(found.ann)["additions"] == 10 * 2

@@ -644,7 +644,8 @@ def every_node_models(seed=0):
         _image_model, _image_offset_pools, _signed_model, _sequence_model, _real_model,
         _real_sequence, _residual_model, _unequal_sum_model, _recurrent_model,
         _restimulation_model, _pooled_current_model, _flattened_current_model, _wide_model,
-        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model, _enlarged_model, _joined_model,
+        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model, _enlarged_model,
+        _joined_model,
     ):
         models[make.__name__.strip("_")] = make(rng)
     for name, options in NEURON_OPTIONS.items():
@@ -660,7 +661,8 @@ def every_node_models(seed=0):
     models["readout_reset"] = _readout_model(rng, "mean", 1.0, current_leak=1.0, reset_interval=3)
     apart = np.random.default_rng(seed + 1)  # so that what others draw does not depend on these
     for make in (_maximum_model, _maximum_sequence, _maximum_loop, _maximum_shared, _real_maximum,
-                 _summed_currents, _composed_model, _composed_maps, _composed_loop, _composed_real, _composed_spread):
+                 _summed_currents, _composed_model, _composed_maps, _composed_loop, _composed_real,
+                 _composed_spread):
         models[make.__name__.strip("_")] = make(apart)
     return {
         name: (model, levels_for(model.nodes[model.input], rng, _x_shape(model, i)))
@@ -960,7 +962,8 @@ def _maximum_loop(rng):
         "out": Readout("sum"),
     }
     edges = [
-        ("back", "near"), ("near", "n"), ("in", "c1"), ("c1", "max", 1), ("max", "n"), ("n", "back", 1), ("n", "c2"),
+        ("back", "near"), ("near", "n"), ("in", "c1"), ("c1", "max", 1), ("max", "n"), ("n", "back", 1),
+        ("n", "c2"),
         ("c2", "small"), ("small", "m"), ("m", "flat"), ("flat", "d"), ("d", "out"),
     ]
     nodes["small"] = MaxPool(1, 1)
@@ -1016,7 +1019,8 @@ def _real_maximum(rng):
 
 
 def _composed_model(rng):
-    """Dense synapses of convolutions, pooled or not, and of dense ones, of an image with a mean; delays between."""
+    """Dense synapses of convolutions, pooled or not, and of dense ones, of an image with a mean; delays
+    between."""
     return chain(
         Input((3, 9, 8), "image", 5, scale=1 / 31, mean=0.3, std=0.5),
         Conv2d(_weight(rng, 6, 1, 2, 3), rng.normal(0, 0.1, 6), (1, 2), 1, (2, 1), 3),
@@ -1071,7 +1075,8 @@ def _composed_loop(rng):
         "back": Dense(_weight(rng, 6, 3) - 0.3, rng.normal(0, 0.1, 6)),
         "out": Readout("last", leak=0.5),
     }
-    edges = [("in", "c1"), ("c1", "c2", 1), ("c2", "n"), ("n", "flat"), ("flat", "down"), ("down", "up"), ("up", "m"),
+    edges = [("in", "c1"), ("c1", "c2", 1), ("c2", "n"), ("n", "flat"), ("flat", "down"), ("down", "up"),
+             ("up", "m"),
              ("m", "around"), ("around", "back", 1), ("back", "m"), ("m", "out")]
     return Model(nodes, edges, 6)
 
@@ -1084,7 +1089,8 @@ def _composed_real(rng):
 
 def _composed_spread(rng):
     """Synapses of a transposed convolution: no weights for positions that do not exist."""
-    return chain(Input((3, 3, 4), "spikes"), ConvTranspose2d(_weight(rng, 3, 2, 3, 2), None, (2, 3), (1, 0), (1, 0)),
+    return chain(Input((3, 3, 4), "spikes"),
+                 ConvTranspose2d(_weight(rng, 3, 2, 3, 2), None, (2, 3), (1, 0), (1, 0)),
                  AvgPool(2, 1), Flatten(), Dense(_weight(rng, 5, 2 * 5 * 10), rng.normal(0, 0.1, 5)), Neuron(0.3),
                  Readout("sum"))
 
