@@ -9,7 +9,7 @@ import torch
 
 from eventsim.errors import UnsupportedError
 from eventsim.from_torch.layers import NeuronLayer, on_neurons
-from eventsim.from_torch.libraries.spiking import comparison_of
+from eventsim.from_torch.libraries.spiking import comparison_at_threshold
 from eventsim.model.neurons import Neuron
 from eventsim.model.synapses import Conv2d, Dense
 
@@ -63,7 +63,7 @@ _RULES = {"Lapicque": _lapicque, "Alpha": _alpha}
 def _firing(module, shape):
     """Threshold, reset and what a spike is worth."""
     threshold = on_neurons(module.threshold, shape, "threshold")
-    fields = {"v_threshold": threshold, "comparison": comparison_of(module.spike_grad, "spike_grad"),
+    fields = {"v_threshold": threshold, "comparison": comparison_at_threshold(module.spike_grad, "spike_grad"),
               "reset": "hard",
               "output_quantum": on_neurons(getattr(module, "graded_spikes_factor", 1.0), shape,
                                            "graded_spikes_factor")}

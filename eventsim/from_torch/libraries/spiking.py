@@ -7,7 +7,7 @@ from eventsim.errors import UnsupportedError
 PROBES = (-10.0, -1.0, -0.5, -0.1, -1e-3, -1e-6, 0.0, 1e-6, 1e-3, 0.1, 0.5, 1.0, 1.5, 10.0)  # above the threshold
 
 
-def comparison_of(function, name) -> str:
+def comparison_at_threshold(function, name) -> str:
     """">" or ">=": what a function of the membrane less its threshold says of one at it.
 
     Raises UnsupportedError, calling it by `name`, for anything but a step from 0 to 1 at the threshold.
