@@ -351,7 +351,12 @@ class _Assessment:
         while waiting:
             name = waiting.pop()
             if self.model.nodes[name].role in ("synapses", "attention"):
-                found.append(_Branch(name, self.emitters(self.model.incoming(name)[0].source)))
+                source = self.model.incoming(name)[0].source
+                if self.model.kinds[source] == "current":  # a dense network weighs the sums, too
+                    found.append(_Branch(name, ()))
+                    waiting.append(source)
+                else:
+                    found.append(_Branch(name, self.emitters(source)))
             elif self.model.kinds[name] == "current":
                 waiting += self.sources(name)
             else:

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from eventsim.errors import UnsupportedError
-from eventsim.from_torch.graph import Operation, Operand
+from eventsim.from_torch.flattening import flatten_maps
+from eventsim.from_torch.graph import Operation, Operand, Where
+from eventsim.from_torch.linear_maps import constants_of, linear_part
 from eventsim.from_torch.operations.rows import gives_current
 from eventsim.model.graph import Edge
 from eventsim.model.input import Input
@@ -36,11 +38,15 @@ class Answer(NamedTuple):
 
 
 class Built(NamedTuple):
-    """nodes, edges: of the Model. layers: name of a node -> number of the layer that it is."""
+    """nodes, edges: of the Model. layers: name of a node -> number of the layer that it is. places: name of a node
+    -> where in the network's code it comes from. shapes: name of a layer's node -> its neurons' shape in the
+    Model."""
 
     nodes: Dict[str, Node]
     edges: List[Edge]
     layers: Dict[str, int]
+    places: Dict[str, Where]
+    shapes: Dict[str, tuple]
 
 
 def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
@@ -49,6 +55,7 @@ def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
     late: where a delay belongs that a network has behind its synapses: at their end, where their biases
     wait too, or (not late) before them.
     """
+    flatten_maps(graph)
     _merge_synapses(graph)
     _check_used(graph, answer.node)
     return _Draft(graph, input_node, late).finish(answer)
@@ -75,7 +82,8 @@ def _check_used(graph, last):
         if operation.kind == "steps":
             raise refusal_at(operation, "uses a sum over steps before the network's end")
         if operation.kind == "state":
-            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their spikes")
+            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their "
+                                        "spikes")
 
 
 class _Draft:
@@ -104,15 +112,19 @@ class _Draft:
         elif not (operation.kind == "layer" and answer.reduce == "sum" and answer.gain == 1):
             name = self._unused("readout")
             self.nodes[name] = Readout(answer.reduce, input_gain=answer.gain)
-            shape = (operation.size,) if operation.kind == "linear" else operation.shape  # whatever torch made of it
+            # whatever torch made of it
+            shape = (operation.size,) if operation.kind == "linear" else operation.shape
             self._read(name, shape, answer.node, 0)
             self._connect()
-        return Built(*self._ordered(), self.layers)
+        places = {name: self.graph.nodes[key[-2]].where for key, name in self.names.items() if name is not None}
+        shapes = {name: tuple(self.graph.nodes[number].shape) for name, number in self.layers.items()}
+        return Built(*self._ordered(), self.layers, places, shapes)
 
     def _ordered(self):
         """Nodes and edges in the order in which the network did them."""
-        rank = {name: (number, delay) for (number, delay), name in self.names.items()}
-        names = sorted(self.nodes, key=lambda name: rank.get(name, rank.get(name.rpartition(".")[0], (1 << 40, 0))))
+        rank = {name: key[-2:] for key, name in self.names.items()}
+        names = sorted(self.nodes,
+                       key=lambda name: rank.get(name, rank.get(name.rpartition(".")[0], (1 << 40, 0))))
         place = {name: i for i, name in enumerate(names)}
         return ({name: self.nodes[name] for name in names},
                 sorted(self.edges, key=lambda edge: place[edge.target]))
@@ -158,6 +170,8 @@ class _Draft:
         steps, by which the node itself reads late."""
         operation = self.graph.nodes[number]
         source, left = self._node(number, delay)
+        if source is None and self.nodes[target].inputs[1] == 1:
+            source, left = self._joined(number, delay), 0
         if source is None:
             for part in operation.sources:
                 self._read(target, shape, part.node, part.delay + delay, own)
@@ -167,11 +181,25 @@ class _Draft:
             if len(read) > 1:
                 source = self._flattened(source)
         elif self.nodes[target].integrates() and read != tuple(shape):
-            raise refusal_at(operation, f"a map of {shape} is made of numbers computed as {read}; compute it as a map")
+            raise refusal_at(operation, (
+                f"a map of {tuple(shape)} is made of weighted sums that no convolution gives (padding by reflect, "
+                "replicate or circular, resampling, unequal windows, or a map made of a vector); pad with zeros, "
+                "or Flatten before the neurons"
+            ))
         edge = Edge(source, target, left + own)
         if edge in self.edges:
             raise refusal_at(operation, f"is read twice by {target!r}; multiply it by 2 instead")
         self.edges.append(edge)
+
+    def _joined(self, number, delay):
+        """Name of the node that sums currents for a reader that takes one."""
+        key, operation = ("sum", number, delay), self.graph.nodes[number]
+        if key not in self.names:
+            name = self.names[key] = self._unused(_wanted(operation))
+            self.nodes[name] = Add()
+            for part in operation.sources:
+                self._read(name, operation.shape, part.node, part.delay + delay)
+        return self.names[key]
 
     def _flattened(self, source):
         name = f"{source}.flatten"
@@ -238,7 +266,7 @@ def _merge_synapses(graph):
     for number, operation in enumerate(graph.nodes):
         while operation.kind == "linear" and len(operation.sources) == 1:
             before = graph.nodes[operation.sources[0].node]
-            if not gives_current(graph, operation.sources[0].node) or before.kind == "module":
+            if not gives_current(graph, operation.sources[0].node) or before.kind in ("module", "add"):
                 break
             read = graph.nodes[before.sources[0].node]
             operation = graph.nodes[number] = _merged(operation, before, read.settings.get("shape", read.shape))
@@ -247,7 +275,7 @@ def _merge_synapses(graph):
 def _merged(second, first, shape):
     """The linear map `second` of what the operation `first` gives, as one of what that reads, of `shape`."""
     if first.kind not in LINEAR:
-        raise refusal_at(second, "reads sums or maxima of weighted sums that no neuron has seen; put neurons between them")
+        raise refusal_at(second, "reads maxima of weighted sums that no neuron has seen; put neurons between them")
     n_out, n_in = len(second.settings["weight"]), int(np.prod(shape))
     if n_out * n_in > LARGEST_MATRIX:
         raise refusal_at(second, "reads weighted sums that no neuron has seen, and is too large to be merged with "
@@ -255,45 +283,11 @@ def _merged(second, first, shape):
     weight = second.settings["weight"]
     x = torch.zeros(n_out, *shape, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
-        y = _linear_part(first, x)
+        y = linear_part(first, x)
         [found] = torch.autograd.grad(y, x, torch.from_numpy(weight).view(y.shape))
-    bias = weight @ _constants_of(first)
+    bias = weight @ constants_of(first)
     if second.settings["bias"] is not None:
         bias = bias + second.settings["bias"]
     delay = first.sources[0].delay + second.sources[0].delay
     return Operation("linear", second.shape, (Operand(first.sources[0].node, delay),),
                      {"weight": found.reshape(n_out, -1).numpy(), "bias": bias}, second.where, second.still)
-
-
-def _constants_of(operation):
-    """What an operation adds to each of its elements, float64 (elements,)."""
-    name = {"linear": "bias", "convolution": "bias", "conv_transpose": "bias", "affine": "shift"}.get(operation.kind)
-    value = operation.settings.get(name) if name else None
-    if value is None:
-        return np.zeros(operation.size)
-    value = np.asarray(value)
-    if value.size == operation.size:  # per element
-        return value.reshape(-1)
-    return np.broadcast_to(value.reshape(value.shape + (1,) * (len(operation.shape) - value.ndim)),
-                           operation.shape).reshape(-1)
-
-
-def _linear_part(operation, x):
-    """An operation without its constants, in torch; x: (B, *what it reads)."""
-    settings, functional = operation.settings, torch.nn.functional
-    if operation.kind == "linear":
-        return x.flatten(1) @ torch.from_numpy(settings["weight"]).t()
-    if operation.kind == "affine":
-        scale = torch.from_numpy(np.asarray(settings["scale"]))
-        return x * scale.view(scale.shape + (1,) * (len(operation.shape) - scale.ndim))
-    if operation.kind == "convolution":
-        convolve = functional.conv1d if x.ndim == 3 else functional.conv2d
-        return convolve(x, torch.from_numpy(settings["weight"]), None, settings["stride"], settings["padding"],
-                        settings["dilation"], settings["groups"])
-    if operation.kind == "conv_transpose":
-        return functional.conv_transpose2d(
-            x, torch.from_numpy(settings["weight"]), None, settings["stride"], settings["padding"],
-            settings["output_padding"], settings["groups"], settings["dilation"])
-    pool = functional.avg_pool1d if x.ndim == 3 else functional.avg_pool2d
-    return pool(x, settings["kernel_size"], settings["stride"], settings["padding"], settings["ceil_mode"],
-                settings["count_include_pad"])

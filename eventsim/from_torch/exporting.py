@@ -4,9 +4,10 @@ The network runs once in float64 while its operations are followed; what is foun
 then the engine runs them, and must give every spike and every output that the network itself gave.
 """
 
+import re
 import warnings
 
-from eventsim.errors import ModelError
+from eventsim.errors import EventsimWarning, ModelError, UnsupportedError
 from eventsim.from_torch import proof
 from eventsim.from_torch.building import build
 from eventsim.from_torch.layers import Rules
@@ -15,12 +16,21 @@ from eventsim.from_torch.libraries import norse, sinabs, snntorch, spikingjelly
 from eventsim.from_torch.preserving import preserved
 from eventsim.from_torch.running import follow, sent_in_float32
 from eventsim.from_torch.samples import read_samples
+from eventsim.from_torch.widths import choose_widths
 from eventsim.model.network import Model
 
-RULES = Rules()
 FOLLOWED = (elementwise, maps, reductions, vectors)  # each registers its operations
-for _library in (snntorch, spikingjelly, norse, sinabs):
-    _library.add_rules(RULES)
+
+
+def known_rules() -> Rules:
+    """The rules of all libraries."""
+    rules = Rules()
+    for library in (snntorch, spikingjelly, norse, sinabs):
+        library.add_rules(rules)
+    return rules
+
+
+RULES = known_rules()
 
 
 def add_rule(cls, rule):
@@ -49,42 +59,70 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     that do not fit.
     """
     samples = read_samples(x, input, shape, encoding, layout)
-    traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
+    try:
+        traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
+    except UnsupportedError as error:
+        raise _with_hint(error, samples, layout or input or shape) from None
     graph = traced.trace.graph
-    builds = [build(graph, samples.input, traced.answer)]
-    if any(source.delay for node in graph.nodes for source in node.sources):
-        builds.append(build(graph, samples.input, traced.answer, late=True))
-    original = proof.spikes_of(traced, builds[0])
+    builds = [build(graph, samples.input, traced.answer, late) for late in traced.late]
+    sent = proof.sent_by(traced.trace)
     with preserved(net):
-        in_float32 = proof.sent_levels(sent_in_float32(net, RULES, samples, traced), builds[0])
-    notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}", **(provenance or {})}
+        sent_single = sent_in_float32(net, RULES, samples, traced)
+    cut_off = choose_widths(graph, builds[0], (sent, sent_single))
+    original = proof.OriginalSpikes(proof.sent_levels(sent, builds[0]), traced.outputs.numpy())
+    in_float32 = proof.sent_levels(sent_single, builds[0])
+    notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}",
+             **(provenance or {})}
     if traced.answer.assumed:
         notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"
     failures = []
     for built in builds:
-        model = Model(built.nodes, built.edges, traced.timesteps, class_names, notes)
-        levels = _shaped(samples, model)
         try:
+            model = Model(built.nodes, built.edges, traced.timesteps, class_names, notes)
+            levels = _shaped(samples, model)
             proof.prove(model, levels, original)
+        except UnsupportedError as error:
+            raise _placed(error, built) from None
         except ModelError as error:
-            failures.append(error)
+            failures.append(_placed(error, built))
             continue
         proof.prove_in_float32(model, levels, in_float32)
         model.check = proof.check_group(model, levels, original)
-        _warn_of(model, traced, original)
+        _warn_of(model, traced, original, cut_off)
         return model
     raise failures[0]
 
 
-def _warn_of(model, traced, original):
+def _with_hint(error, samples, said):
+    """An error, with a word on how the samples were read where they may have steps and nobody has said so."""
+    if said or samples.steps is not None or samples.levels.ndim not in (3, 5):
+        return error
+    return type(error)(f"{error} (x was taken as {len(samples.levels)} samples that stand still: if an axis "
+                       "counts steps, give layout='NT' or 'TN')")
+
+
+def _placed(error, built):
+    """An error about a node, with the place in the network's code that the node comes from."""
+    named = re.match(r"node '([^']*)'", str(error))
+    where = str(built.places.get(named.group(1), "")) if named else ""
+    return type(error)(f"{where}: {error}") if where else error
+
+
+def _warn_of(model, traced, original, cut_off):
     """Say in one line each what the proof could not see, and what was assumed."""
     silent = [name for name, levels in original.levels.items() if not levels.any()]
     if silent:
-        warnings.warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
-                      "give samples that the network answers to", stacklevel=4)
+        _warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
+              "give samples that the network answers to")
+    if cut_off:
+        _warn(cut_off)
     if traced.answer.assumed and model.nodes[model.output].role == "readout":
-        warnings.warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
-                      "their sum, mean or last step from forward to say another", stacklevel=4)
+        _warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
+              "their sum, mean or last step from forward to say another")
+
+
+def _warn(text):
+    warnings.warn(text, EventsimWarning, stacklevel=5)
 
 
 def _shaped(samples, model):

@@ -35,8 +35,8 @@ class Operation:
     """One operation of the network.
 
     kind: "input", "linear", "convolution", "conv_transpose", "affine" (scale * x + shift per channel),
-        "max_pool", "avg_pool", "upsample", "module" (a stateless module with a rule), "add", "layer" (neurons), "state" (what neurons keep),
-        "steps" (a weighted sum over steps) or "refused" (settings say why).
+        "max_pool", "avg_pool", "upsample", "module" (a stateless module with a rule), "add", "layer" (neurons),
+        "state" (what neurons keep), "steps" (a weighted sum over steps) or "refused" (settings say why).
     shape: of one step of one sample, channels first. sources: what it reads.
     settings: its constants by name. where: in the user's code.
     still: whether it is the same at every step, so that its rows are samples alone.

@@ -31,6 +31,7 @@ class NeuronLayer:
     membrane: which of them is the membrane, or None.
     steps: T of modules that take samples and steps as one axis ("(NT)"), or -1.
     delay: steps by which its neurons here read later than the module does.
+    unlimited: whether its neurons send any number of spikes a step: their bits are then chosen by what they send.
     """
 
     node: Node
@@ -41,6 +42,7 @@ class NeuronLayer:
     membrane: Optional[int] = None
     steps: int = -1
     delay: int = 0
+    unlimited: bool = False
 
     @property
     def signed(self):
@@ -49,11 +51,13 @@ class NeuronLayer:
 
 
 class Call(NamedTuple):
-    """One call of a layer: what it read (None where that was constant), the steps it gave, their values."""
+    """One call of a layer: what it read (None where that was constant), the steps it gave, their values, and the
+    constant that it read, (N, ...) in float64, or None."""
 
     source: Optional[Operand]
     steps: List[int]
     values: torch.Tensor
+    constant: Optional[torch.Tensor] = None
 
 
 class Rules:
@@ -65,12 +69,6 @@ class Rules:
     def register(self, cls, rule):
         """Take modules of a class whole, by a rule: rule(module, x) -> NeuronLayer or node."""
         self._rules[cls] = rule
-
-    def copy(self) -> "Rules":
-        """Rules that start with these, and may go their own way."""
-        other = Rules()
-        other._rules = dict(self._rules)
-        return other
 
     def find(self, module):
         """(rule, class that it was registered for), or (None, None)."""
@@ -116,7 +114,8 @@ def changes(module, cls) -> List[str]:
         if sub is cls:
             break
         found += [name for name in vars(sub) if name not in HARMLESS]
-    return found + [name for name, value in vars(module).items() if callable(value) and callable(getattr(cls, name, None))]
+    own = [name for name, value in vars(module).items() if callable(value) and callable(getattr(cls, name, None))]
+    return found + own
 
 
 def _record(trace, module, rule, args, kwargs, out):
@@ -167,13 +166,15 @@ def _record_neurons(trace, module, layer, x, states, value, outputs):
     number, first = _number_of(trace, module, layer, states, shape)
     n_steps = 1 if axes == "N" else x.shape[axes.index("T")]
     steps = list(range(first, first + n_steps))
-    source = None
+    source = constant = None
     if trace.places.knows(x):
         if layer.before is not None:
             x = _through(trace, layer.before, x, n_axes)
         source = _source_of(trace, x, axes, steps)
+    else:
+        constant = _constant_of(x.detach().double().cpu().flatten(0, n_axes - 1), layer)
     calls = trace.calls.setdefault(number, [])
-    calls.append(Call(source, steps, steps_first(given, layer, trace.samples).detach().clone()))
+    calls.append(Call(source, steps, steps_first(given, layer, trace.samples).detach().clone(), constant))
     node = trace.nodes[number]
     if source is not None:
         node.sources = (source,)
@@ -198,6 +199,14 @@ def _record_state(trace, number, i, state, step):
     places = trace.graph.first_place(kept) + rows[:, None] * node.size + torch.arange(node.size)
     fits = state.numel() == places.numel()
     trace.places.write(state, places.view(state.shape) if fits else places.reshape(-1)[0])
+
+
+def _constant_of(x, layer):
+    """What neurons read where their module is given a constant. x: (rows, ...)."""
+    if layer.before is None:
+        return x
+    weight, bias = layer.before.weight, layer.before.bias
+    return x.flatten(1) @ torch.from_numpy(weight).t() + (0 if bias is None else torch.from_numpy(bias))
 
 
 def _through(trace, synapses, x, n_axes):
@@ -238,17 +247,21 @@ def _number_of(trace, module, layer, states, shape):
             raise Refused("is given another layer's state")
         if step + 1 != trace.calls[number][-1].steps[-1] + 1:
             raise Refused("is given a state that is older than a step")
+        _refuse_changed(node.settings["layer"], layer)
         return number, step + 1
     hidden = not states
     tries = [i for i in trace.calls if trace.nodes[i].settings["module"] is module]
     if tries and hidden:
         number = tries[0]
+        _refuse_changed(trace.nodes[number].settings["layer"], layer)
         return number, trace.calls[number][-1].steps[-1] + 1
     if tries:
         first = trace.calls[tries[0]][-1].steps[-1]
-        raise Refused(f"is called again with a state that it has not given (its call before was step {first}): either "
-                      "it starts anew, or two places share it; give each place neurons of its own, and hand "
-                      "each step the state of the step before")
+        raise Refused(f"is called again with a state that it has not given (its call before was step {first}): "
+                      "either it starts anew, or two places share it; give each place neurons of its own, and "
+                      "hand each step the state of the step before")
+    if any(state.any() for state in states):
+        raise Refused("starts from a state that is not zero, and a model starts at rest; start from zeros")
     number = trace.graph.add(Operation(
         "layer", shape, (), {"module": module, "layer": layer, "name": trace.name_of(module),
                              "class": type(module).__name__}, trace.where(),
@@ -256,32 +269,14 @@ def _number_of(trace, module, layer, states, shape):
     return number, 0
 
 
-def refuse_shared(trace):
-    """Refuse neurons that stand in two places of a network, which would share their membranes.
-
-    In a loop over steps all calls read the same; the first ones may lack spikes of steps before, and no more.
-    """
-    for number, calls in trace.calls.items():
-        read = [call.source for call in calls if call.source is not None]
-        if not read:
+def _refuse_changed(first, now):
+    """Refuse a layer that is not what it was in the call before."""
+    for one, other in ((first.node, now.node), (first.before, now.before), (first.recurrent, now.recurrent)):
+        if one is None or other is None:
             continue
-        complete, first = _origins(trace, read[-1]), read.index(read[-1])
-        if set(read[first:]) != {read[-1]} or not all(_origins(trace, each) <= complete for each in read[:first]):
-            raise UnsupportedError(
-                f"layer {trace.nodes[number].settings['name']!r} reads {len(set(read))} different sources in turn, "
-                "so that several places would share its membranes; give each place neurons of its own")
-
-
-def _origins(trace, source):
-    """Numbers of the layers, and of the input, that a source depends on without another layer between."""
-    found, waiting = set(), [source.node]
-    while waiting:
-        number = waiting.pop()
-        if trace.nodes[number].kind in ("input", "layer"):
-            found.add(number)
-        else:
-            waiting += [other.node for other in trace.nodes[number].sources]
-    return found
+        for name, value in vars(one).items():
+            if not np.array_equal(value, vars(other)[name]):
+                raise Refused(f"changes its parameters between steps ({name}); a model's stay as they are")
 
 
 def _source_of(trace, x, axes, steps):
@@ -312,4 +307,5 @@ def on_neurons(value, shape, name):
     try:
         return compact(np.broadcast_to(array, shape), shape)
     except ValueError:
-        raise ModelError(f"{name} has shape {array.shape}, which does not broadcast to neurons of {shape}") from None
+        raise ModelError(
+            f"{name} has shape {array.shape}, which does not broadcast to neurons of {shape}") from None

@@ -119,6 +119,10 @@ class Places:
             if width == size and local % size == 0:
                 order = np.arange(size)
                 return [Part(node, order, order, local // size + np.arange(n_rows))]
+        return self.parts_in_rows(tensor, n_rows)
+
+    def parts_in_rows(self, tensor, n_rows) -> List[Part]:
+        """The tensor as a block of so many rows, whatever its axes, split as by `parts`."""
         return self._split(self.of(tensor).reshape(n_rows, -1).numpy())
 
     def _split(self, places):
@@ -134,8 +138,11 @@ class Places:
             columns = np.flatnonzero(nodes[0] == node)
             local, size = places[:, columns] & MASK, self._nodes[node].size
             rows, elements = local // size, local % size
-            if (rows != rows[:, :1]).any() or (elements != elements[:1]).any():
+            if (rows != rows[:, :1]).any():
                 raise Mixed("several steps or samples in one row")
+            if (elements != elements[:1]).any():
+                raise Mixed("one axis of a map alone (several parts of a sample in turn): Flatten the map before, "
+                            "or use a convolution")
             parts.append(Part(int(node), columns, elements[0], rows[:, 0]))
         return parts
 

@@ -33,19 +33,24 @@ class Parting(NamedTuple):
     near: bool
 
 
-def spikes_of(traced, built) -> OriginalSpikes:
-    """What the original's layers sent, and its outputs."""
-    sent = {number: torch.cat([call.values for call in calls]) for number, calls in traced.trace.calls.items()}
-    return OriginalSpikes(sent_levels(sent, built), traced.outputs.numpy())
+def sent_by(trace) -> Dict[int, torch.Tensor]:
+    """What the original's layers sent while they were followed: number of a layer -> values (T, N, ...)."""
+    return {number: torch.cat([call.values for call in calls]) for number, calls in trace.calls.items()}
 
 
 def sent_levels(sent, built) -> Dict[str, np.ndarray]:
     """int64 (N, T, ...) by name of the node. sent: number of a layer -> values (T, N, ...)."""
     fire = {name: number for name, number in built.layers.items() if built.nodes[name].fires()}
     return {
-        name: _levels_of(sent[number].transpose(0, 1).double().cpu().numpy(), built.nodes[name], name)
+        name: _levels_of(_shaped(sent[number], built.shapes[name]), built.nodes[name], name)
         for name, number in fire.items()
     }
+
+
+def _shaped(values, shape):
+    """float64 (N, T, *shape) of what a layer sent, (T, N, ...)."""
+    values = values.transpose(0, 1).double().cpu()
+    return values.reshape(*values.shape[:2], *shape).numpy()
 
 
 def _levels_of(values, node, name):
@@ -53,12 +58,12 @@ def _levels_of(values, node, name):
     worth = worth.reshape((-1,) + (1,) * (values.ndim - 3)) if worth.ndim else worth
     levels = np.rint(values / worth)
     if np.abs(levels * worth - values).max(initial=0) > 1e-6 * np.abs(worth).max():
-        raise ModelError(f"layer {name!r}: sends values that are no whole multiples of {float(worth.max()):.6g}, what its "
-                         "rule says a level is worth")
+        raise ModelError(f"layer {name!r}: sends values that are no whole multiples of {float(worth.max()):.6g}, "
+                         "what its rule says a level is worth")
     top = (1 << node.n_bits) - 1
     if levels.max(initial=0) > top or levels.min(initial=0) < (-top if node.signed else 0):
-        raise ModelError(f"layer {name!r}: sends levels from {levels.min():.0f} to {levels.max():.0f}, and its rule says "
-                         f"{node.n_bits} bits")
+        raise ModelError(f"layer {name!r}: sends levels from {levels.min():.0f} to {levels.max():.0f}, and its "
+                         f"rule says {node.n_bits} bits")
     return levels.astype(np.int64)
 
 
@@ -71,8 +76,9 @@ def prove(model: Model, samples, original: OriginalSpikes) -> None:
         raise ModelError(_parting(model, samples, original, "float64").text)
     error = float(np.abs(run.output - original.outputs).max() / max(1.0, np.abs(original.outputs).max()))
     if error > OUTPUT_TOLERANCE:
-        raise ModelError(f"the network's outputs differ from the model's by {error:.1e} of the largest, though all spikes "
-                         "are equal: its end is not what the trace found; say which tensor is the answer (output=...)")
+        raise ModelError(f"the network's outputs differ from the model's by {error:.1e} of the largest, though "
+                         "all spikes are equal: its end is not what the trace found; say which tensor is the "
+                         "answer (output=...)")
 
 
 def _parting(model, samples, original, precision):
@@ -86,9 +92,9 @@ def _parting(model, samples, original, precision):
     shown = f"; its membrane is {margin:.1e} from its threshold, relative to it" if margin is not None else ""
     remedy = "that is rounding: give other samples" if near else \
         "the model is not this network: register a rule for what differs, or report it"
-    return Parting(f"layer {first.layer!r} parts from the original network at step {first.step}, sample {first.sample}, neuron "
-            f"{first.neuron}: eventsim sends {first.values[0]:g}, the original {first.values[1]:g}{shown}; "
-                   f"{remedy} ({' '.join(str(found.reading).split())})", near)
+    return Parting(f"layer {first.layer!r} parts from the original network at step {first.step}, sample "
+            f"{first.sample}, neuron {first.neuron}: eventsim sends {first.values[0]:g}, the original "
+                   f"{first.values[1]:g}{shown}; {remedy} ({' '.join(str(found.reading).split())})", near)
 
 
 def _margin(first, node):

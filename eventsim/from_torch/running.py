@@ -4,16 +4,17 @@ import functools
 import os
 import traceback
 from contextlib import ExitStack
-from typing import Callable, List, NamedTuple
+from typing import Callable, List, NamedTuple, Tuple
 
 import torch
 
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
-from eventsim.from_torch.layers import NeuronLayer, refuse_shared, steps_first
+from eventsim.from_torch.layers import NeuronLayer, steps_first
 from eventsim.from_torch.places import BITS, MASK, tensors_in
 from eventsim.from_torch.preserving import preserved, reset
+from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
 
@@ -47,13 +48,14 @@ def ways(steps, timesteps, layout) -> List[Way]:
 
 class Traced(NamedTuple):
     """A run that was followed. way: how. answer: what the network gives. outputs: float64 (N, outputs), its own
-    answer. timesteps: T."""
+    answer. timesteps: T. late: ways to place delays under which every layer reads the same in every step."""
 
     trace: Tracing
     way: Way
     answer: Answer
     outputs: torch.Tensor
     timesteps: int
+    late: Tuple[bool, ...]
 
 
 def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
@@ -86,8 +88,8 @@ def _best(net, failures):
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
     said = f"{type(likeliest).__name__}: {' '.join(str(likeliest).split())[:200]}"
     if not ours:
-        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see layout "
-                                "and timesteps")
+        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see "
+                                "layout and timesteps")
     error = min(ours, key=lambda each: getattr(each, "rank", 0))
     if isinstance(likeliest, EventsimError):
         return error
@@ -116,6 +118,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
     shape = samples.input.shape
     source = values.clone() if still else values.transpose(0, 1).contiguous()
     trace.give_input(source, shape, still)
+    if samples.input.encoding == "spikes" and not samples.input.signed and samples.input.scale == 1:
+        trace.input_bits = samples.input.bits
     given = source if still else source.transpose(0, 1)
     results = []
     with trace.running():
@@ -128,16 +132,18 @@ def _follow(net, rules, samples, timesteps, way, choose):
         raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
-    refuse_shared(trace)
-    found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()], default=timesteps or samples.steps or 1)
+    late = ways_of_delay(trace)
+    found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()],
+                default=timesteps or samples.steps or 1)
     answer, outputs = _answer(trace, chosen, found)
-    return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps))
+    return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps), late)
 
 
 def sent_in_float32(net, rules, samples, traced):
     """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...)."""
     reset(net, rules)
-    found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number for number in traced.trace.calls}
+    found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number
+                         for number in traced.trace.calls}
     with ExitStack() as stack:
         for module in net.modules():
             if id(module) in layers:
@@ -186,7 +192,8 @@ def _timesteps(trace, samples, timesteps) -> int:
     for number, steps in done.items():
         if steps != wanted:
             name = trace.nodes[number].settings["name"]
-            raise (_OtherSteps if steps > 1 else _Misread)(f"layer {name!r} does {steps} steps, expected {wanted}; check timesteps and layout")
+            raise (_OtherSteps if steps > 1 else _Misread)(f"layer {name!r} does {steps} steps, expected "
+                                                           f"{wanted}; check timesteps and layout")
     return wanted
 
 
@@ -202,8 +209,8 @@ def _answer(trace, chosen, timesteps):
     places = [trace.places.of(tensor) for tensor in chosen]
     flat = torch.cat([p.reshape(-1) for p in places])
     if (flat < 0).any() or len(torch.unique(flat >> BITS)) != 1:
-        raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is the "
-                               "answer (output=...)")
+        raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is "
+                               "the answer (output=...)")
     number = int(flat[0]) >> BITS
     number, flat = _integrated(trace, number, flat)
     node = trace.nodes[number]
@@ -243,7 +250,8 @@ def _integrated(trace, number, flat):
         "leak", "input_gain", "v_leak", "current_leak", "bias")})
     layer = NeuronLayer(readout, recurrent=base.settings["layer"].recurrent)
     found = trace.graph.add(
-        Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where), ("membrane", number))
+        Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where),
+        ("membrane", number))
     return found, (found << BITS) + (flat & MASK)
 
 

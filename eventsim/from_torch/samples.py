@@ -26,8 +26,8 @@ class Samples(NamedTuple):
 def read_samples(x, input_node, shape, encoding, layout) -> Samples:
     """Samples from what a user gives. Raises DataError, saying what would fit.
 
-    x: array or tensor, (N, ...), or with an axis of steps as `layout` says. input_node: Input, or None for one that
-    is made from `shape` and `encoding`, where they are given, and from the numbers.
+    x: array or tensor, (N, ...), or with an axis of steps as `layout` says. input_node: Input, or None for one
+        that is made from `shape` and `encoding`, where they are given, and from the numbers.
     """
     array = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
     if array.dtype.kind not in "biuf" or array.size == 0:
@@ -91,8 +91,8 @@ def _levels(array, node):
         mean, std = (np.reshape(v, trailing) if np.ndim(v) else v for v in (node.mean, node.std))
         found = (array * std + mean) / node.scale
         if not _near_whole(found):
-            raise DataError(f"x has numbers that are no whole levels of the Input (scale {node.scale:.6g}, mean and std "
-                            "as given): give the raw whole numbers, or an Input of encoding 'real'")
+            raise DataError(f"x has numbers that are no whole levels of the Input (scale {node.scale:.6g}, mean "
+                            "and std as given): give the raw whole numbers, or an Input of encoding 'real'")
         levels = np.rint(found).astype(np.int64)
     top = (1 << node.bits) - 1
     low = -top if node.signed else 0

@@ -23,6 +23,8 @@ from eventsim.from_torch.places import BITS, Mixed, Places, tensors_in
 
 OURS = os.path.dirname(os.path.abspath(__file__))
 INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+# bits of whole numbers that a type holds
+HELD = {torch.bool: 1, torch.int8: 7, torch.uint8: 8, torch.bfloat16: 8, torch.float16: 11, torch.int16: 15}
 SMALL = (torch.float32, torch.float16, torch.bfloat16)
 SUMS = ("add", "sub", "mul", "div", "sum", "mean")  # what an answer may make of membranes
 THRESHOLDS = ("v_threshold", "threshold", "spike_threshold", "p")
@@ -43,6 +45,7 @@ class Tracing:
         self.samples, self.rules = samples, rules
         self.refusals = []
         self.calls = {}  # number of a layer -> list of Call
+        self.input_bits = None  # of an input of whole levels
         self._modules = list(net.modules())
         self._names = {id(module): name for name, module in net.named_modules()}
         self._stack = []  # modules that run
@@ -77,6 +80,23 @@ class Tracing:
         self.places.count_up(tensor, self.graph.first_place(number))
         return number
 
+    def holds(self, dtype, tensor):
+        """Whether a narrower type holds all that a tensor can be, whatever the sample: spikes, or whole levels."""
+        places = self.places.of(tensor)
+        for number in torch.unique(places[places >= 0] >> BITS).tolist():
+            node = self.nodes[number]
+            if node.kind in ("refused", "state"):
+                continue
+            if node.kind == "input":
+                whole, bits = self.input_bits is not None, self.input_bits
+            else:
+                layer = node.settings.get("layer")
+                fires = node.kind == "layer" and layer.node.fires()
+                whole, bits = fires and bool((layer.node.worth == 1).all()), layer.node.n_bits if fires else 0
+            if not whole or bits > HELD.get(dtype, 31):
+                return False
+        return True
+
     def widened(self, tensor):
         """A tensor of floats in float64; other tensors as they are."""
         if tensor.dtype not in SMALL:
@@ -89,7 +109,8 @@ class Tracing:
     def refuse(self, out, reason, misread=False):
         """Whatever depends on `out` cannot be taken; misread: because of how the network was called."""
         where = self._neurons_or(self.where())
-        number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread}, where=where),
+        number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread},
+                                          where=where),
                                 ("refused", reason, where))
         for tensor in tensors_in(out):
             self.places.write(tensor, torch.tensor(self.graph.first_place(number)))
@@ -141,8 +162,8 @@ class Tracing:
     def _enter(self, module, inputs):
         self._stack.append(module)
         if self.inside is None and "forward" not in vars(module) and self.rules.taken(module):
-            self.refusals.append((f"uses {type(module).__name__}, which is not among the network's modules (put it into "
-                                  "an attribute or nn.ModuleList)", self.where()))
+            self.refusals.append((f"uses {type(module).__name__}, which is not among the network's modules (put "
+                                  "it into an attribute or nn.ModuleList)", self.where()))
 
     def _leave(self, module, inputs, outputs):
         while self._stack and self._stack.pop() is not module:
@@ -200,6 +221,7 @@ class _Following(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         trace = self._trace
+        cast = cast_of(func, args, kwargs)
         args, kwargs = in_double(trace, func, args, kwargs)
         name = name_of(func)
         known = [t for t in tensors_in((args, kwargs)) if trace.places.knows(t)]
@@ -213,6 +235,11 @@ class _Following(TorchDispatchMode):
             return out
         if not known:
             return func(*args, **kwargs)
+        if cast is not None and not trace.holds(cast, known[-1]):
+            out = func(*args, **kwargs)
+            trace.refuse(out, f"rounds what is no spikes to {str(cast).removeprefix('torch.')}, and a model does not; "
+                              "leave that out")
+            return out
         if name in LOOKS:
             trace.look(name.strip("_"))
             return func(*args, **kwargs)
@@ -246,8 +273,10 @@ class _Following(TorchDispatchMode):
         try:
             if rule is None:
                 raise Refused(f"does {name!r}, which has no equal in eventsim; {remedy_of(plain)}")
-            if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs)) if trace.places.knows(t)):
-                raise Refused("computes with the membrane of neurons, which only they themselves can; use their spikes")
+            if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs))
+                                         if trace.places.knows(t)):
+                raise Refused("computes with the membrane of neurons, which only they themselves can; use their "
+                              "spikes")
             rule(trace, func, before, kwargs, out)
         except (Refused, Mixed) as error:
             trace.refuse(out, str(error) if isinstance(error, Refused) else f"{name!r} reads {error}")
@@ -261,7 +290,8 @@ class _Following(TorchDispatchMode):
         if known or writes_to(func):
             for tensor in tensors_in(out):
                 if not self._trace.places.knows(tensor):
-                    self._trace.places.write(tensor, torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+                    self._trace.places.write(tensor,
+                                             torch.tensor(self._trace.graph.first_place(self._trace.inside)))
 
 
 REMEDIES = {
@@ -278,6 +308,19 @@ REMEDIES = {
 def remedy_of(name) -> str:
     """What could replace one of torch's operations."""
     return REMEDIES.get(name, "leave it out, or register a rule for the module that does it")
+
+
+def cast_of(func, args, kwargs):
+    """The type to which an operation narrows what it is given, or None."""
+    name = name_of(func)
+    if name == "_to_copy":
+        dtype, source = kwargs.get("dtype"), args[0]
+    elif name == "copy_" and len(args) > 1 and isinstance(args[1], torch.Tensor):
+        dtype, source = args[0].dtype, args[1]
+    else:
+        return None
+    wide = dtype in (None, torch.float32, torch.float64) or dtype == source.dtype
+    return None if wide or not source.is_floating_point() else dtype
 
 
 def in_double(trace, func, args, kwargs):

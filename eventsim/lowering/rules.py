@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from eventsim.errors import UnsupportedError
+from eventsim.lowering.composing import convolution_of_current, dense_of_current, TooLarge, Window
 from eventsim.lowering.linear import (
     bias_terms, border_sums, compose, Current, exact_sum, map_shape, Maximum, Path, per_group, pooled_term,
     spread, synaptic, Term, Train,
@@ -158,8 +159,8 @@ def _added_currents(units, name, currents):
     shapes = sorted({current.shape for current in currents})
     if len(shapes) > 1:
         raise UnsupportedError(
-            f"{units.model.label(name)}: its inputs are flattened from maps of shapes {shapes[0]} and {shapes[1]}; "
-            "put the Flatten after this node"
+            f"{units.model.label(name)}: its inputs are flattened from maps of shapes {shapes[0]} and "
+            f"{shapes[1]}; put the Flatten after this node"
         )
     return Current(shapes[0], [path for current in currents for path in current.paths],
                    [term for current in currents for term in current.terms])
@@ -201,8 +202,8 @@ def _spread(units, name, node, train, logical, window):
     (kernel, stride), shape = window, map_shape(logical)
     if train.real or (train.offset is not None and kernel != stride):
         raise UnsupportedError(
-            f"{units.model.label(name.partition('/')[0])}: reads real numbers, or values whose zero is shifted (mean or "
-            "BatchNorm); it takes spikes"
+            f"{units.model.label(name.partition('/')[0])}: reads real numbers, or values whose zero is shifted "
+            "(mean or BatchNorm); it takes spikes"
         )
     units.add(Unit(name, "spread", node, shape, logical, *units.range_of(train.unit), trains=[train],
                    window=(kernel, stride, (0, 0))))
@@ -268,8 +269,8 @@ def _pooled_current(units, name, current, window, average):
     maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
     if maximum is not None:
         raise UnsupportedError(
-            f"{units.model.label(name)}: sums what {maximum.label} gives, the maximum of a current, which does not "
-            "compose with the synapses before it; pool the spikes instead"
+            f"{units.model.label(name)}: sums what {maximum.label} gives, the maximum of a current, which does "
+            "not compose with the synapses before it; pool the spikes instead"
         )
     shape = map_shape(units.model.shapes[name])
     exact = all((size - k) // s + 1 == n for size, k, s, n
@@ -321,10 +322,13 @@ def _refuse_attention(units, name, current):
 
 @lowers(Dense)
 def _dense(units, name):
-    node = units.model.nodes[name]
+    node, value = units.model.nodes[name], units.source(name)
     n_out = node.weight.shape[0]
+    if isinstance(value, Current):
+        composed = _composed(units, name, value, lambda: dense_of_current(node.weight, value))
+        return replace(composed, terms=bias_terms(node.bias) + composed.terms)
     current = Current((n_out, 1, 1), [], bias_terms(node.bias))
-    for train in units.source(name):
+    for train in value:
         shape = train.shape if train.flattened else (train.shape[0], 1, 1)
         kernel = (node.weight * train.scale).reshape(n_out, *shape)
         current.paths.append(Path(train.unit, train.delay, shape, train.scale, kernel, real=train.real))
@@ -365,8 +369,11 @@ def _conv_transpose2d(units, name):
 
 def _convolution(units, name, node, trains=None):
     shape = map_shape(units.model.shapes[name])
+    value = units.source(name) if trains is None else trains
+    if isinstance(value, Current):
+        return _convolved_current(units, name, node, value)
     current = Current(shape, [], bias_terms(node.bias))
-    for train in units.source(name) if trains is None else trains:
+    for train in value:
         factor = per_group(train.scale, node.weight.shape, node.groups)
         path = Path(
             train.unit, train.delay, train.shape, train.scale, node.weight * factor, None,
@@ -377,6 +384,38 @@ def _convolution(units, name, node, trains=None):
             offset = node.weight * per_group(train.offset, node.weight.shape, node.groups)
             current.terms.append(Term(border_sums(offset, path, shape), train.offset_step))
     return current
+
+
+def _convolved_current(units, name, node, current):
+    window = Window(node.stride, node.padding, node.dilation)
+    shape = map_shape(units.model.shapes[name])
+    composed = _composed(units, name, current, lambda: convolution_of_current(
+        node.weight, node.groups, window, current, shape))
+    if composed is None:
+        raise UnsupportedError(
+            f"{units.model.label(name)}: {_reads(units, name)}, and pads it, where the synapses before it would "
+            "give more than padding; put a Neuron between them, or pad before both"
+        )
+    return replace(composed, terms=bias_terms(node.bias) + composed.terms)
+
+
+def _composed(units, name, current, compose_with):
+    """What compose_with() makes of synapses behind a current; UnsupportedError where they do not compose."""
+    maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
+    if maximum is not None:
+        raise UnsupportedError(f"{units.model.label(name)}: {_reads(units, name)}, the maximum that "
+                               f"{maximum.label} takes; put a Neuron between them")
+    _refuse_attention(units, name, current)
+    try:
+        return compose_with()
+    except TooLarge as error:
+        raise UnsupportedError(f"{units.model.label(name)}: {_reads(units, name)}; {error}; put a Neuron between "
+                               "them") from None
+
+
+def _reads(units, name):
+    source = units.model.incoming(name)[0].source
+    return f"reads {units.model.label(source)}, which gives a current"
 
 
 @lowers(Restimulation)

@@ -108,7 +108,7 @@ class Units:
     def held_shape(self, name) -> MapShape:
         """(C, H, W) in which a node's output is held; a flattened current stays a map."""
         model = self.model
-        while not model.nodes[name].pools:
+        while not (model.nodes[name].pools or model.nodes[name].role == "synapses"):
             sources = [edge.source for edge in model.incoming(name)]
             currents = [source for source in sources if model.kinds[source] == "current"]
             if not currents:

@@ -14,7 +14,7 @@ class _Synapses(Node):
     """What nodes of one fixed weight per synapse share. n_axes: spatial axes that the weights run along."""
 
     role = "synapses"
-    accepts = ("spikes", "real", "scaled")
+    accepts = ("spikes", "real", "scaled", "current")
     weighs = True
     n_axes: ClassVar[int]
 
@@ -152,6 +152,7 @@ class ConvTranspose2d(_Synapses):
     """
 
     kind = "ConvTranspose2d"
+    accepts = ("spikes", "real", "scaled")
     n_axes = 2
     shown_fields = ("stride", "padding", "output_padding", "dilation", "groups")
 

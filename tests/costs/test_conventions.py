@@ -377,6 +377,14 @@ def test_nodes_go_to_the_layers_they_lead_to():
     assert "no tool counts 'restim'" in counted.as_text()
 
 
+def test_weights_of_weighted_sums_are_left_out():
+    """What arrives there is no spikes, and no recording has it."""
+    nodes = {"in": Input((4,)), "one": Dense(np.ones((3, 4))), "two": Dense(np.ones((2, 3))), "out": Readout()}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), T)
+    counted = conventions.count(model, Simulator(model).run(np.ones((N, T, 4), int), record=conventions.needed(model)))
+    assert counted.left_out == ("two",) and list(counted.layers) == ["one"]
+
+
 def test_json():
     counted = counted_graph()
     found = json.loads(json.dumps(counted.as_json()))

@@ -188,6 +188,17 @@ def test_an_add_passes_on_what_both_send():
     assert found.ann.memory["near"] == pj(2 * 32 + 2 * (2 * 2 * 2))
 
 
+def test_synapses_of_synapses_are_one_array_and_two_products_of_the_baseline():
+    """3 inputs, 2 sums, 2 neurons: events reach both neurons at once; a dense network weighs 6 and then 4
+    numbers."""
+    both = chain(Input((3,)), Dense(np.ones((2, 3))), Dense(np.full((2, 2), 0.5)), Neuron(v_threshold=1.5),
+                 timesteps=2)
+    found, one = layer(assessed(both, X), "neuron3"), layer(assessed(small(), X), "neuron2")
+    assert picojoule(found.cost)["additions"] == picojoule(one.cost)["additions"] == 12
+    assert picojoule(found.ann)["products"] == 10 * 7 and picojoule(found.ann)["additions"] == 10 * 2
+    assert found.ann_bits == 2 and found.rate == 0.5
+
+
 def test_sigma_delta_runs_its_baseline_at_each_step():
     model = chain(Input((2,), bits=4), SigmaDelta(mode="delta", bits=4), Dense(np.ones((1, 2))), Readout(),
                   timesteps=5)

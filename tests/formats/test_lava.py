@@ -160,7 +160,8 @@ class Maker:
 
     def conv(self, groups=1):
         n_in, n_out = self.shape[0], groups * int(self.rng.integers(1, 5))
-        kernel, stride, dilation = self.rng.integers(1, 4, 2), self.rng.integers(1, 3, 2), self.rng.integers(1, 3, 2)
+        kernel, stride, dilation = self.rng.integers(1, 4,
+                                                     2), self.rng.integers(1, 3, 2), self.rng.integers(1, 3, 2)
         padding = self.rng.integers(0, 3, 2)
         reach = dilation * (kernel - 1) + 1
         padding = np.maximum(padding, reach - np.array(self.shape[1:]))
@@ -373,7 +374,8 @@ def test_chunks_blocks_and_continued_runs_are_the_same(tmp_path, rule):
     for kind in TRACES[1:]:
         for name, expected in whole.traces[kind].items():
             assert np.array_equal(cut.traces[kind][name], expected), (kind, name)
-            assert np.array_equal(np.concatenate([first.traces[kind][name], second.traces[kind][name]], 1), expected)
+            assert np.array_equal(np.concatenate([first.traces[kind][name], second.traces[kind][name]], 1),
+                                  expected)
 
 
 # ---- what the reader makes of a file
@@ -703,7 +705,8 @@ BROKEN = {
     "a threshold below 0": (put("layer/1/neuron/vThMant", -1), FormatError, "'vThMant' has a value of -1"),
     "a stride of 0": (put("layer/1/stride", 0), FormatError, "'stride' has a value of 0"),
     "three strides": (put("layer/1/stride", [1, 1, 1]), FormatError, "expected 1 or 2 value"),
-    "a pool's stride": (put("layer/2/stride", [1, 1]), UnsupportedError, "stride, padding and dilation are .1, 1."),
+    "a pool's stride": (put("layer/2/stride", [1, 1]), UnsupportedError,
+                        "stride, padding and dilation are .1, 1."),
     "a pool's padding": (put("layer/2/padding", 1), UnsupportedError, "in lava-dl others run across channels"),
     "no neurons": (without("layer/1/neuron"), FormatError, "layer 1 .conv.: 'neuron' is missing"),
     "no neurons inside": (both(without("layer/4/neuron"), put("layer/4/type", "dense")), FormatError,
@@ -721,7 +724,8 @@ BROKEN = {
     "external link": (linked("layer/5/weight", h5py.ExternalLink("other.h5", "/w")), FormatError,
                       "'weight' is an external link to '/w', which is not followed"),
     "external layers": (linked("layer", h5py.ExternalLink("other.h5", "/layer")), FormatError, "external link"),
-    "external neuron": (linked("layer/1/neuron", h5py.ExternalLink("other.h5", "/n")), FormatError, "external link"),
+    "external neuron": (linked("layer/1/neuron", h5py.ExternalLink("other.h5", "/n")), FormatError,
+                        "external link"),
     "soft link": (linked("layer/5/weight", h5py.SoftLink("/layer/4/weight")), FormatError, "is a soft link"),
 }
 BROKEN |= {
@@ -750,7 +754,8 @@ SDNN_BROKEN = {
     "sigma with bias": (both(put("layer/2/neuron/sigma_output", True), put("layer/2/bias", 3)),
                         UnsupportedError, "sigma_output is supported for the last layer, without bias"),
     "wide messages": (put("layer/1/neuron/messageBits", 24), FormatError, "'messageBits' has a value of 24"),
-    "no threshold": (without("layer/1/neuron/vThMant"), FormatError, "layer 1 .dense., neuron: 'vThMant' is missing"),
+    "no threshold": (without("layer/1/neuron/vThMant"), FormatError, "layer 1 .dense., neuron: 'vThMant' is "
+                                                                     "missing"),
     "thresholds": (put("layer/1/neuron/vThMant", [1, 2, 3]), FormatError, r"'vThMant' has shape \(3,\)"),
 }
 

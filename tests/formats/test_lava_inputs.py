@@ -20,7 +20,8 @@ SDNN = {"type": "SDNN", "vThMant": 0}
 def dense(n_out, n_in, neuron, seed=0, **members):
     weight = 2.0 * np.random.default_rng(seed).integers(-20, 30, (n_out, n_in))
     values = {"shape": [n_out], "inFeatures": n_in, "outFeatures": n_out, "weight": weight}
-    return Layer("dense", {name: value for name, value in {**values, **members}.items() if value is not None}, neuron)
+    return Layer("dense", {name: value for name, value in {**values, **members}.items() if value is not None},
+                 neuron)
 
 
 def loaded(path, layers, **options):
@@ -45,7 +46,8 @@ def test_a_dense_first_layer_reads_spikes(tmp_path, members):
     model, said = loaded(tmp_path / "a.net", layers)
     assert (model.shapes["input"], model.nodes["input"].bits, model.nodes["input"].signed) == ((9,), 1, False)
     assert "layer 0, which is dense" in model.provenance["assumed input"]
-    assert len(said) == 1 and "it has no input layer" in said[0] and "--input-bits" in said[0] and "\n" not in said[0]
+    assert len(said) == 1 and "it has no input layer" in said[0]
+    assert "--input-bits" in said[0] and "\n" not in said[0]
     x = np.random.default_rng(2).integers(0, 2, (40, 9))
     run = Simulator(model).run(x[None], record=("spikes", "currents", "residuals"))
     expected = lava.run([Layer("input", {"shape": [9]}), dense(6, 9, CUBA, bias=3.0), layers[1]], x, 40)
@@ -67,10 +69,12 @@ def test_the_file_from_the_field():
 
 
 @pytest.mark.parametrize("layers, message", [
-    ([dense(6, 9, CUBA, weight=np.ones(10))], "layer 0 .dense.: layer 0 has to be the input, and only that, or a dense "
+    ([dense(6, 9, CUBA, weight=np.ones(10))],
+     "layer 0 .dense.: layer 0 has to be the input, and only that, or a dense "
      r"layer with weights .out, in.; its 6 neurons have weights \(10,\)"),
     ([dense(6, 9, CUBA, weight=np.ones((9, 6)))], r"its 6 neurons have weights \(9, 6\)"),
-    ([Layer("flatten", {"shape": [1, 1, 9]}), dense(6, 9, CUBA)], "layer 0 has to be the input, and only that, or a dense"),
+    ([Layer("flatten", {"shape": [1, 1, 9]}), dense(6, 9, CUBA)], "layer 0 has to be the input, and only that, or "
+                                                                  "a dense"),
     ([Layer("average", {"shape": [9]})], "type 'average' is not supported"),
 ], ids=range(4))
 def test_other_first_layers_are_refused(tmp_path, layers, message):
@@ -123,9 +127,11 @@ def test_normalised_pixels_are_told_apart(tmp_path):
     assert len(said) == 1 and "as the trainer normalised them" in said[0] and "--input-low" in said[0]
 
 
-@pytest.mark.parametrize("options", [{"input_low": 0}, {"input_high": 1}, {"input_low": 1, "input_high": -1}], ids=str)
+@pytest.mark.parametrize("options", [{"input_low": 0}, {"input_high": 1}, {"input_low": 1, "input_high": -1}],
+                         ids=str)
 def test_wrong_ranges(tmp_path, options):
-    with pytest.raises(FormatError, match="layer 0 .input.: input_low and input_high are .*, expected two numbers"):
+    with pytest.raises(FormatError,
+                       match="layer 0 .input.: input_low and input_high are .*, expected two numbers"):
         loaded(tmp_path / "a.net", pixels(CUBA), **options)
     with pytest.raises(FormatError, match="for an input layer with neurons, or SDNN"):
         loaded(tmp_path / "a.net", [Layer("input", {"shape": [4]}), dense(2, 4, CUBA)], input_low=-1, input_high=1)
@@ -147,7 +153,8 @@ def test_messages_that_are_cut_off_are_said(tmp_path, capsys):
         told = capsys.readouterr()
         lines = told.err.splitlines()
         assert len(lines) == 2 and "a weight of 64 was assumed" in lines[0]
-        assert lines[1].startswith(f"eventsim: {path}: messages were cut off at the end of their width (layer0 40.00 %)")
+        assert lines[1].startswith(f"eventsim: {path}: messages were cut off at the end of their width (layer0 "
+                                   "40.00 %)")
         if flags == ["--json"]:
             json.loads(told.out)
     np.savez(tmp_path / "x.npz", x=x // 4)
@@ -155,7 +162,8 @@ def test_messages_that_are_cut_off_are_said(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     summary = eventsim.evaluate(Simulator(loaded(path, layers)[0]), x, statistics=True)
     assert summary.saturated_messages == {"layer0": 0.4}
-    parts = [eventsim.evaluate(Simulator(loaded(path, layers)[0]), np.concatenate([x, x // 4]), shard=(i, 2)) for i in (0, 1)]
+    parts = [eventsim.evaluate(Simulator(loaded(path, layers)[0]), np.concatenate([x, x // 4]), shard=(i, 2))
+             for i in (0, 1)]
     merged = eventsim.merge_summaries(parts)
     assert merged.saturated_messages == {"layer0": 2 / (5 + parts[1].sums.messages["layer0"].n)}
 

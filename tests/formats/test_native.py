@@ -134,7 +134,8 @@ def maxima():
 
 
 MODELS = [images, events, sequence, chip, maxima]
-SAVED = [*MODELS, enlarged]  # whose members are of the types that the others have, so that they are not damaged again
+# whose members are of the types that the others have, so that they are not damaged again
+SAVED = [*MODELS, enlarged]
 
 
 def assert_equal(found, expected):
@@ -401,7 +402,8 @@ CONVOLUTION = "node 'conv2' \\(Conv2d\\): "
     (dict(nodes__dense__weight=h5py.Empty("f8")), "'weight' has no data"),
     (dict(nodes__dense__weight=np.ones((5, 3))), "weight has 3 inputs, but 4 arrive from 'flat'"),
     (dict(nodes__dense__weight=np.full((5, 4), np.nan)), "weight has a value that is not finite"),
-    (dict(nodes__conv2__weight=np.ones((4, 3, 3, 3))), CONVOLUTION + "weight has 6 input channels, but 4 arrive from 'spikes'"),
+    (dict(nodes__conv2__weight=np.ones((4, 3, 3, 3))), CONVOLUTION + "weight has 6 input channels, but 4 arrive "
+                                                                     "from 'spikes'"),
     (dict(nodes__conv2__weight=np.ones((4, 3))), CONVOLUTION + r"weight has shape \(4, 3\)"),
     (dict(nodes__conv2__stride=[[1, 1]]), CONVOLUTION + r"'stride' has shape \(1, 2\), expected one to three"),
     (dict(nodes__conv2__stride=np.ones(4, int)), "'stride' has shape"),
@@ -419,9 +421,11 @@ CONVOLUTION = "node 'conv2' \\(Conv2d\\): "
     (dict(check__outputs=np.zeros((2, 4))), r"check: outputs has shape \(2, 4\), expected \(2, 5\)"),
     (dict(check__outputs=np.full((2, 5), np.inf)), "check: outputs has a value that is not a finite"),
     (dict(check__y=1), "check: 'y' is unknown, expected only x, outputs, level_counts"),
-    (dict(check__level_counts__out=np.zeros((2, 3, 4), int)), "level_counts of 'out': the model has no such Neuron"),
+    (dict(check__level_counts__out=np.zeros((2, 3, 4), int)),
+     "level_counts of 'out': the model has no such Neuron"),
     (dict(check__level_counts__spikes=np.zeros((2, 3, 4), int)), r"expected integers of shape \(2, .*, 8\)"),
-    (dict(check__level_counts__spikes=np.zeros((2, 3), int)), r"'spikes' has shape \(2, 3\), expected \(N, T, L\)"),
+    (dict(check__level_counts__spikes=np.zeros((2, 3), int)),
+     r"'spikes' has shape \(2, 3\), expected \(N, T, L\)"),
     (dict(check__level_counts__spikes=np.zeros((2, 3, 8), int)), "do not add up to its 256 neurons"),
 ])
 def test_each_refusal(tmp_path, members, message):

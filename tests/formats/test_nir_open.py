@@ -161,7 +161,8 @@ def test_open_steps_stay_open(tmp_path, capsys):
 
 def two_layers(kind, n=6, **members):
     rng = np.random.default_rng(3)
-    dense = [{"type": "Affine", "weight": rng.normal(0.2, 0.5, (n, n)), "bias": rng.normal(0, 0.1, n)} for _ in range(2)]
+    dense = [{"type": "Affine", "weight": rng.normal(0.2, 0.5, (n, n)), "bias": rng.normal(0, 0.1, n)}
+             for _ in range(2)]
     return chain((n,), dense[0], lif(n, kind, **members), dense[1], lif(n, kind, **members))
 
 
@@ -170,7 +171,8 @@ def written_by_spikingjelly(dt=1e-4):
     return {
         "IF": dict(r=np.full(6, 1 / dt), v_reset=np.full(6, -0.5)),
         "LIF": dict(tau=np.full(6, 2 * dt), v_leak=np.full(6, 0.25), v_reset=np.full(6, 0.25)),
-        "CubaLIF": dict(tau_syn=np.full(6, 2 * dt), tau_mem=np.full(6, 4 * dt), r=np.full(6, 4.0), w_in=np.full(6, 2.0),
+        "CubaLIF": dict(tau_syn=np.full(6, 2 * dt), tau_mem=np.full(6, 4 * dt), r=np.full(6, 4.0),
+                        w_in=np.full(6, 2.0),
                         v_reset=np.full(6, -0.25)),
     }
 
@@ -206,7 +208,11 @@ def test_sinabs_by_its_own_defaults(tmp_path):
     model, said = load(tmp_path, chain((1,), lif(1, tau=10.0)), preset="sinabs")
     assert model.nodes["n0"].input_gain == pytest.approx(-np.expm1(-0.1), rel=1e-15)
     assert model.nodes["n0"].leak == pytest.approx(np.exp(-0.1), rel=1e-15)
-    assert load(tmp_path, one_if(1.0), preset="sinabs")[0].nodes["n1"].v_min is None and not said
+    assert load(tmp_path, one_if(1.0), preset="sinabs")[0].nodes["n1"].v_min is None
+    [only] = said
+    assert "sinabs's neurons send any number of spikes a step" in only
+    assert "assumed bits 8, and more spikes" in only
+    assert "was assumed" not in only and not load(tmp_path, one_if(1.0), preset="sinabs", bits=1)[1]
     # what the preset was before
     assert load(tmp_path, one_if(1.0), preset="sinabs", lower_limit="IF")[0].nodes["n1"].v_min == -1
     model, _ = load(tmp_path, chain((1,), lif(1, tau=10.0)), preset="sinabs", integration="impulse")
@@ -335,7 +341,8 @@ def test_defaults_are_said_in_one_line(tmp_path, capsys):
     assert all(f"{name} " in line and "--" + name.replace("_", "-") in line for name in GIVEN)
     assert "--preset" in line and "readout" not in line and "start" not in line
     for preset in ("norse", "sinabs", "spikingjelly"):
-        assert load(tmp_path, network, preset=preset, **({"dt": 1e-3} if preset == "norse" else {"dt": 5e-4}))[1] == []
+        said = load(tmp_path, network, preset=preset, **({"dt": 1e-3} if preset == "norse" else {"dt": 5e-4}))[1]
+        assert said == [] if preset != "sinabs" else len(said) == 1 and "assumed bits 8, and more" in said[0]
     assert load(tmp_path, network, **GIVEN)[1] == []
     for left in GIVEN:
         [line] = load(tmp_path, network, **{name: value for name, value in GIVEN.items() if name != left})[1]
@@ -355,7 +362,8 @@ def test_a_readout_is_said_whatever_the_preset(tmp_path):
 def test_warnings_on_the_command_line(tmp_path, capsys):
     path = str(write(tmp_path / "net.nir", *two_layers("LIF")))
     np.savez(tmp_path / "x.npz", x=np.ones((1, 6, 6), int))
-    for command in (["run", path, str(tmp_path / "x.npz")], ["info", path], ["convert", path, str(tmp_path / "a.h5")]):
+    for command in (["run", path, str(tmp_path / "x.npz")], ["info", path],
+                    ["convert", path, str(tmp_path / "a.h5")]):
         assert main([*command, "--json"]) == 0
         told = capsys.readouterr()
         json.loads(told.out)
@@ -387,7 +395,8 @@ def test_an_axis_of_samples_before_weights_is_left_out(tmp_path):
 def test_taus_of_norse_1_1(tmp_path):
     """tau_mem_inv = 100 per second and dt = 1 ms, written as dt / tau_mem_inv: a share of 0.1 a step."""
     network = two_layers("LIF", tau=np.full(6, 1e-3 / 100))
-    with pytest.raises(FormatError, match=r"less than a step of dt = 0.001; give a smaller dt \(norse 1.1 writes dt \* "
+    with pytest.raises(FormatError,
+                       match=r"less than a step of dt = 0.001; give a smaller dt \(norse 1.1 writes dt \* "
                        r"tau: its files need the square of its dt, 1e-06\)"):
         load(tmp_path, network, preset="norse")
     model, _ = load(tmp_path, network, preset="norse", dt=1e-6)

@@ -234,7 +234,8 @@ def test_norms_that_follow_no_synapses_and_norms_of_what_others_read(tmp_path):
 
 @pytest.mark.parametrize("layer", [
     nn.Conv2d(2, 2, 3, padding="same"), nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"),
-    nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), nn.AdaptiveAvgPool2d(3), nn.MaxPool2d(3, ceil_mode=True), nn.ConvTranspose2d(2, 2, 2, stride=2),
+    nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), nn.AdaptiveAvgPool2d(3),
+    nn.MaxPool2d(3, ceil_mode=True), nn.ConvTranspose2d(2, 2, 2, stride=2),
     nn.Upsample(scale_factor=2),
 ], ids=lambda layer: type(layer).__name__)
 def test_layers_with_unusual_settings(layer, tmp_path):
@@ -303,7 +304,8 @@ SHARED = snntorch.Leaky(**LEAKY)
 
 
 @pytest.mark.parametrize("net, message", [
-    (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh())), r"module '1.0' \(Tanh\), .*: does 'tanh', which has no equal"),
+    (nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh())), r"module '1.0' \(Tanh\), .*: does 'tanh', which "
+                                                               r"has no equal"),
     (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)),
      "module '1'.*without running statistics"),
     (nn.Sequential(nn.Linear(2, 2), SHARED, nn.Linear(2, 2), SHARED, nn.Linear(2, 2)),
@@ -359,7 +361,8 @@ def test_the_answer_may_be_what_the_users_own_code_makes_of_the_networks():
 
         def __init__(self):
             super().__init__()
-            self.fc, self.lif, self.last = nn.Linear(2, 8), snntorch.Leaky(beta=0.8, threshold=0.3), nn.Linear(8, 3)
+            self.fc, self.last = nn.Linear(2, 8), nn.Linear(8, 3)
+            self.lif = snntorch.Leaky(beta=0.8, threshold=0.3)
 
         def forward(self, x):
             mem, found = self.lif.init_leaky(), []

@@ -78,13 +78,15 @@ OPERATIONS = {
         nn.Conv2d(1, 2, 3), leaky(), nn.AvgPool2d(2), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 2), leaky(), nn.Flatten(),
         nn.Linear(8, 5)]),
     "a sequence": lambda: ((2, 11), [
-        nn.Conv1d(2, 4, 3, stride=2), leaky(), nn.MaxPool1d(2), nn.Conv1d(4, 3, 2), leaky(), nn.Flatten(), nn.Linear(3, 5)]),
+        nn.Conv1d(2, 4, 3, stride=2), leaky(), nn.MaxPool1d(2), nn.Conv1d(4, 3, 2), leaky(), nn.Flatten(),
+        nn.Linear(3, 5)]),
     "a global pool": lambda: ((1, 9, 9), [
         nn.Conv2d(1, 4, 3), leaky(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)]),
     "groups and dilation": lambda: ((4, 9, 9), [
         nn.Conv2d(4, 8, 3, groups=2, padding="same", dilation=2), leaky(), nn.Flatten(), nn.Linear(648, 5)]),
     "padding on one side": lambda: ((4, 9, 9), [
-        nn.Conv2d(4, 8, 4, padding="same"), leaky(), nn.ZeroPad2d((0, 2, 1, 0)), nn.Conv2d(8, 3, 3, stride=2), leaky(),
+        nn.Conv2d(4, 8, 4, padding="same"), leaky(), nn.ZeroPad2d((0, 2, 1, 0)), nn.Conv2d(8, 3, 3, stride=2),
+        leaky(),
         nn.Flatten(), nn.Linear(60, 5)]),
     "synapses after synapses": lambda: ((1, 8, 8), [
         nn.Conv2d(1, 3, 3), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(27, 20), leaky(), nn.Linear(20, 5)]),
@@ -103,10 +105,20 @@ def test_operations(name):
     assert np.abs(model.check.outputs).sum() > 0
 
 
-def test_a_map_made_of_a_vector_is_refused():
-    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), leaky())
-    with pytest.raises(eventsim.UnsupportedError, match=r"a map of \(2, 6, 6\) is made of numbers computed as \(72,\)"):
-        eventsim.from_torch(net, torch.rand(2, 1, 6, 6), timesteps=3)
+def test_a_map_made_of_a_vector_beside_one_of_a_convolution_is_refused():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.reflected = nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")
+            self.plain = nn.Conv2d(1, 2, 3, padding=1)
+
+        def forward(self, x):
+            return self.reflected(x) + self.plain(x)
+
+    with pytest.raises(eventsim.UnsupportedError,
+                       match=r"a map of \(2, 6, 6\) is made of weighted sums that no convolution "
+                       r"gives \(padding by reflect, .*\); pad with zeros, or Flatten before the neurons"):
+        eventsim.from_torch(nn.Sequential(Both(), leaky()), torch.rand(2, 1, 6, 6), timesteps=3)
 
 
 def test_channels_side_by_side():

@@ -97,7 +97,8 @@ def test_training_goes_on_as_if_nothing_had_happened():
     for exports in (False, True):
         net = trained()
         if exports:
-            eventsim.from_torch(net, 3 * torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1)), timesteps=6)
+            eventsim.from_torch(net, 3 * torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1)),
+                                timesteps=6)
         optimiser = torch.optim.SGD(net.parameters(), 0.05)
         for module in (net.lif1, net.lif2):
             module.detach_hidden()

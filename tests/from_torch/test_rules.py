@@ -42,8 +42,7 @@ class Gain(nn.Module):
 def rules(monkeypatch):
     """The rules of this test alone."""
     torch.manual_seed(0)
-    known = exporting.RULES.copy()
-    monkeypatch.setattr(exporting, "RULES", known)
+    monkeypatch.setattr(exporting, "RULES", exporting.known_rules())
 
 
 def neurons(module, x):
@@ -66,7 +65,8 @@ def network(*layers):
 
 
 def test_without_a_rule_the_place_and_the_remedy_are_named():
-    with pytest.raises(UnsupportedError, match=r"module 'layers.0' \(Threshold\), test_rules.py:\d+: does 'floor'"):
+    with pytest.raises(UnsupportedError,
+                       match=r"module 'layers.0' \(Threshold\), test_rules.py:\d+: does 'floor'"):
         eventsim.from_torch(network(Threshold()), torch.rand(4, 6))
 
 
@@ -80,7 +80,8 @@ def test_a_rule_makes_neurons_of_a_module():
 def test_a_wrong_rule_is_found_and_the_first_difference_named():
     eventsim.from_torch.register(Threshold, lambda module, x: NeuronLayer(
         eventsim.Neuron(1.1 * module.theta, quantum=module.theta, bits=module.bits), axes="TN"))
-    with pytest.raises(ModelError, match=r"layer 'layers.threshold0' parts from the original network at step \d, sample \d"):
+    with pytest.raises(ModelError, match=r"layer 'layers.threshold0' parts from the original network at step \d, "
+                                         r"sample \d"):
         eventsim.from_torch(network(Threshold()), 3 * torch.rand(4, 6))
 
 
@@ -89,6 +90,27 @@ def test_a_rule_that_says_too_few_bits_is_found():
         eventsim.Neuron(module.theta, quantum=module.theta, bits=1), axes="TN"))
     with pytest.raises(ModelError, match="sends levels from 0 to 3, and its rule says 1 bits"):
         eventsim.from_torch(network(Threshold()), 3 * torch.rand(4, 6))
+
+
+@pytest.mark.parametrize("scale, largest, held", [(0.1, 1, 7), (3, 4, 31), (300, 308, 2047)])
+def test_any_number_of_spikes_gets_bits_by_what_is_sent_and_a_word(scale, largest, held):
+    eventsim.from_torch.register(Threshold, lambda module, x: NeuronLayer(
+        eventsim.Neuron(module.theta, quantum=module.theta, bits=16), axes="TN", unlimited=True))
+    with pytest.warns(eventsim.EventsimWarning, match="any number of spikes") as said:
+        model = eventsim.from_torch(network(Threshold(bits=40)), scale * torch.rand(4, 6))
+    assert (1 << model.nodes["layers.threshold0"].n_bits) - 1 == held
+    [said] = [str(one.message) for one in said if "any number" in str(one.message)]
+    assert f"layers.threshold0 (at most {largest} on the check samples, {held} held)" in said
+    assert "saturated_top_bit in the findings of eventsim stats and report" in said
+
+
+def test_more_spikes_than_a_model_holds_are_refused():
+    eventsim.from_torch.register(Threshold, lambda module, x: NeuronLayer(
+        eventsim.Neuron(module.theta, quantum=module.theta, bits=16), axes="TN", unlimited=True))
+    with pytest.raises(UnsupportedError,
+                       match=r"layer 'layers.threshold0': sends \d+ spikes in one step on the check "
+                                               "samples, and a model holds at most 65535; raise its threshold"):
+        eventsim.from_torch(network(Threshold(bits=40)), 1e5 * torch.rand(4, 6))
 
 
 def test_a_module_without_a_state_may_be_a_node():
@@ -119,7 +141,8 @@ def test_a_network_of_relus_is_refused_in_one_line_that_says_how_to_convert_it()
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda: snntorch.Leaky(beta=0.9, threshold=-0.5, init_hidden=True), "Leaky '1' cannot be taken: threshold is -0.5"),
+    (lambda: snntorch.Leaky(beta=0.9, threshold=-0.5, init_hidden=True),
+     "Leaky '1' cannot be taken: threshold is -0.5"),
     (lambda: snntorch.Alpha(alpha=0.9, beta=0.8, init_hidden=True), "reset_mechanism='zero' of Alpha"),
     (lambda: nn.Softmax(1), "does '_softmax', which has no equal in eventsim; return what it reads"),
     (lambda: nn.LayerNorm(8), "train with BatchNorm"),

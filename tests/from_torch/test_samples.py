@@ -125,7 +125,8 @@ def test_a_vector_that_a_network_makes_a_map_of():
 
 
 def test_without_a_number_of_steps_nothing_is_assumed():
-    with pytest.raises(UnsupportedError, match="timesteps are not given, and the network does one step: say how many"):
+    with pytest.raises(UnsupportedError, match="timesteps are not given, and the network does one step: say how "
+                                               "many"):
         eventsim.from_torch(chain(), 2 * torch.rand(3, 12))
 
 
@@ -140,7 +141,8 @@ def test_another_number_of_steps_than_the_network_does_is_refused():
 
 
 def test_a_network_that_does_not_take_the_samples_says_its_own_error():
-    with pytest.raises(UnsupportedError, match=r"Sequential does not take the samples \(all at once\): RuntimeError"):
+    with pytest.raises(UnsupportedError, match=r"Sequential does not take the samples \(all at once\): "
+                                               r"RuntimeError"):
         eventsim.from_torch(chain(), torch.rand(3, 5), timesteps=4)
 
 

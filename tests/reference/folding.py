@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Dict, List
 
 import numpy as np
+from reference.composing import reads_beyond, through_convolution, through_dense
 from reference.numbers import fsum_of, grid_of, per_channel, per_neuron
 from reference.synapses import (
     Current, Kernel, Largest, Layer, Path, Restimulus, Source, synaptic, Term, Train,
@@ -292,6 +293,9 @@ class Folded:
     def _fold_dense(self, name, node):
         (trains,) = self._incoming(name)
         weight = node.weight
+        if isinstance(trains, Current):
+            self._refuse_uncomposable(name, trains)
+            return self._with_bias(through_dense(weight, trains, weight.shape[1]), node.bias)
         current = Current([], [])
         for train in trains:
             weight64 = (weight * train.scale).reshape((-1,) + train.grid)
@@ -345,8 +349,10 @@ class Folded:
     def _convolved(self, name, node, weight, stride, padding, dilation, trains=None):
         if trains is None:
             (trains,) = self._incoming(name)
-        current = Current([], [])
         geometry = (self._grid(name), stride, padding, dilation, node.groups)
+        if isinstance(trains, Current):
+            return self._convolved_current(name, node, trains, weight, geometry)
+        current = Current([], [])
         for train in trains:
             kernel = Kernel(weight, train.grid, *geometry)
             if train.offset is not None:
@@ -356,6 +362,19 @@ class Folded:
             kernel = replace(kernel, weight=_times_input_channel(weight, scale, node.groups))
             current.paths.append(Path(train.source, train.delay, train.grid, kernel))
         return self._with_bias(current, node.bias)
+
+    def _convolved_current(self, name, node, current, weight, geometry):
+        self._refuse_uncomposable(name, current)
+        before = grid_of(self.model.shapes[self.model.incoming(name)[0].source])
+        outer = Kernel(weight, before, *geometry)
+        if any(reads_beyond(outer, path.kernel) for path in current.paths):
+            self._unsupported(name, "a padded convolution of a current that goes on in the padding")
+        return self._with_bias(through_convolution(outer, current, math.prod(before)), node.bias)
+
+    def _refuse_uncomposable(self, name, current):
+        self._refuse_restimulation(name, current)
+        if any(isinstance(path, Largest) for path in current.paths):
+            self._unsupported(name, "weighted sums of the largest of a current")
 
     def _with_bias(self, current, bias):
         if bias is not None:

@@ -186,8 +186,8 @@ class Draft:
         node = Dense(self.weights((channels, n), n, value.unit), self.bias(channels))
         return self.add(node, [value], "current")
 
-    def convolution(self, value, channels):
-        kernel, padding, stride, dilation = zip(*map(self._taps, value.shape[1:]))
+    def convolution(self, value, channels, paddings=(0, 1, 2)):
+        kernel, padding, stride, dilation = zip(*(self._taps(size, paddings) for size in value.shape[1:]))
         groups = self.choose.pick((1, 1, 1, math.gcd(channels, value.shape[0]), value.shape[0]))
         channels = math.ceil(channels / groups) * groups  # depthwise: a multiple of the inputs
         if channels > 80:
@@ -201,10 +201,10 @@ class Draft:
         )
         return self.add(node, [value], "current")
 
-    def _taps(self, size):
+    def _taps(self, size, paddings):
         """(kernel, padding, stride, dilation) that fit along an axis of `size`."""
         kernel = self.choose.pick((1, 2, 3, 3, 4))
-        padding = self.choose.whole(0, 2)
+        padding = self.choose.pick(paddings)
         dilation = self.choose.pick((1, 1, 2))
         if dilation * (kernel - 1) + 1 > size + 2 * padding:
             kernel, dilation = min(kernel, size), 1
@@ -455,7 +455,18 @@ class Draft:
         if before.kind == "scaled" and value.kind == "spikes" and self.choose.seldom():
             before = self.pooled(before)
         current = self.synapses(before)
-        return self.pooled(current) if self.choose.seldom() else current
+        current = self.pooled(current) if self.choose.seldom() else current
+        return self.composed(current) if self.choose.seldom() else current
+
+    def composed(self, current):
+        """Synapses behind a current; of a map seldom dense ones, else a convolution that pads little."""
+        if current.virtual:  # a maximum
+            return current
+        if current.is_map and self.choose.seldom():
+            current = self.flattened(current)
+        if not current.is_map:
+            return self.dense(current, self.choose.pick(NARROW))
+        return self.convolution(current, self.choose.pick(NARROW), paddings=(0, 0, 0, 1))
 
     def _with_shortcut(self, value, shortcut):
         """(current, [what else reaches the neuron]), at the positions of `value`."""
@@ -517,6 +528,7 @@ def _end(draft, choose, value):
             value = draft.normalised(value)
         if choose.seldom():
             value = draft.flattened(draft.convolution(value, 2))
+            value = draft.composed(value) if choose.seldom() else value
         else:
             value = draft.flattened(value)
     if value.kind != "current" and choose.pick((True, True, True, False)):
@@ -632,7 +644,8 @@ def every_node_models(seed=0):
         _image_model, _image_offset_pools, _signed_model, _sequence_model, _real_model,
         _real_sequence, _residual_model, _unequal_sum_model, _recurrent_model,
         _restimulation_model, _pooled_current_model, _flattened_current_model, _wide_model,
-        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model, _enlarged_model, _joined_model,
+        _wide_input_model, _changes_model, _current_loop_model, _delay_model, _delayed_sum_model, _enlarged_model,
+        _joined_model,
     ):
         models[make.__name__.strip("_")] = make(rng)
     for name, options in NEURON_OPTIONS.items():
@@ -648,7 +661,8 @@ def every_node_models(seed=0):
     models["readout_reset"] = _readout_model(rng, "mean", 1.0, current_leak=1.0, reset_interval=3)
     apart = np.random.default_rng(seed + 1)  # so that what others draw does not depend on these
     for make in (_maximum_model, _maximum_sequence, _maximum_loop, _maximum_shared, _real_maximum,
-                 _summed_currents):
+                 _summed_currents, _composed_model, _composed_maps, _composed_loop, _composed_real,
+                 _composed_spread):
         models[make.__name__.strip("_")] = make(apart)
     return {
         name: (model, levels_for(model.nodes[model.input], rng, _x_shape(model, i)))
@@ -948,7 +962,8 @@ def _maximum_loop(rng):
         "out": Readout("sum"),
     }
     edges = [
-        ("back", "near"), ("near", "n"), ("in", "c1"), ("c1", "max", 1), ("max", "n"), ("n", "back", 1), ("n", "c2"),
+        ("back", "near"), ("near", "n"), ("in", "c1"), ("c1", "max", 1), ("max", "n"), ("n", "back", 1),
+        ("n", "c2"),
         ("c2", "small"), ("small", "m"), ("m", "flat"), ("flat", "d"), ("d", "out"),
     ]
     nodes["small"] = MaxPool(1, 1)
@@ -1001,6 +1016,83 @@ def _real_maximum(rng):
     return chain(Input((2, 5, 5), "real"), _batch_norm(rng, 2), Conv2d(_weight(rng, 3, 2, 3, 3), padding=1),
                  MaxPool(2, ceil_mode=True), Neuron(leak=0.9), Flatten(), Dense(_weight(rng, 3, 27)),
                  Readout("last", leak=0.9))
+
+
+def _composed_model(rng):
+    """Dense synapses of convolutions, pooled or not, and of dense ones, of an image with a mean; delays
+    between."""
+    return chain(
+        Input((3, 9, 8), "image", 5, scale=1 / 31, mean=0.3, std=0.5),
+        Conv2d(_weight(rng, 6, 1, 2, 3), rng.normal(0, 0.1, 6), (1, 2), 1, (2, 1), 3),
+        _batch_norm(rng, 6),
+        AvgPool(2, 1),
+        Flatten(),
+        Dense(_weight(rng, 7, 144), rng.normal(0, 0.1, 7)),
+        Dense(_weight(rng, 11, 7)),
+        _batch_norm(rng, 11),
+        Neuron(0.3, leak=0.8, input_gain=rng.uniform(0.5, 1, 11), bits=2, quantum=0.25),
+        Dense(_weight(rng, 8, 11), rng.normal(0, 0.1, 8)),
+        Dense(_weight(rng, 4, 8), rng.normal(0, 0.1, 4)),
+        Readout("mean"),
+        delays={2: 1, 5: 1, 6: 2},
+    )
+
+
+def _composed_maps(rng):
+    """Convolutions of convolutions: other groups, strides and dilations, padding that meets only padding; along
+    one axis, too; two trains."""
+    nodes = {
+        "in": Input((4, 9, 10), "spikes", 2),
+        "depth": Conv2d(_weight(rng, 8, 1, 3, 2), rng.normal(0, 0.1, 8), (1, 2), (1, 2), (1, 2), 4),
+        "point": Conv2d(_weight(rng, 6, 4, 1, 1), rng.normal(0, 0.1, 6), groups=2),
+        "late": Conv2d(_weight(rng, 6, 4, 1, 3), stride=(1, 2), padding=(0, 2)),
+        "sum": Add(),
+        "last": Conv2d(_weight(rng, 5, 6, 2, 2), rng.normal(0, 0.1, 5), (2, 1), 0, (2, 1)),
+        "n1": Neuron(0.4, leak=0.7),
+        "single": Conv2d(_weight(rng, 3, 5, 1, 1), rng.normal(0, 0.1, 3)),
+        "padded": Conv2d(_weight(rng, 3, 3, 1, 1), rng.normal(0, 0.1, 3), padding=1),
+        "flat": Flatten(), "n2": Neuron(0.3),
+        "out": Readout("sum"),
+    }
+    edges = [("in", "depth"), ("depth", "point", 1), ("in", "late"), ("late", "sum", 1), ("point", "sum"),
+             ("sum", "last"), ("last", "n1"), ("n1", "single"), ("single", "padded", 1), ("padded", "flat"),
+             ("flat", "n2"), ("n2", "out")]
+    return Model(nodes, edges, 5)
+
+
+def _composed_loop(rng):
+    """Two synapses one behind the other in a loop, beside a sequence whose convolutions compose."""
+    nodes = {
+        "in": Input((3, 11), "spikes", 2, True),
+        "c1": Conv1d(_weight(rng, 4, 3, 3), rng.normal(0, 0.1, 4), 2, 1),
+        "c2": Conv1d(_weight(rng, 3, 4, 2), rng.normal(0, 0.1, 3)),
+        "n": Neuron(0.4, leak=0.8, bits=2, quantum=0.5),
+        "flat": Flatten(),
+        "down": Dense(_weight(rng, 2, 15), rng.normal(0, 0.1, 2)),
+        "up": Dense(_weight(rng, 6, 2) - 0.2),
+        "m": Neuron(0.3, current_leak=0.5),
+        "around": Dense(_weight(rng, 3, 6)),
+        "back": Dense(_weight(rng, 6, 3) - 0.3, rng.normal(0, 0.1, 6)),
+        "out": Readout("last", leak=0.5),
+    }
+    edges = [("in", "c1"), ("c1", "c2", 1), ("c2", "n"), ("n", "flat"), ("flat", "down"), ("down", "up"),
+             ("up", "m"),
+             ("m", "around"), ("around", "back", 1), ("back", "m"), ("m", "out")]
+    return Model(nodes, edges, 6)
+
+
+def _composed_real(rng):
+    return chain(Input((2, 5, 5), "real"), _batch_norm(rng, 2), Conv2d(_weight(rng, 3, 2, 3, 3), padding=1),
+                 Flatten(), Dense(_weight(rng, 4, 75), rng.normal(0, 0.1, 4)), Neuron(leak=0.9),
+                 Dense(_weight(rng, 5, 4)), Dense(_weight(rng, 3, 5)), Readout("last", leak=0.9))
+
+
+def _composed_spread(rng):
+    """Synapses of a transposed convolution: no weights for positions that do not exist."""
+    return chain(Input((3, 3, 4), "spikes"),
+                 ConvTranspose2d(_weight(rng, 3, 2, 3, 2), None, (2, 3), (1, 0), (1, 0)),
+                 AvgPool(2, 1), Flatten(), Dense(_weight(rng, 5, 2 * 5 * 10), rng.normal(0, 0.1, 5)), Neuron(0.3),
+                 Readout("sum"))
 
 
 def _flattened_current_model(rng):

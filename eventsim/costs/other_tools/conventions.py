@@ -179,7 +179,7 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
     """
     batch = integer(batch, "batch", 1, 1 << 31)
     left_out = tuple(name for name, node in model.nodes.items()
-                     if node.role == "attention" or node.kind == "ConvTranspose2d")
+                     if node.role == "attention" or node.kind == "ConvTranspose2d" or _reads_current(model, name))
     synapses = {name: _synapses(model, name) for name, node in model.nodes.items()
                 if node.role == "synapses" and name not in left_out}
     sums: Dict[str, Dict[str, float]] = {name: {} for name in synapses}
@@ -197,6 +197,13 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
         {name: model.nodes[name].weight.size for name in synapses},
         *_activity(model, recording.counts), n, n * steps, batch, left_out,
     )
+
+
+def _reads_current(model, name):
+    """Whether a node weighs sums of weights, which the spikes alone do not tell."""
+    if model.nodes[name].role != "synapses":
+        return False
+    return model.kinds[model.incoming(name)[0].source] == "current"
 
 
 def without_spikes(recording: Recording, except_for=()) -> Recording:

@@ -92,8 +92,8 @@ def _rounded(network, group, weight, bias):
     fraction = (bias - lowest) * np.sign(weight)
     most = (2 ** network.nodes["input"].bits - 1) * abs(weight) + 1
     if most > LARGEST_INPUT:
-        raise unsupported(group, f"'weight' makes up to {most:.6g} of an input, more than the {LARGEST_INPUT} that a "
-                          "state holds")
+        raise unsupported(group, f"'weight' makes up to {most:.6g} of an input, more than the {LARGEST_INPUT} "
+                          "that a state holds")
     bits = int(most).bit_length()
     node = guarded(group, lambda: Neuron(
         (0.5 - fraction) * step, leak=0.0, quantum=step, output_quantum=1.0, bits=bits, reset="soft",
@@ -134,8 +134,8 @@ def implied_input(network, group):
     shape = group.dataset("weight").shape
     n_in, rest = divmod(prod(shape), n_out)
     if rest or not n_in or (len(shape) > 1 and shape != (n_out, n_in)):
-        raise group.error("layer 0 has to be the input, and only that, or a dense layer with weights (out, in); its "
-                          f"{n_out} neurons have weights {shape}")
+        raise group.error("layer 0 has to be the input, and only that, or a dense layer with weights (out, in); "
+                          f"its {n_out} neurons have weights {shape}")
     network.shape = (n_in,)
     _input_node(network, group, 1 / MESSAGE_STEPS if network.sdnn else 1.0, 0.0, network.sdnn)
     bits = network.nodes["input"].bits
@@ -172,8 +172,8 @@ def _unit_is_open(group):
         if has else "its input layer is"
     assumed = "" if "weight" in group else f"a weight of {INPUT_WEIGHT} was assumed for it, as netx does, and "
     return (f"{made} for values as the trainer normalised them, which the file does not say: {assumed}"
-            "x was taken as it is; to say it, give --input-low and --input-high (-1 and 1, say, for pixels of 0 to "
-            "255), or --input-is-bias where x is what the layer makes of them")
+            "x was taken as it is; to say it, give --input-low and --input-high (-1 and 1, say, for pixels of 0 "
+            "to 255), or --input-is-bias where x is what the layer makes of them")
 
 
 @reads_layer("dense")

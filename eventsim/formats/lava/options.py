@@ -24,8 +24,8 @@ class LavaOptions(Options):
     input_signed: Optional[bool] = option(
         None, "whether input values may be negative (default: yes; no for an input of spikes and with input_low)")
     input_low: Optional[float] = option(
-        None, "what the trainer made of an input of 0 (such as -1 of pixels normalised to -1..1), in the unit that the "
-        "input layer's weight and bias are for; needs input_high (default: values are taken as they are)")
+        None, "what the trainer made of an input of 0 (such as -1 of pixels normalised to -1..1), in the unit "
+        "that the input layer's weight and bias are for; needs input_high (default: values are taken as they are)")
     input_high: Optional[float] = option(
         None, "what the trainer made of the highest input, 255 of 8 input_bits; needs input_low")
     input_is_bias: bool = option(

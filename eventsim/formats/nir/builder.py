@@ -77,20 +77,22 @@ class Builder:
             self.use("input_signed")
         self.nodes[name] = guarded(group, lambda: Input(
             shape, reading.encoding, reading.input_bits, reading.input_signed, reading.input_scale,
-            events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins else None,
+            events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins
+            else None,
         ))
         self._shapes[name] = shape
         self.kinds[name] = "real" if reading.encoding == "real" else "spikes"
 
     def _without_samples(self, shape):
-        """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one of
-        1 before a row that only weights read, or before three axes."""
+        """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one
+        of 1 before a row that only weights read, or before three axes."""
         name = self.graph.input
         kinds = {self.graph.nodes[target].kind for source, target in self.graph.edges if source == name}
         row = len(shape) == 2 and kinds and kinds <= {"Linear", "Affine"}
         if shape[:1] != (1,) or not (row or len(shape) == 4):
             return shape
-        self.notes[f"assumed shape of {name}"] = f"{shape[1:]}: the first axis of {shape} counts samples (norse 1.1)"
+        said = f"{shape[1:]}: the first axis of {shape} counts samples (norse 1.1)"
+        self.notes[f"assumed shape of {name}"] = said
         return shape[1:]
 
     def use(self, option, node=None):
@@ -111,13 +113,13 @@ class Builder:
             if len(into) < 2 or node.inputs[1] != 1:
                 continue
             wrong = sorted({e.source for e in into if self.kinds[e.source] != "spikes"})
-            if wrong:
+            if wrong and any(self.kinds[e.source] != "current" for e in into):
                 raise unsupported(
                     self.graph.nodes[name].group, f"reads {len(into)} nodes, of which {', '.join(wrong)} give no "
                     "spikes; only spikes can be summed there: give each its own weights into the next neuron"
                 )
             joint = _unused(f"{name}.sum", self.nodes)
-            self.nodes[joint], self.kinds[joint] = Add(), "spikes"
+            self.nodes[joint], self.kinds[joint] = Add(), "current" if wrong else "spikes"
             self.edges = [Edge(e.source, joint, e.delay) if e.target == name else e for e in self.edges]
             self.edges.append(Edge(joint, name))
 
@@ -150,16 +152,11 @@ class Builder:
 
     def _refuse_ends(self):
         for edge in self.edges:
-            node, group = self.nodes[edge.source], self._group(edge.target)
-            if isinstance(node, Readout):
+            if isinstance(self.nodes[edge.source], Readout):
                 raise unsupported(
-                    self._group(edge.source), f"never fires, but {edge.target!r} reads it: only the last node of a "
-                    "network can; put a LIF or Threshold in its place"
+                    self._group(edge.source), f"never fires, but {edge.target!r} reads it: only the last node of "
+                    "a network can; put a LIF or Threshold in its place"
                 )
-            kind = self.kinds[edge.source]
-            if kind == "current" and self.nodes[edge.target].role == "synapses":
-                raise unsupported(group, f"its weights read {edge.source!r}, which gives a current; put a neuron "
-                                  "between them, or merge the two into one")
 
     def _group(self, name):
         raw = self.graph.nodes.get(name)

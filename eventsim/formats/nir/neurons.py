@@ -103,8 +103,8 @@ def _gain(share, tau, factor, reading):
         return share * factor
     if reading.integration != "scaled_euler" or (np.isinf(tau) != np.isinf(factor)).any():
         raise UnsupportedError(
-            "tau or r is infinite, as snnTorch writes beta = 1 or alpha = 1: choose preset='snntorch', for which the two "
-            "have to be infinite together"
+            "tau or r is infinite, as snnTorch writes beta = 1 or alpha = 1: choose preset='snntorch', for which "
+            "the two have to be infinite together"
         )
     return np.where(endless, 1.0, share * np.where(endless, 1.0, factor))
 

@@ -25,14 +25,14 @@ class NirOptions(Options):
     """What NIR leaves open, and what its files do not say; the defaults are close to norse's."""
 
     preset: Optional[str] = option(
-        None, "whose reading of the file, with that tool's defaults: sets the options that are not given (default: "
-        "close to norse's)", ("norse", "snntorch", "sinabs", "spikingjelly"))
+        None, "whose reading of the file, with that tool's defaults: sets the options that are not given "
+        "(default: close to norse's)", ("norse", "snntorch", "sinabs", "spikingjelly"))
     dt: float = _open(
         1e-3, "length of a step, in the unit of the file's taus and delays (default 0.001 s, or 1 / r where IF "
         "neurons have one r that is not 1; snntorch and spikingjelly 0.0001, sinabs 1)", positive="a time")
     if_input: str = _open(
-        "auto", "what an IF (or I) adds in a step for an input x: dt_r, dt * r * x, as NIR has it; x, as norse and "
-        "sinabs, whatever r is; r, r * x; auto, x where all its r are 1, else dt_r (default)",
+        "auto", "what an IF (or I) adds in a step for an input x: dt_r, dt * r * x, as NIR has it; x, as norse "
+        "and sinabs, whatever r is; r, r * x; auto, x where all its r are 1, else dt_r (default)",
         choices=("auto", "dt_r", "x", "r"))
     integration: str = _open(
         "euler", "how LI, LIF, CubaLI and CubaLIF become steps: euler; scaled_euler, with thresholds divided by "
@@ -52,18 +52,19 @@ class NirOptions(Options):
         1, "width of a spike: several spikes a step are one of several bits (default 1, sinabs 8)",
         limits=(1, MAX_BITS), per_node=True)
     lower_limit: str = _open(
-        "none", "whose membrane stays at or above minus its threshold: none, IF (what sinabs makes of NIR files) or "
-        "all", choices=("none", "IF", "all"), per_node=True)
+        "none", "whose membrane stays at or above minus its threshold: none, IF (what sinabs makes of NIR files) "
+        "or all", choices=("none", "IF", "all"), per_node=True)
     recurrent_bias: int = _open(
         1, "first step in which biases of recurrent synapses act (default 1, snntorch 0)", choices=(0, 1))
     start: str = _open(
-        "zero", "where membranes start: zero; leak, at v_leak (norse); reset, at v_reset (spikingjelly); potentials "
-        "are then relative to it (default zero)", choices=("zero", "leak", "reset"), per_node=True)
+        "zero", "where membranes start: zero; leak, at v_leak (norse); reset, at v_reset (spikingjelly); "
+        "potentials are then relative to it (default zero)", choices=("zero", "leak", "reset"), per_node=True)
     readout: str = option(
         "last", "answer of a file that ends without spikes: its last value, sum or mean over the steps (default "
         "last)", ("last", "sum", "mean"))
     encoding: str = option(
-        "spikes", "what the input is: spikes (default: whole numbers), real, or image", ("spikes", "real", "image"))
+        "spikes", "what the input is: spikes (default: whole numbers), real, or image",
+        ("spikes", "real", "image"))
     input_bits: int = option(
         4, "width of an input value: a bit more is a bit slower (default 4: 0 to 15)", limits=(1, MAX_BITS))
     input_signed: bool = option(False, "whether input values may be negative (default no)")
@@ -96,14 +97,19 @@ PRESETS = {
     "norse": {**OPEN, "if_input": "x", "start": "leak"},
     "snntorch": {**OPEN, "dt": 1e-4, "integration": "scaled_euler", "reset": "soft", "reset_delay": 1,
                  "recurrent_bias": 0},
-    "sinabs": {**OPEN, "dt": 1.0, "if_input": "x", "integration": "exponential", "reset": "soft", "comparison": ">=",
+    "sinabs": {**OPEN, "dt": 1.0, "if_input": "x", "integration": "exponential", "reset": "soft",
+               "comparison": ">=",
                "bits": 8},
     "spikingjelly": {**OPEN, "dt": 1e-4, "if_input": "dt_r", "comparison": ">=", "start": "reset"},
 }
-LOST = {"snntorch": ("reset",)}  # what networks of a tool differ in and its files do not say
+LOST = {"snntorch": ("reset",), "sinabs": ("bits",)}  # what networks of a tool differ in and its files do not say
 _LOST_TEXT = {
-    "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed {value}, "
-             "its default; to say it, give reset (--reset zero, or --reset {node}=zero,... for single nodes)",
+    "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed "
+             "{value}, its default; to say it, give reset (--reset zero, or --reset {node}=zero,... for single "
+             "nodes)",
+    "bits": "sinabs's neurons send any number of spikes a step, and its files do not say how many: assumed bits "
+            "{value}, and more spikes than that holds are cut off (saturated_top_bit in the findings of eventsim "
+            "stats and report); to say it, give bits (--bits 16 for up to 65535, --bits 1 for SingleSpike)",
 }
 OUTSIDE = ("readout",)  # options that no preset decides and that change an answer
 

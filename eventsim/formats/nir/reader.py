@@ -81,7 +81,8 @@ def _check_own(root, reading, built):
         known = built.used.get(option, [])
         for node in values:
             if node not in known:
-                raise root.error(f"{option} is given for {node!r}, expected some of {', '.join(known) or 'no node'}")
+                raise root.error(f"{option} is given for {node!r}, expected some of "
+                                 f"{', '.join(known) or 'no node'}")
 
 
 def _stored(root):
@@ -90,7 +91,8 @@ def _stored(root):
     if "metadata" not in graph or not graph.is_group("metadata"):
         return {}
     metadata = graph.group("metadata", "metadata")
-    names = [name for name in metadata.names() if name.removeprefix(STORED) in DEFAULTS and name.startswith(STORED)]
+    names = [name for name in metadata.names() if name.removeprefix(STORED) in DEFAULTS
+             and name.startswith(STORED)]
     found = {name.removeprefix(STORED): _value(metadata, name) for name in names}
     return {"if_input": "r", **found} if "dt" in found else found  # eventsim 0.2 wrote gains as they are
 

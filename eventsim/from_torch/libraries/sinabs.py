@@ -12,8 +12,6 @@ from eventsim.model.parameters import compact, MAX_BITS, parameter_on
 from eventsim.model.synapses import Dense
 from eventsim.model.transforms import SumPool
 
-SEVERAL = 8  # bits of a spike where a neuron may send any number a step
-
 
 def add_rules(rules):
     """Add the rules of this library."""
@@ -22,7 +20,11 @@ def add_rules(rules):
         rules.register(f"sinabs.{name}Squeeze", _firing)
     for name in ("ExpLeak", "ExpLeakSqueeze"):
         rules.register(f"sinabs.{name}", _leaking)
-    rules.register("sinabs.SumPool2d", lambda module, x: SumPool(module.kernel_size, module.stride, 0, module.ceil_mode))
+    rules.register("sinabs.SumPool2d", _sum_pool)
+
+
+def _sum_pool(module, x):
+    return SumPool(module.kernel_size, module.stride, 0, module.ceil_mode)
 
 
 def _axes(module, x):
@@ -55,7 +57,8 @@ def _firing(module, x):
               **_spikes(module), **_reset(module, threshold)}
     if module.min_v_mem is not None:
         fields["v_min"] = on_neurons(module.min_v_mem, shape, "min_v_mem")
-    return NeuronLayer(Neuron(**fields), axes, recurrent=_recurrent(module), steps=steps)
+    return NeuronLayer(Neuron(**fields), axes, recurrent=_recurrent(module), steps=steps,
+                       unlimited=fields["bits"] == MAX_BITS)
 
 
 def _spikes(module):
@@ -63,10 +66,10 @@ def _spikes(module):
     if name == "SingleSpike":
         return {"bits": 1}
     if name == "MultiSpike":
-        return {"bits": SEVERAL}
+        return {"bits": MAX_BITS}
     most = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
-    if name == "MaxSpike" and (most is None or (most + 1) & most == 0 and most.bit_length() <= MAX_BITS):
-        return {"bits": SEVERAL if most is None else most.bit_length()}
+    if name == "MaxSpike" and (most is None or (most + 1) & most == 0 and most.bit_length() < MAX_BITS):
+        return {"bits": MAX_BITS if most is None else most.bit_length()}
     raise UnsupportedError(f"spike_fn is {name}{'' if most is None else f' with at most {most} spikes'}, expected "
                            "SingleSpike, MultiSpike, or MaxSpike of 2^bits - 1")
 
@@ -85,7 +88,8 @@ def _recurrent(module):
     if inner is None:
         return None
     if isinstance(inner, torch.nn.Linear):
-        return Dense(*(None if p is None else p.detach().double().cpu().numpy() for p in (inner.weight, inner.bias)))
+        return Dense(*(None if p is None else p.detach().double().cpu().numpy()
+                       for p in (inner.weight, inner.bias)))
     raise UnsupportedError(f"its recurrent connection is {type(inner).__name__}, expected Linear")
 
 

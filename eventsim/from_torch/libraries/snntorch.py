@@ -9,6 +9,7 @@ import torch
 
 from eventsim.errors import UnsupportedError
 from eventsim.from_torch.layers import NeuronLayer, on_neurons
+from eventsim.from_torch.libraries.spiking import comparison_at_threshold
 from eventsim.model.neurons import Neuron
 from eventsim.model.synapses import Conv2d, Dense
 
@@ -25,7 +26,8 @@ def _neurons(module, x):
     fields = {"leak": on_neurons(module.beta.clamp(0, 1), shape, "beta"), **_firing(module, shape)}
     if hasattr(module, "alpha"):
         fields["current_leak"] = on_neurons(module.alpha.clamp(0, 1), shape, "alpha")
-    return NeuronLayer(Neuron(**fields), recurrent=_recurrent(module, shape), membrane=2 if "current_leak" in fields else 1)
+    return NeuronLayer(Neuron(**fields), recurrent=_recurrent(module, shape),
+                       membrane=2 if "current_leak" in fields else 1)
 
 
 def _lapicque(module, x):
@@ -33,7 +35,8 @@ def _lapicque(module, x):
     shape = tuple(x.shape[1:])
     _refuse_unusual(module)
     r, c, dt = (torch.as_tensor(getattr(module, name)).double() for name in ("R", "C", "time_step"))
-    fields = {"leak": on_neurons(1 - dt / (r * c), shape, "R"), "input_gain": on_neurons(r * (1 / (r * c)) * dt, shape, "C")}
+    fields = {"leak": on_neurons(1 - dt / (r * c), shape, "R"),
+              "input_gain": on_neurons(r * (1 / (r * c)) * dt, shape, "C")}
     return NeuronLayer(Neuron(**fields, **_firing(module, shape)), membrane=1)
 
 
@@ -43,8 +46,9 @@ def _alpha(module, x):
     shape = tuple(x.shape[1:])
     _refuse_unusual(module)
     if module.reset_mechanism != "none":
-        raise UnsupportedError(f"reset_mechanism={module.reset_mechanism!r} of Alpha changes its two synaptic currents, "
-                               "which no reset of eventsim does; use Synaptic, or reset_mechanism='none'")
+        raise UnsupportedError(f"reset_mechanism={module.reset_mechanism!r} of Alpha changes its two synaptic "
+                               "currents, which no reset of eventsim does; use Synaptic, or "
+                               "reset_mechanism='none'")
     alpha, beta = (torch.as_tensor(getattr(module, name)).double().clamp(0, 1) for name in ("alpha", "beta"))
     tau = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
     return NeuronLayer(Neuron(
@@ -59,8 +63,10 @@ _RULES = {"Lapicque": _lapicque, "Alpha": _alpha}
 def _firing(module, shape):
     """Threshold, reset and what a spike is worth."""
     threshold = on_neurons(module.threshold, shape, "threshold")
-    fields = {"v_threshold": threshold, "comparison": ">", "reset": "hard",
-              "output_quantum": on_neurons(getattr(module, "graded_spikes_factor", 1.0), shape, "graded_spikes_factor")}
+    fields = {"v_threshold": threshold, "comparison": comparison_at_threshold(module.spike_grad, "spike_grad"),
+              "reset": "hard",
+              "output_quantum": on_neurons(getattr(module, "graded_spikes_factor", 1.0), shape,
+                                           "graded_spikes_factor")}
     if module.reset_mechanism == "none":
         fields["reset"] = "none"
     elif module.reset_mechanism == "zero":
@@ -95,7 +101,8 @@ def _recurrent(module, shape):
     if isinstance(inner, torch.nn.Linear):
         return Dense(_array(inner.weight), _array(inner.bias))
     if isinstance(inner, torch.nn.Conv2d):
-        return Conv2d(_array(inner.weight), _array(inner.bias), inner.stride, inner.padding, inner.dilation, inner.groups)
+        return Conv2d(_array(inner.weight), _array(inner.bias), inner.stride, inner.padding, inner.dilation,
+                      inner.groups)
     weight = np.broadcast_to(on_neurons(module.V, shape, "V").reshape((-1,) + (1,) * (len(shape) - 1))
                              if np.ndim(module.V.detach()) <= 1 else on_neurons(module.V, shape, "V"), shape)
     if len(shape) == 1:

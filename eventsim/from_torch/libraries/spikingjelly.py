@@ -7,6 +7,7 @@ H >= v_threshold. Membranes start at v_reset, so here they are counted from it.
 import torch
 
 from eventsim.from_torch.layers import NeuronLayer, on_neurons
+from eventsim.from_torch.libraries.spiking import comparison_at_threshold
 from eventsim.model.neurons import Neuron
 
 TAU = {
@@ -28,7 +29,8 @@ def _rule(tau_of):
         shape = tuple(x.shape[2 if several else 1:])
         origin = 0.0 if module.v_reset is None else module.v_reset
         threshold = on_neurons(module.v_threshold, shape, "v_threshold") - origin
-        fields = {"v_threshold": threshold, "output_quantum": 1.0, "reset": "hard"}
+        fields = {"v_threshold": threshold, "output_quantum": 1.0, "reset": "hard",
+                  "comparison": comparison_at_threshold(module.surrogate_function, "surrogate_function")}
         if module.v_reset is None:
             fields.update(reset="soft", quantum=threshold)
         tau = tau_of(module)

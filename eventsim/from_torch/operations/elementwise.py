@@ -5,11 +5,14 @@ import torch
 
 from eventsim.from_torch.operations.maps import channels, in_order, n_channels
 from eventsim.from_torch.operations.registry import name_of, operation, Refused
-from eventsim.from_torch.operations.rows import add_steps, constant, CURRENTS, emit, gives_current, refuse_known, rows_of
+from eventsim.from_torch.operations.rows import (
+    add_steps, constant, CURRENTS, emit, gives_current, refuse_known, rows_of,
+)
 from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO, tensors_in
 
 
-@operation("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_batch_norm_no_update")
+@operation("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
+           "_batch_norm_no_update")
 def _batch_norm(trace, func, args, kwargs, out):
     x, weight, bias, mean, var = args[:5]
     name = name_of(func)
@@ -102,8 +105,9 @@ def _relu(trace, func, args, kwargs, out):
     if _never_negative(trace, args[0]):
         trace.places.write(out, trace.places.of(args[0]).clone())
         return
-    raise Refused("does 'relu' to a current: eventsim runs spiking networks. Convert a network of ReLUs first, for "
-                  "example with examples/trainer/conversion.py (guide bring_your_network.md), then export the result")
+    raise Refused("does 'relu' to a current: eventsim runs spiking networks. Convert a network of ReLUs first, "
+                  "for example with examples/trainer/conversion.py (guide bring_your_network.md), then export the "
+                  "result; neurons of your own need a rule: eventsim.from_torch.register")
 
 
 @operation("clamp", "clamp_min", "hardtanh", "abs", "threshold")

@@ -5,10 +5,8 @@ import torch
 
 from eventsim.from_torch.operations.registry import operation, Refused
 from eventsim.from_torch.operations.rows import constant, emit, refuse_known
-from eventsim.from_torch.operations.vectors import sum_of_linear
+from eventsim.from_torch.operations.vectors import LARGEST_MATRIX, sum_of_linear
 from eventsim.from_torch.places import ZERO, tensors_in
-
-LARGEST_MATRIX = 1 << 24  # entries of a linear map that is written out
 
 
 @operation("convolution", "_convolution", "convolution_overrideable", "mkldnn_convolution")
@@ -106,7 +104,8 @@ def _with_borders(weight, padding, dilation, around):
     for axis, (before, after) in enumerate(around, 2):
         if before == after:
             continue
-        spread = np.zeros((*weight.shape[:axis], dilation[axis - 2] * (weight.shape[axis] - 1) + 1, *weight.shape[axis + 1:]))
+        spread = np.zeros((*weight.shape[:axis], dilation[axis - 2] * (weight.shape[axis] - 1) + 1,
+                           *weight.shape[axis + 1:]))
         spread[(slice(None),) * axis + (slice(None, None, dilation[axis - 2]),)] = weight
         widths = [(0, 0)] * weight.ndim
         widths[axis] = (max(after - before, 0), max(before - after, 0))
@@ -203,14 +202,24 @@ def _max_pool(trace, func, args, kwargs, out):
 @operation("avg_pool2d", "avg_pool1d")
 def _avg_pool(trace, func, args, kwargs, out):
     x, kernel, stride, padding, ceil, include, divisor = _defaults(args, (None, None, (), 0, False, True, None))
-    if divisor is not None:
-        raise Refused("averages with a divisor of its own (divisor_override)")
     settings = {**_window(kernel, stride, padding, x.ndim - 2), "ceil_mode": bool(ceil),
                 "count_include_pad": bool(include)}
+    if divisor is not None or _unequal(settings, x.shape[2:], out.shape[2:]):
+        write_out(trace, func, args, kwargs, x, out)
+        return
     try:
         channelwise(trace, "avg_pool", x, settings, out)
     except Refused:
         write_out(trace, func, args, kwargs, x, out)
+
+
+def _unequal(settings, before, after):
+    """Whether the windows of an average pool are divided by different numbers."""
+    _, stride, padding = (settings[name] for name in ("kernel_size", "stride", "padding"))
+    if any(padding) and not settings["count_include_pad"]:
+        return True
+    last = [(n - 1) * s + k for n, s, k in zip(after, stride, settings["kernel_size"])]
+    return any(end > size + 2 * p for end, size, p in zip(last, before, padding))
 
 
 @operation("_adaptive_avg_pool2d", "adaptive_avg_pool1d", "_adaptive_avg_pool1d", "adaptive_avg_pool2d")

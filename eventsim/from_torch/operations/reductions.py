@@ -45,7 +45,8 @@ def _reduced(trace, func, args, kwargs, out, mean):
     flat = x.reshape(-1, *x.shape[leading:])
     trace.places.write(flat, places.reshape(flat.shape)) if flat.data_ptr() != x.data_ptr() else None
     shifted = [axis - leading + 1 for axis in axes]
-    result = torch.zeros(flat.shape[0], *_without(flat.shape[1:], [axis - 1 for axis in shifted]), dtype=torch.float64)
+    result = torch.zeros(flat.shape[0], *_without(flat.shape[1:], [axis - 1 for axis in shifted]),
+                         dtype=torch.float64)
 
     def function(value):
         return value.mean(shifted) if mean else value.sum(shifted)
@@ -72,7 +73,8 @@ def _is_time(trace, places):
     same = local % (node.size * trace.samples)
     steps = local // (node.size * trace.samples)
     flat = steps.reshape(len(steps), -1)
-    return bool((same == same[:1]).all() and (flat == flat[:, :1]).all()) and len(torch.unique(flat[:, 0])) == len(flat)
+    return bool((same == same[:1]).all()
+                and (flat == flat[:, :1]).all()) and len(torch.unique(flat[:, 0])) == len(flat)
 
 
 def _over_time(trace, places, out, mean):
@@ -82,4 +84,5 @@ def _over_time(trace, places, out, mean):
     steps = (local.reshape(len(local), -1)[:, 0] // (node.size * trace.samples)).tolist()
     weights = dict.fromkeys(steps, 1 / len(steps) if mean else 1.0)
     found, _ = add_steps(trace, number, weights, None, None)
-    trace.places.write(out, (trace.graph.first_place(found) + local[0] % (node.size * trace.samples)).reshape(out.shape))
+    trace.places.write(out, (trace.graph.first_place(found) +
+                             local[0] % (node.size * trace.samples)).reshape(out.shape))

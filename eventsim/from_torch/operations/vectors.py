@@ -4,6 +4,9 @@ import numpy as np
 
 from eventsim.from_torch.operations.registry import operation, Refused
 from eventsim.from_torch.operations.rows import constant, emit, refuse_known
+from eventsim.from_torch.places import BITS, MASK, Mixed
+
+LARGEST_MATRIX = 1 << 24  # entries of a linear map that is written out
 
 
 @operation("addmm")
@@ -47,7 +50,20 @@ def linear(trace, x, weight, bias, out):
     refuse_known(trace, weight, "multiplies two signals (matrix product)")
     refuse_known(trace, bias, "adds a signal as a bias")
     weight = constant(weight, "weight")
-    parts = trace.places.parts(x, x.ndim - 1)
+    try:
+        parts = trace.places.parts(x, x.ndim - 1)
+    except Mixed:
+        together = _rows_together(trace, x)
+        if together == 1:
+            raise
+        _along_an_axis(trace, x, weight, bias, together, out)
+        return
+    bias = None if bias is None else np.broadcast_to(constant(bias, "bias").reshape(-1), len(weight)).copy()
+    sum_of_linear(trace, "linear", (len(weight),), parts, _by_elements(trace, parts, weight), bias, {}, out)
+
+
+def _by_elements(trace, parts, weight):
+    """Per part of a block (rows, F), weights (O, elements of its node) from weights (O, F)."""
     matrices = []
     for part in parts:
         size = trace.nodes[part.node].size
@@ -57,8 +73,31 @@ def linear(trace, x, weight, bias, out):
             matrix = np.zeros((len(weight), size))
             np.add.at(matrix.T, part.elements, weight[:, part.columns].T)
             matrices.append(matrix)
-    bias = None if bias is None else np.broadcast_to(constant(bias, "bias").reshape(-1), len(weight)).copy()
-    sum_of_linear(trace, "linear", (len(weight),), parts, matrices, bias, {}, out)
+    return matrices
+
+
+def _rows_together(trace, x):
+    """How many rows of a block (..., F) are one step of one sample together: more than 1 where a layer works along
+    one axis of a map."""
+    places = trace.places.of(x).reshape(-1, x.shape[-1])[:, 0]
+    nodes = places >> BITS
+    if not len(places) or (places < 0).any() or (nodes != nodes[0]).any():
+        return 1
+    rows = (places & MASK) // trace.nodes[int(nodes[0])].size
+    n = int((rows == rows[0]).sum())
+    return n if len(rows) % n == 0 and (rows.reshape(-1, n) == rows[::n, None]).all() else 1
+
+
+def _along_an_axis(trace, x, weight, bias, together, out):
+    """A linear map along the last axis of maps, as the matrix of all the map."""
+    n_out, n_in = weight.shape
+    if together**2 * n_out * n_in > LARGEST_MATRIX:
+        raise Refused(f"multiplies one axis of a map of {together * n_in} numbers; written out as a matrix for "
+                      "all of them it would be too large; Flatten the map before, or use a convolution")
+    parts = trace.places.parts_in_rows(x, x.numel() // (together * n_in))
+    matrix = np.kron(np.eye(together), weight)
+    shift = None if bias is None else np.tile(constant(bias, "bias").reshape(-1) + np.zeros(n_out), together)
+    sum_of_linear(trace, "linear", (len(matrix),), parts, _by_elements(trace, parts, matrix), shift, {}, out)
 
 
 def sum_of_linear(trace, kind, shape, parts, weights, bias, settings, out):
