@@ -107,7 +107,9 @@ def _ending(layer, traced):
         return firing.send_changes
     if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
         return firing.fire_traced
-    return firing.integrate_sums if layer.reduce else firing.fire_untraced
+    if layer.reduce:
+        return firing.integrate_sums
+    return firing.fire_bits if layer.update.bits == 1 and not layer.update.hard else firing.fire_untraced
 
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,

@@ -60,104 +60,82 @@ def integrate_sums(sums, still, update, maps, geometry, sample, tile, row):
 
 
 @compiled
+def fire_bits(sums, still, update, maps, geometry, sample, tile, row):
+    """`fire_untraced` with one plane and a soft reset. Without a loop over planes, threshold and amount stay in
+    registers for all steps. Writes maps.masks and maps.membrane."""
+    g = geometry
+    n = update
+    zero = zeros(sums, maps.masks)
+    for ox in range(g.out_width):
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            bias = load(n.bias, p.bias, zero)
+            threshold = load(n.thresholds, p.neuron, zero)
+            amount = load(n.amounts, p.channel, zero)
+            mask = p.mask
+            k = ox * maps.lanes + first
+            sum_step = 0 if still else g.out_width * maps.lanes
+            u = zero
+            if not maps.fresh:
+                u = load(maps.membrane, p.state, zero)
+            for t in range(maps.steps):
+                x = load(sums, k + t * sum_step, zero)
+                if maps.adds:
+                    x = load(maps.current, p.traced + t * p.per_step, zero) + x
+                x = x + bias
+                if n.leaks:
+                    u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
+                u = u + x
+                spikes = at_least(u, threshold)
+                u = u - select(spikes, amount, zero)
+                store_one(maps.masks, mask, spikes)
+                mask += p.masks_per_plane
+            if maps.keeps:
+                store(maps.membrane, p.state, u)
+
+
+@compiled
 def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
-    """Neurons with the options that most have, a row of them. Writes maps.masks and maps.membrane."""
-    for ox in range(geometry.out_width):
-        for first in range(0, maps.lanes, lanes_of(maps.masks)):
-            if update.bits == 1 and not update.hard:
-                _fire_bits(sums, still, update, maps, geometry, sample, tile, row, ox, first)
-            else:
-                _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox, first)
-
-
-@compiled
-def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
-    """Neurons and readouts with any options, traced or not, a row of them. Writes the arrays of maps."""
-    for ox in range(geometry.out_width):
-        for first in range(0, maps.lanes, lanes_of(maps.masks)):
-            _fire(sums, still, update, maps, geometry, sample, tile, row, ox, first)
-
-
-@compiled
-def send_changes(sums, still, update, maps, geometry, sample, tile, row):
-    """SigmaDelta, a row of them. Writes the arrays of maps."""
-    for ox in range(geometry.out_width):
-        for first in range(0, maps.lanes, lanes_of(maps.masks)):
-            _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox, first)
-
-
-@njit(inline="always")
-def _fire_bits(sums, still, update, maps, geometry, sample, tile, row, ox, first):
-    """`_fire_plain` with one plane and a soft reset. Without a loop over planes, threshold and amount stay in
-    registers for all steps."""
+    """`fire_traced` for what most layers are: unsigned, reset at once, soft or hard, nothing traced. The same
+    operations in the same order, without the tests of the options in between. Writes maps.masks and
+    maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
-    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
-    bias = load(n.bias, p.bias, zero)
-    threshold = load(n.thresholds, p.neuron, zero)
-    amount = load(n.amounts, p.channel, zero)
-    mask = p.mask
-    k = ox * maps.lanes + first
-    sum_step = 0 if still else g.out_width * maps.lanes
-    u = zero
-    if not maps.fresh:
-        u = load(maps.membrane, p.state, zero)
-    for t in range(maps.steps):
-        x = load(sums, k + t * sum_step, zero)
-        if maps.adds:
-            x = load(maps.current, p.traced + t * p.per_step, zero) + x
-        x = x + bias
-        if n.leaks:
-            u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
-        u = u + x
-        spikes = at_least(u, threshold)
-        u = u - select(spikes, amount, zero)
-        store_one(maps.masks, mask, spikes)
-        mask += p.masks_per_plane
-    if maps.keeps:
-        store(maps.membrane, p.state, u)
-
-
-@njit(inline="always")
-def _fire_plain(sums, still, update, maps, geometry, sample, tile, row, ox, first):
-    """`_fire` for what most layers are: unsigned, reset at once, soft or hard, nothing traced.
-    The same operations in the same order, without the tests of the options in between."""
-    g = geometry
-    n = update
-    zero = zeros(sums, maps.masks)
-    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
-    bias = load(n.bias, p.bias, zero)
-    mask = p.mask
-    sum_step = 0 if still else g.out_width * maps.lanes
-    u = zero
-    if not maps.fresh:
-        u = load(maps.membrane, p.state, zero)
-    for t in range(maps.steps):
-        x = load(sums, ox * maps.lanes + first + t * sum_step, zero)
-        if maps.adds:
-            x = load(maps.current, p.traced + t * p.per_step, zero) + x
-        x = x + bias
-        if n.leaks:
-            u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
-        u = u + x
-        if n.hard:
-            h = u
-            fired = below(zero, zero)
-            for b in range(n.bits - 1, -1, -1):
-                spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
-                u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
-                fired = or_(fired, spikes)
-                store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
-            u = select(fired, load(n.v_reset, p.neuron, zero), h)
-        else:
-            for b in range(n.bits - 1, -1, -1):
-                spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
-                u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
-                store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
-        mask += n.bits * p.masks_per_plane
-    if maps.keeps:
-        store(maps.membrane, p.state, u)
+    for ox in range(g.out_width):
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            bias = load(n.bias, p.bias, zero)
+            mask = p.mask
+            sum_step = 0 if still else g.out_width * maps.lanes
+            u = zero
+            if not maps.fresh:
+                u = load(maps.membrane, p.state, zero)
+            for t in range(maps.steps):
+                x = load(sums, ox * maps.lanes + first + t * sum_step, zero)
+                if maps.adds:
+                    x = load(maps.current, p.traced + t * p.per_step, zero) + x
+                x = x + bias
+                if n.leaks:
+                    u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
+                u = u + x
+                if n.hard:
+                    h = u
+                    fired = below(zero, zero)
+                    for b in range(n.bits - 1, -1, -1):
+                        spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
+                        u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                        fired = or_(fired, spikes)
+                        store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
+                    u = select(fired, load(n.v_reset, p.neuron, zero), h)
+                else:
+                    for b in range(n.bits - 1, -1, -1):
+                        spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
+                        u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                        store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
+                mask += n.bits * p.masks_per_plane
+            if maps.keeps:
+                store(maps.membrane, p.state, u)
 
 
 @njit(inline="always")
@@ -169,14 +147,13 @@ def _next_reset(n, maps):
 
 
 @njit(inline="always")
-def _noted(x, which, n, maps, audit, padded, zero):
+def _noted(x, which, rule, low, high, maps, audit, padded, zero):
     """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
     low_at = audit + 3 * which * padded
     lowest = load(maps.audit, low_at, zero)
     store(maps.audit, low_at, select(below(x, lowest), x, lowest))
     highest = load(maps.audit, low_at + padded, zero)
     store(maps.audit, low_at + padded, select(below(highest, x), x, highest))
-    rule, low, high = _limits_of(n, which)
     if rule != NO_LIMIT:
         outside = or_(below(x, splat(low, zero)), below(splat(high, zero), x))
         number = load(maps.audit, low_at + 2 * padded, zero)
@@ -207,206 +184,210 @@ def _within(x, rule, low, high, zero):
     return x
 
 
-@njit(inline="always")
-def _fire(sums, still, update, maps, geometry, sample, tile, row, ox, first):
-    """All steps of one tile of neurons at one position, by successive approximation: from the
-    top plane down, what reaches the plane's threshold sends it and loses its amount."""
+@compiled
+def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
+    """Neurons and readouts with any options, traced or not, a row of them: all steps of some channels at one
+    position, by successive approximation: from the top plane down, what reaches the plane's threshold sends it and
+    loses its amount. Writes the arrays of maps."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
-    nobody = below(zero, zero)
-    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
-    bias = load(n.bias, p.bias, zero)
-    n_planes = n.bits * (1 + n.signed)
-    audit = sample * 9 * p.padded + p.channel
-    reset_at = _next_reset(n, maps)
-    sum_rule, sum_low, sum_high = _limits_of(n, SUM)
-    current_rule, current_low, current_high = _limits_of(n, CURRENT)
-    membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
-    u = zero
-    if not maps.fresh:
-        u = load(maps.membrane, p.state, zero)
-    for t in range(maps.steps):
-        if t == reset_at:
-            reset_at += n.reset_interval
+    for ox in range(g.out_width):
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            nobody = below(zero, zero)
+            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            bias = load(n.bias, p.bias, zero)
+            n_planes = n.bits * (1 + n.signed)
+            audit = sample * 9 * p.padded + p.channel
+            reset_at = _next_reset(n, maps)
+            sum_rule, sum_low, sum_high = _limits_of(n, SUM)
+            current_rule, current_low, current_high = _limits_of(n, CURRENT)
+            membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
             u = zero
-            if n.filters:
-                store(maps.filtered, p.state, zero)
-            if n.reset_delay:
-                store(maps.pending, p.state, zero)
-            if n.pauses:
-                store(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
-        x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
-        o = p.traced + t * p.per_step
-        if maps.adds:
-            x = load(maps.current, o, zero) + x
-        if maps.audits:
-            _noted(x, SUM, n, maps, audit, p.padded, zero)
-        if n.narrow:
-            x = _within(x, sum_rule, sum_low, sum_high, zero)
-        if n.gains:
-            x = scaled(x, load(n.gain, p.neuron, zero))
-        if n.shift:
-            x = shifted(x, n.shift)
-        x = x + bias
-        if n.filters:
-            i = load(maps.filtered, p.state, zero)
-            x = decayed(i, load(n.current_leak, p.neuron, zero),
-                        n.decay_bits, n.decay_positive, n.decay_negative) + x
-        if maps.audits:
-            _noted(x, CURRENT, n, maps, audit, p.padded, zero)
-        if n.narrow:
-            x = _within(x, current_rule, current_low, current_high, zero)
-        if n.filters:
-            store(maps.filtered, p.state, x)
-        if maps.traces_currents:
-            store(maps.currents, o, x)
-        h = u
-        if n.leaks:
-            h = decayed(u, load(n.leak, p.neuron, zero),
-                        n.decay_bits, n.decay_positive, n.decay_negative)
-        h = h + x
-        if n.drives:
-            h = h + load(n.drive, p.neuron, zero)
-        if n.reset_delay:
-            late = load(maps.pending, p.state, zero)
-            if n.hard:
-                h = select(below(zero, late), load(n.v_reset, p.neuron, zero), h)
-            else:
-                h = h - late
-        idle = nobody
-        if n.pauses:
-            left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
-            idle = below(zeros(maps.waiting, maps.masks), left)
-            h = select(idle, u, h)
-        if maps.audits:
-            _noted(h, MEMBRANE, n, maps, audit, p.padded, zero)
-        if n.narrow:
-            h = _within(h, membrane_rule, membrane_low, membrane_high, zero)
-        if maps.traces_potentials:
-            store(maps.potentials, o, h)
-        minus = nobody
-        rest = h
-        if n.signed:
-            minus = below(h, zero)
-            rest = select(minus, negated(h), h)
-        sent = zero
-        fired = nobody
-        mask = p.mask + t * n_planes * p.masks_per_plane
-        for b in range(n.bits - 1, -1, -1):
-            spikes = and_not(
-                at_least(rest, load(n.thresholds, b * p.per_plane + p.neuron, zero)), idle
-            )
-            amount = select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
-            rest = rest - amount
-            fired = or_(fired, spikes)
-            if n.reset_delay:
-                sent = sent + amount
-            k = mask + b * p.masks_per_plane
-            store_one(maps.masks, k, and_not(spikes, minus))
-            if n.signed:
-                store_one(maps.masks, k + n.bits * p.masks_per_plane, and_(spikes, minus))
-        u = rest
-        if n.signed:
-            u = select(minus, negated(rest), rest)
-            sent = select(minus, negated(sent), sent)
-        if n.hard:
-            u = select(fired, load(n.v_reset, p.neuron, zero), h)
-        if n.reset_delay:
-            u = h
-            if n.hard:
-                sent = select(fired, splat(1, zero), zero)
+            if not maps.fresh:
+                u = load(maps.membrane, p.state, zero)
+            for t in range(maps.steps):
+                if t == reset_at:
+                    reset_at += n.reset_interval
+                    u = zero
+                    if n.filters:
+                        store(maps.filtered, p.state, zero)
+                    if n.reset_delay:
+                        store(maps.pending, p.state, zero)
+                    if n.pauses:
+                        store(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
+                x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
+                o = p.traced + t * p.per_step
+                if maps.adds:
+                    x = load(maps.current, o, zero) + x
+                if maps.audits:
+                    _noted(x, SUM, sum_rule, sum_low, sum_high, maps, audit, p.padded, zero)
+                if n.narrow:
+                    x = _within(x, sum_rule, sum_low, sum_high, zero)
+                if n.gains:
+                    x = scaled(x, load(n.gain, p.neuron, zero))
+                if n.shift:
+                    x = shifted(x, n.shift)
+                x = x + bias
+                if n.filters:
+                    i = load(maps.filtered, p.state, zero)
+                    x = decayed(i, load(n.current_leak, p.neuron, zero),
+                                n.decay_bits, n.decay_positive, n.decay_negative) + x
+                if maps.audits:
+                    _noted(x, CURRENT, current_rule, current_low, current_high, maps, audit, p.padded, zero)
+                if n.narrow:
+                    x = _within(x, current_rule, current_low, current_high, zero)
+                if n.filters:
+                    store(maps.filtered, p.state, x)
+                if maps.traces_currents:
+                    store(maps.currents, o, x)
+                h = u
+                if n.leaks:
+                    h = decayed(u, load(n.leak, p.neuron, zero),
+                                n.decay_bits, n.decay_positive, n.decay_negative)
+                h = h + x
+                if n.drives:
+                    h = h + load(n.drive, p.neuron, zero)
+                if n.reset_delay:
+                    late = load(maps.pending, p.state, zero)
+                    if n.hard:
+                        h = select(below(zero, late), load(n.v_reset, p.neuron, zero), h)
+                    else:
+                        h = h - late
+                idle = nobody
+                if n.pauses:
+                    left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
+                    idle = below(zeros(maps.waiting, maps.masks), left)
+                    h = select(idle, u, h)
+                if maps.audits:
+                    _noted(h, MEMBRANE, membrane_rule, membrane_low, membrane_high, maps, audit, p.padded, zero)
+                if n.narrow:
+                    h = _within(h, membrane_rule, membrane_low, membrane_high, zero)
+                if maps.traces_potentials:
+                    store(maps.potentials, o, h)
+                minus = nobody
+                rest = h
+                if n.signed:
+                    minus = below(h, zero)
+                    rest = select(minus, negated(h), h)
+                sent = zero
+                fired = nobody
+                mask = p.mask + t * n_planes * p.masks_per_plane
+                for b in range(n.bits - 1, -1, -1):
+                    spikes = and_not(
+                        at_least(rest, load(n.thresholds, b * p.per_plane + p.neuron, zero)), idle
+                    )
+                    amount = select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                    rest = rest - amount
+                    fired = or_(fired, spikes)
+                    if n.reset_delay:
+                        sent = sent + amount
+                    k = mask + b * p.masks_per_plane
+                    store_one(maps.masks, k, and_not(spikes, minus))
+                    if n.signed:
+                        store_one(maps.masks, k + n.bits * p.masks_per_plane, and_(spikes, minus))
+                u = rest
+                if n.signed:
+                    u = select(minus, negated(rest), rest)
+                    sent = select(minus, negated(sent), sent)
+                if n.hard:
+                    u = select(fired, load(n.v_reset, p.neuron, zero), h)
+                if n.reset_delay:
+                    u = h
+                    if n.hard:
+                        sent = select(fired, splat(1, zero), zero)
+                    store(maps.pending, p.state, sent)
+                if n.limited:
+                    lowest = load(n.v_min, p.neuron, zero)
+                    u = select(below(u, lowest), lowest, u)
+                if n.pauses:
+                    left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
+                    one_less = left - splat(1, left)
+                    pause = load(n.refractory, p.neuron, left)
+                    store(maps.waiting, p.state, select(fired, pause, select(idle, one_less, left)))
+                if maps.traces_residuals:
+                    store(maps.residuals, o, u)
+            if maps.keeps:
+                store(maps.membrane, p.state, u)
+
+
+@compiled
+def send_changes(sums, still, update, maps, geometry, sample, tile, row):
+    """SigmaDelta, a row of them. The level of a change is found from the top plane down; negative changes have
+    thresholds of their own, since floor takes them away from zero. Writes the arrays of maps."""
+    g = geometry
+    n = update
+    zero = zeros(sums, maps.masks)
+    for ox in range(g.out_width):
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            bias = load(n.bias, p.bias, zero)
+            drive = load(n.drive, p.neuron, zero)
+            least = load(n.least, p.neuron, zero)
+            audit = sample * 9 * p.padded + p.channel
+            reset_at = _next_reset(n, maps)
+            sum_rule, sum_low, sum_high = _limits_of(n, SUM)
+            current_rule, current_low, current_high = _limits_of(n, CURRENT)
+            membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
+            u = load(maps.membrane, p.state, zero)
+            sent = load(maps.pending, p.state, zero)
+            if maps.fresh:
+                u = zero
+                sent = zero
+            for t in range(maps.steps):
+                if t == reset_at:
+                    reset_at += n.reset_interval
+                    u = zero
+                    sent = zero
+                x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
+                o = p.traced + t * p.per_step
+                if maps.adds:
+                    x = load(maps.current, o, zero) + x
+                if maps.audits:
+                    _noted(x, SUM, sum_rule, sum_low, sum_high, maps, audit, p.padded, zero)
+                if n.narrow:
+                    x = _within(x, sum_rule, sum_low, sum_high, zero)
+                if n.gains:
+                    x = scaled(x, load(n.gain, p.neuron, zero))
+                if n.shift:
+                    x = shifted(x, n.shift)
+                x = x + bias
+                if maps.audits:
+                    _noted(x, CURRENT, current_rule, current_low, current_high, maps, audit, p.padded, zero)
+                if n.narrow:
+                    x = _within(x, current_rule, current_low, current_high, zero)
+                if maps.traces_currents:
+                    store(maps.currents, o, x)
+                if n.changes == 1:
+                    x = u + x
+                if maps.audits:
+                    _noted(x, MEMBRANE, membrane_rule, membrane_low, membrane_high, maps, audit, p.padded, zero)
+                if n.narrow:
+                    x = _within(x, membrane_rule, membrane_low, membrane_high, zero)
+                u = x
+                active = u + drive
+                if n.rectified:
+                    active = select(below(active, zero), zero, active)
+                if maps.traces_potentials:
+                    store(maps.potentials, o, active)
+                change = active - sent
+                minus = below(change, zero)
+                rest = select(minus, negated(change), change)
+                enough = at_least(rest, least)
+                rest = select(enough, rest, zero)
+                sent = sent + select(enough, change, zero)
+                mask = p.mask + t * 2 * n.bits * p.masks_per_plane
+                for b in range(n.bits - 1, -1, -1):
+                    reached = select(
+                        minus, load(n.thresholds, (n.bits + b) * p.per_plane + p.neuron, zero),
+                        load(n.thresholds, b * p.per_plane + p.neuron, zero),
+                    )
+                    spikes = at_least(rest, reached)
+                    rest = rest - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                    k = mask + b * p.masks_per_plane
+                    store_one(maps.masks, k, and_not(spikes, minus))
+                    store_one(maps.masks, k + n.bits * p.masks_per_plane, and_(spikes, minus))
+                if maps.traces_residuals:
+                    store(maps.residuals, o, active - sent)
+            store(maps.membrane, p.state, u)
             store(maps.pending, p.state, sent)
-        if n.limited:
-            lowest = load(n.v_min, p.neuron, zero)
-            u = select(below(u, lowest), lowest, u)
-        if n.pauses:
-            left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
-            one_less = left - splat(1, left)
-            pause = load(n.refractory, p.neuron, left)
-            store(maps.waiting, p.state, select(fired, pause, select(idle, one_less, left)))
-        if maps.traces_residuals:
-            store(maps.residuals, o, u)
-    if maps.keeps:
-        store(maps.membrane, p.state, u)
-
-
-@njit(inline="always")
-def _fire_changes(sums, still, update, maps, geometry, sample, tile, row, ox, first):
-    """SigmaDelta: all steps of one tile of neurons at one position. The level of a change is
-    found from the top plane down; negative changes have thresholds of their own, since floor
-    takes them away from zero."""
-    g = geometry
-    n = update
-    zero = zeros(sums, maps.masks)
-    p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
-    bias = load(n.bias, p.bias, zero)
-    drive = load(n.drive, p.neuron, zero)
-    least = load(n.least, p.neuron, zero)
-    audit = sample * 9 * p.padded + p.channel
-    reset_at = _next_reset(n, maps)
-    sum_rule, sum_low, sum_high = _limits_of(n, SUM)
-    current_rule, current_low, current_high = _limits_of(n, CURRENT)
-    membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
-    u = load(maps.membrane, p.state, zero)
-    sent = load(maps.pending, p.state, zero)
-    if maps.fresh:
-        u = zero
-        sent = zero
-    for t in range(maps.steps):
-        if t == reset_at:
-            reset_at += n.reset_interval
-            u = zero
-            sent = zero
-        x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
-        o = p.traced + t * p.per_step
-        if maps.adds:
-            x = load(maps.current, o, zero) + x
-        if maps.audits:
-            _noted(x, SUM, n, maps, audit, p.padded, zero)
-        if n.narrow:
-            x = _within(x, sum_rule, sum_low, sum_high, zero)
-        if n.gains:
-            x = scaled(x, load(n.gain, p.neuron, zero))
-        if n.shift:
-            x = shifted(x, n.shift)
-        x = x + bias
-        if maps.audits:
-            _noted(x, CURRENT, n, maps, audit, p.padded, zero)
-        if n.narrow:
-            x = _within(x, current_rule, current_low, current_high, zero)
-        if maps.traces_currents:
-            store(maps.currents, o, x)
-        if n.changes == 1:
-            x = u + x
-        if maps.audits:
-            _noted(x, MEMBRANE, n, maps, audit, p.padded, zero)
-        if n.narrow:
-            x = _within(x, membrane_rule, membrane_low, membrane_high, zero)
-        u = x
-        active = u + drive
-        if n.rectified:
-            active = select(below(active, zero), zero, active)
-        if maps.traces_potentials:
-            store(maps.potentials, o, active)
-        change = active - sent
-        minus = below(change, zero)
-        rest = select(minus, negated(change), change)
-        enough = at_least(rest, least)
-        rest = select(enough, rest, zero)
-        sent = sent + select(enough, change, zero)
-        mask = p.mask + t * 2 * n.bits * p.masks_per_plane
-        for b in range(n.bits - 1, -1, -1):
-            reached = select(
-                minus, load(n.thresholds, (n.bits + b) * p.per_plane + p.neuron, zero),
-                load(n.thresholds, b * p.per_plane + p.neuron, zero),
-            )
-            spikes = at_least(rest, reached)
-            rest = rest - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
-            k = mask + b * p.masks_per_plane
-            store_one(maps.masks, k, and_not(spikes, minus))
-            store_one(maps.masks, k + n.bits * p.masks_per_plane, and_(spikes, minus))
-        if maps.traces_residuals:
-            store(maps.residuals, o, active - sent)
-    store(maps.membrane, p.state, u)
-    store(maps.pending, p.state, sent)

@@ -64,15 +64,16 @@ def test_arguments_need_no_compiler():
 
 # ---- the folder of compiled functions
 
-# Packs levels 1, 0 and 0, 1 of two steps of two channels, and prints the planes and the folder.
+# Packs levels 1, 0 and 0, 1 of two steps of two channels at the first of two positions, and prints the planes there
+# and the folder.
 PACK = """
 import numpy as np
 from eventsim.kernels import compiling
 from eventsim.kernels.arguments import Slots
 from eventsim.kernels.indexing import pack
-planes = np.zeros(2, np.uint64)
-pack(np.array([1, 0, 0, 1], np.int32), planes, Slots(1, 2, 2, 0, 1, 0, 1, 1, 2))
-print(*planes, compiling._FOLDER)
+planes = np.zeros(4, np.uint64)
+pack(np.array([1, 0, 0, 0, 0, 0, 1, 0], np.int32), planes, Slots(1, 2, 2, 0, 1, 0, 1, 2, 2))
+print(*planes[::2], compiling._FOLDER)
 """
 # a file that `pack` does not stand in -> an edit, and the planes after it
 EDITS = {
