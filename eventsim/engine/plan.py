@@ -108,7 +108,7 @@ class _Code:
         self._bounds = [(array.ctypes.data, array.nbytes) for array in kept.values()]
         self._places = []  # (word, which kept array, offset in bytes)
         self._words, self._calls = [], []
-        self._addresses, self._flattened = {}, {}
+        self._flattened = {}
         self._steps = [step if callable(step) else (_name_of(step), self._instruction(step)) for step in steps]
         # more words may be passed than there are: what stands behind the last ones is read, too
         self._words = np.array(self._words + [0] * WORDS_PASSED[-1], np.int64)
@@ -118,29 +118,24 @@ class _Code:
         self._by = sizes[self._of]
         self._moves = np.ascontiguousarray(np.stack((self._at, self._by), axis=1)).reshape(-1)
         self._parts = _joined(self._steps)
-        del self._addresses, self._flattened
+        del self._flattened
 
     def _instruction(self, step):
         first = len(self._calls) // CALL
         for kernel, arguments in step.calls:
-            given = self._flat(arguments + ((0, 0, 0) if step.tiles else ()))
+            arguments += (0, 0, 0) if step.tiles else ()
+            given = self._flat(arguments)
             begin = len(self._words)
             self._places += [(begin + word, which, offset) for word, which, offset in given.places]
             self._words += given.words
             passed = next(number for number in WORDS_PASSED if number >= len(given.words))
-            self._calls += [self._address(kernel, arguments, step.tiles, given.types), begin, passed,
-                            len(self._words) - 3]
+            self._calls += [calling.address_of(kernel, arguments, given.types), begin, passed, len(self._words) - 3]
         return np.array((first, len(self._calls) // CALL, step.tiles, step.samples, step.rows), np.int64)
-
-    def _address(self, kernel, arguments, tiles, types):
-        if (kernel, types) not in self._addresses:
-            self._addresses[kernel, types] = calling.address_of(kernel, arguments + ((0, 0, 0) if tiles else ()))
-        return self._addresses[kernel, types]
 
     def _flat(self, value) -> "_Flat":
         """A value as a kernel's words. A tuple that comes again, such as a layer's parameters, is done once."""
         if isinstance(value, np.ndarray):
-            address = value.ctypes.data
+            address = value.__array_interface__["data"][0]
             places = [(0, which, address - begin) for which, (begin, n_bytes) in enumerate(self._bounds)
                       if begin <= address < begin + n_bytes]
             return _Flat([address], places, value.dtype.char)

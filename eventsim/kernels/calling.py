@@ -16,13 +16,19 @@ from eventsim.kernels.vectors import load_one, store_one
 COMPILES = not config.DISABLE_JIT
 
 
-def address_of(kernel, arguments) -> int:
+_ADDRESSES = {}  # (kernel, what decides its types) -> address
+
+
+def address_of(kernel, arguments, types_of) -> int:
     """Where the code of a compiled kernel for such arguments begins: arrays, integers and tuples of them.
+    types_of: what decides their types, so that those that were seen before are not looked through again.
     Compiles it, or loads it from the cache."""
-    signature = tuple(map(_type_of, arguments))
-    kernel.compile(signature)
-    compiled_one = kernel.overloads[signature]
-    return compiled_one.library.get_pointer_to_function(compiled_one.fndesc.llvm_func_name)
+    if (kernel, types_of) not in _ADDRESSES:
+        signature = tuple(map(_type_of, arguments))
+        kernel.compile(signature)
+        code = kernel.overloads[signature]
+        _ADDRESSES[kernel, types_of] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+    return _ADDRESSES[kernel, types_of]
 
 
 def _type_of(value):
