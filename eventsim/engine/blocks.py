@@ -1,14 +1,19 @@
 """Blocks: how many samples and steps are run together, by the memory that they take."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Dict, List
 
+import numpy as np
+
 from eventsim.engine.chunk import Setting
+from eventsim.engine.state import arrays_of
 from eventsim.program import LayerStage, Program
 
 PIECE_BYTES = 64 << 20  # of what is kept of the samples of one piece
 LARGEST_PIECE = 1024  # samples
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
+RECURRENT_STEPS = 128  # of a chunk
 CACHE_BYTES = 1 << 20  # of a second-level cache, for what a block of samples writes
 NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in it while one sample goes through all layers
 LARGEST_BLOCK = 64  # samples
@@ -44,9 +49,11 @@ def sizes(program: Program) -> Sizes:
     return Sizes(trains, max(step, 1), maps, weights)
 
 
-def longest_chunk(sizes: Sizes, observed: int) -> int:
-    """Steps of a chunk that memory has room for. observed: bytes that gathering takes of a step."""
-    return max(1, CHUNK_BYTES // (sizes.step + observed))
+def longest_chunk(program: Program, sizes: Sizes, observed: int) -> int:
+    """Steps of a chunk that memory has room for. observed: bytes that gathering takes of a step. Of recurrent
+    groups, whose steps are bound one by one, few."""
+    longest = max(1, CHUNK_BYTES // (sizes.step + observed))
+    return min(longest, RECURRENT_STEPS) if any(group.recurrent for group in program.groups) else longest
 
 
 def chunks(program: Program, done: int, steps: int, longest: int) -> List[int]:
@@ -62,12 +69,18 @@ def bias_step(program: Program, done: int) -> int:
     return max((step for step in program.bias_steps if step <= done), default=0)
 
 
-def samples_of_piece(sizes: Sizes, setting: Setting) -> int:
+def samples_of_piece(program: Program, sizes: Sizes, setting: Setting) -> int:
     """Samples that Python hands over at once, by what is kept of them. setting: of their chunks."""
-    kept = sum(sizes.trains[name] for name in setting.planes)
+    remembered = {name for name, past in program.history.items() if past}
+    kept = sum(sizes.trains[name] for name in setting.planes | remembered)
     kept += sum(sizes.traces[name] for name, kind in setting.traces if kind != "audit")
-    per_sample = setting.steps * kept + sum(sizes.traces.values()) * int(setting.keeps) + 1
-    return max(1, min(PIECE_BYTES // per_sample, LARGEST_PIECE))
+    entering = program.stages[program.input]
+    if not setting.still or program.input in remembered:  # levels, or real numbers, of each step
+        kept += entering.n_neurons * (program.dtype.itemsize if entering.real else 4)
+    layers = [stage for stage in program.stages.values() if isinstance(stage, LayerStage)]
+    state = sum(prod(shape) * np.dtype(dtype).itemsize for layer in layers
+                for shape, dtype in arrays_of(layer, 1, program.dtype).values()) if setting.keeps else 0
+    return max(1, min(PIECE_BYTES // (setting.steps * kept + state + 1), LARGEST_PIECE))
 
 
 def samples_together(sizes: Sizes, steps: int, n: int) -> int:
@@ -75,4 +88,5 @@ def samples_together(sizes: Sizes, steps: int, n: int) -> int:
     when the next one reads it, unless weights have to be loaded anew for each."""
     if sizes.weights <= NEAR_WEIGHTS:
         return 1
-    return max(1, min(CACHE_BYTES // (steps * sizes.step), n, LARGEST_BLOCK))
+    most = max(1, min(CACHE_BYTES // (steps * sizes.step), n, LARGEST_BLOCK))
+    return 1 << (most.bit_length() - 1)  # a power of two: few plans for runs of any number of samples

@@ -42,7 +42,8 @@ def bind_counts(binding: Binding) -> Linear:
     """Count what the counts of a chunk are made of."""
     fans = _wanted(binding)
     words = {slots: 5 * i for i, slots in enumerate(fans)}
-    nonzero = {slots: 5 * len(words) + i for i, slots in enumerate(s for s, fan in fans.items() if _has_zeros(fan))}
+    with_zeros = [slots for slots, fan in fans.items() if _has_zeros(fan)]
+    nonzero = {slots: 5 * len(words) + i for i, slots in enumerate(with_zeros)}
     number = 5 * len(words) + len(nonzero)
     memory, tape, n = binding.memory, binding.tape, binding.setting.samples
     counts = memory.keep(COUNTED, (n, number), np.int64).reshape(-1)
@@ -52,8 +53,9 @@ def bind_counts(binding: Binding) -> Linear:
         per_word = np.ones(stage.positions * stage.words, np.int64) if fan is None else fan.per_word
         tape.call(counting.count_words, planes, memory.hold(per_word), counts[words[slots] :], read, number)
         if slots in nonzero:
-            tape.call(counting.count_nonzero, planes, _classes(memory, stage, fan), memory.take("bytes", 64, np.int8),
-                      counts[nonzero[slots] :], read, number)
+            scratch = memory.take("bytes", 64, np.int8)
+            tape.call(counting.count_nonzero, planes, _classes(memory, stage, fan), scratch, counts[nonzero[slots] :],
+                      read, number)
     return _linear(binding, words, nonzero, number)
 
 
@@ -116,9 +118,9 @@ class Found(NamedTuple):
 def count_chunk(program: Program, linear: Linear, counted: np.ndarray, trains: Trains) -> Counts:
     """Counts of a chunk that was just run. counted: int64 (n, number), the kept array `COUNTED`."""
     values = np.ascontiguousarray((linear.constants + counted @ linear.factors).T)
-    rows = {layer.name: dict(zip(ALL_NAMES, values[i * len(ALL_NAMES) :])) for i, layer in enumerate(program.layers)}
-    counts = Counts({layer.name: layer.n_neurons for layer in program.layers}, trains.n_samples, trains.steps, rows,
-                    values[-1])
+    neurons = {layer.name: layer.n_neurons for layer in program.layers}
+    rows = {name: dict(zip(ALL_NAMES, values[i * len(ALL_NAMES) :])) for i, name in enumerate(neurons)}
+    counts = Counts(neurons, trains.n_samples, trains.steps, rows, values[-1])
     if trains.real is not None:
         _count_real_input(program, trains, rows)
     return counts
@@ -139,7 +141,8 @@ def _count_layer(binding, found: Found, layer: LayerStage, row):
     reads = [path for path in layer.synapses if path.method != "real"]
     row["dense_macs"] += steps * sum(path.fan_out.total for path in layer.synapses)
     row["doublings"] += steps * layer.shape[0] * sum(
-        path.geometry.out_height * path.geometry.out_width * (program.stages[path.source].bits - 1) for path in reads)
+        path.geometry.out_height * path.geometry.out_width * (program.stages[path.source].bits - 1)
+        for path in reads)
     row["multiplications"] += steps * layer.products
     row["neuron_updates"] += steps * layer.n_neurons
     for path in reads:

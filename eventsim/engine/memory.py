@@ -1,4 +1,4 @@
-"""PlanMemory of a plan: what its kernels write, for one block of samples, and what is wanted of every sample."""
+"""Memory of a plan: what its kernels write, for one block of samples, and what is wanted of every sample."""
 
 from dataclasses import dataclass
 from math import prod

@@ -6,6 +6,7 @@ what a block leaves stays in the caches and Python costs the same for any number
 """
 
 import time
+from operator import index
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -62,9 +63,10 @@ class Plan:
         self.kept = {name: (array.shape[1:], array.dtype) for name, array in memory.kept.items()}
         self._code = _Code(tape.steps, memory.kept) if calling.COMPILES else None
 
-    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int, seconds: Optional[Dict[str, float]] = None) -> None:
-        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. seconds: kernel ->
-        time spent in it, to be added to; then each step is called from Python, which takes a microsecond."""
+    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int,
+            seconds: Optional[Dict[str, float]] = None) -> None:
+        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. seconds: kernel
+        -> time spent in it, to be added to; then each step is called from Python, which takes a microsecond."""
         if self._code is not None:
             self._code.run(arrays, n_blocks, seconds)
             return
@@ -72,7 +74,10 @@ class Plan:
             for name, array in self.memory.kept.items():
                 array[:] = arrays[name][block * self.block : (block + 1) * self.block]
             for step in self._steps:
+                began = time.perf_counter()
                 _run_in_python(step)
+                if seconds is not None:
+                    _add_seconds(seconds, step, time.perf_counter() - began)
             for name, array in self.memory.kept.items():
                 arrays[name][block * self.block : (block + 1) * self.block] = array
 
@@ -92,8 +97,8 @@ def _run_in_python(step):
 
 
 class _Flat(NamedTuple):
-    """An argument as words. places: (word, which kept array it points into, offset in bytes). types: what decides
-    for which types a kernel is compiled."""
+    """An argument as words. places: (word, number of the kept array that it points into, offset in bytes). types:
+    what decides for which types a kernel is compiled."""
 
     words: List[int]
     places: List[Tuple[int, int, int]]
@@ -106,18 +111,20 @@ class _Code:
     def __init__(self, steps, kept):
         self._names = list(kept)
         self._bounds = [(array.ctypes.data, array.nbytes) for array in kept.values()]
-        self._places = []  # (word, which kept array, offset in bytes)
+        self._places = []  # (word, kept array's number, offset in bytes)
         self._words, self._calls = [], []
         self._flattened = {}
-        self._steps = [step if callable(step) else (_name_of(step), self._instruction(step)) for step in steps]
+        self._steps = steps
+        self._single = [step if callable(step) else self._instruction(step) for step in steps]
         # more words may be passed than there are: what stands behind the last ones is read, too
         self._words = np.array(self._words + [0] * WORDS_PASSED[-1], np.int64)
         self._calls = np.array(self._calls, np.int64)
-        self._at, self._of, self._offsets = np.array(self._places, np.int64).reshape(-1, 3).T
+        self._pointer_words, self._kept_of_word, self._offsets = np.array(self._places, np.int64).reshape(-1, 3).T
         sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
-        self._by = sizes[self._of]
-        self._moves = np.ascontiguousarray(np.stack((self._at, self._by), axis=1)).reshape(-1)
-        self._parts = _joined(self._steps)
+        self._bytes_per_block = sizes[self._kept_of_word]
+        moves = np.stack((self._pointer_words, self._bytes_per_block), axis=1)
+        self._moves = np.ascontiguousarray(moves).reshape(-1)
+        self._parts = _joined(self._single)
         del self._flattened
 
     def _instruction(self, step):
@@ -126,25 +133,26 @@ class _Code:
             arguments += (0, 0, 0) if step.tiles else ()
             given = self._flat(arguments)
             begin = len(self._words)
-            self._places += [(begin + word, which, offset) for word, which, offset in given.places]
+            self._places += [(begin + word, number, offset) for word, number, offset in given.places]
             self._words += given.words
             passed = next(number for number in WORDS_PASSED if number >= len(given.words))
-            self._calls += [calling.address_of(kernel, arguments, given.types), begin, passed, len(self._words) - 3]
+            address = calling.address_of(kernel, arguments, given.types)
+            self._calls += [address, begin, passed, len(self._words) - 3]
         return np.array((first, len(self._calls) // CALL, step.tiles, step.samples, step.rows), np.int64)
 
     def _flat(self, value) -> "_Flat":
         """A value as a kernel's words. A tuple that comes again, such as a layer's parameters, is done once."""
         if isinstance(value, np.ndarray):
             address = value.__array_interface__["data"][0]
-            places = [(0, which, address - begin) for which, (begin, n_bytes) in enumerate(self._bounds)
+            places = [(0, number, address - begin) for number, (begin, n_bytes) in enumerate(self._bounds)
                       if begin <= address < begin + n_bytes]
             return _Flat([address], places, value.dtype.char)
         if not isinstance(value, tuple):
-            return _Flat([int(value)], [], None)
+            return _Flat([index(value)], [], None)
         if id(value) not in self._flattened:
             words, places, types = [], [], [type(value)]
             for member in map(self._flat, value):
-                places += [(len(words) + word, which, offset) for word, which, offset in member.places]
+                places += [(len(words) + word, number, offset) for word, number, offset in member.places]
                 words += member.words
                 types.append(member.types)
             self._flattened[id(value)] = value, _Flat(words, places, tuple(types))  # kept, so is its id
@@ -152,17 +160,17 @@ class _Code:
 
     def run(self, arrays, n_blocks, seconds):
         addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)
-        self._words[self._at] = addresses[self._of] + self._offsets
+        self._words[self._pointer_words] = addresses[self._kept_of_word] + self._offsets
         if seconds is None and len(self._parts) == 1:
             calling.drive(self._parts[0], self._calls, self._words, self._moves, n_blocks)
             return
         for _ in range(n_blocks):
             if seconds is not None:
                 self._run_timed(seconds)
-            else:  # what Python does in between is of one block
+            else:  # functions of Python see one block, so that the parts run block by block
                 for part in self._parts:
                     self._run_part(part)
-            self._words[self._at] += self._by
+            self._words[self._pointer_words] += self._bytes_per_block
 
     def _run_part(self, part):
         if callable(part):
@@ -171,15 +179,15 @@ class _Code:
             calling.drive(part, self._calls, self._words, self._moves[:0], 1)
 
     def _run_timed(self, seconds):
-        for step in self._steps:
-            name, part = ("Python", step) if callable(step) else step
+        for step, part in zip(self._steps, self._single):
             began = time.perf_counter()
             self._run_part(part)
-            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
+            _add_seconds(seconds, step, time.perf_counter() - began)
 
 
-def _name_of(step):
-    return "+".join(call.kernel.__name__ for call in step.calls)
+def _add_seconds(seconds, step, spent):
+    name = "Python" if callable(step) else "+".join(call.kernel.__name__ for call in step.calls)
+    seconds[name] = seconds.get(name, 0.0) + spent
 
 
 def _joined(steps):
@@ -190,5 +198,5 @@ def _joined(steps):
             parts += [np.concatenate(together), step] if together else [step]
             together = []
         else:
-            together.append(step[1])
+            together.append(step)
     return parts + ([np.concatenate(together)] if together else [])

@@ -65,8 +65,8 @@ def _wish_whole(wishes, kind, dtype):
 class Wanted:
     """What runs of a program with one `record` have to keep; the same for all of them.
 
-    flattened: nodes that only reshape -> the stage whose spikes they show. scales: layer -> MembraneScale, of those
-    whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is only
+    flattened: nodes that only reshape -> the stage whose spikes they show. scales: layer -> MembraneScale, of
+    those whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is only
     gathered, and what the answer needs. planes: stages whose planes are recorded, gathered, or the answer.
     observed_bytes: memory that gathering takes of a sample for one step: traces.
     """
@@ -82,8 +82,8 @@ class Wanted:
                        for layer in layers
                        if "membranes" in self.wishes.gathered and model.nodes[layer.name].sends == "levels"}
         self.traced, self.planes = frozenset(self._traced()), frozenset(self._planes())
-        self.observed_bytes = sum(2 * self.stages[name].positions * self.stages[name].padded * program.dtype.itemsize
-                                  for name in self.scales)
+        gathered = [self.stages[name] for name in self.scales]
+        self.observed_bytes = sum(2 * stage.positions * stage.padded * program.dtype.itemsize for stage in gathered)
 
     def _traced(self):
         output = self.stages[self.program.output]

@@ -15,6 +15,7 @@ from eventsim.errors import DataError
 from eventsim.kernels.calling import COMPILES
 from eventsim.program import Program
 
+AT_A_TIME = 64  # samples
 MOST_PLANS, MOST_BYTES = 16, 512 << 20  # of a thread, the ones used last
 
 
@@ -33,18 +34,19 @@ class Runner:
         """
         n = len(levels)
         together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
-        done, whole = 0, None
-        for samples in (together, n % together):
-            n_blocks = (n - done) // samples if samples else 0
-            if not n_blocks:
-                continue
+        done, arrays = 0, None
+        while done < n:
+            samples = min(together, n - done)
+            samples = samples if not COMPILES else 1 << (samples.bit_length() - 1)
             bound = self._bind(setting._replace(samples=samples))
-            if whole is None:
-                whole = self._arrays(bound, setting, state, levels)
+            if arrays is None:
+                arrays = self._arrays(bound, setting, state, levels)
             bound.clock[0] = state.step
-            bound.plan.run({name: array[done:] for name, array in whole.items()}, n_blocks, self.seconds)
+            # some at a time, between which the user may interrupt
+            n_blocks = min((n - done) // samples, max(1, AT_A_TIME // samples))
+            bound.plan.run({name: array[done:] for name, array in arrays.items()}, n_blocks, self.seconds)
             done += n_blocks * samples
-        return self._chunk(bound, setting, state, whole, n)
+        return self._chunk(bound, setting, state, arrays, n)
 
     def _bind(self, setting):
         bound = self._bound.pop(setting, None) or bind_chunk(self.program, setting)
@@ -104,7 +106,8 @@ class Runner:
         chunk = Chunk(trains, traces, answers(program, state, trains, traces), counts)
         for name, past in program.history.items():
             if past:
-                slots = trains.real if name == program.input and trains.real is not None else trains.sent[name].planes
+                real = name == program.input and trains.real is not None
+                slots = trains.real if real else trains.sent[name].planes
                 state.history[name] = slots[:, -past:].copy()
         state.step += setting.steps
         return chunk

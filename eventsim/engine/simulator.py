@@ -4,7 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Dict, Iterator, Optional
+from typing import Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class Simulator:
     def compile(self, record=()) -> None:
         """Compile, or load from the cache, every kernel that the model needs, by running a blank
         sample for one step, with what `run` is to record; otherwise the first run does it."""
-        node = self.model.nodes[self.model.input]
+        node, record = self.model.nodes[self.model.input], _named(record)
         self.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8),
                  timesteps=1, record=record)
         if record:
@@ -85,9 +85,9 @@ class Simulator:
 
     def time_kernels(self, x, timesteps=None, record=()) -> Dict[str, float]:
         """Seconds that a run spends in each kernel: names of functions of `eventsim.kernels`, joined by "+" where
-        they take turns row by row. Arguments as `run`; in one thread, whatever `workers` is. Everything is compiled
-        before. Calling kernels one by one costs about a microsecond each."""
-        seconds = {}
+        they take turns row by row. Arguments as `run`; in one thread, whatever `workers` is. Everything is
+        compiled before. Calling kernels one by one costs about a microsecond each."""
+        seconds, record = {}, _named(record)
         self._run(x, timesteps, record, None, False)
         self._run(x, timesteps, record, None, False, seconds)
         return seconds
@@ -107,18 +107,18 @@ class Simulator:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
-        wanted = self._wanted(record)
+        wanted = self._wanted(_named(record))
         n = levels.shape[0]
         check_state(state, self.program, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
         done = 0 if state is None else state.step
-        longest = self.chunk or longest_chunk(self._sizes, wanted.observed_bytes)
+        longest = self.chunk or longest_chunk(self.program, self._sizes, wanted.observed_bytes)
         lengths = chunks(self.program, done, steps, longest)
         setting = Setting(1, max(lengths), still, state is None, keep_state or len(lengths) > 1, 0,
                           wanted.traced, wanted.planes)
         recorder = Recorder(wanted, steps)
-        piece = self.block or samples_of_piece(self._sizes, setting)
+        piece = self.block or samples_of_piece(self.program, self._sizes, setting)
         starts = range(0, n, min(piece, -(-n // self.workers)))
 
         def run_piece(start):
@@ -159,14 +159,14 @@ class Simulator:
             recording.state = state
         return recording
 
-    def _wanted(self, record) -> Wanted:
-        """What runs with a `record` keep, looked through once."""
-        key = record if isinstance(record, (str, type(None))) else tuple(map(str, record))
-        if key not in self._wants:
+    def _wanted(self, record: Tuple[str, ...]) -> Wanted:
+        """What runs with a record (see `_named`) keep, looked through once."""
+        wanted = self._wants.get(record)
+        if wanted is None:
             if len(self._wants) >= MOST_WANTS:
                 self._wants.clear()
-            self._wants[key] = Wanted(self.program, self.model, record)
-        return self._wants[key]
+            wanted = self._wants[record] = Wanted(self.program, self.model, record)
+        return wanted
 
     @property
     def _runner(self):
@@ -182,6 +182,11 @@ class Simulator:
     @cached_property
     def _may_fail(self):
         return chip_may_fail(self.program.chip)
+
+
+def _named(record) -> Tuple[str, ...]:
+    """What `run` is to record, which may be one name, any iterable of them, or nothing."""
+    return (record,) if isinstance(record, str) else tuple(map(str, record or ()))
 
 
 def _arithmetic(model, precision, chip):

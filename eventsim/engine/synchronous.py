@@ -21,7 +21,8 @@ from eventsim.program import LayerStage, PooledSums, Program, StageGroup, Synaps
 
 @dataclass(frozen=True)
 class BoundChunk:
-    """A chunk that can be run. sent: stage -> ChunkTrain of a block. linear: how counts are made. clock: int64 [1], where to put the absolute step of the chunk's first."""
+    """A chunk that can be run. sent: stage -> ChunkTrain of a block. linear: how counts are made. clock: int64 [1],
+    where to put the absolute step of the chunk's first."""
 
     plan: Plan
     sent: Dict[str, ChunkTrain]

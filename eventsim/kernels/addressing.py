@@ -109,6 +109,7 @@ def place_of(update, maps, g, sample, channel, position):
     positions = g.out_height * g.out_width
     words = ((padded + 63) >> 6) * (64 // lanes)
     n_planes = update.bits * (1 + update.signed)
+    mask = (sample * maps.mask_slots + maps.first_slot) * n_planes * positions * words
     return Place(
         channel, padded,
         (position if update.per_position else 0) * padded + channel,
@@ -117,6 +118,6 @@ def place_of(update, maps, g, sample, channel, position):
         (sample * positions + position) * padded + channel,
         ((sample * maps.total + maps.start) * positions + position) * padded + channel,
         positions * padded,
-        (sample * maps.mask_slots + maps.first_slot) * n_planes * positions * words + position * words + channel // lanes,
+        mask + position * words + channel // lanes,
         positions * words,
     )

@@ -16,7 +16,7 @@ from eventsim.kernels.vectors import load_one, store_one
 COMPILES = not config.DISABLE_JIT
 
 
-_ADDRESSES = {}  # (kernel, what decides its types) -> address
+_ADDRESSES = {}  # (kernel, types_of) -> address, see `address_of`
 
 
 def address_of(kernel, arguments, types_of) -> int:

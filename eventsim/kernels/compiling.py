@@ -12,7 +12,7 @@ from numba import config, njit
 from numba.core.caching import FunctionCache
 
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
-# that it inlines: of seven arrays at each position that `_fire_plain` updates.
+# that it inlines: of seven arrays at each position that `fire_untraced` updates.
 OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", _nrt=False)
 
 
@@ -56,8 +56,8 @@ def compiled(function):
 
 
 def _keep_one_at_a_time():
-    """Make processes take turns in our folder. Two that compile different signatures of one kernel at the same time
-    could give both one file name: the index would name the code of one for the other, which would then run on
+    """Make processes take turns in our folder. Two that compile different signatures of one kernel at the same
+    time could give both one file name: the index would name the code of one for the other, which would then run on
     arrays that it was not made for. Other users of Numba keep their own ways."""
     save = FunctionCache.save_overload
 

@@ -159,8 +159,11 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
     per_plane = g.height * g.width + 1
     n_planes = g.bits * (1 + g.signed)
     top = max(row - g.padding_y, 0)
-    bottom = max(min(row - g.padding_y + g.kernel_height, g.height), top)
+    bottom = min(row - g.padding_y + g.kernel_height, g.height)
     base = (tile * g.kernel_height - (row - g.padding_y)) * g.channels
+    if top >= bottom:
+        clear_rows(sums, masks, events.steps * g.out_width)
+        return
     for t in range(events.steps):
         offset = t * g.out_width
         for b in range(g.bits - 1, -1, -1):

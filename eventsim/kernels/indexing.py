@@ -6,7 +6,9 @@ from numba import njit
 from eventsim.kernels.addressing import n_planes_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
-from eventsim.kernels.vectors import at_least, bit_count, load, load_one, store_one, splat, store, trailing_zeros, zeros
+from eventsim.kernels.vectors import (
+    at_least, bit_count, load, load_one, splat, store, store_one, trailing_zeros, zeros,
+)
 
 
 @compiled

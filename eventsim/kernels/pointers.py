@@ -11,7 +11,8 @@ _WORD, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 
 
 class Pointer(types.Type):
-    """The address of elements of `dtype`. `vectors.load`, `load_one` and their like read it as they read an array."""
+    """The address of elements of `dtype`. `vectors.load`, `load_one` and their like read it as they read an
+    array."""
 
     def __init__(self, dtype):
         self.dtype = dtype

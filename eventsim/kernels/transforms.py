@@ -172,7 +172,8 @@ def _largest_under(planes, o, source, i, to, of, window):
                             word = load_one(source, x + b * s_plane)
                             above = b + 1
                             while above < to.bits:
-                                word &= load_one(source, x + above * s_plane) | ~load_one(planes, y + above * plane)
+                                lost = ~load_one(planes, y + above * plane)
+                                word &= load_one(source, x + above * s_plane) | lost
                                 above = next_index(above)
                             largest |= word
                             ix = next_index(ix)

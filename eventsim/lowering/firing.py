@@ -16,7 +16,7 @@ from eventsim.lowering.linear import exact_sum, value_or
 from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 
-# what `kernels.firing._fire_plain` leaves out
+# what `kernels.firing.fire_untraced` leaves out
 SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")
 
 DECISIONS = {}  # kind -> function(unit, numbers) that returns a Decision
