@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import re
 import typing
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def _mergeable():
     """Every dataclass of eventsim with a field that says how it merges."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.name != "merging.py" and "merged(" in path.read_text():
+        if path.name != "merging.py" and re.search(r"= merged\(", path.read_text()):
             name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
             for kind in vars(importlib.import_module(name)).values():
                 if is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == name \

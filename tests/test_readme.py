@@ -47,7 +47,14 @@ def done(tmp_path_factory):
     def of_page(page):
         folder = tmp_path_factory.mktemp(page.stem)
         pages.prepare(folder)
-        return {block: pages.run(block, folder) for block in pages.blocks(page) if block.kind in ("sh", "python")}
+        found, lacking = {}, None
+        for block in pages.blocks(page):
+            if block.kind in ("sh", "python"):
+                found[block] = pages.run(block, folder)
+                lacking = lacking or found[block].missing
+                if lacking and found[block].status and "No such file" in found[block].stderr:
+                    found[block] = found[block]._replace(missing=lacking)  # a block that was left out makes it
+        return found
 
     return lambda block: of_page(block.page)[block]
 
