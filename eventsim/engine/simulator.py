@@ -161,11 +161,12 @@ class Simulator:
 
     def _wanted(self, record: Tuple[str, ...]) -> Wanted:
         """What runs with a record (see `_named`) keep, looked through once."""
-        wanted = self._wants.get(record)
+        key = tuple(map(str, record))
+        wanted = self._wants.get(key)
         if wanted is None:
             if len(self._wants) >= MOST_WANTS:
                 self._wants.clear()
-            wanted = self._wants[record] = Wanted(self.program, self.model, record)
+            wanted = self._wants[key] = Wanted(self.program, self.model, record)
         return wanted
 
     @property
@@ -186,7 +187,7 @@ class Simulator:
 
 def _named(record) -> Tuple[str, ...]:
     """What `run` is to record, which may be one name, any iterable of them, or nothing."""
-    return (record,) if isinstance(record, str) else tuple(map(str, record or ()))
+    return (record,) if isinstance(record, str) else tuple(record or ())
 
 
 def _arithmetic(model, precision, chip):
