@@ -14,8 +14,8 @@ PIECE_BYTES = 64 << 20  # of what is kept of the samples of one piece
 LARGEST_PIECE = 1024  # samples
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
 RECURRENT_STEPS = 128  # of a chunk
-CACHE_BYTES = 1 << 20  # of a second-level cache, for what a block of samples writes
-NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in it while one sample goes through all layers
+BLOCK_BYTES = 8 << 20  # of what a block of samples writes that share weights; fewer samples load them too often
+NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in a cache while one sample goes through all layers
 LARGEST_BLOCK = 64  # samples
 BY_EVENTS = ("gather", "pairs", "slide", "slide_pairs", "attended")  # methods of paths that read sorted events
 
@@ -88,5 +88,5 @@ def samples_together(sizes: Sizes, steps: int, n: int) -> int:
     when the next one reads it, unless weights have to be loaded anew for each."""
     if sizes.weights <= NEAR_WEIGHTS:
         return 1
-    most = max(1, min(CACHE_BYTES // (steps * sizes.step), n, LARGEST_BLOCK))
+    most = max(1, min(BLOCK_BYTES // (steps * sizes.step), n, LARGEST_BLOCK))
     return 1 << (most.bit_length() - 1)  # a power of two: few plans for runs of any number of samples
