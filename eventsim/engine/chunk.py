@@ -62,16 +62,16 @@ class Trains:
 
     def real_values(self, delay, span: Span):
         """Real input as a reader with a delay takes it: F (n, steps or 1, positions, channels)."""
-        return real_values(self.real, self.still_input, self.steps, delay, span)
+        if self.still_input:
+            return self.real
+        first = first_slot(self.real, self.steps, delay, span)
+        return self.real[:, first : first + span.steps]
 
 
-def real_values(real, still, steps, delay, span: Span):
-    """Some steps of a real input, as a reader with a delay takes them. real: F (n, slots, positions, channels),
-    the last `steps` of which are the chunk's."""
-    if still:
-        return real
-    first = real.shape[1] - steps - delay + span.start
-    return real[:, first : first + span.steps]
+def first_slot(real, steps, delay, span: Span) -> int:
+    """The slot of a real input with which some steps begin, for a reader with a delay. real: (n, slots, ...), the
+    last `steps` of which are the chunk's."""
+    return real.shape[1] - steps - delay + span.start
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from eventsim.engine.attention import attention_weights
 from eventsim.engine.binding import Binding
-from eventsim.engine.chunk import real_values, Span
+from eventsim.engine.chunk import first_slot, Span
 from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
@@ -227,9 +227,9 @@ def _read_reals(binding, _, synapses, span):
     g, setting, take = synapses.geometry, binding.setting, binding.memory.take
     steps = 1 if binding.still_input else span.steps
     values = binding.real
-    of = real_values(values, binding.still_input, setting.steps, synapses.delay, span)
-    n_maps, n_values = setting.samples * steps, of.size
-    first = 0 if binding.still_input else values.shape[1] - setting.steps - synapses.delay + span.start
+    first = 0 if binding.still_input else first_slot(values, setting.steps, synapses.delay, span)
+    n_maps = setting.samples * steps
+    n_values = n_maps * g.height * g.width * g.channels
     events = RealEvents(
         take("real index", n_values, np.int32),
         take("real pointers", n_maps * (g.height * g.width * g.groups + 1), np.int64),

@@ -50,26 +50,17 @@ def test_a_plan_is_made_once_for_any_number_of_samples(monkeypatch):
     assert len(made) == 3
 
 
-def test_a_runner_forgets_plans(monkeypatch):
-    monkeypatch.setattr(running, "MOST_PLANS", 2)
+@pytest.mark.parametrize("limit, most, left", (("MOST_PLANS", 2, 2), ("MOST_BYTES", 0, 1)))
+def test_a_runner_forgets_plans(limit, most, left, monkeypatch):
+    """Those beyond a number, and those that take much memory; what comes again is made again."""
+    monkeypatch.setattr(running, limit, most)
     rng = np.random.default_rng(1)
     simulator = Simulator(_net(rng))
     x = rng.integers(0, 4, (2, 2, 6, 6))
     first = simulator.run(x, timesteps=1).output
     for steps in (2, 3, 4):
         simulator.run(x, timesteps=steps)
-    assert len(simulator._runner._bound) == 2
-    np.testing.assert_array_equal(simulator.run(x, timesteps=1).output, first)
-
-
-def test_a_runner_forgets_plans_that_take_much_memory(monkeypatch):
-    monkeypatch.setattr(running, "MOST_BYTES", 0)
-    rng = np.random.default_rng(1)
-    simulator = Simulator(_net(rng))
-    x = rng.integers(0, 4, (2, 2, 6, 6))
-    first = simulator.run(x, timesteps=1).output
-    simulator.run(x, timesteps=2)
-    assert len(simulator._runner._bound) == 1
+    assert len(simulator._runner._bound) == left
     np.testing.assert_array_equal(simulator.run(x, timesteps=1).output, first)
 
 
