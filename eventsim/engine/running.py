@@ -15,7 +15,7 @@ from eventsim.errors import DataError
 from eventsim.kernels.calling import COMPILES
 from eventsim.program import Program
 
-AT_A_TIME = 64  # samples
+AT_A_TIME = 64  # samples, between which the user may interrupt
 MOST_PLANS, MOST_BYTES = 16, 512 << 20  # of a thread, the ones used last
 
 
@@ -42,7 +42,6 @@ class Runner:
             if arrays is None:
                 arrays = self._arrays(bound, setting, state, levels)
             bound.clock[0] = state.step
-            # some at a time, between which the user may interrupt
             n_blocks = min((n - done) // samples, max(1, AT_A_TIME // samples))
             bound.plan.run({name: array[done:] for name, array in arrays.items()}, n_blocks, self.seconds)
             done += n_blocks * samples

@@ -58,8 +58,8 @@ def lanes_for(channels, weight_dtype, row_weights):
 
     Measured on a Zen 4: pairs of int8 are fastest with 64; float32 with 64 where a kernel row has
     few weights per output channel (row_weights, taps times input channels), else with 32, whose
-    rows stay in the cache. Narrow layers take fewer, so that at most a quarter more lanes than of 16 are
-    padding, of int8 a third.
+    rows stay in the cache. Narrow layers take fewer: padding may add a quarter to what 16 lanes
+    need, for int8 a third.
     """
     widest = {1: 64, 2: 32, 4: 64 if row_weights <= MOST_ROW_WEIGHTS else 32, 8: 16}
     most = (4 / 3 if weight_dtype.itemsize == 1 else 5 / 4) * _padded(channels, 16)
