@@ -10,8 +10,9 @@ def add_parser(commands):
     info = commands.add_parser("info", help="say what is in a model file")
     info.set_defaults(run=run_info)
     add_model(info)
-    info.add_argument("--kernels", metavar="PRECISION", choices=("float32", "float64", "int8"),
-                      help="say which kernel runs each path in float32, float64 or int8, and why")
+    info.add_argument("--kernels", metavar="PRECISION", choices=("float32", "float64", "int8", "fixed"),
+                      help="say which kernel runs each path in float32, float64, int8 or, under the model's own "
+                           "chip, fixed, and why")
     add_json(info)
     add_options(info)
 
@@ -34,7 +35,7 @@ def run_info(arguments):
 
 
 def _kernels(model, precision):
+    from eventsim.engine.simulator import Simulator
     from eventsim.lowering.kernels_of import kernels_of
-    from eventsim.lowering.recipe import lower
 
-    return kernels_of(lower(model, precision, None))
+    return kernels_of(Simulator(model, precision).program)

@@ -22,6 +22,7 @@ from processes import environment, python
 import eventsim
 from eventsim import Dense, Flatten, Input, Neuron
 from eventsim.cli import main
+from eventsim.model.chip import find_chip
 from eventsim.model.input import EventBins
 
 LAYERS = {"input": 64, "neuron1": 1024, "neuron2": 512, "neuron3": 48, "readout": 10}
@@ -69,6 +70,20 @@ def test_info_says_which_kernel_runs_each_path_and_why(run, run_json, precision)
         (name, path.source, path.method) for name, path in paths]
     _, out, _ = run("info", MODEL, "--kernels", precision)
     assert f"kernels in {precision}\n" in out and all(each["why"] in out for each in found)
+
+
+def test_info_says_which_kernels_run_under_a_chip(run, run_json, tmp_path):
+    """Those of the model's own arithmetic; a model without a chip has none."""
+    status, out, err = run("info", MODEL, "--kernels", "fixed")
+    assert status == 1 and not out and "chip" in err and err.count("\n") == 1
+    nodes = {"in": Input((4,)), "dense": Dense(np.ones((3, 4))), "fire": Neuron(2.0)}
+    model = eventsim.Model(nodes, [("in", "dense"), ("dense", "fire")], timesteps=2, chip=find_chip("loihi"))
+    path = tmp_path / "chip.h5"
+    eventsim.save(model, path)
+    found = run_json("info", path, "--kernels", "fixed")["kernels"]
+    program = eventsim.Simulator(eventsim.load(path)).program
+    assert program.precision == "fixed" and len(found) == sum(
+        len(layer.synapses) for layer in program.stages.values() if hasattr(layer, "synapses"))
 
 
 def test_check(run):
