@@ -60,6 +60,13 @@ def many(n, noun) -> str:
     return f"{all_digits(n)} {noun}{'' if n == 1 else 's'}"
 
 
+def listed(names, most=12) -> str:
+    """Names as messages list them, 'a', 'b', at most so many; "nothing" for none."""
+    names = list(names)
+    more = f", ... ({all_digits(len(names))} in all)" if len(names) > most else ""
+    return (", ".join(map(repr, names[:most])) or "nothing") + more
+
+
 def typeset(text) -> str:
     """A number of this module, as paper and screens have it: with a minus sign, a dash for what is undefined,
     the letter mu, and no line break before its unit."""

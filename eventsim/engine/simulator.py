@@ -8,6 +8,8 @@ from typing import Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, MOST_ROWS, Shown, times
+from eventsim.display.progress import sample_bar
 from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
 from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
@@ -16,18 +18,22 @@ from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
-from eventsim.errors import ModelError, RunError
+from eventsim.errors import DataError, ModelError, RunError
 from eventsim.inputs.levels import to_levels
 from eventsim.lowering.recipe import lower
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
+from eventsim.statistics.decisions import one_label_each
+from eventsim.tensors import as_array, is_loader, pairs_of
+from eventsim.text import many, NONE, number, quantity
 
+BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time in `predict`, and at least and most so many samples
 MOST_WANTS = 32  # sets of what was recorded that are kept
 
 
-class Simulator:
+class Simulator(Shown):
     """Runs a model at one precision on the CPU.
 
     model: a `Model`. precision: "float32", "float64", "int8" (fixed point) or "fixed" (a chip's
@@ -74,6 +80,65 @@ class Simulator:
         """
         return self._run(x, timesteps, record, state, keep_state=True)
 
+    def predict(self, x, timesteps=None, progress=None) -> np.ndarray:
+        """int64 (N,): the class of each sample, in bounded memory beside x.
+
+        x: as `run` takes it, or a loader of batches x or (x, y). progress: True for a bar, False for none; None:
+            in notebooks.
+        """
+        found = [recording.predictions for recording, _ in self._pairs(x, None, timesteps, progress)]
+        return np.concatenate(found)
+
+    def score(self, x, y=None, timesteps=None, progress=None) -> float:
+        """Share of the samples whose prediction is their label.
+
+        x: as `predict` takes it. y: labels, numbers (N,); None: those of a loader of (x, y). Raises DataError
+            for labels that do not fit, or are nowhere.
+        """
+        n, n_right = 0, 0
+        for recording, labels in self._pairs(x, y, timesteps, progress):
+            if labels is None:
+                raise DataError("there are no labels: give y, or a loader of (x, y)")
+            n, n_right = n + len(labels), n_right + round(recording.accuracy(labels) * len(labels))
+        return n_right / n
+
+    def _pairs(self, x, y, timesteps, progress):
+        """(Recording, labels or None) of samples, batch by batch."""
+        if is_loader(x):
+            if y is not None:
+                raise DataError("y is given, but x is a loader, whose batches have the labels; give one of them")
+            pairs, n = pairs_of(x), None
+        else:
+            x = as_array(x)
+            y = None if y is None else one_label_each(y, len(np.atleast_1d(x)))
+            n, size = len(np.atleast_1d(x)), self._batch_size
+            pairs = ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, max(n, 1), size))
+        done = 0
+        with sample_bar(n, progress) as move:
+            for part, labels in pairs:
+                yield self._run(part, timesteps, (), None, keep_state=False), labels
+                done += len(part)
+                move(done)
+
+    @property
+    def _batch_size(self):
+        return int(np.clip(BATCH_VALUES // np.prod(self.model.shapes[self.model.input]), *BATCH))
+
+    def card(self) -> Card:
+        """The arithmetic, and what it does to the first layers."""
+        program, model = self.program, self.model
+        facts = [("precision", self.precision), ("chip", None if program.chip is None else program.chip.name),
+                 ("workers", self.workers), ("input", f"{model.input} {times(model.shapes[model.input])}"),
+                 ("output", f"{model.output} {times(model.shapes[model.output])}"),
+                 ("steps", "to be given" if model.timesteps is None else model.timesteps),
+                 ("steps without overflow", "any" if program.safe_steps is None else program.safe_steps)]
+        rows = [(layer.name, times(layer.logical_shape), layer.bits or layer.reduce or NONE,
+                 *_rounded(program.rounding.get(layer.name))) for layer in program.layers[:MOST_ROWS]]
+        return Card(f"Simulator({many(len(model.nodes), 'node')}, {self.precision})",
+                    [(name, value) for name, value in facts if value is not None],
+                    ("layer", "shape", "bits", "weights", "weight bits", "rounded to 0", "largest error"), rows,
+                    len(program.layers), note="run(x) records, predict(x) and score(x, y) answer")
+
     def compile(self, record=()) -> None:
         """Compile, or load from the cache, every kernel that the model needs, by running a blank
         sample for one step, with what `run` is to record; otherwise the first run does it."""
@@ -95,9 +160,9 @@ class Simulator:
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
 
-        batches: an iterable of x as `run` takes it, or of (x, y) as a `Dataset` gives them.
+        batches: an iterable of x as `run` takes it, or of (x, y) as a `Dataset` gives them; or a loader.
         """
-        for batch in batches:
+        for batch in pairs_of(batches) if is_loader(batches) else batches:
             x = batch[0] if isinstance(batch, tuple) else batch
             yield self._run(x, timesteps, record, None, keep_state=False)
 
@@ -183,6 +248,14 @@ class Simulator:
     @cached_property
     def _may_fail(self):
         return chip_may_fail(self.program.chip)
+
+
+def _rounded(rounding):
+    """Cells of what fixed point changed in a layer, or of a layer that it did not change."""
+    if rounding is None:
+        return (NONE,) * 4
+    return (quantity(rounding.n_weights), rounding.weight_bits, quantity(rounding.n_zeroed),
+            number(rounding.weight_error))
 
 
 def _named(record) -> Tuple[str, ...]:

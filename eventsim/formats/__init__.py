@@ -66,8 +66,8 @@ def load(path, **options) -> Model:
     >>> from eventsim import Input, Model, Neuron
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     eventsim.save(Model({"in": Input((4,)), "n": Neuron()}, [("in", "n")]), f"{folder}/net.h5")
-    ...     eventsim.load(f"{folder}/net.h5")
-    Model(2 nodes, 1 edges, 1 steps)
+    ...     eventsim.load(f"{folder}/net.h5").shapes
+    {'in': (4,), 'n': (4,)}
     """
     from eventsim.formats.native import FORMAT
     from eventsim.storage.hdf5 import check_hdf5, open_hdf5

@@ -3,13 +3,14 @@
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.tensors import as_array
 
 
 def to_levels(x, input_node, timesteps=None):
     """Check samples and give them the types that the simulator computes with.
 
     x: (N, *shape), a still sample, or (N, T, *shape), one frame per step; shape is the Input's,
-        channels first. For encoding "image" and "spikes" bool, integers, or floats that hold
+        channels first; an array, or what `tensors.as_array` makes one of. For encoding "image" and "spikes" bool, integers, or floats that hold
         whole numbers: levels, not yet scaled. For "real" any real numbers.
     timesteps: steps of the run, or None; must agree with T where both are given.
 
@@ -29,7 +30,7 @@ def to_levels(x, input_node, timesteps=None):
 
 def _as_array(x):
     try:
-        x = np.asarray(x)
+        x = as_array(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"x is no array of numbers ({' '.join(str(error).split())})") from None
     if x.dtype.kind not in "biuf":

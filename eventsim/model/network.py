@@ -11,11 +11,15 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown
+from eventsim.display.table import Table
 from eventsim.errors import EventsimError, ModelError, RunError
 from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import integer, MAX_DELAY, Shape
+from eventsim.model.showing import model_card, node_table
+from eventsim.text import listed
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Check:
     level_counts: Dict[str, np.ndarray] = field(default_factory=dict)
 
 
-class Model:
+class Model(Shown):
     """A spiking network: named nodes and edges with delays.
 
     nodes: name -> node. Names are printable (messages stay one line), free of "/" and not empty.
@@ -121,9 +125,26 @@ class Model:
         """Whether a group of `order` has to run step by step."""
         return len(group) > 1 or any(e.target == group[0] for e in self.outgoing(group[0]))
 
-    def __repr__(self):
-        steps = "steps not given" if self.timesteps is None else f"{self.timesteps} steps"
-        return f"Model({len(self.nodes)} nodes, {len(self.edges)} edges, {steps})"
+    def __getitem__(self, name) -> Node:
+        """The node of a name. Raises ModelError, naming those that there are, for others."""
+        if name not in self.nodes:
+            raise ModelError(f"{self.file or 'the model'}: no node {name!r}; there are: {listed(self.nodes)}")
+        return self.nodes[name]
+
+    def __contains__(self, name):
+        return name in self.nodes
+
+    def __iter__(self):
+        """Names of the nodes."""
+        return iter(self.nodes)
+
+    def summary(self) -> Table:
+        """One row per node, in the order of execution: what it is, what it gives and reads, its weights."""
+        return node_table(self)
+
+    def card(self) -> Card:
+        """Its graph, in a notebook as a picture, and the first nodes."""
+        return model_card(self)
 
     # ---- checks, in the order in which they build on each other
 

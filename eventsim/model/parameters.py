@@ -5,6 +5,7 @@ from typing import Tuple, Union
 import numpy as np
 
 from eventsim.errors import ModelError
+from eventsim.tensors import as_array
 
 Parameter = Union[float, np.ndarray]
 Shape = Tuple[int, ...]
@@ -23,7 +24,7 @@ def _shown(value):
 def float_array(value, name):
     """Finite numbers of any shape as float64 (a copy)."""
     try:
-        array = np.asarray(value)
+        array = as_array(value)
         if array.dtype.kind not in "biuf":
             raise TypeError
         array = np.array(array, dtype=np.float64)

@@ -9,7 +9,9 @@ from typing import ClassVar, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown, times
 from eventsim.merging import merged
+from eventsim.text import many, number, percent
 
 MOST_CHOSEN = 64  # neurons whose correlation is kept
 LONGEST = 1024  # steps; intervals of that length and more share a bin
@@ -32,8 +34,8 @@ def n_interval_bins(n_steps) -> int:
     return min(n_steps, LONGEST) + 1
 
 
-@dataclass(frozen=True)
-class TrainStatistics:
+@dataclass(frozen=True, repr=False)
+class TrainStatistics(Shown):
     """Spikes of one node. Neurons are in the order of the node's shape, (C, H, W), flattened.
 
     shape, bits, signed: of the node. n_samples, n_steps: those summed over, and steps of each.
@@ -100,6 +102,15 @@ class TrainStatistics:
                   for name, size in cls.array_shapes(shape, bits, signed, n_steps).items()}
         arrays["chosen"] = chosen_neurons(arrays["events"].size)
         return cls(tuple(shape), bits, signed, 0, n_steps, n_detailed=0, **arrays)
+
+    def card(self) -> Card:
+        """The numbers of the node as a whole."""
+        numbers = [("rate", number(self.rate)), ("silent", percent(self.silent_share)),
+                   ("saturated", percent(self.saturated_share)), ("mean level", number(self.mean_level)),
+                   ("entropy", number(self.entropy)), ("samples with intervals", self.n_detailed)]
+        return Card(f"TrainStatistics({times(self.shape)} neurons, {self.bits} bits"
+                    f"{' and a sign' if self.signed else ''}, {many(self.n_samples, 'sample')} of "
+                    f"{many(self.n_steps, 'step')})", numbers)
 
     # ---- how many, how often
 
