@@ -14,7 +14,7 @@ from eventsim.display.card import Card, MOST_ROWS, Shown, times
 from eventsim.kernels.arguments import Geometry, Update
 from eventsim.model.chip import Chip
 from eventsim.model.node import Node
-from eventsim.text import many
+from eventsim.text import many, NONE
 
 
 @dataclass(frozen=True)
@@ -268,11 +268,11 @@ class Program(Shown):
     def card(self) -> Card:
         """Its first stages and how their sums are made."""
         stages = list(self.stages.values())
-        rows = [(stage.name, stage.operation if isinstance(stage, WordStage) else type(stage).__name__,
-                 times(stage.logical_shape), stage.bits or stage.reduce, _paths_text(stage))
+        rows = [(stage.name, stage.operation if isinstance(stage, WordStage) else "input" if isinstance(stage, InputStage) else "layer",
+                 times(stage.logical_shape), stage.bits or NONE, _paths_text(stage))
                 for stage in stages[:MOST_ROWS]]
-        facts = [("precision", self.precision), ("membranes", self.dtype), ("input", self.input),
-                 ("output", self.output), ("chip", None if self.chip is None else self.chip.name),
+        facts = [("precision", self.precision), ("membranes", self.dtype), ("input", repr(self.input)),
+                 ("output", repr(self.output)), ("chip", None if self.chip is None else self.chip.name),
                  ("steps without overflow", "any" if self.safe_steps is None else self.safe_steps),
                  ("recurrent groups", sum(group.recurrent for group in self.groups))]
         return Card(f"Program({many(len(stages), 'stage')}, {self.precision})",

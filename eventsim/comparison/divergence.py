@@ -140,7 +140,9 @@ class Comparison(Shown):
     def card(self) -> Card:
         """Whether the sides are equal, or where they part first, and the reading."""
         first = self.first
-        facts = [("A", f"{self.a} ({self.arithmetic[0]})"), ("B", f"{self.b} ({self.arithmetic[1]})"),
+        sides = [(side, arithmetic if name == side else f"{name} ({arithmetic})")
+                 for side, name, arithmetic in zip("AB", (self.a, self.b), self.arithmetic)]
+        facts = [*sides,
                  ("decided by", ", ".join(self.decides)),
                  ("equal predictions", None if self.equal_predictions is None
                   else f"{self.equal_predictions} of {self.samples}")]

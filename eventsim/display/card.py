@@ -5,23 +5,26 @@ Names come from files that anybody may have made: in HTML they are escaped, in t
 terminal.
 """
 
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from eventsim.display.markup import element, joined, Markup
-from eventsim.text import aligned_table, all_digits, many, printable
+from eventsim.text import all_digits, many, printable
 
 MOST_ROWS = 10  # of a table; the last of a longer one says how many are left
 MOST_LINES = 19  # of a text
 WIDTH = 100  # characters of a line
 LONGEST = 28  # characters of a name in a table, 80 elsewhere
+CELL = "padding: 1px 10px 1px 0; text-align"
 FIGURE = "overflow-x: auto; margin: 0.4em 0"
+_NUMBER = re.compile(r"([-<>]? ?\d|-$|$|inf|nan)")
 
 
 @dataclass(frozen=True)
 class Card:
-    """title: one line. facts: (name, value). columns, rows: of a table, as text; n_rows: how many there are in
+    """title: one line. facts: (name, value); names are ours. columns, rows: of a table, as text; n_rows: how many there are in
     all, None: those. picture: of HTML only. note: a sentence."""
 
     title: str
@@ -34,7 +37,7 @@ class Card:
 
     def as_text(self) -> str:
         """At most 19 lines of 100 characters."""
-        facts = "; ".join(f"{cut(name)} {cut(value, 80)}" for name, value in self.facts)
+        facts = "; ".join(f"{name} {cut(value, 80)}" for name, value in self.facts)
         lines = [cut(self.title, WIDTH), *textwrap.wrap(facts, WIDTH, max_lines=3, placeholder=" ...")]
         if self.rows:
             lines += self._table()
@@ -48,9 +51,16 @@ class Card:
         n = len(widths)
         while n > 1 and sum(widths[:n]) + 2 * (n - 1) > WIDTH:
             n -= 1
-        table = aligned_table(shown[0][:n], [row[:n] for row in shown[1:]]).splitlines()
+        lines = [[cell.rjust(width) if number else cell.ljust(width) for cell, width, number in
+                  zip(row[:n], widths, self._numbers())] for row in shown]
+        lines.insert(1, ["-" * width for width in widths[:n]])
+        table = ["  ".join(line).rstrip() for line in lines]
         left = [self._left(), f"{many(len(widths) - n, 'column')} more" if n < len(widths) else ""]
         return table + [f"... {', '.join(filter(None, left))}"] * any(left)
+
+    def _numbers(self):
+        """Which columns are of numbers, and stand to the right."""
+        return [all(_NUMBER.match(cut(row[i])) for row in self.rows[:MOST_ROWS]) for i in range(len(self.columns))]
 
     def _left(self):
         n = len(self.rows) if self.n_rows is None else self.n_rows
@@ -62,7 +72,7 @@ class Card:
         parts = [element("div", element("b", cut(self.title, WIDTH)))]
         if self.facts:
             said = [part for name, value in self.facts
-                    for part in (f"{cut(name)}\u00a0", element("b", cut(value, 80)), "; ")][:-1]
+                    for part in (f"{name}\u00a0", element("b", cut(value, 80)), "; ")][:-1]
             parts.append(element("div", *said, style="opacity: 0.85; max-width: 60em"))
         if self.picture is not None:
             parts.append(element("div", self.picture, style=FIGURE))
@@ -74,9 +84,10 @@ class Card:
 
     def _html_table(self):
         def row(name, cells):
-            return element("tr", *(element(name, cut(cell, 80), style=f"text-align: {'left' if not i else 'right'}")
-                                   for i, cell in enumerate(cells)))
+            return element("tr", *(element(name, cut(cell, 80), style=f"{CELL}: {'right' if number else 'left'}")
+                                   for cell, number in zip(cells, numbers)))
 
+        numbers = self._numbers()
         table = element("table", element("thead", row("th", self.columns)),
                         element("tbody", *(row("td", cells) for cells in self.rows[:MOST_ROWS])))
         left = self._left()
@@ -92,7 +103,10 @@ class Shown:
         raise NotImplementedError
 
     def __repr__(self):
-        return self.card().as_text()
+        try:
+            return self.card().as_text()
+        except AttributeError:  # in a debugger, while it is being made
+            return f"<{type(self).__name__}, incomplete>"
 
     def _repr_html_(self):
         return self.card().as_html()

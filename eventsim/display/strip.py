@@ -89,7 +89,7 @@ def _box(box, place, base, largest):
     size = math.log2(math.prod(box.shape) + 1) / max(largest, 1)
     height = LOWEST + (HIGHEST - LOWEST) * size
     left, middle = place * STEP + (STEP - WIDTH) / 2, place * STEP + STEP / 2
-    said = f"{cut(box.name, 80)}: {box.kind}, {times(box.shape)}"
+    said = cut(f"{box.name}: {box.kind}, {times(box.shape)}", 120)
     return element(
         "g", element("title", said),
         element("rect", x=left, y=round(base - height, 1), width=WIDTH, height=round(height, 1), rx=3,

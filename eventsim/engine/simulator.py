@@ -8,7 +8,7 @@ from typing import Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
-from eventsim.display.card import Card, MOST_ROWS, Shown, times
+from eventsim.display.card import Card, cut, MOST_ROWS, Shown, times
 from eventsim.display.progress import sample_bar
 from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
 from eventsim.engine.chunk import Setting
@@ -128,11 +128,11 @@ class Simulator(Shown):
         """The arithmetic, and what it does to the first layers."""
         program, model = self.program, self.model
         facts = [("precision", self.precision), ("chip", None if program.chip is None else program.chip.name),
-                 ("workers", self.workers), ("input", f"{model.input} {times(model.shapes[model.input])}"),
-                 ("output", f"{model.output} {times(model.shapes[model.output])}"),
+                 ("workers", self.workers), ("input", f"{cut(model.input)!r}, {times(model.shapes[model.input])}"),
+                 ("output", f"{cut(model.output)!r}, {times(model.shapes[model.output])}"),
                  ("steps", "to be given" if model.timesteps is None else model.timesteps),
                  ("steps without overflow", "any" if program.safe_steps is None else program.safe_steps)]
-        rows = [(layer.name, times(layer.logical_shape), layer.bits or layer.reduce or NONE,
+        rows = [(layer.name, times(layer.logical_shape), layer.bits or NONE,
                  *_rounded(program.rounding.get(layer.name))) for layer in program.layers[:MOST_ROWS]]
         return Card(f"Simulator({many(len(model.nodes), 'node')}, {self.precision})",
                     [(name, value) for name, value in facts if value is not None],

@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.display.card import Card, Shown
+from eventsim.display.card import Card, Shown, times
 from eventsim.display.table import Table
 from eventsim.errors import EventsimError, ModelError, RunError
 from eventsim.model.chip import Chip
@@ -19,11 +19,11 @@ from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import integer, MAX_DELAY, Shape
 from eventsim.model.showing import model_card, node_table
-from eventsim.text import listed
+from eventsim.text import listed, many
 
 
-@dataclass
-class Check:
+@dataclass(repr=False)
+class Check(Shown):
     """Inputs with what the trainer computed from them, so that a file can prove itself.
 
     x: (N, ...) or (N, T, ...), as `Simulator.run` takes it.
@@ -41,6 +41,12 @@ class Check:
     x: np.ndarray
     outputs: np.ndarray
     level_counts: Dict[str, np.ndarray] = field(default_factory=dict)
+
+    def card(self) -> Card:
+        """Shapes, and the nodes whose levels were counted."""
+        return Card(f"Check({many(len(self.x), 'sample')})", [
+            ("x", times(np.shape(self.x))), ("outputs", times(np.shape(self.outputs))),
+            ("levels counted of", listed(self.level_counts))])
 
 
 class Model(Shown):

@@ -29,14 +29,14 @@ def model_card(model) -> Card:
     table = node_table(model)
     facts = [
         ("weights", quantity(sum(node.n_weights for node in model.nodes.values()))),
-        ("input", f"{cut(model.input)} {times(model.shapes[model.input])}"),
-        ("output", f"{cut(model.output)} {times(model.shapes[model.output])}"),
+        ("input", f"{cut(model.input)!r}, {times(model.shapes[model.input])}"),
+        ("output", f"{cut(model.output)!r}, {times(model.shapes[model.output])}"),
         ("file", model.file), ("chip", None if model.chip is None else model.chip.name),
         ("check samples", None if model.check is None else len(model.check.x)),
         ("classes", _classes(model.class_names)),
     ]
     names = ("node", "kind", "shape", "reads", "weights", "settings")
-    rows = [[quantity(cell) if isinstance(cell, int) else cell for cell in row]
+    rows = [[(quantity(cell) if cell else "") if isinstance(cell, int) else cell for cell in row]
             for row in zip(*(table.columns[name][:MOST_ROWS] for name in names))]
     boxes = [Box(name, model.nodes[name].kind, model.nodes[name].role, model.shapes[name],
                  [(edge.source, edge.delay) for edge in model.incoming(name)]) for name in table.columns["node"]]
