@@ -4,7 +4,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 
-DELAY = 0.5  # seconds before a bar appears
+DELAY = 2.0  # seconds before a bar appears
 
 
 def in_notebook() -> bool:

@@ -146,7 +146,7 @@ class Run(Shown):
         card = self.summary.card()
         recorded = ", ".join(f"{kind} of {many(len(names), 'node')}" for kind, names in self.recorded.items())
         title = f"Run({cut(self.path, 60)!r}, {many(self.n_samples, 'sample')}, {many(self.n_steps, 'step')})"
-        return replace(card, title=title, facts=[*card.facts, ("recorded", recorded or "nothing but counts")],
+        return replace(card, title=title, facts=[*card.facts, *([("recorded", recorded)] if recorded else [])],
                        note='per sample; run["name"] is one node, run.statistics what was gathered')
 
     # ---- recordings
