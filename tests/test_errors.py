@@ -64,6 +64,15 @@ class Unknown(Flatten):
     kind = "Unknown"
 
 
+class Batches:
+    """What a loader offers, with nothing in it."""
+
+    dataset, batch_size = (), 1
+
+    def __iter__(self):
+        return iter(())
+
+
 def small(precision="float32", **options):
     return lowered((2,), Dense(ones(3, 2)), Neuron(**options), precision=precision)
 
@@ -460,6 +469,9 @@ CASES = [
      r"16777216 steps, but only \d+ are proved free of int32 overflow; run fewer steps, or in float32"),
     (lambda: model({"in": Input(2), "n": N}, precision="float32", timesteps=None).run([[1, 1]]), RunError,
      "the model: does not say how many steps a run takes, and samples that stand still do not either: give timesteps"),
+    (lambda: chain((2,), Dense(ones(3, 2)), Neuron())["x"], ModelError, r"the model: no node 'x'; there are: 'in', 'a', 'b'"),
+    (lambda: small().score(ones(1, 1, 2)), DataError, "there are no labels: give y, or a loader"),
+    (lambda: small().score(Batches(), ones(1)), DataError, "y is given, but x is a loader"),
     (flushing, RunError, "this thread flushes denormal numbers to zero"),
 ]
 

@@ -58,6 +58,7 @@ class Simulator(Shown):
         self._context = RunContext.of(self)
         self._local = threading.local()
         self._wants = {}
+        self._compiled = set()  # what was recorded while all was compiled
         self._pool = None
 
     def run(self, x, timesteps=None, record=("spikes",), state=None) -> Recording:
@@ -143,8 +144,11 @@ class Simulator(Shown):
         """Compile, or load from the cache, every kernel that the model needs, by running a blank
         sample for one step, with what `run` is to record; otherwise the first run does it."""
         node, record = self.model.nodes[self.model.input], _named(record)
+        if record in self._compiled:
+            return
         self.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8),
                  timesteps=1, record=record)
+        self._compiled.add(record)
         if record:
             self.compile()
 

@@ -4,7 +4,8 @@ All sums are integers, so they are the same however samples are cut into batches
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from math import prod
 from typing import ClassVar, Tuple
 
 import numpy as np
@@ -18,14 +19,17 @@ LONGEST = 1024  # steps; intervals of that length and more share a bin
 VARIATION_UNIT = 2.0**32  # `variation_sums` are in parts of it
 
 
+@lru_cache(maxsize=1024)
 def chosen_neurons(n_neurons, most=MOST_CHOSEN) -> np.ndarray:
     """int64: at most so many neurons, one from each of as many equal parts of the node's order. Which one
-    of its part changes from part to part, since even steps would meet the same columns of every map."""
+    of its part changes from part to part, since even steps would meet the same columns of every map. Read-only."""
     n = min(most, n_neurons)
     parts = np.arange(n, dtype=np.int64)
     within = parts * 2654435761 % (1 << 32)  # multiplicative hashing (Knuth): the same everywhere
     first, after = parts * n_neurons // n, (parts + 1) * n_neurons // n
-    return first + (within * (after - first) >> 32)
+    chosen = first + (within * (after - first) >> 32)
+    chosen.setflags(write=False)
+    return chosen
 
 
 def n_interval_bins(n_steps) -> int:
@@ -83,7 +87,7 @@ class TrainStatistics(Shown):
     @staticmethod
     def array_shapes(shape, bits, signed, n_steps):
         """{field: shape} of the arrays, all int64, of a node and a number of steps."""
-        neurons = int(np.prod(shape, dtype=np.int64))
+        neurons = prod(shape)
         planes, levels = bits * (1 + signed), (1 << bits) + signed * ((1 << bits) - 1)
         chosen = min(MOST_CHOSEN, neurons)
         per_neuron = ("events", "squares", "interval_counts", "interval_sums", "interval_squares",
