@@ -268,7 +268,7 @@ class Program(Shown):
     def card(self) -> Card:
         """Its first stages and how their sums are made."""
         stages = list(self.stages.values())
-        rows = [(stage.name, stage.operation if isinstance(stage, WordStage) else "input" if isinstance(stage, InputStage) else "layer",
+        rows = [(stage.name, getattr(stage, "operation", "input" if isinstance(stage, InputStage) else "layer"),
                  times(stage.logical_shape), stage.bits or NONE, _paths_text(stage))
                 for stage in stages[:MOST_ROWS]]
         facts = [("precision", self.precision), ("membranes", self.dtype), ("input", repr(self.input)),

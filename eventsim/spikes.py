@@ -50,7 +50,8 @@ class Spikes(Shown):
         events, chances = count_events(self, range(n)), n * t * int(np.prod(self.logical_shape))
         return Card(f"Spikes({times(self.logical_shape)} neurons)", [
             ("samples", n), ("steps", t), ("bits", f"{self.bits}{' and a sign' if self.signed else ''}"),
-            ("events", all_digits(events)), ("of all neurons and steps", percent(events / chances if chances else 0))])
+            ("events", all_digits(events)),
+            ("of all neurons and steps", percent(events / chances if chances else 0))])
 
 
 def fired(spikes: Spikes, sample: int, first: int = 0, stop: int = None) -> np.ndarray:

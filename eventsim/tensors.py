@@ -55,5 +55,6 @@ def pairs_of(loader):
         parts = list(batch) if isinstance(batch, (list, tuple)) else [batch]
         if not 1 <= len(parts) <= 2 or isinstance(batch, dict):
             found = "a dict" if isinstance(batch, dict) else f"{len(parts)} parts"
-            raise DataError(f"a batch of the loader is {found}, expected x or (x, y); give a collate_fn that makes them")
+            raise DataError(f"a batch of the loader is {found}, expected x or (x, y); give a collate_fn that makes "
+                            "them")
         yield as_array(parts[0]), as_array(parts[1]) if len(parts) == 2 else None

@@ -24,8 +24,8 @@ _NUMBER = re.compile(r"([-<>]? ?\d|-$|$|inf|nan)")
 
 @dataclass(frozen=True)
 class Card:
-    """title: one line. facts: (name, value); names are ours. columns, rows: of a table, as text; n_rows: how many there are in
-    all, None: those. picture: of HTML only. note: a sentence."""
+    """title: one line. facts: (name, value); names are ours. columns, rows: of a table, as text; n_rows: how many
+    there are in all, None: those. picture: of HTML only. note: a sentence."""
 
     title: str
     facts: Sequence[Tuple[str, object]] = ()

@@ -63,7 +63,8 @@ def _edges(boxes, places):
     """(column of the source, column of the target, delay) of the edges between boxes that are shown."""
     for box in boxes:
         if box.name in places:
-            yield from ((places[source], places[box.name], delay) for source, delay in box.reads if source in places)
+            yield from ((places[source], places[box.name], delay)
+                        for source, delay in box.reads if source in places)
 
 
 def _straight(boxes, places) -> List[int]:

@@ -86,8 +86,8 @@ class Table(Shown):
                     [name.replace("_", " ") for name in names], self._written(MOST_ROWS), len(self))
 
     def to_pandas(self):
-        """A `pandas.DataFrame`: NaN, or None in text, where something is undefined; units and title in its `attrs`.
-        Raises MissingPackageError without pandas."""
+        """A `pandas.DataFrame`: NaN, or None in text, where something is undefined; units and title in its
+        `attrs`. Raises MissingPackageError without pandas."""
         try:
             import pandas
         except ImportError:
@@ -103,8 +103,8 @@ class Table(Shown):
         columns = {name: _series(values) for name, values in self.columns.items()}
         made = _by_pyarrow(columns, self.units) or _by_polars(columns)
         if made is None:
-            raise MissingPackageError("Arrow needs the package pyarrow or polars, and neither is installed; run pip "
-                                      "install pyarrow")
+            raise MissingPackageError("Arrow needs the package pyarrow or polars, and neither is installed; run "
+                                      "pip install pyarrow")
         return made(requested_schema)
 
 

@@ -73,7 +73,8 @@ class RecordedNode(Shown):
         first = _events(replace(spikes, planes=spikes.planes[:1, :FIRST_STEPS]), self.name)
         return Card(f"RecordedNode({self.name!r}, {times(spikes.logical_shape)} neurons, {many(n, 'sample')}, "
                     f"{many(steps, 'step')})", facts, list(first.columns), first.rows[:MOST_ROWS],
-                    min(len(first), MOST_ROWS), note="its first events; events() has all, to_dataframe() for pandas")
+                    min(len(first), MOST_ROWS),
+                    note="its first events; events() has all, to_dataframe() for pandas")
 
 
 def _events(spikes, name):
@@ -83,5 +84,5 @@ def _events(spikes, name):
     when, neuron, level = when[order], neuron[order], level[order]
     shape = spikes.logical_shape
     place = (neuron,) if len(shape) == 1 else np.unravel_index(neuron, shape)
-    return Table({"sample": when // max(steps, 1), "step": when % max(steps, 1), **dict(zip(AXES[len(shape)], place)),
-                  "level": level}, {"level": "levels"}, f"events of {name}")
+    sample, step = np.divmod(when, max(steps, 1))
+    return Table({"sample": sample, "step": step, **dict(zip(AXES[len(shape)], place)), "level": level}, {"level": "levels"}, f"events of {name}")

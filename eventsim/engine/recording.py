@@ -134,12 +134,13 @@ class Recording(Shown):
                  ("seconds", number(self.seconds))]
         n, layers = max(self.counts.n_samples, 1), self.counts.layers
         rows = [(name, self.counts.neurons[name], number(self.counts.firing_rate(name)),
-                 *(quantity(int(layers[name][count].sum()) / n) for count in ("events", "synops", "additions", "macs")))
+                 *(quantity(int(layers[name][count].sum()) / n)
+                   for count in ("events", "synops", "additions", "macs")))
                 for name in list(layers)[:MOST_ROWS]]
         return Card(f"Recording({many(len(self.output), 'sample')}, {many(self.timesteps, 'step')}, "
                     f"{self.precision})", facts,
-                    ("layer", "neurons", "firing rate", "events", "synops", "additions", "MACs"), rows, len(layers),
-                    note='counts are per sample; recording["name"] is one node')
+                    ("layer", "neurons", "firing rate", "events", "synops", "additions", "MACs"), rows,
+                    len(layers), note='counts are per sample; recording["name"] is one node')
 
     def _trace(self, name, kind):
         return self._recorded(self.traces.get(kind, {}), name, kind)

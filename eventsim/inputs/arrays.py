@@ -110,8 +110,8 @@ class LoaderData:
             if getattr(loader, "drop_last", False):
                 self._n -= self._n % loader.batch_size
         except TypeError:
-            raise DataError("the loader does not say how many samples it has; give arrays, or a loader over a data "
-                            "set with a length") from None
+            raise DataError("the loader does not say how many samples it has; give arrays, or a loader over a "
+                            "data set with a length") from None
 
     def __len__(self):
         return self._n

@@ -10,8 +10,8 @@ def to_levels(x, input_node, timesteps=None):
     """Check samples and give them the types that the simulator computes with.
 
     x: (N, *shape), a still sample, or (N, T, *shape), one frame per step; shape is the Input's,
-        channels first; an array, or what `tensors.as_array` makes one of. For encoding "image" and "spikes" bool, integers, or floats that hold
-        whole numbers: levels, not yet scaled. For "real" any real numbers.
+        channels first; an array, or what `tensors.as_array` makes one of. For encoding "image" and
+        "spikes" bool, integers, or floats that hold whole numbers: levels, not yet scaled. For "real" any real numbers.
     timesteps: steps of the run, or None; must agree with T where both are given.
 
     Returns (levels, still). levels: (N, T, *shape), T = 1 where still; int32 for "image" and

@@ -89,7 +89,8 @@ def _nodes(given, name):
     if found is given or len(found) <= MOST_NODES:
         return found, []
     return {name: found[name] for name in list(found)[:MOST_NODES]}, [
-        f"The first {MOST_NODES} of {style.count_label(len(found), 'node')}; raster(recording[\"name\"]) draws one."]
+        f"The first {MOST_NODES} of {style.count_label(len(found), 'node')}; "
+        'raster(recording["name"]) draws one.']
 
 
 def _measured(name, spikes, samples, numbers, rows):

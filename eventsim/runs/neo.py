@@ -159,8 +159,8 @@ def _known_dt(source):
     model = getattr(getattr(source, "context", None), "model", None)
     events = None if model is None else model.nodes[model.input].events
     if events is None:
-        raise DataError("dt is not given, and the model does not say how long a step is: give seconds, or a quantity with "
-                        "a unit of time (dt=1e-3 for steps of a millisecond)")
+        raise DataError("dt is not given, and the model does not say how long a step is: give seconds, or a "
+                        "quantity with a unit of time (dt=1e-3 for steps of a millisecond)")
     return 1e-6 * events.bin_width
 
 

@@ -118,8 +118,8 @@ class TrainObserver:
                                            int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            train_statistics.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, planes, slots, self.pack,
-                                           int(memory is not None), int(ends))
+            train_statistics.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, planes, slots,
+                                           self.pack, int(memory is not None), int(ends))
             if levelled:
                 train_statistics.count_small_levels(flat, self._words, sums.small_levels, slots, self.pack)
         if self.n_planes > 8 or self.signed:

@@ -5,7 +5,8 @@
 
 Two networks: the digits model on its test set, 32 times over, and, as short as a run can be, on two samples of
 500 steps; and one of CIFAR's size (64-64-P-128-128-P-256-256-P on 3x32x32, 10 % firing, see
-examples/deep_networks.py) on new images in every round. Three ways to run the same samples, in turn and in another order in every round:
+examples/deep_networks.py) on new images in every round. Three ways to run the same samples, in turn and in another
+order in every round:
 
     counts      what `eventsim run` gathers without --out: events and operations of each layer and sample
     statistics  and record=("statistics",): rates, levels and planes of every neuron, of all samples
