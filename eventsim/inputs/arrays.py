@@ -70,6 +70,7 @@ class ArrayData:
     """
 
     n_dropped_events = 0
+    lengths = None  # steps of each sample, int64 (N,), where they differ
 
     def __init__(self, x, y, input_node):
         self._x = np.asarray(x)

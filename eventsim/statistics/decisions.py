@@ -1,6 +1,6 @@
 """How the answer settles over the steps, and which classes it takes for which."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Optional, Tuple
 
 import numpy as np
@@ -50,6 +50,12 @@ class Decisions:
             cells = np.bincount(labels * classes + predictions[:, -1], minlength=classes * classes)
             confusion = cells.reshape(classes, classes)
         return Decisions(n, final, correct, confusion, tuple(class_names))
+
+    def padded(self, n_steps) -> "Decisions":
+        """Of the same samples as some among longer ones, of n_steps: their answers stay after their own steps."""
+        more = n_steps - self.final.size
+        return replace(self, final=np.pad(self.final, (0, more)),
+                       correct=None if self.correct is None else np.pad(self.correct, (0, more), "edge"))
 
     @property
     def accuracy_by_step(self) -> Optional[np.ndarray]:
