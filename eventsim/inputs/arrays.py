@@ -8,7 +8,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.source import checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
-from eventsim.storage.npz import npz_header, npz_member
+from eventsim.storage.npz import array_header, npz_header, npz_member
 
 
 class Hdf5Source(Source):
@@ -59,6 +59,23 @@ class NpzSource(Source):
         path = self.path
         with zipfile.ZipFile(path) as archive, npz_member(archive, "x", path) as file:
             npz_header(archive, file, "x", path)
+            yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
+
+
+class NpySource(Source):
+    """NumPy's .npy: x alone, read as a stream."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "rb") as file:
+            shape, self._dtype = array_header(file, "x", path)
+        if not shape or self._dtype.kind not in "biuf":
+            raise DataError(f"{path}: holds shape {shape} and type {self._dtype}, expected numbers (N, ...)")
+        self.n_samples, self.sample_shape = shape[0], shape[1:]
+
+    def read(self, size, stop, first=0):
+        with open(self.path, "rb") as file:
+            array_header(file, "x", self.path)
             yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
 
 
