@@ -18,7 +18,7 @@ from eventsim.engine.recording import Recording
 from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
 from eventsim.errors import DataError, ModelError, RunError
-from eventsim.inputs.levels import to_levels
+from eventsim.inputs.levels import check_layout, to_levels
 from eventsim.lowering.recipe import lower
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
@@ -77,6 +77,8 @@ class Simulator:
         says to be an error.
         """
         if lengths is None:
+            if timesteps is None and state is None:
+                check_layout(np.shape(x), self.model.nodes[self.model.input], self.model.timesteps)
             return self._run(x, timesteps, record, state, keep_state=True)
         if state is not None:
             raise DataError("state continues samples of one length; give state or lengths, not both")
@@ -109,6 +111,8 @@ class Simulator:
         for batch in batches:
             x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
             if lengths is None:
+                if x is batch and timesteps is None:
+                    check_layout(np.shape(x), self.model.nodes[self.model.input], self.model.timesteps)
                 yield self._run(x, timesteps, record, None, keep_state=False)
             else:
                 yield self._run_lengths(x, lengths, timesteps, record)

@@ -14,6 +14,7 @@ from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, EventsimError
 from eventsim.inputs.arrays import ArrayData
 from eventsim.inputs.dataset import open_dataset
+from eventsim.inputs.levels import check_layout
 from eventsim.merging import merge
 from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
@@ -115,6 +116,10 @@ class _Evaluating:
             simulator.model.steps(asked.timesteps)  # before a file is begun
         self.lengths = getattr(self.dataset, "lengths", None)
         self.data = asked.data or name
+        if self.dataset.n_steps is not None and self.lengths is None and asked.timesteps is None:
+            node = simulator.model.nodes[simulator.model.input]
+            with _naming(self.data):
+                check_layout((len(self.dataset), self.dataset.n_steps, *node.shape), node, simulator.model.timesteps)
         self.part = _part(asked, len(self.dataset))
         self.batch = batch_size(simulator.model, self.dataset)
 
@@ -196,7 +201,7 @@ class _Evaluating:
         return replace(sums, seconds=sums.seconds + again.seconds, statistics=merge([sums.statistics, found]))
 
     def _recorded(self, x, record):
-        return next(self.simulator.iterate([x], self.asked.timesteps, record))
+        return next(self.simulator.iterate([(x, None)], self.asked.timesteps, record))
 
 
 def batch_size(model, dataset):
