@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
+from eventsim.inputs.event_files.five_bytes import fits_events
 from eventsim.inputs.encoders import Encoding, unit_values
 from eventsim.inputs.images import CifarSource, fits_cifar, IdxSource, CIFAR_TEST, IDX_IMAGES
 from eventsim.inputs.levels import check_values
@@ -204,7 +205,7 @@ def _source(path, input_node, timesteps, options):
     with open(path, "rb") as file:
         start = file.read(8)
     # nothing but the model tells a CIFAR file from a recording where both fit
-    if path.suffix != ".bin" or input_node.events is not None or not fits_cifar(path):
+    if path.suffix != ".bin" or input_node.events is not None or fits_events(path) and not fits_cifar(path):
         recordings = recordings_of_file(path, options)
         if recordings is not None:
             return RecordingSource(recordings, input_node, timesteps, options)

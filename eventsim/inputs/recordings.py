@@ -83,11 +83,6 @@ def _files(folder):
 def _open(path, options):
     found = format_of(path)
     if found is None:
-        with reading(path):
-            size = path.stat().st_size
-        if path.suffix == ".bin":
-            raise DataError(f"{path}: has {size} bytes, expected a multiple of 5 above 0: truncated, or no N-MNIST "
-                            "recording")
         raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
     return open_as(found, path, options)
 
@@ -185,7 +180,9 @@ class RecordingSource(Source):
 
     def _levels(self, one, steps):
         cut = self._cut(one, noting=True)
-        self.n_dropped += int((cut.step >= steps).sum()) + cut.n_early
+        self.n_dropped += int((cut.step >= steps).sum())
+        if cut.n_early:
+            self.notes.update(["has events before its first step; left out"])
         try:
             levels = cut.levels(steps)
             check_values(levels, self._input)

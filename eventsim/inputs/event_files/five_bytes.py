@@ -20,13 +20,18 @@ MARK, MARKED = 240, 1 << 13  # row of what is no event; microseconds that it add
 
 def holds_events(path, start) -> bool:
     """By suffix: the format has no header, and CIFAR's .bin has none either."""
-    return path.suffix == ".bin" and os.path.getsize(path) % EVENT_BYTES == 0 and not start[:5] == b"#!AER"
+    return path.suffix == ".bin"
 
 
 def recording_in(path, options) -> EventStream:
     """The recording in a file."""
     notes = []
     return EventStream(lambda: _blocks(path, notes), str(path), options.sensor_size, 0, notes)
+
+
+def fits_events(path) -> bool:
+    """Whether a file has the size of whole events."""
+    return os.path.getsize(path) % EVENT_BYTES == 0
 
 
 def _blocks(path, notes):

@@ -13,6 +13,7 @@ from eventsim.inputs.event_files.options import EventOptions
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
 from eventsim.storage.reading import reading
+from eventsim.text import many
 
 # Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that tell
 # by their first bytes, then those that look into a file, then by suffix.
@@ -45,7 +46,7 @@ def format_of(path):
     """The module of `FORMATS` that reads a file, or None. Raises DataError where it cannot be read."""
     with reading(path), open(path, "rb") as file:
         start = file.read(START_BYTES)
-    return next((found for found in FORMATS if start and found.holds_events(path, start)), None)
+    return next((found for found in FORMATS if found.holds_events(path, start)), None)
 
 
 def open_as(found, path, options: EventOptions) -> EventStream:
@@ -68,8 +69,8 @@ def _watched(stream, path, options):
             n_back, furthest, newest = n_back + int((behind > 0).sum()), max(furthest, behind.max()), so_far[-1]
             yield block
     if n_back:
-        note(stream.notes, f"{n_back} events come up to {furthest} microseconds behind one before them; each counts "
-                           "at its own time")
+        note(stream.notes, f"{many(n_back, 'event')} out of order, by up to {furthest} microseconds; each counts at its "
+                           "own time")
 
 
 @contextmanager

@@ -74,14 +74,14 @@ class Clock:
 
 
 def microseconds(times, unit, notes: List[str]) -> np.ndarray:
-    """Times as whole microseconds, int64. unit: seconds of one; None: told from the numbers, and noted."""
+    """Times as whole microseconds, of a type of integers or of floats. unit: seconds of one; None: told from the numbers, and noted."""
     if unit is None:
         unit = MICROSECOND if times.dtype.kind in "iu" or _whole(times) else 1.0
         note(notes, f"its times are taken as {'microseconds' if unit == MICROSECOND else 'seconds'}, as "
                     f"{'whole numbers' if unit == MICROSECOND else 'fractions'} are (time_unit says otherwise)")
     if times.dtype.kind in "iu" and unit == MICROSECOND:
-        return times.astype(np.int64)
-    return np.rint(times.astype(np.float64) * (unit / MICROSECOND)).astype(np.int64)
+        return times
+    return np.rint(times.astype(np.float64) * (unit / MICROSECOND))
 
 
 def _whole(times):
