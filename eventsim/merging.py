@@ -85,20 +85,20 @@ def rules(kind):
     return found
 
 
-def in_order(whole, order):
+def rearranged(whole, order):
     """The samples of a whole in another order. order: the place of each in the whole. Sums, and what is of all
     samples, stay."""
     if whole is None:
         return None
     if isinstance(whole, dict):
-        return {name: in_order(value, order) for name, value in whole.items()}
+        return {name: rearranged(value, order) for name, value in whole.items()}
     values = {}
     for name, rule in rules(type(whole)).items():
         value = getattr(whole, name)
         if value is not None and rule.samples == "concatenate":
             value = _each(value, lambda array: array[order])
         elif rule.samples == "merge":
-            value = in_order(value, order)
+            value = rearranged(value, order)
         values[name] = value
     return type(whole)(**values)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError, RunError
-from eventsim.merging import in_order, merge
+from eventsim.merging import rearranged, merge
 
 
 def run_by_length(run: Callable, x, lengths) -> Recording:
@@ -32,7 +32,7 @@ def rejoined(parts, lengths) -> Recording:
     """Recordings of the groups of `lengths`, padded, as one, in the samples' order."""
     places = np.empty(len(lengths), np.int64)
     places[np.argsort(lengths, kind="stable")] = np.arange(len(lengths))
-    return in_order(merge(parts), places)
+    return rearranged(merge(parts), places)
 
 
 def checked_lengths(lengths, x) -> np.ndarray:

@@ -132,9 +132,9 @@ class EventStream:
     def bins(self, width, polarities="off_on", coincident="sum", slack=0, at_once=64) -> Iterator[np.ndarray]:
         """Levels, uint16 (steps, C, H, W), `at_once` steps at a time and fewer in the end, in bounded memory.
 
-        width: microseconds of a step. polarities, coincident: as of `EventBins`. slack: an event so many
-        microseconds behind the newest before it still comes into its step; one further behind is late if that
-        step is not the newest's, is left out, and counted in `n_late` of the iterator that this returns.
+        width: microseconds of a step. polarities, coincident: as of `EventBins`. slack: a step is complete once an
+        event has come that is `slack` microseconds or more behind its end. What comes into it after that is late: it
+        is left out, and counted in `n_late` of the iterator that this returns. So are events before the first step.
         """
         return Bins(self, EventBins(width, polarities, coincident, self._size("bin")), slack, at_once)
 
