@@ -156,7 +156,8 @@ def _arithmetic(text, word):
 
 def _check_steps(data, arguments):
     if data.lengths is not None:
-        raise DataError(f"{arguments.data}: holds event recordings; comparing them needs timesteps (--timesteps N)")
+        raise DataError(f"{arguments.data}: holds event recordings; comparing them needs timesteps (--timesteps "
+                        f"N)")
     if arguments.timesteps and data.n_steps not in (None, arguments.timesteps):
         raise DataError(
             f"{arguments.data}: x has {data.n_steps} steps, but --timesteps says {arguments.timesteps}"

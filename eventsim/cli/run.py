@@ -23,9 +23,10 @@ def add_parser(commands):
     add_model(run)
     run.add_argument("data", metavar="DATA", help="data file or folder")
     steps = run.add_mutually_exclusive_group()
-    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or, where it says "
-                       "none, those of each recording")
-    steps.add_argument("--whole", action="store_true", help="run each recording as long as it is, whatever the model says")
+    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or, where "
+                       "it says none, those of each recording")
+    steps.add_argument("--whole", action="store_true", help="run each recording as long as it is, whatever the "
+                                                            "model says")
     run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
                      help="default: fixed for a model that brings a chip, else float32")
     run.add_argument("--chip", metavar="CHIP",

@@ -13,8 +13,8 @@ from eventsim.merging import rearranged, merge
 def run_by_length(run: Callable, x, lengths) -> Recording:
     """A Recording of samples of which only the first steps count: those of one length run together.
 
-    run: a function of x (n, T, ...), which returns a Recording. x: (N, T, ...). lengths: whole numbers (N,), from 1
-    to T. Raises DataError where they do not fit.
+    run: a function of x (n, T, ...), which returns a Recording. x: (N, T, ...). lengths: whole numbers (N,), from
+    1 to T. Raises DataError where they do not fit.
     """
     x = np.asarray(x)
     lengths = checked_lengths(lengths, x)
@@ -39,8 +39,8 @@ def checked_lengths(lengths, x) -> np.ndarray:
     """int64 (N,), steps of each sample of x. Raises DataError where they do not fit."""
     found = np.asarray(lengths)
     if x.ndim < 2 or found.shape != x.shape[:1] or found.dtype.kind not in "iu":
-        raise DataError(f"lengths has shape {found.shape} and type {found.dtype}, expected one whole number for each "
-                        f"sample of x, which has shape {x.shape}, (N, T, ...)")
+        raise DataError(f"lengths has shape {found.shape} and type {found.dtype}, expected one whole number for "
+                        f"each sample of x, which has shape {x.shape}, (N, T, ...)")
     if found.size and not (found.min() >= 1 and found.max() <= x.shape[1]):
         raise DataError(f"lengths has values from {found.min()} to {found.max()}, expected 1 to {x.shape[1]}, the "
                         "steps of x")

@@ -50,8 +50,8 @@ class Recording:
     audit: per layer an `statistics.ranges.LayerAudit`, only if recorded.
     statistics: `statistics.Statistics` gathered while it ran, or None.
     context: the model and the arithmetic that it was made with, or None.
-    lengths: int64 (N,), the steps of each sample where they were given, `timesteps` being the most; else None. After
-        a sample's end spikes and traces are 0, `outputs` stay, and nothing is counted.
+    lengths: int64 (N,), the steps of each sample where they were given, `timesteps` being the most; else None.
+        After a sample's end spikes and traces are 0, `outputs` stay, and nothing is counted.
     """
 
     precision: str = merged("same")

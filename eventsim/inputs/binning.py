@@ -16,8 +16,9 @@ def bin_events(x, y, polarity, t, events, timesteps):
     start of the recording; step = floor(t / bin_width). All of one length, in any order.
     events: EventBins. timesteps: steps to give; later events are dropped.
 
-    Returns levels, uint16 (T, C, H, W), C = 2, or 1 where one channel has both polarities. Raises DataError, which counts events from 0, for an
-    event outside the sensor, of another polarity, before the start, or too many in one place.
+    Returns levels, uint16 (T, C, H, W), C = 2, or 1 where one channel has both polarities. Raises DataError, which
+    counts events from 0, for an event outside the sensor, of another polarity, before the start, or too many in
+    one place.
     """
     x, y = _event_column(x, "x"), _event_column(y, "y")
     polarity, t = _event_column(polarity, "polarity"), _event_column(t, "t")

@@ -171,8 +171,8 @@ class _Encoder(NamedTuple):
             raise DataError(f"{self.path}: {found.name} makes steps of samples that have none; "
                             + ("these have some" if has_steps else "give their number (--timesteps N)"))
         if not found.makes_steps and not has_steps:
-            raise DataError(f"{self.path}: {found.name} encodes changes from step to step, but the samples have no "
-                            "steps, (N, T, ...)")
+            raise DataError(f"{self.path}: {found.name} encodes changes from step to step, but the samples have "
+                            f"no steps, (N, T, ...)")
         return found
 
 
@@ -231,6 +231,6 @@ def _folder_source(path, input_node, timesteps, options):
     if recordings is not None:
         return RecordingSource(recordings, input_node, timesteps, options)
     raise DataError(
-        f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>, [Test/]<class> or "
-        "recordings of events"
+        f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>, [Test/]<class> "
+        f"or recordings of events"
     )

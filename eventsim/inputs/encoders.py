@@ -23,7 +23,8 @@ SWITCHES = ("linear", "normalize", "clip", "bypass")
 def poisson(x, timesteps, seed=0, gain=1.0, offset=0.0, first_spike_time=0) -> np.ndarray:
     """`spikegen.rate`: in each step a spike with probability gain x + offset, at least 0 and at most 1.
 
-    x: (*shape) in 0 to 1. seed: as `numpy.random.default_rng` takes it. first_spike_time: steps before it have none.
+    x: (*shape) in 0 to 1. seed: as `numpy.random.default_rng` takes it. first_spike_time: steps before it have
+        none.
     Returns uint8 (timesteps, *shape).
     """
     chance = np.clip(_unit(x, "poisson") * gain + offset, 0, 1)
@@ -37,8 +38,8 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
     """`spikegen.latency`: one spike each, the earlier the larger the value.
 
     x: (*shape) in 0 to 1. The time is tau log(x / (x - threshold)), that of a membrane charged by x.
-    switches: linear: it is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`; clip: values
-    below the threshold have no spike; bypass: times after the last step are left out instead of refused.
+    switches: linear: it is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`; clip:
+    values below the threshold have no spike; bypass: times after the last step are left out instead of refused.
     Returns uint8 (timesteps, *shape).
     """
     linear, normalize, clip, bypass = (bool(switches.pop(name, False)) for name in SWITCHES)
@@ -59,8 +60,8 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
             time = since * one(timesteps - first_spike_time - 1) / since.max() + one(first_spike_time)
     step = np.rint(time).astype(np.int64)
     if step.max() >= timesteps and not bypass:
-        raise DataError(f"latency gives a spike in step {step.max()}, but there are {timesteps}: give more timesteps, "
-                        "a smaller tau, normalize, or bypass")
+        raise DataError(f"latency gives a spike in step {step.max()}, but there are {timesteps}: give more "
+                        f"timesteps, a smaller tau, normalize, or bypass")
     kept = (step < timesteps) & ~(clip & (x < threshold))
     spikes = np.zeros((timesteps, *x.shape), np.uint8)
     np.put_along_axis(spikes, np.minimum(step, timesteps - 1)[None], kept[None].astype(np.uint8), axis=0)
@@ -70,8 +71,8 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
 def delta(x, threshold=0.1, padding=False, off_spike=False) -> np.ndarray:
     """`spikegen.delta`: a spike where a value has grown by the threshold or more since the step before.
 
-    x: (T, *shape). padding: what is before the first step is like it, else 0. off_spike: a spike of -1 where it has
-    fallen as much. Returns int8 (T, *shape).
+    x: (T, *shape). padding: what is before the first step is like it, else 0. off_spike: a spike of -1 where it
+    has fallen as much. Returns int8 (T, *shape).
     """
     x = np.asarray(x)
     x = x.astype(np.float64 if x.dtype.itemsize > 4 and x.dtype.kind == "f" else np.float32)
@@ -131,13 +132,13 @@ _ENCODERS = {"poisson": poisson, "latency": latency, "delta": delta}
 
 
 def unit_values(x, full_scale=None) -> np.ndarray:
-    """Values as shares of the full scale, float32. full_scale: None: 255 of bytes, 1 of fractions. Raises DataError
-    where it is not known."""
+    """Values as shares of the full scale, float32. full_scale: None: 255 of bytes, 1 of fractions. Raises
+    DataError where it is not known."""
     x = np.asarray(x)
     if full_scale is None:
         if x.dtype != np.uint8 and x.dtype.kind not in "fb":
-            raise DataError(f"values of type {x.dtype} have no full scale of their own: say which value is to be taken "
-                            "as 1 (--full-scale)")
+            raise DataError(f"values of type {x.dtype} have no full scale of their own: say which value is to be "
+                            f"taken as 1 (--full-scale)")
         full_scale = 255 if x.dtype == np.uint8 else 1
     return x.astype(np.float32) / np.float32(full_scale)
 

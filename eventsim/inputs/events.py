@@ -133,8 +133,9 @@ class EventStream:
         """Levels, uint16 (steps, C, H, W), `at_once` steps at a time and fewer in the end, in bounded memory.
 
         width: microseconds of a step. polarities, coincident: as of `EventBins`. slack: a step is complete once an
-        event has come that is `slack` microseconds or more behind its end. What comes into it after that is late: it
-        is left out, and counted in `n_late` of the iterator that this returns. So are events before the first step.
+        event has come that is `slack` microseconds or more behind its end. What comes into it after that is late:
+        it is left out, and counted in `n_late` of the iterator that this returns. So are events before the first
+        step.
         """
         return Bins(self, EventBins(width, polarities, coincident, self._size("bin")), slack, at_once)
 
@@ -230,8 +231,8 @@ def block_of(events, name="events") -> Block:
         return events
     columns = [_column(events, key, name) for key in COLUMNS]
     if len({len(column) for column in columns}) != 1:
-        raise DataError(f"{name}: t, x, y and p have {', '.join(str(len(c)) for c in columns)} events, expected the "
-                        "same number")
+        raise DataError(f"{name}: t, x, y and p have {', '.join(str(len(c)) for c in columns)} events, expected "
+                        f"the same number")
     block = np.empty(len(columns[0]), EVENT)
     for key, column in zip(COLUMNS, columns):
         block[key] = _CONVERTED[key](column, name)
@@ -245,8 +246,8 @@ def _column(events, key, name):
         raise DataError(f"{name}: no column {key!r} of events, expected t, x, y, p (found {known})")
     column = np.asarray(events[key])
     if column.ndim != 1 or column.dtype.kind not in "biuf":
-        raise DataError(f"{name}: {key} of the events has shape {column.shape} and type {column.dtype}, expected one "
-                        "number per event")
+        raise DataError(f"{name}: {key} of the events has shape {column.shape} and type {column.dtype}, expected "
+                        f"one number per event")
     return column
 
 
@@ -269,7 +270,8 @@ def _places(key):
 
 def _polarities(column, name):
     if column.dtype.kind != "b" and not np.isin(column, (-1, 0, 1)).all():
-        raise DataError(f"{name}: p has values from {column.min()} to {column.max()}, expected 0 and 1, or -1 and 1")
+        raise DataError(f"{name}: p has values from {column.min()} to {column.max()}, expected 0 and 1, or -1 "
+                        f"and 1")
     return (column > 0).astype(np.uint8)
 
 

@@ -19,12 +19,12 @@ MOST_BYTES = 1 << 31  # of the levels of one recording
 class DataOptions(EventOptions):
     """How data sets are read; with the fields of `EventOptions`.
 
-    crop: (left, top, right, bottom) in pixels, right and bottom not included. downsample: so many pixels along each
-    axis become one. orient: columns and rows as `EventStream.oriented` takes them. In this order.
+    crop: (left, top, right, bottom) in pixels, right and bottom not included. downsample: so many pixels along
+    each axis become one. orient: columns and rows as `EventStream.oriented` takes them. In this order.
     split: "width": a step is `bin_width` of the model's input long; "number": `timesteps` steps of equally many
     events; "time": `timesteps` steps of equal length (both as SpikingJelly's frames of a fixed number).
-    part: of folders that have parts: "test", "train" or "all". test_share: of class folders without parts, the share
-    of each class, last in the order of names, that is the test part; None: there are no parts.
+    part: of folders that have parts: "test", "train" or "all". test_share: of class folders without parts, the
+    share of each class, last in the order of names, that is the test part; None: there are no parts.
     encode: "poisson", "latency" or "delta", with options as in "latency:linear,tau=5", makes spikes of values (see
     `encoders`). seed: of the random ones.
     full_scale: the value that is taken as 1; None: 255 of bytes, 1 of fractions.
@@ -81,8 +81,10 @@ class Cut:
         start = int(events["t"][0]) if stream.start is None else stream.start
         if split == "width":
             self.step = np.floor((events["t"] - start) / bins.bin_width).astype(np.int64)
+        elif split == "number":
+            self.step = _by_number(len(events), timesteps)
         else:
-            self.step = _by_number(len(events), timesteps) if split == "number" else _by_time(events["t"], timesteps)
+            self.step = _by_time(events["t"], timesteps)
         early = self.step < 0
         self.n_early = int(early.sum())
         self.events, self.step = (events[~early], self.step[~early]) if self.n_early else (events, self.step)
@@ -90,11 +92,12 @@ class Cut:
         self.name, self.bins = stream.name, bins
 
     def levels(self, timesteps) -> np.ndarray:
-        """uint16 (timesteps, C, H, W). Raises DataError where an event is outside the sensor, or they are too many."""
+        """uint16 (timesteps, C, H, W). Raises DataError where an event is outside the sensor, or they are too
+        many."""
         n_bytes = 2 * timesteps * int(np.prod(self.bins.shape))
         if n_bytes > MOST_BYTES:
-            raise DataError(f"{self.name}: {timesteps} steps take {n_bytes} bytes as levels, at most {MOST_BYTES} are "
-                            "allowed: take fewer (--timesteps), longer ones (--bin-width), or stream it")
+            raise DataError(f"{self.name}: {timesteps} steps take {n_bytes} bytes as levels, at most {MOST_BYTES} "
+                            "are allowed: take fewer (--timesteps), longer ones (--bin-width), or stream it")
         return bin_steps(self.events, self.step, self.bins, timesteps)
 
 

@@ -19,7 +19,8 @@ from eventsim.inputs.preparing import Cut, DataOptions, prepared
 from eventsim.inputs.source import checked_labels, Source
 from eventsim.storage.reading import reading
 
-SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", ".h5", ".hdf5", ".csv", ".tsv", ".txt")
+SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", ".h5", ".hdf5", ".csv", ".tsv",
+            ".txt")
 GESTURE_TRIALS = {"test": ("trials_to_test.txt",), "train": ("trials_to_train.txt",),
                   "all": ("trials_to_train.txt", "trials_to_test.txt")}
 GESTURE_COLUMNS = ("class", "startTime_usec", "endTime_usec")
@@ -69,7 +70,8 @@ def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
         if (path / name).is_dir():
             folder = path / name
             break
-    classes = [each for each in sorted(folder.iterdir()) if each.is_dir() and (each.name.isdecimal() or _files(each))]
+    classes = [each for each in sorted(folder.iterdir())
+               if each.is_dir() and (each.name.isdecimal() or _files(each))]
     if classes:
         return _classes(folder, classes, options)
     files = _files(folder)

@@ -30,8 +30,8 @@ class Source:
     read(size, stop, first): yields arrays of `size` samples (fewer in the end), from `first` up to `stop`.
     path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
     layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
-    n_dropped: events dropped by the latest `read`. lengths: int64 (N,), steps of each sample, or None. notes: words
-    -> how many recordings they are said of. class_names: of class folders, in the labels' order.
+    n_dropped: events dropped by the latest `read`. lengths: int64 (N,), steps of each sample, or None. notes:
+    words -> how many recordings they are said of. class_names: of class folders, in the labels' order.
     """
 
     labels = None

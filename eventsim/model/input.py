@@ -25,7 +25,8 @@ class EventBins:
     coincident: "sum" counts events that share pixel and step, "merge" makes them one.
     sensor_size: (height, width) in pixels; (1, N) of a row of N sensors, such as a cochlea.
 
-    `shape` is that of a step's levels, (C, height, width). An Input may also take them in a row, (C * height * width,).
+    `shape` is that of a step's levels, (C, height, width). An Input may also take them in a row, (C * height *
+    width,).
 
     >>> from eventsim import EventBins, Input
     >>> Input((2, 34, 34), events=EventBins(bin_width=5000)).shape  # 5 ms per step

@@ -106,11 +106,12 @@ class Model:
         """
         found, bins = timesteps or self.timesteps, self.nodes[self.input].events
         if timesteps is None and (found or 1) > 1 and bins is not None and bins.polarities != "one":
-            raise RunError(f"{self.file or 'the model'}: reads events over {found} steps, but samples have no steps: a "
+            raise RunError(f"{self.file or 'the model'}: reads events over {found} steps, but samples have no "
+                           f"steps: a "
                            f"single frame is repeated only if asked for, timesteps={found} (--timesteps {found})")
         if found is None:
-            raise RunError(f"{self.file or 'the model'}: does not say how many steps a run takes, and samples that "
-                           "stand still do not either: give timesteps (--timesteps N)")
+            raise RunError(f"{self.file or 'the model'}: does not say how many steps a run takes, and samples "
+                           f"that stand still do not either: give timesteps (--timesteps N)")
         return found
 
     def order(self) -> List[List[str]]:

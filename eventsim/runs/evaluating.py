@@ -119,7 +119,8 @@ class _Evaluating:
         if self.dataset.n_steps is not None and self.lengths is None and asked.timesteps is None:
             node = simulator.model.nodes[simulator.model.input]
             with _naming(self.data):
-                check_layout((len(self.dataset), self.dataset.n_steps, *node.shape), node, simulator.model.timesteps)
+                shape = (len(self.dataset), self.dataset.n_steps, *node.shape)
+                check_layout(shape, node, simulator.model.timesteps)
         self.part = _part(asked, len(self.dataset))
         self.batch = batch_size(simulator.model, self.dataset)
 

@@ -73,8 +73,8 @@ class Run:
 
     path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
     counts: `statistics.counts.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
-    labels: int64 (N,), or None. outputs: (N, T, classes), or None. lengths: int64 (N,), steps of each sample, where
-    they differ; else None.
+    labels: int64 (N,), or None. outputs: (N, T, classes), or None. lengths: int64 (N,), steps of each sample,
+    where they differ; else None.
     recorded: "spikes", "currents", "potentials", "residuals" -> names of the nodes that have them.
     """
 

@@ -28,7 +28,8 @@ def of_classes(recording, labels) -> Dict[int, Statistics]:
 
 def rates_by_class(counts: Counts, labels, lengths=None) -> Dict[str, Dict[int, float]]:
     """Events per neuron and step of each layer, apart for each label. counts: per sample (not summed).
-    labels: whole numbers (N,). lengths: (N,), steps of each sample where they differ. Raises DataError for others."""
+    labels: whole numbers (N,). lengths: (N,), steps of each sample where they differ. Raises DataError for
+        others."""
     labels = _checked(labels, len(counts.word_operations))
     if counts.absent and lengths is None:
         raise DataError("the samples have lengths of their own; give lengths, as the recording has them")

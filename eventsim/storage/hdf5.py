@@ -158,7 +158,8 @@ class StoredGroup:
         found = self.dataset(name)
         base = h5py.check_vlen_dtype(found.dtype)
         if base is None or base.kind not in "biuf" or len(found.shape) != 1:
-            raise self.error(f"{name!r} has shape {found.shape} and type {found.dtype}, expected arrays of numbers")
+            raise self.error(f"{name!r} has shape {found.shape} and type {found.dtype}, expected arrays of "
+                             "numbers")
         if not self._file.has_sound_heaps(self._handle):
             raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of arrays)")
         return RaggedArray(found)

@@ -27,11 +27,12 @@ def npz_header(archive, file, name, path):
 
 
 def array_header(file, name, path):
-    """(shape, dtype) of an array in C order, of numbers or of columns of numbers, in an open file; leaves it at the
-    data. Raises DataError."""
+    """(shape, dtype) of an array in C order, of numbers or of columns of numbers, in an open file; leaves it at
+    the data. Raises DataError."""
     shape, dtype, fortran_order = _header(file, name, path)
     if fortran_order and len(shape) > 1 or dtype.hasobject or math.prod(shape) < 0:
-        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, in {'Fortran' if fortran_order else 'C'} "
+        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, in "
+                        f"{'Fortran' if fortran_order else 'C'} "
                         "order, expected numbers in C order")
     return shape, dtype
 

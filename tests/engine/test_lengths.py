@@ -20,8 +20,8 @@ RECORD = ("spikes", "potentials", "residuals", *GATHERED)
 def network(timesteps=8):
     nodes = {
         "in": Input((2, 4, 4), events=EventBins(sensor_size=(4, 4))),
-        "conv": Conv2d(RNG.integers(-3, 4, (3, 2, 3, 3)) / 4), "n": Neuron(0.5, quantum=0.5, bits=2), "flat": Flatten(),
-        "fc": Dense(RNG.integers(-3, 4, (3, 12)) / 4), "out": Readout("mean"),
+        "conv": Conv2d(RNG.integers(-3, 4, (3, 2, 3, 3)) / 4), "n": Neuron(0.5, quantum=0.5, bits=2),
+        "flat": Flatten(), "fc": Dense(RNG.integers(-3, 4, (3, 12)) / 4), "out": Readout("mean"),
     }
     names = list(nodes)
     return Model(nodes, list(zip(names, names[1:])), timesteps=timesteps)
@@ -104,7 +104,8 @@ def test_statistics_of_what_was_recorded_are_those_gathered(simulator, together)
 
 def test_a_data_set_of_lengths_and_its_file(simulator, together, tmp_path):
     path = tmp_path / "run.h5"
-    summary = eventsim.evaluate(simulator, (X, Y, LENGTHS), out=path, record=("spikes", "outputs"), conventions=True)
+    record = ("spikes", "outputs")
+    summary = eventsim.evaluate(simulator, (X, Y, LENGTHS), out=path, record=record, conventions=True)
     parts = [eventsim.evaluate(simulator, (X[i : i + 1, :n], Y[i : i + 1]), conventions=True)
              for i, n in enumerate(LENGTHS)]
     for key in ("events", "synops", "additions", "neuron_updates", "dense_macs", "executed_synops", "word_operations"):

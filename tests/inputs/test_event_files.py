@@ -1,4 +1,6 @@
-"""Recordings in every format: what two independent decoders read of real files, and small files made to the format."""
+"""Recordings in every format: what two independent decoders read of real files, and small files made to the
+format.
+"""
 
 import hashlib
 import sys
@@ -234,9 +236,8 @@ def test_a_clock_of_32_bits_runs_over_and_times_may_fall(tmp_path):
     t[250] -= 4000  # one from before the turn comes after it
     write_dat(path, {**EVENTS, "t": t})
     stream = holds(path, {**EVENTS, "t": t})
-    n_back = int((np.maximum.accumulate(t) > t).sum())
     assert "its clock of 32 bits ran over; times go on" in stream.notes
-    assert any(note.startswith(f"{n_back} events out of order, by up to") for note in stream.notes), stream.notes
+    assert "has events out of order; each counts at its own time" in stream.notes
 
 
 def test_five_bytes(tmp_path):
@@ -255,7 +256,7 @@ def test_shd(tmp_path):
     write_shd(path, recordings, [4, 1])
     stream = holds(path, {"t": [250000, 500000, 125000], "x": [3, 699, 0], "y": [0, 0, 0], "p": [1, 1, 1]}, sample=0)
     assert stream.sensor_size == (1, 700) and stream.start == 0
-    assert any("1 event out of order, by up to 375000 microseconds" in note for note in stream.notes)
+    assert "has events out of order; each counts at its own time" in stream.notes
     refused(path, "holds 2 recordings; give the number of one")
     refused(path, r"holds 2 recordings.*\(it was 2\)", sample=2)
     write_shd(path, [([0.5], [700])], [0])

@@ -6,7 +6,6 @@ from event_files import (
     made_events, structured, write_aedat2, write_dat, write_gestures, write_recording, write_shd,
 )
 
-import eventsim
 from eventsim import EventBins, EventStream, Input
 from eventsim.errors import DataError
 from eventsim.inputs.binning import bin_events

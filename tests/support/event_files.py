@@ -18,7 +18,7 @@ def write_nmnist(folder, n_events=40):
     recordings, labels = [], []
     for digit, name in ((0, "00002"), (0, "00010"), (3, "00001"), (10, "00000")):
         columns = (rng.integers(0, 4, n_events), rng.integers(0, 3, n_events),
-                   rng.integers(0, 2, n_events), rng.integers(0, 120, n_events))
+                   rng.integers(0, 2, n_events), np.sort(rng.integers(0, 120, n_events)))
         write_recording(folder / str(digit) / f"{name}.bin", *columns)
         recordings.append(columns)
         labels.append(digit)

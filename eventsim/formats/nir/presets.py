@@ -72,8 +72,8 @@ class NirOptions(Options):
     input_scale: float = option(1.0, "worth of an input of 1 (default 1)")
     bin_width: float = option(1000.0, "microseconds per step of event recordings (default 1000)")
     polarities: str = option(
-        "off_on", "of event recordings: channel 0 is darker (off_on, the default) or brighter (on_off), or the only "
-        "one (one, always so of an input of one channel)", POLARITIES)
+        "off_on", "of event recordings: channel 0 is darker (off_on, the default) or brighter (on_off), or the "
+        "only one (one, always so of an input of one channel)", POLARITIES)
     coincident: str = option(
         "sum", "events at the same pixel and step: sum (default) or merge", ("sum", "merge"))
     timesteps: Optional[int] = option(

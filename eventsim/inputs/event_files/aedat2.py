@@ -31,9 +31,11 @@ def recording_in(path, options) -> EventStream:
     chip = said[1].rpartition(".")[2] if said else ""
     notes, davis = [], re.search(r"(?i)davis(\d+)?", chip)
     if davis and davis[1] not in DAVIS_SIZES:
-        raise DataError(f"{path}: is of the sensor {chip!r}, expected DVS128 or a DAVIS of {', '.join(DAVIS_SIZES)}")
+        raise DataError(f"{path}: is of the sensor {chip!r}, expected DVS128 or a DAVIS of "
+                        f"{', '.join(DAVIS_SIZES)}")
     if chip and not davis and "dvs128" not in chip.lower():
-        raise DataError(f"{path}: is of the sensor {chip!r}, whose addresses are not known, expected DVS128 or DAVIS")
+        raise DataError(f"{path}: is of the sensor {chip!r}, whose addresses are not known, expected DVS128 or "
+                        f"DAVIS")
     if not chip:
         note(notes, "does not name its sensor; taken as DVS128")
     size = DAVIS_SIZES[davis[1]] if davis else DVS128

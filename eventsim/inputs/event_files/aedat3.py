@@ -48,8 +48,8 @@ def _blocks(path, place, notes):
             head = np.frombuffer(data, HEADER)[0]
             size, n = int(head["size"]), int(head["number"])
             if not (size > 0 and 0 <= n <= int(head["capacity"]) and size * n <= MOST_BYTES):
-                raise DataError(f"{path}: a packet at byte {file.tell() - HEADER.itemsize} declares {n} records of "
-                                f"{size} bytes, room for {head['capacity']}: damaged")
+                raise DataError(f"{path}: a packet at byte {file.tell() - HEADER.itemsize} declares {n} records "
+                                f"of {size} bytes, room for {head['capacity']}: damaged")
             data = file.read(size * n)
             if head["type"] == POLARITY:
                 if size != 8 or head["time_at"] != 4:

@@ -55,7 +55,8 @@ def _blocks(path, sample):
     if len(times) != len(units):
         raise DataError(f"{path}: recording {sample} has {len(times)} times and {len(units)} units")
     if len(units) and not (0 <= units.min() and units.max() < UNITS):
-        raise DataError(f"{path}: recording {sample} has units from {units.min()} to {units.max()}, expected 0 to 699")
+        raise DataError(f"{path}: recording {sample} has units from {units.min()} to {units.max()}, expected 0 "
+                        f"to 699")
     if not (np.isfinite(times) & (times >= 0)).all():
         raise DataError(f"{path}: recording {sample} has times that are no seconds from 0 on")
     block = np.zeros(len(times), EVENT)

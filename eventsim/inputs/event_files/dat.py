@@ -30,8 +30,8 @@ def recording_in(path, options) -> EventStream:
         file.seek(place)
         kind = file.read(2)
     if len(kind) < 2 or kind[0] not in TYPES or kind[1] != 8:
-        raise DataError(f"{path}: has events of type {kind[:1].hex() or '-'} and {kind[1:].hex() or '-'} bytes (hex), "
-                        "expected DAT of type 00 or 0c, 08 bytes an event")
+        raise DataError(f"{path}: has events of type {kind[:1].hex() or '-'} and {kind[1:].hex() or '-'} bytes "
+                        f"(hex), expected DAT of type 00 or 0c, 08 bytes an event")
     version = int(said.get("Version", "1")) if said.get("Version", "1").isdecimal() else 0
     if version not in FIELDS:
         raise DataError(f"{path}: is DAT of version {said.get('Version')!r}, expected 1 or 2")

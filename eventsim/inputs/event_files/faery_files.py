@@ -65,8 +65,8 @@ def _version(path, lines):
     """The version of EVT that a header says."""
     found = re.search(r"(?mi)^% *(?:evt|format EVT) *([0-9.]+)", "\n".join(lines))
     if found is None or found[1] not in VERSIONS:
-        raise DataError(f"{path}: its header says {found[0] if found else 'no version of EVT'}, expected EVT 2, 2.1 "
-                        "or 3")
+        raise DataError(f"{path}: its header says {found[0] if found else 'no version of EVT'}, expected EVT 2, "
+                        f"2.1 or 3")
     return VERSIONS[found[1]]
 
 
@@ -103,4 +103,5 @@ class _Failing:
         # a panic of its compiled part is no Exception
         if error is not None and (issubclass(kind, Exception) or kind.__name__ == "PanicException"):
             if not isinstance(error, DataError):
-                raise DataError(f"{self._path}: cannot be read, damaged or truncated ({one_line(error)})") from None
+                reason = one_line(error)
+                raise DataError(f"{self._path}: cannot be read, damaged or truncated ({reason})") from None

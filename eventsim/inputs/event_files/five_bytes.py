@@ -37,8 +37,8 @@ def fits_events(path) -> bool:
 def _blocks(path, notes):
     size = os.path.getsize(path)
     if size < EVENT_BYTES:
-        raise DataError(f"{path}: has {size} bytes, expected a multiple of {EVENT_BYTES} above 0: truncated, or no "
-                        "N-MNIST recording")
+        raise DataError(f"{path}: has {size} bytes, expected a multiple of {EVENT_BYTES} above 0: truncated, or "
+                        f"no N-MNIST recording")
     clock, added = Clock(TIME_BITS, notes), 0
     for found in records(path, 0, np.dtype((np.uint8, EVENT_BYTES))):
         x, y, *rest = found.T.astype(np.int64)

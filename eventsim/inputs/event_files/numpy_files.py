@@ -1,7 +1,5 @@
 """NumPy's .npy and .npz: a structured array, an array (N, 4), or arrays t, x, y and p (SpikingJelly, Tonic)."""
 
-import math
-import os
 import zipfile
 from contextlib import ExitStack
 
@@ -71,8 +69,8 @@ def _npz_blocks(path, options, notes):
         lengths = {names[places[key]]: next(reader) for key, reader in readers.items()}
         if len(set(lengths.values())) != 1:
             raise DataError(f"{path}: has {lengths} numbers of events, expected the same number")
-        while columns := {key: part for key, reader in readers.items() if (part := next(reader, None)) is not None}:
-            yield columns
+        for parts in zip(*readers.values()):
+            yield dict(zip(readers, parts))
 
 
 def _names(archive):
@@ -94,14 +92,14 @@ def _rows(file, name, path, options):
     if dtype.names is not None:
         places = named_columns(dtype.names)
         if places is None or len(shape) != 1:
-            raise DataError(f"{path}: {name} has shape {shape} and columns {list(dtype.names)[:10]}, expected (N,) with "
-                            "t, x, y, p")
+            raise DataError(f"{path}: {name} has shape {shape} and columns {list(dtype.names)[:10]}, expected "
+                            f"(N,) with t, x, y, p")
         for part in _parts(file, shape[0], dtype, name, path):
             yield {key: part[dtype.names[place]] for key, place in places.items()}
         return
     if len(shape) != 2 or shape[1] < 4 or dtype.kind not in "biuf" or options.columns is None:
-        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected a structured array with t, x, y, "
-                        "p, or (N, 4) and the order of its columns (--columns txyp)")
+        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected a structured array with t, "
+                        f"x, y, p, or (N, 4) and the order of its columns (--columns txyp)")
     for part in _parts(file, shape[0], np.dtype((dtype, shape[1:])), name, path):
         yield {key: part[:, options.columns.index(key)] for key in "txyp"}
 

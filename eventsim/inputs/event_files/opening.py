@@ -3,8 +3,6 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from eventsim.errors import DataError
 from eventsim.inputs.event_files import (
     aedat2, aedat3, cochlea, dat, faery_files, five_bytes, hdf5_events, numpy_files, text_events,
@@ -13,13 +11,12 @@ from eventsim.inputs.event_files.options import EventOptions
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
 from eventsim.storage.reading import reading
-from eventsim.text import many
 
-# Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that tell
-# by their first bytes, then those that look into a file, then by suffix.
+# Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
+# tell by their first bytes, then those that look into a file, then by suffix.
 FORMATS = (aedat2, aedat3, faery_files, dat, cochlea, hdf5_events, numpy_files, text_events, five_bytes)
-KNOWN = ("N-MNIST or N-Caltech101 .bin, .npy, .npz or HDF5 with t, x, y, p, SHD or SSC .h5, AEDAT 2, 3.1 or 4, DAT, "
-         "EVT 2, 2.1 or 3 .raw, .es, .csv or .txt")
+KNOWN = ("N-MNIST or N-Caltech101 .bin, .npy, .npz or HDF5 with t, x, y, p, SHD or SSC .h5, AEDAT 2, 3.1 or 4, "
+         "DAT, EVT 2, 2.1 or 3 .raw, .es, .csv or .txt")
 START_BYTES = 1 << 12
 
 
@@ -58,19 +55,15 @@ def open_as(found, path, options: EventOptions) -> EventStream:
 
 
 def _watched(stream, path, options):
-    """The blocks, up to damage where that is wanted; times that fall are noted."""
-    newest, n_back, furthest = None, 0, 0
+    """The blocks, up to damage where that is wanted; that times fall is noted."""
+    newest = None
     with _up_to_damage(stream, path, options):
         for block in stream:
-            so_far = np.maximum.accumulate(block["t"])
-            if newest is not None:
-                so_far = np.maximum(so_far, newest)
-            behind = so_far - block["t"]
-            n_back, furthest, newest = n_back + int((behind > 0).sum()), max(furthest, behind.max()), so_far[-1]
+            t = block["t"]
+            if (t[1:] < t[:-1]).any() or newest is not None and t[0] < newest:
+                note(stream.notes, "has events out of order; each counts at its own time")
+            newest = t[-1]
             yield block
-    if n_back:
-        note(stream.notes, f"{many(n_back, 'event')} out of order, by up to {furthest} microseconds; each counts at its "
-                           "own time")
 
 
 @contextmanager

@@ -11,9 +11,9 @@ KEYS = "txyp"
 @dataclass(frozen=True)
 class EventOptions:
     """sensor_size: (height, width) in pixels; None: what the file says, if it does. time_unit: seconds of one unit
-    of t, for files without a unit of their own (arrays and text); None: microseconds for whole numbers, seconds for
-    fractions, which the stream's notes say. columns: order of the columns in text and in arrays (N, 4), such as
-    "txyp". keep_going: give what stands before damage, and say so in the notes, instead of raising.
+    of t, for files without a unit of their own (arrays and text); None: microseconds for whole numbers, seconds
+    for fractions, which the stream's notes say. columns: order of the columns in text and in arrays (N, 4), such
+    as "txyp". keep_going: give what stands before damage, and say so in the notes, instead of raising.
     sample: the number of the recording in a file that has several.
     """
 

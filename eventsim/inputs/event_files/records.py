@@ -43,7 +43,8 @@ def records(path, place, dtype) -> Iterator[np.ndarray]:
             n = len(data) // dtype.itemsize
             yield np.frombuffer(data, dtype, n)
             if n * dtype.itemsize != len(data):
-                raise DataError(f"{path}: has {os.path.getsize(path)} bytes, expected a multiple of {dtype.itemsize} "
+                raise DataError(f"{path}: has {os.path.getsize(path)} bytes, expected a multiple of "
+                                f"{dtype.itemsize} "
                                 f"after the header of {place}: truncated, it ends within an event")
 
 
@@ -74,7 +75,9 @@ class Clock:
 
 
 def microseconds(times, unit, notes: List[str]) -> np.ndarray:
-    """Times as whole microseconds, of a type of integers or of floats. unit: seconds of one; None: told from the numbers, and noted."""
+    """Times as whole microseconds, of a type of integers or of floats. unit: seconds of one; None: told from the
+    numbers, and noted.
+    """
     if unit is None:
         unit = MICROSECOND if times.dtype.kind in "iu" or _whole(times) else 1.0
         note(notes, f"its times are taken as {'microseconds' if unit == MICROSECOND else 'seconds'}, as "

@@ -34,7 +34,8 @@ def holds_events(path, start) -> bool:
     """By suffix, and a first line that is a header of events or four numbers."""
     if path.suffix.lower() not in (".csv", ".txt", ".tsv"):
         return False
-    lines = [line for line in start.decode("ascii", "replace").splitlines() if line.strip() and line[0] not in "#%"]
+    text = start.decode("ascii", "replace")
+    lines = [line for line in text.splitlines() if line.strip() and line[0] not in "#%"]
     parts = _parts(lines[0]) if lines else []
     return named_columns(parts) is not None or len(parts) >= 4 and all(map(_is_number, parts))
 
@@ -65,8 +66,8 @@ def _blocks(path, skipped, places, options, notes):
                 yield block_of(columns, str(path))
             if wrong is not None:
                 number, text = wrong
-                raise DataError(f"{path}: line {number} is {text[:60]!r}, expected {len(places)} numbers or more, as "
-                                "many as in the line before")
+                raise DataError(f"{path}: line {number} is {text[:60]!r}, expected {len(places)} numbers or more, "
+                                "as many as in the line before")
 
 
 def _lines(file):
@@ -105,8 +106,8 @@ def _told(path, lines, notes):
     rows, _ = _rows(lines)
     fitting = [order for order in ORDERS if len(rows) and _fits(rows, order)]
     if len(fitting) != 1:
-        raise DataError(f"{path}: does not name its columns, and their order cannot be told from the numbers; give "
-                        "columns, such as 'txyp' (--columns txyp)")
+        raise DataError(f"{path}: does not name its columns, and their order cannot be told from the numbers; "
+                        "give columns, such as 'txyp' (--columns txyp)")
     note(notes, f"does not name its columns; taken as {', '.join(fitting[0])}")
     return {key: fitting[0].index(key) for key in "txyp"}
 
