@@ -8,6 +8,7 @@ from eventsim.text import many, printable
 
 MOST_SAID = 10  # lines
 
+
 def _flags():
     """{flag: (how it is parsed, its help)}, one for every field of `inputs.preparing.DataOptions`."""
     return {
