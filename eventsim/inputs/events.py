@@ -17,7 +17,7 @@ from eventsim.errors import DataError
 from eventsim.inputs.binning import bin_events
 from eventsim.model.input import EventBins
 
-EVENT = np.dtype([("t", np.int64), ("x", np.uint16), ("y", np.uint16), ("p", np.uint8)])
+EVENT = np.dtype([("t", np.int64), ("x", np.uint16), ("y", np.uint16), ("p", np.uint8)], align=True)
 COLUMNS = EVENT.names
 MICROSECOND = 1e-6
 AT_ONCE = 1 << 16  # events of a block

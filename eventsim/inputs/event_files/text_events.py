@@ -20,6 +20,8 @@ NAMES = {
 }
 ORDERS = ("txyp", "xypt", "xytp", "typx")
 LONGEST_LINE = 1 << 12
+LOOKED_AT = 1 << 12  # lines, to tell the order of the columns
+MARKS = str.maketrans(",;\t", "   ")
 
 
 def named_columns(names):
@@ -43,7 +45,7 @@ def holds_events(path, start) -> bool:
 def recording_in(path, options) -> EventStream:
     """The recording in a file."""
     with reading(path), open(path, encoding="utf-8", errors="replace") as file:
-        first = list(islice(_lines(file), AT_ONCE))
+        first = list(islice(_lines(file), LOOKED_AT))
     notes = []
     places = named_columns(_parts(first[0][1]))
     skipped = 0 if places is None else 1
@@ -75,13 +77,14 @@ def _lines(file):
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
-        if line.strip() and line[0] not in "#%":
-            yield number, line.strip()
+        line = line.strip()
+        if line and line[0] not in "#%":
+            yield number, line
 
 
 def _rows(lines):
     """(float64 or int64 (events, columns), the first line that is none, or None)."""
-    texts = [re.sub(r"[,;\s]+", " ", text) for _, text in lines]
+    texts = "\n".join([text for _, text in lines]).translate(MARKS).split("\n")
     for dtype in (np.int64, np.float64):
         try:
             rows = np.loadtxt(texts, dtype, ndmin=2)
