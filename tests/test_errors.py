@@ -460,6 +460,12 @@ CASES = [
      r"16777216 steps, but only \d+ are proved free of int32 overflow; run fewer steps, or in float32"),
     (lambda: model({"in": Input(2), "n": N}, precision="float32", timesteps=None).run([[1, 1]]), RunError,
      "the model: does not say how many steps a run takes, and samples that stand still do not either: give timesteps"),
+    (lambda: model({"in": Input((2, 3, 3), events=EventBins(sensor_size=(3, 3))), "n": N}, precision="float32",
+                   timesteps=5).run(ones(1, 2, 3, 3)), RunError,
+     "the model: reads events over 5 steps, but samples have no steps: a single frame is repeated only if asked for"),
+    (lambda: small().run([[[1, 1]]], lengths=[1], timesteps=1), DataError, "give timesteps or lengths, not both"),
+    (lambda: small().run([[[1, 1]]], lengths=[1], state=small().run([[1, 1]]).state), DataError,
+     "state continues samples of one length; give state or lengths, not both"),
     (flushing, RunError, "this thread flushes denormal numbers to zero"),
 ]
 
