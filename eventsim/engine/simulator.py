@@ -78,7 +78,7 @@ class Simulator:
         """
         if lengths is None:
             if timesteps is None and state is None:
-                check_layout(np.shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+                check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
             return self._run(x, timesteps, record, state, keep_state=True)
         if state is not None:
             raise DataError("state continues samples of one length; give state or lengths, not both")
@@ -112,7 +112,7 @@ class Simulator:
             x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
             if lengths is None:
                 if x is batch and timesteps is None:
-                    check_layout(np.shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+                    check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
                 yield self._run(x, timesteps, record, None, keep_state=False)
             else:
                 yield self._run_lengths(x, lengths, timesteps, record)
@@ -216,6 +216,14 @@ def _is_pair(batch):
         return True
     shapes = [getattr(each, "shape", None) for each in batch] if isinstance(batch, list) else []
     return len(shapes) in (2, 3) and shapes[0] is not None and len(set(map(str, shapes))) > 1
+
+
+def _shape(x):
+    """Of an array or nested lists; () of what is none, which `to_levels` says."""
+    try:
+        return tuple(np.shape(x))
+    except (TypeError, ValueError, RuntimeError):
+        return ()
 
 
 def _named(record) -> Tuple[str, ...]:
