@@ -27,6 +27,7 @@ _HOMES = {
     "Simulator": "engine.simulator", "Recording": "engine.recording",
     "evaluate": "runs.evaluating", "Evaluation": "runs.evaluating", "merge_summaries": "runs.summary",
     "RunSummary": "runs.summary", "open_dataset": "inputs.dataset",
+    "EventStream": "inputs.events", "open_events": "inputs.event_files.opening",
     "open_run": "runs.file", "save_run": "runs.file", "Run": "runs.file",
     "Statistics": "statistics.result", "to_neo": "runs.neo",
     "compare": "comparison.divergence", "Comparison": "comparison.divergence",

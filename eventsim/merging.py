@@ -85,6 +85,28 @@ def rules(kind):
     return found
 
 
+def rearranged(whole, order):
+    """The samples of a whole in another order. order: the place of each in the whole. Sums, and what is of all
+    samples, stay."""
+    if whole is None:
+        return None
+    if isinstance(whole, dict):
+        return {name: rearranged(value, order) for name, value in whole.items()}
+    values = {}
+    for name, rule in rules(type(whole)).items():
+        value = getattr(whole, name)
+        if value is not None and rule.samples == "concatenate":
+            value = _each(value, lambda array: array[order])
+        elif rule.samples == "merge":
+            value = rearranged(value, order)
+        values[name] = value
+    return type(whole)(**values)
+
+
+def _each(value, change):
+    return {name: _each(one, change) for name, one in value.items()} if isinstance(value, dict) else change(value)
+
+
 def _dataclasses(parts, along, place):
     kind = type(parts[0])
     for part in parts:

@@ -472,6 +472,12 @@ CASES = [
     (lambda: chain((2,), Dense(ones(3, 2)), Neuron())["x"], ModelError, r"the model: no node 'x'; there are: 'in', 'a', 'b'"),
     (lambda: small().score(ones(1, 1, 2)), DataError, "there are no labels: give y, or a loader"),
     (lambda: small().score(Batches(), ones(1)), DataError, "y is given, but x is a loader"),
+    (lambda: model({"in": Input((2, 3, 3), events=EventBins(sensor_size=(3, 3))), "n": N}, precision="float32",
+                   timesteps=5).run(ones(1, 2, 3, 3)), RunError,
+     "the model: reads events over 5 steps, but samples have no steps: a single frame is repeated only if asked for"),
+    (lambda: small().run([[[1, 1]]], lengths=[1], timesteps=1), DataError, "give timesteps or lengths, not both"),
+    (lambda: small().run([[[1, 1]]], lengths=[1], state=small().run([[1, 1]]).state), DataError,
+     "state continues samples of one length; give state or lengths, not both"),
     (flushing, RunError, "this thread flushes denormal numbers to zero"),
 ]
 

@@ -40,7 +40,8 @@ KNOW_KINDS = (
     "lowering.firing",
 )
 # folder -> what each of its modules offers under one name, to one table
-INTERFACES = {"formats": {"recognises", "read", "write"}, "cli": {"add_parser"}, "from_torch": {"add_rules"}}
+INTERFACES = {"formats": {"recognises", "read", "write"}, "cli": {"add_parser"}, "from_torch": {"add_rules"},
+              "inputs": {"holds_events", "recording_in"}}
 TWINS = {"kernels.vectors_numpy": "kernels.vectors"}  # the same functions, checked
 LONGEST = 500  # lines of a module
 # statements that no user can fail: the NumPy twins, which exist for tests; the types of the dataclasses' fields

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from eventsim.cli.arguments import add_json, loaded, naming, positive, progress_bar
+from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.errors import DataError, FormatError
 
 DIFFERENT = 3
@@ -38,6 +39,7 @@ def add_parser(commands):
                       help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
                       "of the threshold for a trace")
     add_json(diff)
+    add_data_options(diff)
 
 
 def _variables(text):
@@ -60,13 +62,14 @@ def run_diff(arguments):
             b = _run(arguments.b)
         node = a.model.nodes[a.model.input]
         steps = arguments.timesteps or a.model.timesteps
-        data = open_dataset(arguments.data, node, steps)
+        data = open_dataset(arguments.data, node, steps, **data_options(arguments))
         _check_steps(data, arguments)
         steps = data.n_steps or a.model.steps(arguments.timesteps)
         comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
         for xa, xb, labels in _batches(data, a, b, comparing, arguments):
             comparing.add(xa, xb, labels)
         found = comparing.result()
+        say_notes(data, arguments.data)
     if arguments.json:
         print(json.dumps({"data": arguments.data, **found.as_json()}))
     else:
@@ -152,6 +155,9 @@ def _arithmetic(text, word):
 
 
 def _check_steps(data, arguments):
+    if data.lengths is not None:
+        raise DataError(f"{arguments.data}: holds event recordings; comparing them needs timesteps (--timesteps "
+                        f"N)")
     if arguments.timesteps and data.n_steps not in (None, arguments.timesteps):
         raise DataError(
             f"{arguments.data}: x has {data.n_steps} steps, but --timesteps says {arguments.timesteps}"
@@ -166,7 +172,8 @@ def _batches(data, a, b, comparing, arguments):
     mine = data.batches(comparing.batch, arguments.limit)
     other = None
     if not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input]):
-        theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps)
+        theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps,
+                              **data_options(arguments))
         other = theirs.batches(comparing.batch, arguments.limit)
     done = 0
     with progress_bar(total) as move:

@@ -7,6 +7,7 @@ from pathlib import Path
 from eventsim.cli.arguments import (
     add_json, add_model, add_options, load_model, naming, natural, positive, progress_bar,
 )
+from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.errors import DataError
 from eventsim.text import decimals, printable
 
@@ -15,12 +16,17 @@ def add_parser(commands):
     """Add `run` to the subparsers."""
     run = commands.add_parser(
         "run", help="run a data set through a model",
-        description="DATA: HDF5 or .npz with x and y, MNIST IDX, CIFAR binary, or N-MNIST folders.",
+        description="DATA: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary; recordings of events (.raw, "
+        ".aedat, .aedat4, .dat, .es, .bin, .npy, .npz, HDF5, SHD, .csv), or a folder of them.",
     )
     run.set_defaults(run=run_run)
     add_model(run)
     run.add_argument("data", metavar="DATA", help="data file or folder")
-    run.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's")
+    steps = run.add_mutually_exclusive_group()
+    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or, where "
+                       "it says none, those of each recording")
+    steps.add_argument("--whole", action="store_true", help="run each recording as long as it is, whatever the "
+                                                            "model says")
     run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
                      help="default: fixed for a model that brings a chip, else float32")
     run.add_argument("--chip", metavar="CHIP",
@@ -42,6 +48,7 @@ def add_parser(commands):
                      help="samples, evenly spread, whose membranes and intervals go into the statistics of "
                           "--out; default: one in 1024, but 4 to 64; 0: none")
     add_json(run)
+    add_data_options(run)
     add_options(run, own=("timesteps",))
 
 
@@ -59,7 +66,8 @@ def run_run(arguments):
     model = load_model(arguments.model, arguments)
     with naming(arguments.model):
         simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip)
-    dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
+    steps = None if arguments.whole else arguments.timesteps or model.timesteps
+    dataset = open_dataset(arguments.data, model.nodes[model.input], steps, **data_options(arguments))
     with progress_bar(min(arguments.limit or len(dataset), len(dataset))) as move:
         summary = evaluate(
             simulator, dataset, progress=lambda done, total: move(done), out=arguments.out,
@@ -67,6 +75,7 @@ def run_run(arguments):
             conventions=arguments.conventions, energy=energy, detailed=arguments.detailed, model=arguments.model,
             data=arguments.data,
         )
+    say_notes(dataset, arguments.data)
     _warn_of_saturation(model, summary)
     if arguments.json:
         print(json.dumps(summary.to_json(printed=True)))

@@ -197,7 +197,7 @@ class _Assessment:
             chip = chip or model.chip if precision == "fixed" else None
             width = 8 if chip is None else chip.weight_bits
         self.weight_bits = {name: (weight_bits or {}).get(name, width) for name in counts.layers}
-        self.steps, self.samples = max(counts.steps, 1), max(counts.n_samples, 1)
+        self.steps, self.samples = max(counts.mean_steps, 1), max(counts.n_samples, 1)
         framewise = any(node.sends == "changes" for node in model.nodes.values())
         self.passes = self.steps if framewise else 1
 
@@ -340,7 +340,7 @@ class _Assessment:
         bits, signed = self.level_bits(emitter)
         if node.sends == "changes":  # spikes are changes of a number of that width
             return bits if node.rectify else bits + 1
-        steps = 1 if node.role == "input" and node.still else self.steps // self.passes
+        steps = 1 if node.role == "input" and node.still or self.passes > 1 else max(self.counts.steps, 1)
         return (steps * (2**bits - 1) * (2 if signed else 1)).bit_length()
 
     # ---- the graph

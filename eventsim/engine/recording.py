@@ -5,6 +5,7 @@ The file is HDF5, one row per sample on the first axis of every dataset:
     /format "eventsim-recording", /version 1, /precision, /timesteps, /summary (JSON of the run)
     /output (N, classes), /predictions (N,), /y (N,) where there were labels
     /outputs (N, T, classes)                            where recorded
+    /lengths (N,), steps of each sample                 where they are not all the same
     /counts/<layer>/<count> int64 (N,), /word_operations int64 (N,), /neurons/<layer>
     /spikes/<node>/planes uint64 (N, T, planes, positions, words), with attributes shape,
         logical_shape, bits, signed; see `spikes`
@@ -53,6 +54,8 @@ class Recording(Shown):
     audit: per layer an `statistics.ranges.LayerAudit`, only if recorded.
     statistics: `statistics.Statistics` gathered while it ran, or None.
     context: the model and the arithmetic that it was made with, or None.
+    lengths: int64 (N,), the steps of each sample where they were given, `timesteps` being the most; else None.
+        After a sample's end spikes and traces are 0, `outputs` stay, and nothing is counted.
     """
 
     precision: str = merged("same")
@@ -68,6 +71,7 @@ class Recording(Shown):
     audit: Optional[Dict[str, LayerAudit]] = merged("merge", lacking="none", default=None)
     statistics: Optional[Statistics] = merged("merge", default=None)
     context: Optional[RunContext] = merged("same", default=None)
+    lengths: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
 
     @property
     def predictions(self) -> np.ndarray:

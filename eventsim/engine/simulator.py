@@ -13,13 +13,14 @@ from eventsim.display.progress import sample_bar
 from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
 from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
+from eventsim.engine.lengths import run_by_length
 from eventsim.engine.overflows import check_overflows, chip_may_fail
 from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
 from eventsim.errors import DataError, ModelError, RunError
-from eventsim.inputs.levels import to_levels
+from eventsim.inputs.levels import check_layout, to_levels
 from eventsim.lowering.recipe import lower
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
@@ -61,7 +62,7 @@ class Simulator(Shown):
         self._compiled = set()  # what was recorded while all was compiled
         self._pool = None
 
-    def run(self, x, timesteps=None, record=("spikes",), state=None) -> Recording:
+    def run(self, x, timesteps=None, record=("spikes",), state=None, lengths=None) -> Recording:
         """Run samples and return what was asked, with counts.
 
         x: (N, ...) of an input that stands still, or (N, T, ...), channels first: integer levels,
@@ -74,12 +75,21 @@ class Simulator(Shown):
             levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
             while it runs into `Recording.statistics`.
         state: `Recording.state` of an earlier run of the same samples, to continue it.
+        lengths: steps of each sample, whole numbers (N,), where they differ: of sample i only the first lengths[i]
+            steps of x are run, as if it were alone, and what comes after is in no count, statistic or answer. Such
+            a run has no `Recording.state`.
 
         Raises DataError for arrays that do not fit, RunError where nobody says the steps, beyond
         those that integer membranes are proved to hold, and where a number leaves a width that a chip
         says to be an error.
         """
-        return self._run(x, timesteps, record, state, keep_state=True)
+        if lengths is None:
+            if timesteps is None and state is None:
+                check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+            return self._run(x, timesteps, record, state, keep_state=True)
+        if state is not None:
+            raise DataError("state continues samples of one length; give state or lengths, not both")
+        return self._run_lengths(x, lengths, timesteps, record)
 
     def predict(self, x, timesteps=None, progress=None) -> np.ndarray:
         """int64 (N,): the class of each sample, in bounded memory beside x.
@@ -164,11 +174,26 @@ class Simulator(Shown):
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
 
-        batches: an iterable of x as `run` takes it, or of (x, y) as a `Dataset` gives them; or a loader.
+        batches: an iterable of x as `run` takes it, or of (x, y) or (x, y, lengths) as a `Dataset` gives them; or a
+            loader.
         """
         for batch in pairs_of(batches) if is_loader(batches) else batches:
-            x = batch[0] if isinstance(batch, tuple) else batch
-            yield self._run(x, timesteps, record, None, keep_state=False)
+            x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
+            if lengths is None:
+                if x is batch and timesteps is None:
+                    check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+                yield self._run(x, timesteps, record, None, keep_state=False)
+            else:
+                yield self._run_lengths(x, lengths, timesteps, record)
+
+    def _run_lengths(self, x, lengths, timesteps, record):
+        """As `run` with lengths."""
+        began = time.perf_counter()
+        if timesteps is not None:
+            raise DataError("timesteps are those of all samples; give timesteps or lengths, not both")
+        recording = run_by_length(lambda part: self._run(part, None, record, None, keep_state=False), x, lengths)
+        recording.seconds = time.perf_counter() - began
+        return recording
 
     def _run(self, x, timesteps, record, state, keep_state, seconds=None):
         began = time.perf_counter()
@@ -271,6 +296,21 @@ def _rounded(rounding):
         return (NONE,) * 4
     return (quantity(rounding.n_weights), rounding.weight_bits, quantity(rounding.n_zeroed),
             number(rounding.weight_error))
+
+def _is_pair(batch):
+    """Whether a batch is (x, y) or more: a tuple, or a list of arrays that are not samples of one shape."""
+    if isinstance(batch, tuple):
+        return True
+    shapes = [getattr(each, "shape", None) for each in batch] if isinstance(batch, list) else []
+    return len(shapes) in (2, 3) and shapes[0] is not None and len(set(map(str, shapes))) > 1
+
+
+def _shape(x):
+    """Of an array or nested lists; () of what is none, which `to_levels` says."""
+    try:
+        return tuple(np.shape(x))
+    except (TypeError, ValueError, RuntimeError):
+        return ()
 
 
 def _named(record) -> Tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.source import checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
-from eventsim.storage.npz import npz_header, npz_member
+from eventsim.storage.npz import array_header, npz_header, npz_member
 from eventsim.tensors import as_array, pairs_of
 
 
@@ -64,6 +64,23 @@ class NpzSource(Source):
             yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
 
 
+class NpySource(Source):
+    """NumPy's .npy: x alone, read as a stream."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "rb") as file:
+            shape, self._dtype = array_header(file, "x", path)
+        if not shape or self._dtype.kind not in "biuf":
+            raise DataError(f"{path}: holds shape {shape} and type {self._dtype}, expected numbers (N, ...)")
+        self.n_samples, self.sample_shape = shape[0], shape[1:]
+
+    def read(self, size, stop, first=0):
+        with open(self.path, "rb") as file:
+            array_header(file, "x", self.path)
+            yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
+
+
 class ArrayData:
     """Samples in memory, with what a `Dataset` offers of a file.
 
@@ -72,6 +89,7 @@ class ArrayData:
     """
 
     n_dropped_events = 0
+    lengths = None  # steps of each sample, int64 (N,), where they differ
 
     def __init__(self, x, y, input_node):
         self._x = as_array(x)
@@ -101,7 +119,7 @@ class LoaderData:
     """
 
     n_dropped_events = 0
-    labels = name = None
+    labels = lengths = name = None
 
     def __init__(self, loader, input_node):
         self._loader, self._input = loader, input_node

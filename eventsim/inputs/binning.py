@@ -1,5 +1,7 @@
 """From events to levels: how many fall into each bin."""
 
+from math import prod
+
 import numpy as np
 
 from eventsim.errors import DataError
@@ -14,8 +16,9 @@ def bin_events(x, y, polarity, t, events, timesteps):
     start of the recording; step = floor(t / bin_width). All of one length, in any order.
     events: EventBins. timesteps: steps to give; later events are dropped.
 
-    Returns levels, uint16 (T, 2, H, W). Raises DataError, which counts events from 0, for an
-    event outside the sensor, of another polarity, before the start, or too many in one place.
+    Returns levels, uint16 (T, C, H, W), C = 2, or 1 where one channel has both polarities. Raises DataError, which
+    counts events from 0, for an event outside the sensor, of another polarity, before the start, or too many in
+    one place.
     """
     x, y = _event_column(x, "x"), _event_column(y, "y")
     polarity, t = _event_column(polarity, "polarity"), _event_column(t, "t")
@@ -34,12 +37,12 @@ def bin_events(x, y, polarity, t, events, timesteps):
     _check_events(~(t >= 0), lambda i: f"event {i} is at t = {t[i]}, expected 0 or later")
     step = np.floor(t / events.bin_width)
     kept = step < timesteps
-    channel = polarity if events.polarities == "off_on" else 1 - polarity
-    shape = (timesteps, 2, height, width)
+    channel = {"off_on": polarity, "on_off": 1 - polarity, "one": np.zeros_like(polarity)}[events.polarities]
+    shape = (timesteps, *events.shape)
     place = np.ravel_multi_index(
         tuple(c[kept].astype(np.int64) for c in (step, channel, y, x)), shape
     )
-    levels = np.bincount(place, minlength=timesteps * 2 * height * width)
+    levels = np.bincount(place, minlength=prod(shape))
     if events.coincident == "merge":
         levels = np.minimum(levels, 1)
     if levels.max() > MAX_EVENT_LEVEL:

@@ -5,41 +5,54 @@ Read lazily: a data set keeps its labels in memory and reads one batch of sample
 
 import math
 from pathlib import Path
+from typing import NamedTuple, Optional
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.arrays import Hdf5Source, NpzSource
-from eventsim.inputs.event_files.nmnist import NmnistSource
-from eventsim.inputs.images import CifarSource, IdxSource, CIFAR_TEST, IDX_IMAGES
+from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
+from eventsim.inputs.event_files.five_bytes import fits_events
+from eventsim.inputs.encoders import Encoding, unit_values
+from eventsim.inputs.images import CifarSource, fits_cifar, IdxSource, CIFAR_TEST, IDX_IMAGES
 from eventsim.inputs.levels import check_values
+from eventsim.inputs.preparing import DataOptions
+from eventsim.inputs.recordings import RecordingSource, recordings_of_file, recordings_of_folder
 from eventsim.storage.reading import reading
 
 KNOWN = (
-    "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), or a folder of one of these "
-    "or of N-MNIST recordings"
+    "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), .npy, recordings of events, or a folder of one of "
+    "these"
 )
 
 
-def open_dataset(path, input_node, timesteps=None) -> "Dataset":
+def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
     """Open a data file, or a folder of files, for a model with this Input node.
 
-    path: HDF5 or .npz with x (N, ...) or (N, T, ...) and optionally y (N,); MNIST IDX images,
-        gzipped or not, with the labels beside them; CIFAR-10 or CIFAR-100 binary; a folder of
-        IDX or CIFAR files, of which the test part is taken; N-MNIST, a folder with `Test` or
-        with one folder per digit.
-    input_node: gives shape, layout, range of levels and, for N-MNIST, how events are binned.
+    path: HDF5 or .npz with x (N, ...) or (N, T, ...) and optionally y (N,); .npy with x alone; MNIST IDX
+        images, gzipped or not, with the labels beside them; CIFAR-10 or CIFAR-100 binary; a folder of
+        IDX or CIFAR files, of which the test part is taken; a recording of events in any format that
+        `open_events` takes; a file of many, as of SHD; a folder of them, or with a folder per class, as of
+        N-MNIST, N-Caltech101 and CIFAR10-DVS, or the part `Test` of it; the folder of DVS128 Gesture.
+    input_node: gives shape, layout, range of levels and how events are binned.
         `layout` is the order of axes in HDF5, .npz and IDX files; CIFAR's own is fixed. IDX and
         CIFAR images also fit a vector (F,), in the order C, H, W.
-    timesteps: steps that event recordings are binned into; other files bring their own or none.
+    timesteps: steps that event recordings are binned into, None: each has its own length; other files bring
+        their own or none.
+    options: fields of `DataOptions`: for recordings, what their files leave open and what is to be done with
+        them; for values, an encoder that makes spikes of them.
 
     Raises DataError, here and while batches are read, naming the file.
     """
-    path = Path(path)
+    path, asked = Path(path), DataOptions(**options)
     with reading(path):
-        source = _source(path, input_node, timesteps)
+        source = _source(path, input_node, timesteps, asked)
     same = source.path == path
-    return Dataset(source, input_node, path.name if same else f"{path.name}/{source.path.name}")
+    name = path.name if same else f"{path.name}/{source.path.name}"
+    if asked.encode is None:
+        return Dataset(source, input_node, name)
+    if isinstance(source, RecordingSource):
+        raise DataError(f"{path}: holds events already, which nothing encodes (--encode)")
+    return EncodedDataset(source, input_node, name, _Encoder(asked, timesteps, path))
 
 
 class Dataset:
@@ -49,6 +62,8 @@ class Dataset:
     n_steps: of every sample, or None where samples stand still.
     n_dropped_events: events later than the last step, among the samples that the latest call of
         `batches` has read so far; 0 for other than event recordings.
+    lengths: steps of each sample, int64 (N,), where recordings have their own; batches are then as long as their
+        longest. None: all have n_steps. notes: what was assumed of recordings or mended, in words -> how many.
     """
 
     def __init__(self, source, input_node, name):
@@ -56,6 +71,7 @@ class Dataset:
         self.labels = source.labels
         self._source = source
         self._input = input_node
+        self.lengths = source.lengths
         self._check_fit()
 
     def __len__(self):
@@ -67,6 +83,10 @@ class Dataset:
     @property
     def n_dropped_events(self):
         return self._source.n_dropped
+
+    @property
+    def notes(self):
+        return self._source.notes
 
     def batches(self, size, limit=None, first=0):
         """Yield (x, y) for `size` samples at a time, in the file's order.
@@ -86,7 +106,7 @@ class Dataset:
         with reading(self._source.path):
             start = first
             for samples in self._source.read(size, stop, first):
-                x = self._arrange(samples)
+                x = self._values(self._arrange(samples), start)
                 end = start + len(x)
                 try:
                     check_values(x, self._input)
@@ -96,6 +116,10 @@ class Dataset:
                     ) from None
                 yield x, None if self.labels is None else self.labels[start:end]
                 start = end
+
+    def _values(self, x, start):
+        """What a batch, from sample `start` on, is run as."""
+        return x
 
     def _check_fit(self):
         source = self._source
@@ -133,18 +157,64 @@ class Dataset:
         return x.shape if check_only else np.ascontiguousarray(x)
 
 
-def _source(path, input_node, timesteps):
+class _Encoder(NamedTuple):
+    """What makes spikes of samples, as asked for by `DataOptions`. path: for messages."""
+
+    asked: DataOptions
+    timesteps: Optional[int]
+    path: Path
+
+    def encoding(self, has_steps) -> Encoding:
+        """Raises DataError where it does not fit samples that have steps, or have none."""
+        found = Encoding.of(self.asked.encode)
+        if found.makes_steps and (has_steps or self.timesteps is None):
+            raise DataError(f"{self.path}: {found.name} makes steps of samples that have none; "
+                            + ("these have some" if has_steps else "give their number (--timesteps N)"))
+        if not found.makes_steps and not has_steps:
+            raise DataError(f"{self.path}: {found.name} encodes changes from step to step, but the samples have "
+                            f"no steps, (N, T, ...)")
+        return found
+
+
+class EncodedDataset(Dataset):
+    """A Dataset whose values become spikes, each sample by itself."""
+
+    def __init__(self, source, input_node, name, encoder: _Encoder):
+        self._encoder = encoder
+        super().__init__(source, input_node, name)
+        self._encoding = encoder.encoding(self.n_steps is not None)
+        self.n_steps = self.n_steps or encoder.timesteps
+
+    def _values(self, x, start):
+        asked = self._encoder.asked
+        try:
+            if self._encoding.makes_steps or asked.full_scale is not None:
+                x = unit_values(x, asked.full_scale)
+            return np.stack([self._encoding(one, self._encoder.timesteps, (asked.seed, start + i))
+                             for i, one in enumerate(x)])
+        except DataError as error:
+            raise DataError(f"{self._source.path}: {error}") from None
+
+
+def _source(path, input_node, timesteps, options):
     """The source for a path, by what it holds."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
-        return _folder_source(path, input_node, timesteps)
+        return _folder_source(path, input_node, timesteps, options)
     with open(path, "rb") as file:
         start = file.read(8)
+    # nothing but the model tells a CIFAR file from a recording where both fit
+    if path.suffix != ".bin" or input_node.events is not None or fits_events(path) and not fits_cifar(path):
+        recordings = recordings_of_file(path, options)
+        if recordings is not None:
+            return RecordingSource(recordings, input_node, timesteps, options)
     if start == b"\x89HDF\r\n\x1a\n":
         return Hdf5Source(path)
     if start.startswith(b"PK"):
         return NpzSource(path)
+    if start.startswith(b"\x93NUMPY"):
+        return NpySource(path)
     if path.suffix == ".bin":
         return CifarSource(path)
     if "idx" in path.name or start.startswith(b"\x1f\x8b") or start[:2] == b"\0\0":
@@ -153,14 +223,14 @@ def _source(path, input_node, timesteps):
     raise DataError(f"{path}: {found}, expected {KNOWN}")
 
 
-def _folder_source(path, input_node, timesteps):
+def _folder_source(path, input_node, timesteps, options):
     for name in (*IDX_IMAGES, *CIFAR_TEST):
         if (path / name).is_file():
             return CifarSource(path / name) if name in CIFAR_TEST else IdxSource(path / name)
-    split = path / "Test" if (path / "Test").is_dir() else path
-    digits = [f for f in split.iterdir() if f.is_dir() and f.name.isdecimal()]
-    if digits:
-        return NmnistSource(split, sorted(digits, key=lambda f: int(f.name)), input_node, timesteps)
+    recordings = recordings_of_folder(path, options)
+    if recordings is not None:
+        return RecordingSource(recordings, input_node, timesteps, options)
     raise DataError(
-        f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>"
+        f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>, [Test/]<class> "
+        f"or recordings of events"
     )

@@ -93,6 +93,11 @@ class IdxSource(Source):
             yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
 
 
+def fits_cifar(path) -> bool:
+    """Whether a file has the size of whole records."""
+    return any(os.path.getsize(path) % (math.prod(CIFAR_SHAPE) + len(v)) == 0 for v in CIFAR_LABELS.values())
+
+
 class CifarSource(Source):
     """CIFAR binary: records of 1 label (CIFAR-100: coarse and fine) and the R, G, B planes."""
 

@@ -56,6 +56,16 @@ def _check_shape(x, shape, timesteps):
     return still
 
 
+def check_layout(shape, input_node, timesteps) -> None:
+    """Raise DataError where samples of `shape` look as if steps came before samples, (T, N, ...), as snnTorch and
+    SpikingJelly have them. timesteps: of the model, or None."""
+    n_axes = len(input_node.shape)
+    if (timesteps or 1) > 1 and len(shape) == 2 + n_axes and shape[0] == timesteps != shape[1]:
+        raise DataError(f"x has shape {shape}, {shape[0]} samples of {shape[1]} steps, but the model takes "
+                        f"{timesteps} steps: where steps come first, (T, N, ...), give x.swapaxes(0, 1); else say "
+                        f"timesteps={shape[1]} (--timesteps {shape[1]})")
+
+
 def _remedy(found, shape):
     """What turns a shape that users often have into the expected one."""
     channels_last = shape[1:] + shape[:1]

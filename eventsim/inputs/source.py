@@ -1,6 +1,7 @@
 """What every kind of data set offers: shapes, labels and batches of samples."""
 
 import math
+from types import MappingProxyType
 
 import numpy as np
 
@@ -29,13 +30,17 @@ class Source:
     read(size, stop, first): yields arrays of `size` samples (fewer in the end), from `first` up to `stop`.
     path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
     layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
-    n_dropped: events dropped by the latest `read`.
+    n_dropped: events dropped by the latest `read`. lengths: int64 (N,), steps of each sample, or None. notes:
+    words -> how many recordings they are said of. class_names: of class folders, in the labels' order.
     """
 
     labels = None
     layout = ""
     is_image = False
     n_dropped = 0
+    lengths = None
+    notes = MappingProxyType({})
+    class_names = ()
 
     def read_stream(self, file, dtype, shape, starts):
         """`read` for samples of `shape` that follow each other in a binary stream. starts: of the arrays."""

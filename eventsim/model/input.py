@@ -1,6 +1,7 @@
 """The Input of a model, and how event recordings become its levels."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Optional, Tuple
 
 from eventsim.errors import ModelError
@@ -10,14 +11,22 @@ from eventsim.model.parameters import (
 )
 
 
+MOST_PIXELS = 1 << 15  # along an axis of a sensor
+POLARITIES = ("off_on", "on_off", "one")
+
+
 @dataclass(repr=False, eq=False)
 class EventBins:
     """How an event recording becomes levels: one level per (polarity, y, x) and step.
 
     bin_width: microseconds per step.
-    polarities: meaning of channel 0 and 1, "off_on" (0 = darker, as in N-MNIST files) or "on_off".
+    polarities: meaning of channel 0 and 1, "off_on" (0 = darker, as in N-MNIST files) or "on_off"; "one": a single
+        channel has both, as of sensors without polarity.
     coincident: "sum" counts events that share pixel and step, "merge" makes them one.
-    sensor_size: (height, width) in pixels.
+    sensor_size: (height, width) in pixels; (1, N) of a row of N sensors, such as a cochlea.
+
+    `shape` is that of a step's levels, (C, height, width). An Input may also take them in a row, (C * height *
+    width,).
 
     >>> from eventsim import EventBins, Input
     >>> Input((2, 34, 34), events=EventBins(bin_width=5000)).shape  # 5 ms per step
@@ -33,11 +42,16 @@ class EventBins:
         self.bin_width = finite_number(self.bin_width, "bin_width")
         if self.bin_width <= 0:
             raise ModelError(f"bin_width is {self.bin_width}, expected microseconds above 0")
-        choice(self.polarities, "polarities", ("off_on", "on_off"))
+        choice(self.polarities, "polarities", POLARITIES)
         choice(self.coincident, "coincident", ("sum", "merge"))
-        self.sensor_size = integers(self.sensor_size, "sensor_size", 2, 1, 1 << 15)
+        self.sensor_size = integers(self.sensor_size, "sensor_size", 2, 1, MOST_PIXELS)
 
     __repr__ = Node.__repr__
+
+    @property
+    def shape(self) -> Tuple[int, int, int]:
+        """(C, height, width)."""
+        return (1 if self.polarities == "one" else 2, *self.sensor_size)
 
 
 @dataclass(repr=False, eq=False)
@@ -100,11 +114,8 @@ class Input(Node):
         if self.events is not None:
             if self.encoding != "spikes" or self.signed:
                 raise ModelError("events belong to encoding 'spikes' without sign")
-            if self.shape != (2, *self.events.sensor_size):
-                raise ModelError(
-                    f"shape is {self.shape}, but the events' sensor gives "
-                    f"{(2, *self.events.sensor_size)}"
-                )
+            if self.shape not in (self.events.shape, (prod(self.events.shape),)):
+                raise ModelError(f"shape is {self.shape}, but the events' sensor gives {self.events.shape}")
 
     def gives(self, read):
         return "real" if self.encoding == "real" else "spikes"

@@ -111,12 +111,17 @@ class Model(Shown):
     def steps(self, timesteps=None) -> int:
         """Steps of a run of samples that stand still: those asked for, else the model's.
 
-        Raises RunError, naming the file, where nobody says them.
+        Raises RunError, naming the file, where nobody says them, and where the input is one of events, of which a
+        single frame is repeated only if timesteps are given.
         """
-        found = timesteps or self.timesteps
+        found, bins = timesteps or self.timesteps, self.nodes[self.input].events
+        if timesteps is None and (found or 1) > 1 and bins is not None and bins.polarities != "one":
+            raise RunError(f"{self.file or 'the model'}: reads events over {found} steps, but samples have no "
+                           f"steps: a "
+                           f"single frame is repeated only if asked for, timesteps={found} (--timesteps {found})")
         if found is None:
-            raise RunError(f"{self.file or 'the model'}: does not say how many steps a run takes, and samples that "
-                           "stand still do not either: give timesteps (--timesteps N)")
+            raise RunError(f"{self.file or 'the model'}: does not say how many steps a run takes, and samples "
+                           f"that stand still do not either: give timesteps (--timesteps N)")
         return found
 
     def order(self) -> List[List[str]]:

@@ -10,10 +10,12 @@ import numpy as np
 from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
 from eventsim.costs.other_tools import conventions
 from eventsim.display.progress import sample_bar
+from eventsim.engine.lengths import checked_lengths, groups, padded, rejoined
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, EventsimError
 from eventsim.inputs.arrays import ArrayData, LoaderData
 from eventsim.inputs.dataset import open_dataset
+from eventsim.inputs.levels import check_layout
 from eventsim.merging import merge
 from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
@@ -83,8 +85,9 @@ def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Calla
         print(summary.as_text())
 
     dataset: path of a data file or folder, a `Dataset` of `open_dataset` (or anything that offers the same),
-        or arrays: x as `Simulator.run` takes it, or (x, y) with labels y (N,), whole numbers; or a loader
-        (torch's DataLoader) of batches x or (x, y), which come as they are.
+        or arrays: x as `Simulator.run` takes it, or (x, y) with labels y (N,), whole numbers, or None, or
+        (x, y, lengths) with the steps of each sample, as `Simulator.run` takes them; or a loader (torch's
+        DataLoader) of batches x or (x, y), which come as they are.
     progress: called after each batch with the samples done and all there are; True for a bar by tqdm, False for
         none; None: a bar in notebooks.
     options: fields of `Evaluation`: out, record, limit, timesteps, shard, audit, conventions, energy,
@@ -119,7 +122,13 @@ class _Evaluating:
         self.dataset, name = _opened(dataset, simulator.model, asked)
         if self.dataset.n_steps is None:
             simulator.model.steps(asked.timesteps)  # before a file is begun
+        self.lengths = getattr(self.dataset, "lengths", None)
         self.data = asked.data or name
+        if self.dataset.n_steps is not None and self.lengths is None and asked.timesteps is None:
+            node = simulator.model.nodes[simulator.model.input]
+            with _naming(self.data):
+                shape = (len(self.dataset), self.dataset.n_steps, *node.shape)
+                check_layout(shape, node, simulator.model.timesteps)
         self.part = _part(asked, len(self.dataset))
         self.batch = batch_size(simulator.model, self.dataset)
 
@@ -132,11 +141,14 @@ class _Evaluating:
         detailed = evenly_spread(asked.detailed, part.total) if asked.statistics else set()
         with Writer(asked.out) as writer:
             for start, x, y in self._batches():
-                recording, found = self._batch(x, y)
+                lengths = None if self.lengths is None else self.lengths[start : start + len(x)]
+                recording, found = self._batch(x, y) if lengths is None else self._grouped(x, y, lengths)
                 sums = merge([sums, found])
                 writer.add(recording, y)
                 chosen = [i for i in range(len(x)) if start + i in detailed]
-                if chosen:
+                if chosen and lengths is not None:
+                    sums = self._with_details(sums, x[chosen], lengths[chosen])
+                elif chosen:
                     close_up.append(x[chosen])
                 done = start + len(x) == part.stop
                 if sum(map(len, close_up)) >= self.batch or close_up and done:
@@ -153,6 +165,17 @@ class _Evaluating:
         for x, y in self.dataset.batches(self.batch, self.part.stop, self.part.first):
             yield start, x, y
             start += len(x)
+
+    def _grouped(self, x, y, lengths):
+        """As `_batch`, of samples of their own lengths: those of one length together, so that nothing counts what
+        comes after a sample's end."""
+        recordings, sums, steps = [], None, self.dataset.n_steps
+        for length, rows in groups(lengths):
+            recording, found = self._batch(x[rows, :length], None if y is None else y[rows])
+            recordings.append(padded(recording, steps))
+            statistics = None if found.statistics is None else found.statistics.padded(steps)
+            sums = merge([sums, replace(found, counts=found.counts.padded(steps), statistics=statistics)])
+        return rejoined(recordings, lengths), sums
 
     def _batch(self, x, y):
         """A batch's Recording, as it is to be written, and its RunSums."""
@@ -177,21 +200,24 @@ class _Evaluating:
                 recording.answers = None
         return recording, sums
 
-    def _with_details(self, sums, x):
+    def _with_details(self, sums, x, lengths=None):
         """The sums with membranes and intervals of samples that were in them already."""
+        record = ["intervals", "membranes"]
         with _naming(self.data):
-            again = self._recorded(x, ["intervals", "membranes"])
-        return replace(sums, seconds=sums.seconds + again.seconds,
-                       statistics=merge([sums.statistics, again.statistics]))
+            again = self._recorded(x, record) if lengths is None else next(self.simulator.iterate(
+                [(x, None, lengths)], record=record))
+        found = again.statistics if lengths is None else again.statistics.padded(self.dataset.n_steps)
+        return replace(sums, seconds=sums.seconds + again.seconds, statistics=merge([sums.statistics, found]))
 
     def _recorded(self, x, record):
-        return next(self.simulator.iterate([x], self.asked.timesteps, record))
+        return next(self.simulator.iterate([(x, None)], self.asked.timesteps, record))
 
 
 def batch_size(model, dataset):
     """Samples to read and run together."""
     steps = dataset.n_steps or 1
-    return int(np.clip(BATCH_BYTES // (steps * np.prod(model.shapes[model.input])), *BATCH))
+    least, most = BATCH if getattr(dataset, "lengths", None) is None else (1, BATCH[1])
+    return int(np.clip(BATCH_BYTES // (steps * np.prod(model.shapes[model.input])), least, most))
 
 
 def evenly_spread(n, total):
@@ -211,8 +237,11 @@ def _opened(dataset, model, asked):
         return LoaderData(dataset, model.nodes[model.input]), None
     if hasattr(dataset, "batches"):
         return dataset, dataset.name
-    x, y = dataset if isinstance(dataset, tuple) else (dataset, None)
-    return ArrayData(x, y, model.nodes[model.input]), None
+    x, y, lengths = (*dataset, None, None)[:3] if isinstance(dataset, tuple) else (dataset, None, None)
+    data = ArrayData(x, y, model.nodes[model.input])
+    if lengths is not None:
+        data.lengths = checked_lengths(lengths, np.asarray(x))
+    return data, None
 
 
 def _part(asked, n_samples):

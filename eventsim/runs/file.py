@@ -77,7 +77,8 @@ class Run(Shown):
 
     path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
     counts: `statistics.counts.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
-    labels: int64 (N,), or None. outputs: (N, T, classes), or None.
+    labels: int64 (N,), or None. outputs: (N, T, classes), or None. lengths: int64 (N,), steps of each sample,
+    where they differ; else None.
     recorded: "spikes", "currents", "potentials", "residuals" -> names of the nodes that have them.
     """
 
@@ -115,6 +116,7 @@ class Run(Shown):
         self.predictions = self._per_sample("predictions")
         self.labels = self._per_sample("y") if "y" in root and root.dataset("y").dtype.kind in "iu" else None
         self.n_steps = self._whole(root, "timesteps")
+        self.lengths = self._lengths() if "lengths" in root else None
         self.outputs: Optional[np.ndarray] = self._outputs() if "outputs" in root else None
         self.layers: Tuple[str, ...] = self._layers()
         self.counts = self._counts()
@@ -227,7 +229,9 @@ class Run(Shown):
         batch = max(1, BATCH_BYTES // one)
         whole = None
         for first in range(0, self.n_samples, batch):
-            whole = merge([whole, of_spikes(self.spikes(name, first, min(first + batch, self.n_samples)))])
+            stop = min(first + batch, self.n_samples)
+            lengths = None if self.lengths is None else self.lengths[first:stop]
+            whole = merge([whole, of_spikes(self.spikes(name, first, stop), lengths)])
         return whole
 
     # ---- reading
@@ -257,7 +261,15 @@ class Run(Shown):
             group = rows.group(name, f"counts of {name!r}")
             layers[name] = {count: self._checked(group, count) for count in ALL_NAMES}
         return Counts({name: self._whole(neurons, name) for name in self.layers}, self.n_samples, self.n_steps,
-                      layers, self._per_sample("word_operations"))
+                      layers, self._per_sample("word_operations"),
+                      0 if self.lengths is None else int((self.n_steps - self.lengths).sum()))
+
+    def _lengths(self):
+        found = self._per_sample("lengths")
+        if not (found.min() >= 1 and found.max() <= self.n_steps):
+            raise self._root.error(f"'lengths' has values from {found.min()} to {found.max()}, expected 1 to "
+                                   f"{self.n_steps}")
+        return found
 
     def _per_sample(self, name):
         return self._checked(self._root, name)
@@ -332,6 +344,8 @@ class Writer:
             for count, values in row.items():
                 file.append(f"counts/{layer}/{count}", values)
         file.append("word_operations", recording.counts.word_operations)
+        if recording.lengths is not None:
+            file.append("lengths", recording.lengths)
         for name, spikes in recording.spikes.items():
             file.append(f"spikes/{name}/planes", spikes.planes,
                         {key: getattr(spikes, key) for key in ("shape", "logical_shape", "bits", "signed")})

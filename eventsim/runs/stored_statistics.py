@@ -16,6 +16,7 @@ MEMBRANE_WHOLES = ("n_samples", "n_steps", "n_levels", "n_not_finite")
 MEMBRANE_NUMBERS = ("threshold", "step", "lowest", "highest")
 HISTOGRAMS = ("potentials", "residuals", "rectified")
 BY_STEP = ("mean_by_step", "square_by_step", "error_by_step", "rectified_error_by_step")
+ENDINGS = ("ended_by_step", "detailed_absent")  # of trains, where samples have their own lengths
 UNITS = ("thresholds", "quanta")
 
 
@@ -24,7 +25,9 @@ def arrays(statistics: Statistics):
     found = {}
     for name, train in statistics.trains.items():
         for field in fields(train):
-            found[f"trains/{name}/{field.name}"] = np.asarray(getattr(train, field.name))
+            value = getattr(train, field.name)
+            if field.name not in ENDINGS or train.ended_by_step is not None:
+                found[f"trains/{name}/{field.name}"] = np.asarray(value)
     for name, membrane in statistics.membranes.items():
         for field in fields(membrane):
             value = getattr(membrane, field.name)
@@ -63,6 +66,11 @@ def _train(group):
     found = {name: _array(group, name, size) for name, size in sizes.items()}
     if found["chosen"].max(initial=0) >= math.prod(shape):
         raise group.error("'chosen' has neurons that the node does not have")
+    if "ended_by_step" in group:
+        found["ended_by_step"] = _array(group, "ended_by_step", (n_steps,))
+        found["detailed_absent"] = _whole(group, "detailed_absent")
+        if found["ended_by_step"].max() > n_samples:
+            raise group.error("'ended_by_step' has more samples than there are")
     return TrainStatistics(shape=shape, bits=bits, signed=bool(signed), n_samples=n_samples, n_steps=n_steps,
                            n_detailed=n_detailed, **found)
 
@@ -82,6 +90,8 @@ def _membrane(group):
     if ("rectified" in found) != ("rectified_error_by_step" in found):
         raise group.error("has 'rectified' or 'rectified_error_by_step' without the other")
     absent = {name: None for name in ("rectified", "rectified_error_by_step") if name not in found}
+    if "lengths" in group:
+        found["lengths"] = _array(group, "lengths", rows[:1])
     return MembraneStatistics(unit=UNITS[unit], edges=edges, distances=_array(group, "distances", None),
                               **wholes, **numbers, **found, **absent)
 

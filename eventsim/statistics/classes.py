@@ -19,23 +19,34 @@ def of_classes(recording, labels) -> Dict[int, Statistics]:
     labels = _checked(labels, len(recording.output))
     return {
         int(label): Statistics({
-            name: of_spikes(replace(spikes, planes=spikes.planes[labels == label]))
+            name: of_spikes(replace(spikes, planes=spikes.planes[labels == label]),
+                            _some(recording.lengths, labels == label))
             for name, spikes in recording.spikes.items()
         })
         for label in np.unique(labels)
     }
 
 
-def rates_by_class(counts: Counts, labels) -> Dict[str, Dict[int, float]]:
+def rates_by_class(counts: Counts, labels, lengths=None) -> Dict[str, Dict[int, float]]:
     """Events per neuron and step of each layer, apart for each label. counts: per sample (not summed).
-    labels: whole numbers (N,). Raises DataError for others."""
+    labels: whole numbers (N,). lengths: (N,), steps of each sample where they differ. Raises DataError for
+        others."""
     labels = _checked(labels, len(counts.word_operations))
+    if counts.absent and lengths is None:
+        raise DataError("the samples have lengths of their own; give lengths, as the recording has them")
     rates = {}
     for name, row in counts.layers.items():
-        chances = counts.neurons[name] * counts.steps
-        rates[name] = {int(label): float(row["events"][labels == label].mean() / chances)
-                       for label in np.unique(labels)}
+        rates[name] = {}
+        for label in np.unique(labels):
+            of_class = labels == label
+            steps = counts.steps if lengths is None else np.asarray(lengths)[of_class].mean()
+            chances = counts.neurons[name] * steps
+            rates[name][int(label)] = float(row["events"][of_class].mean() / chances)
     return rates
+
+
+def _some(lengths, chosen):
+    return None if lengths is None else lengths[chosen]
 
 
 def _checked(labels, n):

@@ -22,7 +22,7 @@ adding trains; 64 neurons at a time) are in `Counts.word_operations` and in no r
 comparisons of a max pool of currents count nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict
 
 import numpy as np
@@ -44,8 +44,9 @@ ALL_NAMES = NAMES + ("levels",) + EXECUTED
 class Counts(Shown):
     """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.
 
-    neurons: name -> neurons of the layer. steps: steps presented per sample. n_samples: N.
-    word_operations: int64 (N,).
+    neurons: name -> neurons of the layer. steps: steps presented per sample, the most where samples have their own
+    lengths. n_samples: N. word_operations: int64 (N,). absent: steps, over all samples, that those shorter than
+    `steps` did not have.
     """
 
     neurons: Dict[str, int] = merged("same")
@@ -55,6 +56,17 @@ class Counts(Shown):
         samples="concatenate", steps="sum", default_factory=dict)
     word_operations: np.ndarray = merged(
         samples="concatenate", steps="sum", default_factory=lambda: np.zeros(0, np.int64))
+    absent: int = merged("sum", default=0)
+
+    @property
+    def presented(self) -> int:
+        """Steps presented, over all samples."""
+        return self.steps * self.n_samples - self.absent
+
+    @property
+    def mean_steps(self) -> float:
+        """Steps presented per sample, a whole number where all had as many."""
+        return self.presented / self.n_samples if self.absent else self.steps
 
     def __getitem__(self, layer):
         return self.layers[layer]
@@ -73,7 +85,7 @@ class Counts(Shown):
 
     def firing_rate(self, layer) -> float:
         """Events per neuron, step and sample."""
-        chances = self.neurons[layer] * self.steps * self.n_samples
+        chances = self.neurons[layer] * self.presented
         return float(self.layers[layer]["events"].sum() / chances) if chances else 0.0
 
     def mean_level(self, layer) -> float:
@@ -91,6 +103,10 @@ class Counts(Shown):
                     ("layer", "neurons", "firing rate", *(name.replace("_", " ") for name in _SHOWN)), rows,
                     len(self.layers), note="per sample")
 
+    def padded(self, steps) -> "Counts":
+        """Of the same samples as some among longer ones, of so many steps."""
+        return replace(self, steps=steps, absent=self.absent + (steps - self.steps) * self.n_samples)
+
     @staticmethod
     def empty(neurons, n_samples):
         """All zero."""
@@ -103,7 +119,7 @@ class Counts(Shown):
         rows = {name: {count: values.sum(keepdims=True) for count, values in row.items()}
                 for name, row in self.layers.items()}
         return SummedCounts(self.neurons, self.n_samples, self.steps, rows,
-                            self.word_operations.sum(keepdims=True))
+                            self.word_operations.sum(keepdims=True), self.absent)
 
 
 @dataclass(repr=False)

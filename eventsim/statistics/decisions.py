@@ -1,6 +1,6 @@
 """How the answer settles over the steps, and which classes it takes for which."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Optional, Tuple
 
 import numpy as np
@@ -59,6 +59,12 @@ class Decisions(Shown):
         return Card(f"Decisions({many(self.n_samples, 'sample')}, {many(self.final.size, 'step')})", [
             ("accuracy", "no labels" if self.accuracy is None else percent(self.accuracy)),
             ("mean step of the final answer", number(self.mean_final_step))])
+
+    def padded(self, n_steps) -> "Decisions":
+        """Of the same samples as some among longer ones, of n_steps: their answers stay after their own steps."""
+        more = n_steps - self.final.size
+        return replace(self, final=np.pad(self.final, (0, more)),
+                       correct=None if self.correct is None else np.pad(self.correct, (0, more), "edge"))
 
     @property
     def accuracy_by_step(self) -> Optional[np.ndarray]:

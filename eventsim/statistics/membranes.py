@@ -3,7 +3,7 @@
 Of a layer of more than 4096 neurons, so many of them are looked at, spread over all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Optional
 
@@ -40,6 +40,8 @@ class MembraneStatistics(Shown):
         the unit; nan where no U is a number, inf where a square is beyond float64.
     error_by_step: float64 (n_samples, T), mean over the neurons of (u - o)^2, u being H and o the
         level sent, in quanta (InfLoR-SNN, eq. 8). rectified_error_by_step: with phi(H) for u, or None.
+    lengths: int64 (n_samples,), steps that each sample had, n_steps being the most; None: all had as many. What is
+        by step is nan after a sample's end.
     """
 
     ALIKE: ClassVar[str] = "the same layer: of different samples of as many steps, or of the same samples"
@@ -62,6 +64,22 @@ class MembraneStatistics(Shown):
     square_by_step: np.ndarray = merged("concatenate")
     error_by_step: np.ndarray = merged("concatenate")
     rectified_error_by_step: Optional[np.ndarray] = merged("concatenate")
+    lengths: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
+
+    def padded(self, n_steps) -> "MembraneStatistics":
+        """Of the same samples as some among longer ones, of n_steps: they have ended after their own steps."""
+        lengths = np.full(self.n_samples, self.n_steps, np.int64) if self.lengths is None else self.lengths
+        names = ("mean_by_step", "square_by_step", "error_by_step", "rectified_error_by_step")
+        by_step = {name: np.pad(value, ((0, 0), (0, n_steps - self.n_steps)), constant_values=np.nan)
+                   for name in names if (value := getattr(self, name)) is not None}
+        return replace(self, n_steps=n_steps, lengths=lengths, **by_step)
+
+    def _mean(self, by_step, axis=None):
+        """Over the samples, of the steps that they had."""
+        if self.lengths is None:
+            return by_step.mean(axis=axis)
+        had = np.arange(self.n_steps) < self.lengths[:, None]
+        return np.where(had, by_step, 0).sum(axis=axis) / had.sum(axis=axis)
 
     def card(self) -> Card:
         """The numbers of the layer as a whole."""
@@ -73,22 +91,22 @@ class MembraneStatistics(Shown):
     @cached_property
     def drift(self) -> np.ndarray:
         """float64 (T,): root mean square of U after each step, in the unit."""
-        return np.sqrt(self.square_by_step.mean(axis=0))
+        return np.sqrt(self._mean(self.square_by_step, 0))
 
     @cached_property
     def means(self) -> np.ndarray:
         """float64 (T,): mean of U after each step, in the unit."""
-        return self.mean_by_step.mean(axis=0)
+        return self._mean(self.mean_by_step, 0)
 
     @property
     def error(self) -> float:
         """Mean quantisation error (u - o)^2 in quanta^2 (InfLoR-SNN, eq. 8 and Table 3)."""
-        return float(self.error_by_step.mean())
+        return float(self._mean(self.error_by_step))
 
     @property
     def rectified_error(self) -> float:
         """The same of the rectified membrane phi(u); nan where the layer does not rectify."""
-        return np.nan if self.rectified_error_by_step is None else float(self.rectified_error_by_step.mean())
+        return np.nan if self.rectified_error_by_step is None else float(self._mean(self.rectified_error_by_step))
 
 
 def rectified(u, n_levels=1) -> np.ndarray:

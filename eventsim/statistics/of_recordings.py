@@ -19,7 +19,7 @@ def of(recording, model=None, labels=None) -> Statistics:
     of neurons whose spikes, potentials and residuals were. decisions: where outputs were.
     labels: whole numbers (N,), or None. Raises DataError for labels that do not fit.
     """
-    trains = {name: of_spikes(spikes) for name, spikes in recording.spikes.items()}
+    trains = {name: of_spikes(spikes, recording.lengths) for name, spikes in recording.spikes.items()}
     membranes = {}
     for name, node in ({} if model is None else model.nodes).items():
         kinds = [recording.traces.get(kind, {}) for kind in ("potentials", "residuals")]
@@ -27,23 +27,29 @@ def of(recording, model=None, labels=None) -> Statistics:
             scale = MembraneScale(node, model.shapes[name])
             steps = _steps_per_unit(recording, name)
             parts = [
-                scale.statistics(*(_flat(kind[name][i : i + 1])[..., scale.chosen] for kind in kinds),
-                                 _flat(_levels(recording.spikes[name], i))[..., scale.chosen], steps)
-                for i in range(len(recording.output))
+                scale.statistics(*(_flat(kind[name][i : i + 1, :length])[..., scale.chosen] for kind in kinds),
+                                 _flat(_levels(recording.spikes[name], i)[:, :length])[..., scale.chosen], steps)
+                for i, length in enumerate(_lengths(recording))
             ]
-            membranes[name] = merge(parts)
+            own = recording.lengths is not None
+            membranes[name] = merge([part.padded(recording.timesteps) if own else part for part in parts])
     decisions = None
     if recording.answers is not None:
         decisions = Decisions.of(recording.answers, labels, () if model is None else model.class_names)
     return Statistics(trains, membranes, decisions)
 
 
-def of_spikes(spikes) -> TrainStatistics:
-    """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`."""
+def of_spikes(spikes, lengths=None) -> TrainStatistics:
+    """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`. lengths: int64 (N,), steps of
+    each sample, which sent nothing after them; None: all had as many."""
     n, steps = spikes.planes.shape[:2]
     sums = TrainObserver(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
     sums.add_samples(np.ascontiguousarray(spikes.planes), n)
-    return sums.statistics()
+    return sums.statistics().ended(lengths)
+
+
+def _lengths(recording):
+    return [None] * len(recording.output) if recording.lengths is None else recording.lengths
 
 
 def _levels(spikes, sample):

@@ -40,6 +40,12 @@ class Statistics(Shown):
                     ("node", "neurons", "samples", "rate", "silent", "mean level", "entropy", "membranes"), rows,
                     len(names))
 
+    def padded(self, n_steps) -> "Statistics":
+        """Of the same samples as some among longer ones, of n_steps."""
+        trains, membranes = ({name: found.padded(n_steps) for name, found in kind.items()}
+                             for kind in (self.trains, self.membranes))
+        return Statistics(trains, membranes, None if self.decisions is None else self.decisions.padded(n_steps))
+
     def activation_sparsity(self, nodes=None) -> float:
         """Share of zeros among the levels of some nodes (None: of all), over all steps and samples, nodes
         counting by their neurons: NeuroBench's activation sparsity where they are the layers of spiking

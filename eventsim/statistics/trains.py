@@ -3,10 +3,10 @@
 All sums are integers, so they are the same however samples are cut into batches, blocks and threads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import prod
-from typing import ClassVar, Tuple
+from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
@@ -60,6 +60,9 @@ class TrainStatistics(Shown):
         one those of L = min(T, 1024) and more.
     chosen: int64 (S,), at most 64 neurons, spread over all (`chosen_neurons`).
     together: int64 (S, S), how often two of them had an event in the same step.
+
+    Where samples have their own lengths, of which n_steps is the most: ended_by_step, int64 (T,), samples that had
+    ended before the step, else None; detailed_absent: steps that the detailed samples did not have.
     """
 
     ALIKE: ClassVar[str] = "the same node and number of steps"
@@ -83,6 +86,8 @@ class TrainStatistics(Shown):
     interval_histogram: np.ndarray = merged(samples="sum")
     chosen: np.ndarray = merged(samples="same")
     together: np.ndarray = merged(samples="sum")
+    ended_by_step: Optional[np.ndarray] = merged(samples="sum", default=None)
+    detailed_absent: int = merged(samples="sum", default=0)
 
     @staticmethod
     def array_shapes(shape, bits, signed, n_steps):
@@ -116,6 +121,27 @@ class TrainStatistics(Shown):
                     f"{' and a sign' if self.signed else ''}, {many(self.n_samples, 'sample')} of "
                     f"{many(self.n_steps, 'step')})", numbers)
 
+    def padded(self, n_steps) -> "TrainStatistics":
+        """Of the same samples as some among longer ones, of n_steps: they have ended after their own steps."""
+        more = n_steps - self.n_steps
+        bins = n_interval_bins(n_steps) - self.interval_histogram.size
+        ended = np.zeros(self.n_steps, np.int64) if self.ended_by_step is None else self.ended_by_step
+        return replace(
+            self, n_steps=n_steps, events_by_step=np.pad(self.events_by_step, (0, more)),
+            interval_histogram=np.pad(self.interval_histogram, (0, bins)),
+            ended_by_step=np.concatenate((ended, np.full(more, self.n_samples, np.int64))),
+            detailed_absent=self.detailed_absent + more * self.n_detailed)
+
+    def ended(self, lengths) -> "TrainStatistics":
+        """Of samples, all in detail, that had so many steps, int64 (N,), and were 0 after them."""
+        if lengths is None:
+            return self
+        absent, zero = int((self.n_steps - lengths).sum()), -self.lowest_level
+        level_counts = self.level_counts.copy()
+        level_counts[zero] -= absent * self.n_neurons
+        ended = (lengths[:, None] <= np.arange(self.n_steps)).sum(axis=0)
+        return replace(self, level_counts=level_counts, ended_by_step=ended, detailed_absent=absent)
+
     # ---- how many, how often
 
     @property
@@ -126,7 +152,8 @@ class TrainStatistics(Shown):
     @property
     def chances(self) -> int:
         """(step, sample) in which each neuron could have an event."""
-        return self.n_samples * self.n_steps
+        absent = 0 if self.ended_by_step is None else int(self.ended_by_step.sum())
+        return self.n_samples * self.n_steps - absent
 
     @cached_property
     def rates(self) -> np.ndarray:
@@ -141,7 +168,8 @@ class TrainStatistics(Shown):
     @cached_property
     def rate_by_step(self) -> np.ndarray:
         """float64 (T,): events per neuron in each step."""
-        return _ratio(self.events_by_step, self.n_samples * self.n_neurons)
+        ended = 0 if self.ended_by_step is None else self.ended_by_step
+        return _ratio(self.events_by_step, (self.n_samples - ended) * self.n_neurons)
 
     @property
     def silent(self) -> np.ndarray:
@@ -248,7 +276,7 @@ class TrainStatistics(Shown):
     def correlations(self) -> np.ndarray:
         """float64 (S, S): Pearson's correlation of "has an event in this step" of the `chosen`
         neurons, over steps and samples; nan where a neuron always or never has one."""
-        n = self.n_detailed * self.n_steps
+        n = self.n_detailed * self.n_steps - self.detailed_absent
         sums = np.diagonal(self.together)
         covariance = _spread(n, self.together, sums[:, None], sums[None, :])
         deviation = np.sqrt(np.diagonal(covariance))

@@ -155,6 +155,17 @@ class StoredGroup:
                 raise self.error(f"{name!r} holds more than {MAX_TEXT_BYTES} bytes of text")
         return out
 
+    def ragged(self, name) -> "RaggedArray":
+        """The dataset `name` of arrays (N,) of numbers, each of its own length."""
+        found = self.dataset(name)
+        base = h5py.check_vlen_dtype(found.dtype)
+        if base is None or base.kind not in "biuf" or len(found.shape) != 1:
+            raise self.error(f"{name!r} has shape {found.shape} and type {found.dtype}, expected arrays of "
+                             "numbers")
+        if not self._file.has_sound_heaps(self._handle):
+            raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of arrays)")
+        return RaggedArray(found)
+
     def text(self, name) -> str:
         """The single string `name`."""
         found = self.texts(name)
@@ -326,6 +337,18 @@ class StoredArray:
                 f"has shape {self.shape}, {self.n_bytes} bytes, but the file holds "
                 f"{n_stored} bytes for it"
             )
+
+
+class RaggedArray:
+    """A dataset of arrays of their own lengths. shape: (N,)."""
+
+    def __init__(self, stored: StoredArray):
+        self._stored, self.shape = stored, stored.shape
+
+    def row(self, i) -> np.ndarray:
+        """Array i."""
+        found = self._stored.rows(slice(i, i + 1))[0]
+        return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 _SIGNATURES = {

@@ -26,19 +26,21 @@ def npz_header(archive, file, name, path):
     return shape, dtype
 
 
+def array_header(file, name, path):
+    """(shape, dtype) of an array in C order, of numbers or of columns of numbers, in an open file; leaves it at
+    the data. Raises DataError."""
+    shape, dtype, fortran_order = _header(file, name, path)
+    if fortran_order and len(shape) > 1 or dtype.hasobject or math.prod(shape) < 0:
+        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, in "
+                        f"{'Fortran' if fortran_order else 'C'} "
+                        "order, expected numbers in C order")
+    return shape, dtype
+
+
 def npz_header_of_any_order(archive, file, name, path):
     """(shape, dtype, whether in Fortran order) of an open member; leaves `file` at its data. Raises
     DataError unless it holds numbers, as many bytes of them as it says."""
-    with reading(path, HEADER_ERRORS):
-        version = np.lib.format.read_magic(file)
-    headers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in headers:
-        raise DataError(f"{path}: {name} has .npy version {version}, expected 1.0 or 2.0")
-    with reading(path, HEADER_ERRORS):
-        shape, fortran_order, dtype = headers[version](file)
+    shape, dtype, fortran_order = _header(file, name, path)
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise DataError(f"{path}: {name} holds elements of type {dtype}, expected numbers")
     n_bytes = math.prod(shape) * dtype.itemsize
@@ -49,3 +51,18 @@ def npz_header_of_any_order(archive, file, name, path):
             f"{path}: {name} has {found} bytes, but shape {shape} of {dtype} takes {n_bytes}"
         )
     return shape, dtype, fortran_order and len(shape) > 1
+
+
+def _header(file, name, path):
+    """(shape, dtype, whether in Fortran order); leaves `file` at the data."""
+    with reading(path, HEADER_ERRORS):
+        version = np.lib.format.read_magic(file)
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in headers:
+        raise DataError(f"{path}: {name} has .npy version {version}, expected 1.0 or 2.0")
+    with reading(path, HEADER_ERRORS):
+        shape, fortran_order, dtype = headers[version](file)
+    return shape, dtype, fortran_order

@@ -225,7 +225,7 @@ def _ours(counts: Counts):
 
 def _activity(model, counts):
     layers = [name for name in counts.layers if model.nodes[name].fires()]
-    chances = counts.steps * counts.n_samples
+    chances = counts.presented
     return ({name: int(counts.layers[name]["events"].sum()) for name in layers},
             {name: counts.neurons[name] * chances for name in layers})
 

@@ -4,7 +4,7 @@ from eventsim.formats.nir.loops import in_loop, with_steps, without
 from eventsim.formats.nir.nodes import check_shape, TYPES, whole_numbers
 from eventsim.formats.refusing import guarded, unsupported
 from eventsim.model.graph import Edge
-from eventsim.model.input import EventBins, Input
+from eventsim.model.input import EventBins, Input, MOST_PIXELS
 from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.parameters import shape_of
 from eventsim.model.transforms import Add, Delay, Flatten
@@ -68,20 +68,28 @@ class Builder:
         name, reading = self.graph.input, self.reading
         group = self.graph.nodes[name].group
         shape = guarded(group, lambda: shape_of(self._without_samples(whole_numbers(group, "shape"))))
-        bins = len(shape) == 3 and shape[0] == 2 and reading.encoding == "spikes" and not reading.input_signed
-        if bins:
-            for option in ("bin_width", "polarities", "coincident"):
-                self.use(option)
         if reading.encoding != "real":
             self.use("input_bits")
             self.use("input_signed")
         self.nodes[name] = guarded(group, lambda: Input(
             shape, reading.encoding, reading.input_bits, reading.input_signed, reading.input_scale,
-            events=EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]) if bins
-            else None,
-        ))
+            events=self._events(shape)))
         self._shapes[name] = shape
         self.kinds[name] = "real" if reading.encoding == "real" else "spikes"
+
+    def _events(self, shape):
+        """How recordings become levels of such an input, or None where they cannot."""
+        reading = self.reading
+        if reading.encoding != "spikes" or reading.input_signed:
+            return None
+        if len(shape) == 3 and shape[0] == 2:
+            for option in ("bin_width", "polarities", "coincident"):
+                self.use(option)
+            return EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:])
+        size = shape[1:] if len(shape) == 3 else (1, *shape)
+        if len(shape) == 2 or len(shape) == 3 and shape[0] != 1 or max(size) > MOST_PIXELS:
+            return None
+        return EventBins(reading.bin_width, "one", reading.coincident, size)
 
     def _without_samples(self, shape):
         """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Dict, Optional
 
 from eventsim.formats.options import option, Options, options_of
+from eventsim.model.input import POLARITIES
 from eventsim.model.parameters import MAX_BITS
 
 STORED = "eventsim."  # before the names of options that our writer leaves in a file's metadata
@@ -71,8 +72,8 @@ class NirOptions(Options):
     input_scale: float = option(1.0, "worth of an input of 1 (default 1)")
     bin_width: float = option(1000.0, "microseconds per step of event recordings (default 1000)")
     polarities: str = option(
-        "off_on", "of event recordings: channel 0 is darker (off_on, the default) or brighter (on_off)",
-        ("off_on", "on_off"))
+        "off_on", "of event recordings: channel 0 is darker (off_on, the default) or brighter (on_off), or the "
+        "only one (one, always so of an input of one channel)", POLARITIES)
     coincident: str = option(
         "sum", "events at the same pixel and step: sum (default) or merge", ("sum", "merge"))
     timesteps: Optional[int] = option(

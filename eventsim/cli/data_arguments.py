@@ -1,0 +1,85 @@
+"""Flags that say how data is read, for the commands that take DATA."""
+
+import argparse
+import sys
+
+from eventsim.cli.arguments import natural, positive
+from eventsim.text import many, printable
+
+MOST_SAID = 10  # lines
+
+
+def _flags():
+    """{flag: (how it is parsed, its help)}, one for every field of `inputs.preparing.DataOptions`."""
+    return {
+        "--sensor-size": (dict(type=_numbers("x", 2), metavar="HxW"),
+                          "pixels of the sensor, where a recording does not say"),
+        "--time-unit": (dict(type=float, metavar="SECONDS"),
+                        "unit of t in arrays and text; default: microseconds of whole numbers, seconds of "
+                        "fractions"),
+        "--columns": (dict(metavar="TXYP"), "order of the columns in text and in arrays (N, 4), such as txyp"),
+        "--keep-going": (dict(action="store_true", default=None),
+                         "of damaged recordings, take what stands before the damage"),
+        "--sample": (dict(type=natural, metavar="N"), "only recording N of a file that has several"),
+        "--crop": (dict(type=_numbers(",", 4), metavar="L,T,R,B"), "pixels of recordings: left, top, right, "
+                                                                   "bottom"),
+        "--downsample": (dict(type=positive, metavar="N"), "N x N pixels of recordings become one"),
+        "--orient": (dict(type=_pair, metavar="X,Y"),
+                     "columns and rows of recordings taken from x, y, -x or -y: --orient=-x,y mirrors"),
+        "--split": (dict(choices=("width", "number", "time")),
+                    "steps of recordings: of the model's bin width (default), T of equally many events, or T of "
+                    "equal time"),
+        "--part": (dict(choices=("test", "train", "all")), "of folders that have parts (default test)"),
+        "--test-share": (dict(type=float, metavar="X"),
+                         "share of each class, last by name, that is the test part of class folders without "
+                         "parts"),
+        "--encode": (dict(metavar="HOW"),
+                     "make spikes of values: poisson, latency or delta as of snnTorch's spikegen, with options "
+                     "as in latency:linear,tau=5"),
+        "--seed": (dict(type=natural, metavar="N"), "of --encode poisson (default 0)"),
+        "--full-scale": (dict(type=float, metavar="X"),
+                         "value that --encode takes as 1; default: 255 of bytes, 1 of fractions"),
+    }
+
+
+def add_data_options(command):
+    """Add the flags to a command that takes DATA."""
+    group = command.add_argument_group("how data is read")
+    for flag, (how, text) in _flags().items():
+        group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)
+
+
+def _field(flag):
+    return flag[2:].replace("-", "_")
+
+
+def data_options(arguments):
+    """{field: value} of what was given."""
+    found = {name: getattr(arguments, "data_" + name) for name in map(_field, _flags())}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def say_notes(dataset, name):
+    """Say on standard error what was assumed or mended of recordings."""
+    said = list(dataset.notes.items())
+    for text, n in said[:MOST_SAID]:
+        print(f"eventsim: {name}: {many(n, 'recording')}: {printable(text)}", file=sys.stderr)
+    if len(said) > MOST_SAID:
+        print(f"eventsim: {name}: and {len(said) - MOST_SAID} more things to say of recordings", file=sys.stderr)
+
+
+def _numbers(mark, n):
+    def numbers(text):
+        try:
+            found = tuple(int(part) for part in text.split(mark))
+        except ValueError:
+            found = ()
+        if len(found) != n:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {n} whole numbers parted by {mark!r}")
+        return found
+
+    return numbers
+
+
+def _pair(text):
+    return tuple(text.split(",")) if text.count(",") == 1 else (text, "")

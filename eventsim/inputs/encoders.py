@@ -1,0 +1,151 @@
+"""Spikes of values that are no events, as snnTorch's `spikegen` defines them, with a seed.
+
+    spikes = poisson(image / 255, timesteps=100, seed=0)          # uint8 (T, *shape)
+    spikes = encode("latency:linear,clip", image / 255, 100)
+
+Each function takes one sample. A data set encodes sample i of it with the seed (seed, i), so that spikes do not
+depend on batches, parts or threads.
+"""
+
+from dataclasses import dataclass
+from inspect import signature
+from typing import Dict
+
+import numpy as np
+
+from eventsim.errors import DataError
+
+
+EPSILON = 1e-7
+SWITCHES = ("linear", "normalize", "clip", "bypass")
+
+
+def poisson(x, timesteps, seed=0, gain=1.0, offset=0.0, first_spike_time=0) -> np.ndarray:
+    """`spikegen.rate`: in each step a spike with probability gain x + offset, at least 0 and at most 1.
+
+    x: (*shape) in 0 to 1. seed: as `numpy.random.default_rng` takes it. first_spike_time: steps before it have
+        none.
+    Returns uint8 (timesteps, *shape).
+    """
+    chance = np.clip(_unit(x, "poisson") * gain + offset, 0, 1)
+    draws = np.random.default_rng(seed).random((timesteps, *chance.shape), np.float32)
+    spikes = (draws < chance).astype(np.uint8)
+    spikes[:first_spike_time] = 0
+    return spikes
+
+
+def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switches) -> np.ndarray:
+    """`spikegen.latency`: one spike each, the earlier the larger the value.
+
+    x: (*shape) in 0 to 1. The time is tau log(x / (x - threshold)), that of a membrane charged by x.
+    switches: linear: it is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`; clip:
+    values below the threshold have no spike; bypass: times after the last step are left out instead of refused.
+    Returns uint8 (timesteps, *shape).
+    """
+    linear, normalize, clip, bypass = (bool(switches.pop(name, False)) for name in SWITCHES)
+    if switches:
+        raise DataError(f"latency takes no {', '.join(switches)}, but {', '.join(SWITCHES)}")
+    if not 0 <= first_spike_time < timesteps:
+        raise DataError(f"first_spike_time is {first_spike_time}, expected 0 to {timesteps - 1}")
+    x, one = _unit(x, "latency"), np.float32
+    if linear:
+        tau = timesteps - 1 - first_spike_time if normalize else tau
+        time = np.minimum(one(-tau) * (x - one(1)), one(-tau * (threshold - 1))) + one(first_spike_time)
+    else:
+        charged = np.maximum(x, one(threshold + EPSILON))
+        time = one(tau) * np.log(charged / (charged - one(threshold)))
+        time += one(first_spike_time)
+        if normalize:
+            since = time - one(first_spike_time)
+            time = since * one(timesteps - first_spike_time - 1) / since.max() + one(first_spike_time)
+    step = np.rint(time).astype(np.int64)
+    if step.max() >= timesteps and not bypass:
+        raise DataError(f"latency gives a spike in step {step.max()}, but there are {timesteps}: give more "
+                        f"timesteps, a smaller tau, normalize, or bypass")
+    kept = (step < timesteps) & ~(clip & (x < threshold))
+    spikes = np.zeros((timesteps, *x.shape), np.uint8)
+    np.put_along_axis(spikes, np.minimum(step, timesteps - 1)[None], kept[None].astype(np.uint8), axis=0)
+    return spikes
+
+
+def delta(x, threshold=0.1, padding=False, off_spike=False) -> np.ndarray:
+    """`spikegen.delta`: a spike where a value has grown by the threshold or more since the step before.
+
+    x: (T, *shape). padding: what is before the first step is like it, else 0. off_spike: a spike of -1 where it
+    has fallen as much. Returns int8 (T, *shape).
+    """
+    x = np.asarray(x)
+    x = x.astype(np.float64 if x.dtype.itemsize > 4 and x.dtype.kind == "f" else np.float32)
+    before = np.concatenate((x[:1] if padding else np.zeros_like(x[:1]), x[:-1]))
+    change, threshold = x - before, x.dtype.type(threshold)
+    spikes = (change >= threshold).astype(np.int8)
+    return spikes - (change <= -threshold) if off_spike else spikes
+
+
+_KEYS = {
+    "poisson": ("gain", "offset", "first_spike_time"),
+    "latency": ("threshold", "tau", "first_spike_time", *SWITCHES),
+    "delta": ("threshold", "padding", "off_spike"),
+}
+_WHOLE = ("first_spike_time",)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """An encoder with its options, from text such as "poisson" or "latency:linear,tau=5"."""
+
+    name: str
+    options: Dict[str, object]
+
+    @staticmethod
+    def of(text) -> "Encoding":
+        """Raises DataError for an encoder or an option that there is not."""
+        name, _, rest = str(text).partition(":")
+        if name not in _KEYS:
+            raise DataError(f"encode is {text!r}, expected {', '.join(_KEYS)}")
+        options = {}
+        for part in filter(None, rest.split(",")):
+            key, _, value = part.partition("=")
+            if key not in _KEYS[name]:
+                raise DataError(f"encode is {text!r}: {name} has no {key!r}, but {', '.join(_KEYS[name])}")
+            try:
+                options[key] = True if not value else int(value) if key in _WHOLE else float(value)
+            except ValueError:
+                raise DataError(f"encode is {text!r}: {key} is {value!r}, expected a number") from None
+        return Encoding(name, options)
+
+    @property
+    def makes_steps(self) -> bool:
+        """Whether a sample has no steps before it, but `timesteps` after it."""
+        return "timesteps" in signature(_ENCODERS[self.name]).parameters
+
+    def __call__(self, x, timesteps, seed) -> np.ndarray:
+        """Spikes (T, *shape) of one sample."""
+        if self.name == "poisson":
+            return poisson(x, timesteps, seed, **self.options)
+        if self.name == "latency":  # a run has its number of steps: times fill it
+            return latency(x, timesteps, **{"normalize": True, **self.options})
+        return delta(x, **self.options)
+
+
+_ENCODERS = {"poisson": poisson, "latency": latency, "delta": delta}
+
+
+def unit_values(x, full_scale=None) -> np.ndarray:
+    """Values as shares of the full scale, float32. full_scale: None: 255 of bytes, 1 of fractions. Raises
+    DataError where it is not known."""
+    x = np.asarray(x)
+    if full_scale is None:
+        if x.dtype != np.uint8 and x.dtype.kind not in "fb":
+            raise DataError(f"values of type {x.dtype} have no full scale of their own: say which value is to be "
+                            f"taken as 1 (--full-scale)")
+        full_scale = 255 if x.dtype == np.uint8 else 1
+    return x.astype(np.float32) / np.float32(full_scale)
+
+
+def _unit(x, what):
+    x = np.asarray(x, np.float32)
+    if x.size and not (x.min() >= 0 and x.max() <= 1):
+        raise DataError(f"{what} takes values from 0 to 1, found {x.min()} to {x.max()}: say which value is to be "
+                        "taken as 1 (--full-scale)")
+    return x

@@ -1,0 +1,63 @@
+"""AEDAT 1.0 and 2.0, as jAER writes them (CIFAR10-DVS): lines with #, then 8 bytes an event, big-endian.
+
+An event is an address and microseconds, 32 bits each. DVS128: polarity in bit 0 (1 is darker), x in bits 1 to 7,
+y in bits 8 to 14; bit 15 marks what is no event of a pixel. DAVIS: polarity in bit 11 (1 is brighter), x in bits
+12 to 21, y in bits 22 to 30; bit 31 marks frames and motion, bit 10 external events. Both count x from the right.
+"""
+
+import re
+
+import numpy as np
+
+from eventsim.errors import DataError
+from eventsim.inputs.event_files.records import Clock, header_lines, note, records
+from eventsim.inputs.events import EVENT, EventStream
+
+DAVIS_SIZES = {"240": (180, 240), "346": (260, 346), "640": (480, 640), "128": (128, 128), "208": (192, 208)}
+DVS128 = (128, 128)
+
+
+def holds_events(path, start) -> bool:
+    """By the first line."""
+    return start.startswith((b"#!AER-DAT1", b"#!AER-DAT2"))
+
+
+def recording_in(path, options) -> EventStream:
+    """The recording in a file."""
+    lines, place = header_lines(path, b"#", b"#End Of ASCII")
+    if lines[0].startswith("#!AER-DAT1"):
+        raise DataError(f"{path}: is AEDAT 1.0, with 6 bytes an event; save it as AEDAT 2.0 with jAER")
+    said = re.search(r"AEChip: *(\S+)", "\n".join(lines))
+    chip = said[1].rpartition(".")[2] if said else ""
+    notes, davis = [], re.search(r"(?i)davis(\d+)?", chip)
+    if davis and davis[1] not in DAVIS_SIZES:
+        raise DataError(f"{path}: is of the sensor {chip!r}, expected DVS128 or a DAVIS of "
+                        f"{', '.join(DAVIS_SIZES)}")
+    if chip and not davis and "dvs128" not in chip.lower():
+        raise DataError(f"{path}: is of the sensor {chip!r}, whose addresses are not known, expected DVS128 or "
+                        f"DAVIS")
+    if not chip:
+        note(notes, "does not name its sensor; taken as DVS128")
+    size = DAVIS_SIZES[davis[1]] if davis else DVS128
+    note(notes, "counts x from the right; turned round")
+    return EventStream(lambda: _blocks(path, place, bool(davis), size, notes), str(path), size, notes=notes)
+
+
+def _blocks(path, place, davis, size, notes):
+    clock, width = Clock(32, notes), size[1]
+    for found in records(path, place, [("address", ">u4"), ("t", ">u4")]):
+        address, t = found["address"].astype(np.uint32), clock(found["t"])
+        x_at, x_bits, y_at, y_bits = (12, 0x3FF, 22, 0x1FF) if davis else (1, 0x7F, 8, 0x7F)
+        block = np.empty(len(address), EVENT)
+        x = (address >> np.uint32(x_at) & np.uint32(x_bits)).astype(np.int64)
+        block["t"], block["y"] = t, address >> np.uint32(y_at) & np.uint32(y_bits)
+        block["p"] = address >> np.uint32(11) & np.uint32(1) if davis else 1 - (address & np.uint32(1))
+        others = address & np.uint32((1 << 31 | 1 << 10) if davis else 1 << 15) != 0
+        if others.any():
+            note(notes, "has records that are no events of pixels (frames, motion, external); left out")
+        outside = ~others & (x >= width)
+        if outside.any():
+            raise DataError(f"{path}: an event is at x = {x[outside.argmax()]}, outside the sensor of "
+                            f"{width} x {size[0]} pixels")
+        block["x"] = (width - 1 - x).astype(np.uint16)
+        yield block[~others]

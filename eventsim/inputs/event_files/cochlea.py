@@ -1,0 +1,64 @@
+"""SHD and SSC (Heidelberg): HDF5 with ragged spikes/times and spikes/units, and labels.
+
+One file holds many recordings: times in seconds, units 0 to 699 of an artificial cochlea, taken as a sensor of one
+row, whose events are all brighter (B. Cramer et al., IEEE TNNLS 33, 2022).
+"""
+
+import numpy as np
+
+from eventsim.errors import DataError
+from eventsim.inputs.event_files.hdf5_events import SIGNATURE
+from eventsim.inputs.event_files.records import microseconds
+from eventsim.inputs.events import EVENT, EventStream
+from eventsim.storage.hdf5 import open_hdf5
+
+UNITS = 700
+
+
+def holds_events(path, start) -> bool:
+    """Whether it has spikes/times and spikes/units."""
+    if not start.startswith(SIGNATURE):
+        return False
+    with open_hdf5(path, DataError) as root:
+        spikes = root.group("spikes") if "spikes" in root and root.is_group("spikes") else ()
+        return "times" in spikes and "units" in spikes
+
+
+def n_recordings(path):
+    """(how many the file holds, labels int64 or None, class names)."""
+    with open_hdf5(path, DataError) as root:
+        [n] = root.group("spikes").ragged("times").shape
+        labels = root.numbers("labels") if "labels" in root else None
+        extra = root.group("extra") if "extra" in root and root.is_group("extra") else ()
+        keys = extra.texts("keys").tolist() if "keys" in extra and extra.dataset("keys").is_text else ()
+    return n, labels, tuple(keys)
+
+
+def recording_in(path, options) -> EventStream:
+    """One of the recordings."""
+    n, _, _ = n_recordings(path)
+    sample = options.sample
+    if sample is None and n == 1:
+        sample = 0
+    if sample is None or not 0 <= sample < n:
+        raise DataError(f"{path}: holds {n} recordings; give the number of one, from 0 on, as sample"
+                        + ("" if sample is None else f" (it was {sample})"))
+    notes = ["its times are seconds"]
+    return EventStream(lambda: _blocks(path, sample), f"{path}, recording {sample}",
+                       options.sensor_size or (1, UNITS), 0, notes)
+
+
+def _blocks(path, sample):
+    with open_hdf5(path, DataError) as root:
+        spikes = root.group("spikes")
+        times, units = (spikes.ragged(name).row(sample) for name in ("times", "units"))
+    if len(times) != len(units):
+        raise DataError(f"{path}: recording {sample} has {len(times)} times and {len(units)} units")
+    if len(units) and not (0 <= units.min() and units.max() < UNITS):
+        raise DataError(f"{path}: recording {sample} has units from {units.min()} to {units.max()}, expected 0 "
+                        f"to 699")
+    if not (np.isfinite(times) & (times >= 0)).all():
+        raise DataError(f"{path}: recording {sample} has times that are no seconds from 0 on")
+    block = np.zeros(len(times), EVENT)
+    block["t"], block["x"], block["p"] = microseconds(times, 1.0, []), units, 1
+    yield block

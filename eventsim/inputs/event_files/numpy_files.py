@@ -1,0 +1,115 @@
+"""NumPy's .npy and .npz: a structured array, an array (N, 4), or arrays t, x, y and p (SpikingJelly, Tonic)."""
+
+import zipfile
+from contextlib import ExitStack
+
+import numpy as np
+
+from eventsim.errors import DataError
+from eventsim.inputs.event_files.records import microseconds, note
+from eventsim.inputs.event_files.text_events import named_columns
+from eventsim.inputs.events import AT_ONCE, block_of, EventStream
+from eventsim.storage.npz import array_header, npz_member
+from eventsim.storage.reading import READ_ERRORS, reading
+
+NPY, ZIP = b"\x93NUMPY", b"PK"
+ALONE = ("events", "arr_0", "data")  # names of the one array of a .npz that holds events
+
+
+def holds_events(path, start) -> bool:
+    """Whether an array of the file has columns of events; other arrays are data sets."""
+    if start.startswith(NPY):
+        with reading(path), open(path, "rb") as file:
+            _, dtype = array_header(file, "the array", path)
+        return dtype.names is not None
+    if not start.startswith(ZIP):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = _names(archive)
+    except READ_ERRORS:
+        return False
+    return "x" not in names and any(name in names for name in ALONE) or named_columns(names) is not None
+
+
+def recording_in(path, options) -> EventStream:
+    """The recording in a file."""
+    notes = []
+    with open(path, "rb") as file:
+        packed = file.read(2) == ZIP
+    blocks = _npz_blocks if packed else _npy_blocks
+    return EventStream(lambda: _in_microseconds(blocks(path, options, notes), path, options, notes), str(path),
+                       options.sensor_size, notes=notes)
+
+
+def _in_microseconds(found, path, options, notes):
+    for columns in found:
+        columns["t"] = microseconds(columns["t"], options.time_unit, notes)
+        yield block_of(columns, str(path))
+
+
+def _npy_blocks(path, options, notes):
+    with reading(path), open(path, "rb") as file:
+        yield from _rows(file, "the array", path, options)
+
+
+def _npz_blocks(path, options, notes):
+    with reading(path), zipfile.ZipFile(path) as archive, ExitStack() as stack:
+        names = _names(archive)
+        places = named_columns(names)
+        if places is None:
+            alone = next(name for name in ALONE if name in names)
+            yield from _rows(stack.enter_context(npz_member(archive, alone, path)), alone, path, options)
+            return
+        others = [name for i, name in enumerate(names) if i not in places.values()]
+        if others:
+            note(notes, f"holds {', '.join(others[:5])} beside the events; not read")
+        readers = {key: _column(stack.enter_context(npz_member(archive, names[place], path)), names[place], path)
+                   for key, place in places.items()}
+        lengths = {names[places[key]]: next(reader) for key, reader in readers.items()}
+        if len(set(lengths.values())) != 1:
+            raise DataError(f"{path}: has {lengths} numbers of events, expected the same number")
+        for parts in zip(*readers.values()):
+            yield dict(zip(readers, parts))
+
+
+def _names(archive):
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def _column(file, name, path):
+    """Yields the number of elements, then parts of them."""
+    shape, dtype = array_header(file, name, path)
+    if len(shape) != 1 or dtype.kind not in "biuf":
+        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected one number per event")
+    yield shape[0]
+    yield from _parts(file, shape[0], dtype, name, path)
+
+
+def _rows(file, name, path, options):
+    """Columns by key of a structured array (N,) or an array (N, 4)."""
+    shape, dtype = array_header(file, name, path)
+    if dtype.names is not None:
+        places = named_columns(dtype.names)
+        if places is None or len(shape) != 1:
+            raise DataError(f"{path}: {name} has shape {shape} and columns {list(dtype.names)[:10]}, expected "
+                            f"(N,) with t, x, y, p")
+        for part in _parts(file, shape[0], dtype, name, path):
+            yield {key: part[dtype.names[place]] for key, place in places.items()}
+        return
+    if len(shape) != 2 or shape[1] < 4 or dtype.kind not in "biuf" or options.columns is None:
+        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected a structured array with t, "
+                        f"x, y, p, or (N, 4) and the order of its columns (--columns txyp)")
+    for part in _parts(file, shape[0], np.dtype((dtype, shape[1:])), name, path):
+        yield {key: part[:, options.columns.index(key)] for key in "txyp"}
+
+
+def _parts(file, n, dtype, name, path):
+    for first in range(0, n, AT_ONCE):
+        wanted = min(AT_ONCE, n - first) * dtype.itemsize
+        data = file.read(wanted)
+        part = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
+        if len(part):
+            yield part
+        if len(data) < wanted:
+            raise DataError(f"{path}: {name} ends in event {first + len(part)} of {n}: truncated")

@@ -1,0 +1,80 @@
+"""Recordings by what they hold: one table of formats, asked in turn."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventsim.errors import DataError
+from eventsim.inputs.event_files import (
+    aedat2, aedat3, cochlea, dat, faery_files, five_bytes, hdf5_events, numpy_files, text_events,
+)
+from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.event_files.records import note
+from eventsim.inputs.events import EventStream
+from eventsim.storage.reading import reading
+
+# Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
+# tell by their first bytes, then those that look into a file, then by suffix.
+FORMATS = (aedat2, aedat3, faery_files, dat, cochlea, hdf5_events, numpy_files, text_events, five_bytes)
+KNOWN = ("N-MNIST or N-Caltech101 .bin, .npy, .npz or HDF5 with t, x, y, p, SHD or SSC .h5, AEDAT 2, 3.1 or 4, "
+         "DAT, EVT 2, 2.1 or 3 .raw, .es, .csv or .txt")
+START_BYTES = 1 << 12
+
+
+def open_events(path, **options) -> EventStream:
+    """The recording of events in a file, whatever its format, read as it is.
+
+    path: N-MNIST or N-Caltech101 .bin; structured .npy, .npz or HDF5 with t, x, y, p; SHD or SSC .h5 (`sample`
+        says which recording); AEDAT 2.0, 3.1, 4; DAT; EVT 2, 2.1 or 3 (.raw); ES; CSV or text. AEDAT 4, EVT and ES
+        are read through faery: `pip install "eventsim-snn[events]"`.
+    options: fields of `EventOptions`: sensor_size, time_unit, columns, keep_going, sample.
+
+    What was assumed or mended (units, mirrored axes, clocks that ran over, times out of order) is in the stream's
+    `notes` once it has been read. Raises DataError, here and while it is read, naming the file;
+    MissingPackageError where faery is missing.
+    """
+    path, asked = Path(path), EventOptions(**options)
+    found = format_of(path)
+    if found is None:
+        raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
+    return open_as(found, path, asked)
+
+
+def format_of(path):
+    """The module of `FORMATS` that reads a file, or None. Raises DataError where it cannot be read."""
+    with reading(path), open(path, "rb") as file:
+        start = file.read(START_BYTES)
+    return next((found for found in FORMATS if found.holds_events(path, start)), None)
+
+
+def open_as(found, path, options: EventOptions) -> EventStream:
+    """The recording in a file of a known format."""
+    with reading(path):
+        stream = found.recording_in(path, options)
+    return EventStream(lambda: _watched(stream, path, options), stream.name, stream.sensor_size, stream.start,
+                       stream.notes)
+
+
+def _watched(stream, path, options):
+    """The blocks, up to damage where that is wanted; that times fall is noted."""
+    newest = None
+    with _up_to_damage(stream, path, options):
+        for block in stream:
+            t = block["t"]
+            if (t[1:] < t[:-1]).any() or newest is not None and t[0] < newest:
+                note(stream.notes, "has events out of order; each counts at its own time")
+            newest = t[-1]
+            yield block
+
+
+@contextmanager
+def _up_to_damage(stream, path, options):
+    try:
+        with reading(path):
+            yield
+    except DataError as error:
+        if not options.keep_going:
+            raise
+        said = str(error).removeprefix(f"{path}: ")
+        note(stream.notes, f"damaged: {said}; only what stands before is taken")
+
+

@@ -1,0 +1,278 @@
+"""Events as they come: blocks of bounded size, from a file, an array, or a source without end.
+
+    stream = eventsim.open_events("recording.raw")     
+    for block in stream:
+        block["t"], block["x"], block["y"], block["p"]
+
+A block is a structured array of `EVENT`: t in microseconds, x the column and y the row, from 0 on, counted from
+the upper left; p is 1 where it became brighter, else 0. Sensors of one row, such as a cochlea's, have y = 0.
+"""
+
+from collections.abc import Mapping
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
+
+import numpy as np
+
+from eventsim.errors import DataError
+from eventsim.inputs.binning import bin_events
+from eventsim.model.input import EventBins
+
+EVENT = np.dtype([("t", np.int64), ("x", np.uint16), ("y", np.uint16), ("p", np.uint8)], align=True)
+COLUMNS = EVENT.names
+MICROSECOND = 1e-6
+AT_ONCE = 1 << 16  # events of a block
+LARGEST_TIME = 1 << 62  # microseconds
+
+Block = np.ndarray  # of EVENT
+Span = Optional[Tuple[float, float]]  # first, and the one to end before
+
+
+class EventStream:
+    """Events in the order in which they come, a block at a time.
+
+    blocks: a function that returns an iterator of blocks, so that the stream can be read again; or an iterable,
+        which may have no end and may be of one reading. A block is what `block_of` takes.
+    name: for messages. sensor_size: (height, width) in pixels, None where nobody says it.
+    start: the time, in microseconds, at which the first step begins; None: that of the first event.
+    notes: what was assumed or mended of the file, in words; complete when it has been read once.
+
+    Attributes: these, and time_unit, the seconds of one unit of `t`: always 1e-6.
+
+    >>> import numpy as np
+    >>> from eventsim.inputs.events import EventStream
+    >>> stream = EventStream.from_numpy({"t": [0, 900, 2100], "x": [1, 1, 0], "y": [0, 0, 1], "p": [1, 0, 1]},
+    ...                                 sensor_size=(2, 2))
+    >>> [levels.shape for levels in stream.bins(1000)]
+    [(3, 2, 2, 2)]
+    """
+
+    time_unit = MICROSECOND
+
+    def __init__(self, blocks: Union[Callable[[], Iterator], Iterable], name="events", sensor_size=None,
+                 start: Optional[int] = None, notes: Optional[List[str]] = None):
+        self._blocks = blocks
+        self.name, self.start = name, start
+        self.sensor_size = None if sensor_size is None else tuple(int(size) for size in sensor_size)
+        self.notes = [] if notes is None else notes
+
+    @staticmethod
+    def from_numpy(events, sensor_size=None, name="arrays", start=None) -> "EventStream":
+        """Of a structured array or a mapping with columns t (microseconds), x, y and p (0 and 1, or -1 and 1)."""
+        block = block_of(events, name)
+        return EventStream(lambda: (block[i : i + AT_ONCE] for i in range(0, len(block), AT_ONCE)), name,
+                           sensor_size, start)
+
+    def __repr__(self):
+        size = "size not known" if self.sensor_size is None else "{1} x {0} pixels".format(*self.sensor_size)
+        return f"EventStream({self.name!r}, {size})"
+
+    def __iter__(self) -> Iterator[Block]:
+        """Blocks of at least one event. Raises DataError where the file is damaged, or an event is outside."""
+        for found in self._blocks() if callable(self._blocks) else self._blocks:
+            block = block_of(found, self.name)
+            if len(block):
+                self._check_inside(block)
+                yield block
+
+    def read(self) -> Block:
+        """All events in one block."""
+        return np.concatenate([np.empty(0, EVENT), *self])
+
+    def crop(self, x: Span = None, y: Span = None, t: Span = None) -> "EventStream":
+        """Only the events with first <= value < stop; columns and rows are then counted from `first` on."""
+        height, width = self._size("crop") if x or y else (self.sensor_size or (None, None))
+        (left, right), (top, bottom) = x or (0, width), y or (0, height)
+        if (x or y) and not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise DataError(f"{self.name}: cannot be cropped to x {left} to {right}, y {top} to {bottom}: the "
+                            f"sensor has {width} x {height} pixels")
+
+        def cropped(block):
+            if x or y:
+                block = block[(block["x"] >= left) & (block["x"] < right) & (block["y"] >= top)
+                              & (block["y"] < bottom)]
+                block["x"] -= np.uint16(left)
+                block["y"] -= np.uint16(top)
+            return block if t is None else block[(block["t"] >= t[0]) & (block["t"] < t[1])]
+
+        size = (bottom - top, right - left) if x or y else self.sensor_size
+        return self._changed(cropped, size, self.start if t is None else int(t[0]))
+
+    def downsample(self, factor: int) -> "EventStream":
+        """factor x factor pixels become one, which has all their events."""
+        if factor != int(factor) or factor < 1:
+            raise DataError(f"{self.name}: cannot be downsampled by {factor!r}, expected a whole number above 0")
+
+        def reduced(block):
+            block = block.copy()
+            block["x"] //= np.uint16(factor)
+            block["y"] //= np.uint16(factor)
+            return block
+
+        size = self.sensor_size and tuple(-(-length // int(factor)) for length in self.sensor_size)
+        return self._changed(reduced, size, self.start)
+
+    def oriented(self, x="x", y="y") -> "EventStream":
+        """Columns and rows taken from others: "x", "y", "-x" or "-y", those with a minus counted from the other
+        end. oriented(x="-x") mirrors, oriented(x="y", y="x") transposes, oriented(x="-y", y="x") turns."""
+        if {x.removeprefix("-"), y.removeprefix("-")} != {"x", "y"}:
+            raise DataError(f"{self.name}: cannot be oriented to x={x!r}, y={y!r}, expected x and y, each once")
+        sizes = dict(zip("yx", self._size("orient")))
+
+        def taken(block, name):
+            column = block[name[-1]]
+            return np.uint16(sizes[name[-1]] - 1) - column if name[0] == "-" else column
+
+        def turned(block):
+            out = block.copy()
+            out["x"], out["y"] = taken(block, x), taken(block, y)
+            return out
+
+        return self._changed(turned, (sizes[y[-1]], sizes[x[-1]]), self.start)
+
+    def bins(self, width, polarities="off_on", coincident="sum", slack=0, at_once=64) -> Iterator[np.ndarray]:
+        """Levels, uint16 (steps, C, H, W), `at_once` steps at a time and fewer in the end, in bounded memory.
+
+        width: microseconds of a step. polarities, coincident: as of `EventBins`. slack: a step is complete once an
+        event has come that is `slack` microseconds or more behind its end. What comes into it after that is late:
+        it is left out, and counted in `n_late` of the iterator that this returns. So are events before the first
+        step.
+        """
+        return Bins(self, EventBins(width, polarities, coincident, self._size("bin")), slack, at_once)
+
+    def _changed(self, change, size, start):
+        def blocks():
+            for block in self:
+                yield change(block)
+
+        return EventStream(blocks, self.name, size, start, self.notes)
+
+    def _size(self, what):
+        if self.sensor_size is None:
+            raise DataError(f"{self.name}: does not say how many pixels its sensor has, so it cannot {what}; give "
+                            "sensor_size=(height, width) (--sensor-size HxW)")
+        return self.sensor_size
+
+    def _check_inside(self, block):
+        if self.sensor_size is None:
+            return
+        height, width = self.sensor_size
+        if block["x"].max() >= width or block["y"].max() >= height:
+            i = int(((block["x"] >= width) | (block["y"] >= height)).argmax())
+            raise DataError(f"{self.name}: an event is at x = {block['x'][i]}, y = {block['y'][i]}, outside the "
+                            f"sensor of {width} x {height} pixels")
+
+
+class Bins:
+    """Iterator of `EventStream.bins`. n_late: events left out so far, which came too late or before `start`."""
+
+    def __init__(self, stream: EventStream, bins: EventBins, slack=0, at_once=64):
+        self.n_late = 0
+        self._found = self._chunks(stream, bins, slack, at_once)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._found)
+
+    def _chunks(self, stream, bins, slack, at_once):
+        start, newest, first = stream.start, None, 0  # first: step of the next chunk
+        waiting = np.empty(0, EVENT)
+        for block in stream:
+            if start is None:
+                start = int(block["t"][0])
+            newest, block = self._in_time(block, start, newest, bins.bin_width, slack)
+            waiting = np.concatenate((waiting, block))
+            complete = int((newest - slack - start) // bins.bin_width)  # steps that nothing comes into any more
+            while complete - first >= at_once:
+                chunk, waiting = _parted(waiting, start, bins.bin_width, first + at_once)
+                yield _levels(chunk, start, bins, first, at_once)
+                first += at_once
+        while len(waiting):
+            last = int((waiting["t"].max() - start) // bins.bin_width)
+            steps = min(at_once, last + 1 - first)
+            chunk, waiting = _parted(waiting, start, bins.bin_width, first + steps)
+            yield _levels(chunk, start, bins, first, steps)
+            first += steps
+
+    def _in_time(self, block, start, newest, width, slack):
+        """(time of the newest event, those events that are not late)."""
+        before = block["t"].copy()
+        if newest is not None:
+            before[0] = max(before[0], newest)
+        newest = np.maximum.accumulate(before)
+        step = np.floor((block["t"] - start) / width)
+        late = (step < np.floor((newest - slack - start) / width)) | (step < 0)
+        self.n_late += int(late.sum())
+        return int(newest[-1]), block[~late] if late.any() else block
+
+
+def _parted(block, start, width, step):
+    """The events before a step, and the others."""
+    before = np.floor((block["t"] - start) / width) < step
+    return block[before], block[~before]
+
+
+def _levels(block, start, bins, first, steps):
+    """Of `steps` steps from `first` on."""
+    step = np.floor((block["t"] - start) / bins.bin_width).astype(np.int64) - first
+    return bin_steps(block, step, bins, steps)
+
+
+def bin_steps(block, step, bins: EventBins, steps) -> np.ndarray:
+    """Levels, uint16 (steps, C, H, W), of events whose step is known, int64, from 0 on."""
+    one = EventBins(1, bins.polarities, bins.coincident, bins.sensor_size)
+    return bin_events(block["x"], block["y"], block["p"], step, one, steps)
+
+
+def block_of(events, name="events") -> Block:
+    """A structured array or a mapping with numbers t, x, y, p as a block. Raises DataError, naming `name`."""
+    if isinstance(events, np.ndarray) and events.dtype == EVENT:
+        return events
+    columns = [_column(events, key, name) for key in COLUMNS]
+    if len({len(column) for column in columns}) != 1:
+        raise DataError(f"{name}: t, x, y and p have {', '.join(str(len(c)) for c in columns)} events, expected "
+                        f"the same number")
+    block = np.empty(len(columns[0]), EVENT)
+    for key, column in zip(COLUMNS, columns):
+        block[key] = _CONVERTED[key](column, name)
+    return block
+
+
+def _column(events, key, name):
+    named = events.dtype.names or () if isinstance(events, np.ndarray) else events
+    if not isinstance(events, (np.ndarray, Mapping)) or key not in named:
+        known = list(named)[:10] if isinstance(events, (np.ndarray, Mapping)) else type(events).__name__
+        raise DataError(f"{name}: no column {key!r} of events, expected t, x, y, p (found {known})")
+    column = np.asarray(events[key])
+    if column.ndim != 1 or column.dtype.kind not in "biuf":
+        raise DataError(f"{name}: {key} of the events has shape {column.shape} and type {column.dtype}, expected "
+                        f"one number per event")
+    return column
+
+
+def _times(column, name):
+    if column.dtype.kind == "f":
+        column = np.floor(column)
+    if len(column) and not (np.abs(column.astype(np.float64)) < LARGEST_TIME).all():
+        raise DataError(f"{name}: t has values that are no microseconds (not finite, or beyond {LARGEST_TIME})")
+    return column.astype(np.int64)
+
+
+def _places(key):
+    def converted(column, name):
+        if len(column) and not ((column >= 0) & (column < 1 << 16) & (column == np.floor(column))).all():
+            raise DataError(f"{name}: {key} has values from {column.min()} to {column.max()}, expected whole "
+                            f"numbers from 0 to {(1 << 16) - 1}")
+        return column.astype(np.uint16)
+    return converted
+
+
+def _polarities(column, name):
+    if column.dtype.kind != "b" and not np.isin(column, (-1, 0, 1)).all():
+        raise DataError(f"{name}: p has values from {column.min()} to {column.max()}, expected 0 and 1, or -1 "
+                        f"and 1")
+    return (column > 0).astype(np.uint8)
+
+
+_CONVERTED = {"t": _times, "x": _places("x"), "y": _places("y"), "p": _polarities}

@@ -1,0 +1,113 @@
+"""What is done with recordings and values before they become levels, as a user asks for it."""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+
+from eventsim.errors import DataError
+from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.events import bin_steps, EventStream
+from eventsim.model.input import EventBins
+
+SPLITS = ("width", "number", "time")
+PARTS = ("test", "train", "all")
+MOST_BYTES = 1 << 31  # of the levels of one recording
+
+
+@dataclass(frozen=True)
+class DataOptions(EventOptions):
+    """How data sets are read; with the fields of `EventOptions`.
+
+    crop: (left, top, right, bottom) in pixels, right and bottom not included. downsample: so many pixels along
+    each axis become one. orient: columns and rows as `EventStream.oriented` takes them. In this order.
+    split: "width": a step is `bin_width` of the model's input long; "number": `timesteps` steps of equally many
+    events; "time": `timesteps` steps of equal length (both as SpikingJelly's frames of a fixed number).
+    part: of folders that have parts: "test", "train" or "all". test_share: of class folders without parts, the
+    share of each class, last in the order of names, that is the test part; None: there are no parts.
+    encode: "poisson", "latency" or "delta", with options as in "latency:linear,tau=5", makes spikes of values (see
+    `encoders`). seed: of the random ones.
+    full_scale: the value that is taken as 1; None: 255 of bytes, 1 of fractions.
+    """
+
+    crop: Optional[Tuple[int, int, int, int]] = None
+    downsample: int = 1
+    orient: Optional[Tuple[str, str]] = None
+    split: str = "width"
+    part: str = "test"
+    test_share: Optional[float] = None
+    encode: Optional[str] = None
+    seed: int = 0
+    full_scale: Optional[float] = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, allowed in (("split", SPLITS), ("part", PARTS)):
+            if getattr(self, name) not in allowed:
+                raise DataError(f"{name} is {getattr(self, name)!r}, expected {', '.join(map(str, allowed))}")
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise DataError(f"test_share is {self.test_share!r}, expected a share between 0 and 1, such as 0.1")
+
+
+def prepared(stream: EventStream, options: DataOptions) -> EventStream:
+    """The stream cropped, downsampled and turned."""
+    if options.crop is not None:
+        left, top, right, bottom = options.crop
+        stream = stream.crop((left, right), (top, bottom))
+    if options.downsample != 1:
+        stream = stream.downsample(options.downsample)
+    return stream if options.orient is None else stream.oriented(*options.orient)
+
+
+def check_sensor(stream: EventStream, bins: EventBins) -> None:
+    """Raise DataError where the stream's sensor is another than the model's."""
+    if stream.sensor_size not in (None, tuple(bins.sensor_size)):
+        (height, width), (rows, columns) = stream.sensor_size, bins.sensor_size
+        raise DataError(f"{stream.name}: the sensor has {width} x {height} pixels, but the model's input takes "
+                        f"{columns} x {rows}: crop or downsample it (--crop, --downsample)")
+
+
+class Cut:
+    """The events of one recording, in order, and the step of each.
+
+    n_early: events before `start`, which are in no step. n_steps: those that the events reach, by width.
+    """
+
+    def __init__(self, stream: EventStream, bins: EventBins, split="width", timesteps=None):
+        check_sensor(stream, bins)
+        events = stream.read()
+        if not len(events):
+            raise DataError(f"{stream.name}: has no events")
+        start = int(events["t"][0]) if stream.start is None else stream.start
+        if split == "width":
+            self.step = np.floor((events["t"] - start) / bins.bin_width).astype(np.int64)
+        elif split == "number":
+            self.step = _by_number(len(events), timesteps)
+        else:
+            self.step = _by_time(events["t"], timesteps)
+        early = self.step < 0
+        self.n_early = int(early.sum())
+        self.events, self.step = (events[~early], self.step[~early]) if self.n_early else (events, self.step)
+        self.n_steps = int(self.step.max(initial=0)) + 1
+        self.name, self.bins = stream.name, bins
+
+    def levels(self, timesteps) -> np.ndarray:
+        """uint16 (timesteps, C, H, W). Raises DataError where an event is outside the sensor, or they are too
+        many."""
+        n_bytes = 2 * timesteps * int(np.prod(self.bins.shape))
+        if n_bytes > MOST_BYTES:
+            raise DataError(f"{self.name}: {timesteps} steps take {n_bytes} bytes as levels, at most {MOST_BYTES} "
+                            "are allowed: take fewer (--timesteps), longer ones (--bin-width), or stream it")
+        return bin_steps(self.events, self.step, self.bins, timesteps)
+
+
+def _by_number(n, timesteps):
+    each = n // timesteps
+    return np.minimum(np.arange(n) // each, timesteps - 1) if each else np.full(n, timesteps - 1)
+
+
+def _by_time(t, timesteps):
+    each = (int(t[-1]) - int(t[0])) // timesteps
+    if each <= 0:
+        return np.full(len(t), timesteps - 1)
+    return np.minimum((t - t[0]) // each, timesteps - 1)

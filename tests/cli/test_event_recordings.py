@@ -1,0 +1,89 @@
+"""`eventsim run` and `diff` on recordings: their own lengths, what is said of them, spikes of values."""
+
+import numpy as np
+import pytest
+from event_files import made_events, structured, write_dat
+
+import eventsim
+from eventsim import Dense, EventBins, Flatten, Input, Neuron
+from eventsim.inputs.encoders import poisson
+
+SIZE = (10, 20)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    nodes = {"in": Input((2, *SIZE), bits=8, events=EventBins(500, sensor_size=SIZE)), "flat": Flatten(),
+             "fc": Dense(np.random.default_rng(0).normal(size=(3, 400))), "out": Neuron()}
+    path = tmp_path_factory.mktemp("model") / "events.h5"
+    eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=4), path)
+    return path
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A folder of two recordings, of 15 and 32 steps."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name, n in (("a", 300), ("b", 600)):
+        events = made_events(n)
+        write_dat(folder / f"{name}.dat", events)
+    return folder
+
+
+def test_recordings_run_for_their_own_steps(run, run_json, model, recordings, tmp_path):
+    spans = [made_events(n)["t"] for n in (300, 600)]
+    steps = [int((t[-1] - t[0]) // 500) + 1 for t in spans]
+    found = run_json("run", model, recordings, "--whole", "--out", tmp_path / "run.h5")
+    assert found["timesteps"] == max(steps) and found["samples"] == 2 and found["dropped_events"] == 0
+    assert found["totals"]["neuron_updates"] == 3 * sum(steps)
+    rows = {row["name"]: row for row in found["layers"]}
+    assert rows["in"]["firing_rate"] == pytest.approx(rows["in"]["events"] / (400 * sum(steps)))
+    each = [run_json("run", model, recordings / f"{name}.dat", "--whole")["totals"] for name in "ab"]
+    for key in ("events", "synops", "additions", "executed_synops"):
+        assert found["totals"][key] == sum(totals[key] for totals in each)
+    assert run("stats", tmp_path / "run.h5")[0] == 0
+    assert run_json("run", model, recordings)["timesteps"] == 4  # the model's own
+
+
+def test_what_was_mended_is_said(run, model, recordings):
+    path = recordings / "b.dat"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    status, out, err = run("run", model, recordings, "--whole")
+    assert status == 1 and out == "" and err.count("\n") == 1 and "truncated" in err
+    status, out, err = run("run", model, recordings, "--whole", "--keep-going")
+    assert status == 0 and "2 samples" in out and err.count("\n") == 1
+    assert "1 recording: damaged: " in err and "only what stands before is taken" in err
+
+
+def test_a_sensor_is_fitted_to_the_model(run, run_json, model, tmp_path):
+    path = tmp_path / "large.npz"
+    events = made_events(300, 60, 30)
+    np.savez(path, **events)
+    status, _, err = run("run", model, path, "--sensor-size", "30x60")
+    assert status == 1 and "60 x 30 pixels, but the model's input takes 20 x 10: crop or downsample it" in err
+    _, _, err = run("run", model, path, "--sensor-size", "30x60", "--downsample", 3, "--timesteps", 99)
+    assert "taken as microseconds" in err
+    np.save(tmp_path / "turned.npy", structured({**events, "x": events["y"] // 3, "y": events["x"] // 3}))
+    found = [run("run", model, *words, "--timesteps", 99, "--json")[1] for words in (
+        (path, "--sensor-size", "30x60", "--downsample", 3),
+        (tmp_path / "turned.npy", "--sensor-size", "20x10", "--orient=y,x"))]
+    assert found[0].partition('"totals"')[2].partition('"energy"')[0] == found[1].partition('"totals"')[2].partition(
+        '"energy"')[0]
+    assert run("diff", f"{model}@float32", f"{model}@float64", path, "--sensor-size", "30x60", "--downsample", 3)[0] == 0
+
+
+def test_values_are_encoded(run, run_json, model, tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (3, 2, *SIZE), np.uint8)
+    np.savez(tmp_path / "images.npz", x=images)
+    words = ("run", model, tmp_path / "images.npz")
+    status, _, err = run(*words)
+    assert status == 1 and "a single frame is repeated only if asked for" in err and "--timesteps 4" in err
+    spikes = [poisson(image / np.float32(255), 4, (5, i)) for i, image in enumerate(images)]
+    found = run_json(*words, "--encode", "poisson", "--seed", 5)
+    assert found["layers"][0]["events"] == sum(map(np.count_nonzero, spikes)) and found["timesteps"] == 4
+    assert "encode is 'rate', expected poisson" in run(*words, "--encode", "rate")[2]
+    for wrong in ("--crop=1,2", "--sensor-size=3", "--split=never"):
+        with pytest.raises(SystemExit, match="2"):
+            run(*words, wrong)

@@ -1,0 +1,305 @@
+"""Recordings in every format: what two independent decoders read of real files, and small files made to the
+format.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from event_files import (
+    aedat3_packet, made_events, structured, write_aedat2, write_aedat3, write_dat, write_evt2, write_recording, write_shd,
+)
+
+import eventsim
+from eventsim.errors import DataError, EventsimError, MissingPackageError
+
+ORACLES = Path(__file__).resolve().parents[3] / "shared" / "oracles" / "events"
+needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason="no ../shared/oracles")
+EVENTS = made_events()
+
+# file: events, first t, last t, largest x and y, ON events, (height, width), SHA-256; from the oracles' README
+TABLE = {
+    "evt2_sample.raw": (539481, 1317888, 1367888, 599, 475, 367855, (480, 640), "1b23c75aef241e1b"),
+    "sample.aedat4": (111954, 1605537493718345, 1605537494308262, 319, 239, 55023, (240, 320), "8b7d1c734d718680"),
+    "sample_ncars.dat": (2009, 0, 99952, 77, 41, 1350, None, "7a151f18c5c9b843"),
+    "sample_nmnist.bin": (4325, 654, 311175, 33, 33, 2145, None, "ad65c6fea9838389"),
+}
+
+
+def read(path, **options):
+    """(all events, the stream)."""
+    stream = eventsim.open_events(path, **options)
+    return stream.read(), stream
+
+
+def holds(path, events=EVENTS, **options):
+    """The stream of a file, which holds these events."""
+    found, stream = read(path, **options)
+    for key in "txyp":
+        np.testing.assert_array_equal(found[key], events[key], err_msg=key)
+    return stream
+
+
+def refused(path, match, **options):
+    with pytest.raises(DataError, match=match) as caught:
+        eventsim.open_events(path, **options).read()
+    assert str(caught.value).startswith(f"{path}") and "\n" not in str(caught.value)
+
+
+# ---- real files
+
+
+@needs_oracles
+@pytest.mark.parametrize("name", TABLE)
+def test_real_files_hold_what_two_decoders_read(name):
+    if name.endswith((".raw", ".aedat4")):
+        pytest.importorskip("faery")
+    n, first, last, x, y, on, size, digest = TABLE[name]
+    events, stream = read(ORACLES / name)
+    rows = np.stack([events["t"] - events["t"][0], events["x"], events["y"], events["p"]], axis=1).astype("<i8")
+    assert (len(events), events["t"][0], events["t"][-1], events["x"].max(), events["y"].max(), events["p"].sum()) == (
+        n, first, last, x, y, on)
+    assert hashlib.sha256(rows.tobytes()).hexdigest()[:16] == digest
+    assert stream.sensor_size == size and stream.time_unit == 1e-6
+
+
+@needs_oracles
+def test_real_evt3():
+    pytest.importorskip("faery")
+    events, stream = read(ORACLES / "evt3_sample.raw")
+    assert (len(events), events["x"].max(), events["y"].max(), events["p"].sum()) == (219596, 1279, 719, 115532)
+    assert events["t"][0] == 11718656 and 11727457 <= events["t"][-1] <= 11727467
+    assert stream.sensor_size == (720, 1280)
+
+
+@needs_oracles
+def test_real_aedat_of_a_header_alone():
+    events, stream = read(ORACLES / "sample_aedat_header.aedat")
+    assert len(events) == 0 and stream.sensor_size == (260, 346)
+
+
+def test_without_faery_one_line_names_the_extra(tmp_path, monkeypatch):
+    write_evt2(tmp_path / "a.raw", EVENTS)
+    monkeypatch.setitem(sys.modules, "faery", None)
+    with pytest.raises(MissingPackageError, match=r'a\.raw: .* pip install "eventsim-snn\[events\]"'):
+        eventsim.open_events(tmp_path / "a.raw")
+
+
+def test_evt2_through_faery(tmp_path):
+    pytest.importorskip("faery")
+    path = tmp_path / "a.raw"
+    write_evt2(path, EVENTS)
+    assert holds(path).sensor_size == (10, 20)
+    path.write_bytes(path.read_bytes()[:-2])
+    refused(path, "ends within a word of 4 bytes: truncated")
+    _, stream = read(path, keep_going=True)
+    assert "truncated; only what stands before is taken" in stream.notes[-1]
+    path.write_bytes(b"% evt 4.0\n" + bytes(8))
+    refused(path, "its header says % evt 4.0, expected EVT 2, 2.1 or 3")
+
+
+# ---- arrays and text
+
+
+def test_arrays_of_every_kind(tmp_path):
+    npy, npz, hdf5 = tmp_path / "a.npy", tmp_path / "a.npz", tmp_path / "a.h5"
+    np.save(npy, structured(EVENTS))
+    assert holds(npy).sensor_size is None
+    np.save(npy, structured(EVENTS, t="timestamp", p="polarity"))
+    holds(npy)
+    np.save(npy, np.stack([EVENTS[key] for key in "xypt"], axis=1))
+    refused(npy, "no events of a known format")  # (N, 4) may be anything
+    for save in (np.savez, np.savez_compressed):
+        save(npz, **EVENTS)
+        holds(npz)
+    np.savez(npz, events=structured(EVENTS), label=3)
+    holds(npz)
+    np.savez(npz, **EVENTS, label=3)
+    assert any("label beside the events" in note for note in holds(npz).notes)
+    for place, names in (("", "txyp"), ("events/", "txyp"), ("CD/events/", "txyp"), ("events/", ("ts", "xs", "ys", "ps"))):
+        with h5py.File(hdf5, "w") as file:
+            for key, name in zip("txyp", names):
+                file[place + name] = EVENTS[key]
+            file["height"], file["width"] = 10, 20
+        assert holds(hdf5).sensor_size == (10, 20)
+    with h5py.File(hdf5, "w") as file:
+        file["CD/events"] = structured(EVENTS)
+    holds(hdf5)
+
+
+def test_units_and_polarities_are_said(tmp_path):
+    path = tmp_path / "a.npz"
+    signed = {**EVENTS, "p": EVENTS["p"] * 2 - 1}
+    np.savez(path, **{**signed, "t": EVENTS["t"] / 1e6})
+    assert any("taken as seconds" in note for note in holds(path).notes)
+    np.savez(path, **{**signed, "t": EVENTS["t"] * 1000})
+    holds(path, time_unit=1e-9)
+    np.savez(path, **{**EVENTS, "p": EVENTS["p"] + 1})
+    refused(path, "p has values from 1 to 2, expected 0 and 1, or -1 and 1")
+    np.savez(path, **{**EVENTS, "x": EVENTS["x"] - 1})
+    refused(path, "x has values from -1")
+    np.savez(path, **{**EVENTS, "t": np.full(300, np.nan)})
+    refused(path, "t has values that are no microseconds")
+    with pytest.raises(DataError, match="columns is 'txy'"):
+        eventsim.open_events(path, columns="txy")
+
+
+@pytest.mark.parametrize("text, options", [
+    ("t,x,y,p\n{t},{x},{y},{p}\n", {}), ("x,y,polarity,timestamp\n{x},{y},{p},{t}\n", {}),
+    ("# a comment\n\n{x} {y} {p} {t}\n", {}), ("{t}\t{x}\t{y}\t{p}\n", {}), ("{p};{y};{x};{t}\n", {"columns": "pyxt"}),
+])
+def test_text(tmp_path, text, options):
+    head, _, line = text.rpartition("\n")[0].rpartition("\n")
+    lines = [line.format(**dict(zip("txyp", row))) for row in zip(*(EVENTS[key] for key in "txyp"))]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([head, *lines]) if head else "\n".join(lines))
+    stream = holds(path, **options)
+    assert any("taken as" in note for note in stream.notes)
+    broken = [*lines[:200], "12,oops", *lines[200:]]
+    path.write_text("\n".join([head, *broken]) if head else "\n".join(broken))
+    number = 201 + (head.count("\n") + 1 if head else 0)
+    refused(path, f"line {number} is '12,oops', expected 4 numbers", **options)
+    assert len(read(path, keep_going=True, **options)[0]) == 200
+
+
+def test_text_whose_columns_cannot_be_told(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("1 1 1 1\n1 1 1 1\n")
+    refused(path, "their order cannot be told from the numbers; give columns")
+    path.write_text("hello\n")
+    refused(path, "no events of a known format")
+
+
+# ---- AEDAT, DAT, .bin
+
+
+def test_aedat2(tmp_path):
+    path = tmp_path / "a.aedat"
+    write_aedat2(path, EVENTS)
+    stream = holds(path)
+    assert stream.sensor_size == (128, 128)
+    assert stream.notes == ["does not name its sensor; taken as DVS128", "counts x from the right; turned round"]
+    write_aedat2(path, EVENTS, b"#!AER-DAT2.0\r\n# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n")
+    assert holds(path).notes == ["counts x from the right; turned round"]
+    write_aedat2(path, EVENTS, b"#!AER-DAT2.0\r\n# AEChip: a.b.Cochlea\r\n")
+    refused(path, "is of the sensor 'Cochlea'")
+    davis = EVENTS["p"] << 11 | (239 - EVENTS["x"]) << 12 | EVENTS["y"] << 22
+    words = np.stack([np.append(davis, 1 << 31), np.append(EVENTS["t"], 9)], axis=1).astype(">u4")
+    path.write_bytes(b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.Davis240C\r\n" + words.tobytes())
+    stream = holds(path)
+    assert stream.sensor_size == (180, 240) and "no events of pixels" in stream.notes[-1]
+
+
+def test_aedat3(tmp_path):
+    path = tmp_path / "a.aedat"
+    half = [{key: value[part] for key, value in EVENTS.items()} for part in (slice(0, 100), slice(100, None))]
+    other = aedat3_packet(half[0], kind=2)
+    write_aedat3(path, aedat3_packet(half[0]), other, aedat3_packet(half[1], turns=1))
+    later = np.where(np.arange(300) < 100, 0, 1 << 31)
+    stream = holds(path, {**EVENTS, "t": EVENTS["t"] + later})
+    assert stream.sensor_size == (128, 128)
+    assert stream.notes == ["has packets of other than events of pixels; passed over",
+                            "its clock of 31 bits ran over; times go on"]
+    write_aedat3(path, aedat3_packet(half[0]), aedat3_packet(half[1], valid=0))
+    assert "not valid; left out" in holds(path, half[0]).notes[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    refused(path, "ends within a packet of 200 records: truncated")
+    path.write_bytes(whole.replace(b"#!END-HEADER", b"#!..........") )
+    refused(path, "has no line #!END-HEADER")
+    path.write_bytes(whole[: whole.index(b"END-HEADER") + 12] + b"\x01\0\x01\0" + bytes([255] * 24))
+    refused(path, "a packet at byte .* declares -1 records of -1 bytes")
+
+
+@pytest.mark.parametrize("version, kind", [(2, 12), (2, 0), (1, 0)])
+def test_dat(tmp_path, version, kind):
+    path = tmp_path / "a.dat"
+    write_dat(path, EVENTS, kind, version)
+    assert holds(path).sensor_size == (10, 20)
+    path.write_bytes(path.read_bytes()[:-1])
+    refused(path, "truncated, it ends within an event")
+    found, stream = read(path, keep_going=True)
+    assert len(found) == 299 and "truncated" in stream.notes[0]
+    write_dat(path, EVENTS, kind=14)
+    refused(path, "events of type 0e and 08 bytes")
+    write_dat(path, EVENTS, version=3)
+    refused(path, "is DAT of version '3', expected 1 or 2")
+
+
+def test_a_clock_of_32_bits_runs_over_and_times_may_fall(tmp_path):
+    path = tmp_path / "a.dat"
+    t = EVENTS["t"] + (1 << 32) - 5000
+    t[[40, 45]] = t[[45, 40]]  # one event late
+    t[250] -= 4000  # one from before the turn comes after it
+    write_dat(path, {**EVENTS, "t": t})
+    stream = holds(path, {**EVENTS, "t": t})
+    assert "its clock of 32 bits ran over; times go on" in stream.notes
+    assert "has events out of order; each counts at its own time" in stream.notes
+
+
+def test_five_bytes(tmp_path):
+    path = tmp_path / "a.bin"
+    t = EVENTS["t"] + (1 << 23) - 5000
+    write_recording(path, EVENTS["x"], EVENTS["y"], EVENTS["p"], t % (1 << 23))
+    stream = holds(path, {**EVENTS, "t": t})
+    assert stream.start == 0 and stream.notes == ["its clock of 23 bits ran over; times go on"]
+    write_recording(path, [1, 0, 2], [3, 240, 4], [1, 0, 0], [7, 0, 5])  # a row of 240 marks a turn of 13 bits
+    holds(path, {"t": [7, 5 + (1 << 13)], "x": [1, 2], "y": [3, 4], "p": [1, 0]})
+
+
+def test_shd(tmp_path):
+    path = tmp_path / "shd_test.h5"
+    recordings = [([0.25, 0.5, 0.125], [3, 699, 0]), ([1.0], [5])]
+    write_shd(path, recordings, [4, 1])
+    stream = holds(path, {"t": [250000, 500000, 125000], "x": [3, 699, 0], "y": [0, 0, 0], "p": [1, 1, 1]}, sample=0)
+    assert stream.sensor_size == (1, 700) and stream.start == 0
+    assert "has events out of order; each counts at its own time" in stream.notes
+    refused(path, "holds 2 recordings; give the number of one")
+    refused(path, r"holds 2 recordings.*\(it was 2\)", sample=2)
+    write_shd(path, [([0.5], [700])], [0])
+    refused(path, "recording 0 has units from 700 to 700, expected 0 to 699")
+
+
+# ---- damage
+
+
+def written(folder):
+    """One file of each format that needs no package."""
+    write_aedat2(folder / "a.aedat", EVENTS)
+    write_aedat3(folder / "b.aedat", aedat3_packet(EVENTS))
+    write_dat(folder / "a.dat", EVENTS)
+    write_recording(folder / "a.bin", *(EVENTS[key] for key in "xypt"))
+    np.save(folder / "a.npy", structured(EVENTS))
+    np.savez(folder / "a.npz", **EVENTS)
+    write_shd(folder / "a.h5", [([0.5], [7])], [0])
+    (folder / "a.csv").write_text("t,x,y,p\n" + "".join(f"{t},{t % 7},2,1\n" for t in range(50)))
+    return sorted(folder.iterdir())
+
+
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path):
+    rng = np.random.default_rng(5)
+    for path in written(tmp_path):
+        whole = path.read_bytes()
+        for _ in range(25):
+            damaged = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.4 else whole)
+            for place in rng.integers(0, max(8 * len(damaged), 1), 2):
+                if damaged:
+                    damaged[place // 8] ^= 1 << place % 8
+            path.write_bytes(damaged)
+            try:
+                read(path)
+            except EventsimError as error:
+                assert str(error).startswith(str(path)) and "\n" not in str(error), error
+
+
+@pytest.mark.parametrize("name, size", [("a.aedat", 8), ("a.dat", 8), ("a.bin", 5), ("a.npy", 14)])
+def test_nothing_before_the_damage_is_lost(tmp_path, name, size):
+    path = next(found for found in written(tmp_path) if found.name == name)
+    path.write_bytes(path.read_bytes()[: -10 * size - 1])
+    refused(path, "truncated")
+    found, stream = read(path, keep_going=True)
+    np.testing.assert_array_equal(found["t"], EVENTS["t"][:289])
+    assert "only what stands before is taken" in stream.notes[-1]
