@@ -188,5 +188,6 @@ def progress_bar(total):
     except ImportError:
         yield lambda done: None
         return
-    with tqdm(total=total, unit=" samples", leave=False) as bar:
+    terminal = getattr(sys.stderr, "raw", sys.stderr)  # a bar steers the terminal, which `streams` lets nobody do
+    with tqdm(total=total, unit=" samples", leave=False, file=terminal) as bar:
         yield lambda done: bar.update(done - bar.n)

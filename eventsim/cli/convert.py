@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_flag, add_json, add_options, load_model
+from eventsim.text import printable
 
 
 def add_parser(commands):
@@ -51,5 +52,5 @@ def run_convert(arguments):
     print(f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
           f"{steps_text(written['timesteps'])}, {written['bytes']} bytes, from {arguments.model}")
     for key, value in written["assumed"].items():
-        print(f"assumed {key}: {value}")
+        print(printable(f"assumed {key}: {value}"))
     return 0

@@ -13,7 +13,7 @@ from eventsim.inputs.arrays import Hdf5Source, NpzSource
 from eventsim.inputs.event_files.nmnist import NmnistSource
 from eventsim.inputs.images import CifarSource, IdxSource, CIFAR_TEST, IDX_IMAGES
 from eventsim.inputs.levels import check_values
-from eventsim.storage.reading import reading
+from eventsim.storage.reading import reading, refuse_special
 
 KNOWN = (
     "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), or a folder of one of these "
@@ -139,6 +139,7 @@ def _source(path, input_node, timesteps):
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
         return _folder_source(path, input_node, timesteps)
+    refuse_special(path)
     with open(path, "rb") as file:
         start = file.read(8)
     if start == b"\x89HDF\r\n\x1a\n":

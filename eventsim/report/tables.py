@@ -10,6 +10,7 @@ can group and pivot it. Names of layers are written as they are.
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Optional, Tuple
 
@@ -20,7 +21,10 @@ from eventsim.errors import RunError
 from eventsim.report import findings
 from eventsim.statistics.classes import rates_by_class
 from eventsim.statistics.counts import EXECUTED, NAMES
-from eventsim.text import aligned_table, joule, NONE, percent, printable, quantity
+from eventsim.text import aligned_table, joule, NONE, percent, printable, quantity, visible
+
+FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # how formulas begin, in ASCII and in full width
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass
@@ -47,11 +51,12 @@ class Table:
         return list(zip(*(_plain(values) for values in self.columns.values())))
 
     def as_csv(self) -> str:
-        """RFC 4180: a line of names, CRLF, an empty cell where a number is undefined."""
+        """RFC 4180: a line of names, CRLF, an empty cell where a number is undefined. Text that a spreadsheet would
+        take for a formula has an apostrophe in front."""
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        writer.writerows([_cell(value) if isinstance(value, str) else value for value in row] for row in self.rows)
         return text.getvalue()
 
     def as_json(self) -> Dict:
@@ -92,6 +97,12 @@ def _array(values):
         whole = all(isinstance(v, (int, np.integer)) for v in values)
         return np.array([math.nan if v is None else v for v in values], np.int64 if whole else np.float64)
     return np.array(["" if v is None else str(v) for v in values], str)
+
+
+def _cell(text):
+    """Text for a spreadsheet: names come out of files that anybody may have made, and are no formulas."""
+    formula = text.lstrip().startswith(FORMULAS) and not NUMBER.fullmatch(text)
+    return ("'" if formula else "") + visible(text)
 
 
 def _writer(name, unit):

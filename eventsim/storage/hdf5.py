@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError
-from eventsim.storage.reading import MAX_RATIO, one_line
+from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
 
 SIGNATURE = b"GCOL\x01\x00\x00\x00"
 
@@ -41,6 +41,7 @@ def open_hdf5(path, error=FormatError):
 
     error: class of what is raised for anything wrong with the file.
     """
+    refuse_special(path, error)
     try:
         size = os.path.getsize(path)
         handle = h5py.File(path, "r")
@@ -322,6 +323,7 @@ _SIGNATURES = {
 
 def check_hdf5(path):
     """Raise FormatError unless `path` is a file with the signature of HDF5."""
+    refuse_special(path, FormatError)
     try:
         with open(path, "rb") as file:
             start = file.read(8)

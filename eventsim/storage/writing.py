@@ -1,11 +1,13 @@
 """Files that appear complete or not at all."""
 
 import os
+import tempfile
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
 from eventsim.errors import DataError
+from eventsim.storage.reading import refuse_special
 
 
 @contextmanager
@@ -19,6 +21,7 @@ def writing(path):
 
 def write_file(path, content: bytes) -> None:
     """Write a file that appears complete or not at all. Raises DataError, naming it."""
+    refuse_special(path)
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with writing(path):
@@ -27,6 +30,20 @@ def write_file(path, content: bytes) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_temporary(prefix, suffix, content: bytes) -> str:
+    """Write a new file that only the user can read into the temporary folder; returns its path. Raises DataError."""
+    with writing(tempfile.gettempdir()):
+        number, path = tempfile.mkstemp(suffix, prefix)
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+    return path
+
+
+def open_null() -> int:
+    """The null device, opened: its number."""
+    return os.open(os.devnull, os.O_RDWR)
 
 
 def make_folder(path) -> None:

@@ -5,8 +5,8 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.binning import bin_events
 from eventsim.inputs.levels import check_values
-from eventsim.inputs.source import Source
-from eventsim.storage.reading import reading
+from eventsim.inputs.source import N_CLASSES, Source
+from eventsim.storage.reading import reading, refuse_special
 
 EVENT_BYTES = 5
 
@@ -29,8 +29,16 @@ class NmnistSource(Source):
             raise DataError(f"{path}: holds event recordings; binning them needs {missing}")
         self._files = [file for folder in digits for file in sorted(folder.glob("*.bin"))]
         self.n_samples = len(self._files)
-        self.labels = np.array([int(file.parent.name) for file in self._files], dtype=np.int64)
+        self.labels = self._labels()
         self.sample_shape = (timesteps, *input_node.shape)
+
+    def _labels(self):
+        """Classes, which folders are named by."""
+        numbers = {file.parent.name: int(file.parent.name) for file in self._files}
+        for name, number in numbers.items():
+            if number >= N_CLASSES:
+                raise DataError(f"{self.path / name}: is named by no class, expected a number below {N_CLASSES}")
+        return np.array([numbers[file.parent.name] for file in self._files], np.int64)
 
     def read(self, size, stop, first=0):
         for start in range(first, stop, size):
@@ -51,6 +59,7 @@ class NmnistSource(Source):
     @staticmethod
     def _events(path):
         """(x, y, polarity, t) of one recording."""
+        refuse_special(path)
         with reading(path):
             data = np.fromfile(path, dtype=np.uint8)
         if len(data) == 0 or len(data) % EVENT_BYTES:
