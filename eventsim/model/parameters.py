@@ -89,11 +89,11 @@ def parameter_on(value, shape, name):
     """Broadcast a parameter to `shape` and check that it fits.
 
     value: scalar, (C,) per channel, or the whole `shape` per neuron.
-    Returns float64 of `shape`. Raises ModelError where it does not fit.
+    Returns float64 of `shape`, read-only where it is shared. Raises ModelError where it does not fit.
     """
     array = np.asarray(value, dtype=np.float64)
     if array.ndim == 0 or array.shape == (1,):
-        return np.full(shape, array.reshape(()))
+        return np.broadcast_to(array.reshape(()), shape)  # takes no memory, however large the map
     if array.shape == shape:
         return array
     if array.shape == shape[:1]:

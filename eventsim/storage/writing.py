@@ -53,7 +53,10 @@ def make_folder(path) -> None:
 
 
 def spare(path, *read) -> None:
-    """Raises DataError where writing to `path` (None: nothing is written) would replace a file that is read."""
+    """Raises DataError where writing to `path` (None: nothing is written) would replace a file that is read, or
+    what is no file."""
+    if path is not None:
+        refuse_special(path)
     for name in read:
         if path is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
             raise DataError(f"{path}: is what is read, and would be replaced; give another name to write to")
