@@ -265,7 +265,8 @@ class Model:
         """The one Readout or spiking node that ends the model; a recurrent one may read itself."""
         ends = []
         for group in self.order():
-            if all(edge.target in group for name in group for edge in self.outgoing(name)):
+            within = set(group)
+            if all(edge.target in within for name in group for edge in self.outgoing(name)):
                 ends += group if len(group) == 1 else [
                     name for name in group if self.nodes[name].fires()
                 ]

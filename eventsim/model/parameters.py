@@ -104,6 +104,12 @@ def parameter_on(value, shape, name):
     )
 
 
+def along_channels(value, shape):
+    """A parameter that fits `shape`, with as many axes: what it holds, not broadcast."""
+    array = np.asarray(value, dtype=np.float64)
+    return array if array.shape == shape else array.reshape((-1,) + (1,) * (len(shape) - 1))
+
+
 def is_per_neuron(value, shape):
     """Whether a parameter differs between the positions of one channel of `shape`."""
     array = np.asarray(value)

@@ -23,7 +23,7 @@ SIGNATURE = b"GCOL\x01\x00\x00\x00"
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 
 MAX_TOTAL = 1 << 34  # bytes read into memory from one file
-MAX_TEXTS = 1 << 20  # strings in one dataset
+MAX_TEXTS = 3 << 14  # strings in one file: as many edges as a model may have, and its names
 MAX_TEXT_BYTES = 1 << 26  # of all strings of one dataset together
 MIN_CHUNK_LIMIT = 1 << 24  # bytes; growable datasets may have chunks larger than their data
 
@@ -36,10 +36,11 @@ FILTERS = {
 
 
 @contextmanager
-def open_hdf5(path, error=FormatError):
+def open_hdf5(path, error=FormatError, room=None):
     """Open `path` for reading; gives its root StoredGroup, and closes the file in the end.
 
-    error: class of what is raised for anything wrong with the file.
+    error: class of what is raised for anything wrong with the file. room: numbers, of 8 bytes, that may be read from
+        it, by its size; default: as much data as it can hold packed.
     """
     refuse_special(path, error)
     try:
@@ -52,17 +53,19 @@ def open_hdf5(path, error=FormatError):
             f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
         ) from None
     with handle:
-        yield StoredGroup(handle, _File(path, size, error))
+        most = min(MAX_TOTAL, MAX_RATIO * size if room is None else 8 * room(size))
+        yield StoredGroup(handle, _File(path, size, error, most))
 
 
 class _File:
     """What all groups of one file share: its name, its size, what was read so far."""
 
-    def __init__(self, path, size, error):
+    def __init__(self, path, size, error, most):
         self.path = path
         self.size = size
         self.error = error
-        self.n_read = 0  # bytes
+        self.most = most  # bytes that may be read
+        self.n_read, self.n_texts = 0, 0  # bytes and strings so far
         self._sound = None  # whether heaps can be walked through, once that is known
 
     def has_sound_heaps(self, handle):
@@ -75,7 +78,7 @@ class _File:
     def count(self, n_bytes):
         """Whether so many more bytes may be read; objects can be linked, so read, many times."""
         self.n_read += n_bytes
-        return self.n_read <= min(MAX_TOTAL, MAX_RATIO * self.size)
+        return self.n_read <= self.most
 
 
 class StoredGroup:
@@ -104,11 +107,12 @@ class StoredGroup:
             for name in names:
                 if not isinstance(name, str):
                     raise self.error(f"the name of member {name!r} is not UTF-8")
-            self._names = names
+            self._names, self._known = names, set(names)
         return self._names
 
     def __contains__(self, name):
-        return name in self.names()
+        self.names()
+        return name in self._known
 
     def group(self, name, label="") -> "StoredGroup":
         """The group `name` inside this one."""
@@ -132,7 +136,7 @@ class StoredGroup:
         """The dataset `name` as numbers of native byte order: bool, integers or floats."""
         found = self.dataset(name)
         found.require_numbers()
-        self._count(name, found.n_bytes)
+        self.require_room(name, max(found.n_bytes, found.chunk_bytes, 8 * math.prod(found.shape)))
         return found.rows(())
 
     def texts(self, name) -> np.ndarray:
@@ -140,15 +144,16 @@ class StoredGroup:
         found = self.dataset(name)
         found.require_text()
         n_texts = math.prod(found.shape)
-        if n_texts > MAX_TEXTS:
-            raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS}")
-        self._count(name, found.n_bytes)
+        self._file.n_texts += n_texts
+        if self._file.n_texts > MAX_TEXTS:
+            raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS} in a file")
+        self.require_room(name, max(found.n_bytes, found.chunk_bytes))
         if h5py.check_string_dtype(found.dtype).length is None and not self._file.has_sound_heaps(self._handle):
             raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of strings)")
         out = np.empty(found.shape, dtype=object)
         n_bytes = 0
-        for index in np.ndindex(found.shape):
-            out[index], n = found.text(index)
+        for index, (text, n) in found.each_text():
+            out[index] = text
             n_bytes += n
             if n_bytes > MAX_TEXT_BYTES:
                 raise self.error(f"{name!r} holds more than {MAX_TEXT_BYTES} bytes of text")
@@ -180,11 +185,12 @@ class StoredGroup:
         with self._h5py(f"{name!r}"):
             return self._handle[name]
 
-    def _count(self, name, n_bytes):
+    def require_room(self, name, n_bytes):
+        """Raise where reading `name`, which takes so many bytes of memory, would read more of the file than it may."""
         if not self._file.count(n_bytes):
             raise self.error(
-                f"{name!r}: the file declares more data than its {self._file.size} bytes can hold, "
-                f"or than {MAX_TOTAL} bytes"
+                f"{name!r}: the file declares more data than its {self._file.size} bytes can hold, or than the "
+                f"{self._file.most} bytes that are read of it; store it without compression"
             )
 
     @contextmanager
@@ -241,9 +247,9 @@ class StoredArray:
             raise self._error("has no data")
         self.n_bytes = math.prod(self.shape) * self.dtype.itemsize
         self._check_size(n_stored, MAX_RATIO if filters else 1)
-        chunk = math.prod(chunks or ()) * self.dtype.itemsize
-        if chunk > max(self.n_bytes, MIN_CHUNK_LIMIT):
-            raise self._error(f"has chunks of {chunk} bytes for {self.n_bytes} bytes of data")
+        self.chunk_bytes = math.prod(chunks or (0,)) * self.dtype.itemsize  # which are unpacked whole
+        if self.chunk_bytes > max(self.n_bytes, MIN_CHUNK_LIMIT):
+            raise self._error(f"has chunks of {self.chunk_bytes} bytes for {self.n_bytes} bytes of data")
 
     @property
     def is_text(self) -> bool:
@@ -280,10 +286,20 @@ class StoredArray:
         with self._group._h5py(f"{self._name!r}"):
             return tuple(int(v) for v in np.ravel(self._handle.attrs[attribute]))
 
-    def text(self, index):
-        """(string at `index`, its length in bytes); the elements are known to be strings."""
+    def each_text(self):
+        """Yields (index, (string, its length in bytes)); the elements are known to be strings. Those of fixed length
+        are read at once; of others many can be the same long one."""
+        fixed = h5py.check_string_dtype(self.dtype).length is not None
         with self._group._h5py(f"{self._name!r}"):
-            value = bytes(self._handle[index])
+            values = np.asarray(self._handle[()]) if fixed else None
+        for index in np.ndindex(self.shape):
+            if not fixed:
+                with self._group._h5py(f"{self._name!r}"):
+                    yield index, self._text(bytes(self._handle[index]))
+            else:
+                yield index, self._text(bytes(values[index]))
+
+    def _text(self, value):
         try:
             return value.decode("utf-8"), len(value)
         except UnicodeDecodeError:
