@@ -8,7 +8,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from eventsim.cli.arguments import add_json, loaded, naming, positive, progress_bar
+from eventsim.cli.arguments import add_json, add_memory_limit, loaded, naming, positive, progress_bar
 from eventsim.errors import DataError, FormatError
 
 DIFFERENT = 3
@@ -37,6 +37,7 @@ def add_parser(commands):
     diff.add_argument("--tolerance", type=float, metavar="X",
                       help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
                       "of the threshold for a trace")
+    add_memory_limit(diff)
     add_json(diff)
 
 
@@ -53,11 +54,11 @@ def run_diff(arguments):
     from eventsim.comparison.traces import is_trace, open_trace
 
     with ExitStack() as stack:
-        a = _run(arguments.a)
+        a = _run(arguments.a, arguments.memory_limit)
         if is_trace(arguments.b):
             b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
         else:
-            b = _run(arguments.b)
+            b = _run(arguments.b, arguments.memory_limit)
         node = a.model.nodes[a.model.input]
         steps = arguments.timesteps or a.model.timesteps
         data = open_dataset(arguments.data, node, steps)
@@ -74,7 +75,7 @@ def run_diff(arguments):
     return 0 if found.equal else DIFFERENT
 
 
-def _run(text):
+def _run(text, memory_limit):
     """The Run of MODEL, with what may stand behind its @s."""
     from eventsim.comparison.sides import SimulatorSide
     from eventsim.engine.simulator import Simulator
@@ -85,7 +86,7 @@ def _run(text):
         raise DataError(f"{path}: not a model file; a trace can only be B")
     model = loaded(path, options)
     with naming(text):
-        return SimulatorSide(Simulator(model, **arithmetic), text)
+        return SimulatorSide(Simulator(model, **arithmetic, memory_limit=memory_limit), text)
 
 
 def _target(text):

@@ -24,6 +24,7 @@ H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryErr
 
 MAX_TOTAL = 1 << 34  # bytes read into memory from one file
 MAX_TEXTS = 3 << 14  # strings in one file: as many edges as a model may have, and its names
+DATASETS_OF_ANY, BYTES_PER_DATASET = 512, 256  # that are opened of a file: less than any takes with its name
 MAX_TEXT_BYTES = 1 << 26  # of all strings of one dataset together
 MIN_CHUNK_LIMIT = 1 << 24  # bytes; growable datasets may have chunks larger than their data
 
@@ -65,7 +66,7 @@ class _File:
         self.size = size
         self.error = error
         self.most = most  # bytes that may be read
-        self.n_read, self.n_texts = 0, 0  # bytes and strings so far
+        self.n_read, self.n_texts, self.n_opened = 0, 0, 0  # bytes, strings and datasets so far
         self._sound = None  # whether heaps can be walked through, once that is known
 
     def has_sound_heaps(self, handle):
@@ -79,6 +80,11 @@ class _File:
         """Whether so many more bytes may be read; objects can be linked, so read, many times."""
         self.n_read += n_bytes
         return self.n_read <= self.most
+
+    def opens_another(self):
+        """Whether one more dataset may be opened: opening takes time, and so many a file can hold only as links."""
+        self.n_opened += 1
+        return self.n_opened <= DATASETS_OF_ANY + self.size // BYTES_PER_DATASET
 
 
 class StoredGroup:
@@ -127,6 +133,8 @@ class StoredGroup:
 
     def dataset(self, name) -> "StoredArray":
         """The dataset `name`, checked but not yet read."""
+        if not self._file.opens_another():
+            raise self.error(f"{name!r}: the file of {self._file.size} bytes names the same datasets again and again")
         found = self._member(name)
         if not isinstance(found, h5py.Dataset):
             raise self.error(f"{name!r} is {_what(found)}, expected a dataset")
