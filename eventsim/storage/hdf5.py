@@ -156,12 +156,15 @@ class StoredGroup:
         if self._file.n_texts > MAX_TEXTS:
             raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS} in a file")
         self.require_room(name, max(found.n_bytes, found.chunk_bytes))
-        if h5py.check_string_dtype(found.dtype).length is None and not self._file.has_sound_heaps(self._handle):
+        open_length = h5py.check_string_dtype(found.dtype).length is None
+        if open_length and not self._file.has_sound_heaps(self._handle):
             raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of strings)")
+        if (n_texts * self._file.size if open_length else found.n_bytes) <= MAX_TEXT_BYTES:  # whatever their lengths
+            return found.texts()
         out = np.empty(found.shape, dtype=object)
         n_bytes = 0
-        for index, (text, n) in found.each_text():
-            out[index] = text
+        for index in np.ndindex(found.shape):
+            out[index], n = found.text(index)
             n_bytes += n
             if n_bytes > MAX_TEXT_BYTES:
                 raise self.error(f"{name!r} holds more than {MAX_TEXT_BYTES} bytes of text")
@@ -294,22 +297,26 @@ class StoredArray:
         with self._group._h5py(f"{self._name!r}"):
             return tuple(int(v) for v in np.ravel(self._handle.attrs[attribute]))
 
-    def each_text(self):
-        """Yields (index, (string, its length in bytes)); the elements are known to be strings. Those of fixed length
-        are read at once; of others many can be the same long one."""
-        fixed = h5py.check_string_dtype(self.dtype).length is not None
-        with self._group._h5py(f"{self._name!r}"):
-            values = np.asarray(self._handle[()]) if fixed else None
+    def texts(self) -> np.ndarray:
+        """All elements, which are known to be strings, at once: an object array of str."""
+        values = np.empty(self.shape, self.dtype)
+        if self.n_bytes:
+            with self._group._h5py(f"{self._name!r}"):
+                self._handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        out = np.empty(self.shape, dtype=object)
         for index in np.ndindex(self.shape):
-            if not fixed:
-                with self._group._h5py(f"{self._name!r}"):
-                    yield index, self._text(bytes(self._handle[index]))
-            else:
-                yield index, self._text(bytes(values[index]))
+            out[index] = self._decoded(values[index])
+        return out
 
-    def _text(self, value):
+    def text(self, index):
+        """(string at `index`, its length in bytes); the elements are known to be strings."""
+        with self._group._h5py(f"{self._name!r}"):
+            value = bytes(self._handle[index])
+        return self._decoded(value), len(value)
+
+    def _decoded(self, value):
         try:
-            return value.decode("utf-8"), len(value)
+            return bytes(value).decode("utf-8")
         except UnicodeDecodeError:
             raise self._error("holds text that is not UTF-8") from None
 
