@@ -40,8 +40,8 @@ FILTERS = {
 def open_hdf5(path, error=FormatError, room=None):
     """Open `path` for reading; gives its root StoredGroup, and closes the file in the end.
 
-    error: class of what is raised for anything wrong with the file. room: numbers, of 8 bytes, that may be read from
-        it, by its size; default: as much data as it can hold packed.
+    error: class of what is raised for anything wrong with the file. room: of a file that is read whole, how many
+        numbers, of 8 bytes, may be read, by its size; default: as much data as it can hold packed.
     """
     refuse_special(path, error)
     try:
@@ -54,18 +54,18 @@ def open_hdf5(path, error=FormatError, room=None):
             f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
         ) from None
     with handle:
-        most = min(MAX_TOTAL, MAX_RATIO * size if room is None else 8 * room(size))
-        yield StoredGroup(handle, _File(path, size, error, most))
+        yield StoredGroup(handle, _File(path, size, error, room))
 
 
 class _File:
     """What all groups of one file share: its name, its size, what was read so far."""
 
-    def __init__(self, path, size, error, most):
+    def __init__(self, path, size, error, room):
         self.path = path
         self.size = size
         self.error = error
-        self.most = most  # bytes that may be read
+        self.bounded = room is not None
+        self.most = min(MAX_TOTAL, 8 * room(size) if self.bounded else MAX_RATIO * size)  # bytes that may be read
         self.n_read, self.n_texts, self.n_opened = 0, 0, 0  # bytes, strings and datasets so far
         self._sound = None  # whether heaps can be walked through, once that is known
 
@@ -84,7 +84,7 @@ class _File:
     def opens_another(self):
         """Whether one more dataset may be opened: opening takes time, and so many a file can hold only as links."""
         self.n_opened += 1
-        return self.n_opened <= DATASETS_OF_ANY + self.size // BYTES_PER_DATASET
+        return not self.bounded or self.n_opened <= DATASETS_OF_ANY + self.size // BYTES_PER_DATASET
 
 
 class StoredGroup:
@@ -144,7 +144,8 @@ class StoredGroup:
         """The dataset `name` as numbers of native byte order: bool, integers or floats."""
         found = self.dataset(name)
         found.require_numbers()
-        self.require_room(name, max(found.n_bytes, found.chunk_bytes, 8 * math.prod(found.shape)))
+        as_floats = 8 * math.prod(found.shape) if self._file.bounded else 0
+        self.require_room(name, max(found.n_bytes, found.chunk_bytes, as_floats))
         return found.rows(())
 
     def texts(self, name) -> np.ndarray:

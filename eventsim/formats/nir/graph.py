@@ -7,7 +7,7 @@ from eventsim.formats.refusing import MAX_EDGES, MAX_NODES, unsupported
 from eventsim.storage.hdf5 import StoredGroup
 
 MAX_DEPTH = 16  # of nested graphs; hard links can nest a file in itself
-MAX_PAIRS = 1 << 22  # nodes times edges, which looking for loops can take
+MAX_PAIRS = 1 << 21  # nodes times edges, which looking for loops can take
 
 _LIF = ("r", "v_leak", "v_threshold")
 _CONV = ("weight", "bias", "stride", "padding", "dilation", "groups")
