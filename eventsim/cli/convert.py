@@ -34,7 +34,9 @@ def run_convert(arguments):
     """eventsim convert IN OUT"""
     from eventsim import formats
     from eventsim.report.text import steps_text
+    from eventsim.storage import writing
 
+    writing.spare(arguments.out)
     model = load_model(arguments.model, arguments)
     formats.save(model, arguments.out, **{
         name: getattr(arguments, "out_" + name) for name in formats.write_options()

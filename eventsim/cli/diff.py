@@ -5,8 +5,8 @@ other command.
 """
 
 import json
+import os
 from contextlib import ExitStack
-from pathlib import Path
 
 from eventsim.cli.arguments import add_json, add_memory_limit, loaded, naming, positive, progress_bar
 from eventsim.errors import DataError, FormatError
@@ -96,7 +96,7 @@ def _target(text):
     known = formats.options()
     presets = {choice for option in known["preset"].values() for choice in option.choices}
     path, arithmetic, options = text, {}, {}
-    while "@" in path and not Path(path).exists():
+    while "@" in path and not os.path.exists(path):
         path, _, word = path.rpartition("@")
         if word.partition("=")[0].isidentifier() and "=" in word:
             options = {**dict(_option(text, part, known) for part in _parts(word, known)), **options}
@@ -144,7 +144,7 @@ def _arithmetic(text, word):
 
     if word in PRECISIONS:
         return {"precision": word}
-    if word in chip_names() or word.lower().endswith(".json") or Path(word).is_file():
+    if word in chip_names() or word.lower().endswith(".json") or os.path.isfile(word):
         return {"chip": find_chip(word)}
     raise FormatError(
         f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no chip ({', '.join(chip_names())}), "

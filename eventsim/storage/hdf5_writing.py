@@ -10,7 +10,7 @@ import numpy as np
 
 from eventsim.errors import DataError, FormatError, ModelError
 from eventsim.storage.hdf5 import H5PY_ERRORS
-from eventsim.storage.reading import one_line, refuse_special
+from eventsim.storage.reading import one_line
 
 MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # of arrays that grow as a run goes on
@@ -22,7 +22,6 @@ def new_hdf5(path):
 
     Raises FormatError, naming the file, where h5py cannot write it or a ModelError escapes.
     """
-    refuse_special(path, FormatError)
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -90,7 +89,6 @@ class GrowingHdf5:
         self._file = None
 
     def __enter__(self):
-        refuse_special(self.path)
         with self._guarded():
             self._file = h5py.File(self._temporary, "x")
         return self

@@ -1,5 +1,6 @@
 """Records in JSON files: data that a user may replace by a file of their own, some of it built in."""
 
+import os
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import List
@@ -37,7 +38,7 @@ class JsonRecords:
         if str(given) in self.names():
             return self.read(self.folder / f"{given}.json")
         path = Path(given)
-        if path.suffix.lower() != ".json" and not path.exists():
+        if path.suffix.lower() != ".json" and not os.path.exists(path):
             raise FormatError(
                 f"{self.what} is {str(given)!r}, expected {', '.join(self.names())} or the path of a JSON file"
             )

@@ -21,7 +21,6 @@ def writing(path):
 
 def write_file(path, content: bytes) -> None:
     """Write a file that appears complete or not at all. Raises DataError, naming it."""
-    refuse_special(path)
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with writing(path):
@@ -54,8 +53,10 @@ def make_folder(path) -> None:
 
 def spare(path, *read) -> None:
     """Raises DataError where writing to `path` (None: nothing is written) would replace a file that is read, or
-    what is no file."""
+    what is no file, and where it is no name of one."""
     if path is not None:
+        if "\0" in str(path) or not Path(path).name:
+            raise DataError(f"{str(path)!r} is no name of a file to write")
         refuse_special(path)
     for name in read:
         if path is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):

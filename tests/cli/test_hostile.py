@@ -157,6 +157,18 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device(run, special, tmp_path):
 # ---- what gave tracebacks
 
 
+def test_names_that_no_file_has(run, tmp_path):
+    for out in ("", ".", "a\0.h5"):
+        assert_one_line(*run("run", MODEL, DATA, "--limit", 1, "--out", out), "is no name of a file to write")
+    for command in (("convert", MODEL, "\0.h5"), ("plot", MODEL, "raster", "-o", "\0.png"), ("stats", MODEL, "--csv", "\0"),
+                    ("stats", MODEL, "--npz", ""), ("report", MODEL, "-o", "")):
+        assert_one_line(*run(*command), "is no name of a file to write")
+    long = "a" * 5000
+    for command in (("info", long), ("run", MODEL, long), ("run", MODEL, DATA, "--limit", 1, "--chip", long), ("stats", long),
+                    ("diff", MODEL, f"{MODEL}@{long}", DATA), ("diff", f"{long}@int8", MODEL, DATA)):
+        assert run(*command)[0] == 1
+
+
 def test_an_error_of_ours_says_so_and_keeps_its_traceback(run, monkeypatch, tmp_path):
     def fails(*arguments, **options):
         raise ZeroDivisionError("a \x1b[31m\nreason")
