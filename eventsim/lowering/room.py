@@ -85,7 +85,8 @@ def _of_node(model, name, item):
     label, n, padded = model.label(name), prod(shape), _padded(shape)
     if node.integrates():
         # float64 of the thresholds, and what is added to the membrane; the state is padded
-        n_bytes = n * (8 * getattr(node, "n_bits", 0) + 24 + PARAMETERS * item) + padded * item * node.states_per_neuron
+        n_bytes = n * (8 * getattr(node, "n_bits", 0) + 24 + PARAMETERS * item)
+        n_bytes += padded * item * node.states_per_neuron
         return Need(label, _neurons(model, name), n_bytes)
     if node.n_weights:
         read = map_shape(model.shapes[model.incoming(name)[0].source])
@@ -97,7 +98,8 @@ def _of_node(model, name, item):
 
 def _neurons(model, name):
     shape = model.shapes[name]
-    return f"{all_digits(prod(shape))} {'neurons' if model.nodes[name].integrates() else 'values'} ({'x'.join(map(str, shape))})"
+    what = "neurons" if model.nodes[name].integrates() else "values"
+    return f"{all_digits(prod(shape))} {what} ({'x'.join(map(str, shape))})"
 
 
 def _padded(shape):

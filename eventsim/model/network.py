@@ -224,7 +224,8 @@ class Model:
     def _infer_shapes(self):
         shapes = {self.input: self.nodes[self.input].shape}
         waiting = [self.input]
-        missing = {name: {edge.source for edge in self._incoming[name]} for name, node in self.nodes.items() if node.joins}
+        missing = {name: {edge.source for edge in self._incoming[name]}
+                   for name, node in self.nodes.items() if node.joins}
         while waiting:
             source = waiting.pop()
             for edge in self._outgoing[source]:

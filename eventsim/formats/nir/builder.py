@@ -15,7 +15,8 @@ class Builder:
 
     nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends -> names of
     the nodes that asked for them; notes: other assumptions, for the provenance. kinds: name -> what the node
-    gives. passing: nodes that only hand on -> their delay in steps; looping: names of nodes in loops; scales: neurons -> factor on their input.
+    gives. passing: nodes that only hand on -> their delay in steps; looping: names of nodes in loops; scales: neurons
+    -> factor on their input.
     Raises FormatError and UnsupportedError, naming the node.
     """
 
