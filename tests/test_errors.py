@@ -432,6 +432,9 @@ CASES = [
      "only average pooling without padding can"),
     (lambda: lowered((2, 8, 8), CONV, SumPool(2, padding=1), N), UnsupportedError,
      r"node 'b' \(SumPool\): pools a current with padding or ceil_mode"),
+    (lambda: lowered((1, 4, 4), Conv2d(ones(1, 1, 1, 1), padding=6000), AvgPool(12001), N), UnsupportedError,
+     r"node 'b' \(AvgPool\): pools a current, which with the synapses before it makes 144,024,001 weights, sums of up to 1 "
+     r"numbers: 1.15 GB, expected at most 1.07 GB; pool the spikes instead, or smaller windows"),
     (lambda: lowered((2, 9, 9), CONV, SumPool(2, ceil_mode=True, stride=3), N), UnsupportedError,
      "does not compose with the synapses before it; pool the spikes instead"),
     (lambda: lowered(Input((1, 256, 256), bits=16), SumPool(256), N), UnsupportedError,

@@ -11,6 +11,7 @@ Python may run. So a library that has such functions makes the stream, pyarrow o
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Optional, Tuple
 
@@ -18,7 +19,10 @@ import numpy as np
 
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.errors import MissingPackageError
-from eventsim.text import aligned_table, all_digits, joule, NONE, percent, printable, quantity
+from eventsim.text import aligned_table, all_digits, joule, NONE, percent, printable, quantity, visible
+
+FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # how formulas begin, in ASCII and in full width
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(repr=False)
@@ -45,11 +49,12 @@ class Table(Shown):
         return list(zip(*(_plain(values) for values in self.columns.values())))
 
     def as_csv(self) -> str:
-        """RFC 4180: a line of names, CRLF, an empty cell where a number is undefined."""
+        """RFC 4180: a line of names, CRLF, an empty cell where a number is undefined. Text that a spreadsheet would
+        take for a formula has an apostrophe in front."""
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        writer.writerows([_cell(value) if isinstance(value, str) else value for value in row] for row in self.rows)
         return text.getvalue()
 
     def as_json(self) -> Dict:
@@ -154,6 +159,12 @@ def _array(values):
         whole = all(isinstance(v, (int, np.integer)) for v in values)
         return np.array([math.nan if v is None else v for v in values], np.int64 if whole else np.float64)
     return np.array(["" if v is None else str(v) for v in values], str)
+
+
+def _cell(text):
+    """Text for a spreadsheet: names come out of files that anybody may have made, and are no formulas."""
+    formula = text.lstrip().startswith(FORMULAS) and not NUMBER.fullmatch(text)
+    return ("'" if formula else "") + visible(text)
 
 
 def _writer(name, unit):

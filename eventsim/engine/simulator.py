@@ -42,20 +42,24 @@ class Simulator(Shown):
     name of a built-in one or the path of a JSON file; None: the model's own. workers: threads,
     each taking blocks of samples. chunk, block: steps and samples processed together; None
     chooses them by size. Results are the same bits whatever workers, chunk and block are.
+    memory_limit: bytes; a model whose maps, weights and delays need more is refused before any is taken; None:
+    three quarters of the machine's memory.
 
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
-    Raises UnsupportedError, naming the node, where the precision cannot express the model, and
-    ModelError for other arguments.
+    Raises UnsupportedError, naming the node, where the precision cannot express the model or memory_limit
+    forbids it, and ModelError for other arguments.
     """
 
     def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
-                 chunk: Optional[int] = None, block: Optional[int] = None, chip=None):
+                 chunk: Optional[int] = None, block: Optional[int] = None, chip=None,
+                 memory_limit: Optional[int] = None):
         self.model = model
         self.precision, chip = _arithmetic(model, precision, chip)
         self.workers = integer(workers, "workers", 1, 1024)
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
-        self.program = lower(model, self.precision, chip)
+        self.memory_limit = None if memory_limit is None else integer(memory_limit, "memory_limit", 1, 1 << 62)
+        self.program = lower(model, self.precision, chip, self.memory_limit)
         self._context = RunContext.of(self)
         self._local = threading.local()
         self._wants, self._courses = {}, {}

@@ -89,7 +89,7 @@ from functools import lru_cache
 import numpy as np
 
 from eventsim.errors import ModelError
-from eventsim.formats.refusing import guarded
+from eventsim.formats.refusing import guarded, MAX_EDGES, MAX_NODES
 from eventsim.model.chip import Chip
 from eventsim.model.input import EventBins
 from eventsim.model.kinds import NODE_TYPES
@@ -125,6 +125,8 @@ def read(root) -> Model:
     _check_members(root, REQUIRED, OPTIONAL)
     names = _texts(root, "names", 1)
     groups = root.group("nodes")
+    if len(names) > MAX_NODES:
+        raise root.error(f"'names' has {len(names)} entries, expected at most {MAX_NODES} nodes")
     if sorted(names) != sorted(groups.names()):
         odd = sorted(set(names).symmetric_difference(groups.names())) or "one twice"
         raise root.error(f"'names' and the groups in 'nodes' differ: {odd}")
@@ -261,6 +263,8 @@ def _texts(group, name, rank, width=None):
 
 def _read_edges(root):
     ends = _texts(root, "edges", 2, 2)
+    if len(ends) > MAX_EDGES:
+        raise root.error(f"'edges' has {len(ends)} entries, expected at most {MAX_EDGES}")
     if "delays" not in root:
         return [tuple(pair) for pair in ends]
     delays = _integers(root, "delays", (1,)).tolist()

@@ -256,10 +256,13 @@ class Model(Shown):
     def _infer_shapes(self):
         shapes = {self.input: self.nodes[self.input].shape}
         waiting = [self.input]
+        missing = {name: {edge.source for edge in self._incoming[name]}
+                   for name, node in self.nodes.items() if node.joins}
         while waiting:
-            for edge in self._outgoing[waiting.pop()]:
-                known = all(e.source in shapes for e in self._incoming[edge.target])
-                if edge.target not in shapes and (known or not self.nodes[edge.target].joins):
+            source = waiting.pop()
+            for edge in self._outgoing[source]:
+                missing.get(edge.target, set()).discard(source)
+                if edge.target not in shapes and not missing.get(edge.target):
                     shapes[edge.target] = self._shape_of(edge, shapes)
                     waiting.append(edge.target)
         for name in sorted(self.nodes, key=lambda name: self.nodes[name].joins):  # whose inputs are named first
@@ -297,7 +300,8 @@ class Model(Shown):
         """The one Readout or spiking node that ends the model; a recurrent one may read itself."""
         ends = []
         for group in self.order():
-            if all(edge.target in group for name in group for edge in self.outgoing(name)):
+            within = set(group)
+            if all(edge.target in within for name in group for edge in self.outgoing(name)):
                 ends += group if len(group) == 1 else [
                     name for name in group if self.nodes[name].fires()
                 ]

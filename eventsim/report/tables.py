@@ -19,7 +19,6 @@ from eventsim.report import findings
 from eventsim.statistics.classes import rates_by_class
 from eventsim.statistics.counts import EXECUTED, NAMES
 
-
 # ---- what a run has
 
 

@@ -26,6 +26,7 @@ from eventsim.statistics.counts import ALL_NAMES, Counts
 from eventsim.statistics.decisions import Decisions, one_label_each
 from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.json_fields import parse_json
 from eventsim.storage.hdf5_writing import GrowingHdf5
 from eventsim.tensors import as_array
 from eventsim.text import listed, many
@@ -240,7 +241,7 @@ class Run(Shown):
         if name not in self._root:
             return kind()
         try:
-            found = json.loads(self._root.text(name))
+            found = parse_json(self._root.text(name))
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, kind):

@@ -3,7 +3,7 @@
 from typing import Dict
 
 from eventsim.display.card import Card, MOST_ROWS
-from eventsim.text import aligned_table, decimals, joule, many, NONE, quantity
+from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity
 
 
 def summary_text(summary) -> str:
@@ -33,7 +33,7 @@ def summary_card(summary) -> Card:
 
 
 def _head(summary):
-    names = " on ".join(name for name in (summary.model, summary.data) if name)
+    names = printable(" on ".join(name for name in (summary.model, summary.data) if name))
     accuracy = "no labels" if summary.accuracy is None else f"{decimals(100 * summary.accuracy, 2)} % correct"
     return (
         f"{names}{': ' if names else ''}{accuracy} of {many(summary.samples, 'sample')}, "

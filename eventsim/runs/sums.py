@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, Dict, Optional
 
-import numpy as np
-
 from eventsim.costs.energy_table import EnergyTable, find_energy_table
 from eventsim.costs.other_tools.conventions import Conventions
 from eventsim.engine.context import RunContext
