@@ -7,6 +7,9 @@ difference that diff found. What it needs is imported when it runs.
 
 import argparse
 import sys
+import threading
+from contextlib import contextmanager
+from signal import getsignal, SIG_DFL, SIGHUP, signal, SIGTERM
 
 from eventsim import __version__
 from eventsim.cli import check, convert, diff, info, plot, report, run, stats
@@ -33,7 +36,8 @@ def main(arguments=None):
     """Run the command line; returns the exit status."""
     parsed = parser().parse_args(arguments)
     try:
-        return parsed.run(parsed)
+        with _cleaning_up():
+            return parsed.run(parsed)
     except EventsimError as error:
         print(f"eventsim: {error}", file=sys.stderr)
         return 1
@@ -45,6 +49,35 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("eventsim: interrupted", file=sys.stderr)
         return 130
+    except _Ended as ended:
+        print(f"eventsim: {ended.what}", file=sys.stderr)
+        return ended.status
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         sys.stderr.close()
         return 141
+
+
+class _Ended(BaseException):
+    """A signal that asks the process to end."""
+
+    def __init__(self, number):
+        self.status = 128 + number
+        self.what = {SIGTERM: "terminated", SIGHUP: "ended, as its terminal was closed"}[number]
+
+
+@contextmanager
+def _cleaning_up():
+    """Let SIGTERM and SIGHUP unwind what runs, as Ctrl-C does, so that no half-written file is left; but not where
+    the caller ignores or handles them, as nohup does."""
+    def end(number, frame):
+        raise _Ended(number)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = [n for n in (SIGTERM, SIGHUP) if in_main_thread and getsignal(n) == SIG_DFL]
+    try:
+        for number in numbers:
+            signal(number, end)
+        yield
+    finally:
+        for number in numbers:
+            signal(number, SIG_DFL)
