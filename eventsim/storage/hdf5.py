@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError
+from eventsim.storage.checksums import line_of
 from eventsim.storage.reading import MAX_RATIO, one_line
 
 SIGNATURE = b"GCOL\x01\x00\x00\x00"
@@ -62,6 +63,7 @@ class _File:
         self.size = size
         self.error = error
         self.n_read = 0  # bytes
+        self.lines = None  # path -> line of a checksum, of all that is read, where somebody wants them
         self._sound = None  # whether heaps can be walked through, once that is known
 
     def has_sound_heaps(self, handle):
@@ -80,9 +82,10 @@ class _File:
 class StoredGroup:
     """A group of the file. label: how messages name it, such as "node 'conv1' (Conv2d)"."""
 
-    def __init__(self, handle, file, label=""):
+    def __init__(self, handle, file, label="", path=""):
         self._handle = handle
         self._file = file
+        self._path = path
         self.label = label
         self._names = None
 
@@ -114,7 +117,7 @@ class StoredGroup:
         found = self._member(name)
         if not isinstance(found, h5py.Group):
             raise self.error(f"{name!r} is {_what(found)}, expected a group")
-        return StoredGroup(found, self._file, label or self.label)
+        return StoredGroup(found, self._file, label or self.label, f"{self._path}{name}/")
 
     def is_group(self, name) -> bool:
         """Whether the member `name` is a group."""
@@ -132,7 +135,9 @@ class StoredGroup:
         found = self.dataset(name)
         found.require_numbers()
         self._count(name, found.n_bytes)
-        return found.rows(())
+        values = found.rows(())
+        self._sum(name, values)
+        return values
 
     def texts(self, name) -> np.ndarray:
         """The dataset `name` as an object array of str (0-d for a single one)."""
@@ -151,6 +156,7 @@ class StoredGroup:
             n_bytes += n
             if n_bytes > MAX_TEXT_BYTES:
                 raise self.error(f"{name!r} holds more than {MAX_TEXT_BYTES} bytes of text")
+        self._sum(name, out)
         return out
 
     def text(self, name) -> str:
@@ -178,6 +184,17 @@ class StoredGroup:
             )
         with self._h5py(f"{name!r}"):
             return self._handle[name]
+
+    def sum_up(self) -> dict:
+        """From now on, what is read of this file goes into the dict that this returns: path -> line, as of
+        `checksums.line_of`."""
+        self._file.lines = {}
+        return self._file.lines
+
+    def _sum(self, name, values):
+        if self._file.lines is not None:
+            path = self._path + name
+            self._file.lines[path] = line_of(path, values)
 
     def _count(self, name, n_bytes):
         if not self._file.count(n_bytes):
