@@ -8,6 +8,7 @@ difference that diff found. What it needs is imported when it runs.
 import argparse
 import sys
 import threading
+import warnings
 from contextlib import contextmanager
 from signal import getsignal, SIG_DFL, SIGHUP, signal, SIGTERM
 
@@ -36,7 +37,7 @@ def main(arguments=None):
     """Run the command line; returns the exit status."""
     parsed = parser().parse_args(arguments)
     try:
-        with _cleaning_up():
+        with _cleaning_up(), _warning_in_one_line():
             return parsed.run(parsed)
     except EventsimError as error:
         print(f"eventsim: {error}", file=sys.stderr)
@@ -81,3 +82,21 @@ def _cleaning_up():
     finally:
         for number in numbers:
             signal(number, SIG_DFL)
+
+
+@contextmanager
+def _warning_in_one_line():
+    """Say warnings of eventsim's as its errors are said, without the line of source that Python adds."""
+    shown = warnings.showwarning
+
+    def show(message, category, *where, **more):
+        if category.__module__.startswith("eventsim."):
+            print(f"eventsim: {message}", file=sys.stderr)
+        else:
+            shown(message, category, *where, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown

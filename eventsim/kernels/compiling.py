@@ -56,6 +56,10 @@ def _cache_folder():
     return str(folder)
 
 
+class KernelsWarning(UserWarning):
+    """Why compiled kernels are not kept, or not read: runs start slower, and compute the same."""
+
+
 class _Refused(Exception):
     """Others could have written this."""
 
@@ -79,7 +83,7 @@ def _check(found, path):
 
 
 def _warn(message):
-    warnings.warn(message, stacklevel=2)
+    warnings.warn(message, KernelsWarning, stacklevel=3)
 
 
 _said = set()

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -24,18 +23,10 @@ from eventsim.model.transforms import (
 )
 from eventsim.storage import hdf5, hdf5_writing
 from support.command import MODEL
+from support.native_files import by_hand
 from eventsim.storage.hdf5 import open_hdf5
 
 RNG = np.random.default_rng(0)
-
-
-@contextmanager
-def by_hand(path):
-    """A file of version 1, open to be changed: what changes one of version 2 has to renew its checksums."""
-    with h5py.File(path, "r+") as file:
-        del file["checksums"]
-        file["version"][()] = 1
-        yield file
 
 
 def weights(*shape):
@@ -284,6 +275,7 @@ def keys_of(make, tmp_path):
     found = []
     with h5py.File(saved(tmp_path, make())) as file:
         file.visit(found.append)
+    found.remove("checksums")  # see by_hand
     return found
 
 
@@ -728,7 +720,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path):
     """At seeded positions all over the file."""
     path, whole = tmp_path / "flipped.h5", Path(MODEL).read_bytes()
     expected, found = formats.load(MODEL), []
-    for position in np.random.default_rng(12).integers(0, 8 * len(whole), 150):
+    for position in np.random.default_rng(12).integers(0, 8 * len(whole), 60):
         damaged = bytearray(whole)
         damaged[position // 8] ^= 1 << position % 8
         path.write_bytes(damaged)
@@ -737,7 +729,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path):
         except FormatError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             found.append(str(error))
-    assert len(found) > 50
+    assert len(found) > 30
 
 
 def test_another_weight_than_was_saved_names_file_and_node(tmp_path):
