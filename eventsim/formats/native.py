@@ -110,7 +110,7 @@ from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
 from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import Parameter
-from eventsim.storage.checksums import SummedGroup, sums_of
+from eventsim.storage.checksums import SummedGroup, checksums_of
 from eventsim.storage.hdf5_writing import new_hdf5, put_numbers, put_texts
 
 FORMAT = "eventsim model"
@@ -144,7 +144,7 @@ def read(root) -> Model:
     lines = root.sum_up()
     root.text("format"), _whole(root, "version")  # once more, as they count
     model = _read_model(root)
-    _compare(root, model, sums_of(lines, _part), expected)
+    _compare(root, model, checksums_of(lines, _part), expected)
     return model
 
 
@@ -409,7 +409,7 @@ def write(model, path):
             _check_check(model)
         summed = SummedGroup(root)
         _write_model(summed, model)
-        put_texts(root, "checksums", np.array(list(sums_of(summed.lines, _part).items()), dtype=object))
+        put_texts(root, "checksums", np.array(list(checksums_of(summed.lines, _part).items()), dtype=object))
 
 
 def _write_model(root, model):

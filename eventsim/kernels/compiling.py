@@ -198,7 +198,8 @@ class _Cache(FunctionCache):
 
     def __init__(self, function):
         super().__init__(function)
-        self._cache_file = _Kept(_FOLDER, self._impl.filename_base)
+        code = function.__code__
+        self._cache_file = _Kept(_FOLDER, f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}")
 
 
 def compiled(function):

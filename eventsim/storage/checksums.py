@@ -27,7 +27,7 @@ def line_of(path, values) -> str:
     return f"{path} {kind} {shape} {hashlib.sha256(content).hexdigest()}\n"
 
 
-def sums_of(lines, part_of) -> dict:
+def checksums_of(lines, part_of) -> dict:
     """part -> checksum. lines: path -> line; part_of: a function from a path to its part, or None: to none."""
     parts = {}
     for path in sorted(lines, key=str.encode):

@@ -141,6 +141,11 @@ class StoredGroup:
 
     def texts(self, name) -> np.ndarray:
         """The dataset `name` as an object array of str (0-d for a single one)."""
+        values = self._texts(name)
+        self._sum(name, values)
+        return values
+
+    def _texts(self, name):
         found = self.dataset(name)
         found.require_text()
         n_texts = math.prod(found.shape)
@@ -158,7 +163,6 @@ class StoredGroup:
             n_bytes += n
             if n_bytes > MAX_TEXT_BYTES:
                 raise self.error(f"{name!r} holds more than {MAX_TEXT_BYTES} bytes of text")
-        self._sum(name, out)
         return out
 
     def text(self, name) -> str:
