@@ -482,8 +482,9 @@ def test_truncated_files(tmp_path):
 
 
 def test_flipped_bits(tmp_path):
+    """What loads all the same is what was saved."""
     path = saved(tmp_path)
-    whole = path.read_bytes()
+    whole, expected = path.read_bytes(), formats.load(path)
     rng = np.random.default_rng(3)
     places = list(range(0, 800, 8)) + rng.integers(0, len(whole) * 8, 200).tolist()
     n_loaded = 0
@@ -491,7 +492,9 @@ def test_flipped_bits(tmp_path):
         flipped = bytearray(whole)
         flipped[place // 8] ^= 1 << (place + place // 8) % 8
         path.write_bytes(flipped)
-        n_loaded += loads_or_refuses(path)
+        if loads_or_refuses(path):
+            assert_same_model(formats.load(path), expected)
+            n_loaded += 1
     assert n_loaded < len(places)
 
 
@@ -583,6 +586,8 @@ def test_one_dataset_linked_many_times(tmp_path):
 
 def test_limits_of_text(tmp_path, monkeypatch):
     path = saved(tmp_path)
+    with by_hand(path):
+        pass  # without checksums, which are more texts
     monkeypatch.setattr(hdf5, "MAX_TEXT_BYTES", 100)
     refuses(path, "'edges' holds more than 100 bytes of text|'names' holds more than 100 bytes")
     monkeypatch.setattr(hdf5, "MAX_TEXTS", 10)
@@ -720,7 +725,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path):
     """At seeded positions all over the file."""
     path, whole = tmp_path / "flipped.h5", Path(MODEL).read_bytes()
     expected, found = formats.load(MODEL), []
-    for position in np.random.default_rng(12).integers(0, 8 * len(whole), 60):
+    for position in np.random.default_rng(12).integers(0, 8 * len(whole), 30):
         damaged = bytearray(whole)
         damaged[position // 8] ^= 1 << position % 8
         path.write_bytes(damaged)
@@ -729,7 +734,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path):
         except FormatError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             found.append(str(error))
-    assert len(found) > 30
+    assert len(found) > 15
 
 
 def test_another_weight_than_was_saved_names_file_and_node(tmp_path):
