@@ -2,6 +2,7 @@
 
 import sys
 
+from eventsim.cli.signals import cleaning_up, Ended, warning_in_one_line
 from eventsim.cli.streams import doors
 from eventsim.errors import EventsimError
 from eventsim.text import printable, visible
@@ -17,7 +18,8 @@ def status_of(command) -> int:
     with doors():
         try:
             try:
-                status = command()
+                with cleaning_up(), warning_in_one_line():
+                    status = command()
             except SystemExit:  # of argparse: wrong usage, or help
                 sys.stdout.flush()
                 raise
@@ -29,6 +31,9 @@ def status_of(command) -> int:
         except KeyboardInterrupt:
             _say("interrupted")
             return INTERRUPTED
+        except Ended as ended:
+            _say(ended.what)
+            return ended.status
         except BrokenPipeError:  # the reader of our output has gone, as `head` does
             return UNREAD
         except Exception as error:

@@ -95,12 +95,12 @@ def _export(found, arguments):
     from eventsim.storage import writing
 
     if arguments.csv is not None:
-        writing.make_folder(arguments.csv)
         texts = {name: table.as_csv() for name, table in found.items()}
         texts["columns"] = _columns(found).as_csv()
-        for name, text in texts.items():
-            writing.write_file(arguments.csv / f"{name}.csv", text.encode())
-        return [str(arguments.csv / f"{name}.csv") for name in texts]
+        contents = {arguments.csv / f"{name}.csv": text.encode() for name, text in texts.items()}
+        with writing.new_folder(arguments.csv):
+            writing.write_files(contents)
+        return list(map(str, contents))
     if arguments.npz is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: table.as_arrays() for name, table in found.items()})

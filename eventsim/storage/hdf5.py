@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError
+from eventsim.storage.checksums import line_of
 from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
 
 SIGNATURE = b"GCOL\x01\x00\x00\x00"
@@ -67,6 +68,7 @@ class _File:
         self.bounded = room is not None
         self.most = min(MAX_TOTAL, 8 * room(size) if self.bounded else MAX_RATIO * size)  # bytes that may be read
         self.n_read, self.n_texts, self.n_opened = 0, 0, 0  # bytes, strings and datasets so far
+        self.lines = None  # path -> line of a checksum, of all that is read, where somebody wants them
         self._sound = None  # whether heaps can be walked through, once that is known
 
     def has_sound_heaps(self, handle):
@@ -90,9 +92,10 @@ class _File:
 class StoredGroup:
     """A group of the file. label: how messages name it, such as "node 'conv1' (Conv2d)"."""
 
-    def __init__(self, handle, file, label=""):
+    def __init__(self, handle, file, label="", path=""):
         self._handle = handle
         self._file = file
+        self._path = path
         self.label = label
         self._names = None
 
@@ -125,7 +128,7 @@ class StoredGroup:
         found = self._member(name)
         if not isinstance(found, h5py.Group):
             raise self.error(f"{name!r} is {_what(found)}, expected a group")
-        return StoredGroup(found, self._file, label or self.label)
+        return StoredGroup(found, self._file, label or self.label, f"{self._path}{name}/")
 
     def is_group(self, name) -> bool:
         """Whether the member `name` is a group."""
@@ -146,10 +149,17 @@ class StoredGroup:
         found.require_numbers()
         as_floats = 8 * math.prod(found.shape) if self._file.bounded else 0
         self.require_room(name, max(found.n_bytes, found.chunk_bytes, as_floats))
-        return found.rows(())
+        values = found.rows(())
+        self._sum(name, values)
+        return values
 
     def texts(self, name) -> np.ndarray:
         """The dataset `name` as an object array of str (0-d for a single one)."""
+        values = self._texts(name)
+        self._sum(name, values)
+        return values
+
+    def _texts(self, name):
         found = self.dataset(name)
         found.require_text()
         n_texts = math.prod(found.shape)
@@ -207,6 +217,17 @@ class StoredGroup:
             )
         with self._h5py(f"{name!r}"):
             return self._handle[name]
+
+    def sum_up(self) -> dict:
+        """From now on, what is read of this file goes into the dict that this returns: path -> line, as of
+        `checksums.line_of`."""
+        self._file.lines = {}
+        return self._file.lines
+
+    def _sum(self, name, values):
+        if self._file.lines is not None:
+            path = self._path + name
+            self._file.lines[path] = line_of(path, values)
 
     def require_room(self, name, n_bytes):
         """Raise where reading `name`, which takes so many bytes of memory, would read more of the file than it may."""
