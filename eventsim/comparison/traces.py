@@ -32,6 +32,7 @@ MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups
 SCANNED = 1 << 20  # values looked at together
 NUMERIC = ("currents", "potentials", "residuals", "outputs")
+OPEN = "a trace of an open file cannot be pickled or copied; pass the path, and open it again"
 
 
 def is_trace(path) -> bool:
@@ -230,6 +231,9 @@ class _Hdf5Array:
         self._dataset = dataset
         self.shape, self.dtype = dataset.shape, dataset.dtype
 
+    def __getstate__(self):
+        raise TypeError(OPEN)
+
     def __getitem__(self, index):
         return self._dataset.rows(index)
 
@@ -273,6 +277,9 @@ class _NpzArray:
         self._kept = (0, 0, None)
         with npz_member(archive, name, path) as file:
             self.shape, self.dtype, self._fortran = npz_header_of_any_order(archive, file, name, path)
+
+    def __getstate__(self):
+        raise TypeError(f"{self._path}: {OPEN}")
 
     def __getitem__(self, index):
         if index == () or not self.shape:

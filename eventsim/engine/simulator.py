@@ -1,5 +1,6 @@
 """Simulator: runs samples through a model and returns a Recording."""
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,19 +13,22 @@ from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_
 from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
 from eventsim.engine.overflows import check_overflows, chip_may_fail
+from eventsim.engine.processor import check_processor
 from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
-from eventsim.errors import ModelError, RunError
+from eventsim.errors import DataError, ModelError, RunError
 from eventsim.inputs.levels import to_levels
-from eventsim.lowering.recipe import lower
+from eventsim.lowering.recipe import lower, PRECISIONS
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
-from eventsim.model.parameters import integer
+from eventsim.model.parameters import integer, shown
 
 MOST_WANTS = 32  # sets of what was recorded that are kept
+# attributes that follow from the others, see `Simulator._lower`
+LOWERED = ("program", "_context", "_local", "_wants", "_pool", "_pool_process", "_sizes", "_may_fail")
 
 
 class Simulator:
@@ -36,6 +40,9 @@ class Simulator:
     each taking blocks of samples. chunk, block: steps and samples processed together; None
     chooses them by size. Results are the same bits whatever workers, chunk and block are.
 
+    It can be pickled and copied: what is kept are the model and these settings, and the copy lowers the
+    model again. In a forked child it runs on, with threads of its own.
+
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
     Raises UnsupportedError, naming the node, where the precision cannot express the model, and
     ModelError for other arguments.
@@ -43,16 +50,30 @@ class Simulator:
 
     def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
                  chunk: Optional[int] = None, block: Optional[int] = None, chip=None):
-        self.model = model
-        self.precision, chip = _arithmetic(model, precision, chip)
+        precision, chip = _arithmetic(model, precision, chip)
         self.workers = integer(workers, "workers", 1, 1024)
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
-        self.program = lower(model, self.precision, chip)
+        self._lower(model, precision, chip)
+
+    def _lower(self, model, precision, chip):
+        self.model, self.precision = model, precision
+        check_processor(np.dtype("float64" if precision in ("float32", "float64") else "int32"))
+        self.program = lower(model, precision, chip)
         self._context = RunContext.of(self)
         self._local = threading.local()
         self._wants = {}
-        self._pool = None
+        self._pool, self._pool_process = None, None
+
+    def __getstate__(self):
+        settings = {name: value for name, value in vars(self).items() if name not in LOWERED}
+        return {**settings, "chip": self.program.chip}
+
+    def __setstate__(self, settings):
+        settings = dict(settings)
+        lowered = settings.pop("model"), settings.pop("precision"), settings.pop("chip")
+        vars(self).update(settings)
+        self._lower(*lowered)
 
     def run(self, x, timesteps=None, record=("spikes",), state=None) -> Recording:
         """Run samples and return what was asked, with counts.
@@ -97,12 +118,17 @@ class Simulator:
 
         batches: an iterable of x as `run` takes it, or of (x, y) as a `Dataset` gives them.
         """
+        try:
+            batches, record = iter(batches), _named(record)
+        except TypeError:
+            raise DataError(f"batches is {shown(batches)}, expected an iterable of x, or of (x, y)") from None
         for batch in batches:
             x = batch[0] if isinstance(batch, tuple) else batch
             yield self._run(x, timesteps, record, None, keep_state=False)
 
     def _run(self, x, timesteps, record, state, keep_state, seconds=None):
         began = time.perf_counter()
+        check_processor(self.program.dtype)
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
@@ -130,18 +156,31 @@ class Simulator:
             self._runner.seconds = seconds
             parts = [run_piece(start) for start in starts]
         else:
-            if self._pool is None:  # kept, so that its threads keep their plans
-                self._pool = ThreadPoolExecutor(self.workers, "eventsim")
-            parts = list(self._pool.map(run_piece, starts))
+            parts = self._in_threads(run_piece, starts)
         recording = merge(parts)
         recording.statistics, recording.context = recorder.statistics(), self._context
         recording.seconds = time.perf_counter() - began
         return recording
 
+    def _in_threads(self, run_piece, starts):
+        """Each piece in a thread of the pool, which is kept, so that its threads keep their plans. After an error
+        it is not: threads keep the modes of the processor that they began with."""
+        if self._pool_process != os.getpid():  # in a forked child the pool has no threads
+            self._pool, self._pool_process = ThreadPoolExecutor(self.workers, "eventsim"), os.getpid()
+
+        def checked(start):
+            check_processor(self.program.dtype)
+            return run_piece(start)
+
+        try:
+            return list(self._pool.map(checked, starts))
+        except RunError:
+            self._pool_process = None
+            raise
+
     def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
         """A Recording of the samples from `start` on, chunk after chunk."""
         program = self.program
-        _check_denormals(program.dtype)
         n, parts, done = levels.shape[0], [], 0
         with recorder.observer.block(start, n, len(lengths) > 1) as observer:
             for steps in lengths:
@@ -186,12 +225,19 @@ class Simulator:
 
 
 def _named(record) -> Tuple[str, ...]:
-    """What `run` is to record, which may be one name, any iterable of them, or nothing."""
-    return (record,) if isinstance(record, str) else tuple(record or ())
+    """What `run` is to record, which may be one name, any iterable of them, or nothing. Raises DataError."""
+    if isinstance(record, str):
+        return (record,)
+    try:
+        return () if record is None else tuple(record)
+    except TypeError:
+        raise DataError(f"record is {shown(record)}, expected a name such as 'spikes', or several") from None
 
 
 def _arithmetic(model, precision, chip):
     """(precision, Chip or None) of a run, from what was given and what the model says."""
+    if not isinstance(precision, (str, type(None))):
+        raise ModelError(f"precision is {shown(precision)}, expected one of {', '.join(PRECISIONS)}, 'fixed' or None")
     if precision not in (None, "fixed"):
         if chip is not None:
             raise ModelError(f"precision is {precision!r}, but a chip computes in 'fixed'; give one")
@@ -201,14 +247,3 @@ def _arithmetic(model, precision, chip):
         raise ModelError("precision 'fixed' needs a chip: the model has none, so name one")
     return ("float32", None) if found is None else ("fixed", found)
 
-
-def _check_denormals(dtype):
-    """Libraries built with -ffast-math switch a thread's processor to flush denormal numbers to
-    zero; results would then depend on what else was imported."""
-    if dtype.kind == "f":
-        smallest = np.full(1, np.finfo(dtype).smallest_subnormal, dtype)
-        if not (smallest + dtype.type(0)).any():
-            raise RunError(
-                "this thread flushes denormal numbers to zero (a library has set that), so results "
-                "would not be exact; run in a process without that library, or in int8"
-            )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from numba import config, njit
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
 # that it inlines: of seven arrays at each position that `fire_untraced` updates.
@@ -81,3 +82,6 @@ def _locked():
 
 
 _keep_one_at_a_time()
+if hasattr(os, "register_at_fork"):  # a child that is forked while another thread compiles would wait for ever
+    os.register_at_fork(before=global_compiler_lock.acquire, after_in_parent=global_compiler_lock.release,
+                        after_in_child=global_compiler_lock.release)

@@ -93,6 +93,10 @@ class Run:
     def __exit__(self, *error):
         self.close()
 
+    def __getstate__(self):
+        raise TypeError(f"{self.path}: an open run file cannot be pickled or copied; pass the path, and open it again "
+                        "with open_run")
+
     def close(self) -> None:
         """Close the file; what was read stays."""
         self._stack.close()
