@@ -50,8 +50,8 @@ class Numbers:
 
     @property
     def never(self):
-        """A threshold that no membrane reaches."""
-        return np.inf
+        """A threshold that no membrane reaches, not even an infinite one: nothing is at least nan."""
+        return np.nan
 
     @property
     def chip(self) -> Optional[Chip]:
