@@ -132,7 +132,8 @@ class Rounding:
 class Stage:
     """What every unit of a program has.
 
-    shape: (C, H, W) as held. logical_shape: as the model has it. bits: planes of one sign.
+    shape: (C, H, W) as held. logical_shape: as the model has it. bits: planes of one sign. max_level: the
+    highest level, of either sign, that it sends.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Stage:
     logical_shape: Tuple[int, ...]
     bits: int
     signed: bool
+    max_level: int
 
     @property
     def positions(self):

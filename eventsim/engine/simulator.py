@@ -16,9 +16,10 @@ from eventsim.engine.overflows import check_overflows, chip_may_fail
 from eventsim.engine.processor import check_processor
 from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
+from eventsim.engine.resuming import StateRules
 from eventsim.engine.running import Runner
-from eventsim.engine.state import check_state, State
-from eventsim.errors import DataError, ModelError, RunError
+from eventsim.engine.state import State
+from eventsim.errors import DataError, ModelError
 from eventsim.inputs.levels import to_levels
 from eventsim.lowering.recipe import lower, PRECISIONS
 from eventsim.merging import merge
@@ -28,7 +29,8 @@ from eventsim.model.parameters import integer, shown
 
 MOST_WANTS = 32  # sets of what was recorded that are kept
 # attributes that follow from the others, see `Simulator._lower`
-LOWERED = ("program", "_context", "_local", "_wants", "_pool", "_pool_process", "_sizes", "_may_fail")
+LOWERED = ("program", "_context", "_local", "_wants", "_pool", "_pool_process", "_sizes", "_states",
+           "_may_fail")
 
 
 class Simulator:
@@ -135,10 +137,9 @@ class Simulator:
         steps = self.model.steps(timesteps) if still else levels.shape[1]
         wanted = self._wanted(_named(record))
         n = levels.shape[0]
-        check_state(state, self.program, n, steps)
+        done = self._states.check(state, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        done = 0 if state is None else state.step
         longest = self.chunk or longest_chunk(self.program, self._sizes, wanted.observed_bytes)
         lengths = chunks(self.program, done, steps, longest)
         setting = Setting(1, max(lengths), still, state is None, keep_state or len(lengths) > 1, 0,
@@ -172,11 +173,13 @@ class Simulator:
             check_processor(self.program.dtype)
             return run_piece(start)
 
+        parts = None
         try:
-            return list(self._pool.map(checked, starts))
-        except RunError:
-            self._pool_process = None
-            raise
+            parts = list(self._pool.map(checked, starts))
+        finally:
+            if parts is None:
+                self._pool_process = None
+        return parts
 
     def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
         """A Recording of the samples from `start` on, chunk after chunk."""
@@ -218,6 +221,10 @@ class Simulator:
     @cached_property
     def _sizes(self):
         return sizes(self.program)
+
+    @cached_property
+    def _states(self):
+        return StateRules(self.program)
 
     @cached_property
     def _may_fail(self):

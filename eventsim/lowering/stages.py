@@ -33,7 +33,7 @@ def lowered(unit, units, dtype, chip) -> Lowered:
 
     Raises UnsupportedError, naming the node, for what the type or the chip cannot express.
     """
-    base = (unit.name, unit.shape, unit.logical_shape, unit.n_bits, unit.signed)
+    base = (unit.name, unit.shape, unit.logical_shape, unit.n_bits, unit.signed, unit.max_level)
     if unit.kind == "layer":
         return _layer(unit, units, base, numbers_for(unit, dtype, chip))
     if unit.kind == "input":

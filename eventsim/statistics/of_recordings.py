@@ -6,6 +6,7 @@ import numpy as np
 
 from eventsim.errors import RunError
 from eventsim.merging import merge
+from eventsim.spikes import check_planes
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.observing import MembraneScale, TrainObserver
 from eventsim.statistics.result import Statistics
@@ -39,7 +40,9 @@ def of(recording, model=None, labels=None) -> Statistics:
 
 
 def of_spikes(spikes) -> TrainStatistics:
-    """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`."""
+    """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`. Raises DataError where its
+    planes are not as it says."""
+    check_planes(spikes)
     n, steps = spikes.planes.shape[:2]
     sums = TrainObserver(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
     sums.add_samples(np.ascontiguousarray(spikes.planes), n)
