@@ -8,6 +8,7 @@ the layers in order of execution; within a layer currents, potentials, spikes, r
 after the reset), outputs; of its neurons the lowest index.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Dict, List, Optional, Tuple
 
@@ -25,6 +26,7 @@ from eventsim.errors import DataError
 from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.model.parameters import finite_number, integer
+from eventsim.statistics.decisions import one_label_each
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -140,8 +142,16 @@ class Comparison:
         return self.first is None
 
     def as_json(self) -> Dict:
-        """Everything as plain data."""
-        return {"equal": self.equal, **asdict(self)}
+        """Everything as plain data; numbers that are not finite as "inf", "-inf" and "nan", since JSON has none."""
+        return {"equal": self.equal, **_plain(asdict(self))}
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None) -> Comparison:
@@ -171,14 +181,18 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         if not still:
             raise DataError(f"x has {steps} steps, but the run has {timesteps}: give the same number, or none")
         steps = timesteps
-    if labels is not None and len(labels) != len(x):
-        raise DataError(f"labels has {len(labels)} entries, but x has {len(x)} samples")
+    if labels is not None:
+        if np.ndim(labels) == 1 and len(labels) != len(x):
+            raise DataError(f"labels has {len(labels)} entries, but x has {len(x)} samples")
+        labels = one_label_each(labels, len(x))
+        if not (labels == np.floor(labels)).all() or np.isinf(labels).any():
+            raise DataError("labels has a value that is no whole number")
     comparing = Comparing(run, other, steps, variables, tolerance)
     for start in range(0, max(len(x), 1), comparing.batch):
         part = slice(start, start + comparing.batch)
         if comparing.exhausted:
             break
-        comparing.add(x[part], x[part], None if labels is None else np.asarray(labels)[part])
+        comparing.add(x[part], x[part], None if labels is None else labels[part])
     return comparing.result()
 
 

@@ -26,13 +26,12 @@ from eventsim.runs.file import RECORDING
 from eventsim.spikes import Spikes
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.npz import npz_header_of_any_order, npz_member
-from eventsim.storage.reading import reading
+from eventsim.storage.reading import HoldsFile, reading
 
 MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups
 SCANNED = 1 << 20  # values looked at together
 NUMERIC = ("currents", "potentials", "residuals", "outputs")
-OPEN = "a trace of an open file cannot be pickled or copied; pass the path, and open it again"
 
 
 def is_trace(path) -> bool:
@@ -170,6 +169,8 @@ class Series:
         values = np.asarray(values).reshape(*values.shape[:2], -1)
         if self.variable == "spikes" and values.dtype.kind == "f":
             known = values[~np.isnan(values)]
+            if np.isinf(known).any():
+                raise DataError(f"{self.name} has infinite values; spikes are whole levels: 0, 1, ... (NaN: not recorded)")
             if (known != np.floor(known)).any():
                 raise DataError(
                     f"{self.name} has fractional values; spikes are whole levels: 0, 1, ... "
@@ -224,15 +225,12 @@ def _recorded_units(root):
     return {name: group.numbers(name) for name in group.names()}
 
 
-class _Hdf5Array:
+class _Hdf5Array(HoldsFile):
     """A dataset that is sliced like an array."""
 
     def __init__(self, dataset):
         self._dataset = dataset
         self.shape, self.dtype = dataset.shape, dataset.dtype
-
-    def __getstate__(self):
-        raise TypeError(OPEN)
 
     def __getitem__(self, index):
         return self._dataset.rows(index)
@@ -264,7 +262,7 @@ def _npz_arrays(archive, path):
     return {name: _NpzArray(archive, name, path) for name in names}
 
 
-class _NpzArray:
+class _NpzArray(HoldsFile):
     """A member of an .npz file, read as a stream and sliced like an array.
 
     Rows are read in order; going back begins again. The latest rows are kept; of an array in Fortran
@@ -277,9 +275,6 @@ class _NpzArray:
         self._kept = (0, 0, None)
         with npz_member(archive, name, path) as file:
             self.shape, self.dtype, self._fortran = npz_header_of_any_order(archive, file, name, path)
-
-    def __getstate__(self):
-        raise TypeError(f"{self._path}: {OPEN}")
 
     def __getitem__(self, index):
         if index == () or not self.shape:

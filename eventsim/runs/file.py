@@ -25,6 +25,7 @@ from eventsim.statistics.decisions import Decisions, one_label_each
 from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.hdf5_writing import GrowingHdf5
+from eventsim.storage.reading import HoldsFile
 
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 
@@ -68,7 +69,7 @@ def _statistics(recording, labels):
     return found if found != Statistics() else None
 
 
-class Run:
+class Run(HoldsFile):
     """What a file keeps of a run; a context manager that closes the file.
 
     path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
@@ -92,10 +93,6 @@ class Run:
 
     def __exit__(self, *error):
         self.close()
-
-    def __getstate__(self):
-        raise TypeError(f"{self.path}: an open run file cannot be pickled or copied; pass the path, and open it again "
-                        "with open_run")
 
     def close(self) -> None:
         """Close the file; what was read stays."""
