@@ -9,6 +9,7 @@ import numpy as np
 
 from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
 from eventsim.costs.other_tools import conventions
+from eventsim.engine.overflows import floats_may_overflow
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, EventsimError
 from eventsim.inputs.arrays import ArrayData
@@ -114,6 +115,9 @@ class _Evaluating:
         self.data = asked.data or name
         self.part = _part(asked, len(self.dataset))
         self.batch = batch_size(simulator.model, self.dataset)
+        steps = self.dataset.n_steps or simulator.model.steps(asked.timesteps)
+        # where there are no statistics that would show it, the first sample of each batch is looked at
+        self.looks_for_overflow = not asked.statistics and floats_may_overflow(simulator.program, steps)
 
     def run(self, progress):
         """The RunSummary."""
@@ -162,6 +166,10 @@ class _Evaluating:
             if asked.conventions:
                 sums = replace(sums, conventions=conventions.count(model, recording, x))
                 recording = conventions.without_spikes(recording, except_for=asked.record)
+        if self.looks_for_overflow:
+            with _naming(self.data):
+                seen = self._recorded(x[:1], ["membranes"]).statistics.membranes
+            sums = replace(sums, overflown={name: found.n_not_finite for name, found in seen.items()})
         if asked.statistics:
             decisions = Decisions.of(recording.outputs, class_labels(y), model.class_names)
             sums = replace(sums, statistics=replace(recording.statistics, decisions=decisions))
