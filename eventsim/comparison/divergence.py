@@ -14,6 +14,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import several, shown
 from eventsim.comparison import diagnosis
 from eventsim.comparison.diagnosis import NeuronDecision
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
@@ -174,6 +175,8 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         other = TraceSide(b if isinstance(b, Trace) else Trace(b), run)
     else:
         other = _run(b, "B")
+    if timesteps is not None:
+        timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
     x = np.atleast_1d(x)
     still = x.ndim <= len(run.model.shapes[run.model.input]) + 1
     steps = run.model.steps(timesteps) if still else x.shape[1]
@@ -248,10 +251,10 @@ class Comparing:
         if variables is None:
             alike = self.b.is_trace or self.a.arithmetic == self.b.arithmetic
             return VARIABLES if alike else ("spikes",)
-        variables = (variables,) if isinstance(variables, str) else tuple(variables)
+        variables = several(variables, "variables", f"any of {', '.join(VARIABLES)}")
         for variable in variables:
-            if variable not in VARIABLES:
-                raise DataError(f"variables has {variable!r}, expected any of {', '.join(VARIABLES)}")
+            if not isinstance(variable, str) or variable not in VARIABLES:
+                raise DataError(f"variables has {shown(variable)}, expected any of {', '.join(VARIABLES)}")
         return tuple(v for v in VARIABLES if v in variables)
 
     def _rule(self, pair, variable, tolerance):

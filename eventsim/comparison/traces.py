@@ -21,6 +21,7 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim import formats
+from eventsim.arguments import mapping
 from eventsim.errors import DataError
 from eventsim.runs.file import RECORDING
 from eventsim.spikes import Spikes
@@ -73,9 +74,9 @@ class Trace:
     """
 
     def __init__(self, arrays: Dict[str, np.ndarray], name: str = "trace", steps_per_unit=None):
-        self.arrays = dict(arrays)
+        self.arrays = mapping(arrays, "arrays", "arrays by name")
         self.name = name
-        self.steps_per_unit: Dict[str, np.ndarray] = dict(steps_per_unit or {})
+        self.steps_per_unit: Dict[str, np.ndarray] = mapping(steps_per_unit, "steps_per_unit", "arrays by the names of layers")
         self._used = set()
         self._first: Optional[Series] = None
 

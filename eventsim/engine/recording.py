@@ -22,6 +22,7 @@ from typing import Dict, Optional
 
 import numpy as np
 
+from eventsim.arguments import shown
 from eventsim.engine.context import RunContext
 from eventsim.engine.state import State
 from eventsim.errors import RunError
@@ -101,10 +102,10 @@ class Recording:
         return float((self.predictions == one_label_each(labels, len(self.predictions))).mean())
 
     def _recorded(self, found, name, kind):
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             recorded = ", ".join(map(repr, found)) or "nothing"
             raise RunError(
-                f"no {kind} of {name!r} in this recording (there are: {recorded}); "
+                f"no {kind} of {shown(name)} in this recording (there are: {recorded}); "
                 f'run with record=("{kind}",) and the name of a node that has {kind}'
             )
         return found[name]

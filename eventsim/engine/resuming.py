@@ -9,10 +9,11 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import shown
 from eventsim.engine.state import arrays_of, KINDS_OF_STATE, State
 from eventsim.errors import DataError, RunError
 from eventsim.kernels.arguments import CURRENT, NO_LIMIT
-from eventsim.model.parameters import integer, shown
+from eventsim.model.parameters import integer
 from eventsim.program import InputStage, LayerStage, Program
 from eventsim.spikes import Spikes
 

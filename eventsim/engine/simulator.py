@@ -9,6 +9,7 @@ from typing import Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import several, shown
 from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
 from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
@@ -25,7 +26,7 @@ from eventsim.lowering.recipe import lower, PRECISIONS
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
-from eventsim.model.parameters import integer, shown
+from eventsim.model.parameters import integer
 
 MOST_WANTS = 32  # sets of what was recorded that are kept
 # attributes that follow from the others, see `Simulator._lower`
@@ -233,12 +234,7 @@ class Simulator:
 
 def _named(record) -> Tuple[str, ...]:
     """What `run` is to record, which may be one name, any iterable of them, or nothing. Raises DataError."""
-    if isinstance(record, str):
-        return (record,)
-    try:
-        return () if record is None else tuple(record)
-    except TypeError:
-        raise DataError(f"record is {shown(record)}, expected a name such as 'spikes', or several") from None
+    return several(record, "record", "a name such as 'spikes', or several")
 
 
 def _arithmetic(model, precision, chip):

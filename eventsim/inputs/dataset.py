@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eventsim.arguments import path_of, with_attributes
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpzSource
 from eventsim.inputs.event_files.nmnist import NmnistSource
@@ -35,7 +36,8 @@ def open_dataset(path, input_node, timesteps=None) -> "Dataset":
 
     Raises DataError, here and while batches are read, naming the file.
     """
-    path = Path(path)
+    path = Path(path_of(path))
+    with_attributes(input_node, ("shape", "encoding", "layout"), "input_node", "an Input")
     with reading(path):
         source = _source(path, input_node, timesteps)
     same = source.path == path

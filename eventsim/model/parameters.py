@@ -4,6 +4,7 @@ from typing import Tuple, Union
 
 import numpy as np
 
+from eventsim.arguments import shown
 from eventsim.errors import ModelError
 
 Parameter = Union[float, np.ndarray]
@@ -12,12 +13,6 @@ Shape = Tuple[int, ...]
 MAX_BITS = 16  # of a level; 16-bit graded spikes are the widest in the formats we read
 MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
 MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
-
-
-def shown(value):
-    """A value in one short line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def float_array(value, name):

@@ -440,7 +440,7 @@ def _weights(run):
                 f"{percent(layer.lost_share)} of the weights of {name} do not survive the arithmetic: "
                 f"{zeroed} of {weights} round to 0, {clipped} are clipped.",
                 "Train with these weights' width, or choose a chip with more bits for weights.", numbers))
-        elif layer.lost_share > LOST_SHARE:
+        elif layer.lost_share > LOST_SHARE and run.summary.weights:
             noted[name] = layer
     if noted:
         shown = ", ".join(f"{percent(layer.lost_share)} of {name}" for name, layer in noted.items())

@@ -7,6 +7,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Un
 
 import numpy as np
 
+from eventsim.arguments import instance_of, path_of, several, shown
 from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
 from eventsim.costs.other_tools import conventions
 from eventsim.engine.overflows import floats_may_overflow
@@ -15,6 +16,7 @@ from eventsim.errors import DataError, EventsimError
 from eventsim.inputs.arrays import ArrayData
 from eventsim.inputs.dataset import open_dataset
 from eventsim.merging import merge
+from eventsim.model.parameters import integer
 from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, messages_of, sums_of
@@ -26,6 +28,7 @@ BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 1024)  # at least and at most so many samples
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 1024, 4, 64
+FLAGS = (bool, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,17 @@ class Evaluation:
     data: Optional[str] = None
 
     def __post_init__(self):
-        record = (self.record,) if isinstance(self.record, str) else tuple(self.record)
+        record = several(self.record, "record", "a name such as 'spikes', or several")
+        if self.out is not None:
+            path_of(self.out, "out")
+        for name, low in (("timesteps", 1), ("limit", 1), ("detailed", 0)):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, integer(getattr(self, name), name, low, 1 << 62))
+        for name, kinds, expected in (
+                ("audit", FLAGS, "True or False"), ("conventions", FLAGS, "True or False"),
+                ("statistics", (*FLAGS, type(None)), "True, False or None"),
+                ("model", (str, type(None)), "a name or None"), ("data", (str, type(None)), "a name or None")):
+            instance_of(getattr(self, name), kinds, name, expected)
         object.__setattr__(self, "record", record)
         if self.statistics is None:
             object.__setattr__(self, "statistics", self.out is not None)
@@ -90,6 +103,8 @@ def evaluate(simulator: Simulator, dataset, *, progress: Optional[Callable[[int,
     The file appears complete or not at all. Raises DataError for data, labels or options that do not fit
     or a file that cannot be written, FormatError for the energy table, RunError as `Simulator.run`.
     """
+    if not (progress is None or callable(progress)):
+        raise DataError(f"progress is {shown(progress)}, expected a function, or None")
     return _Evaluating(simulator, dataset, Evaluation(**options)).run(progress)
 
 
@@ -105,7 +120,7 @@ class _Evaluating:
     """One call of `evaluate`."""
 
     def __init__(self, simulator, dataset, asked):
-        self.simulator, self.asked = simulator, asked
+        self.simulator, self.asked = instance_of(simulator, Simulator, "simulator", "a Simulator"), asked
         self.energy_table = find_energy_table(asked.energy)
         if isinstance(dataset, (str, Path)):
             writing.spare(asked.out, dataset)
@@ -209,20 +224,20 @@ def _opened(dataset, model, asked):
         return open_dataset(dataset, model.nodes[model.input], steps), str(dataset)
     if hasattr(dataset, "batches"):
         return dataset, dataset.name
+    if isinstance(dataset, tuple) and len(dataset) != 2:
+        raise DataError(f"dataset is a tuple of {len(dataset)}, expected (x, y)")
     x, y = dataset if isinstance(dataset, tuple) else (dataset, None)
     return ArrayData(x, y, model.nodes[model.input]), None
 
 
 def _part(asked, n_samples):
-    if asked.limit is not None and (asked.limit != int(asked.limit) or asked.limit < 1):
-        raise DataError(f"limit is {asked.limit!r}, expected a whole number above 0")
-    total = n_samples if asked.limit is None else min(int(asked.limit), n_samples)
+    total = n_samples if asked.limit is None else min(asked.limit, n_samples)
     try:
         shard, n = (int(number) for number in asked.shard)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         shard, n = -1, 0
     if not 0 <= shard < n:
-        raise DataError(f"shard is {asked.shard!r}, expected (i, n): part i, from 0 on, of n parts")
+        raise DataError(f"shard is {shown(asked.shard)}, expected (i, n): part i, from 0 on, of n parts")
     part = _Part(shard * total // n, (shard + 1) * total // n, total)
     if part.first == part.stop:
         raise DataError(f"shard {shard} of {n} has no samples: there are only {total}; cut them into fewer parts")

@@ -13,6 +13,7 @@ from typing import Sequence, Union
 
 import numpy as np
 
+from eventsim.arguments import instance_of, several, shown, with_attributes
 from eventsim.errors import DataError, RunError, UnsupportedError
 
 AXES = ("c", "y", "x")
@@ -126,7 +127,7 @@ def _spikes_of(source, name, number):
 
 def _names(source, node):
     recorded = tuple(source.recorded.get("spikes", ()) if callable(source.spikes) else source.spikes)
-    names = recorded if node is None else (node,) if isinstance(node, str) else tuple(node)
+    names = recorded if node is None else several(node, "node", "the name of a node, or several")
     missing = [name for name in names if name not in recorded]
     if missing or not names:
         of = f" of {missing[0]!r}" if missing else ""
@@ -145,7 +146,7 @@ def _samples(source, sample):
     try:
         numbers = [whole(sample)] if np.ndim(sample) == 0 else [whole(number) for number in sample]
     except TypeError:
-        raise DataError(f"sample is {sample!r}, expected the number of a sample, or several") from None
+        raise DataError(f"sample is {shown(sample)}, expected the number of a sample, or several") from None
     for number in numbers:
         if not 0 <= number < n:
             raise DataError(f"sample {number} is not among the {n} recorded; expected 0 to {n - 1}")
@@ -157,10 +158,10 @@ def _step(step_duration, quantities):
     try:
         step = quantities.Quantity(step_duration, getattr(step_duration, "units", quantities.s))
         seconds = float(step.rescale(quantities.s))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(
-            f"step_duration is {step_duration!r}, expected seconds, or a quantity with a unit of time"
+            f"step_duration is {shown(step_duration)}, expected seconds, or a quantity with a unit of time"
         ) from None
     if not (0 < seconds < np.inf):
-        raise DataError(f"step_duration is {step_duration!r}, expected more than 0")
+        raise DataError(f"step_duration is {shown(step_duration)}, expected more than 0")
     return step

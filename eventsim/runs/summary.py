@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from eventsim import __version__
+from eventsim.arguments import instance_of, several
 from eventsim.costs.energy import assess
 from eventsim.costs.energy_summary import EnergySummary
 from eventsim.costs.other_tools.summary import ConventionsSummary
@@ -247,7 +248,9 @@ def merge_summaries(parts) -> RunSummary:
     parts: `RunSummary`s, in the data set's order. Raises RunError where they do not belong together, or
     were read from files, which do not keep all that is needed.
     """
-    parts = list(parts)
+    parts = several(parts, "parts", "RunSummary objects")
+    for part in parts:
+        instance_of(part, RunSummary, "parts has a member that", "a RunSummary")
     if not parts or any(part.sums is None for part in parts):
         raise RunError("only summaries that `evaluate` returned can be merged, at least one; those of files lack "
                        "the exact sums")

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from eventsim.arguments import instance_of, with_attributes
 from eventsim.errors import RunError
 from eventsim.merging import merge
+from eventsim.model.network import Model
 from eventsim.spikes import check_planes
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.observing import MembraneScale, TrainObserver
@@ -20,6 +22,8 @@ def of(recording, model=None, labels=None) -> Statistics:
     of neurons whose spikes, potentials and residuals were. decisions: where outputs were.
     labels: whole numbers (N,), or None. Raises DataError for labels that do not fit.
     """
+    with_attributes(recording, ("spikes", "traces", "answers"), "recording", "a Recording")
+    instance_of(model, (Model, type(None)), "model", "a Model or None")
     trains = {name: of_spikes(spikes) for name, spikes in recording.spikes.items()}
     membranes = {}
     for name, node in ({} if model is None else model.nodes).items():

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import List
 
+from eventsim.arguments import path_of
 from eventsim.errors import FormatError, ModelError
 
 MAX_BYTES = 1 << 16  # of a file
@@ -35,7 +36,7 @@ class JsonRecords:
             return given
         if str(given) in self.names():
             return self.read(self.folder / f"{given}.json")
-        path = Path(given)
+        path = Path(path_of(given, self.what, FormatError))
         if path.suffix.lower() != ".json" and not path.exists():
             raise FormatError(
                 f"{self.what} is {str(given)!r}, expected {', '.join(self.names())} or the path of a JSON file"
