@@ -47,6 +47,8 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
     for other arguments.
     """
     neo, quantities = _libraries()
+    with_attributes(source, ("spikes", "predictions"), "source", "a Recording or a Run")
+    instance_of(silent, (bool, np.bool_), "silent", "True or False")
     names, samples = _names(source, node), _samples(source, sample)
     step = _step(step_duration, quantities)
     block = neo.Block(name="eventsim", step_duration=step)
