@@ -12,7 +12,7 @@ from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
 from eventsim.costs.other_tools import conventions
 from eventsim.engine.overflows import floats_may_overflow
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import DataError, EventsimError
+from eventsim.errors import DataError, EventsimError, ModelError
 from eventsim.inputs.arrays import ArrayData
 from eventsim.inputs.dataset import open_dataset
 from eventsim.merging import merge
@@ -65,9 +65,11 @@ class Evaluation:
         record = several(self.record, "record", "a name such as 'spikes', or several")
         if self.out is not None:
             path_of(self.out, "out")
-        for name, low in (("timesteps", 1), ("limit", 1), ("detailed", 0)):
+        if self.timesteps is not None:
+            integer(self.timesteps, "timesteps", 1, 1 << 24)
+        for name, low in (("limit", 1), ("detailed", 0)):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, integer(getattr(self, name), name, low, 1 << 62))
+                object.__setattr__(self, name, _whole(getattr(self, name), name, low))
         for name, kinds, expected in (
                 ("audit", FLAGS, "True or False"), ("conventions", FLAGS, "True or False"),
                 ("statistics", (*FLAGS, type(None)), "True, False or None"),
@@ -84,6 +86,14 @@ class Evaluation:
         for kind in set(record) & set(result.KINDS):  # they would be gathered twice of some samples
             raise DataError(f"record has {kind!r}, but statistics are kept anyway; `detailed` says of how many "
                             "samples intervals and membranes")
+
+
+def _whole(value, name, low):
+    try:
+        return integer(value, name, low, 1 << 62)
+    except ModelError:
+        raise DataError(f"{name} is {shown(value)}, expected a whole number "
+                        + ("above 0" if low else "of 0 or more")) from None
 
 
 def evaluate(simulator: Simulator, dataset, *, progress: Optional[Callable[[int, int], None]] = None,
