@@ -80,7 +80,9 @@ class Model:
         self.edges: List[Edge] = [_edge(edge) for edge in several(edges, "edges", EDGES, ModelError)]
         self.timesteps: Optional[int] = None if timesteps is None else integer(timesteps, "timesteps", 1, 1 << 24)
         self.file: Optional[str] = None
-        self.class_names: Tuple[str, ...] = tuple(map(str, several(class_names, "class_names", "a name for each class", ModelError)))
+        self.class_names: Tuple[str, ...] = tuple(map(str, several(
+            [*class_names] if isinstance(class_names, str) else class_names, "class_names", "a name for each class",
+            ModelError)))
         self.provenance: Dict[str, str] = {str(k): str(v) for k, v in mapping(provenance, "provenance", "text by key", ModelError).items()}
         self.check: Optional[Check] = instance_of(check, (Check, type(None)), "check", "a Check or None", ModelError)
         self.chip: Optional[Chip] = instance_of(chip, (Chip, type(None)), "chip", "a Chip or None", ModelError)
