@@ -29,9 +29,6 @@ from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 
 MOST_WANTS = 32  # sets of what was recorded that are kept
-# attributes that follow from the others, see `Simulator._lower`
-LOWERED = ("program", "_context", "_local", "_wants", "_pool", "_pool_process", "_sizes", "_states",
-           "_may_fail")
 
 
 class Simulator:
@@ -65,11 +62,11 @@ class Simulator:
         self.program = lower(model, precision, chip)
         self._context = RunContext.of(self)
         self._local = threading.local()
-        self._wants = {}
+        self._wants, self._courses = {}, {}
         self._pool, self._pool_process = None, None
 
     def __getstate__(self):
-        settings = {name: value for name, value in vars(self).items() if name not in LOWERED}
+        settings = {name: value for name, value in vars(self).items() if name != "program" and name[0] != "_"}
         return {**settings, "chip": self.program.chip}
 
     def __setstate__(self, settings):
@@ -141,12 +138,8 @@ class Simulator:
         done = self._states.check(state, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        longest = self.chunk or longest_chunk(self.program, self._sizes, wanted.observed_bytes)
-        lengths = chunks(self.program, done, steps, longest)
-        setting = Setting(1, max(lengths), still, state is None, keep_state or len(lengths) > 1, 0,
-                          wanted.traced, wanted.planes)
+        lengths, setting, piece = self._course(wanted, done, steps, still, state is None, keep_state)
         recorder = Recorder(wanted, steps)
-        piece = self.block or samples_of_piece(self.program, self._sizes, setting)
         starts = range(0, n, min(piece, -(-n // self.workers)))
 
         def run_piece(start):
@@ -181,6 +174,21 @@ class Simulator:
             if parts is None:
                 self._pool_process = None
         return parts
+
+    def _course(self, wanted, done, steps, still, fresh, keep_state):
+        """(lengths of chunks, Setting, most samples of a piece) of a run after `done` steps, thought of once."""
+        done = min(done, max(self.program.bias_steps, default=0))  # nothing differs any more
+        key = (wanted, done, steps, still, fresh, keep_state)
+        if key not in self._courses:
+            if len(self._courses) >= MOST_WANTS:
+                self._courses.clear()
+            longest = self.chunk or longest_chunk(self.program, self._sizes, wanted.observed_bytes)
+            lengths = chunks(self.program, done, steps, longest)
+            setting = Setting(1, max(lengths), still, fresh, keep_state or len(lengths) > 1, 0,
+                              wanted.traced, wanted.planes)
+            piece = self.block or samples_of_piece(self.program, self._sizes, setting)
+            self._courses[key] = lengths, setting, piece
+        return self._courses[key]
 
     def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
         """A Recording of the samples from `start` on, chunk after chunk."""
