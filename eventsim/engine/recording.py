@@ -24,6 +24,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import shown
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.engine.context import RunContext
 from eventsim.engine.recorded_node import RecordedNode
@@ -150,10 +151,10 @@ class Recording(Shown):
         return self._recorded(self.traces.get(kind, {}), name, kind)
 
     def _recorded(self, found, name, kind):
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             recorded = ", ".join(map(repr, found)) or "nothing"
             raise RunError(
-                f"no {kind} of {name!r} in this recording (there are: {recorded}); "
+                f"no {kind} of {shown(name)} in this recording (there are: {recorded}); "
                 f'run with record=("{kind}",) and the name of a node that has {kind}'
             )
         return found[name]

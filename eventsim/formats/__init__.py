@@ -6,10 +6,10 @@ READ_OPTIONS the dataclass of what it can be told (see `options`); one that can 
 the modules, which need h5py.
 """
 
-from pathlib import Path
 from typing import Dict
 
-from eventsim.errors import FormatError
+from eventsim.arguments import instance_of, path_of, suffix_of
+from eventsim.errors import FormatError, ModelError
 from eventsim.formats.lava.options import LavaOptions
 from eventsim.formats.nir.presets import NirOptions, NirWriteOptions
 from eventsim.formats.options import check_known, Option, Options, options_of
@@ -80,7 +80,7 @@ def load(path, **options) -> Model:
     from eventsim.storage.hdf5 import check_hdf5, open_hdf5
 
     given = {name: value for name, value in options.items() if value is not None}
-    check_hdf5(path)
+    check_hdf5(path_of(path, "path", FormatError))
     with open_hdf5(path, room=numbers_of_models) as root:
         for what, reader in readers().items():
             if reader.recognises(root):
@@ -102,7 +102,8 @@ def save(model, path, **options) -> None:
     The file appears complete or not at all; an existing one is replaced. Raises FormatError, and
     UnsupportedError, naming the node, for what the format cannot express.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = suffix_of(path, "path", FormatError)
+    instance_of(model, Model, "model", "a Model", ModelError)
     if suffix not in WRITE_OPTIONS:
         raise FormatError(
             f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITE_OPTIONS)}"

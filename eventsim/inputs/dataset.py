@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from eventsim.arguments import path_of, with_attributes
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
 from eventsim.inputs.event_files.five_bytes import fits_events
@@ -43,7 +44,8 @@ def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
 
     Raises DataError, here and while batches are read, naming the file.
     """
-    path, asked = Path(path), DataOptions(**options)
+    path, asked = Path(path_of(path)), DataOptions(**options)
+    with_attributes(input_node, ("shape", "encoding", "layout"), "input_node", "an Input")
     with reading(path):
         source = _source(path, input_node, timesteps, asked)
     same = source.path == path

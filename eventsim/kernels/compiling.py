@@ -19,6 +19,7 @@ import llvmlite
 import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
@@ -208,3 +209,8 @@ def compiled(function):
     if _FOLDER is not None:
         dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+if hasattr(os, "register_at_fork"):  # a child that is forked while another thread compiles would wait for ever
+    os.register_at_fork(before=global_compiler_lock.acquire, after_in_parent=global_compiler_lock.release,
+                        after_in_child=global_compiler_lock.release)

@@ -4,6 +4,7 @@ from typing import Tuple, Union
 
 import numpy as np
 
+from eventsim.arguments import shown
 from eventsim.errors import ModelError
 from eventsim.tensors import as_array
 
@@ -15,12 +16,6 @@ MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
 MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
 
 
-def _shown(value):
-    """A value in one short line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def float_array(value, name):
     """Finite numbers of any shape as float64 (a copy)."""
     try:
@@ -29,7 +24,7 @@ def float_array(value, name):
             raise TypeError
         array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ModelError(f"{name} is {_shown(value)}, expected a number or an array of numbers") from None
+        raise ModelError(f"{name} is {shown(value)}, expected a number or an array of numbers") from None
     if array.size == 0 or not np.isfinite(array).all():
         raise ModelError(f"{name} has a value that is not finite (or no value at all)")
     return array
@@ -56,7 +51,7 @@ def integer(value, name, low, high):
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole or not low <= value <= high:
-        raise ModelError(f"{name} is {_shown(value)}, expected a whole number from {low} to {high}")
+        raise ModelError(f"{name} is {shown(value)}, expected a whole number from {low} to {high}")
     return int(value)
 
 
@@ -64,14 +59,14 @@ def integers(value, name, length, low, high):
     """A scalar or a sequence as a tuple of `length` whole numbers."""
     values = (value,) * length if np.ndim(value) == 0 else tuple(value)
     if len(values) != length:
-        raise ModelError(f"{name} is {_shown(value)}, expected {length} whole numbers")
+        raise ModelError(f"{name} is {shown(value)}, expected {length} whole numbers")
     return tuple(integer(v, name, low, high) for v in values)
 
 
 def choice(value, name, choices):
     """`value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        raise ModelError(f"{name} is {_shown(value)}, expected one of {', '.join(map(repr, choices))}")
+        raise ModelError(f"{name} is {shown(value)}, expected one of {', '.join(map(repr, choices))}")
     return value
 
 
@@ -121,7 +116,7 @@ def whole_array(value, name, low, high):
     """Whole numbers of any shape as int64."""
     array = parameter(value, name)
     if (array != np.floor(array)).any() or (array < low).any() or (array > high).any():
-        raise ModelError(f"{name} is {_shown(value)}, expected whole numbers from {low} to {high}")
+        raise ModelError(f"{name} is {shown(value)}, expected whole numbers from {low} to {high}")
     return array.astype(np.int64)
 
 

@@ -5,11 +5,16 @@ from typing import Dict
 from eventsim.display.card import Card, MOST_ROWS
 from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity
 
+LOST_SHARE = 0.01  # of a layer's weights; less is what rounding does to any network
+MOST_LAYERS = 5  # that a line names
+
 
 def summary_text(summary) -> str:
     """What was run, a row per layer, and what it would cost. summary: `RunSummary`."""
     samples = max(summary.samples or 0, 1)
     text = _head(summary) + "\n" + _layers(summary, samples) + _tail(summary, samples)
+    for line in (*_lost(summary), *_overflown(summary)):
+        text += "\n" + line
     if summary.dropped_events:
         text += (f"\n{many(summary.dropped_events, 'event')} of the recordings came after the last step and "
                  f"{'was' if summary.dropped_events == 1 else 'were'} left out: --timesteps N takes more in")
@@ -84,6 +89,38 @@ def _tail(summary, samples):
     arithmetic = sum(part or 0 for part in (cost.additions, cost.products, cost.updates))
     return (f"{text};\nenergy by {summary.energy.table}: {joule(cost.total)}, of which arithmetic "
             f"{joule(arithmetic)}; a matched dense network: {joule(cost.ann_total)}")
+
+
+def _lost(summary):
+    """What integers did to weights, where that matters."""
+    arithmetic, weights = summary.chip or summary.precision, summary.weights or {}
+    for name, layer in weights.items():
+        if layer.is_empty:
+            yield (f"{arithmetic} rounds all {many(layer.weights, 'weight')} of {printable(name)} to 0: nothing that it "
+                   "reads has an effect; run in float32, or rescale the layer")
+    lost = {name: layer for name, layer in weights.items() if layer.lost_share > LOST_SHARE and not layer.is_empty}
+    if lost:
+        ordered = sorted(lost, key=lambda name: -lost[name].lost_share)
+        shown = [_share_lost(name, lost[name]) for name in ordered[:MOST_LAYERS]]
+        more = f" and {many(len(lost) - MOST_LAYERS, 'more layer')}" if len(lost) > MOST_LAYERS else ""
+        yield f"of the weights, {arithmetic} {', '.join(shown)}{more}"
+
+
+def _share_lost(name, layer):
+    parts = [f"{verb} {decimals(100 * number / layer.weights, 1)} %{end}" for verb, number, end in (
+        ("rounds", layer.zeroed, " to 0"), ("clips", layer.clipped, "")) if number]
+    return f"{' and '.join(parts)} in {printable(name)}"
+
+
+def _overflown(summary):
+    """Numbers that left what floats hold."""
+    found = dict(summary.not_finite or {})
+    outputs = found.pop("", 0)
+    if found or outputs:
+        seen = [f"{many(number, 'potential')} of {printable(name)}" for name, number in found.items()]
+        seen += [f"the output of {many(outputs, 'sample')}"] if outputs else []
+        yield (f"{summary.precision} overflowed: {', '.join(seen)} {'is' if sum(found.values(), outputs) == 1 else 'are'} "
+               "infinite or nan, and what follows from them means nothing; run in float64, or rescale the weights")
 
 
 def audit_text(audit: Dict) -> str:

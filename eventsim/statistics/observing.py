@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from eventsim.errors import DataError
 from eventsim.kernels import membrane_statistics, train_statistics
 from eventsim.kernels.arguments import Intervals, MembraneSums, MembraneTraces, Slots, TrainScratch, TrainSums
 from eventsim.merging import merge, merged
@@ -238,6 +239,14 @@ class MembraneScale:
         sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
         for all."""
         n, steps, neurons = potentials.shape
+        if not potentials.shape == residuals.shape == levels.shape or neurons != len(self.chosen):
+            raise DataError(f"potentials {potentials.shape}, residuals {residuals.shape} and levels {levels.shape} have "
+                            f"different shapes, expected (N, T, {len(self.chosen)}) of each")
+        kinds = potentials.dtype, residuals.dtype, levels.dtype
+        if not all(kind.kind in "iuf" and kind.itemsize <= 8 for kind in kinds):
+            raise DataError(f"potentials, residuals and levels are of {', '.join(map(str, kinds))}, expected numbers")
+        if steps_per_unit.ndim != 1 or not len(steps_per_unit) or self.n_neurons % len(steps_per_unit):
+            raise DataError(f"steps_per_unit has shape {steps_per_unit.shape}, expected one number for each channel")
         rectifies = int(self.node.rectify)
         alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
         parameters = np.stack((steps_per_unit[self.chosen // alike], self.unit, self.quantum,

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import List
 
+from eventsim.arguments import path_of
 from eventsim.errors import FormatError, ModelError
 from eventsim.storage.json_fields import parse_json
 from eventsim.storage.reading import refuse_special
@@ -37,7 +38,7 @@ class JsonRecords:
             return given
         if str(given) in self.names():
             return self.read(self.folder / f"{given}.json")
-        path = Path(given)
+        path = Path(path_of(given, self.what, FormatError))
         if path.suffix.lower() != ".json" and not os.path.exists(path):
             raise FormatError(
                 f"{self.what} is {str(given)!r}, expected {', '.join(self.names())} or the path of a JSON file"

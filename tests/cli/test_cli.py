@@ -20,7 +20,7 @@ from event_files import write_nmnist
 from processes import environment, python
 
 import eventsim
-from eventsim import Dense, Flatten, Input, Neuron
+from eventsim import Dense, Flatten, Input, Model, Neuron, Readout
 from eventsim.cli import main
 from eventsim.model.chip import find_chip
 from eventsim.model.input import EventBins
@@ -444,3 +444,33 @@ def test_progress_only_on_a_terminal():
     assert done.returncode == 0
     assert "samples" in shown and "20" in shown
     assert "samples/s]" not in done.stdout
+
+
+def test_what_integers_and_floats_lose_is_said(tmp_path, capsys):
+    """Of a layer, all weights become 0; of another, 30 of 1000; and a float32 membrane overflows."""
+    rng = np.random.default_rng(0)
+    some = rng.choice([-1.0, 1.0], (20, 50))
+    some.flat[:30] = 1e-3
+    lost = {"in": Input((50,)), "w": Dense(some), "a": Neuron(), "v": Dense(np.full((4, 20), 1e-6)), "b": Neuron(),
+            "out": Readout("sum")}
+    huge = {"in": Input((50,)), "w": Dense(np.full((2, 50), 3e38)), "a": Neuron()}
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 50), np.uint8))
+    for name, nodes in (("lost", lost), ("huge", huge)):
+        names = list(nodes)
+        eventsim.save(Model(nodes, list(zip(names, names[1:])), 2), tmp_path / f"{name}.h5")
+
+    def printed(model, *options):
+        assert main(["run", str(tmp_path / f"{model}.h5"), str(tmp_path / "x.npz"), *options]) == 0
+        return capsys.readouterr().out
+
+    text = printed("lost", "--precision", "int8", "--out", str(tmp_path / "run.h5"))
+    assert "int8 rounds all 80 weights of b to 0: nothing that it reads has an effect" in text
+    assert "of the weights, int8 rounds 3.0 % to 0 in a" in text
+    assert "weights" not in printed("lost").rpartition("share is of all additions")[2]
+    assert main(["stats", str(tmp_path / "run.h5")]) == 0
+    findings = " ".join(capsys.readouterr().out.split())
+    assert "fault: All 80 weights of b are 0 in this arithmetic" in findings
+    assert "note: Some weights are rounded to 0 or clipped: 3.0 % of a." in findings
+    said = "float32 overflowed: 4 potentials of a are infinite or nan"
+    assert said in printed("huge") and "overflowed" not in printed("huge", "--precision", "float64")
+
