@@ -3,19 +3,23 @@
 import json
 import sys
 
-from eventsim.cli.arguments import add_json, add_model, add_options, load_model
+from eventsim.cli.arguments import add_model, add_options, add_output, load_model, output_group
 
 
 def add_parser(commands):
     """Add `check` to the subparsers."""
     check = commands.add_parser(
-        "check", help="run the model's own check samples and compare with its trainer's results",
-        description="Exit status 0: all matched; 1: something did not; 2: nothing to check.",
+        "check", usage="eventsim check [options] MODEL",
+        help="does a file compute what its trainer computed?",
+        description="Run the samples that a model file brings and compare with what its trainer computed.\n"
+                    "Exit status 0: all matched; 1: something did not; 2: nothing to check.",
+        examples=("eventsim check net.h5",),
     )
     check.set_defaults(run=run_check)
-    add_model(check)
-    add_json(check)
-    add_options(check)
+    add_model(check.add_argument_group("what is checked"))
+    output = output_group(check)
+    add_output(output)
+    add_options(check, output)
 
 
 def run_check(arguments):

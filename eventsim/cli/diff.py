@@ -8,7 +8,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from eventsim.cli.arguments import add_json, loaded, naming, positive, progress_bar
+from eventsim.cli.arguments import add_data, add_output, loaded, naming, output_group, positive, progress_bar
 from eventsim.errors import DataError, FormatError
 
 DIFFERENT = 3
@@ -17,27 +17,31 @@ DIFFERENT = 3
 def add_parser(commands):
     """Add `diff` to the subparsers."""
     diff = commands.add_parser(
-        "diff", help="run two models, or one in two arithmetics, and find where they part",
+        "diff", usage="eventsim diff [options] A B DATA",
+        help="find where two models, or two arithmetics, part",
         description="A, B: a model file, and behind @ in which arithmetic (MODEL@float64, MODEL@int8, "
         "MODEL@loihi, MODEL@chip.json: a precision, a built-in chip or a chip file) and how it is "
         "loaded (net.nir@sinabs, net.net@reset_interval=17,input_is_bias=true). B also a recorded trace: "
         ".npz or HDF5 with arrays <layer>/spikes, <layer>/potentials, <layer>.spikes or <layer>, "
         "(N, T, ...) or (T, ...), or a file of `eventsim run --out`. Exit status 0: equal; 3: "
         "different; 1: an error.",
+        examples=("eventsim diff net.h5 net.h5@int8 test.h5 --limit 20",
+                  "eventsim diff net.nir@sinabs trace.npz test.h5"),
     )
     diff.set_defaults(run=run_diff)
-    diff.add_argument("a", metavar="A", help="model")
-    diff.add_argument("b", metavar="B", help="model or trace")
-    diff.add_argument("data", metavar="DATA", help="data file or folder, as for run")
-    diff.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
-    diff.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
-    diff.add_argument("--variables", metavar="V,V", type=_variables,
-                      help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
-                      "the same arithmetic and in traces, otherwise spikes")
-    diff.add_argument("--tolerance", type=float, metavar="X",
-                      help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
-                      "of the threshold for a trace")
-    add_json(diff)
+    group = diff.add_argument_group("what is compared")
+    group.add_argument("a", metavar="A", help="model")
+    group.add_argument("b", metavar="B", help="model or trace")
+    add_data(group)
+    group.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
+    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
+    group.add_argument("--variables", metavar="V,V", type=_variables,
+                       help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
+                       "the same arithmetic and in traces, otherwise spikes")
+    group.add_argument("--tolerance", type=float, metavar="X",
+                       help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
+                       "of the threshold for a trace")
+    add_output(output_group(diff))
 
 
 def _variables(text):

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from eventsim.cli.arguments import (
-    add_json, add_model, add_options, load_model, naming, natural, positive, progress_bar,
+    add_chip, add_data, add_model, add_options, add_output, add_precision, load_model, naming, natural,
+    output_group, positive, progress_bar,
 )
 from eventsim.errors import DataError
 from eventsim.text import decimals, printable
@@ -14,35 +15,37 @@ from eventsim.text import decimals, printable
 def add_parser(commands):
     """Add `run` to the subparsers."""
     run = commands.add_parser(
-        "run", help="run a data set through a model",
-        description="DATA: HDF5 or .npz with x and y, MNIST IDX, CIFAR binary, or N-MNIST folders.",
+        "run", usage="eventsim run [options] MODEL DATA", help="run a data set through a model",
+        description="Run a data set through a model. DATA: HDF5 or .npz with x and y, MNIST IDX, CIFAR binary, "
+                    "N-MNIST folders.",
+        examples=("eventsim run net.h5 test.h5 --precision int8 --workers 4",
+                  "eventsim run net.h5 test.h5 --out run.h5 && eventsim report run.h5",
+                  "eventsim run net.nir --help     # with the options of NIR files"),
     )
     run.set_defaults(run=run_run)
-    add_model(run)
-    run.add_argument("data", metavar="DATA", help="data file or folder")
-    run.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's")
-    run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
-                     help="default: fixed for a model that brings a chip, else float32")
-    run.add_argument("--chip", metavar="CHIP",
-                     help="compute as a chip does: loihi, lava_sdnn or the path of a JSON file")
-    run.add_argument("--audit", action="store_true",
-                     help="say how far the integers went, and what their widths did to them")
-    run.add_argument("--energy", metavar="TABLE",
-                     help="print the energy by horowitz_45nm (what is used without this) or a JSON file's table")
-    run.add_argument("--conventions", action="store_true",
-                     help="print what sinabs, NeuroBench, SpikingJelly and syops-counter would count")
-    run.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
-    run.add_argument("--limit", type=positive, metavar="N", help="run only the first N samples")
-    run.add_argument("--record", action="append", default=[], metavar="WHAT",
-                     help="spikes, currents, potentials, residuals (membranes after the reset: snnTorch mem, "
-                          "SpikingJelly v), outputs, or WHAT:NODE; repeat for more; needs --out")
-    run.add_argument("--out", type=Path, metavar="FILE.h5",
-                     help="write results, statistics and recordings to FILE.h5: for stats, plot and report")
-    run.add_argument("--detailed", type=natural, metavar="N",
-                     help="samples, evenly spread, whose membranes and intervals go into the statistics of "
-                          "--out; default: one in 1024, but 4 to 64; 0: none")
-    add_json(run)
-    add_options(run, own=("timesteps",))
+    group = run.add_argument_group("what is run")
+    add_model(group)
+    add_data(group)
+    group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
+    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the data's, or the model's")
+    add_precision(group)
+    add_chip(group)
+    group.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
+    group = run.add_argument_group("what a file keeps")
+    group.add_argument("--out", type=Path, metavar="FILE.h5",
+                       help="results, statistics and recordings: for stats, plot and report")
+    group.add_argument("--record", action="append", default=[], metavar="WHAT",
+                       help="spikes, currents, potentials, residuals (membranes after the reset), outputs, or "
+                            "WHAT:NODE; repeat for more")
+    group.add_argument("--detailed", type=natural, metavar="N",
+                       help="samples whose membranes and intervals are watched (4 to 64)")
+    group = output_group(run)
+    group.add_argument("--energy", metavar="TABLE", help="also energy by layer: horowitz_45nm or a JSON file")
+    group.add_argument("--audit", action="store_true", help="also how far integers went, and what widths did to them")
+    group.add_argument("--conventions", action="store_true",
+                       help="also what sinabs, NeuroBench, SpikingJelly and syops count")
+    add_output(group)
+    add_options(run, group, own=("timesteps",))
 
 
 def run_run(arguments):

@@ -4,7 +4,7 @@ import json
 import textwrap
 from pathlib import Path
 
-from eventsim.cli.arguments import add_json, add_layers, add_run, opened
+from eventsim.cli.arguments import add_layers, add_output, add_run, opened, output_group
 from eventsim.text import printable
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
@@ -17,21 +17,24 @@ MOST_ROWS = 50  # of a table printed for people
 def add_parser(commands):
     """Add `stats` to the subparsers."""
     stats = commands.add_parser(
-        "stats", help="print or export the statistics of a run",
-        description="RUN: a file of `eventsim run --out`. Prints the result, findings and the table of layers, "
-                    "or the tables named: run, findings, layers, levels, planes, steps, rates, membranes, "
-                    "intervals, correlations, classes, class_rates, confusion, neurons, samples. Without names "
-                    "--csv and --npz write all of them, and --json prints all but neurons and correlations.",
+        "stats", usage="eventsim stats [options] RUN", help="print or export the statistics of a run",
+        description="Print the result, findings and the table of layers, or the tables named: run, findings, "
+                    "layers, levels, planes, steps, rates, membranes, intervals, correlations, classes, "
+                    "class_rates, confusion, neurons, samples. Without names --csv and --npz write all, and --json "
+                    "prints all but neurons and correlations.",
+        examples=("eventsim stats run.h5", "eventsim stats run.h5 --table rates --layer conv1",
+                  "eventsim stats run.h5 --csv tables"),
     )
     stats.set_defaults(run=run_stats)
-    add_run(stats)
-    stats.add_argument("--table", action="append", default=[], metavar="NAME", help="this table; repeat for more")
-    target = stats.add_mutually_exclusive_group()
+    group = stats.add_argument_group("what is shown")
+    add_run(group)
+    group.add_argument("--table", action="append", default=[], metavar="NAME", help="this table; repeat for more")
+    add_layers(group)
+    target = stats.add_argument_group("what is written").add_mutually_exclusive_group()
     target.add_argument("--csv", type=Path, metavar="DIR",
-                        help="write each table to DIR/NAME.csv, and to DIR/columns.csv the unit of each column")
-    target.add_argument("--npz", type=Path, metavar="FILE", help="write the tables as NumPy structured arrays")
-    add_layers(stats)
-    add_json(stats)
+                        help="each table to DIR/NAME.csv, the units of columns to DIR/columns.csv")
+    target.add_argument("--npz", type=Path, metavar="FILE", help="the tables as NumPy structured arrays")
+    add_output(output_group(stats))
 
 
 def run_stats(arguments):

@@ -6,10 +6,11 @@ READ_OPTIONS the dataclass of what it can be told (see `options`); one that can 
 the modules, which need h5py.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
-from eventsim.errors import FormatError
+from eventsim.errors import EventsimError, FormatError
 from eventsim.formats.lava.options import LavaOptions
 from eventsim.formats.nir.presets import NirOptions, NirWriteOptions
 from eventsim.formats.options import check_known, Option, Options, options_of
@@ -48,6 +49,17 @@ def options() -> Dict[str, Dict[str, Option]]:
 def write_options() -> Dict[str, Option]:
     """What writers can be told: name of an option -> Option."""
     return {name: option for declared in WRITE_OPTIONS.values() for name, option in options_of(declared).items()}
+
+
+def format_of(path) -> Optional[str]:
+    """The name of the format of a model file: of one that can be read, what it holds; else what its suffix says,
+    or None."""
+    from eventsim.storage.hdf5 import open_hdf5
+
+    if Path(path).is_file():
+        with contextlib.suppress(EventsimError), open_hdf5(path) as root:
+            return next((what for what, reader in readers().items() if reader.recognises(root)), None)
+    return {".h5": "native", ".hdf5": "native", ".nir": "NIR", ".net": "lava-dl"}.get(Path(path).suffix.lower())
 
 
 def load(path, **options) -> Model:
