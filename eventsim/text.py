@@ -74,6 +74,19 @@ def printable(text) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
 
 
+def nearest(word, known) -> str:
+    """The known word that was probably meant, or "" where none is near."""
+    import difflib  # which takes longer to import than most commands' help
+
+    return next(iter(difflib.get_close_matches(str(word), [str(each) for each in known], 1)), "")
+
+
+def did_you_mean(word, known) -> str:
+    """"; did you mean 'x'?", for the end of a message about a word that is none of those known, or ""."""
+    meant = nearest(word, known)
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
 def aligned_table(columns, rows) -> str:
     """Aligned text: first column to the left, the others to the right."""
     rows = [columns, *rows]

@@ -30,7 +30,7 @@ def parser():
         command.add_parser(commands)
     group = top.add_argument_group("options")
     group.add_argument("--version", action="version", version=f"eventsim {__version__}", help="print the version")
-    completion.add_flag(group)
+    completion.add_completion(group)
     add_help(group)
     return top
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from eventsim.cli.parsing import add_help, ShowOptions
-from eventsim.errors import EventsimError, EventsimWarning
+from eventsim.errors import EventsimError, EventsimWarning, FormatError
 
 PRECISIONS = ("float32", "float64", "int8", "fixed")
 
@@ -154,9 +154,16 @@ def load_model(path, arguments):
     """The Model in a file, with the options among the parsed arguments; as `loaded`."""
     from eventsim import formats
 
-    return loaded(path, {
-        name: getattr(arguments, _key(name)) for name in formats.options() if hasattr(arguments, _key(name))
-    })
+    options = {name: getattr(arguments, _key(name), None) for name in formats.options()}
+    try:
+        return loaded(path, options)
+    except FormatError:
+        data = getattr(arguments, "data", None)
+        exchanged = data and Path(data).is_file() and formats.format_of(data)
+        if exchanged and not formats.format_of(path):
+            raise FormatError(f"{path}: is no model, but {data} is one: exchange them, as in eventsim "
+                              f"{arguments.command} {data} {path}") from None
+        raise
 
 
 def loaded(path, options):

@@ -2,6 +2,7 @@
 
 import argparse
 
+from eventsim.cli.parsing import actions_of
 from eventsim.errors import MissingPackageError
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -9,7 +10,7 @@ FILES = ("MODEL", "DATA", "RUN", "IN", "OUT", "A", "B", "FILE", "FILE.h5", "CHIP
 FOLDERS = ("DIR",)
 
 
-def add_flag(group):
+def add_completion(group):
     """--completion SHELL."""
     group.add_argument("--completion", action=_Print, choices=SHELLS, metavar="SHELL",
                        help="print the completions for bash, zsh or tcsh")
@@ -33,7 +34,7 @@ def script(parser, shell) -> str:
     for each in (parser, *_commands(parser)):
         for declare in getattr(each, "late", ()):
             declare(each, None)
-        for action in each._actions:
+        for action in actions_of(each):
             if action.metavar in FILES:
                 action.complete = shtab.FILE
             elif action.metavar in FOLDERS:
@@ -42,5 +43,5 @@ def script(parser, shell) -> str:
 
 
 def _commands(parser):
-    return [command for action in parser._actions if isinstance(action.choices, dict)
+    return [command for action in actions_of(parser) if isinstance(action.choices, dict)
             for command in action.choices.values()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from eventsim.cli.arguments import add_data, add_output, loaded, naming, output_group, positive, progress_bar
 from eventsim.errors import DataError, FormatError
+from eventsim.text import did_you_mean
 
 DIFFERENT = 3
 
@@ -152,6 +153,7 @@ def _arithmetic(text, word):
     raise FormatError(
         f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no chip ({', '.join(chip_names())}), "
         "no chip file (.json), and no option of loading (name=value)"
+        + did_you_mean(word, (*PRECISIONS, *chip_names()))
     )
 
 

@@ -39,8 +39,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         """Say what was probably meant, and leave with status 2."""
         words = {"/".join(action.option_strings[-1:]) or action.metavar: list(map(str, action.choices))
-                 for action in self._actions if action.choices}
-        self.exit(2, usage_error(self.prog, message, words, self._option_string_actions) + "\n")
+                 for action in actions_of(self) if action.choices}
+        flags = [flag for action in actions_of(self) for flag in action.option_strings]
+        self.exit(2, usage_error(self.prog, message, words, flags) + "\n")
 
 
 class Command(Parser):
@@ -78,6 +79,11 @@ class ShowOptions(argparse.Action):
         self.const(shown, None)
         shown.print_help()
         parser.exit()
+
+
+def actions_of(parser):
+    """Everything that a parser takes, for which argparse has no public name."""
+    return vars(parser)["_actions"]
 
 
 def add_help(group):

@@ -1,10 +1,12 @@
 """The command `plot`: a picture of a run file."""
 
 import json
+import os
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, beside, natural, opened, output_group
 from eventsim.errors import RunError
+from eventsim.text import did_you_mean
 
 
 def add_parser(commands):
@@ -40,7 +42,10 @@ def run_plot(arguments):
         print(json.dumps({"kinds": kinds}) if arguments.json else "\n".join(kinds))
         return 0
     if arguments.kind not in plots.KINDS:
-        raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}")
+        if os.path.exists(arguments.kind) and arguments.model in plots.KINDS:
+            raise RunError(f"RUN comes before KIND: eventsim plot {arguments.kind} {arguments.model}")
+        raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}"
+                       + did_you_mean(arguments.kind, kinds))
     with opened(arguments.model) as run:
         recorded = {name for names in run.recorded.values() for name in names}  # pools too
         node_names(run, [name for name in arguments.layer if name not in recorded])

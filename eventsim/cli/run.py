@@ -27,7 +27,7 @@ def add_parser(commands):
     add_model(group)
     add_data(group)
     group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
-    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the data's, or the model's")
+    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the data's or model's")
     add_precision(group)
     add_chip(group)
     group.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
@@ -41,7 +41,7 @@ def add_parser(commands):
                        help="samples whose membranes and intervals are watched (4 to 64)")
     group = output_group(run)
     group.add_argument("--energy", metavar="TABLE", help="also energy by layer: horowitz_45nm or a JSON file")
-    group.add_argument("--audit", action="store_true", help="also how far integers went, and what widths did to them")
+    group.add_argument("--audit", action="store_true", help="also how far integers went, and what widths did")
     group.add_argument("--conventions", action="store_true",
                        help="also what sinabs, NeuroBench, SpikingJelly and syops count")
     add_output(group)

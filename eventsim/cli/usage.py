@@ -1,7 +1,8 @@
 """Errors of usage: one line that says what was probably meant."""
 
-import difflib
 import re
+
+from eventsim.text import nearest
 
 OTHER_WORDS = {  # what other tools call our commands and options
     "simulate": "run", "evaluate": "run", "eval": "run", "test": "run", "predict": "run", "infer": "run",
@@ -11,7 +12,8 @@ OTHER_WORDS = {  # what other tools call our commands and options
     "--steps": "--timesteps", "--time-steps": "--timesteps", "--num-steps": "--timesteps", "-T": "--timesteps",
     "--threads": "--workers", "--jobs": "--workers", "-j": "--workers", "--num-workers": "--workers",
     "--samples": "--limit", "--max-samples": "--limit", "--num-samples": "--limit", "-n": "--limit",
-    "--output": "--out", "--save": "--out", "-o": "--out", "--dtype": "--precision", "--bits": "--precision",
+    "--output": "--out", "--save": "--out", "-o": "--out", "fp32": "float32", "fp64": "float64",
+    "float": "float32", "double": "float64", "integer": "int8", "--dtype": "--precision", "--bits": "--precision",
     "--quantize": "--precision", "--profile": "--chip", "--hardware": "--chip", "--power": "--energy",
 }
 NEEDLESS = {  # options that users of other tools look for -> why there is none
@@ -33,7 +35,7 @@ def usage_error(command, message, words, flags) -> str:
 
 def _meaning(message, words, flags):
     for pattern, say in (
-        (r"the following arguments are required: (.*)", _missing),
+        (r"the following arguments are required: (.*)", lambda names: _missing(names, words)),
         (r"unrecognized arguments: (\S+)", lambda word: _unknown(word, flags)),
         (r"argument (\S+): invalid choice: '?(.*?)'? \(", lambda name, word: _not_a_choice(name, word, words)),
         (r"argument (\S+): expected one argument", _without_value),
@@ -49,9 +51,11 @@ def _meaning(message, words, flags):
     return message
 
 
-def _missing(names):
+def _missing(names, words):
     names = names.split(", ")
-    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+    known = words.get(names[0])
+    return (f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+            + (f": {', '.join(known)}" if known else ""))
 
 
 def _unknown(word, flags):
@@ -61,7 +65,7 @@ def _unknown(word, flags):
     for known, reason in NEEDLESS.items():
         if flag in known:
             return f"there is no option {flag}: {reason}"
-    return f"there is no option {flag}{did_you_mean(flag, flags)}"
+    return f"there is no option {flag}{_meant(flag, flags)}"
 
 
 def _without_value(name):
@@ -70,17 +74,16 @@ def _without_value(name):
 
 def _not_a_choice(name, word, words):
     known = words.get(name.split("/")[-1], ())
-    listed = f" (there are {', '.join(known)})"
+    listed = f": there are {', '.join(known)}"
     if name == "COMMAND":
         if re.search(r"\.(h5|hdf5|nir|net)$", word):
             return f"{word!r} is no command, did you mean eventsim run {word} DATA?"
-        return f"{word!r} is no command{did_you_mean(word, known) or listed}"
-    return f"{name} cannot be {word!r}{did_you_mean(word, known)}{listed}"
+        return f"{word!r} is no command{_meant(word, known) or listed}"
+    return f"{name} cannot be {word!r}{_meant(word, known) or listed}"
 
 
-def did_you_mean(word, known) -> str:
-    """", did you mean 'x'?", or nothing where no known word is near."""
+def _meant(word, known):
     known = list(known)
     other = OTHER_WORDS.get(word)
-    near = [other] if other in known else difflib.get_close_matches(word, known, 1)
-    return f", did you mean {near[0]}?" if near else ""
+    meant = other if other in known else nearest(word, known)
+    return f", did you mean {meant}?" if meant else ""

@@ -25,6 +25,7 @@ from eventsim.errors import DataError
 from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.model.parameters import finite_number, integer
+from eventsim.text import did_you_mean
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -237,7 +238,8 @@ class Comparing:
         variables = (variables,) if isinstance(variables, str) else tuple(variables)
         for variable in variables:
             if variable not in VARIABLES:
-                raise DataError(f"variables has {variable!r}, expected any of {', '.join(VARIABLES)}")
+                raise DataError(f"variables has {variable!r}, expected any of {', '.join(VARIABLES)}"
+                                + did_you_mean(variable, VARIABLES))
         return tuple(v for v in VARIABLES if v in variables)
 
     def _rule(self, pair, variable, tolerance):

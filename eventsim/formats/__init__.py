@@ -83,6 +83,7 @@ def load(path, **options) -> Model:
     """
     from eventsim.formats.native import FORMAT
     from eventsim.storage.hdf5 import check_hdf5, open_hdf5
+    from eventsim.storage.nearby import what_is_held
 
     given = {name: value for name, value in options.items() if value is not None}
     check_hdf5(path)
@@ -93,8 +94,9 @@ def load(path, **options) -> Model:
                 model = reader.read(root, **given)
                 model.file = str(path)
                 return model
+        what = what_is_held(root.names())
         raise root.error(
-            f"not a model file: 'format' is not {FORMAT!r}; "
+            f"not a model file{', but ' + what if what else ''}: 'format' is not {FORMAT!r}; "
             f"the file holds {sorted(root.names())[:10]}"
         )
 
@@ -110,7 +112,8 @@ def save(model, path, **options) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in WRITE_OPTIONS:
         raise FormatError(
-            f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITE_OPTIONS)}"
+            f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITE_OPTIONS)}; name it "
+            f"{Path(path).stem}.h5 or {Path(path).stem}.nir"
         )
     given = {name: value for name, value in options.items() if value is not None}
     check_known(path, suffix, options_of(WRITE_OPTIONS[suffix]), given)

@@ -5,6 +5,7 @@ from typing import Tuple, Union
 import numpy as np
 
 from eventsim.errors import ModelError
+from eventsim.text import did_you_mean
 
 Parameter = Union[float, np.ndarray]
 Shape = Tuple[int, ...]
@@ -70,7 +71,8 @@ def integers(value, name, length, low, high):
 def choice(value, name, choices):
     """`value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        raise ModelError(f"{name} is {_shown(value)}, expected one of {', '.join(map(repr, choices))}")
+        raise ModelError(f"{name} is {_shown(value)}, expected one of "
+                         f"{', '.join(map(repr, choices))}{did_you_mean(value, choices)}")
     return value
 
 

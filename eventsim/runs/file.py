@@ -25,6 +25,7 @@ from eventsim.statistics.decisions import Decisions, one_label_each
 from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.hdf5_writing import GrowingHdf5
+from eventsim.storage.nearby import what_is_held
 
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 
@@ -100,7 +101,9 @@ class Run:
     def _read(self):
         root = self._root
         if "format" not in root or root.text("format") != RECORDING:
-            raise root.error("is not a file that `eventsim run --out` wrote")
+            what = what_is_held(root.names())
+            what = f"{what}, and " if what else ""
+            raise root.error(f"is {what}not a file that `eventsim run --out` wrote")
         version = root.numbers("version")
         if version.shape != () or version != VERSION:
             raise root.error(f"is of version {version}, but this eventsim reads version {VERSION}; update it")

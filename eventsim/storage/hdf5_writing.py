@@ -10,6 +10,7 @@ import numpy as np
 
 from eventsim.errors import DataError, FormatError, ModelError
 from eventsim.storage.hdf5 import H5PY_ERRORS
+from eventsim.storage.nearby import remedy_of_folderless
 from eventsim.storage.reading import one_line
 
 MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
@@ -32,9 +33,16 @@ def new_hdf5(path):
     except (FormatError, ModelError) as error:
         raise FormatError(f"{path}: cannot be written: {error}") from None
     except H5PY_ERRORS as error:
-        raise FormatError(f"{path}: cannot be written ({one_line(error)})") from None
+        raise FormatError(_refused(path, error)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refused(path, error):
+    """What to say where a file cannot be written: what the file system refuses h5py says at length."""
+    code = getattr(error, "errno", None)
+    reason = os.strerror(code) if code else one_line(error)
+    return f"{path}: cannot be written ({reason}){remedy_of_folderless(path)}"
 
 
 def put(group, name, array):
@@ -136,4 +144,4 @@ class GrowingHdf5:
         try:
             yield
         except OSError as error:
-            raise DataError(f"{self.path}: cannot be written ({' '.join(str(error).split())})") from None
+            raise DataError(_refused(self.path, error)) from None

@@ -1,11 +1,14 @@
 """Records in JSON files: data that a user may replace by a file of their own, some of it built in."""
 
 import json
+import os
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import List
 
 from eventsim.errors import FormatError, ModelError
+from eventsim.storage.nearby import remedy_of_missing
+from eventsim.text import did_you_mean
 
 MAX_BYTES = 1 << 16  # of a file
 
@@ -39,6 +42,7 @@ class JsonRecords:
         if path.suffix.lower() != ".json" and not path.exists():
             raise FormatError(
                 f"{self.what} is {str(given)!r}, expected {', '.join(self.names())} or the path of a JSON file"
+                + did_you_mean(given, self.names())
             )
         return self.read(path)
 
@@ -49,7 +53,8 @@ class JsonRecords:
                 found = json.loads(file.read(MAX_BYTES).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-            raise FormatError(f"{path}: cannot be read as {self._a_record} ({reason})") from None
+            remedy = "" if os.path.exists(path) else remedy_of_missing(path)
+            raise FormatError(f"{path}: cannot be read as {self._a_record} ({reason}){remedy}") from None
         return self._made(found, path)
 
     def _made(self, found, path):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eventsim.errors import DataError
+from eventsim.storage.nearby import remedy_of_folderless
 
 
 @contextmanager
@@ -14,7 +15,8 @@ def writing(path):
     try:
         yield
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+        reason = f"cannot be written ({error.strerror or error}){remedy_of_folderless(path)}"
+        raise DataError(f"{path}: {reason}") from None
 
 
 def write_file(path, content: bytes) -> None:
