@@ -9,11 +9,11 @@ import argparse
 import sys
 
 from eventsim import __version__
-from eventsim.cli import check, completion, convert, diff, info, plot, report, run, stats
+from eventsim.cli import bench, check, completion, convert, diff, info, plot, report, run, stats, warmup
 from eventsim.cli.parsing import add_help, Command, Parser
 from eventsim.errors import EventsimError
 
-COMMANDS = (info, check, run, diff, convert, stats, plot, report)
+COMMANDS = (info, check, run, diff, convert, stats, plot, report, bench, warmup)
 
 
 def parser():

@@ -204,18 +204,3 @@ def naming(path):
         yield
     except EventsimError as error:
         raise type(error)(f"{path}: {error}") from None
-
-
-@contextmanager
-def progress_bar(total):
-    """A function of the samples done, which moves a bar: on a terminal, where tqdm is installed."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda done: None
-        return
-    with tqdm(total=total, unit=" samples", leave=False) as bar:
-        yield lambda done: bar.update(done - bar.n)

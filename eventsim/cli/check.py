@@ -4,6 +4,8 @@ import json
 import sys
 
 from eventsim.cli.arguments import add_model, add_options, add_output, load_model, output_group
+from eventsim.cli.screen import painted, Screen, width
+from eventsim.text import wrapped
 
 
 def add_parser(commands):
@@ -22,6 +24,16 @@ def add_parser(commands):
     add_options(check, output)
 
 
+COLOURS = {"ok": "green", "FAILED": "red"}
+INDENT = " " * 8  # of a line that goes on, below the text
+
+
+def _marked(line):
+    """A line with the colour of its first word."""
+    word = line.partition(" ")[0]
+    return painted(word, COLOURS[word]) + line[len(word):] if word in COLOURS else line
+
+
 def run_check(arguments):
     """eventsim check MODEL"""
     from eventsim.comparison import self_check
@@ -30,10 +42,13 @@ def run_check(arguments):
     if model.check is None:
         print(f"eventsim: {arguments.model}: nothing to check: the file has no check group", file=sys.stderr)
         return 2
-    result = self_check.check(model)
+    with Screen(arguments).compiling():
+        result = self_check.check(model)
     if arguments.json:
         print(json.dumps({"model": arguments.model, "passed": result.passed, **result.measures}))
     else:
-        print("\n".join(result.lines))
-        print(f"{arguments.model}: {'passed' if result.passed else 'FAILED'}")
+        columns = width()
+        print("\n".join(_marked(wrapped(line, columns, INDENT)) for line in result.lines))
+        said = painted("passed", "green") if result.passed else painted("FAILED", "red")
+        print(f"{arguments.model}: {said}")
     return 0 if result.passed else 1

@@ -8,7 +8,8 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from eventsim.cli.arguments import add_data, add_output, loaded, naming, output_group, positive, progress_bar
+from eventsim.cli.arguments import add_data, add_output, loaded, naming, output_group, positive
+from eventsim.cli.screen import Screen, width
 from eventsim.errors import DataError, FormatError
 from eventsim.text import did_you_mean
 
@@ -57,7 +58,9 @@ def run_diff(arguments):
     from eventsim.comparison.sides import TraceSide
     from eventsim.comparison.traces import is_trace, open_trace
 
+    screen = Screen(arguments)
     with ExitStack() as stack:
+        stack.enter_context(screen.compiling())
         a = _run(arguments.a)
         if is_trace(arguments.b):
             b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
@@ -69,13 +72,13 @@ def run_diff(arguments):
         _check_steps(data, arguments)
         steps = data.n_steps or a.model.steps(arguments.timesteps)
         comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
-        for xa, xb, labels in _batches(data, a, b, comparing, arguments):
+        for xa, xb, labels in _batches(data, a, b, comparing, arguments, screen):
             comparing.add(xa, xb, labels)
         found = comparing.result()
     if arguments.json:
         print(json.dumps({"data": arguments.data, **found.as_json()}))
     else:
-        print(as_text(found, arguments.data))
+        print(as_text(found, arguments.data, width()))
     return 0 if found.equal else DIFFERENT
 
 
@@ -164,7 +167,7 @@ def _check_steps(data, arguments):
         )
 
 
-def _batches(data, a, b, comparing, arguments):
+def _batches(data, a, b, comparing, arguments, screen):
     """(xa, xb, labels) batch by batch; B sees the data in its own layout."""
     from eventsim.inputs.dataset import open_dataset
 
@@ -175,7 +178,7 @@ def _batches(data, a, b, comparing, arguments):
         theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps)
         other = theirs.batches(comparing.batch, arguments.limit)
     done = 0
-    with progress_bar(total) as move:
+    with screen.bar(total) as move:
         for x, labels in mine:
             if comparing.exhausted:
                 return

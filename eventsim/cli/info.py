@@ -3,6 +3,7 @@
 import json
 
 from eventsim.cli.arguments import add_model, add_options, add_output, load_model, output_group, PRECISIONS
+from eventsim.cli.screen import width
 
 
 def add_parser(commands):
@@ -35,9 +36,10 @@ def run_info(arguments):
         found = {} if kernels is None else {"kernels": kernels}
         print(json.dumps({"model": arguments.model, **describe(model), **found}))
     else:
-        print(describe_text(model, arguments.model))
+        columns = width()
+        print(describe_text(model, arguments.model, columns))
         if kernels is not None:
-            print(f"\nkernels in {arguments.kernels}\n{kernels_text(kernels)}")
+            print(f"\nkernels in {arguments.kernels}\n{kernels_text(kernels, columns)}")
     return 0
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_output, add_run, beside, opened, output_group
+from eventsim.cli.screen import width
 
 
 def add_parser(commands):
@@ -39,5 +40,5 @@ def run_report(arguments):
                           "findings": said}))
     else:
         print(path)
-        print(findings_text(said).rstrip())
+        print(findings_text(said, width()).rstrip())
     return 0

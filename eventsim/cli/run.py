@@ -6,8 +6,9 @@ from pathlib import Path
 
 from eventsim.cli.arguments import (
     add_chip, add_data, add_model, add_options, add_output, add_precision, load_model, naming, natural,
-    output_group, positive, progress_bar,
+    output_group, positive,
 )
+from eventsim.cli.screen import Screen, width
 from eventsim.errors import DataError
 from eventsim.text import decimals, printable
 
@@ -59,11 +60,14 @@ def run_run(arguments):
     _check(arguments)
     writing.spare(arguments.out, arguments.model, arguments.data)
     energy = find_energy_table(arguments.energy or DEFAULT)
-    model = load_model(arguments.model, arguments)
-    with naming(arguments.model):
+    screen = Screen(arguments)
+    with screen.doing(f"loaded {arguments.model}"):
+        model = load_model(arguments.model, arguments)
+    with naming(arguments.model), screen.doing("made it ready to run"):
         simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip)
     dataset = open_dataset(arguments.data, model.nodes[model.input], arguments.timesteps or model.timesteps)
-    with progress_bar(min(arguments.limit or len(dataset), len(dataset))) as move:
+    total = min(arguments.limit or len(dataset), len(dataset))
+    with screen.doing(f"ran {total} samples"), screen.compiling(), screen.bar(total) as move:
         summary = evaluate(
             simulator, dataset, progress=lambda done, total: move(done), out=arguments.out,
             record=arguments.record, limit=arguments.limit, timesteps=arguments.timesteps, audit=arguments.audit,
@@ -74,11 +78,12 @@ def run_run(arguments):
     if arguments.json:
         print(json.dumps(summary.to_json(printed=True)))
         return 0
-    print(summary.as_text())
+    columns = width()
+    print(summary.as_text(columns))
     if arguments.energy:
-        print("\n" + summary.energy.as_text())
+        print("\n" + summary.energy.as_text(columns))
     if arguments.conventions:
-        print("\n" + summary.sums.conventions.as_text())
+        print("\n" + summary.sums.conventions.as_text(columns))
     return 0
 
 

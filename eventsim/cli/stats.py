@@ -1,16 +1,18 @@
 """The command `stats`: the statistics of a run file, as tables."""
 
 import json
-import textwrap
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, opened, output_group
-from eventsim.text import printable
+from eventsim.cli.screen import painted, width
+from eventsim.text import printable, wrapped
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
 LARGE = ("neurons", "correlations")  # tables of as many rows as there are neurons: in files, or when named
 SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv",
          "fano", "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
+LEFT_OUT = ("entropy", "cv", "fano", "saturated_share", "mean_level", "silent_share", "kind", "synops",
+            "lowest", "highest", "error", "mean_first", "rms_first")  # columns, where they do not fit
 MOST_ROWS = 50  # of a table printed for people
 
 
@@ -20,8 +22,8 @@ def add_parser(commands):
         "stats", usage="eventsim stats [options] RUN", help="print or export the statistics of a run",
         description="Print the result, findings and the table of layers, or the tables named: run, findings, "
                     "layers, levels, planes, steps, rates, membranes, intervals, correlations, classes, "
-                    "class_rates, confusion, neurons, samples. Without names --csv and --npz write all, and --json "
-                    "prints all but neurons and correlations.",
+                    "class_rates, confusion, neurons, samples. Without names --csv and --npz write all, and "
+                    "--json prints all but neurons and correlations.",
         examples=("eventsim stats run.h5", "eventsim stats run.h5 --table rates --layer conv1",
                   "eventsim stats run.h5 --csv tables"),
     )
@@ -69,8 +71,9 @@ def _head(run):
     from eventsim.report.page.sections import result
     from eventsim.report.text import WIDTH
 
+    columns = width() or WIDTH
     names = " on ".join(printable(name) for name in (run.summary.model, run.summary.data) if name)
-    return f"{names or run.path}\n" + textwrap.fill(result(run), WIDTH) + "\n"
+    return f"{wrapped(names or run.path, columns)}\n{wrapped(result(run), columns)}\n"
 
 
 def _printed(name, table, run):
@@ -78,14 +81,22 @@ def _printed(name, table, run):
     from eventsim.report.text import findings_text
 
     if name == "findings":
-        return findings_text([dict(zip(table.columns, row)) for row in table.rows])
+        return _painted(findings_text([dict(zip(table.columns, row)) for row in table.rows], width()))
     if not len(table):
         return f"{run.path}: nothing for the table {name}\n"
     if name == "run":
         return "".join(f"{printable(f'{fact}: {value}')}\n" for fact, value in table.rows)
     if name == "layers":
         table = table.of(SHOWN)
-    return f"{table.title}\n\n{table.as_text(MOST_ROWS)}"
+    return f"{wrapped(table.title, width())}\n\n{table.as_text(MOST_ROWS, width(), LEFT_OUT)}"
+
+
+def _painted(text):
+    """Findings with their severities in colour."""
+    for word, colour in (("warning", "yellow"), ("fault", "red")):
+        text = "\n".join(painted(word, colour) + line[len(word):] if line.startswith(f"{word}:") else line
+                         for line in text.split("\n"))
+    return text
 
 
 def _export(found, arguments):

@@ -24,6 +24,7 @@ import numpy as np
 
 from eventsim.engine.context import RunContext
 from eventsim.engine.state import State
+from eventsim.engine.timing import Timing
 from eventsim.errors import RunError
 from eventsim.merging import merged
 from eventsim.spikes import Spikes
@@ -48,6 +49,7 @@ class Recording:
         where the run computes in floats.
     audit: per layer an `statistics.ranges.LayerAudit`, only if recorded.
     statistics: `statistics.Statistics` gathered while it ran, or None.
+    timing: where the seconds went, see `engine.timing.Timing`: by layer only if "timing" was recorded.
     context: the model and the arithmetic that it was made with, or None.
     """
 
@@ -63,6 +65,7 @@ class Recording:
     steps_per_unit: Dict[str, np.ndarray] = merged("same", default_factory=dict)
     audit: Optional[Dict[str, LayerAudit]] = merged("merge", lacking="none", default=None)
     statistics: Optional[Statistics] = merged("merge", default=None)
+    timing: Optional[Timing] = merged("merge", lacking="other", default=None)
     context: Optional[RunContext] = merged("same", default=None)
 
     @property

@@ -1,10 +1,9 @@
 """Simulator: runs samples through a model and returns a Recording."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
+from eventsim.engine.timing import Clock
 from eventsim.errors import ModelError, RunError
 from eventsim.inputs.levels import to_levels
 from eventsim.lowering.recipe import lower
@@ -25,6 +25,18 @@ from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 
 MOST_WANTS = 32  # sets of what was recorded that are kept
+TIMING = "timing"  # what is recorded of kernels one by one
+
+
+class _Piece(NamedTuple):
+    """Samples that run together: how, in chunks of how many steps, the number of the first, whether their state is
+    kept, and what times them."""
+
+    setting: Setting
+    lengths: List[int]
+    start: int
+    keep_state: bool
+    clock: Clock
 
 
 class Simulator:
@@ -65,7 +77,8 @@ class Simulator:
             (membranes after the reset: snnTorch `mem`, SpikingJelly `v`), each for all nodes that have
             it, or "kind:node" for one node; "outputs"; "audit" (integers only); "statistics" (events,
             levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
-            while it runs into `Recording.statistics`.
+            while it runs into `Recording.statistics`; "timing" (each kernel, called one by one in one thread,
+            into `Recording.timing`).
         state: `Recording.state` of an earlier run of the same samples, to continue it.
 
         Raises DataError for arrays that do not fit, RunError where nobody says the steps, beyond
@@ -87,10 +100,9 @@ class Simulator:
         """Seconds that a run spends in each kernel: names of functions of `eventsim.kernels`, joined by "+" where
         they take turns row by row. Arguments as `run`; in one thread, whatever `workers` is. Everything is
         compiled before. Calling kernels one by one costs about a microsecond each."""
-        seconds, record = {}, _named(record)
+        record = _named(record)
         self._run(x, timesteps, record, None, False)
-        self._run(x, timesteps, record, None, False, seconds)
-        return seconds
+        return self._run(x, timesteps, (*record, TIMING), None, False).timing.by_kernel()
 
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
@@ -101,13 +113,14 @@ class Simulator:
             x = batch[0] if isinstance(batch, tuple) else batch
             yield self._run(x, timesteps, record, None, keep_state=False)
 
-    def _run(self, x, timesteps, record, state, keep_state, seconds=None):
-        began = time.perf_counter()
+    def _run(self, x, timesteps, record, state, keep_state):
+        record = _named(record)
+        clock = Clock(TIMING in record)
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
-        wanted = self._wanted(_named(record))
+        wanted = self._wanted(tuple(name for name in record if name != TIMING))
         n = levels.shape[0]
         check_state(state, self.program, n, steps)
         # held as (N, T, C, positions)
@@ -124,10 +137,10 @@ class Simulator:
         def run_piece(start):
             stop = min(start + starts.step, n)
             part = State() if state is None else state.samples(start, stop)
-            return self._run_piece(levels[start:stop], setting, lengths, part, recorder, start, keep_state)
+            return self._run_piece(levels[start:stop], _Piece(setting, lengths, start, keep_state, clock), part,
+                                   recorder)
 
-        if self.workers == 1 or len(starts) == 1 or seconds is not None:
-            self._runner.seconds = seconds
+        if self.workers == 1 or len(starts) == 1 or clock.detailed:
             parts = [run_piece(start) for start in starts]
         else:
             if self._pool is None:  # kept, so that its threads keep their plans
@@ -135,12 +148,13 @@ class Simulator:
             parts = list(self._pool.map(run_piece, starts))
         recording = merge(parts)
         recording.statistics, recording.context = recorder.statistics(), self._context
-        recording.seconds = time.perf_counter() - began
+        recording.timing = clock.finish()
+        recording.seconds = recording.timing.seconds
         return recording
 
-    def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
-        """A Recording of the samples from `start` on, chunk after chunk."""
-        program = self.program
+    def _run_piece(self, levels, piece, state, recorder):
+        """A Recording of a piece's samples, chunk after chunk."""
+        program, (setting, lengths, start, keep_state, clock) = self.program, piece
         _check_denormals(program.dtype)
         n, parts, done = levels.shape[0], [], 0
         with recorder.observer.block(start, n, len(lengths) > 1) as observer:
@@ -148,7 +162,7 @@ class Simulator:
                 taken = levels if setting.still else levels[:, done : done + steps]
                 chunk = self._runner.run_chunk(setting._replace(
                     steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(program, state.step)),
-                    state, taken)
+                    state, taken, clock)
                 if self._may_fail:
                     check_overflows(self.model, program, chunk)
                 observer.take(chunk)

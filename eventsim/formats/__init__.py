@@ -95,8 +95,10 @@ def load(path, **options) -> Model:
                 model.file = str(path)
                 return model
         what = what_is_held(root.names())
+        if what:
+            raise root.error(f"not a model file, but {what}")
         raise root.error(
-            f"not a model file{', but ' + what if what else ''}: 'format' is not {FORMAT!r}; "
+            f"not a model file: 'format' is not {FORMAT!r}; "
             f"the file holds {sorted(root.names())[:10]}"
         )
 

@@ -20,8 +20,8 @@ class Hdf5Source(Source):
         with open_hdf5(path, DataError) as root:
             if "x" not in root:
                 what = what_is_held(root.names())
-                what = f"is {what}, no data set: it " if what else ""
-                raise root.error(f"{what}holds {sorted(root.names())[:10]}, expected x and optionally y")
+                what = f"is {what}" if what else f"holds {sorted(root.names())[:10]}"
+                raise root.error(f"{what}, expected x and optionally y")
             x = root.dataset("x")
             x.require_numbers()
             if not x.shape:

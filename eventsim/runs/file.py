@@ -27,6 +27,7 @@ from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.hdf5_writing import GrowingHdf5
 from eventsim.storage.nearby import what_is_held
 
+RUN_IT = "; run it first, with --out"  # what to do with a model
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 
 BATCH_BYTES = 1 << 26  # of planes read together
@@ -102,8 +103,8 @@ class Run:
         root = self._root
         if "format" not in root or root.text("format") != RECORDING:
             what = what_is_held(root.names())
-            what = f"{what}, and " if what else ""
-            raise root.error(f"is {what}not a file that `eventsim run --out` wrote")
+            what = f"{what}, " if what else ""
+            raise root.error(f"is {what}not a file that `eventsim run --out` wrote{RUN_IT * ('model' in what)}")
         version = root.numbers("version")
         if version.shape != () or version != VERSION:
             raise root.error(f"is of version {version}, but this eventsim reads version {VERSION}; update it")

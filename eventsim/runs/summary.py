@@ -177,9 +177,9 @@ class RunSummary:
         Raises DataError of one line, naming the file, where a value is not of its type."""
         return from_json(RunSummary, found, path, "summary")
 
-    def as_text(self) -> str:
-        """The tables that a person reads."""
-        return summary_text.summary_text(self)
+    def as_text(self, width: Optional[int] = None) -> str:
+        """The tables that a person reads, in lines of at most `width` characters; None: of any length."""
+        return summary_text.summary_text(self, width)
 
     def of_node(self, name) -> Optional[NodeSummary]:
         """What is known of a node, or None."""
