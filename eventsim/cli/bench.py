@@ -55,7 +55,7 @@ def run_bench(arguments):
     with Screen(arguments).compiling(), naming(arguments.model):
         found = benchmark(simulator, x, arguments.timesteps, arguments.rounds)
     if arguments.trace:
-        content = json.dumps({"traceEvents": chrome_trace(found.timing)}).encode()
+        content = json.dumps({"traceEvents": chrome_trace(found.steps)}).encode()
         writing.write_file(arguments.trace, content)
     if arguments.json:
         print(json.dumps(_as_json(found, arguments)))

@@ -32,6 +32,7 @@ def run_warmup(arguments):
     """eventsim warmup [MODEL]"""
     from eventsim.engine.simulator import Simulator
     from eventsim.kernels.compiling import watched
+    from eventsim.model.common import common_networks
     from eventsim.statistics.result import KINDS
 
     models = [load_model(arguments.model, arguments)] if arguments.model else common_networks()
@@ -53,27 +54,3 @@ def _precisions(model, arguments):
     if arguments.precision:
         return (arguments.precision,)
     return (None,) if arguments.chip or model.chip is not None else WARMED
-
-
-def common_networks():
-    """Models that need the kernels of most networks: still images and spikes of several steps, through small and
-    large windows, pools, and dense layers, into neurons of one bit and of several."""
-    import numpy as np
-
-    from eventsim.model.input import Input
-    from eventsim.model.network import Model
-    from eventsim.model.neurons import Neuron, Readout
-    from eventsim.model.synapses import Conv2d, Dense
-    from eventsim.model.transforms import AvgPool, Flatten, MaxPool
-
-    found = []
-    for image, bits, pool in ((Input((1, 8, 8), "image", bits=8), 2, AvgPool), (Input((2, 8, 8)), 1, MaxPool)):
-        nodes = {
-            "input": image, "conv1": Conv2d(np.ones((32, image.shape[0], 3, 3)) / 8, padding=1),
-            "neuron1": Neuron(bits=bits), "pool1": pool(2), "conv2": Conv2d(np.ones((64, 32, 3, 3)) / 64, padding=1),
-            "neuron2": Neuron(bits=bits), "pool2": pool(2), "flatten": Flatten(),
-            "dense3": Dense(np.ones((32, 256)) / 64), "neuron3": Neuron(), "dense4": Dense(np.ones((10, 32))),
-            "readout": Readout("mean"),
-        }
-        found.append(Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=4))
-    return found

@@ -2,13 +2,13 @@
 
 import time
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from eventsim.engine.simulator import Simulator, TIMING
+from eventsim.engine.simulator import Simulator
 from eventsim.engine.synchronous import COUNTING
-from eventsim.engine.timing import Timing
+from eventsim.engine.timing import TimedStep
 from eventsim.kernels.limits import repeat_additions
 
 IN_CACHE, IN_MEMORY = 1 << 13, 1 << 25  # bytes of weights: in a first-level cache, in none
@@ -32,7 +32,7 @@ class Benchmark:
 
     seconds: of all. python: outside of kernels. layers: within them, in the model's order. additions: of all layers.
     limit: additions in a second that this core reached, of weights in the first-level cache; from_memory: of weights
-    in main memory. timing: the round whose kernels were timed one by one, or None.
+    in main memory. steps: those of the fastest round whose kernels were timed one by one.
     """
 
     samples: int
@@ -45,7 +45,7 @@ class Benchmark:
     additions: float
     limit: float
     from_memory: float
-    timing: Optional[Timing] = None
+    steps: Tuple[TimedStep, ...] = ()
 
     @property
     def samples_per_second(self) -> float:
@@ -62,44 +62,57 @@ def benchmark(simulator: Simulator, x, timesteps=None, rounds=5) -> Benchmark:
     """
     one = Simulator(simulator.model, simulator.precision, 1, simulator.chunk, simulator.block, simulator.program.chip)
     one.run(x, timesteps, record=())
-    one.run(x, timesteps, record=TIMING)
-    found, timings, limits = [], [], []
+    one.time_steps(x, timesteps)
+    found, timed, limits = [], [], []
     for _ in range(rounds):  # in turns: what else the machine does hits all of them
         limits.append(additions_per_second(one.program.dtype))
         found.append(one.run(x, timesteps, record=()))
-        timings.append(one.run(x, timesteps, record=TIMING).timing)
+        timed.append(one.time_steps(x, timesteps))
     limit, from_memory = np.max(limits, axis=0)
     best = min((recording.timing for recording in found), key=lambda timing: timing.seconds)
     counts, n = found[0].counts, len(found[0].output)
     additions = {name: _additions(counts.layer_totals(name)) / n for name in counts.layers}
-    shares = _shares(timings)
+    shares = _shares(timed)
     per_sample = best.compiled / n
     layers = tuple(
         LayerTime(stage, sum(kernels.values()) * per_sample,
                   {kernel: share * per_sample for kernel, share in kernels.items()}, additions.get(stage, 0.0))
         for stage, kernels in shares.items())
     return Benchmark(n, found[0].timesteps, one.precision, rounds, best.seconds / n,
-                     (best.seconds - best.compiled) / n, layers, sum(additions.values()), float(limit), float(from_memory), min(timings, key=lambda timing: timing.seconds))
+                     (best.seconds - best.compiled) / n, layers, sum(additions.values()), float(limit), float(from_memory), tuple(min(timed, key=_seconds_of)))
 
 
 def _additions(totals):
     return totals["executed_additions"] + totals["executed_macs"]
 
 
-def _shares(timings):
-    """stage -> kernel -> share of the time within kernels, without what calling them one by one costs."""
-    cost, calls = _seconds_of_a_call(), {}
-    for step in timings[0].spans:
-        calls[step.stage, step.kernel] = calls.get((step.stage, step.kernel), 0) + 1
+def _shares(timed):
+    """stage -> kernel -> share of the time within kernels, without what calling them one by one costs. timed: the
+    steps of each round."""
+    cost, rounds = _seconds_of_a_call(), [_by_stage(steps) for steps in timed]
     seconds = {
-        stage: {kernel: max(min(timing.kernels[stage][kernel] for timing in timings)
-                            - cost * calls.get((stage, kernel), 0), 0.0)
-                for kernel in kernels if kernel != "Python"}
-        for stage, kernels in timings[0].kernels.items()
+        stage: {kernel: max(min(each[stage][kernel][0] for each in rounds) - cost * calls, 0.0)
+                for kernel, (_, calls) in kernels.items()}
+        for stage, kernels in rounds[0].items()
     }
     total = sum(sum(kernels.values()) for kernels in seconds.values()) or 1.0
     return {stage: {kernel: spent / total for kernel, spent in kernels.items()}
-            for stage, kernels in seconds.items() if kernels}
+            for stage, kernels in seconds.items()}
+
+
+def _by_stage(steps):
+    """stage -> kernel -> (seconds, calls)."""
+    found = {}
+    for step in steps:
+        if step.kernel != "Python":
+            kernels = found.setdefault(step.stage, {})
+            seconds, calls = kernels.get(step.kernel, (0.0, 0))
+            kernels[step.kernel] = seconds + step.seconds, calls + 1
+    return found
+
+
+def _seconds_of(steps):
+    return sum(step.seconds for step in steps)
 
 
 def _seconds_of_a_call():
@@ -137,13 +150,13 @@ def _seconds(weights, sums, repeats):
     return time.perf_counter() - began
 
 
-def chrome_trace(timing: Timing) -> List[Dict]:
-    """The steps of a timed run as events of Chrome's trace format (chrome://tracing, Perfetto): kernels, one below
+def chrome_trace(steps: Sequence[TimedStep]) -> List[Dict]:
+    """Timed steps as events of Chrome's trace format (chrome://tracing, Perfetto): kernels, one below
     the other by stage; "ts" and "dur" in microseconds."""
-    stages = {stage: number for number, stage in enumerate(dict.fromkeys(step.stage for step in timing.spans), 1)}
+    stages = {stage: number for number, stage in enumerate(dict.fromkeys(step.stage for step in steps), 1)}
     names = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": {"name": stage}}
              for stage, number in stages.items()]
     return names + [
         {"name": step.kernel, "cat": "count" if step.stage == COUNTING else "kernel", "ph": "X", "pid": 1,
          "tid": stages[step.stage], "ts": 1e6 * step.began, "dur": 1e6 * step.seconds}
-        for step in timing.spans]
+        for step in steps]

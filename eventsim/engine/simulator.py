@@ -15,7 +15,7 @@ from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.running import Runner
 from eventsim.engine.state import check_state, State
-from eventsim.engine.timing import Clock
+from eventsim.engine.timing import Clock, TimedStep
 from eventsim.errors import ModelError, RunError
 from eventsim.inputs.levels import to_levels
 from eventsim.lowering.recipe import lower
@@ -104,6 +104,13 @@ class Simulator:
         self._run(x, timesteps, record, None, False)
         return self._run(x, timesteps, (*record, TIMING), None, False).timing.by_kernel()
 
+    def time_steps(self, x, timesteps=None) -> List[TimedStep]:
+        """Run x once, calling each kernel from Python, in one thread; what ran, when and for how long, in order.
+        Arguments as `run`. Run before, to have everything compiled."""
+        clock = Clock(detailed=True)
+        self._run(x, timesteps, (), None, False, clock)
+        return clock.steps
+
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
 
@@ -113,9 +120,9 @@ class Simulator:
             x = batch[0] if isinstance(batch, tuple) else batch
             yield self._run(x, timesteps, record, None, keep_state=False)
 
-    def _run(self, x, timesteps, record, state, keep_state):
+    def _run(self, x, timesteps, record, state, keep_state, clock=None):
         record = _named(record)
-        clock = Clock(TIMING in record)
+        clock = Clock(TIMING in record) if clock is None else clock
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)

@@ -6,8 +6,6 @@ from typing import Dict, List, NamedTuple
 
 from eventsim.merging import merged
 
-MOST_SPANS = 100_000  # that a run keeps
-
 
 class TimedStep(NamedTuple):
     """A step of a stage, timed. kernel: names of functions of `eventsim.kernels`, joined by "+" where they take
@@ -24,9 +22,8 @@ class Timing:
     """Where the seconds of a run went.
 
     seconds: of all. compiled: within compiled kernels (of all threads together). compiling: of binding kernels
-    to arrays: compiling or loading them, where they are new. Only with "timing" recorded: kernels: stage -> kernel
-    -> seconds; spans: the steps in order, at most the first 100,000. The stages are the input, the layers, and
-    "counts" for the counting of operations.
+    to arrays: compiling or loading them, where they are new. kernels: stage -> kernel -> seconds, only with "timing"
+    recorded. The stages are the input, the layers, and "counts" for the counting of operations.
 
     >>> import eventsim, numpy as np
     >>> model = eventsim.Model({"in": eventsim.Input((4,)), "n": eventsim.Neuron()}, [("in", "n")])
@@ -39,7 +36,6 @@ class Timing:
     compiled: float = merged("sum", default=0.0)
     compiling: float = merged("sum", default=0.0)
     kernels: Dict[str, Dict[str, float]] = merged("sum", lacking="other", default_factory=dict)
-    spans: List[TimedStep] = merged("sum", default_factory=list)
 
     @property
     def python(self) -> float:
@@ -62,9 +58,10 @@ class Timing:
 
 @dataclass
 class Clock:
-    """What a run is timed with. detailed: call kernels one by one, each timed; else only as a whole."""
+    """What a run is timed with. detailed: call kernels one by one, each timed, into steps; else only as a whole."""
 
     detailed: bool = False
+    steps: List[TimedStep] = field(default_factory=list)
     timing: Timing = field(default_factory=Timing)
     began: float = field(default_factory=time.perf_counter)
 
@@ -75,8 +72,7 @@ class Clock:
         of_stage[kernel] = of_stage.get(kernel, 0.0) + seconds
         if kernel != "Python":
             timing.compiled += seconds
-        if len(timing.spans) < MOST_SPANS:
-            timing.spans.append(TimedStep(stage, kernel, began - self.began, seconds))
+        self.steps.append(TimedStep(stage, kernel, began - self.began, seconds))
 
     def finish(self) -> Timing:
         """The Timing of what ended now."""
