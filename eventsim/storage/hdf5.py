@@ -160,6 +160,8 @@ class StoredGroup:
         self._count(name, found.n_bytes)
         if h5py.check_string_dtype(found.dtype).length is None and not self._file.has_sound_heaps(self._handle):
             raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of strings)")
+        if n_texts * self._file.size <= MAX_TEXT_BYTES:  # whatever their lengths
+            return found.texts()
         out = np.empty(found.shape, dtype=object)
         n_bytes = 0
         for index in np.ndindex(found.shape):
@@ -295,12 +297,26 @@ class StoredArray:
         with self._group._h5py(f"{self._name!r}"):
             return tuple(int(v) for v in np.ravel(self._handle.attrs[attribute]))
 
+    def texts(self) -> np.ndarray:
+        """All elements, which are known to be strings, at once: an object array of str."""
+        values = np.empty(self.shape, self.dtype)
+        if self.n_bytes:
+            with self._group._h5py(f"{self._name!r}"):
+                self._handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        out = np.empty(self.shape, dtype=object)
+        for index in np.ndindex(self.shape):
+            out[index] = self._decoded(values[index])
+        return out
+
     def text(self, index):
         """(string at `index`, its length in bytes); the elements are known to be strings."""
         with self._group._h5py(f"{self._name!r}"):
             value = bytes(self._handle[index])
+        return self._decoded(value), len(value)
+
+    def _decoded(self, value):
         try:
-            return value.decode("utf-8"), len(value)
+            return bytes(value).decode("utf-8")
         except UnicodeDecodeError:
             raise self._error("holds text that is not UTF-8") from None
 

@@ -238,9 +238,12 @@ class Synapses:
         else:
             repeated = (path.kernel.copies * copies,) if precision_is_integer else ()
             weight = rounding.kernel(np.repeat(path.kernel.weight, copies, axis=0), *repeated)[::copies]
-            self.targets, self.weights, self.places = _written_down(path.kernel, weight)
-            self.part = _bits_of_a_part(path)
-            self.slides = not self.part and _is_three_wide(path)
+            self.targets, self.weights, places = _written_down(path.kernel, weight)
+            if not self.integer:  # integers add up to the same in any order
+                self.part = _bits_of_a_part(path)
+                self.slides = not self.part and _is_three_wide(path)
+            if self.part:
+                self.parts = [self._divided(j, places[j]) for j in range(n)]
 
     def value(self, levels, step):
         """The path's contribution to X, in the run's type, for levels (or real numbers)."""
@@ -288,12 +291,18 @@ class Synapses:
         """Small windows: each part of a window is a sum of its own, added to (or taken from) what there is."""
         parts = {}
         for j in events:
-            for target, weight, place in zip(self.targets[j], self.weights[j], self.places[j]):
-                part = parts.setdefault(place // self.part, np.zeros(self.n_outputs, self.rounding.dtype))
-                part[target] = part[target] + weight
-        for _, part in sorted(parts.items(), key=lambda item: item[0]):
-            acc = joined(acc, part)
+            for number, targets, weights in self.parts[j]:
+                part = parts.setdefault(number, np.zeros(self.n_outputs, self.rounding.dtype))
+                part[targets] = part[targets] + weights
+        for number in sorted(parts):
+            acc = joined(acc, parts[number])
         return acc
+
+    def _divided(self, j, places):
+        """(number of the part, targets, weights) of the synapses of input j, each target once in a part."""
+        numbers = places // self.part
+        return [(number, self.targets[j][numbers == number], self.weights[j][numbers == number])
+                for number in np.unique(numbers)]
 
     def _in_columns(self, acc, events, joined):
         """Windows three columns wide, moved by one: a plane's sum by itself, by column, row, channel."""
@@ -389,25 +398,22 @@ def _written_down(kernel, weight):
     channels, height, width = kernel.grid
     n_out, rows, columns = kernel.out_grid
     per_group_in, per_group_out = channels // kernel.groups, n_out // kernel.groups
-    taps = {(y, x): kernel.synapses(y, x) for y in range(height) for x in range(width)}
+    taps = [_taps(kernel, y, x) for y in range(height) for x in range(width)]
     targets, weights, places = [], [], []
     for c in range(channels):
         outputs = np.arange(per_group_out) + (c // per_group_in) * per_group_out
-        for y in range(height):
-            for x in range(width):
-                found, values = [np.zeros(0, np.int64)], [np.zeros(0, weight.dtype)]
-                under = [np.zeros(0, np.int64)]
-                for row, column, ky, kx in taps[y, x]:
-                    neurons = (outputs * rows + row) * columns + column
-                    found.append(neurons)
-                    own = neurons if kernel.untied else outputs
-                    values.append(weight[own, c % per_group_in, ky, kx])
-                    place = (ky * weight.shape[3] + kx) * channels + c
-                    under.append(np.full(len(neurons), place))
-                targets.append(np.concatenate(found))
-                weights.append(np.concatenate(values))
-                places.append(np.concatenate(under))
+        for row, column, ky, kx in taps:  # of each an array over the synapses of an input: taps, then outputs
+            neurons = (outputs * rows + row[:, np.newaxis]) * columns + column[:, np.newaxis]
+            own = neurons if kernel.untied else outputs
+            targets.append(neurons.ravel())
+            weights.append(weight[own, c % per_group_in, ky[:, np.newaxis], kx[:, np.newaxis]].ravel())
+            places.append(np.repeat((ky * weight.shape[3] + kx) * channels + c, per_group_out))
     return targets, weights, places
+
+
+def _taps(kernel, y, x):
+    """(output rows, output columns, ky, kx), an array each, of the taps that read input position (y, x)."""
+    return np.array(kernel.synapses(y, x), dtype=np.int64).reshape(-1, 4).T
 
 
 def attention_gain(restimulus, levels):

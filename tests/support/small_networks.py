@@ -3,6 +3,8 @@
 `networks` draws random ones; these are fixed, so that a failure has a name.
 """
 
+import functools
+
 import numpy as np
 
 from eventsim.model.input import Input
@@ -212,8 +214,9 @@ def add_unequal(rng):
     return Model(nodes, edges, 3)
 
 
+@functools.cache
 def small_networks():
-    """name -> (model, x)."""
+    """name -> (model, x); made once, nothing may change them."""
     rng = np.random.default_rng(7)
     models = {}
 
