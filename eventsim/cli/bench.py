@@ -21,7 +21,7 @@ def add_parser(commands):
                     "second, and how near its additions come to the most that this core reaches, measured in the "
                     "same run. Without DATA: the file's own check samples, else random levels.",
         examples=("eventsim bench net.h5 test.h5 --precision int8",
-                  "eventsim bench net.h5 --trace trace.json     # for chrome://tracing or Perfetto"),
+                  "eventsim bench net.h5 --trace trace.json  # for chrome://tracing or Perfetto"),
     )
     bench.set_defaults(run=run_bench)
     group = bench.add_argument_group("what is measured")

@@ -4,7 +4,7 @@ import json
 import sys
 
 from eventsim.cli.arguments import add_model, add_options, add_output, load_model, output_group
-from eventsim.cli.screen import painted, Screen, width
+from eventsim.cli.screen import print_line, print_marked, Screen, width
 from eventsim.text import wrapped
 
 
@@ -28,12 +28,6 @@ COLOURS = {"ok": "green", "FAILED": "red"}
 INDENT = " " * 8  # of a line that goes on, below the text
 
 
-def _marked(line):
-    """A line with the colour of its first word."""
-    word = line.partition(" ")[0]
-    return painted(word, COLOURS[word]) + line[len(word):] if word in COLOURS else line
-
-
 def run_check(arguments):
     """eventsim check MODEL"""
     from eventsim.comparison import self_check
@@ -48,7 +42,6 @@ def run_check(arguments):
         print(json.dumps({"model": arguments.model, "passed": result.passed, **result.measures}))
     else:
         columns = width()
-        print("\n".join(_marked(wrapped(line, columns, INDENT)) for line in result.lines))
-        said = painted("passed", "green") if result.passed else painted("FAILED", "red")
-        print(f"{arguments.model}: {said}")
+        print_marked("\n".join(wrapped(line, columns, INDENT) for line in result.lines), COLOURS)
+        print_line(f"{arguments.model}: ", ("passed", "green") if result.passed else ("FAILED", "red"))
     return 0 if result.passed else 1

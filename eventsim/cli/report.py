@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_output, add_run, beside, opened, output_group
-from eventsim.cli.screen import width
+from eventsim.cli.screen import print_marked, SEVERITIES, width
 
 
 def add_parser(commands):
@@ -40,5 +40,5 @@ def run_report(arguments):
                           "findings": said}))
     else:
         print(path)
-        print(findings_text(said, width()).rstrip())
+        print_marked(findings_text(said, width()).rstrip(), SEVERITIES)
     return 0

@@ -6,7 +6,8 @@ import sys
 import time
 from contextlib import contextmanager
 
-COLOURS = {"bold": "1", "red": "31", "green": "32", "yellow": "33"}
+COLOURS = {"red": "31", "green": "32", "yellow": "33"}
+SEVERITIES = {"fault:": "red", "warning:": "yellow"}  # of findings
 COMPILING = "compiling kernels, once for this machine"
 LAYOUT = "{desc} |{bar}| {n_fmt}/{total_fmt} UNIT {elapsed}"  # of a bar, in tqdm's words
 
@@ -16,12 +17,26 @@ def width():
     return max(shutil.get_terminal_size().columns, 20) if sys.stdout.isatty() else None
 
 
-def painted(text, colour, stream=None) -> str:
-    """Text in a colour of COLOURS on a terminal; as it is elsewhere, with NO_COLOR set, and where TERM is dumb."""
-    stream = sys.stdout if stream is None else stream
-    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return text
-    return f"\033[{COLOURS[colour]}m{text}\033[0m"
+def print_line(*pieces) -> None:
+    """Print a line of pieces: texts, and (text, colour) in a colour of COLOURS on a terminal, not with NO_COLOR set
+    nor where TERM is dumb. What colours, and nothing else, goes past what keeps texts from steering a terminal."""
+    terminal = getattr(sys.stdout, "raw", sys.stdout)
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for piece in pieces:
+        text, colour = piece if isinstance(piece, tuple) else (piece, None)
+        if colour and coloured:
+            terminal.write(f"\033[{COLOURS[colour]}m")
+        print(text, end="")
+        if colour and coloured:
+            terminal.write("\033[0m")
+    print()
+
+
+def print_marked(text, colours) -> None:
+    """Print lines, the first word of each in its colour, if it has one: word -> colour."""
+    for line in text.split("\n"):
+        word = line.partition(" ")[0]
+        print_line((word, colours[word]), line[len(word):]) if word in colours else print_line(line)
 
 
 class Screen:
@@ -49,6 +64,7 @@ class Screen:
             if bar is not None:
                 if not shown:
                     shown.append(bar(total=new_total or total, desc=title, leave=False, dynamic_ncols=True,
+                                     file=getattr(sys.stderr, "raw", sys.stderr),
                                      bar_format=LAYOUT.replace("UNIT", unit)))
                     shown[0].start_t = began
                 shown[0].total = new_total or shown[0].total

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, opened, output_group
-from eventsim.cli.screen import painted, width
+from eventsim.cli.screen import print_marked, SEVERITIES, width
 from eventsim.text import printable, wrapped
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
@@ -62,7 +62,8 @@ def run_stats(arguments):
             print("\n".join(written))
         else:
             head = [] if arguments.table else [_head(run)]
-            print("\n".join([*head, *(_printed(name, table, run) for name, table in found.items())]).rstrip())
+            printed = [*head, *(_printed(name, table, run) for name, table in found.items())]
+            print_marked("\n".join(printed).rstrip(), SEVERITIES)
     return 0
 
 
@@ -81,22 +82,14 @@ def _printed(name, table, run):
     from eventsim.report.text import findings_text
 
     if name == "findings":
-        return _painted(findings_text([dict(zip(table.columns, row)) for row in table.rows], width()))
+        return findings_text([dict(zip(table.columns, row)) for row in table.rows], width())
     if not len(table):
         return f"{run.path}: nothing for the table {name}\n"
     if name == "run":
-        return "".join(f"{printable(f'{fact}: {value}')}\n" for fact, value in table.rows)
+        return "".join(f"{wrapped(printable(f'{fact}: {value}'), width())}\n" for fact, value in table.rows)
     if name == "layers":
         table = table.of(SHOWN)
     return f"{wrapped(table.title, width())}\n\n{table.as_text(MOST_ROWS, width(), LEFT_OUT)}"
-
-
-def _painted(text):
-    """Findings with their severities in colour."""
-    for word, colour in (("warning", "yellow"), ("fault", "red")):
-        text = "\n".join(painted(word, colour) + line[len(word):] if line.startswith(f"{word}:") else line
-                         for line in text.split("\n"))
-    return text
 
 
 def _export(found, arguments):
