@@ -1,8 +1,8 @@
 """Parsers: errors of one line, help that fits a screen, options that are declared when they are needed."""
 
 import argparse
-import shutil
 
+from eventsim.cli.screen import terminal_size
 from eventsim.cli.usage import usage_error
 
 MOST_COLUMNS = 100  # of help
@@ -13,7 +13,7 @@ class Layout(argparse.HelpFormatter):
     """Help as wide as the terminal, options beside what they do; lines that begin with blanks stay as they are."""
 
     def __init__(self, prog):
-        width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+        width = min(terminal_size()[0], MOST_COLUMNS)
         super().__init__(prog, max_help_position=24, width=width)
 
     def _fill_text(self, text, width, indent):
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
     def format_help(self):
         """As of every parser, without blank lines between the groups where the screen is too low for them."""
         text = super().format_help()
-        if text.count("\n") >= shutil.get_terminal_size().lines:
+        if text.count("\n") >= terminal_size()[1]:
             text = text.replace("\n\n", "\n")
         return text
 

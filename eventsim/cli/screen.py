@@ -1,7 +1,6 @@
 """What a terminal shows: how wide lines are, colours, notes, bars. Elsewhere output is plain and has no width."""
 
 import os
-import shutil
 import sys
 import time
 from contextlib import contextmanager
@@ -12,9 +11,20 @@ COMPILING = "compiling kernels, once for this machine"
 LAYOUT = "{desc} |{bar}| {n_fmt}/{total_fmt} UNIT {elapsed}"  # of a bar, in tqdm's words
 
 
+def terminal_size():
+    """(columns, lines) of the terminal, as `shutil.get_terminal_size`, which takes longer to import than a help."""
+    try:
+        found = os.get_terminal_size(sys.__stdout__.fileno())
+    except (AttributeError, ValueError, OSError):  # closed, or no terminal
+        found = (0, 0)
+    given = [os.environ.get(name, "") for name in ("COLUMNS", "LINES")]
+    return tuple(int(text) if text.isdecimal() and int(text) else size or standard
+                 for text, size, standard in zip(given, found, (80, 24)))
+
+
 def width():
     """Columns of the terminal that standard output is, or None: a file or a pipe takes lines of any length."""
-    return max(shutil.get_terminal_size().columns, 20) if sys.stdout.isatty() else None
+    return max(terminal_size()[0], 20) if sys.stdout.isatty() else None
 
 
 def print_line(*pieces) -> None:

@@ -34,16 +34,16 @@ def run_file(tmp_path_factory):
     return str(path)
 
 
-@pytest.mark.parametrize("columns", (80, 60))
-@pytest.mark.parametrize("arguments", (
-    ["info", MODEL, "--kernels", "int8"],
-    ["check", MODEL],
-    ["run", MODEL, DATA, "--limit", "8", "--energy", "horowitz_45nm", "--conventions"],
-    ["run", MODEL, DATA, "--limit", "8", "--precision", "int8", "--audit"],
-    ["diff", MODEL, f"{MODEL}@int8", DATA, "--limit", "4"],
-    ["stats", "RUN"],
-    ["stats", "RUN", "--table", "layers", "--table", "membranes", "--table", "neurons", "--table", "run"],
-    ["bench", MODEL, "--limit", "4", "--rounds", "1"],
+@pytest.mark.parametrize("columns, arguments", (
+    (80, ["info", MODEL, "--kernels", "int8"]),
+    (60, ["info", MODEL, "--kernels", "int8"]),
+    (60, ["check", MODEL]),
+    (80, ["run", MODEL, DATA, "--limit", "8", "--energy", "horowitz_45nm", "--conventions"]),
+    (60, ["run", MODEL, DATA, "--limit", "8", "--precision", "int8", "--audit"]),
+    (60, ["diff", MODEL, f"{MODEL}@int8", DATA, "--limit", "4"]),
+    (80, ["stats", "RUN"]),
+    (60, ["stats", "RUN", "--table", "layers", "--table", "membranes", "--table", "neurons", "--table", "run"]),
+    (60, ["bench", MODEL, "--limit", "4", "--rounds", "1"]),
 ), ids=lambda given: given[0] if isinstance(given, list) else str(given))
 def test_every_line_fits_the_terminal(monkeypatch, capsys, run_file, arguments, columns):
     for module in (screen, *cli.COMMANDS):

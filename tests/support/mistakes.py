@@ -95,7 +95,7 @@ def call(words, folder):
 
 def row(what, words, status, err) -> str:
     """A line of the table."""
-    said = err.removeprefix("eventsim: ").strip().replace("|", "\\|")
+    said = err.removeprefix("eventsim: ").strip().replace("|", "\\|").replace("`", "'")
     return f"| {what} | `{words or 'eventsim'}` | {said} | {status} |"
 
 
