@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from eventsim.text import joule, many, number, percent, printable, quantity
+from eventsim.text import (
+    aligned_table, did_you_mean, joule, many, number, percent, printable, quantity, wrapped,
+)
 
 
 @pytest.mark.parametrize("share, text", (
@@ -40,3 +42,47 @@ def test_number_and_many():
 
 def test_nothing_steers_a_terminal():
     assert printable("layer\x1b[31m\n\u202e ünï 3") == "layer\ufffd[31m\ufffd\ufffd ünï 3"
+
+
+# ---- tables
+
+
+COLUMNS = ("layer", "kind", "rate", "settings")
+ROWS = [("conv1", "Conv2d", "0.25", "padding 1x1, stride 2x2, dilation 3x3"), ("a_long_name", "Dense", "-", "")]
+
+
+def table(**options):
+    return aligned_table(COLUMNS, ROWS, left=("settings",), **options).splitlines()
+
+
+def test_a_table_without_a_width_is_whole():
+    head, rule, first, second = table()
+    assert head == "layer          kind  rate  settings" and rule.split() == ["-" * 11, "-" * 6, "-" * 4, "-" * 37]
+    assert first == "conv1        Conv2d  0.25  padding 1x1, stride 2x2, dilation 3x3"
+    assert second == "a_long_name   Dense     -"
+
+
+@pytest.mark.parametrize("width", range(8, 70))
+def test_a_table_fits_its_width(width):
+    lines = table(width=width, drop=("kind", "rate"))
+    assert max(map(len, lines)) <= width
+    kept = lines[0].split()
+    gone = " ".join(lines[4:])
+    assert all((name in kept) != (name in gone) for name in COLUMNS[1:] if name != "settings" or width > 20)
+
+
+def test_columns_are_left_out_in_the_order_stated_after_text_is_cut():
+    cut = table(width=50, drop=("kind", "rate"))
+    assert len(cut) == 4 and cut[2] == "conv1        Conv2d  0.25  padding 1x1, stride 2.."
+    assert table(width=40, drop=("kind", "rate"))[-1] == "left out, for 40 columns: kind"
+    assert table(width=40, drop=("rate", "kind"))[-1] == "left out, for 40 columns: kind, rate"
+
+
+def test_running_text_is_wrapped_line_by_line():
+    assert wrapped("one two three\nfour", 8, "  ") == "one two\n  three\nfour"
+    assert wrapped("one two three", None) == "one two three"
+
+
+def test_the_nearest_word():
+    assert did_you_mean("spike", ("spikes", "outputs")) == "; did you mean 'spikes'?"
+    assert did_you_mean("xyz", ("spikes", "outputs")) == "" == did_you_mean("a", ())

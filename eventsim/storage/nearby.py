@@ -19,7 +19,8 @@ def remedy_of_missing(path) -> str:
         return remedy_of_folderless(path)
     names = _names(path.parent)
     same = [name for name in names if Path(name).stem in (path.name, path.stem)]
-    meant = same[0] if same else nearest(path.name, names)
+    by_stem = {Path(name).stem: name for name in reversed(names)}
+    meant = same[0] if same else by_stem.get(nearest(path.stem, by_stem))
     return f", did you mean {path.with_name(meant)}?" if meant else ""
 
 
