@@ -95,7 +95,7 @@ def load(path, **options) -> Model:
                 model.file = str(path)
                 return model
         what = what_is_held(root.names())
-        if what:
+        if what and "model" not in what:
             raise root.error(f"not a model file, but {what}")
         raise root.error(
             f"not a model file: 'format' is not {FORMAT!r}; "
