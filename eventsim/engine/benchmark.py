@@ -122,7 +122,7 @@ def _seconds_of_a_call():
     nothing, times = np.zeros(0, np.int64), []
     for _ in range(200):
         began = time.perf_counter()
-        calling.drive(nothing, nothing, nothing, nothing, 1)
+        calling.drive(nothing, nothing, nothing, nothing, nothing, nothing, 1)
         times.append(time.perf_counter() - began)
     return min(times[1:])
 
