@@ -95,10 +95,9 @@ def load(path, **options) -> Model:
                 model.file = str(path)
                 return model
         what = what_is_held(root.names())
-        if what and "model" not in what:
-            raise root.error(f"not a model file, but {what}")
+        what = f", but {what}" if what and "model" not in what else ""
         raise root.error(
-            f"not a model file: 'format' is not {FORMAT!r}; "
+            f"not a model file{what}: 'format' is not {FORMAT!r}; "
             f"the file holds {sorted(root.names())[:10]}"
         )
 
