@@ -95,10 +95,10 @@ def load(path, **options) -> Model:
                 model.file = str(path)
                 return model
         what = what_is_held(root.names())
-        what = f", but {what}" if what and "model" not in what else ""
+        what = f": it is {what}" if what and "model" not in what else ""
         raise root.error(
-            f"not a model file{what}: 'format' is not {FORMAT!r}; "
-            f"the file holds {sorted(root.names())[:10]}"
+            f"not a model file: 'format' is not {FORMAT!r}; "
+            f"the file holds {sorted(root.names())[:10]}{what}"
         )
 
 
