@@ -34,7 +34,7 @@ LIBRARIES = {
 WITHOUT_NUMBA = "kernels.arguments"  # so that lowering needs no compiler
 LONE = ({"neo", "quantities"}, {"dask"}, {"onnx"}, {"faery"})  # libraries that one file imports, together
 STANDARD = set(sys.stdlib_module_names)
-DECLARED = {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo", "quantities"}
+DECLARED = {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo", "quantities", "shtab"}
 WRITERS = {"storage.writing", "storage.hdf5_writing", "kernels.compiling"}
 KNOW_KINDS = (
     "eventsim", "model", "formats", "conversion", "from_torch", "costs.other_tools", "lowering.rules",

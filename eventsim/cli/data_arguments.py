@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from eventsim.cli.arguments import natural, positive
+from eventsim.cli.parsing import ShowOptions
 from eventsim.text import many, printable
 
 MOST_SAID = 10  # lines
@@ -42,8 +43,17 @@ def _flags():
     }
 
 
-def add_data_options(command):
-    """Add the flags to a command that takes DATA."""
+def add_data_options(command, group):
+    """Add the flags to a command that takes DATA, when it is chosen; its help does not show them, --help-data does.
+    group: what that is added to."""
+    command.late.append(_add_data_options)
+    group.add_argument("--help-data", action=ShowOptions, const=_add_data_options,
+                       help="print the options of recordings of events, and of values as spikes")
+
+
+def _add_data_options(command, words):
+    if words is not None:
+        return
     group = command.add_argument_group("how data is read")
     for flag, (how, text) in _flags().items():
         group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)

@@ -30,7 +30,7 @@ from eventsim.model.network import Model
 from eventsim.model.parameters import finite_number, integer
 from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import as_array
-from eventsim.text import all_digits, many, number, percent
+from eventsim.text import all_digits, did_you_mean, many, number, percent
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -278,7 +278,8 @@ class Comparing:
         variables = several(variables, "variables", f"any of {', '.join(VARIABLES)}")
         for variable in variables:
             if not isinstance(variable, str) or variable not in VARIABLES:
-                raise DataError(f"variables has {shown(variable)}, expected any of {', '.join(VARIABLES)}")
+                raise DataError(f"variables has {shown(variable)}, expected any of {', '.join(VARIABLES)}"
+                                + did_you_mean(variable, VARIABLES))
         return tuple(v for v in VARIABLES if v in variables)
 
     def _rule(self, pair, variable, tolerance):

@@ -5,7 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from eventsim.engine.recording import Recording
 from eventsim.engine.resuming import StateRules
 from eventsim.engine.running import Runner
 from eventsim.engine.state import State
+from eventsim.engine.timing import Clock, TimedStep
 from eventsim.errors import DataError, ModelError
 from eventsim.inputs.levels import check_layout, to_levels
 from eventsim.lowering.recipe import lower, PRECISIONS
@@ -36,6 +37,18 @@ from eventsim.text import many, NONE, number, quantity
 
 BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time in `predict`, and at least and most so many samples
 MOST_WANTS = 32  # sets of what was recorded that are kept
+TIMING = "timing"  # what is recorded of kernels one by one
+
+
+class _Piece(NamedTuple):
+    """Samples that run together: how, in chunks of how many steps, the number of the first, whether their state is
+    kept, and what times them."""
+
+    setting: Setting
+    lengths: List[int]
+    start: int
+    keep_state: bool
+    clock: Clock
 
 
 class Simulator(Shown):
@@ -98,7 +111,8 @@ class Simulator(Shown):
             (membranes after the reset: snnTorch `mem`, SpikingJelly `v`), each for all nodes that have
             it, or "kind:node" for one node; "outputs"; "audit" (integers only); "statistics" (events,
             levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
-            while it runs into `Recording.statistics`.
+            while it runs into `Recording.statistics`; "timing" (each kernel, called one by one in one thread,
+            into `Recording.timing`).
         state: `Recording.state` of an earlier run of the same samples, to continue it.
         lengths: steps of each sample, whole numbers (N,), where they differ: of sample i only the first lengths[i]
             steps of x are run, as if it were alone, and what comes after is in no count, statistic or answer. Such
@@ -191,10 +205,16 @@ class Simulator(Shown):
         """Seconds that a run spends in each kernel: names of functions of `eventsim.kernels`, joined by "+" where
         they take turns row by row. Arguments as `run`; in one thread, whatever `workers` is. Everything is
         compiled before. Calling kernels one by one costs about a microsecond each."""
-        seconds, record = {}, _named(record)
+        record = _named(record)
         self._run(x, timesteps, record, None, False)
-        self._run(x, timesteps, record, None, False, seconds)
-        return seconds
+        return self._run(x, timesteps, (*record, TIMING), None, False).timing.by_kernel()
+
+    def time_steps(self, x, timesteps=None) -> List[TimedStep]:
+        """Run x once, calling each kernel from Python, in one thread; what ran, when and for how long, in order.
+        Arguments as `run`. Run before, to have everything compiled."""
+        clock = Clock(detailed=True)
+        self._run(x, timesteps, (), None, False, clock)
+        return clock.steps
 
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
@@ -225,14 +245,15 @@ class Simulator(Shown):
         recording.seconds = time.perf_counter() - began
         return recording
 
-    def _run(self, x, timesteps, record, state, keep_state, seconds=None):
-        began = time.perf_counter()
+    def _run(self, x, timesteps, record, state, keep_state, clock=None):
+        record = _named(record)
+        clock = Clock(TIMING in record) if clock is None else clock
         check_processor(self.program.dtype)
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
-        wanted = self._wanted(_named(record))
+        wanted = self._wanted(tuple(name for name in record if name != TIMING))
         n = levels.shape[0]
         done = self._states.check(state, n, steps)
         # held as (N, T, C, positions)
@@ -244,16 +265,17 @@ class Simulator(Shown):
         def run_piece(start):
             stop = min(start + starts.step, n)
             part = State() if state is None else state.samples(start, stop)
-            return self._run_piece(levels[start:stop], setting, lengths, part, recorder, start, keep_state)
+            return self._run_piece(levels[start:stop], _Piece(setting, lengths, start, keep_state, clock), part,
+                                   recorder)
 
-        if self.workers == 1 or len(starts) == 1 or seconds is not None:
-            self._runner.seconds = seconds
+        if self.workers == 1 or len(starts) == 1 or clock.detailed:
             parts = [run_piece(start) for start in starts]
         else:
             parts = self._in_threads(run_piece, starts)
         recording = merge(parts)
         recording.statistics, recording.context = recorder.statistics(), self._context
-        recording.seconds = time.perf_counter() - began
+        recording.timing = clock.finish()
+        recording.seconds = recording.timing.seconds
         return recording
 
     def _in_threads(self, run_piece, starts):
@@ -289,16 +311,16 @@ class Simulator(Shown):
             self._courses[key] = lengths, setting, piece
         return self._courses[key]
 
-    def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
-        """A Recording of the samples from `start` on, chunk after chunk."""
-        program = self.program
+    def _run_piece(self, levels, piece, state, recorder):
+        """A Recording of a piece's samples, chunk after chunk."""
+        program, (setting, lengths, start, keep_state, clock) = self.program, piece
         n, parts, done = levels.shape[0], [], 0
         with recorder.observer.block(start, n, len(lengths) > 1) as observer:
             for steps in lengths:
                 taken = levels if setting.still else levels[:, done : done + steps]
                 chunk = self._runner.run_chunk(setting._replace(
                     steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(program, state.step)),
-                    state, taken)
+                    state, taken, clock)
                 if self._may_fail:
                     check_overflows(self.model, program, chunk)
                 observer.take(chunk)

@@ -7,6 +7,7 @@ import numpy as np
 from eventsim.arguments import shown
 from eventsim.errors import ModelError
 from eventsim.tensors import as_array
+from eventsim.text import did_you_mean
 
 Parameter = Union[float, np.ndarray]
 Shape = Tuple[int, ...]
@@ -66,7 +67,8 @@ def integers(value, name, length, low, high):
 def choice(value, name, choices):
     """`value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        raise ModelError(f"{name} is {shown(value)}, expected one of {', '.join(map(repr, choices))}")
+        raise ModelError(f"{name} is {shown(value)}, expected one of "
+                         f"{', '.join(map(repr, choices))}{did_you_mean(value, choices)}")
     return value
 
 

@@ -29,10 +29,12 @@ from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.json_fields import parse_json
 from eventsim.storage.hdf5_writing import GrowingHdf5
+from eventsim.storage.nearby import what_is_held
 from eventsim.storage.reading import HoldsFile
 from eventsim.tensors import as_array
 from eventsim.text import listed, many, printable
 
+RUN_IT = "; run it first, with --out"  # what to do with a model
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 
 BATCH_BYTES = 1 << 26  # of planes read together
@@ -110,7 +112,9 @@ class Run(HoldsFile, Shown):
     def _read(self):
         root = self._root
         if "format" not in root or root.text("format") != RECORDING:
-            raise root.error("is not a file that `eventsim run --out` wrote")
+            what = what_is_held(root.names())
+            what = f"{what}, " if what else ""
+            raise root.error(f"is {what}not a file that `eventsim run --out` wrote{RUN_IT * ('model' in what)}")
         version = root.numbers("version")
         if version.shape != () or version != VERSION:
             raise root.error(f"is of version {version}, but this eventsim reads version {VERSION}; update it")

@@ -209,9 +209,9 @@ class RunSummary(Shown):
         """The result, and what the first layers cost."""
         return summary_text.summary_card(self)
 
-    def as_text(self) -> str:
-        """The tables that a person reads."""
-        return summary_text.summary_text(self)
+    def as_text(self, width: Optional[int] = None) -> str:
+        """The tables that a person reads, in lines of at most `width` characters; None: of any length."""
+        return summary_text.summary_text(self, width)
 
     def of_node(self, name) -> Optional[NodeSummary]:
         """What is known of a node, or None."""

@@ -3,22 +3,23 @@
 from typing import Dict
 
 from eventsim.display.card import Card, MOST_ROWS
-from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity
+from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity, wrapped
 
 LOST_SHARE = 0.01  # of a layer's weights; less is what rounding does to any network
 MOST_LAYERS = 5  # that a line names
+LEFT_OUT = ("share", "mean level", "dense MACs", "synops", "neurons")  # columns, where they do not fit
 
 
-def summary_text(summary) -> str:
-    """What was run, a row per layer, and what it would cost. summary: `RunSummary`."""
+def summary_text(summary, width=None) -> str:
+    """What was run, a row per layer, and what it would cost, in lines of at most `width` characters. summary:
+    `RunSummary`."""
     samples = max(summary.samples or 0, 1)
-    text = _head(summary) + "\n" + _layers(summary, samples) + _tail(summary, samples)
-    for line in (*_lost(summary), *_overflown(summary)):
-        text += "\n" + line
+    tail = "\n".join([_tail(summary, samples), *_lost(summary), *_overflown(summary)])
     if summary.dropped_events:
-        text += (f"\n{many(summary.dropped_events, 'event')} of the recordings came after the last step and "
+        tail += (f"\n{many(summary.dropped_events, 'event')} of the recordings came after the last step and "
                  f"{'was' if summary.dropped_events == 1 else 'were'} left out: --timesteps N takes more in")
-    return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit)
+    text = wrapped(_head(summary), width) + "\n" + _layers(summary, samples, width) + wrapped(tail, width)
+    return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit, width)
 
 
 def summary_card(summary) -> Card:
@@ -50,7 +51,7 @@ def _head(summary):
 COLUMNS = ("layer", "neurons", "firing rate", "mean level", "synops", "additions", "dense MACs", "share")
 
 
-def _layers(summary, samples):
+def _layers(summary, samples, width):
     totals = summary.totals
     rows = _rows(summary, samples, summary.layers)
     rows.append((
@@ -58,7 +59,7 @@ def _layers(summary, samples):
         quantity((totals.synops or 0) / samples), quantity(_additions(totals) / samples),
         quantity((totals.dense_macs or 0) / samples), "",
     ))
-    return aligned_table(COLUMNS, rows)
+    return aligned_table(COLUMNS, rows, width, LEFT_OUT)
 
 
 def _rows(summary, samples, layers):
@@ -123,7 +124,7 @@ def _overflown(summary):
                "infinite or nan, and what follows from them means nothing; run in float64, or rescale the weights")
 
 
-def audit_text(audit: Dict) -> str:
+def audit_text(audit: Dict, width=None) -> str:
     """A table of ranges, widths and overflows, and one of what became of the weights. audit: layer ->
     `AuditSummary`."""
     rows, weights = [], []
@@ -138,7 +139,8 @@ def audit_text(audit: Dict) -> str:
         weights.append((name, f"{layer.weights}", f"{layer.clipped_weights}", f"{layer.zeroed_weights}"))
     columns = ("layer", "number", "lowest", "highest", "bits needed", "bits", "overflows", "then")
     return (
-        aligned_table(columns, rows) + "\n"
-        + aligned_table(("layer", "weights", "clipped", "rounded to 0"), weights)
-        + "before each number is brought back to its width; a sum in weights, the rest in steps of the state"
+        aligned_table(columns, rows, width, ("then", "overflows", "bits")) + "\n"
+        + aligned_table(("layer", "weights", "clipped", "rounded to 0"), weights, width)
+        + wrapped("before each number is brought back to its width; a sum in weights, the rest in steps of the "
+                  "state", width)
     )

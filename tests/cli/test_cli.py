@@ -370,22 +370,28 @@ def test_too_many_steps(run):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "required: COMMAND"),
-    (["nonsense"], "invalid choice: 'nonsense'"),
-    (["info"], "required: MODEL"),
-    (["run", MODEL], "required: DATA"),
-    (["run", MODEL, DATA, "--limit", "0"], "0 is not a whole number above 0"),
-    (["run", MODEL, DATA, "--workers", "x"], "--workers"),
-    (["run", MODEL, DATA, "--timesteps", "-1"], "-1"),
-    (["run", MODEL, DATA, "--precision", "int4"], "invalid choice: 'int4'"),
-    (["info", MODEL, "--limit", "3"], "unrecognized arguments"),
+    ([], "COMMAND is missing: info, check, run, "),
+    (["nonsense"], "'nonsense' is no command: there are info, check, "),
+    (["info"], "MODEL is missing (eventsim info --help)"),
+    (["run", MODEL], "DATA is missing (eventsim run --help)"),
+    (["run"], "MODEL and DATA are missing"),
+    (["run", MODEL, DATA, "--limit", "0"], "--limit: '0' is not a whole number above 0"),
+    (["run", MODEL, DATA, "--workers", "x"], "--workers: 'x' is not a whole number above 0"),
+    (["run", MODEL, DATA, "--timesteps", "-1"], "'-1' is not"),
+    (["run", MODEL, DATA, "--precision", "int4"], "--precision cannot be 'int4', did you mean int8?"),
+    (["run", MODEL, DATA, "--dt", "x"], "--dt is 'x', expected a number"),
+    (["run", MODEL, DATA, "--in", "1"], "--in may mean --integration, --input-bits, "),
+    (["info", MODEL, "--limit", "3"], "there is no option --limit"),
+    (["info", MODEL, "--json=1"], "--json takes no value, but is given '1'"),
 ])
 def test_wrong_usage(capsys, arguments, message):
     with pytest.raises(SystemExit) as error:
         main(arguments)
     assert error.value.code == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("usage: eventsim") and message in err
+    assert out == "" and err.startswith("eventsim: ") and err.count("\n") == 1 and message in err
+    command = f"eventsim {arguments[0]}" if arguments and arguments != ["nonsense"] else "eventsim"
+    assert err.endswith(f"({command} --help)\n")
 
 
 @pytest.mark.parametrize("command", ([], ["info"], ["check"], ["run"]))
