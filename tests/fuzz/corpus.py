@@ -1,0 +1,232 @@
+"""Seeds: small valid files of every format, made by the writers of the tests."""
+
+import gzip
+import struct
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, NamedTuple, Tuple
+
+import event_files as recordings
+import h5py
+import lava_arithmetic
+import lava_layers
+import nir_files
+import numpy as np
+import recorded_traces
+from networks import chip_models, every_node_models, levels_for, random_run
+from small_networks import small_networks
+
+import eventsim
+from eventsim.engine.simulator import Simulator
+from eventsim.errors import EventsimError
+from eventsim.formats import save
+from eventsim.model.chip import chip_names, find_chip
+from eventsim.costs.energy_table import energy_table_names, find_energy_table
+from eventsim.model.network import Check, Model
+from eventsim.runs.file import save_run
+
+FAMILIES = ("native", "nir", "lava", "events", "data", "runs", "traces", "json")
+MOST_BYTES = 200_000  # of a seed
+ALL = ("spikes", "currents", "potentials", "residuals", "outputs")
+
+
+class Seed(NamedTuple):
+    """A valid file. name: with its suffix. opened: what is opened in its folder, the file itself or ".", the folder.
+    beside: other files of the folder."""
+
+    family: str
+    name: str
+    content: bytes
+    opened: str
+    beside: Tuple[Tuple[str, bytes], ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """Of the file."""
+        return Path(self.name).suffix
+
+
+@lru_cache(maxsize=None)
+def seeds() -> Dict[str, Tuple[Seed, ...]]:
+    """Family -> its seeds."""
+    made = {}
+    with tempfile.TemporaryDirectory() as name:
+        for family in FAMILIES:
+            folder = Path(name) / family
+            folder.mkdir()
+            globals()["_write_" + family](folder)
+            made[family] = tuple(seed for seed in _in_folder(family, folder) if len(seed.content) <= MOST_BYTES)
+    return made
+
+
+def _in_folder(family, folder):
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            yield Seed(family, path.name, path.read_bytes(), path.name)
+            continue
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        for file in files:
+            beside = tuple((str(each.relative_to(folder)), each.read_bytes()) for each in files if each != file)
+            opened = path.name if path.suffix != ".part" else f"{path.name}/{files[0].name}"
+            yield Seed(family, str(file.relative_to(folder)), file.read_bytes(), opened, beside)
+
+
+# ---- models
+
+
+@lru_cache(maxsize=None)
+def _models():
+    models = {name: model for name, (model, _) in {**every_node_models(), **small_networks()}.items()}
+    return {**models, **{name: Model(model.nodes, model.edges, model.timesteps, chip=model.chip)
+                         for name, (model, _, _) in chip_models().items()}}
+
+
+def _write_native(folder):
+    for name, model in _models().items():
+        save(model, folder / f"{name}.h5")
+    save(_with_everything(), folder / "everything.h5")
+    (folder / "digits.h5").write_bytes((Path(eventsim.__file__).parents[1] / "data" / "digits.h5").read_bytes())
+
+
+def _with_everything():
+    model, x = small_networks()["image"]
+    run = Simulator(model, "float64").run(x)
+    return Model(model.nodes, model.edges, model.timesteps, class_names=[f"class {i}" for i in range(run.output.shape[1])],
+                 provenance={"made": "for a test"}, check=Check(x, run.output), chip=find_chip("loihi"))
+
+
+def random_model_file(number) -> bytes:
+    """A native file of a random network."""
+    model, _, _ = random_run(number)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.h5"
+        save(model, path)
+        return path.read_bytes()
+
+
+def _write_nir(folder):
+    for name, model in _models().items():
+        try:
+            save(model, folder / f"{name}.nir")
+        except EventsimError:  # NIR does not express it
+            pass
+    rng, lif, chain = np.random.default_rng(0), nir_files.lif, nir_files.chain
+    affine = {"type": "Affine", "weight": rng.normal(0, 1, (3, 4)), "bias": np.zeros(3)}
+    for kind in ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF"):
+        nir_files.write(folder / f"by_hand_{kind}.nir", *chain([4], affine, lif(3, kind), out=[3]), metadata={"dt": 1e-4})
+    maps = chain([2, 6, 6], nir_files.conv(rng.normal(0, 1, (3, 2, 3, 3)), input_shape=np.array([6, 6])),
+                 {"type": "IF", "r": np.ones((3, 4, 4)), "v_threshold": np.ones((3, 4, 4))},
+                 {"type": "SumPool2d", "kernel_size": np.array([2, 2]), "stride": np.array([2, 2]),
+                  "padding": np.array([0, 0])},
+                 {"type": "Flatten", "start_dim": 0, "end_dim": -1}, out=[12])
+    nir_files.write(folder / "by_hand_maps.nir", *maps, gzip=True)
+    nodes, edges = chain([3], lif(3))
+    loop = {"type": "Linear", "weight": rng.normal(0, 1, (3, 3))}
+    nir_files.write(folder / "by_hand_loop.nir", {**nodes, "back": loop}, [*edges, ("n0", "back"), ("back", "n0")])
+    inner = dict(zip(("nodes", "edges"), chain([3], lif(3))))
+    nir_files.write(folder / "by_hand_nested.nir", *chain([3], {"type": "NIRGraph", **inner}))
+
+
+def _write_lava(folder):
+    for make in (lava_layers.maps, lava_layers.rows, lava_layers.grouped):
+        for seed in range(4):
+            rule = ("CUBA", "SDNN")[seed % 2]
+            lava_arithmetic.write(folder / f"{make.__name__}{seed}.net", make(seed, rule), ("fixed", "object")[seed // 2],
+                                  steps=5 if seed else None)
+
+
+# ---- recordings and data
+
+
+def _write_events(folder):
+    events = recordings.made_events(60, 20, 10)
+    with_rows = recordings.structured(events)
+    recordings.write_recording(folder / "nmnist.bin", events["x"], events["y"], events["p"], events["t"] - 1000)
+    recordings.write_aedat2(folder / "two.aedat", events)
+    recordings.write_aedat3(folder / "three.aedat", recordings.aedat3_packet(events),
+                            recordings.aedat3_packet(events, kind=0), recordings.aedat3_packet(events, turns=1))
+    recordings.write_dat(folder / "two.dat", events)
+    recordings.write_dat(folder / "one.dat", events, version=1, lines=b"")
+    if _is_there("faery"):
+        recordings.write_evt2(folder / "two.raw", events)
+    np.save(folder / "rows.npy", with_rows)
+    np.savez(folder / "rows.npz", events=with_rows)
+    np.savez_compressed(folder / "columns.npz", **events)
+    lines = ["t,x,y,p", *(",".join(str(events[key][i]) for key in "txyp") for i in range(60))]
+    (folder / "named.csv").write_text("\n".join(lines) + "\n")
+    (folder / "plain.txt").write_text("\n".join(line.replace(",", " ") for line in lines[1:]) + "\n")
+    for name, place in (("top", ""), ("dsec", "events/"), ("prophesee", "CD/events")):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            if name == "prophesee":
+                file[place] = with_rows
+            else:
+                for key in "txyp":
+                    file[place + key] = events[key]
+    recordings.write_shd(folder / "shd.h5", [(events["t"] / 1e6, events["x"])] * 3, [0, 1, 0], ["one", "two"])
+    recordings.write_nmnist(folder / "classes")
+    trial = (events, [(1, 1000, 2000), (2, 2000, 2500)])
+    recordings.write_gestures(folder / "gestures", {"user01": trial})
+
+
+def _is_there(package):
+    try:
+        __import__(package)
+    except ImportError:
+        return False
+    return package in sys.modules
+
+
+def _idx(array):
+    head = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return head + array.tobytes()
+
+
+def _write_data(folder):
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 256, (5, 1, 5, 4), np.uint8), rng.integers(0, 10, 5)
+    with h5py.File(folder / "still.h5", "w") as file:
+        file["x"], file["y"] = x, y
+    with h5py.File(folder / "steps.h5", "w") as file:
+        file.create_dataset("x", data=np.stack([x, x], 1), compression="gzip", chunks=(2, 1, 1, 5, 4))
+    np.savez(folder / "plain.npz", x=x, y=y)
+    np.savez_compressed(folder / "packed.npz", x=x.astype(np.float32), y=y.astype(np.uint8))
+    np.save(folder / "alone.npy", x)
+    for name, pack, suffix in (("mnist.part", bytes, ""), ("packed.part", gzip.compress, ".gz")):
+        (folder / name).mkdir()
+        (folder / name / f"t10k-images-idx3-ubyte{suffix}").write_bytes(pack(_idx(x[:, 0])))
+        (folder / name / f"t10k-labels-idx1-ubyte{suffix}").write_bytes(pack(_idx(y.astype(np.uint8))))
+    (folder / "cifar.bin").write_bytes(rng.integers(0, 10, (3, 3073), np.uint8).tobytes())
+
+
+# ---- what runs write, traces, chips and energy tables
+
+
+def _write_runs(folder):
+    models = every_node_models()
+    for name in ("image_model", "recurrent_model", "changes_model", "neuron_srif", "readout_last_0.6"):
+        model, x = models[name]
+        for precision in ("float32", "int8"):
+            run = Simulator(model, precision).run(x, record=ALL if name.startswith("readout") else ("spikes", "statistics", "membranes"))
+            save_run(run, folder / f"{name}_{precision}.h5", np.arange(len(x)) % run.output.shape[1])
+
+
+def _write_traces(folder):
+    arrays, _ = recorded_traces.recorded(n=1)
+    few = {name: array for name, array in arrays.items() if not name.startswith("n1")}
+    recorded_traces.save(folder / "trace.npz", few)
+    recorded_traces.save(folder / "trace.h5", few)
+    recorded_traces.save(folder / "doubles.npz", {name: a.astype(np.float64) for name, a in few.items()})
+
+
+def _write_json(folder):
+    for name in chip_names():
+        (folder / f"chip_{name}.json").write_text(find_chip(name).as_json())
+    for name in energy_table_names():
+        (folder / f"energy_{name}.json").write_text(find_energy_table(name).as_json())
+
+
+def input_levels(node, rng, shape):
+    """Values that an Input takes."""
+    return levels_for(node, rng, shape)
