@@ -37,7 +37,8 @@ def main(arguments=None) -> int:
     standing = campaign.Standing(asked.first, families=families)
     if asked.resume and Path(asked.resume).exists():
         standing = campaign.Standing.of_json(json.loads(Path(asked.resume).read_text()))
-    corpus.seeds()
+    for family in corpus.WRITERS if families is None else set(families) - {cases.NETWORKS}:
+        corpus.seeds(family)
     warming.warm()
     doing = campaign.Campaign(standing, asked.resume, asked.keep, _Here() if asked.here else None)
     found = doing.run(asked.cases, lambda standing: print(standing.as_text().partition("\n")[0], file=sys.stderr))

@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Tuple
 from fuzz import cases
 from fuzz.minimise import fewest_changes
 from fuzz.server import Server
+from fuzz.trials import Outcome
 
 EXAMPLES = 5  # numbers of cases that are kept of each finding
 SAVED_EVERY = 10.0  # seconds
@@ -121,7 +122,12 @@ class Campaign:
         if case.family == cases.NETWORKS:
             return
         fewest = fewest_changes(case, outcome, self._server)
-        seed = cases.file_of(fewest)
         folder = Path(self.kept) / case.family
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{case.number}_{Path(seed.name).name}").write_bytes(seed.content)
+        Server(trial=lambda one, _: _write(one, folder)).one(fewest)
+
+
+def _write(case, folder):
+    seed = cases.file_of(case)
+    (folder / f"{case.number}_{Path(seed.name).name}").write_bytes(seed.content)
+    return Outcome("read")

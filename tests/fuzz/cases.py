@@ -32,7 +32,7 @@ def case(number, families=None) -> Case:
     [family] = rng.choices(list(shares), list(shares.values()))
     if family == NETWORKS:
         return Case(number, family, rng.randrange(1 << 31))
-    found = corpus.seeds()[family]
+    found = corpus.seeds(family)
     seed = -1 if family == "native" and not rng.randrange(FRESH) else rng.randrange(len(found))
     suffix = found[seed].suffix
     n = rng.choice((1, 1, 1, 2, 3, 6))
@@ -45,7 +45,7 @@ def case(number, families=None) -> Case:
 def seed_of(one: Case) -> corpus.Seed:
     """The seed of a case of files."""
     if one.seed >= 0:
-        return corpus.seeds()[one.family][one.seed]
+        return corpus.seeds(one.family)[one.seed]
     return corpus.Seed(one.family, "random.h5", corpus.random_model_file(one.number % (1 << 31)), "random.h5")
 
 

@@ -24,6 +24,7 @@ from fuzz.trials import Outcome, trial
 
 SHARED_MEMORY = Path("/dev/shm")
 AT_ONCE = 300  # cases of a child
+UNMADE = "unmade"  # stage of a case whose file h5py crashed in making
 STACK = "stack"  # file where a child that crashes says where it was
 
 
@@ -118,6 +119,8 @@ class Server:
 
     def _death(self, status, waited, folder):
         where = _stack(folder)
+        if where == UNMADE:
+            return Outcome(UNMADE)
         if not os.WIFSIGNALED(status):
             return Outcome("died", "signal", f"exit status {os.WEXITSTATUS(status)}")
         number = os.WTERMSIG(status)
@@ -144,6 +147,8 @@ def _stack(folder):
         lines = (folder.parent / STACK).read_text().splitlines()
     except OSError:
         return "?"
+    if any("/fuzz/damage.py" in line for line in lines):
+        return UNMADE
     for line in lines:
         if "/eventsim/" in line and ' in ' in line:
             return "/".join(line.split('"')[1].split("/")[-2:]) + ":" + line.rpartition(" in ")[2]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 import numpy as np
-from networks import random_chip_run, random_run, run_near_int32
+from networks import levels_for, random_chip_run, random_run, run_near_int32
 from planted_changes import network
 from reference_equality import ALL, assert_equal_to_reference
 
@@ -33,7 +33,7 @@ from eventsim.model.chip import find_chip
 from eventsim.model.input import EventBins, Input
 from eventsim.report.tables import tables
 from eventsim.runs.file import open_run
-from fuzz import cases, corpus
+from fuzz import cases
 from fuzz.fence import Broken, fenced
 
 READ_SECONDS, READ_BYTES = 3.0, 500 << 20  # of the processor, and of memory, that reading may take
@@ -173,10 +173,10 @@ def _in_proportion():
         raise
     finally:
         seconds, n_bytes = time.process_time() - began, _peak() - before
-        if seconds > READ_SECONDS:
-            raise Finding("time", "reading", f"{seconds:.1f} s")
         if n_bytes > READ_BYTES:
             raise Finding("memory", "reading", f"{n_bytes >> 20} MB")
+        if seconds > READ_SECONDS:
+            raise Finding("time", "reading", f"{seconds:.1f} s")
 
 
 def _peak_from_here():
@@ -316,7 +316,7 @@ def _run(model, number, stage):
     if n_inputs > 1 << 16:
         return
     steps = min(model.timesteps or 2, 3)
-    x = corpus.input_levels(node, np.random.default_rng(number), (1, steps, *node.shape))
+    x = levels_for(node, np.random.default_rng(number), (1, steps, *node.shape))
     with fenced():
         simulator = Simulator(model, precision, memory_limit=SIMULATED_BYTES)
         recording = simulator.run(x, record=ALL)
