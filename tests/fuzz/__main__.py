@@ -39,7 +39,8 @@ def main(arguments=None) -> int:
         standing = campaign.Standing.of_json(json.loads(Path(asked.resume).read_text()))
     for family in corpus.WRITERS if families is None else set(families) - {cases.NETWORKS}:
         corpus.seeds(family)
-    warming.warm()
+    if families is None or cases.COMPUTING & set(families):
+        warming.warm()
     doing = campaign.Campaign(standing, asked.resume, asked.keep, _Here() if asked.here else None)
     found = doing.run(asked.cases, lambda standing: print(standing.as_text().partition("\n")[0], file=sys.stderr))
     print(json.dumps(found.as_json(), indent=1) if asked.json else found.as_text())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,21 +32,22 @@ class Finding:
 class Standing:
     """Where a campaign stands.
 
-    first: number of its first case. done: cases. seconds: that they took. families: these only, or None. stages: family
+    first: number of its first case. done: cases. seconds, processor: that they took, and of the processor. families: these only, or None. stages: family
     -> stage -> cases that came so far. findings: by bucket and place.
     """
 
     first: int = 0
     done: int = 0
     seconds: float = 0.0
+    processor: float = 0.0
     families: Optional[Tuple[str, ...]] = None
     stages: Dict[str, Dict[str, int]] = field(default_factory=dict)
     findings: Dict[str, Finding] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
-        """Cases a second."""
-        return self.done / self.seconds if self.seconds else 0.0
+        """Cases a second of the processor."""
+        return self.done / self.processor if self.processor else 0.0
 
     def add(self, case, outcome) -> bool:
         """Count a case; whether it shows something new."""
@@ -74,7 +76,7 @@ class Standing:
 
     def as_text(self) -> str:
         """Lines for people."""
-        lines = [f"{self.done:,} cases, {self.rate:.0f} a second, {len(self.findings)} findings"]
+        lines = [f"{self.done:,} cases, {self.rate:.0f} a second of the processor, {self.seconds:.0f} s, {len(self.findings)} findings"]
         for family, stages in sorted(self.stages.items()):
             lines.append(f"  {family:9}" + "  ".join(f"{stage} {n:,}" for stage, n in sorted(stages.items())))
         for key, found in sorted(self.findings.items()):
@@ -94,14 +96,15 @@ class Campaign:
     def run(self, n, tell=lambda standing: None) -> Standing:
         """Do cases until there are n in all. tell: is called now and then."""
         standing = self.standing
-        before, began = standing.seconds, time.monotonic()
-        told = began
+        before, began = (standing.seconds, standing.processor), (time.monotonic(), _processor_seconds())
+        told = began[0]
         numbers = range(standing.first + standing.done, standing.first + n)
         for case, outcome in self._server.outcomes(cases.case(i, standing.families) for i in numbers):
             if standing.add(case, outcome) and self.kept is not None:
                 self._keep(case, outcome)
             now = time.monotonic()
-            standing.seconds = before + now - began
+            standing.seconds = before[0] + now - began[0]
+            standing.processor = before[1] + _processor_seconds() - began[1]
             if now - told > SAVED_EVERY:
                 self._save()
                 tell(standing)
@@ -125,6 +128,12 @@ class Campaign:
         folder = Path(self.kept) / case.family
         folder.mkdir(parents=True, exist_ok=True)
         Server(trial=lambda one, _: _write(one, folder)).one(fewest)
+
+
+def _processor_seconds():
+    """Of this process and the children that have ended."""
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, (
+        resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
 def _write(case, folder):

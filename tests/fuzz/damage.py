@@ -210,6 +210,13 @@ def _copy_member(file, names, rng):
         file.copy(first, second)
 
 
+def _new_values(file, names, rng):
+    """Other numbers of the same type and shape: what is most often run."""
+    arrays = [file[name] for name in names if isinstance(file[name], h5py.Dataset) and file[name].dtype.kind in "biuf"]
+    one = rng.choice(arrays)
+    one[...] = _value(one[()], rng)
+
+
 def _new_array(file, names, rng):
     arrays = [name for name in names if isinstance(file[name], h5py.Dataset)]
     name = rng.choice(arrays)
@@ -281,8 +288,8 @@ def _new_member(file, names, rng):
     file[f"{parent}/{rng.choice(names).rpartition('/')[2]}{rng.choice(('', 'x', 'é'))}"] = rng.choice((1, "x", [2.5, 1]))
 
 
-HDF5_CHANGES = (_remove_member, _rename_member, _exchange_members, _copy_member, _new_array, _new_array, _new_array,
-                _new_array, _new_array, _declared, _other_kind, _other_kind, _linked, _packed, _attribute, _new_member)
+HDF5_CHANGES = (_new_values,) * 9 + (_new_array,) * 5 + (_other_kind,) * 2 + (
+    _remove_member, _rename_member, _exchange_members, _copy_member, _declared, _linked, _packed, _attribute, _new_member)
 
 
 def without_checksums(content):
