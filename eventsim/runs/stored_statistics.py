@@ -71,8 +71,11 @@ def _train(group):
         found["detailed_absent"] = _whole(group, "detailed_absent")
         if found["ended_by_step"].max() > n_samples:
             raise group.error("'ended_by_step' has more samples than there are")
-    return TrainStatistics(shape=shape, bits=bits, signed=bool(signed), n_samples=n_samples, n_steps=n_steps,
-                           n_detailed=n_detailed, **found)
+    train = TrainStatistics(shape=shape, bits=bits, signed=bool(signed), n_samples=n_samples, n_steps=n_steps,
+                            n_detailed=n_detailed, **found)
+    if train.contradiction():
+        raise group.error(train.contradiction())
+    return train
 
 
 def _membrane(group):

@@ -282,6 +282,15 @@ class TrainStatistics(Shown):
         deviation = np.sqrt(np.diagonal(covariance))
         return _ratio(covariance, np.outer(deviation, deviation))
 
+    def contradiction(self) -> str:
+        """What no run can have counted, in words; "" where there is nothing of that kind."""
+        if (_spread(self.interval_counts, self.interval_squares, self.interval_sums) < 0).any():
+            return "'interval_squares' are smaller than 'interval_sums' allow"
+        most = self.n_detailed * self.n_steps - self.detailed_absent
+        if (np.diagonal(self.together) > most).any():
+            return f"'together' has more events of a neuron than the {most} steps that were seen"
+        return ""
+
 
 def _ratio(above, below):
     """above / below in float64; nan where `below` is 0."""
