@@ -47,7 +47,8 @@ class Runner:
                 arrays = self._arrays(bound, setting, state, levels)
             bound.clock[0] = state.step
             n_blocks = min((n - done) // samples, max(1, AT_A_TIME // samples))
-            bound.plan.run({name: array[done:] for name, array in arrays.items()}, n_blocks, clock)
+            left = {name: array[done:] for name, array in arrays.items()} if done else arrays
+            bound.plan.run(left, n_blocks, clock)
             done += n_blocks * samples
         return self._chunk(bound, setting, state, arrays, n)
 
@@ -80,9 +81,7 @@ class Runner:
             elif kind == "audit":
                 arrays[name] = _blank_audit((n, *shape), dtype)
             else:
-                array = arrays[name] = self._buffers.take(name, (n, *shape), dtype)
-                if kind not in Traces._fields:
-                    array.fill(0)
+                arrays[name] = self._buffers.take(name, (n, *shape), dtype, cleared=kind not in Traces._fields)
             if kind == "planes" and what in state.history:
                 past = self.program.history[what]
                 arrays[name][:, :past] = state.history[what]

@@ -293,6 +293,9 @@ class Observer:
     def block(self, first, n, several):
         """What gathers a block of n samples, `first` being the place of the first one in the run.
         several: whether its steps come in several chunks."""
+        if not self.kinds:
+            yield NOTHING
+            return
         with self._lock:
             sums = self._free.pop() if self._free else self._blank()
         observing = BlockObserver(self, sums, n, several)
@@ -322,6 +325,16 @@ class Observer:
     def all_membranes(self) -> Dict[str, MembraneStatistics]:
         """Of all blocks, in the order of the samples."""
         return merge([self.membranes[first] for first in sorted(self.membranes)]) or {}
+
+
+class _NoObserver:
+    """Gathers nothing of a block."""
+
+    def take(self, chunk) -> None:
+        """The next chunk."""
+
+
+NOTHING = _NoObserver()
 
 
 class BlockObserver:
