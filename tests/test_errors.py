@@ -291,6 +291,7 @@ CASES = [
     (lambda: chain(Input((2, 4, 4), "image", 8, mean=[1, 2, 3]), N), ModelError,
      r"node 'in' \(Input\): mean has shape \(3,\), expected \(\) or \(2,\)"),
     (lambda: chain(Input((2, 4, 4), "image", 8, std=ones(2, 4, 4)), N), ModelError, r"std has shape \(2, 4, 4\), expected"),
+    (lambda: chain(Input((2, 4, 4), "image", 8, std=ones(2, 1)), N), ModelError, r"std has shape \(2, 1\), expected"),
     (lambda: Dense(ones(3)), ModelError, r"weight has shape \(3,\), expected \(out, in\)"),
     (lambda: Dense(ones(3, 2), ones(2)), ModelError, r"bias has shape \(2,\), expected \(3,\)"),
     (lambda: chain(MAP, Dense(ones(3, 32)), N), ModelError,

@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from eventsim.errors import ModelError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    choice, finite_number, integer, integers, is_per_neuron, MAX_BITS, Parameter, parameter, Shape, shape_of,
+    choice, finite_number, integer, integers, MAX_BITS, Parameter, parameter, Shape, shape_of,
 )
 
 
@@ -133,5 +133,5 @@ class Input(Node):
     def check(self, shape):
         for name in ("mean", "std"):
             value = getattr(self, name)
-            if is_per_neuron(value, shape) or value.size not in (1, shape[0]):
+            if value.size != 1 and value.shape != shape[:1]:
                 raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")

@@ -400,7 +400,9 @@ class RaggedArray:
         self._stored, self.shape = stored, stored.shape
 
     def row(self, i) -> np.ndarray:
-        """Array i."""
+        """Array i. Raises DataError or FormatError where there are fewer."""
+        if not 0 <= i < self.shape[0]:
+            raise self._stored._error(f"has {self.shape[0]} rows, expected more than {i}")
         found = self._stored.rows(slice(i, i + 1))[0]
         return found.astype(found.dtype.newbyteorder("="), copy=False)
 

@@ -185,6 +185,12 @@ def hdf5(content, rng):
         return content
 
 
+def _array(file, names, rng, wanted=lambda one: True):
+    """The name of a dataset. Looking at all would take longer than eventsim takes."""
+    return next(name for name in rng.sample(names, len(names))
+                if isinstance(file[name], h5py.Dataset) and wanted(file[name]))
+
+
 def _remove_member(file, names, rng):
     del file[rng.choice(names)]
 
@@ -212,14 +218,12 @@ def _copy_member(file, names, rng):
 
 def _new_values(file, names, rng):
     """Other numbers of the same type and shape: what is most often run."""
-    arrays = [file[name] for name in names if isinstance(file[name], h5py.Dataset) and file[name].dtype.kind in "biuf"]
-    one = rng.choice(arrays)
+    one = file[_array(file, names, rng, lambda one: one.dtype.kind in "biuf")]
     one[...] = _value(one[()], rng)
 
 
 def _new_array(file, names, rng):
-    arrays = [name for name in names if isinstance(file[name], h5py.Dataset)]
-    name = rng.choice(arrays)
+    name = _array(file, names, rng)
     old = file[name]
     kind = old.dtype
     ragged = h5py.check_vlen_dtype(kind) is not None  # h5py crashes on texts among them
@@ -271,8 +275,7 @@ def _linked(file, names, rng):
 
 
 def _packed(file, names, rng):
-    arrays = [name for name in names if isinstance(file[name], h5py.Dataset) and file[name].ndim]
-    name = rng.choice(arrays)
+    name = _array(file, names, rng, lambda one: one.ndim)
     values = file[name][()]
     del file[name]
     file.create_dataset(name, data=values, chunks=True, shuffle=rng.random() < 0.5, fletcher32=rng.random() < 0.3,

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 
 from eventsim.engine import memory
-from eventsim.lowering import layout, stages
+from eventsim.lowering import layout
 
 PAGE = mmap.PAGESIZE
 ALIGNED = 64
@@ -71,9 +71,10 @@ def fenced():
     end."""
     fence = Fence()
 
-    def take(self, name, shape, dtype):
+    def take(self, name, shape, dtype, cleared=False):
         made = fence.array(shape, dtype)
-        made.view(np.uint8).fill(FILL)  # "holds anything"
+        if not cleared:
+            made.view(np.uint8).fill(FILL)  # "holds anything"
         return made
 
     with mock.patch.object(memory, "zeros", fence.array), mock.patch.object(memory.Buffers, "take", take), \

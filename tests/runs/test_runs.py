@@ -217,6 +217,8 @@ def test_bytes_flipped(whole, tmp_path):
     ("statistics/trains/in/shape", np.array([3, 3]), "has shape"),
     ("statistics/trains/in/chosen", np.full(32, 32), "'chosen' has neurons that the node does not have"),
     ("statistics/trains/in/events", np.full(32, -1), "numbers below 0"),
+    ("statistics/trains/in/interval_sums", np.full(32, 1 << 40), "'interval_squares' are smaller than"),
+    ("statistics/trains/in/together", np.full((32, 32), 1 << 40), "'together' has more events of a neuron than"),
     ("statistics/membranes/z first/unit", 7, "'unit' is 7"),
     ("statistics/membranes/z first/edges", np.zeros(241), "'edges' do not rise"),
     ("statistics/membranes/z first/distances", np.ones((2, 3), np.int64), "'distances' has shape"),
