@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent)]  # this checkout's eventsim, installed or not
+# this checkout's eventsim, installed or not
+sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent)]
 
 from fuzz import campaign, cases, corpus, trials, warming  # noqa: E402
 
@@ -21,12 +22,12 @@ from fuzz import campaign, cases, corpus, trials, warming  # noqa: E402
 def main(arguments=None) -> int:
     """The command; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=10_000, metavar="N", help="cases in all, those done before included")
-    parser.add_argument("--resume", metavar="FILE", help="JSON: go on where it says, and keep there where it stands")
+    parser.add_argument("--cases", type=int, default=10_000, metavar="N", help="in all, with those done before")
+    parser.add_argument("--resume", metavar="FILE", help="JSON: go on where it says, and keep it there")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first case")
     parser.add_argument("--families", nargs="+", choices=tuple(cases.SHARES), metavar="F",
                         help="only some of: " + ", ".join(cases.SHARES))
-    parser.add_argument("--keep", metavar="FOLDER", help="files that show something new, with as few changes as do")
+    parser.add_argument("--keep", metavar="FOLDER", help="for files that show something new, minimised")
     parser.add_argument("--here", action="store_true", help="in this process, without limits: to measure coverage")
     parser.add_argument("--case", type=int, metavar="N", help="one case, in this process")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -19,7 +19,7 @@ SAVED_EVERY = 10.0  # seconds
 
 @dataclass
 class Finding:
-    """One kind of thing that went wrong. count: how often. numbers: of some cases that show it. text: of the first."""
+    """One kind of thing that went wrong. count: how often. numbers: of some cases. text: of the first."""
 
     bucket: str
     where: str
@@ -32,8 +32,9 @@ class Finding:
 class Standing:
     """Where a campaign stands.
 
-    first: number of its first case. done: cases. seconds, processor: that they took, and of the processor. families: these only, or None. stages: family
-    -> stage -> cases that came so far. findings: by bucket and place.
+    first: number of its first case. done: cases. seconds, processor: that they took, on the clock and of the
+    processor. families: these only, or None. stages: family -> stage -> cases that came so far. findings: by
+    bucket and place.
     """
 
     first: int = 0
@@ -76,7 +77,8 @@ class Standing:
 
     def as_text(self) -> str:
         """Lines for people."""
-        lines = [f"{self.done:,} cases, {self.rate:.0f} a second of the processor, {self.seconds:.0f} s, {len(self.findings)} findings"]
+        lines = [f"{self.done:,} cases in {self.seconds:.0f} s, {self.rate:.0f} a second of the processor, "
+                 f"{len(self.findings)} findings"]
         for family, stages in sorted(self.stages.items()):
             lines.append(f"  {family:9}" + "  ".join(f"{stage} {n:,}" for stage, n in sorted(stages.items())))
         for key, found in sorted(self.findings.items()):
@@ -86,8 +88,8 @@ class Standing:
 
 
 class Campaign:
-    """Cases from `standing` on. path: where the standing is kept, or None. kept: folder for files that show something
-    new, with as few changes as do, or None."""
+    """Cases from `standing` on. path: where the standing is kept, or None. kept: folder for files that show
+    something new, with as few changes as do, or None."""
 
     def __init__(self, standing: Standing, path=None, kept=None, server=None):
         self.standing, self.path, self.kept = standing, path, kept

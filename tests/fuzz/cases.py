@@ -7,7 +7,8 @@ from fuzz import corpus
 from fuzz.damage import BYTES, changed, TREE_OF
 
 # of 100 cases, how many are of a family
-SHARES = {"native": 13, "nir": 12, "lava": 5, "events": 30, "data": 15, "runs": 7, "traces": 6, "json": 11, "networks": 1}
+SHARES = {"native": 13, "nir": 12, "lava": 5, "events": 30, "data": 15, "runs": 7, "traces": 6, "json": 11,
+          "networks": 1}
 NETWORKS = "networks"
 COMPUTING = {"native", "nir", "lava", NETWORKS}  # families whose cases run kernels
 FRESH = 16  # one of so many native cases starts from a random network

@@ -31,8 +31,8 @@ ALL = ("spikes", "currents", "potentials", "residuals", "outputs")
 
 
 class Seed(NamedTuple):
-    """A valid file. name: with its suffix. opened: what is opened in its folder, the file itself or ".", the folder.
-    beside: other files of the folder."""
+    """A valid file. name: with its suffix. opened: what is opened, the file itself or a folder around it.
+    beside: other files of that folder."""
 
     family: str
     name: str
@@ -85,7 +85,8 @@ def _write_native(folder):
 def _with_everything():
     model, x = small_networks()["image"]
     run = Simulator(model, "float64").run(x)
-    return Model(model.nodes, model.edges, model.timesteps, class_names=[f"class {i}" for i in range(run.output.shape[1])],
+    class_names = [f"class {i}" for i in range(run.output.shape[1])]
+    return Model(model.nodes, model.edges, model.timesteps, class_names=class_names,
                  provenance={"made": "for a test"}, check=Check(x, run.output), chip=find_chip("loihi"))
 
 
@@ -105,7 +106,8 @@ def _write_nir(folder):
     rng, lif, chain = np.random.default_rng(0), nir_files.lif, nir_files.chain
     affine = {"type": "Affine", "weight": rng.normal(0, 1, (3, 4)), "bias": np.zeros(3)}
     for kind in ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF"):
-        nir_files.write(folder / f"by_hand_{kind}.nir", *chain([4], affine, lif(3, kind), out=[3]), metadata={"dt": 1e-4})
+        network = chain([4], affine, lif(3, kind), out=[3])
+        nir_files.write(folder / f"by_hand_{kind}.nir", *network, metadata={"dt": 1e-4})
     maps = chain([2, 6, 6], nir_files.conv(rng.normal(0, 1, (3, 2, 3, 3)), input_shape=np.array([6, 6])),
                  {"type": "IF", "r": np.ones((3, 4, 4)), "v_threshold": np.ones((3, 4, 4))},
                  {"type": "SumPool2d", "kernel_size": np.array([2, 2]), "stride": np.array([2, 2]),
@@ -123,8 +125,9 @@ def _write_lava(folder):
     for make in (lava_layers.maps, lava_layers.rows, lava_layers.grouped):
         for seed in range(4):
             rule = ("CUBA", "SDNN")[seed % 2]
-            lava_arithmetic.write(folder / f"{make.__name__}{seed}.net", make(seed, rule), ("fixed", "object")[seed // 2],
-                                  steps=5 if seed else None)
+            path = folder / f"{make.__name__}{seed}.net"
+            texts = ("fixed", "object")[seed // 2]
+            lava_arithmetic.write(path, make(seed, rule), texts, steps=5 if seed else None)
 
 
 # ---- recordings and data
@@ -198,7 +201,8 @@ def _write_runs(folder):
     for name in ("image_model", "recurrent_model", "changes_model", "neuron_srif", "readout_last_0.6"):
         model, x = models[name]
         for precision in ("float32", "int8"):
-            run = Simulator(model, precision).run(x, record=ALL if name.startswith("readout") else ("spikes", "statistics", "membranes"))
+            record = ALL if name.startswith("readout") else ("spikes", "statistics", "membranes")
+            run = Simulator(model, precision).run(x, record=record)
             save_run(run, folder / f"{name}_{precision}.h5", np.arange(len(x)) % run.output.shape[1])
 
 
@@ -217,5 +221,5 @@ def _write_json(folder):
         (folder / f"energy_{name}.json").write_text(find_energy_table(name).as_json())
 
 
-WRITERS = {"native": _write_native, "nir": _write_nir, "lava": _write_lava, "events": _write_events, "data": _write_data,
-           "runs": _write_runs, "traces": _write_traces, "json": _write_json}
+WRITERS = {"native": _write_native, "nir": _write_nir, "lava": _write_lava, "events": _write_events,
+           "data": _write_data, "runs": _write_runs, "traces": _write_traces, "json": _write_json}

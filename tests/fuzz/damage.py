@@ -1,5 +1,5 @@
-"""What is done to a file. Each change takes (content, random) and returns other content; a change that finds nothing
-to do returns the same. They never look at what eventsim makes of it."""
+"""What is done to a file. Each change takes (content, random) and returns other content; a change that finds
+nothing to do returns the same. They never look at what eventsim makes of it."""
 
 import io
 import json
@@ -12,16 +12,17 @@ import numpy as np
 
 Change = Callable[[bytes, random.Random], bytes]
 
-WHOLE = (0, 1, -1, 2, 3, 7, 8, 63, 64, 65, 127, 128, 255, 256, 4095, 4097, 32767, 65535, 65536, 2**24, 2**31 - 1, 2**31,
-         2**32 - 1, 2**53 + 1, 2**63 - 1, -(2**31), -(2**63))
+WHOLE = (0, 1, -1, 2, 3, 7, 8, 63, 64, 65, 127, 128, 255, 256, 4095, 4097, 32767, 65535, 65536, 2**24, 2**31 - 1,
+         2**31, 2**32 - 1, 2**53 + 1, 2**63 - 1, -(2**31), -(2**63))
 REAL = (0.0, -0.0, 0.5, -1.0, 1e-3, 1e3, 1e-40, 1e-310, 1e38, 3.5e38, 1e300, -1e300, float("inf"), float("-inf"),
         float("nan"))
-TEXTS = ("", " ", "a\nb", "\x1b[2J\x1b]0;x\x07", "=1+1", "\u202egnp", "../../x", "/", "in", "Input", "Dense", "Conv2d",
-         "Neuron", "Readout", "Flatten", "LIF", "CubaLIF", "NIRGraph", "CUBA", "SDNN", "dense", "conv", "spikes", "real",
-         "image", "soft", "hard", "wrap", "nan", "x" * 300, "\0", "\ud7ff", "Ω", "%s%n{0}", "eventsim model")
+TEXTS = ("", " ", "a\nb", "\x1b[2J\x1b]0;x\x07", "=1+1", "\u202egnp", "../../x", "/", "in", "Input", "Dense",
+         "Conv2d", "Neuron", "Readout", "Flatten", "LIF", "CubaLIF", "NIRGraph", "CUBA", "SDNN", "dense", "conv",
+         "spikes", "real", "image", "soft", "hard", "wrap", "nan", "x" * 300, "\0", "\ud7ff", "Ω", "%s%n{0}",
+         "eventsim model")
 TOKENS = tuple(text.encode("utf-8", "replace") for text in TEXTS) + (
-    b"\xff" * 4, b"\0" * 8, b"nan", b"1e400", b"-1", b",", b"\r\n", b"#", b"% end\n", b"9" * 40, b'"', b"[" * 50, b"{}",
-    b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x1f\x8b\x08")
+    b"\xff" * 4, b"\0" * 8, b"nan", b"1e400", b"-1", b",", b"\r\n", b"#", b"% end\n", b"9" * 40, b'"', b"[" * 50,
+    b"{}", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x1f\x8b\x08")
 MOST_CHANGED = 1 << 16  # elements of an array that is made anew
 
 
@@ -138,17 +139,20 @@ def _value(array, rng):
     return changed
 
 
+TYPES = ("i1", "u1", "i2", ">i4", "i8", "u8", "f2", "f4", ">f8", "f8", "?", "c8", "S4")
+
+
 def _typed(array, rng):
     if array.dtype.kind not in "biuf":
         return rng.choice((np.arange(array.size).reshape(array.shape), np.float64(1), np.array(7)))
     with np.errstate(all="ignore"):
-        return array.astype(rng.choice(("i1", "u1", "i2", ">i4", "i8", "u8", "f2", "f4", ">f8", "f8", "?", "c8", "S4")))
+        return array.astype(rng.choice(TYPES))
 
 
 def _shaped(array, rng):
-    changes = [array.reshape(-1), array[np.newaxis], array[..., np.newaxis], array.T, array.reshape(-1)[:1].reshape(())
-               if array.size else array, array.reshape((1,) * rng.randrange(1, 33 - array.ndim) + array.shape)]
-    return rng.choice(changes)
+    many_axes = (1,) * rng.randrange(1, 33 - array.ndim) + array.shape
+    return rng.choice([array.reshape(-1), array[np.newaxis], array[..., np.newaxis], array.T,
+                       array.reshape(many_axes), array.reshape(-1)[0] if array.size else array])
 
 
 def _sized(array, rng):
@@ -288,11 +292,13 @@ def _attribute(file, names, rng):
 
 def _new_member(file, names, rng):
     parent = rng.choice(("", *(name for name in names if isinstance(file[name], h5py.Group))))
-    file[f"{parent}/{rng.choice(names).rpartition('/')[2]}{rng.choice(('', 'x', 'é'))}"] = rng.choice((1, "x", [2.5, 1]))
+    name = rng.choice(names).rpartition("/")[2] + rng.choice(("", "x", "é"))
+    file[f"{parent}/{name}"] = rng.choice((1, "x", [2.5, 1]))
 
 
 HDF5_CHANGES = (_new_values,) * 9 + (_new_array,) * 5 + (_other_kind,) * 2 + (
-    _remove_member, _rename_member, _exchange_members, _copy_member, _declared, _linked, _packed, _attribute, _new_member)
+    _remove_member, _rename_member, _exchange_members, _copy_member, _declared, _linked, _packed, _attribute,
+    _new_member)
 
 
 def without_checksums(content):
@@ -318,7 +324,8 @@ def npz(content, rng):
         if made == 0:
             del arrays[name]
         elif made == 1:
-            arrays[rng.choice((rng.choice(sorted(arrays)), rng.choice(TEXTS).replace("\0", "")))] = arrays.pop(name)
+            other = rng.choice((rng.choice(sorted(arrays)), rng.choice(TEXTS).replace("\0", "")))
+            arrays[other] = arrays.pop(name)
         else:
             arrays[name] = other_array(arrays[name], rng)
         return _zipped(arrays, twice=made == 2, packed=rng.random() < 0.5)

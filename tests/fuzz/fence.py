@@ -1,8 +1,8 @@
 """Arrays that end at an unreadable page: reading or writing behind one is a SIGSEGV, not a wrong number.
 
 Kernels want arrays that begin at a multiple of 64 bytes, so that up to 63 bytes lie between an array's end and the
-page; they are filled, and `Fence.check` says whether anybody wrote there. A read of these bytes is not seen as such;
-as floats they are NaN, as levels they are full.
+page; they are filled, and `Fence.check` says whether anybody wrote there. A read of these bytes is not seen as
+such; as floats they are NaN, as levels they are full.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ from eventsim.engine import memory
 from eventsim.lowering import layout
 
 PAGE = mmap.PAGESIZE
+PROT_NONE = 0  # of sys/mman.h
 ALIGNED = 64
 FILL = 0xFF
 MOST_KEPT = 4096  # arrays whose ends are looked at together
@@ -40,8 +41,8 @@ class Fence:
         n_bytes = prod(shape) * dtype.itemsize
         room = -(-n_bytes // PAGE) * PAGE
         pages = np.frombuffer(mmap.mmap(-1, room + PAGE), np.uint8)
-        if _LIBC.mprotect(ctypes.c_void_p(pages.ctypes.data + room), ctypes.c_size_t(PAGE), mmap.PROT_NONE if hasattr(
-                mmap, "PROT_NONE") else 0):
+        behind = ctypes.c_void_p(pages.ctypes.data + room)
+        if _LIBC.mprotect(behind, ctypes.c_size_t(PAGE), PROT_NONE):
             raise OSError(ctypes.get_errno(), "mprotect")
         start = room - -(-n_bytes // ALIGNED) * ALIGNED
         end = pages[start + n_bytes:room]

@@ -1,7 +1,7 @@
 """A fork server: this process imports and compiles, children do the cases, some hundred each, under limits.
 
-A child writes the number of a case before it begins and what became of it behind; where it dies or says nothing for too
-long, that is what became of the case, and the next child goes on behind it.
+A child writes what became of each case; where it dies or says nothing for too long, that is what became of the
+case, and the next child goes on behind it.
 """
 
 import faulthandler

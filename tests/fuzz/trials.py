@@ -1,8 +1,8 @@
 """What is done with a file or a network, in the process that calls: `trial(case, folder)`.
 
-Errors of eventsim's own are right. Everything else is a finding: a traceback, control characters or more than one line
-of text, memory or time out of proportion, numbers that the reference does not have. Crashes and hangs end the process,
-which is why `server` has children for it.
+Errors of eventsim's own are right. Everything else is a finding: a traceback, control characters or more than one
+line of text, memory or time out of proportion, numbers that the reference does not have. Crashes and hangs end the
+process, which is why `server` has children for it.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 from networks import levels_for, random_chip_run, random_run, run_near_int32
@@ -55,9 +55,9 @@ INPUTS = {"classes": DIGITS, "shd.h5": COCHLEA, "gestures": DVS128, "two.aedat":
 class Outcome(NamedTuple):
     """What became of a case.
 
-    stage: how far it came: "refused", "read", "run" or "compared". bucket: "" or what was found: "traceback", "text",
-    "warning", "memory", "time", "fence", "differs"; of a child that died, "signal" or "hang". where: what tells
-    findings apart. text: of the error, for people.
+    stage: how far it came: "refused", "read", "run" or "compared". bucket: "" or what was found: "traceback",
+    "text", "warning", "memory", "time", "fence", "differs"; of a child that died, "signal" or "hang". where: what
+    tells findings apart. text: of the error, for people.
     """
 
     stage: str
@@ -250,8 +250,8 @@ def _read_json(path):
     found.as_json(), repr(found)
 
 
-READERS = {"native": _read_model, "nir": _read_model, "lava": _read_model, "events": _read_events, "data": _read_data,
-           "runs": _read_run, "traces": _read_trace, "json": _read_json}
+READERS = {"native": _read_model, "nir": _read_model, "lava": _read_model, "events": _read_events,
+           "data": _read_data, "runs": _read_run, "traces": _read_trace, "json": _read_json}
 
 
 # ---- the command line
@@ -322,7 +322,8 @@ def _run(model, number, stage):
         recording = simulator.run(x, record=ALL)
         del simulator
     stage.name = "run"
-    if number % COMPARE_EVERY == 0 and _n_synapses(model) <= COMPARED_SYNAPSES and np.isfinite(recording.output).all():
+    small = _n_synapses(model) <= COMPARED_SYNAPSES
+    if number % COMPARE_EVERY == 0 and small and np.isfinite(recording.output).all():
         _compare(model, x, precision or "fixed", None, model.chip)
         stage.name = "compared"
 

@@ -12,12 +12,15 @@ from fuzz.trials import PRECISIONS
 CHIP_RUNS = 12
 
 
-def warm(every=1) -> None:
-    """Run networks of all kinds once. every: only one of so many."""
+def warm() -> None:
+    """Run networks of all kinds once."""
     rng = np.random.default_rng(0)
-    runs = [(model, levels_for(model.nodes[model.input], rng, (1, 2, *model.nodes[model.input].shape)), precision, None)
-            for i, (model, _) in enumerate(every_node_models().values()) if i % every == 0 for precision in PRECISIONS]
-    for seed in range(0, CHIP_RUNS, every):
+    runs = []
+    for model, _ in every_node_models().values():
+        node = model.nodes[model.input]
+        x = levels_for(node, rng, (1, 2, *node.shape))
+        runs += [(model, x, precision, None) for precision in PRECISIONS]
+    for seed in range(CHIP_RUNS):
         model, x, _, chip = random_chip_run(seed)
         runs.append((model, x, "fixed", chip))
     for model, x, precision, chip in runs:
