@@ -9,7 +9,13 @@ from eventsim.spikes import Spikes
 
 
 def answers(program: Program, state: State, trains: Trains, traces: Traces) -> np.ndarray:
-    """(n, steps, classes): the answer after each step of the chunk; brings the state's sums up to date."""
+    """(n, steps, classes): the answer after each step of the chunk; brings the state's sums up to date. Sums of
+    floats may become infinite or NaN, as membranes may."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _answers(program, state, trains, traces)
+
+
+def _answers(program, state, trains, traces):
     layer = program.stages[program.output]
     emitted = _emitted(layer, trains, traces)
     integer = emitted.dtype.kind == "i"

@@ -1,10 +1,12 @@
 """What is done with recordings and values before they become levels, as a user asks for it."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import instance_of
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.options import EventOptions
 from eventsim.inputs.events import bin_steps, EventStream
@@ -12,6 +14,13 @@ from eventsim.model.input import EventBins
 
 SPLITS = ("width", "number", "time")
 PARTS = ("test", "train", "all")
+TYPES = {  # field -> its types, and what messages call them
+    "crop": ((tuple, list), "(left, top, right, bottom) in pixels"),
+    "orient": ((tuple, list), "(columns, rows) as EventStream.oriented takes them"),
+    "downsample": (Integral, "a whole number"), "seed": (Integral, "a whole number"),
+    "test_share": (Real, "a share between 0 and 1, such as 0.1"), "full_scale": (Real, "a number"),
+    "encode": (str, "the name of an encoder"),
+}
 MOST_BYTES = 1 << 31  # of the levels of one recording
 
 
@@ -42,6 +51,13 @@ class DataOptions(EventOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        for name, (kinds, expected) in TYPES.items():
+            if getattr(self, name) is not None:
+                instance_of(getattr(self, name), kinds, name, expected)
+        for name, length, kind in (("crop", 4, Integral), ("orient", 2, str)):
+            value = getattr(self, name)
+            if value is not None and not (len(value) == length and all(isinstance(one, kind) for one in value)):
+                raise DataError(f"{name} is {value!r}, expected {TYPES[name][1]}")
         for name, allowed in (("split", SPLITS), ("part", PARTS)):
             if getattr(self, name) not in allowed:
                 raise DataError(f"{name} is {getattr(self, name)!r}, expected {', '.join(map(str, allowed))}")

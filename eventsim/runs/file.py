@@ -309,8 +309,8 @@ class Run(HoldsFile, Shown):
 
     def _whole(self, group, name):
         value = group.numbers(name)
-        if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(()) < 0:
-            raise group.error(f"{name!r} is not a whole number")
+        if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(()) < 1:
+            raise group.error(f"{name!r} is not a whole number above 0")
         return int(value.reshape(()))
 
 

@@ -114,6 +114,17 @@ def _write_nir(folder):
                   "padding": np.array([0, 0])},
                  {"type": "Flatten", "start_dim": 0, "end_dim": -1}, out=[12])
     nir_files.write(folder / "by_hand_maps.nir", *maps, gzip=True)
+    line = chain([2, 9], nir_files.conv(rng.normal(0, 1, (3, 2, 3)), input_shape=np.array(9)), lif((3, 7), "IF"),
+                 {"type": "Flatten", "start_dim": 0, "end_dim": -1}, out=[21])
+    nir_files.write(folder / "by_hand_line.nir", *line)
+    others = chain([2, 6, 6], {"type": "Scale", "scale": np.full((2, 6, 6), 0.5)},
+                   {"type": "AvgPool2d", "kernel_size": np.array([2, 2]), "stride": np.array([2, 2]),
+                    "padding": np.array([0, 0])}, lif((2, 3, 3), "IF"),
+                   {"type": "Delay", "delay": np.full((2, 3, 3), 1e-3)},
+                   {"type": "Flatten", "start_dim": 0, "end_dim": -1},
+                   {"type": "Linear", "weight": np.ones((2, 18))},
+                   {"type": "Threshold", "threshold": np.ones(2)}, out=[2])
+    nir_files.write(folder / "by_hand_others.nir", *others)
     nodes, edges = chain([3], lif(3))
     loop = {"type": "Linear", "weight": rng.normal(0, 1, (3, 3))}
     nir_files.write(folder / "by_hand_loop.nir", {**nodes, "back": loop}, [*edges, ("n0", "back"), ("back", "n0")])

@@ -27,6 +27,7 @@ from eventsim.comparison.traces import open_trace
 from eventsim.costs.energy_table import find_energy_table
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import EventsimError, EventsimWarning
+from eventsim.formats.nir.presets import PRESETS
 from eventsim.inputs.dataset import open_dataset
 from eventsim.inputs.event_files.opening import open_events
 from eventsim.model.chip import find_chip
@@ -143,8 +144,9 @@ def _read_file(one, folder, stage):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         path = folder / seed.opened
+        options = OPTIONS.get(one.family, ({},))
         with _in_proportion():
-            found = READERS[one.family](path)
+            found = READERS[one.family](path, **options[one.number // 7 % len(options)])
         stage.name = "read"
         if one.number % COMMAND_EVERY == 0:
             _command(one.family, path, folder)
@@ -197,19 +199,18 @@ def _peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-def _read_model(path):
-    model = formats.load(path)
+def _read_model(path, **options):
+    model = formats.load(path, **options)
     str(model), repr(model)
     return model
 
 
-def _read_events(path):
-    node = INPUTS.get(path.name, EVENTS)
+def _read_events(path, **options):
     if path.is_file():
-        stream = open_events(path, sample=0) if path.name == "shd.h5" else open_events(path)
-        for _ in stream:
+        streamed = {name: value for name, value in options.items() if name in ("keep_going", "time_unit")}
+        for _ in open_events(path, **streamed, **({"sample": 0} if path.name == "shd.h5" else {})):
             pass
-    _batches(path, node, timesteps=5)
+    _batches(path, INPUTS.get(path.name, EVENTS), timesteps=5, **options)
 
 
 def _batches(path, node, **options):
@@ -218,8 +219,8 @@ def _batches(path, node, **options):
         pass
 
 
-def _read_data(path):
-    _batches(path, CIFAR if path.name == "cifar.bin" else IMAGE)
+def _read_data(path, **options):
+    _batches(path, CIFAR if path.name == "cifar.bin" else IMAGE, **options)
 
 
 def _read_run(path):
@@ -252,6 +253,16 @@ def _read_json(path):
 
 READERS = {"native": _read_model, "nir": _read_model, "lava": _read_model, "events": _read_events,
            "data": _read_data, "runs": _read_run, "traces": _read_trace, "json": _read_json}
+
+# family -> ways of reading, in turn; the first is the usual one
+OPTIONS = {
+    "nir": ({}, *({"preset": name} for name in PRESETS), {"if_input": "dt_r", "bits": 3}),
+    "lava": ({}, {"reset_interval": 3}, {"input_is_bias": True}, {"comparison": ">=", "message_bits": 4}),
+    "events": ({}, {}, {"keep_going": True}, {"split": "number"}, {"split": "time"},
+               {"time_unit": 1e-3}),
+    "data": ({}, {}, {"encode": "poisson", "timesteps": 3, "full_scale": 255},
+             {"encode": "latency", "timesteps": 3, "full_scale": 255}),
+}
 
 
 # ---- the command line

@@ -438,3 +438,14 @@ def test_real_nmnist():
     n_kept = sum(int(x.sum()) for x, y in dataset.batches(32))
     n_events = sum(f.stat().st_size for f in (SHARED / "n-mnist" / "Test").rglob("*.bin")) // 5
     assert n_kept + dataset.n_dropped_events == n_events
+
+
+@pytest.mark.parametrize("options", [
+    {"time_unit": "ms"}, {"columns": 5}, {"sensor_size": 5}, {"sensor_size": (1, float("nan"))}, {"sample": "x"},
+    {"crop": 5}, {"crop": "abcd"}, {"crop": (1, 2)}, {"downsample": "x"}, {"test_share": "x"}, {"encode": 5},
+    {"seed": "x"}, {"full_scale": "x"}, {"orient": 5}, {"split": []},
+], ids=str)
+def test_options_of_other_types_are_one_line(tmp_path, options):
+    [name] = options
+    with pytest.raises(DataError, match=f"^{name} is .*, expected "):
+        open_dataset(tmp_path, MNIST, **options)

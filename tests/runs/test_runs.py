@@ -213,6 +213,8 @@ def test_bytes_flipped(whole, tmp_path):
     ("summary", "{", "'summary' is damaged"),
     ("summary", "[1]", "'summary' is damaged"),
     ("layers", json.dumps(["in", "nothing"]), "'layers' are not those that 'counts' has"),
+    ("timesteps", 0, "'timesteps' is not a whole number above 0"),
+    ("neurons/in", 0, "'in' is not a whole number above 0"),
     ("statistics/trains/in/bits", 40, "are those of no node"),
     ("statistics/trains/in/shape", np.array([3, 3]), "has shape"),
     ("statistics/trains/in/chosen", np.full(32, 32), "'chosen' has neurons that the node does not have"),

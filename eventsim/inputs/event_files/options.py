@@ -1,11 +1,13 @@
 """What a user says of a recording that the file itself leaves open."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Optional, Tuple
 
 from eventsim.errors import DataError
 
 KEYS = "txyp"
+MOST_PIXELS = 1 << 16  # along an axis
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,18 @@ class EventOptions:
     sample: Optional[int] = None
 
     def __post_init__(self):
-        if self.columns is not None and (sorted(self.columns) != sorted(KEYS)):
+        if self.columns is not None and (not isinstance(self.columns, str) or sorted(self.columns) != sorted(KEYS)):
             raise DataError(f"columns is {self.columns!r}, expected t, x, y and p, each once, such as 'txyp'")
-        if self.time_unit is not None and not 0 < self.time_unit < 1e6:
+        unit = self.time_unit
+        if unit is not None and not (isinstance(unit, Real) and 0 < unit < 1e6):
             raise DataError(f"time_unit is {self.time_unit!r}, expected seconds above 0, such as 1e-6")
         size = self.sensor_size
-        if size is not None and not (len(size) == 2 and all(0 < int(n) == n <= 1 << 16 for n in size)):
+        if size is not None and not (isinstance(size, (tuple, list)) and len(size) == 2 and all(map(_extent, size))):
             raise DataError(f"sensor_size is {size!r}, expected (height, width) in pixels")
+        if self.sample is not None and not isinstance(self.sample, Integral):
+            raise DataError(f"sample is {self.sample!r}, expected the number of a recording, from 0 on")
+
+
+def _extent(n):
+    """Whether a value is a number of pixels."""
+    return isinstance(n, Real) and 0 < n <= MOST_PIXELS and int(n) == n
