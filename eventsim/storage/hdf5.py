@@ -6,9 +6,7 @@ h5py raises becomes one line that names the file.
 """
 
 import math
-import mmap
 import os
-import struct
 from contextlib import contextmanager
 
 import h5py
@@ -16,10 +14,9 @@ import numpy as np
 
 from eventsim.errors import FormatError
 from eventsim.storage.checksums import line_of
+from eventsim.storage.heaps import damaged_heap, longest_reference
 from eventsim.storage.nearby import remedy_of_folder, remedy_of_missing, what_is_held
 from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
-
-SIGNATURE = b"GCOL\x01\x00\x00\x00"
 
 # What h5py raises for damaged files and for objects that are not what the caller took them for.
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
@@ -184,8 +181,8 @@ class StoredGroup:
             raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS} in a file")
         self.require_room(name, max(found.n_bytes, found.chunk_bytes))
         open_length = h5py.check_string_dtype(found.dtype).length is None
-        if open_length and not self._file.has_sound_heaps(self._handle):
-            raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of strings)")
+        if open_length:
+            self._require_heaps(name, found, "strings", 1)
         if (n_texts * self._file.size if open_length else found.n_bytes) <= MAX_TEXT_BYTES:  # whatever their lengths
             return found.texts()
         out = np.empty(found.shape, dtype=object)
@@ -201,12 +198,22 @@ class StoredGroup:
         """The dataset `name` of arrays (N,) of numbers, each of its own length."""
         found = self.dataset(name)
         base = h5py.check_vlen_dtype(found.dtype)
-        if base is None or base.kind not in "biuf" or len(found.shape) != 1:
+        if not isinstance(base, np.dtype) or base.kind not in "biuf" or len(found.shape) != 1:
             raise self.error(f"{name!r} has shape {found.shape} and type {found.dtype}, expected arrays of "
                              "numbers")
-        if not self._file.has_sound_heaps(self._handle):
-            raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of arrays)")
+        self._require_heaps(name, found, "arrays", base.itemsize)
         return RaggedArray(found)
+
+    def _require_heaps(self, name, found, what, item):
+        """Raise where HDF5 would go round for ever in a heap of strings or arrays, or take memory for one that is
+        longer than the file. what: "strings" or "arrays"; item: bytes of an element of one."""
+        if not self._file.has_sound_heaps(self._handle):
+            raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of {what})")
+        with self._h5py(f"{name!r}"):
+            longest = longest_reference(found.handle.id, self._file.path)
+        if longest * item > self._file.size:
+            raise self.error(f"{name!r} cannot be read, the file of {self._file.size} bytes is damaged (one of its "
+                             f"{what} declares {longest * item})")
 
     def text(self, name) -> str:
         """The single string `name`."""
@@ -281,10 +288,10 @@ def _what(member):
 
 
 class StoredArray:
-    """A dataset whose storage was checked: inside the file, and as large as its shape says."""
+    """A dataset whose storage was checked: inside the file, and as large as its shape says. handle: h5py's."""
 
     def __init__(self, handle, name, group):
-        self._handle = handle
+        self.handle = handle
         self._group = group
         self._name = name
         with group._h5py(f"{name!r}"):
@@ -331,27 +338,27 @@ class StoredArray:
         with self._group._h5py(f"{self._name!r}"):
             if selection == () and self.n_bytes:  # whole: at once, without h5py's selections
                 values = np.empty(self.shape, self.dtype)
-                self._handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+                self.handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
             else:
-                values = np.asarray(self._handle[selection])
+                values = np.asarray(self.handle[selection])
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def wholes(self, attribute) -> tuple:
         """The whole numbers, at most eight, that an attribute of the dataset holds."""
         with self._group._h5py(f"{self._name!r}"):
-            known = attribute in self._handle.attrs
-            found = self._handle.attrs.get_id(attribute) if known else None
+            known = attribute in self.handle.attrs
+            found = self.handle.attrs.get_id(attribute) if known else None
         if not known or found.shape is None or math.prod(found.shape) > 8 or found.dtype.kind not in "biu":
             raise self._error(f"has no attribute {attribute!r} of whole numbers")
         with self._group._h5py(f"{self._name!r}"):
-            return tuple(int(v) for v in np.ravel(self._handle.attrs[attribute]))
+            return tuple(int(v) for v in np.ravel(self.handle.attrs[attribute]))
 
     def texts(self) -> np.ndarray:
         """All elements, which are known to be strings, at once: an object array of str."""
         values = np.empty(self.shape, self.dtype)
         if self.n_bytes:
             with self._group._h5py(f"{self._name!r}"):
-                self._handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+                self.handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
         out = np.empty(self.shape, dtype=object)
         for index in np.ndindex(self.shape):
             out[index] = self._decoded(values[index])
@@ -360,7 +367,7 @@ class StoredArray:
     def text(self, index):
         """(string at `index`, its length in bytes); the elements are known to be strings."""
         with self._group._h5py(f"{self._name!r}"):
-            value = bytes(self._handle[index])
+            value = bytes(self.handle[index])
         return self._decoded(value), len(value)
 
     def _decoded(self, value):
@@ -432,42 +439,3 @@ def check_hdf5(path):
     seems = next((what for key, what in _SIGNATURES.items() if start.startswith(key)), None)
     hint = f"; it seems to be {seems}" if seems else ""
     raise FormatError(f"{path}: not an HDF5 file{hint}")
-
-
-def damaged_heap(path, size_of_lengths):
-    """Offset of the first heap in the file that cannot be walked through, or None.
-
-    size_of_lengths: bytes of a length in this file, as its creation properties say.
-    """
-    with open(path, "rb") as file:
-        if not file.read(1):  # mmap refuses empty files
-            return None
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            start = data.find(SIGNATURE)
-            while start >= 0:
-                if not _walks(data, start, size_of_lengths):
-                    return start
-                start = data.find(SIGNATURE, start + 1)
-    return None
-
-
-def _walks(data, start, width):
-    """Whether the heap at `start` ends where it says, object by object."""
-    length = {2: "<H", 4: "<I", 8: "<Q"}.get(width)
-    header = _aligned(8 + width)  # of the heap, and of an object
-    if length is None or start + header > len(data):
-        return False
-    end = start + struct.unpack_from(length, data, start + 8)[0]
-    if end > len(data):
-        return False
-    at = start + header
-    while at + header <= end:
-        index, size = struct.unpack_from("<H", data, at)[0], struct.unpack_from(length, data, at + 8)[0]
-        if index == 0 and size < header:
-            return False
-        at += size if index == 0 else header + _aligned(size)
-    return at <= end
-
-
-def _aligned(n):
-    return -(-n // 8) * 8

@@ -1,6 +1,7 @@
 """Files: what reading damaged ones raises, as one line; .npz, checked before it is read; writing whole ones."""
 
 import os
+import warnings
 
 import numpy as np
 
@@ -63,6 +64,7 @@ def _header(file, name, path):
     }
     if version not in headers:
         raise DataError(f"{path}: {name} has .npy version {version}, expected 1.0 or 2.0")
-    with reading(path, HEADER_ERRORS):
+    with reading(path, HEADER_ERRORS), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
         shape, fortran_order, dtype = headers[version](file)
     return shape, dtype, fortran_order

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from eventsim.errors import FormatError
-from eventsim.storage.hdf5 import damaged_heap, open_hdf5, SIGNATURE
+from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.heaps import damaged_heap, longest_reference, SIGNATURE
 
 HEADER = 16
 
@@ -111,3 +112,37 @@ def test_heaps_of_other_widths(tmp_path):
     assert damaged_heap(path, 4) is None
     assert read(path) == ["four bytes", "a", "b" * 99]
     assert damaged_heap(path, 3) is not None
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"chunks": (2,)}, {"chunks": (2,), "compression": "gzip"}, {"chunks": (3,), "shuffle": True},
+    {"chunks": (2,), "compression": "gzip", "shuffle": True},
+], ids=str)
+@pytest.mark.parametrize("kind", ("texts", "arrays"))
+def test_no_memory_for_what_a_reference_alone_declares(tmp_path, options, kind):
+    """HDF5 takes as much before it looks for the string or array."""
+    path, length = tmp_path / "x.h5", 23
+    texts = np.array(["a" * length] * 3, object)
+    with h5py.File(path, "w") as file:
+        if kind == "texts":
+            made = file.create_dataset("x", (3,), h5py.string_dtype(), **options)
+            made[...] = texts
+        else:
+            made = file.create_dataset("x", (3,), h5py.vlen_dtype(np.int8), **options)
+            for i in range(3):
+                made[i] = np.arange(length)
+    with open_hdf5(path) as root:
+        assert longest_reference(root.dataset("x").handle.id, path) == length
+        if kind == "texts":
+            assert root.texts("x").tolist() == texts.tolist()
+        else:
+            assert root.ragged("x").row(2).tolist() == list(range(length))
+    if "chunks" in options:
+        return
+    data = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        place = file["x"].id.get_offset() + 16
+    data[place:place + 4] = struct.pack("<I", 0x7fffffff)
+    path.write_bytes(data)
+    with open_hdf5(path) as root, pytest.raises(FormatError, match=f"one of its (strings|{kind}) declares 2147483647"):
+        root.texts("x") if kind == "texts" else root.ragged("x")
