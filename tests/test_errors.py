@@ -492,6 +492,7 @@ CASES = [
     (lambda: in_another_mode(processor.DENORMALS), RunError, "this thread flushes denormal numbers to zero"),
     (lambda: in_another_mode(processor.ROUNDING), RunError, "this thread's processor does not round to nearest"),
     (lambda: small().run([[1, 1]], record=5), DataError, "record is 5, expected a name such as 'spikes', or several"),
+    (lambda: Model({"in": IN, "n": N}, [("in",)]), ModelError, r"edges has \('in',\), expected pairs \(source, target\)"),
     (lambda: list(small().iterate(5)), DataError, r"batches is 5, expected an iterable of x, or of \(x, y\)"),
     (lambda: Simulator(model({"in": IN, "n": N}), 5), ModelError, "precision is 5, expected one of float32, float64, int8"),
     (lambda: run_with_state(lambda s: setattr(s, "pending", None)), DataError,

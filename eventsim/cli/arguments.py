@@ -64,7 +64,7 @@ def add_run(group):
 def add_precision(group):
     """--precision P."""
     group.add_argument("--precision", metavar="P", choices=PRECISIONS,
-                       help="float32 (default), float64, int8 or fixed (default of a chip's model)")
+                       help="float32 (default), float64, int8, fixed (of a chip)")
 
 
 def add_chip(group):
@@ -86,7 +86,7 @@ def output_group(command):
 def add_memory_limit(group):
     """--memory-limit SIZE."""
     group.add_argument("--memory-limit", type=size, metavar="SIZE",
-                       help="of the network: bytes, or with k, M or G (default 3/4 of the machine's)")
+                       help="most of the network, such as 500M (3/4 of memory)")
 
 
 def add_output(group):

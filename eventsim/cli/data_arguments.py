@@ -48,13 +48,17 @@ def add_data_options(command, group):
     group: what that is added to."""
     command.late.append(_add_data_options)
     group.add_argument("--help-data", action=ShowOptions, const=_add_data_options,
-                       help="print the options of recordings of events, and of values as spikes")
+                       help="print the options of recordings, and of encoding")
+
+
+FORMATS = ("Values: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary. Recordings of events: .raw (EVT2, EVT2.1, EVT3), .aedat, .aedat4, .dat, .es, .bin (N-MNIST, N-Caltech101), "
+           ".npy, .npz, HDF5, SHD and SSC .h5, .csv, or folders of them, of classes, or of DVS128 Gesture.")
 
 
 def _add_data_options(command, words):
     if words is not None:
         return
-    group = command.add_argument_group("how data is read")
+    group = command.add_argument_group("how data is read", FORMATS)
     for flag, (how, text) in _flags().items():
         group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)
 

@@ -18,9 +18,7 @@ def add_parser(commands):
     """Add `run` to the subparsers."""
     run = commands.add_parser(
         "run", usage="eventsim run [options] MODEL DATA", help="run a data set through a model",
-        description="Run a data set through a model. DATA: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary; "
-                    "recordings of events (.raw, .aedat, .aedat4, .dat, .es, .bin, .npy, .npz, HDF5, SHD, .csv), or "
-                    "a folder of them.",
+        description="Run a data set through a model; --help-data says which data is read.",
         examples=("eventsim run net.h5 test.h5 --precision int8 --workers 4",
                   "eventsim run net.h5 test.h5 --out run.h5 && eventsim report run.h5",
                   "eventsim run net.nir --help     # with the options of NIR files"),
@@ -31,8 +29,7 @@ def add_parser(commands):
     add_data(group)
     group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
     steps = group.add_mutually_exclusive_group()
-    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or each "
-                                                                       "recording's")
+    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or the data's")
     steps.add_argument("--whole", action="store_true", help="each recording as long as it is")
     add_precision(group)
     add_chip(group)
@@ -40,17 +37,17 @@ def add_parser(commands):
     add_memory_limit(group)
     group = run.add_argument_group("what a file keeps")
     group.add_argument("--out", type=Path, metavar="FILE.h5",
-                       help="results, statistics and recordings: for stats, plot and report")
+                       help="results and recordings: for stats, plot and report")
     group.add_argument("--record", action="append", default=[], metavar="WHAT",
                        help="spikes, currents, potentials, residuals (membranes after the reset), outputs, or "
                             "WHAT:NODE; repeat for more")
     group.add_argument("--detailed", type=natural, metavar="N",
-                       help="samples whose membranes and intervals are watched (4 to 64)")
+                       help="samples whose membranes are watched (4 to 64)")
     group = output_group(run)
     group.add_argument("--energy", metavar="TABLE", help="also energy by layer: horowitz_45nm or a JSON file")
     group.add_argument("--audit", action="store_true", help="also how far integers went, and what widths did")
     group.add_argument("--conventions", action="store_true",
-                       help="also what sinabs, NeuroBench, SpikingJelly and syops count")
+                       help="also what four other tools would count")
     add_output(group)
     add_data_options(run, group)
     add_options(run, group, own=("timesteps",))

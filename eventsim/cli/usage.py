@@ -37,7 +37,8 @@ def _meaning(message, words, flags):
     for pattern, say in (
         (r"the following arguments are required: (.*)", lambda names: _missing(names, words)),
         (r"unrecognized arguments: (\S+)", lambda word: _unknown(word, flags)),
-        (r"argument (\S+): invalid choice: '?(.*?)'? \(", lambda name, word: _not_a_choice(name, word, words)),
+        (r"argument (\S+): invalid choice: '?(.*?)'? \((?:choose from )?(.*)\)",
+         lambda name, word, said: _not_a_choice(name, word, words, said)),
         (r"argument (\S+): expected one argument", _without_value),
         (r"argument (\S+): ignored explicit argument '(.*)'", "{0} takes no value, but is given {1!r}".format),
         (r"argument (\S+): invalid (int|float) value: '(.*)'",
@@ -72,8 +73,8 @@ def _without_value(name):
     return f"{name} needs a value behind it"
 
 
-def _not_a_choice(name, word, words):
-    known = words.get(name.split("/")[-1], ())
+def _not_a_choice(name, word, words, said):
+    known = words.get(name.split("/")[-1]) or [choice.strip("'") for choice in said.split(", ")]
     listed = f": there are {', '.join(known)}"
     if name == "COMMAND":
         if re.search(r"\.(h5|hdf5|nir|net)$", word):

@@ -75,7 +75,9 @@ def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
     if classes:
         return _classes(folder, classes, options)
     files = _files(folder)
-    return Recordings(folder, [One(file, partial(_open, file, options)) for file in files]) if files else None
+    if not files or event_format(files[0]) is None:
+        return None
+    return Recordings(folder, [One(file, partial(_open, file, options)) for file in files])
 
 
 def _files(folder):

@@ -112,7 +112,7 @@ class Run(HoldsFile, Shown):
     def _read(self):
         root = self._root
         if "format" not in root or root.text("format") != RECORDING:
-            what = what_is_held(root.names())
+            what = what_is_held(set(root.names()) - {"counts"})  # no run file, whatever it looks like
             what = f"{what}, " if what else ""
             raise root.error(f"is {what}not a file that `eventsim run --out` wrote{RUN_IT * ('model' in what)}")
         version = root.numbers("version")

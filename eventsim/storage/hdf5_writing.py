@@ -171,10 +171,9 @@ def _give_back(handlers):
 
 
 def _refused(path, error):
-    """What to say where a file cannot be written: what the file system refuses h5py says at length."""
-    code = getattr(error, "errno", None)
-    said = os.strerror(code) if code else one_line(reason(error) if isinstance(error, OSError) else error)
-    return f"{path}: cannot be written ({said}){remedy_of_folderless(path)}"
+    """What to say where a file cannot be written."""
+    said = reason(error) if isinstance(error, OSError) else error
+    return f"{path}: cannot be written ({one_line(said)}){remedy_of_folderless(path)}"
 
 
 def put(group, name, array):

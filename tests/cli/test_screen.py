@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ import eventsim
 from eventsim import cli
 from eventsim.cli import main, screen
 from eventsim.cli.completion import SHELLS
+from eventsim.cli.parsing import actions_of
 from eventsim.kernels import calling, compiling
 from eventsim.kernels.compiling import compiled, watched
 
-COMMANDS = [command.__name__.rpartition(".")[2] for command in cli.COMMANDS]
+COMMANDS = next(list(action.choices) for action in actions_of(cli.parser()) if isinstance(action.choices, dict))
 
 
 class Terminal(io.StringIO):
@@ -46,7 +48,7 @@ def run_file(tmp_path_factory):
     (60, ["bench", MODEL, "--limit", "4", "--rounds", "1"]),
 ), ids=lambda given: given[0] if isinstance(given, list) else str(given))
 def test_every_line_fits_the_terminal(monkeypatch, capsys, run_file, arguments, columns):
-    for module in (screen, *cli.COMMANDS):
+    for module in (screen, *(import_module(f"eventsim.cli.{name}") for name in COMMANDS)):
         if hasattr(module, "width"):
             monkeypatch.setattr(module, "width", lambda: columns)
     names = {"RUN": run_file, MODEL: "net.h5", DATA: "test.h5"}
