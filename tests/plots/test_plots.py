@@ -712,7 +712,7 @@ def test_files_are_the_same_bytes_each_time(tmp_path, suffix):
 def test_other_suffixes_and_paths_that_cannot_be_written_are_refused(tmp_path):
     figure = plots.rates({})
     for name, found in (("a.jpg", "'.jpg'"), ("a", "without a suffix")):
-        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found + "$"):
+        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found + r"; name it a\.png$"):
             plots.save_figure(figure, tmp_path / name)
     with pytest.raises(DataError, match=r"missing/a\.png: cannot be written \(No such file or directory\)"):
         plots.save_figure(figure, tmp_path / "missing" / "a.png")
