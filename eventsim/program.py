@@ -274,6 +274,11 @@ class Program:
         return [s for s in self.stages.values() if not isinstance(s, WordStage)]
 
     @cached_property
+    def neurons(self) -> Dict[str, int]:
+        """Of each layer of a report."""
+        return {layer.name: layer.n_neurons for layer in self.layers}
+
+    @cached_property
     def bias_steps(self) -> Tuple[int, ...]:
         """Steps from which on another bias is added somewhere."""
         return tuple(sorted({step for layer in self.layers if isinstance(layer, LayerStage)

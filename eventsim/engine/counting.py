@@ -12,12 +12,12 @@ from eventsim.engine.binding import Binding
 from eventsim.engine.chunk import Span, Trains
 from eventsim.engine.memory import slots_of
 from eventsim.kernels import counting
-from eventsim.kernels.arguments import Classes
+from eventsim.kernels.arguments import Classes, CountSizes
 from eventsim.program import FanOut, InputStage, LayerStage, Program, Synapses, WordStage
 from eventsim.statistics.counts import ALL_NAMES, Counts
 
 EVENTS, SET_BITS, LEVELS, FANNED_EVENTS, FANNED_BITS = range(5)  # what `kernels.counting.count_words` counts
-COUNTED = ("counts", "")  # name of the kept array int64 (n, number) of all of it
+COUNTS = ("counts", "")  # name of the kept array int64 (n, number of counts)
 
 
 class CountedSlots(NamedTuple):
@@ -37,26 +37,35 @@ class Linear:
     constants: np.ndarray  # int64 (number of counts,)
     factors: np.ndarray  # int64 (counted, number of counts)
 
+    def terms(self) -> np.ndarray:
+        """int64 (terms, 3): what was counted, which count it adds to, and how much each adds."""
+        counted, count = np.nonzero(self.factors)
+        return np.stack((counted, count, self.factors[counted, count]), axis=1)
 
-def bind_counts(binding: Binding) -> Linear:
-    """Count what the counts of a chunk are made of."""
+
+def bind_counts(binding: Binding) -> None:
+    """Count what the counts of a chunk are made of, and add it up, into the kept array `COUNTS`."""
     fans = _wanted(binding)
     words = {slots: 5 * i for i, slots in enumerate(fans)}
     with_zeros = [slots for slots, fan in fans.items() if _has_zeros(fan)]
     nonzero = {slots: 5 * len(words) + i for i, slots in enumerate(with_zeros)}
     number = 5 * len(words) + len(nonzero)
     memory, tape, n = binding.memory, binding.tape, binding.setting.samples
-    counts = memory.keep(COUNTED, (n, number), np.int64).reshape(-1)
+    counted = memory.take("counted", (n, number), np.int64).reshape(-1)
     for slots, fan in fans.items():
         stage, train = binding.program.stages[slots.source], binding.sent[slots.source]
         planes, read = train.planes.reshape(-1), slots_of(stage, train, slots.first, slots.steps)
         per_word = np.ones(stage.positions * stage.words, np.int64) if fan is None else fan.per_word
-        tape.call(counting.count_words, planes, memory.hold(per_word), counts[words[slots] :], read, number)
+        tape.call(counting.count_words, planes, memory.hold(per_word), counted[words[slots] :], read, number)
         if slots in nonzero:
             scratch = memory.take("bytes", 64, np.int8)
-            tape.call(counting.count_nonzero, planes, _classes(memory, stage, fan), scratch, counts[nonzero[slots] :],
+            tape.call(counting.count_nonzero, planes, _classes(memory, stage, fan), scratch, counted[nonzero[slots] :],
                       read, number)
-    return _linear(binding, words, nonzero, number)
+    linear = _linear(binding, words, nonzero, number)
+    constants, terms = memory.hold(linear.constants), memory.hold(linear.terms())
+    counts = memory.keep(COUNTS, (n, constants.size), np.int64).reshape(-1)
+    tape.call(counting.sum_counts, counted, constants, terms.reshape(-1), counts,
+              CountSizes(n, number, constants.size, len(terms)))
 
 
 def _wanted(binding) -> Dict[CountedSlots, Optional[FanOut]]:
@@ -115,12 +124,11 @@ class Found(NamedTuple):
     nonzero: Dict[CountedSlots, np.ndarray]
 
 
-def count_chunk(program: Program, linear: Linear, counted: np.ndarray, trains: Trains) -> Counts:
-    """Counts of a chunk that was just run. counted: int64 (n, number), the kept array `COUNTED`."""
-    values = np.ascontiguousarray((linear.constants + counted @ linear.factors).T)
-    neurons = {layer.name: layer.n_neurons for layer in program.layers}
-    rows = {name: dict(zip(ALL_NAMES, values[i * len(ALL_NAMES) :])) for i, name in enumerate(neurons)}
-    counts = Counts(neurons, trains.n_samples, trains.steps, rows, values[-1])
+def count_chunk(program: Program, found: np.ndarray, trains: Trains) -> Counts:
+    """Counts of a chunk that was just run. found: int64 (n, number of counts), the kept array `COUNTS`."""
+    values = np.ascontiguousarray(found.T)
+    rows = {layer.name: dict(zip(ALL_NAMES, values[i * len(ALL_NAMES) :])) for i, layer in enumerate(program.layers)}
+    counts = Counts(program.neurons, trains.n_samples, trains.steps, rows, values[-1])
     if trains.real is not None:
         _count_real_input(program, trains, rows)
     return counts

@@ -1,5 +1,6 @@
 """Memory of a plan: what its kernels write, for one block of samples, and what is wanted of every sample."""
 
+import sys
 from dataclasses import dataclass
 from math import prod
 from typing import Dict, List
@@ -8,6 +9,7 @@ import numpy as np
 
 from eventsim.kernels.arguments import Slots
 
+MOST_BUFFERS, MOST_REUSED = 4, 32 << 20  # of one name, and bytes of each that is kept to be used again
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
 
@@ -19,6 +21,53 @@ def zeros(shape, dtype):
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
+class Buffers:
+    """Memory for arrays that are handed out, used again when nobody has the array, or a view of it, any more.
+
+    New memory costs a page fault every 4 kB, which on a small network is more than the kernels that fill it.
+    Whether memory is free is what Python's count of references says; a thread has its own buffers.
+    """
+
+    def __init__(self):
+        self._made: Dict[object, List[np.ndarray]] = {}
+
+    def take(self, name, shape, dtype) -> np.ndarray:
+        """An array, C-contiguous and aligned to 64 bytes, that holds anything."""
+        n_bytes = prod(shape) * dtype.itemsize
+        made = self._made.setdefault(name, [])
+        for raw in made:
+            if raw.size == n_bytes + 64 and sys.getrefcount(raw) == UNUSED:
+                return _aligned(raw, shape, dtype)
+        raw = np.empty(n_bytes + 64, np.uint8)
+        array = _aligned(raw, shape, dtype)
+        if UNUSED and n_bytes <= MOST_REUSED:
+            made.append(raw)
+            del made[:-MOST_BUFFERS]
+        return array
+
+
+def _aligned(raw, shape, dtype):
+    return np.ndarray(shape, dtype, raw, -raw.__array_interface__["data"][0] % 64)
+
+
+def _references_of_unused():
+    """What `sys.getrefcount` says, in a loop as that of `Buffers.take`, of an array that only a list holds. 0
+    where it does not count views: then no memory is used again."""
+    made = [np.empty(128, np.uint8)]
+    for raw in made:
+        unused = sys.getrefcount(raw)
+        view = _aligned(raw, (2,), np.dtype(np.float64))[:1].reshape(1, 1)
+        if sys.getrefcount(raw) != unused + 1:
+            return 0
+        del view
+        if sys.getrefcount(raw) != unused or not getattr(sys, "_is_gil_enabled", lambda: True)():
+            return 0
+        return unused
+
+
+UNUSED = _references_of_unused()
+
+
 class PlanMemory:
     """Arrays by name. They are zero when they are made.
 
@@ -28,7 +77,8 @@ class PlanMemory:
 
     def __init__(self):
         self._scratch: Dict[object, np.ndarray] = {}
-        self.all: List[np.ndarray] = []  # what kernels are bound to has to stay
+        self._all: List[np.ndarray] = []  # what kernels are bound to has to stay
+        self.n_bytes = 0  # of all arrays
         self.kept: Dict[tuple, np.ndarray] = {}
 
     def take(self, name, shape, dtype) -> np.ndarray:
@@ -45,17 +95,13 @@ class PlanMemory:
         array = self.kept[name] = self._made(zeros(shape, dtype))
         return array
 
-    @property
-    def n_bytes(self) -> int:
-        """Of all arrays."""
-        return sum(array.nbytes for array in self.all)
-
     def hold(self, array) -> np.ndarray:
         """An array that kernels read, kept alive with the others."""
         return self._made(array)
 
     def _made(self, array):
-        self.all.append(array)
+        self._all.append(array)
+        self.n_bytes += array.nbytes
         return array
 
 

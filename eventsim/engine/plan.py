@@ -119,11 +119,8 @@ class _Code:
         # more words may be passed than there are: what stands behind the last ones is read, too
         self._words = np.array(self._words + [0] * WORDS_PASSED[-1], np.int64)
         self._calls = np.array(self._calls, np.int64)
-        self._pointer_words, self._kept_of_word, self._offsets = np.array(self._places, np.int64).reshape(-1, 3).T
-        sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
-        self._bytes_per_block = sizes[self._kept_of_word]
-        moves = np.stack((self._pointer_words, self._bytes_per_block), axis=1)
-        self._moves = np.ascontiguousarray(moves).reshape(-1)
+        self._pointers = np.array(self._places, np.int64).reshape(-1)
+        self._sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
         self._parts = _joined(self._single)
         del self._flattened
 
@@ -160,28 +157,30 @@ class _Code:
 
     def run(self, arrays, n_blocks, seconds):
         addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)
-        self._words[self._pointer_words] = addresses[self._kept_of_word] + self._offsets
         if seconds is None and len(self._parts) == 1:
-            calling.drive(self._parts[0], self._calls, self._words, self._moves, n_blocks)
+            self._drive(self._parts[0], addresses, n_blocks)
             return
         for _ in range(n_blocks):
             if seconds is not None:
-                self._run_timed(seconds)
+                self._run_timed(addresses, seconds)
             else:  # functions of Python see one block, so that the parts run block by block
                 for part in self._parts:
-                    self._run_part(part)
-            self._words[self._pointer_words] += self._bytes_per_block
+                    self._run_part(part, addresses)
+            addresses += self._sizes
 
-    def _run_part(self, part):
+    def _drive(self, part, addresses, n_blocks):
+        calling.drive(part, self._calls, self._words, self._pointers, addresses, self._sizes, n_blocks)
+
+    def _run_part(self, part, addresses):
         if callable(part):
             part()
         else:
-            calling.drive(part, self._calls, self._words, self._moves[:0], 1)
+            self._drive(part, addresses, 1)
 
-    def _run_timed(self, seconds):
+    def _run_timed(self, addresses, seconds):
         for step, part in zip(self._steps, self._single):
             began = time.perf_counter()
-            self._run_part(part)
+            self._run_part(part, addresses)
             _add_seconds(seconds, step, time.perf_counter() - began)
 
 

@@ -82,6 +82,9 @@ class Wanted:
                        for layer in layers
                        if "membranes" in self.wishes.gathered and model.nodes[layer.name].sends == "levels"}
         self.traced, self.planes = frozenset(self._traced()), frozenset(self._planes())
+        # (name, stage, shape) of nodes whose spikes are recorded
+        self.spikes = [(name, self.stages[self.flattened.get(name, name)], model.shapes[name])
+                       for name in model.nodes if name in self.wishes.spikes]
         gathered = [self.stages[name] for name in self.scales]
         self.observed_bytes = sum(2 * stage.positions * stage.padded * program.dtype.itemsize for stage in gathered)
 
@@ -110,8 +113,7 @@ class Recorder:
 
     def __init__(self, wanted: Wanted, steps):
         self.wanted, self.steps = wanted, steps
-        self.program, self.model, self.stages = wanted.program, wanted.model, wanted.stages
-        self.wishes, self.flattened = wanted.wishes, wanted.flattened
+        self.program, self.stages, self.wishes = wanted.program, wanted.stages, wanted.wishes
         self.observer = Observer(self.program, self.wishes.gathered, steps, wanted.scales)
 
     def statistics(self):
@@ -132,19 +134,19 @@ class Recorder:
                     whole.transpose(0, 1, 3, 2)).reshape(shape)
         return Recording(
             self.program.precision, chunk.steps, chunk.answers[:, -1], chunk.counts,
-            {name: self._spikes(name, chunk) for name in self.model.nodes if name in self.wishes.spikes},
+            {name: _spikes(stage, shape, chunk) for name, stage, shape in self.wanted.spikes},
             traces, chunk.answers if self.wishes.outputs else None,
             steps_per_unit=self.wanted.steps_per_unit,
             audit=ranges.collect(self.program, chunk.traces.audit) if self.wishes.audits else None,
         )
 
-    def _spikes(self, name, chunk):
-        source = self.flattened.get(name, name)
-        train, stage = chunk.trains.sent[source], self.stages[source]
-        planes = train.planes[:, train.first :]
-        if train.still and planes.shape[1] != chunk.steps:
-            planes = np.repeat(planes, chunk.steps, axis=1)
-        return Spikes(planes, stage.shape, self.model.shapes[name], stage.bits, stage.signed)
+
+def _spikes(stage, shape, chunk):
+    train = chunk.trains.sent[stage.name]
+    planes = train.planes[:, train.first :] if train.first else train.planes
+    if train.still and planes.shape[1] != chunk.steps:
+        planes = np.repeat(planes, chunk.steps, axis=1)
+    return Spikes(planes, stage.shape, shape, stage.bits, stage.signed)
 
 
 def _flattened(model, stages):

@@ -1,6 +1,5 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
-from dataclasses import replace
 from typing import Dict, Optional
 
 import numpy as np
@@ -8,7 +7,8 @@ import numpy as np
 from eventsim.engine.answers import answers
 from eventsim.engine.blocks import samples_together, Sizes
 from eventsim.engine.chunk import Chunk, Setting, Traces, Trains
-from eventsim.engine.counting import COUNTED, count_chunk
+from eventsim.engine.counting import COUNTS, count_chunk
+from eventsim.engine.memory import Buffers, ChunkTrain
 from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
 from eventsim.errors import DataError
@@ -25,6 +25,7 @@ class Runner:
     def __init__(self, program: Program, sizes: Sizes):
         self.program, self.sizes = program, sizes
         self._bound: Dict[Setting, BoundChunk] = {}
+        self._buffers = Buffers()
         self.seconds: Optional[Dict[str, float]] = None  # kernel -> time spent in it, where that is asked for
 
     def run_chunk(self, setting: Setting, state: State, levels) -> Chunk:
@@ -70,10 +71,10 @@ class Runner:
                 arrays[name] = getattr(state, kind)[what]
             elif kind == "audit":
                 arrays[name] = _blank_audit((n, *shape), dtype)
-            elif kind in Traces._fields:
-                arrays[name] = np.empty((n, *shape), dtype)
             else:
-                arrays[name] = np.zeros((n, *shape), dtype)
+                array = arrays[name] = self._buffers.take(name, (n, *shape), dtype)
+                if kind not in Traces._fields:
+                    array.fill(0)
             if kind == "planes" and what in state.history:
                 past = self.program.history[what]
                 arrays[name][:, :past] = state.history[what]
@@ -101,7 +102,7 @@ class Runner:
                 getattr(state, kind)[what] = array
             elif kind in Traces._fields:
                 getattr(traces, kind)[what] = array
-        counts = count_chunk(program, bound.linear, arrays[COUNTED], trains)
+        counts = count_chunk(program, arrays[COUNTS], trains)
         chunk = Chunk(trains, traces, answers(program, state, trains, traces), counts)
         for name, past in program.history.items():
             if past:
@@ -113,9 +114,9 @@ class Runner:
 
     def _trains(self, bound, setting, arrays, n):
         sent = dict(bound.sent)
-        for name in arrays:
-            if name[0] == "planes":
-                sent[name[1]] = replace(sent[name[1]], planes=arrays[name])
+        for (kind, name), array in arrays.items():
+            if kind == "planes":
+                sent[name] = ChunkTrain(array, sent[name].first, sent[name].still)
         return Trains(n, setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input)
 
 

@@ -52,7 +52,7 @@ class Simulator:
         self.program = lower(model, self.precision, chip)
         self._context = RunContext.of(self)
         self._local = threading.local()
-        self._wants = {}
+        self._wants, self._courses = {}, {}
         self._pool = None
 
     def run(self, x, timesteps=None, record=("spikes",), state=None, lengths=None) -> Recording:
@@ -138,12 +138,8 @@ class Simulator:
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
         done = 0 if state is None else state.step
-        longest = self.chunk or longest_chunk(self.program, self._sizes, wanted.observed_bytes)
-        lengths = chunks(self.program, done, steps, longest)
-        setting = Setting(1, max(lengths), still, state is None, keep_state or len(lengths) > 1, 0,
-                          wanted.traced, wanted.planes)
+        lengths, setting, piece = self._course(wanted, done, steps, still, state is None, keep_state)
         recorder = Recorder(wanted, steps)
-        piece = self.block or samples_of_piece(self.program, self._sizes, setting)
         starts = range(0, n, min(piece, -(-n // self.workers)))
 
         def run_piece(start):
@@ -162,6 +158,21 @@ class Simulator:
         recording.statistics, recording.context = recorder.statistics(), self._context
         recording.seconds = time.perf_counter() - began
         return recording
+
+    def _course(self, wanted, done, steps, still, fresh, keep_state):
+        """(lengths of chunks, Setting, most samples of a piece) of a run after `done` steps, thought of once."""
+        done = min(done, max(self.program.bias_steps, default=0))  # nothing differs any more
+        key = (wanted, done, steps, still, fresh, keep_state)
+        if key not in self._courses:
+            if len(self._courses) >= MOST_WANTS:
+                self._courses.clear()
+            longest = self.chunk or longest_chunk(self.program, self._sizes, wanted.observed_bytes)
+            lengths = chunks(self.program, done, steps, longest)
+            setting = Setting(1, max(lengths), still, fresh, keep_state or len(lengths) > 1, 0,
+                              wanted.traced, wanted.planes)
+            piece = self.block or samples_of_piece(self.program, self._sizes, setting)
+            self._courses[key] = lengths, setting, piece
+        return self._courses[key]
 
     def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
         """A Recording of the samples from `start` on, chunk after chunk."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsim.engine.binding import Binding
 from eventsim.engine.chunk import Setting, Span
-from eventsim.engine.counting import bind_counts, Linear
+from eventsim.engine.counting import bind_counts
 from eventsim.engine.memory import ChunkTrain
 from eventsim.engine.paths import bind_path, prepare, Ready
 from eventsim.engine.plan import Plan
@@ -21,12 +21,11 @@ from eventsim.program import LayerStage, PooledSums, Program, StageGroup, Synaps
 
 @dataclass(frozen=True)
 class BoundChunk:
-    """A chunk that can be run. sent: stage -> ChunkTrain of a block. linear: how counts are made. clock: int64 [1],
-    where to put the absolute step of the chunk's first."""
+    """A chunk that can be run. sent: stage -> ChunkTrain of a block. clock: int64 [1], where to put the absolute
+    step of the chunk's first."""
 
     plan: Plan
     sent: Dict[str, ChunkTrain]
-    linear: Linear
     still_input: bool
     clock: np.ndarray
 
@@ -40,9 +39,9 @@ def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
             _bind_recurrent(binding, group)
         else:
             _bind_forward(binding, group)
-    linear = bind_counts(binding)
+    bind_counts(binding)
     plan = Plan(binding.tape, binding.memory, setting.samples)
-    return BoundChunk(plan, binding.sent, linear, binding.still_input, binding.clock)
+    return BoundChunk(plan, binding.sent, binding.still_input, binding.clock)
 
 
 def _bind_forward(binding, group: StageGroup):

@@ -23,7 +23,9 @@ def to_levels(x, input_node, timesteps=None):
     still = _check_shape(x, input_node.shape, timesteps)
     check_values(x, input_node)
     dtype = np.float64 if input_node.encoding == "real" else np.int32
-    levels = np.require(x, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+    levels = np.ascontiguousarray(x, dtype)
+    if not (levels.flags.aligned and levels.flags.writeable):
+        levels = levels.copy()
     return (levels[:, np.newaxis] if still else levels), still
 
 

@@ -189,6 +189,15 @@ class Maps(NamedTuple):
     keeps: int  # whether membranes are wanted afterwards
 
 
+class CountSizes(NamedTuple):
+    """Numbers of samples, of what was counted of each, of its counts, and of terms that they are summed of."""
+
+    samples: int
+    counted: int
+    counts: int
+    terms: int
+
+
 class Classes(NamedTuple):
     """Positions whose events meet the same taps of a kernel, and the synapses that are not 0 of such an event."""
 

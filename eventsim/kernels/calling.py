@@ -42,16 +42,21 @@ def _type_of(value):
 
 
 @compiled
-def drive(instructions, calls, words, moves, n_blocks):
+def drive(instructions, calls, words, pointers, addresses, sizes, n_blocks):
     """Run instructions for `n_blocks` blocks of samples, one block after another. Writes words, and what the
     kernels write.
 
     instructions: int64 [instruction, INSTRUCTION]: its first call, one past its last, and how many tiles,
         samples and rows it repeats them for; no tiles: once. Repeated kernels take sample, tile and row last.
     calls: int64 [call, CALL]: address, first word, number of words as passed, and the word of the sample.
-    moves: int64 [move, 2]: a word, and what is added to it after each block.
+    pointers: int64 [pointer, 3]: a word, the number of the array that it points into, and the offset in bytes.
+    addresses, sizes: int64 [array]: where the first block of an array begins, and bytes of a block.
     """
-    for _ in range(n_blocks):
+    for block in range(n_blocks):
+        for p in range(0, pointers.size, 3):
+            number = load_one(pointers, p + 1)
+            begin = load_one(addresses, number) + block * load_one(sizes, number)
+            store_one(words, load_one(pointers, p), begin + load_one(pointers, p + 2))
         for i in range(instructions.size // INSTRUCTION):
             first = load_one(instructions, i * INSTRUCTION)
             last = load_one(instructions, i * INSTRUCTION + 1)
@@ -72,6 +77,3 @@ def drive(instructions, calls, words, moves, n_blocks):
                             store_one(words, place + 2, row)
                             call_address(load_one(calls, c * CALL), words, load_one(calls, c * CALL + 1),
                                          load_one(calls, c * CALL + 2))
-        for m in range(0, moves.size, 2):
-            word = load_one(moves, m)
-            store_one(words, word, load_one(words, word) + load_one(moves, m + 1))

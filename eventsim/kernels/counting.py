@@ -50,6 +50,24 @@ def count_words(planes, fan_out, counts, slots, apart):
         _add(counts, n * apart + 4, fanned_bits)
 
 
+@compiled
+def sum_counts(counted, constants, terms, counts, sizes):
+    """What was counted, as counts: constants and, for each term, what one of it adds. Writes counts int64
+    [sample, count], and sets counted int64 [sample, counted] to 0 for the next block.
+
+    terms: int64 [term, 3]: number of what was counted, of the count that it adds to, and by how much.
+    """
+    for sample in range(sizes.samples):
+        first, of = sample * sizes.counts, sample * sizes.counted
+        for i in range(sizes.counts):
+            store_one(counts, first + i, load_one(constants, i))
+        for k in range(0, 3 * sizes.terms, 3):
+            found = load_one(counted, of + load_one(terms, k))
+            _add(counts, first + load_one(terms, k + 1), found * load_one(terms, k + 2))
+        for i in range(sizes.counted):
+            store_one(counted, of + i, 0)
+
+
 @njit(inline="always")
 def _add(counts, o, number):
     store_one(counts, o, load_one(counts, o) + number)
