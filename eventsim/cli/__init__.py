@@ -9,11 +9,11 @@ import argparse
 import sys
 
 from eventsim import __version__
-from eventsim.cli import check, convert, diff, info, plot, report, run, stats
+from eventsim.cli import check, convert, diff, info, plot, report, run, stats, stream
 from eventsim.cli.arguments import Command
 from eventsim.errors import EventsimError
 
-COMMANDS = (info, check, run, diff, convert, stats, plot, report)
+COMMANDS = (info, check, run, stream, diff, convert, stats, plot, report)
 
 
 def parser():

@@ -42,11 +42,12 @@ def _flags():
     }
 
 
-def add_data_options(command):
-    """Add the flags to a command that takes DATA."""
+def add_data_options(command, fields=None):
+    """Add the flags to a command that takes DATA. fields: of those that it takes, None: all."""
     group = command.add_argument_group("how data is read")
     for flag, (how, text) in _flags().items():
-        group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)
+        if fields is None or _field(flag) in fields:
+            group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)
 
 
 def _field(flag):
@@ -55,7 +56,7 @@ def _field(flag):
 
 def data_options(arguments):
     """{field: value} of what was given."""
-    found = {name: getattr(arguments, "data_" + name) for name in map(_field, _flags())}
+    found = {name: getattr(arguments, "data_" + name, None) for name in map(_field, _flags())}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Real time: a clock that says when windows are due, and a source that is read beside it."""
+"""Real time: a pace that says when windows are due, and a source that is read beside it."""
 
 import queue
 import threading
@@ -11,7 +11,7 @@ MOST_BLOCKS = 64  # that wait to be taken; then the source waits
 PATIENCE = 0.1  # seconds between looks whether anybody still reads
 
 
-class Clock:
+class Pace:
     """Windows are due `slack` after their end, counted from when the first event came."""
 
     def __init__(self, course: Course):
@@ -46,15 +46,15 @@ class Clock:
 class Reader:
     """Iterator of a source's blocks, which a thread reads: None where no block came before a window was due."""
 
-    def __init__(self, source, clock: Clock):
-        self._clock, self._queue, self._closed = clock, queue.Queue(MOST_BLOCKS), threading.Event()
+    def __init__(self, source, pace: Pace):
+        self._pace, self._queue, self._closed = pace, queue.Queue(MOST_BLOCKS), threading.Event()
         threading.Thread(target=self._read, args=(source,), daemon=True).start()
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        patience = self._clock.patience()
+        patience = self._pace.patience()
         try:
             block, error = self._queue.get(timeout=patience) if patience != 0 else self._queue.get_nowait()
         except queue.Empty:

@@ -20,7 +20,7 @@ from eventsim.engine.state import check_state, State
 from eventsim.engine.stream_options import StreamOptions
 from eventsim.engine.streaming import Stream
 from eventsim.errors import DataError, ModelError, RunError
-from eventsim.inputs.levels import check_layout, to_levels
+from eventsim.inputs.levels import as_array, check_layout, to_levels
 from eventsim.lowering.recipe import lower
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
@@ -80,7 +80,7 @@ class Simulator:
         """
         if lengths is None:
             if timesteps is None and state is None:
-                check_layout(np.shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+                check_layout(as_array(x).shape, self.model.nodes[self.model.input], self.model.timesteps)
             return self._run(x, timesteps, record, state, keep_state=True)
         if state is not None:
             raise DataError("state continues samples of one length; give state or lengths, not both")
@@ -114,23 +114,23 @@ class Simulator:
             x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
             if lengths is None:
                 if x is batch and timesteps is None:
-                    check_layout(np.shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+                    check_layout(as_array(x).shape, self.model.nodes[self.model.input], self.model.timesteps)
                 yield self._run(x, timesteps, record, None, keep_state=False)
             else:
                 yield self._run_lengths(x, lengths, timesteps, record)
 
     def stream(self, source, window=None, **options) -> Stream:
-        """Run events as they come, without end: an iterator of a `Window` after another, in bounded memory.
+        """Run events as they come, without end: an iterator of a `StreamWindow` after another, in bounded memory.
 
         source: an `EventStream`; the path of a recording, or of a named pipe; "-", standard input;
             "udp://HOST:PORT", through faery; a file opened for bytes; or an iterable of blocks of events, which are
             structured arrays or mappings with columns t (microseconds), x, y and p. See `inputs.live`.
         window: microseconds, or text such as "10ms": a whole number of steps; default: those in 10 ms, at least one.
-        options: fields of `StreamOptions`: step (default: the model's), stride, reset, smoothing, slack, realtime,
+        options: fields of `StreamOptions`: step (default: the model's), stride, fresh, smoothing, slack, realtime,
             flush, record, state; sensor_size, time_unit, columns, keep_going, sample.
 
         Step s has the events from s * step to before (s + 1) * step, counted from the source's start, or its first
-        event. The state is carried from window to window unless they reset; then the windows together are one run
+        event. The state is carried from window to window unless each is `fresh`; then the windows together are one run
         of all steps, bit for bit, however the source's blocks are cut. Kernels are compiled at once.
         Raises DataError where the source or a time does not fit.
         """

@@ -6,6 +6,7 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim.errors import DataError, RunError
+from eventsim.lowering.rounding import INT32_MAX
 from eventsim.merging import merged
 from eventsim.model.parameters import integer
 from eventsim.program import InputStage, LayerStage, Program
@@ -20,6 +21,7 @@ class State:
     step: absolute steps done. membranes, filtered, pending, waiting: per layer, as the kernels hold
     them. history: per stage, the last planes (of a real input: values) that delayed readers still
     need. sums: float64, int64 or float32 (N, classes), what the output has summed so far.
+    proved: the step up to which int32 is proved to hold, where that is beyond the program's `safe_steps`, else 0.
     """
 
     step: int = merged(samples="same", steps="last", default=0)
@@ -29,6 +31,7 @@ class State:
     waiting: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
+    proved: int = merged(samples="min", steps="last", default=0)
 
     def samples(self, start, stop) -> "State":
         """The state of some of the samples, as copies."""
@@ -38,7 +41,7 @@ class State:
 
         return State(
             self.step, *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
-            None if self.sums is None else self.sums[start:stop].copy(),
+            None if self.sums is None else self.sums[start:stop].copy(), self.proved,
         )
 
 
@@ -54,11 +57,32 @@ def check_state(state, program: Program, n_samples, steps) -> None:
         done = integer(state.step, "state.step", 1, 1 << 62)
         _check_arrays(state, program, n_samples)
     safe = program.safe_steps
+    if safe is not None and state is not None:
+        safe = _proved(state, program, done + steps)
     if safe is not None and done + steps > safe:
         raise RunError(
             f"{done + steps} steps, but only {safe} are proved free of int32 overflow; "
             "run fewer steps, or in float32"
         )
+
+
+def _proved(state, program, wanted) -> int:
+    """The step up to which int32 is proved to hold, by `safe_steps` or, where that is not enough, by how far the
+    membranes are in truth: where all bounds grow by the same in each step, those that are at most u from 0 have
+    safe_steps * (1 - u / INT32_MAX) steps more."""
+    layers = [stage for stage in program.stages.values() if isinstance(stage, LayerStage)]
+    if wanted > max(state.proved, program.safe_steps) and all(map(_grows_evenly, layers)):
+        reached = max(max(int(found.max()), -int(found.min())) for found in state.membranes.values())
+        more = program.safe_steps * (INT32_MAX - min(reached, INT32_MAX)) // INT32_MAX
+        state.proved = max(state.proved, state.step + more)
+    return max(state.proved, program.safe_steps)
+
+
+def _grows_evenly(layer):
+    """Whether a membrane's bound (see `lowering.overflow`) grows by the same in each step: no current adds up."""
+    update = layer.update
+    fades = not update.filters or int(np.abs(update.current_leak).max()) < 1 << update.decay_bits
+    return fades and not update.changes
 
 
 def _check_arrays(state, program, n_samples):

@@ -22,21 +22,21 @@ class StreamOptions(EventOptions):
     step: the width of a step; None: the `bin_width` of the model's input.
     stride: from window to window, a whole number of steps; None: the window's own length. Where it is shorter,
         windows overlap (slide).
-    reset: whether each window is a run of its own, from a fresh state, which runs steps again that windows share.
+    fresh: whether each window is a run of its own, from a fresh state, which runs steps again that windows share.
         Otherwise the state is carried on, and every step is run once.
-    smoothing: share of the past in a decision, from 0 (none) to below 1; see `Window.scores`.
+    smoothing: share of the past in a decision, from 0 (none) to below 1; see `StreamWindow.scores`.
     slack: how long a window waits for events out of order: it closes once an event has come that is so much
         behind its end. What comes for it after that is late.
     realtime: close windows by the clock, whether or not events come; a recording is played at its own speed.
     flush: whether the source's end closes the last window, which may be shorter. Without it, events that wait
         remain in `Stream.state`, so that another source can go on.
-    record: what `Window.recording` has beside counts, as `Simulator.run` takes it.
+    record: what `StreamWindow.recording` has beside counts, as `Simulator.run` takes it.
     state: `Stream.state` of a stream that this one continues.
     """
 
     step: Optional[Duration] = None
     stride: Optional[Duration] = None
-    reset: bool = False
+    fresh: bool = False
     smoothing: float = 0.0
     slack: Duration = 0.0
     realtime: bool = False

@@ -6,7 +6,7 @@ from typing import Iterator, List
 
 import numpy as np
 
-from eventsim.engine.paced import Clock, Reader
+from eventsim.engine.paced import Pace, Reader
 from eventsim.engine.recording import Recording
 from eventsim.engine.stepping import Levels, Stepping
 from eventsim.engine.stream_options import Course, StreamOptions, StreamState
@@ -18,7 +18,7 @@ from eventsim.statistics.counts import Counts
 
 
 @dataclass(frozen=True)
-class Window:
+class StreamWindow:
     """What one window of a stream gave.
 
     number: from 0 on. start, stop: the time in which its steps lie, microseconds, as the events' t.
@@ -62,7 +62,7 @@ class Window:
 
 
 class Stream:
-    """Iterator of `Simulator.stream`: a Window after another, until the source ends.
+    """Iterator of `Simulator.stream`: a StreamWindow after another, until the source ends.
 
     Kernels are compiled when it is made. simulator: a `Simulator`. source, window: as `Simulator.stream`.
 
@@ -80,7 +80,7 @@ class Stream:
         self.course = Course.of(window, options, node.events)
         self._simulator, self._options = simulator, options
         self._stepping = Stepping(self.course, self.source.start)
-        self._levels = Levels(self.course.window if options.reset else self.course.stride, self.course.bins,
+        self._levels = Levels(self.course.window if options.fresh else self.course.stride, self.course.bins,
                               node.shape)
         self._output = _Output(simulator.program)
         self._record = (*_names(options.record), self._output.record)
@@ -92,10 +92,10 @@ class Stream:
         self._compile(node)
         self._windows = self._generated()
 
-    def __iter__(self) -> Iterator[Window]:
+    def __iter__(self) -> Iterator[StreamWindow]:
         return self
 
-    def __next__(self) -> Window:
+    def __next__(self) -> StreamWindow:
         """Raises DataError where the source is damaged, or a window has levels that the input does not take;
         RunError where integers could overflow."""
         return next(self._windows)
@@ -129,29 +129,29 @@ class Stream:
         safe = self._simulator.program.safe_steps
         if safe is None or safe >= 2 * blank.shape[1]:  # else the first windows say so
             first = self._run(blank, None)
-            if not self._options.reset:
+            if not self._options.fresh:
                 self._run(blank, first.state)
 
     # ---- windows
 
     def _generated(self):
-        clock = Clock(self.course) if self._options.realtime else None
-        blocks = Reader(self.source, clock) if clock else iter(self.source)
+        pace = Pace(self.course) if self._options.realtime else None
+        blocks = Reader(self.source, pace) if pace else iter(self.source)
         try:
             for block in blocks:
                 if block is not None:
                     self._stepping.add(block)
-                    if clock:
-                        clock.begin(self._stepping)
-                while self._is_over(self._next_stop, clock):
-                    yield self._window(self._next_stop, clock)
+                    if pace:
+                        pace.begin(self._stepping)
+                while self._is_over(self._next_stop, pace):
+                    yield self._window(self._next_stop, pace)
             while self._options.flush and self._stepping.reached > self._stepping.done:
                 stop = min(self._next_stop, self._stepping.reached)
-                if clock:
-                    clock.wait(stop)
-                yield self._window(stop, clock)
+                if pace:
+                    pace.wait(stop)
+                yield self._window(stop, pace)
         finally:
-            if clock:
+            if pace:
                 blocks.close()
 
     @property
@@ -159,23 +159,23 @@ class Stream:
         """The step before which the next window ends."""
         return (self._stepping.done // self.course.stride + 1) * self.course.stride
 
-    def _is_over(self, stop, clock):
+    def _is_over(self, stop, pace):
         if self._stepping.complete(stop):
-            if clock:
-                clock.wait(stop)
+            if pace:
+                pace.wait(stop)
             return True
-        return clock is not None and clock.is_due(stop)
+        return pace is not None and pace.is_due(stop)
 
-    def _window(self, stop, clock) -> Window:
+    def _window(self, stop, pace) -> StreamWindow:
         began = time.perf_counter()
         stepping, course = self._stepping, self.course
         first = max(0, stop - course.window)
-        begin = first if self._options.reset else stepping.done
-        again = max(begin, stop + course.stride - course.window) if self._options.reset else stop
+        begin = first if self._options.fresh else stepping.done
+        again = max(begin, stop + course.stride - course.window) if self._options.fresh else stop
         step, place = stepping.take(begin, stop, again)
         recording = self._run_named(self._levels.filled(step, place, stop - begin), first, stop)
         emitted = self._output.emitted(recording)
-        if not self._options.reset:
+        if not self._options.fresh:
             self._network, recording.state = recording.state, None
             if self._emitted is not None:
                 emitted = np.concatenate((self._emitted, emitted))[first - stop :]
@@ -184,8 +184,8 @@ class Stream:
         answer = self._output.answer(emitted)
         self._scores = self._smoothed(answer)
         ended = time.perf_counter()
-        latency = ended - (clock.due(stop) if clock else began)
-        found = Window(self._number, self._time(first), self._time(stop), stop - first, len(step), answer,
+        latency = ended - (pace.due(stop) if pace else began)
+        found = StreamWindow(self._number, self._time(first), self._time(stop), stop - first, len(step), answer,
                        self._scores, recording, ended - began, latency)
         self._number += 1
         self._tally.add(found, stop - begin)
@@ -193,7 +193,7 @@ class Stream:
 
     def _run_named(self, levels, first, stop):
         try:
-            return self._run(levels, None if self._options.reset else self._network)
+            return self._run(levels, None if self._options.fresh else self._network)
         except DataError as error:
             raise DataError(f"{self.source.name}: window from {self._time(first):g} to {self._time(stop):g} us: "
                             f"{error}; where events share a pixel and a step, coincident='merge' makes "

@@ -19,7 +19,7 @@ def to_levels(x, input_node, timesteps=None):
 
     Raises DataError.
     """
-    x = _as_array(x)
+    x = as_array(x)
     still = _check_shape(x, input_node.shape, timesteps)
     check_values(x, input_node)
     dtype = np.float64 if input_node.encoding == "real" else np.int32
@@ -29,7 +29,8 @@ def to_levels(x, input_node, timesteps=None):
     return (levels[:, np.newaxis] if still else levels), still
 
 
-def _as_array(x):
+def as_array(x) -> np.ndarray:
+    """Samples as an array of numbers. Raises DataError."""
     try:
         x = np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -59,7 +60,7 @@ def check_layout(shape, input_node, timesteps) -> None:
     """Raise DataError where samples of `shape` look as if steps came before samples, (T, N, ...), as snnTorch and
     SpikingJelly have them. timesteps: of the model, or None."""
     n_axes = len(input_node.shape)
-    if timesteps and len(shape) == 2 + n_axes and shape[0] == timesteps != shape[1]:
+    if (timesteps or 0) > 1 and len(shape) == 2 + n_axes and shape[0] == timesteps != shape[1]:
         raise DataError(f"x has shape {shape}, {shape[0]} samples of {shape[1]} steps, but the model takes "
                         f"{timesteps} steps: where steps come first, (T, N, ...), give x.swapaxes(0, 1); else say "
                         f"timesteps={shape[1]} (--timesteps {shape[1]})")

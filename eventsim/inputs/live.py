@@ -17,7 +17,7 @@ from eventsim.inputs.event_files import faery_files
 from eventsim.inputs.event_files.opening import open_events
 from eventsim.inputs.event_files.options import EventOptions
 from eventsim.inputs.event_files.records import Microseconds, note
-from eventsim.inputs.event_files.text_events import LONGEST_LINE, named_columns, parts_of, rows_of
+from eventsim.inputs.event_files.text_events import LONGEST_LINE, named_columns, parts_of, event_rows
 from eventsim.inputs.events import Block, block_of, EventStream
 
 STDIN = "-"
@@ -139,7 +139,7 @@ def _text_blocks(pieces, name, options, notes):
         if held and places is None:
             places, n_header = _places(held[0][1], options, notes)
             held, n_columns = held[n_header:], max(4, *(place + 1 for place in places.values()))
-        rows, wrong = rows_of(held, n_columns) if held else (np.empty((0, 4)), None)
+        rows, wrong = event_rows(held, n_columns) if held else (np.empty((0, 4)), None)
         if len(rows):
             columns = {key: rows[:, place] for key, place in places.items()}
             columns["t"] = in_microseconds(columns["t"])

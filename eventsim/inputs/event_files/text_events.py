@@ -63,7 +63,7 @@ def _blocks(path, skipped, places, options, notes):
     with reading(path), open(path, encoding="utf-8", errors="replace") as file:
         lines = islice(_lines(file), skipped, None)
         while part := list(islice(lines, AT_ONCE)):
-            rows, wrong = rows_of(part, n_columns)
+            rows, wrong = event_rows(part, n_columns)
             if len(rows):
                 columns = {key: rows[:, place] for key, place in places.items()}
                 columns["t"] = in_microseconds(columns["t"])
@@ -84,7 +84,7 @@ def _lines(file):
             yield number, line
 
 
-def rows_of(lines, n_columns=4):
+def event_rows(lines, n_columns=4):
     """(float64 or int64 (events, columns), the first line that is none, or None).
 
     lines: (number, text) of each. n_columns: the fewest that a line may have.
@@ -101,17 +101,17 @@ def rows_of(lines, n_columns=4):
         return np.empty((0, n_columns)), lines[0]
     # halved until the line is found that is wrong
     half = len(lines) // 2
-    rows, wrong = rows_of(lines[:half], n_columns)
+    rows, wrong = event_rows(lines[:half], n_columns)
     if wrong is not None:
         return rows, wrong
-    more, wrong = rows_of(lines[half:], n_columns)
+    more, wrong = event_rows(lines[half:], n_columns)
     if len(more) and more.shape[1] != rows.shape[1]:
         return rows, lines[half]
     return np.concatenate((rows, more)) if len(more) else rows, wrong
 
 
 def _told(path, lines, notes):
-    rows, _ = rows_of(lines)
+    rows, _ = event_rows(lines)
     fitting = [order for order in ORDERS if len(rows) and _fits(rows, order)]
     if len(fitting) != 1:
         raise DataError(f"{path}: does not name its columns, and their order cannot be told from the numbers; "

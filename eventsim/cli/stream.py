@@ -1,0 +1,152 @@
+"""The command `stream`: events as they come through a model, one line per window."""
+
+import json
+import sys
+
+from eventsim.cli.arguments import add_json, add_model, add_options, load_model, naming
+from eventsim.cli.data_arguments import add_data_options, data_options
+from eventsim.errors import DataError
+from eventsim.text import all_digits, number, printable, quantity
+
+INTERRUPTED = 130
+RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "crop", "downsample", "orient")
+COLUMNS = ("until", "decision", "events", "synops", "latency")
+WIDTHS = (12, 14, 10, 10, 12)
+
+
+def add_parser(commands):
+    """Add `stream` to the subparsers."""
+    stream = commands.add_parser(
+        "stream", help="run events as they come, without end",
+        description="SOURCE: a recording; - (standard input) or a named pipe, with lines t,x,y,p or 13 bytes an event "
+        "(t uint64 in microseconds, x and y uint16, p uint8, little-endian); udp://HOST:PORT, the same in packets.",
+    )
+    stream.set_defaults(run=run_stream)
+    add_model(stream)
+    stream.add_argument("source", metavar="SOURCE", help="recording, pipe, - or udp://HOST:PORT")
+    stream.add_argument("--window", metavar="TIME", help="from decision to decision, such as 10ms: a whole number of "
+                        "steps (default: those in 10ms, at least one)")
+    stream.add_argument("--step", metavar="TIME", help="width of a step, such as 1ms; default: the model's")
+    stream.add_argument("--stride", metavar="TIME", help="slide: a window begins so long after the one before")
+    stream.add_argument("--fresh", action="store_true", help="run each window from a fresh state, instead of carrying "
+                                                             "the state on")
+    stream.add_argument("--smoothing", type=float, default=0.0, metavar="X",
+                        help="share of the past in a decision, from 0 (default) to below 1")
+    stream.add_argument("--slack", default="0ms", metavar="TIME",
+                        help="how long a window waits for events out of order; later ones are left out, and counted")
+    stream.add_argument("--realtime", action="store_true", help="close windows by the clock, whether or not events "
+                        "come; play a recording at its own speed")
+    stream.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
+                        help="default: fixed for a model that brings a chip, else float32")
+    stream.add_argument("--chip", metavar="CHIP", help="compute as a chip does: loihi, lava_sdnn or the path of a "
+                                                       "JSON file")
+    add_json(stream)
+    add_data_options(stream, RECORDING_FLAGS)
+    add_options(stream)
+
+
+def run_stream(arguments):
+    """eventsim stream MODEL SOURCE"""
+    stream, model = _opened(arguments)
+    show = _show_json if arguments.json else _show_text
+    names = model.class_names
+    if not arguments.json:
+        print(_row(COLUMNS), flush=True)
+    try:
+        for window in stream:
+            show(window, names)
+    except KeyboardInterrupt:
+        _end(stream, arguments.json)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone; the summary is said where somebody may read it
+        print(_summary_text(stream.summary), file=sys.stderr)
+        raise
+    except DataError:
+        _end(stream, arguments.json)
+        raise
+    _end(stream, arguments.json)
+    return 0
+
+
+def _opened(arguments):
+    """(Stream, Model)."""
+    from eventsim.engine.simulator import Simulator
+    from eventsim.inputs.live import event_stream
+    from eventsim.inputs.preparing import DataOptions, prepared
+
+    model = load_model(arguments.model, arguments)
+    with naming(arguments.model):
+        simulator = Simulator(model, arguments.precision, chip=arguments.chip)
+        bins = model.nodes[model.input].events
+        if bins is None:
+            raise DataError("its input does not say how events become levels; it needs events=EventBins(...)")
+    options = DataOptions(**data_options(arguments))
+    changed = options.crop is not None or options.downsample != 1 or options.orient is not None
+    if changed and options.sensor_size is None and arguments.source.startswith("udp:"):
+        raise DataError(f"{arguments.source}: does not say how many pixels its sensor has; give --sensor-size HxW")
+    source = prepared(event_stream(arguments.source, _sized(options, arguments.source, bins)), options)
+    return simulator.stream(
+        source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
+        smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime), model
+
+
+def _sized(options, source, bins):
+    """With the sensor's size that UDP needs to be told: the model's."""
+    from dataclasses import replace
+
+    if options.sensor_size is None and source.startswith("udp:"):
+        return replace(options, sensor_size=tuple(bins.sensor_size))
+    return options
+
+
+# ---- lines
+
+
+def _show_text(window, names):
+    synops = window.counts.total("synops")
+    print(_row((f"{window.stop / 1e6:.6g} s", _named(window.prediction, names), all_digits(window.n_events),
+                quantity(synops), f"{number(1e3 * window.latency)} ms")), flush=True)
+
+
+def _row(cells):
+    return "  ".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS))
+
+
+def _named(prediction, names):
+    return printable(names[prediction]) if prediction < len(names) else str(prediction)
+
+
+def _show_json(window, names):
+    found = {
+        "window": window.number, "start_us": window.start, "stop_us": window.stop, "steps": window.steps,
+        "prediction": window.prediction, "class": _named(window.prediction, names),
+        "answer": window.answer.tolist(), "scores": window.scores.tolist(), "output": window.output.tolist(),
+        "events": window.n_events,
+        "counts": {name: window.counts.total(name) for name in ("synops", "additions", "macs")},
+        "layers": {name: int(row["events"].sum()) for name, row in window.counts.layers.items()},
+        "latency_ms": 1e3 * window.latency,
+    }
+    print(json.dumps(found), flush=True)
+
+
+def _end(stream, as_json):
+    summary = stream.summary
+    for text in summary.notes:
+        print(f"eventsim: {stream.source.name}: {printable(text)}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"summary": vars(summary)}), flush=True)
+    else:
+        print("\n" + _summary_text(summary), flush=True)
+
+
+def _summary_text(summary):
+    late = f", {all_digits(summary.late_events)} late and left out" if summary.late_events else ""
+    lines = [f"{all_digits(summary.windows)} windows, {all_digits(summary.steps)} steps "
+             f"({number(summary.stream_seconds, 4)} s), {all_digits(summary.events)} events{late}"]
+    if summary.latency_ms is not None:
+        found = summary.latency_ms
+        lines += [f"real-time factor {number(summary.real_time_factor)}, "
+                  f"{quantity(summary.events_per_second)} events/s ({number(summary.seconds)} s of computing)",
+                  "latency " + ", ".join(f"{number(found[key])} ms ({name})" for key, name in (
+                      ("p50", "50 %"), ("p95", "95 %"), ("p99", "99 %"), ("max", "most")))]
+    return "\n".join(lines)
