@@ -10,9 +10,11 @@ from typing import Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
+from eventsim.display.card import Card, MOST_ROWS, Shown, times
 from eventsim.kernels.arguments import Geometry, Update
 from eventsim.model.chip import Chip
 from eventsim.model.node import Node
+from eventsim.text import many, NONE
 
 
 @dataclass(frozen=True)
@@ -242,8 +244,8 @@ class StageGroup:
     recurrent: bool
 
 
-@dataclass(frozen=True)
-class Program:
+@dataclass(frozen=True, repr=False)
+class Program(Shown):
     """A model lowered to one precision.
 
     precision: "float32", "float64", "int8" or, under a chip, "fixed". dtype: of membranes.
@@ -262,6 +264,20 @@ class Program:
     safe_steps: Optional[int] = None
     rounding: Dict[str, Rounding] = field(default_factory=dict)
     chip: Optional[Chip] = None
+
+    def card(self) -> Card:
+        """Its first stages and how their sums are made."""
+        stages = list(self.stages.values())
+        rows = [(stage.name, getattr(stage, "operation", "input" if isinstance(stage, InputStage) else "layer"),
+                 times(stage.logical_shape), stage.bits or NONE, _paths_text(stage))
+                for stage in stages[:MOST_ROWS]]
+        facts = [("precision", self.precision), ("membranes", self.dtype), ("input", repr(self.input)),
+                 ("output", repr(self.output)), ("chip", None if self.chip is None else self.chip.name),
+                 ("steps without overflow", "any" if self.safe_steps is None else self.safe_steps),
+                 ("recurrent groups", sum(group.recurrent for group in self.groups))]
+        return Card(f"Program({many(len(stages), 'stage')}, {self.precision})",
+                    [(name, value) for name, value in facts if value is not None],
+                    ("stage", "what it is", "shape", "bits", "paths"), rows, len(stages))
 
     @cached_property
     def stages(self) -> Dict[str, Stage]:
@@ -283,3 +299,11 @@ class Program:
         """Steps from which on another bias is added somewhere."""
         return tuple(sorted({step for layer in self.layers if isinstance(layer, LayerStage)
                              for step in layer.bias_steps}))
+
+
+def _paths_text(stage):
+    """Where a stage reads, and how its kernel sums: `conv1 by gather`."""
+    if isinstance(stage, WordStage):
+        return ", ".join(name for name, _ in stage.sources[:4])
+    paths = stage.synapses[:4] if isinstance(stage, LayerStage) else ()
+    return ", ".join(f"{path.source} by {path.method}" for path in paths)

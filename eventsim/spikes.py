@@ -12,14 +12,16 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown, times
 from eventsim.merging import merged
+from eventsim.text import all_digits, percent
 
 BLOCK = 1 << 22  # cells (bytes) unpacked at once
 _ONES = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 
-@dataclass(frozen=True)
-class Spikes:
+@dataclass(frozen=True, repr=False)
+class Spikes(Shown):
     """Recorded spikes. shape: (C, H, W) as held; logical_shape: as the model has it."""
 
     planes: np.ndarray = merged("concatenate")
@@ -41,6 +43,15 @@ class Spikes:
             worth = 1 << (b % self.bits)
             levels += bits.astype(dtype) * dtype(worth if b < self.bits else -worth)
         return levels.transpose(0, 1, 3, 2).reshape(n, t, *self.logical_shape)
+
+    def card(self) -> Card:
+        """How many there are of what."""
+        n, t = self.planes.shape[:2]
+        events, chances = count_events(self, range(n)), n * t * int(np.prod(self.logical_shape))
+        return Card(f"Spikes({times(self.logical_shape)} neurons)", [
+            ("samples", n), ("steps", t), ("bits", f"{self.bits}{' and a sign' if self.signed else ''}"),
+            ("events", all_digits(events)),
+            ("of all neurons and steps", percent(events / chances if chances else 0))])
 
 
 def fired(spikes: Spikes, sample: int, first: int = 0, stop: int = None) -> np.ndarray:

@@ -3,6 +3,7 @@
 import math
 
 NONE = "-"  # of a number that is undefined
+SPACES = "\u00a0\u202f"  # at which no line breaks: harmless, though Python does not call them printable
 
 
 def quantity(value) -> str:
@@ -60,6 +61,13 @@ def many(n, noun) -> str:
     return f"{all_digits(n)} {noun}{'' if n == 1 else 's'}"
 
 
+def listed(names, most=12) -> str:
+    """Names as messages list them, 'a', 'b', at most so many; "nothing" for none."""
+    names = list(names)
+    more = f", ... ({all_digits(len(names))} in all)" if len(names) > most else ""
+    return (", ".join(map(repr, names[:most])) or "nothing") + more
+
+
 def typeset(text) -> str:
     """A number of this module, as paper and screens have it: with a minus sign, a dash for what is undefined,
     the letter mu, and no line break before its unit."""
@@ -70,13 +78,34 @@ def typeset(text) -> str:
 
 
 def printable(text) -> str:
-    """Text in which nothing steers a terminal: control characters become the replacement character."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+    """Text in one line in which nothing steers a terminal or hides: what is not printable (control characters, line
+    ends, marks that turn the direction of writing, lone surrogates) is written as its code, as in a string of
+    Python: \\x1b, \\n, \\u202e. A byte of a file's name that is no UTF-8 is written as \\xff."""
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in SPACES else _code_of(c) for c in text)
+
+
+def _code_of(character) -> str:
+    """A character that is not printable as ASCII."""
+    byte = ord(character) - 0xDC00  # of a name that is no UTF-8, which Python holds so
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode("ascii")
+
+
+def visible(text, encoding="utf-8") -> str:
+    """Several lines for a stream of that encoding: `printable` but for the line ends, and what the encoding lacks
+    is written as its code, too."""
+    lines = "\n".join(map(printable, str(text).split("\n")))
+    try:
+        return lines.encode(encoding, "backslashreplace").decode(encoding)
+    except LookupError:  # an encoding that Python does not know
+        return lines.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def aligned_table(columns, rows) -> str:
-    """Aligned text: first column to the left, the others to the right."""
-    rows = [columns, *rows]
+    """Aligned text, a line for each row: first column to the left, the others to the right."""
+    rows = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     lines = []
     for row in rows:

@@ -64,6 +64,15 @@ class Unknown(Flatten):
     kind = "Unknown"
 
 
+class Batches:
+    """What a loader offers, with nothing in it."""
+
+    dataset, batch_size = (), 1
+
+    def __iter__(self):
+        return iter(())
+
+
 def small(precision="float32", **options):
     return lowered((2,), Dense(ones(3, 2)), Neuron(**options), precision=precision)
 
@@ -423,6 +432,9 @@ CASES = [
      "only average pooling without padding can"),
     (lambda: lowered((2, 8, 8), CONV, SumPool(2, padding=1), N), UnsupportedError,
      r"node 'b' \(SumPool\): pools a current with padding or ceil_mode"),
+    (lambda: lowered((1, 4, 4), Conv2d(ones(1, 1, 1, 1), padding=6000), AvgPool(12001), N), UnsupportedError,
+     r"node 'b' \(AvgPool\): pools a current, which with the synapses before it makes 144,024,001 weights, sums of up to 1 "
+     r"numbers: 1.15 GB, expected at most 1.07 GB; pool the spikes instead, or smaller windows"),
     (lambda: lowered((2, 9, 9), CONV, SumPool(2, ceil_mode=True, stride=3), N), UnsupportedError,
      "does not compose with the synapses before it; pool the spikes instead"),
     (lambda: lowered(Input((1, 256, 256), bits=16), SumPool(256), N), UnsupportedError,
@@ -460,6 +472,15 @@ CASES = [
      r"16777216 steps, but only \d+ are proved free of int32 overflow; run fewer steps, or in float32"),
     (lambda: model({"in": Input(2), "n": N}, precision="float32", timesteps=None).run([[1, 1]]), RunError,
      "the model: does not say how many steps a run takes, and samples that stand still do not either: give timesteps"),
+    (lambda: chain((2,), Dense(ones(3, 2)), Neuron())["x"], ModelError, r"the model: no node 'x'; there are: 'in', 'a', 'b'"),
+    (lambda: small().score(ones(1, 1, 2)), DataError, "there are no labels: give y, or a loader"),
+    (lambda: small().score(Batches(), ones(1)), DataError, "y is given, but x is a loader"),
+    (lambda: model({"in": Input((2, 3, 3), events=EventBins(sensor_size=(3, 3))), "n": N}, precision="float32",
+                   timesteps=5).run(ones(1, 2, 3, 3)), RunError,
+     "the model: reads events over 5 steps, but samples have no steps: a single frame is repeated only if asked for"),
+    (lambda: small().run([[[1, 1]]], lengths=[1], timesteps=1), DataError, "give timesteps or lengths, not both"),
+    (lambda: small().run([[[1, 1]]], lengths=[1], state=small().run([[1, 1]]).state), DataError,
+     "state continues samples of one length; give state or lengths, not both"),
     (flushing, RunError, "this thread flushes denormal numbers to zero"),
 ]
 

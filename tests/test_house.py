@@ -20,7 +20,7 @@ from support.sources import (
 # From the ground up: a package (or a single file) imports only what stands before it.
 FLOORS = (
     "eventsim",  # the public names, imported when first used
-    "errors", "text", "merging", "spikes", "kernels", "storage", "model", "inputs", "formats", "conversion",
+    "errors", "text", "tensors", "display", "merging", "spikes", "kernels", "storage", "model", "inputs", "formats", "conversion",
     "program", "lowering", "statistics", "engine", "costs", "runs", "plots", "report", "comparison",
     "from_torch", "cli", "__main__",
 )
@@ -28,6 +28,7 @@ FLOORS = (
 LIBRARIES = {
     "numba": {"kernels"}, "llvmlite": {"kernels"}, "h5py": {"storage"}, "matplotlib": {"plots"},
     "torch": {"from_torch"}, "argparse": {"cli"},
+    "pandas": {"display"}, "pyarrow": {"display"}, "polars": {"display"},
 }
 WITHOUT_NUMBA = "kernels.arguments"  # so that lowering needs no compiler
 LONE = ({"neo", "quantities"}, {"dask"}, {"onnx"}, {"faery"})  # libraries that one file imports, together

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eventsim.text import joule, many, number, percent, printable, quantity
+from eventsim.text import joule, many, number, percent, printable, quantity, visible
 
 
 @pytest.mark.parametrize("share, text", (
@@ -39,4 +39,15 @@ def test_number_and_many():
 
 
 def test_nothing_steers_a_terminal():
-    assert printable("layer\x1b[31m\n\u202e ünï 3") == "layer\ufffd[31m\ufffd\ufffd ünï 3"
+    assert printable("layer\x1b[31m\n\u202e ünï 3") == "layer\\x1b[31m\\n\\u202e ünï 3"
+    assert printable("a\udcffb\ud800\x9b\x7f\u2028") == "a\\xffb\\ud800\\x9b\\x7f\\u2028"
+    hidden = [chr(c) for c in range(0x110000) if chr(c) not in "\u00a0\u202f" and not chr(c).isprintable()]
+    assert {"\x1b", "\t", "\r", "\xad", "\u200b", "\u2066", "\ud800"} < set(hidden)
+    assert printable("".join(hidden)).isprintable()
+
+
+def test_text_of_several_lines_fits_its_stream():
+    text = "a\x1b[2J\nünï \u202e\r\n"
+    assert visible(text) == "a\\x1b[2J\nünï \\u202e\\r\n"
+    assert visible(text, "ascii") == "a\\x1b[2J\n\\xfcn\\xef \\u202e\\r\n"
+    assert visible(text, "no such") == visible(text, "ascii")

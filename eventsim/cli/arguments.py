@@ -43,6 +43,15 @@ def natural(text):
     return int(text)
 
 
+def size(text):
+    """Bytes, from a whole number that may have k, M or G behind it."""
+    factor = {"k": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 0)
+    value = natural(text[:-1] if factor else text) * (factor or 1)
+    if not 1 <= value <= 1 << 62:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, expected bytes above 0 and up to 2^62")
+    return value
+
+
 # ---- arguments
 
 
@@ -65,6 +74,13 @@ def add_layers(command):
 def add_json(command):
     """--json."""
     command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def add_memory_limit(command):
+    """--memory-limit SIZE."""
+    command.add_argument("--memory-limit", type=size, metavar="SIZE",
+                         help="refuse a model that needs more memory than this: bytes, or a number with k, M or G; "
+                              "default: three quarters of the machine's")
 
 
 def add_options(command, own=()):
@@ -188,5 +204,6 @@ def progress_bar(total):
     except ImportError:
         yield lambda done: None
         return
-    with tqdm(total=total, unit=" samples", leave=False) as bar:
+    terminal = getattr(sys.stderr, "raw", sys.stderr)  # a bar steers the terminal, which `streams` lets nobody do
+    with tqdm(total=total, unit=" samples", leave=False, file=terminal) as bar:
         yield lambda done: bar.update(done - bar.n)

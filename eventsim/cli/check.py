@@ -3,7 +3,7 @@
 import json
 import sys
 
-from eventsim.cli.arguments import add_json, add_model, add_options, load_model
+from eventsim.cli.arguments import add_json, add_memory_limit, add_model, add_options, load_model, naming
 
 
 def add_parser(commands):
@@ -14,6 +14,7 @@ def add_parser(commands):
     )
     check.set_defaults(run=run_check)
     add_model(check)
+    add_memory_limit(check)
     add_json(check)
     add_options(check)
 
@@ -26,7 +27,8 @@ def run_check(arguments):
     if model.check is None:
         print(f"eventsim: {arguments.model}: nothing to check: the file has no check group", file=sys.stderr)
         return 2
-    result = self_check.check(model)
+    with naming(arguments.model):
+        result = self_check.check(model, arguments.memory_limit)
     if arguments.json:
         print(json.dumps({"model": arguments.model, "passed": result.passed, **result.measures}))
     else:

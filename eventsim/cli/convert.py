@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_flag, add_json, add_options, load_model
+from eventsim.text import printable
 
 
 def add_parser(commands):
@@ -33,7 +34,9 @@ def run_convert(arguments):
     """eventsim convert IN OUT"""
     from eventsim import formats
     from eventsim.report.text import steps_text
+    from eventsim.storage import writing
 
+    writing.spare(arguments.out)
     model = load_model(arguments.model, arguments)
     formats.save(model, arguments.out, **{
         name: getattr(arguments, "out_" + name) for name in formats.write_options()
@@ -51,5 +54,5 @@ def run_convert(arguments):
     print(f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
           f"{steps_text(written['timesteps'])}, {written['bytes']} bytes, from {arguments.model}")
     for key, value in written["assumed"].items():
-        print(f"assumed {key}: {value}")
+        print(printable(f"assumed {key}: {value}"))
     return 0

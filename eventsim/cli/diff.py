@@ -5,10 +5,10 @@ other command.
 """
 
 import json
+import os
 from contextlib import ExitStack
-from pathlib import Path
 
-from eventsim.cli.arguments import add_json, loaded, naming, positive, progress_bar
+from eventsim.cli.arguments import add_json, add_memory_limit, loaded, naming, positive, progress_bar
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.errors import DataError, FormatError
 
@@ -38,6 +38,7 @@ def add_parser(commands):
     diff.add_argument("--tolerance", type=float, metavar="X",
                       help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
                       "of the threshold for a trace")
+    add_memory_limit(diff)
     add_json(diff)
     add_data_options(diff)
 
@@ -55,11 +56,11 @@ def run_diff(arguments):
     from eventsim.comparison.traces import is_trace, open_trace
 
     with ExitStack() as stack:
-        a = _run(arguments.a)
+        a = _run(arguments.a, arguments.memory_limit)
         if is_trace(arguments.b):
             b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
         else:
-            b = _run(arguments.b)
+            b = _run(arguments.b, arguments.memory_limit)
         node = a.model.nodes[a.model.input]
         steps = arguments.timesteps or a.model.timesteps
         data = open_dataset(arguments.data, node, steps, **data_options(arguments))
@@ -77,7 +78,7 @@ def run_diff(arguments):
     return 0 if found.equal else DIFFERENT
 
 
-def _run(text):
+def _run(text, memory_limit):
     """The Run of MODEL, with what may stand behind its @s."""
     from eventsim.comparison.sides import SimulatorSide
     from eventsim.engine.simulator import Simulator
@@ -88,7 +89,7 @@ def _run(text):
         raise DataError(f"{path}: not a model file; a trace can only be B")
     model = loaded(path, options)
     with naming(text):
-        return SimulatorSide(Simulator(model, **arithmetic), text)
+        return SimulatorSide(Simulator(model, **arithmetic, memory_limit=memory_limit), text)
 
 
 def _target(text):
@@ -98,7 +99,7 @@ def _target(text):
     known = formats.options()
     presets = {choice for option in known["preset"].values() for choice in option.choices}
     path, arithmetic, options = text, {}, {}
-    while "@" in path and not Path(path).exists():
+    while "@" in path and not os.path.exists(path):
         path, _, word = path.rpartition("@")
         if word.partition("=")[0].isidentifier() and "=" in word:
             options = {**dict(_option(text, part, known) for part in _parts(word, known)), **options}
@@ -146,7 +147,7 @@ def _arithmetic(text, word):
 
     if word in PRECISIONS:
         return {"precision": word}
-    if word in chip_names() or word.lower().endswith(".json") or Path(word).is_file():
+    if word in chip_names() or word.lower().endswith(".json") or os.path.isfile(word):
         return {"chip": find_chip(word)}
     raise FormatError(
         f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no chip ({', '.join(chip_names())}), "

@@ -2,7 +2,7 @@
 
 import json
 
-from eventsim.cli.arguments import add_json, add_model, add_options, load_model
+from eventsim.cli.arguments import add_json, add_memory_limit, add_model, add_options, load_model, naming
 
 
 def add_parser(commands):
@@ -13,6 +13,7 @@ def add_parser(commands):
     info.add_argument("--kernels", metavar="PRECISION", choices=("float32", "float64", "int8", "fixed"),
                       help="say which kernel runs each path in float32, float64, int8 or, under the model's own "
                            "chip, fixed, and why")
+    add_memory_limit(info)
     add_json(info)
     add_options(info)
 
@@ -23,7 +24,7 @@ def run_info(arguments):
     from eventsim.report.text import describe_text, kernels_text
 
     model = load_model(arguments.model, arguments)
-    kernels = _kernels(model, arguments.kernels) if arguments.kernels else None
+    kernels = _kernels(model, arguments) if arguments.kernels else None
     if arguments.json:
         found = {} if kernels is None else {"kernels": kernels}
         print(json.dumps({"model": arguments.model, **describe(model), **found}))
@@ -34,8 +35,9 @@ def run_info(arguments):
     return 0
 
 
-def _kernels(model, precision):
+def _kernels(model, arguments):
     from eventsim.engine.simulator import Simulator
     from eventsim.lowering.kernels_of import kernels_of
 
-    return kernels_of(Simulator(model, precision).program)
+    with naming(arguments.model):
+        return kernels_of(Simulator(model, arguments.kernels, memory_limit=arguments.memory_limit).program)

@@ -30,6 +30,7 @@ def run_plot(arguments):
     """eventsim plot RUN KIND"""
     from eventsim import plots
     from eventsim.report.tables import node_names
+    from eventsim.storage import writing
 
     kinds = list(plots.KINDS)
     if arguments.kind == "list":
@@ -37,6 +38,8 @@ def run_plot(arguments):
         return 0
     if arguments.kind not in plots.KINDS:
         raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}")
+    path = arguments.out or beside(arguments.model, f"-{arguments.kind}.png")
+    writing.spare(path, arguments.model)
     with opened(arguments.model) as run:
         recorded = {name for names in run.recorded.values() for name in names}  # pools too
         node_names(run, [name for name in arguments.layer if name not in recorded])
@@ -44,7 +47,6 @@ def run_plot(arguments):
             raise RunError(f"{run.path}: no sample {arguments.sample}; there are {run.n_samples}, counted from 0")
         draw = plots.KINDS[arguments.kind]
         figure = draw(run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
-    path = arguments.out or beside(arguments.model, f"-{arguments.kind}.png")
     plots.save_figure(figure, path)
     print(json.dumps({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
           if arguments.json else path)

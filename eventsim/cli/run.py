@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from eventsim.cli.arguments import (
-    add_json, add_model, add_options, load_model, naming, natural, positive, progress_bar,
+    add_json, add_memory_limit, add_model, add_options, load_model, naming, natural, positive, progress_bar,
 )
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.errors import DataError
@@ -47,6 +47,7 @@ def add_parser(commands):
     run.add_argument("--detailed", type=natural, metavar="N",
                      help="samples, evenly spread, whose membranes and intervals go into the statistics of "
                           "--out; default: one in 1024, but 4 to 64; 0: none")
+    add_memory_limit(run)
     add_json(run)
     add_data_options(run)
     add_options(run, own=("timesteps",))
@@ -65,7 +66,8 @@ def run_run(arguments):
     energy = find_energy_table(arguments.energy or DEFAULT)
     model = load_model(arguments.model, arguments)
     with naming(arguments.model):
-        simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip)
+        simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip,
+                              memory_limit=arguments.memory_limit)
     steps = None if arguments.whole else arguments.timesteps or model.timesteps
     dataset = open_dataset(arguments.data, model.nodes[model.input], steps, **data_options(arguments))
     with progress_bar(min(arguments.limit or len(dataset), len(dataset))) as move:

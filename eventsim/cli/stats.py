@@ -40,6 +40,7 @@ def run_stats(arguments):
     from eventsim.storage import writing
 
     writing.spare(arguments.npz, arguments.model)
+    writing.spare(None if arguments.csv is None else arguments.csv / "layers.csv")
     exports = arguments.json or arguments.csv is not None or arguments.npz is not None
     with opened(arguments.model) as run:
         names = arguments.table or PRINTED
@@ -94,12 +95,12 @@ def _export(found, arguments):
     from eventsim.storage import writing
 
     if arguments.csv is not None:
-        writing.make_folder(arguments.csv)
         texts = {name: table.as_csv() for name, table in found.items()}
         texts["columns"] = _columns(found).as_csv()
-        for name, text in texts.items():
-            writing.write_file(arguments.csv / f"{name}.csv", text.encode())
-        return [str(arguments.csv / f"{name}.csv") for name in texts]
+        contents = {arguments.csv / f"{name}.csv": text.encode() for name, text in texts.items()}
+        with writing.new_folder(arguments.csv):
+            writing.write_files(contents)
+        return list(map(str, contents))
     if arguments.npz is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: table.as_arrays() for name, table in found.items()})

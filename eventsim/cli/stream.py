@@ -5,10 +5,10 @@ import sys
 
 from eventsim.cli.arguments import add_json, add_model, add_options, load_model, naming
 from eventsim.cli.data_arguments import add_data_options, data_options
-from eventsim.errors import DataError
+from eventsim.cli.streams import OutputError
+from eventsim.errors import DataError, EventsimError
 from eventsim.text import all_digits, number, printable, quantity
 
-INTERRUPTED = 130
 RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "crop", "downsample", "orient")
 COLUMNS = ("until", "decision", "events", "synops", "latency")
 WIDTHS = (12, 14, 10, 10, 12)
@@ -49,19 +49,17 @@ def run_stream(arguments):
     """eventsim stream MODEL SOURCE"""
     stream, model = _opened(arguments)
     show = _show_json if arguments.json else _show_text
-    names = model.class_names
-    if not arguments.json:
-        print(_row(COLUMNS), flush=True)
     try:
         for window in stream:
-            show(window, names)
-    except KeyboardInterrupt:
-        _end(stream, arguments.json)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone; the summary is said where somebody may read it
+            show(window, model.class_names)
+    except (BrokenPipeError, OutputError):  # nobody reads our output; somebody may read this
         print(_summary_text(stream.summary), file=sys.stderr)
         raise
-    except DataError:
+    except EventsimError:
+        if stream.summary.windows:
+            _end(stream, arguments.json)
+        raise
+    except BaseException:  # Ctrl-C, or a signal that ends it
         _end(stream, arguments.json)
         raise
     _end(stream, arguments.json)
@@ -103,6 +101,8 @@ def _sized(options, source, bins):
 
 
 def _show_text(window, names):
+    if window.number == 0:
+        print(_row(COLUMNS))
     synops = window.counts.total("synops")
     print(_row((f"{window.stop / 1e6:.6g} s", _named(window.prediction, names), all_digits(window.n_events),
                 quantity(synops), f"{number(1e3 * window.latency)} ms")), flush=True)

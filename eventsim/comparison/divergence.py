@@ -20,11 +20,14 @@ from eventsim.comparison.sides import SimulatorSide, sent_by_stages, TraceSide
 from eventsim.comparison.traces import Trace
 from eventsim.comparison.verdict import verdict
 from eventsim.comparison.watching import NEVER, ComparisonRule, Watch
+from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
 from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.model.parameters import finite_number, integer
+from eventsim.tensors import as_array
+from eventsim.text import all_digits, many, number, percent
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -97,8 +100,8 @@ class LayerDifference:
     spikes: List[float] = field(default_factory=list)
 
 
-@dataclass
-class Comparison:
+@dataclass(repr=False)
+class Comparison(Shown):
     """What `compare` found.
 
     a, b: names of the two sides; arithmetic: theirs ("float32", "chip loihi", "trace").
@@ -134,6 +137,26 @@ class Comparison:
     notes: List[str] = field(default_factory=list)
     reading: str = ""
 
+    def card(self) -> Card:
+        """Whether the sides are equal, or where they part first, and the reading."""
+        first = self.first
+        sides = [(side, arithmetic if name == side else f"{name} ({arithmetic})")
+                 for side, name, arithmetic in zip("AB", (self.a, self.b), self.arithmetic)]
+        facts = [*sides,
+                 ("decided by", ", ".join(self.decides)),
+                 ("equal predictions", None if self.equal_predictions is None
+                  else f"{self.equal_predictions} of {self.samples}")]
+        if first is not None:
+            facts.append(("first difference", f"sample {first.sample}, step {first.step}, {first.layer}, neuron "
+                                              f"{first.neuron}, {first.variable}"))
+        rows = [(layer.name, layer.kind, all_digits(layer.neurons), percent(max(layer.spread, default=0)),
+                 number(max(layer.drift.values(), default=0))) for layer in self.layers[:MOST_ROWS]]
+        found = "equal" if self.equal else f"{self.divergent} of {many(self.samples, 'sample')} differ"
+        return Card(f"Comparison({found}, {many(self.steps, 'step')})",
+                    [(name, value) for name, value in facts if value is not None],
+                    ("layer", "kind", "neurons", "neurons that differ, at most", "largest drift"), rows,
+                    len(self.layers), note=self.reading)
+
     @property
     def equal(self) -> bool:
         """Whether nothing that decides differs."""
@@ -164,7 +187,8 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         other = TraceSide(b if isinstance(b, Trace) else Trace(b), run)
     else:
         other = _run(b, "B")
-    x = np.atleast_1d(x)
+    x = np.atleast_1d(as_array(x))
+    labels = None if labels is None else as_array(labels)
     still = x.ndim <= len(run.model.shapes[run.model.input]) + 1
     steps = run.model.steps(timesteps) if still else x.shape[1]
     if timesteps is not None and timesteps != steps:
@@ -178,7 +202,7 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         part = slice(start, start + comparing.batch)
         if comparing.exhausted:
             break
-        comparing.add(x[part], x[part], None if labels is None else np.asarray(labels)[part])
+        comparing.add(x[part], x[part], None if labels is None else labels[part])
     return comparing.result()
 
 
@@ -307,7 +331,7 @@ class Comparing:
             self._equal += n - len(changed)
             found.changed_predictions += (first + changed[: MOST_SAMPLES - len(found.changed_predictions)]).tolist()
         if labels is not None:
-            labels = np.asarray(labels)[:n]
+            labels = labels[:n]
             self._labelled += n
             self._right += [0 if p is None else int((p == labels).sum()) for p in predictions]
         diverged = watch.step != NEVER

@@ -6,7 +6,7 @@ int8 is reported.
 """
 
 from dataclasses import dataclass, field
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -35,16 +35,16 @@ class CheckResult:
             self.passed = False
 
 
-def check(model: Model) -> CheckResult:
-    """Run the model's check group in every precision. `model.check` must not be None."""
+def check(model: Model, memory_limit: Optional[int] = None) -> CheckResult:
+    """Run the model's check group in every precision. `model.check` must not be None. memory_limit: of `Simulator`."""
     result = CheckResult()
     wanted = tuple(f"spikes:{name}" for name, node in model.nodes.items() if node.sends == "levels")
-    exact = Simulator(model, "float64").run(model.check.x, record=wanted)
+    exact = Simulator(model, "float64", memory_limit=memory_limit).run(model.check.x, record=wanted)
     _compare_with_file(model, exact, result)
-    single = Simulator(model, "float32").run(model.check.x, record=wanted)
+    single = Simulator(model, "float32", memory_limit=memory_limit).run(model.check.x, record=wanted)
     _compare_runs(exact, single, wanted, "float32", result, required=True)
     try:
-        fixed = Simulator(model, "int8").run(model.check.x, record=wanted)
+        fixed = Simulator(model, "int8", memory_limit=memory_limit).run(model.check.x, record=wanted)
     except UnsupportedError as error:
         result.note(None, f"int8: {error}")
     else:

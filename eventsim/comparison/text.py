@@ -4,7 +4,7 @@ import textwrap
 
 from eventsim.comparison.divergence import Comparison
 from eventsim.model.kinds import node_type
-from eventsim.text import aligned_table
+from eventsim.text import aligned_table, printable
 
 WIDTH = 100  # of running text
 COLUMNS = 7  # steps shown in a table
@@ -23,14 +23,15 @@ def as_text(found: Comparison, data: str = "") -> str:
 
 
 def _head(found, data):
-    lines = [f"A: {found.a} ({found.arithmetic[0]})", f"B: {found.b} ({found.arithmetic[1]})"]
-    on = f"{data}: " if data else ""
+    lines = [printable(f"{side}: {name} ({arithmetic})")
+             for side, name, arithmetic in zip("AB", (found.a, found.b), found.arithmetic)]
+    on = f"{printable(data)}: " if data else ""
     share = f"{found.divergent} of {found.samples} samples differ" if found.first else "no difference"
     lines.append(f"{on}{share} in {', '.join(found.decides)}; {found.samples} samples of {found.steps} steps")
     lines += [textwrap.fill(note, WIDTH) for note in found.notes]
     for side, names in zip("AB", found.unmatched):
         if names:
-            lines.append(textwrap.fill(f"only in {side}, not compared: {', '.join(names)}", WIDTH))
+            lines.append(textwrap.fill(f"only in {side}, not compared: {printable(', '.join(names))}", WIDTH))
     return "\n".join(lines)
 
 
@@ -139,7 +140,7 @@ def _sides(found):
         lines.append(f"accuracy: {', '.join(shown)}")
     if found.differences:
         lines.append("the models differ in:")
-        lines += [f"  {text}" for text in found.differences[:10]]
+        lines += [f"  {printable(text)}" for text in found.differences[:10]]
         if len(found.differences) > 10:
             lines.append(f"  and {len(found.differences) - 10} more")
     return "\n".join(lines)

@@ -26,7 +26,7 @@ from eventsim.runs.file import RECORDING
 from eventsim.spikes import Spikes
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.npz import npz_header_of_any_order, npz_member
-from eventsim.storage.reading import reading
+from eventsim.storage.reading import reading, refuse_special
 
 MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups
@@ -39,6 +39,7 @@ def is_trace(path) -> bool:
 
     Raises DataError for HDF5 that cannot be read; other files are no traces.
     """
+    refuse_special(path)
     try:
         with open(path, "rb") as file:
             start = file.read(8)
@@ -53,6 +54,7 @@ def is_trace(path) -> bool:
 @contextmanager
 def open_trace(path):
     """Open the trace at `path` for as long as it is read. Raises DataError, naming the file."""
+    refuse_special(path)
     with ExitStack() as stack, reading(path):
         if zipfile.is_zipfile(path):
             archive = stack.enter_context(zipfile.ZipFile(path))

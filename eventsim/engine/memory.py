@@ -60,9 +60,7 @@ def _references_of_unused():
         if sys.getrefcount(raw) != unused + 1:
             return 0
         del view
-        if sys.getrefcount(raw) != unused or not getattr(sys, "_is_gil_enabled", lambda: True)():
-            return 0
-        return unused
+        return unused if sys.getrefcount(raw) == unused else 0
 
 
 UNUSED = _references_of_unused()

@@ -19,11 +19,14 @@ The file is HDF5, one row per sample on the first axis of every dataset:
 """
 
 from dataclasses import dataclass
-from typing import Dict, Optional
+from functools import partial
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.engine.context import RunContext
+from eventsim.engine.recorded_node import RecordedNode
 from eventsim.engine.state import State
 from eventsim.errors import RunError
 from eventsim.merging import merged
@@ -32,13 +35,14 @@ from eventsim.statistics.counts import Counts
 from eventsim.statistics.decisions import one_label_each
 from eventsim.statistics.ranges import LayerAudit
 from eventsim.statistics.result import Statistics
+from eventsim.text import listed, many, number, quantity
 
 TRACES = ("currents", "potentials", "residuals")
 
 
-@dataclass
-class Recording:
-    """The result of `Simulator.run` for N samples and T steps.
+@dataclass(repr=False)
+class Recording(Shown):
+    """The result of `Simulator.run` for N samples and T steps; `recording["name"]` is one node of it.
 
     precision, timesteps, seconds (spent simulating). counts: always there, see `counting`.
     output: (N, classes), the answer after the last step: float32 or float64 as the run computes,
@@ -103,6 +107,47 @@ class Recording:
         """Share of the samples whose prediction equals the label. labels: numbers (N,). Raises DataError
         for others."""
         return float((self.predictions == one_label_each(labels, len(self.predictions))).mean())
+
+    @property
+    def nodes(self) -> Tuple[str, ...]:
+        """Names of the nodes of which anything was recorded or counted, in the model's order."""
+        return tuple(dict.fromkeys((*self.counts.layers, *self.spikes,
+                                    *(name for found in self.traces.values() for name in found))))
+
+    def __getitem__(self, name) -> RecordedNode:
+        """What was recorded of one node. Raises RunError, naming those that there are, for others."""
+        if name not in self.nodes:
+            raise RunError(f"nothing of {name!r} in this recording; there are: {listed(self.nodes)}")
+        trains = {} if self.statistics is None else self.statistics.trains
+        return RecordedNode(name, partial(self._recorded, self.spikes, name, "spikes"), partial(self._trace, name),
+                            self.counts.layers.get(name, {}), trains.get(name))
+
+    def __contains__(self, name):
+        return name in self.nodes
+
+    def __iter__(self):
+        """Names of the nodes."""
+        return iter(self.nodes)
+
+    def card(self) -> Card:
+        """The answers, what was recorded, and what the first layers did."""
+        shown = ", ".join(map(str, self.predictions[:10])) + (", ..." if len(self.output) > 10 else "")
+        traces = [f"{kind} of {many(len(found), 'node')}" for kind, found in self.traces.items()]
+        facts = [("predictions", shown), ("recorded", ", ".join([f"spikes of {many(len(self.spikes), 'node')}",
+                                                                 *traces])),
+                 ("seconds", number(self.seconds))]
+        n, layers = max(self.counts.n_samples, 1), self.counts.layers
+        rows = [(name, self.counts.neurons[name], number(self.counts.firing_rate(name)),
+                 *(quantity(int(layers[name][count].sum()) / n)
+                   for count in ("events", "synops", "additions", "macs")))
+                for name in list(layers)[:MOST_ROWS]]
+        return Card(f"Recording({many(len(self.output), 'sample')}, {many(self.timesteps, 'step')}, "
+                    f"{self.precision})", facts,
+                    ("layer", "neurons", "firing rate", "events", "synops", "additions", "MACs"), rows,
+                    len(layers), note='counts are per sample; recording["name"] is one node')
+
+    def _trace(self, name, kind):
+        return self._recorded(self.traces.get(kind, {}), name, kind)
 
     def _recorded(self, found, name, kind):
         if name not in found:

@@ -25,6 +25,7 @@ class Runner:
     def __init__(self, program: Program, sizes: Sizes):
         self.program, self.sizes = program, sizes
         self._bound: Dict[Setting, BoundChunk] = {}
+        self._bytes: Dict[Setting, int] = {}  # what each takes
         self._buffers = Buffers()
         self.seconds: Optional[Dict[str, float]] = None  # kernel -> time spent in it, where that is asked for
 
@@ -49,14 +50,16 @@ class Runner:
         return self._chunk(bound, setting, state, arrays, n)
 
     def _bind(self, setting):
-        bound = self._bound.pop(setting, None) or bind_chunk(self.program, setting)
-        self._bound[setting] = bound  # last of all
-        while len(self._bound) > MOST_PLANS or len(self._bound) > 1 and self._bytes() > MOST_BYTES:
-            del self._bound[next(iter(self._bound))]
+        bound = self._bound.pop(setting, None)
+        if bound is not None:
+            self._bound[setting] = bound  # last of all
+            return bound
+        bound = self._bound[setting] = bind_chunk(self.program, setting)
+        self._bytes[setting] = bound.plan.memory.n_bytes
+        while len(self._bound) > MOST_PLANS or len(self._bound) > 1 and sum(self._bytes.values()) > MOST_BYTES:
+            oldest = next(iter(self._bound))
+            del self._bound[oldest], self._bytes[oldest]
         return bound
-
-    def _bytes(self):
-        return sum(bound.plan.memory.n_bytes for bound in self._bound.values())
 
     def _arrays(self, bound, setting, state, levels):
         """The kept arrays of all samples, as they are before the chunk."""

@@ -8,6 +8,8 @@ from typing import Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, cut, MOST_ROWS, Shown, times
+from eventsim.display.progress import sample_bar
 from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
 from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
@@ -20,17 +22,21 @@ from eventsim.engine.state import check_state, State
 from eventsim.engine.stream_options import StreamOptions
 from eventsim.engine.streaming import Stream
 from eventsim.errors import DataError, ModelError, RunError
-from eventsim.inputs.levels import as_array, check_layout, to_levels
+from eventsim.inputs.levels import check_layout, to_levels
 from eventsim.lowering.recipe import lower
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
+from eventsim.statistics.decisions import one_label_each
+from eventsim.tensors import as_array, is_loader, pairs_of
+from eventsim.text import many, NONE, number, quantity
 
+BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time in `predict`, and at least and most so many samples
 MOST_WANTS = 32  # sets of what was recorded that are kept
 
 
-class Simulator:
+class Simulator(Shown):
     """Runs a model at one precision on the CPU.
 
     model: a `Model`. precision: "float32", "float64", "int8" (fixed point) or "fixed" (a chip's
@@ -38,23 +44,28 @@ class Simulator:
     name of a built-in one or the path of a JSON file; None: the model's own. workers: threads,
     each taking blocks of samples. chunk, block: steps and samples processed together; None
     chooses them by size. Results are the same bits whatever workers, chunk and block are.
+    memory_limit: bytes; a model whose maps, weights and delays need more is refused before any is taken; None:
+    three quarters of the machine's memory.
 
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
-    Raises UnsupportedError, naming the node, where the precision cannot express the model, and
-    ModelError for other arguments.
+    Raises UnsupportedError, naming the node, where the precision cannot express the model or memory_limit
+    forbids it, and ModelError for other arguments.
     """
 
     def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
-                 chunk: Optional[int] = None, block: Optional[int] = None, chip=None):
+                 chunk: Optional[int] = None, block: Optional[int] = None, chip=None,
+                 memory_limit: Optional[int] = None):
         self.model = model
         self.precision, chip = _arithmetic(model, precision, chip)
         self.workers = integer(workers, "workers", 1, 1024)
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
-        self.program = lower(model, self.precision, chip)
+        self.memory_limit = None if memory_limit is None else integer(memory_limit, "memory_limit", 1, 1 << 62)
+        self.program = lower(model, self.precision, chip, self.memory_limit)
         self._context = RunContext.of(self)
         self._local = threading.local()
         self._wants, self._courses = {}, {}
+        self._compiled = set()  # what was recorded while all was compiled
         self._pool = None
 
     def run(self, x, timesteps=None, record=("spikes",), state=None, lengths=None) -> Recording:
@@ -80,18 +91,80 @@ class Simulator:
         """
         if lengths is None:
             if timesteps is None and state is None:
-                check_layout(as_array(x).shape, self.model.nodes[self.model.input], self.model.timesteps)
+                check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
             return self._run(x, timesteps, record, state, keep_state=True)
         if state is not None:
             raise DataError("state continues samples of one length; give state or lengths, not both")
         return self._run_lengths(x, lengths, timesteps, record)
 
+    def predict(self, x, timesteps=None, progress=None) -> np.ndarray:
+        """int64 (N,): the class of each sample, in bounded memory beside x.
+
+        x: as `run` takes it, or a loader of batches x or (x, y). progress: True for a bar, False for none; None:
+            in notebooks.
+        """
+        found = [recording.predictions for recording, _ in self._pairs(x, None, timesteps, progress)]
+        return np.concatenate(found)
+
+    def score(self, x, y=None, timesteps=None, progress=None) -> float:
+        """Share of the samples whose prediction is their label.
+
+        x: as `predict` takes it. y: labels, numbers (N,); None: those of a loader of (x, y). Raises DataError
+            for labels that do not fit, or are nowhere.
+        """
+        n, n_right = 0, 0
+        for recording, labels in self._pairs(x, y, timesteps, progress):
+            if labels is None:
+                raise DataError("there are no labels: give y, or a loader of (x, y)")
+            n, n_right = n + len(labels), n_right + round(recording.accuracy(labels) * len(labels))
+        return n_right / n
+
+    def _pairs(self, x, y, timesteps, progress):
+        """(Recording, labels or None) of samples, batch by batch."""
+        if is_loader(x):
+            if y is not None:
+                raise DataError("y is given, but x is a loader, whose batches have the labels; give one of them")
+            pairs, n = pairs_of(x), None
+        else:
+            x = as_array(x)
+            y = None if y is None else one_label_each(y, len(np.atleast_1d(x)))
+            n, size = len(np.atleast_1d(x)), self._batch_size
+            pairs = ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, max(n, 1), size))
+        done = 0
+        with sample_bar(n, progress) as move:
+            for part, labels in pairs:
+                yield self._run(part, timesteps, (), None, keep_state=False), labels
+                done += len(part)
+                move(done)
+
+    @property
+    def _batch_size(self):
+        return int(np.clip(BATCH_VALUES // np.prod(self.model.shapes[self.model.input]), *BATCH))
+
+    def card(self) -> Card:
+        """The arithmetic, and what it does to the first layers."""
+        program, model = self.program, self.model
+        facts = [("precision", self.precision), ("chip", None if program.chip is None else program.chip.name),
+                 ("workers", self.workers), ("input", f"{cut(model.input)!r}, {times(model.shapes[model.input])}"),
+                 ("output", f"{cut(model.output)!r}, {times(model.shapes[model.output])}"),
+                 ("steps", "to be given" if model.timesteps is None else model.timesteps),
+                 ("steps without overflow", "any" if program.safe_steps is None else program.safe_steps)]
+        rows = [(layer.name, times(layer.logical_shape), layer.bits or NONE,
+                 *_rounded(program.rounding.get(layer.name))) for layer in program.layers[:MOST_ROWS]]
+        return Card(f"Simulator({many(len(model.nodes), 'node')}, {self.precision})",
+                    [(name, value) for name, value in facts if value is not None],
+                    ("layer", "shape", "bits", "weights", "weight bits", "rounded to 0", "largest error"), rows,
+                    len(program.layers), note="run(x) records, predict(x) and score(x, y) answer")
+
     def compile(self, record=()) -> None:
         """Compile, or load from the cache, every kernel that the model needs, by running a blank
         sample for one step, with what `run` is to record; otherwise the first run does it."""
         node, record = self.model.nodes[self.model.input], _named(record)
+        if record in self._compiled:
+            return
         self.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8),
                  timesteps=1, record=record)
+        self._compiled.add(record)
         if record:
             self.compile()
 
@@ -107,14 +180,14 @@ class Simulator:
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
 
-        batches: an iterable of x as `run` takes it, or of (x, y) as a `Dataset` or a DataLoader gives them, or of
-            (x, y, lengths).
+        batches: an iterable of x as `run` takes it, or of (x, y) or (x, y, lengths) as a `Dataset` gives them; or a
+            loader.
         """
-        for batch in batches:
+        for batch in pairs_of(batches) if is_loader(batches) else batches:
             x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
             if lengths is None:
                 if x is batch and timesteps is None:
-                    check_layout(as_array(x).shape, self.model.nodes[self.model.input], self.model.timesteps)
+                    check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
                 yield self._run(x, timesteps, record, None, keep_state=False)
             else:
                 yield self._run_lengths(x, lengths, timesteps, record)
@@ -240,12 +313,27 @@ class Simulator:
         return chip_may_fail(self.program.chip)
 
 
+def _rounded(rounding):
+    """Cells of what fixed point changed in a layer, or of a layer that it did not change."""
+    if rounding is None:
+        return (NONE,) * 4
+    return (quantity(rounding.n_weights), rounding.weight_bits, quantity(rounding.n_zeroed),
+            number(rounding.weight_error))
+
 def _is_pair(batch):
     """Whether a batch is (x, y) or more: a tuple, or a list of arrays that are not samples of one shape."""
     if isinstance(batch, tuple):
         return True
     shapes = [getattr(each, "shape", None) for each in batch] if isinstance(batch, list) else []
     return len(shapes) in (2, 3) and shapes[0] is not None and len(set(map(str, shapes))) > 1
+
+
+def _shape(x):
+    """Of an array or nested lists; () of what is none, which `to_levels` says."""
+    try:
+        return tuple(np.shape(x))
+    except (TypeError, ValueError, RuntimeError):
+        return ()
 
 
 def _named(record) -> Tuple[str, ...]:

@@ -5,17 +5,19 @@ from typing import Dict, Optional
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError, RunError
 from eventsim.lowering.rounding import INT32_MAX
 from eventsim.merging import merged
 from eventsim.model.parameters import integer
 from eventsim.program import InputStage, LayerStage, Program
+from eventsim.text import listed, many
 
 KINDS_OF_STATE = ("membranes", "filtered", "pending", "waiting", "history")
 
 
-@dataclass
-class State:
+@dataclass(repr=False)
+class State(Shown):
     """What a run leaves behind for the next chunk of the same samples.
 
     step: absolute steps done. membranes, filtered, pending, waiting: per layer, as the kernels hold
@@ -32,6 +34,11 @@ class State:
     history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
     proved: int = merged(samples="min", steps="last", default=0)
+
+    def card(self) -> Card:
+        """How far the run is, and what it keeps."""
+        kept = [(kind, listed(getattr(self, kind))) for kind in KINDS_OF_STATE if getattr(self, kind)]
+        return Card(f"State(after {many(self.step, 'step')})", kept)
 
     def samples(self, start, stop) -> "State":
         """The state of some of the samples, as copies."""

@@ -17,6 +17,7 @@ from eventsim.model.network import Model
 
 READ_OPTIONS = {"native": Options, "NIR": NirOptions, "lava-dl": LavaOptions}  # by the name that messages use
 WRITE_OPTIONS = {".h5": Options, ".hdf5": Options, ".nir": NirWriteOptions}  # by suffix
+NUMBERS_OF_ANY, NUMBERS_PER_BYTE = 12_000_000, 12  # that are read of a model file
 
 
 def readers() -> Dict:
@@ -50,6 +51,12 @@ def write_options() -> Dict[str, Option]:
     return {name: option for declared in WRITE_OPTIONS.values() for name, option in options_of(declared).items()}
 
 
+def numbers_of_models(size) -> int:
+    """How many numbers are read of a model file of so many bytes. Of real weights, packed, it never is a tenth; a
+    small file is read in bounded time and memory whatever it declares."""
+    return NUMBERS_OF_ANY + NUMBERS_PER_BYTE * size
+
+
 def load(path, **options) -> Model:
     """The Model in a file of any known format, whatever its suffix.
 
@@ -66,15 +73,15 @@ def load(path, **options) -> Model:
     >>> from eventsim import Input, Model, Neuron
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     eventsim.save(Model({"in": Input((4,)), "n": Neuron()}, [("in", "n")]), f"{folder}/net.h5")
-    ...     eventsim.load(f"{folder}/net.h5")
-    Model(2 nodes, 1 edges, 1 steps)
+    ...     eventsim.load(f"{folder}/net.h5").shapes
+    {'in': (4,), 'n': (4,)}
     """
     from eventsim.formats.native import FORMAT
     from eventsim.storage.hdf5 import check_hdf5, open_hdf5
 
     given = {name: value for name, value in options.items() if value is not None}
     check_hdf5(path)
-    with open_hdf5(path) as root:
+    with open_hdf5(path, room=numbers_of_models) as root:
         for what, reader in readers().items():
             if reader.recognises(root):
                 check_known(path, what, options_of(READ_OPTIONS[what]), given)

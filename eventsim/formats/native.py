@@ -1,8 +1,8 @@
-"""The native format: one Model in one HDF5 file. This docstring is its specification, version 1.
+"""The native format: one Model in one HDF5 file. This docstring is its specification, version 2.
 
 Root
     format          text     "eventsim model"
-    version         whole    1
+    version         whole    2; 1 where there are no checksums, as up to eventsim 0.1
     timesteps       whole    steps that a run takes if it is not told
     timesteps_open  flag     1: nobody said them, a run has to be told; `timesteps` is then 1 and means nothing
                                                                               optional: 0
@@ -19,6 +19,7 @@ Root
                              `eventsim.model.chip.Chip`: its fields, as for nodes; eventsim 0.1
                              wrote it as "profile", which is still read
                                                                               optional: none
+    checksums       texts    (P, 2) part, checksum; see below            version 1: not there
 
 A node: `kind` (text) and its fields. Weights are in torch's order, shapes are channels first. A
 field in brackets is optional and then has the value behind "=", or None. A *parameter* is a number,
@@ -71,6 +72,19 @@ check: inputs with what the trainer computed from them (`eventsim.Check`)
     level_counts    group    optional; <name of a Neuron>: whole (N, T, L), how many of its neurons
                              sent each level in a step; L = 2^bits, signed 2^(bits + 1) - 1
 
+checksums: what is noticed when a bit of the file changes. The parts are `nodes/<name>`, the group of each node;
+`check`, that group, where it is; and `model`, all else but the checksums themselves. The checksum of a part is the
+SHA-256, in hexadecimal, of one line per dataset in it, at any depth, sorted by the bytes of its path, each with a line
+feed behind it:
+
+    path type shape digest          such as nodes/conv1/weight f4 16,1,3,3 8c1f... or nodes/conv1/kind text - 5d0a...
+
+with single spaces. path: from the root, without a "/" in front. type: f, i, u or b (HDF5 boolean) and the bytes of a
+number, or text. shape: sizes of the axes, with commas; - where there are none. digest: SHA-256, in hexadecimal, of the
+elements in C order: numbers little-endian, texts in UTF-8, each with a NUL behind it. Packing and chunks do not
+matter. Whoever changes a file by hand removes `checksums` and sets `version` to 1, and has new ones by
+`eventsim convert`.
+
 Types. *text*: a string, UTF-8 without NUL, of fixed or variable length; *texts*: an array of them.
 *whole*: an integer of any width; *wholes*: a list of them. *flag*: integer or HDF5 boolean, 0 or 1.
 *number*, *numbers*: integers or floats of at most 64 bits, all finite, of the rank given. Anything
@@ -89,17 +103,19 @@ from functools import lru_cache
 import numpy as np
 
 from eventsim.errors import ModelError
-from eventsim.formats.refusing import guarded
+from eventsim.formats.refusing import guarded, MAX_EDGES, MAX_NODES
 from eventsim.model.chip import Chip
 from eventsim.model.input import EventBins
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
 from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import Parameter
+from eventsim.storage.checksums import SummedGroup, checksums_of
 from eventsim.storage.hdf5_writing import new_hdf5, put_numbers, put_texts
 
 FORMAT = "eventsim model"
-VERSION = 1
+VERSION = 2
+VERSIONS = {1: (), 2: ("checksums",)}  # that are read -> members that only they have, and have to have
 
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
 OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile", "timesteps_open")
@@ -118,13 +134,55 @@ def recognises(root) -> bool:
 def read(root) -> Model:
     """Model from the root Group of a file; FormatError or UnsupportedError, naming the file."""
     version = _whole(root, "version")
-    if version != VERSION:
-        raise root.error(
-            f"version of the format is {version}; this eventsim reads version {VERSION}"
-        )
-    _check_members(root, REQUIRED, OPTIONAL)
+    if version not in VERSIONS:
+        raise root.error(f"version of the format is {version}; this eventsim reads versions "
+                         f"{' and '.join(map(str, VERSIONS))}")
+    _check_members(root, (*REQUIRED, *VERSIONS[version]), OPTIONAL)
+    if version == 1:
+        return _read_model(root)
+    expected = _read_checksums(root)
+    lines = root.sum_up()
+    root.text("format"), _whole(root, "version")  # once more, as they count
+    model = _read_model(root)
+    _compare(root, model, checksums_of(lines, _part), expected)
+    return model
+
+
+def _read_checksums(root):
+    """part -> checksum."""
+    pairs = _texts(root, "checksums", 2, 2)
+    sums = dict(pairs)
+    if len(sums) != len(pairs):
+        raise root.error("'checksums' has a part twice")
+    return sums
+
+
+def _part(path):
+    """The part whose checksum a dataset counts in."""
+    first, _, rest = path.partition("/")
+    if first == "nodes":
+        return f"nodes/{rest.partition('/')[0]}"
+    return {"check": "check", "checksums": None}.get(first, "model")
+
+
+def _compare(root, model, found, expected):
+    """Raise FormatError, naming the node, where a part does not add up to its checksum."""
+    for part in sorted(found.keys() | expected.keys()):
+        if found.get(part) != expected.get(part):
+            name = part.removeprefix("nodes/")
+            node = model.nodes.get(name) if name != part else None
+            where = part if node is None else f"node {name!r} ({node.kind})"
+            here, there = (str(sums.get(part, "none"))[:8] for sums in (found, expected))
+            raise root.error(f"{where}: damaged: its checksum is {here}, expected {there}; take an intact copy "
+                             "of the file (who changed it by hand: see eventsim.formats.native)")
+
+
+def _read_model(root):
+    """The Model, whose parts have not been compared with their checksums."""
     names = _texts(root, "names", 1)
     groups = root.group("nodes")
+    if len(names) > MAX_NODES:
+        raise root.error(f"'names' has {len(names)} entries, expected at most {MAX_NODES} nodes")
     if sorted(names) != sorted(groups.names()):
         odd = sorted(set(names).symmetric_difference(groups.names())) or "one twice"
         raise root.error(f"'names' and the groups in 'nodes' differ: {odd}")
@@ -261,6 +319,8 @@ def _texts(group, name, rank, width=None):
 
 def _read_edges(root):
     ends = _texts(root, "edges", 2, 2)
+    if len(ends) > MAX_EDGES:
+        raise root.error(f"'edges' has {len(ends)} entries, expected at most {MAX_EDGES}")
     if "delays" not in root:
         return [tuple(pair) for pair in ends]
     delays = _integers(root, "delays", (1,)).tolist()
@@ -351,7 +411,9 @@ def write(model, path):
     with new_hdf5(path) as root:
         if model.check is not None:
             _check_check(model)
-        _write_model(root, model)
+        summed = SummedGroup(root)
+        _write_model(summed, model)
+        put_texts(root, "checksums", np.array(list(checksums_of(summed.lines, _part).items()), dtype=object))
 
 
 def _write_model(root, model):

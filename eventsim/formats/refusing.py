@@ -2,6 +2,8 @@
 
 from eventsim.errors import ModelError, UnsupportedError
 
+MAX_NODES, MAX_EDGES = 1 << 12, 1 << 14  # of a model file
+
 
 def unsupported(group, message):
     """An UnsupportedError (not raised) with the file and the node or layer of `group` in front."""

@@ -8,6 +8,7 @@ import torch
 from eventsim.errors import DataError
 from eventsim.model.input import Input
 from eventsim.model.parameters import MAX_BITS
+from eventsim.tensors import as_array
 
 LAYOUTS = ("N", "NT", "TN")
 WHOLE = 1e-3  # how far a level that was computed from a value may be from a whole number
@@ -29,7 +30,7 @@ def read_samples(x, input_node, shape, encoding, layout) -> Samples:
     x: array or tensor, (N, ...), or with an axis of steps as `layout` says. input_node: Input, or None for one
         that is made from `shape` and `encoding`, where they are given, and from the numbers.
     """
-    array = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    array = as_array(x)
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise DataError(f"x has type {array.dtype} and shape {array.shape}, expected numbers, at least one sample")
     array = np.asarray(array, np.int64 if array.dtype.kind in "biu" else np.float64)

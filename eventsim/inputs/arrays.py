@@ -1,7 +1,8 @@
-"""Data sets in arrays: HDF5 and .npz files with x and y, and arrays in memory."""
+"""Data sets in arrays: HDF5 and .npz files with x and y, arrays in memory, and loaders of them."""
 
 import math
 import zipfile
+from functools import cached_property
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from eventsim.errors import DataError
 from eventsim.inputs.source import checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.npz import array_header, npz_header, npz_member
+from eventsim.tensors import as_array, pairs_of
 
 
 class Hdf5Source(Source):
@@ -90,12 +92,12 @@ class ArrayData:
     lengths = None  # steps of each sample, int64 (N,), where they differ
 
     def __init__(self, x, y, input_node):
-        self._x = np.asarray(x)
+        self._x = as_array(x)
         n_axes = len(input_node.shape)
         if self._x.ndim not in (1 + n_axes, 2 + n_axes) or not self._x.size:
             shape = ", ".join(map(str, input_node.shape))
             raise DataError(f"x has shape {self._x.shape}, expected (N, {shape}), or with steps after N")
-        self.labels = None if y is None else checked_labels(np.asarray(y), len(self._x), "arrays")
+        self.labels = None if y is None else checked_labels(as_array(y), len(self._x), "arrays")
         self.n_steps = self._x.shape[1] if self._x.ndim == 2 + n_axes else None
 
     def __len__(self):
@@ -107,3 +109,45 @@ class ArrayData:
         for start in range(first, stop, size):
             rows = slice(start, min(start + size, stop))
             yield self._x[rows], None if self.labels is None else self.labels[rows]
+
+
+class LoaderData:
+    """Batches of a loader (see `tensors`), with what a `Dataset` offers of a file; they stay as they come.
+
+    labels: None, since they come with the batches. input_node: the model's Input. Raises DataError for a loader
+    whose length is not known.
+    """
+
+    n_dropped_events = 0
+    labels = lengths = name = None
+
+    def __init__(self, loader, input_node):
+        self._loader, self._input = loader, input_node
+        try:
+            self._n = len(getattr(loader, "sampler", None) or loader.dataset)
+            if getattr(loader, "drop_last", False):
+                self._n -= self._n % loader.batch_size
+        except TypeError:
+            raise DataError("the loader does not say how many samples it has; give arrays, or a loader over a "
+                            "data set with a length") from None
+
+    def __len__(self):
+        return self._n
+
+    @cached_property
+    def n_steps(self):
+        """Steps of the samples of its first batch, or None where they stand still."""
+        x, _ = next(pairs_of(self._loader), (np.empty(0), None))
+        return x.shape[1] if x.ndim == 2 + len(self._input.shape) else None
+
+    def batches(self, size, limit=None, first=0):
+        """As `Dataset.batches`, but with as many samples together as the loader has."""
+        stop, start = len(self) if limit is None else min(limit, len(self)), 0
+        for x, y in pairs_of(self._loader):
+            rows = slice(max(first - start, 0), stop - start)
+            start += len(x)
+            if len(x[rows]):
+                yield x[rows], None if y is None else checked_labels(y, len(x), "the loader")[rows]
+            if start >= stop:
+                return
+        raise DataError(f"the loader gave {start} samples, but says that it has {len(self)}")

@@ -17,7 +17,7 @@ from eventsim.inputs.images import CifarSource, fits_cifar, IdxSource, CIFAR_TES
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import DataOptions
 from eventsim.inputs.recordings import RecordingSource, recordings_of_file, recordings_of_folder
-from eventsim.storage.reading import reading
+from eventsim.storage.reading import reading, refuse_special
 
 KNOWN = (
     "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), .npy, recordings of events, or a folder of one of "
@@ -202,6 +202,7 @@ def _source(path, input_node, timesteps, options):
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
         return _folder_source(path, input_node, timesteps, options)
+    refuse_special(path)
     with open(path, "rb") as file:
         start = file.read(8)
     # nothing but the model tells a CIFAR file from a recording where both fit

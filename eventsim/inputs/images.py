@@ -8,7 +8,7 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.inputs.source import checked_labels, Source
-from eventsim.storage.reading import check_declared, reading
+from eventsim.storage.reading import check_declared, declared_bytes, reading
 
 IDX_IMAGES = tuple(f"t10k-images{dot}idx3-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
 CIFAR_TEST = ("test_batch.bin", "test.bin")
@@ -57,7 +57,7 @@ class IdxSource(Source):
         if len(axes) != 4 * rank:
             raise DataError(f"{path}: truncated in the header: {rank} axes expected")
         shape = tuple(np.frombuffer(axes, ">u4").tolist())
-        n_bytes = math.prod(shape) * dtype.itemsize
+        n_bytes = declared_bytes(shape, dtype.itemsize, path)
         n_stored = os.path.getsize(path)
         if isinstance(file, gzip.GzipFile):
             check_declared(n_bytes, n_stored, path)

@@ -3,14 +3,15 @@
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.tensors import as_array
 
 
 def to_levels(x, input_node, timesteps=None):
     """Check samples and give them the types that the simulator computes with.
 
     x: (N, *shape), a still sample, or (N, T, *shape), one frame per step; shape is the Input's,
-        channels first. For encoding "image" and "spikes" bool, integers, or floats that hold
-        whole numbers: levels, not yet scaled. For "real" any real numbers.
+        channels first; an array, or what `tensors.as_array` makes one of. For encoding "image" and
+        "spikes" bool, integers, or floats that hold whole numbers: levels, not yet scaled. For "real" any real numbers.
     timesteps: steps of the run, or None; must agree with T where both are given.
 
     Returns (levels, still). levels: (N, T, *shape), T = 1 where still; int32 for "image" and
@@ -19,7 +20,7 @@ def to_levels(x, input_node, timesteps=None):
 
     Raises DataError.
     """
-    x = as_array(x)
+    x = _as_array(x)
     still = _check_shape(x, input_node.shape, timesteps)
     check_values(x, input_node)
     dtype = np.float64 if input_node.encoding == "real" else np.int32
@@ -29,10 +30,9 @@ def to_levels(x, input_node, timesteps=None):
     return (levels[:, np.newaxis] if still else levels), still
 
 
-def as_array(x) -> np.ndarray:
-    """Samples as an array of numbers. Raises DataError."""
+def _as_array(x):
     try:
-        x = np.asarray(x)
+        x = as_array(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"x is no array of numbers ({' '.join(str(error).split())})") from None
     if x.dtype.kind not in "biuf":
@@ -60,7 +60,7 @@ def check_layout(shape, input_node, timesteps) -> None:
     """Raise DataError where samples of `shape` look as if steps came before samples, (T, N, ...), as snnTorch and
     SpikingJelly have them. timesteps: of the model, or None."""
     n_axes = len(input_node.shape)
-    if (timesteps or 0) > 1 and len(shape) == 2 + n_axes and shape[0] == timesteps != shape[1]:
+    if (timesteps or 1) > 1 and len(shape) == 2 + n_axes and shape[0] == timesteps != shape[1]:
         raise DataError(f"x has shape {shape}, {shape[0]} samples of {shape[1]} steps, but the model takes "
                         f"{timesteps} steps: where steps come first, (T, N, ...), give x.swapaxes(0, 1); else say "
                         f"timesteps={shape[1]} (--timesteps {shape[1]})")

@@ -16,7 +16,7 @@ from eventsim.inputs.event_files.opening import format_of, KNOWN, open_as
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import Cut, DataOptions, prepared
-from eventsim.inputs.source import checked_labels, Source
+from eventsim.inputs.source import checked_labels, N_CLASSES, Source
 from eventsim.storage.reading import reading
 
 SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", ".h5", ".hdf5", ".csv", ".tsv",
@@ -93,6 +93,8 @@ def _classes(folder, classes, options):
     numbered = all(each.name.isdecimal() for each in classes)
     if numbered:
         classes = sorted(classes, key=lambda each: int(each.name))
+        if int(classes[-1].name) >= N_CLASSES:
+            raise DataError(f"{classes[-1]}: is named by no class, expected a number below {N_CLASSES}")
     found = []
     for place, each in enumerate(classes):
         label = int(each.name) if numbered else place

@@ -7,6 +7,7 @@ import numpy as np
 
 from eventsim.errors import DataError
 
+N_CLASSES = 1 << 31  # that labels can name
 PASSED_BYTES = 1 << 24  # at a time
 
 
@@ -19,7 +20,7 @@ def checked_labels(y, n_samples, path):
         )
     if len(y) != n_samples:
         raise DataError(f"{path}: y has {len(y)} labels, but x has {n_samples} samples")
-    if not ((y == np.floor(y)) & (y >= 0) & (y < 1 << 31)).all():
+    if not ((y == np.floor(y)) & (y >= 0) & (y < N_CLASSES)).all():
         raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
     return y.astype(np.int64)
 

@@ -219,7 +219,7 @@ class TrainScratch(NamedTuple):
     """What `count_briefly` works with: zeros before and after."""
 
     small: np.ndarray  # int16 [2, neuron of so many words]
-    bytes: np.ndarray  # int8 [neuron]
+    bytes: np.ndarray  # int8 [1 + planes, neuron]
     words: np.ndarray  # uint64 [8]
 
 

@@ -1,83 +1,210 @@
-"""How kernels are compiled, and the folder that keeps them, named by the contents of this package."""
+"""How kernels are compiled, and the folder that keeps them, named by the contents of this package.
+
+What is kept is pickled, and unpickling runs code: so nothing is read that somebody else could have written, nor what
+is not, to the bit, what was saved.
+"""
 
 import contextlib
-import fcntl
 import hashlib
 import os
+import pickle
+import stat
+import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
-from numba import config, njit
-from numba.core.caching import FunctionCache
+import llvmlite
+import numba
+from numba import njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.serialize import dumps
 
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
 # that it inlines: of seven arrays at each position that `fire_untraced` updates.
 OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", _nrt=False)
 
+DIGEST = hashlib.sha256
+OLD = 3600  # seconds; what a process was writing before then, it is not writing any more
+ANEW = "every process compiles them anew"
+
 
 def _cache_folder():
-    """Where compiled kernels are kept, or None with a warning where nothing is writable.
+    """Where compiled kernels are kept, or None, with a warning, where nothing is writable or others can write.
 
     Numba notices a change in the file of a function, not in the files that it uses: the folder is
     named by the names and contents of all files of this package, so that an edit never runs old code.
     EVENTSIM_CACHE_DIR, NUMBA_CACHE_DIR and XDG_CACHE_HOME are honoured, in this order.
     """
-    sources = hashlib.sha256()
+    sources = DIGEST()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     given = os.environ.get("EVENTSIM_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(given or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    base = Path(given or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()).absolute()
     folder = base / "eventsim" / sources.hexdigest()[:16]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return str(folder)
-    except OSError as error:
-        warnings.warn(
-            f"compiled kernels cannot be kept in {folder} ({error.strerror}): every process compiles "
-            "them anew; set EVENTSIM_CACHE_DIR to a folder that can be written",
-            stacklevel=2,
-        )
+        base.mkdir(parents=True, exist_ok=True)
+        for made in (folder.parent, folder):
+            made.mkdir(mode=0o777 if _shared() else 0o700, exist_ok=True)
+        for part in (folder, *folder.resolve().parents):
+            _check(os.stat(part), part)
+    except (OSError, _Refused) as error:
+        _warn(f"compiled kernels cannot be kept in {folder} ({getattr(error, 'strerror', None) or error}): {ANEW}; "
+              "set EVENTSIM_CACHE_DIR to a folder that can be written")
         return None
+    return str(folder)
+
+
+class KernelsWarning(UserWarning):
+    """Why compiled kernels are not kept, or not read: runs start slower, and compute the same."""
+
+
+class _Refused(Exception):
+    """Others could have written this."""
+
+
+def _shared():
+    """Whether the user trusts all who can write the folder."""
+    return os.environ.get("EVENTSIM_SHARED_CACHE", "") not in ("", "0")
+
+
+def _check(found, path):
+    """Raise _Refused where others than us and root own a file or folder, or can write it, as ssh does.
+    found: its os.stat_result."""
+    if _shared():
+        return
+    if found.st_uid not in (os.geteuid(), 0):
+        raise _Refused(f"{path} belongs to user {found.st_uid}, not to you; EVENTSIM_SHARED_CACHE=1 trusts it")
+    open_to_all = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX  # only owners rename or remove there
+    if open_to_all and not sticky:
+        raise _Refused(f"others can write {path}; chmod go-w it, or EVENTSIM_SHARED_CACHE=1 trusts them")
+
+
+def _warn(message):
+    warnings.warn(message, KernelsWarning, stacklevel=3)
+
+
+_said = set()
+
+
+def _warn_once(kind, message):
+    if kind not in _said:
+        _said.add(kind)
+        _warn(message)
 
 
 _FOLDER = _cache_folder()
 
 
+class _Kept:
+    """What FunctionCache keeps of one kernel, a file per signature: the digest of all that follows, and the pickled
+    signature and code."""
+
+    def __init__(self, folder, name):
+        self._folder = Path(folder)
+        self._name = name
+
+    def load(self, key):
+        """What was saved under `key`, or None: then it is compiled."""
+        path = self._path(key)
+        try:
+            with open(path, "rb") as file:
+                _check(os.fstat(file.fileno()), path)
+                content = file.read()
+        except FileNotFoundError:
+            return None
+        except (OSError, _Refused) as error:
+            _warn_once("refused", f"compiled kernels are not read ({error}): they are compiled anew")
+            return None
+        size = DIGEST().digest_size
+        if DIGEST(content[size:]).digest() == content[:size]:
+            saved, data = pickle.loads(content[size:])
+            return data if saved == key else None
+        _warn_once("damaged", f"{path} is damaged: what is damaged there is compiled anew and replaced")
+        return None
+
+    def save(self, key, data):
+        """Keep `data` under `key`; where that fails, the process goes on without."""
+        content = dumps((key, data))
+        temporary = None
+        try:
+            self._remove_old()
+            descriptor, temporary = tempfile.mkstemp(".tmp", dir=self._folder)
+            with open(descriptor, "wb") as file:
+                file.write(DIGEST(content).digest() + content)
+                if _shared():
+                    os.fchmod(file.fileno(), 0o644)
+            os.replace(temporary, self._path(key))
+        except OSError as error:
+            _warn_once("full", f"compiled kernels cannot be kept in {self._folder} ({error.strerror}): {ANEW}")
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+    def flush(self):
+        """Forget what is kept of this kernel."""
+        for path in self._folder.glob(f"{self._name}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, key):
+        versions = numba.__version__, llvmlite.__version__, sys.version
+        return self._folder / f"{self._name}.{DIGEST(repr((key, versions)).encode()).hexdigest()[:16]}.nbc"
+
+    def _remove_old(self):
+        """Remove what killed processes left."""
+        for path in self._folder.glob("*.tmp"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - OLD:
+                    path.unlink()
+
+
+class _Locator:
+    """Says to Numba that kernels are kept in our folder, which is checked and named by the sources already."""
+
+    def __init__(self, function):
+        self._line = function.__code__.co_firstlineno
+        self._py_file = function.__code__.co_filename
+
+    @classmethod
+    def from_function(cls, function, path):
+        """The locator of a function."""
+        return cls(function)
+
+    def get_cache_path(self):
+        """The folder."""
+        return _FOLDER
+
+    def ensure_cache_path(self):
+        """Nothing to be done."""
+
+    def get_source_stamp(self):
+        """Nothing else: the folder's name says it."""
+
+    def get_disambiguator(self):
+        """What tells functions of one name apart."""
+        return str(self._line)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = [_Locator]
+
+
+class _Cache(FunctionCache):
+    """Numba's cache with our files. Two processes that compile one kernel at once write the same file, each whole."""
+
+    _impl_class = _Implementation
+
+    def __init__(self, function):
+        super().__init__(function)
+        code = function.__code__
+        self._cache_file = _Kept(_FOLDER, f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}")
+
+
 def compiled(function):
     """njit with our options, cached in our folder; other users of Numba keep their own."""
-    before = config.CACHE_DIR
-    try:
-        config.CACHE_DIR = _FOLDER or before
-        return njit(cache=_FOLDER is not None, **OPTIONS)(function)
-    finally:
-        config.CACHE_DIR = before
-
-
-def _keep_one_at_a_time():
-    """Make processes take turns in our folder. Two that compile different signatures of one kernel at the same
-    time could give both one file name: the index would name the code of one for the other, which would then run on
-    arrays that it was not made for. Other users of Numba keep their own ways."""
-    save = FunctionCache.save_overload
-
-    def save_alone(cache, signature, code):
-        ours = _FOLDER is not None and Path(_FOLDER) in Path(cache.cache_path).parents
-        with _locked() if ours else contextlib.nullcontext():
-            save(cache, signature, code)
-
-    if save.__name__ != save_alone.__name__:  # a process that waits for itself would wait for ever
-        FunctionCache.save_overload = save_alone
-
-
-def _locked():
-    """Alone in the folder among all processes, until what is returned is left; where files cannot be locked, not
-    alone."""
-    held = contextlib.ExitStack()
-    with contextlib.suppress(OSError):
-        file = held.enter_context(open(Path(_FOLDER) / "lock", "w"))
-        fcntl.flock(file, fcntl.LOCK_EX)
-    return held
-
-
-_keep_one_at_a_time()
+    dispatcher = njit(**OPTIONS)(function)
+    if _FOLDER is not None:
+        dispatcher._cache = _Cache(function)
+    return dispatcher

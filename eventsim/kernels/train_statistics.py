@@ -39,21 +39,42 @@ def _packed(planes, slot, n_planes, size, pack, i):
     return together
 
 
+@njit(inline="always")
+def _count_word(planes, bytes_, slot, sizes, i, o, none):
+    """The i-th `pack` words of a slot, any plane set. Adds those of each plane to int8 [plane, neuron], from o on,
+    where there are several. sizes: planes, words of a plane, words together, neurons between planes of bytes_."""
+    n_planes, size, pack, apart = sizes
+    word = _packed(planes, slot, 1, size, pack, i)
+    if n_planes > 1:
+        one = splat(1, none)
+        store(bytes_, o, load(bytes_, o, none) + select(word, one, none))
+        b = 1
+        while b < n_planes:  # one by one: LLVM would gather them into a vector
+            part = _packed(planes, slot + b * size, 1, size, pack, i)
+            o_plane = o + b * apart
+            store(bytes_, o_plane, load(bytes_, o_plane, none) + select(part, one, none))
+            word |= part
+            b = next_index(b)
+    return word
+
+
 @compiled
-def count_neurons(planes, bytes_, counts, sums, slots, pack, kept, ends):
-    """Per neuron, events and the square of a sample's events. Adds the events of each step to those of
-    `sums`, TrainSums.
+def count_neurons(planes, bytes_, counts, sums, totals, slots, pack, kept, ends):
+    """Per neuron, events and the square of a sample's events; of several planes also the set bits of each. Adds
+    the events of each step to those of `sums`, TrainSums, and set bits to totals, int64 [plane, neuron].
 
     counts: int32 [sample or 1, neuron], events of a sample so far, its own row where `kept`. Adds the
     chunk's, and, where these are the samples' last steps (`ends`), adds them and their squares to
     sums, and clears them. Adds 0 or 1 to 64 bytes at a time, and those to counts before they overflow:
-    bytes_ int8 [neuron] (scratch, zeros before and after)."""
+    bytes_ int8 [1 + planes, neuron] (scratch, zeros before and after)."""
     events, squares, by_step = sums.events, sums.squares, sums.by_step
     steps, n_planes, size = slots.steps, n_planes_of(slots), plane_size(slots)
     n_words = (size + pack - 1) // pack
     none = zeros(bytes_, planes)
     one = splat(1, none)
     wide, exact, real = zeros(counts, planes), zeros(events, planes), zeros(squares, planes)
+    of_planes = bytes_[n_words * 64 :]
+    sizes = (n_planes, size, pack, n_words * 64)
     for sample in range(slots.samples):
         row = sample * kept * n_words * 64
         for start in range(0, steps, 127):
@@ -61,7 +82,7 @@ def count_neurons(planes, bytes_, counts, sums, slots, pack, kept, ends):
                 slot = (sample * slots.per_sample + slots.first + t) * n_planes * size
                 total = 0
                 for i in range(n_words):
-                    word = _packed(planes, slot, n_planes, size, pack, i)
+                    word = _count_word(planes, of_planes, slot, sizes, i, i * 64, none)
                     total += bit_count(word)
                     store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
                 store_one(by_step, t, load_one(by_step, t) + total)
@@ -69,6 +90,10 @@ def count_neurons(planes, bytes_, counts, sums, slots, pack, kept, ends):
                 at_counts = row + i * 64
                 store(counts, at_counts, load(counts, at_counts, wide) + load(bytes_, i * 64, wide))
                 store(bytes_, i * 64, none)
+            if n_planes > 1:
+                for i in range(n_planes * n_words):
+                    store(totals, i * 64, load(totals, i * 64, exact) + load(of_planes, i * 64, exact))
+                    store(of_planes, i * 64, none)
         if ends:
             for i in range(n_words):
                 at_counts = row + i * 64
@@ -79,27 +104,31 @@ def count_neurons(planes, bytes_, counts, sums, slots, pack, kept, ends):
 
 
 @compiled
-def count_neurons_briefly(planes, small, sums, slots, pack):
+def count_neurons_briefly(planes, scratch, sums, totals, slots, pack):
     """As `count_neurons`, for all steps of samples that have at most 127: sums stay in 16 bits and in
-    first-level caches, some words at a time, for as many samples as their squares allow. small: int16
-    [2, neuron of so many words] (scratch, zeros before and after)."""
-    events, squares, by_step = sums.events, sums.squares, sums.by_step
+    first-level caches, some words at a time, for as many samples as their squares, and the bytes of planes, allow.
+    scratch: TrainScratch, zeros before and after."""
+    events, squares, by_step, small, bytes_ = sums.events, sums.squares, sums.by_step, scratch.small, scratch.bytes
     samples, steps, n_planes, size = slots.samples, slots.steps, n_planes_of(slots), plane_size(slots)
     n_words = (size + pack - 1) // pack
     brief, exact, real = zeros(small, planes), zeros(events, planes), zeros(squares, planes)
-    one = splat(1, brief)
+    one, none = splat(1, brief), zeros(bytes_, planes)
     at_once = 32767 // (steps * steps)
+    if n_planes > 1:
+        at_once = min(at_once, 127 // steps)
     some = small.size // 128
+    sizes = (n_planes, size, pack, some * 64)
     for sample_0 in range(0, samples, at_once):
         for word_0 in range(0, n_words, some):
             words = min(some, n_words - word_0)
             for sample in range(sample_0, min(sample_0 + at_once, samples)):
-                slot = (sample * slots.per_sample + slots.first) * n_planes * size
+                first = (sample * slots.per_sample + slots.first) * n_planes * size
                 for i in range(words):
                     of_sample = brief
                     t = 0
                     while t < steps:  # few: LLVM would unroll them
-                        word = _packed(planes, slot + t * n_planes * size, n_planes, size, pack, word_0 + i)
+                        slot = first + t * n_planes * size
+                        word = _count_word(planes, bytes_, slot, sizes, word_0 + i, i * 64, none)
                         store_one(by_step, t, load_one(by_step, t) + bit_count(word))
                         of_sample = of_sample + select(word, one, brief)
                         t = next_index(t)
@@ -112,28 +141,10 @@ def count_neurons_briefly(planes, small, sums, slots, pack):
                 store(squares, n, load(squares, n, real) + load(small, o, real))
                 store(small, i * 64, brief)
                 store(small, o, brief)
-
-
-@compiled
-def count_planes(planes, bytes_, totals, slots, pack):
-    """Per plane and neuron, set bits. Adds to totals int64 [plane, neuron]; bytes_: as above."""
-    n_planes, size = n_planes_of(slots), plane_size(slots)
-    n_words = (size + pack - 1) // pack
-    none = zeros(bytes_, planes)
-    one = splat(1, none)
-    exact = zeros(totals, planes)
-    n_slots = slots.samples * slots.steps
-    for b in range(n_planes):
-        for start in range(0, n_slots, 127):
-            for s in range(start, min(start + 127, n_slots)):
-                slot = (slot_of(slots, s) * n_planes + b) * size
-                for i in range(n_words):
-                    ones = select(_packed(planes, slot, 1, size, pack, i), one, none)
-                    store(bytes_, i * 64, load(bytes_, i * 64, none) + ones)
-            for i in range(n_words):
-                o = (b * n_words + i) * 64
-                store(totals, o, load(totals, o, exact) + load(bytes_, i * 64, exact))
-                store(bytes_, i * 64, none)
+                for b in range(n_planes if n_planes > 1 else 0):
+                    o, n = (b * some + i) * 64, (b * n_words + word_0 + i) * 64
+                    store(totals, n, load(totals, n, exact) + load(bytes_, o, exact))
+                    store(bytes_, o, none)
 
 
 @njit(inline="always")
@@ -175,11 +186,9 @@ def count_small_levels(planes, words, counts, slots, pack):
 
 @compiled
 def count_briefly(planes, scratch, sums, plane_events, levels, slots, pack, levelled):
-    """All of the above in one call: neurons briefly, planes where there are several, and, where
-    `levelled`, small levels. scratch: TrainScratch."""
-    count_neurons_briefly(planes, scratch.small, sums, slots, pack)
-    if n_planes_of(slots) > 1:
-        count_planes(planes, scratch.bytes, plane_events, slots, pack)
+    """All of the above in one call: neurons and planes briefly, and, where `levelled`, small levels. scratch:
+    TrainScratch."""
+    count_neurons_briefly(planes, scratch, sums, plane_events, slots, pack)
     if levelled:
         count_small_levels(planes, scratch.words, levels, slots, pack)
 

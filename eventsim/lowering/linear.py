@@ -5,7 +5,7 @@ do not depend on the machine.
 """
 
 from dataclasses import dataclass, replace
-from math import fsum, nan
+from math import fsum, nan, prod
 from typing import List, Optional, Tuple, Union
 
 import numpy as np
@@ -212,17 +212,35 @@ def border_sums(products, path, shape):
     return out
 
 
+def _composed_extent(path, kernel):
+    """(extent of the synapses' window, extent with a pooling window behind it), (y, x) each."""
+    reach = [(k - 1) * d + 1 for k, d in zip(path.weight.shape[2:], path.dilation)]
+    return reach, [r + (n - 1) * s for r, n, s in zip(reach, kernel, path.stride)]
+
+
+def composed_size(path, kernel):
+    """(numbers that each weight is summed from, weights) of what `compose` makes."""
+    n_out, n_in, height, width = path.weight.shape
+    return min(kernel[0] * kernel[1], height * width), n_out * n_in * prod(_composed_extent(path, kernel)[1])
+
+
 def compose(path, kernel, stride, divisor):
     """Synapses followed by a pooling window, as one convolution."""
     n_out, n_in, height, width = path.weight.shape
-    reach = [(k - 1) * d + 1 for k, d in zip((height, width), path.dilation)]
-    extent = [r + (n - 1) * s for r, n, s in zip(reach, kernel, path.stride)]
-    shifted = np.zeros((kernel[0] * kernel[1], n_out, n_in, *extent))
-    for i, (a, b) in enumerate(np.ndindex(*kernel)):
-        y, x = a * path.stride[0], b * path.stride[1]
-        shifted[i, :, :, y : y + reach[0] : path.dilation[0], x : x + reach[1] : path.dilation[1]] = (
-            path.weight
-        )
+    reach, extent = _composed_extent(path, kernel)
+    if kernel[0] * kernel[1] <= height * width:  # the weights, moved to each position of the window
+        shifted = np.zeros((kernel[0] * kernel[1], n_out, n_in, *extent))
+        for i, (a, b) in enumerate(np.ndindex(*kernel)):
+            y, x = a * path.stride[0], b * path.stride[1]
+            shifted[i, :, :, y : y + reach[0] : path.dilation[0], x : x + reach[1] : path.dilation[1]] = (
+                path.weight
+            )
+    else:  # each weight, at all positions of the window: the same numbers in fewer rows
+        shifted = np.zeros((height * width, n_out, n_in, *extent))
+        for i, (a, b) in enumerate(np.ndindex(height, width)):
+            y, x = a * path.dilation[0], b * path.dilation[1]
+            shifted[i, :, :, y : y + (kernel[0] - 1) * path.stride[0] + 1 : path.stride[0],
+                    x : x + (kernel[1] - 1) * path.stride[1] + 1 : path.stride[1]] = path.weight[:, :, a, b, None, None]
     flat = shifted.reshape(len(shifted), -1)
     composed = np.array([exact_sum(column) for column in flat.T]).reshape(shifted.shape[1:])
     return replace(

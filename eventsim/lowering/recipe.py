@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.lowering.folding import fold
+from eventsim.lowering.room import check_room
 from eventsim.lowering.stages import lowered
 from eventsim.model.chip import Chip
 from eventsim.model.network import Model
@@ -19,11 +20,13 @@ from eventsim.program import Program, StageGroup, WordStage
 PRECISIONS = ("float32", "float64", "int8")
 
 
-def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None) -> Program:
+def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None,
+          memory_limit: Optional[int] = None) -> Program:
     """The program of a model at one precision; "fixed" is integers under a chip.
 
-    Raises ModelError for an unknown precision or no model at all, UnsupportedError (naming the
-    node) for what the precision or the chip cannot express.
+    memory_limit: bytes that the model may take; None: three quarters of the machine's memory. Raises ModelError for
+    an unknown precision or no model at all, UnsupportedError (naming the node) for what the precision or the chip
+    cannot express, and for what takes more memory, before any is taken.
     """
     if not isinstance(model, Model):
         raise ModelError(
@@ -34,6 +37,7 @@ def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None)
                          "'fixed' with a chip")
     dtype = np.dtype(np.int32 if precision in ("int8", "fixed") else precision)
     _check_delays(model, chip)
+    check_room(model, dtype.itemsize, memory_limit)
     with np.errstate(all="ignore"):  # `rounding` refuses what leaves float64
         folded = fold(model)
         units = {unit.name: unit for group in folded for unit in group.units}

@@ -11,9 +11,10 @@ import numpy as np
 from eventsim.errors import UnsupportedError
 from eventsim.lowering.composing import convolution_of_current, dense_of_current, TooLarge, Window
 from eventsim.lowering.linear import (
-    bias_terms, border_sums, compose, Current, exact_sum, map_shape, Maximum, Path, per_group, pooled_term,
+    bias_terms, border_sums, compose, composed_size, Current, exact_sum, map_shape, Maximum, Path, per_group, pooled_term,
     spread, synaptic, Term, Train,
 )
+from eventsim.lowering.room import size_text
 from eventsim.lowering.units import Unit
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, SigmaDelta
@@ -24,6 +25,7 @@ from eventsim.model.transforms import (
 )
 
 RULES = {}  # kind -> rule
+LARGEST_COMPOSED = 1 << 27  # numbers that the weights of a pooled current are summed from
 
 
 def lowers(*types):
@@ -281,9 +283,22 @@ def _pooled_current(units, name, current, window, average):
             "compose with the synapses before it; pool the spikes instead"
         )
     divisor = kernel[0] * kernel[1] if average else 1
+    for path in current.paths:
+        _refuse_large(units.model.label(name), path, kernel)
     paths = [compose(path, kernel, stride, divisor) for path in current.paths]
     terms = [pooled_term(term, kernel, stride, divisor, shape) for term in current.terms]
     return Current(shape, paths, terms)
+
+
+def _refuse_large(label, path, kernel):
+    """Raise UnsupportedError where a pool and the synapses before it would make too many weights."""
+    rows, numbers = composed_size(path, kernel)
+    if rows * numbers > LARGEST_COMPOSED:
+        raise UnsupportedError(
+            f"{label}: pools a current, which with the synapses before it makes {numbers:,} weights, sums of up to "
+            f"{rows:,} numbers: {size_text(8 * rows * numbers)}, expected at most {size_text(8 * LARGEST_COMPOSED)}; "
+            "pool the spikes instead, or smaller windows"
+        )
 
 
 # ---- what is linear

@@ -11,15 +11,19 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown, times
+from eventsim.display.table import Table
 from eventsim.errors import EventsimError, ModelError, RunError
 from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import integer, MAX_DELAY, Shape
+from eventsim.model.showing import model_card, node_table
+from eventsim.text import listed, many
 
 
-@dataclass
-class Check:
+@dataclass(repr=False)
+class Check(Shown):
     """Inputs with what the trainer computed from them, so that a file can prove itself.
 
     x: (N, ...) or (N, T, ...), as `Simulator.run` takes it.
@@ -38,8 +42,14 @@ class Check:
     outputs: np.ndarray
     level_counts: Dict[str, np.ndarray] = field(default_factory=dict)
 
+    def card(self) -> Card:
+        """Shapes, and the nodes whose levels were counted."""
+        return Card(f"Check({many(len(self.x), 'sample')})", [
+            ("x", times(np.shape(self.x))), ("outputs", times(np.shape(self.outputs))),
+            ("levels counted of", listed(self.level_counts))])
 
-class Model:
+
+class Model(Shown):
     """A spiking network: named nodes and edges with delays.
 
     nodes: name -> node. Names are printable (messages stay one line), free of "/" and not empty.
@@ -126,9 +136,26 @@ class Model:
         """Whether a group of `order` has to run step by step."""
         return len(group) > 1 or any(e.target == group[0] for e in self.outgoing(group[0]))
 
-    def __repr__(self):
-        steps = "steps not given" if self.timesteps is None else f"{self.timesteps} steps"
-        return f"Model({len(self.nodes)} nodes, {len(self.edges)} edges, {steps})"
+    def __getitem__(self, name) -> Node:
+        """The node of a name. Raises ModelError, naming those that there are, for others."""
+        if name not in self.nodes:
+            raise ModelError(f"{self.file or 'the model'}: no node {name!r}; there are: {listed(self.nodes)}")
+        return self.nodes[name]
+
+    def __contains__(self, name):
+        return name in self.nodes
+
+    def __iter__(self):
+        """Names of the nodes."""
+        return iter(self.nodes)
+
+    def summary(self) -> Table:
+        """One row per node, in the order of execution: what it is, what it gives and reads, its weights."""
+        return node_table(self)
+
+    def card(self) -> Card:
+        """Its graph, in a notebook as a picture, and the first nodes."""
+        return model_card(self)
 
     # ---- checks, in the order in which they build on each other
 
@@ -229,10 +256,13 @@ class Model:
     def _infer_shapes(self):
         shapes = {self.input: self.nodes[self.input].shape}
         waiting = [self.input]
+        missing = {name: {edge.source for edge in self._incoming[name]}
+                   for name, node in self.nodes.items() if node.joins}
         while waiting:
-            for edge in self._outgoing[waiting.pop()]:
-                known = all(e.source in shapes for e in self._incoming[edge.target])
-                if edge.target not in shapes and (known or not self.nodes[edge.target].joins):
+            source = waiting.pop()
+            for edge in self._outgoing[source]:
+                missing.get(edge.target, set()).discard(source)
+                if edge.target not in shapes and not missing.get(edge.target):
                     shapes[edge.target] = self._shape_of(edge, shapes)
                     waiting.append(edge.target)
         for name in sorted(self.nodes, key=lambda name: self.nodes[name].joins):  # whose inputs are named first
@@ -270,7 +300,8 @@ class Model:
         """The one Readout or spiking node that ends the model; a recurrent one may read itself."""
         ends = []
         for group in self.order():
-            if all(edge.target in group for name in group for edge in self.outgoing(name)):
+            within = set(group)
+            if all(edge.target in within for name in group for edge in self.outgoing(name)):
                 ends += group if len(group) == 1 else [
                     name for name in group if self.nodes[name].fires()
                 ]

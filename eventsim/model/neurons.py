@@ -8,7 +8,7 @@ import numpy as np
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    choice, finite_number, integer, MAX_BITS, Parameter, parameter, parameter_on, whole_array,
+    along_channels, choice, finite_number, integer, MAX_BITS, Parameter, parameter, parameter_on, whole_array,
 )
 
 
@@ -159,9 +159,10 @@ class Neuron(Node):
             self._check_rectifier(shape)
 
     def _check_rectifier(self, shape):
-        theta = parameter_on(self.v_threshold, shape, "v_threshold")
-        quantum = parameter_on(self.quantum, shape, "quantum")
-        multi_bit = parameter_on(self.bits, shape, "bits") > 1
+        theta, quantum, bits = (  # no larger than they are: a map may have 2^28 neurons
+            along_channels(value, shape) for value in (self.v_threshold, self.quantum, self.bits)
+        )
+        multi_bit = bits > 1
         if (multi_bit & (theta != quantum / 2)).any():
             raise UnsupportedError(
                 "rectify (MPR) with more than one bit is defined only for v_threshold = quantum / 2"

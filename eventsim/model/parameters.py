@@ -5,6 +5,7 @@ from typing import Tuple, Union
 import numpy as np
 
 from eventsim.errors import ModelError
+from eventsim.tensors import as_array
 
 Parameter = Union[float, np.ndarray]
 Shape = Tuple[int, ...]
@@ -23,7 +24,7 @@ def _shown(value):
 def float_array(value, name):
     """Finite numbers of any shape as float64 (a copy)."""
     try:
-        array = np.asarray(value)
+        array = as_array(value)
         if array.dtype.kind not in "biuf":
             raise TypeError
         array = np.array(array, dtype=np.float64)
@@ -89,11 +90,11 @@ def parameter_on(value, shape, name):
     """Broadcast a parameter to `shape` and check that it fits.
 
     value: scalar, (C,) per channel, or the whole `shape` per neuron.
-    Returns float64 of `shape`. Raises ModelError where it does not fit.
+    Returns float64 of `shape`, read-only where it is shared. Raises ModelError where it does not fit.
     """
     array = np.asarray(value, dtype=np.float64)
     if array.ndim == 0 or array.shape == (1,):
-        return np.full(shape, array.reshape(()))
+        return np.broadcast_to(array.reshape(()), shape)  # takes no memory, however large the map
     if array.shape == shape:
         return array
     if array.shape == shape[:1]:
@@ -102,6 +103,12 @@ def parameter_on(value, shape, name):
         f"{name} has shape {array.shape}, expected a scalar, {shape[:1]} (one per channel) "
         f"or {shape} (one per neuron)"
     )
+
+
+def along_channels(value, shape):
+    """A parameter that fits `shape`, with as many axes: what it holds, not broadcast."""
+    array = np.asarray(value, dtype=np.float64)
+    return array if array.shape == shape else array.reshape((-1,) + (1,) * (len(shape) - 1))
 
 
 def is_per_neuron(value, shape):

@@ -18,6 +18,7 @@ from eventsim.plots import style
 from eventsim.plots.binning import bin_spikes, Binned, summed
 from eventsim.spikes import count_events, events_of, Spikes
 
+MOST_NODES = 6  # of a recording
 MARKS = 2000  # events; with more, marks overlap and the file grows
 ROWS, COLUMNS = 280, 420  # cells of the picture of one layer; of several, half the rows
 PANEL = (2.9, 1.5)  # inches high: one layer alone, one of several
@@ -50,7 +51,8 @@ class _Panel(NamedTuple):
 @style.styled
 def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks: int = MARKS,
            numbers: Sequence[int] = ()):
-    """Figure of the spikes of one node, or of several (a mapping of names to Spikes).
+    """Figure of the spikes of one node, or of several: a Recording, of which the first six nodes are drawn,
+    `recording["name"]`, Spikes, or a mapping of names to Spikes.
 
     sample: index, or several whose steps follow one another. marks: the most events that are drawn as
     marks, taller and darker with their level. More, and those of so many neurons that marks would hide
@@ -58,7 +60,7 @@ def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks:
     mean |level| per neuron and step. numbers: what the samples are called; () their indices. Raises
     DataError for samples that are not there.
     """
-    nodes = spikes if isinstance(spikes, dict) else {name: spikes}
+    nodes, left = _nodes(spikes, name)
     samples = [int(s) for s in np.atleast_1d(sample)]
     numbers = list(numbers) or samples
     rows = ROWS if len(nodes) == 1 else ROWS // 2
@@ -67,7 +69,7 @@ def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks:
         return style.empty("Spikes", "Nothing to show: no node or no sample was chosen.")
     height = PANEL[0] if len(panels) == 1 else PANEL[1]
     steps = 0.75 if len(panels) == 1 else 0.0
-    figure, top = style.sheet(_title(panels, numbers), _notes(panels, marks),
+    figure, top = style.sheet(_title(panels, numbers), _notes(panels, marks) + left,
                               steps + len(panels) * (height + 0.32) + 0.3)
     keyed = any(panel.spikes.bits > 1 or panel.spikes.signed or not panel.exact for panel in panels)
     width = style.WIDTH - MARGIN - style.RIGHT - SILENT - RATES - (1.15 if keyed else 0.15)
@@ -77,6 +79,18 @@ def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks:
         place = top + steps + i * (height + 0.32) + 0.12
         _draw(figure, panel, (place, width, height), marks, i == 0, i == len(panels) - 1)
     return figure
+
+
+def _nodes(given, name):
+    """(name -> Spikes, notes on what is left out)."""
+    found = getattr(given, "spikes", given)  # of a Recording, or of one node of it
+    if not isinstance(found, dict):
+        return {name or getattr(given, "name", ""): found}, []
+    if found is given or len(found) <= MOST_NODES:
+        return found, []
+    return {name: found[name] for name in list(found)[:MOST_NODES]}, [
+        f"The first {MOST_NODES} of {style.count_label(len(found), 'node')}; "
+        'raster(recording["name"]) draws one.']
 
 
 def _measured(name, spikes, samples, numbers, rows):

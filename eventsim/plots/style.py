@@ -9,6 +9,7 @@ on one of the backgrounds; for amounts cividis (J. R. Nunez and others, PLoS ONE
 """
 
 import functools
+import io
 import textwrap
 from typing import List, NamedTuple, Sequence, Tuple
 
@@ -131,6 +132,17 @@ def count_label(n, noun) -> str:
 # ---- the sheet
 
 
+class Sheet(Figure):
+    """A Figure that notebooks show, whether or not pyplot was imported."""
+
+    def _repr_png_(self):
+        """PNG at twice the size in which it is shown."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=2 * self.dpi)
+        width, height = (round(self.dpi * inches) for inches in self.get_size_inches())
+        return buffer.getvalue(), {"width": width, "height": height}
+
+
 def sheet(title, notes=(), height=3.0) -> Tuple[Figure, float]:
     """An empty figure with title and notes, `height` inches of room below them; and where that room
     begins. The title says what is seen; a note is a sentence and is broken into lines."""
@@ -138,7 +150,7 @@ def sheet(title, notes=(), height=3.0) -> Tuple[Figure, float]:
     lines = [line for note in notes for line in textwrap.wrap(note, CHARACTERS)]
     heads = textwrap.wrap(str(title), 76)
     start = TOP + 0.21 * len(heads) + LINE * len(lines) + 0.12
-    figure = Figure(figsize=(WIDTH, start + height))
+    figure = Sheet(figsize=(WIDTH, start + height))
     total = figure.get_figheight()
     for i, line in enumerate(heads):
         figure.text(0.15 / WIDTH, 1 - (TOP + 0.21 * i) / total, line, va="top", size=TITLE, weight="bold")

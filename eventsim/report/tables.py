@@ -7,107 +7,17 @@ Each table is long and plain (one row per layer, per neuron, per (layer, step), 
 can group and pivot it. Names of layers are written as they are.
 """
 
-import csv
-import io
 import math
-from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List
 
 import numpy as np
 
 from eventsim.costs.energy_summary import EnergyOfAll
+from eventsim.display.table import Table
 from eventsim.errors import RunError
 from eventsim.report import findings
 from eventsim.statistics.classes import rates_by_class
 from eventsim.statistics.counts import EXECUTED, NAMES
-from eventsim.text import aligned_table, joule, NONE, percent, printable, quantity
-
-
-@dataclass
-class Table:
-    """columns: name -> values, all of one length: an array, or a list of strings or None. units: name
-    -> unit, "" for none. title: one line. Numbers that are undefined are nan."""
-
-    columns: Dict[str, object]
-    units: Dict[str, str] = field(default_factory=dict)
-    title: str = ""
-
-    def __len__(self):
-        return len(next(iter(self.columns.values()), ()))
-
-    def of(self, names: Iterable[str]) -> "Table":
-        """These columns, without those that have no value at all."""
-        kept = {name: self.columns[name] for name in names}
-        kept = {name: values for name, values in kept.items() if any(v is not None for v in _plain(values))}
-        return Table(kept, self.units, self.title)
-
-    @property
-    def rows(self) -> List[Tuple]:
-        """Python values, row by row; None where a number is undefined."""
-        return list(zip(*(_plain(values) for values in self.columns.values())))
-
-    def as_csv(self) -> str:
-        """RFC 4180: a line of names, CRLF, an empty cell where a number is undefined."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
-        return text.getvalue()
-
-    def as_json(self) -> Dict:
-        """{"title", "columns", "units", "rows"}: rows as lists, null where a number is undefined."""
-        return {"title": self.title, "columns": list(self.columns),
-                "units": {name: self.units.get(name, "") for name in self.columns},
-                "rows": [list(row) for row in self.rows]}
-
-    def as_arrays(self) -> np.ndarray:
-        """One structured array: int64, float64, bool or text per column, nan where undefined."""
-        arrays = {name: _array(values) for name, values in self.columns.items()}
-        whole = np.empty(len(self), [(name, values.dtype) for name, values in arrays.items()])
-        for name, values in arrays.items():
-            whole[name] = values
-        return whole
-
-    def as_text(self, limit: Optional[int] = None) -> str:
-        """Aligned for people, at most `limit` rows; "-" where a number is undefined."""
-        write = [_writer(name, self.units.get(name)) for name in self.columns]
-        rows = [tuple(one(value) for one, value in zip(write, row)) for row in self.rows[:limit]]
-        text = aligned_table(tuple(name.replace("_", " ") for name in self.columns), rows)
-        left = len(self) - len(rows)
-        return text + (f"... and {left} more rows: see --csv or --json\n" if left else "")
-
-
-def _plain(values):
-    """Python values; numbers that are not finite become None, since JSON has no word for them."""
-    values = values.tolist() if isinstance(values, np.ndarray) else values
-    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
-
-
-def _array(values):
-    if isinstance(values, np.ndarray):
-        return values
-    if all(isinstance(v, (bool, np.bool_)) for v in values) and values:
-        return np.array(values, bool)
-    if all(v is None or isinstance(v, (int, float, np.number)) for v in values):
-        whole = all(isinstance(v, (int, np.integer)) for v in values)
-        return np.array([math.nan if v is None else v for v in values], np.int64 if whole else np.float64)
-    return np.array(["" if v is None else str(v) for v in values], str)
-
-
-def _writer(name, unit):
-    """The function that writes a column's values for people."""
-    if unit == "J/sample":
-        return joule
-    return percent if name.endswith("share") else _shown
-
-
-def _shown(value):
-    if value is None:
-        return NONE
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else quantity(value)
-    return printable(value)
-
 
 # ---- what a run has
 

@@ -14,7 +14,7 @@ def describe_text(model: Model, name: str) -> str:
     found = describe(model)
     parameters = sum(node["parameters"] for node in found["nodes"])
     head = (
-        f"{name}: {len(found['nodes'])} nodes, {quantity(parameters)} weights, "
+        f"{printable(name)}: {len(found['nodes'])} nodes, {quantity(parameters)} weights, "
         f"{steps_text(found['timesteps'])}, "
         + (f"{found['check']} check samples" if found["check"] else "no check group")
         + (f", for chip {found['chip']}" if found["chip"] else "") + "\n\n"
@@ -29,7 +29,7 @@ def describe_text(model: Model, name: str) -> str:
     ]
     text = head + aligned_table(("node", "kind", "shape", "reads", "settings"), rows)
     for key, value in found["provenance"].items():
-        text += f"\n{key}: {value}"
+        text += "\n" + printable(f"{key}: {value}")
     return text
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
 from eventsim.costs.other_tools import conventions
+from eventsim.display.progress import sample_bar
 from eventsim.engine.lengths import checked_lengths, groups, padded, rejoined
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, EventsimError
-from eventsim.inputs.arrays import ArrayData
+from eventsim.inputs.arrays import ArrayData, LoaderData
 from eventsim.inputs.dataset import open_dataset
 from eventsim.inputs.levels import check_layout
 from eventsim.merging import merge
@@ -22,6 +23,7 @@ from eventsim.runs.sums import class_labels, messages_of, sums_of
 from eventsim.statistics import result
 from eventsim.statistics.decisions import Decisions
 from eventsim.storage import writing
+from eventsim.tensors import is_loader
 
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 1024)  # at least and at most so many samples
@@ -74,7 +76,7 @@ class Evaluation:
                             "samples intervals and membranes")
 
 
-def evaluate(simulator: Simulator, dataset, *, progress: Optional[Callable[[int, int], None]] = None,
+def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Callable[[int, int], None]] = None,
              **options) -> RunSummary:
     """Run a data set, a batch at a time in bounded memory, and say what it gave: all that `eventsim run`
     does.
@@ -84,15 +86,21 @@ def evaluate(simulator: Simulator, dataset, *, progress: Optional[Callable[[int,
 
     dataset: path of a data file or folder, a `Dataset` of `open_dataset` (or anything that offers the same),
         or arrays: x as `Simulator.run` takes it, or (x, y) with labels y (N,), whole numbers, or None, or
-        (x, y, lengths) with the steps of each sample, as `Simulator.run` takes them.
-    progress: called after each batch with the samples done and all there are.
+        (x, y, lengths) with the steps of each sample, as `Simulator.run` takes them; or a loader (torch's
+        DataLoader) of batches x or (x, y), which come as they are.
+    progress: called after each batch with the samples done and all there are; True for a bar by tqdm, False for
+        none; None: a bar in notebooks.
     options: fields of `Evaluation`: out, record, limit, timesteps, shard, audit, conventions, energy,
         statistics, detailed, model, data.
 
     The file appears complete or not at all. Raises DataError for data, labels or options that do not fit
     or a file that cannot be written, FormatError for the energy table, RunError as `Simulator.run`.
     """
-    return _Evaluating(simulator, dataset, Evaluation(**options)).run(progress)
+    evaluating = _Evaluating(simulator, dataset, Evaluation(**options))
+    if callable(progress):
+        return evaluating.run(progress)
+    with sample_bar(evaluating.part.stop - evaluating.part.first, progress) as move:
+        return evaluating.run(lambda done, total: move(done))
 
 
 class _Part(NamedTuple):
@@ -225,6 +233,8 @@ def _opened(dataset, model, asked):
     if isinstance(dataset, (str, Path)):
         steps = asked.timesteps or model.timesteps
         return open_dataset(dataset, model.nodes[model.input], steps), str(dataset)
+    if is_loader(dataset):
+        return LoaderData(dataset, model.nodes[model.input]), None
     if hasattr(dataset, "batches"):
         return dataset, dataset.name
     x, y, lengths = (*dataset, None, None)[:3] if isinstance(dataset, tuple) else (dataset, None, None)

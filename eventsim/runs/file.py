@@ -8,11 +8,13 @@ import json
 import math
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, cut, Shown
+from eventsim.engine.recorded_node import RecordedNode
 from eventsim.engine.recording import Recording, TRACES
 from eventsim.errors import DataError, RunError
 from eventsim.merging import merge
@@ -24,7 +26,10 @@ from eventsim.statistics.counts import ALL_NAMES, Counts
 from eventsim.statistics.decisions import Decisions, one_label_each
 from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.json_fields import parse_json
 from eventsim.storage.hdf5_writing import GrowingHdf5
+from eventsim.tensors import as_array
+from eventsim.text import listed, many
 
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 
@@ -68,8 +73,8 @@ def _statistics(recording, labels):
     return found if found != Statistics() else None
 
 
-class Run:
-    """What a file keeps of a run; a context manager that closes the file.
+class Run(Shown):
+    """What a file keeps of a run; a context manager that closes the file. `run["name"]` is one node.
 
     path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
     counts: `statistics.counts.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
@@ -124,6 +129,28 @@ class Run:
     def summary(self) -> RunSummary:
         """What the run gave, as it was printed. Raises DataError where it is damaged."""
         return RunSummary.from_json(self._said, self.path)
+
+    def __getitem__(self, name) -> RecordedNode:
+        """What was recorded of one node. Raises RunError, naming those that there are, for others."""
+        if name not in self:
+            raise RunError(f"{self.path}: nothing of {name!r} was recorded; there are: {listed(self)}")
+        return RecordedNode(name, partial(self.spikes, name), lambda kind: self.trace(kind, name),
+                            self.counts.layers.get(name, {}), self.statistics.trains.get(name))
+
+    def __contains__(self, name):
+        return name in list(self)
+
+    def __iter__(self):
+        """Names of the nodes of which anything was recorded or counted."""
+        return iter(dict.fromkeys((*self.layers, *(name for names in self.recorded.values() for name in names))))
+
+    def card(self) -> Card:
+        """As of its summary, and what was recorded; also of a file that is closed."""
+        card = self.summary.card()
+        recorded = ", ".join(f"{kind} of {many(len(names), 'node')}" for kind, names in self.recorded.items())
+        title = f"Run({cut(self.path, 60)!r}, {many(self.n_samples, 'sample')}, {many(self.n_steps, 'step')})"
+        return replace(card, title=title, facts=[*card.facts, *([("recorded", recorded)] if recorded else [])],
+                       note='per sample; run["name"] is one node, run.statistics what was gathered')
 
     # ---- recordings
 
@@ -214,7 +241,7 @@ class Run:
         if name not in self._root:
             return kind()
         try:
-            found = json.loads(self._root.text(name))
+            found = parse_json(self._root.text(name))
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, kind):
@@ -311,7 +338,7 @@ class Writer:
         file.append("output", recording.output)
         file.append("predictions", recording.predictions)
         if labels is not None:
-            file.append("y", np.asarray(labels))
+            file.append("y", as_array(labels))
         if recording.answers is not None:
             file.append("outputs", recording.answers)
         for layer, row in recording.counts.layers.items():

@@ -1,6 +1,6 @@
 """Spike trains as Neo objects, for Elephant and the other tools of electrophysiology.
 
-    block = eventsim.to_neo(recording, "neuron1", sample=0, step_duration=0.001)
+    block = eventsim.to_neo(recording, "neuron1", sample=0, dt=1e-3)
     elephant.statistics.mean_firing_rate(block.segments[0].spiketrains[7])
 
 neo (S. Garcia et al., Frontiers in Neuroinformatics 8:10, 2014; `pip install "eventsim[neo]"`) is
@@ -19,20 +19,20 @@ AXES = ("c", "y", "x")
 
 
 def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[None, int, Sequence[int]] = None,
-           step_duration=1e-3, silent=True):
+           dt=None, silent=True):
     """Recorded spikes as a `neo.Block`: a Segment per sample, in it a SpikeTrain per neuron.
 
     source: a `Recording`, or a run's file as `open_run` gives it, with recorded spikes.
     node: name of a node, or several; None: every node whose spikes were recorded.
     sample: number of a sample, or several; None: all.
-    step_duration: length of a step: seconds, or a quantity with a unit of time, which the trains
-        then have.
+    dt: length of a step: seconds, or a quantity with a unit of time, which the trains then have. None: the
+        bin width of a model whose input is made of event recordings; any other has to be told.
     silent: whether neurons without events in a sample get an (empty) train there. Rates, Fano factors
         and correlations need them.
 
-    An event in step t (0 is the first) is a spike at t * step_duration, the beginning of the step;
+    An event in step t (0 is the first) is a spike at t * dt, the beginning of the step;
     trains run from 0 to the end of the last step. Bins of a step's length therefore hold at most one
-    spike: `elephant.conversion.BinnedSpikeTrain(trains, bin_size=step_duration)` is the recording again.
+    spike: `elephant.conversion.BinnedSpikeTrain(trains, bin_size=dt)` is the recording again.
 
     SpikeTrain: array_annotations["level"], int64, the level that each spike carries (negative where
         the node is signed); annotations node, neuron (index in the order C, H, W), c, and y and x
@@ -42,13 +42,15 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
     Trains are ordered by node, then neuron. Each costs neo about 100 microseconds and 4 kB, so choose
     nodes and samples of large networks.
 
+    Block: annotations["dt"].
+
     Raises UnsupportedError without neo, RunError for a node whose spikes were not recorded, DataError
-    for other arguments.
+    for other arguments, and where nobody says dt.
     """
     neo, quantities = _libraries()
     names, samples = _names(source, node), _samples(source, sample)
-    step = _step(step_duration, quantities)
-    block = neo.Block(name="eventsim", step_duration=step)
+    step = _step(_known_dt(source) if dt is None else dt, quantities)
+    block = neo.Block(name="eventsim", dt=step)
     of_node = {name: [] for name in names}
     predictions = np.asarray(source.predictions)
     for number in samples:
@@ -152,15 +154,25 @@ def _samples(source, sample):
     return numbers
 
 
-def _step(step_duration, quantities):
+def _known_dt(source):
+    """Seconds of a step, where the model's input says it."""
+    model = getattr(getattr(source, "context", None), "model", None)
+    events = None if model is None else model.nodes[model.input].events
+    if events is None:
+        raise DataError("dt is not given, and the model does not say how long a step is: give seconds, or a "
+                        "quantity with a unit of time (dt=1e-3 for steps of a millisecond)")
+    return 1e-6 * events.bin_width
+
+
+def _step(dt, quantities):
     """A quantity of time above 0."""
     try:
-        step = quantities.Quantity(step_duration, getattr(step_duration, "units", quantities.s))
+        step = quantities.Quantity(dt, getattr(dt, "units", quantities.s))
         seconds = float(step.rescale(quantities.s))
     except (TypeError, ValueError):
         raise DataError(
-            f"step_duration is {step_duration!r}, expected seconds, or a quantity with a unit of time"
+            f"dt is {dt!r}, expected seconds, or a quantity with a unit of time"
         ) from None
     if not (0 < seconds < np.inf):
-        raise DataError(f"step_duration is {step_duration!r}, expected more than 0")
+        raise DataError(f"dt is {dt!r}, expected more than 0")
     return step

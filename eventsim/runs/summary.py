@@ -18,6 +18,7 @@ from eventsim import __version__
 from eventsim.costs.energy import assess
 from eventsim.costs.energy_summary import EnergySummary
 from eventsim.costs.other_tools.summary import ConventionsSummary
+from eventsim.display.card import Card, Shown
 from eventsim.errors import RunError
 from eventsim.merging import merge
 from eventsim.model.describing import describe
@@ -121,8 +122,8 @@ class NodeSummary:
     settings: Dict[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class RunSummary:
+@dataclass(frozen=True, repr=False)
+class RunSummary(Shown):
     """What a run gave. Summaries of parts of a data set merge (`merge_summaries`).
 
     model, data: what was run, None where it has no name. samples, timesteps. dropped_events: of event
@@ -176,6 +177,10 @@ class RunSummary:
         """The summary that `to_json` gave, also that of eventsim 0.1. path: of the file that has it.
         Raises DataError of one line, naming the file, where a value is not of its type."""
         return from_json(RunSummary, found, path, "summary")
+
+    def card(self) -> Card:
+        """The result, and what the first layers cost."""
+        return summary_text.summary_card(self)
 
     def as_text(self) -> str:
         """The tables that a person reads."""

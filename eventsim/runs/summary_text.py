@@ -2,7 +2,8 @@
 
 from typing import Dict
 
-from eventsim.text import aligned_table, decimals, joule, many, NONE, quantity
+from eventsim.display.card import Card, MOST_ROWS
+from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity
 
 
 def summary_text(summary) -> str:
@@ -15,8 +16,24 @@ def summary_text(summary) -> str:
     return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit)
 
 
+def summary_card(summary) -> Card:
+    """What a `RunSummary` shows of itself."""
+    energy = None if summary.energy is None else summary.energy.total
+    facts = [
+        ("model", summary.model), ("data", summary.data), ("precision", summary.chip or summary.precision),
+        ("accuracy", None if summary.accuracy is None else f"{decimals(100 * summary.accuracy, 2)} %"),
+        ("samples per second", quantity(summary.samples_per_second)),
+        ("energy per sample", None if energy is None else joule(energy.total)),
+        ("matched dense network", None if energy is None else joule(energy.ann_total)),
+    ]
+    rows = _rows(summary, max(summary.samples or 0, 1), summary.layers[:MOST_ROWS])
+    title = f"RunSummary({many(summary.samples or 0, 'sample')}, {many(summary.timesteps or 0, 'step')})"
+    return Card(title, [(name, value) for name, value in facts if value is not None], COLUMNS, rows,
+                len(summary.layers), note="per sample; as_text() says it all")
+
+
 def _head(summary):
-    names = " on ".join(name for name in (summary.model, summary.data) if name)
+    names = printable(" on ".join(name for name in (summary.model, summary.data) if name))
     accuracy = "no labels" if summary.accuracy is None else f"{decimals(100 * summary.accuracy, 2)} % correct"
     return (
         f"{names}{': ' if names else ''}{accuracy} of {many(summary.samples, 'sample')}, "
@@ -25,25 +42,32 @@ def _head(summary):
     )
 
 
+COLUMNS = ("layer", "neurons", "firing rate", "mean level", "synops", "additions", "dense MACs", "share")
+
+
 def _layers(summary, samples):
-    columns = ("layer", "neurons", "firing rate", "mean level", "synops", "additions", "dense MACs", "share")
     totals = summary.totals
-    all_additions = max(_additions(totals), 1)
-    rows = [
+    rows = _rows(summary, samples, summary.layers)
+    rows.append((
+        "total", f"{sum(layer.neurons or 0 for layer in summary.layers)}", "", "",
+        quantity((totals.synops or 0) / samples), quantity(_additions(totals) / samples),
+        quantity((totals.dense_macs or 0) / samples), "",
+    ))
+    return aligned_table(COLUMNS, rows)
+
+
+def _rows(summary, samples, layers):
+    """Cells of some layers."""
+    all_additions = max(_additions(summary.totals), 1)
+    return [
         (
             layer.name, f"{layer.neurons}", decimals(layer.firing_rate, 4) if layer.events else NONE,
             decimals(layer.mean_level, 2) if layer.mean_level else NONE, quantity((layer.synops or 0) / samples),
             quantity(_additions(layer) / samples), quantity((layer.dense_macs or 0) / samples),
             f"{decimals(100 * _additions(layer) / all_additions, 1)} %",
         )
-        for layer in summary.layers
+        for layer in layers
     ]
-    rows.append((
-        "total", f"{sum(layer.neurons or 0 for layer in summary.layers)}", "", "",
-        quantity((totals.synops or 0) / samples), quantity(_additions(totals) / samples),
-        quantity((totals.dense_macs or 0) / samples), "",
-    ))
-    return aligned_table(columns, rows)
 
 
 def _additions(counts):

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, Dict, Optional
 
-import numpy as np
-
 from eventsim.costs.energy_table import EnergyTable, find_energy_table
 from eventsim.costs.other_tools.conventions import Conventions
 from eventsim.engine.context import RunContext
@@ -14,6 +12,7 @@ from eventsim.statistics.counts import SummedCounts
 from eventsim.statistics.decisions import one_label_each
 from eventsim.statistics.ranges import LayerAudit
 from eventsim.statistics.result import Statistics
+from eventsim.tensors import as_array
 
 
 @dataclass(frozen=True)
@@ -73,5 +72,5 @@ def sums_of(recording: Recording, labels=None) -> RunSums:
 
 def class_labels(labels):
     """Labels that name classes: whole numbers; None for others."""
-    labels = None if labels is None else np.asarray(labels)
+    labels = None if labels is None else as_array(labels)
     return labels if labels is not None and labels.dtype.kind in "iu" else None

@@ -8,6 +8,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.statistics.counts import Counts
 from eventsim.statistics.result import Statistics
+from eventsim.tensors import as_array
 
 
 def of_classes(recording, labels) -> Dict[int, Statistics]:
@@ -49,7 +50,7 @@ def _some(lengths, chosen):
 
 
 def _checked(labels, n):
-    labels = np.asarray(labels)
+    labels = as_array(labels)
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"labels have shape {labels.shape} and type {labels.dtype}, expected ({n},) whole numbers: one a "

@@ -27,18 +27,21 @@ from typing import Dict
 
 import numpy as np
 
+from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.merging import merged
+from eventsim.text import all_digits, many, number, quantity
 
 NAMES = (
     "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
     "neuron_updates", "dense_macs",
 )
 EXECUTED = ("executed_synops", "executed_additions", "executed_macs")
+_SHOWN = ("synops", "additions", "macs", "dense_macs")
 ALL_NAMES = NAMES + ("levels",) + EXECUTED
 
 
-@dataclass
-class Counts:
+@dataclass(repr=False)
+class Counts(Shown):
     """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.
 
     neurons: name -> neurons of the layer. steps: steps presented per sample, the most where samples have their own
@@ -90,6 +93,16 @@ class Counts:
         events = self.layers[layer]["events"].sum()
         return float(self.layers[layer]["levels"].sum() / events) if events else 0.0
 
+    def card(self) -> Card:
+        """Counts per sample of the first layers."""
+        n = max(self.n_samples, 1)
+        rows = [(name, all_digits(self.neurons[name]), number(self.firing_rate(name)),
+                 *(quantity(int(self.layers[name][count].sum()) / n) for count in _SHOWN))
+                for name in list(self.layers)[:MOST_ROWS]]
+        return Card(f"{type(self).__name__}({many(self.n_samples, 'sample')}, {many(self.steps, 'step')})", (),
+                    ("layer", "neurons", "firing rate", *(name.replace("_", " ") for name in _SHOWN)), rows,
+                    len(self.layers), note="per sample")
+
     def padded(self, steps) -> "Counts":
         """Of the same samples as some among longer ones, of so many steps."""
         return replace(self, steps=steps, absent=self.absent + (steps - self.steps) * self.n_samples)
@@ -109,7 +122,7 @@ class Counts:
                             self.word_operations.sum(keepdims=True), self.absent)
 
 
-@dataclass
+@dataclass(repr=False)
 class SummedCounts(Counts):
     """Counts summed over n_samples samples: every array has length 1. Merging samples adds them up."""
 

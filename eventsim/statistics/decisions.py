@@ -5,14 +5,17 @@ from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError
 from eventsim.merging import merged
+from eventsim.tensors import as_array
+from eventsim.text import many, number, percent
 
 MOST_CLASSES = 1000  # of a confusion matrix
 
 
-@dataclass(frozen=True)
-class Decisions:
+@dataclass(frozen=True, repr=False)
+class Decisions(Shown):
     """Predictions after each step of n_samples samples.
 
     final: int64 (T,), samples whose prediction changes no more from step t (0 is the first) on.
@@ -51,6 +54,12 @@ class Decisions:
             confusion = cells.reshape(classes, classes)
         return Decisions(n, final, correct, confusion, tuple(class_names))
 
+    def card(self) -> Card:
+        """Accuracy, and when answers are final."""
+        return Card(f"Decisions({many(self.n_samples, 'sample')}, {many(self.final.size, 'step')})", [
+            ("accuracy", "no labels" if self.accuracy is None else percent(self.accuracy)),
+            ("mean step of the final answer", number(self.mean_final_step))])
+
     def padded(self, n_steps) -> "Decisions":
         """Of the same samples as some among longer ones, of n_steps: their answers stay after their own steps."""
         more = n_steps - self.final.size
@@ -79,7 +88,7 @@ class Decisions:
 
 
 def _checked_labels(labels, n):
-    labels = np.asarray(labels)
+    labels = as_array(labels)
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"labels have shape {labels.shape} and type {labels.dtype}, expected ({n},) whole numbers"
@@ -90,7 +99,7 @@ def _checked_labels(labels, n):
 def one_label_each(labels, n_samples) -> np.ndarray:
     """Labels as an array (N,) of numbers. Raises DataError for others: a column (N, 1), or one label for
     all, would be compared with every prediction, and say a wrong accuracy without a word."""
-    labels = np.asarray(labels)
+    labels = as_array(labels)
     if labels.shape != (n_samples,) or labels.dtype.kind not in "biuf":
         raise DataError(f"labels has shape {labels.shape} and type {labels.dtype}, expected one number per "
                         f"sample, ({n_samples},)")

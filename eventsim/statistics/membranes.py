@@ -9,7 +9,9 @@ from typing import ClassVar, Optional
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown
 from eventsim.merging import merged
+from eventsim.text import many, number
 
 N_BINS = 240  # of the histograms of membranes
 N_DISTANCES = 50  # bins of the distance to the next threshold, within one quantum
@@ -17,8 +19,8 @@ MOST_NEURONS = 4096  # of a layer
 WIDEST = 16  # levels that a histogram shows
 
 
-@dataclass(frozen=True)
-class MembraneStatistics:
+@dataclass(frozen=True, repr=False)
+class MembraneStatistics(Shown):
     """Membranes of one layer over n_samples samples of n_steps steps.
 
     unit: "thresholds": membranes over their neuron's v_threshold; "quanta": over its quantum, where a
@@ -78,6 +80,13 @@ class MembraneStatistics:
             return by_step.mean(axis=axis)
         had = np.arange(self.n_steps) < self.lengths[:, None]
         return np.where(had, by_step, 0).sum(axis=axis) / had.sum(axis=axis)
+
+    def card(self) -> Card:
+        """The numbers of the layer as a whole."""
+        return Card(f"MembraneStatistics({many(self.n_samples, 'sample')} of {many(self.n_steps, 'step')}, in "
+                    f"{self.unit})", [
+                        ("threshold", number(self.threshold)), ("lowest", number(self.lowest)),
+                        ("highest", number(self.highest)), ("not finite", self.n_not_finite)])
 
     @cached_property
     def drift(self) -> np.ndarray:

@@ -59,7 +59,7 @@ class TrainObserver:
         self.pack = _words_together(shape[0])
         neurons = self.n_places
         summed, detailed = neurons if summing else 0, neurons if detailing else 0
-        self._bytes = np.zeros(summed, np.int8)
+        self._bytes = np.zeros((1 + self.n_planes) * max(summed, 64 * WORDS_AT_ONCE) if summing else 0, np.int8)
         self._small = np.zeros(2 * 64 * WORDS_AT_ONCE if summing else 0, np.int16)
         self._words = np.zeros(8, np.uint64)
         sizes = TrainStatistics.array_shapes(logical_shape, bits, self.signed, n_steps)
@@ -118,10 +118,8 @@ class TrainObserver:
                                            int(levelled))
         else:
             counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            train_statistics.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, slots, self.pack,
-                                           int(memory is not None), int(ends))
-            if self.n_planes > 1:
-                train_statistics.count_planes(flat, self._bytes, planes, slots, self.pack)
+            train_statistics.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, planes, slots,
+                                           self.pack, int(memory is not None), int(ends))
             if levelled:
                 train_statistics.count_small_levels(flat, self._words, sums.small_levels, slots, self.pack)
         if self.n_planes > 8 or self.signed:

@@ -4,26 +4,32 @@ All sums are integers, so they are the same however samples are cut into batches
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from math import prod
 from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown, times
 from eventsim.merging import merged
+from eventsim.text import many, number, percent
 
 MOST_CHOSEN = 64  # neurons whose correlation is kept
 LONGEST = 1024  # steps; intervals of that length and more share a bin
 VARIATION_UNIT = 2.0**32  # `variation_sums` are in parts of it
 
 
+@lru_cache(maxsize=1024)
 def chosen_neurons(n_neurons, most=MOST_CHOSEN) -> np.ndarray:
     """int64: at most so many neurons, one from each of as many equal parts of the node's order. Which one
-    of its part changes from part to part, since even steps would meet the same columns of every map."""
+    of its part changes from part to part, since even steps would meet the same columns of every map. Read-only."""
     n = min(most, n_neurons)
     parts = np.arange(n, dtype=np.int64)
     within = parts * 2654435761 % (1 << 32)  # multiplicative hashing (Knuth): the same everywhere
     first, after = parts * n_neurons // n, (parts + 1) * n_neurons // n
-    return first + (within * (after - first) >> 32)
+    chosen = first + (within * (after - first) >> 32)
+    chosen.setflags(write=False)
+    return chosen
 
 
 def n_interval_bins(n_steps) -> int:
@@ -32,8 +38,8 @@ def n_interval_bins(n_steps) -> int:
     return min(n_steps, LONGEST) + 1
 
 
-@dataclass(frozen=True)
-class TrainStatistics:
+@dataclass(frozen=True, repr=False)
+class TrainStatistics(Shown):
     """Spikes of one node. Neurons are in the order of the node's shape, (C, H, W), flattened.
 
     shape, bits, signed: of the node. n_samples, n_steps: those summed over, and steps of each.
@@ -86,7 +92,7 @@ class TrainStatistics:
     @staticmethod
     def array_shapes(shape, bits, signed, n_steps):
         """{field: shape} of the arrays, all int64, of a node and a number of steps."""
-        neurons = int(np.prod(shape, dtype=np.int64))
+        neurons = prod(shape)
         planes, levels = bits * (1 + signed), (1 << bits) + signed * ((1 << bits) - 1)
         chosen = min(MOST_CHOSEN, neurons)
         per_neuron = ("events", "squares", "interval_counts", "interval_sums", "interval_squares",
@@ -105,6 +111,15 @@ class TrainStatistics:
                   for name, size in cls.array_shapes(shape, bits, signed, n_steps).items()}
         arrays["chosen"] = chosen_neurons(arrays["events"].size)
         return cls(tuple(shape), bits, signed, 0, n_steps, n_detailed=0, **arrays)
+
+    def card(self) -> Card:
+        """The numbers of the node as a whole."""
+        numbers = [("rate", number(self.rate)), ("silent", percent(self.silent_share)),
+                   ("saturated", percent(self.saturated_share)), ("mean level", number(self.mean_level)),
+                   ("entropy", number(self.entropy)), ("samples with intervals", self.n_detailed)]
+        return Card(f"TrainStatistics({times(self.shape)} neurons, {self.bits} bits"
+                    f"{' and a sign' if self.signed else ''}, {many(self.n_samples, 'sample')} of "
+                    f"{many(self.n_steps, 'step')})", numbers)
 
     def padded(self, n_steps) -> "TrainStatistics":
         """Of the same samples as some among longer ones, of n_steps: they have ended after their own steps."""

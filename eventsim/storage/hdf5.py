@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 from eventsim.errors import FormatError
-from eventsim.storage.reading import MAX_RATIO, one_line
+from eventsim.storage.checksums import line_of
+from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
 
 SIGNATURE = b"GCOL\x01\x00\x00\x00"
 
@@ -23,7 +24,8 @@ SIGNATURE = b"GCOL\x01\x00\x00\x00"
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 
 MAX_TOTAL = 1 << 34  # bytes read into memory from one file
-MAX_TEXTS = 1 << 20  # strings in one dataset
+MAX_TEXTS = 3 << 14  # strings in one file: as many edges as a model may have, and its names
+DATASETS_OF_ANY, BYTES_PER_DATASET = 512, 256  # that are opened of a file: less than any takes with its name
 MAX_TEXT_BYTES = 1 << 26  # of all strings of one dataset together
 MIN_CHUNK_LIMIT = 1 << 24  # bytes; growable datasets may have chunks larger than their data
 
@@ -36,11 +38,13 @@ FILTERS = {
 
 
 @contextmanager
-def open_hdf5(path, error=FormatError):
+def open_hdf5(path, error=FormatError, room=None):
     """Open `path` for reading; gives its root StoredGroup, and closes the file in the end.
 
-    error: class of what is raised for anything wrong with the file.
+    error: class of what is raised for anything wrong with the file. room: of a file that is read whole, how many
+        numbers, of 8 bytes, may be read, by its size; default: as much data as it can hold packed.
     """
+    refuse_special(path, error)
     try:
         size = os.path.getsize(path)
         handle = h5py.File(path, "r")
@@ -51,17 +55,20 @@ def open_hdf5(path, error=FormatError):
             f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
         ) from None
     with handle:
-        yield StoredGroup(handle, _File(path, size, error))
+        yield StoredGroup(handle, _File(path, size, error, room))
 
 
 class _File:
     """What all groups of one file share: its name, its size, what was read so far."""
 
-    def __init__(self, path, size, error):
+    def __init__(self, path, size, error, room):
         self.path = path
         self.size = size
         self.error = error
-        self.n_read = 0  # bytes
+        self.bounded = room is not None
+        self.most = min(MAX_TOTAL, 8 * room(size) if self.bounded else MAX_RATIO * size)  # bytes that may be read
+        self.n_read, self.n_texts, self.n_opened = 0, 0, 0  # bytes, strings and datasets so far
+        self.lines = None  # path -> line of a checksum, of all that is read, where somebody wants them
         self._sound = None  # whether heaps can be walked through, once that is known
 
     def has_sound_heaps(self, handle):
@@ -74,15 +81,21 @@ class _File:
     def count(self, n_bytes):
         """Whether so many more bytes may be read; objects can be linked, so read, many times."""
         self.n_read += n_bytes
-        return self.n_read <= min(MAX_TOTAL, MAX_RATIO * self.size)
+        return self.n_read <= self.most
+
+    def opens_another(self):
+        """Whether one more dataset may be opened: opening takes time, and so many a file can hold only as links."""
+        self.n_opened += 1
+        return not self.bounded or self.n_opened <= DATASETS_OF_ANY + self.size // BYTES_PER_DATASET
 
 
 class StoredGroup:
     """A group of the file. label: how messages name it, such as "node 'conv1' (Conv2d)"."""
 
-    def __init__(self, handle, file, label=""):
+    def __init__(self, handle, file, label="", path=""):
         self._handle = handle
         self._file = file
+        self._path = path
         self.label = label
         self._names = None
 
@@ -103,18 +116,19 @@ class StoredGroup:
             for name in names:
                 if not isinstance(name, str):
                     raise self.error(f"the name of member {name!r} is not UTF-8")
-            self._names = names
+            self._names, self._known = names, set(names)
         return self._names
 
     def __contains__(self, name):
-        return name in self.names()
+        self.names()
+        return name in self._known
 
     def group(self, name, label="") -> "StoredGroup":
         """The group `name` inside this one."""
         found = self._member(name)
         if not isinstance(found, h5py.Group):
             raise self.error(f"{name!r} is {_what(found)}, expected a group")
-        return StoredGroup(found, self._file, label or self.label)
+        return StoredGroup(found, self._file, label or self.label, f"{self._path}{name}/")
 
     def is_group(self, name) -> bool:
         """Whether the member `name` is a group."""
@@ -122,6 +136,8 @@ class StoredGroup:
 
     def dataset(self, name) -> "StoredArray":
         """The dataset `name`, checked but not yet read."""
+        if not self._file.opens_another():
+            raise self.error(f"{name!r}: the file of {self._file.size} bytes names the same datasets again and again")
         found = self._member(name)
         if not isinstance(found, h5py.Dataset):
             raise self.error(f"{name!r} is {_what(found)}, expected a dataset")
@@ -131,20 +147,30 @@ class StoredGroup:
         """The dataset `name` as numbers of native byte order: bool, integers or floats."""
         found = self.dataset(name)
         found.require_numbers()
-        self._count(name, found.n_bytes)
-        return found.rows(())
+        as_floats = 8 * math.prod(found.shape) if self._file.bounded else 0
+        self.require_room(name, max(found.n_bytes, found.chunk_bytes, as_floats))
+        values = found.rows(())
+        self._sum(name, values)
+        return values
 
     def texts(self, name) -> np.ndarray:
         """The dataset `name` as an object array of str (0-d for a single one)."""
+        values = self._texts(name)
+        self._sum(name, values)
+        return values
+
+    def _texts(self, name):
         found = self.dataset(name)
         found.require_text()
         n_texts = math.prod(found.shape)
-        if n_texts > MAX_TEXTS:
-            raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS}")
-        self._count(name, found.n_bytes)
-        if h5py.check_string_dtype(found.dtype).length is None and not self._file.has_sound_heaps(self._handle):
+        self._file.n_texts += n_texts
+        if self._file.n_texts > MAX_TEXTS:
+            raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS} in a file")
+        self.require_room(name, max(found.n_bytes, found.chunk_bytes))
+        open_length = h5py.check_string_dtype(found.dtype).length is None
+        if open_length and not self._file.has_sound_heaps(self._handle):
             raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of strings)")
-        if n_texts * self._file.size <= MAX_TEXT_BYTES:  # whatever their lengths
+        if (n_texts * self._file.size if open_length else found.n_bytes) <= MAX_TEXT_BYTES:  # whatever their lengths
             return found.texts()
         out = np.empty(found.shape, dtype=object)
         n_bytes = 0
@@ -192,11 +218,23 @@ class StoredGroup:
         with self._h5py(f"{name!r}"):
             return self._handle[name]
 
-    def _count(self, name, n_bytes):
+    def sum_up(self) -> dict:
+        """From now on, what is read of this file goes into the dict that this returns: path -> line, as of
+        `checksums.line_of`."""
+        self._file.lines = {}
+        return self._file.lines
+
+    def _sum(self, name, values):
+        if self._file.lines is not None:
+            path = self._path + name
+            self._file.lines[path] = line_of(path, values)
+
+    def require_room(self, name, n_bytes):
+        """Raise where reading `name`, which takes so many bytes of memory, would read more of the file than it may."""
         if not self._file.count(n_bytes):
             raise self.error(
-                f"{name!r}: the file declares more data than its {self._file.size} bytes can hold, "
-                f"or than {MAX_TOTAL} bytes"
+                f"{name!r}: the file declares more data than its {self._file.size} bytes can hold, or than the "
+                f"{self._file.most} bytes that are read of it; store it without compression"
             )
 
     @contextmanager
@@ -253,9 +291,9 @@ class StoredArray:
             raise self._error("has no data")
         self.n_bytes = math.prod(self.shape) * self.dtype.itemsize
         self._check_size(n_stored, MAX_RATIO if filters else 1)
-        chunk = math.prod(chunks or ()) * self.dtype.itemsize
-        if chunk > max(self.n_bytes, MIN_CHUNK_LIMIT):
-            raise self._error(f"has chunks of {chunk} bytes for {self.n_bytes} bytes of data")
+        self.chunk_bytes = math.prod(chunks or (0,)) * self.dtype.itemsize  # which are unpacked whole
+        if self.chunk_bytes > max(self.n_bytes, MIN_CHUNK_LIMIT):
+            raise self._error(f"has chunks of {self.chunk_bytes} bytes for {self.n_bytes} bytes of data")
 
     @property
     def is_text(self) -> bool:
@@ -361,6 +399,7 @@ _SIGNATURES = {
 
 def check_hdf5(path):
     """Raise FormatError unless `path` is a file with the signature of HDF5."""
+    refuse_special(path, FormatError)
     try:
         with open(path, "rb") as file:
             start = file.read(8)

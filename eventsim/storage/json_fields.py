@@ -5,11 +5,28 @@ dataclass, Optional of one, Tuple[one, ...] for lists and Dict[str, one] for obj
 default has to be in the object; null counts as absent. Keys that no field has are left out.
 """
 
+import json
 from dataclasses import field, fields, is_dataclass, MISSING
 from functools import lru_cache
 from typing import Dict, get_args, get_origin, get_type_hints, Union
 
 from eventsim.errors import DataError
+
+
+LARGEST_WHOLE = 1 << 64  # beyond it a count is a mistake, and no float holds it exactly
+
+
+def parse_json(text):
+    """What a JSON text says. Raises ValueError and RecursionError where it says nothing, and for whole numbers beyond
+    2^64, with which no arithmetic is safe."""
+    return json.loads(text, parse_int=_whole)
+
+
+def _whole(digits):
+    value = int(digits) if len(digits) < 30 else LARGEST_WHOLE
+    if abs(value) >= LARGEST_WHOLE:
+        raise ValueError(f"a whole number of {len(digits.lstrip('-'))} digits, expected less than 2^64")
+    return value
 
 
 def member(default=None, absent=False, formerly=None, **options):

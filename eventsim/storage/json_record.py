@@ -1,11 +1,13 @@
 """Records in JSON files: data that a user may replace by a file of their own, some of it built in."""
 
-import json
+import os
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import List
 
 from eventsim.errors import FormatError, ModelError
+from eventsim.storage.json_fields import parse_json
+from eventsim.storage.reading import refuse_special
 
 MAX_BYTES = 1 << 16  # of a file
 
@@ -36,7 +38,7 @@ class JsonRecords:
         if str(given) in self.names():
             return self.read(self.folder / f"{given}.json")
         path = Path(given)
-        if path.suffix.lower() != ".json" and not path.exists():
+        if path.suffix.lower() != ".json" and not os.path.exists(path):
             raise FormatError(
                 f"{self.what} is {str(given)!r}, expected {', '.join(self.names())} or the path of a JSON file"
             )
@@ -44,9 +46,10 @@ class JsonRecords:
 
     def read(self, path):
         """The record in the JSON file at `path`. Raises FormatError, naming the file and the field."""
+        refuse_special(path, FormatError)
         try:
             with open(path, "rb") as file:
-                found = json.loads(file.read(MAX_BYTES).decode("utf-8"))
+                found = parse_json(file.read(MAX_BYTES).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())
             raise FormatError(f"{path}: cannot be read as {self._a_record} ({reason})") from None

@@ -1,12 +1,11 @@
 """Files: what reading damaged ones raises, as one line; .npz, checked before it is read; writing whole ones."""
 
-import math
 import os
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.storage.reading import check_declared, HEADER_ERRORS, reading, ZIP_ERRORS
+from eventsim.storage.reading import check_declared, declared_bytes, HEADER_ERRORS, reading, ZIP_ERRORS
 
 
 def npz_member(archive, name, path):
@@ -30,7 +29,8 @@ def array_header(file, name, path):
     """(shape, dtype) of an array in C order, of numbers or of columns of numbers, in an open file; leaves it at
     the data. Raises DataError."""
     shape, dtype, fortran_order = _header(file, name, path)
-    if fortran_order and len(shape) > 1 or dtype.hasobject or math.prod(shape) < 0:
+    declared_bytes(shape, dtype.itemsize, path)
+    if fortran_order and len(shape) > 1 or dtype.hasobject:
         raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, in "
                         f"{'Fortran' if fortran_order else 'C'} "
                         "order, expected numbers in C order")
@@ -43,7 +43,7 @@ def npz_header_of_any_order(archive, file, name, path):
     shape, dtype, fortran_order = _header(file, name, path)
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise DataError(f"{path}: {name} holds elements of type {dtype}, expected numbers")
-    n_bytes = math.prod(shape) * dtype.itemsize
+    n_bytes = declared_bytes(shape, dtype.itemsize, path)
     check_declared(n_bytes, os.path.getsize(path), path)
     found = archive.getinfo(f"{name}.npy").file_size - file.tell()
     if found != n_bytes:

@@ -3,9 +3,10 @@
     pip install .
     taskset -c 1 python examples/benchmarks/statistics_cost.py [--rounds 9] [--json] [--no-stream]
 
-Two networks: the digits model on its test set, 32 times over, and one of CIFAR's size
-(64-64-P-128-128-P-256-256-P on 3x32x32, 10 % firing, see examples/deep_networks.py) on new images in
-every round. Three ways to run the same samples, in turn and in another order in every round:
+Two networks: the digits model on its test set, 32 times over, and, as short as a run can be, on two samples of
+500 steps; and one of CIFAR's size (64-64-P-128-128-P-256-256-P on 3x32x32, 10 % firing, see
+examples/deep_networks.py) on new images in every round. Three ways to run the same samples, in turn and in another
+order in every round:
 
     counts      what `eventsim run` gathers without --out: events and operations of each layer and sample
     statistics  and record=("statistics",): rates, levels and planes of every neuron, of all samples
@@ -44,6 +45,7 @@ DATA = Path(__file__).resolve().parent.parent.parent / "data"
 PRECISIONS = ("float32", "int8")
 BAR = 1.10  # times the counts alone
 PRESENTED = 32  # times that the digits are shown in a round
+FEW = (2, 500)  # samples and steps of the shortest run
 FULL = 1.25  # of the machine's memory that the streamed run would record
 
 
@@ -89,10 +91,12 @@ def networks(n_images):
     digits = load(DATA / "digits.h5")
     dataset = open_dataset(DATA / "digits_test.h5", digits.nodes[digits.input], digits.timesteps)
     [(x, _)] = dataset.batches(len(dataset))
+    few = np.repeat(x[: FEW[0], np.newaxis], FEW[1], axis=1)
     deep = small_vgg(rate=0.1)
     shape = deep.nodes[deep.input].shape
     return {
         "digits": (digits, lambda seed: np.random.default_rng(seed).permutation(np.concatenate([x] * PRESENTED))),
+        "2 x 500": (digits, lambda seed: np.roll(few, seed, axis=-1)),
         "CIFAR size": (deep, lambda seed: random_images(n_images, shape, seed)),
     }
 

@@ -24,6 +24,7 @@ from eventsim import Dense, Flatten, Input, Neuron
 from eventsim.cli import main
 from eventsim.model.chip import find_chip
 from eventsim.model.input import EventBins
+from support.native_files import by_hand
 
 LAYERS = {"input": 64, "neuron1": 1024, "neuron2": 512, "neuron3": 48, "readout": 10}
 
@@ -105,7 +106,7 @@ def changed(tmp_path, change):
     """A copy of the model file after `change(file)`."""
     path = tmp_path / "changed.h5"
     shutil.copy(MODEL, path)
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         change(file)
     return path
 

@@ -1,7 +1,9 @@
 """The native format: round trips, and files that are damaged, foreign or hostile."""
 
+import hashlib
 import re
 from dataclasses import MISSING, fields
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -20,6 +22,8 @@ from eventsim.model.transforms import (
     Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
 )
 from eventsim.storage import hdf5, hdf5_writing
+from support.command import MODEL
+from support.native_files import by_hand
 from eventsim.storage.hdf5 import open_hdf5
 
 RNG = np.random.default_rng(0)
@@ -178,10 +182,10 @@ def refuses(path, message, error=FormatError):
 def test_files_of_0_1_call_the_chip_profile(tmp_path):
     model = chip()
     path = saved(tmp_path, model)
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         file.move("chip", "profile")
     assert_same_model(formats.load(path), model)
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         file.copy("profile", "chip")
     refuses(path, "holds 'chip' and 'profile', two names of the same; expected only 'chip'")
 
@@ -248,7 +252,7 @@ def test_what_other_writers_may_do(tmp_path):
     """Strings of variable length, other integer and float types, byte orders and filters."""
     path = saved(tmp_path, sequence())
     expected = formats.load(path)
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         for name, value in [
             ("format", "eventsim model"), ("names", list(expected.nodes)),
             ("edges", [list(edge[:2]) for edge in expected.edges]), ("version", np.uint16(1)),
@@ -271,6 +275,7 @@ def keys_of(make, tmp_path):
     found = []
     with h5py.File(saved(tmp_path, make())) as file:
         file.visit(found.append)
+    found.remove("checksums")  # see by_hand
     return found
 
 
@@ -306,7 +311,7 @@ def test_removing_each_member(tmp_path, make):
     whole = path.read_bytes()
     for key in keys_of(make, tmp_path):
         path.write_bytes(whole)
-        with h5py.File(path, "r+") as file:
+        with by_hand(path) as file:
             del file[key]
         if key in OTHER_MEANING:
             loads_or_refuses(path)
@@ -335,7 +340,7 @@ def test_corrupting_each_member(tmp_path, make):
         for what in (kinds[(4 * i + j) % len(kinds)] for j in range(4)):
             value = replacements[what]
             path.write_bytes(whole)
-            with h5py.File(path, "r+") as file:
+            with by_hand(path) as file:
                 was_group = isinstance(file[key], h5py.Group)
                 kind = None if was_group else file[key].dtype.kind
                 del file[key]
@@ -358,7 +363,7 @@ def test_corrupting_each_member(tmp_path, make):
 
 
 def change(path, **members):
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         for name, value in members.items():
             name = name.replace("__", "/")
             if name in file:
@@ -372,7 +377,8 @@ CONVOLUTION = "node 'conv2' \\(Conv2d\\): "
 
 
 @pytest.mark.parametrize("members, message", [
-    (dict(version=2), "version of the format is 2; this eventsim reads version 1"),
+    (dict(version=3), "version of the format is 3; this eventsim reads versions 1 and 2"),
+    (dict(version=2), "'checksums' is missing"),
     (dict(version="1"), "'version' holds text, expected numbers"),
     (dict(version=1.0), "'version' has type float64, expected integers"),
     (dict(version=[1]), r"'version' has shape \(1,\), expected a single whole number"),
@@ -449,7 +455,7 @@ def test_a_name_twice(tmp_path):
 @pytest.mark.parametrize("name, shown", (("a\nb", r"a\\nb"), ("\x1b[31m", r"\\x1b\[31m"), ("a\x85", r"a\\x85")))
 def test_names_that_cannot_be_printed(tmp_path, name, shown):
     path = saved(tmp_path, sequence())
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         file.move("nodes/pool", f"nodes/{name}")
         for member in ("names", "edges"):
             texts = file[member].asstr()[()]
@@ -476,8 +482,9 @@ def test_truncated_files(tmp_path):
 
 
 def test_flipped_bits(tmp_path):
+    """What loads all the same is what was saved."""
     path = saved(tmp_path)
-    whole = path.read_bytes()
+    whole, expected = path.read_bytes(), formats.load(path)
     rng = np.random.default_rng(3)
     places = list(range(0, 800, 8)) + rng.integers(0, len(whole) * 8, 200).tolist()
     n_loaded = 0
@@ -485,7 +492,9 @@ def test_flipped_bits(tmp_path):
         flipped = bytearray(whole)
         flipped[place // 8] ^= 1 << (place + place // 8) % 8
         path.write_bytes(flipped)
-        n_loaded += loads_or_refuses(path)
+        if loads_or_refuses(path):
+            assert_same_model(formats.load(path), expected)
+            n_loaded += 1
     assert n_loaded < len(places)
 
 
@@ -511,7 +520,7 @@ def test_a_member_that_is_listed_but_not_found(tmp_path, monkeypatch):
 
 def test_a_name_that_is_not_unicode(tmp_path):
     path = saved(tmp_path)
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         file.create_group(b"\xff\xfe")
     refuses(path, r"the name of member b'\\xff\\xfe' is not UTF-8")
 
@@ -530,7 +539,7 @@ def test_links_are_not_followed(tmp_path, link, what, place):
 
 
 def create(path, name, *args, **options):
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         if name in file:
             del file[name]
         return file.create_dataset(name, *args, **options).id.get_storage_size()
@@ -544,7 +553,7 @@ def test_storage_outside_the_file(tmp_path):
     path = saved(tmp_path)
     layout = h5py.VirtualLayout((5, 4), "f8")
     layout[...] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (5, 4))
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         del file["nodes/dense/weight"]
         file.create_virtual_dataset("nodes/dense/weight", layout)
     refuses(path, "'weight' is a virtual dataset, which is not followed")
@@ -567,7 +576,7 @@ def test_absurd_sizes(tmp_path):
 def test_one_dataset_linked_many_times(tmp_path):
     """Hard links let a small file name the same data again and again."""
     path = saved(tmp_path, events())
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         counts = file["check/level_counts"]
         counts.create_dataset("big", data=np.zeros((1, 1 << 15, 100), np.int64), compression="gzip")
         for i in range(60):
@@ -577,6 +586,8 @@ def test_one_dataset_linked_many_times(tmp_path):
 
 def test_limits_of_text(tmp_path, monkeypatch):
     path = saved(tmp_path)
+    with by_hand(path):
+        pass  # without checksums, which are more texts
     monkeypatch.setattr(hdf5, "MAX_TEXT_BYTES", 100)
     refuses(path, "'edges' holds more than 100 bytes of text|'names' holds more than 100 bytes")
     monkeypatch.setattr(hdf5, "MAX_TEXTS", 10)
@@ -586,7 +597,7 @@ def test_limits_of_text(tmp_path, monkeypatch):
 def test_groups_and_datasets_are_told_apart(tmp_path):
     refuses(change(saved(tmp_path), check=1), "'check' is a dataset, expected a group")
     path = saved(tmp_path)
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         del file["timesteps"]
         file.create_group("timesteps")
     refuses(path, "'timesteps' is a group, expected a dataset")
@@ -594,12 +605,12 @@ def test_groups_and_datasets_are_told_apart(tmp_path):
 
 def test_a_datatype_is_neither_group_nor_dataset(tmp_path):
     path = saved(tmp_path)
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         del file["timesteps"], file["check"]
         file["timesteps"] = np.dtype("f8")
         file["check"] = np.dtype("f8")
     refuses(path, "'timesteps' is a named datatype, expected a dataset")
-    with h5py.File(path, "r+") as file:
+    with by_hand(path) as file:
         del file["timesteps"]
         file["timesteps"] = 3
     refuses(path, "'check' is a named datatype, expected a group")
@@ -705,3 +716,50 @@ def test_errors_of_another_class(tmp_path):
     with pytest.raises(Other, match=r"cannot be read \(No such file or directory\)"):
         with open_hdf5(tmp_path / "absent.h5", Other):
             pass
+
+
+# ---- checksums
+
+
+def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path):
+    """At seeded positions all over the file."""
+    path, whole = tmp_path / "flipped.h5", Path(MODEL).read_bytes()
+    expected, found = formats.load(MODEL), []
+    for position in np.random.default_rng(12).integers(0, 8 * len(whole), 30):
+        damaged = bytearray(whole)
+        damaged[position // 8] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        try:
+            assert_same_model(formats.load(path), expected)
+        except FormatError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            found.append(str(error))
+    assert len(found) > 15
+
+
+def test_another_weight_than_was_saved_names_file_and_node(tmp_path):
+    path = saved(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["nodes/conv2/weight"][0, 0, 0, 0] += 1
+    with pytest.raises(FormatError, match=r"node 'conv2' \(Conv2d\): damaged: its checksum is \w{8}, expected \w{8}"):
+        formats.load(path)
+
+
+def test_checksums_are_computed_as_the_specification_says(tmp_path):
+    """By another writer, who knows no more than it."""
+    with h5py.File(saved(tmp_path)) as file:
+        parts, paths = {}, []
+        file.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+        for path in sorted(set(paths) - {"checksums"}, key=str.encode):
+            values = file[path][()]
+            if h5py.check_string_dtype(file[path].dtype):
+                kind, content = "text", b"".join(bytes(text) + b"\0" for text in np.ravel(values))
+            else:
+                kind, content = np.dtype(values.dtype).str[1:], np.asarray(values).tobytes()
+            shape = ",".join(map(str, np.shape(values))) or "-"
+            line = f"{path} {kind} {shape} {hashlib.sha256(content).hexdigest()}\n"
+            names = path.split("/")
+            part = "/".join(names[:2]) if names[0] == "nodes" else "check" if names[0] == "check" else "model"
+            parts[part] = parts.get(part, "") + line
+        assert dict(file["checksums"].asstr()[()].tolist()) == {
+            part: hashlib.sha256(text.encode()).hexdigest() for part, text in parts.items()}

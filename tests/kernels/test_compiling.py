@@ -1,7 +1,9 @@
 """How kernels are compiled and kept: an edit of any file never runs old code, and a run compiles few functions."""
 
 import ast
+import errno
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from eventsim.kernels import compiling
 from kernel_sources import called, FOLDER, functions, is_compiled, KERNELS, TREES
 
 ROOT = FOLDER.parents[1]
@@ -163,16 +166,16 @@ def test_every_file_names_the_folder(package):
     assert len({first, *others}) == len(others) + 1 == 3 * len(TREES) + 2
 
 
-# Packs levels of one type, and prints the planes and how many kernels came out of the folder. Writing an index
+# Packs levels of one type, and prints the planes and how many kernels came out of the folder. Keeping a kernel
 # takes long enough for two processes to meet.
 MEET = """
 import sys, time
 import numpy as np
-from numba.core.caching import IndexDataCacheFile
+from eventsim.kernels.compiling import _Kept
 from eventsim.kernels.arguments import Slots
 from eventsim.kernels.indexing import pack
-save = IndexDataCacheFile._save_index
-IndexDataCacheFile._save_index = lambda *arguments: (time.sleep(3), save(*arguments))
+save = _Kept.save
+_Kept.save = lambda *arguments: (time.sleep(3), save(*arguments))
 planes = np.zeros(2, np.uint64)
 pack(np.array([1, 0, 0, 1], sys.argv[1]), planes, Slots(1, 2, 2, 0, 1, 0, 1, 1, 2))
 print(*planes, sum(pack.stats.cache_hits.values()))
@@ -207,3 +210,112 @@ def test_a_run_compiles_no_more_functions_than_before(tmp_path):
     kept = sorted(path.name for path in tmp_path.rglob("*.nb?"))
     assert 0 < sum(name.endswith("c") for name in kept) <= FUNCTIONS, kept
     assert len(kept) <= FILES, kept
+
+
+# ---- who can write there, and what is damaged
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Makes what a new process has of one kernel, in a folder of the user's alone."""
+    monkeypatch.delenv("EVENTSIM_SHARED_CACHE", raising=False)
+    monkeypatch.setattr(compiling, "_said", set())
+    tmp_path.chmod(0o700)
+    return lambda: compiling._Kept(tmp_path, "file.kernel-1.py3")
+
+
+class Planted:
+    """What runs when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code of somebody else's has run",)
+
+
+def only_file(folder):
+    [path] = folder.iterdir()
+    return path
+
+
+def test_a_damaged_kernel_is_compiled_anew_and_said_once(kept, tmp_path):
+    kept().save(("float32",), b"code" * 50)
+    path = only_file(tmp_path)
+    assert kept().load(("float32",)) == b"code" * 50 and kept().load(("int8",)) is None
+    assert path.stat().st_mode & 0o777 == 0o600
+    whole = path.read_bytes()
+    damaged = [b"", whole[:1], whole[:40], whole[:-1], bytes(len(whole)), whole[:32] + bytes(len(whole) - 32),
+               bytes(32) + whole[32:], whole + b"\0", whole[:32] + pickle.dumps(Planted())]
+    for i in range(len(whole)):
+        damaged.append(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
+    with pytest.warns(compiling.KernelsWarning) as said:
+        for content in damaged:
+            path.write_bytes(content)
+            assert kept().load(("float32",)) is None
+    [one] = said
+    assert f"{path} is damaged" in str(one.message) and "\n" not in str(one.message)
+    kept().save(("float32",), b"code")  # replaced
+    assert kept().load(("float32",)) == b"code"
+
+
+def test_a_kernel_under_the_name_of_another_is_not_run(kept, tmp_path):
+    kept().save(("float32",), b"code")
+    only_file(tmp_path).rename(kept()._path(("int8",)))
+    assert kept().load(("int8",)) is None
+
+
+@pytest.mark.parametrize("mode", (0o660, 0o602, 0o777))
+def test_a_file_that_others_can_write_is_not_read(mode, kept, tmp_path, monkeypatch):
+    kept().save("key", b"code")
+    only_file(tmp_path).chmod(mode)
+    with pytest.warns(compiling.KernelsWarning, match=rf"others can write {tmp_path}.*chmod go-w"):
+        assert kept().load("key") is None
+    monkeypatch.setenv("EVENTSIM_SHARED_CACHE", "1")
+    assert kept().load("key") == b"code"
+
+
+def test_a_file_of_another_user_is_not_read(kept, tmp_path, monkeypatch):
+    kept().save("key", b"code")
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    if owner == 0:  # root may do anything, anyhow
+        assert kept().load("key") == b"code"
+        os.chown(only_file(tmp_path), 54321, 0)
+    with pytest.warns(compiling.KernelsWarning, match=r"belongs to user \d+, not to you"):
+        assert kept().load("key") is None
+
+
+def test_a_folder_that_others_can_write_is_refused(tmp_path, monkeypatch):
+    """The folder, one above it, and one whose owner is another; new ones are the user's alone."""
+    monkeypatch.setenv("EVENTSIM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("EVENTSIM_SHARED_CACHE", raising=False)
+    folder = Path(compiling._cache_folder())
+    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
+    for part in (folder, folder.parent, tmp_path / "cache"):
+        mode = part.stat().st_mode
+        part.chmod(0o770)
+        with pytest.warns(compiling.KernelsWarning, match=f"others can write {part};") as said:
+            assert compiling._cache_folder() is None
+        assert "\n" not in str(said[0].message)
+        monkeypatch.setenv("EVENTSIM_SHARED_CACHE", "1")
+        assert compiling._cache_folder() == str(folder)
+        monkeypatch.delenv("EVENTSIM_SHARED_CACHE")
+        part.chmod(mode)
+    assert compiling._cache_folder() == str(folder)
+
+
+def test_a_full_disk_keeps_nothing_and_says_so_once(kept, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(compiling.KernelsWarning, match="No space left on device") as said:
+        kept().save("key", b"code")
+        kept().save("other", b"code")
+    assert len(said) == 1 and not list(tmp_path.iterdir())
+
+
+def test_what_killed_processes_left_is_removed(kept, tmp_path):
+    (tmp_path / "old.tmp").write_bytes(b"")
+    (tmp_path / "new.tmp").write_bytes(b"")
+    os.utime(tmp_path / "old.tmp", (0, 0))
+    kept().save("key", b"code")
+    assert not (tmp_path / "old.tmp").exists() and (tmp_path / "new.tmp").exists()

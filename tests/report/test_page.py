@@ -15,7 +15,7 @@ from document import Document
 from eventsim.report import findings, page
 from eventsim.report.page import figures, sections
 from eventsim.report.page.definitions import DEFINITIONS
-from eventsim.report.page.markup import element, joined, Markup
+from eventsim.display.markup import element, joined, Markup
 from made_runs import energy, healthy, membranes, run
 
 HOSTILE = '<script>alert("1")</script>\'"&<img src=http://example.org/x onerror=alert(1)>]]>--></style></title>\n'

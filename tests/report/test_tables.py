@@ -159,9 +159,19 @@ def test_unknown_tables_are_named():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_is_kept_as_it_is(text):
     found = Table({"name": [text, "b"], "n": np.array([1, 2])})
-    assert list(csv.reader(io.StringIO(found.as_csv(), newline="")))[1] == [text, "1"]
+    cell = {"=SUM(1)": "'=SUM(1)"}.get(text, text)
+    assert list(csv.reader(io.StringIO(found.as_csv(), newline="")))[1] == [cell, "1"]
     assert json.loads(json.dumps(found.as_json()))["rows"][0] == [text, 1]
     assert found.as_arrays()["name"][0] == text
+
+
+def test_a_spreadsheet_finds_no_formula_and_nothing_steers_a_terminal():
+    texts = ["=1+1", "+cmd|'/C calc'!A0", "-2+3", "@SUM(A1)", "\uff1dA1", "  =A1", "a\x1b[2J", "a\udcff"]
+    plain = ["-5", "+3", "-1.5e-3", "a=1", "conv-1", "n@x"]
+    found = Table({"name": texts + plain, "n": np.arange(-1.0, 13)})
+    rows = list(csv.reader(io.StringIO(found.as_csv(), newline="")))[1:]
+    assert [row[0] for row in rows] == [*("'" + text for text in texts[:6]), "a\\x1b[2J", "a\\xff", *plain]
+    assert [row[1] for row in rows][:3] == ["-1.0", "0.0", "1.0"]
 
 
 def test_undefined_numbers():

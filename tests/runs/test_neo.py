@@ -1,7 +1,7 @@
 """Spike trains as Neo objects: what is in them, that nothing is lost, and that elephant reads them."""
 
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from processes import python
 from small_networks import small_networks
 
 import eventsim
-from eventsim import open_run, to_neo
+from eventsim import open_run
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, RunError, UnsupportedError
 from eventsim.model.input import Input
@@ -20,6 +20,7 @@ neo = pytest.importorskip("neo")
 quantities = pytest.importorskip("quantities")
 pytestmark = pytest.mark.filterwarnings("ignore:The 'copy' argument")  # elephant's, of quantities
 
+to_neo = partial(eventsim.to_neo, dt=1e-3)
 MODEL, X = small_networks()["signed"]  # maps, 2 and 3 bits, signs, a pool
 NODES = ("input", "neuron1", "maxpool2", "neuron4", "flat")
 
@@ -48,7 +49,7 @@ def levels_of(block, node, step, steps):
 @pytest.mark.parametrize("step", [1e-3, 1, 0.1 * quantities.ms, 1 / 3 * quantities.s])
 @pytest.mark.parametrize("node", NODES)
 def test_nothing_is_lost(node, step):
-    block = to_neo(recorded(), node, step_duration=step)
+    block = to_neo(recorded(), node, dt=step)
     levels = recorded().levels(node)
     length = step if isinstance(step, quantities.Quantity) else step * quantities.s
     found = levels_of(block, node, length, levels.shape[1])
@@ -146,7 +147,7 @@ def test_elephant_bins_are_the_recording_again():
     for step in (1 * quantities.ms, 0.1 * quantities.s):
         model = chain(Input((5,), "spikes"), Neuron(), timesteps=500)
         x = (np.random.default_rng(0).random((1, 500, 5)) < 0.3).astype(int)
-        block = to_neo(Simulator(model).run(x, record="spikes"), "input0", step_duration=step)
+        block = to_neo(Simulator(model).run(x, record="spikes"), "input0", dt=step)
         binned = elephant.conversion.BinnedSpikeTrain(list(block.segments[0].spiketrains), bin_size=step)
         np.testing.assert_array_equal(binned.to_array().T, x[0])
 
@@ -189,7 +190,7 @@ def test_samples_that_are_no_numbers(sample):
 ])
 def test_steps_that_are_no_times(step, said):
     with pytest.raises(DataError, match=said):
-        to_neo(recorded(), "neuron4", 0, step_duration=step)
+        to_neo(recorded(), "neuron4", 0, dt=step)
 
 
 def test_without_neo(monkeypatch):

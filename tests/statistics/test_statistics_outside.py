@@ -53,7 +53,7 @@ def neuronal():
 
     p = np.array([0, 0.005, 0.02, 0.1, 0.3, 0.5, 0.8, 0.95, 1])
     recording = recorded((np.random.default_rng(4).random((3, 400, 9)) < p).astype(np.uint8))
-    block = to_neo(recording, "input0", step_duration=1e-3)
+    block = to_neo(recording, "input0", dt=1e-3)
     trains = [list(segment.spiketrains) for segment in block.segments]
     return recording.statistics.trains["input0"], elephant, trains
 

@@ -34,7 +34,7 @@ from eventsim.formats.lava.layers import implied_input, MEMBERS, ROUNDED_INPUT, 
 from eventsim.formats.lava.network import Network
 from eventsim.formats.lava.options import LavaOptions
 from eventsim.formats.lava.values import whole_number
-from eventsim.formats.refusing import guarded, supported, unsupported
+from eventsim.formats.refusing import guarded, MAX_NODES, supported, unsupported
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
 
@@ -86,6 +86,8 @@ def _groups(root):
     for name in names:
         if not re.fullmatch("0|[1-9][0-9]{0,5}", name):
             raise layers.error(f"'layer/{name}' is no layer: expected numbers from 0 on")
+    if len(names) > MAX_NODES:
+        raise layers.error(f"'layer' has {len(names)} members, expected at most {MAX_NODES} layers")
     for i in range(max(len(names), 1)):
         if str(i) not in names:
             raise layers.error(f"'layer/{i}' is missing; the file has {len(names)} layers")

@@ -1,6 +1,6 @@
 """A flat NIR graph -> nodes, in the order in which the input reaches them, and edges."""
 
-from eventsim.formats.nir.loops import in_loop, with_steps, without
+from eventsim.formats.nir.loops import in_loop, looping, with_steps, without
 from eventsim.formats.nir.nodes import check_shape, TYPES, whole_numbers
 from eventsim.formats.refusing import guarded, unsupported
 from eventsim.model.graph import Edge
@@ -15,7 +15,8 @@ class Builder:
 
     nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends -> names of
     the nodes that asked for them; notes: other assumptions, for the provenance. kinds: name -> what the node
-    gives. passing: nodes that only hand on -> their delay in steps; scales: neurons -> factor on their input.
+    gives. passing: nodes that only hand on -> their delay in steps; looping: names of nodes in loops; scales: neurons
+    -> factor on their input.
     Raises FormatError and UnsupportedError, naming the node.
     """
 
@@ -24,6 +25,7 @@ class Builder:
         self.nodes, self.edges = {}, [Edge(*edge) for edge in graph.edges]
         self.used, self.notes = {"encoding": []}, {}
         self._shapes, self.kinds, self.passing, self.scales = {}, {}, {}, {}
+        self.looping = looping(self.edges)
         self._walk()
         self._join()
         self._finish()

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Tuple
 
-from eventsim.formats.refusing import unsupported
+from eventsim.formats.refusing import MAX_EDGES, MAX_NODES, unsupported
 from eventsim.storage.hdf5 import StoredGroup
 
 MAX_DEPTH = 16  # of nested graphs; hard links can nest a file in itself
-MAX_NODES = 1 << 12
-MAX_EDGES = 1 << 14
+MAX_PAIRS = 1 << 21  # nodes times edges, which looking for loops can take
 
 _LIF = ("r", "v_leak", "v_threshold")
 _CONV = ("weight", "bias", "stride", "padding", "dilation", "groups")
@@ -69,6 +68,9 @@ def read_graph(root) -> Graph:
     graph = Graph()
     graph.input, graph.output = _read_level(graph, top, "", 0)
     graph.edges = list(dict.fromkeys(graph.edges))  # duplicates occur and mean one edge
+    if len(graph.nodes) * len(graph.edges) > MAX_PAIRS:
+        raise top.error(f"{len(graph.nodes)} nodes and {len(graph.edges)} edges, expected at most {MAX_PAIRS} of both "
+                        "multiplied; save as .h5")
     return graph
 
 

@@ -1,10 +1,9 @@
 """Edges with delays, and the steps that NIR's loops take: what reading and writing have in common."""
 
 from eventsim.errors import ModelError, UnsupportedError
+from eventsim.formats.refusing import MAX_EDGES
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.neurons import Neuron
-
-MAX_EDGES = 1 << 14
 
 
 def without(edges, name, delay):
@@ -93,6 +92,14 @@ def loops(edges, neurons, start):
                 raise ModelError(f"cycle without a spiking neuron through {', '.join(sorted(part))}")
             head = min(part, key=lambda name: (distance.get(name, len(names)), name not in neurons, name))
             closing |= {i for i in indices if edges[i].target == head}
+
+
+def looping(edges):
+    """Names of the nodes that are in a loop with others."""
+    outgoing = {name: [] for edge in edges for name in edge[:2]}
+    for edge in edges:
+        outgoing[edge.source].append(edge)
+    return {name for part in strongly_connected(outgoing, outgoing) if len(part) > 1 for name in part}
 
 
 def in_loop(edges, name):

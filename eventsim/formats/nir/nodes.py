@@ -5,10 +5,11 @@ shape that reaches it. It returns a node, or None for one that only hands on wha
 tells the builder. It is registered with @reads_node.
 """
 
+import math
+
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.formats.nir.loops import in_loop
 from eventsim.formats.nir.neurons import build_neuron, fitted, INTEGRATING, same_shape, SPIKING
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron
@@ -63,7 +64,7 @@ def _convolution(cls, group, shape):
         check_shape(group, "input_shape", shape[1:])
     text = _padding_text(group)
     if text == "same":
-        weight, settings["dilation"], padding = _same_padding(cls, weight, settings)
+        weight, settings["dilation"], padding = _same_padding(cls, group, weight, settings)
     else:
         padding = 0 if text == "valid" else _pair(group, "padding")
     return cls(weight, _bias(group), padding=padding, groups=groups, **settings)
@@ -102,7 +103,7 @@ def _flatten(builder, name, group, shape):
 
 @reads_node("Scale")
 def _scale(builder, name, group, shape):
-    scale = compact(fitted(_numbers(group, "scale"), shape, "scale"), shape)
+    scale = compact(_fitted(group, "scale", shape), shape)
     if (scale == 1).all():
         builder.passing[name] = 0
         return None
@@ -151,7 +152,7 @@ def _changed_worth(builder, name, scale):
 
 @reads_node("Threshold")
 def _threshold(builder, name, group, shape):
-    threshold = compact(fitted(_numbers(group, "threshold"), shape, "threshold"), shape)
+    threshold = compact(_fitted(group, "threshold", shape), shape)
     builder.use("comparison", name)
     return Neuron(threshold, leak=0.0, reset="hard", comparison=builder.reading.at(name).comparison)
 
@@ -159,7 +160,7 @@ def _threshold(builder, name, group, shape):
 @reads_node("Delay")
 def _delay(builder, name, group, shape):
     builder.use("dt")
-    delay = fitted(_numbers(group, "delay"), shape, "delay")
+    delay = _fitted(group, "delay", shape)
     steps = np.rint(delay / builder.reading.dt)
     wrong = np.abs(delay / builder.reading.dt - steps) > WHOLE_STEPS * np.maximum(steps, 1)
     if wrong.any() or (steps < 0).any() or (steps > MAX_DELAY).any():
@@ -183,12 +184,11 @@ def _delay(builder, name, group, shape):
 @reads_node(*SPIKING, *INTEGRATING)
 def _neuron(builder, name, group, shape):
     kind = builder.graph.nodes[name].kind
-    reading = builder.reading.of_neuron(name, kind, len(in_loop(builder.edges, name)) > 1)
+    reading = builder.reading.of_neuron(name, kind, name in builder.looping)
     values = {}
     for part in ("tau", "tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset"):
         if part in group:
-            found = _maybe_endless(group, part) if part in ENDLESS[kind] else _numbers(group, part)
-            values[part] = fitted(found, shape, part)
+            values[part] = _fitted(group, part, shape, part in ENDLESS[kind])
     for option in _used_by(kind, values, reading):
         builder.use(option, name)
     return build_neuron(kind, values, builder.scales.get(name, 1.0), reading, shape)
@@ -233,6 +233,14 @@ def _numbers(group, name):
         return float_array(found, name)
     except ModelError as error:
         raise group.error(error) from None
+
+
+def _fitted(group, name, shape, endless=False):
+    """A parameter as `fitted`; what differs along one axis only may take a number for each neuron."""
+    found = fitted(_maybe_endless(group, name) if endless else _numbers(group, name), shape, name)
+    if 1 < found.size < math.prod(shape) and found.shape[1:] != (1,) * (len(shape) - 1):
+        group.require_room(name, 8 * math.prod(shape))
+    return found
 
 
 def _maybe_endless(group, name):
@@ -282,7 +290,7 @@ def _padding_text(group):
     return text
 
 
-def _same_padding(cls, weight, settings):
+def _same_padding(cls, group, weight, settings):
     """(weight, dilation, padding) of padding "same". torch pads one more at the end where an even
     number of taps leaves an odd number to pad: a first tap of zeros does the same."""
     if settings["stride"] not in (1, (1,), (1, 1)):
@@ -296,6 +304,7 @@ def _same_padding(cls, weight, settings):
             break  # the node says what is wrong
         total = step * (weight.shape[axis] - 1)
         if total % 2:
+            group.require_room("weight", 8 * weight.size * (step + 2))
             weight, step, total = _spread(weight, axis, step), 1, total + 1
         padding.append(total // 2)
         out.append(step)

@@ -10,7 +10,7 @@ from eventsim.inputs.event_files import (
 from eventsim.inputs.event_files.options import EventOptions
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
-from eventsim.storage.reading import reading
+from eventsim.storage.reading import reading, refuse_special
 
 # Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
 # tell by their first bytes, then those that look into a file, then by suffix.
@@ -41,6 +41,7 @@ def open_events(path, **options) -> EventStream:
 
 def format_of(path):
     """The module of `FORMATS` that reads a file, or None. Raises DataError where it cannot be read."""
+    refuse_special(path)
     with reading(path), open(path, "rb") as file:
         start = file.read(START_BYTES)
     return next((found for found in FORMATS if found.holds_events(path, start)), None)

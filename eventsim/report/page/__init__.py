@@ -13,7 +13,7 @@ from eventsim import __version__
 from eventsim.errors import MissingPackageError
 from eventsim.report import findings as rules
 from eventsim.report.page import figures, sections
-from eventsim.report.page.markup import element, joined, Markup
+from eventsim.display.markup import element, joined, Markup
 
 
 def render(run, found: Optional[List[rules.Finding]] = None) -> str:

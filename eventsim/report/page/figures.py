@@ -5,7 +5,7 @@ import io
 from typing import List, NamedTuple, Tuple
 
 from eventsim.errors import EventsimError, RunError
-from eventsim.report.page.markup import element, Markup
+from eventsim.display.markup import element, Markup
 
 # kind of plot -> the sentence below it, in the order of the page
 CAPTIONS = {

@@ -11,7 +11,7 @@ from eventsim.costs.energy_summary import EnergyOfAll, EnergySummary
 from eventsim.report import tables
 from eventsim.report.findings import KINDS
 from eventsim.report.page.definitions import DEFINITIONS
-from eventsim.report.page.markup import element, joined, Markup
+from eventsim.display.markup import element, joined, Markup
 from eventsim.text import all_digits, joule, many, number, percent, quantity, typeset
 
 MOST_OF_A_KIND = 4  # findings of one kind before the others are named only

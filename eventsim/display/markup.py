@@ -6,6 +6,8 @@ text wherever they are put.
 
 import html
 
+from eventsim.text import visible
+
 
 class Markup(str):
     """HTML, as opposed to text."""
@@ -17,7 +19,7 @@ VOID = {"meta", "link", "img"}
 def joined(children) -> Markup:
     """Children one after another: Markup as it is, text escaped, None left out."""
     return Markup("".join(
-        child if isinstance(child, Markup) else html.escape(str(child)) for child in children if child is not None
+        child if isinstance(child, Markup) else html.escape(visible(child)) for child in children if child is not None
     ))
 
 
@@ -33,6 +35,6 @@ def element(name: str, /, *children, **attributes) -> Markup:
         if value is True:
             given += f" {key}"
         elif value is not None and value is not False:
-            given += f' {key}="{html.escape(str(value))}"'
+            given += f' {key}="{html.escape(visible(value))}"'
     start = Markup(f"<{name}{given}>")
     return start if name in VOID else Markup(f"{start}{joined(children)}</{name}>")

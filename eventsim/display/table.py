@@ -1,0 +1,184 @@
+"""Table: columns with units, for people, CSV, JSON, NumPy, pandas, polars and all that take Arrow.
+
+    table = recording["neuron2"].events()
+    table.to_pandas(), polars.DataFrame(table), pyarrow.table(table), table.as_csv()
+
+Arrow (https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html) hands memory over together
+with the C function that will free it, from whatever thread and even while an error is being raised, where no
+Python may run. So a library that has such functions makes the stream, pyarrow or polars, whichever is installed.
+"""
+
+import csv
+import io
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Optional, Tuple
+
+import numpy as np
+
+from eventsim.display.card import Card, MOST_ROWS, Shown
+from eventsim.errors import MissingPackageError
+from eventsim.text import aligned_table, all_digits, joule, NONE, percent, printable, quantity, visible
+
+FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # how formulas begin, in ASCII and in full width
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(repr=False)
+class Table(Shown):
+    """columns: name -> values, all of one length: an array, or a list of strings or None. units: name
+    -> unit, "" for none. title: one line. Numbers that are undefined are nan."""
+
+    columns: Dict[str, object]
+    units: Dict[str, str] = field(default_factory=dict)
+    title: str = ""
+
+    def __len__(self):
+        return len(next(iter(self.columns.values()), ()))
+
+    def of(self, names: Iterable[str]) -> "Table":
+        """These columns, without those that have no value at all."""
+        kept = {name: self.columns[name] for name in names}
+        kept = {name: values for name, values in kept.items() if any(v is not None for v in _plain(values))}
+        return Table(kept, self.units, self.title)
+
+    @property
+    def rows(self) -> List[Tuple]:
+        """Python values, row by row; None where a number is undefined."""
+        return list(zip(*(_plain(values) for values in self.columns.values())))
+
+    def as_csv(self) -> str:
+        """RFC 4180: a line of names, CRLF, an empty cell where a number is undefined. Text that a spreadsheet would
+        take for a formula has an apostrophe in front."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(self.columns)
+        writer.writerows([_cell(value) if isinstance(value, str) else value for value in row] for row in self.rows)
+        return text.getvalue()
+
+    def as_json(self) -> Dict:
+        """{"title", "columns", "units", "rows"}: rows as lists, null where a number is undefined."""
+        return {"title": self.title, "columns": list(self.columns),
+                "units": {name: self.units.get(name, "") for name in self.columns},
+                "rows": [list(row) for row in self.rows]}
+
+    def as_arrays(self) -> np.ndarray:
+        """One structured array: int64, float64, bool or text per column, nan where undefined."""
+        arrays = {name: _array(values) for name, values in self.columns.items()}
+        whole = np.empty(len(self), [(name, values.dtype) for name, values in arrays.items()])
+        for name, values in arrays.items():
+            whole[name] = values
+        return whole
+
+    def as_text(self, limit: Optional[int] = None) -> str:
+        """Aligned for people, at most `limit` rows; "-" where a number is undefined."""
+        rows = self._written(limit)
+        text = aligned_table(tuple(name.replace("_", " ") for name in self.columns), rows)
+        left = len(self) - len(rows)
+        return text + (f"... and {left} more rows: see --csv or --json\n" if left else "")
+
+    def _written(self, limit):
+        """Rows as people read them."""
+        write = [_writer(name, self.units.get(name)) for name in self.columns]
+        rows = zip(*(_plain(values[:limit]) for values in self.columns.values()))
+        return [tuple(one(value) for one, value in zip(write, row)) for row in rows]
+
+    def card(self) -> Card:
+        """Its first rows and columns."""
+        names = list(self.columns)
+        return Card(self.title or "table", [("rows", all_digits(len(self))), ("columns", len(names))],
+                    [name.replace("_", " ") for name in names], self._written(MOST_ROWS), len(self))
+
+    def to_pandas(self):
+        """A `pandas.DataFrame`: NaN, or None in text, where something is undefined; units and title in its
+        `attrs`. Raises MissingPackageError without pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise MissingPackageError(
+                "to_pandas needs the package pandas, which is not installed; run pip install pandas") from None
+        frame = pandas.DataFrame({name: _series(values) for name, values in self.columns.items()})
+        frame.attrs.update(title=self.title, units={name: self.units.get(name, "") for name in self.columns})
+        return frame
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        """A stream of one batch by the Arrow PyCapsule interface, null where something is undefined; by pyarrow
+        units are in the metadata of fields. Raises MissingPackageError without pyarrow and polars."""
+        columns = {name: _series(values) for name, values in self.columns.items()}
+        made = _by_pyarrow(columns, self.units) or _by_polars(columns)
+        if made is None:
+            raise MissingPackageError("Arrow needs the package pyarrow or polars, and neither is installed; run "
+                                      "pip install pyarrow")
+        return made(requested_schema)
+
+
+def _by_pyarrow(columns, units):
+    """What gives the stream, or None without pyarrow."""
+    try:
+        import pyarrow
+    except ImportError:
+        return None
+    arrays = [pyarrow.array(values, from_pandas=True) for values in columns.values()]
+    fields = [pyarrow.field(name, array.type, metadata={"unit": units[name]} if units.get(name) else None)
+              for name, array in zip(columns, arrays)]
+    return pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields)).__arrow_c_stream__
+
+
+def _by_polars(columns):
+    """What gives the stream, or None without polars."""
+    try:
+        import polars
+    except ImportError:
+        return None
+    series = [polars.Series(name, values, nan_to_null=isinstance(values, np.ndarray))
+              for name, values in columns.items()]
+    return polars.DataFrame(series).__arrow_c_stream__
+
+
+def _series(values):
+    """A column as other libraries take it: an array, or a list with None where something is undefined."""
+    if isinstance(values, np.ndarray) and values.dtype.kind != "U":
+        return values
+    array = _array(values)
+    return array if array.dtype.kind in "biuf" else [None if v is None else str(v) for v in values]
+
+
+def _plain(values):
+    """Python values; numbers that are not finite become None, since JSON has no word for them."""
+    values = values.tolist() if isinstance(values, np.ndarray) else values
+    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
+
+
+def _array(values):
+    if isinstance(values, np.ndarray):
+        return values
+    if all(isinstance(v, (bool, np.bool_)) for v in values) and values:
+        return np.array(values, bool)
+    if all(v is None or isinstance(v, (int, float, np.number)) for v in values):
+        whole = all(isinstance(v, (int, np.integer)) for v in values)
+        return np.array([math.nan if v is None else v for v in values], np.int64 if whole else np.float64)
+    return np.array(["" if v is None else str(v) for v in values], str)
+
+
+def _cell(text):
+    """Text for a spreadsheet: names come out of files that anybody may have made, and are no formulas."""
+    formula = text.lstrip().startswith(FORMULAS) and not NUMBER.fullmatch(text)
+    return ("'" if formula else "") + visible(text)
+
+
+def _writer(name, unit):
+    """The function that writes a column's values for people."""
+    if unit == "J/sample":
+        return joule
+    return percent if name.endswith("share") else _shown
+
+
+def _shown(value):
+    if value is None:
+        return NONE
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else quantity(value)
+    return printable(value)
+
+
