@@ -169,9 +169,12 @@ class Stream:
     def _window(self, stop, pace) -> StreamWindow:
         began = time.perf_counter()
         stepping, course = self._stepping, self.course
-        first = max(0, stop - course.window)
+        end = self._next_stop  # beyond stop where the source has ended
+        first = max(0, end - course.window)
         begin = first if self._options.fresh else stepping.done
-        again = max(begin, stop + course.stride - course.window) if self._options.fresh else stop
+        again = stop
+        if self._options.fresh:  # steps that the next window runs, too
+            again = end + course.stride - course.window if stop == end else first
         step, place = stepping.take(begin, stop, again)
         recording = self._run_named(self._levels.filled(step, place, stop - begin), first, stop)
         emitted = self._output.emitted(recording)
@@ -179,8 +182,9 @@ class Stream:
             self._network, recording.state = recording.state, None
             if self._emitted is not None:
                 emitted = np.concatenate((self._emitted, emitted))[first - stop :]
-            again = course.window - course.stride  # steps that the next window has, too
-            self._emitted = emitted[len(emitted) - min(again, len(emitted)) :].copy() if again else None
+            first = stop - len(emitted)
+            again = min(course.window - course.stride, len(emitted))  # steps that the next window has, too
+            self._emitted = emitted[len(emitted) - again :].copy() if again else None
         answer = self._output.answer(emitted)
         self._scores = self._smoothed(answer)
         ended = time.perf_counter()
@@ -207,9 +211,8 @@ class Stream:
 
     def _smoothed(self, answer):
         share = self._options.smoothing
-        if not share or self._scores is None:
-            return answer.astype(np.float64)
-        return share * self._scores + (1 - share) * answer
+        answer = answer.astype(np.float64)
+        return answer if not share or self._scores is None else share * self._scores + (1 - share) * answer
 
 
 class _Output:
