@@ -7,7 +7,7 @@ from eventsim.cli.arguments import add_json, add_model, add_options, load_model,
 from eventsim.cli.data_arguments import add_data_options, data_options
 from eventsim.cli.streams import OutputError
 from eventsim.errors import DataError, EventsimError
-from eventsim.text import all_digits, number, printable, quantity
+from eventsim.text import all_digits, many, number, printable, quantity
 
 RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "crop", "downsample", "orient")
 COLUMNS = ("until", "decision", "events", "synops", "latency")
@@ -141,8 +141,8 @@ def _end(stream, as_json):
 
 def _summary_text(summary):
     late = f", {all_digits(summary.late_events)} late and left out" if summary.late_events else ""
-    lines = [f"{all_digits(summary.windows)} windows, {all_digits(summary.steps)} steps "
-             f"({number(summary.stream_seconds, 4)} s), {all_digits(summary.events)} events{late}"]
+    lines = [f"{many(summary.windows, 'window')}, {many(summary.steps, 'step')} "
+             f"({number(summary.stream_seconds, 4)} s), {many(summary.events, 'event')}{late}"]
     if summary.latency_ms is not None:
         found = summary.latency_ms
         lines += [f"real-time factor {number(summary.real_time_factor)}, "
