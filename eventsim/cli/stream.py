@@ -75,26 +75,11 @@ def _opened(arguments):
     model = load_model(arguments.model, arguments)
     with naming(arguments.model):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)
-        bins = model.nodes[model.input].events
-        if bins is None:
-            raise DataError("its input does not say how events become levels; it needs events=EventBins(...)")
     options = DataOptions(**data_options(arguments))
-    changed = options.crop is not None or options.downsample != 1 or options.orient is not None
-    if changed and options.sensor_size is None and arguments.source.startswith("udp:"):
-        raise DataError(f"{arguments.source}: does not say how many pixels its sensor has; give --sensor-size HxW")
-    source = prepared(event_stream(arguments.source, _sized(options, arguments.source, bins)), options)
+    source = prepared(event_stream(arguments.source, options), options)
     return simulator.stream(
         source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
         smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime), model
-
-
-def _sized(options, source, bins):
-    """With the sensor's size that UDP needs to be told: the model's."""
-    from dataclasses import replace
-
-    if options.sensor_size is None and source.startswith("udp:"):
-        return replace(options, sensor_size=tuple(bins.sensor_size))
-    return options
 
 
 # ---- lines

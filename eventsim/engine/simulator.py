@@ -196,7 +196,7 @@ class Simulator(Shown):
         """Run events as they come, without end: an iterator of a `StreamWindow` after another, in bounded memory.
 
         source: an `EventStream`; the path of a recording, or of a named pipe; "-", standard input;
-            "udp://HOST:PORT", through faery; a file opened for bytes; or an iterable of blocks of events, which are
+            "udp://HOST:PORT"; a file opened for bytes; or an iterable of blocks of events, which are
             structured arrays or mappings with columns t (microseconds), x, y and p. See `inputs.live`.
         window: microseconds, or text such as "10ms": a whole number of steps; default: those in 10 ms, at least one.
         options: fields of `StreamOptions`: step (default: the model's), stride, fresh, smoothing, slack, realtime,

@@ -2,18 +2,22 @@
 
 Through a pipe (standard input, or a named one) come either lines of text, t,x,y,p, or binary events of 13 bytes:
 t uint64 in microseconds, x and y uint16, p uint8, little-endian (faery's t64_x16_y16_on8). The first bytes tell.
+UDP packets bring such binary events, as faery sends them. They are read here: faery's own reader leaves out, without
+a word, packets that begin before the end of the one before, which here count by the rule for late events.
 """
 
 import os
+import re
+import socket
 import stat
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, List
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files import faery_files
 from eventsim.inputs.event_files.opening import open_events
 from eventsim.inputs.event_files.options import EventOptions
 from eventsim.inputs.event_files.records import Microseconds, note
@@ -30,8 +34,8 @@ def event_stream(source, options: EventOptions) -> EventStream:
     """Events of a source, as they come.
 
     source: an `EventStream`; the path of a recording or of a named pipe; "-", standard input; "udp://HOST:PORT",
-        through faery; a file opened for bytes; or an iterable of blocks, as `block_of` takes them.
-    options: for what the source leaves open; with sensor_size for UDP.
+        packets; a file opened for bytes; or an iterable of blocks, as `block_of` takes them.
+    options: for what the source leaves open.
     """
     if isinstance(source, EventStream):
         return source
@@ -49,7 +53,7 @@ def event_stream(source, options: EventOptions) -> EventStream:
 
 def _named(name, options):
     if name.startswith("udp:"):
-        return faery_files.udp_recording(name, options)
+        return _of_packets(name, options)
     if name == STDIN:
         return _of_pipe(sys.stdin.fileno(), "standard input", options)
     if _is_pipe(name):
@@ -70,6 +74,35 @@ def _is_pipe(name):
 def _opened(name, options, notes):
     with open(name, "rb", buffering=0) as file:
         yield from _blocks(file.fileno(), name, options, notes)
+
+
+def _of_packets(name, options):
+    """Of UDP packets that come to "udp://HOST:PORT"."""
+    found = re.fullmatch(r"udp://(\[[^]]+\]|[^:/\[\]]+):(\d{1,5})", name)
+    if found is None or not 0 < int(found[2]) < 1 << 16:
+        raise DataError(f"{name}: is no address of UDP, expected udp://HOST:PORT, such as udp://127.0.0.1:3333")
+    notes: List[str] = []
+
+    def blocks():
+        family = socket.AF_INET6 if found[1].startswith("[") else socket.AF_INET
+        with _failing(name), socket.socket(family, socket.SOCK_DGRAM) as receiver:
+            receiver.bind((found[1].strip("[]"), int(found[2])))
+            while True:
+                packet = receiver.recv(READ_BYTES)
+                if len(packet) % RECORD.itemsize:
+                    note(notes, f"has packets that end within an event of {RECORD.itemsize} bytes; those are left out")
+                yield block_of(np.frombuffer(packet, RECORD, len(packet) // RECORD.itemsize), name)
+
+    return EventStream(blocks, name, options.sensor_size, notes=notes)
+
+
+@contextmanager
+def _failing(name):
+    """What the system refuses, as one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
 
 
 def _of_pipe(number, name, options, kept_open=None):
@@ -108,10 +141,8 @@ def _pieces(number, name, start):
 
 
 def _read(number, name):
-    try:
+    with _failing(name):
         return os.read(number, READ_BYTES)
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({os.strerror(error.errno)})") from None
 
 
 def _binary_blocks(pieces, name, options, notes):

@@ -51,37 +51,14 @@ def recording_in(path, options) -> EventStream:
     def blocks():
         with _Failing(path):
             for packet in opened():
-                yield _block(packet)
+                block = np.empty(len(packet), EVENT)
+                block["t"], block["x"], block["y"], block["p"] = (packet[key] for key in ("t", "x", "y", "on"))
+                yield block
         left = (os.path.getsize(path) - place) % WORD_BYTES.get(version, 1)
         if left:
             raise DataError(f"{path}: ends within a word of {WORD_BYTES[version]} bytes: truncated")
 
     return EventStream(blocks, str(path), options.sensor_size or size, notes=notes)
-
-
-def udp_recording(address: str, options) -> EventStream:
-    """Events that packets bring without end: 13 bytes each, faery's t64_x16_y16_on8. address: "udp://HOST:PORT".
-
-    faery keeps the packets that have come and are not read yet.
-    """
-    found = re.fullmatch(r"udp://(\[[^]]+\]|[^:/]+):(\d{1,5})", address)
-    if found is None or not 0 < int(found[2]) < 1 << 16:
-        raise DataError(f"{address}: is no address of UDP, expected udp://HOST:PORT, such as udp://127.0.0.1:3333")
-    faery, host, port = _faery(address), found[1].strip("[]"), int(found[2])
-    place = (host, port, None, None) if found[1].startswith("[") else (host, port)
-
-    def blocks():
-        with _Failing(address):
-            for packet in faery.events_stream_from_udp(options.sensor_size[::-1], place):
-                yield _block(packet)
-
-    return EventStream(blocks, address, options.sensor_size)
-
-
-def _block(packet):
-    block = np.empty(len(packet), EVENT)
-    block["t"], block["x"], block["y"], block["p"] = (packet[key] for key in ("t", "x", "y", "on"))
-    return block
 
 
 def _version(path, lines):
@@ -108,7 +85,7 @@ def _faery(path):
     try:
         import faery
     except ImportError:
-        raise MissingPackageError(f'{path}: AEDAT 4, EVT (.raw), ES and UDP are read through faery, which is not '
+        raise MissingPackageError(f'{path}: AEDAT 4, EVT (.raw) and ES are read through faery, which is not '
                                   'installed: pip install "eventsim-snn[events]"') from None
     return faery
 
