@@ -120,6 +120,6 @@ class Levels:
         if self._merge:
             self._flat[places] = 1
         else:
-            np.add.at(self._flat, places, 1)
+            np.add.at(self._flat, places, np.int32(1))  # of the same type, or it is 30 times slower
         self._set = [places]
         return self._levels[:, :n_steps]

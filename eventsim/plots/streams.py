@@ -3,7 +3,6 @@
 from typing import Sequence
 
 import numpy as np
-from matplotlib.colors import LogNorm
 
 from eventsim.plots import style
 
@@ -72,10 +71,8 @@ def _rates(axes, rates, edges, layers):
         style.say(axes, "no layer fired")
         axes.set_ylim(len(layers) - 0.5, -0.5)
         return None
-    least = rates[rates > 0].min()
-    norm = LogNorm(least, max(rates.max(), 1.01 * least))
     image = axes.pcolormesh(edges, np.arange(len(layers) + 1) - 0.5, np.where(rates, rates, np.nan),
-                            cmap=style.amounts(), norm=norm, rasterized=True)
+                            cmap=style.amounts(), vmin=0, rasterized=True)
     axes.set_facecolor(style.NOTHING)
     axes.invert_yaxis()
     return image
