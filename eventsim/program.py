@@ -116,7 +116,8 @@ class Rounding:
     """What fixed point changed in one layer. Errors are in units of the membrane.
 
     scale: smallest and largest number of integer steps per membrane unit (D / quantum).
-    weight_bits: 8 or 16. n_weights, n_zeroed: synaptic weights, and those that became 0.
+    weight_bits: 8 or 16. n_weights, n_zeroed: synaptic weights, and those that became 0. n_clipped: those that a
+    chip cuts off. n_left: those that are not 0.
     weight_error, bias_error, threshold_error: largest absolute rounding errors.
     """
 
@@ -128,13 +129,15 @@ class Rounding:
     weight_error: float
     bias_error: float
     threshold_error: float
+    n_left: int
 
 
 @dataclass(frozen=True)
 class Stage:
     """What every unit of a program has.
 
-    shape: (C, H, W) as held. logical_shape: as the model has it. bits: planes of one sign.
+    shape: (C, H, W) as held. logical_shape: as the model has it. bits: planes of one sign. max_level: the
+    highest level, of either sign, that it sends.
     """
 
     name: str
@@ -142,6 +145,7 @@ class Stage:
     logical_shape: Tuple[int, ...]
     bits: int
     signed: bool
+    max_level: int
 
     @property
     def positions(self):

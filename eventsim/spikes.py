@@ -7,12 +7,14 @@ Bit c % 64 of planes[n, t, b, p, c // 64] is bit b of the level of channel c at 
 for the negative ones; a neuron never has both.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Sequence, Tuple
 
 import numpy as np
 
 from eventsim.display.card import Card, Shown, times
+from eventsim.errors import DataError
 from eventsim.merging import merged
 from eventsim.text import all_digits, percent
 
@@ -52,6 +54,21 @@ class Spikes(Shown):
             ("samples", n), ("steps", t), ("bits", f"{self.bits}{' and a sign' if self.signed else ''}"),
             ("events", all_digits(events)),
             ("of all neurons and steps", percent(events / chances if chances else 0))])
+
+
+def check_planes(spikes: Spikes) -> None:
+    """Raise DataError where planes are not as the other fields say: kernels find what they count by these."""
+    planes, (channels, height, width) = spikes.planes, spikes.shape
+    if math.prod(spikes.shape) != math.prod(spikes.logical_shape):
+        raise DataError(f"shape {spikes.shape} and logical_shape {spikes.logical_shape} have different numbers of neurons")
+    expected = (spikes.bits * (2 if spikes.signed else 1), height * width, (channels + 63) // 64)
+    if not isinstance(planes, np.ndarray) or planes.dtype != np.uint64 or planes.shape[2:] != expected:
+        found = f"{planes.dtype} {planes.shape}" if isinstance(planes, np.ndarray) else type(planes).__name__
+        raise DataError(f"planes are {found}, expected uint64 (N, T, {', '.join(map(str, expected))}), as shape, bits "
+                        "and signed say")
+    behind = np.uint64((1 << 64) - (1 << channels % 64)) if channels % 64 else np.uint64(0)
+    if np.count_nonzero(planes[..., -1] & behind):
+        raise DataError(f"planes have spikes of more than {channels} channels, which shape does not have")
 
 
 def fired(spikes: Spikes, sample: int, first: int = 0, stop: int = None) -> np.ndarray:

@@ -103,13 +103,81 @@ def visible(text, encoding="utf-8") -> str:
         return lines.encode("ascii", "backslashreplace").decode("ascii")
 
 
-def aligned_table(columns, rows) -> str:
-    """Aligned text, a line for each row: first column to the left, the others to the right."""
-    rows = [[printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+def nearest(word, known) -> str:
+    """The known word that was probably meant, or "" where none is near."""
+    import difflib  # which takes longer to import than most commands' help
+
+    return next(iter(difflib.get_close_matches(str(word), [str(each) for each in known], 1)), "")
+
+
+def did_you_mean(word, known) -> str:
+    """"; did you mean 'x'?", for the end of a message about a word that is none of those known, or ""."""
+    meant = nearest(word, known)
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
+def wrapped(text, width, indent="") -> str:
+    """Running text in lines of at most so many characters, all but the first indented; None: as it is."""
+    if width is None:
+        return text
+    import textwrap
+
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=indent, break_on_hyphens=False)
+                     for line in text.split("\n"))
+
+
+CUT = ".."  # the end of a cell that is cut
+LEAST_CUT = 20  # characters to which text is cut before a column is left out
+
+
+def aligned_table(columns, rows, width=None, drop=(), left=()) -> str:
+    """Aligned text: the first column and those of `left` to the left, the others to the right.
+
+    width: the most characters of a line; None: any number. What does not fit: the text of `left` is cut, then
+    columns are left out, those of `drop` in their order and then from the right on, all but the first; a line
+    below says which.
+    """
+    rows = [tuple(map(printable, row)) for row in (columns, *rows)]
+    kept = list(range(len(columns)))
+    order = [columns.index(name) for name in drop if name in columns]
+    order += [i for i in reversed(kept[1:]) if i not in order]
+    text = [0, *(i for i in kept[1:] if columns[i] in left)]
+    widths = [max(len(row[i]) for row in rows) for i in kept]
+    while width is not None and not _fits(widths, kept, text[1:], width, LEAST_CUT) and order:
+        kept.remove(order.pop(0))
+    if width is not None:
+        widths = _cut(widths, kept, text, width)
     lines = []
     for row in rows:
-        cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
+        cells = [_cell(row[i], widths[i], i in text) for i in kept]
         lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines.insert(1, "  ".join("-" * widths[i] for i in kept))
+    gone = [name for i, name in enumerate(columns) if i not in kept]
+    if gone:
+        lines.append(wrapped(f"left out, for {width} columns: {', '.join(gone)}", width))
     return "\n".join(lines) + "\n"
+
+
+def _total(widths, kept):
+    return sum(widths[i] for i in kept) + 2 * (len(kept) - 1)
+
+
+def _fits(widths, kept, text, width, least):
+    return _total([min(w, least) if i in text else w for i, w in enumerate(widths)], kept) <= width
+
+
+def _cut(widths, kept, text, width):
+    """Widths that fit: the widest column of text gives way, as far as it takes."""
+    widths = list(widths)
+    cuttable = [i for i in kept if i in text]
+    while _total(widths, kept) > width and cuttable:
+        widest = max(cuttable, key=widths.__getitem__)
+        if widths[widest] <= len(CUT) + 1:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _cell(text, width, is_text):
+    text = text if len(text) <= width else text[: width - len(CUT)] + CUT
+    return text.ljust(width) if is_text else text.rjust(width)

@@ -2,10 +2,16 @@
 
 import gc
 import os
+import signal
 
 # One thread each, in libraries that would take a thread per core: those of two processes wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# A shell lets what it runs in the background ignore Ctrl-C, which tests send.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

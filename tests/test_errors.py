@@ -16,6 +16,7 @@ from eventsim import (
     FormatError, Input, MaxPool, Model, ModelError, Neuron, Chip, Readout, Restimulation, RunError,
     SigmaDelta, Simulator, SumPool, UnsupportedError, Upsample,
 )
+from eventsim.engine import processor
 from eventsim.model.chip import find_chip
 
 MODULES = (
@@ -23,7 +24,7 @@ MODULES = (
     "model.network", "lowering.overflow", "lowering.rounding", "lowering.scales", "lowering.linear", "lowering.units",
     "lowering.rules", "lowering.layers", "lowering.folding", "lowering.firing", "lowering.stages",
     "lowering.layout", "lowering.recipe", "statistics.ranges", "program", "engine.attention", "engine.counting",
-    "engine.synchronous", "engine.recorder", "engine.simulator",
+    "engine.synchronous", "engine.recorder", "engine.simulator", "engine.resuming", "engine.processor",
 )
 
 
@@ -93,13 +94,12 @@ def run_with_state(change):
     return sim.run(x, state=state)
 
 
-def flushing():
-    class Flushing:
-        smallest_subnormal = 0.0
-
+def in_another_mode(probes, kind=np.float32):
+    """A run whose processor seems to add otherwise; `tests/engine/test_processes.py` does set its modes."""
+    simulator = small()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(np, "finfo", lambda dtype: Flushing)
-        small().run([[1, 1]])
+        patch.setitem(probes, np.dtype(kind), probes[np.dtype(kind)]._replace(expected=b""))
+        simulator.run([[1, 1]])
 
 
 # (what is done, kind of error, message)
@@ -120,6 +120,13 @@ def _with_step(step):
     state = simulator.run([[1]]).state
     state.step = step
     simulator.run([[1]], state=state)
+
+
+def _with_refractory_counter():
+    simulator = Simulator(Model({"i": Input((2,)), "n": Neuron(refractory=2)}, [("i", "n")]))
+    state = simulator.run([[1, 1]]).state
+    state.waiting["n"][:] = 7
+    simulator.run([[1, 1]], state=state)
 
 
 def _under(node=None, levels=1, input_bits=1, weight=1.0, **fields):
@@ -481,7 +488,18 @@ CASES = [
     (lambda: small().run([[[1, 1]]], lengths=[1], timesteps=1), DataError, "give timesteps or lengths, not both"),
     (lambda: small().run([[[1, 1]]], lengths=[1], state=small().run([[1, 1]]).state), DataError,
      "state continues samples of one length; give state or lengths, not both"),
-    (flushing, RunError, "this thread flushes denormal numbers to zero"),
+    (lambda: in_another_mode(processor.DENORMALS), RunError, "this thread flushes denormal numbers to zero"),
+    (lambda: in_another_mode(processor.ROUNDING), RunError, "this thread's processor does not round to nearest"),
+    (lambda: small().run([[1, 1]], record=5), DataError, "record is 5, expected a name such as 'spikes', or several"),
+    (lambda: Model({"in": IN, "n": N}, [("in",)]), ModelError, r"edges has \('in',\), expected pairs \(source, target\)"),
+    (lambda: list(small().iterate(5)), DataError, r"batches is 5, expected an iterable of x, or of \(x, y\)"),
+    (lambda: Simulator(model({"in": IN, "n": N}), 5), ModelError, "precision is 5, expected one of float32, float64, int8"),
+    (lambda: run_with_state(lambda s: setattr(s, "pending", None)), DataError,
+     "state.pending is None, expected arrays by the names of layers"),
+    (lambda: run_with_state(lambda s: s.membranes.update(b=[0.0])), DataError,
+     r"state.membranes of 'b' is \[0.0\], expected an array"),
+    (_with_refractory_counter, DataError,
+     "state.waiting of 'n' has a refractory counter of 7, which no run leaves; give a state as a run returned it"),
 ]
 
 

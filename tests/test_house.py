@@ -20,7 +20,8 @@ from support.sources import (
 # From the ground up: a package (or a single file) imports only what stands before it.
 FLOORS = (
     "eventsim",  # the public names, imported when first used
-    "errors", "text", "tensors", "display", "merging", "spikes", "kernels", "storage", "model", "inputs", "formats", "conversion",
+    "errors", "arguments", "text", "tensors", "display", "merging", "spikes", "kernels", "storage", "model", "inputs",
+    "formats", "conversion",
     "program", "lowering", "statistics", "engine", "costs", "runs", "plots", "report", "comparison",
     "from_torch", "cli", "__main__",
 )
@@ -33,7 +34,7 @@ LIBRARIES = {
 WITHOUT_NUMBA = "kernels.arguments"  # so that lowering needs no compiler
 LONE = ({"neo", "quantities"}, {"dask"}, {"onnx"}, {"faery"})  # libraries that one file imports, together
 STANDARD = set(sys.stdlib_module_names)
-DECLARED = {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo", "quantities"}
+DECLARED = {"eventsim", "numpy", "numba", "llvmlite", "h5py", "matplotlib", "tqdm", "neo", "quantities", "shtab"}
 WRITERS = {"storage.writing", "storage.hdf5_writing", "kernels.compiling"}
 KNOW_KINDS = (
     "eventsim", "model", "formats", "conversion", "from_torch", "costs.other_tools", "lowering.rules",

@@ -127,7 +127,7 @@ def test_commands_that_need_more_are_real(block):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_sentences_are_real(page):
     text = " ".join(line for _, line in outside_blocks(page))
-    for command in re.findall(r"`(eventsim (?:info|check|run|convert|diff|stats|plot|report) [^`]+)`", text):
+    for command in re.findall(r"`(eventsim (?:info|check|run|convert|diff|stats|plot|report|bench|warmup) [^`]+)`", text):
         parsed(command)
 
 

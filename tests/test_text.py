@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from eventsim.text import joule, many, number, percent, printable, quantity, visible
+from eventsim.text import (
+    aligned_table, did_you_mean, joule, many, number, percent, printable, quantity, visible, wrapped,
+)
 
 
 @pytest.mark.parametrize("share, text", (
@@ -51,3 +53,47 @@ def test_text_of_several_lines_fits_its_stream():
     assert visible(text) == "a\\x1b[2J\nünï \\u202e\\r\n"
     assert visible(text, "ascii") == "a\\x1b[2J\n\\xfcn\\xef \\u202e\\r\n"
     assert visible(text, "no such") == visible(text, "ascii")
+
+
+# ---- tables
+
+
+COLUMNS = ("layer", "kind", "rate", "settings")
+ROWS = [("conv1", "Conv2d", "0.25", "padding 1x1, stride 2x2, dilation 3x3"), ("a_long_name", "Dense", "-", "")]
+
+
+def table(**options):
+    return aligned_table(COLUMNS, ROWS, left=("settings",), **options).splitlines()
+
+
+def test_a_table_without_a_width_is_whole():
+    head, rule, first, second = table()
+    assert head == "layer          kind  rate  settings" and rule.split() == ["-" * 11, "-" * 6, "-" * 4, "-" * 37]
+    assert first == "conv1        Conv2d  0.25  padding 1x1, stride 2x2, dilation 3x3"
+    assert second == "a_long_name   Dense     -"
+
+
+@pytest.mark.parametrize("width", range(8, 70))
+def test_a_table_fits_its_width(width):
+    lines = table(width=width, drop=("kind", "rate"))
+    assert max(map(len, lines)) <= width
+    kept = lines[0].split()
+    gone = " ".join(lines[4:])
+    assert all((name in kept) != (name in gone) for name in COLUMNS[1:] if name != "settings" or width > 20)
+
+
+def test_columns_are_left_out_in_the_order_stated_after_text_is_cut():
+    cut = table(width=50, drop=("kind", "rate"))
+    assert len(cut) == 4 and cut[2] == "conv1        Conv2d  0.25  padding 1x1, stride 2.."
+    assert table(width=40, drop=("kind", "rate"))[-1] == "left out, for 40 columns: kind"
+    assert table(width=40, drop=("rate", "kind"))[-1] == "left out, for 40 columns: kind, rate"
+
+
+def test_running_text_is_wrapped_line_by_line():
+    assert wrapped("one two three\nfour", 8, "  ") == "one two\n  three\nfour"
+    assert wrapped("one two three", None) == "one two three"
+
+
+def test_the_nearest_word():
+    assert did_you_mean("spike", ("spikes", "outputs")) == "; did you mean 'spikes'?"
+    assert did_you_mean("xyz", ("spikes", "outputs")) == "" == did_you_mean("a", ())

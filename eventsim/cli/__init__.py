@@ -12,20 +12,24 @@ import sys
 
 def parser():
     """The argument parser of the `eventsim` command."""
-    import argparse
-
     from eventsim import __version__
-    from eventsim.cli import check, convert, diff, info, plot, report, run, stats, stream
-    from eventsim.cli.arguments import Command
+    from eventsim.cli import bench, check, completion, convert, diff, info, plot, report, run, stats, stream, warmup
+    from eventsim.cli.parsing import add_help, Command, Parser
 
-    top = argparse.ArgumentParser(
-        prog="eventsim",
+    top = Parser(
+        prog="eventsim", usage="eventsim COMMAND [options] ...",
         description="Run trained spiking networks by additions only, and count what they cost.",
+        examples=("eventsim info net.h5", "eventsim run net.h5 test.h5 --precision int8",
+                  "eventsim run --help                # the options of a command"),
     )
-    top.add_argument("--version", action="version", version=f"eventsim {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Command)
-    for command in (info, check, run, stream, diff, convert, stats, plot, report):
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands",
+                                  prog="eventsim", parser_class=Command)
+    for command in (info, check, run, stream, diff, convert, stats, plot, report, bench, warmup):
         command.add_parser(commands)
+    group = top.add_argument_group("options")
+    group.add_argument("--version", action="version", version=f"eventsim {__version__}", help="print the version")
+    completion.add_completion(group)
+    add_help(group)
     return top
 
 

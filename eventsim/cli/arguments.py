@@ -7,22 +7,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from eventsim.errors import EventsimError, EventsimWarning
+from eventsim.cli.parsing import add_help, ShowOptions
+from eventsim.errors import EventsimError, EventsimWarning, FormatError
 
-
-class Command(argparse.ArgumentParser):
-    """The parser of one command. late: functions of it that declare more arguments, called when the command is
-    chosen, so that `eventsim --help` needs none of what they import."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.late = []
-
-    def parse_known_args(self, args=None, namespace=None):
-        """As of every parser, with the late arguments."""
-        while self.late:
-            self.late.pop(0)(self)
-        return super().parse_known_args(args, namespace)
+PRECISIONS = ("float32", "float64", "int8", "fixed")
 
 
 # ---- types
@@ -30,10 +18,9 @@ class Command(argparse.ArgumentParser):
 
 def positive(text):
     """A whole number above 0."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a whole number above 0")
-    return value
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def natural(text):
@@ -55,48 +42,83 @@ def size(text):
 # ---- arguments
 
 
-def add_model(command):
+MODEL_HELP = "model file: native (.h5), NIR (.nir) or lava-dl (.net)"
+DATA_HELP = "data file or folder"
+
+
+def add_model(group):
     """MODEL, a model file."""
-    command.add_argument("model", metavar="MODEL", help="model file: native (.h5), NIR (.nir) or lava-dl (.net)")
+    group.add_argument("model", metavar="MODEL", help=MODEL_HELP)
 
 
-def add_run(command):
+def add_data(group, optional=False):
+    """DATA, a data set."""
+    group.add_argument("data", metavar="DATA", help=DATA_HELP, nargs="?" if optional else None)
+
+
+def add_run(group):
     """RUN, the file of a run."""
-    command.add_argument("model", metavar="RUN", help="file of `eventsim run --out`, or of `eventsim.save_run`")
+    group.add_argument("model", metavar="RUN", help="file of eventsim run --out, or of eventsim.save_run")
 
 
-def add_layers(command):
+def add_precision(group):
+    """--precision P."""
+    group.add_argument("--precision", metavar="P", choices=PRECISIONS,
+                       help="float32 (default), float64, int8, fixed (of a chip)")
+
+
+def add_chip(group):
+    """--chip CHIP."""
+    group.add_argument("--chip", metavar="CHIP", help="compute as a chip does: loihi, lava_sdnn or a JSON file")
+
+
+def add_layers(group):
     """--layer NAME, repeated."""
-    command.add_argument("--layer", action="append", default=[], metavar="NAME",
-                         help="only this layer; repeat for more")
+    group.add_argument("--layer", action="append", default=[], metavar="NAME",
+                       help="only this layer; repeat for more")
 
 
-def add_json(command):
-    """--json."""
-    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+def output_group(command):
+    """The group of what is printed."""
+    return command.add_argument_group("what is printed")
 
 
-def add_memory_limit(command):
+def add_memory_limit(group):
     """--memory-limit SIZE."""
-    command.add_argument("--memory-limit", type=size, metavar="SIZE",
-                         help="refuse a model that needs more memory than this: bytes, or a number with k, M or G; "
-                              "default: three quarters of the machine's")
+    group.add_argument("--memory-limit", type=size, metavar="SIZE",
+                       help="most of the network, such as 500M (3/4 of memory)")
 
 
-def add_options(command, own=()):
+def add_output(group):
+    """--json, -q, -v and -h."""
+    group.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    group.add_argument("-q", "--quiet", action="store_true", help="no bars")
+    group.add_argument("-v", "--verbose", action="store_true", help="say what is done, and how long it takes")
+    add_help(group)
+    return group
+
+
+def add_options(command, group, own=()):
     """Add a flag for every option of `formats.options()` to a command that takes MODEL, when it is chosen. own:
-    names of flags that the command has itself, such as --timesteps of a run."""
-    command.late.append(partial(_add_options, own=own))
+    names of flags that the command has itself, such as --timesteps of a run. The help shows those of the file that
+    is named, and --help-formats all. group: what that is added to."""
+    declare = partial(_add_options, own=own)
+    command.late.append(declare)
+    group.add_argument("--help-formats", action=ShowOptions, const=declare,
+                       help="print the options of NIR and lava-dl files")
 
 
-def _add_options(command, own):
+def _add_options(command, words, own):
+    named = None if words is None else [word for word in words if not word.startswith("-")]
+    if named == []:
+        return
     from eventsim import formats
 
-    group = command.add_argument_group(
-        "what foreign model files leave open", "a native file (.h5) says everything itself and takes none of these"
-    )
+    shown = formats.READ_OPTIONS if named is None else set(map(formats.format_of, named))
+    group = command.add_argument_group("what NIR and lava-dl files leave open (native files say it all)")
     for name, declared in formats.options().items():
-        if name not in own:
+        declared = {what: option for what, option in declared.items() if what in shown}
+        if name not in own and declared:
             text = "; ".join(f"{what}: {option.help}" for what, option in declared.items())
             add_flag(group, "--" + name.replace("_", "-"), _key(name), declared.values(), text)
 
@@ -111,13 +133,12 @@ def add_flag(group, flag, key, options, text):
         group.add_argument(flag, dest=key, action=argparse.BooleanOptionalAction, default=None, help=text)
         return
     choices = sorted({choice for option in options for choice in option.choices})
+    shown = "{" + ",".join(map(str, choices)) + "}" if choices else "X"
     if any(option.per_node for option in options):
-        shown = "{" + ",".join(map(str, choices)) + "}" if choices else "X"
         group.add_argument(flag, dest=key, type=_per_node(options, choices), metavar=f"{shown} or NODE=X,NODE=X",
                            help=text)
         return
-    group.add_argument(flag, dest=key, type=kind, choices=choices or None, metavar=None if choices else "X",
-                       help=text)
+    group.add_argument(flag, dest=key, type=kind, choices=choices or None, metavar=shown, help=text)
 
 
 def _per_node(options, choices):
@@ -148,9 +169,16 @@ def load_model(path, arguments):
     """The Model in a file, with the options among the parsed arguments; as `loaded`."""
     from eventsim import formats
 
-    return loaded(path, {
-        name: getattr(arguments, _key(name)) for name in formats.options() if hasattr(arguments, _key(name))
-    })
+    options = {name: getattr(arguments, _key(name), None) for name in formats.options()}
+    try:
+        return loaded(path, options)
+    except FormatError:
+        data = getattr(arguments, "data", None)
+        exchanged = data and Path(data).is_file() and formats.format_of(data)
+        if exchanged and not formats.format_of(path):
+            raise FormatError(f"{path}: is no model, but {data} is one: exchange them, as in eventsim "
+                              f"{arguments.command} {data} {path}") from None
+        raise
 
 
 def loaded(path, options):
@@ -191,19 +219,3 @@ def naming(path):
         yield
     except EventsimError as error:
         raise type(error)(f"{path}: {error}") from None
-
-
-@contextmanager
-def progress_bar(total):
-    """A function of the samples done, which moves a bar: on a terminal, where tqdm is installed."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda done: None
-        return
-    terminal = getattr(sys.stderr, "raw", sys.stderr)  # a bar steers the terminal, which `streams` lets nobody do
-    with tqdm(total=total, unit=" samples", leave=False, file=terminal) as bar:
-        yield lambda done: bar.update(done - bar.n)

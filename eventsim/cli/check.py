@@ -3,20 +3,33 @@
 import json
 import sys
 
-from eventsim.cli.arguments import add_json, add_memory_limit, add_model, add_options, load_model, naming
+from eventsim.cli.arguments import (
+    add_memory_limit, add_model, add_options, add_output, load_model, naming, output_group,
+)
+from eventsim.cli.screen import print_line, print_marked, Screen, width
+from eventsim.text import wrapped
 
 
 def add_parser(commands):
     """Add `check` to the subparsers."""
     check = commands.add_parser(
-        "check", help="run the model's own check samples and compare with its trainer's results",
-        description="Exit status 0: all matched; 1: something did not; 2: nothing to check.",
+        "check", usage="eventsim check [options] MODEL",
+        help="does a file compute what its trainer computed?",
+        description="Run the samples that a model file brings and compare with what its trainer computed.\n"
+                    "Exit status 0: all matched; 1: something did not; 2: nothing to check.",
+        examples=("eventsim check net.h5",),
     )
     check.set_defaults(run=run_check)
-    add_model(check)
-    add_memory_limit(check)
-    add_json(check)
-    add_options(check)
+    group = check.add_argument_group("what is checked")
+    add_model(group)
+    add_memory_limit(group)
+    output = output_group(check)
+    add_output(output)
+    add_options(check, output)
+
+
+COLOURS = {"ok": "green", "FAILED": "red"}
+INDENT = " " * 8  # of a line that goes on, below the text
 
 
 def run_check(arguments):
@@ -27,11 +40,12 @@ def run_check(arguments):
     if model.check is None:
         print(f"eventsim: {arguments.model}: nothing to check: the file has no check group", file=sys.stderr)
         return 2
-    with naming(arguments.model):
+    with naming(arguments.model), Screen(arguments).compiling():
         result = self_check.check(model, arguments.memory_limit)
     if arguments.json:
         print(json.dumps({"model": arguments.model, "passed": result.passed, **result.measures}))
     else:
-        print("\n".join(result.lines))
-        print(f"{arguments.model}: {'passed' if result.passed else 'FAILED'}")
+        columns = width()
+        print_marked("\n".join(wrapped(line, columns, INDENT) for line in result.lines), COLOURS)
+        print_line(f"{arguments.model}: ", ("passed", "green") if result.passed else ("FAILED", "red"))
     return 0 if result.passed else 1

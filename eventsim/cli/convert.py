@@ -3,31 +3,36 @@
 import json
 from pathlib import Path
 
-from eventsim.cli.arguments import add_flag, add_json, add_options, load_model
+from eventsim.cli.arguments import add_flag, add_options, add_output, load_model, output_group
 from eventsim.text import printable
 
 
 def add_parser(commands):
     """Add `convert` to the subparsers."""
     convert = commands.add_parser(
-        "convert", help="write a model in another format",
-        description="OUT's suffix names the format: .h5 (native) or .nir.",
+        "convert", usage="eventsim convert [options] IN OUT", help="write a model in another format",
+        description="Write a model in another format. OUT's suffix names it: .h5 (native) or .nir.",
+        examples=("eventsim convert net.nir net.h5 --preset sinabs", "eventsim convert net.net net.h5",
+                  "eventsim convert net.h5 net.nir --help     # with the options of NIR files"),
     )
     convert.set_defaults(run=run_convert)
-    convert.add_argument("model", metavar="IN", help="model file of any known format")
-    convert.add_argument("out", metavar="OUT", help="file to write")
-    add_json(convert)
+    group = convert.add_argument_group("what is converted")
+    group.add_argument("model", metavar="IN", help="model file of any known format")
+    group.add_argument("out", metavar="OUT", help="file to write: .h5 or .nir")
+    output = output_group(convert)
+    add_output(output)
     convert.late.append(_add_write_options)
-    add_options(convert)
+    add_options(convert, output)
 
 
-def _add_write_options(convert):
-    """A flag --out-NAME for every option of writing that any format declares."""
+def _add_write_options(convert, words):
+    """A flag --out-NAME for every option of writing that any format declares; the help shows those of OUT."""
     from eventsim import formats
 
-    group = convert.add_argument_group("how foreign files are written")
-    for name, option in formats.write_options().items():
-        add_flag(group, "--out-" + name.replace("_", "-"), "out_" + name, [option], option.help)
+    if words is None or any(word.lower().endswith(".nir") for word in words):
+        group = convert.add_argument_group("how NIR files are written")
+        for name, option in formats.write_options().items():
+            add_flag(group, "--out-" + name.replace("_", "-"), "out_" + name, [option], option.help)
 
 
 def run_convert(arguments):

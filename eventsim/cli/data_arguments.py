@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from functools import partial
 
 from eventsim.cli.arguments import natural, positive
+from eventsim.cli.parsing import ShowOptions
 from eventsim.text import many, printable
 
 MOST_SAID = 10  # lines
@@ -42,9 +44,23 @@ def _flags():
     }
 
 
-def add_data_options(command, fields=None):
-    """Add the flags to a command that takes DATA. fields: of those that it takes, None: all."""
-    group = command.add_argument_group("how data is read")
+def add_data_options(command, group, fields=None):
+    """Add the flags to a command that takes DATA, when it is chosen; its help does not show them, --help-data does.
+    group: what that is added to. fields: of those that it takes, None: all."""
+    declare = partial(_add_data_options, fields=fields)
+    command.late.append(declare)
+    group.add_argument("--help-data", action=ShowOptions, const=declare,
+                       help="print the options of recordings, and of encoding")
+
+
+FORMATS = ("Values: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary. Recordings of events: .raw (EVT2, EVT2.1, EVT3), .aedat, .aedat4, .dat, .es, .bin (N-MNIST, N-Caltech101), "
+           ".npy, .npz, HDF5, SHD and SSC .h5, .csv, or folders of them, of classes, or of DVS128 Gesture.")
+
+
+def _add_data_options(command, words, fields):
+    if words is not None:
+        return
+    group = command.add_argument_group("how data is read", FORMATS)
     for flag, (how, text) in _flags().items():
         if fields is None or _field(flag) in fields:
             group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)

@@ -8,9 +8,13 @@ import json
 import os
 from contextlib import ExitStack
 
-from eventsim.cli.arguments import add_json, add_memory_limit, loaded, naming, positive, progress_bar
+from eventsim.cli.arguments import (
+    add_data, add_memory_limit, add_output, loaded, naming, output_group, positive,
+)
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
+from eventsim.cli.screen import Screen, width
 from eventsim.errors import DataError, FormatError
+from eventsim.text import did_you_mean
 
 DIFFERENT = 3
 
@@ -18,29 +22,33 @@ DIFFERENT = 3
 def add_parser(commands):
     """Add `diff` to the subparsers."""
     diff = commands.add_parser(
-        "diff", help="run two models, or one in two arithmetics, and find where they part",
+        "diff", usage="eventsim diff [options] A B DATA",
+        help="find where two models, or two arithmetics, part",
         description="A, B: a model file, and behind @ in which arithmetic (MODEL@float64, MODEL@int8, "
         "MODEL@loihi, MODEL@chip.json: a precision, a built-in chip or a chip file) and how it is "
         "loaded (net.nir@sinabs, net.net@reset_interval=17,input_is_bias=true). B also a recorded trace: "
         ".npz or HDF5 with arrays <layer>/spikes, <layer>/potentials, <layer>.spikes or <layer>, "
         "(N, T, ...) or (T, ...), or a file of `eventsim run --out`. Exit status 0: equal; 3: "
         "different; 1: an error.",
+        examples=("eventsim diff net.h5 net.h5@int8 test.h5 --limit 20",
+                  "eventsim diff net.nir@sinabs trace.npz test.h5"),
     )
     diff.set_defaults(run=run_diff)
-    diff.add_argument("a", metavar="A", help="model")
-    diff.add_argument("b", metavar="B", help="model or trace")
-    diff.add_argument("data", metavar="DATA", help="data file or folder, as for run")
-    diff.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
-    diff.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
-    diff.add_argument("--variables", metavar="V,V", type=_variables,
-                      help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
-                      "the same arithmetic and in traces, otherwise spikes")
-    diff.add_argument("--tolerance", type=float, metavar="X",
-                      help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
-                      "of the threshold for a trace")
-    add_memory_limit(diff)
-    add_json(diff)
-    add_data_options(diff)
+    group = diff.add_argument_group("what is compared")
+    group.add_argument("a", metavar="A", help="model")
+    group.add_argument("b", metavar="B", help="model or trace")
+    add_data(group)
+    group.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
+    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
+    group.add_argument("--variables", metavar="V,V", type=_variables,
+                       help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
+                       "the same arithmetic and in traces, otherwise spikes")
+    group.add_argument("--tolerance", type=float, metavar="X",
+                       help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
+                       "of the threshold for a trace")
+    add_memory_limit(group)
+    output = add_output(output_group(diff))
+    add_data_options(diff, output)
 
 
 def _variables(text):
@@ -55,7 +63,9 @@ def run_diff(arguments):
     from eventsim.comparison.sides import TraceSide
     from eventsim.comparison.traces import is_trace, open_trace
 
+    screen = Screen(arguments)
     with ExitStack() as stack:
+        stack.enter_context(screen.compiling())
         a = _run(arguments.a, arguments.memory_limit)
         if is_trace(arguments.b):
             b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
@@ -67,14 +77,14 @@ def run_diff(arguments):
         _check_steps(data, arguments)
         steps = data.n_steps or a.model.steps(arguments.timesteps)
         comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
-        for xa, xb, labels in _batches(data, a, b, comparing, arguments):
+        for xa, xb, labels in _batches(data, a, b, comparing, arguments, screen):
             comparing.add(xa, xb, labels)
         found = comparing.result()
         say_notes(data, arguments.data)
     if arguments.json:
         print(json.dumps({"data": arguments.data, **found.as_json()}))
     else:
-        print(as_text(found, arguments.data))
+        print(as_text(found, arguments.data, width()))
     return 0 if found.equal else DIFFERENT
 
 
@@ -152,6 +162,7 @@ def _arithmetic(text, word):
     raise FormatError(
         f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no chip ({', '.join(chip_names())}), "
         "no chip file (.json), and no option of loading (name=value)"
+        + did_you_mean(word, (*PRECISIONS, *chip_names()))
     )
 
 
@@ -165,7 +176,7 @@ def _check_steps(data, arguments):
         )
 
 
-def _batches(data, a, b, comparing, arguments):
+def _batches(data, a, b, comparing, arguments, screen):
     """(xa, xb, labels) batch by batch; B sees the data in its own layout."""
     from eventsim.inputs.dataset import open_dataset
 
@@ -177,7 +188,7 @@ def _batches(data, a, b, comparing, arguments):
                               **data_options(arguments))
         other = theirs.batches(comparing.batch, arguments.limit)
     done = 0
-    with progress_bar(total) as move:
+    with screen.bar(total) as move:
         for x, labels in mine:
             if comparing.exhausted:
                 return

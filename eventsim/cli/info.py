@@ -2,20 +2,30 @@
 
 import json
 
-from eventsim.cli.arguments import add_json, add_memory_limit, add_model, add_options, load_model, naming
+from eventsim.cli.arguments import (
+    add_memory_limit, add_model, add_options, add_output, load_model, naming, output_group, PRECISIONS,
+)
+from eventsim.cli.screen import width
 
 
 def add_parser(commands):
     """Add `info` to the subparsers."""
-    info = commands.add_parser("info", help="say what is in a model file")
+    info = commands.add_parser(
+        "info", usage="eventsim info [options] MODEL", help="say what is in a model file",
+        description="Say what is in a model file: its nodes, their settings, and where it comes from.",
+        examples=("eventsim info net.h5", "eventsim info net.nir --help     # with the options of NIR files",
+                  "eventsim info net.h5 --kernels int8"),
+    )
     info.set_defaults(run=run_info)
-    add_model(info)
-    info.add_argument("--kernels", metavar="PRECISION", choices=("float32", "float64", "int8", "fixed"),
-                      help="say which kernel runs each path in float32, float64, int8 or, under the model's own "
-                           "chip, fixed, and why")
-    add_memory_limit(info)
-    add_json(info)
-    add_options(info)
+    group = info.add_argument_group("what is looked at")
+    add_model(group)
+    group.add_argument("--kernels", metavar="P", choices=PRECISIONS,
+                       help="say which kernel runs each path in float32, float64, int8 or, under the model's own "
+                            "chip, fixed, and why")
+    add_memory_limit(group)
+    output = output_group(info)
+    add_output(output)
+    add_options(info, output)
 
 
 def run_info(arguments):
@@ -29,9 +39,10 @@ def run_info(arguments):
         found = {} if kernels is None else {"kernels": kernels}
         print(json.dumps({"model": arguments.model, **describe(model), **found}))
     else:
-        print(describe_text(model, arguments.model))
+        columns = width()
+        print(describe_text(model, arguments.model, columns))
         if kernels is not None:
-            print(f"\nkernels in {arguments.kernels}\n{kernels_text(kernels)}")
+            print(f"\nkernels in {arguments.kernels}\n{kernels_text(kernels, columns)}")
     return 0
 
 

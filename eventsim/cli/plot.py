@@ -1,29 +1,35 @@
 """The command `plot`: a picture of a run file."""
 
 import json
+import os
 from pathlib import Path
 
-from eventsim.cli.arguments import add_json, add_layers, add_run, beside, natural, opened
+from eventsim.cli.arguments import add_layers, add_output, add_run, beside, natural, opened, output_group
 from eventsim.errors import RunError
+from eventsim.text import did_you_mean
 
 
 def add_parser(commands):
     """Add `plot` to the subparsers."""
     plot = commands.add_parser(
-        "plot", help="draw one picture of a run",
-        description="RUN: a file of `eventsim run --out`. KIND: what to draw; `eventsim plot RUN list` names "
-                    "all. The suffix of FILE, .png, .svg or .pdf, is the format.",
+        "plot", usage="eventsim plot [options] RUN KIND", help="draw one picture of a run",
+        description="Draw one picture of a run.",
+        examples=("eventsim plot run.h5 list", "eventsim plot run.h5 rates", "eventsim plot run.h5 raster "
+                  "--layer conv1 --sample 3 -o raster.svg"),
     )
     plot.set_defaults(run=run_plot)
-    add_run(plot)
-    plot.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
-    plot.add_argument("-o", "--out", type=Path, metavar="FILE", help="picture; default: RUN-KIND.png beside RUN")
-    plot.add_argument("--sample", type=natural, default=0, metavar="N",
-                      help="sample, where one is drawn; default 0")
-    plot.add_argument("--neuron", type=natural, action="append", default=[], metavar="N",
-                      help="neuron, where single ones are drawn; repeat for more")
-    add_layers(plot)
-    add_json(plot)
+    group = plot.add_argument_group("what is drawn")
+    add_run(group)
+    group.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
+    group.add_argument("--sample", type=natural, default=0, metavar="N",
+                       help="sample, where one is drawn; default 0")
+    group.add_argument("--neuron", type=natural, action="append", default=[], metavar="N",
+                       help="neuron, where single ones are drawn; repeat for more")
+    add_layers(group)
+    plot.add_argument_group("what is written").add_argument(
+        "-o", "--out", type=Path, metavar="FILE",
+        help="picture: .png, .svg or .pdf; default: RUN-KIND.png beside RUN")
+    add_output(output_group(plot))
 
 
 def run_plot(arguments):
@@ -37,7 +43,10 @@ def run_plot(arguments):
         print(json.dumps({"kinds": kinds}) if arguments.json else "\n".join(kinds))
         return 0
     if arguments.kind not in plots.KINDS:
-        raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}")
+        if os.path.exists(arguments.kind) and arguments.model in plots.KINDS:
+            raise RunError(f"RUN comes before KIND: eventsim plot {arguments.kind} {arguments.model}")
+        raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}"
+                       + did_you_mean(arguments.kind, kinds))
     path = arguments.out or beside(arguments.model, f"-{arguments.kind}.png")
     writing.spare(path, arguments.model)
     with opened(arguments.model) as run:

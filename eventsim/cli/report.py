@@ -3,20 +3,23 @@
 import json
 from pathlib import Path
 
-from eventsim.cli.arguments import add_json, add_run, beside, opened
+from eventsim.cli.arguments import add_output, add_run, beside, opened, output_group
+from eventsim.cli.screen import print_marked, SEVERITIES, width
 
 
 def add_parser(commands):
     """Add `report` to the subparsers."""
     report = commands.add_parser(
-        "report", help="write one HTML page about a run",
-        description="RUN: a file of `eventsim run --out`. The page is complete in itself: it loads nothing, "
-                    "prints, and is read on a phone.",
+        "report", usage="eventsim report [options] RUN", help="write one HTML page about a run",
+        description="Write one HTML page about a run. It is complete in itself: it loads nothing, prints, and is "
+                    "read on a phone.",
+        examples=("eventsim report run.h5", "eventsim report run.h5 -o page.html"),
     )
     report.set_defaults(run=run_report)
-    add_run(report)
-    report.add_argument("-o", "--out", type=Path, metavar="FILE", help="page; default: RUN.html beside RUN")
-    add_json(report)
+    add_run(report.add_argument_group("what it is about"))
+    report.add_argument_group("what is written").add_argument(
+        "-o", "--out", type=Path, metavar="FILE", help="page; default: RUN.html beside RUN")
+    add_output(output_group(report))
 
 
 def run_report(arguments):
@@ -37,5 +40,5 @@ def run_report(arguments):
                           "findings": said}))
     else:
         print(path)
-        print(findings_text(said).rstrip())
+        print_marked(findings_text(said, width()).rstrip(), SEVERITIES)
     return 0

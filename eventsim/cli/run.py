@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 from eventsim.cli.arguments import (
-    add_json, add_memory_limit, add_model, add_options, load_model, naming, natural, positive, progress_bar,
+    add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision, load_model, naming,
+    natural, output_group, positive,
 )
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
+from eventsim.cli.screen import Screen, width
 from eventsim.errors import DataError
 from eventsim.text import decimals, printable
 
@@ -15,42 +17,40 @@ from eventsim.text import decimals, printable
 def add_parser(commands):
     """Add `run` to the subparsers."""
     run = commands.add_parser(
-        "run", help="run a data set through a model",
-        description="DATA: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary; recordings of events (.raw, "
-        ".aedat, .aedat4, .dat, .es, .bin, .npy, .npz, HDF5, SHD, .csv), or a folder of them.",
+        "run", usage="eventsim run [options] MODEL DATA", help="run a data set through a model",
+        description="Run a data set through a model; --help-data says which data is read.",
+        examples=("eventsim run net.h5 test.h5 --precision int8 --workers 4",
+                  "eventsim run net.h5 test.h5 --out run.h5 && eventsim report run.h5",
+                  "eventsim run net.nir --help     # with the options of NIR files"),
     )
     run.set_defaults(run=run_run)
-    add_model(run)
-    run.add_argument("data", metavar="DATA", help="data file or folder")
-    steps = run.add_mutually_exclusive_group()
-    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or, where "
-                       "it says none, those of each recording")
-    steps.add_argument("--whole", action="store_true", help="run each recording as long as it is, whatever the "
-                                                            "model says")
-    run.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
-                     help="default: fixed for a model that brings a chip, else float32")
-    run.add_argument("--chip", metavar="CHIP",
-                     help="compute as a chip does: loihi, lava_sdnn or the path of a JSON file")
-    run.add_argument("--audit", action="store_true",
-                     help="say how far the integers went, and what their widths did to them")
-    run.add_argument("--energy", metavar="TABLE",
-                     help="print the energy by horowitz_45nm (what is used without this) or a JSON file's table")
-    run.add_argument("--conventions", action="store_true",
-                     help="print what sinabs, NeuroBench, SpikingJelly and syops-counter would count")
-    run.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
-    run.add_argument("--limit", type=positive, metavar="N", help="run only the first N samples")
-    run.add_argument("--record", action="append", default=[], metavar="WHAT",
-                     help="spikes, currents, potentials, residuals (membranes after the reset: snnTorch mem, "
-                          "SpikingJelly v), outputs, or WHAT:NODE; repeat for more; needs --out")
-    run.add_argument("--out", type=Path, metavar="FILE.h5",
-                     help="write results, statistics and recordings to FILE.h5: for stats, plot and report")
-    run.add_argument("--detailed", type=natural, metavar="N",
-                     help="samples, evenly spread, whose membranes and intervals go into the statistics of "
-                          "--out; default: one in 1024, but 4 to 64; 0: none")
-    add_memory_limit(run)
-    add_json(run)
-    add_data_options(run)
-    add_options(run, own=("timesteps",))
+    group = run.add_argument_group("what is run")
+    add_model(group)
+    add_data(group)
+    group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
+    steps = group.add_mutually_exclusive_group()
+    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or the data's")
+    steps.add_argument("--whole", action="store_true", help="each recording as long as it is")
+    add_precision(group)
+    add_chip(group)
+    group.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
+    add_memory_limit(group)
+    group = run.add_argument_group("what a file keeps")
+    group.add_argument("--out", type=Path, metavar="FILE.h5",
+                       help="results and recordings: for stats, plot and report")
+    group.add_argument("--record", action="append", default=[], metavar="WHAT",
+                       help="spikes, currents, potentials, residuals (membranes after the reset), outputs, or "
+                            "WHAT:NODE; repeat for more")
+    group.add_argument("--detailed", type=natural, metavar="N",
+                       help="samples whose membranes are watched (4 to 64)")
+    group = output_group(run)
+    group.add_argument("--energy", metavar="TABLE", help="also energy by layer: horowitz_45nm or a JSON file")
+    group.add_argument("--audit", action="store_true", help="also how far integers went, and what widths did")
+    group.add_argument("--conventions", action="store_true",
+                       help="also what four other tools would count")
+    add_output(group)
+    add_data_options(run, group)
+    add_options(run, group, own=("timesteps",))
 
 
 def run_run(arguments):
@@ -64,13 +64,16 @@ def run_run(arguments):
     _check(arguments)
     writing.spare(arguments.out, arguments.model, arguments.data)
     energy = find_energy_table(arguments.energy or DEFAULT)
-    model = load_model(arguments.model, arguments)
-    with naming(arguments.model):
+    screen = Screen(arguments)
+    with screen.doing(f"loaded {arguments.model}"):
+        model = load_model(arguments.model, arguments)
+    with naming(arguments.model), screen.doing("made it ready to run"):
         simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip,
                               memory_limit=arguments.memory_limit)
     steps = None if arguments.whole else arguments.timesteps or model.timesteps
     dataset = open_dataset(arguments.data, model.nodes[model.input], steps, **data_options(arguments))
-    with progress_bar(min(arguments.limit or len(dataset), len(dataset))) as move:
+    total = min(arguments.limit or len(dataset), len(dataset))
+    with screen.doing(f"ran {total} samples"), screen.compiling(), screen.bar(total) as move:
         summary = evaluate(
             simulator, dataset, progress=lambda done, total: move(done), out=arguments.out,
             record=arguments.record, limit=arguments.limit, timesteps=arguments.timesteps, audit=arguments.audit,
@@ -82,11 +85,12 @@ def run_run(arguments):
     if arguments.json:
         print(json.dumps(summary.to_json(printed=True)))
         return 0
-    print(summary.as_text())
+    columns = width()
+    print(summary.as_text(columns))
     if arguments.energy:
-        print("\n" + summary.energy.as_text())
+        print("\n" + summary.energy.as_text(columns))
     if arguments.conventions:
-        print("\n" + summary.sums.conventions.as_text())
+        print("\n" + summary.sums.conventions.as_text(columns))
     return 0
 
 

@@ -1,37 +1,42 @@
 """The command `stats`: the statistics of a run file, as tables."""
 
 import json
-import textwrap
 from pathlib import Path
 
-from eventsim.cli.arguments import add_json, add_layers, add_run, opened
-from eventsim.text import printable
+from eventsim.cli.arguments import add_layers, add_output, add_run, opened, output_group
+from eventsim.cli.screen import print_marked, SEVERITIES, width
+from eventsim.text import printable, wrapped
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
 LARGE = ("neurons", "correlations")  # tables of as many rows as there are neurons: in files, or when named
 SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv",
          "fano", "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
+LEFT_OUT = ("entropy", "cv", "fano", "saturated_share", "mean_level", "silent_share", "kind", "synops",
+            "lowest", "highest", "error", "mean_first", "rms_first")  # columns, where they do not fit
 MOST_ROWS = 50  # of a table printed for people
 
 
 def add_parser(commands):
     """Add `stats` to the subparsers."""
     stats = commands.add_parser(
-        "stats", help="print or export the statistics of a run",
-        description="RUN: a file of `eventsim run --out`. Prints the result, findings and the table of layers, "
-                    "or the tables named: run, findings, layers, levels, planes, steps, rates, membranes, "
-                    "intervals, correlations, classes, class_rates, confusion, neurons, samples. Without names "
-                    "--csv and --npz write all of them, and --json prints all but neurons and correlations.",
+        "stats", usage="eventsim stats [options] RUN", help="print or export the statistics of a run",
+        description="Print the result, findings and the table of layers, or the tables named: run, findings, "
+                    "layers, levels, planes, steps, rates, membranes, intervals, correlations, classes, "
+                    "class_rates, confusion, neurons, samples. Without names --csv and --npz write all, and "
+                    "--json prints all but neurons and correlations.",
+        examples=("eventsim stats run.h5", "eventsim stats run.h5 --table rates --layer conv1",
+                  "eventsim stats run.h5 --csv tables"),
     )
     stats.set_defaults(run=run_stats)
-    add_run(stats)
-    stats.add_argument("--table", action="append", default=[], metavar="NAME", help="this table; repeat for more")
-    target = stats.add_mutually_exclusive_group()
+    group = stats.add_argument_group("what is shown")
+    add_run(group)
+    group.add_argument("--table", action="append", default=[], metavar="NAME", help="this table; repeat for more")
+    add_layers(group)
+    target = stats.add_argument_group("what is written").add_mutually_exclusive_group()
     target.add_argument("--csv", type=Path, metavar="DIR",
-                        help="write each table to DIR/NAME.csv, and to DIR/columns.csv the unit of each column")
-    target.add_argument("--npz", type=Path, metavar="FILE", help="write the tables as NumPy structured arrays")
-    add_layers(stats)
-    add_json(stats)
+                        help="each table to DIR/NAME.csv, the units of columns to DIR/columns.csv")
+    target.add_argument("--npz", type=Path, metavar="FILE", help="the tables as NumPy structured arrays")
+    add_output(output_group(stats))
 
 
 def run_stats(arguments):
@@ -58,7 +63,8 @@ def run_stats(arguments):
             print("\n".join(written))
         else:
             head = [] if arguments.table else [_head(run)]
-            print("\n".join([*head, *(_printed(name, table, run) for name, table in found.items())]).rstrip())
+            printed = [*head, *(_printed(name, table, run) for name, table in found.items())]
+            print_marked("\n".join(printed).rstrip(), SEVERITIES)
     return 0
 
 
@@ -67,8 +73,9 @@ def _head(run):
     from eventsim.report.page.sections import result
     from eventsim.report.text import WIDTH
 
+    columns = width() or WIDTH
     names = " on ".join(printable(name) for name in (run.summary.model, run.summary.data) if name)
-    return f"{names or run.path}\n" + textwrap.fill(result(run), WIDTH) + "\n"
+    return f"{wrapped(names or run.path, columns)}\n{wrapped(result(run), columns)}\n"
 
 
 def _printed(name, table, run):
@@ -76,14 +83,14 @@ def _printed(name, table, run):
     from eventsim.report.text import findings_text
 
     if name == "findings":
-        return findings_text([dict(zip(table.columns, row)) for row in table.rows])
+        return findings_text([dict(zip(table.columns, row)) for row in table.rows], width())
     if not len(table):
         return f"{run.path}: nothing for the table {name}\n"
     if name == "run":
-        return "".join(f"{printable(f'{fact}: {value}')}\n" for fact, value in table.rows)
+        return "".join(f"{wrapped(printable(f'{fact}: {value}'), width())}\n" for fact, value in table.rows)
     if name == "layers":
         table = table.of(SHOWN)
-    return f"{table.title}\n\n{table.as_text(MOST_ROWS)}"
+    return f"{wrapped(table.title, width())}\n\n{table.as_text(MOST_ROWS, width(), LEFT_OUT)}"
 
 
 def _export(found, arguments):

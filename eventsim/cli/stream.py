@@ -3,8 +3,11 @@
 import json
 import sys
 
-from eventsim.cli.arguments import add_json, add_model, add_options, load_model, naming
+from eventsim.cli.arguments import (
+    add_chip, add_model, add_options, add_precision, load_model, naming, output_group,
+)
 from eventsim.cli.data_arguments import add_data_options, data_options
+from eventsim.cli.parsing import add_help
 from eventsim.cli.streams import OutputError
 from eventsim.errors import DataError, EventsimError
 from eventsim.text import all_digits, many, number, printable, quantity
@@ -17,32 +20,33 @@ WIDTHS = (12, 14, 10, 10, 12)
 def add_parser(commands):
     """Add `stream` to the subparsers."""
     stream = commands.add_parser(
-        "stream", help="run events as they come, without end",
-        description="SOURCE: a recording; - (standard input) or a named pipe, with lines t,x,y,p or 13 bytes an event "
-        "(t uint64 in microseconds, x and y uint16, p uint8, little-endian); udp://HOST:PORT, the same in packets.",
+        "stream", usage="eventsim stream [options] MODEL SOURCE", help="run events as they come, without end",
+        description="Run events as they come, a window after another. Through a pipe come lines t,x,y,p or events of "
+        "13 bytes (t uint64 in microseconds, x and y uint16, p uint8, little-endian); packets have the latter.",
+        examples=("eventsim stream net.h5 recording.raw --window 50ms --stride 10ms",
+                  "eventsim stream net.h5 udp://127.0.0.1:3333 --realtime --json"),
     )
     stream.set_defaults(run=run_stream)
-    add_model(stream)
-    stream.add_argument("source", metavar="SOURCE", help="recording, pipe, - or udp://HOST:PORT")
-    stream.add_argument("--window", metavar="TIME", help="from decision to decision, such as 10ms: a whole number of "
-                        "steps (default: those in 10ms, at least one)")
-    stream.add_argument("--step", metavar="TIME", help="width of a step, such as 1ms; default: the model's")
-    stream.add_argument("--stride", metavar="TIME", help="slide: a window begins so long after the one before")
-    stream.add_argument("--fresh", action="store_true", help="run each window from a fresh state, instead of carrying "
-                                                             "the state on")
-    stream.add_argument("--smoothing", type=float, default=0.0, metavar="X",
-                        help="share of the past in a decision, from 0 (default) to below 1")
-    stream.add_argument("--slack", default="0ms", metavar="TIME",
-                        help="how long a window waits for events out of order; later ones are left out, and counted")
-    stream.add_argument("--realtime", action="store_true", help="close windows by the clock, whether or not events "
-                        "come; play a recording at its own speed")
-    stream.add_argument("--precision", choices=("float32", "float64", "int8", "fixed"),
-                        help="default: fixed for a model that brings a chip, else float32")
-    stream.add_argument("--chip", metavar="CHIP", help="compute as a chip does: loihi, lava_sdnn or the path of a "
-                                                       "JSON file")
-    add_json(stream)
-    add_data_options(stream, RECORDING_FLAGS)
-    add_options(stream)
+    group = stream.add_argument_group("what is run")
+    add_model(group)
+    group.add_argument("source", metavar="SOURCE", help="a recording, a named pipe, - (standard input) or "
+                                                        "udp://HOST:PORT")
+    group.add_argument("--window", metavar="TIME", help="whole steps, such as 10ms (default: those in 10ms)")
+    group.add_argument("--step", metavar="TIME", help="width of a step; default: the model's")
+    group.add_argument("--stride", metavar="TIME", help="from window to window, where they slide")
+    group.add_argument("--fresh", action="store_true", help="each window from rest; else the state is carried on")
+    group.add_argument("--smoothing", type=float, default=0.0, metavar="X",
+                       help="share of the past in a decision, 0 to below 1")
+    group.add_argument("--slack", default="0ms", metavar="TIME",
+                       help="how long windows wait for events out of order")
+    group.add_argument("--realtime", action="store_true", help="close windows by the clock")
+    add_precision(group)
+    add_chip(group)
+    group = output_group(stream)
+    group.add_argument("--json", action="store_true", help="a JSON object for each window, and for the summary")
+    add_help(group)
+    add_data_options(stream, group, RECORDING_FLAGS)
+    add_options(stream, group)
 
 
 def run_stream(arguments):

@@ -31,6 +31,10 @@ class Door:
     def __getattr__(self, name):
         return getattr(self.raw, name)
 
+    def isatty(self) -> bool:
+        """Whether it is a terminal; what is closed is none."""
+        return self.raw is not None and not self.raw.closed and self.raw.isatty()
+
     def write(self, text) -> int:
         """Write text; raises OutputError, and BrokenPipeError where nobody reads any more."""
         with self._guarded():

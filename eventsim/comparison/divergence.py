@@ -8,11 +8,13 @@ the layers in order of execution; within a layer currents, potentials, spikes, r
 after the reset), outputs; of its neurons the lowest index.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import several, shown
 from eventsim.comparison import diagnosis
 from eventsim.comparison.diagnosis import NeuronDecision
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
@@ -26,8 +28,9 @@ from eventsim.errors import DataError
 from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.model.parameters import finite_number, integer
+from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import as_array
-from eventsim.text import all_digits, many, number, percent
+from eventsim.text import all_digits, did_you_mean, many, number, percent
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -163,8 +166,16 @@ class Comparison(Shown):
         return self.first is None
 
     def as_json(self) -> Dict:
-        """Everything as plain data."""
-        return {"equal": self.equal, **asdict(self)}
+        """Everything as plain data; numbers that are not finite as "inf", "-inf" and "nan", since JSON has none."""
+        return {"equal": self.equal, **_plain(asdict(self))}
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None) -> Comparison:
@@ -187,6 +198,8 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         other = TraceSide(b if isinstance(b, Trace) else Trace(b), run)
     else:
         other = _run(b, "B")
+    if timesteps is not None:
+        timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
     x = np.atleast_1d(as_array(x))
     labels = None if labels is None else as_array(labels)
     still = x.ndim <= len(run.model.shapes[run.model.input]) + 1
@@ -195,8 +208,12 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         if not still:
             raise DataError(f"x has {steps} steps, but the run has {timesteps}: give the same number, or none")
         steps = timesteps
-    if labels is not None and len(labels) != len(x):
-        raise DataError(f"labels has {len(labels)} entries, but x has {len(x)} samples")
+    if labels is not None:
+        if np.ndim(labels) == 1 and len(labels) != len(x):
+            raise DataError(f"labels has {len(labels)} entries, but x has {len(x)} samples")
+        labels = one_label_each(labels, len(x))
+        if not (labels == np.floor(labels)).all() or np.isinf(labels).any():
+            raise DataError("labels has a value that is no whole number")
     comparing = Comparing(run, other, steps, variables, tolerance)
     for start in range(0, max(len(x), 1), comparing.batch):
         part = slice(start, start + comparing.batch)
@@ -258,10 +275,11 @@ class Comparing:
         if variables is None:
             alike = self.b.is_trace or self.a.arithmetic == self.b.arithmetic
             return VARIABLES if alike else ("spikes",)
-        variables = (variables,) if isinstance(variables, str) else tuple(variables)
+        variables = several(variables, "variables", f"any of {', '.join(VARIABLES)}")
         for variable in variables:
-            if variable not in VARIABLES:
-                raise DataError(f"variables has {variable!r}, expected any of {', '.join(VARIABLES)}")
+            if not isinstance(variable, str) or variable not in VARIABLES:
+                raise DataError(f"variables has {shown(variable)}, expected any of {', '.join(VARIABLES)}"
+                                + did_you_mean(variable, VARIABLES))
         return tuple(v for v in VARIABLES if v in variables)
 
     def _rule(self, pair, variable, tolerance):

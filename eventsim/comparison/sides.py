@@ -105,6 +105,8 @@ def _is_compared(stage, model):
 class Piece:
     """Some steps of a run."""
 
+    lacks_values = False  # NaN is a value
+
     def __init__(self, recording):
         self.recording = recording
 
@@ -187,6 +189,8 @@ class TraceSide:
 
 class TracePiece:
     """Some steps of a trace."""
+
+    lacks_values = True  # NaN: not recorded
 
     def __init__(self, side, samples, steps):
         self._side, self._samples, self._steps = side, samples, steps

@@ -1,41 +1,44 @@
 """A Comparison as text for people."""
 
 import textwrap
+from typing import Optional
 
 from eventsim.comparison.divergence import Comparison
 from eventsim.model.kinds import node_type
-from eventsim.text import aligned_table, printable
+from eventsim.text import aligned_table, printable, wrapped
 
-WIDTH = 100  # of running text
+WIDTH = 100  # of running text, where no terminal says it
 COLUMNS = 7  # steps shown in a table
 
 
-def as_text(found: Comparison, data: str = "") -> str:
-    """Everything that a person reads, the reading last."""
-    parts = [_head(found, data)]
+def as_text(found: Comparison, data: str = "", width: Optional[int] = None) -> str:
+    """Everything that a person reads, the reading last, in lines of at most `width` characters; None: of any
+    length."""
+    parts = [_head(found, data, width or WIDTH)]
     if found.first is not None:
-        parts += [_first(found), _spread(found)]
-    drift = _drift(found)
+        parts += [_first(found, width), _spread(found, width)]
+    drift = _drift(found, width)
     if drift:
         parts.append(drift)
-    parts += [_sides(found), textwrap.fill("reading: " + found.reading, WIDTH)]
+    parts += [wrapped(_sides(found), width), textwrap.fill("reading: " + found.reading, width or WIDTH)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _head(found, data):
+def _head(found, data, width):
     lines = [printable(f"{side}: {name} ({arithmetic})")
              for side, name, arithmetic in zip("AB", (found.a, found.b), found.arithmetic)]
     on = f"{printable(data)}: " if data else ""
     share = f"{found.divergent} of {found.samples} samples differ" if found.first else "no difference"
     lines.append(f"{on}{share} in {', '.join(found.decides)}; {found.samples} samples of {found.steps} steps")
-    lines += [textwrap.fill(note, WIDTH) for note in found.notes]
+    lines = [textwrap.fill(line, width) if len(line) > width and width < WIDTH else line for line in lines]
+    lines += [textwrap.fill(note, width) for note in found.notes]
     for side, names in zip("AB", found.unmatched):
         if names:
-            lines.append(textwrap.fill(f"only in {side}, not compared: {printable(', '.join(names))}", WIDTH))
+            lines.append(textwrap.fill(f"only in {side}, not compared: {printable(', '.join(names))}", width))
     return "\n".join(lines)
 
 
-def _first(found):
+def _first(found, width):
     first = found.first
     axes = ("c", "y", "x") if len(first.position) == 3 else ("c", "x")
     place = ", ".join(f"{axis} {value}" for axis, value in zip(axes, first.position))
@@ -48,7 +51,7 @@ def _first(found):
                      *(_value(v, i) for v, i in zip(values, _integers(first, variable)))))
         if variable == "potentials" and any(first.decisions):
             rows += _decision_rows(first)
-    return head + "\n\n" + aligned_table(("", "A", "B"), rows).rstrip()
+    return wrapped(head, width) + "\n\n" + aligned_table(("", "A", "B"), rows, width).rstrip()
 
 
 def _integers(first, variable):
@@ -77,7 +80,7 @@ def _value(value, integer=None):
     return f"{value:.9g}" + ("" if integer is None else f" = {integer} steps")
 
 
-def _spread(found):
+def _spread(found, width):
     steps = _chosen(found.first.step, found.steps)
     parts = []
     tables = [("whose spikes differ", "spikes")]
@@ -91,7 +94,7 @@ def _spread(found):
         if rows:
             columns = ("layer", "neurons", *(f"step {t}" for t in steps))
             parts.append(f"share of neurons {what}, in sample {found.first.sample}\n\n"
-                         + aligned_table(columns, rows).rstrip())
+                         + aligned_table(columns, rows, width, ("neurons",)).rstrip())
     return "\n\n".join(parts)
 
 
@@ -112,7 +115,7 @@ def _share(value):
     return f"{100 * value:.{1 if value < 0.0995 else 0}f} %"
 
 
-def _drift(found):
+def _drift(found, width):
     """Largest differences, where there are any that do not decide."""
     kinds = [v for v in ("currents", "potentials", "residuals", "outputs")
              if any(layer.drift.get(v) for layer in found.layers)]
@@ -120,8 +123,8 @@ def _drift(found):
         return ""
     rows = [(layer.name, *(f"{layer.drift[v]:.3g}" if v in layer.drift else "" for v in kinds))
             for layer in found.layers if any(layer.drift.get(v) for v in kinds)]
-    return ("largest difference before the first divergence of a sample, in units of the membrane\n\n"
-            + aligned_table(("layer", *kinds), rows).rstrip())
+    title = "largest difference before the first divergence of a sample, in units of the membrane"
+    return wrapped(title, width) + "\n\n" + aligned_table(("layer", *kinds), rows, width).rstrip()
 
 
 def _sides(found):

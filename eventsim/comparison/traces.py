@@ -21,12 +21,13 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim import formats
+from eventsim.arguments import mapping
 from eventsim.errors import DataError
 from eventsim.runs.file import RECORDING
 from eventsim.spikes import Spikes
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.npz import npz_header_of_any_order, npz_member
-from eventsim.storage.reading import reading, refuse_special
+from eventsim.storage.reading import HoldsFile, reading, refuse_special
 
 MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups
@@ -75,9 +76,9 @@ class Trace:
     """
 
     def __init__(self, arrays: Dict[str, np.ndarray], name: str = "trace", steps_per_unit=None):
-        self.arrays = dict(arrays)
+        self.arrays = mapping(arrays, "arrays", "arrays by name")
         self.name = name
-        self.steps_per_unit: Dict[str, np.ndarray] = dict(steps_per_unit or {})
+        self.steps_per_unit: Dict[str, np.ndarray] = mapping(steps_per_unit, "steps_per_unit", "arrays by the names of layers")
         self._used = set()
         self._first: Optional[Series] = None
 
@@ -171,6 +172,8 @@ class Series:
         values = np.asarray(values).reshape(*values.shape[:2], -1)
         if self.variable == "spikes" and values.dtype.kind == "f":
             known = values[~np.isnan(values)]
+            if np.isinf(known).any():
+                raise DataError(f"{self.name} has infinite values; spikes are whole levels: 0, 1, ... (NaN: not recorded)")
             if (known != np.floor(known)).any():
                 raise DataError(
                     f"{self.name} has fractional values; spikes are whole levels: 0, 1, ... "
@@ -225,7 +228,7 @@ def _recorded_units(root):
     return {name: group.numbers(name) for name in group.names()}
 
 
-class _Hdf5Array:
+class _Hdf5Array(HoldsFile):
     """A dataset that is sliced like an array."""
 
     def __init__(self, dataset):
@@ -262,7 +265,7 @@ def _npz_arrays(archive, path):
     return {name: _NpzArray(archive, name, path) for name in names}
 
 
-class _NpzArray:
+class _NpzArray(HoldsFile):
     """A member of an .npz file, read as a stream and sliced like an array.
 
     Rows are read in order; going back begins again. The latest rows are kept; of an array in Fortran

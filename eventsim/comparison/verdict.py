@@ -60,9 +60,26 @@ def _cause(found, comparing):
     first = found.first
     if node_type(first.kind).role == "input":
         return "The samples themselves differ: A is not given what B was."
+    overflown = _not_finite(comparing, first)
+    if overflown:
+        return overflown
     if first.variable == "spikes" and all(first.decisions):
         return _cause_of_a_spike(found, comparing)
     return _cause_of_a_value(found, comparing)
+
+
+def _not_finite(comparing, first):
+    """What is said where a value of the neuron is infinite or no number, as after an overflow."""
+    for variable, values in {first.variable: first.values, **first.values_there}.items():
+        infinite = [f"{value:.4g} in {name}" for value, name in zip(values, "AB")
+                    if value is not None and not np.isfinite(value)]
+        if infinite:
+            kinds = {side.program.precision for side in (comparing.a, comparing.b) if not side.is_trace}
+            wider = "" if kinds == {"float64"} else "run in float64, or "
+            return (f"The {variable} of {first.layer!r} are {' and '.join(infinite)}: numbers grew beyond what "
+                    f"{'float64' if kinds == {'float64'} else 'the arithmetic'} holds, which is no rounding; {wider}look "
+                    "for huge weights before this layer.")
+    return ""
 
 
 def _cause_of_a_spike(found, comparing):

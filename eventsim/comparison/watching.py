@@ -101,17 +101,26 @@ def _compared(rule, a, b, measure):
     alike = one.dtype == other.dtype and _equal(unit_a, unit_b)
     if alike and rule.exact and (rule.decides or not measure):
         mask = one != other
+        if one.dtype.kind == "f" and mask.any():
+            mask &= ~_nothing_to_compare(one, other, b)
         return (mask if mask.any() else None), None
     one, other = in_units(one, unit_a), in_units(other, unit_b)
-    with np.errstate(invalid="ignore"):  # equal infinities
+    mask = (one != other) & ~_nothing_to_compare(one, other, b)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities, and what becomes one
         distance = np.abs(one - other)
-    known = ~np.isnan(other)
-    if rule.exact:
-        mask = (one != other) & known
-    else:
-        mask = distance > rule.absolute + rule.relative * np.abs(other)
-    drift = np.where(np.isnan(distance), 0, distance).max(axis=2) if measure else None
+        allowed = np.where(np.isfinite(other), rule.absolute + rule.relative * np.abs(other), 0)
+    drift = None
+    if measure:
+        drift = np.where(np.isnan(distance), np.where(mask, np.inf, 0), distance).max(axis=2)
+    if not rule.exact:
+        mask &= ~(distance <= allowed)
     return (mask if mask.any() else None), drift
+
+
+def _nothing_to_compare(one, other, b):
+    """Where values are not compared: what a trace b has not recorded, and what is NaN in both."""
+    missing = np.isnan(other)
+    return missing if b.lacks_values else missing & np.isnan(one)
 
 
 def _different_spikes(pair, a, b):

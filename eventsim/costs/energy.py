@@ -143,9 +143,9 @@ class EnergyReport:
         """What `eventsim run --json` has under "energy"."""
         return to_json(self.summary())
 
-    def as_text(self) -> str:
+    def as_text(self, width: Optional[int] = None) -> str:
         """The table that a person reads."""
-        return self.summary().as_text()
+        return self.summary().as_text(width)
 
 
 def _fields(record):

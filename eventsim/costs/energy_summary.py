@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 from eventsim.storage.json_fields import member
-from eventsim.text import aligned_table, decimals, joule, NONE
+from eventsim.text import aligned_table, decimals, joule, NONE, wrapped
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,20 @@ class EnergySummary:
     total: EnergyOfAll = member(EnergyOfAll())
     baseline: Optional[str] = None
 
-    def as_text(self) -> str:
-        """The table that a person reads."""
+    def as_text(self, width: Optional[int] = None) -> str:
+        """The table that a person reads, in lines of at most `width` characters; None: of any length."""
         columns = ("layer", "additions", "products", "updates", "memory", "total", "dense", "bits",
                    "rate", "crosses at")
         rows = [_row(layer.name, layer) for layer in self.layers] + [_row("total", self.total)]
         return (
-            aligned_table(columns, rows)
-            + f"per sample, by {self.table}; dense: {self.baseline}\n"
-            "rate: share of the synapses that inputs fire into per step; event-driven wins below the rate at "
-            "which both cross"
+            aligned_table(columns, rows, width, LEFT_OUT)
+            + wrapped(f"per sample, by {self.table}; dense: {self.baseline}\n"
+                      "rate: share of the synapses that inputs fire into per step; event-driven wins below the rate "
+                      "at which both cross", width)
         )
+
+
+LEFT_OUT = ("products", "bits", "updates", "additions", "memory")  # columns, where they do not fit
 
 
 def _row(name, energy):

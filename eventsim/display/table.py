@@ -71,10 +71,12 @@ class Table(Shown):
             whole[name] = values
         return whole
 
-    def as_text(self, limit: Optional[int] = None) -> str:
-        """Aligned for people, at most `limit` rows; "-" where a number is undefined."""
+    def as_text(self, limit: Optional[int] = None, width: Optional[int] = None, drop: Iterable[str] = ()) -> str:
+        """Aligned for people, at most `limit` rows of `width` characters; "-" where a number is undefined. drop:
+        columns that are left out first where they do not fit; see `text.aligned_table`."""
         rows = self._written(limit)
-        text = aligned_table(tuple(name.replace("_", " ") for name in self.columns), rows)
+        names = tuple(name.replace("_", " ") for name in self.columns)
+        text = aligned_table(names, rows, width, [name.replace("_", " ") for name in drop])
         left = len(self) - len(rows)
         return text + (f"... and {left} more rows: see --csv or --json\n" if left else "")
 

@@ -14,9 +14,10 @@ def answers(program: Program, state: State, trains: Trains, traces: Traces) -> n
     emitted = _emitted(layer, trains, traces)
     integer = emitted.dtype.kind == "i"
     added = emitted.astype(np.int64) if integer else emitted
-    if state.sums is not None:
-        added = np.concatenate((state.sums[:, None], added), axis=1)
-    sums = np.add.accumulate(added, axis=1)[:, -emitted.shape[1] :]
+    if state.sums is None:
+        sums = np.add.accumulate(added, axis=1)
+    else:
+        sums = np.add.accumulate(np.concatenate((state.sums[:, None], added), axis=1), axis=1)[:, 1:]
     state.sums = sums[:, -1].copy()
     if not layer.reduce:
         return sums.astype(np.float64)

@@ -5,6 +5,7 @@ from typing import Dict, Optional
 
 from eventsim.model.chip import Chip
 from eventsim.model.network import Model
+from eventsim.program import Rounding
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class RunContext:
     equal where the arithmetic is.
 
     precision: "float32", "float64", "int8" or "fixed". chip: of a "fixed" run, else None. weight_bits:
-    layer -> width of its integer weights; {} under a chip, which has one width. workers: threads.
+    layer -> width of its integer weights; {} under a chip, which has one width. workers: threads. rounding: layer
+    -> what became of its weights as integers, {} in floats.
     """
 
     model: Model = field(repr=False, compare=False)
@@ -21,6 +23,7 @@ class RunContext:
     chip: Optional[Chip] = None
     weight_bits: Dict[str, int] = field(default_factory=dict, repr=False)
     workers: int = field(default=1, compare=False)
+    rounding: Dict[str, Rounding] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(simulator) -> "RunContext":
@@ -28,4 +31,5 @@ class RunContext:
         program = simulator.program
         widths = {} if program.chip is not None else {
             name: rounding.weight_bits for name, rounding in program.rounding.items()}
-        return RunContext(simulator.model, program.precision, program.chip, widths, simulator.workers)
+        return RunContext(simulator.model, program.precision, program.chip, widths, simulator.workers,
+                          program.rounding)

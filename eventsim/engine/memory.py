@@ -9,7 +9,8 @@ import numpy as np
 
 from eventsim.kernels.arguments import Slots
 
-MOST_BUFFERS, MOST_REUSED = 4, 32 << 20  # of one name, and bytes of each that is kept to be used again
+MOST_BUFFERS = 4  # of one name that are kept to be used again
+LEAST_REUSED, MOST_REUSED = 128 << 10, 32 << 20  # bytes of each
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
 
@@ -24,25 +25,33 @@ def zeros(shape, dtype):
 class Buffers:
     """Memory for arrays that are handed out, used again when nobody has the array, or a view of it, any more.
 
-    New memory costs a page fault every 4 kB, which on a small network is more than the kernels that fill it.
-    Whether memory is free is what Python's count of references says; a thread has its own buffers.
+    New memory of a batch costs a page fault every 4 kB, a third of a small network's time. Small arrays, which the
+    C library keeps, are made anew. Whether memory is free is what Python's count of references says; a thread has
+    its own buffers.
     """
 
     def __init__(self):
         self._made: Dict[object, List[np.ndarray]] = {}
 
-    def take(self, name, shape, dtype) -> np.ndarray:
-        """An array, C-contiguous and aligned to 64 bytes, that holds anything."""
+    def take(self, name, shape, dtype, cleared=True) -> np.ndarray:
+        """An array, C-contiguous: of zeros, or, not cleared, of anything."""
         n_bytes = prod(shape) * dtype.itemsize
+        if not LEAST_REUSED <= n_bytes <= MOST_REUSED or not UNUSED:
+            return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)
+        array = self._large(name, shape, dtype, n_bytes)
+        if cleared:
+            array.fill(0)
+        return array
+
+    def _large(self, name, shape, dtype, n_bytes):
         made = self._made.setdefault(name, [])
         for raw in made:
             if raw.size == n_bytes + 64 and sys.getrefcount(raw) == UNUSED:
                 return _aligned(raw, shape, dtype)
         raw = np.empty(n_bytes + 64, np.uint8)
         array = _aligned(raw, shape, dtype)
-        if UNUSED and n_bytes <= MOST_REUSED:
-            made.append(raw)
-            del made[:-MOST_BUFFERS]
+        made.append(raw)
+        del made[:-MOST_BUFFERS]
         return array
 
 

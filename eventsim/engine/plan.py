@@ -12,6 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from eventsim.engine.memory import PlanMemory
+from eventsim.engine.timing import Clock
 from eventsim.kernels import calling
 from eventsim.kernels.arguments import CALL, WORDS_PASSED
 
@@ -34,22 +35,31 @@ class Step(NamedTuple):
 
 
 class Tape:
-    """What a block of samples runs, in order: kernels, and now and then a function of Python."""
+    """What a block of samples runs, in order: kernels, and now and then a function of Python.
+
+    stage: whose steps are put on the tape from now on; stages: of each step.
+    """
 
     def __init__(self):
         self.steps: List[Union[Step, Callable[[], None]]] = []
+        self.stages: List[str] = []
+        self.stage = ""
+
+    def _put(self, step):
+        self.steps.append(step)
+        self.stages.append(self.stage)
 
     def call(self, kernel, *arguments) -> None:
         """Once."""
-        self.steps.append(Step((KernelCall(kernel, arguments),)))
+        self._put(Step((KernelCall(kernel, arguments),)))
 
     def rows(self, geometry, samples, *calls: KernelCall) -> None:
         """For each tile, sample and row of a path's output."""
-        self.steps.append(Step(calls, geometry.tiles, samples, geometry.out_height))
+        self._put(Step(calls, geometry.tiles, samples, geometry.out_height))
 
     def python(self, function) -> None:
         """A function without arguments."""
-        self.steps.append(function)
+        self._put(function)
 
 
 class Plan:
@@ -59,25 +69,25 @@ class Plan:
     """
 
     def __init__(self, tape: Tape, memory: PlanMemory, block: int):
-        self.memory, self.block, self._steps = memory, block, tape.steps
+        self.memory, self.block, self._steps, self._stages = memory, block, tape.steps, tape.stages
         self.kept = {name: (array.shape[1:], array.dtype) for name, array in memory.kept.items()}
-        self._code = _Code(tape.steps, memory.kept) if calling.COMPILES else None
+        self._code = _Code(tape.steps, tape.stages, memory.kept) if calling.COMPILES else None
 
-    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int,
-            seconds: Optional[Dict[str, float]] = None) -> None:
-        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. seconds: kernel
-        -> time spent in it, to be added to; then each step is called from Python, which takes a microsecond."""
+    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int, clock: Optional[Clock] = None) -> None:
+        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. clock: times it;
+        a detailed one has each step called from Python, which takes a microsecond."""
+        clock = Clock() if clock is None else clock
         if self._code is not None:
-            self._code.run(arrays, n_blocks, seconds)
+            self._code.run(arrays, n_blocks, clock)
             return
         for block in range(n_blocks):
             for name, array in self.memory.kept.items():
                 array[:] = arrays[name][block * self.block : (block + 1) * self.block]
-            for step in self._steps:
+            for step, stage in zip(self._steps, self._stages):
                 began = time.perf_counter()
                 _run_in_python(step)
-                if seconds is not None:
-                    _add_seconds(seconds, step, time.perf_counter() - began)
+                if clock.detailed:
+                    clock.add(stage, _name(step), began, time.perf_counter())
             for name, array in self.memory.kept.items():
                 arrays[name][block * self.block : (block + 1) * self.block] = array
 
@@ -108,21 +118,23 @@ class _Flat(NamedTuple):
 class _Code:
     """Steps as `calling.drive` takes them. kept: name -> array of a block that kernels are bound to."""
 
-    def __init__(self, steps, kept):
+    def __init__(self, steps, stages, kept):
         self._names = list(kept)
         self._bounds = [(array.ctypes.data, array.nbytes) for array in kept.values()]
         self._places = []  # (word, kept array's number, offset in bytes)
         self._words, self._calls = [], []
+        self._called = []  # (kernel, arguments, what decides their types) of each call
         self._flattened = {}
-        self._steps = steps
+        self._names_of_steps = list(zip(stages, map(_name, steps)))
         self._single = [step if callable(step) else self._instruction(step) for step in steps]
         # more words may be passed than there are: what stands behind the last ones is read, too
         self._words = np.array(self._words + [0] * WORDS_PASSED[-1], np.int64)
         self._calls = np.array(self._calls, np.int64)
+        self._calls[::CALL] = calling.addresses_of(self._called)
         self._pointers = np.array(self._places, np.int64).reshape(-1)
         self._sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
         self._parts = _joined(self._single)
-        del self._flattened
+        del self._flattened, self._called
 
     def _instruction(self, step):
         first = len(self._calls) // CALL
@@ -133,8 +145,8 @@ class _Code:
             self._places += [(begin + word, number, offset) for word, number, offset in given.places]
             self._words += given.words
             passed = next(number for number in WORDS_PASSED if number >= len(given.words))
-            address = calling.address_of(kernel, arguments, given.types)
-            self._calls += [address, begin, passed, len(self._words) - 3]
+            self._called.append((kernel, arguments, given.types))
+            self._calls += [0, begin, passed, len(self._words) - 3]
         return np.array((first, len(self._calls) // CALL, step.tiles, step.samples, step.rows), np.int64)
 
     def _flat(self, value) -> "_Flat":
@@ -155,17 +167,22 @@ class _Code:
             self._flattened[id(value)] = value, _Flat(words, places, tuple(types))  # kept, so is its id
         return self._flattened[id(value)][1]
 
-    def run(self, arrays, n_blocks, seconds):
+    def run(self, arrays, n_blocks, clock):
         addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)
-        if seconds is None and len(self._parts) == 1:
+        began = time.perf_counter()
+        if not clock.detailed and len(self._parts) == 1:
             self._drive(self._parts[0], addresses, n_blocks)
+            clock.timing.compiled += time.perf_counter() - began
             return
         for _ in range(n_blocks):
-            if seconds is not None:
-                self._run_timed(addresses, seconds)
+            if clock.detailed:
+                self._run_timed(addresses, clock)
             else:  # functions of Python see one block, so that the parts run block by block
                 for part in self._parts:
+                    began = time.perf_counter()
                     self._run_part(part, addresses)
+                    if not callable(part):
+                        clock.timing.compiled += time.perf_counter() - began
             addresses += self._sizes
 
     def _drive(self, part, addresses, n_blocks):
@@ -177,16 +194,15 @@ class _Code:
         else:
             self._drive(part, addresses, 1)
 
-    def _run_timed(self, addresses, seconds):
-        for step, part in zip(self._steps, self._single):
+    def _run_timed(self, addresses, clock):
+        for (stage, name), part in zip(self._names_of_steps, self._single):
             began = time.perf_counter()
             self._run_part(part, addresses)
-            _add_seconds(seconds, step, time.perf_counter() - began)
+            clock.add(stage, name, began, time.perf_counter())
 
 
-def _add_seconds(seconds, step, spent):
-    name = "Python" if callable(step) else "+".join(call.kernel.__name__ for call in step.calls)
-    seconds[name] = seconds.get(name, 0.0) + spent
+def _name(step):
+    return "Python" if callable(step) else "+".join(call.kernel.__name__ for call in step.calls)
 
 
 def _joined(steps):

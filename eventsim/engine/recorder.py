@@ -13,6 +13,7 @@ from eventsim.program import LayerStage, Program
 from eventsim.spikes import Spikes
 from eventsim.statistics import ranges, result
 from eventsim.statistics.observing import MembraneScale, Observer
+from eventsim.text import did_you_mean
 
 KINDS = ("spikes", "currents", "potentials", "residuals", "outputs", "audit", *result.KINDS)
 WHOLE_KINDS = ("outputs", "audit", *result.KINDS)  # not of single nodes
@@ -36,13 +37,15 @@ def read_wishes(record, program: Program, spiking: List[str]) -> Wishes:
     for wish in (record,) if isinstance(record, str) else record or ():
         kind, _, name = str(wish).partition(":")
         if kind not in KINDS or (kind in WHOLE_KINDS and name):
-            raise DataError(f"record has {wish!r}, expected any of {', '.join(KINDS)} or 'kind:node'")
+            raise DataError(f"record has {wish!r}, expected any of {', '.join(KINDS)} or 'kind:node'"
+                            + did_you_mean(kind, KINDS))
         if kind in WHOLE_KINDS:
             _wish_whole(wishes, kind, program.dtype)
             continue
         able = spiking if kind == "spikes" else layers
         if name and name not in able:
-            raise DataError(f"record has {wish!r}, but the nodes with {kind} are {', '.join(able)}")
+            raise DataError(f"record has {wish!r}, but the nodes with {kind} are {', '.join(able)}"
+                            f"{did_you_mean(name, able)}")
         for each in [name] if name else able:
             if kind == "spikes":
                 wishes.spikes.add(each)

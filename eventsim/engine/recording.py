@@ -24,10 +24,12 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import shown
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.engine.context import RunContext
 from eventsim.engine.recorded_node import RecordedNode
 from eventsim.engine.state import State
+from eventsim.engine.timing import Timing
 from eventsim.errors import RunError
 from eventsim.merging import merged
 from eventsim.spikes import Spikes
@@ -53,6 +55,7 @@ class Recording(Shown):
         where the run computes in floats.
     audit: per layer an `statistics.ranges.LayerAudit`, only if recorded.
     statistics: `statistics.Statistics` gathered while it ran, or None.
+    timing: where the seconds went, see `engine.timing.Timing`: by layer only if "timing" was recorded.
     context: the model and the arithmetic that it was made with, or None.
     lengths: int64 (N,), the steps of each sample where they were given, `timesteps` being the most; else None.
         After a sample's end spikes and traces are 0, `outputs` stay, and nothing is counted.
@@ -70,6 +73,7 @@ class Recording(Shown):
     steps_per_unit: Dict[str, np.ndarray] = merged("same", default_factory=dict)
     audit: Optional[Dict[str, LayerAudit]] = merged("merge", lacking="none", default=None)
     statistics: Optional[Statistics] = merged("merge", default=None)
+    timing: Optional[Timing] = merged("merge", lacking="other", default=None)
     context: Optional[RunContext] = merged("same", default=None)
     lengths: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
 
@@ -150,10 +154,10 @@ class Recording(Shown):
         return self._recorded(self.traces.get(kind, {}), name, kind)
 
     def _recorded(self, found, name, kind):
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             recorded = ", ".join(map(repr, found)) or "nothing"
             raise RunError(
-                f"no {kind} of {name!r} in this recording (there are: {recorded}); "
+                f"no {kind} of {shown(name)} in this recording (there are: {recorded}); "
                 f'run with record=("{kind}",) and the name of a node that has {kind}'
             )
         return found[name]

@@ -1,5 +1,6 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
+import time
 from typing import Dict, Optional
 
 import numpy as np
@@ -11,6 +12,7 @@ from eventsim.engine.counting import COUNTS, count_chunk
 from eventsim.engine.memory import Buffers, ChunkTrain
 from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
+from eventsim.engine.timing import Clock
 from eventsim.errors import DataError
 from eventsim.kernels.calling import COMPILES
 from eventsim.program import Program
@@ -27,12 +29,12 @@ class Runner:
         self._bound: Dict[Setting, BoundChunk] = {}
         self._bytes: Dict[Setting, int] = {}  # what each takes
         self._buffers = Buffers()
-        self.seconds: Optional[Dict[str, float]] = None  # kernel -> time spent in it, where that is asked for
 
-    def run_chunk(self, setting: Setting, state: State, levels) -> Chunk:
+    def run_chunk(self, setting: Setting, state: State, levels, clock: Optional[Clock] = None) -> Chunk:
         """Run a chunk from `state`, which is brought up to date.
 
-        setting: but for `samples`. levels: int32 (n, steps or 1, C, positions), or F of real input.
+        setting: but for `samples`. levels: int32 (n, steps or 1, C, positions), or F of real input. clock: what
+            times it.
         """
         n = len(levels)
         together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
@@ -40,21 +42,25 @@ class Runner:
         while done < n:
             samples = min(together, n - done)
             samples = samples if not COMPILES else 1 << (samples.bit_length() - 1)
-            bound = self._bind(setting._replace(samples=samples))
+            bound = self._bind(setting._replace(samples=samples), clock)
             if arrays is None:
                 arrays = self._arrays(bound, setting, state, levels)
             bound.clock[0] = state.step
             n_blocks = min((n - done) // samples, max(1, AT_A_TIME // samples))
-            bound.plan.run({name: array[done:] for name, array in arrays.items()}, n_blocks, self.seconds)
+            left = {name: array[done:] for name, array in arrays.items()} if done else arrays
+            bound.plan.run(left, n_blocks, clock)
             done += n_blocks * samples
         return self._chunk(bound, setting, state, arrays, n)
 
-    def _bind(self, setting):
+    def _bind(self, setting, clock):
         bound = self._bound.pop(setting, None)
         if bound is not None:
             self._bound[setting] = bound  # last of all
             return bound
+        began = time.perf_counter()
         bound = self._bound[setting] = bind_chunk(self.program, setting)
+        if clock is not None:
+            clock.timing.compiling += time.perf_counter() - began
         self._bytes[setting] = bound.plan.memory.n_bytes
         while len(self._bound) > MOST_PLANS or len(self._bound) > 1 and sum(self._bytes.values()) > MOST_BYTES:
             oldest = next(iter(self._bound))
@@ -75,9 +81,7 @@ class Runner:
             elif kind == "audit":
                 arrays[name] = _blank_audit((n, *shape), dtype)
             else:
-                array = arrays[name] = self._buffers.take(name, (n, *shape), dtype)
-                if kind not in Traces._fields:
-                    array.fill(0)
+                arrays[name] = self._buffers.take(name, (n, *shape), dtype, cleared=kind not in Traces._fields)
             if kind == "planes" and what in state.history:
                 past = self.program.history[what]
                 arrays[name][:, :past] = state.history[what]

@@ -1,13 +1,15 @@
 """Simulator: runs samples through a model and returns a Recording."""
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import several, shown
 from eventsim.display.card import Card, cut, MOST_ROWS, Shown, times
 from eventsim.display.progress import sample_bar
 from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, sizes
@@ -15,15 +17,18 @@ from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
 from eventsim.engine.lengths import run_by_length
 from eventsim.engine.overflows import check_overflows, chip_may_fail
+from eventsim.engine.processor import check_processor
 from eventsim.engine.recorder import Recorder, Wanted
 from eventsim.engine.recording import Recording
+from eventsim.engine.resuming import StateRules
 from eventsim.engine.running import Runner
-from eventsim.engine.state import check_state, State
+from eventsim.engine.state import State
 from eventsim.engine.stream_options import StreamOptions
 from eventsim.engine.streaming import Stream
-from eventsim.errors import DataError, ModelError, RunError
+from eventsim.engine.timing import Clock, TimedStep
+from eventsim.errors import DataError, ModelError
 from eventsim.inputs.levels import check_layout, to_levels
-from eventsim.lowering.recipe import lower
+from eventsim.lowering.recipe import lower, PRECISIONS
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
@@ -34,6 +39,18 @@ from eventsim.text import many, NONE, number, quantity
 
 BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time in `predict`, and at least and most so many samples
 MOST_WANTS = 32  # sets of what was recorded that are kept
+TIMING = "timing"  # what is recorded of kernels one by one
+
+
+class _Piece(NamedTuple):
+    """Samples that run together: how, in chunks of how many steps, the number of the first, whether their state is
+    kept, and what times them."""
+
+    setting: Setting
+    lengths: List[int]
+    start: int
+    keep_state: bool
+    clock: Clock
 
 
 class Simulator(Shown):
@@ -47,6 +64,9 @@ class Simulator(Shown):
     memory_limit: bytes; a model whose maps, weights and delays need more is refused before any is taken; None:
     three quarters of the machine's memory.
 
+    It can be pickled and copied: what is kept are the model and these settings, and the copy lowers the
+    model again. In a forked child it runs on, with threads of its own.
+
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
     Raises UnsupportedError, naming the node, where the precision cannot express the model or memory_limit
     forbids it, and ModelError for other arguments.
@@ -55,18 +75,32 @@ class Simulator(Shown):
     def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
                  chunk: Optional[int] = None, block: Optional[int] = None, chip=None,
                  memory_limit: Optional[int] = None):
-        self.model = model
-        self.precision, chip = _arithmetic(model, precision, chip)
+        precision, chip = _arithmetic(model, precision, chip)
         self.workers = integer(workers, "workers", 1, 1024)
         self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
         self.block = None if block is None else integer(block, "block", 1, 1 << 24)
         self.memory_limit = None if memory_limit is None else integer(memory_limit, "memory_limit", 1, 1 << 62)
-        self.program = lower(model, self.precision, chip, self.memory_limit)
+        self._lower(model, precision, chip)
+
+    def _lower(self, model, precision, chip):
+        self.model, self.precision = model, precision
+        check_processor(np.dtype("float64" if precision in ("float32", "float64") else "int32"))
+        self.program = lower(model, precision, chip, self.memory_limit)
         self._context = RunContext.of(self)
         self._local = threading.local()
         self._wants, self._courses = {}, {}
         self._compiled = set()  # what was recorded while all was compiled
-        self._pool = None
+        self._pool, self._pool_process = None, None
+
+    def __getstate__(self):
+        settings = {name: value for name, value in vars(self).items() if name != "program" and name[0] != "_"}
+        return {**settings, "chip": self.program.chip}
+
+    def __setstate__(self, settings):
+        settings = dict(settings)
+        lowered = settings.pop("model"), settings.pop("precision"), settings.pop("chip")
+        vars(self).update(settings)
+        self._lower(*lowered)
 
     def run(self, x, timesteps=None, record=("spikes",), state=None, lengths=None) -> Recording:
         """Run samples and return what was asked, with counts.
@@ -79,7 +113,8 @@ class Simulator(Shown):
             (membranes after the reset: snnTorch `mem`, SpikingJelly `v`), each for all nodes that have
             it, or "kind:node" for one node; "outputs"; "audit" (integers only); "statistics" (events,
             levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
-            while it runs into `Recording.statistics`.
+            while it runs into `Recording.statistics`; "timing" (each kernel, called one by one in one thread,
+            into `Recording.timing`).
         state: `Recording.state` of an earlier run of the same samples, to continue it.
         lengths: steps of each sample, whole numbers (N,), where they differ: of sample i only the first lengths[i]
             steps of x are run, as if it were alone, and what comes after is in no count, statistic or answer. Such
@@ -172,10 +207,16 @@ class Simulator(Shown):
         """Seconds that a run spends in each kernel: names of functions of `eventsim.kernels`, joined by "+" where
         they take turns row by row. Arguments as `run`; in one thread, whatever `workers` is. Everything is
         compiled before. Calling kernels one by one costs about a microsecond each."""
-        seconds, record = {}, _named(record)
+        record = _named(record)
         self._run(x, timesteps, record, None, False)
-        self._run(x, timesteps, record, None, False, seconds)
-        return seconds
+        return self._run(x, timesteps, (*record, TIMING), None, False).timing.by_kernel()
+
+    def time_steps(self, x, timesteps=None) -> List[TimedStep]:
+        """Run x once, calling each kernel from Python, in one thread; what ran, when and for how long, in order.
+        Arguments as `run`. Run before, to have everything compiled."""
+        clock = Clock(detailed=True)
+        self._run(x, timesteps, (), None, False, clock)
+        return clock.steps
 
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
@@ -183,7 +224,12 @@ class Simulator(Shown):
         batches: an iterable of x as `run` takes it, or of (x, y) or (x, y, lengths) as a `Dataset` gives them; or a
             loader.
         """
-        for batch in pairs_of(batches) if is_loader(batches) else batches:
+        record = _named(record)
+        try:
+            batches = pairs_of(batches) if is_loader(batches) else iter(batches)
+        except TypeError:
+            raise DataError(f"batches is {shown(batches)}, expected an iterable of x, or of (x, y)") from None
+        for batch in batches:
             x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
             if lengths is None:
                 if x is batch and timesteps is None:
@@ -218,18 +264,19 @@ class Simulator(Shown):
         recording.seconds = time.perf_counter() - began
         return recording
 
-    def _run(self, x, timesteps, record, state, keep_state, seconds=None):
-        began = time.perf_counter()
+    def _run(self, x, timesteps, record, state, keep_state, clock=None):
+        record = _named(record)
+        clock = Clock(TIMING in record) if clock is None else clock
+        check_processor(self.program.dtype)
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
-        wanted = self._wanted(_named(record))
+        wanted = self._wanted(tuple(name for name in record if name != TIMING))
         n = levels.shape[0]
-        check_state(state, self.program, n, steps)
+        done = self._states.check(state, n, steps)
         # held as (N, T, C, positions)
         levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        done = 0 if state is None else state.step
         lengths, setting, piece = self._course(wanted, done, steps, still, state is None, keep_state)
         recorder = Recorder(wanted, steps)
         starts = range(0, n, min(piece, -(-n // self.workers)))
@@ -237,19 +284,36 @@ class Simulator(Shown):
         def run_piece(start):
             stop = min(start + starts.step, n)
             part = State() if state is None else state.samples(start, stop)
-            return self._run_piece(levels[start:stop], setting, lengths, part, recorder, start, keep_state)
+            return self._run_piece(levels[start:stop], _Piece(setting, lengths, start, keep_state, clock), part,
+                                   recorder)
 
-        if self.workers == 1 or len(starts) == 1 or seconds is not None:
-            self._runner.seconds = seconds
+        if self.workers == 1 or len(starts) == 1 or clock.detailed:
             parts = [run_piece(start) for start in starts]
         else:
-            if self._pool is None:  # kept, so that its threads keep their plans
-                self._pool = ThreadPoolExecutor(self.workers, "eventsim")
-            parts = list(self._pool.map(run_piece, starts))
+            parts = self._in_threads(run_piece, starts)
         recording = merge(parts)
         recording.statistics, recording.context = recorder.statistics(), self._context
-        recording.seconds = time.perf_counter() - began
+        recording.timing = clock.finish()
+        recording.seconds = recording.timing.seconds
         return recording
+
+    def _in_threads(self, run_piece, starts):
+        """Each piece in a thread of the pool, which is kept, so that its threads keep their plans. After an error
+        it is not: threads keep the modes of the processor that they began with."""
+        if self._pool_process != os.getpid():  # in a forked child the pool has no threads
+            self._pool, self._pool_process = ThreadPoolExecutor(self.workers, "eventsim"), os.getpid()
+
+        def checked(start):
+            check_processor(self.program.dtype)
+            return run_piece(start)
+
+        parts = None
+        try:
+            parts = list(self._pool.map(checked, starts))
+        finally:
+            if parts is None:
+                self._pool_process = None
+        return parts
 
     def _course(self, wanted, done, steps, still, fresh, keep_state):
         """(lengths of chunks, Setting, most samples of a piece) of a run after `done` steps, thought of once."""
@@ -266,17 +330,16 @@ class Simulator(Shown):
             self._courses[key] = lengths, setting, piece
         return self._courses[key]
 
-    def _run_piece(self, levels, setting, lengths, state, recorder, start, keep_state):
-        """A Recording of the samples from `start` on, chunk after chunk."""
-        program = self.program
-        _check_denormals(program.dtype)
+    def _run_piece(self, levels, piece, state, recorder):
+        """A Recording of a piece's samples, chunk after chunk."""
+        program, (setting, lengths, start, keep_state, clock) = self.program, piece
         n, parts, done = levels.shape[0], [], 0
         with recorder.observer.block(start, n, len(lengths) > 1) as observer:
             for steps in lengths:
                 taken = levels if setting.still else levels[:, done : done + steps]
                 chunk = self._runner.run_chunk(setting._replace(
                     steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(program, state.step)),
-                    state, taken)
+                    state, taken, clock)
                 if self._may_fail:
                     check_overflows(self.model, program, chunk)
                 observer.take(chunk)
@@ -309,6 +372,10 @@ class Simulator(Shown):
         return sizes(self.program)
 
     @cached_property
+    def _states(self):
+        return StateRules(self.program)
+
+    @cached_property
     def _may_fail(self):
         return chip_may_fail(self.program.chip)
 
@@ -337,12 +404,14 @@ def _shape(x):
 
 
 def _named(record) -> Tuple[str, ...]:
-    """What `run` is to record, which may be one name, any iterable of them, or nothing."""
-    return (record,) if isinstance(record, str) else tuple(record or ())
+    """What `run` is to record, which may be one name, any iterable of them, or nothing. Raises DataError."""
+    return several(record, "record", "a name such as 'spikes', or several")
 
 
 def _arithmetic(model, precision, chip):
     """(precision, Chip or None) of a run, from what was given and what the model says."""
+    if not isinstance(precision, (str, type(None))):
+        raise ModelError(f"precision is {shown(precision)}, expected one of {', '.join(PRECISIONS)}, 'fixed' or None")
     if precision not in (None, "fixed"):
         if chip is not None:
             raise ModelError(f"precision is {precision!r}, but a chip computes in 'fixed'; give one")
@@ -352,14 +421,3 @@ def _arithmetic(model, precision, chip):
         raise ModelError("precision 'fixed' needs a chip: the model has none, so name one")
     return ("float32", None) if found is None else ("fixed", found)
 
-
-def _check_denormals(dtype):
-    """Libraries built with -ffast-math switch a thread's processor to flush denormal numbers to
-    zero; results would then depend on what else was imported."""
-    if dtype.kind == "f":
-        smallest = np.full(1, np.finfo(dtype).smallest_subnormal, dtype)
-        if not (smallest + dtype.type(0)).any():
-            raise RunError(
-                "this thread flushes denormal numbers to zero (a library has set that), so results "
-                "would not be exact; run in a process without that library, or in int8"
-            )

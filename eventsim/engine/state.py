@@ -6,11 +6,8 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim.display.card import Card, Shown
-from eventsim.errors import DataError, RunError
-from eventsim.lowering.rounding import INT32_MAX
 from eventsim.merging import merged
-from eventsim.model.parameters import integer
-from eventsim.program import InputStage, LayerStage, Program
+from eventsim.program import LayerStage
 from eventsim.text import listed, many
 
 KINDS_OF_STATE = ("membranes", "filtered", "pending", "waiting", "history")
@@ -41,96 +38,15 @@ class State(Shown):
         return Card(f"State(after {many(self.step, 'step')})", kept)
 
     def samples(self, start, stop) -> "State":
-        """The state of some of the samples, as copies."""
+        """The state of some of the samples, as copies that kernels can take."""
 
         def cut(arrays):
-            return {name: array[start:stop].copy() for name, array in arrays.items()}
+            return {name: np.array(array[start:stop], order="C") for name, array in arrays.items()}
 
         return State(
-            self.step, *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
+            int(self.step), *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
             None if self.sums is None else self.sums[start:stop].copy(), self.proved,
         )
-
-
-def check_state(state, program: Program, n_samples, steps) -> None:
-    """Raise DataError where a state is none of n_samples samples of the program, and RunError where `steps`
-    more are not proved to be safe. state: None at the start of a run."""
-    done = 0
-    if state is not None:
-        if not isinstance(state, State):
-            raise DataError(
-                f"state is a {type(state).__name__}, expected the `state` of an earlier Recording"
-            )
-        done = integer(state.step, "state.step", 1, 1 << 62)
-        _check_arrays(state, program, n_samples)
-    safe = program.safe_steps
-    if safe is not None and state is not None:
-        safe = _proved(state, program, done + steps)
-    if safe is not None and done + steps > safe:
-        raise RunError(
-            f"{done + steps} steps, but only {safe} are proved free of int32 overflow; "
-            "run fewer steps, or in float32"
-        )
-
-
-def _proved(state, program, wanted) -> int:
-    """The step up to which int32 is proved to hold, by `safe_steps` or, where that is not enough, by how far the
-    membranes are in truth: where all bounds grow by the same in each step, those that are at most u from 0 have
-    safe_steps * (1 - u / INT32_MAX) steps more."""
-    layers = [stage for stage in program.stages.values() if isinstance(stage, LayerStage)]
-    if wanted > max(state.proved, program.safe_steps) and all(map(_grows_evenly, layers)):
-        reached = max(max(int(found.max()), -int(found.min())) for found in state.membranes.values())
-        more = program.safe_steps * (INT32_MAX - min(reached, INT32_MAX)) // INT32_MAX
-        state.proved = max(state.proved, state.step + more)
-    return max(state.proved, program.safe_steps)
-
-
-def _grows_evenly(layer):
-    """Whether a membrane's bound (see `lowering.overflow`) grows by the same in each step: no current adds up."""
-    update = layer.update
-    fades = not update.filters or int(np.abs(update.current_leak).max()) < 1 << update.decay_bits
-    return fades and not update.changes
-
-
-def _check_arrays(state, program, n_samples):
-    """Kernels write into a state's arrays unchecked: all of them have to be as expected."""
-    found = {
-        (kind, name): (array.shape, array.dtype)
-        for kind in KINDS_OF_STATE
-        for name, array in getattr(state, kind).items()
-    }
-    if state.sums is not None:
-        found["sums", program.output] = (state.sums.shape, state.sums.dtype)
-    sizes = {shape[0] for shape, _ in found.values()}
-    if sizes - {n_samples}:
-        raise DataError(f"state is of {sorted(sizes - {n_samples})} samples, but x has {n_samples}")
-    expected = _arrays(program, n_samples)
-    for key in (*expected, *found):
-        if found.get(key) != expected.get(key):
-            raise DataError(
-                f"state does not fit layer {key[1]!r}; expected one that a run of this model at "
-                f"precision {program.precision!r} returned"
-            )
-
-
-def _arrays(program, n_samples):
-    """{(kind, name): (shape, dtype)} of all arrays that a state of so many samples has."""
-    dtype, expected = program.dtype, {}
-    for name, stage in program.stages.items():
-        past = program.history[name]
-        if past:
-            real = isinstance(stage, InputStage) and stage.real
-            expected["history", name] = (
-                ((n_samples, past, stage.positions, stage.shape[0]), dtype) if real
-                else ((n_samples, past, stage.n_planes, stage.positions, stage.words), np.dtype(np.uint64))
-            )
-        if isinstance(stage, LayerStage):
-            for kind, array in arrays_of(stage, n_samples, dtype).items():
-                expected[kind, name] = array
-    output = program.stages[program.output]
-    sums = np.dtype(np.int64) if dtype.kind == "i" or not output.reduce else dtype
-    expected["sums", output.name] = ((n_samples, output.n_neurons), sums)
-    return expected
 
 
 def arrays_of(layer: LayerStage, n_samples, dtype) -> Dict[str, tuple]:

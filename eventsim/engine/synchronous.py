@@ -18,6 +18,8 @@ from eventsim.engine.plan import Plan
 from eventsim.engine.trains import bind_words, enter, make_room
 from eventsim.program import LayerStage, PooledSums, Program, StageGroup, Synapses, synapses_of, WordStage
 
+COUNTING = "counts"  # the stage of what counts, in timings
+
 
 @dataclass(frozen=True)
 class BoundChunk:
@@ -33,12 +35,14 @@ class BoundChunk:
 def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
     """A chunk of steps of a block of samples, bound."""
     binding = Binding(program, setting)
+    binding.tape.stage = program.input
     enter(binding)
     for group in program.groups:
         if group.recurrent:
             _bind_recurrent(binding, group)
         else:
             _bind_forward(binding, group)
+    binding.tape.stage = COUNTING
     bind_counts(binding)
     plan = Plan(binding.tape, binding.memory, setting.samples)
     return BoundChunk(plan, binding.sent, binding.still_input, binding.clock)
@@ -47,6 +51,7 @@ def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
 def _bind_forward(binding, group: StageGroup):
     """Each stage over all steps of the chunk."""
     for stage in group.stages:
+        binding.tape.stage = stage.name
         if isinstance(stage, LayerStage):
             make_room(binding, stage)
             ready, last = prepare(binding, stage), len(stage.paths) - 1
@@ -70,13 +75,16 @@ def _bind_recurrent(binding, group: StageGroup):
     names = {stage.name for stage in group.stages}
     rest: Dict[str, _Rest] = {}
     for stage in group.stages:
+        binding.tape.stage = stage.name
         make_room(binding, stage)
     for stage in group.stages:
+        binding.tape.stage = stage.name
         if isinstance(stage, LayerStage):
             rest[stage.name] = _bind_outside(binding, stage, names)
     for t in range(binding.setting.steps):
         span = Span(t, 1)
         for stage in group.stages:
+            binding.tape.stage = stage.name
             if isinstance(stage, WordStage):
                 bind_words(binding, stage, span)
                 continue

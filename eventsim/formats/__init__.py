@@ -6,10 +6,12 @@ READ_OPTIONS the dataclass of what it can be told (see `options`); one that can 
 the modules, which need h5py.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
-from eventsim.errors import FormatError
+from eventsim.arguments import instance_of, path_of, suffix_of
+from eventsim.errors import EventsimError, FormatError, ModelError
 from eventsim.formats.lava.options import LavaOptions
 from eventsim.formats.nir.presets import NirOptions, NirWriteOptions
 from eventsim.formats.options import check_known, Option, Options, options_of
@@ -51,6 +53,17 @@ def write_options() -> Dict[str, Option]:
     return {name: option for declared in WRITE_OPTIONS.values() for name, option in options_of(declared).items()}
 
 
+def format_of(path) -> Optional[str]:
+    """The name of the format of a model file: of one that can be read, what it holds; else what its suffix says,
+    or None."""
+    from eventsim.storage.hdf5 import open_hdf5
+
+    if Path(path).is_file():
+        with contextlib.suppress(EventsimError), open_hdf5(path) as root:
+            return next((what for what, reader in readers().items() if reader.recognises(root)), None)
+    return {".h5": "native", ".hdf5": "native", ".nir": "NIR", ".net": "lava-dl"}.get(Path(path).suffix.lower())
+
+
 def numbers_of_models(size) -> int:
     """How many numbers are read of a model file of so many bytes. Of real weights, packed, it never is a tenth; a
     small file is read in bounded time and memory whatever it declares."""
@@ -78,9 +91,10 @@ def load(path, **options) -> Model:
     """
     from eventsim.formats.native import FORMAT
     from eventsim.storage.hdf5 import check_hdf5, open_hdf5
+    from eventsim.storage.nearby import what_is_held
 
     given = {name: value for name, value in options.items() if value is not None}
-    check_hdf5(path)
+    check_hdf5(path_of(path, "path", FormatError))
     with open_hdf5(path, room=numbers_of_models) as root:
         for what, reader in readers().items():
             if reader.recognises(root):
@@ -88,9 +102,11 @@ def load(path, **options) -> Model:
                 model = reader.read(root, **given)
                 model.file = str(path)
                 return model
+        what = what_is_held(root.names())
+        what = f": it is {what}" if what and "model" not in what else ""
         raise root.error(
             f"not a model file: 'format' is not {FORMAT!r}; "
-            f"the file holds {sorted(root.names())[:10]}"
+            f"the file holds {sorted(root.names())[:10]}{what}"
         )
 
 
@@ -102,10 +118,12 @@ def save(model, path, **options) -> None:
     The file appears complete or not at all; an existing one is replaced. Raises FormatError, and
     UnsupportedError, naming the node, for what the format cannot express.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = suffix_of(path, "path", FormatError)
+    instance_of(model, Model, "model", "a Model", ModelError)
     if suffix not in WRITE_OPTIONS:
         raise FormatError(
-            f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITE_OPTIONS)}"
+            f"{path}: suffix is {suffix!r}, expected one of {', '.join(WRITE_OPTIONS)}; name it "
+            f"{Path(path).stem}.h5 or {Path(path).stem}.nir"
         )
     given = {name: value for name, value in options.items() if value is not None}
     check_known(path, suffix, options_of(WRITE_OPTIONS[suffix]), given)

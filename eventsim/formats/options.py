@@ -17,6 +17,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from eventsim.errors import FormatError, ModelError
 from eventsim.model.parameters import choice, finite_number, integer
+from eventsim.text import did_you_mean
 
 
 class Option(NamedTuple):
@@ -106,5 +107,6 @@ def check_known(path, what, known, given):
     """
     for name in given:
         if name not in known:
-            accepted = f"expected one of {', '.join(sorted(known))}" if known else "which take none"
+            accepted = (f"expected one of {', '.join(sorted(known))}{did_you_mean(name, known)}" if known else
+                        "which take none: they say everything themselves, so leave it out")
             raise FormatError(f"{path}: {name!r} is no option for {what} files, {accepted}")

@@ -9,6 +9,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.source import checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.nearby import what_is_held
 from eventsim.storage.npz import array_header, npz_header, npz_member
 from eventsim.tensors import as_array, pairs_of
 
@@ -20,7 +21,9 @@ class Hdf5Source(Source):
         self.path = path
         with open_hdf5(path, DataError) as root:
             if "x" not in root:
-                raise root.error(f"holds {sorted(root.names())[:10]}, expected x and optionally y")
+                what = what_is_held(root.names())
+                what = f"is {what}" if what else f"holds {sorted(root.names())[:10]}"
+                raise root.error(f"{what}, expected x and optionally y")
             x = root.dataset("x")
             x.require_numbers()
             if not x.shape:
@@ -44,7 +47,8 @@ class NpzSource(Source):
         with zipfile.ZipFile(self.path) as archive:
             names = archive.namelist()
             if "x.npy" not in names:
-                raise DataError(f"{path}: holds {names[:10]}, expected x.npy and optionally y.npy")
+                raise DataError(f"{path}: holds {names[:10]}, expected x.npy and optionally y.npy: name them, "
+                                "np.savez(file, x=x, y=y)")
             with npz_member(archive, "x", path) as file:
                 shape, self._dtype = npz_header(archive, file, "x", path)
             if not shape:

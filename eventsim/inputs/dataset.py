@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from eventsim.arguments import path_of, with_attributes
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
 from eventsim.inputs.event_files.five_bytes import fits_events
@@ -17,6 +18,8 @@ from eventsim.inputs.images import CifarSource, fits_cifar, IdxSource, CIFAR_TES
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import DataOptions
 from eventsim.inputs.recordings import RecordingSource, recordings_of_file, recordings_of_folder
+from eventsim.storage.hdf5 import members_of
+from eventsim.storage.nearby import MOST_NAMED, remedy_of_folder, remedy_of_missing
 from eventsim.storage.reading import reading, refuse_special
 
 KNOWN = (
@@ -43,7 +46,8 @@ def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
 
     Raises DataError, here and while batches are read, naming the file.
     """
-    path, asked = Path(path), DataOptions(**options)
+    path, asked = Path(path_of(path)), DataOptions(**options)
+    with_attributes(input_node, ("shape", "encoding", "layout"), "input_node", "an Input")
     with reading(path):
         source = _source(path, input_node, timesteps, asked)
     same = source.path == path
@@ -134,9 +138,16 @@ class Dataset:
             raise DataError(
                 f"{source.path}: samples have shape {source.sample_shape}, expected axes "
                 f"{source.layout or self._input.layout} (or steps before them) that make the "
-                f"model's input {shape}"
+                f"model's input {shape}{self._remedy_of_shape(shape)}"
             )
         self.n_steps = found[1] if len(found) == 2 + len(shape) else None
+
+    def _remedy_of_shape(self, shape):
+        """Where the channels stand last, say how they come first."""
+        last = (*shape[1:], shape[0])
+        if len(shape) > 1 and self._source.sample_shape[-len(shape):] == last:
+            return f"; its channels come last: write np.moveaxis(x, -1, {-len(shape)})"
+        return ""
 
     def _arrange(self, x, check_only=False):
         """Samples as in the file to channels first. check_only: just the shape, None if unfit."""
@@ -199,7 +210,7 @@ class EncodedDataset(Dataset):
 def _source(path, input_node, timesteps, options):
     """The source for a path, by what it holds."""
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
+        raise DataError(f"{path}: no such file or folder{remedy_of_missing(path)}")
     if path.is_dir():
         return _folder_source(path, input_node, timesteps, options)
     refuse_special(path)
@@ -233,5 +244,19 @@ def _folder_source(path, input_node, timesteps, options):
         return RecordingSource(recordings, input_node, timesteps, options)
     raise DataError(
         f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>, [Test/]<class> "
-        f"or recordings of events"
+        f"or recordings of events" + _remedy_of_parent(path)
     )
+
+
+def _remedy_of_parent(path):
+    """What to say of a folder in which data sets lie: their names."""
+    folders = [str(folder) for folder in sorted(path.iterdir()) if folder.is_dir() and _is_data(folder)]
+    if folders:
+        more = ", ..." * (len(folders) > MOST_NAMED)
+        return f"; it holds data sets, name one: {', '.join(folders[:MOST_NAMED])}{more}"
+    return remedy_of_folder(path, lambda each: each.suffix in (".npz", ".bin") or "x" in members_of(each))
+
+
+def _is_data(folder):
+    names = {entry.name for entry in folder.iterdir()}
+    return bool(names & {*IDX_IMAGES, *CIFAR_TEST, "Test"}) or any(name.isdecimal() for name in names)

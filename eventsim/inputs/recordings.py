@@ -12,7 +12,7 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.inputs.event_files import cochlea
-from eventsim.inputs.event_files.opening import format_of, KNOWN, open_as
+from eventsim.inputs.event_files.opening import event_format, KNOWN, open_as
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import Cut, DataOptions, prepared
@@ -45,7 +45,7 @@ class Recordings(NamedTuple):
 
 def recordings_of_file(path, options: DataOptions) -> Optional[Recordings]:
     """Of a file of events, None of any other."""
-    found = format_of(path)
+    found = event_format(path)
     if found is None:
         return None
     if found is not cochlea or options.sample is not None:
@@ -75,7 +75,9 @@ def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
     if classes:
         return _classes(folder, classes, options)
     files = _files(folder)
-    return Recordings(folder, [One(file, partial(_open, file, options)) for file in files]) if files else None
+    if not files or event_format(files[0]) is None:
+        return None
+    return Recordings(folder, [One(file, partial(_open, file, options)) for file in files])
 
 
 def _files(folder):
@@ -83,7 +85,7 @@ def _files(folder):
 
 
 def _open(path, options):
-    found = format_of(path)
+    found = event_format(path)
     if found is None:
         raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
     return open_as(found, path, options)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import config, from_dtype, types
 
 from eventsim.kernels.arguments import CALL, INSTRUCTION
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, expect
 from eventsim.kernels.pointers import call_address, Pointer
 from eventsim.kernels.vectors import load_one, store_one
 
@@ -29,6 +29,20 @@ def address_of(kernel, arguments, types_of) -> int:
         code = kernel.overloads[signature]
         _ADDRESSES[kernel, types_of] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
     return _ADDRESSES[kernel, types_of]
+
+
+def addresses_of(calls) -> list:
+    """`address_of` for each (kernel, arguments, types_of); says how many are new before the first is compiled."""
+    new = dict.fromkeys((kernel, types_of) for kernel, _, types_of in calls)
+    left = [key for key in new if key not in _ADDRESSES]
+    found = []
+    for kernel, arguments, types_of in calls:
+        if left and left[0] == (kernel, types_of):
+            expect(len(left))
+            del left[0]
+        found.append(address_of(kernel, arguments, types_of))
+    expect(0)
+    return found
 
 
 def _type_of(value):

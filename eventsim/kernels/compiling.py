@@ -18,7 +18,9 @@ from pathlib import Path
 import llvmlite
 import numba
 from numba import njit
+from numba.core import event
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
@@ -208,3 +210,58 @@ def compiled(function):
     if _FOLDER is not None:
         dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+if hasattr(os, "register_at_fork"):  # a child that is forked while another thread compiles would wait for ever
+    os.register_at_fork(before=global_compiler_lock.acquire, after_in_parent=global_compiler_lock.release,
+                        after_in_child=global_compiler_lock.release)
+
+
+class Compiled(event.Listener):
+    """Kernels that are compiled, not loaded, while it listens: how many were, and in how many seconds.
+
+    tell: called before and after each with how many are done and how many will be, as far as that is known.
+    pending: how many are still to be compiled or loaded.
+    """
+
+    def __init__(self, tell):
+        self.compiled, self.seconds, self.pending = 0, 0.0, 0
+        self._tell, self._depth, self._began = tell, 0, 0.0
+
+    def on_start(self, event):
+        """A function begins to be compiled, maybe within another."""
+        if self._depth == 0:
+            self._began = time.perf_counter()
+            self._tell(self.compiled, self.compiled + max(self.pending, 1))
+        self._depth += 1
+
+    def on_end(self, event):
+        """It is compiled."""
+        self._depth -= 1
+        if self._depth == 0:
+            self.compiled += 1
+            self.seconds += time.perf_counter() - self._began
+            self._tell(self.compiled, self.compiled + max(self.pending - 1, 0))
+
+
+WATCHING = []  # every Compiled of `watched`
+
+
+@contextlib.contextmanager
+def watched(tell):
+    """Call tell(done, total) before and after each kernel that is compiled, not loaded, while the body runs; gives
+    what is known of it, a `Compiled`. total: all that are known to be needed by then."""
+    found = Compiled(tell)
+    WATCHING.append(found)
+    event.register("numba:compile", found)
+    try:
+        yield found
+    finally:
+        event.unregister("numba:compile", found)
+        WATCHING.remove(found)
+
+
+def expect(n) -> None:
+    """Say how many kernels are about to be compiled or loaded."""
+    for found in WATCHING:
+        found.pending = n

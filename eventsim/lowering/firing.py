@@ -102,7 +102,7 @@ def _decay(chip):
 def _differs_inside_channels(shape, maps):
     """Whether any map (C, H, W) holds several numbers in one channel."""
     rows = [m.reshape(shape[0], -1) for m in maps] if shape[1:] != (1, 1) else []
-    return any((row != row[:, :1]).any() for row in rows)
+    return any(((row != row[:, :1]) & (row == row)).any() for row in rows)  # nan: a plane that is never sent
 
 
 def _laid_out(maps, decision, numbers, lanes, per_position):
@@ -231,7 +231,8 @@ def rectifier(u):
 def smallest_passing(theta, quantum, steps, strict, dtype):
     """Smallest number of `dtype` whose phi is >= (or >) theta / quantum, by bisection.
 
-    Integers count in quantum / steps. Floats are bisected in the order of their bit patterns."""
+    Integers count in quantum / steps. Floats are bisected in the order of their bit patterns, infinities too.
+    Where none passes: what no membrane reaches."""
     theta, quantum, steps = float(theta), float(quantum), float(steps)
     target = theta / quantum
     integer = dtype.kind == "i"
@@ -244,7 +245,7 @@ def smallest_passing(theta, quantum, steps, strict, dtype):
         low, high, number = -INT32_MAX, INT32_MAX, int
     else:
         bits = np.dtype(f"i{dtype.itemsize}")
-        top = int(np.array(np.finfo(dtype).max, dtype).view(bits))
+        top = int(np.array(np.inf, dtype).view(bits))
         low, high = -top, top
 
         def number(order):
@@ -252,7 +253,7 @@ def smallest_passing(theta, quantum, steps, strict, dtype):
             return -value if order < 0 else value
 
     if not passes(number(high)):
-        return INT32_MAX if integer else np.inf
+        return INT32_MAX if integer else np.nan
     while low < high:
         middle = (low + high) // 2
         if passes(number(middle)):

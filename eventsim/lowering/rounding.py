@@ -50,8 +50,8 @@ class Numbers:
 
     @property
     def never(self):
-        """A threshold that no membrane reaches."""
-        return np.inf
+        """A threshold that no membrane reaches, not even an infinite one: nothing is at least nan."""
+        return np.nan
 
     @property
     def chip(self) -> Optional[Chip]:
@@ -151,15 +151,16 @@ class FixedPoint(Numbers):
 
     def rounding_of(self, values):
         """Of weights (out, ...): how many are rounded to 0, how many a chip clips, the largest error in
-        membrane units."""
-        n_zeroed, n_clipped, worst = 0, 0, 0.0
+        membrane units, and how many are not 0."""
+        n_zeroed, n_clipped, worst, n_left = 0, 0, 0.0, 0
         for rows, numbers in self.blocks(values):
             whole, clipped = numbers.whole_weights(values[rows])
             n_zeroed += int(((whole == 0) & (values[rows] != 0)).sum())
             n_clipped += clipped
+            n_left += int(np.count_nonzero(whole))
             scale = numbers.in_sum(np.ones(len(whole)))
             worst = max(worst, largest_error(numbers.in_sum(values[rows]), whole, scale))
-        return n_zeroed, n_clipped, worst
+        return n_zeroed, n_clipped, worst, n_left
 
     def blocks(self, values):
         """(slice of output channels, Numbers of these) of weights (out, ...): rounding them takes several

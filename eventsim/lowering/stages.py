@@ -33,7 +33,7 @@ def lowered(unit, units, dtype, chip) -> Lowered:
 
     Raises UnsupportedError, naming the node, for what the type or the chip cannot express.
     """
-    base = (unit.name, unit.shape, unit.logical_shape, unit.n_bits, unit.signed)
+    base = (unit.name, unit.shape, unit.logical_shape, unit.n_bits, unit.signed, unit.max_level)
     if unit.kind == "layer":
         return _layer(unit, units, base, numbers_for(unit, dtype, chip))
     if unit.kind == "input":
@@ -169,7 +169,7 @@ def _rounding(unit, numbers) -> Rounding:
     if unit.node.sends == "levels":
         threshold_error = error(numbers.unrounded(firing_thresholds(unit, unit.per_channel("quantum"))[0]))
     weights = [path.weight for path in unit.synapses if path.weight is not None]
-    zeroed, clipped, worst = zip(*map(numbers.rounding_of, weights)) if weights else ((), (), ())
+    zeroed, clipped, worst, left = zip(*map(numbers.rounding_of, weights)) if weights else ((), (), (), ())
     return Rounding(
         (float(scale.min()), float(scale.max())),
         numbers.weight_dtype.itemsize * 8,
@@ -179,6 +179,7 @@ def _rounding(unit, numbers) -> Rounding:
         max(worst, default=0.0),
         max(error(numbers.unrounded(sum_terms([term.value for term in terms], shape))) for terms, shape in added),
         threshold_error,
+        sum(left),
     )
 
 

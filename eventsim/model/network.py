@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import instance_of, mapping, several, shown
 from eventsim.display.card import Card, Shown, times
 from eventsim.display.table import Table
 from eventsim.errors import EventsimError, ModelError, RunError
@@ -49,6 +50,15 @@ class Check(Shown):
             ("levels counted of", listed(self.level_counts))])
 
 
+EDGES = "pairs (source, target), or (source, target, delay)"
+
+
+def _edge(edge):
+    if isinstance(edge, str) or not 2 <= len(several(edge, "edges", EDGES, ModelError)) <= 3:
+        raise ModelError(f"edges has {shown(edge)}, expected {EDGES}")
+    return Edge(*edge)
+
+
 class Model(Shown):
     """A spiking network: named nodes and edges with delays.
 
@@ -76,14 +86,16 @@ class Model(Shown):
 
     def __init__(self, nodes, edges, timesteps=1, class_names=(), provenance=None, check=None,
                  chip=None):
-        self.nodes: Dict[str, Node] = dict(nodes)
-        self.edges: List[Edge] = [Edge(*edge) for edge in edges]
+        self.nodes: Dict[str, Node] = mapping(nodes, "nodes", "nodes by name", ModelError)
+        self.edges: List[Edge] = [_edge(edge) for edge in several(edges, "edges", EDGES, ModelError)]
         self.timesteps: Optional[int] = None if timesteps is None else integer(timesteps, "timesteps", 1, 1 << 24)
         self.file: Optional[str] = None
-        self.class_names: Tuple[str, ...] = tuple(map(str, class_names))
-        self.provenance: Dict[str, str] = {str(k): str(v) for k, v in (provenance or {}).items()}
-        self.check: Optional[Check] = check
-        self.chip: Optional[Chip] = chip
+        self.class_names: Tuple[str, ...] = tuple(map(str, several(
+            [*class_names] if isinstance(class_names, str) else class_names, "class_names", "a name for each class",
+            ModelError)))
+        self.provenance: Dict[str, str] = {str(k): str(v) for k, v in mapping(provenance, "provenance", "text by key", ModelError).items()}
+        self.check: Optional[Check] = instance_of(check, (Check, type(None)), "check", "a Check or None", ModelError)
+        self.chip: Optional[Chip] = instance_of(chip, (Chip, type(None)), "chip", "a Chip or None", ModelError)
         self._check_graph()
         self.input: str = self._find_input()
         self.kinds: Dict[str, str] = self._infer_kinds()

@@ -4,8 +4,10 @@ from typing import Tuple, Union
 
 import numpy as np
 
+from eventsim.arguments import shown
 from eventsim.errors import ModelError
 from eventsim.tensors import as_array
+from eventsim.text import did_you_mean
 
 Parameter = Union[float, np.ndarray]
 Shape = Tuple[int, ...]
@@ -13,12 +15,6 @@ Shape = Tuple[int, ...]
 MAX_BITS = 16  # of a level; 16-bit graded spikes are the widest in the formats we read
 MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
 MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
-
-
-def _shown(value):
-    """A value in one short line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def float_array(value, name):
@@ -29,7 +25,7 @@ def float_array(value, name):
             raise TypeError
         array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ModelError(f"{name} is {_shown(value)}, expected a number or an array of numbers") from None
+        raise ModelError(f"{name} is {shown(value)}, expected a number or an array of numbers") from None
     if array.size == 0 or not np.isfinite(array).all():
         raise ModelError(f"{name} has a value that is not finite (or no value at all)")
     return array
@@ -56,7 +52,7 @@ def integer(value, name, low, high):
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole or not low <= value <= high:
-        raise ModelError(f"{name} is {_shown(value)}, expected a whole number from {low} to {high}")
+        raise ModelError(f"{name} is {shown(value)}, expected a whole number from {low} to {high}")
     return int(value)
 
 
@@ -64,14 +60,15 @@ def integers(value, name, length, low, high):
     """A scalar or a sequence as a tuple of `length` whole numbers."""
     values = (value,) * length if np.ndim(value) == 0 else tuple(value)
     if len(values) != length:
-        raise ModelError(f"{name} is {_shown(value)}, expected {length} whole numbers")
+        raise ModelError(f"{name} is {shown(value)}, expected {length} whole numbers")
     return tuple(integer(v, name, low, high) for v in values)
 
 
 def choice(value, name, choices):
     """`value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        raise ModelError(f"{name} is {_shown(value)}, expected one of {', '.join(map(repr, choices))}")
+        raise ModelError(f"{name} is {shown(value)}, expected one of "
+                         f"{', '.join(map(repr, choices))}{did_you_mean(value, choices)}")
     return value
 
 
@@ -121,7 +118,7 @@ def whole_array(value, name, low, high):
     """Whole numbers of any shape as int64."""
     array = parameter(value, name)
     if (array != np.floor(array)).any() or (array < low).any() or (array > high).any():
-        raise ModelError(f"{name} is {_shown(value)}, expected whole numbers from {low} to {high}")
+        raise ModelError(f"{name} is {shown(value)}, expected whole numbers from {low} to {high}")
     return array.astype(np.int64)
 
 

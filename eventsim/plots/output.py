@@ -42,7 +42,7 @@ def save_figure(figure: Figure, path) -> None:
     suffix = path.suffix.lower()
     if suffix not in METADATA:
         found = repr(suffix) if suffix else "without a suffix"
-        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {found}")
+        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {found}; name it {path.stem}.png")
     content = _drawn(figure, suffix)
     if suffix == ".png":
         content = _with_palette(np.round(255 * imread(io.BytesIO(content))).astype(np.uint8), SMOOTHING) or content

@@ -18,6 +18,8 @@ from eventsim.errors import RunError
 from eventsim.report import findings
 from eventsim.statistics.classes import rates_by_class
 from eventsim.statistics.counts import EXECUTED, NAMES
+from eventsim.text import did_you_mean
+
 
 # ---- what a run has
 
@@ -31,7 +33,8 @@ def node_names(run, only: Iterable[str] = ()) -> List[str]:
     names = [name for name in dict.fromkeys(ordered) if name in known]
     for name in only:
         if name not in known:
-            raise RunError(f"{run.path}: no layer {name!r}; there are: {', '.join(names)}")
+            raise RunError(f"{run.path}: no layer {name!r}; there are: {', '.join(names)}"
+                           + did_you_mean(name, names))
     return [name for name in names if not only or name in only]
 
 
@@ -301,7 +304,7 @@ def table(run, name: str, layers: Iterable[str] = ()) -> Table:
     """One table, of these layers only where it is by layer. Raises RunError for a name that there is
     not."""
     if name not in TABLES:
-        raise RunError(f"{name!r} is no table; there are: {', '.join(TABLES)}")
+        raise RunError(f"{name!r} is no table; there are: {', '.join(TABLES)}{did_you_mean(name, TABLES)}")
     return TABLES[name](run, tuple(layers))
 
 

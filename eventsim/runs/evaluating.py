@@ -7,16 +7,19 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Un
 
 import numpy as np
 
+from eventsim.arguments import instance_of, path_of, several, shown
 from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
 from eventsim.costs.other_tools import conventions
 from eventsim.display.progress import sample_bar
 from eventsim.engine.lengths import checked_lengths, groups, padded, rejoined
+from eventsim.engine.overflows import floats_may_overflow
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import DataError, EventsimError
+from eventsim.errors import DataError, EventsimError, ModelError
 from eventsim.inputs.arrays import ArrayData, LoaderData
 from eventsim.inputs.dataset import open_dataset
 from eventsim.inputs.levels import check_layout
 from eventsim.merging import merge
+from eventsim.model.parameters import integer
 from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, messages_of, sums_of
@@ -29,6 +32,7 @@ BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 1024)  # at least and at most so many samples
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 1024, 4, 64
+FLAGS = (bool, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,19 @@ class Evaluation:
     data: Optional[str] = None
 
     def __post_init__(self):
-        record = (self.record,) if isinstance(self.record, str) else tuple(self.record)
+        record = several(self.record, "record", "a name such as 'spikes', or several")
+        if self.out is not None:
+            path_of(self.out, "out")
+        if self.timesteps is not None:
+            integer(self.timesteps, "timesteps", 1, 1 << 24)
+        for name, low in (("limit", 1), ("detailed", 0)):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _whole(getattr(self, name), name, low))
+        for name, kinds, expected in (
+                ("audit", FLAGS, "True or False"), ("conventions", FLAGS, "True or False"),
+                ("statistics", (*FLAGS, type(None)), "True, False or None"),
+                ("model", (str, type(None)), "a name or None"), ("data", (str, type(None)), "a name or None")):
+            instance_of(getattr(self, name), kinds, name, expected)
         object.__setattr__(self, "record", record)
         if self.statistics is None:
             object.__setattr__(self, "statistics", self.out is not None)
@@ -74,6 +90,14 @@ class Evaluation:
         for kind in set(record) & set(result.KINDS):  # they would be gathered twice of some samples
             raise DataError(f"record has {kind!r}, but statistics are kept anyway; `detailed` says of how many "
                             "samples intervals and membranes")
+
+
+def _whole(value, name, low):
+    try:
+        return integer(value, name, low, 1 << 62)
+    except ModelError:
+        raise DataError(f"{name} is {shown(value)}, expected a whole number "
+                        + ("above 0" if low else "of 0 or more")) from None
 
 
 def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Callable[[int, int], None]] = None,
@@ -96,6 +120,8 @@ def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Calla
     The file appears complete or not at all. Raises DataError for data, labels or options that do not fit
     or a file that cannot be written, FormatError for the energy table, RunError as `Simulator.run`.
     """
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise DataError(f"progress is {shown(progress)}, expected a function, True, False or None")
     evaluating = _Evaluating(simulator, dataset, Evaluation(**options))
     if callable(progress):
         return evaluating.run(progress)
@@ -115,7 +141,7 @@ class _Evaluating:
     """One call of `evaluate`."""
 
     def __init__(self, simulator, dataset, asked):
-        self.simulator, self.asked = simulator, asked
+        self.simulator, self.asked = instance_of(simulator, Simulator, "simulator", "a Simulator"), asked
         self.energy_table = find_energy_table(asked.energy)
         if isinstance(dataset, (str, Path)):
             writing.spare(asked.out, dataset)
@@ -131,6 +157,9 @@ class _Evaluating:
                 check_layout(shape, node, simulator.model.timesteps)
         self.part = _part(asked, len(self.dataset))
         self.batch = batch_size(simulator.model, self.dataset)
+        steps = self.dataset.n_steps or simulator.model.steps(asked.timesteps)
+        # where there are no statistics that would show it, the first sample of each batch is looked at
+        self.looks_for_overflow = not asked.statistics and floats_may_overflow(simulator.program, steps)
 
     def run(self, progress):
         """The RunSummary."""
@@ -193,6 +222,10 @@ class _Evaluating:
             if asked.conventions:
                 sums = replace(sums, conventions=conventions.count(model, recording, x))
                 recording = conventions.without_spikes(recording, except_for=asked.record)
+        if self.looks_for_overflow:
+            with _naming(self.data):
+                seen = self._recorded(x[:1], ["membranes"]).statistics.membranes
+            sums = replace(sums, overflown={name: found.n_not_finite for name, found in seen.items()})
         if asked.statistics:
             decisions = Decisions.of(recording.outputs, class_labels(y), model.class_names)
             sums = replace(sums, statistics=replace(recording.statistics, decisions=decisions))
@@ -237,6 +270,8 @@ def _opened(dataset, model, asked):
         return LoaderData(dataset, model.nodes[model.input]), None
     if hasattr(dataset, "batches"):
         return dataset, dataset.name
+    if isinstance(dataset, tuple) and len(dataset) not in (2, 3):
+        raise DataError(f"dataset is a tuple of {len(dataset)}, expected (x, y) or (x, y, lengths)")
     x, y, lengths = (*dataset, None, None)[:3] if isinstance(dataset, tuple) else (dataset, None, None)
     data = ArrayData(x, y, model.nodes[model.input])
     if lengths is not None:
@@ -245,15 +280,13 @@ def _opened(dataset, model, asked):
 
 
 def _part(asked, n_samples):
-    if asked.limit is not None and (asked.limit != int(asked.limit) or asked.limit < 1):
-        raise DataError(f"limit is {asked.limit!r}, expected a whole number above 0")
-    total = n_samples if asked.limit is None else min(int(asked.limit), n_samples)
+    total = n_samples if asked.limit is None else min(asked.limit, n_samples)
     try:
         shard, n = (int(number) for number in asked.shard)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         shard, n = -1, 0
     if not 0 <= shard < n:
-        raise DataError(f"shard is {asked.shard!r}, expected (i, n): part i, from 0 on, of n parts")
+        raise DataError(f"shard is {shown(asked.shard)}, expected (i, n): part i, from 0 on, of n parts")
     part = _Part(shard * total // n, (shard + 1) * total // n, total)
     if part.first == part.stop:
         raise DataError(f"shard {shard} of {n} has no samples: there are only {total}; cut them into fewer parts")

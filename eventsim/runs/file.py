@@ -13,6 +13,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import instance_of, path_of
 from eventsim.display.card import Card, cut, Shown
 from eventsim.engine.recorded_node import RecordedNode
 from eventsim.engine.recording import Recording, TRACES
@@ -28,9 +29,12 @@ from eventsim.statistics.result import Statistics
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.json_fields import parse_json
 from eventsim.storage.hdf5_writing import GrowingHdf5
+from eventsim.storage.nearby import what_is_held
+from eventsim.storage.reading import HoldsFile
 from eventsim.tensors import as_array
-from eventsim.text import listed, many
+from eventsim.text import listed, many, printable
 
+RUN_IT = "; run it first, with --out"  # what to do with a model
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 
 BATCH_BYTES = 1 << 26  # of planes read together
@@ -49,6 +53,8 @@ def save_run(recording: Recording, path, labels=None) -> None:
     spikes, membranes or outputs were recorded instead, of these. Raises DataError where writing fails, or
     labels do not fit.
     """
+    instance_of(recording, Recording, "recording", "a Recording")
+    path_of(path)
     if labels is not None:
         labels = one_label_each(labels, len(recording.predictions))
     summary = {} if recording.context is None else summarise(sums_of(recording, labels)).to_json()
@@ -73,7 +79,7 @@ def _statistics(recording, labels):
     return found if found != Statistics() else None
 
 
-class Run(Shown):
+class Run(HoldsFile, Shown):
     """What a file keeps of a run; a context manager that closes the file. `run["name"]` is one node.
 
     path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
@@ -84,7 +90,7 @@ class Run(Shown):
     """
 
     def __init__(self, path):
-        self.path = str(path)
+        self.path = str(path_of(path))
         self._stack = ExitStack()
         try:
             self._root = self._stack.enter_context(open_hdf5(path, DataError))
@@ -106,7 +112,9 @@ class Run(Shown):
     def _read(self):
         root = self._root
         if "format" not in root or root.text("format") != RECORDING:
-            raise root.error("is not a file that `eventsim run --out` wrote")
+            what = what_is_held(set(root.names()) - {"counts"})  # no run file, whatever it looks like
+            what = f"{what}, " if what else ""
+            raise root.error(f"is {what}not a file that `eventsim run --out` wrote{RUN_IT * ('model' in what)}")
         version = root.numbers("version")
         if version.shape != () or version != VERSION:
             raise root.error(f"is of version {version}, but this eventsim reads version {VERSION}; update it")
@@ -186,18 +194,22 @@ class Run(Shown):
         return self._root.group("steps_per_unit").numbers(name).astype(np.float64)
 
     def _recorded(self, kind, name, inside=True):
+        instance_of(kind, str, "kind", "text")
+        instance_of(name, str, "name", "the name of a node")
         names = self.recorded.get(kind, ())
         if name not in names:
             known = ", ".join(map(repr, names)) or "nothing"
             raise RunError(
                 f"{self.path}: no {kind} of {name!r} were recorded (there are: {known}); "
-                f"run again with --record {kind}:{name}"
+                f"run again with --record {kind}:{printable(name)}"
             )
         group = self._root.group(kind)
         return group.group(name, f"{kind} of {name!r}") if inside else group
 
     def _samples(self, first, stop):
         stop = self.n_samples if stop is None else stop
+        for name, number in (("first", first), ("stop", stop)):
+            instance_of(number, (int, np.integer), name, "the number of a sample")
         if not 0 <= first < stop <= self.n_samples:
             raise RunError(f"{self.path}: has samples 0 to {self.n_samples - 1}, not {first} to {stop - 1}")
         return first, stop

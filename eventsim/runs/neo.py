@@ -13,6 +13,7 @@ from typing import Sequence, Union
 
 import numpy as np
 
+from eventsim.arguments import instance_of, several, shown, with_attributes
 from eventsim.errors import DataError, RunError, UnsupportedError
 
 AXES = ("c", "y", "x")
@@ -48,6 +49,8 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
     for other arguments, and where nobody says dt.
     """
     neo, quantities = _libraries()
+    with_attributes(source, ("spikes", "predictions"), "source", "a Recording or a Run")
+    instance_of(silent, (bool, np.bool_), "silent", "True or False")
     names, samples = _names(source, node), _samples(source, sample)
     step = _step(_known_dt(source) if dt is None else dt, quantities)
     block = neo.Block(name="eventsim", dt=step)
@@ -128,7 +131,7 @@ def _spikes_of(source, name, number):
 
 def _names(source, node):
     recorded = tuple(source.recorded.get("spikes", ()) if callable(source.spikes) else source.spikes)
-    names = recorded if node is None else (node,) if isinstance(node, str) else tuple(node)
+    names = recorded if node is None else several(node, "node", "the name of a node, or several")
     missing = [name for name in names if name not in recorded]
     if missing or not names:
         of = f" of {missing[0]!r}" if missing else ""
@@ -147,7 +150,7 @@ def _samples(source, sample):
     try:
         numbers = [whole(sample)] if np.ndim(sample) == 0 else [whole(number) for number in sample]
     except TypeError:
-        raise DataError(f"sample is {sample!r}, expected the number of a sample, or several") from None
+        raise DataError(f"sample is {shown(sample)}, expected the number of a sample, or several") from None
     for number in numbers:
         if not 0 <= number < n:
             raise DataError(f"sample {number} is not among the {n} recorded; expected 0 to {n - 1}")
@@ -169,10 +172,10 @@ def _step(dt, quantities):
     try:
         step = quantities.Quantity(dt, getattr(dt, "units", quantities.s))
         seconds = float(step.rescale(quantities.s))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(
-            f"dt is {dt!r}, expected seconds, or a quantity with a unit of time"
+            f"dt is {shown(dt)}, expected seconds, or a quantity with a unit of time"
         ) from None
     if not (0 < seconds < np.inf):
-        raise DataError(f"dt is {dt!r}, expected more than 0")
+        raise DataError(f"dt is {shown(dt)}, expected more than 0")
     return step

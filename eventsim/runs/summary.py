@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from eventsim import __version__
+from eventsim.arguments import instance_of, several
 from eventsim.costs.energy import assess
 from eventsim.costs.energy_summary import EnergySummary
 from eventsim.costs.other_tools.summary import ConventionsSummary
@@ -98,6 +99,28 @@ class AuditSummary:
 
 
 @dataclass(frozen=True)
+class WeightSummary:
+    """What became of a layer's weights as integers of so many bits. zeroed: those that rounding made 0; clipped:
+    those beyond a chip's; left: those that are not 0."""
+
+    bits: Optional[int] = None
+    weights: Optional[int] = None
+    zeroed: Optional[int] = None
+    clipped: Optional[int] = None
+    left: Optional[int] = None
+
+    @property
+    def lost_share(self) -> float:
+        """Share of the weights that are rounded to 0 or clipped."""
+        return ((self.zeroed or 0) + (self.clipped or 0)) / max(self.weights or 0, 1)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether rounding has left nothing of weights that were not 0."""
+        return self.left == 0 and bool(self.zeroed)
+
+
+@dataclass(frozen=True)
 class Made:
     """By what, where and when the run was made."""
 
@@ -129,7 +152,9 @@ class RunSummary(Shown):
     model, data: what was run, None where it has no name. samples, timesteps. dropped_events: of event
     recordings, those after the last step. workers: threads. accuracy: share of right predictions, None
     without labels. seconds: spent simulating. totals, layers: counts. energy: an estimate. chip: name of
-    the chip, or None. audit: per layer, or None. conventions: what other tools would count, or None.
+    the chip, or None. audit: per layer, or None. weights: of a run in integers, layer -> what became of its
+    weights. not_finite: layer -> how many of its potentials were seen to be infinite or nan, "" -> samples whose
+    output is; None where none was. conventions: what other tools would count, or None.
     made, nodes, class_names: what a file needs to be understood without the model.
     sums: the exact sums behind all this, None in a summary that was read from a file.
     """
@@ -150,6 +175,8 @@ class RunSummary(Shown):
     chip: Optional[str] = member(absent=True, formerly="profile")
     audit: Optional[Dict[str, AuditSummary]] = member(absent=True)
     conventions: Optional[ConventionsSummary] = member(absent=True)
+    weights: Optional[Dict[str, WeightSummary]] = member(absent=True)
+    not_finite: Optional[Dict[str, int]] = member(absent=True)
     made: Made = Made()
     nodes: Tuple[NodeSummary, ...] = ()
     class_names: Tuple[object, ...] = ()
@@ -182,9 +209,9 @@ class RunSummary(Shown):
         """The result, and what the first layers cost."""
         return summary_text.summary_card(self)
 
-    def as_text(self) -> str:
-        """The tables that a person reads."""
-        return summary_text.summary_text(self)
+    def as_text(self, width: Optional[int] = None) -> str:
+        """The tables that a person reads, in lines of at most `width` characters; None: of any length."""
+        return summary_text.summary_text(self, width)
 
     def of_node(self, name) -> Optional[NodeSummary]:
         """What is known of a node, or None."""
@@ -214,6 +241,7 @@ def summarise(sums: RunSums) -> RunSummary:
         energy.summary(), None if context.chip is None else context.chip.name,
         None if sums.audit is None else {name: _audit(layer) for name, layer in sums.audit.items()},
         None if sums.conventions is None else sums.conventions.summary(),
+        _weights(context.rounding), _not_finite(sums),
         _made(), from_json(Tuple[NodeSummary, ...], describe(model)["nodes"], "model", "nodes"),
         tuple(model.class_names), sums,
     )
@@ -225,7 +253,9 @@ def merge_summaries(parts) -> RunSummary:
     parts: `RunSummary`s, in the data set's order. Raises RunError where they do not belong together, or
     were read from files, which do not keep all that is needed.
     """
-    parts = list(parts)
+    parts = several(parts, "parts", "RunSummary objects")
+    for part in parts:
+        instance_of(part, RunSummary, "parts has a member that", "a RunSummary")
     if not parts or any(part.sums is None for part in parts):
         raise RunError("only summaries that `evaluate` returned can be merged, at least one; those of files lack "
                        "the exact sums")
@@ -244,6 +274,17 @@ def _audit(layer):
     }
     return AuditSummary(**ranges, weights=layer.n_weights, clipped_weights=layer.n_clipped,
                         zeroed_weights=layer.n_zeroed)
+
+
+def _weights(rounding):
+    return {name: WeightSummary(found.weight_bits, found.n_weights, found.n_zeroed, found.n_clipped, found.n_left)
+            for name, found in rounding.items()} or None
+
+
+def _not_finite(sums):
+    membranes = {} if sums.statistics is None else sums.statistics.membranes
+    found = {**sums.overflown, **{name: one.n_not_finite for name, one in membranes.items()}, "": sums.n_not_finite}
+    return {name: number for name, number in found.items() if number} or None
 
 
 def _made():

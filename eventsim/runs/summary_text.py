@@ -3,17 +3,23 @@
 from typing import Dict
 
 from eventsim.display.card import Card, MOST_ROWS
-from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity
+from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity, wrapped
+
+LOST_SHARE = 0.01  # of a layer's weights; less is what rounding does to any network
+MOST_LAYERS = 5  # that a line names
+LEFT_OUT = ("share", "mean level", "dense MACs", "synops", "neurons")  # columns, where they do not fit
 
 
-def summary_text(summary) -> str:
-    """What was run, a row per layer, and what it would cost. summary: `RunSummary`."""
+def summary_text(summary, width=None) -> str:
+    """What was run, a row per layer, and what it would cost, in lines of at most `width` characters. summary:
+    `RunSummary`."""
     samples = max(summary.samples or 0, 1)
-    text = _head(summary) + "\n" + _layers(summary, samples) + _tail(summary, samples)
+    tail = "\n".join([_tail(summary, samples), *_lost(summary), *_overflown(summary)])
     if summary.dropped_events:
-        text += (f"\n{many(summary.dropped_events, 'event')} of the recordings came after the last step and "
+        tail += (f"\n{many(summary.dropped_events, 'event')} of the recordings came after the last step and "
                  f"{'was' if summary.dropped_events == 1 else 'were'} left out: --timesteps N takes more in")
-    return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit)
+    text = wrapped(_head(summary), width) + "\n" + _layers(summary, samples, width) + wrapped(tail, width)
+    return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit, width)
 
 
 def summary_card(summary) -> Card:
@@ -45,7 +51,7 @@ def _head(summary):
 COLUMNS = ("layer", "neurons", "firing rate", "mean level", "synops", "additions", "dense MACs", "share")
 
 
-def _layers(summary, samples):
+def _layers(summary, samples, width):
     totals = summary.totals
     rows = _rows(summary, samples, summary.layers)
     rows.append((
@@ -53,7 +59,7 @@ def _layers(summary, samples):
         quantity((totals.synops or 0) / samples), quantity(_additions(totals) / samples),
         quantity((totals.dense_macs or 0) / samples), "",
     ))
-    return aligned_table(COLUMNS, rows)
+    return aligned_table(COLUMNS, rows, width, LEFT_OUT)
 
 
 def _rows(summary, samples, layers):
@@ -86,7 +92,39 @@ def _tail(summary, samples):
             f"{joule(arithmetic)}; a matched dense network: {joule(cost.ann_total)}")
 
 
-def audit_text(audit: Dict) -> str:
+def _lost(summary):
+    """What integers did to weights, where that matters."""
+    arithmetic, weights = summary.chip or summary.precision, summary.weights or {}
+    for name, layer in weights.items():
+        if layer.is_empty:
+            yield (f"{arithmetic} rounds all {many(layer.weights, 'weight')} of {printable(name)} to 0: nothing that it "
+                   "reads has an effect; run in float32, or rescale the layer")
+    lost = {name: layer for name, layer in weights.items() if layer.lost_share > LOST_SHARE and not layer.is_empty}
+    if lost:
+        ordered = sorted(lost, key=lambda name: -lost[name].lost_share)
+        shown = [_share_lost(name, lost[name]) for name in ordered[:MOST_LAYERS]]
+        more = f" and {many(len(lost) - MOST_LAYERS, 'more layer')}" if len(lost) > MOST_LAYERS else ""
+        yield f"of the weights, {arithmetic} {', '.join(shown)}{more}"
+
+
+def _share_lost(name, layer):
+    parts = [f"{verb} {decimals(100 * number / layer.weights, 1)} %{end}" for verb, number, end in (
+        ("rounds", layer.zeroed, " to 0"), ("clips", layer.clipped, "")) if number]
+    return f"{' and '.join(parts)} in {printable(name)}"
+
+
+def _overflown(summary):
+    """Numbers that left what floats hold."""
+    found = dict(summary.not_finite or {})
+    outputs = found.pop("", 0)
+    if found or outputs:
+        seen = [f"{many(number, 'potential')} of {printable(name)}" for name, number in found.items()]
+        seen += [f"the output of {many(outputs, 'sample')}"] if outputs else []
+        yield (f"{summary.precision} overflowed: {', '.join(seen)} {'is' if sum(found.values(), outputs) == 1 else 'are'} "
+               "infinite or nan, and what follows from them means nothing; run in float64, or rescale the weights")
+
+
+def audit_text(audit: Dict, width=None) -> str:
     """A table of ranges, widths and overflows, and one of what became of the weights. audit: layer ->
     `AuditSummary`."""
     rows, weights = [], []
@@ -101,7 +139,8 @@ def audit_text(audit: Dict) -> str:
         weights.append((name, f"{layer.weights}", f"{layer.clipped_weights}", f"{layer.zeroed_weights}"))
     columns = ("layer", "number", "lowest", "highest", "bits needed", "bits", "overflows", "then")
     return (
-        aligned_table(columns, rows) + "\n"
-        + aligned_table(("layer", "weights", "clipped", "rounded to 0"), weights)
-        + "before each number is brought back to its width; a sum in weights, the rest in steps of the state"
+        aligned_table(columns, rows, width, ("then", "overflows", "bits")) + "\n"
+        + aligned_table(("layer", "weights", "clipped", "rounded to 0"), weights, width)
+        + wrapped("before each number is brought back to its width; a sum in weights, the rest in steps of the "
+                  "state", width)
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Dict, Optional
 
+import numpy as np
+
 from eventsim.costs.energy_table import EnergyTable, find_energy_table
 from eventsim.costs.other_tools.conventions import Conventions
 from eventsim.engine.context import RunContext
@@ -43,7 +45,8 @@ class RunSums:
     counts: summed over samples. seconds: spent simulating. n_right: correct predictions, None without
     labels. dropped_events: of event recordings, those after the last step. audit: layer -> `LayerAudit`,
     or None. conventions: what other tools would count, or None. statistics: or None. messages: layer that sends
-    changes -> `Messages`, or None.
+    changes -> `Messages`, or None. n_not_finite: samples whose output is infinite or nan. overflown: layer -> such
+    potentials, of the samples in which they were looked for.
     """
 
     ALIKE: ClassVar[str] = "runs of the same model and data in the same arithmetic"
@@ -60,6 +63,8 @@ class RunSums:
     conventions: Optional[Conventions] = merged(samples="merge", default=None)
     statistics: Optional[Statistics] = merged(samples="merge", lacking="other", default=None)
     messages: Optional[Dict[str, Messages]] = merged(samples="merge", default=None)
+    n_not_finite: int = merged("sum", default=0)
+    overflown: Dict[str, int] = merged("sum", lacking="other", default_factory=dict)
 
 
 def sums_of(recording: Recording, labels=None) -> RunSums:
@@ -67,7 +72,8 @@ def sums_of(recording: Recording, labels=None) -> RunSums:
     right = None if labels is None else int(
         (recording.predictions == one_label_each(labels, len(recording.predictions))).sum())
     return RunSums(recording.context, None, None, find_energy_table(), recording.counts.summed(),
-                   recording.seconds, right, audit=recording.audit)
+                   recording.seconds, right, audit=recording.audit,
+                   n_not_finite=int((~np.isfinite(recording.output)).any(axis=1).sum()))
 
 
 def class_labels(labels):

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from eventsim.errors import DataError
 from eventsim.kernels import membrane_statistics, train_statistics
 from eventsim.kernels.arguments import Intervals, MembraneSums, MembraneTraces, Slots, TrainScratch, TrainSums
 from eventsim.merging import merge, merged
@@ -238,6 +239,14 @@ class MembraneScale:
         sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
         for all."""
         n, steps, neurons = potentials.shape
+        if not potentials.shape == residuals.shape == levels.shape or neurons != len(self.chosen):
+            raise DataError(f"potentials {potentials.shape}, residuals {residuals.shape} and levels {levels.shape} have "
+                            f"different shapes, expected (N, T, {len(self.chosen)}) of each")
+        kinds = potentials.dtype, residuals.dtype, levels.dtype
+        if not all(kind.kind in "iuf" and kind.itemsize <= 8 for kind in kinds):
+            raise DataError(f"potentials, residuals and levels are of {', '.join(map(str, kinds))}, expected numbers")
+        if steps_per_unit.ndim != 1 or not len(steps_per_unit) or self.n_neurons % len(steps_per_unit):
+            raise DataError(f"steps_per_unit has shape {steps_per_unit.shape}, expected one number for each channel")
         rectifies = int(self.node.rectify)
         alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
         parameters = np.stack((steps_per_unit[self.chosen // alike], self.unit, self.quantum,
@@ -284,6 +293,9 @@ class Observer:
     def block(self, first, n, several):
         """What gathers a block of n samples, `first` being the place of the first one in the run.
         several: whether its steps come in several chunks."""
+        if not self.kinds:
+            yield NOTHING
+            return
         with self._lock:
             sums = self._free.pop() if self._free else self._blank()
         observing = BlockObserver(self, sums, n, several)
@@ -313,6 +325,16 @@ class Observer:
     def all_membranes(self) -> Dict[str, MembraneStatistics]:
         """Of all blocks, in the order of the samples."""
         return merge([self.membranes[first] for first in sorted(self.membranes)]) or {}
+
+
+class _NoObserver:
+    """Gathers nothing of a block."""
+
+    def take(self, chunk) -> None:
+        """The next chunk."""
+
+
+NOTHING = _NoObserver()
 
 
 class BlockObserver:

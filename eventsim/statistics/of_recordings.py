@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from eventsim.arguments import instance_of, with_attributes
 from eventsim.errors import RunError
 from eventsim.merging import merge
+from eventsim.model.network import Model
+from eventsim.spikes import check_planes
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.observing import MembraneScale, TrainObserver
 from eventsim.statistics.result import Statistics
@@ -19,6 +22,8 @@ def of(recording, model=None, labels=None) -> Statistics:
     of neurons whose spikes, potentials and residuals were. decisions: where outputs were.
     labels: whole numbers (N,), or None. Raises DataError for labels that do not fit.
     """
+    with_attributes(recording, ("spikes", "traces", "answers"), "recording", "a Recording")
+    instance_of(model, (Model, type(None)), "model", "a Model or None")
     trains = {name: of_spikes(spikes, recording.lengths) for name, spikes in recording.spikes.items()}
     membranes = {}
     for name, node in ({} if model is None else model.nodes).items():
@@ -41,7 +46,9 @@ def of(recording, model=None, labels=None) -> Statistics:
 
 def of_spikes(spikes, lengths=None) -> TrainStatistics:
     """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`. lengths: int64 (N,), steps of
-    each sample, which sent nothing after them; None: all had as many."""
+    each sample, which sent nothing after them; None: all had as many. Raises DataError where the planes are not as
+    it says."""
+    check_planes(spikes)
     n, steps = spikes.planes.shape[:2]
     sums = TrainObserver(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
     sums.add_samples(np.ascontiguousarray(spikes.planes), n)

@@ -16,6 +16,7 @@ import numpy as np
 
 from eventsim.errors import FormatError
 from eventsim.storage.checksums import line_of
+from eventsim.storage.nearby import remedy_of_folder, remedy_of_missing, what_is_held
 from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
 
 SIGNATURE = b"GCOL\x01\x00\x00\x00"
@@ -50,12 +51,27 @@ def open_hdf5(path, error=FormatError, room=None):
         handle = h5py.File(path, "r")
     except H5PY_ERRORS as cause:
         if getattr(cause, "errno", None):  # not what is in the file: it is missing, a folder, not ours to read
-            raise error(f"{path}: cannot be read ({os.strerror(cause.errno)})") from None
+            raise error(f"{path}: cannot be read ({os.strerror(cause.errno)}){_remedy(path)}") from None
         raise error(
             f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
         ) from None
     with handle:
         yield StoredGroup(handle, _File(path, size, error, room))
+
+
+def members_of(path):
+    """Names at the root of an HDF5 file; none where it cannot be read as one."""
+    try:
+        with open_hdf5(path) as root:
+            return root.names()
+    except FormatError:
+        return []
+
+
+def _remedy(path):
+    if os.path.isdir(path):
+        return remedy_of_folder(path, lambda each: "model" in what_is_held(members_of(each)))
+    return "" if os.path.exists(path) else remedy_of_missing(path)
 
 
 class _File:
@@ -404,7 +420,7 @@ def check_hdf5(path):
         with open(path, "rb") as file:
             start = file.read(8)
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
+        raise FormatError(f"{path}: cannot be read ({os.strerror(error.errno)}){_remedy(path)}") from None
     except ValueError as error:  # a NUL in the name
         raise FormatError(f"{str(path)!r}: cannot be read ({error})") from None
     if h5py.is_hdf5(path):

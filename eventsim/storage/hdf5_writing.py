@@ -16,6 +16,7 @@ import numpy as np
 
 from eventsim.errors import DataError, FormatError, ModelError
 from eventsim.storage.hdf5 import H5PY_ERRORS
+from eventsim.storage.nearby import remedy_of_folderless
 from eventsim.storage.reading import one_line
 from eventsim.storage.writing import NewFile, reason
 
@@ -39,8 +40,7 @@ def new_hdf5(path):
     except (FormatError, ModelError) as error:
         raise FormatError(f"{path}: cannot be written: {error}") from None
     except H5PY_ERRORS as error:
-        said = reason(error) if isinstance(error, OSError) else error
-        raise FormatError(f"{path}: cannot be written ({one_line(said)})") from None
+        raise FormatError(_refused(path, error)) from None
 
 
 @contextmanager
@@ -170,6 +170,12 @@ def _give_back(handlers):
             _give_back(handlers[1:])
 
 
+def _refused(path, error):
+    """What to say where a file cannot be written."""
+    said = reason(error) if isinstance(error, OSError) else error
+    return f"{path}: cannot be written ({one_line(said)}){remedy_of_folderless(path)}"
+
+
 def put(group, name, array):
     """Write an array, packed where that saves something."""
     packed = array.ndim > 0 and array.nbytes >= MIN_PACKED
@@ -277,4 +283,4 @@ class GrowingHdf5:
                 if self._sink is not None:
                     self._sink.check()
         except OSError as error:
-            raise DataError(f"{self.path}: cannot be written ({reason(error)})") from None
+            raise DataError(_refused(self.path, error)) from None

@@ -5,9 +5,12 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import List
 
+from eventsim.arguments import path_of
 from eventsim.errors import FormatError, ModelError
 from eventsim.storage.json_fields import parse_json
+from eventsim.storage.nearby import remedy_of_missing
 from eventsim.storage.reading import refuse_special
+from eventsim.text import did_you_mean
 
 MAX_BYTES = 1 << 16  # of a file
 
@@ -37,10 +40,11 @@ class JsonRecords:
             return given
         if str(given) in self.names():
             return self.read(self.folder / f"{given}.json")
-        path = Path(given)
+        path = Path(path_of(given, self.what, FormatError))
         if path.suffix.lower() != ".json" and not os.path.exists(path):
             raise FormatError(
                 f"{self.what} is {str(given)!r}, expected {', '.join(self.names())} or the path of a JSON file"
+                + did_you_mean(given, self.names())
             )
         return self.read(path)
 
@@ -52,7 +56,8 @@ class JsonRecords:
                 found = parse_json(file.read(MAX_BYTES).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-            raise FormatError(f"{path}: cannot be read as {self._a_record} ({reason})") from None
+            remedy = "" if os.path.exists(path) else remedy_of_missing(path)
+            raise FormatError(f"{path}: cannot be read as {self._a_record} ({reason}){remedy}") from None
         return self._made(found, path)
 
     def _made(self, found, path):

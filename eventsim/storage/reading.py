@@ -77,3 +77,12 @@ def check_declared(n_declared, n_stored, path):
     """Refuse more bytes than deflate could have packed into what is there, before allocation."""
     if n_declared > MAX_RATIO * n_stored:
         raise DataError(f"{path}: declares {n_declared} bytes of data, but holds {n_stored}")
+
+
+class HoldsFile:
+    """What reads from a file that it keeps open: neither pickled nor copied, as another process cannot go on with
+    its place in the file."""
+
+    def __getstate__(self):
+        raise TypeError(f"a {type(self).__name__.lstrip('_')} of an open file cannot be pickled or copied; pass the path, "
+                        "and open it again")

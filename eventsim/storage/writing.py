@@ -16,6 +16,7 @@ from contextlib import contextmanager, ExitStack, suppress
 from pathlib import Path
 
 from eventsim.errors import DataError
+from eventsim.storage.nearby import remedy_of_folderless
 from eventsim.storage.reading import refuse_special
 
 
@@ -25,7 +26,7 @@ def writing(path):
     try:
         yield
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({reason(error)})") from None
+        raise DataError(f"{path}: cannot be written ({reason(error)}){remedy_of_folderless(path)}") from None
 
 
 def reason(error) -> str:

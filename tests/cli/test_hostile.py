@@ -32,6 +32,8 @@ def escapes(tmp_path_factory):
     with h5py.File(path, "r+") as file:
         del file["provenance"]
         file["provenance"] = np.array([["note" + ESCAPES, ESCAPES]], dtype=h5py.string_dtype())
+        del file["checksums"]
+        file["version"][...] = 1
     return path
 
 
@@ -44,7 +46,7 @@ def test_no_file_steers_a_terminal(run, escapes, tmp_path):
     assert f"note{SHOWN}: {SHOWN}\n" in out and "\\x1b[31m\\xffb.h5: 12 nodes" in out
     told = out + run("convert", escapes, tmp_path / "b.h5")[1]
     status, out, err = run("info", str(escapes) + "\x1b\u202e")
-    assert status == 1 and err.endswith("b.h5\\x1b\\u202e: cannot be read (No such file or directory)\n")
+    assert status == 1 and "b.h5\\x1b\\u202e: cannot be read (No such file or directory), did you mean " in err
     with pytest.raises(SystemExit):
         main(["\x1b[2J\udcff"])
     archive = tmp_path / "x.npz"

@@ -249,7 +249,7 @@ def test_a_number_of_samples_is_whole(capsys):
     for number in ("-3", "x", "1.5"):
         with pytest.raises(SystemExit):
             main(["run", MODEL, DATA, f"--detailed={number}", "--out", "run.h5"])
-        assert f"argument --detailed: '{number}' is not a whole number from 0 on" in capsys.readouterr().err
+        assert f"eventsim: --detailed: '{number}' is not a whole number from 0 on" in capsys.readouterr().err
 
 
 def test_recorded_pools_have_rasters(run, done, tmp_path):

@@ -287,6 +287,7 @@ CASES = [
     (lambda p: broken(p, {"n1": N1, "n3": N1[:2, :, :2, :2, :2].reshape(2, STEPS, 8)}),
      r"'n3' has 2 samples of 12 steps, but 'n1' has 3 of 12"),
     (lambda p: broken(p, {"n1": N1 + 0.5}), "trace.npz: 'n1' has fractional values; spikes are whole levels"),
+    (lambda p: broken(p, {"n1": np.where(N1, N1, np.inf)}), "trace.npz: 'n1' has infinite values; spikes are whole levels"),
     (lambda p: broken(p, {"n1": N1.astype(complex)}), "n1 holds elements of type complex128, expected numbers"),
     (lambda p: broken(p, {"n1": N1.astype(complex)}, ".h5"), "'n1' holds elements of type .*, expected numbers"),
     (lambda p: compare(network(), {"n1": N1.astype("U1")}, samples(3)), "'n1' holds elements of type <U1, expected"),
@@ -367,3 +368,47 @@ def test_names_keep_their_capitals():
     reading = compare(upper, {"N1": spikes}, samples(2)).reading
     assert "The spikes of 'N1' differ by 1" in reading and "Look at weights and biases of 'Conv1'" in reading
     assert "A's potential is" in reading and "the threshold" in reading
+
+
+# ---- numbers that are not finite
+
+HUGE = Model({"in": Input((1,), bits=8), "w": eventsim.Dense([[3e38], [-3e38], [1.0]]), "n": Neuron(bits=[1, 2, 3])},
+             [("in", "w"), ("w", "n")], 2)
+X = np.array([[255]])
+# what a trace holds where float32 has (inf, -inf, 255), and whether that differs, within any tolerance
+INFINITE = {
+    "the same": ((np.inf, -np.inf, 255), True),
+    "the other sign": ((-np.inf, -np.inf, 255), False),
+    "zeros": ((0, 0, 255), False),
+    "the largest number": ((3.4e38, -3.4e38, 255), False),
+    "infinite where it is not": ((np.inf, -np.inf, np.inf), False),
+    "nothing recorded": ((np.nan, np.nan, 255), True),
+}
+
+
+@pytest.mark.parametrize("tolerance", (None, 0, 1e38))
+@pytest.mark.parametrize("case", INFINITE)
+def test_infinite_values_of_a_trace(case, tolerance):
+    values, equal = INFINITE[case]
+    comparison = compare(HUGE, {"n.potentials": np.array([[values]])}, X, timesteps=1, tolerance=tolerance)
+    assert comparison.equal == equal
+    assert equal or "numbers grew beyond what the arithmetic holds" in comparison.reading
+    assert equal or comparison.first.variable == "potentials"
+
+
+def test_runs_that_overflow():
+    """NaN of a run is a value, equal to itself and to no number."""
+    both = compare(HUGE, Simulator(HUGE), X)
+    assert both.equal and both.divergent == 0
+    potentials = Simulator(HUGE).run(X, record="potentials").potentials("n")
+    turned = Model({**HUGE.nodes, "w": eventsim.Dense([[3e38], [3e38], [1.0]])}, HUGE.edges, 2)
+    assert found(compare(HUGE, turned, X, tolerance=1.0))[:3] == (0, 0, "n")
+    wide = compare(HUGE, Simulator(HUGE, "float64"), X, variables=("potentials",))
+    assert wide.first.values[0] == np.inf and wide.first.values[1] == pytest.approx(3e38 * 255)
+    assert np.isinf(potentials[0, 0, 0]) and wide.as_json()["first"]["values"][0] == "inf"
+
+
+@pytest.mark.parametrize("labels", (5, [[1]], ["a"], [np.nan], [0.5]))
+def test_labels_that_are_none(labels):
+    with pytest.raises(DataError, match="^labels has "):
+        compare(HUGE, Simulator(HUGE), X, labels)

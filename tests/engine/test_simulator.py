@@ -369,19 +369,6 @@ def test_leaking_membranes_need_no_limit():
     assert Simulator(model, "int8").program.safe_steps is None
 
 
-def test_flushed_denormals_are_noticed(monkeypatch):
-    """Another library may switch the processor to flush denormals; here the test's stand-in does."""
-    from eventsim.engine import simulator
-
-    class Flushing:
-        smallest_subnormal = 0.0
-
-    monkeypatch.setattr(simulator.np, "finfo", lambda dtype: Flushing)
-    with pytest.raises(RunError, match="this thread flushes denormal numbers to zero"):
-        Simulator(network()).run(samples(1))
-    Simulator(network(), "int8").run(samples(1))
-
-
 # ---- many batches
 
 

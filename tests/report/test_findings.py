@@ -119,6 +119,13 @@ FAULTS = {
     "weights that vanish": (
         dict(audit={"first": {"weights": 1000, "clipped_weights": 30, "zeroed_weights": 400}}),
         "lost_weights", "first", "43 % of the weights"),
+    "weights that are all 0": (
+        dict(weights={"first": {"bits": 8, "weights": 1000, "zeroed": 900, "clipped": 0, "left": 0}}),
+        "zeroed_layer", "first", "All 1000 weights of first are 0"),
+    "weights that are rounded": (
+        dict(weights={"first": {"bits": 8, "weights": 1000, "zeroed": 20, "clipped": 0, "left": 980},
+                      "second": {"bits": 8, "weights": 1000, "zeroed": 10, "clipped": 0, "left": 990}}),
+        "rounded_weights", None, "rounded to 0 or clipped: 2.0 % of first."),
 }
 
 

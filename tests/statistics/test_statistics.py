@@ -1,7 +1,7 @@
 """Statistics, streamed during a run and taken from a recording, against the slow definition."""
 
 import itertools
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, RunError, UnsupportedError
 from eventsim.merging import merge
 from eventsim.model.input import Input
+from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import MaxPool
@@ -637,3 +638,40 @@ def test_shares_of_no_samples_are_undefined():
     for train in recording.statistics.trains.values():
         assert train.n_detailed == 2 and train.interval_counts.any()
         assert np.isnan([train.silent_share, train.saturated_share, train.rate, train.sparsity]).all()
+
+
+# ---- recordings that were changed by hand
+
+CHANGED = {
+    "planes of fewer positions": (lambda r: spikes_with(r, planes=r.spikes["map"].planes[:, :, :, :1]), "planes are uint64 "),
+    "planes of another type": (lambda r: spikes_with(r, planes=r.spikes["map"].planes.astype(int)), "planes are int64 "),
+    "no planes": (lambda r: spikes_with(r, planes=[]), "planes are list, expected uint64"),
+    "more bits": (lambda r: spikes_with(r, bits=3), r"planes are .*, expected uint64 \(N, T, 3, 16, 1\)"),
+    "more channels": (lambda r: spikes_with(r, shape=(500, 4, 4)), "shape .* and logical_shape .* have different numbers"),
+    "a channel behind the last": (
+        lambda r: spikes_with(r, planes=r.spikes["map"].planes | np.uint64(32)), "planes have spikes of more than 5 channels"),
+    "fewer steps": (lambda r: traces_with(r, lambda found: found[:, :2]), "potentials .* residuals .* different shapes"),
+    "complex numbers": (lambda r: traces_with(r, lambda found: found.astype(complex)), "of complex128, float32, .*numbers"),
+    "scales of other channels": (lambda r: r.steps_per_unit.update(map=np.ones(3)), "steps_per_unit has shape"),
+}
+
+
+def spikes_with(recording, **fields):
+    recording.spikes["map"] = replace(recording.spikes["map"], **fields)
+
+
+def traces_with(recording, change):
+    recording.traces["potentials"]["map"] = change(recording.traces["potentials"]["map"])
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_recordings_that_were_changed_are_refused(case):
+    """Kernels count what is recorded, and find it by the shapes that the recording says."""
+    nodes = {"in": Input((2, 4, 4)), "conv": Conv2d(np.ones((5, 2, 3, 3)), padding=1), "map": Neuron(bits=2)}
+    model = Model(nodes, [("in", "conv"), ("conv", "map")], 4)
+    recording = Simulator(model).run(np.ones((1, 2, 4, 4), int), record=("spikes", "potentials", "residuals"))
+    of_recordings.of(recording, model)
+    change, said = CHANGED[case]
+    change(recording)
+    with pytest.raises(DataError, match=f"^[^\n]*{said}[^\n]*$"):
+        of_recordings.of(recording, model)

@@ -18,7 +18,7 @@ pools). A run that went on from a `state` is counted as if nothing had been on i
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Dict, List, Tuple
+from typing import ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
 from eventsim.storage.json_fields import to_json
-from eventsim.text import aligned_table, quantity
+from eventsim.text import aligned_table, quantity, wrapped
 
 CHUNK_BYTES = 1 << 27  # of values held at a time
 ACROSS = 8  # layers beside each other in a table
@@ -124,16 +124,16 @@ class Conventions:
         """What `eventsim run --conventions --json` has under "conventions"."""
         return to_json(self.summary())
 
-    def as_text(self) -> str:
-        """Layers across, tools down, and what each differs in."""
+    def as_text(self, width: Optional[int] = None) -> str:
+        """Layers across, tools down, and what each differs in, in lines of at most `width` characters; None: of
+        any length."""
         columns = [("convention", *self._names()), *self._columns(),
                    ("per", *("sample" for _ in OURS), *(c.per or "run" for c in CONVENTIONS.values()), "", "")]
-        blocks = [[columns[0], *columns[first : first + ACROSS]] for first in range(1, len(columns), ACROSS)]
-        text = "\n".join(aligned_table(*_transposed(block)) for block in blocks)
+        text = "\n".join(aligned_table(*_transposed(block), width) for block in _blocks(columns, width))
         lines = [f"{_name(c)}: {c.differs}" for c in CONVENTIONS.values()]
         if self.left_out:
             lines.append("no tool counts " + ", ".join(map(repr, self.left_out)))
-        return text + "\n".join(lines)
+        return text + "\n".join(wrapped(line, width, "  ") for line in lines)
 
     def _names(self):
         return [*("eventsim " + name.replace("_", " ") for name in OURS), *map(_name, CONVENTIONS.values()),
@@ -157,6 +157,19 @@ class Conventions:
 
 def _name(convention):
     return f"{convention.tool} {convention.short}"
+
+
+def _blocks(columns, width):
+    """The first column and a few others, time and again: as many as fit, at most ACROSS."""
+    size = [max(map(len, column)) for column in columns]
+    blocks, room = [], 0
+    for i, column in enumerate(columns[1:], 1):
+        room -= size[i] + 2
+        if not blocks or len(blocks[-1]) > ACROSS or width is not None and room < 0:
+            blocks.append([columns[0]])
+            room = (width or 0) - size[0] - size[i] - 2
+        blocks[-1].append(column)
+    return blocks
 
 
 def _transposed(columns):

@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.records import Clock, header_lines, note, records
+from eventsim.inputs.event_files.records import header_lines, note, records, TimeStamps
 from eventsim.inputs.events import EVENT, EventStream
 
 DAVIS_SIZES = {"240": (180, 240), "346": (260, 346), "640": (480, 640), "128": (128, 128), "208": (192, 208)}
@@ -44,7 +44,7 @@ def recording_in(path, options) -> EventStream:
 
 
 def _blocks(path, place, davis, size, notes):
-    clock, width = Clock(32, notes), size[1]
+    clock, width = TimeStamps(32, notes), size[1]
     for found in records(path, place, [("address", ">u4"), ("t", ">u4")]):
         address, t = found["address"].astype(np.uint32), clock(found["t"])
         x_at, x_bits, y_at, y_bits = (12, 0x3FF, 22, 0x1FF) if davis else (1, 0x7F, 8, 0x7F)

@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.records import Clock, header_lines, records
+from eventsim.inputs.event_files.records import header_lines, records, TimeStamps
 from eventsim.inputs.events import EVENT, EventStream
 from eventsim.storage.reading import reading
 
@@ -43,7 +43,7 @@ def recording_in(path, options) -> EventStream:
 
 
 def _blocks(path, place, fields, notes):
-    clock = Clock(32, notes)
+    clock = TimeStamps(32, notes)
     for found in records(path, place, [("t", "<u4"), ("address", "<u4")]):
         block = np.empty(len(found), EVENT)
         block["t"] = clock(found["t"])

@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.records import Clock, note, records
+from eventsim.inputs.event_files.records import note, records, TimeStamps
 from eventsim.inputs.events import EVENT, EventStream
 
 EVENT_BYTES = 5
@@ -39,7 +39,7 @@ def _blocks(path, notes):
     if size < EVENT_BYTES:
         raise DataError(f"{path}: has {size} bytes, expected a multiple of {EVENT_BYTES} above 0: truncated, or "
                         f"no N-MNIST recording")
-    clock, added = Clock(TIME_BITS, notes), 0
+    clock, added = TimeStamps(TIME_BITS, notes), 0
     for found in records(path, 0, np.dtype((np.uint8, EVENT_BYTES))):
         x, y, *rest = found.T.astype(np.int64)
         block = np.empty(len(x), EVENT)

@@ -33,13 +33,13 @@ def open_events(path, **options) -> EventStream:
     MissingPackageError where faery is missing.
     """
     path, asked = Path(path), EventOptions(**options)
-    found = format_of(path)
+    found = event_format(path)
     if found is None:
         raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
     return open_as(found, path, asked)
 
 
-def format_of(path):
+def event_format(path):
     """The module of `FORMATS` that reads a file, or None. Raises DataError where it cannot be read."""
     refuse_special(path)
     with reading(path), open(path, "rb") as file:

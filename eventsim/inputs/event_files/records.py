@@ -48,7 +48,7 @@ def records(path, place, dtype) -> Iterator[np.ndarray]:
                                 f"after the header of {place}: truncated, it ends within an event")
 
 
-class Clock:
+class TimeStamps:
     """Times of a counter of so many bits, which begins again at 0, as int64 that go on."""
 
     def __init__(self, bits, notes: List[str]):

@@ -1,0 +1,119 @@
+"""The command `bench`: how fast a model runs here, layer by layer, against what the machine could do."""
+
+import json
+from pathlib import Path
+
+from eventsim.cli.arguments import (
+    add_chip, add_data, add_model, add_options, add_output, add_precision, load_model, naming, output_group, positive,
+)
+from eventsim.cli.screen import Screen, width
+
+SAMPLES = 64  # unless --limit says more or fewer
+LEFT_OUT = ("additions", "kernels")  # columns, where they do not fit
+
+
+def add_parser(commands):
+    """Add `bench` to the subparsers."""
+    bench = commands.add_parser(
+        "bench", usage="eventsim bench [options] MODEL [DATA]",
+        help="measure how fast a model runs, layer by layer",
+        description="Measure how fast a model runs here in one thread: time per layer and in Python, samples per "
+                    "second, and how near its additions come to the most that this core reaches, measured in the "
+                    "same run. Without DATA: the file's own check samples, else random levels.",
+        examples=("eventsim bench net.h5 test.h5 --precision int8",
+                  "eventsim bench net.h5 --trace trace.json  # for chrome://tracing or Perfetto"),
+    )
+    bench.set_defaults(run=run_bench)
+    group = bench.add_argument_group("what is measured")
+    add_model(group)
+    add_data(group, optional=True)
+    group.add_argument("--limit", type=positive, default=SAMPLES, metavar="N",
+                       help=f"samples of a round (default {SAMPLES})")
+    group.add_argument("--rounds", type=positive, default=5, metavar="N",
+                       help="rounds, of which the fastest counts (default 5)")
+    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the data's or model's")
+    add_precision(group)
+    add_chip(group)
+    bench.add_argument_group("what is written").add_argument(
+        "--trace", type=Path, metavar="FILE", help="each call of a kernel, in Chrome's trace format (JSON)")
+    group = output_group(bench)
+    add_output(group)
+    add_options(bench, group, own=("timesteps",))
+
+
+def run_bench(arguments):
+    """eventsim bench MODEL [DATA]"""
+    from eventsim.engine.benchmark import benchmark, chrome_trace
+    from eventsim.engine.simulator import Simulator
+    from eventsim.storage import writing
+
+    writing.spare(arguments.trace, arguments.model, *filter(None, [arguments.data]))
+    model = load_model(arguments.model, arguments)
+    with naming(arguments.model):
+        simulator = Simulator(model, arguments.precision, chip=arguments.chip)
+    x, what = _samples(model, arguments)
+    with Screen(arguments).compiling(), naming(arguments.model):
+        found = benchmark(simulator, x, arguments.timesteps, arguments.rounds)
+    if arguments.trace:
+        content = json.dumps({"traceEvents": chrome_trace(found.steps)}).encode()
+        writing.write_file(arguments.trace, content)
+    if arguments.json:
+        print(json.dumps(_as_json(found, arguments)))
+        return 0
+    print(_as_text(found, f"{arguments.model} on {what}", width()))
+    if arguments.trace:
+        print(f"trace: {arguments.trace}, for chrome://tracing or ui.perfetto.dev")
+    return 0
+
+
+def _samples(model, arguments):
+    """(x, what they are) of a round."""
+    import numpy as np
+
+    from eventsim.inputs.dataset import open_dataset
+
+    node = model.nodes[model.input]
+    if arguments.data:
+        data = open_dataset(arguments.data, node, arguments.timesteps or model.timesteps)
+        return next(data.batches(arguments.limit, arguments.limit))[0], arguments.data
+    if model.check is not None:
+        x = model.check.x
+        return x[np.arange(arguments.limit) % len(x)], "its check samples"
+    random, shape = np.random.default_rng(0), (arguments.limit, *node.shape)
+    if node.encoding == "real":
+        return random.normal(size=shape), "random numbers"
+    return random.integers(0, 1 << node.bits, shape), "random levels, which are no data: times depend on them"
+
+
+def _as_json(found, arguments):
+    return {
+        "model": arguments.model, "data": arguments.data, "samples": found.samples, "timesteps": found.timesteps,
+        "precision": found.precision, "rounds": found.rounds, "samples_per_second": found.samples_per_second,
+        "seconds_per_sample": found.seconds, "python_seconds_per_sample": found.python,
+        "additions_per_sample": found.additions, "machine_additions_per_second": found.limit,
+        "machine_additions_per_second_from_memory": found.from_memory,
+        "layers": [{"name": layer.name, "seconds_per_sample": layer.seconds, "kernels": layer.kernels,
+                    "additions_per_sample": layer.additions} for layer in found.layers],
+        **({"trace": str(arguments.trace)} if arguments.trace else {}),
+    }
+
+
+def _as_text(found, what, columns):
+    from eventsim.text import aligned_table, many, percent, quantity, wrapped
+
+    def row(name, seconds, additions, kernels=""):
+        rate = additions / seconds if seconds and additions else None
+        return (name, f"{1e6 * seconds:.4g}", percent(seconds / found.seconds), quantity(additions or None),
+                quantity(rate), percent(None if rate is None else rate / found.limit), kernels)
+
+    rows = [row(layer.name, layer.seconds, layer.additions, ", ".join(layer.kernels)) for layer in found.layers]
+    rows += [row("Python", found.python, 0), row("total", found.seconds, found.additions)]
+    head = (f"{what}: {quantity(found.samples_per_second)} samples/s in one thread, {found.precision}, "
+            f"{many(found.timesteps, 'step')}, the fastest of {many(found.rounds, 'round')} of "
+            f"{many(found.samples, 'sample')}\n")
+    table = aligned_table(("layer", "us/sample", "share", "additions", "additions/s", "of the limit", "kernels"), rows,
+                          columns, LEFT_OUT, ("kernels",))
+    tail = (f"limit: {quantity(found.limit)} additions/s, the most that this core reached now, in 64 lanes of "
+            f"weights in its first-level cache; from main memory {quantity(found.from_memory)}\n"
+            "layers: their shares of a round whose kernels were timed one by one")
+    return wrapped(head, columns) + "\n" + table + wrapped(tail, columns)

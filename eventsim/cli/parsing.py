@@ -1,0 +1,91 @@
+"""Parsers: errors of one line, help that fits a screen, options that are declared when they are needed."""
+
+import argparse
+
+from eventsim.cli.screen import terminal_size
+from eventsim.cli.usage import usage_error
+
+MOST_COLUMNS = 100  # of help
+HELP = ("-h", "--help")
+
+
+class Layout(argparse.HelpFormatter):
+    """Help as wide as the terminal, options beside what they do; lines that begin with blanks stay as they are."""
+
+    def __init__(self, prog):
+        width = min(terminal_size()[0], MOST_COLUMNS)
+        super().__init__(prog, max_help_position=24, width=width)
+
+    def _fill_text(self, text, width, indent):
+        return "\n".join(line if line.startswith(" ") else super(Layout, self)._fill_text(line, width, indent)
+                         for line in text.splitlines())
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line. examples: command lines for the end of the help."""
+
+    def __init__(self, *arguments, examples=(), **options):
+        if examples:
+            options["epilog"] = "\n".join(["examples:", *(f"  {line}" for line in examples)])
+        super().__init__(*arguments, formatter_class=Layout, add_help=False, **options)
+
+    def format_help(self):
+        """As of every parser, without blank lines between the groups where the screen is too low for them."""
+        text = super().format_help()
+        if text.count("\n") >= terminal_size()[1]:
+            text = text.replace("\n\n", "\n")
+        return text
+
+    def error(self, message):
+        """Say what was probably meant, and leave with status 2."""
+        words = {"/".join(action.option_strings[-1:]) or action.metavar: list(map(str, action.choices))
+                 for action in actions_of(self) if action.choices}
+        flags = [flag for action in actions_of(self) for flag in action.option_strings]
+        self.exit(2, usage_error(self.prog, message, words, flags) + "\n")
+
+
+class Command(Parser):
+    """The parser of one command.
+
+    late: functions that declare more arguments of it, called when the command is chosen, so that `eventsim --help`
+    needs none of what they import. They take the parser and, where only the help is wanted, the words of the
+    command line, else None.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.late = []
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As of every parser, with the late arguments; nothing is left over."""
+        args = list(args)
+        words = args if set(HELP) & set(args) else None
+        while self.late:
+            self.late.pop(0)(self, words)
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+
+class ShowOptions(argparse.Action):
+    """A flag that prints the options that a function declares on a parser, and leaves. const: that function."""
+
+    def __init__(self, option_strings, dest, const, help):
+        super().__init__(option_strings, dest, nargs=0, const=const, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        shown = Parser(prog=parser.prog, usage=argparse.SUPPRESS)
+        self.const(shown, None)
+        shown.print_help()
+        parser.exit()
+
+
+def actions_of(parser):
+    """Everything that a parser takes, for which argparse has no public name."""
+    return vars(parser)["_actions"]
+
+
+def add_help(group):
+    """-h, --help."""
+    group.add_argument(*HELP, action="help", help="print this help and leave")

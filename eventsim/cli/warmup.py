@@ -1,0 +1,56 @@
+"""The command `warmup`: compile kernels now, so that the first run does not have to."""
+
+import json
+
+from eventsim.cli.arguments import add_chip, add_options, add_output, load_model, MODEL_HELP, naming, output_group
+from eventsim.cli.screen import Screen
+
+WARMED = ("float32", "int8")  # precisions, unless one is named or the model brings a chip
+
+
+def add_parser(commands):
+    """Add `warmup` to the subparsers."""
+    warmup = commands.add_parser(
+        "warmup", usage="eventsim warmup [options] [MODEL]", help="compile kernels now, before the first run",
+        description="Compile the kernels that a model needs in `run`, with and without --out, and keep them for this "
+                    "machine; without MODEL those of common networks: images and spikes through convolutions, "
+                    "pools and dense layers, in float32 and int8.",
+        examples=("eventsim warmup", "eventsim warmup net.h5 --precision int8"),
+    )
+    warmup.set_defaults(run=run_warmup)
+    group = warmup.add_argument_group("what is compiled")
+    group.add_argument("model", metavar="MODEL", nargs="?", help=MODEL_HELP)
+    group.add_argument("--precision", metavar="P", choices=("float32", "float64", "int8", "fixed"),
+                       help="only this one; default: float32 and int8, or fixed where the model brings a chip")
+    add_chip(group)
+    group = output_group(warmup)
+    add_output(group)
+    add_options(warmup, group)
+
+
+def run_warmup(arguments):
+    """eventsim warmup [MODEL]"""
+    from eventsim.engine.simulator import Simulator
+    from eventsim.kernels.compiling import watched
+    from eventsim.model.common import common_networks
+    from eventsim.statistics.result import KINDS
+
+    models = [load_model(arguments.model, arguments)] if arguments.model else common_networks()
+    with Screen(arguments).compiling(), watched(lambda done, total: None) as found:
+        for model in models:
+            for precision in _precisions(model, arguments):
+                with naming(arguments.model or "a common network"):
+                    Simulator(model, precision, chip=arguments.chip).compile(KINDS)
+    if arguments.json:
+        print(json.dumps({"model": arguments.model, "compiled": found.compiled, "seconds": found.seconds}))
+    elif found.compiled:
+        print(f"compiled {found.compiled} kernels in {found.seconds:.1f} s; they are kept for this machine")
+    else:
+        print("all kernels were there: nothing to compile")
+    return 0
+
+
+def _precisions(model, arguments):
+    if arguments.precision:
+        return (arguments.precision,)
+    return (None,) if arguments.chip or model.chip is not None else WARMED

@@ -1,0 +1,80 @@
+"""Timing: where the time of a run goes."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Dict, List, NamedTuple
+
+from eventsim.merging import merged
+
+
+class TimedStep(NamedTuple):
+    """A step of a stage, timed. kernel: names of functions of `eventsim.kernels`, joined by "+" where they take
+    turns row by row, or "Python". began: seconds after the run began."""
+
+    stage: str
+    kernel: str
+    began: float
+    seconds: float
+
+
+@dataclass
+class Timing:
+    """Where the seconds of a run went.
+
+    seconds: of all. compiled: within compiled kernels (of all threads together). compiling: of binding kernels
+    to arrays: compiling or loading them, where they are new. kernels: stage -> kernel -> seconds, only with "timing"
+    recorded. The stages are the input, the layers, and "counts" for the counting of operations.
+
+    >>> import eventsim, numpy as np
+    >>> model = eventsim.Model({"in": eventsim.Input((4,)), "n": eventsim.Neuron()}, [("in", "n")])
+    >>> recording = eventsim.Simulator(model).run(np.ones((2, 4), int), record="timing")
+    >>> sorted(recording.timing.layers)
+    ['counts', 'in', 'n']
+    """
+
+    seconds: float = merged("sum", default=0.0)
+    compiled: float = merged("sum", default=0.0)
+    compiling: float = merged("sum", default=0.0)
+    kernels: Dict[str, Dict[str, float]] = merged("sum", lacking="other", default_factory=dict)
+
+    @property
+    def python(self) -> float:
+        """Seconds outside of kernels, of a run in one thread."""
+        return max(self.seconds - self.compiled - self.compiling, 0.0)
+
+    @property
+    def layers(self) -> Dict[str, float]:
+        """Seconds of each stage."""
+        return {stage: sum(kernels.values()) for stage, kernels in self.kernels.items()}
+
+    def by_kernel(self) -> Dict[str, float]:
+        """Seconds of each kernel, of all stages."""
+        found = {}
+        for kernels in self.kernels.values():
+            for kernel, seconds in kernels.items():
+                found[kernel] = found.get(kernel, 0.0) + seconds
+        return found
+
+
+@dataclass
+class Clock:
+    """What a run is timed with. detailed: call kernels one by one, each timed, into steps; else only as a whole."""
+
+    detailed: bool = False
+    steps: List[TimedStep] = field(default_factory=list)
+    timing: Timing = field(default_factory=Timing)
+    began: float = field(default_factory=time.perf_counter)
+
+    def add(self, stage, kernel, began, ended) -> None:
+        """A step of a stage ran."""
+        timing, seconds = self.timing, ended - began
+        of_stage = timing.kernels.setdefault(stage, {})
+        of_stage[kernel] = of_stage.get(kernel, 0.0) + seconds
+        if kernel != "Python":
+            timing.compiled += seconds
+        self.steps.append(TimedStep(stage, kernel, began - self.began, seconds))
+
+    def finish(self) -> Timing:
+        """The Timing of what ended now."""
+        self.timing.seconds = time.perf_counter() - self.began
+        return self.timing
