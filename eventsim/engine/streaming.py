@@ -199,9 +199,10 @@ class Stream:
         try:
             return self._run(levels, None if self._options.fresh else self._network)
         except DataError as error:
+            many = str(error).startswith("x has values up to")
+            remedy = "; where events share a pixel and a step, coincident='merge' makes them one" if many else ""
             raise DataError(f"{self.source.name}: window from {self._time(first):g} to {self._time(stop):g} us: "
-                            f"{error}; where events share a pixel and a step, coincident='merge' makes "
-                            "them one") from None
+                            f"{error}{remedy}") from None
 
     def _run(self, levels, state):
         return self._simulator.run(levels, levels.shape[1], self._record, state)

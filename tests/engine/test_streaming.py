@@ -193,7 +193,7 @@ def test_integers_go_on_where_their_membranes_allow_it():
     stream = sim.stream([one], 100 * 50)
     for _ in range(safe // 50):
         next(stream)
-    stream.state.network.membranes["n"][:] = (1 << 31) - (1 << 24)  # as near as no input has brought them
+    stream.state.network.membranes["n"][..., :1] = (1 << 31) - (1 << 24)  # as near as no input has brought them
     with pytest.raises(RunError, match=f"{safe // 50 * 50 + 50} steps, but only .* proved free of int32 overflow"):
         next(stream)
 
