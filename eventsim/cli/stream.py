@@ -9,7 +9,7 @@ from eventsim.cli.arguments import (
 from eventsim.cli.data_arguments import add_data_options, data_options
 from eventsim.cli.parsing import add_help
 from eventsim.cli.streams import OutputError
-from eventsim.errors import DataError, EventsimError
+from eventsim.errors import EventsimError
 from eventsim.text import all_digits, many, number, printable, quantity
 
 RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "crop", "downsample", "orient")
