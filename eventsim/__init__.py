@@ -25,6 +25,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "Model": "model.network", "Edge": "model.graph", "Check": "model.network",
     "Simulator": "engine.simulator", "Recording": "engine.recording",
+    "Stream": "engine.streaming", "StreamWindow": "engine.streaming", "StreamState": "engine.stream_options",
     "evaluate": "runs.evaluating", "Evaluation": "runs.evaluating", "merge_summaries": "runs.summary",
     "RunSummary": "runs.summary", "open_dataset": "inputs.dataset",
     "EventStream": "inputs.events", "open_events": "inputs.event_files.opening",

@@ -13,7 +13,7 @@ import sys
 def parser():
     """The argument parser of the `eventsim` command."""
     from eventsim import __version__
-    from eventsim.cli import bench, check, completion, convert, diff, info, plot, report, run, stats, warmup
+    from eventsim.cli import bench, check, completion, convert, diff, info, plot, report, run, stats, stream, warmup
     from eventsim.cli.parsing import add_help, Command, Parser
 
     top = Parser(
@@ -24,7 +24,7 @@ def parser():
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands",
                                   prog="eventsim", parser_class=Command)
-    for command in (info, check, run, diff, convert, stats, plot, report, bench, warmup):
+    for command in (info, check, run, stream, diff, convert, stats, plot, report, bench, warmup):
         command.add_parser(commands)
     group = top.add_argument_group("options")
     group.add_argument("--version", action="version", version=f"eventsim {__version__}", help="print the version")

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 
 from eventsim.cli.arguments import natural, positive
 from eventsim.cli.parsing import ShowOptions
@@ -43,11 +44,12 @@ def _flags():
     }
 
 
-def add_data_options(command, group):
+def add_data_options(command, group, fields=None):
     """Add the flags to a command that takes DATA, when it is chosen; its help does not show them, --help-data does.
-    group: what that is added to."""
-    command.late.append(_add_data_options)
-    group.add_argument("--help-data", action=ShowOptions, const=_add_data_options,
+    group: what that is added to. fields: of those that it takes, None: all."""
+    declare = partial(_add_data_options, fields=fields)
+    command.late.append(declare)
+    group.add_argument("--help-data", action=ShowOptions, const=declare,
                        help="print the options of recordings, and of encoding")
 
 
@@ -55,12 +57,13 @@ FORMATS = ("Values: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary. Re
            ".npy, .npz, HDF5, SHD and SSC .h5, .csv, or folders of them, of classes, or of DVS128 Gesture.")
 
 
-def _add_data_options(command, words):
+def _add_data_options(command, words, fields):
     if words is not None:
         return
     group = command.add_argument_group("how data is read", FORMATS)
     for flag, (how, text) in _flags().items():
-        group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)
+        if fields is None or _field(flag) in fields:
+            group.add_argument(flag, dest="data_" + _field(flag), help=text, **how)
 
 
 def _field(flag):
@@ -69,7 +72,7 @@ def _field(flag):
 
 def data_options(arguments):
     """{field: value} of what was given."""
-    found = {name: getattr(arguments, "data_" + name) for name in map(_field, _flags())}
+    found = {name: getattr(arguments, "data_" + name, None) for name in map(_field, _flags())}
     return {name: value for name, value in found.items() if value is not None}
 
 

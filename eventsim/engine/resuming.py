@@ -64,6 +64,8 @@ class StateRules:
             done = integer(state.step, "state.step", 1, 1 << 62)
             self._check_arrays(state, n_samples)
         safe = self.program.safe_steps
+        if safe is not None and state is not None:
+            safe = _proved(state, self.program, done + steps)
         if safe is not None and done + steps > safe:
             raise RunError(
                 f"{done + steps} steps, but only {safe} are proved free of int32 overflow; "
@@ -98,6 +100,25 @@ class StateRules:
                 yield (kind, name), _array(array, f"state.{kind} of {name!r}")
         if state.sums is not None:
             yield ("sums", self.program.output), _array(state.sums, "state.sums")
+
+
+def _proved(state, program, wanted) -> int:
+    """The step up to which int32 is proved to hold, by `safe_steps` or, where that is not enough, by how far the
+    membranes are in truth: where all bounds grow by the same in each step, those that are at most u from 0 have
+    safe_steps * (1 - u / INT32_MAX) steps more."""
+    proved = integer(state.proved, "state.proved", 0, 1 << 62)
+    layers = [stage for stage in program.stages.values() if isinstance(stage, LayerStage)]
+    if wanted > max(proved, program.safe_steps) and all(map(_grows_evenly, layers)):
+        reached = max(max(int(found.max()), -int(found.min())) for found in state.membranes.values())
+        more = program.safe_steps * (INT32_MAX - min(reached, INT32_MAX)) // INT32_MAX
+        state.proved = max(proved, state.step + more)
+    return max(state.proved, program.safe_steps)
+
+
+def _grows_evenly(layer):
+    """Whether a membrane's bound (see `lowering.overflow`) grows by the same in each step. A current of its own may
+    add up, even one that fades where its bound is beyond int32."""
+    return not layer.update.filters and not layer.update.changes
 
 
 def _array(value, name):

@@ -23,6 +23,8 @@ from eventsim.engine.recording import Recording
 from eventsim.engine.resuming import StateRules
 from eventsim.engine.running import Runner
 from eventsim.engine.state import State
+from eventsim.engine.stream_options import StreamOptions
+from eventsim.engine.streaming import Stream
 from eventsim.engine.timing import Clock, TimedStep
 from eventsim.errors import DataError, ModelError
 from eventsim.inputs.levels import check_layout, to_levels
@@ -235,6 +237,23 @@ class Simulator(Shown):
                 yield self._run(x, timesteps, record, None, keep_state=False)
             else:
                 yield self._run_lengths(x, lengths, timesteps, record)
+
+    def stream(self, source, window=None, **options) -> Stream:
+        """Run events as they come, without end: an iterator of a `StreamWindow` after another, in bounded memory.
+
+        source: an `EventStream`; the path of a recording, or of a named pipe; "-", standard input;
+            "udp://HOST:PORT"; a file opened for bytes; or an iterable of blocks of events, which are
+            structured arrays or mappings with columns t (microseconds), x, y and p. See `inputs.live`.
+        window: microseconds, or text such as "10ms": a whole number of steps; default: those in 10 ms, at least one.
+        options: fields of `StreamOptions`: step (default: the model's), stride, fresh, smoothing, slack, realtime,
+            flush, record, state; sensor_size, time_unit, columns, keep_going, sample.
+
+        Step s has the events from s * step to before (s + 1) * step, counted from the source's start, or its first
+        event. The state is carried from window to window unless each is `fresh`; then the windows together are one run
+        of all steps, bit for bit, however the source's blocks are cut. Kernels are compiled at once.
+        Raises DataError where the source or a time does not fit.
+        """
+        return Stream(self, source, window, StreamOptions(**options))
 
     def _run_lengths(self, x, lengths, timesteps, record):
         """As `run` with lengths."""

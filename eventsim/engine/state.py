@@ -20,6 +20,7 @@ class State(Shown):
     step: absolute steps done. membranes, filtered, pending, waiting: per layer, as the kernels hold
     them. history: per stage, the last planes (of a real input: values) that delayed readers still
     need. sums: float64, int64 or float32 (N, classes), what the output has summed so far.
+    proved: the step up to which int32 is proved to hold, where that is beyond the program's `safe_steps`, else 0.
     """
 
     step: int = merged(samples="same", steps="last", default=0)
@@ -29,6 +30,7 @@ class State(Shown):
     waiting: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
+    proved: int = merged(samples="min", steps="last", default=0)
 
     def card(self) -> Card:
         """How far the run is, and what it keeps."""
@@ -43,7 +45,7 @@ class State(Shown):
 
         return State(
             int(self.step), *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
-            None if self.sums is None else self.sums[start:stop].copy(),
+            None if self.sums is None else self.sums[start:stop].copy(), self.proved,
         )
 
 

@@ -22,8 +22,9 @@ from eventsim.plots.matrices import confusion, correlations, maps
 from eventsim.plots.of_runs import KINDS
 from eventsim.plots.output import save_figure, svg
 from eventsim.plots.rasters import raster
+from eventsim.plots.streams import stream_course
 
 __all__ = [
     "KINDS", "accuracy", "confusion", "correlations", "drift", "intervals", "levels", "maps", "membranes",
-    "operations", "planes", "raster", "rates", "save_figure", "svg", "traces",
+    "operations", "planes", "raster", "rates", "save_figure", "stream_course", "svg", "traces",
 ]

@@ -81,7 +81,7 @@ def test_split_by_state(name, precision, cut, settings):
     sim, x = simulator(name, precision, **settings), model_and_input(name)[1]
     stands = x.ndim == 1 + len(sim.model.shapes[sim.model.input])
     pieces = (x, x) if stands else (x[:, :cut], x[:, cut:])
-    first = sim.run(pieces[0], cut if stands else None, EVERYTHING)
+    first = sim.run(pieces[0], cut, EVERYTHING)
     kept = {name: array.copy() for name, array in everything(first)[1].items()}
     second = sim.run(pieces[1], STEPS - cut if stands else None, EVERYTHING, state=first.state)
     expected = whole(name, precision)
@@ -109,7 +109,7 @@ def test_same_audit(name, precision, settings):
         assert any(r.overflows for layer in expected.values() for r in layer.ranges.values())
     for part, of in zip(everything(found), everything(whole(name, precision))):
         assert_same(part, of)
-    first = sim.run(x[:, :2], None, ("audit",))
+    first = sim.run(x[:, :2], 2, ("audit",))
     second = sim.run(x[:, 2:], None, ("audit",), first.state)
     assert merge((first.audit, second.audit), along="steps") == expected
 

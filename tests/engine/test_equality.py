@@ -194,7 +194,7 @@ def assert_equal_in_pieces(model, x, precision, timesteps=None, chip=None):
     cut, still = whole.timesteps // 2, x.ndim == 1 + len(model.shapes[model.input])
     if not cut:
         return
-    first = small.run(x if still else x[:, :cut], cut if still else None, record)
+    first = small.run(x if still else x[:, :cut], cut, record)
     rest = whole.timesteps - cut
     second = small.run(x if still else x[:, cut:], rest if still else None, record, first.state)
     assert_same_runs(whole, [first, second])

@@ -712,7 +712,7 @@ def test_files_are_the_same_bytes_each_time(tmp_path, suffix):
 def test_other_suffixes_and_paths_that_cannot_be_written_are_refused(tmp_path):
     figure = plots.rates({})
     for name, found in (("a.jpg", "'.jpg'"), ("a", "without a suffix")):
-        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found + "$"):
+        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found + r"; name it a\.png$"):
             plots.save_figure(figure, tmp_path / name)
     with pytest.raises(DataError, match=r"missing/a\.png: cannot be written \(No such file or directory\)"):
         plots.save_figure(figure, tmp_path / "missing" / "a.png")
@@ -921,3 +921,26 @@ def test_ten_million_spikes_fit_into_memory(tmp_path, size):
     assert events > 9_000_000
     assert kilobytes < 500 * 1024, "making the spikes included"
     assert (tmp_path / "raster.png").stat().st_size > 10_000
+
+
+# ---- streams
+
+
+def test_a_stream_is_drawn_whatever_came_of_it():
+    nodes = {"in": eventsim.Input((1, 2, 3), bits=8, events=eventsim.EventBins(100, "one", sensor_size=(2, 3))),
+             "flat": eventsim.Flatten(), "fc": eventsim.Dense(np.eye(2, 6)), "out": eventsim.Neuron()}
+    model = eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), class_names=("left", "$right"))
+    events = eventsim.EventStream.from_numpy({"t": [0, 250, 330], "x": [0, 1, 0], "y": [0, 0, 0], "p": [1, 1, 1]})
+    windows = list(eventsim.Simulator(model).stream(events, 100))
+    figure = plots.stream_course(windows, events.read(), model.class_names)
+    came, layers, scores, *_ = figure.axes
+    np.testing.assert_array_equal(scores.lines[0].get_ydata(), [0, 0, 1, 0])
+    assert [label.get_text() for label in scores.get_yticklabels()] == ["left", r"\$right"]
+    shown = layers.collections[0].get_array()
+    np.testing.assert_allclose(np.ma.filled(shown, 0), [[1 / 6, 0, 1 / 6, 1 / 6], [0.5, 0, 0.5, 0.5]])
+    assert np.ma.filled(came.collections[0].get_array(), 0).sum() == 3
+    silent = list(eventsim.Simulator(model).stream(events.crop(t=(10_000, 20_000)), 100))
+    assert not silent and "no window" in plots.stream_course(silent, events.read()).get_label()
+    quiet = plots.stream_course(windows[1:2], events.read()[:0])
+    said = " ".join(text.get_text() for axes in quiet.axes for text in axes.texts)
+    assert "no event" in said and "no layer fired" in said

@@ -26,7 +26,7 @@ SIGMAS = 5
 def recorded(levels, bits=1, signed=False):
     """Recording of a network whose input "input0" sends the given levels (N, T, neurons)."""
     model = chain(Input(levels.shape[2:], "spikes", bits, signed), Neuron(2.0**bits))
-    return Simulator(model).run(levels, record=("spikes:input0", *STREAMED))
+    return Simulator(model).run(levels, levels.shape[1], record=("spikes:input0", *STREAMED))
 
 
 def train_of(levels, bits=1, signed=False):

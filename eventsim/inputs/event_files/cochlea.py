@@ -8,7 +8,7 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.hdf5_events import SIGNATURE
-from eventsim.inputs.event_files.records import microseconds
+from eventsim.inputs.event_files.records import Microseconds
 from eventsim.inputs.events import EVENT, EventStream
 from eventsim.storage.hdf5 import open_hdf5
 
@@ -60,5 +60,5 @@ def _blocks(path, sample):
     if not (np.isfinite(times) & (times >= 0)).all():
         raise DataError(f"{path}: recording {sample} has times that are no seconds from 0 on")
     block = np.zeros(len(times), EVENT)
-    block["t"], block["x"], block["p"] = microseconds(times, 1.0, []), units, 1
+    block["t"], block["x"], block["p"] = Microseconds(1.0, [])(times), units, 1
     yield block

@@ -3,7 +3,7 @@
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.records import microseconds, note
+from eventsim.inputs.event_files.records import Microseconds, note
 from eventsim.inputs.event_files.text_events import named_columns
 from eventsim.inputs.events import AT_ONCE, block_of, EventStream
 from eventsim.storage.hdf5 import open_hdf5
@@ -32,6 +32,7 @@ def recording_in(path, options) -> EventStream:
 
 
 def _blocks(path, options, notes):
+    in_microseconds = Microseconds(options.time_unit, notes)
     with open_hdf5(path, DataError) as root:
         place, names = _found(root)
         group = _group(root, place)
@@ -50,7 +51,7 @@ def _blocks(path, options, notes):
             if names is None:
                 [rows] = part.values()
                 part = {key: rows[rows.dtype.names[at]] for key, at in named_columns(rows.dtype.names).items()}
-            part["t"] = microseconds(part["t"], options.time_unit, notes)
+            part["t"] = in_microseconds(part["t"])
             yield block_of(part, str(path))
 
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.records import microseconds, note
+from eventsim.inputs.event_files.records import Microseconds, note
 from eventsim.inputs.event_files.text_events import named_columns
 from eventsim.inputs.events import AT_ONCE, block_of, EventStream
 from eventsim.storage.npz import array_header, npz_member
@@ -43,8 +43,9 @@ def recording_in(path, options) -> EventStream:
 
 
 def _in_microseconds(found, path, options, notes):
+    in_microseconds = Microseconds(options.time_unit, notes)
     for columns in found:
-        columns["t"] = microseconds(columns["t"], options.time_unit, notes)
+        columns["t"] = in_microseconds(columns["t"])
         yield block_of(columns, str(path))
 
 

@@ -74,17 +74,25 @@ class TimeStamps:
         return found
 
 
-def microseconds(times, unit, notes: List[str]) -> np.ndarray:
-    """Times as whole microseconds, of a type of integers or of floats. unit: seconds of one; None: told from the
-    numbers, and noted.
+class Microseconds:
+    """Times as whole microseconds, one array after another, whose unit is told once.
+
+    unit: seconds of one; None: told from the first numbers, and noted.
     """
-    if unit is None:
-        unit = MICROSECOND if times.dtype.kind in "iu" or _whole(times) else 1.0
-        note(notes, f"its times are taken as {'microseconds' if unit == MICROSECOND else 'seconds'}, as "
-                    f"{'whole numbers' if unit == MICROSECOND else 'fractions'} are (time_unit says otherwise)")
-    if times.dtype.kind in "iu" and unit == MICROSECOND:
-        return times
-    return np.rint(times.astype(np.float64) * (unit / MICROSECOND))
+
+    def __init__(self, unit, notes: List[str]):
+        self._unit, self._notes = unit, notes
+
+    def __call__(self, times) -> np.ndarray:
+        """times: of a type of integers or of floats."""
+        if self._unit is None:
+            self._unit = MICROSECOND if times.dtype.kind in "iu" or _whole(times) else 1.0
+            whole = self._unit == MICROSECOND
+            note(self._notes, f"its times are taken as {'microseconds' if whole else 'seconds'}, as "
+                              f"{'whole numbers' if whole else 'fractions'} are (time_unit says otherwise)")
+        if times.dtype.kind in "iu" and self._unit == MICROSECOND:
+            return times
+        return np.rint(times.astype(np.float64) * (self._unit / MICROSECOND))
 
 
 def _whole(times):

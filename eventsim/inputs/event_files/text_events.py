@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.records import microseconds, note
+from eventsim.inputs.event_files.records import Microseconds, note
 from eventsim.inputs.events import AT_ONCE, block_of, EventStream
 from eventsim.storage.reading import reading
 
@@ -38,7 +38,7 @@ def holds_events(path, start) -> bool:
         return False
     text = start.decode("ascii", "replace")
     lines = [line for line in text.splitlines() if line.strip() and line[0] not in "#%"]
-    parts = _parts(lines[0]) if lines else []
+    parts = parts_of(lines[0]) if lines else []
     return named_columns(parts) is not None or len(parts) >= 4 and all(map(_is_number, parts))
 
 
@@ -47,7 +47,7 @@ def recording_in(path, options) -> EventStream:
     with reading(path), open(path, encoding="utf-8", errors="replace") as file:
         first = list(islice(_lines(file), LOOKED_AT))
     notes = []
-    places = named_columns(_parts(first[0][1]))
+    places = named_columns(parts_of(first[0][1]))
     skipped = 0 if places is None else 1
     if options.columns is not None:
         places = {key: options.columns.index(key) for key in "txyp"}
@@ -58,17 +58,19 @@ def recording_in(path, options) -> EventStream:
 
 
 def _blocks(path, skipped, places, options, notes):
+    in_microseconds = Microseconds(options.time_unit, notes)
+    n_columns = max(4, *(place + 1 for place in places.values()))
     with reading(path), open(path, encoding="utf-8", errors="replace") as file:
         lines = islice(_lines(file), skipped, None)
         while part := list(islice(lines, AT_ONCE)):
-            rows, wrong = _rows(part)
+            rows, wrong = event_rows(part, n_columns)
             if len(rows):
                 columns = {key: rows[:, place] for key, place in places.items()}
-                columns["t"] = microseconds(columns["t"], options.time_unit, notes)
+                columns["t"] = in_microseconds(columns["t"])
                 yield block_of(columns, str(path))
             if wrong is not None:
                 number, text = wrong
-                raise DataError(f"{path}: line {number} is {text[:60]!r}, expected {len(places)} numbers or more, "
+                raise DataError(f"{path}: line {number} is {text[:60]!r}, expected {n_columns} numbers or more, "
                                 "as many as in the line before")
 
 
@@ -82,31 +84,34 @@ def _lines(file):
             yield number, line
 
 
-def _rows(lines):
-    """(float64 or int64 (events, columns), the first line that is none, or None)."""
+def event_rows(lines, n_columns=4):
+    """(float64 or int64 (events, columns), the first line that is none, or None).
+
+    lines: (number, text) of each. n_columns: the fewest that a line may have.
+    """
     texts = "\n".join([text for _, text in lines]).translate(MARKS).split("\n")
     for dtype in (np.int64, np.float64):
         try:
             rows = np.loadtxt(texts, dtype, ndmin=2)
         except (ValueError, OverflowError):
             continue
-        if rows.shape[1] >= 4:
+        if rows.shape[1] >= n_columns:
             return rows, None
     if len(lines) == 1:
-        return np.empty((0, 4)), lines[0]
+        return np.empty((0, n_columns)), lines[0]
     # halved until the line is found that is wrong
     half = len(lines) // 2
-    rows, wrong = _rows(lines[:half])
+    rows, wrong = event_rows(lines[:half], n_columns)
     if wrong is not None:
         return rows, wrong
-    more, wrong = _rows(lines[half:])
+    more, wrong = event_rows(lines[half:], n_columns)
     if len(more) and more.shape[1] != rows.shape[1]:
         return rows, lines[half]
     return np.concatenate((rows, more)) if len(more) else rows, wrong
 
 
 def _told(path, lines, notes):
-    rows, _ = _rows(lines)
+    rows, _ = event_rows(lines)
     fitting = [order for order in ORDERS if len(rows) and _fits(rows, order)]
     if len(fitting) != 1:
         raise DataError(f"{path}: does not name its columns, and their order cannot be told from the numbers; "
@@ -121,7 +126,8 @@ def _fits(rows, order):
     return whole and bool(np.isin(p, (-1, 0, 1)).all()) and bool((np.diff(t) >= 0).all())
 
 
-def _parts(line):
+def parts_of(line):
+    """The columns of a line, as text."""
     return [part for part in re.split(r"[,;\s]+", line.strip()) if part]
 
 

@@ -1,0 +1,141 @@
+"""The command `stream`: events as they come through a model, one line per window."""
+
+import json
+import sys
+
+from eventsim.cli.arguments import (
+    add_chip, add_model, add_options, add_precision, load_model, naming, output_group,
+)
+from eventsim.cli.data_arguments import add_data_options, data_options
+from eventsim.cli.parsing import add_help
+from eventsim.cli.streams import OutputError
+from eventsim.errors import EventsimError
+from eventsim.text import all_digits, many, number, printable, quantity
+
+RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "crop", "downsample", "orient")
+COLUMNS = ("until", "decision", "events", "synops", "latency")
+WIDTHS = (12, 14, 10, 10, 12)
+
+
+def add_parser(commands):
+    """Add `stream` to the subparsers."""
+    stream = commands.add_parser(
+        "stream", usage="eventsim stream [options] MODEL SOURCE", help="run events as they come, without end",
+        description="Run events as they come, a window after another. Through a pipe come lines t,x,y,p or events of "
+        "13 bytes (t uint64 in microseconds, x and y uint16, p uint8, little-endian); packets have the latter.",
+        examples=("eventsim stream net.h5 recording.raw --window 50ms --stride 10ms",
+                  "eventsim stream net.h5 udp://127.0.0.1:3333 --realtime --json"),
+    )
+    stream.set_defaults(run=run_stream)
+    group = stream.add_argument_group("what is run")
+    add_model(group)
+    group.add_argument("source", metavar="SOURCE", help="a recording, a named pipe, - (standard input) or "
+                                                        "udp://HOST:PORT")
+    group.add_argument("--window", metavar="TIME", help="whole steps, such as 10ms (default: those in 10ms)")
+    group.add_argument("--step", metavar="TIME", help="width of a step; default: the model's")
+    group.add_argument("--stride", metavar="TIME", help="from window to window, where they slide")
+    group.add_argument("--fresh", action="store_true", help="each window from rest; else the state is carried on")
+    group.add_argument("--smoothing", type=float, default=0.0, metavar="X",
+                       help="share of the past in a decision, 0 to below 1")
+    group.add_argument("--slack", default="0ms", metavar="TIME",
+                       help="how long windows wait for events out of order")
+    group.add_argument("--realtime", action="store_true", help="close windows by the clock")
+    add_precision(group)
+    add_chip(group)
+    group = output_group(stream)
+    group.add_argument("--json", action="store_true", help="a JSON object for each window, and for the summary")
+    add_help(group)
+    add_data_options(stream, group, RECORDING_FLAGS)
+    add_options(stream, group)
+
+
+def run_stream(arguments):
+    """eventsim stream MODEL SOURCE"""
+    stream, model = _opened(arguments)
+    show = _show_json if arguments.json else _show_text
+    try:
+        for window in stream:
+            show(window, model.class_names)
+    except (BrokenPipeError, OutputError):  # nobody reads our output; somebody may read this
+        print(_summary_text(stream.summary), file=sys.stderr)
+        raise
+    except EventsimError:
+        if stream.summary.windows:
+            _end(stream, arguments.json)
+        raise
+    except BaseException:  # Ctrl-C, or a signal that ends it
+        _end(stream, arguments.json)
+        raise
+    _end(stream, arguments.json)
+    return 0
+
+
+def _opened(arguments):
+    """(Stream, Model)."""
+    from eventsim.engine.simulator import Simulator
+    from eventsim.inputs.live import event_stream
+    from eventsim.inputs.preparing import DataOptions, prepared
+
+    model = load_model(arguments.model, arguments)
+    with naming(arguments.model):
+        simulator = Simulator(model, arguments.precision, chip=arguments.chip)
+    options = DataOptions(**data_options(arguments))
+    source = prepared(event_stream(arguments.source, options), options)
+    return simulator.stream(
+        source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
+        smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime), model
+
+
+# ---- lines
+
+
+def _show_text(window, names):
+    if window.number == 0:
+        print(_row(COLUMNS))
+    synops = window.counts.total("synops")
+    print(_row((f"{window.stop / 1e6:.6g} s", _named(window.prediction, names), all_digits(window.n_events),
+                quantity(synops), f"{number(1e3 * window.latency)} ms")), flush=True)
+
+
+def _row(cells):
+    return "  ".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS))
+
+
+def _named(prediction, names):
+    return printable(names[prediction]) if prediction < len(names) else str(prediction)
+
+
+def _show_json(window, names):
+    found = {
+        "window": window.number, "start_us": window.start, "stop_us": window.stop, "steps": window.steps,
+        "prediction": window.prediction, "class": _named(window.prediction, names),
+        "answer": window.answer.tolist(), "scores": window.scores.tolist(), "output": window.output.tolist(),
+        "events": window.n_events,
+        "counts": {name: window.counts.total(name) for name in ("synops", "additions", "macs")},
+        "layers": {name: int(row["events"].sum()) for name, row in window.counts.layers.items()},
+        "latency_ms": 1e3 * window.latency,
+    }
+    print(json.dumps(found), flush=True)
+
+
+def _end(stream, as_json):
+    summary = stream.summary
+    for text in summary.notes:
+        print(f"eventsim: {stream.source.name}: {printable(text)}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"summary": vars(summary)}), flush=True)
+    else:
+        print("\n" + _summary_text(summary), flush=True)
+
+
+def _summary_text(summary):
+    late = f", {all_digits(summary.late_events)} late and left out" if summary.late_events else ""
+    lines = [f"{many(summary.windows, 'window')}, {many(summary.steps, 'step')} "
+             f"({number(summary.stream_seconds, 4)} s), {many(summary.events, 'event')}{late}"]
+    if summary.latency_ms is not None:
+        found = summary.latency_ms
+        lines += [f"real-time factor {number(summary.real_time_factor)}, "
+                  f"{quantity(summary.events_per_second)} events/s ({number(summary.seconds)} s of computing)",
+                  "latency " + ", ".join(f"{number(found[key])} ms ({name})" for key, name in (
+                      ("p50", "50 %"), ("p95", "95 %"), ("p99", "99 %"), ("max", "most")))]
+    return "\n".join(lines)

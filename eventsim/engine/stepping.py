@@ -1,0 +1,124 @@
+"""Stepping: events into steps as they come, and which of them come too late."""
+
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from eventsim.engine.stream_options import Course
+from eventsim.inputs.events import Block
+
+NONE = np.empty((2, 0), np.int64)
+
+
+class Stepping:
+    """Events by step, of windows that are not over.
+
+    Step s has the events with floor((t - start) / width) == s. A window is complete once an event has come that is
+    `slack` or more behind its end; an event of a window that is complete, or over, is late, as are events before
+    `start`: they are left out, and counted in `n_late`. So the blocks in which events come make no difference.
+
+    course: of the stream. start: microseconds; None: the time of the first event.
+    """
+
+    def __init__(self, course: Course, start: Optional[int] = None):
+        self.start, self.newest = start, None
+        self.done = 0  # steps that are over
+        self.n_late = 0
+        self._course, self._shape = course, course.bins.shape
+        self._waiting, self._new = NONE, []  # type: np.ndarray, List[np.ndarray]
+
+    @property
+    def waiting(self) -> np.ndarray:
+        """int64 (2, n): step, and place in a step's levels, of the events that wait, by step."""
+        if self._new:
+            merged = np.concatenate([self._waiting, *self._new], axis=1)
+            if (merged[0, 1:] < merged[0, :-1]).any():
+                merged = merged[:, np.argsort(merged[0], kind="stable")]
+            self._waiting, self._new = merged, []
+        return self._waiting
+
+    @waiting.setter
+    def waiting(self, events):
+        self._waiting, self._new = events, []
+
+    def add(self, block: Block) -> None:
+        """Events that have come; none outside the sensor."""
+        t = block["t"]
+        if self.start is None:
+            self.start = int(t[0])
+        step = np.floor((t - self.start) / self._course.bins.bin_width).astype(np.int64)
+        late = self._late(t, step)
+        newest = int(t.max())
+        self.newest = newest if self.newest is None else max(newest, self.newest)
+        events = np.stack((step, self._places(block)))
+        if late is not None:
+            self.n_late += int(late.sum())
+            events = events[:, ~late]
+        if events.shape[1]:
+            self._new.append(events)
+
+    def _late(self, t, step):
+        """Which events are late, or None."""
+        in_order = (t[1:] >= t[:-1]).all() and (self.newest is None or t[0] >= self.newest)
+        if in_order:
+            return step < self.done if step[0] < self.done else None
+        before = np.maximum.accumulate(t)  # the newest of the events before each
+        before = np.concatenate(([t[0] if self.newest is None else self.newest], before[:-1]))
+        if self.newest is not None:
+            before = np.maximum(before, self.newest)
+        stride = self._course.stride
+        late = step < np.maximum(self._reached(before) // stride * stride, self.done)
+        return late if late.any() else None
+
+    def _places(self, block):
+        _, height, width = self._shape
+        place = block["y"].astype(np.int64) * width + block["x"]
+        if self._course.bins.polarities != "one":
+            bright = 1 if self._course.bins.polarities == "off_on" else 0
+            place += (block["p"] == bright) * np.int64(height * width)
+        return place
+
+    def complete(self, stop) -> bool:
+        """Whether the window that ends before step `stop` is complete."""
+        return self.newest is not None and self._reached(self.newest) >= stop
+
+    def _reached(self, newest):
+        """The step that nothing is waited for before, after an event of that time."""
+        steps = (newest - self._course.slack - self.start) / self._course.bins.bin_width
+        return np.floor(steps).astype(np.int64)
+
+    @property
+    def reached(self) -> int:
+        """Steps up to the last event that waits."""
+        waiting = self.waiting
+        return int(waiting[0, -1]) + 1 if waiting.shape[1] else self.done
+
+    def take(self, first, stop, keep) -> Tuple[np.ndarray, np.ndarray]:
+        """(step, counted from `first` on, and place) of the events of steps first to stop, which are over now.
+        keep: the first step that is needed again."""
+        waiting = self.waiting
+        begin, end, kept = np.searchsorted(waiting[0], (first, stop, keep))
+        self._waiting, self.done = waiting[:, kept:], stop
+        return waiting[0, begin:end] - first, waiting[1, begin:end]
+
+
+class Levels:
+    """Memory for the levels of up to `steps` steps, filled again and again: only what was set is cleared."""
+
+    def __init__(self, steps, bins, shape):
+        self._levels = np.zeros((1, steps, *shape), np.int32)
+        self._flat, self._size = self._levels.reshape(-1), int(np.prod(bins.shape))
+        self.steps, self._merge = steps, bins.coincident == "merge"
+        self._set: List[np.ndarray] = []
+
+    def filled(self, step, place, n_steps) -> np.ndarray:
+        """int32 (1, n_steps, *shape) with so many events in each place, or 1 where they merge."""
+        for places in self._set:
+            self._flat[places] = 0
+        places = step * self._size + place
+        if self._merge:
+            self._flat[places] = 1
+        else:
+            np.add.at(self._flat, places, np.int32(1))  # of the same type, or it is 30 times slower
+        self._set = [places]
+        return self._levels[:, :n_steps]

@@ -1,0 +1,133 @@
+"""What a stream is asked for: windows, steps, what is late, how decisions are smoothed."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Optional, Tuple, Union
+
+from eventsim.engine.state import State
+from eventsim.errors import DataError
+from eventsim.inputs.event_files.options import EventOptions
+from eventsim.model.input import EventBins
+
+UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
+DEFAULT_WINDOW = 10_000.0  # microseconds
+MOST_STEPS = 1 << 20  # of a window
+Duration = Union[float, str]  # microseconds, or text such as "10ms"
+
+
+@dataclass(frozen=True)
+class StreamOptions(EventOptions):
+    """How a stream is cut and read; with the fields of `EventOptions`, for sources that leave something open.
+
+    step: the width of a step; None: the `bin_width` of the model's input.
+    stride: from window to window, a whole number of steps; None: the window's own length. Where it is shorter,
+        windows overlap (slide).
+    fresh: whether each window is a run of its own, from a fresh state, which runs steps again that windows share.
+        Otherwise the state is carried on, and every step is run once.
+    smoothing: share of the past in a decision, from 0 (none) to below 1; see `StreamWindow.scores`.
+    slack: how long a window waits for events out of order: it closes once an event has come that is so much
+        behind its end. What comes for it after that is late.
+    realtime: close windows by the clock, whether or not events come; a recording is played at its own speed.
+    flush: whether the source's end closes the last window, which may be shorter. Without it, events that wait
+        remain in `Stream.state`, so that another source can go on.
+    record: what `StreamWindow.recording` has beside counts, as `Simulator.run` takes it.
+    state: `Stream.state` of a stream that this one continues.
+    """
+
+    step: Optional[Duration] = None
+    stride: Optional[Duration] = None
+    fresh: bool = False
+    smoothing: float = 0.0
+    slack: Duration = 0.0
+    realtime: bool = False
+    flush: bool = True
+    record: Tuple[str, ...] = ()
+    state: Optional[object] = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.smoothing < 1:
+            raise DataError(f"smoothing is {self.smoothing!r}, expected a share from 0 to below 1")
+        if microseconds(self.slack, "slack") < 0:
+            raise DataError(f"slack is {self.slack!r}, expected a time from 0 on")
+
+
+class Course(NamedTuple):
+    """Steps in numbers. bins: of the events, with the width of a step. window, stride: steps. slack:
+    microseconds."""
+
+    bins: EventBins
+    window: int
+    stride: int
+    slack: float
+
+    @property
+    def cut(self) -> Tuple[float, int, int]:
+        """(microseconds of a step, steps of a window, steps between windows)."""
+        return self.bins.bin_width, self.window, self.stride
+
+    @staticmethod
+    def of(window, options: StreamOptions, bins: EventBins) -> "Course":
+        """window: as `Simulator.stream` takes it. bins: the model's. Raises DataError where a time is no whole
+        number of steps."""
+        if options.step is not None:
+            bins = replace(bins, bin_width=_above_0(options.step, "step"))
+        width = bins.bin_width
+        if window is None:
+            steps = max(1, int(DEFAULT_WINDOW // width))
+        else:
+            steps = _steps(window, "window", width)
+        stride = steps if options.stride is None else _steps(options.stride, "stride", width)
+        if stride > steps:
+            raise DataError(f"stride is {options.stride!r}, longer than the window: steps between windows would be "
+                            "left out")
+        return Course(bins, steps, stride, microseconds(options.slack, "slack"))
+
+
+def microseconds(value: Duration, name) -> float:
+    """A time as text ("10ms", "0.5 s", "200us"), or microseconds as a number. Raises DataError, naming it."""
+    found = re.fullmatch(r" *([0-9.]+(?:e[-+]?[0-9]+)?) *(us|ms|s) *", value) if isinstance(value, str) else None
+    try:
+        time = float(found[1]) * UNITS[found[2]] if found else float("nan" if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        time = float("nan")
+    if not abs(time) < 1e15:
+        raise DataError(f"{name} is {value!r}, expected microseconds, or text such as '10ms', '200us' or '0.5s'")
+    return time
+
+
+def _above_0(value, name):
+    time = microseconds(value, name)
+    if time <= 0:
+        raise DataError(f"{name} is {value!r}, expected a time above 0")
+    return time
+
+
+def _steps(value, name, width):
+    steps = _above_0(value, name) / width
+    if abs(steps - round(steps)) > 1e-6 or not 1 <= round(steps) <= MOST_STEPS:
+        raise DataError(f"{name} is {value!r}, {steps:g} steps of {width:g} us; expected a whole number of steps, "
+                        f"from 1 to {MOST_STEPS}: give another {name} or step")
+    return round(steps)
+
+
+@dataclass
+class StreamState:
+    """What a stream carries from window to window.
+
+    cut: (microseconds of a step, steps of a window, steps between windows). network: `State` after `done` steps,
+    None before the first and where every window resets. start: time at which step 0 begins; newest: of the newest event, both None before the first.
+    done: steps that are over. number: windows that were given. waiting: step and place, int64 (2, n), of events
+    of steps that are not over, or that sliding windows need again. emitted: what the output gave in the last
+    steps, (steps, classes), for windows that slide. scores: of the last window, or None.
+    """
+
+    cut: Tuple[float, int, int]
+    network: Optional[State]
+    start: Optional[int]
+    newest: Optional[int]
+    done: int
+    number: int
+    waiting: object
+    emitted: Optional[object]
+    scores: Optional[object]

@@ -1,0 +1,250 @@
+"""Streaming: events without end through a simulator, a window of steps at a time, in bounded memory."""
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Iterator, List
+
+import numpy as np
+
+from eventsim.engine.paced import Pace, Reader
+from eventsim.engine.recording import Recording
+from eventsim.engine.stepping import Levels, Stepping
+from eventsim.engine.stream_options import Course, StreamOptions, StreamState
+from eventsim.engine.stream_summary import StreamSummary, Tally
+from eventsim.errors import DataError
+from eventsim.inputs.live import event_stream
+from eventsim.inputs.preparing import check_sensor
+from eventsim.statistics.counts import Counts
+
+
+@dataclass(frozen=True)
+class StreamWindow:
+    """What one window of a stream gave.
+
+    number: from 0 on. start, stop: the time in which its steps lie, microseconds, as the events' t.
+    steps: of the window; fewer at the source's end, and in the first of sliding windows.
+    n_events: events in the steps that were run for it: all steps where windows reset, else those since the window
+        before.
+    answer: (classes,), what the output gave within the window alone: the sum or mean over its steps, or its last
+        step, as the model's readout says; of models that end in spikes the sum of their levels.
+    scores: float64 (classes,), the answers smoothed: smoothing * scores of the window before + (1 - smoothing) *
+        answer.
+    recording: of the steps that were run for it, with counts and what was recorded, without state.
+    seconds: spent on it. latency: seconds from its end until its answer: `seconds`, and in real time also what it
+        had to wait.
+    """
+
+    number: int
+    start: float
+    stop: float
+    steps: int
+    n_events: int
+    answer: np.ndarray
+    scores: np.ndarray
+    recording: Recording = field(repr=False)
+    seconds: float = 0.0
+    latency: float = 0.0
+
+    @property
+    def prediction(self) -> int:
+        """The largest score; ties go to the lowest index."""
+        return int(self.scores.argmax())
+
+    @property
+    def output(self) -> np.ndarray:
+        """(classes,): the answer since the last reset, as `Simulator.run` of all steps since then gives it."""
+        return self.recording.output[0]
+
+    @property
+    def counts(self) -> Counts:
+        """Of the steps that were run for it."""
+        return self.recording.counts
+
+
+class Stream:
+    """Iterator of `Simulator.stream`: a StreamWindow after another, until the source ends.
+
+    Kernels are compiled when it is made. simulator: a `Simulator`. source, window: as `Simulator.stream`.
+
+    Attributes: source, the `EventStream`, with its `notes`; course, the steps in numbers; state, a `StreamState`
+    after the window given last, from which another stream may go on; summary.
+    """
+
+    def __init__(self, simulator, source, window, options: StreamOptions):
+        node = simulator.model.nodes[simulator.model.input]
+        if node.events is None:
+            raise DataError("the model's input does not say how events become levels; give it events=EventBins(...)")
+        options = replace(options, sensor_size=options.sensor_size or node.events.sensor_size)
+        self.source = event_stream(source, options)
+        check_sensor(self.source, node.events)
+        self.course = Course.of(window, options, node.events)
+        self._simulator, self._options = simulator, options
+        self._stepping = Stepping(self.course, self.source.start)
+        self._levels = Levels(self.course.window if options.fresh else self.course.stride, self.course.bins,
+                              node.shape)
+        self._output = _Output(simulator.program)
+        self._record = (*_names(options.record), self._output.record)
+        self._network, self._scores, self._number = None, None, 0
+        self._emitted = None
+        if options.state is not None:
+            self._take_up(options.state)
+        self._tally = Tally()
+        self._compile(node)
+        self._windows = self._generated()
+
+    def __iter__(self) -> Iterator[StreamWindow]:
+        return self
+
+    def __next__(self) -> StreamWindow:
+        """Raises DataError where the source is damaged, or a window has levels that the input does not take;
+        RunError where integers could overflow."""
+        return next(self._windows)
+
+    @property
+    def state(self) -> StreamState:
+        """After the window given last."""
+        stepping = self._stepping
+        return StreamState(self.course.cut, self._network, stepping.start, stepping.newest, stepping.done,
+                           self._number, stepping.waiting.copy(), self._emitted, self._scores)
+
+    @property
+    def summary(self) -> StreamSummary:
+        """Of the windows given so far."""
+        return self._tally.summary(self.course, self._stepping.n_late, self.source)
+
+    def _take_up(self, state: StreamState):
+        if not isinstance(state, StreamState) or state.cut != self.course.cut:
+            raise DataError(f"state is {type(state).__name__}, expected the `state` of a stream with the same "
+                            "step, window and stride")
+        stepping = self._stepping
+        stepping.start, stepping.newest, stepping.done = state.start, state.newest, state.done
+        stepping.waiting = state.waiting
+        self._network, self._emitted, self._scores = state.network, state.emitted, state.scores
+        self._number = state.number
+
+    def _compile(self, node):
+        """Compile kernels, and bind them to the memory of a window, with and without a state."""
+        self._simulator.compile(self._record)
+        blank = self._levels.filled(*np.empty((2, 0), np.int64), self._levels.steps)
+        safe = self._simulator.program.safe_steps
+        if safe is None or safe >= 2 * blank.shape[1]:  # else the first windows say so
+            first = self._run(blank, None)
+            if not self._options.fresh:
+                self._run(blank, first.state)
+
+    # ---- windows
+
+    def _generated(self):
+        pace = Pace(self.course) if self._options.realtime else None
+        blocks = Reader(self.source, pace) if pace else iter(self.source)
+        try:
+            for block in blocks:
+                if block is not None:
+                    self._stepping.add(block)
+                    if pace:
+                        pace.begin(self._stepping)
+                while self._is_over(self._next_stop, pace):
+                    yield self._window(self._next_stop, pace)
+            while self._options.flush and self._stepping.reached > self._stepping.done:
+                stop = min(self._next_stop, self._stepping.reached)
+                if pace:
+                    pace.wait(stop)
+                yield self._window(stop, pace)
+        finally:
+            if pace:
+                blocks.close()
+
+    @property
+    def _next_stop(self):
+        """The step before which the next window ends."""
+        return (self._stepping.done // self.course.stride + 1) * self.course.stride
+
+    def _is_over(self, stop, pace):
+        if self._stepping.complete(stop):
+            if pace:
+                pace.wait(stop)
+            return True
+        return pace is not None and pace.is_due(stop)
+
+    def _window(self, stop, pace) -> StreamWindow:
+        began = time.perf_counter()
+        stepping, course = self._stepping, self.course
+        end = self._next_stop  # beyond stop where the source has ended
+        first = max(0, end - course.window)
+        begin = first if self._options.fresh else stepping.done
+        again = stop
+        if self._options.fresh:  # steps that the next window runs, too
+            again = end + course.stride - course.window if stop == end else first
+        step, place = stepping.take(begin, stop, again)
+        recording = self._run_named(self._levels.filled(step, place, stop - begin), first, stop)
+        emitted = self._output.emitted(recording)
+        if not self._options.fresh:
+            self._network, recording.state = recording.state, None
+            if self._emitted is not None:
+                emitted = np.concatenate((self._emitted, emitted))[first - stop :]
+            first = stop - len(emitted)
+            again = min(course.window - course.stride, len(emitted))  # steps that the next window has, too
+            self._emitted = emitted[len(emitted) - again :].copy() if again else None
+        answer = self._output.answer(emitted)
+        self._scores = self._smoothed(answer)
+        ended = time.perf_counter()
+        latency = ended - (pace.due(stop) if pace else began)
+        found = StreamWindow(self._number, self._time(first), self._time(stop), stop - first, len(step), answer,
+                       self._scores, recording, ended - began, latency)
+        self._number += 1
+        self._tally.add(found, stop - begin)
+        return found
+
+    def _run_named(self, levels, first, stop):
+        try:
+            return self._run(levels, None if self._options.fresh else self._network)
+        except DataError as error:
+            many = str(error).startswith("x has values up to")
+            remedy = "; where events share a pixel and a step, coincident='merge' makes them one" if many else ""
+            raise DataError(f"{self.source.name}: window from {self._time(first):g} to {self._time(stop):g} us: "
+                            f"{error}{remedy}") from None
+
+    def _run(self, levels, state):
+        return self._simulator.run(levels, levels.shape[1], self._record, state)
+
+    def _time(self, step):
+        return self._stepping.start + step * self.course.bins.bin_width
+
+    def _smoothed(self, answer):
+        share = self._options.smoothing
+        answer = answer.astype(np.float64)
+        return answer if not share or self._scores is None else share * self._scores + (1 - share) * answer
+
+
+class _Output:
+    """What the output gives in each step, and the answer of some steps. record: what `Simulator.run` has to keep
+    for it."""
+
+    def __init__(self, program):
+        self._layer = program.stages[program.output]
+        self._reduce = self._layer.reduce
+        self._unit = self._layer.steps_per_unit[0] if self._reduce and program.dtype.kind == "i" else None
+        self.record = f"{'potentials' if self._reduce else 'spikes'}:{program.output}"
+
+    def emitted(self, recording) -> np.ndarray:
+        """(steps, classes): membranes of a readout, or levels int64."""
+        name = self._layer.name
+        found = recording.potentials(name) if self._reduce else recording.levels(name).astype(np.int64)
+        return found.reshape(found.shape[1], -1)
+
+    def answer(self, emitted) -> np.ndarray:
+        """(classes,): as `engine.answers` for a run of these steps alone."""
+        if self._reduce == "last":
+            found = emitted[-1]
+        else:
+            found = np.add.accumulate(emitted.astype(np.int64) if emitted.dtype.kind == "i" else emitted, axis=0)[-1]
+        if not self._reduce:
+            return found.astype(np.float64)
+        found = found.astype(np.float64 if self._unit is not None else emitted.dtype)
+        if self._reduce == "mean":
+            found = found / found.dtype.type(len(emitted))
+        return found if self._unit is None else found / self._unit
+
+
+def _names(record) -> List[str]:
+    return [record] if isinstance(record, str) else list(record or ())

@@ -1,0 +1,201 @@
+"""Sources without end: pipes, packets and iterators of blocks as an `EventStream`; recordings alike.
+
+Through a pipe (standard input, or a named one) come either lines of text, t,x,y,p, or binary events of 13 bytes:
+t uint64 in microseconds, x and y uint16, p uint8, little-endian (faery's t64_x16_y16_on8). The first bytes tell.
+UDP packets bring such binary events, as faery sends them. They are read here: faery's own reader leaves out, without
+a word, packets that begin before the end of the one before, which here count by the rule for late events.
+"""
+
+import os
+import re
+import socket
+import stat
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, List
+
+import numpy as np
+
+from eventsim.errors import DataError
+from eventsim.inputs.event_files.opening import open_events
+from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.event_files.records import Microseconds, note
+from eventsim.inputs.event_files.text_events import LONGEST_LINE, named_columns, parts_of, event_rows
+from eventsim.inputs.events import Block, block_of, EventStream
+
+STDIN = "-"
+RECORD = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])  # 13 bytes
+READ_BYTES = 1 << 16  # at most at once; fewer where fewer have come
+TEXT_ORDER = "txyp"
+
+
+def event_stream(source, options: EventOptions) -> EventStream:
+    """Events of a source, as they come.
+
+    source: an `EventStream`; the path of a recording or of a named pipe; "-", standard input; "udp://HOST:PORT",
+        packets; a file opened for bytes; or an iterable of blocks, as `block_of` takes them.
+    options: for what the source leaves open.
+    """
+    if isinstance(source, EventStream):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return _named(str(source), options)
+    if hasattr(source, "fileno"):
+        return _of_pipe(source.fileno(), getattr(source, "name", "pipe"), options, source)
+    if not hasattr(source, "__iter__") or isinstance(source, (bytes, dict)):
+        raise DataError(f"source is a {type(source).__name__}, expected an EventStream, a path, '-', "
+                        "'udp://HOST:PORT', a file opened for bytes, or an iterable of blocks of events")
+    if isinstance(source, np.ndarray):
+        source = (source,)
+    return EventStream(source, "events", options.sensor_size)
+
+
+def _named(name, options):
+    if name.startswith("udp:"):
+        return _of_packets(name, options)
+    if name == STDIN:
+        return _of_pipe(sys.stdin.fileno(), "standard input", options)
+    if _is_pipe(name):
+        notes: List[str] = []
+        return EventStream(lambda: _opened(name, options, notes), name, options.sensor_size, notes=notes)
+    given = {field: value for field, value in vars(options).items() if field in EventOptions.__dataclass_fields__}
+    return open_events(name, **given)
+
+
+def _is_pipe(name):
+    try:
+        mode = Path(name).stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def _opened(name, options, notes):
+    with open(name, "rb", buffering=0) as file:
+        yield from _blocks(file.fileno(), name, options, notes)
+
+
+def _of_packets(name, options):
+    """Of UDP packets that come to "udp://HOST:PORT"."""
+    found = re.fullmatch(r"udp://(\[[^]]+\]|[^:/\[\]]+):(\d{1,5})", name)
+    if found is None or not 0 < int(found[2]) < 1 << 16:
+        raise DataError(f"{name}: is no address of UDP, expected udp://HOST:PORT, such as udp://127.0.0.1:3333")
+    notes: List[str] = []
+
+    def blocks():
+        family = socket.AF_INET6 if found[1].startswith("[") else socket.AF_INET
+        with _failing(name), socket.socket(family, socket.SOCK_DGRAM) as receiver:
+            receiver.bind((found[1].strip("[]"), int(found[2])))
+            while True:
+                packet = receiver.recv(READ_BYTES)
+                if len(packet) % RECORD.itemsize:
+                    note(notes, f"has packets that end within an event of {RECORD.itemsize} bytes; those are left out")
+                yield block_of(np.frombuffer(packet, RECORD, len(packet) // RECORD.itemsize), name)
+
+    return EventStream(blocks, name, options.sensor_size, notes=notes)
+
+
+@contextmanager
+def _failing(name):
+    """What the system refuses, as one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
+
+
+def _of_pipe(number, name, options, kept_open=None):
+    """kept_open: the file whose number it is."""
+    notes: List[str] = []
+
+    def blocks():
+        yield from _blocks(number, name, options, notes)
+        del keep[:]
+
+    keep = [kept_open]
+    return EventStream(blocks, str(name), options.sensor_size, notes=notes)
+
+
+def _blocks(number, name, options, notes) -> Iterator[Block]:
+    """Of a file by its number. Says in the notes where it ends within an event."""
+    start = b""
+    while len(start) < RECORD.itemsize and b"\n" not in start:
+        data = _read(number, name)
+        if not data:
+            break
+        start += data
+    blocks = _binary_blocks if b"\0" in start[: RECORD.itemsize] else _text_blocks
+    try:
+        yield from blocks(_pieces(number, name, start), name, options, notes)
+    except DataError as error:
+        if not options.keep_going:
+            raise
+        note(notes, f"damaged: {str(error).removeprefix(f'{name}: ')}; only what stands before is taken")
+
+
+def _pieces(number, name, start):
+    while start:
+        yield start
+        start = _read(number, name)
+
+
+def _read(number, name):
+    with _failing(name):
+        return os.read(number, READ_BYTES)
+
+
+def _binary_blocks(pieces, name, options, notes):
+    rest = b""
+    for piece in pieces:
+        data = rest + piece
+        n = len(data) // RECORD.itemsize
+        rest = data[n * RECORD.itemsize :]
+        if n:
+            yield block_of(np.frombuffer(data, RECORD, n), name)
+    if rest:
+        _ended_within(notes, rest)
+
+
+def _text_blocks(pieces, name, options, notes):
+    rest, number, places, n_columns = b"", 0, None, 4
+    in_microseconds = Microseconds(options.time_unit, notes)
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            raise DataError(f"{name}: line {number + len(lines) + 1} has more than {LONGEST_LINE} characters: it "
+                            "is no text of events")
+        held = [(number + i, line) for i, line in enumerate(_decoded(lines), 1) if line and line[0] not in "#%"]
+        number += len(lines)
+        if held and places is None:
+            places, n_header = _places(held[0][1], options, notes)
+            held, n_columns = held[n_header:], max(4, *(place + 1 for place in places.values()))
+        rows, wrong = event_rows(held, n_columns) if held else (np.empty((0, 4)), None)
+        if len(rows):
+            columns = {key: rows[:, place] for key, place in places.items()}
+            columns["t"] = in_microseconds(columns["t"])
+            yield block_of(columns, name)
+        if wrong is not None:
+            raise DataError(f"{name}: line {wrong[0]} is {wrong[1][:60]!r}, expected {n_columns} numbers or "
+                            "more, as many as in the line before")
+    if rest.strip():
+        _ended_within(notes, rest)
+
+
+def _decoded(lines):
+    return [line.decode("utf-8", "replace").strip() for line in lines]
+
+
+def _places(first, options, notes):
+    """({"t": place, ...} of the columns, lines of the header)."""
+    named = named_columns(parts_of(first))
+    if options.columns is not None or named is None:
+        if options.columns is None:
+            note(notes, "does not name its columns; taken as t, x, y, p (columns says otherwise)")
+        order = options.columns or TEXT_ORDER
+        return {key: order.index(key) for key in TEXT_ORDER}, int(named is not None)
+    return named, 1
+
+
+def _ended_within(notes, rest):
+    note(notes, f"ended in the middle of an event; its last {len(rest)} bytes are left out")

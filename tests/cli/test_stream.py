@@ -1,0 +1,158 @@
+"""`eventsim stream`: lines, JSON, the summary, and every way in which a stream ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from event_files import made_events, write_dat
+
+import eventsim
+from eventsim import Dense, EventBins, Flatten, Input, Neuron
+from eventsim.inputs.live import RECORD
+
+SIZE = (10, 20)
+EVENTS = made_events(300)
+BINARY = np.rec.fromarrays([EVENTS[key] for key in "txyp"], RECORD).tobytes()
+LAST = int(EVENTS["t"][-1] - EVENTS["t"][0])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    nodes = {"in": Input((2, *SIZE), bits=8, events=EventBins(500, sensor_size=SIZE)), "flat": Flatten(),
+             "fc": Dense(np.random.default_rng(0).normal(size=(3, 400))), "out": Neuron()}
+    path = tmp_path_factory.mktemp("model") / "events.h5"
+    eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), class_names=("left", "right", "none")), path)
+    return path
+
+
+@pytest.fixture
+def recording(tmp_path):
+    write_dat(tmp_path / "a.dat", EVENTS, lines=b"% Height 10\n% Width 20\n")
+    return tmp_path / "a.dat"
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A named pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+def beside(function):
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_line_per_window_and_a_summary(run, model, recording):
+    status, out, err = run("stream", model, recording, "--window", "1ms")
+    head, *lines, empty, first, speed, latency = out.splitlines()
+    assert status == 0 and err == "" and empty == ""
+    n = -(-(LAST // 500 + 1) // 2)
+    assert head.split() == ["until", "decision", "events", "synops", "latency"] and len(lines) == n
+    assert {line.split()[2] for line in lines} <= {"left", "right", "none"}
+    assert sum(int(line.split()[3]) for line in lines) == 300 and all(line.endswith(" ms") for line in lines)
+    assert first == f"{n} windows, {LAST // 500 + 1} steps ({(LAST // 500 + 1) * 0.0005:.4g} s), 300 events"
+    assert speed.startswith("real-time factor ") and "events/s" in speed
+    assert latency.startswith("latency ") and "(99 %)" in latency
+
+
+def test_json_lines(run, model, recording):
+    status, out, err = run("stream", model, recording, "--json", "--window", "1ms", "--precision", "int8", "--stride",
+                           "500us", "--smoothing", "0.5", "--fresh")
+    *windows, end = map(json.loads, out.splitlines())
+    sim = eventsim.Simulator(eventsim.load(model), "int8")
+    expected = list(sim.stream(recording, 1000, stride=500, smoothing=0.5, fresh=True))
+    assert status == 0 and err == "" and len(windows) == len(expected) == end["summary"]["windows"]
+    for found, window in zip(windows, expected):
+        assert found["scores"] == window.scores.tolist() and found["prediction"] == window.prediction
+        assert found["class"] == sim.model.class_names[window.prediction] and found["events"] == window.n_events
+        assert (found["start_us"], found["stop_us"]) == (window.start, window.stop)
+        assert found["counts"]["synops"] == window.counts.total("synops")
+        assert found["layers"]["out"] == window.counts["out"]["events"].sum()
+    assert set(end["summary"]["latency_ms"]) == {"p50", "p95", "p99", "max"}
+
+
+def test_a_producer_that_is_killed(run, model, pipe):
+    """Its last event is half there: it is left out and said, and the summary is printed."""
+    code = "import sys,time; f=open(sys.argv[1],'wb',0); f.write(sys.stdin.buffer.read()); print(flush=True); time.sleep(60)"
+    producer = subprocess.Popen([sys.executable, "-SEc", code, pipe], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def kill():
+        producer.stdin.write(BINARY[:-6])
+        producer.stdin.close()
+        producer.stdout.readline()
+        os.kill(producer.pid, signal.SIGKILL)
+
+    thread = beside(kill)
+    try:
+        status, out, err = run("stream", model, pipe, "--window", "1ms")
+    finally:
+        producer.kill()
+        producer.wait()
+        producer.stdout.close()
+    thread.join()
+    assert status == 0 and producer.returncode == -signal.SIGKILL
+    assert "windows, " in out and ", 299 events" in out and "real-time factor" in out
+    assert err == f"eventsim: {pipe}: ended in the middle of an event; its last 7 bytes are left out\n"
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("realtime", [False, True])
+def test_signals_end_with_a_summary(run, model, pipe, number, status, realtime):
+    before = signal.getsignal(number)
+
+    def interrupt():
+        with open(pipe, "wb", buffering=0) as file:
+            file.write(BINARY)
+            time.sleep(0.1)
+            os.kill(os.getpid(), number)
+            time.sleep(0.2)  # the pipe stays open: nothing but the signal ends it
+
+    thread = beside(interrupt)
+    found, out, err = run("stream", model, pipe, "--window", "1ms", *["--realtime"] * realtime)
+    thread.join()
+    assert found == status and signal.getsignal(number) == before
+    assert " windows, " in out and err.count("\n") == 1 and err.startswith("eventsim: ")
+
+
+def test_nobody_reads(run, model, recording, monkeypatch, capsys):
+    class Closed:
+        encoding = "utf-8"
+
+        def write(self, text):
+            raise BrokenPipeError
+
+        flush = write
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    status, _, err = run("stream", model, recording, "--window", "1ms")
+    assert status == 141 and err.startswith("1 window, ") and "Traceback" not in err
+
+
+def test_errors_are_one_line(run, model, recording, tmp_path):
+    def refused(*arguments):
+        status, out, err = run("stream", model, *arguments)
+        assert status == 1 and out == "" and err.startswith("eventsim: ") and err.count("\n") == 1, err
+        return err
+
+    assert "missing.dat" in refused(tmp_path / "missing.dat")
+    assert "window is '0.7ms', 1.4 steps of 500 us; expected a whole number of steps" in refused(
+        recording, "--window", "0.7ms")
+    assert "step is '10', expected microseconds, or text such as '10ms'" in refused(recording, "--step", "10")
+    assert "stride is '2ms', longer than the window" in refused(recording, "--window", "1ms", "--stride", "2ms")
+    assert "smoothing is 1.0" in refused(recording, "--smoothing", "1")
+    assert "20 x 10 pixels" not in refused(recording, "--downsample", "2")
+    status, out, err = run("stream", model, recording, "--crop", "0,0,10,5")
+    assert status == 1 and "10 x 5 pixels, but the model's input takes 20 x 10" in err
+    recording.write_bytes(recording.read_bytes()[:-3])
+    status, out, err = run("stream", model, recording, "--window", "1ms")
+    assert status == 1 and "truncated" in err and err.count("\n") == 1
+    status, out, err = run("stream", model, recording, "--window", "1ms", "--keep-going")
+    assert status == 0 and ", 299 events" in out and "only what stands before is taken" in err
