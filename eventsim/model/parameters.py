@@ -23,7 +23,8 @@ def float_array(value, name):
         array = as_array(value)
         if array.dtype.kind not in "biuf":
             raise TypeError
-        array = np.array(array, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN, which is refused below
+            array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise ModelError(f"{name} is {shown(value)}, expected a number or an array of numbers") from None
     if array.size == 0 or not np.isfinite(array).all():

@@ -16,7 +16,8 @@ def whole_values(group, name, low, high, sizes):
     if prod(shape) not in sizes:
         expected = " or ".join(str(size) for size in sorted(set(sizes)))
         raise group.error(f"{name!r} has shape {shape}, expected {expected} value(s)")
-    values = group.numbers(name).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN, which is refused below
+        values = group.numbers(name).astype(np.float64)
     wrong = values[~((values == np.floor(values)) & (values >= low) & (values <= high))]
     if wrong.size:
         raise group.error(

@@ -25,6 +25,8 @@ def holds_events(path, start) -> bool:
 def recording_in(path, options) -> EventStream:
     """The recording in a file."""
     lines, place = header_lines(path, b"#", b"#End Of ASCII")
+    if not lines:
+        raise DataError(f"{path}: damaged: the first line of its header does not end")
     if lines[0].startswith("#!AER-DAT1"):
         raise DataError(f"{path}: is AEDAT 1.0, with 6 bytes an event; save it as AEDAT 2.0 with jAER")
     said = re.search(r"AEChip: *(\S+)", "\n".join(lines))
