@@ -20,6 +20,9 @@ def checked_labels(y, n_samples, path):
         )
     if len(y) != n_samples:
         raise DataError(f"{path}: y has {len(y)} labels, but x has {n_samples} samples")
+    if y.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):  # signalling NaN, which is refused below
+            y = y.astype(np.float64)  # narrow floats do not reach the largest class
     if not ((y == np.floor(y)) & (y >= 0) & (y < N_CLASSES)).all():
         raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
     return y.astype(np.int64)
