@@ -18,7 +18,6 @@ import recorded_traces
 from networks import chip_models, every_node_models, random_run
 from small_networks import small_networks
 
-import eventsim
 from eventsim.engine.simulator import Simulator
 from eventsim.formats import save
 from eventsim.model.chip import chip_names, find_chip
@@ -79,7 +78,7 @@ def _write_native(folder):
         if i % FEWER == 0 or chip:
             save(model, folder / f"{name}.h5")
     save(_with_everything(), folder / "everything.h5")
-    (folder / "digits.h5").write_bytes((Path(eventsim.__file__).parents[1] / "data" / "digits.h5").read_bytes())
+    (folder / "digits.h5").write_bytes((Path(__file__).parents[2] / "data" / "digits.h5").read_bytes())
 
 
 def _with_everything():

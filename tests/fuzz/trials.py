@@ -20,7 +20,6 @@ from networks import levels_for, random_chip_run, random_run, run_near_int32
 from planted_changes import network
 from reference_equality import ALL, assert_equal_to_reference
 
-import eventsim
 from eventsim import formats
 from eventsim.cli import main
 from eventsim.comparison.traces import open_trace
@@ -268,7 +267,7 @@ OPTIONS = {
 # ---- the command line
 
 
-MODEL, DATA = (str(Path(eventsim.__file__).parents[1] / "data" / name) for name in ("digits.h5", "digits_test.h5"))
+MODEL, DATA = (str(Path(__file__).parents[2] / "data" / name) for name in ("digits.h5", "digits_test.h5"))
 
 
 def _words(family, path, folder):

@@ -25,4 +25,4 @@ def called(node):
 
 def is_compiled(function):
     """Whether a function is a kernel or a part of one."""
-    return bool(function.decorator_list)
+    return any(ast.unparse(decorator) != "contextlib.contextmanager" for decorator in function.decorator_list)
