@@ -9,7 +9,7 @@ import numpy as np
 
 from eventsim.kernels.arguments import Slots
 
-MOST_BUFFERS = 4  # of one name that are kept to be used again
+MOST_BUFFERS = 2  # of one name that are kept to be used again: of the recording at hand, and the one before
 LEAST_REUSED, MOST_REUSED = 128 << 10, 32 << 20  # bytes of each
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
@@ -25,9 +25,8 @@ def zeros(shape, dtype):
 class Buffers:
     """Memory for arrays that are handed out, used again when nobody has the array, or a view of it, any more.
 
-    New memory of a batch costs a page fault every 4 kB, a third of a small network's time. Small arrays, which the
-    C library keeps, are made anew. Whether memory is free is what Python's count of references says; a thread has
-    its own buffers.
+    New memory of a batch costs a page fault every 4 kB. Small arrays, which the C library keeps, are made anew.
+    Whether memory is free is what Python's count of references says; a thread has its own buffers.
     """
 
     def __init__(self):

@@ -121,7 +121,8 @@ def _overflown(summary):
         seen = [f"{many(number, 'potential')} of {printable(name)}" for name, number in found.items()]
         seen += [f"the output of {many(outputs, 'sample')}"] if outputs else []
         yield (f"{summary.precision} overflowed: {', '.join(seen)} {'is' if sum(found.values(), outputs) == 1 else 'are'} "
-               "infinite or nan, and what follows from them means nothing; run in float64, or rescale the weights")
+               "infinite or nan: an infinite one sends its highest level, one that is nan nothing; run in float64, or "
+               "rescale the weights")
 
 
 def audit_text(audit: Dict, width=None) -> str:
