@@ -25,6 +25,7 @@ from eventsim.comparison.watching import NEVER, ComparisonRule, Watch
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
+from eventsim.inputs.levels import check_layout
 from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.model.parameters import finite_number, integer
@@ -202,6 +203,8 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
     x = np.atleast_1d(as_array(x))
     labels = None if labels is None else as_array(labels)
+    if timesteps is None and labels is None:
+        check_layout(x.shape, run.model.nodes[run.model.input], run.model.timesteps)
     still = x.ndim <= len(run.model.shapes[run.model.input]) + 1
     steps = run.model.steps(timesteps) if still else x.shape[1]
     if timesteps is not None and timesteps != steps:

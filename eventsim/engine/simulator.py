@@ -125,8 +125,8 @@ class Simulator(Shown):
         says to be an error.
         """
         if lengths is None:
-            if timesteps is None and state is None:
-                check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+            if state is None:
+                self._check_layout(x, timesteps)
             return self._run(x, timesteps, record, state, keep_state=True)
         if state is not None:
             raise DataError("state continues samples of one length; give state or lengths, not both")
@@ -162,12 +162,16 @@ class Simulator(Shown):
             pairs, n = pairs_of(x), None
         else:
             x = as_array(x)
+            if y is None:  # labels say how many samples there are
+                self._check_layout(x, timesteps)
             y = None if y is None else one_label_each(y, len(np.atleast_1d(x)))
             n, size = len(np.atleast_1d(x)), self._batch_size
             pairs = ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, max(n, 1), size))
         done = 0
         with sample_bar(n, progress) as move:
             for part, labels in pairs:
+                if n is None and labels is None:
+                    self._check_layout(part, timesteps)
                 yield self._run(part, timesteps, (), None, keep_state=False), labels
                 done += len(part)
                 move(done)
@@ -232,8 +236,8 @@ class Simulator(Shown):
         for batch in batches:
             x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
             if lengths is None:
-                if x is batch and timesteps is None:
-                    check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
+                if x is batch:
+                    self._check_layout(x, timesteps)
                 yield self._run(x, timesteps, record, None, keep_state=False)
             else:
                 yield self._run_lengths(x, lengths, timesteps, record)
@@ -263,6 +267,11 @@ class Simulator(Shown):
         recording = run_by_length(lambda part: self._run(part, None, record, None, keep_state=False), x, lengths)
         recording.seconds = time.perf_counter() - began
         return recording
+
+    def _check_layout(self, x, timesteps):
+        """Raise DataError where x looks as if steps came before samples, and nobody says the steps."""
+        if timesteps is None:
+            check_layout(_shape(x), self.model.nodes[self.model.input], self.model.timesteps)
 
     def _run(self, x, timesteps, record, state, keep_state, clock=None):
         record = _named(record)

@@ -146,6 +146,10 @@ def test_steps_before_samples_and_single_frames_are_refused(simulator):
     model = network(timesteps=6)
     with pytest.raises(DataError, match=r"where steps come first, \(T, N, ...\), give x.swapaxes\(0, 1\)"):
         eventsim.Simulator(model).run(turned)
+    for door in (eventsim.Simulator(model).predict, lambda x: eventsim.compare(model, model, x)):
+        with pytest.raises(DataError, match="swapaxes"):
+            door(turned)
+    assert 0 <= eventsim.Simulator(model).score(turned, np.zeros(6, int)) <= 1  # labels say that 6 are the samples
     with pytest.raises(DataError, match="swapaxes"):
         eventsim.evaluate(eventsim.Simulator(model), turned)
     asked = eventsim.Simulator(model).run(turned, timesteps=5)
