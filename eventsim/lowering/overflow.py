@@ -120,13 +120,14 @@ def _membrane(label, update, bound, growth, drive, chip):
 
 
 def _steps(label, reach):
-    """The most steps t with reach(t), which never falls, inside int32; None: all that a run can have."""
+    """The most steps t with reach(t), which never falls, below INT32_MAX, the threshold of planes that a channel
+    lacks; None: all that a run can have."""
     low, high = 0, MOST_STEPS
-    if reach(high) <= INT32_MAX:
+    if reach(high) < INT32_MAX:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if reach(middle) <= INT32_MAX else (low, middle)
+        low, high = (middle, high) if reach(middle) < INT32_MAX else (low, middle)
     if low == 0:
         raise _too_much(label, reach(1))
     return low
