@@ -61,6 +61,9 @@ def parser():
     p.add_argument("--lr", type=float, default=0.1,
                    help="at first, then along a cosine to 0 (default 0.1, for few epochs; the paper has 0.01)")
     p.add_argument("--weight-decay", type=float, default=5e-4, help="default 5e-4")
+    p.add_argument("--spike-penalty", type=float, default=0.0, metavar="FACTOR",
+                   help="add to the loss the share of the synapses that spikes reach per step, times this: networks "
+                        "that fire less cost less energy (default 0; 0.1 to 2 are worth trying)")
     p.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default 0)")
     p.add_argument("--samples", type=int, help="train on so many only, drawn once")
     p.add_argument("--augmentation", choices=("paper", "simple", "none"), default="paper",
@@ -96,7 +99,7 @@ def main(argv=None):
         data.training = data.training.part(np.arange(len(data.training)), augmented=False)
     net = from_settings(vars(args), data)
     recipe = Recipe(args.epochs, args.batch_size, args.lr, weight_decay=args.weight_decay, seed=args.seed,
-                    half=args.half)
+                    half=args.half, spike_penalty=args.spike_penalty)
     trainer = Trainer(net, data.training, data.input_node, recipe, args.device, args.checkpoint,
                       settings={"data": args.data, "augmentation": args.augmentation})
     trainer.run(seconds=args.seconds, progress=not args.quiet)
@@ -126,6 +129,10 @@ def impossible(args):
         return "--restimulation and --leak are of spiking neurons: leave them out with --neuron ReLU"
     if args.convert and args.data in MOVING:
         return f"--convert is for samples that stand still, which those of {args.data} do not"
+    if not 0 <= args.spike_penalty < float("inf"):
+        return f"--spike-penalty is {args.spike_penalty}: expected a number of at least 0"
+    if args.spike_penalty and converted:
+        return "--spike-penalty is of spiking neurons: leave it out with --neuron ReLU"
     if args.augmentation == "simple" and args.data != "cifar10":
         return f"--augmentation simple is for cifar10; {args.data} has paper and none"
     return None
@@ -136,8 +143,8 @@ def save_and_test(net, data, found):
     x, _ = data.test.batch(np.arange(N_CHECK))
     told = {name: found[name] for name in (
         "data", "network", "widths", "neuron", "bits", "leak", "surrogate", "width", "alpha", "restimulation",
-        "timesteps", "epochs", "batch_size", "lr", "weight_decay", "seed", "samples", "augmentation", "half",
-        "convert")}
+        "timesteps", "epochs", "batch_size", "lr", "weight_decay", "spike_penalty", "seed", "samples",
+        "augmentation", "half", "convert")}
     provenance = {
         "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
         "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",

@@ -66,10 +66,12 @@ class Draft:
         self.at = name
         return name
 
-    def convolution(self, name, n_out, kernel, stride=1, shortcut=None):
-        """Conv2d, tdBN and neurons. shortcut: (layer, channels) whose spikes are added, or None."""
+    def convolution(self, name, n_out, kernel, stride=1, shortcut=None, padding=None):
+        """Conv2d, tdBN and neurons. shortcut: (layer, channels) whose spikes are added, or None. padding: None
+        for half the kernel."""
         before, n_in = self.at, self.channels
-        self.add(f"{name}_conv", self._conv(n_in, n_out, kernel, stride))
+        padding = kernel // 2 if padding is None else padding
+        self.add(f"{name}_conv", nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False))
         paths = [self.add(f"{name}_norm", self.style.norm(n_out, 2, 1 if shortcut is None else 2))]
         if shortcut is not None:
             paths.append(self._shortcut(name, *shortcut, n_out))
@@ -78,19 +80,13 @@ class Draft:
             paths.append(self.add(f"{name}_again", Restimulation(3, projection), before))
         self.add(name, self.style.fire(), *paths)
         self.channels, self.spiking = n_out, True
-        self._shrink(stride)
-
-    def _conv(self, n_in, n_out, kernel, stride):
-        return nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
+        self.size = [(n + 2 * padding - kernel) // stride + 1 for n in self.size]
 
     def _shortcut(self, name, source, channels, stride, n_out):
         if (channels, stride) == (n_out, 1):
             return source
-        self.add(f"{name}_shortcut", self._conv(channels, n_out, 1, stride), source)
+        self.add(f"{name}_shortcut", nn.Conv2d(channels, n_out, 1, stride, bias=False), source)
         return self.add(f"{name}_shortcut_norm", self.style.norm(n_out, 2, 2))
-
-    def _shrink(self, stride):
-        self.size = [-(-n // stride) for n in self.size]
 
     def block(self, name, n_out, stride):
         """Two 3x3 convolutions and a shortcut around them: He et al.'s basic block."""
@@ -230,8 +226,20 @@ def lenet(style, timesteps, shape=(1, 28, 28), classes=10, moving=False, widths=
     return vgg(style, timesteps, shape, classes, moving, [(w,) for w in widths], dense)
 
 
+def strided(style, timesteps, shape=(1, 28, 28), classes=10, moving=False, widths=(12, 24), dense=(64,)):
+    """A 5x5 convolution of stride 2 for each width, without padding; a dense layer. For MNIST and N-MNIST, where
+    energy counts: no pool throws away spikes whose membranes were paid for."""
+    draft = Draft(style, shape)
+    for layer, width in enumerate(widths, 1):
+        draft.convolution(f"stage{layer}_1", width, 5, 2, padding=0)
+    draft.flatten()
+    for layer, width in enumerate(dense, 1):
+        draft.dense(f"hidden{layer}", width)
+    return draft.network(classes, timesteps, moving)
+
+
 NETWORKS = {function.__name__: function for function in (
-    vgg16, resnet18, resnet19, resnet20, resnet20_wide, resnet34, resnet8, small_vgg, lenet)}
+    vgg16, resnet18, resnet19, resnet20, resnet20_wide, resnet34, resnet8, small_vgg, lenet, strided)}
 
 
 def from_settings(settings, data):

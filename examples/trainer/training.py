@@ -14,10 +14,14 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from eventsim import Simulator
+from trainer.penalty import SpikePenalty
 
 
-def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=None, log=None):
+def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=None, log=None,
+          spike_penalty=0.0):
     """Minimise cross-entropy with AdamW, the learning rate falling to 0 along a cosine.
+
+    spike_penalty: factor of `SpikePenalty`, which is added.
 
     x: float32 (N, ...), y: int64 (N,). augment: batch -> batch, or None.
     log: called as log(epoch, loss) after each epoch, or None.
@@ -26,6 +30,7 @@ def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
     batches = max(len(x) // batch_size, 1)  # a rest is left out: BatchNorm dislikes small ones
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    penalty = SpikePenalty(net) if spike_penalty else None
     losses = []
     net.train()
     for epoch in range(epochs):
@@ -35,6 +40,8 @@ def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=
             chosen = order[i * batch_size : (i + 1) * batch_size]
             batch = augment(x[chosen]) if augment else x[chosen]
             loss = functional.cross_entropy(net(batch), y[chosen])
+            if penalty:
+                loss = loss + spike_penalty * penalty.take()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -54,6 +61,7 @@ class Recipe:
 
     half: mixed precision: float16 on a GPU, bfloat16 elsewhere. Membranes stay float32.
     seed: of the order of the samples, their augmentation and of dropout; not of the weights.
+    spike_penalty: factor of `SpikePenalty`, which is added to the loss.
     """
 
     epochs: int
@@ -63,6 +71,7 @@ class Recipe:
     weight_decay: float = 5e-4
     seed: int = 0
     half: bool = False
+    spike_penalty: float = 0.0
 
 
 # Fewer input channels than this are less than one block of oneDNN's (8 with AVX2, 16 with AVX-512).
@@ -101,9 +110,10 @@ class Trainer:
     """
 
     def __init__(self, net, part, input_node, recipe, device="cpu", checkpoint=None, minutes=10.0, settings=None):
-        self.made_by = {"recipe": asdict(recipe), "network": repr(net), "samples": len(part), **(settings or {})}
+        self.made_by = {"recipe": _without_default(asdict(recipe)), "network": repr(net), "samples": len(part), **(settings or {})}
         self.net = net.to(device, memory_format=memory_format(net, device))
         self.part, self.input_node, self.recipe = part, input_node, recipe
+        self.penalty = SpikePenalty(net) if recipe.spike_penalty else None
         self.device, self.minutes = torch.device(device), minutes
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.batch_size = min(recipe.batch_size, len(part))
@@ -171,6 +181,8 @@ class Trainer:
         with torch.autocast(self.device.type, dtype, enabled=self.recipe.half):
             outputs = self.net(to_values(x, self.input_node, self.device))
         loss = functional.cross_entropy(outputs.float(), torch.as_tensor(y, device=self.device))
+        if self.penalty:
+            loss = loss + self.recipe.spike_penalty * self.penalty.take()
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
@@ -206,6 +218,11 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.total = state["step"], state["total"]
         self.losses, self.seconds = list(state["losses"]), state["seconds"]
+
+
+def _without_default(recipe):
+    """A recipe as a dict; without a penalty as checkpoints had it that are older than the penalty."""
+    return {name: value for name, value in recipe.items() if name != "spike_penalty" or value}
 
 
 def _parted(before, now):
