@@ -26,15 +26,15 @@ from torch.nn import functional
 
 import eventsim
 from eventsim.model.input import Input
-from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
 from trainer.digits import SCALE, load_split, split
+from trainer.exporting import export
 from trainer.network import Readout, SpikingNet
 from trainer.neurons import SRIF
 from trainer.simulating import simulate
 from trainer.training import to_values, train
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMESTEPS = 4
+TIMESTEPS = 2
 N_CHECK = 16  # samples in the check group: the first of the held-out third
 
 
@@ -91,7 +91,7 @@ def fit(x, y, args):
     black = float(-input_node.mean / input_node.std)
     train(
         net, to_values(x, input_node), torch.from_numpy(y), args.epochs, lr=args.lr,
-        augment=make_augment(black),
+        augment=make_augment(black), spike_penalty=args.spike_penalty,
         log=lambda epoch, loss: print(f"epoch {epoch + 1:3d}  loss {loss:.4f}", flush=True)
         if (epoch + 1) % 10 == 0 else None,
     )
@@ -107,6 +107,7 @@ def main(argv=None):
     parser.add_argument("--output", type=Path, default=ROOT / "data" / "digits.h5")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--spike-penalty", type=float, default=2.0, help="factor of trainer.penalty's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validate", action="store_true", help="compare settings: trains on 3/4 "
                         "of the training part, reports on the rest, writes nothing")
@@ -118,7 +119,7 @@ def main(argv=None):
         (x, y), (x_test, y_test) = split(x, y, 1 / 4)
     net, input_node = fit(x, y, args)
 
-    model = eventsim.from_torch(net, x_test[:N_CHECK], input_node, class_names=map(str, range(10)))
+    model = export(net, x_test[:N_CHECK], input_node, map(str, range(10)))
     tested = to_values(x_test, input_node, dtype=torch.float64)
     result = simulate(model, tested)
     in_float64 = accuracy(result.outputs, y_test)
@@ -138,7 +139,7 @@ def main(argv=None):
         "split": f"{len(y)} samples to train, {len(y_test)} held out, stratified; "
         "see examples/trainer/digits.py",
         "script": "examples/train_digits.py",
-        "settings": f"epochs {args.epochs}, learning rate {args.lr}, AdamW, cosine",
+        "settings": f"epochs {args.epochs}, learning rate {args.lr}, AdamW, cosine, spike penalty {args.spike_penalty}",
         "seed": str(args.seed),
         "torch": torch.__version__,
         "accuracy_float64": f"{in_float64:.4f} on the held-out samples, the model in PyTorch",

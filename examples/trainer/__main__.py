@@ -27,9 +27,9 @@ import torch
 
 import eventsim
 from eventsim.errors import EventsimError
-from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
 from trainer.conversion import convert
 from trainer.data import DATA, MOVING, open_data, some
+from trainer.exporting import export
 from trainer.networks import NETWORKS, from_settings, n_parameters
 from trainer.neurons import NEURONS, SURROGATES
 from trainer.training import Recipe, Trainer, accuracy, evaluate, to_values
@@ -152,7 +152,7 @@ def save_and_test(net, data, found):
         "accuracy_held_out": f"{found.get('converted_held_out_accuracy', found['held_out_accuracy']):.4f} on "
                              f"{len(data.held_out)} training samples that were held out",
     }
-    model = eventsim.from_torch(net, x, data.input_node, net.timesteps, data.class_names, provenance=provenance)
+    model = export(net, x, data.input_node, data.class_names, provenance)
     eventsim.save(model, found["output"])  # before the test, which takes a while
     found_accuracy = accuracy(model, data.test, "float32")
     model.provenance["accuracy_test"] = f"{found_accuracy:.4f} on {len(data.test)} test samples, eventsim float32"

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from trainer.neurons import SRIF, Neuron
 
+PASSING = (nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout)  # layers that pass spikes on to synapses
+
 
 class SpikePenalty:
     """Share of a SpikingNet's synapses that its spikes reach, per step; gradients flow through it.
@@ -70,7 +72,7 @@ def _unit_read(net, name):
         layer = net.layers[name] if name in net.layers else None
         if isinstance(layer, (SRIF, Neuron)):
             return unit * layer.quantum
-        if others or not isinstance(layer, (nn.AvgPool2d, nn.MaxPool2d, nn.Flatten)):
+        if others or not isinstance(layer, PASSING):
             return None
         if isinstance(layer, nn.AvgPool2d):
             size = layer.kernel_size

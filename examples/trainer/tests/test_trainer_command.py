@@ -39,7 +39,7 @@ def test_trains_in_pieces_exports_and_tests(tmp_path, capsys):
     assert 0 <= found["held_out_accuracy"] <= 1 and found["test_samples"] == 20
     model = eventsim.load(tmp_path / "pieces.h5")
     assert eventsim_check(model) and model.class_names[3] == "class3" and model.timesteps == 2
-    assert model.nodes["layers.stem"].bits == 2 and model.nodes["layers.stem"].quantum == 0.5
+    assert model.nodes["stem"].bits == 2 and model.nodes["stem"].quantum == 0.5
     assert f"{found['test_accuracy']:.4f} on 20 test samples" in model.provenance["accuracy_test"]
 
 
@@ -55,10 +55,12 @@ def test_converts(tmp_path, capsys):
 def test_samples_and_neurons_of_the_command(tmp_path, capsys):
     write_mnist(tmp_path)
     code, found = run(capsys, "mnist", tmp_path, *SMALL, "--neuron", "hard LIF", "--leak", 0.25, "--samples", 20,
-                      "--output", tmp_path / "net.h5")
+                      "--spike-penalty", 0.5, "--output", tmp_path / "net.h5")
     assert code == 0 and found["test_samples"] == 30
-    node = eventsim.load(tmp_path / "net.h5").nodes["layers.stem"]
+    model = eventsim.load(tmp_path / "net.h5")
+    node = model.nodes["stem"]
     assert (node.leak, node.reset) == (0.25, "hard")
+    assert json.loads(model.provenance["settings"])["spike_penalty"] == 0.5
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -66,6 +68,9 @@ def test_samples_and_neurons_of_the_command(tmp_path, capsys):
     (["mnist", "--neuron", "ReLU", "--output", "net.h5"], "cannot be exported: add --convert T B"),
     (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--restimulation"], "are of spiking neurons"),
     (["nmnist", "--neuron", "ReLU", "--convert", 2, 2], "for samples that stand still, which those of nmnist do not"),
+    (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--spike-penalty", 1], "--spike-penalty is of spiking neurons"),
+    (["mnist", "--spike-penalty", -1], "--spike-penalty is -1.0: expected a number of at least 0"),
+    (["mnist", "--spike-penalty", "nan"], "--spike-penalty is nan: expected a number of at least 0"),
     (["mnist", "--augmentation", "simple"], "--augmentation simple is for cifar10; mnist has paper and none"),
 ])
 def test_what_does_not_go_together_is_said_before_data_are_read(arguments, message, capsys):

@@ -25,6 +25,7 @@ SMALL = {  # name -> settings with which the structure stays and the width goes
     "resnet8": dict(shape=(3, 16, 16), widths=(4, 6, 8)),
     "small_vgg": dict(shape=(3, 16, 16), widths=(4, 6, 8), dense=(8,)),
     "lenet": dict(shape=(1, 12, 12), widths=(4, 6), dense=(12,)),
+    "strided": dict(shape=(1, 16, 16), widths=(4, 6), dense=(12,)),
 }
 
 

@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-import eventsim
-from eventsim.model.input import Input
-from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
-from trainer.network import Readout, SpikingNet
-from trainer.neurons import SRIF, Neuron
-from trainer.penalty import SpikePenalty, fan_outs
-from trainer.training import train
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from trainer_networks import one_thread  # noqa: E402, F401  (also: where the trainer is)
+import eventsim  # noqa: E402
+from eventsim.model.input import Input  # noqa: E402
+from trainer import rules  # noqa: E402, F401 (from_torch then knows the trainer's modules)
+from trainer.network import Readout, SpikingNet  # noqa: E402
+from trainer.neurons import SRIF, Neuron  # noqa: E402
+from trainer.penalty import SpikePenalty, fan_outs  # noqa: E402
+from trainer.training import train  # noqa: E402
 
 X = np.random.default_rng(3).integers(0, 8, (6, 1, 6, 6))
 NODE = Input((1, 6, 6), "image", bits=3, scale=1 / 8)

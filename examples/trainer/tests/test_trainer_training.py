@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,16 @@ def test_another_recipe_is_refused(tmp_path):
     Trainer(network(), data(), IMAGE, RECIPE, checkpoint=tmp_path / "a.pt").run(1)
     with pytest.raises(ValueError, match="another recipe: .*'epochs': 3.*but now .*'epochs': 4.* or another file"):
         Trainer(network(), data(), IMAGE, Recipe(4), checkpoint=tmp_path / "a.pt")
+
+
+def test_a_penalty_is_another_recipe_and_none_is_that_of_older_checkpoints(tmp_path):
+    penalised = Trainer(network(), data(), IMAGE, replace(RECIPE, spike_penalty=0.5))
+    plain = Trainer(network(), data(), IMAGE, RECIPE, checkpoint=tmp_path / "a.pt")
+    assert plain.run(1) == penalised.run(1) == []
+    assert not same(plain.net, penalised.net)
+    assert "spike_penalty" not in torch.load(tmp_path / "a.pt", weights_only=True)["made_by"]["recipe"]
+    with pytest.raises(ValueError, match="another recipe: .*but now .*'spike_penalty': 0.5"):
+        Trainer(network(), data(), IMAGE, replace(RECIPE, spike_penalty=0.5), checkpoint=tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("name, changed, message", [
