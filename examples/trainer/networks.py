@@ -76,6 +76,9 @@ class Draft:
         if shortcut is not None:
             paths.append(self._shortcut(name, *shortcut, n_out))
         if self.style.restimulation and self.spiking:
+            if padding != kernel // 2:
+                raise ValueError(f"layer {name!r}: re-stimulation needs maps of the size that a padding of "
+                                 f"{kernel // 2} gives, but padding is {padding}: leave re-stimulation out")
             projection = None if (n_in, stride) == (n_out, 1) else (n_in, n_out, stride)
             paths.append(self.add(f"{name}_again", Restimulation(3, projection), before))
         self.add(name, self.style.fire(), *paths)

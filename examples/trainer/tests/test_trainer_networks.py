@@ -86,8 +86,13 @@ def samples(shape, n):
     return (coarse + rng.integers(0, 56, coarse.shape)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("again", [False, True])
-@pytest.mark.parametrize("name", SMALL)
+def test_maps_without_padding_are_not_re_stimulated():
+    with pytest.raises(ValueError, match="layer 'stage2_1': re-stimulation needs maps .* padding of 2 .* is 0"):
+        NETWORKS["strided"](Style(restimulation=True), 2, **SMALL["strided"])
+
+
+@pytest.mark.parametrize("name, again", [(name, again) for name in SMALL for again in (False, True)
+                                         if (name, again) != ("strided", True)])
 def test_small_copies_learn_are_exported_and_run_equal(name, again, tmp_path):
     settings = SMALL[name]
     style = Style(fixed_point(1, 1), again, alpha=3.0, average=again)
