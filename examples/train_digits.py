@@ -29,7 +29,7 @@ from eventsim.model.input import Input
 from trainer.digits import SCALE, load_split, split
 from trainer.exporting import export
 from trainer.network import Readout, SpikingNet
-from trainer.neurons import SRIF
+from trainer.neurons import Neuron
 from trainer.simulating import simulate
 from trainer.training import to_values, train
 
@@ -43,16 +43,16 @@ def make_net():
         {
             "conv1": nn.Conv2d(1, 16, 3, padding=1, bias=False),
             "norm1": nn.BatchNorm2d(16),
-            "neuron1": SRIF(bits=2, quantum=1.0),
+            "neuron1": Neuron(bits=2, quantum=1.0, mpr=True),
             "pool1": nn.AvgPool2d(2),
             "conv2": nn.Conv2d(16, 32, 3, padding=1, bias=False),
             "norm2": nn.BatchNorm2d(32),
-            "neuron2": SRIF(bits=2, quantum=0.5),
+            "neuron2": Neuron(bits=2, quantum=0.5, mpr=True),
             "pool2": nn.AvgPool2d(2),
             "flatten": nn.Flatten(),
             "dense3": nn.Linear(128, 48, bias=False),
             "norm3": nn.BatchNorm1d(48),
-            "neuron3": SRIF(),
+            "neuron3": Neuron(mpr=True),
             "dense4": nn.Linear(48, 10),
             "readout": Readout(),
         },

@@ -1,7 +1,9 @@
 """Spikes as a loss: what they cost, minimised beside the error.
 
     penalty = SpikePenalty(net)
-    loss = cross_entropy(net(x), y) + 0.5 * penalty.take()
+    with penalty:
+        outputs = net(x)
+    loss = cross_entropy(outputs, y) + 0.5 * penalty.share()
 
 An event costs as much energy as it has synapses: each of them reads a weight and adds it. So a spike is
 penalised by its fan-out, and a layer before a wide one learns to fire less than one before a narrow one.
@@ -24,25 +26,30 @@ class SpikePenalty:
     several bits can make it more than 1. Borders and strides are respected. What reads the network's
     input does not count, since training cannot change it, nor do shortcuts and re-stimulation.
 
-    net: each forward pass of it adds to what `take` gives next. ValueError where no layer reads spikes.
+    It is of the last forward pass within `with`. ValueError where no layer of `net` reads spikes.
     """
 
     def __init__(self, net):
         self._units = {name: unit for name in net.layers if (unit := _unit_read(net, name)) is not None}
         if not self._units:
             raise ValueError("no convolution or dense layer reads spikes: there is nothing to penalise")
+        self._net, self._hooks = net, []
         self._fan_outs, self._reached = {}, {}
-        for name in self._units:
-            net.layers[name].register_forward_pre_hook(
-                lambda layer, inputs, name=name: self._add(name, layer, inputs[0]))
 
-    def take(self):
-        """The penalty of the last forward pass, a tensor of no axes."""
-        share = sum(self._reached.values()) / sum(float(self._fan_outs[name].sum()) for name in self._reached)
-        self._reached = {}
-        return share
+    def __enter__(self):
+        self._hooks = [self._net.layers[name].register_forward_pre_hook(
+            lambda layer, inputs, name=name: self._look(name, layer, inputs[0])) for name in self._units]
+        return self
 
-    def _add(self, name, layer, spikes):
+    def __exit__(self, *_):
+        for hook in self._hooks:
+            hook.remove()
+
+    def share(self):
+        """The penalty, a tensor of no axes."""
+        return sum(self._reached.values()) / sum(float(fan_out.sum()) for fan_out in self._fan_outs.values())
+
+    def _look(self, name, layer, spikes):
         """spikes: (T * N, ...), values. Levels times fan-out, per step and sample."""
         if name not in self._fan_outs:
             self._fan_outs[name] = fan_outs(layer, spikes.shape[1:]).to(spikes.device)

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -39,9 +40,11 @@ def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=
         for i in range(batches):
             chosen = order[i * batch_size : (i + 1) * batch_size]
             batch = augment(x[chosen]) if augment else x[chosen]
-            loss = functional.cross_entropy(net(batch), y[chosen])
+            with penalty or nullcontext():
+                outputs = net(batch)
+            loss = functional.cross_entropy(outputs, y[chosen])
             if penalty:
-                loss = loss + spike_penalty * penalty.take()
+                loss = loss + spike_penalty * penalty.share()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -178,11 +181,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * (1 + math.cos(math.pi * self.step / self.n_steps)) / 2
         dtype = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        with torch.autocast(self.device.type, dtype, enabled=self.recipe.half):
+        with torch.autocast(self.device.type, dtype, enabled=self.recipe.half), self.penalty or nullcontext():
             outputs = self.net(to_values(x, self.input_node, self.device))
         loss = functional.cross_entropy(outputs.float(), torch.as_tensor(y, device=self.device))
         if self.penalty:
-            loss = loss + self.recipe.spike_penalty * self.penalty.take()
+            loss = loss + self.recipe.spike_penalty * self.penalty.share()
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
