@@ -3,30 +3,36 @@
     pip install -e .[train]
     python examples/models.py train DATASETS CHECKPOINTS [NAME ...]
     python examples/models.py verify DATASETS CHECKPOINTS [NAME ...]
+    python examples/models.py energy DATASETS
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where
 it was stopped. `verify` runs all test samples in DATASETS and writes results/models.json: every spike against PyTorch in
 float64, predictions against the network as trained in float32, accuracy in float32 and int8; it prints the row of
-data/README.md, too.
+data/README.md, too. `energy` writes results/energy.json: what the test samples cost, event by event and as a matched
+dense network, by eventsim/costs/energy.py; it needs no PyTorch.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
 
 import eventsim
 from eventsim.storage import writing
+from eventsim.text import joule
 
 ROOT = Path(__file__).resolve().parent
 DATA, RESULTS = ROOT.parent / "data", ROOT / "results" / "models.json"
+ENERGIES = RESULTS.with_name("energy.json")
 SETS = {"mnist": "MNIST", "nmnist": "N-MNIST", "cifar10": "CIFAR-10"}
 FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-bin"}
 COMMON = ("--threads", "1", "--half")
 ROUNDING = 1e-5  # quanta: what float32 can move a membrane by
 MODELS = {  # arguments of `python -m trainer`, the data set first
-    "mnist": ("mnist", "--network", "lenet", "--bits", "1", "1", "--timesteps", "4", "--epochs", "10"),
+    "mnist": ("mnist", "--network", "strided", "--bits", "1", "1", "--timesteps", "2", "--epochs", "8",
+              "--spike-penalty", "0.5"),
     "nmnist": ("nmnist", "--network", "lenet", "--bits", "1", "1", "--timesteps", "10", "--epochs", "40",
                "--batch-size", "50", "--lr", "0.05"),
     "cifar10": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--timesteps", "4",
@@ -86,14 +92,48 @@ def row(name, found):
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def energy(name, data):
+    """What a model costs on a data set, in joule per sample, by precision; and the file's SHA-256."""
+    path = DATA / f"{name}.h5"
+    found = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    for precision in ("float32", "int8"):
+        total = eventsim.evaluate(eventsim.Simulator(eventsim.load(path), precision), data).energy.total
+        found[precision] = {"events": total.total, "dense": total.ann_total}
+    return found
+
+
+def energy_row(name, found):
+    """The row of data/README.md for what `energy` found of a model."""
+    cells = []
+    for precision in ("float32", "int8"):
+        events, dense = found[precision]["events"], found[precision]["dense"]
+        cells += [joule(events), joule(dense), f"{events / dense:.2f}"]
+    return f"| `{name}.h5` | " + " | ".join(cells) + " |"
+
+
+def write_energies(datasets):
+    """Run all test samples of all models and write results/energy.json; print the rows of data/README.md."""
+    test = {"digits": DATA / "digits_test.h5"}
+    test.update({name: Path(datasets) / FOLDERS[settings[0]] for name, settings in MODELS.items()})
+    found = {name: energy(name, data) for name, data in test.items()}
+    writing.write_file(ENERGIES, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+    for name in found:
+        print(energy_row(name, found[name]))
+
+
 def main(argv=None):
     """Train or verify; 1 where a model is `wrong`."""
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    p.add_argument("action", choices=("train", "verify"))
+    p.add_argument("action", choices=("train", "verify", "energy"))
     p.add_argument("datasets")
-    p.add_argument("checkpoints")
+    p.add_argument("checkpoints", nargs="?")
     p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
     args = p.parse_args(argv)
+    if args.action == "energy":
+        write_energies(args.datasets)
+        return 0
+    if args.checkpoints is None:
+        p.error(f"{args.action} needs CHECKPOINTS, the folder of the networks as PyTorch holds them")
     names = args.names or list(MODELS)
     if set(names) - set(MODELS):
         p.error(f"no model {', '.join(sorted(set(names) - set(MODELS)))}: expected {', '.join(MODELS)}")

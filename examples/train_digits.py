@@ -91,7 +91,7 @@ def fit(x, y, args):
     black = float(-input_node.mean / input_node.std)
     train(
         net, to_values(x, input_node), torch.from_numpy(y), args.epochs, lr=args.lr,
-        augment=make_augment(black), spike_penalty=args.spike_penalty,
+        augment=make_augment(black), spike_penalty=args.spike_penalty, rising=args.epochs // 2,
         log=lambda epoch, loss: print(f"epoch {epoch + 1:3d}  loss {loss:.4f}", flush=True)
         if (epoch + 1) % 10 == 0 else None,
     )
@@ -105,9 +105,9 @@ def accuracy(outputs, y):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "data" / "digits.h5")
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--spike-penalty", type=float, default=2.0, help="factor of trainer.penalty's")
+    parser.add_argument("--spike-penalty", type=float, default=1.0, help="factor of trainer.penalty's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validate", action="store_true", help="compare settings: trains on 3/4 "
                         "of the training part, reports on the rest, writes nothing")

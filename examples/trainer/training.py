@@ -19,10 +19,10 @@ from trainer.penalty import SpikePenalty
 
 
 def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=None, log=None,
-          spike_penalty=0.0):
+          spike_penalty=0.0, rising=0):
     """Minimise cross-entropy with AdamW, the learning rate falling to 0 along a cosine.
 
-    spike_penalty: factor of `SpikePenalty`, which is added.
+    spike_penalty: factor of `SpikePenalty`, which is added. rising: epochs over which the factor rises from 0.
 
     x: float32 (N, ...), y: int64 (N,). augment: batch -> batch, or None.
     log: called as log(epoch, loss) after each epoch, or None.
@@ -44,7 +44,8 @@ def train(net, x, y, epochs, batch_size=64, lr=3e-3, weight_decay=1e-2, augment=
                 outputs = net(batch)
             loss = functional.cross_entropy(outputs, y[chosen])
             if penalty:
-                loss = loss + spike_penalty * penalty.share()
+                risen = min(1.0, (epoch + i / batches) / rising) if rising else 1.0
+                loss = loss + risen * spike_penalty * penalty.share()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -44,7 +44,7 @@ ROW = ["name", "neurons", "firing_rate", "mean_level", *COUNTS, *EXECUTED]
 def test_info(run):
     status, out, err = run("info", MODEL)
     assert status == 0 and err == ""
-    assert out.startswith(f"{MODEL}: 12 nodes, 11.4 k weights, 4 steps, 16 check samples\n")
+    assert out.startswith(f"{MODEL}: 12 nodes, 11.4 k weights, 2 steps, 16 check samples\n")
     model = eventsim.load(MODEL)
     for name, node in model.nodes.items():
         [line] = [line for line in out.splitlines() if line.startswith(f"{name} ")]
@@ -54,7 +54,7 @@ def test_info(run):
 def test_info_json(run_json):
     found = run_json("info", MODEL)
     model = eventsim.load(MODEL)
-    assert found["model"] == MODEL and found["timesteps"] == 4 and found["check"] == 16
+    assert found["model"] == MODEL and found["timesteps"] == 2 and found["check"] == 16
     assert found["class_names"] == list(model.class_names)
     assert [(n["name"], tuple(n["shape"])) for n in found["nodes"]] == list(model.shapes.items())
     assert found["nodes"][2]["reads"] == ["conv1"]
@@ -138,7 +138,7 @@ def test_run(run):
     status, out, err = run("run", MODEL, DATA)
     assert status == 0 and err == ""
     head, _, columns, _, *rows = out.splitlines()
-    assert head.startswith(f"{MODEL} on {DATA}: 9") and "of 599 samples, 4 steps, float32" in head
+    assert head.startswith(f"{MODEL} on {DATA}: 9") and "of 599 samples, 2 steps, float32" in head
     assert columns.split() == ["layer", "neurons", "firing", "rate", "mean", "level", "synops", "additions",
                                "dense", "MACs", "share"]
     for (name, neurons), row in zip([*LAYERS.items(), ("total", 1658)], rows):
@@ -149,7 +149,7 @@ def test_run(run):
 def test_run_json(run_json, precision):
     found = run_json("run", MODEL, DATA, "--precision", precision)
     assert list(found) == KEYS + ["weights"] * (precision == "int8")
-    assert [found[k] for k in KEYS[:7]] == [MODEL, DATA, 599, 4, 0, precision, 1]
+    assert [found[k] for k in KEYS[:7]] == [MODEL, DATA, 599, 2, 0, precision, 1]
     assert found["accuracy"] > 0.97 and found["seconds"] > 0
     assert found["samples_per_second"] == pytest.approx(599 / found["seconds"])
     assert sorted(found["totals"]) == sorted(TOTALS)
@@ -234,7 +234,7 @@ def test_out(run_json, tmp_path):
         x, record=("spikes", "potentials:neuron2", "outputs"))
     with h5py.File(out) as file:
         assert file["format"].asstr()[()] == "eventsim-recording" and file["version"][()] == 1
-        assert file["timesteps"][()] == 4 and file["precision"].asstr()[()] == "float32"
+        assert file["timesteps"][()] == 2 and file["precision"].asstr()[()] == "float32"
         summary = json.loads(file["summary"].asstr()[()])
         assert found.items() <= summary.items() and {"made", "nodes", "class_names"} <= summary.keys()
         assert np.array_equal(file["output"], recording.output)

@@ -278,7 +278,7 @@ def test_convert(run, tmp_path):
     out = tmp_path / "copy.hdf5"
     status, text, err = run("convert", MODEL, out)
     assert status == 0 and err == ""
-    assert text == f"{out}: 12 nodes, 11 edges, 4 steps, {out.stat().st_size} bytes, from {MODEL}\n"
+    assert text == f"{out}: 12 nodes, 11 edges, 2 steps, {out.stat().st_size} bytes, from {MODEL}\n"
     assert run("diff", MODEL, out, DATA, "--limit", 20)[0] == 0
     assert run("check", out)[0] == 0
 

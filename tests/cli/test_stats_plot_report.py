@@ -66,7 +66,7 @@ def assert_one_line(found, *parts):
 def test_stats_prints_facts_findings_and_layers(done, digits):
     out = done("stats", digits)
     assert out.startswith(
-        f"{MODEL} on {DATA}\n100 of 100 samples (100 %) are predicted correctly in 4 steps of float32.")
+        f"{MODEL} on {DATA}\n100 of 100 samples (100 %) are predicted correctly in 2 steps of float32.")
     rows = [line.split()[0] for line in out[out.index("layers: spikes"):].splitlines()[4:] if line]
     assert rows[0] == "input" and rows[-1] == "readout" and {"neuron1", "neuron2", "neuron3"} <= set(rows)
     assert max(map(len, out.splitlines())) < 250
@@ -95,7 +95,7 @@ def test_stats_json_is_every_table(done, digits):
     layers = found["tables"]["layers"]
     assert dict(zip(layers["columns"], layers["rows"][1]))["layer"] == "neuron1"
     only = json.loads(done("stats", digits, "--json", "--table", "steps"))
-    assert list(only["tables"]) == ["steps"] and len(only["tables"]["steps"]["rows"]) == 4
+    assert list(only["tables"]) == ["steps"] and len(only["tables"]["steps"]["rows"]) == 2
 
 
 def test_stats_csv(done, digits, tmp_path):

@@ -319,7 +319,7 @@ def test_the_command_prints_what_it_measured(monkeypatch, capsys):
     result = json.loads(printed.out)
     [found] = result["networks"]
     said = [found[key] for key in ("network", "origin", "steps", "compared")]
-    assert said == ["digits", "digits_test.h5", 4, 16]
+    assert said == ["digits", "digits_test.h5", 2, 16]
     assert [(row["batch"], row["precision"]) for row in found["rows"]] == [
         (batch, precision) for batch in (1, 64) for precision in real.PRECISIONS]
     for row in found["rows"]:

@@ -18,6 +18,7 @@ from eventsim.comparison.self_check import check  # noqa: E402
 DATA = ROOT / "data"
 PAGE = (DATA / "README.md").read_text()
 FOUND = json.loads(models.RESULTS.read_text())
+ENERGIES = json.loads(models.ENERGIES.read_text())
 DATASETS = ROOT.parent / "shared" / "datasets"
 
 
@@ -80,6 +81,28 @@ def test_the_recorded_verification(name):
     for precision in ("float32", "int8"):
         assert f"{100 * found['accuracy'][precision]:.2f}" in row
     assert models.row(name, found) == row
+
+
+def test_every_model_costs_less_than_its_matched_dense_network():
+    assert set(ENERGIES) == {"digits", *models.MODELS}
+    for name, found in ENERGIES.items():
+        digest = hashlib.sha256((DATA / f"{name}.h5").read_bytes()).hexdigest()
+        assert found["sha256"] == digest, f"{name}.h5 is another file: run examples/models.py energy"
+        for precision in ("float32", "int8"):
+            assert 0 < found[precision]["events"] < found[precision]["dense"]
+        assert models.energy_row(name, found) in PAGE.splitlines()
+
+
+def test_the_digits_cost_what_was_recorded():
+    found, recorded = models.energy("digits", DATA / "digits_test.h5"), ENERGIES["digits"]
+    for precision in ("float32", "int8"):
+        assert found[precision] == pytest.approx(recorded[precision], rel=1e-9)
+
+
+def test_training_and_verifying_need_a_folder_of_checkpoints(capsys):
+    with pytest.raises(SystemExit):
+        models.main(["verify", "datasets"])
+    assert "verify needs CHECKPOINTS, the folder of the networks" in capsys.readouterr().err
 
 
 def test_nmnist_is_right_as_often_as_recorded():

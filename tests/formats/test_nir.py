@@ -608,7 +608,7 @@ def test_native_files_take_no_options(capsys):
     path = str(ROOT / "data" / "digits.h5")
     with pytest.raises(FormatError, match="'preset' is no option for native files, which take none"):
         eventsim.load(path, preset="norse")
-    assert eventsim.load(path, preset=None).timesteps == 4
+    assert eventsim.load(path, preset=None).timesteps == 2
     assert main(["check", path, "--dt", "0.1"]) == 1
     assert "'dt' is no option for native files" in capsys.readouterr().err
     with pytest.raises(FormatError, match="'dt' is no option for .h5 files, which take none"):

@@ -102,7 +102,7 @@ def test_progress_is_told(digits, monkeypatch):
 
 def test_a_summary_is_printed(digits):
     text = eventsim.evaluate(digits, DATA, limit=20, audit=True, model="net").as_text()
-    assert text.startswith(f"net on {DATA}: 100.00 % correct of 20 samples, 4 steps, int8, ")
+    assert text.startswith(f"net on {DATA}: 100.00 % correct of 20 samples, 2 steps, int8, ")
     assert "\ntotal" in text and "energy by horowitz_45nm: " in text and "bits needed" in text
 
 
