@@ -28,18 +28,18 @@ DATA, RESULTS = ROOT.parent / "data", ROOT / "results" / "models.json"
 ENERGIES = RESULTS.with_name("energy.json")
 SETS = {"mnist": "MNIST", "nmnist": "N-MNIST", "cifar10": "CIFAR-10"}
 FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-bin"}
-COMMON = ("--threads", "1", "--half")
+COMMON = ("--threads", "1")
 ROUNDING = 1e-5  # quanta: what float32 can move a membrane by
 MODELS = {  # arguments of `python -m trainer`, the data set first
     "mnist": ("mnist", "--network", "strided", "--bits", "1", "1", "--timesteps", "2", "--epochs", "8",
               "--spike-penalty", "0.5"),
-    "nmnist": ("nmnist", "--network", "lenet", "--bits", "1", "1", "--timesteps", "10", "--epochs", "40",
-               "--batch-size", "50", "--lr", "0.05"),
+    "nmnist": ("nmnist", "--network", "strided", "--widths", "8", "16", "--bits", "1", "1", "--timesteps", "10",
+               "--epochs", "40", "--batch-size", "50", "--lr", "0.05", "--spike-penalty", "2"),
     "cifar10": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--timesteps", "4",
-                "--epochs", "28", "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple"),
+                "--epochs", "28", "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple", "--half"),
     "cifar10_multibit": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--bits", "1", "2",
                          "--alpha", "4", "--restimulation", "--timesteps", "2", "--epochs", "34",
-                         "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple"),
+                         "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple", "--half"),
 }
 
 
