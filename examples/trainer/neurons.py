@@ -3,7 +3,7 @@
 The equations are those of InfLoR-SNN (Guo et al., ECCV 2022, "Reducing Information Loss for
 Spiking Neural Networks"), widened from one bit to several as the Multi-Bit Mechanism does.
 
-`SRIF` says in a few lines of plain PyTorch what happens; data/digits.h5 was trained with it.
+`SRIF` says in a few lines of plain PyTorch what happens.
 `Neuron` has every option, and gives the same spikes and gradients several times faster.
 """
 
