@@ -31,8 +31,8 @@ FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-b
 COMMON = ("--threads", "1")
 ROUNDING = 1e-5  # quanta: what float32 can move a membrane by
 MODELS = {  # arguments of `python -m trainer`, the data set first
-    "mnist": ("mnist", "--network", "strided", "--bits", "1", "1", "--timesteps", "2", "--epochs", "8",
-              "--spike-penalty", "0.5"),
+    "mnist": ("mnist", "--network", "strided", "--bits", "1", "1", "--timesteps", "2", "--epochs", "9",
+              "--spike-penalty", "0.15"),
     "nmnist": ("nmnist", "--network", "strided", "--widths", "8", "16", "--bits", "1", "1", "--timesteps", "10",
                "--epochs", "40", "--batch-size", "50", "--lr", "0.05", "--spike-penalty", "2"),
     "cifar10": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--timesteps", "4",

@@ -180,7 +180,7 @@ def test_run_says_what_python_says(run_json):
         assert {c: row[c] for c in COUNTS + EXECUTED} == {c: totals[c] for c in COUNTS + EXECUTED}
         assert row["firing_rate"] == recording.counts.firing_rate(row["name"])
         assert row["mean_level"] == recording.counts.mean_level(row["name"])
-    assert found["totals"]["neuron_updates"] == 599 * 4 * sum(n for k, n in LAYERS.items() if k != "input")
+    assert found["totals"]["neuron_updates"] == 599 * 2 * sum(n for k, n in LAYERS.items() if k != "input")
 
 
 def test_limit_timesteps_workers(run_json):
