@@ -68,7 +68,7 @@ WIDE_BITS = 8
 DIM_INPUT = 1 / 8
 # In units of the potential that the highest level needs. Firing takes one such unit off per step at
 # most, so that 100 need 100 silent steps to go. In long runs a steady current reaches that in any network
-# without leak (data/digits.h5: 3 a step, and right 100 % of the time after 256), so more is asked of them.
+# without leak (0.1.0's digits: 3 a step, and right 100 % of the time after 256), so more is asked of them.
 EXPLODED = 100.0
 EXPLODED_BY_STEP = 10.0
 # Steady currents make potentials grow linearly with the steps. Growth by twice of what is linear, of more
@@ -76,7 +76,7 @@ EXPLODED_BY_STEP = 10.0
 # alone does not tell: what comes through delays, or late in the input, begins late.
 FASTER_THAN_LINEAR = 2.0
 # Trained networks without leak reach 2 (mean) and 10 (root mean square) in 4 steps, and are right 99.8 %
-# of the time (data/digits.h5). Thrice to five times as far, what a neuron is sent in a step no longer
+# of the time (0.1.0's digits). Thrice to five times as far, what a neuron is sent in a step no longer
 # decides what it sends. In long runs they go on as steadily, by 0.6 and 3 a step: more is asked of them.
 DRIFTED_MEAN, DRIFTED_MEAN_BY_STEP = 10.0, 1.0
 DRIFTED_RMS, DRIFTED_RMS_BY_STEP = 30.0, 4.0
