@@ -24,7 +24,8 @@ MODULES = (
     "model.network", "lowering.overflow", "lowering.rounding", "lowering.scales", "lowering.linear", "lowering.units",
     "lowering.rules", "lowering.layers", "lowering.folding", "lowering.firing", "lowering.stages",
     "lowering.layout", "lowering.recipe", "statistics.ranges", "program", "engine.attention", "engine.counting",
-    "engine.synchronous", "engine.recorder", "engine.simulator", "engine.resuming", "engine.processor",
+    "engine.synchronous", "engine.recorder", "engine.simulator", "engine.arithmetic", "engine.executing",
+    "engine.batches", "engine.resuming", "engine.processor",
 )
 
 
