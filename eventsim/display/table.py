@@ -31,7 +31,7 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 @dataclass(repr=False)
 class Table(Shown):
     """columns: name -> values, all of one length: an array, or a list of strings or None. units: name
-    -> unit, "" for none. title: one line. Numbers that are undefined are nan. Raises DataError for other columns."""
+    -> unit, "" for none. title: one line. Numbers that are undefined are nan. Raises DataError for others."""
 
     columns: Dict[str, object]
     units: Dict[str, str] = field(default_factory=dict)
@@ -43,15 +43,15 @@ class Table(Shown):
             if not isinstance(name, str) or not hasattr(values, "__len__") or isinstance(values, str):
                 raise DataError(f"columns has {shown(name)}: {shown(values)}, expected {expected}")
             if len(values) != len(self):
-                raise DataError(f"columns has {name!r} of {many(len(values), 'value')}, expected {len(self)} as in "
-                                f"{next(iter(self.columns))!r}")
+                raise DataError(f"columns has {name!r} of {many(len(values), 'value')}, expected {len(self)} as "
+                                f"in {next(iter(self.columns))!r}")
         mapping(self.units, "units", "a mapping of names of columns to units")
 
     def __len__(self):
         return len(next(iter(self.columns.values()), ()))
 
     def of(self, names: Iterable[str]) -> "Table":
-        """These columns, without those that have no value at all. Raises DataError for a name that there is not."""
+        """These columns, without those that have no value at all. Raises DataError for other names."""
         names = names_of(names, "names", "names of columns")
         for name in names:
             if name not in self.columns:

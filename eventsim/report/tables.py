@@ -305,7 +305,8 @@ def table(run, name: str, layers: Iterable[str] = ()) -> Table:
     """One table, of these layers only where it is by layer. Raises RunError for a name that there is
     not."""
     if not isinstance(name, str) or name not in TABLES:
-        raise RunError(f"{shown(name)} is no table; there are: {', '.join(TABLES)}{did_you_mean(str(name), TABLES)}")
+        raise RunError(f"{shown(name)} is no table; there are: {', '.join(TABLES)}"
+                       + did_you_mean(str(name), TABLES))
     return TABLES[name](open_run_of(run), names_of(layers, "layers", "names of layers"))
 
 
