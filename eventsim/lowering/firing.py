@@ -75,6 +75,7 @@ def update(unit, numbers, lanes, bias) -> Update:
         drives=int(unit.drive is not None),
         gains=int(unit.gain is not None),
         narrow=int(limits.any()),
+        lacks=int(overflow.reaches_all(chip)),
         shift=numbers.shift,
         reset_interval=node.reset_interval, reset_offset=node.reset_offset,
         per_position=int(per_position),
@@ -143,6 +144,7 @@ def _levels(unit, numbers):
         if b == 0 and node.rectify:
             moved = (theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]
             threshold[moved] = _rectified(numbers, theta, quantum, moved, comparison)[moved]
+        _check_reachable(unit, numbers, threshold[bits > b], comparison)
         threshold[bits <= b] = numbers.never
         thresholds.append(threshold)
         amount = _amount(unit, numbers, 2.0**b * quantum)
@@ -152,6 +154,15 @@ def _levels(unit, numbers):
         "filters": int(node.current_leak is not None), "limited": int(node.v_min is not None),
         "pauses": int(node.refractory.any()),
     })
+
+
+def _check_reachable(unit, numbers, thresholds, comparison):
+    """Raise UnsupportedError for thresholds that stand for "never", but are reached where membranes wrap."""
+    if overflow.reaches_all(numbers.chip) and comparison == ">=" and (thresholds == numbers.never).any():
+        raise UnsupportedError(
+            f"{unit.label}: a threshold is {INT32_MAX} steps, expected less under a chip whose membranes wrap at 32 "
+            "bits; rescale the layer, or lower its resolution"
+        )
 
 
 @decides(SigmaDelta)
