@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from reference_equality import assert_equal_to_reference
 
 from eventsim import (
-    Add, AvgPool, BatchNorm, Chip, Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, Simulator, SumPool,
-    UnsupportedError,
+    Add, AvgPool, BatchNorm, Chip, Concat, Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, Simulator,
+    SumPool, UnsupportedError,
 )
 
 
@@ -229,3 +229,16 @@ def test_a_plane_that_a_channel_lacks_never_fires(sign, options, sent):
 def test_a_threshold_that_means_never_is_refused_where_it_is_reached():
     with pytest.raises(UnsupportedError, match="^node 'n2' .Neuron.: a threshold is 2147483647 steps, expected less"):
         Simulator(at_the_top(v_threshold=2.0**31 - 1, bits=1), chip=WRAPS)
+
+
+@pytest.mark.parametrize("precision", ("float32", "int8"))
+def test_channels_joined_with_the_loop_that_reads_them(precision):
+    """[x, h] into h, as recurrent cells have it: a Dense says how much comes back."""
+    rng = np.random.default_rng(0)
+    nodes = {"in": Input((2,)), "both": Concat(), "d": Dense(rng.normal(0, 0.6, (3, 5))), "h": Neuron(),
+             "out": Readout()}
+    edges = [("in", "both"), ("h", "both", 1), ("both", "d"), ("d", "h"), ("h", "out")]
+    model, x = Model(nodes, edges), rng.integers(0, 2, (3, 9, 2))
+    assert model.shapes["both"] == (5,)
+    assert_equal_to_reference(model, x, precision)
+    assert Simulator(model, precision).run(x).levels("h").any()
