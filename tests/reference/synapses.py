@@ -243,6 +243,7 @@ class Synapses:
                 self.part = _bits_of_a_part(path)
                 self.slides = not self.part and _is_three_wide(path)
             if self.part:  # of each synapse, where its part of its neuron's sum stands
+                self.n_parts = 1 + max(int(numbers.max(initial=0)) for numbers in places) // self.part
                 self.in_parts = [places[j] // self.part * n_outputs + self.targets[j] for j in range(n)]
         self.reached = np.array([len(targets) for targets in self.targets])
         self.nonzero = np.array([np.count_nonzero(weights) for weights in self.weights])
@@ -287,8 +288,7 @@ class Synapses:
 
     def _in_parts(self, acc, events, joined):
         """Small windows: each part of a window is a sum of its own, added to (or taken from) what there is."""
-        n_parts = 1 + max((int(self.in_parts[j].max(initial=0)) for j in events), default=0) // self.n_outputs
-        parts = np.zeros((n_parts, self.n_outputs), self.rounding.dtype)
+        parts = np.zeros((self.n_parts, self.n_outputs), self.rounding.dtype)
         one_by_one(np.add, parts.reshape(-1), [self.in_parts[j] for j in events], [self.weights[j] for j in events])
         for part in parts:
             acc = joined(acc, part)
