@@ -303,17 +303,21 @@ def _what(member):
 
 
 class StoredArray:
-    """A dataset whose storage was checked: inside the file, and as large as its shape says. id: h5py's, low-level."""
+    """A dataset whose storage was checked: inside the file, and as large as its shape says. id: h5py's, of low
+    level."""
 
     def __init__(self, found, name, group):
         self.id = found
         self._group = group
         self._name = name
+        layout, n_external, filters, chunks = h5py.h5d.CONTIGUOUS, 0, [], None
         with group._h5py(f"{name!r}"):
-            properties = found.get_create_plist()
-            layout = properties.get_layout()
-            n_external = properties.get_external_count()
-            filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+            if found.get_offset() is None:  # else it lies in this file as it is; asking for more takes longer
+                properties = found.get_create_plist()
+                layout = properties.get_layout()
+                n_external = properties.get_external_count()
+                filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+                chunks = properties.get_chunk() if layout == h5py.h5d.CHUNKED else None
         # before the shape: that of a virtual dataset can depend on other files
         if layout == h5py.h5d.VIRTUAL:
             raise self._error("is a virtual dataset, which is not followed: store the data itself")
@@ -323,7 +327,6 @@ class StoredArray:
             space = found.get_space()
             self.shape = None if space.get_simple_extent_type() == h5py.h5s.NULL else space.shape
             self.dtype = found.dtype
-            chunks = properties.get_chunk() if layout == h5py.h5d.CHUNKED else None
             n_stored = found.get_storage_size()
         self._check_filters(filters)
         if self.shape is None:

@@ -15,7 +15,8 @@ import networks
 import numpy as np
 import pytest
 from exact_cases import (
-    CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, fresh_simulator, model_and_input, simulator, with_settings,
+    CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, fresh_simulator, model_and_input, simulator,
+    with_settings,
 )
 from processes import PACKAGES, environment, python
 

@@ -154,7 +154,8 @@ def second_images():
     nodes = {"flat": Flatten(), "dense": Dense(weights(5, 256), weights(5)), "out": images().nodes["out"]}
     edges = [("in", "again"), ("in", "conv2", 2), ("conv2", "größer"), ("again", "größer"), ("größer", "sum"),
              ("in", "sum", 4096), ("sum", "flat"), ("flat", "dense"), ("dense", "out")]
-    check = Check(RNG.integers(0, 8, (2, 3, 4, 8, 8), np.uint8), weights(2, 5), {"größer": np.full((2, 3, 4), 64)})
+    counts = {"größer": np.full((2, 3, 4), 64)}
+    check = Check(RNG.integers(0, 8, (2, 3, 4, 8, 8), np.uint8), weights(2, 5), counts)
     return part(Input((4, 8, 8), bits=3), "again", "conv2", "größer", "sum", ends=nodes, edges=edges, timesteps=3,
                 class_names="abcde", provenance=images().provenance, check=check)
 
@@ -166,8 +167,8 @@ def third_images():
 
 
 SAVED = [images, events, sequence, chip, maxima, enlarged]
-# whose members are damaged: those of `images` in parts, as each time all of a file is read; those of `enlarged` are of
-# the types that the others have
+# whose members are damaged: those of `images` in parts, as each time all of a file is read; those of `enlarged`
+# are of the types that the others have
 MODELS = [first_images, second_images, third_images, events, sequence, chip, maxima]
 
 

@@ -667,9 +667,10 @@ def integrated():
 
 
 def part_of_rich(shape, names, out):
-    """Some of its nodes in a row: to read the others again for each member that is damaged takes most of the time."""
+    """Some of its nodes in a row: to read the others again for each damaged member takes most of the time."""
     nodes, edges = rich()
-    ends = {"input": {"type": "Input", "shape": np.array(shape)}, "output": {"type": "Output", "shape": np.array(out)}}
+    ends = {"input": {"type": "Input", "shape": np.array(shape)},
+            "output": {"type": "Output", "shape": np.array(out)}}
     row = ["input", *names, "output"]
     loop = [edge for edge in edges if "rec" in edge and "lif" in names]
     there = {name: ends.get(name) or nodes[name] for name in (*row, *("rec" for _ in loop[:1]))}

@@ -289,7 +289,8 @@ class Synapses:
     def _in_parts(self, acc, events, joined):
         """Small windows: each part of a window is a sum of its own, added to (or taken from) what there is."""
         parts = np.zeros((self.n_parts, self.n_outputs), self.rounding.dtype)
-        one_by_one(np.add, parts.reshape(-1), [self.in_parts[j] for j in events], [self.weights[j] for j in events])
+        flat = parts.reshape(-1)
+        one_by_one(np.add, flat, [self.in_parts[j] for j in events], [self.weights[j] for j in events])
         for part in parts:
             acc = joined(acc, part)
         return acc
@@ -329,7 +330,7 @@ class Synapses:
 
 
 def one_by_one(joined, sums, targets, weights):
-    """Add to (or subtract from) sums, in place, weights[i] of targets[i], lists of arrays: each number in its turn."""
+    """Add to (or subtract from) sums, in place, weights[i] at targets[i], lists of arrays: each number in turn."""
     if targets:
         joined.at(sums, np.concatenate(targets), np.concatenate(weights))
 

@@ -639,8 +639,8 @@ def _batch_norm(rng, n, scale=1.0):
 
 @lru_cache(maxsize=None)
 def every_node_models(seed=0):
-    """name -> (model, x): together every node type and every option, small enough for slow runs; made once, nothing
-    may change them."""
+    """name -> (model, x): together every node type and every option, small enough for slow runs; made once,
+    nothing may change them."""
     rng = np.random.default_rng(seed)
     models = {}
     for make in (
