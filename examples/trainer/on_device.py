@@ -38,7 +38,7 @@ class Resident:
         if rng is not None and self.augmentation != "none":
             self.generator.manual_seed(int(rng.integers(1 << 62)))
             x = self._augmented(x)
-        return x.permute(0, 3, 1, 2), self.y[chosen]
+        return x.contiguous().permute(0, 3, 1, 2), self.y[chosen]
 
     def _augmented(self, x):
         x = crop_and_flip(x, self.fill, self.generator)
