@@ -197,9 +197,9 @@ def resnet19(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widt
     return resnet(style, timesteps, shape, classes, moving, list(zip(widths, (3, 3, 2))), hidden=hidden)
 
 
-def resnet20(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64)):
-    """He et al. (2015), section 4.2, with 1x1 convolutions for shortcuts (option B)."""
-    return resnet(style, timesteps, shape, classes, moving, [(w, 3) for w in widths])
+def resnet20(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64), stride=1):
+    """He et al. (2015), section 4.2, with 1x1 convolutions for shortcuts (option B). stride: see `resnet8`."""
+    return resnet(style, timesteps, shape, classes, moving, [(w, 3) for w in widths], stride)
 
 
 def resnet20_wide(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(64, 128, 256, 512)):
