@@ -10,10 +10,10 @@ A cell is a setting (`CELLS`), trained from several seeds. Each run trains a sma
 same few epochs for all, exports it and runs the exported file in eventsim (float32) on the 5,000
 training images that are held out: accuracy, spikes, synaptic operations, additions, the use of each bit,
 and for MPR the quantisation error before and after. One row a run goes into results/runs.csv; runs
-that are there already are not repeated. With --sessions KEPT, a run that --seconds ends is kept in that folder, and
-the same command goes on with it: so a budget of hours is spent in sessions of any length. At the end `ablation_report.py`
-turns the rows of the budget that most have into tables and plots, and tells of the claims at every other;
-`ablation_claims.py` prints these of any file of runs.
+that are there already are not repeated. With --sessions KEPT, a run that --seconds ends is kept in that folder,
+and the same command goes on with it: so a budget of hours is spent in sessions of any length. At the end
+`ablation_report.py` turns the rows of the budget that most have into tables and plots, and tells of the claims at
+every other; `ablation_claims.py` prints these of any file of runs.
 """
 
 import argparse
@@ -295,8 +295,8 @@ def missing(cells, seeds, budget, runs):
 
 
 def run_all(folder, todo, budget, jobs, session, path=RUNS):
-    """Train `todo`, (cell, seed) each, in `jobs` processes; each run is saved when it ends, and its checkpoint goes.
-    Stops starting new ones after session.seconds, and running ones if the session keeps them."""
+    """Train `todo`, (cell, seed) each, in `jobs` processes; each run is saved when it ends, and its checkpoint
+    goes. Stops starting new ones after session.seconds, and running ones if the session keeps them."""
     runs, began = read(path), time.monotonic()
     if session.kept is not None:
         Path(session.kept).mkdir(parents=True, exist_ok=True)
@@ -359,11 +359,11 @@ def main(argv=None):
     p.add_argument("--seeds", type=int, default=3, help="runs of a cell (default 3)")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, each of one thread")
     p.add_argument("--seconds", type=float, help="start no new run after so long")
-    p.add_argument("--sessions", type=Path, metavar="KEPT", help="folder for runs that are not finished: --seconds "
-                   "then stops these, too")
+    p.add_argument("--sessions", type=Path, metavar="KEPT", help="folder for runs that are not finished: "
+                   "--seconds then stops these, too")
     p.add_argument("--log", type=Path, help="file that gets a line of JSON for each epoch")
-    p.add_argument("--runs", type=Path, default=RUNS, help="file of the runs (default results/runs.csv, from which "
-                   "the report is then written)")
+    p.add_argument("--runs", type=Path, default=RUNS, help="file of the runs (default results/runs.csv, from "
+                   "which the report is then written)")
     budget = p.add_argument_group("budget, the same for all cells")
     budget.add_argument("--network", choices=("resnet8", "resnet20"), default=Budget.network)
     budget.add_argument("--widths", type=int, nargs=3, default=Budget.widths)

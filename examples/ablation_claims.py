@@ -4,8 +4,8 @@
     python examples/ablation_claims.py mine.csv           of the file of `ablation.py --runs mine.csv`
 
 Prints each claim at each budget: the paper's difference, that of our means with its standard error,
-sqrt(s1^2 / n1 + s2^2 / n2), the runs of both cells, the verdict, and how many runs of each cell it would take for a
-difference as large as the paper's to exceed two standard errors.
+sqrt(s1^2 / n1 + s2^2 / n2), the runs of both cells, the verdict, and how many runs of each cell it would take for
+a difference as large as the paper's to exceed two standard errors.
 """
 
 import argparse

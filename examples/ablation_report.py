@@ -74,8 +74,8 @@ def mpr_section(study):
     before, after = (study.found(cells[1], name) for name in ("error", "rectified_error"))
     return (text + "T = 4.\n\n"
             + markdown(("neuron", "paper, %", "here, %", *COST), table)
-            + f"\n{MPR_CLAIM.text}: paper {MPR_CLAIM.paper()} points (ResNet19 +0.83; on CIFAR-100 +2.73 and +0.57), "
-            f"here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second "
+            + f"\n{MPR_CLAIM.text}: paper {MPR_CLAIM.paper()} points (ResNet19 +0.83; on CIFAR-100 +2.73 and "
+            f"+0.57), here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second "
             f"block, `{LAYER}`, before and after MPR, by eventsim on the exported nets and {N_MEMBRANES} "
             "held-out images:\n\n"
             + markdown(("", "paper", "here"), [
@@ -309,9 +309,9 @@ def text(study, conversion, more=()):
     head = f"""# Results of the ablations
 
 Written by `python examples/ablation_report.py` from `runs.csv`, `membranes.csv`, `conversion.csv` and
-`shipped.json`; these by `python examples/ablation.py FOLDER` (more seeds of some cells by `--only mpr restimulation --seeds N`) and
-`python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version), and `python examples/shipped.py DATASETS`;
-`python examples/ablation_claims.py` prints the claims at each budget. Our numbers come from there,
+`shipped.json`; these by `python examples/ablation.py FOLDER` (more seeds of some cells by `--only mpr restimulation
+--seeds N`), `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version) and `python examples/shipped.py
+DATASETS`. `python examples/ablation_claims.py` prints the claims at each budget. Our numbers come from there,
 InfLoR-SNN's from its tables.
 
 **The budget is small, and so are the nets.** InfLoR-SNN trains a ResNet20 for 400 epochs; Diet-SNN's, which it

@@ -60,8 +60,8 @@ def verify(name, datasets, checkpoints):
 
 
 def verify_file(path, data_name, folder, kept, limit=None):
-    """What the first `limit` (all) test samples show of a model file, as plain data. data_name, folder: of the data
-    set. kept: the checkpoint of its training."""
+    """What the first `limit` (all) test samples show of a model file, as plain data. data_name, folder: of the
+    data set. kept: the checkpoint of its training."""
     import torch
 
     from trainer.data import open_data

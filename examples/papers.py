@@ -6,9 +6,9 @@
     python examples/papers.py join OUT net.pt                      the pieces, checked by SHA-256
     python examples/papers.py export net.pt FOLDER net.h5          eventsim's file, proved over the test set
 
-FOLDER: with the binary version of CIFAR-10. Only pack and export need eventsim; the GPU's machine needs PyTorch and
-examples/ alone. `gpu` says on each line, in JSON, what happened; it ends with 0 when the training is done, with 3
-when its minutes are over, and saves first when it is told to end (SIGTERM).
+FOLDER: with the binary version of CIFAR-10. Only pack and export need eventsim; the GPU's machine needs PyTorch
+and examples/ alone. `gpu` says on each line, in JSON, what happened; it ends with 0 when the training is done, with
+3 when its minutes are over, and saves first when it is told to end (SIGTERM).
 """
 
 import argparse
@@ -34,7 +34,8 @@ def parser():
     pack = commands.add_parser("pack", help="a data set for the GPU's machine, in files of limited size")
     pack.add_argument("folder", help="with the data set's official files")
     pack.add_argument("parts", help="folder to write to")
-    pack.add_argument("--data", choices=("cifar10", "cifar100", "mnist"), default="cifar10", help="default cifar10")
+    pack.add_argument("--data", choices=("cifar10", "cifar100", "mnist"), default="cifar10",
+                      help="default cifar10")
     pack.add_argument("--limit", type=float, default=52.0, help="MiB of a file (default 52)")
     _gpu(commands.add_parser("gpu", help="train, within a time"))
     join = commands.add_parser("join", help="pieces that were carried here to one checkpoint")
@@ -55,8 +56,8 @@ def _gpu(p):
     time_ = p.add_argument_group("time")
     time_.add_argument("--minutes", type=float, default=8.5, help="of this command (default 8.5)")
     time_.add_argument("--total", type=float, help="minutes of all commands together (default: as --minutes)")
-    time_.add_argument("--measure", type=float, default=20.0, help="seconds of steps by which the epochs are chosen "
-                       "(default 20)")
+    time_.add_argument("--measure", type=float, default=20.0,
+                       help="seconds of steps by which the epochs are chosen (default 20)")
     time_.add_argument("--every", type=float, default=60.0, help="seconds between checkpoints (default 60)")
     carry = p.add_argument_group("what is carried away")
     carry.add_argument("--carry", help="folder for pieces of the checkpoint and the log")
@@ -136,7 +137,8 @@ def gpu(args):
                              "folder with its pieces by --carry")
         trainer.resume(args.carry)
     log({"event": "start", "step": trainer.step, "steps": trainer.n_steps, "torch": torch.__version__,
-         "device": name_of(device), "settings": trainer.settings, "getting_ready": round(time.monotonic() - began, 1)})
+         "device": name_of(device), "settings": trainer.settings,
+         "getting_ready": round(time.monotonic() - began, 1)})
     before = signal.signal(signal.SIGTERM, lambda *_: setattr(trainer, "stopped", True))
     try:
         trainer.run_for(60 * args.minutes, began)

@@ -2,10 +2,11 @@
 
     python examples/shipped.py DATASETS [NAME ...]
 
-DATASETS: as of models.py. Runs each model that has MPR neurons on its test samples in eventsim (float32) and writes
-results/shipped.json: for each layer the mean quantisation error before and after MPR (InfLoR-SNN, eq. 8, Table 3),
-and the share of the events in which each bit is set (Multi-Bit Mechanism). A re-stimulated model is run a second
-time with its re-stimulation cut out and nothing trained again. `ablation_report.py` has it in words.
+DATASETS: as of models.py. Runs each model on its test samples in eventsim (float32) and writes
+results/shipped.json: for each layer the mean quantisation error before and after MPR (InfLoR-SNN, eq. 8, Table 3;
+of 4096 of its neurons, if it has more), and the share of the events in which each bit is set (Multi-Bit
+Mechanism). A re-stimulated model is run a second time with its re-stimulation cut out and nothing trained again.
+`ablation_report.py` has it in words.
 """
 
 import argparse
@@ -105,10 +106,11 @@ def errors_section(found):
         if errors:
             table.append((f"`{name}.h5`", f"{one['samples']:,}", len(errors), spread(before), spread(after),
                           f"{np.mean(before) / np.mean(after):.1f}"))
-    return ("Mean quantisation error (InfLoR-SNN, eq. 8) before and after MPR, in quanta squared, by eventsim on the "
-            "test samples: the mean over the layers, and in brackets the layers with the smallest and the largest. "
-            f"The paper's Table 3 has {TABLE_3[0]} and {TABLE_3[1]}, {TABLE_3[0] / TABLE_3[1]:.0f} times less, in one "
-            "layer of its ResNet20. Membranes far below the threshold count most; MPR moves them, too.\n\n"
+    return ("Mean quantisation error (InfLoR-SNN, eq. 8) before and after MPR, in quanta squared, by eventsim on "
+            "the test samples: the mean over the layers, and in brackets the layers with the smallest and the "
+            f"largest. The paper's Table 3 has {TABLE_3[0]} and {TABLE_3[1]}, {TABLE_3[0] / TABLE_3[1]:.0f} times "
+            "less, in one layer of its ResNet20. Membranes far below the threshold count most; MPR moves them, "
+            "too.\n\n"
             + markdown(("model", "samples", "layers", "before", "after", "before / after"), table))
 
 
@@ -127,8 +129,8 @@ def bits_section(found):
                 table.append((f"`{name}.h5`", again, " ".join(f"{100 * share:.0f}" for share in run["bit_use"]),
                               f"{evenness(run['bit_use']):.2f}", f"{100 * run['accuracy']:.2f}"))
     return ("Use of the bits over all layers, bit 0 first (worth 2^-n). *Cut out*: the same weights with the "
-            "re-stimulation left out and nothing trained again, which says what it carries in this network, not how "
-            "a network without it would have been trained: for that, see the pairs of the section on bits.\n\n"
+            "re-stimulation left out and nothing trained again, which says what it carries in this network, not "
+            "how a network without it would have been trained: for that, see the pairs of the section on bits.\n\n"
             + markdown(("model", "re-stimulation", "events with bit 0, 1, ... set, %", "evenness", "accuracy, %"),
                        table) + in_words(found))
 
@@ -143,8 +145,8 @@ def in_words(found):
             word = "more" if with_ > cut else "less"
             highest = [100 * run["bit_use"][-1] for run in (one, without)]
             lines.append(f"\nIn `{name}.h5` the re-stimulation makes the use of the bits {word} even ({with_:.2f} "
-                         f"against {cut:.2f}): the highest bit is set in {highest[0]:.1f} % of the events with it, "
-                         f"in {highest[1]:.1f} % without. Cutting it out costs "
+                         f"against {cut:.2f}): the highest bit is set in {highest[0]:.1f} % of the events with "
+                         f"it, in {highest[1]:.1f} % without. Cutting it out costs "
                          f"{100 * (one['accuracy'] - without['accuracy']):.2f} points of accuracy.\n")
     return "".join(lines)
 

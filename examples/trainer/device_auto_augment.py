@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from trainer.augmentation import CIFAR10_POLICY, SIGNED
 
-OPERATIONS = ("none", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Invert", "AutoContrast", "Equalize",
-              "Posterize", "Solarize", "Color", "Brightness", "Contrast", "Sharpness")
+OPERATIONS = ("none", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Invert", "AutoContrast",
+              "Equalize", "Posterize", "Solarize", "Color", "Brightness", "Contrast", "Sharpness")
 NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
 GREY = 128  # what comes in from outside
 
@@ -51,7 +51,7 @@ def operate(x, operation, magnitude, sign):
 
 
 def matrices(operation, part, sign, size):
-    """(n, 2, 3): column and row that a pixel comes from, by its column and row and 1; the identity for what stays."""
+    """(n, 2, 3): column and row that a pixel comes from, by its column, row and 1; the identity for what stays."""
     height, width = size
     shear, shift, angle = 0.3 * sign * part, 150 / 331 * sign * part, torch.deg2rad(-30 * sign * part)
     zero = torch.zeros_like(part)

@@ -18,7 +18,7 @@ N_CHECK = 4096, 4097  # neurons that a compiled graph is compared on: compilers 
 
 
 class Settings(NamedTuple):
-    """Of a layer: see Neuron. offset: 1 - v_threshold / quantum. low, high: where the rectangle ends, in quanta."""
+    """Of a layer: see Neuron. offset: 1 - v_threshold / quantum. low, high: ends of the rectangle, in quanta."""
 
     quantum: float
     offset: float
@@ -107,7 +107,8 @@ class _Run(torch.autograd.Function):
         current = one_block(current)
         ctx.save_for_backward(current)
         ctx.functions = functions
-        return unflatten(functions[0](flatten(current)), current)
+        with torch.autocast(current.device.type, enabled=False):  # as in `check`, or it would be compiled again
+            return unflatten(functions[0](flatten(current)), current)
 
     @staticmethod
     def backward(ctx, grad_values):
@@ -154,6 +155,7 @@ def use_graphs(net, device, dtypes=(torch.bfloat16, torch.float32)):
     return "compiled"
 
 
+@torch.no_grad()
 def check(s, device, dtype, n):
     """ArithmeticError where the compiled functions part from the plain ones."""
     generator = torch.Generator().manual_seed(0)

@@ -4,12 +4,21 @@ x: uint8 (n, H, W, C), channels last, as convolutions in bfloat16 like it. fill:
 worth 0 after normalisation. The operations are those of augmentation.py; only the random numbers differ.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
 from trainer.device_auto_augment import auto_augment
 
 AUGMENTATIONS = ("none", "simple", "cutout", "paper")
+
+
+def resident(input_node, device):
+    """What an Input's levels are worth, on a device: float32 tensors, so that no step waits for a copy."""
+    numbers = {name: torch.as_tensor(np.atleast_1d(getattr(input_node, name)), dtype=torch.float32, device=device)
+               for name in ("mean", "std")}
+    return SimpleNamespace(shape=input_node.shape, scale=float(input_node.scale), **numbers)
 
 
 class Resident:
@@ -33,7 +42,7 @@ class Resident:
     def batch(self, indices, rng=None):
         """(x uint8 (n, C, H, W) channels last, y int64 (n,)) on the device, augmented where a NumPy generator,
         which seeds the device's, is given."""
-        chosen = torch.from_numpy(np.asarray(indices)).to(self.x.device)
+        chosen = torch.from_numpy(np.asarray(indices)).to(self.x.device, non_blocking=True)
         x = self.x[chosen]
         if rng is not None and self.augmentation != "none":
             self.generator.manual_seed(int(rng.integers(1 << 62)))

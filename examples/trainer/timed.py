@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainer import pieces
+from trainer.on_device import resident
 from trainer.training import Recipe, Trainer, evaluate
 
 NAME = "checkpoint"  # of the pieces
@@ -109,13 +110,15 @@ class TimedTrainer(Trainer):
         self.plan, self.log, self.held_out, self.carried = plan, log, held_out, carried
         self.settings, self.stopped = settings, False
         self.schedule = None
-        super().__init__(net, part, input_node, recipe, device, settings=settings)
+        super().__init__(net, part, resident(input_node, device), recipe, device, settings=settings)
         self.checkpoint = Path(checkpoint)
         self.half_dtype = torch.bfloat16
         self.scaler = torch.amp.GradScaler(enabled=False)  # bfloat16 needs none
         self.schedule = Schedule(round(recipe.warm_up * self.n_batches))
         decay = 1 - 1 / max(recipe.average * self.n_batches, 1)
         self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        if carried:
+            self.brief()  # that it is too large is said before the minutes are spent
         if recipe.epochs:
             self.schedule.choose(0, recipe.epochs * self.n_batches)
         if self.checkpoint.exists():
@@ -183,8 +186,8 @@ class TimedTrainer(Trainer):
         """Tell of an epoch."""
         loss = float(self.total) / self.n_batches
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss of the epoch before step {self.step} is {loss}: lower the learning "
-                                     "rate")
+            raise FloatingPointError(f"the loss of the epoch before step {self.step} is {loss}: lower the "
+                                     "learning rate")
         self.losses.append(loss)
         self.total = 0.0
         self.log({"event": "epoch", "epoch": len(self.losses), "step": self.step, "loss": round(loss, 4),
@@ -208,14 +211,17 @@ class TimedTrainer(Trainer):
     def carry(self, whole):
         """Write the pieces: the whole checkpoint if all that can be carried holds it, else the average alone."""
         folder, piece, most = self.carried
-        if whole.getbuffer().nbytes <= most:
-            return pieces.split(whole.getbuffer(), folder, NAME, piece)
-        brief = io.BytesIO()
-        torch.save({**self.state(), "net": None, "optimizer": None}, brief)
-        if brief.getbuffer().nbytes > most:
-            raise ValueError(f"the average of the weights has {brief.getbuffer().nbytes} bytes, but {most} can be "
-                             "carried: make the network narrower or --carry more")
-        return pieces.split(brief.getbuffer(), folder, NAME, piece)
+        file = whole if whole.getbuffer().nbytes <= most else self.brief()
+        return pieces.split(file.getbuffer(), folder, NAME, piece)
+
+    def brief(self):
+        """A checkpoint of the average alone. ValueError if it is larger than what can be carried."""
+        file, most = io.BytesIO(), self.carried[2]
+        torch.save({**self.state(), "net": None, "optimizer": None}, file)
+        if file.getbuffer().nbytes > most:
+            raise ValueError(f"the average of the weights has {file.getbuffer().nbytes} bytes, but {most} can be "
+                             "carried: make the network narrower, or raise --most")
+        return file
 
     def state(self):
         """What a checkpoint holds: a Trainer's, the average, the schedule, the settings of the network."""

@@ -1,4 +1,4 @@
-"""examples/papers.py: from packed data to a proved file; killed in between; on a machine with nothing but PyTorch."""
+"""examples/papers.py: from packed data to a proved file; killed in between; where there is only PyTorch."""
 
 import json
 import os
@@ -19,8 +19,8 @@ import eventsim  # noqa: E402
 import papers  # noqa: E402
 from picture_files import write_cifar  # noqa: E402
 
-SMALL = ("--widths", "4", "4", "4", "4", "--timesteps", "2", "--bits", "1", "1", "--restimulation", "--batch-size", "20",
-         "--threads", "1", "--device", "cpu", "--measure", "0.01", "--every", "0.1", "--piece", "0.05", "--lr", "0.1")
+SMALL = ("--widths", "4", "4", "4", "4", "--timesteps", "2", "--bits", "1", "1", "--restimulation", "--device", "cpu",
+         "--batch-size", "20", "--threads", "1", "--measure", "0.01", "--every", "0.1", "--piece", "0.05")
 BARE = f"""import sys
 for name in ("eventsim", "numba", "h5py", "tqdm", "PIL", "matplotlib", "scipy"):
     sys.modules[name] = None
@@ -86,7 +86,7 @@ def test_goes_on_with_the_same_schedule_exports_and_proves(folder, capsys, monke
     assert proof["samples"] == 40 and proof["trained_compared"] and set(proof["accuracy"]) == {
         "float64", "float32", "int8"}
     found = proof["held_out_accuracy"]
-    assert found["trained"] == found["float32"] and found["trained"] * 20 == pytest.approx(round(found["trained"] * 20))
+    assert found["trained"] == found["float32"] and found["trained"] * 20 == round(found["trained"] * 20)
     model = eventsim.load(folder / "net.h5")
     settings = json.loads(model.provenance["settings"])
     assert settings["restimulation"] and settings["alpha"] == 2.0 and model.nodes["layers.stem1"].bits == 2

@@ -1,4 +1,4 @@
-"""examples/shipped.py: errors and bits of the models in data/, measured; the record is of the files that are there."""
+"""examples/shipped.py: errors and bits of the models in data/; the record is of the files that are there."""
 
 import json
 import sys

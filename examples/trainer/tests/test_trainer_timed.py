@@ -1,4 +1,4 @@
-"""Training within a time: the schedule by the clock, checkpoints that go on and can be carried, data on a device."""
+"""Training within a time: the schedule by the clock, checkpoints that can be carried, data on a device."""
 
 import json
 import time
@@ -146,7 +146,8 @@ def test_graphs_give_the_spikes_and_gradients_of_the_layer(settings):
     graph = neuron_graphs.Graph((lambda c: neuron_graphs.integrate(c, s),
                                  lambda g, c: neuron_graphs.backpropagate(g, c, s)))
     for layout in (lambda x: x, lambda x: x.movedim(2, 4).contiguous().movedim(4, 2),
-                   lambda x: x[:1].expand(4, *x.shape[1:]), lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)):
+                   lambda x: x[:1].expand(4, *x.shape[1:]),
+                   lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)):
         results, grad = [], torch.randn(x.shape)
         for neuron.graph in (None, graph):
             leaf = x.clone().requires_grad_()
@@ -254,7 +255,8 @@ def test_it_learns_and_tells_of_it(tmp_path):
     t.part.augmentation = "none"
     t.run_for(60.0, time.monotonic())
     epochs = [line for line in lines if line["event"] == "epoch"]
-    assert [line["epoch"] for line in epochs] == list(range(1, 11)) and epochs[-1]["loss"] < epochs[0]["loss"] - 0.2
+    assert [line["epoch"] for line in epochs] == list(range(1, 11))
+    assert epochs[-1]["loss"] < epochs[0]["loss"] - 0.2
     assert lines[-1]["event"] == "checkpoint" and lines[-1]["held_out_accuracy"] > 0.9
 
 
@@ -274,9 +276,8 @@ def test_what_can_be_carried_is_the_whole_or_the_average(tmp_path):
     fresh.resume(tmp_path / "out")
     assert fresh.step == 5 and fresh.schedule == t.schedule and torch.equal(weights(fresh), weights(t))
     assert all(torch.equal(a, b) for a, b in zip(fresh.net.parameters(), t.average.module.parameters()))
-    t.carried = (tmp_path / "out", 10_000, 100)
     with pytest.raises(ValueError, match="the average of the weights has .* bytes, but 100 can be carried"):
-        t.keep()
+        trainer(tmp_path / "other", FEW, (tmp_path / "out", 10_000, 100))  # before anything is trained
 
 
 def test_the_epochs_are_chosen_by_the_clock_and_shortened_when_it_runs_out(tmp_path):
