@@ -61,6 +61,7 @@ class Budget:
     """What all cells have in common: ResNet8 on maps of 16 x 16, a few epochs.
 
     network: of trainer.networks, a ResNet. stride: of its stem. augmentation: "none", or "simple": crop and flip.
+    half: convolutions in bfloat16; processors without instructions for it are several times faster in float32.
     """
 
     widths: tuple = (16, 32, 64)
@@ -71,6 +72,7 @@ class Budget:
     lr: float = 0.1
     network: str = "resnet8"
     augmentation: str = "none"
+    half: bool = True
 
 
 NEURONS = ("hard LIF", "hard IF", "SRIF")
@@ -116,8 +118,9 @@ class Run:
     bit_use: tuple
     error: float
     rectified_error: float
-    network: str = Budget.network  # older files lack it, and the next
+    network: str = Budget.network  # older files lack it, and the next two
     augmentation: str = Budget.augmentation
+    half: bool = Budget.half
 
     @property
     def cell(self):
@@ -151,7 +154,7 @@ def _parsed(text, kind):
 def write(runs, path=RUNS):
     """Save Runs, in an order that does not depend on when they ended."""
     names = [field.name for field in fields(Run)]
-    runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in (*names[:12], *names[-2:])))
+    runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in (*names[:12], *names[-3:])))
     save(path, names, ([_text(getattr(run, name)) for name in names] for run in runs))
 
 
@@ -216,7 +219,7 @@ def train_and_measure(folder, cell, seed, budget, session=Session()):
     torch.manual_seed(seed)
     net = build(cell, budget)
     trainer = Trainer(net, part, data.input_node,
-                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=True),
+                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=budget.half),
                       checkpoint=session.checkpoint(cell, seed, budget))
     losses = trainer.run(seconds=session.seconds, log=session.note(cell, seed, trainer))
     if not trainer.finished:
@@ -374,6 +377,7 @@ def main(argv=None):
     budget.add_argument("--batch-size", type=int, default=Budget.batch_size)
     budget.add_argument("--lr", type=float, default=Budget.lr)
     budget.add_argument("--augmentation", choices=("none", "simple"), default=Budget.augmentation)
+    budget.add_argument("--float32", dest="half", action="store_false", help="instead of bfloat16")
     args = p.parse_args(argv)
     RESULTS.mkdir(exist_ok=True)
     budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)} | {

@@ -76,7 +76,8 @@ def _gpu(p):
     recipe.add_argument("--augmentation", choices=("none", "simple", "cutout", "paper"), default="cutout",
                         help="simple: crop and flip; cutout: and Cutout (default); paper: and AutoAugment")
     recipe.add_argument("--seed", type=int, default=0, help="default 0")
-    recipe.add_argument("--no-half", dest="half", action="store_false", help="float32 instead of bfloat16")
+    recipe.add_argument("--half", action=argparse.BooleanOptionalAction,
+                        help="convolutions in bfloat16 (default: on a GPU; few CPUs are fast at it)")
     recipe.add_argument("--neurons", choices=("auto", "graphs", "plain"), default="auto",
                         help="graphs: compiled; auto: on a GPU")
     recipe.add_argument("--device", help="default: a GPU if PyTorch sees one")
@@ -128,6 +129,7 @@ def gpu(args):
     from trainer.timed import name_of
 
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    args.half = device.type == "cuda" if args.half is None else args.half
     prepare(device, args.threads)
     log = Log(Path(args.state) / "log.jsonl", args.carry and Path(args.carry), args.resume)
     trainer = ready(args, unpack(args.parts), device, log)

@@ -20,7 +20,8 @@ import ablation_report as report  # noqa: E402
 from ablation import Budget, Cell, Run, Session  # noqa: E402
 
 
-LARGE = {"network": "resnet20", "stride": 1, "samples": 45000, "epochs": 10, "augmentation": "simple"}
+LARGE = {"network": "resnet20", "stride": 1, "samples": 45000, "epochs": 10, "augmentation": "simple",
+         "half": False}
 
 
 def made_up(cell, seed, accuracy, **changed):
@@ -63,7 +64,7 @@ def test_rows_keep_their_budget_and_older_files_have_the_first(tmp_path):
     assert runs[1].budget == Budget(**LARGE) and ablation.missing([cell], range(2), Budget(**LARGE), runs) == [
         (cell, 1)]
     lines = (tmp_path / "runs.csv").read_text().splitlines()
-    older = [line.rpartition(",")[0].rpartition(",")[0] for line in lines]
+    older = [line.rsplit(",", 3)[0] for line in lines]
     (tmp_path / "older.csv").write_text("\n".join(older) + "\n")
     assert {run.network for run in ablation.read(tmp_path / "older.csv")} == {"resnet8"}
 
@@ -82,7 +83,8 @@ def test_claims_are_judged_at_each_budget(tmp_path, capsys):
     assert judged["SRIF above hard IF"][4] == "reproduced"
     assert claims.rows(large)[0][4:6] == ("2 and 3", "reproduced")
     section = report.other_budgets(runs)
-    assert "resnet20 (16, 32, 64), 45,000 images, crop and flip, 10 epochs" in section and "0.1 hours" in section
+    assert "resnet20 (16, 32, 64), 45,000 images, crop and flip, 10 epochs, " in section
+    assert "learning rate 0.1, float32; 0.1 hours" in section
     assert section.count("| MPR raises") == 1 and report.other_budgets(runs[:9]) == ""
     ablation.write(runs, tmp_path / "runs.csv")
     assert claims.main([str(tmp_path / "runs.csv")]) == 0
