@@ -172,7 +172,7 @@ def ready(args, data, device, log):
     net = from_settings(settings, data).to(device)
     wanted = args.neurons == "graphs" or (args.neurons == "auto" and device.type == "cuda")
     log({"event": "network", "parameters": n_parameters(net),
-         "neurons": use_graphs(net, device) if wanted else "plain"})
+         "neurons": use_graphs(net, device, args.timesteps) if wanted else "plain"})
     recipe = TimedRecipe(**{name: getattr(args, name) for name in RECIPE}, half=args.half)
     total = args.minutes if args.total is None else args.total
     checkpoint = Path(args.state) / "checkpoint.pt"

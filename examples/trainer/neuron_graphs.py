@@ -138,7 +138,7 @@ def unflatten(flat, like):
     return flat.as_strided(like.shape, like.stride())
 
 
-def use_graphs(net, device, dtypes=(torch.bfloat16, torch.float32)):
+def use_graphs(net, device, timesteps, dtypes=(torch.bfloat16, torch.float32)):
     """Give the Neurons of a network on a device their graphs; returns what the log should say: "compiled", or why
     not. A graph that does not give the spikes and gradients of the layer itself is not used."""
     layers = [layer for layer in net.modules() if isinstance(layer, Neuron)]
@@ -147,7 +147,7 @@ def use_graphs(net, device, dtypes=(torch.bfloat16, torch.float32)):
     try:
         for s in {Settings.of(layer) for layer in layers}:
             for dtype, n in product(dtypes, N_CHECK):
-                check(s, device, dtype, n)
+                check(s, device, dtype, (timesteps, n))
     except Exception as error:  # whatever a compiler raises
         return f"plain: {type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
     for layer in layers:
@@ -156,10 +156,10 @@ def use_graphs(net, device, dtypes=(torch.bfloat16, torch.float32)):
 
 
 @torch.no_grad()
-def check(s, device, dtype, n):
+def check(s, device, dtype, shape):
     """ArithmeticError where the compiled functions part from the plain ones."""
     generator = torch.Generator().manual_seed(0)
-    current, grad = (torch.randn(4, n, generator=generator).to(device, dtype) for _ in range(2))
+    current, grad = (torch.randn(shape, generator=generator).to(device, dtype) for _ in range(2))
     fire, back = compiled(s)
     if not torch.equal(fire(current), integrate(current, s)):
         raise ArithmeticError("the compiled neurons give other spikes")

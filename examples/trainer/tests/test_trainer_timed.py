@@ -169,17 +169,17 @@ def test_without_a_compiler_and_with_one_that_errs_layers_stay_as_they_are(monke
 
     monkeypatch.setattr(torch, "compile", missing)
     neuron_graphs.compiled.cache_clear()
-    assert neuron_graphs.use_graphs(net, "cpu") == "plain: RuntimeError: no C++ compiler"
+    assert neuron_graphs.use_graphs(net, "cpu", 2) == "plain: RuntimeError: no C++ compiler"
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: lambda *a: function(*a) * 1.5)
     neuron_graphs.compiled.cache_clear()
-    assert "plain: ArithmeticError: the compiled neurons give other spikes" == neuron_graphs.use_graphs(net, "cpu")
+    assert "plain: ArithmeticError: the compiled neurons give other spikes" == neuron_graphs.use_graphs(net, "cpu", 2)
     assert net[0].graph is None
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     neuron_graphs.compiled.cache_clear()
-    assert neuron_graphs.use_graphs(net, "cpu") == "compiled" and net[0].graph is not None
+    assert neuron_graphs.use_graphs(net, "cpu", 2) == "compiled" and net[0].graph is not None
     neuron_graphs.compiled.cache_clear()
     other = torch.nn.Sequential(Neuron(surrogate="triangle"))
-    assert neuron_graphs.use_graphs(other, "cpu").startswith("plain: graphs know the rectangular surrogate")
+    assert neuron_graphs.use_graphs(other, "cpu", 2).startswith("plain: graphs know the rectangular surrogate")
 
 
 # ---- the schedule
