@@ -228,9 +228,10 @@ def join(args):
 
     from trainer import pieces
     from trainer.timed import NAME, exported
+    from trainer.training import read_checkpoint
 
-    state = torch.load(io.BytesIO(pieces.join(args.pieces, NAME)), map_location="cpu", weights_only=True)
-    found = exported(state)
+    data = io.BytesIO(pieces.join(args.pieces, NAME))
+    found = exported(read_checkpoint(data, pieces.index_of(args.pieces, NAME)))
     file = io.BytesIO()
     torch.save(found, file)
     pieces.write(Path(args.checkpoint), file.getbuffer())
@@ -240,23 +241,24 @@ def join(args):
 
 def export(args):
     """Write a model file, prove it, print its accuracies; 1 where it does not compute what was trained."""
-    import torch
-
     from models import verify_file, wrong
     from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
-    from trainer.__main__ import save_and_test
+    from trainer.__main__ import parser as trainer_parser, save_and_test
     from trainer.data import open_data
     from trainer.networks import from_settings
-    from trainer.training import accuracy, evaluate
+    from trainer.training import accuracy, evaluate, read_checkpoint
     import eventsim
 
-    kept = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    kept = read_checkpoint(args.checkpoint, args.checkpoint)
+    if "settings" not in kept:
+        raise ValueError(f"{args.checkpoint}: does not say its network: give a file that `join` wrote")
     settings = kept["settings"]
     data = open_data(settings["data"], args.folder, settings["timesteps"])
     net = from_settings(settings, data)
     net.load_state_dict(kept["net"])
     held_out, _ = evaluate(net, data.held_out, data.input_node)
-    found = {**settings, "epochs": round(kept["step"] / (len(data.training) // settings["batch_size"]), 1),
+    defaults = vars(trainer_parser().parse_args([settings["data"], args.folder]))  # of what `gpu` has no option for
+    found = {**defaults, **settings, "epochs": round(kept["step"] / (len(data.training) // settings["batch_size"]), 1),
              "training_seconds": kept["seconds"], "device": kept["device"], "held_out_accuracy": held_out,
              "output": args.output}
     save_and_test(net, data, found)

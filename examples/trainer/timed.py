@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainer import pieces
 from trainer.on_device import resident
-from trainer.training import Recipe, Trainer, evaluate
+from trainer.training import Recipe, Trainer, evaluate, read_checkpoint
 
 NAME = "checkpoint"  # of the pieces
 LATE = 1.02  # a schedule is shortened where what is left of it takes so many times the time that is left
@@ -242,7 +242,8 @@ class TimedTrainer(Trainer):
     def resume(self, folder):
         """Go on from carried pieces. ValueError where they are damaged or were made otherwise."""
         file = io.BytesIO(pieces.join(folder, NAME))
-        self.go_on(torch.load(file, map_location=self.device, weights_only=True), pieces.index_of(folder, NAME))
+        path = pieces.index_of(folder, NAME)
+        self.go_on(read_checkpoint(file, path, self.device), path)
 
 
 class _Clock:

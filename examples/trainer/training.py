@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import time
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -214,7 +215,7 @@ class Trainer:
         os.replace(beside, self.checkpoint)  # never half a file
 
     def _load(self):
-        self.go_on(torch.load(self.checkpoint, map_location=self.device, weights_only=True), self.checkpoint)
+        self.go_on(read_checkpoint(self.checkpoint, self.checkpoint, self.device), self.checkpoint)
 
     def go_on(self, state, path):
         """Go on from a checkpoint's contents. ValueError if it was made by other settings."""
@@ -232,6 +233,19 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.total = state["step"], state["total"]
         self.losses, self.seconds = list(state["losses"]), state["seconds"]
+
+
+def read_checkpoint(file, path, device="cpu"):
+    """The contents of a checkpoint, from a path or an open file. path: what an error says it is. ValueError where
+    it is none."""
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: is no checkpoint, or a damaged one: {reason}") from None
+    if not isinstance(state, dict) or "net" not in state:
+        raise ValueError(f"{path}: is no checkpoint: it holds no network")
+    return state
 
 
 def _parted(before, now):

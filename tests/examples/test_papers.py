@@ -93,6 +93,17 @@ def test_goes_on_with_the_same_schedule_exports_and_proves(folder, capsys, monke
     assert settings["restimulation"] and settings["alpha"] == 2.0 and model.nodes["layers.stage1_1"].bits == 2
 
 
+def test_what_is_no_checkpoint_is_refused_in_a_line(tmp_path):
+    file = tmp_path / "net.pt"
+    for content, message in ((b"not a checkpoint", "is no checkpoint, or a damaged one"), (3, "it holds no network"),
+                             ({"net": {}}, "does not say its network: give a file that `join` wrote")):
+        file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
+        with pytest.raises(ValueError, match=f"net.pt: .*{message}"):
+            papers.main(["export", str(file), str(tmp_path), str(tmp_path / "net.h5")])
+    with pytest.raises(ValueError, match="checkpoint.json: is missing"):
+        papers.main(["join", str(tmp_path), str(file)])
+
+
 def test_goes_on_from_carried_pieces_on_a_fresh_machine(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     before = torch.get_num_threads()
