@@ -129,7 +129,32 @@ def bits_section(study):
             + "\n![Accuracy and use of the bits](bits.png)\n\n"
             + markdown(("finding", "here, points", "result"), findings)
             + "\nNot in the paper, as far as the abstract says:\n\n"
-            + markdown(("of these two, the first is", "here, points", "result"), ours))
+            + markdown(("of these two, the first is", "here, points", "result"), ours)
+            + best_for_additions(study))
+
+
+def best_for_additions(study):
+    """Which cells no cheaper one comes up to, in accuracy by additions."""
+    cells = sorted((cell for cell in study.cells if cell.neuron == "SRIF"),
+                   key=lambda cell: study.found(cell, "additions").mean)
+    best = []
+    for cell in cells:
+        if not best or study.found(cell).mean > study.found(best[-1]).mean:
+            best.append(cell)
+    if len(best) < 2:
+        return ""
+    table = [(f"{study.found(cell, 'additions').mean / 1e3:,.0f} k", cell.timesteps, f"{cell.m} + {cell.n}",
+              "yes" if cell.restimulation else "no", study.found(cell).percent()) for cell in best]
+    single = max((cell for cell in cells if cell.m + cell.n == 1), key=lambda cell: study.found(cell).mean)
+    additions, accuracy = study.found(single, "additions").mean, study.found(single).mean
+    cheaper = next((cell for cell in cells if study.found(cell).mean >= accuracy), single)
+    words = "" if cheaper == single else (
+        f" The best 1-bit cell, T = {single.timesteps}, takes {additions / 1e3:,.0f} k additions for "
+        f"{100 * accuracy:.2f} %; {cheaper.m} + {cheaper.n} bits in {cheaper.timesteps} steps give "
+        f"{100 * study.found(cheaper).mean:.2f} % for {study.found(cheaper, 'additions').mean / 1e3:,.0f} k.")
+    return ("\nThe best split for a given number of additions: of all SRIF cells (T = 2 to 8), those that no cell with "
+            f"fewer additions comes up to, by their means.{words}\n\n"
+            + markdown(("additions", "T", "m + n", "re-stimulated", "accuracy, %"), table))
 
 
 def _use(shares):

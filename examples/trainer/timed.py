@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from trainer import pieces
 from trainer.on_device import resident
@@ -116,7 +116,7 @@ class TimedTrainer(Trainer):
         self.scaler = torch.amp.GradScaler(enabled=False)  # bfloat16 needs none
         self.schedule = Schedule(round(recipe.warm_up * self.n_batches))
         decay = 1 - 1 / max(recipe.average * self.n_batches, 1)
-        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.average = AveragedModel(net, multi_avg_fn=moving_average(decay), use_buffers=True)
         if carried:
             self.brief()  # that it is too large is said before the minutes are spent
         if recipe.epochs:
@@ -275,6 +275,19 @@ class _Clock:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.monotonic()
+
+
+def moving_average(decay):
+    """How AveragedModel moves the averages: by 1 - decay towards the new values, by more in the first steps, so
+    that the weights of the start do not stay in it."""
+    @torch.no_grad()
+    def update(averages, values, n):
+        if torch.is_floating_point(averages[0]):
+            torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + int(n)) / (10 + int(n))))
+        else:  # how many batches were seen
+            torch._foreach_copy_(averages, values)
+
+    return update
 
 
 def exported(state):

@@ -226,6 +226,19 @@ def test_the_page_says_the_settings_of_the_runs():
     assert "average pools (widths 16, 32, 64;" in page
 
 
+def test_the_best_split_for_a_number_of_additions():
+    cells = {Cell(): (0.5, 1000.0), Cell(timesteps=8): (0.6, 4000.0), Cell(n=1): (0.65, 2000.0),
+             Cell(m=2): (0.55, 3000.0), Cell(n=3): (0.7, 3500.0), Cell("hard IF"): (0.9, 1.0)}
+    runs = [made_up(cell, seed, accuracy, additions=additions) for cell, (accuracy, additions) in cells.items()
+            for seed in range(2)]
+    found = report.best_for_additions(report.Study(runs))
+    rows = [line for line in found.splitlines() if line.startswith("| ") and " k " in line]
+    assert [row.split(" | ")[2] for row in rows] == ["1 + 0", "1 + 1", "1 + 3"]
+    assert ("The best 1-bit cell, T = 8, takes 4 k additions for 60.00 %; 1 + 1 bits in 2 steps give 65.00 % for 2 k"
+            in found)
+    assert report.best_for_additions(report.Study(runs[:2])) == ""
+
+
 def test_what_no_paper_claims_is_not_reproduced():
     runs = [made_up(Cell(m=m, n=n), seed, 0.5 + 0.1 * n + 0.001 * seed)
             for m, n in ablation.SPLITS for seed in range(3)]

@@ -297,6 +297,19 @@ def test_the_epochs_are_chosen_by_the_clock_and_shortened_when_it_runs_out(tmp_p
     assert t.n_steps == 53
 
 
+def test_the_average_moves_with_the_weights(tmp_path):
+    t = trainer(tmp_path, FEW)  # decay 1 - 1 / 2
+    weight, average = t.net.layers["dense"].weight, t.average.module.layers["dense"].weight
+    expected = None
+    for n in range(4):
+        t.step_on()
+        share = 1 - min(0.5, (1 + n) / (10 + n))
+        now = weight.detach().clone()
+        expected = now if expected is None else expected + share * (now - expected)
+    torch.testing.assert_close(average, expected)
+    assert t.average.module.layers["stage1_1_norm"].num_batches_tracked == 4
+
+
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
     t = trainer(tmp_path, FEW)
     t.descend = lambda: torch.tensor(float("nan"))
