@@ -3,7 +3,7 @@
     pip install -e .[train]
     python examples/ablation.py FOLDER            FOLDER: CIFAR-10, binary version
     python examples/ablation.py FOLDER --only bits --seeds 5
-    python examples/ablation.py FOLDER --network resnet20 --stride 1 --samples 45000 --epochs 10 \\
+    python examples/ablation.py FOLDER --network resnet20 --stride 1 --samples 45000 --epochs 10 --lr 0.02 \\
         --augmentation simple --only mpr --sessions KEPT --seconds 3000
 
 A cell is a setting (`CELLS`), trained from several seeds. Each run trains a small ResNet on CIFAR-10, the
@@ -375,7 +375,8 @@ def main(argv=None):
     budget.add_argument("--samples", type=int, default=Budget.samples)
     budget.add_argument("--epochs", type=int, default=Budget.epochs)
     budget.add_argument("--batch-size", type=int, default=Budget.batch_size)
-    budget.add_argument("--lr", type=float, default=Budget.lr)
+    budget.add_argument("--lr", type=float, default=Budget.lr, help="default 0.1; ResNet20 without MPR does not "
+                        "learn at that, but at 0.02")
     budget.add_argument("--augmentation", choices=("none", "simple"), default=Budget.augmentation)
     budget.add_argument("--float32", dest="half", action="store_false", help="instead of bfloat16")
     args = p.parse_args(argv)

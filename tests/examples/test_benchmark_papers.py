@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "benchmarks")]
+sys.path[:0] = [str(EXAMPLES / "benchmarks"), str(EXAMPLES)]  # both have a papers.py
 
 import papers  # noqa: E402
 from deep_networks import random_images  # noqa: E402
@@ -18,6 +18,11 @@ from trainer.training import to_values  # noqa: E402
 
 TINY = papers.NETWORKS["resnet19"]._replace(size=8, calibrating=4)
 WIDTHS = (4, 6, 8)
+
+
+@pytest.fixture(autouse=True)
+def this_papers_in_processes_too(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))  # other tests put examples/, with another one, in front
 
 
 @pytest.fixture(autouse=True)
