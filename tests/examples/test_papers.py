@@ -1,6 +1,5 @@
 """examples/papers.py: from packed data to a proved file; killed in between; where there is only PyTorch."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -17,11 +16,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import eventsim  # noqa: E402
+import papers  # noqa: E402
 from picture_files import write_cifar  # noqa: E402
-
-SPEC = importlib.util.spec_from_file_location("papers_on_a_gpu", EXAMPLES / "papers.py")
-papers = importlib.util.module_from_spec(SPEC)  # `papers` is examples/benchmarks/papers.py in other tests
-SPEC.loader.exec_module(papers)
 
 SMALL = ("--network", "lenet", "--widths", "4", "6", "--dense", "8", "--timesteps", "2", "--bits", "1", "1",
          "--restimulation", "--device", "cpu", "--threads", "1", "--batch-size", "20", "--measure", "0.01", "--every",

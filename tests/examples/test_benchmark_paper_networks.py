@@ -1,4 +1,4 @@
-"""benchmarks/papers.py on a tiny ResNet19: what it gives PyTorch is the same network, and what it says."""
+"""benchmarks/paper_networks.py on a tiny ResNet19: what it gives PyTorch is the same network, and what it says."""
 
 import json
 import sys
@@ -10,19 +10,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-sys.path[:0] = [str(EXAMPLES / "benchmarks"), str(EXAMPLES)]  # both have a papers.py
+sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "benchmarks")]
 
-import papers  # noqa: E402
+import paper_networks as papers  # noqa: E402
 from deep_networks import random_images  # noqa: E402
 from trainer.training import to_values  # noqa: E402
 
 TINY = papers.NETWORKS["resnet19"]._replace(size=8, calibrating=4)
 WIDTHS = (4, 6, 8)
-
-
-@pytest.fixture(autouse=True)
-def this_papers_in_processes_too(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))  # other tests put examples/, with another one, in front
 
 
 @pytest.fixture(autouse=True)
