@@ -113,6 +113,17 @@ def half_zeros(typing, array, masks):
 
 
 @intrinsic
+def eight_zeros(typing, array):
+    """Vector of eight zeros: element type of `array`."""
+    result = Vector(array.dtype, 8)
+
+    def generate(context, builder, signature, arguments):
+        return _constant(result, 0)
+
+    return result(array), generate
+
+
+@intrinsic
 def load(typing, array, offset, like):
     """As many elements as `like` has lanes, from flat `offset` on, widened to its type."""
 
@@ -467,9 +478,48 @@ def bit_count(typing, word):
     return types.int64(types.uint64), generate
 
 
+@intrinsic
+def bit_counts(typing, words):
+    """Number of set bits of each lane of integers."""
+
+    def generate(context, builder, signature, arguments):
+        kind = _llvm(words)
+        name = f"llvm.ctpop.v{words.lanes}i{words.dtype.bitwidth}"
+        count = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(count, arguments)
+
+    return words(words), generate
+
+
+@intrinsic
+def same_bits(typing, x, y):
+    """Whether two vectors are the same to the bit."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.VectorType(ir.IntType(x.dtype.bitwidth), x.lanes)
+        differs = builder.icmp_unsigned("!=", *(builder.bitcast(value, kind) for value in arguments))
+        mask = builder.bitcast(differs, ir.IntType(x.lanes))
+        return builder.icmp_unsigned("==", mask, ir.Constant(mask.type, 0))
+
+    return types.boolean(x, y), generate
+
+
+@intrinsic
+def sum_of(typing, x):
+    """The sum of the lanes of integers."""
+
+    def generate(context, builder, signature, arguments):
+        lanes = [builder.extract_element(arguments[0], ir.Constant(_I32, i)) for i in range(x.lanes)]
+        while len(lanes) > 1:
+            lanes = [builder.add(*pair) for pair in zip(lanes[::2], lanes[1::2])]
+        return lanes[0]
+
+    return x.dtype(x), generate
+
+
 if config.DISABLE_JIT:
     from eventsim.kernels.vectors_numpy import (
-        load_one, at_least, below, bit_count, and_, decayed, or_, first_half, next_index, half_zeros,
-        high_bytes, joined, lanes_of, load, low_sums, negated, store_one, scaled, select, shifted, splat,
-        store, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
+        load_one, at_least, below, bit_count, bit_counts, and_, decayed, eight_zeros, or_, first_half, next_index,
+        half_zeros, high_bytes, joined, lanes_of, load, low_sums, negated, same_bits, store_one, scaled, select,
+        shifted, splat, store, sum_of, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
     )
