@@ -9,7 +9,7 @@ they are compiled once, and what a neuron has to remember stays in few registers
 from numba import njit
 
 from eventsim.kernels.addressing import place_of
-from eventsim.kernels.arguments import CURRENT, MEMBRANE, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
+from eventsim.kernels.arguments import CURRENT, MEMBRANE, NEVER, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
     load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, next_index, same_bits, store_one, scaled,
@@ -357,9 +357,10 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                 fired = nobody
                 mask = p.mask + t * n_planes * p.masks_per_plane
                 for b in range(n.bits - 1, -1, -1):
-                    spikes = and_not(
-                        at_least(rest, load(n.thresholds, b * p.per_plane + p.neuron, zero)), idle
-                    )
+                    threshold = load(n.thresholds, b * p.per_plane + p.neuron, zero)
+                    spikes = and_not(at_least(rest, threshold), idle)
+                    if n.lacks:
+                        spikes = and_(spikes, below(threshold, splat(NEVER, zero)))
                     amount = select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                     rest = rest - amount
                     fired = or_(fired, spikes)

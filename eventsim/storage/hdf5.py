@@ -247,6 +247,10 @@ class StoredGroup:
         self._file.lines = {}
         return self._file.lines
 
+    def sum_up_no_more(self) -> None:
+        """From now on, what is read is not summed."""
+        self._file.lines = None
+
     def _sum(self, name, values):
         if self._file.lines is not None:
             path = self._path + name
