@@ -146,7 +146,7 @@ def count_nonzero(planes, classes, bytes_, counts, slots, apart):
                         shift = np.uint64(0)
                         while m < last:
                             i = o + np.int64(load_one(classes.members, m)) * words
-                            word |= _occupied(planes, i, positions * words, n_planes) << shift
+                            word |= _any_bit(planes, i, positions * words, n_planes) << shift
                             shift += np.uint64(channels)
                             m = next_index(m)
                         sums = sums + select(word, one, none)
@@ -161,7 +161,7 @@ def count_nonzero(planes, classes, bytes_, counts, slots, apart):
 
 
 @njit(inline="always")
-def _occupied(planes, i, apart, n_planes):
+def _any_bit(planes, i, apart, n_planes):
     """The neurons of a word that have any bit set. One plane after another: LLVM would gather them into a vector."""
     word = np.uint64(0)
     b = 0

@@ -9,8 +9,7 @@ from eventsim.kernels.addressing import (
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
-    lanes_of, load, load_one, negated, next_index, select, shifted, splat, store, store_one,
-    weighted, widened, zeros,
+    lanes_of, load, load_one, negated, next_index, select, splat, store, store_one, weighted, widened, zeros,
 )
 
 
@@ -225,7 +224,9 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
                     if g.signed:
                         word = load_one(words, (b + g.bits) * g.out_width + ox)
                         y = _window_added(y, weight, word, table, lanes, g, True)
-                x = shifted(x, at_once) + widened(y, zero)
+                for _ in range(at_once):
+                    x = x + x
+                x = x + widened(y, zero)
             store(sums, (t * g.out_width + ox) * lanes, x)
 
 
