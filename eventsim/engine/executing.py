@@ -107,7 +107,7 @@ class Executor:
                 taken = piece.levels if setting.still else piece.levels[:, done : done + steps]
                 chunk = self.runner.run_chunk(setting._replace(
                     steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(self.program, state.step)),
-                    state, taken, piece.clock)
+                    state, taken, piece.clock, recorder.wishes.outputs)
                 if self._may_fail:
                     check_overflows(self.model, self.program, chunk)
                 observer.take(chunk)

@@ -69,6 +69,7 @@ class Geometry(NamedTuple):
     near: int  # whether a tile's weights stay in the first-level cache
     parts: int  # of a window's bits, each looked up in a table, see `window_rows`
     part_bits: int
+    planes_at_once: int  # whose sum the type of those tables holds
 
 
 class Slots(NamedTuple):
