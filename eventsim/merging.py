@@ -32,6 +32,7 @@ The law: merging is associative; merging one part gives that part; and where no 
 `concatenate` or `last`, the order of the parts does not matter.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache, reduce
 from operator import add
@@ -90,7 +91,7 @@ def rearranged(whole, order):
     samples, stay."""
     if whole is None:
         return None
-    if isinstance(whole, dict):
+    if isinstance(whole, Mapping):
         return {name: rearranged(value, order) for name, value in whole.items()}
     values = {}
     for name, rule in rules(type(whole)).items():
@@ -104,7 +105,7 @@ def rearranged(whole, order):
 
 
 def _each(value, change):
-    return {name: _each(one, change) for name, one in value.items()} if isinstance(value, dict) else change(value)
+    return {name: _each(one, change) for name, one in value.items()} if isinstance(value, Mapping) else change(value)
 
 
 def _dataclasses(parts, along, place):
@@ -132,7 +133,7 @@ def _value(values, how, lacking, along, place):
     first = values[0]
     if how == "last":
         return values[-1]
-    if isinstance(first, dict):
+    if isinstance(first, Mapping):
         return _by_name(values, how, lacking, along, place)
     if how == "merge":
         return _dataclasses(values, along, place)
@@ -185,7 +186,7 @@ def _same(values, place):
 def _equal(first, second):
     if first is second:
         return True
-    if isinstance(first, dict) and isinstance(second, dict):
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
         return first.keys() == second.keys() and all(_equal(first[name], second[name]) for name in first)
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
         return np.array_equal(first, second)

@@ -22,6 +22,8 @@ def is_loader(x) -> bool:
 def as_array(x) -> np.ndarray:
     """x as NumPy has it: an array, a tensor, a (nested) list of either, or of a loader all x one after another.
     Raises what NumPy raises for others, DataError for batches of a loader that are neither x nor (x, y)."""
+    if type(x) is np.ndarray:
+        return x
     if is_tensor(x):
         return _numbers(x)
     if is_loader(x):

@@ -3,18 +3,24 @@
     pip install -e .[train]
     python examples/ablation.py FOLDER            FOLDER: CIFAR-10, binary version
     python examples/ablation.py FOLDER --only bits --seeds 5
+    python examples/ablation.py FOLDER --network resnet20 --stride 1 --samples 45000 --epochs 10 --lr 0.02 \\
+        --augmentation simple --only mpr --sessions KEPT --seconds 3000
 
 A cell is a setting (`CELLS`), trained from several seeds. Each run trains a small ResNet on CIFAR-10, the
 same few epochs for all, exports it and runs the exported file in eventsim (float32) on the 5,000
 training images that are held out: accuracy, spikes, synaptic operations, additions, the use of each bit,
 and for MPR the quantisation error before and after. One row a run goes into results/runs.csv; runs
-that are there already are not repeated. At the end `ablation_report.py` turns the rows of this budget into
-tables and plots; called by itself, it takes the budget that most rows have.
+that are there already are not repeated. With --sessions KEPT, a run that --seconds ends is kept in that folder,
+and the same command goes on with it: so a budget of hours is spent in sessions of any length. At the end
+`ablation_report.py` turns the rows of the budget that most have into tables and plots, and tells of the claims at
+every other; `ablation_claims.py` prints these of any file of runs.
 """
 
 import argparse
 import csv
+import hashlib
 import io
+import json
 import os
 import sys
 import tempfile
@@ -52,7 +58,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Budget:
-    """What all cells have in common: ResNet8 on maps of 16 x 16, a few epochs."""
+    """What all cells have in common: ResNet8 on maps of 16 x 16, a few epochs.
+
+    network: of trainer.networks, a ResNet. stride: of its stem. augmentation: "none", or "simple": crop and flip.
+    half: convolutions in bfloat16; processors without instructions for it are several times faster in float32.
+    """
 
     widths: tuple = (16, 32, 64)
     stride: int = 2
@@ -60,6 +70,9 @@ class Budget:
     epochs: int = 2
     batch_size: int = 64
     lr: float = 0.1
+    network: str = "resnet8"
+    augmentation: str = "none"
+    half: bool = True
 
 
 NEURONS = ("hard LIF", "hard IF", "SRIF")
@@ -105,6 +118,9 @@ class Run:
     bit_use: tuple
     error: float
     rectified_error: float
+    network: str = Budget.network  # older files lack it, and the next two
+    augmentation: str = Budget.augmentation
+    half: bool = Budget.half
 
     @property
     def cell(self):
@@ -125,8 +141,8 @@ def read(path=RUNS):
     if not Path(path).exists():
         return []
     with open(path, newline="") as file:
-        return [Run(**{field.name: _parsed(row[field.name], field.type) for field in fields(Run)})
-                for row in csv.DictReader(file)]
+        return [Run(**{field.name: _parsed(row[field.name], field.type) for field in fields(Run)
+                       if field.name in row}) for row in csv.DictReader(file)]
 
 
 def _parsed(text, kind):
@@ -138,7 +154,7 @@ def _parsed(text, kind):
 def write(runs, path=RUNS):
     """Save Runs, in an order that does not depend on when they ended."""
     names = [field.name for field in fields(Run)]
-    runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in names[:12]))
+    runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in (*names[:12], *names[-3:])))
     save(path, names, ([_text(getattr(run, name)) for name in names] for run in runs))
 
 
@@ -162,41 +178,77 @@ def _text(value):
 _data = {}
 
 
-def train_and_measure(folder, cell, seed, budget):
-    """(Run, rows of membranes.csv or None) of one cell and seed."""
+@dataclass(frozen=True)
+class Session:
+    """How a run is kept from one session to the next.
+
+    kept: folder for checkpoints of what is not finished, or None. seconds: a run stops after so long, or None.
+    log: file that gets a line of JSON for each epoch, or None.
+    """
+
+    kept: Path = None
+    seconds: float = None
+    log: Path = None
+
+    def checkpoint(self, cell, seed, budget):
+        """File of a run, or None."""
+        name = hashlib.sha256(repr((cell, seed, budget)).encode()).hexdigest()[:16]
+        return None if self.kept is None else Path(self.kept) / f"{name}.pt"
+
+    def note(self, cell, seed, trainer):
+        """What is called after each epoch."""
+        def write_line(epoch, loss):
+            line = {**asdict(cell), "seed": seed, "epoch": epoch, "loss": round(loss, 4),
+                    "seconds": round(trainer.seconds, 1)}
+            with open(self.log, "a") as file:
+                file.write(json.dumps(line) + "\n")
+
+        return write_line if self.log is not None else None
+
+
+def train_and_measure(folder, cell, seed, budget, session=Session()):
+    """(Run, rows of membranes.csv or None) of one cell and seed; None if the session ended before it."""
     import torch
 
-    from trainer.data import cifar10
     from trainer.training import Recipe, Trainer, evaluate
 
     torch.set_num_threads(1)
-    if folder not in _data:
-        _data[folder] = cifar10(folder)
-    data = _data[folder]
-    part = data.training.part(np.arange(min(budget.samples, len(data.training))), augmented=False)
+    data = data_of(folder, budget.augmentation)
+    n = min(budget.samples, len(data.training))
+    part = data.training.part(np.arange(n), augmented=budget.augmentation != "none")
     torch.manual_seed(seed)
     net = build(cell, budget)
     trainer = Trainer(net, part, data.input_node,
-                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=True))
-    began = time.monotonic()
-    losses = trainer.run()
-    seconds = time.monotonic() - began
+                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=budget.half),
+                      checkpoint=session.checkpoint(cell, seed, budget))
+    losses = trainer.run(seconds=session.seconds, log=session.note(cell, seed, trainer))
+    if not trainer.finished:
+        return None
     accuracy, _ = evaluate(net, data.held_out, data.input_node)
     found, membranes = measure(net, data)
     run = Run(**asdict(cell), seed=seed, **asdict(budget), pytorch_accuracy=accuracy, loss=losses[-1],
-              seconds=seconds, **found)
+              seconds=trainer.seconds, **found)
     return run, membranes if seed == 0 else None
+
+
+def data_of(folder, augmentation):
+    """CIFAR-10, read once in a process."""
+    from trainer.data import cifar10
+
+    if (folder, augmentation) not in _data:
+        _data[folder, augmentation] = cifar10(folder, simple=True)
+    return _data[folder, augmentation]
 
 
 def build(cell, budget):
     """The network of a cell. tdBN's scale is that of the 1-bit neuron whatever n is: fractional bits then
     refine the range that integer bits span, instead of shrinking it."""
     from trainer import neurons
-    from trainer.networks import Style, resnet8
+    from trainer.networks import NETWORKS, Style
 
     settings = {**neurons.NEURONS[cell.neuron], **neurons.fixed_point(cell.m, cell.n)}
     style = Style(settings, cell.restimulation, alpha=2.0**cell.n)
-    return resnet8(style, cell.timesteps, widths=budget.widths, stride=budget.stride)
+    return NETWORKS[budget.network](style, cell.timesteps, widths=budget.widths, stride=budget.stride)
 
 
 def measure(net, data):
@@ -245,31 +297,37 @@ def missing(cells, seeds, budget, runs):
     return [(cell, seed) for seed in seeds for cell in dict.fromkeys(cells) if (cell, seed) not in done]
 
 
-def run_all(folder, cells, seeds, budget, jobs, seconds=None, path=RUNS):
-    """Train what is missing in `jobs` processes; each run is saved when it ends. Stops starting new ones
-    after `seconds`."""
+def run_all(folder, todo, budget, jobs, session, path=RUNS):
+    """Train `todo`, (cell, seed) each, in `jobs` processes; each run is saved when it ends, and its checkpoint
+    goes. Stops starting new ones after session.seconds, and running ones if the session keeps them."""
     runs, began = read(path), time.monotonic()
-    todo = missing(cells, seeds, budget, runs)
+    if session.kept is not None:
+        Path(session.kept).mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, \
             tqdm(total=len(todo), disable=None, unit="run") as bar:
         waiting = iter(todo)
-        running = set()
+        running = {}
 
         def start():
-            late = seconds is not None and time.monotonic() - began > seconds
-            task = None if late else next(waiting, None)
+            left = None if session.seconds is None else session.seconds - (time.monotonic() - began)
+            task = None if left is not None and left < 0 else next(waiting, None)
             if task is not None:
-                running.add(pool.submit(train_and_measure, folder, *task, budget))
+                ending = replace(session, seconds=None if session.kept is None else left)
+                running[pool.submit(train_and_measure, folder, *task, budget, ending)] = task
 
         for _ in range(jobs):
             start()
         while running:
             future = next(as_completed(running))
-            running.discard(future)
-            run, membranes = future.result()
+            task, found = running.pop(future), future.result()
+            if found is None:
+                continue
+            run, membranes = found
             runs.append(run)
             write(runs, path)
-            if membranes is not None:
+            if session.kept is not None:
+                session.checkpoint(*task, budget).unlink()
+            if membranes is not None and (budget.network, budget.stride) == (Budget.network, Budget.stride):
                 write_membranes(membranes, budget, Path(path).with_name(MEMBRANES.name))
             bar.update()
             start()
@@ -304,16 +362,34 @@ def main(argv=None):
     p.add_argument("--seeds", type=int, default=3, help="runs of a cell (default 3)")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, each of one thread")
     p.add_argument("--seconds", type=float, help="start no new run after so long")
-    p.add_argument("--samples", type=int, default=Budget.samples)
-    p.add_argument("--epochs", type=int, default=Budget.epochs)
+    p.add_argument("--sessions", type=Path, metavar="KEPT", help="folder for runs that are not finished: "
+                   "--seconds then stops these, too")
+    p.add_argument("--log", type=Path, help="file that gets a line of JSON for each epoch")
+    p.add_argument("--runs", type=Path, default=RUNS, help="file of the runs (default results/runs.csv, from "
+                   "which the report is then written)")
+    budget = p.add_argument_group("budget, the same for all cells")
+    budget.add_argument("--network", choices=("resnet8", "resnet20"), default=Budget.network)
+    budget.add_argument("--widths", type=int, nargs=3, default=Budget.widths)
+    budget.add_argument("--stride", type=int, choices=(1, 2), default=Budget.stride, help="of the stem; 2 halves "
+                        "all maps, which costs a quarter (default)")
+    budget.add_argument("--samples", type=int, default=Budget.samples)
+    budget.add_argument("--epochs", type=int, default=Budget.epochs)
+    budget.add_argument("--batch-size", type=int, default=Budget.batch_size)
+    budget.add_argument("--lr", type=float, default=Budget.lr, help="default 0.1; ResNet20 without MPR does not "
+                        "learn at that, but at 0.02")
+    budget.add_argument("--augmentation", choices=("none", "simple"), default=Budget.augmentation)
+    budget.add_argument("--float32", dest="half", action="store_false", help="instead of bfloat16")
     args = p.parse_args(argv)
     RESULTS.mkdir(exist_ok=True)
-    budget = replace(Budget(), samples=args.samples, epochs=args.epochs)
+    budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)} | {
+        "widths": tuple(args.widths)})
     cells = [cell for part in args.only for cell in CELLS[part]]
-    run_all(args.folder, cells, range(args.seeds), budget, args.jobs, args.seconds)
-    import ablation_report as report
+    todo = missing(cells, range(args.seeds), budget, read(args.runs))
+    run_all(args.folder, todo, budget, args.jobs, Session(args.sessions, args.seconds, args.log), args.runs)
+    if args.runs == RUNS:
+        import ablation_report as report
 
-    report.write(report.Study(read(), budget), report.read_conversion(), read_membranes(budget))
+        report.main([])
     return 0
 
 

@@ -12,102 +12,18 @@ import csv
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from math import atan2, cos, log2, sin, sqrt
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ablation import (CELLS, LAYER, N_MEMBRANES, NEURONS, RESULTS, SPLITS, Budget, Cell, read,
-                      read_membranes)
+import shipped
+from ablation import CELLS, LAYER, N_MEMBRANES, NEURONS, RESULTS, SPLITS, Cell, read, read_membranes
+from ablation_claims import (CLAIMED, HEAD, MPR_CLAIM, MULTI_BIT_CLAIMS, NEURON_CLAIMS, OURS, STANDARD_ERRORS,
+                             TABLE_1, TABLE_2, TABLE_3, Claim, Found, Study, by_chance, described, evenness,
+                             markdown, rows, studies)
 from eventsim.statistics.membranes import rectified
 from eventsim.storage import writing
-
-# InfLoR-SNN, Tables 1 and 2 (CIFAR-10, ResNet20; CIFAR-100 in brackets) and Table 3 (CIFAR-10, ResNet20)
-TABLE_1 = {
-    ("hard LIF", 2): (90.36, 62.67), ("hard IF", 2): (90.07, 63.43), ("SRIF", 2): (90.38, 63.85),
-    ("hard LIF", 4): (92.22, 66.00), ("hard IF", 4): (92.04, 66.95), ("SRIF", 4): (92.46, 67.90),
-    ("hard LIF", 6): (92.66, 67.44), ("hard IF", 6): (92.26, 68.31), ("SRIF", 6): (93.40, 69.59),
-    ("hard LIF", 8): (92.90, 67.85), ("hard IF", 8): (92.86, 69.14), ("SRIF", 8): (94.09, 69.90),
-}
-TABLE_2 = {"SRIF": (92.46, 67.90), "SRIF+MPR": (92.94, 70.63)}
-TABLE_3 = (0.28, 0.04)
-STANDARD_ERRORS = 2
-CLAIMED = ("reproduced", "the opposite", "not separated")  # of what a paper says
-OURS = ("larger", "smaller", "as good as equal")  # of what only we compare
-
-
-@dataclass(frozen=True)
-class Found:
-    """Mean, standard deviation (n - 1) and number of the runs of a cell."""
-
-    mean: float
-    deviation: float
-    n: int
-
-    @classmethod
-    def of(cls, values):
-        """Of a list of numbers; deviation nan of fewer than two."""
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-        return cls(float(np.mean(values)), deviation, len(values))
-
-    def percent(self):
-        """As accuracy."""
-        return f"{100 * self.mean:.2f} ± {100 * self.deviation:.2f}"
-
-
-def verdict(better, worse, words=CLAIMED):
-    """(one of `words`; difference with its standard error, in percent)."""
-    difference = better.mean - worse.mean
-    error = sqrt(better.deviation**2 / better.n + worse.deviation**2 / worse.n)
-    separated = abs(difference) > STANDARD_ERRORS * error
-    word = words[2] if not separated else words[0] if difference > 0 else words[1]
-    return word, f"{100 * difference:+.2f} ± {100 * error:.2f}"
-
-
-def by_chance(n):
-    """Probability that two cells of n runs each are told apart although their runs are drawn alike, from one
-    normal distribution: Student's t, 2 n - 2 degrees of freedom (Abramowitz and Stegun, 26.7.4)."""
-    angle = atan2(STANDARD_ERRORS, sqrt(2 * n - 2))
-    term = total = 1.0
-    for k in range(1, n - 1):
-        term *= (2 * k - 1) / (2 * k) * cos(angle) ** 2
-        total += term
-    return 1 - sin(angle) * total
-
-
-class Study:
-    """The runs of one budget, by cell."""
-
-    def __init__(self, runs, budget=None):
-        if budget is None:
-            budget = Counter(run.budget for run in runs).most_common(1)[0][0] if runs else Budget()
-        self.budget, self.cells = budget, {}
-        for run in runs:
-            if run.budget == budget:
-                self.cells.setdefault(run.cell, []).append(run)
-
-    def found(self, cell, name="accuracy"):
-        """Found of a number of a cell."""
-        return Found.of([getattr(run, name) for run in self.cells[cell]])
-
-    def has(self, *cells):
-        """Whether all these cells have runs."""
-        return all(cell in self.cells for cell in cells)
-
-    def bit_use(self, cell):
-        """Mean share of the events in which each bit is set."""
-        return np.mean([run.bit_use for run in self.cells[cell]], axis=0)
-
-    def minutes(self, cells):
-        """Training of these cells, all seeds."""
-        return sum(run.seconds for cell in dict.fromkeys(cells) for run in self.cells.get(cell, ())) / 60
-
-
-def markdown(head, rows):
-    """A table."""
-    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head),
-                      *("| " + " | ".join(map(str, row)) + " |" for row in rows)]) + "\n"
 
 
 # ---- InfLoR-SNN
@@ -115,31 +31,26 @@ def markdown(head, rows):
 
 def neurons_section(study):
     """Table 1."""
-    rows, findings = [], []
+    cells = []
     for t in (2, 4, 6, 8):
-        cells = {neuron: Cell(neuron, t) for neuron in NEURONS}
-        for neuron, cell in cells.items():
+        for neuron in NEURONS:
+            cell, (c10, c100) = Cell(neuron, t), TABLE_1[neuron, t]
             if study.has(cell):
-                c10, c100 = TABLE_1[neuron, t]
-                rows.append((neuron, t, f"{c10:.2f} ({c100:.2f})", study.found(cell).percent(),
-                             *_cost(study, cell)))
-        if study.has(*cells.values()):
-            for better, worse in (("SRIF", "hard IF"), ("SRIF", "hard LIF"), ("hard LIF", "hard IF")):
-                word, text = verdict(study.found(cells[better]), study.found(cells[worse]))
-                theirs = TABLE_1[better, t][0] - TABLE_1[worse, t][0]
-                findings.append((f"{better} above {worse}", t, f"{theirs:+.2f}", text, word))
-    for neuron in NEURONS:
-        for before, after in ((2, 4), (4, 8)):
-            cells = Cell(neuron, after), Cell(neuron, before)
-            if study.has(*cells):
-                word, text = verdict(*map(study.found, cells))
-                theirs = TABLE_1[neuron, after][0] - TABLE_1[neuron, before][0]
-                findings.append((f"{neuron}: {after} steps above {before}", after, f"{theirs:+.2f}", text, word))
+                cells.append((neuron, t, f"{c10:.2f} ({c100:.2f})", study.found(cell).percent(),
+                              *_cost(study, cell)))
+    findings = [(claim.text, claim.better.timesteps, claim.paper(), difference, word)
+                for claim in NEURON_CLAIMS for word, difference in _judged(claim, study)]
     return ("## Neurons and steps (InfLoR-SNN, Table 1)\n\n"
             "Without MPR. The paper: ResNet20, 400 epochs, CIFAR-10 (CIFAR-100 in brackets).\n\n"
-            + markdown(("neuron", "T", "paper, %", "here, %", *COST), rows)
+            + markdown(("neuron", "T", "paper, %", "here, %", *COST), cells)
             + "\n![Accuracy by steps](neurons.png)\n\n"
             + markdown(("finding", "T", "paper, points", "here, points", "result"), findings))
+
+
+def _judged(claim, study, words=CLAIMED):
+    """[(word, difference)], or [] where the study lacks a cell."""
+    judged = claim.judged(study, words)
+    return [] if judged is None else [judged]
 
 
 COST = ("spikes", "synops", "additions", "seeds", "minutes")
@@ -157,14 +68,14 @@ def mpr_section(study):
     cells = [Cell("SRIF", 4), Cell("SRIF+MPR", 4)]
     if not study.has(*cells):
         return text
-    rows = [(cell.neuron, f"{TABLE_2[cell.neuron][0]:.2f} ({TABLE_2[cell.neuron][1]:.2f})",
-             study.found(cell).percent(), *_cost(study, cell)) for cell in cells]
-    word, difference = verdict(study.found(cells[1]), study.found(cells[0]))
+    table = [(cell.neuron, f"{TABLE_2[cell.neuron][0]:.2f} ({TABLE_2[cell.neuron][1]:.2f})",
+              study.found(cell).percent(), *_cost(study, cell)) for cell in cells]
+    word, difference = MPR_CLAIM.judged(study)
     before, after = (study.found(cells[1], name) for name in ("error", "rectified_error"))
     return (text + "T = 4.\n\n"
-            + markdown(("neuron", "paper, %", "here, %", *COST), rows)
-            + "\nMPR raises the accuracy: paper +0.48 points (ResNet19 +0.83; on CIFAR-100 +2.73 and +0.57), "
-            f"here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second "
+            + markdown(("neuron", "paper, %", "here, %", *COST), table)
+            + f"\n{MPR_CLAIM.text}: paper {MPR_CLAIM.paper()} points (ResNet19 +0.83; on CIFAR-100 +2.73 and "
+            f"+0.57), here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second "
             f"block, `{LAYER}`, before and after MPR, by eventsim on the exported nets and {N_MEMBRANES} "
             "held-out images:\n\n"
             + markdown(("", "paper", "here"), [
@@ -183,33 +94,26 @@ def mpr_section(study):
 # ---- Multi-Bit Mechanism
 
 
+COMPARISONS = (  # that no paper makes
+    *(Claim(f"{n + 1} bits (1 + {n}) and {n}", Cell(n=n), Cell(n=n - 1)) for n in (2, 3)),
+    *(Claim(f"4 bits (1 + 3) in 2 steps and 1 bit in {t}", Cell(n=3), Cell(timesteps=t)) for t in (4, 8)),
+    *(Claim(f"1 + {n} and {n + 1} + 0", Cell(n=n), Cell(m=n + 1)) for n in (1, 2, 3)),
+)
+
 def bits_section(study):
     """Accuracy and cost by bits, splits and re-stimulation."""
-    rows = []
+    table = []
     for restimulation in (False, True):
         for m, n in SPLITS:
             cell = Cell(m=m, n=n, restimulation=restimulation)
             if study.has(cell):
-                rows.append((m + n, f"{m} + {n}", "yes" if restimulation else "no", study.found(cell).percent(),
-                             _use(study.bit_use(cell)), f"{_evenness(study, cell):.2f}", *_cost(study, cell)))
-    findings, ours = [], []
-    for n in (1, 2, 3):
-        _compare(study, findings, Cell(n=n), Cell(), f"{n + 1} bits (1 + {n}) above 1")
-    for n in (2, 3):
-        _compare(study, ours, Cell(n=n), Cell(n=n - 1), f"{n + 1} bits (1 + {n}) and {n}", OURS)
-    for t in (4, 8):
-        _compare(study, ours, Cell(n=3), Cell(timesteps=t), f"4 bits (1 + 3) in 2 steps and 1 bit in {t}", OURS)
-    for n in (1, 2, 3):
-        _compare(study, ours, Cell(n=n), Cell(m=n + 1), f"1 + {n} and {n + 1} + 0", OURS)
-    for n in range(4):
-        _compare(study, findings, Cell(n=n, restimulation=True), Cell(n=n),
-                 f"re-stimulation, 1 + {n}: accuracy")
-    for n in range(1, 4):
-        cells = Cell(n=n, restimulation=True), Cell(n=n)
-        if study.has(*cells):
-            values = [Found.of([_spread(run.bit_use) for run in study.cells[cell]]) for cell in cells]
-            word, text = verdict(*values)
-            findings.append((f"re-stimulation, 1 + {n}: bits used more evenly (100 x evenness)", text, word))
+                table.append((m + n, f"{m} + {n}", "yes" if restimulation else "no", study.found(cell).percent(),
+                              _use(study.bit_use(cell)), f"{study.found(cell, 'evenness').mean:.2f}",
+                              *_cost(study, cell)))
+    findings = [(claim.text, difference, word)
+                for claim in MULTI_BIT_CLAIMS for word, difference in _judged(claim, study)]
+    ours = [(claim.text, difference, word)
+            for claim in COMPARISONS for word, difference in _judged(claim, study, OURS)]
     return ("## Bits, their split, re-stimulation (Multi-Bit Mechanism)\n\n"
             "T = 2, SRIF neurons without MPR, m integer and n fractional bits. Only the paper's abstract could "
             "be had. It says that multi-bit spikes express more than single bits, that re-stimulation encourages "
@@ -221,32 +125,40 @@ def bits_section(study):
             "for that reason.\n\nBit 0 is worth 2^-n. Evenness: entropy of which bit a set bit is, 1 where all "
             "bits are set equally often.\n\n"
             + markdown(("bits", "m + n", "re-stimulated", "accuracy, %", "events with bit 0, 1, ... set, %",
-                        "evenness", *COST), rows)
+                        "evenness", *COST), table)
             + "\n![Accuracy and use of the bits](bits.png)\n\n"
             + markdown(("finding", "here, points", "result"), findings)
             + "\nNot in the paper, as far as the abstract says:\n\n"
-            + markdown(("of these two, the first is", "here, points", "result"), ours))
+            + markdown(("of these two, the first is", "here, points", "result"), ours)
+            + best_for_additions(study))
 
 
-def _compare(study, findings, better, worse, text, words=CLAIMED):
-    if study.has(better, worse):
-        word, difference = verdict(study.found(better), study.found(worse), words)
-        findings.append((text, difference, word))
+def best_for_additions(study):
+    """Which cells no cheaper one comes up to, in accuracy by additions."""
+    cells = sorted((cell for cell in study.cells if cell.neuron == "SRIF"),
+                   key=lambda cell: study.found(cell, "additions").mean)
+    best = []
+    for cell in cells:
+        if not best or study.found(cell).mean > study.found(best[-1]).mean:
+            best.append(cell)
+    if len(best) < 2:
+        return ""
+    table = [(f"{study.found(cell, 'additions').mean / 1e3:,.0f} k", cell.timesteps, f"{cell.m} + {cell.n}",
+              "yes" if cell.restimulation else "no", study.found(cell).percent()) for cell in best]
+    single = max((cell for cell in cells if cell.m + cell.n == 1), key=lambda cell: study.found(cell).mean)
+    additions, accuracy = study.found(single, "additions").mean, study.found(single).mean
+    cheaper = next((cell for cell in cells if study.found(cell).mean >= accuracy), single)
+    words = "" if cheaper == single else (
+        f" The best 1-bit cell, T = {single.timesteps}, takes {additions / 1e3:,.0f} k additions for "
+        f"{100 * accuracy:.2f} %; {cheaper.m} + {cheaper.n} bits in {cheaper.timesteps} steps give "
+        f"{100 * study.found(cheaper).mean:.2f} % for {study.found(cheaper, 'additions').mean / 1e3:,.0f} k.")
+    return ("\nThe best split for a given number of additions: of all SRIF cells (T = 2 to 8), those that no cell with "
+            f"fewer additions comes up to, by their means.{words}\n\n"
+            + markdown(("additions", "T", "m + n", "re-stimulated", "accuracy, %"), table))
 
 
 def _use(shares):
     return " ".join(f"{100 * share:.0f}" for share in shares)
-
-
-def _evenness(study, cell):
-    return float(np.mean([_spread(run.bit_use) for run in study.cells[cell]]))
-
-
-def _spread(bit_use):
-    """Entropy of which bit a set bit is, over that of equal use; 1 for a single bit."""
-    shares = np.array(bit_use) / sum(bit_use)
-    entropy = -sum(share * log2(share) for share in shares if share > 0)
-    return entropy / log2(len(shares)) if len(shares) > 1 else 1.0
 
 
 # ---- conversion
@@ -404,20 +316,31 @@ def conversion_figure(conversion):
 # ---- all
 
 
-def text(study, conversion):
-    """The page: results/README.md."""
+def other_budgets(runs):
+    """The claims at every budget but the one of the page."""
+    others = studies(runs)[1:]
+    if not others:
+        return ""
+    return "## The claims at other budgets\n\n" + "\n".join(
+        f"{described(study.budget)}; {study.minutes(study.cells) / 60:.1f} hours.\n\n{markdown(HEAD, rows(study))}"
+        for study in others)
+
+
+def text(study, conversion, more=()):
+    """The page: results/README.md. more: further sections."""
     b = study.budget
     hours = study.minutes([cell for part in CELLS.values() for cell in part]) / 60
     widths = ", ".join(map(str, b.widths))
     head = f"""# Results of the ablations
 
-Written by `python examples/ablation_report.py` from `runs.csv`, `membranes.csv` and `conversion.csv`; these
-by `python examples/ablation.py FOLDER` (more seeds of some cells by `--only mpr restimulation --seeds N`) and
-`python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version). Our numbers come from there,
+Written by `python examples/ablation_report.py` from `runs.csv`, `membranes.csv`, `conversion.csv` and
+`shipped.json`; these by `python examples/ablation.py FOLDER` (more seeds of some cells by `--only mpr restimulation
+--seeds N`), `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version) and `python examples/shipped.py
+DATASETS`. `python examples/ablation_claims.py` prints the claims at each budget. Our numbers come from there,
 InfLoR-SNN's from its tables.
 
 **The budget is small, and so are the nets.** InfLoR-SNN trains a ResNet20 for 400 epochs; Diet-SNN's, which it
-cites for it, has 11 M weights (`resnet20_wide` of the trainer). All runs here but those of the last section are
+cites for it, has 11 M weights (`resnet20_wide` of the trainer). All runs here but those of the last sections are
 of a ResNet8 with 78 thousand (widths {widths}; stride {b.stride} in the stem, so maps of 16 x 16 and less), on
 {b.samples:,} images for {b.epochs} epochs; {hours:.1f} hours of training in all. Accuracies are therefore far
 below the paper's; what can be compared is the order of the cells and the size of the differences.
@@ -443,12 +366,12 @@ Of the {sum(results.values())} claims below: {summary}. With {fewest} seeds, the
 cell, the bar is low: two cells that do not differ pass it, one way or the other, with a probability of
 {100 * chance:.0f} % (Student's t), so some {chance * sum(results.values()):.0f} of these would by chance.
 
-{sections}"""
+{chr(10).join((sections, *filter(None, more)))}"""
 
 
-def write(study, conversion, membranes, folder=RESULTS):
-    """Write the page and its pictures. membranes: see `ablation.read_membranes`."""
-    writing.write_file(folder / "README.md", text(study, conversion).encode())
+def write(study, conversion, membranes, folder=RESULTS, more=()):
+    """Write the page and its pictures. membranes: see `ablation.read_membranes`. more: further sections."""
+    writing.write_file(folder / "README.md", text(study, conversion, more).encode())
     pictures = {"neurons": neurons_figure(study), "bits": bits_figure(study), "figures_3_4": figures_3_4()}
     if membranes:
         pictures["figure_5"] = figure_5(membranes)
@@ -463,9 +386,15 @@ def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("--output", type=Path, default=RESULTS, help="folder to write to")
     args = p.parse_args(argv)
-    study = Study(read())
-    write(study, read_conversion(), read_membranes(study.budget), args.output)
+    runs = read()
+    study = Study(runs)
+    write(study, read_conversion(), read_membranes(study.budget), args.output, further(runs))
     return 0
+
+
+def further(runs):
+    """The sections that are not of the page's budget."""
+    return other_budgets(runs), shipped.section(shipped.read())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import eventsim
 from eventsim.storage import writing
 from eventsim.text import joule
@@ -59,6 +61,13 @@ def checkpoint(folder, name):
 
 def verify(name, datasets, checkpoints):
     """What all test samples show of one model, as plain data."""
+    folder = Path(datasets) / FOLDERS[MODELS[name][0]]
+    return verify_file(DATA / f"{name}.h5", MODELS[name][0], folder, checkpoint(checkpoints, name))
+
+
+def verify_file(path, data_name, folder, kept, limit=None):
+    """What the first `limit` (all) test samples show of a model file, as plain data. data_name, folder: of the
+    data set. kept: the checkpoint of its training."""
     import torch
 
     from trainer.data import open_data
@@ -66,12 +75,13 @@ def verify(name, datasets, checkpoints):
     from trainer.training import accuracy
 
     torch.set_num_threads(1)
-    data_name, path = MODELS[name][0], DATA / f"{name}.h5"
     model = eventsim.load(path)
-    data = open_data(data_name, str(Path(datasets) / FOLDERS[data_name]), model.timesteps)
-    net = trained_network(model, checkpoint(checkpoints, name), data)
+    data = open_data(data_name, str(folder), model.timesteps)
+    net = trained_network(model, kept, data)
+    if limit is not None:
+        data.test = data.test.part(np.arange(min(limit, len(data.test))))
     found = compare(model, data.test, net, progress=True).as_json()
-    found["bytes"] = path.stat().st_size
+    found["bytes"] = Path(path).stat().st_size
     found["accuracy"] = {p: accuracy(model, data.test, p) for p in ("float64", "float32", "int8")}
     return found
 

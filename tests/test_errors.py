@@ -24,7 +24,8 @@ MODULES = (
     "model.network", "lowering.overflow", "lowering.rounding", "lowering.scales", "lowering.linear", "lowering.units",
     "lowering.rules", "lowering.layers", "lowering.folding", "lowering.firing", "lowering.stages",
     "lowering.layout", "lowering.recipe", "statistics.ranges", "program", "engine.attention", "engine.counting",
-    "engine.synchronous", "engine.recorder", "engine.simulator", "engine.resuming", "engine.processor",
+    "engine.synchronous", "engine.recorder", "engine.simulator", "engine.arithmetic", "engine.executing",
+    "engine.batches", "engine.resuming", "engine.processor",
 )
 
 
@@ -200,6 +201,8 @@ CASES = [
     (lambda: _delayed(0, Delay(63)), UnsupportedError, r"node 'd' \(Delay\): delay is 63 steps, but chip"),
     (lambda: _under(weight=1e6), UnsupportedError,
      "too far apart for chip 'chip' .weights of 8 bits.; widen the chip"),
+    (lambda: _under(Neuron(2.0**31 - 1, quantum=1.0, resolution=1.0), membrane_bits=32, membrane_overflow="wrap"),
+     UnsupportedError, "a threshold is 2147483647 steps, expected less under a chip whose membranes wrap at 32 bits"),
     (lambda: _under(membrane_bits=4, membrane_overflow="error"), RunError,
      r"node 'a' \(Neuron\): the membrane left its 4 bits \d+ times .* chip 'chip' makes that an error"),
     (lambda: _under(Neuron(resolution=64.0), 65535, 16, 1000.0, weight_bits=16),
@@ -250,6 +253,9 @@ CASES = [
     (lambda: chain((3,), Upsample(2)), ModelError, "input has no axes of space"),
     (lambda: model({"in": IN, "p": MaxPool(2), "c": Concat()}, [("in", "c"), ("in", "p"), ("p", "c")]), ModelError,
      r"node 'c' \(Concat\): its inputs have shapes \(2, 4, 4\), \(2, 2, 2\), expected the same but for channels"),
+    (lambda: Model({"in": Input((2, 4, 4)), "cat": Concat(), "c": Conv2d(ones(3, 5, 1, 1)), "n": Neuron()},
+                   [("in", "cat"), ("n", "cat", 1), ("cat", "c"), ("c", "n")]), ModelError,
+     r"node 'c' \(Conv2d\): its shape depends on its own output, which a node before it joins .* through a Dense"),
     (lambda: model({"in": IN, "n": Neuron(), "m": Neuron(), "c": Concat()},
                    [("in", "n"), ("n", "c"), ("m", "m", 1), ("m", "c")]), ModelError,
      r"node 'm' \(Neuron\): no path leads to it from 'in'"),

@@ -52,34 +52,38 @@ class Loader:
 
 
 SIMULATOR = Simulator(network())
-EXPECTED = SIMULATOR.run(X)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return SIMULATOR.run(X)
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, OnDevice])
-def test_loaders_and_tensors_are_taken_wherever_arrays_are(wrap, tmp_path):
-    right = float((EXPECTED.predictions == Y).mean())
+def test_loaders_and_tensors_are_taken_wherever_arrays_are(wrap, tmp_path, expected):
+    right = float((expected.predictions == Y).mean())
     loader = Loader(X, Y, wrap=wrap)
     for x in (wrap(X), loader, Loader(X, wrap=wrap), [wrap(sample) for sample in X]):
-        np.testing.assert_array_equal(SIMULATOR.run(x).levels("n"), EXPECTED.levels("n"))
-        np.testing.assert_array_equal(SIMULATOR.predict(x), EXPECTED.predictions)
+        np.testing.assert_array_equal(SIMULATOR.run(x).levels("n"), expected.levels("n"))
+        np.testing.assert_array_equal(SIMULATOR.predict(x), expected.predictions)
         assert eventsim.compare(SIMULATOR, SIMULATOR, x, wrap(Y)).accuracy == (right, right)
     assert SIMULATOR.score(loader) == SIMULATOR.score(wrap(X), wrap(Y)) == right
     assert [len(part.output) for part in SIMULATOR.iterate(loader)] == [3, 3, 3, 1]
     summaries = [eventsim.evaluate(SIMULATOR, data, out=tmp_path / "run.h5") for data in (loader, (wrap(X), wrap(Y)))]
     assert [(s.accuracy, s.samples, s.totals.additions) for s in summaries] == [
-        (right, 10, EXPECTED.counts.total("additions"))] * 2
-    eventsim.save_run(EXPECTED, tmp_path / "saved.h5", labels=wrap(Y))
+        (right, 10, expected.counts.total("additions"))] * 2
+    eventsim.save_run(expected, tmp_path / "saved.h5", labels=wrap(Y))
     with eventsim.open_run(tmp_path / "saved.h5") as run:
         np.testing.assert_array_equal(run.labels, Y)
-    assert EXPECTED.accuracy(wrap(Y)) == right
+    assert expected.accuracy(wrap(Y)) == right
     model = network(wrap(WEIGHT), wrap(np.full(3, 0.5)))
     np.testing.assert_array_equal(model["fc"].weight, WEIGHT)
 
 
-def test_a_part_of_a_loader_is_evaluated():
+def test_a_part_of_a_loader_is_evaluated(expected):
     parts = [eventsim.evaluate(SIMULATOR, Loader(X, Y), shard=(i, 2), limit=9) for i in range(2)]
     assert [part.samples for part in parts] == [4, 5]
-    assert eventsim.merge_summaries(parts).accuracy == float((EXPECTED.predictions[:9] == Y[:9]).mean())
+    assert eventsim.merge_summaries(parts).accuracy == float((expected.predictions[:9] == Y[:9]).mean())
 
 
 def test_loaders_that_do_not_fit():
@@ -106,16 +110,16 @@ def test_what_is_neither():
     assert as_array([[1, 2], [3, 4]]).shape == (2, 2)
 
 
-def test_tensors_of_torch():
+def test_tensors_of_torch(expected):
     torch = pytest.importorskip("torch")
     from torch.utils.data import DataLoader, Subset, TensorDataset
 
     tensor = torch.from_numpy(X).float().requires_grad_()
     for x in (tensor, tensor.detach().bfloat16(), tensor.detach().to_sparse(), tensor.detach().half()):
         assert is_tensor(x)
-        np.testing.assert_array_equal(SIMULATOR.run(x).levels("n"), EXPECTED.levels("n"))
+        np.testing.assert_array_equal(SIMULATOR.run(x).levels("n"), expected.levels("n"))
     data = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
-    right = EXPECTED.predictions == Y
+    right = expected.predictions == Y
     assert SIMULATOR.score(DataLoader(data, 4, shuffle=True)) == right.mean()
     assert eventsim.evaluate(SIMULATOR, DataLoader(data, 4, drop_last=True)).accuracy == right[:8].mean()
     assert eventsim.evaluate(SIMULATOR, DataLoader(Subset(data, [0, 3, 5]), 2)).samples == 3

@@ -23,6 +23,8 @@ def _flags():
         "--keep-going": (dict(action="store_true", default=None),
                          "of damaged recordings, take what stands before the damage"),
         "--sample": (dict(type=natural, metavar="N"), "only recording N of a file that has several"),
+        "--longest-gap": (dict(metavar="TIME"),
+                          "from event to event, such as 5min; a longer silence is refused (default 1min)"),
         "--crop": (dict(type=_numbers(",", 4), metavar="L,T,R,B"), "pixels of recordings: left, top, right, "
                                                                    "bottom"),
         "--downsample": (dict(type=positive, metavar="N"), "N x N pixels of recordings become one"),

@@ -12,7 +12,8 @@ from eventsim.cli.streams import OutputError
 from eventsim.errors import EventsimError
 from eventsim.text import all_digits, many, number, printable, quantity
 
-RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "crop", "downsample", "orient")
+RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "longest_gap", "crop",
+                   "downsample", "orient")
 COLUMNS = ("until", "decision", "events", "synops", "latency")
 WIDTHS = (12, 14, 10, 10, 12)
 
@@ -83,7 +84,8 @@ def _opened(arguments):
     source = prepared(event_stream(arguments.source, options), options)
     return simulator.stream(
         source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
-        smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime), model
+        smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime,
+        longest_gap=options.longest_gap, keep_going=options.keep_going), model
 
 
 # ---- lines

@@ -17,9 +17,12 @@ from typing import Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import index_of, mapping, names_of, shown
 from eventsim.display.card import Card, MOST_ROWS, Shown
-from eventsim.errors import MissingPackageError
-from eventsim.text import aligned_table, all_digits, joule, NONE, percent, printable, quantity, visible
+from eventsim.errors import DataError, MissingPackageError
+from eventsim.text import (
+    aligned_table, all_digits, did_you_mean, joule, many, NONE, percent, printable, quantity, visible,
+)
 
 FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # how formulas begin, in ASCII and in full width
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
@@ -28,17 +31,32 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 @dataclass(repr=False)
 class Table(Shown):
     """columns: name -> values, all of one length: an array, or a list of strings or None. units: name
-    -> unit, "" for none. title: one line. Numbers that are undefined are nan."""
+    -> unit, "" for none. title: one line. Numbers that are undefined are nan. Raises DataError for others."""
 
     columns: Dict[str, object]
     units: Dict[str, str] = field(default_factory=dict)
     title: str = ""
 
+    def __post_init__(self):
+        expected = "a mapping of names to columns of one length"
+        for name, values in mapping(self.columns, "columns", expected).items():
+            if not isinstance(name, str) or not hasattr(values, "__len__") or isinstance(values, str):
+                raise DataError(f"columns has {shown(name)}: {shown(values)}, expected {expected}")
+            if len(values) != len(self):
+                raise DataError(f"columns has {name!r} of {many(len(values), 'value')}, expected {len(self)} as "
+                                f"in {next(iter(self.columns))!r}")
+        mapping(self.units, "units", "a mapping of names of columns to units")
+
     def __len__(self):
         return len(next(iter(self.columns.values()), ()))
 
     def of(self, names: Iterable[str]) -> "Table":
-        """These columns, without those that have no value at all."""
+        """These columns, without those that have no value at all. Raises DataError for other names."""
+        names = names_of(names, "names", "names of columns")
+        for name in names:
+            if name not in self.columns:
+                raise DataError(f"no column {name!r}; there are: {', '.join(self.columns)}"
+                                + did_you_mean(name, self.columns))
         kept = {name: self.columns[name] for name in names}
         kept = {name: values for name, values in kept.items() if any(v is not None for v in _plain(values))}
         return Table(kept, self.units, self.title)
@@ -74,7 +92,10 @@ class Table(Shown):
     def as_text(self, limit: Optional[int] = None, width: Optional[int] = None, drop: Iterable[str] = ()) -> str:
         """Aligned for people, at most `limit` rows of `width` characters; "-" where a number is undefined. drop:
         columns that are left out first where they do not fit; see `text.aligned_table`."""
-        rows = self._written(limit)
+        for name, value in dict(limit=limit, width=width).items():
+            if value is not None:
+                index_of(value, name)
+        rows, drop = self._written(limit), names_of(drop, "drop", "names of columns")
         names = tuple(name.replace("_", " ") for name in self.columns)
         text = aligned_table(names, rows, width, [name.replace("_", " ") for name in drop])
         left = len(self) - len(rows)

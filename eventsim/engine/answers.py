@@ -8,31 +8,37 @@ from eventsim.program import Program
 from eventsim.spikes import Spikes
 
 
-def answers(program: Program, state: State, trains: Trains, traces: Traces) -> np.ndarray:
-    """(n, steps, classes): the answer after each step of the chunk; brings the state's sums up to date. Sums of
-    floats may become infinite or NaN, as membranes may."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _answers(program, state, trains, traces)
-
-
-def _answers(program, state, trains, traces):
+def answers(program: Program, state: State, trains: Trains, traces: Traces, each_step=True) -> np.ndarray:
+    """(n, steps, classes): the answer after each step of the chunk, or (n, 1, classes), after its last; brings the
+    state's sums up to date. Sums of floats may become infinite or NaN, as membranes may."""
     layer = program.stages[program.output]
     emitted = _emitted(layer, trains, traces)
     integer = emitted.dtype.kind == "i"
-    added = emitted.astype(np.int64) if integer else emitted
-    if state.sums is None:
-        sums = np.add.accumulate(added, axis=1)
+    if integer and not each_step:
+        sums = np.add.reduce(emitted, axis=1, dtype=np.int64, keepdims=True)
+        sums = sums if state.sums is None else sums + state.sums[:, None]
+    elif integer:
+        sums = _running_sums(emitted.astype(np.int64), state.sums)
     else:
-        sums = np.add.accumulate(np.concatenate((state.sums[:, None], added), axis=1), axis=1)[:, 1:]
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = _running_sums(emitted, state.sums)
+            sums = sums if each_step else sums[:, -1:]
     state.sums = sums[:, -1].copy()
     if not layer.reduce:
         return sums.astype(np.float64)
-    number = np.float64 if integer else emitted.dtype
-    found = (emitted if layer.reduce == "last" else sums).astype(number)
+    found = emitted[:, -sums.shape[1] :] if layer.reduce == "last" else sums
+    found = found.astype(np.float64 if integer else emitted.dtype)
     if layer.reduce == "mean":
-        done = np.arange(state.step + 1, state.step + trains.steps + 1)
-        found = found / done.astype(number)[:, None]
+        last = state.step + trains.steps
+        found /= np.arange(state.step + 1, last + 1).astype(found.dtype)[:, None] if each_step else last
     return found / layer.steps_per_unit[0] if integer else found
+
+
+def _running_sums(emitted, before):
+    """Sums over the steps so far, added one step after another. before: the sum of earlier chunks, or None."""
+    if before is None:
+        return np.add.accumulate(emitted, axis=1)
+    return np.add.accumulate(np.concatenate((before[:, None], emitted), axis=1), axis=1)[:, 1:]
 
 
 def _emitted(layer, trains, traces):

@@ -76,7 +76,8 @@ def first_slot(real, steps, delay, span: Span) -> int:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What one chunk of steps gave. answers: (n, steps, classes), the answer after each step."""
+    """What one chunk of steps gave. answers: (n, steps, classes), the answer after each step, or (n, 1, classes),
+    after the last."""
 
     trains: Trains
     traces: Traces

@@ -14,7 +14,7 @@ from eventsim.engine.memory import slots_of
 from eventsim.kernels import counting
 from eventsim.kernels.arguments import Classes, CountSizes
 from eventsim.program import FanOut, InputStage, LayerStage, Program, Synapses, WordStage
-from eventsim.statistics.counts import ALL_NAMES, Counts
+from eventsim.statistics.counts import ALL_NAMES, CountRows, Counts
 
 EVENTS, SET_BITS, LEVELS, FANNED_EVENTS, FANNED_BITS = range(5)  # what `kernels.counting.count_words` counts
 COUNTS = ("counts", "")  # name of the kept array int64 (n, number of counts)
@@ -127,7 +127,7 @@ class Found(NamedTuple):
 def count_chunk(program: Program, found: np.ndarray, trains: Trains) -> Counts:
     """Counts of a chunk that was just run. found: int64 (n, number of counts), the kept array `COUNTS`."""
     values = np.ascontiguousarray(found.T)
-    rows = {layer.name: dict(zip(ALL_NAMES, values[i * len(ALL_NAMES) :])) for i, layer in enumerate(program.layers)}
+    rows = CountRows(tuple(program.neurons), values)
     counts = Counts(program.neurons, trains.n_samples, trains.steps, rows, values[-1])
     if trains.real is not None:
         _count_real_input(program, trains, rows)

@@ -109,7 +109,8 @@ def _ending(layer, traced):
         return firing.fire_traced
     if layer.reduce:
         return firing.integrate_sums
-    return firing.fire_bits if layer.update.bits == 1 and not layer.update.hard else firing.fire_untraced
+    soft = {1: firing.fire_bits, 2: firing.fire_two_bits}
+    return firing.fire_untraced if layer.update.hard else soft.get(layer.update.bits, firing.fire_untraced)
 
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,

@@ -160,7 +160,12 @@ class _Code:
             return _Flat([index(value)], [], None)
         if id(value) not in self._flattened:
             words, places, types = [], [], [type(value)]
-            for member in map(self._flat, value):
+            for member in value:
+                if type(member) is int:  # most of them are
+                    words.append(member)
+                    types.append(None)
+                    continue
+                member = self._flat(member)
                 places += [(len(words) + word, number, offset) for word, number, offset in member.places]
                 words += member.words
                 types.append(member.types)

@@ -1,10 +1,11 @@
 """What a run was asked to record, taken from it chunk by chunk."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Set
+from typing import Dict, List, Set, Tuple
 
 import numpy as np
 
+from eventsim.arguments import several
 from eventsim.engine.overflows import chip_may_fail
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
@@ -28,6 +29,11 @@ class Wishes:
     gathered: Set[str] = field(default_factory=set)
     outputs: bool = False
     audits: bool = False
+
+
+def record_names(record) -> Tuple[str, ...]:
+    """What `run` is to record, which may be one name, any iterable of them, or nothing. Raises DataError."""
+    return several(record, "record", "a name such as 'spikes', or several")
 
 
 def read_wishes(record, program: Program, spiking: List[str]) -> Wishes:

@@ -74,12 +74,14 @@ class StateRules:
         return done
 
     def _check_arrays(self, state, n_samples):
-        found = dict(self._arrays(state))
-        n_found = {len(array) for array in found.values() if array.ndim} - {n_samples}
-        if n_found:
+        found = self._arrays(state)
+        n_found = {array.shape[0] for array in found.values() if array.ndim}
+        if n_found != {n_samples} and n_found:
+            n_found.discard(n_samples)
             raise DataError(f"state is of {sorted(n_found)} samples, but x has {n_samples}")
-        for key in (*self.rules, *found):
-            rule, array = self.rules.get(key), found.get(key)
+        rules = self.rules
+        for key in rules if found.keys() == rules.keys() else {**rules, **found}:
+            rule, array = rules.get(key), found.get(key)
             if rule is None or array is None or array.shape[1:] != rule.shape or array.dtype != rule.dtype:
                 raise DataError(
                     f"state does not fit layer {key[1]!r}; expected one that a run of this model at "
@@ -91,15 +93,18 @@ class StateRules:
                                 "returned it")
 
     def _arrays(self, state):
-        """((kind, name), array) of all that a state holds."""
+        """(kind, name) -> array, of all that a state holds."""
+        found = {}
         for kind in KINDS_OF_STATE:
             arrays = getattr(state, kind)
             if not isinstance(arrays, dict):
                 raise DataError(f"state.{kind} is {shown(arrays)}, expected arrays by the names of layers")
             for name, array in arrays.items():
-                yield (kind, name), _array(array, f"state.{kind} of {name!r}")
+                found[kind, name] = array if isinstance(array, np.ndarray) else _no_array(array, f"{kind} of {name!r}")
         if state.sums is not None:
-            yield ("sums", self.program.output), _array(state.sums, "state.sums")
+            found["sums", self.program.output] = (
+                state.sums if isinstance(state.sums, np.ndarray) else _no_array(state.sums, "sums"))
+        return found
 
 
 def _proved(state, program, wanted) -> int:
@@ -107,8 +112,8 @@ def _proved(state, program, wanted) -> int:
     membranes are in truth: where all bounds grow by the same in each step, those that are at most u from 0 have
     safe_steps * (1 - u / INT32_MAX) steps more."""
     proved = integer(state.proved, "state.proved", 0, 1 << 62)
-    layers = [stage for stage in program.stages.values() if isinstance(stage, LayerStage)]
-    if wanted > max(proved, program.safe_steps) and all(map(_grows_evenly, layers)):
+    if wanted > max(proved, program.safe_steps) and all(
+            _grows_evenly(stage) for stage in program.stages.values() if isinstance(stage, LayerStage)):
         reached = max(max(int(found.max()), -int(found.min())) for found in state.membranes.values())
         more = program.safe_steps * (INT32_MAX - min(reached, INT32_MAX)) // INT32_MAX
         state.proved = max(proved, state.step + more)
@@ -121,10 +126,8 @@ def _grows_evenly(layer):
     return not layer.update.filters and not layer.update.changes
 
 
-def _array(value, name):
-    if not isinstance(value, np.ndarray):
-        raise DataError(f"{name} is {shown(value)}, expected an array")
-    return value
+def _no_array(value, name):
+    raise DataError(f"state.{name} is {shown(value)}, expected an array")
 
 
 def _numbers(kind, layer, program):

@@ -30,11 +30,12 @@ class Runner:
         self._bytes: Dict[Setting, int] = {}  # what each takes
         self._buffers = Buffers()
 
-    def run_chunk(self, setting: Setting, state: State, levels, clock: Optional[Clock] = None) -> Chunk:
+    def run_chunk(self, setting: Setting, state: State, levels, clock: Optional[Clock] = None,
+                  each_step=True) -> Chunk:
         """Run a chunk from `state`, which is brought up to date.
 
         setting: but for `samples`. levels: int32 (n, steps or 1, C, positions), or F of real input. clock: what
-            times it.
+            times it. each_step: whether answers are wanted after each step, or after the last only.
         """
         n = len(levels)
         together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
@@ -50,7 +51,7 @@ class Runner:
             left = {name: array[done:] for name, array in arrays.items()} if done else arrays
             bound.plan.run(left, n_blocks, clock)
             done += n_blocks * samples
-        return self._chunk(bound, setting, state, arrays, n)
+        return self._chunk(bound, setting, state, arrays, each_step)
 
     def _bind(self, setting, clock):
         bound = self._bound.pop(setting, None)
@@ -101,8 +102,8 @@ class Runner:
             before = np.zeros((len(values), past, *values.shape[2:]), dtype)
         return np.concatenate((before, values), axis=1)
 
-    def _chunk(self, bound, setting, state, arrays, n):
-        program, trains = self.program, self._trains(bound, setting, arrays, n)
+    def _chunk(self, bound, setting, state, arrays, each_step):
+        program, trains = self.program, self._trains(bound, setting, arrays)
         traces = Traces({}, {}, {}, {})
         for (kind, what), array in arrays.items():
             if kind in KINDS_OF_STATE:
@@ -110,7 +111,7 @@ class Runner:
             elif kind in Traces._fields:
                 getattr(traces, kind)[what] = array
         counts = count_chunk(program, arrays[COUNTS], trains)
-        chunk = Chunk(trains, traces, answers(program, state, trains, traces), counts)
+        chunk = Chunk(trains, traces, answers(program, state, trains, traces, each_step), counts)
         for name, past in program.history.items():
             if past:
                 real = name == program.input and trains.real is not None
@@ -119,12 +120,12 @@ class Runner:
         state.step += setting.steps
         return chunk
 
-    def _trains(self, bound, setting, arrays, n):
+    def _trains(self, bound, setting, arrays):
         sent = dict(bound.sent)
         for (kind, name), array in arrays.items():
             if kind == "planes":
                 sent[name] = ChunkTrain(array, sent[name].first, sent[name].still)
-        return Trains(n, setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input)
+        return Trains(len(arrays[COUNTS]), setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input)
 
 
 def _repeated(levels, bound, setting):

@@ -1,18 +1,17 @@
 """What a stream is asked for: windows, steps, what is late, how decisions are smoothed."""
 
-import re
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple
 
+from eventsim.display.card import Card, Shown
 from eventsim.engine.state import State
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.event_files.options import Duration, EventOptions, microseconds, UNITS
 from eventsim.model.input import EventBins
+from eventsim.text import all_digits, many
 
-UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 DEFAULT_WINDOW = 10_000.0  # microseconds
 MOST_STEPS = 1 << 20  # of a window
-Duration = Union[float, str]  # microseconds, or text such as "10ms"
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,13 @@ class Course(NamedTuple):
         """(microseconds of a step, steps of a window, steps between windows)."""
         return self.bins.bin_width, self.window, self.stride
 
+    def windows_said(self) -> List[Tuple[str, str]]:
+        """(name, value) of window and stride, for people."""
+        facts = [("window", f"{duration_text(self.window * self.bins.bin_width)} ({many(self.window, 'step')})")]
+        if self.stride != self.window:
+            facts.append(("stride", duration_text(self.stride * self.bins.bin_width)))
+        return facts
+
     @staticmethod
     def of(window, options: StreamOptions, bins: EventBins) -> "Course":
         """window: as `Simulator.stream` takes it. bins: the model's. Raises DataError where a time is no whole
@@ -84,16 +90,15 @@ class Course(NamedTuple):
         return Course(bins, steps, stride, microseconds(options.slack, "slack"))
 
 
-def microseconds(value: Duration, name) -> float:
-    """A time as text ("10ms", "0.5 s", "200us"), or microseconds as a number. Raises DataError, naming it."""
-    found = re.fullmatch(r" *([0-9.]+(?:e[-+]?[0-9]+)?) *(us|ms|s) *", value) if isinstance(value, str) else None
-    try:
-        time = float(found[1]) * UNITS[found[2]] if found else float("nan" if isinstance(value, str) else value)
-    except (TypeError, ValueError):
-        time = float("nan")
-    if not abs(time) < 1e15:
-        raise DataError(f"{name} is {value!r}, expected microseconds, or text such as '10ms', '200us' or '0.5s'")
-    return time
+def duration_text(time) -> str:
+    """Microseconds in a unit that keeps them short."""
+    unit = "s" if time >= 1e6 else "ms" if time >= 1e3 else "us"
+    return f"{time / UNITS[unit]:.6g} {unit}"
+
+
+def span_text(start, stop) -> str:
+    """From one time to another, in microseconds, as seconds."""
+    return f"{start / UNITS['s']:.6f} to {stop / UNITS['s']:.6f} s"
 
 
 def _above_0(value, name):
@@ -111,8 +116,8 @@ def _steps(value, name, width):
     return round(steps)
 
 
-@dataclass
-class StreamState:
+@dataclass(repr=False)
+class StreamState(Shown):
     """What a stream carries from window to window.
 
     cut: (microseconds of a step, steps of a window, steps between windows). network: `State` after `done` steps,
@@ -131,3 +136,13 @@ class StreamState:
     waiting: object
     emitted: Optional[object]
     scores: Optional[object]
+
+    def card(self) -> Card:
+        """How far the stream is, and what it keeps."""
+        step, window, stride = self.cut
+        facts = [("step", duration_text(step)), ("window", many(window, "step")), ("stride", many(stride, "step")),
+                 ("windows given", all_digits(self.number)), ("events waiting", all_digits(self.waiting.shape[1]))]
+        if self.start is not None:
+            facts.append(("events", span_text(self.start, self.newest)))
+        return Card(f"StreamState(after {many(self.done, 'step')})", facts,
+                    note="give it as state= to another stream that goes on")

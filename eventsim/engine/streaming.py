@@ -6,19 +6,22 @@ from typing import Iterator, List
 
 import numpy as np
 
+from eventsim.display.card import Card, cut, MOST_ROWS, Shown
 from eventsim.engine.paced import Pace, Reader
 from eventsim.engine.recording import Recording
 from eventsim.engine.stepping import Levels, Stepping
-from eventsim.engine.stream_options import Course, StreamOptions, StreamState
+from eventsim.engine.stream_options import Course, duration_text, span_text, StreamOptions, StreamState
 from eventsim.engine.stream_summary import StreamSummary, Tally
 from eventsim.errors import DataError
+from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.live import event_stream
 from eventsim.inputs.preparing import check_sensor
 from eventsim.statistics.counts import Counts
+from eventsim.text import all_digits, many, number, quantity
 
 
-@dataclass(frozen=True)
-class StreamWindow:
+@dataclass(frozen=True, repr=False)
+class StreamWindow(Shown):
     """What one window of a stream gave.
 
     number: from 0 on. start, stop: the time in which its steps lie, microseconds, as the events' t.
@@ -45,6 +48,19 @@ class StreamWindow:
     seconds: float = 0.0
     latency: float = 0.0
 
+    def card(self) -> Card:
+        """When it was, what came, and the classes with the largest scores."""
+        context, classes = self.recording.context, np.argsort(-self.scores, kind="stable")
+        names = () if context is None else context.model.class_names
+        names = names if len(names) == len(self.scores) else tuple(map(str, range(len(self.scores))))
+        return Card(
+            f"StreamWindow {all_digits(self.number)}, {span_text(self.start, self.stop)}",
+            [("steps", self.steps), ("events", all_digits(self.n_events)), ("decision", cut(names[classes[0]])),
+             ("synops", quantity(self.counts.total("synops"))), ("latency", f"{number(1e3 * self.latency)} ms")],
+            ("class", "score", "answer"),
+            [(names[i], number(self.scores[i]), number(self.answer[i])) for i in classes[:MOST_ROWS].tolist()],
+            len(classes), note="recording has what was recorded of its steps")
+
     @property
     def prediction(self) -> int:
         """The largest score; ties go to the lowest index."""
@@ -61,7 +77,7 @@ class StreamWindow:
         return self.recording.counts
 
 
-class Stream:
+class Stream(Shown):
     """Iterator of `Simulator.stream`: a StreamWindow after another, until the source ends.
 
     Kernels are compiled when it is made. simulator: a `Simulator`. source, window: as `Simulator.stream`.
@@ -100,6 +116,19 @@ class Stream:
         RunError where integers could overflow."""
         return next(self._windows)
 
+    def card(self) -> Card:
+        """What it reads, how it is cut, and how far it is; nothing is read for it."""
+        course, summary = self.course, self.summary
+        facts = [("step", duration_text(course.bins.bin_width)), *course.windows_said(),
+                 ("windows", "fresh" if self._options.fresh else "one state"),
+                 ("given", f"{many(summary.windows, 'window')}, {many(summary.events, 'event')}")]
+        if summary.late_events:
+            facts.append(("late", all_digits(summary.late_events)))
+        if summary.real_time_factor is not None:
+            facts.append(("speed", f"{number(summary.real_time_factor)} times real time"))
+        return Card(f"Stream of {cut(self.source.name, 60)!r}", facts,
+                    note="each `next` is a StreamWindow; summary and state say how far it is")
+
     @property
     def state(self) -> StreamState:
         """After the window given last."""
@@ -136,7 +165,9 @@ class Stream:
 
     def _generated(self):
         pace = Pace(self.course) if self._options.realtime else None
-        blocks = Reader(self.source, pace) if pace else iter(self.source)
+        newest = self._stepping.newest
+        source = without_gaps(self.source, self._options, newest, live=pace is not None)
+        blocks = Reader(source, pace) if pace else iter(source)
         try:
             for block in blocks:
                 if block is not None:

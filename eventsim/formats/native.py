@@ -133,16 +133,17 @@ def recognises(root) -> bool:
 
 def read(root) -> Model:
     """Model from the root Group of a file; FormatError or UnsupportedError, naming the file."""
+    lines = root.sum_up()
     version = _whole(root, "version")
     if version not in VERSIONS:
         raise root.error(f"version of the format is {version}; this eventsim reads versions "
                          f"{' and '.join(map(str, VERSIONS))}")
     _check_members(root, (*REQUIRED, *VERSIONS[version]), OPTIONAL)
     if version == 1:
+        root.sum_up_no_more()
         return _read_model(root)
     expected = _read_checksums(root)
-    lines = root.sum_up()
-    root.text("format"), _whole(root, "version")  # once more, as they count
+    root.text("format")  # once more, as it counts
     model = _read_model(root)
     _compare(root, model, checksums_of(lines, _part), expected)
     return model

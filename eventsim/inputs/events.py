@@ -13,6 +13,7 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
+from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError
 from eventsim.inputs.binning import bin_events
 from eventsim.model.input import EventBins
@@ -27,7 +28,7 @@ Block = np.ndarray  # of EVENT
 Span = Optional[Tuple[float, float]]  # first, and the one to end before
 
 
-class EventStream:
+class EventStream(Shown):
     """Events in the order in which they come, a block at a time.
 
     blocks: a function that returns an iterator of blocks, so that the stream can be read again; or an iterable,
@@ -62,9 +63,11 @@ class EventStream:
         return EventStream(lambda: (block[i : i + AT_ONCE] for i in range(0, len(block), AT_ONCE)), name,
                            sensor_size, start)
 
-    def __repr__(self):
+    def card(self) -> Card:
+        """Its sensor, and what is known before it is read."""
         size = "size not known" if self.sensor_size is None else "{1} x {0} pixels".format(*self.sensor_size)
-        return f"EventStream({self.name!r}, {size})"
+        facts = [] if self.start is None else [("start", f"{self.start} us")]
+        return Card(f"EventStream({self.name!r}, {size})", facts, note="; ".join(self.notes))
 
     def __iter__(self) -> Iterator[Block]:
         """Blocks of at least one event. Raises DataError where the file is damaged, or an event is outside."""

@@ -87,12 +87,19 @@ def check_values(x, input_node):
     low, high = level_range(input_node)
     if x.dtype.kind == "f" and (x != np.floor(x)).any():
         raise DataError(_fractional(x, low, high))
-    lowest, highest = int(x.min()), int(x.max())
+    lowest, highest = _extremes(x, low, high)
     if lowest < low:
         remedy = "" if input_node.signed else "; negative levels need an Input with signed=True"
         raise DataError(f"x has values down to {lowest} but {_range(input_node)}{remedy}")
     if highest > high:
         raise DataError(f"x has values up to {highest} but {_range(input_node)}")
+
+
+def _extremes(x, low, high):
+    """(lowest, highest) value of x, or `low` and `high` where its type has none beyond."""
+    kept = np.iinfo(x.dtype) if x.dtype.kind in "iu" else None
+    lowest = low if kept is not None and kept.min >= low else int(x.min())
+    return lowest, high if kept is not None and kept.max <= high else int(x.max())
 
 
 def level_range(input_node):

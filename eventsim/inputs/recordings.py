@@ -14,6 +14,7 @@ from eventsim.errors import DataError
 from eventsim.inputs.event_files import cochlea
 from eventsim.inputs.event_files.opening import event_format, KNOWN, open_as
 from eventsim.inputs.events import EventStream
+from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import Cut, DataOptions, prepared
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
@@ -198,7 +199,10 @@ class RecordingSource(Source):
 
     def _cut(self, one, noting=False):
         stream = prepared(one.opened(), self._options)
-        cut = Cut(stream, self._input.events, self._options.split, self._timesteps)
+        split = self._options.split
+        if split == "time" or split == "width" and self._timesteps is None:  # else no silence is run but is asked for
+            stream = without_gaps(stream, self._options)
+        cut = Cut(stream, self._input.events, split, self._timesteps)
         if noting:
             self.notes.update(stream.notes)
         return cut

@@ -38,6 +38,7 @@ MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
 # "error" wraps, too: the run is refused afterwards, by what `audit` says.
 SUM, CURRENT, MEMBRANE = 0, 1, 2
 NO_LIMIT, WRAP, WRAP_ONCE, SATURATE = 0, 1, 2, 3
+NEVER = 2**31 - 1  # the threshold, in integers, of planes that a channel lacks
 # How `calling.drive` holds what it runs: numbers of an instruction and of a call, and how many words it may pass.
 INSTRUCTION, CALL = 5, 4
 WORDS_PASSED = range(16, 129, 16)
@@ -68,6 +69,7 @@ class Geometry(NamedTuple):
     near: int  # whether a tile's weights stay in the first-level cache
     parts: int  # of a window's bits, each looked up in a table, see `window_rows`
     part_bits: int
+    planes_at_once: int  # whose sum the type of those tables holds
 
 
 class Slots(NamedTuple):
@@ -149,6 +151,7 @@ class Update(NamedTuple):
     rectified: int  # of SigmaDelta
     pauses: int
     narrow: int  # whether anything has a limit
+    lacks: int  # whether a membrane may stand at NEVER, the threshold of what no channel sends
     shift: int  # of sums, in bits
     decay_bits: int
     decay_positive: int  # see vectors.decayed

@@ -7,7 +7,8 @@ from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
-    bit_count, load_one, next_index, select, splat, store, store_one, trailing_zeros, zeros,
+    bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
+    trailing_zeros, zeros,
 )
 
 
@@ -16,38 +17,84 @@ def count_words(planes, fan_out, counts, slots, apart):
     """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position.
     Adds to counts int64 [sample * apart, 5]: events, set bits, sum of |level|, and events and set bits times
     fan-out."""
-    bits, n_planes, size = slots.bits, n_planes_of(slots), plane_size(slots)
-    for s in range(slots.samples * slots.steps):
-        o = slot_of(slots, s) * n_planes * size
-        n = s // slots.steps
+    size = plane_size(slots)
+    in_eights = size & ~7
+    for sample in range(slots.samples):
+        first = (sample * slots.per_sample + slots.first) * n_planes_of(slots) * size
+        if in_eights:
+            _count_eights(planes, fan_out, counts, slots, first, in_eights, sample * apart)
+        if in_eights < size:
+            _count_one_by_one(planes, fan_out, counts, slots, first, in_eights, sample * apart)
+
+
+@njit(inline="always")
+def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
+    """`count_words` of the first words of each plane of a sample, eight at a time. first: where its planes begin;
+    to: where its counts do."""
+    size, like, several = plane_size(slots), eight_zeros(fan_out), n_planes_of(slots) > 1
+    all_events = like
+    all_bits = like
+    all_levels = like
+    fanned_events = like
+    fanned_bits = like
+    for i in range(0, n_words, 8):
+        events = like
+        bits = like
+        levels = like
+        o = first + i
+        for t in range(slots.steps):
+            occupied = like
+            for sign in range(1 + slots.signed):
+                level = like
+                top = o + slots.bits * size
+                for b in range(slots.bits):
+                    word = load(planes, top - (b + 1) * size, like)
+                    ones = bit_counts(word)
+                    bits = bits + ones
+                    level = (level + level) + ones
+                    occupied = or_(occupied, word)
+                levels = levels + level
+                o = top
+            if several:
+                events = events + bit_counts(occupied)
+        if not several:
+            events = bits
+        fan = load(fan_out, i, like)
+        all_events = all_events + events
+        all_bits = all_bits + bits
+        all_levels = all_levels + levels
+        fanned_events = fanned_events + events * fan
+        fanned_bits = fanned_bits + bits * fan
+    _add(counts, to, sum_of(all_events))
+    _add(counts, to + 1, sum_of(all_bits))
+    _add(counts, to + 2, sum_of(all_levels))
+    _add(counts, to + 3, sum_of(fanned_events))
+    _add(counts, to + 4, sum_of(fanned_bits))
+
+
+@njit(inline="always")
+def _count_one_by_one(planes, fan_out, counts, slots, first, begin, to):
+    """`count_words` of the words of each plane of a sample from number `begin` on."""
+    size, n_planes = plane_size(slots), n_planes_of(slots)
+    for i in range(begin, size):
+        events = 0
+        bits = 0
         levels = 0
-        set_bits = 0
-        fanned_bits = 0
-        for b in range(n_planes):
-            plane_bits = 0
-            for i in range(size):
-                ones = bit_count(load_one(planes, o + b * size + i))
-                plane_bits += ones
-                fanned_bits += ones * load_one(fan_out, i)
-            set_bits += plane_bits
-            levels += plane_bits << (b % bits)
-        events = set_bits
-        fanned_events = fanned_bits
-        if n_planes > 1:
-            events = 0
-            fanned_events = 0
-            for i in range(size):
-                occupied = np.uint64(0)
-                for b in range(n_planes):
-                    occupied |= load_one(planes, o + b * size + i)
-                ones = bit_count(occupied)
-                events += ones
-                fanned_events += ones * load_one(fan_out, i)
-        _add(counts, n * apart, events)
-        _add(counts, n * apart + 1, set_bits)
-        _add(counts, n * apart + 2, levels)
-        _add(counts, n * apart + 3, fanned_events)
-        _add(counts, n * apart + 4, fanned_bits)
+        for t in range(slots.steps):
+            occupied = np.uint64(0)
+            for b in range(n_planes):
+                word = load_one(planes, first + (t * n_planes + b) * size + i)
+                ones = bit_count(word)
+                bits += ones
+                levels += ones << (b % slots.bits)
+                occupied |= word
+            events += bit_count(occupied)
+        fan = load_one(fan_out, i)
+        _add(counts, to, events)
+        _add(counts, to + 1, bits)
+        _add(counts, to + 2, levels)
+        _add(counts, to + 3, events * fan)
+        _add(counts, to + 4, bits * fan)
 
 
 @compiled
@@ -76,42 +123,61 @@ def _add(counts, o, number):
 @compiled
 def count_nonzero(planes, classes, bytes_, counts, slots, apart):
     """Synapses that are not 0 of all events. Adds 0 or 1 to 64 bytes at a time, and those, weighed, to counts
-    before they overflow. Writes bytes_ int8 [64] (scratch) and counts int64 [sample * apart]."""
+    before they overflow. Of few channels, several positions fill the 64. Writes bytes_ int8 [64] (scratch) and
+    counts int64 [sample * apart]."""
     n_planes, positions, words = n_planes_of(slots), slots.height * slots.width, words_of(slots)
+    channels = min(slots.channels, 64)
+    together = 64 // channels
     one = splat(1, zeros(bytes_, planes))
     none = zeros(bytes_, planes)
     for sample in range(slots.samples):
         for k in range(classes.number):
+            begin, end = load_one(classes.bounds, k), load_one(classes.bounds, k + 1)
             for w in range(words):
                 fan_out = (k * words + w) * 64
                 sums = none
                 n = 0
                 for t in range(slots.steps):
-                    slot = (sample * slots.per_sample + slots.first + t) * n_planes
-                    for m in range(load_one(classes.bounds, k), load_one(classes.bounds, k + 1)):
-                        p = np.int64(load_one(classes.members, m))
+                    o = (sample * slots.per_sample + slots.first + t) * n_planes * positions * words + w
+                    m = begin
+                    while m < end:
+                        last = min(m + together, end)
                         word = np.uint64(0)
-                        b = 0
-                        while b < n_planes:  # one by one: LLVM would gather them into a vector
-                            word |= load_one(planes, ((slot + b) * positions + p) * words + w)
-                            b = next_index(b)
+                        shift = np.uint64(0)
+                        while m < last:
+                            i = o + np.int64(load_one(classes.members, m)) * words
+                            word |= _any_bit(planes, i, positions * words, n_planes) << shift
+                            shift += np.uint64(channels)
+                            m = next_index(m)
                         sums = sums + select(word, one, none)
                         n += 1
                         if n == 127:
                             store(bytes_, 0, sums)
-                            _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
+                            _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out, channels))
                             sums = none
                             n = 0
                 store(bytes_, 0, sums)
-                _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
+                _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out, channels))
 
 
 @njit(inline="always")
-def _weighed(bytes_, nonzero, fan_out):
-    """The sum of 64 counts times their fan-outs."""
+def _any_bit(planes, i, apart, n_planes):
+    """The neurons of a word that have any bit set. One plane after another: LLVM would gather them into a vector."""
+    word = np.uint64(0)
+    b = 0
+    while b < n_planes:
+        word |= load_one(planes, i + b * apart)
+        b = next_index(b)
+    return word
+
+
+@njit(inline="always")
+def _weighed(bytes_, nonzero, fan_out, channels):
+    """The sum of the counts of so many channels, again and again in 64 bytes, times their fan-outs."""
     total = 0
-    for i in range(64):
-        total += np.int64(load_one(bytes_, i)) * load_one(nonzero, fan_out + i)
+    for first in range(0, 64 - channels + 1, channels):
+        for c in range(channels):
+            total += np.int64(load_one(bytes_, first + c)) * load_one(nonzero, fan_out + c)
     return total
 
 

@@ -9,11 +9,11 @@ they are compiled once, and what a neuron has to remember stays in few registers
 from numba import njit
 
 from eventsim.kernels.addressing import place_of
-from eventsim.kernels.arguments import CURRENT, MEMBRANE, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
+from eventsim.kernels.arguments import CURRENT, MEMBRANE, NEVER, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
-    load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, store_one, scaled, select, shifted,
-    splat, store, wrapped, and_not, zeros,
+    load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, next_index, same_bits, store_one, scaled,
+    select, shifted, splat, store, wrapped, and_not, zeros,
 )
 
 
@@ -59,6 +59,47 @@ def integrate_sums(sums, still, update, maps, geometry, sample, tile, row):
                 store(maps.membrane, p.state, v)
 
 
+@njit(inline="always")
+def _may_repeat(still, update, maps):
+    """Whether equal sums and biases at two positions make equal spikes and membranes: these begin at 0, nothing else
+    is added, and all positions have the same parameters. Asked of sums that stand for all steps: most of an image is
+    like its neighbour, what spikes make differs somewhere."""
+    return still and maps.fresh and not maps.adds and not update.per_position
+
+
+@njit(inline="always")
+def _repeats(sums, k, update, maps, p, zero):
+    """Whether the sums of some channels at `k` and their biases are, to the bit, those of the column before."""
+    if not same_bits(load(sums, k, zero), load(sums, k - maps.lanes, zero)):
+        return False
+    if not update.bias_per_position:
+        return True
+    return same_bits(load(update.bias, p.bias, zero), load(update.bias, p.bias - p.padded, zero))
+
+
+@njit(inline="always")
+def _repeat(maps, p, n_planes, zero):
+    """Give some channels at one position the spikes and membranes of the column before, in so many planes. Writes
+    maps.masks and maps.membrane."""
+    before = ((p.padded + 63) >> 6) * (64 // lanes_of(maps.masks))
+    mask = p.mask
+    i = 0
+    while i < n_planes:
+        store_one(maps.masks, mask, load_one(maps.masks, mask - before))
+        mask += p.masks_per_plane
+        i = next_index(i)
+    if maps.keeps:
+        store(maps.membrane, p.state, load(maps.membrane, p.state - p.padded, zero))
+
+
+@njit(inline="always")
+def _sent(u, threshold, amount, masks, o, zero):
+    """The membranes after a plane, whose spikes are written. Writes masks."""
+    spikes = at_least(u, threshold)
+    store_one(masks, o, spikes)
+    return u - select(spikes, amount, zero)
+
+
 @compiled
 def fire_bits(sums, still, update, maps, geometry, sample, tile, row):
     """`fire_untraced` with one plane and a soft reset. Without a loop over planes, threshold and amount stay in
@@ -66,15 +107,18 @@ def fire_bits(sums, still, update, maps, geometry, sample, tile, row):
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
+    repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
     for ox in range(g.out_width):
         for first in range(0, maps.lanes, lanes_of(maps.masks)):
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            k = ox * maps.lanes + first
+            if repeats and ox and _repeats(sums, k, n, maps, p, zero):
+                _repeat(maps, p, maps.steps, zero)
+                continue
             bias = load(n.bias, p.bias, zero)
             threshold = load(n.thresholds, p.neuron, zero)
             amount = load(n.amounts, p.channel, zero)
             mask = p.mask
-            k = ox * maps.lanes + first
-            sum_step = 0 if still else g.out_width * maps.lanes
             u = zero
             if not maps.fresh:
                 u = load(maps.membrane, p.state, zero)
@@ -86,10 +130,46 @@ def fire_bits(sums, still, update, maps, geometry, sample, tile, row):
                 if n.leaks:
                     u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
                 u = u + x
-                spikes = at_least(u, threshold)
-                u = u - select(spikes, amount, zero)
-                store_one(maps.masks, mask, spikes)
+                u = _sent(u, threshold, amount, maps.masks, mask, zero)
                 mask += p.masks_per_plane
+            if maps.keeps:
+                store(maps.membrane, p.state, u)
+
+
+@compiled
+def fire_two_bits(sums, still, update, maps, geometry, sample, tile, row):
+    """`fire_bits` with two planes, of which the same is true. Writes maps.masks and maps.membrane."""
+    g = geometry
+    n = update
+    zero = zeros(sums, maps.masks)
+    repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
+    for ox in range(g.out_width):
+        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            k = ox * maps.lanes + first
+            if repeats and ox and _repeats(sums, k, n, maps, p, zero):
+                _repeat(maps, p, maps.steps * 2, zero)
+                continue
+            bias = load(n.bias, p.bias, zero)
+            low = load(n.thresholds, p.neuron, zero)
+            high = load(n.thresholds, p.per_plane + p.neuron, zero)
+            low_amount = load(n.amounts, p.channel, zero)
+            high_amount = load(n.amounts, p.padded + p.channel, zero)
+            mask = p.mask
+            u = zero
+            if not maps.fresh:
+                u = load(maps.membrane, p.state, zero)
+            for t in range(maps.steps):
+                x = load(sums, k + t * sum_step, zero)
+                if maps.adds:
+                    x = load(maps.current, p.traced + t * p.per_step, zero) + x
+                x = x + bias
+                if n.leaks:
+                    u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
+                u = u + x
+                u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
+                u = _sent(u, low, low_amount, maps.masks, mask, zero)
+                mask += 2 * p.masks_per_plane
             if maps.keeps:
                 store(maps.membrane, p.state, u)
 
@@ -102,12 +182,15 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
+    repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
     for ox in range(g.out_width):
         for first in range(0, maps.lanes, lanes_of(maps.masks)):
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
+            if repeats and ox and _repeats(sums, ox * maps.lanes + first, n, maps, p, zero):
+                _repeat(maps, p, maps.steps * n.bits, zero)
+                continue
             bias = load(n.bias, p.bias, zero)
             mask = p.mask
-            sum_step = 0 if still else g.out_width * maps.lanes
             u = zero
             if not maps.fresh:
                 u = load(maps.membrane, p.state, zero)
@@ -274,9 +357,10 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                 fired = nobody
                 mask = p.mask + t * n_planes * p.masks_per_plane
                 for b in range(n.bits - 1, -1, -1):
-                    spikes = and_not(
-                        at_least(rest, load(n.thresholds, b * p.per_plane + p.neuron, zero)), idle
-                    )
+                    threshold = load(n.thresholds, b * p.per_plane + p.neuron, zero)
+                    spikes = and_not(at_least(rest, threshold), idle)
+                    if n.lacks:
+                        spikes = and_(spikes, below(threshold, splat(NEVER, zero)))
                     amount = select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                     rest = rest - amount
                     fired = or_(fired, spikes)

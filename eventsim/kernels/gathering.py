@@ -208,52 +208,66 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
     n_planes = g.bits * (1 + g.signed)
+    none = zeros(weight, masks)
     table = (tile * g.parts) << g.part_bits
     for t in range(slots.steps):
         slot = (sample * slots.per_sample + slots.first + t) * n_planes
-        for plane in range(n_planes):
-            _write_windows(words, plane * g.out_width, planes, (slot + plane) * g.height * g.width, g, row)
+        _write_windows(words, planes, slot * g.height * g.width, n_planes, g, row)
         for ox in range(g.out_width):
             x = zero
-            for b in range(g.bits - 1, -1, -1):
-                x = x + x
-                word = load_one(words, b * g.out_width + ox)
-                part = table
-                while word:
-                    o = part + np.int64(word & ((ONE << np.uint64(g.part_bits)) - ONE))
-                    x = x + load(weight, o * lanes, zero)
-                    word >>= np.uint64(g.part_bits)
-                    part += 1 << g.part_bits
-                if g.signed:
-                    word = load_one(words, (b + g.bits) * g.out_width + ox)
-                    part = table
-                    while word:
-                        o = part + np.int64(word & ((ONE << np.uint64(g.part_bits)) - ONE))
-                        x = x - load(weight, o * lanes, zero)
-                        word >>= np.uint64(g.part_bits)
-                        part += 1 << g.part_bits
+            for top in range(g.bits, 0, -g.planes_at_once):
+                at_once = min(top, g.planes_at_once)
+                y = none
+                for b in range(top - 1, top - 1 - at_once, -1):
+                    y = y + y
+                    y = _window_added(y, weight, load_one(words, b * g.out_width + ox), table, lanes, g, False)
+                    if g.signed:
+                        word = load_one(words, (b + g.bits) * g.out_width + ox)
+                        y = _window_added(y, weight, word, table, lanes, g, True)
+                for _ in range(at_once):
+                    x = x + x
+                x = x + widened(y, zero)
             store(sums, (t * g.out_width + ox) * lanes, x)
 
 
 @njit(inline="always")
-def _write_windows(words, o, planes, plane, g, row):
-    """The bits under each window of an output row, by (row, column, channel), as words from `o` on. plane: where
-    the plane begins that they are read from. Column by column of the kernel, which LLVM makes vectors of."""
-    for ox in range(g.out_width):
-        store_one(words, o + ox, np.uint64(0))
-    for ky in range(g.kernel_height):
-        iy = input_row(g, row, ky)
-        if iy < 0 or iy >= g.height:
-            continue
-        for kx in range(g.kernel_width):
-            shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
-            left = kx * g.dilation_x - g.padding_x
-            first = max((g.stride_x - 1 - left) // g.stride_x, 0)
-            last = min((g.width - 1 - left) // g.stride_x + 1, g.out_width)
-            i = plane + iy * g.width + left
-            for ox in range(first, last):
-                word = load_one(planes, i + ox * g.stride_x) << shift
-                store_one(words, o + ox, load_one(words, o + ox) | word)
+def _window_added(y, weight, word, table, lanes, g, negative):
+    """y and the weights of a window's neurons, part by part, as far as there are any. table: number of the first
+    part's first sum."""
+    bits = np.uint64(g.part_bits)
+    mask = (ONE << bits) - ONE
+    while word:
+        part = load(weight, (table + np.int64(word & mask)) * lanes, y)
+        if negative:
+            y = y - part
+        else:
+            y = y + part
+        table += 1 << g.part_bits
+        word >>= bits
+    return y
+
+
+@njit(inline="always")
+def _write_windows(words, planes, slot, n_planes, g, row):
+    """The bits under each window of an output row, by (row, column, channel), as words of plane after plane. slot:
+    where its planes begin. Column by column of the kernel, which LLVM makes vectors of. Writes words."""
+    for i in range(n_planes * g.out_width):
+        store_one(words, i, np.uint64(0))
+    for kx in range(g.kernel_width):
+        left = kx * g.dilation_x - g.padding_x
+        first = max((g.stride_x - 1 - left) // g.stride_x, 0)
+        last = min((g.width - 1 - left) // g.stride_x + 1, g.out_width)
+        for plane in range(n_planes):
+            o = plane * g.out_width
+            for ky in range(g.kernel_height):
+                iy = input_row(g, row, ky)
+                if iy < 0 or iy >= g.height:
+                    continue
+                shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
+                i = slot + (plane * g.height + iy) * g.width + left
+                for ox in range(first, last):
+                    word = load_one(planes, i + ox * g.stride_x) << shift
+                    store_one(words, o + ox, load_one(words, o + ox) | word)
 
 
 @compiled

@@ -17,67 +17,15 @@ The number of lanes of a run is carried by the type of its mask array: one bit p
 uint16, uint32 and uint64 masks mean 16, 32 and 64 lanes.
 """
 
-import operator
-
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
-from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+from numba.extending import intrinsic
 
-from eventsim.kernels.pointers import element, Pointer
-
-_I32 = ir.IntType(32)
-
-
-class Vector(types.Type):
-    """`lanes` elements of `dtype`, held in registers."""
-
-    def __init__(self, dtype, lanes):
-        self.dtype = dtype
-        self.lanes = lanes
-        super().__init__(name=f"Vector({dtype} x {lanes})")
-
-
-def _llvm(vector):
-    return ir.VectorType(element(vector.dtype), vector.lanes)
-
-
-def _is_float(vector):
-    return isinstance(vector.dtype, types.Float)
-
-
-def _constant(vector, value):
-    return ir.Constant(_llvm(vector), [value] * vector.lanes)
-
-
-def _address(context, builder, array_type, array, offset):
-    if isinstance(array_type, Pointer):
-        return builder.gep(array, [offset])
-    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
-    return builder.gep(data, [offset])
-
-
-def _vector_address(context, builder, array_type, array, offset, lanes):
-    pointer = _address(context, builder, array_type, array, offset)
-    vector = ir.VectorType(element(array_type.dtype), lanes)
-    return builder.bitcast(pointer, vector.as_pointer())
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, vector):
-        super().__init__(manager, vector, _llvm(vector))
-
-
-def _widened(builder, value, source, target):
-    """`value` with elements of type `source` as elements of the type of vector `target`."""
-    if source == target.dtype:
-        return value
-    if isinstance(source, types.Float):
-        return builder.fpext(value, _llvm(target))
-    if _is_float(target):
-        return builder.sitofp(value, _llvm(target))
-    return builder.sext(value, _llvm(target))
+from eventsim.kernels.pointers import element
+from eventsim.kernels.vector_types import (
+    address_in, constant, I32, is_float, llvm_of, Vector, vector_address, widened_value,
+)
 
 
 @intrinsic
@@ -96,7 +44,7 @@ def zeros(typing, array, masks):
     result = Vector(array.dtype, masks.dtype.bitwidth)
 
     def generate(context, builder, signature, arguments):
-        return _constant(result, 0)
+        return constant(result, 0)
 
     return result(array, masks), generate
 
@@ -107,9 +55,20 @@ def half_zeros(typing, array, masks):
     result = Vector(array.dtype, masks.dtype.bitwidth // 2)
 
     def generate(context, builder, signature, arguments):
-        return _constant(result, 0)
+        return constant(result, 0)
 
     return result(array, masks), generate
+
+
+@intrinsic
+def eight_zeros(typing, array):
+    """Vector of eight zeros: element type of `array`."""
+    result = Vector(array.dtype, 8)
+
+    def generate(context, builder, signature, arguments):
+        return constant(result, 0)
+
+    return result(array), generate
 
 
 @intrinsic
@@ -118,12 +77,12 @@ def load(typing, array, offset, like):
 
     def generate(context, builder, signature, arguments):
         array_type = signature.args[0]
-        pointer = _vector_address(
+        pointer = vector_address(
             context, builder, array_type, arguments[0], arguments[1], like.lanes
         )
         value = builder.load(pointer)
         value.align = array_type.dtype.bitwidth // 8
-        return _widened(builder, value, array_type.dtype, like)
+        return widened_value(builder, value, array_type.dtype, like)
 
     return like(array, types.intp, like), generate
 
@@ -134,7 +93,7 @@ def store(typing, array, offset, vector):
 
     def generate(context, builder, signature, arguments):
         array_type = signature.args[0]
-        pointer = _vector_address(
+        pointer = vector_address(
             context, builder, array_type, arguments[0], arguments[1], vector.lanes
         )
         builder.store(arguments[2], pointer).align = array_type.dtype.bitwidth // 8
@@ -147,9 +106,9 @@ def store(typing, array, offset, vector):
 
 def _spread(builder, value, vector):
     """A scalar of the vector's element type in all its lanes."""
-    undefined = ir.Constant(_llvm(vector), ir.Undefined)
-    first = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
-    zero = ir.Constant(ir.VectorType(_I32, vector.lanes), [0] * vector.lanes)
+    undefined = ir.Constant(llvm_of(vector), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.Constant(I32, 0))
+    zero = ir.Constant(ir.VectorType(I32, vector.lanes), [0] * vector.lanes)
     return builder.shuffle_vector(first, undefined, zero)
 
 
@@ -164,26 +123,6 @@ def splat(typing, number, like):
     return like(number, like), generate
 
 
-def _register_arithmetic(operation, float_name, integer_name):
-    @type_callable(operation)
-    def typed(context):
-        def resolve(x, y):
-            if isinstance(x, Vector) and x == y:
-                return x
-
-        return resolve
-
-    @lower_builtin(operation, Vector, Vector)
-    def lowered(context, builder, signature, arguments):
-        name = float_name if _is_float(signature.args[0]) else integer_name
-        return getattr(builder, name)(*arguments)
-
-
-_register_arithmetic(operator.add, "fadd", "add")
-_register_arithmetic(operator.sub, "fsub", "sub")
-_register_arithmetic(operator.mul, "fmul", "mul")
-
-
 def _mask(vector):
     return getattr(types, f"uint{vector.lanes}")
 
@@ -193,7 +132,7 @@ def at_least(typing, x, y):
     """Mask of the lanes where x >= y."""
 
     def generate(context, builder, signature, arguments):
-        compare = builder.fcmp_ordered if _is_float(x) else builder.icmp_signed
+        compare = builder.fcmp_ordered if is_float(x) else builder.icmp_signed
         return builder.bitcast(compare(">=", *arguments), ir.IntType(x.lanes))
 
     return _mask(x)(x, y), generate
@@ -215,7 +154,7 @@ def negated(typing, x):
     """-x in every lane (for floats the sign bit is flipped, so -0 and +0 change places)."""
 
     def generate(context, builder, signature, arguments):
-        if _is_float(x):
+        if is_float(x):
             return builder.fneg(arguments[0])
         return builder.neg(arguments[0])
 
@@ -227,7 +166,7 @@ def below(typing, x, y):
     """Mask of the lanes where x < y."""
 
     def generate(context, builder, signature, arguments):
-        compare = builder.fcmp_ordered if _is_float(x) else builder.icmp_signed
+        compare = builder.fcmp_ordered if is_float(x) else builder.icmp_signed
         return builder.bitcast(compare("<", *arguments), ir.IntType(x.lanes))
 
     return _mask(x)(x, y), generate
@@ -235,9 +174,9 @@ def below(typing, x, y):
 
 def _rounded_shift(builder, product, wide, bits, half):
     """sign(product) * ((|product| + half) >> bits) in int64 lanes."""
-    sign = builder.ashr(product, _constant(wide, 63))
+    sign = builder.ashr(product, constant(wide, 63))
     magnitude = builder.sub(builder.xor(product, sign), sign)
-    magnitude = builder.lshr(builder.add(magnitude, _constant(wide, half)), _constant(wide, bits))
+    magnitude = builder.lshr(builder.add(magnitude, constant(wide, half)), constant(wide, bits))
     return builder.sub(builder.xor(magnitude, sign), sign)
 
 
@@ -246,11 +185,11 @@ def _scaling(bits, half):
 
     def generate(context, builder, signature, arguments):
         x = signature.return_type
-        if _is_float(x):
+        if is_float(x):
             return builder.fmul(*arguments)
         wide = Vector(types.int64, x.lanes)
-        product = builder.mul(*(builder.sext(value, _llvm(wide)) for value in arguments))
-        return builder.trunc(_rounded_shift(builder, product, wide, bits, half), _llvm(x))
+        product = builder.mul(*(builder.sext(value, llvm_of(wide)) for value in arguments))
+        return builder.trunc(_rounded_shift(builder, product, wide, bits, half), llvm_of(x))
 
     return generate
 
@@ -268,14 +207,14 @@ def decayed(typing, x, factor, bits, positive, negative):
     2^bits - 1): every rounding is possible."""
 
     def generate(context, builder, signature, arguments):
-        if _is_float(x):
+        if is_float(x):
             return builder.fmul(*arguments[:2])
         bits, positive, negative = (
             _spread(builder, context.cast(builder, value, kind, x.dtype), x)
             for value, kind in zip(arguments[2:], signature.args[2:])
         )
         # |x| = high * 2^bits + low: neither product needs more than 32 bits
-        sign = builder.ashr(arguments[0], _constant(x, x.dtype.bitwidth - 1))
+        sign = builder.ashr(arguments[0], constant(x, x.dtype.bitwidth - 1))
         magnitude = builder.sub(builder.xor(arguments[0], sign), sign)
         high = builder.lshr(magnitude, bits)
         low = builder.sub(magnitude, builder.shl(high, bits))
@@ -292,7 +231,7 @@ def shifted(typing, x, bits):
     """x * 2^bits for int32 lanes, x itself for floats."""
 
     def generate(context, builder, signature, arguments):
-        if _is_float(x):
+        if is_float(x):
             return arguments[0]
         by = context.cast(builder, arguments[1], signature.args[1], x.dtype)
         return builder.shl(arguments[0], _spread(builder, by, x))
@@ -306,7 +245,7 @@ def wrapped(typing, x, low, mask):
     two, by whole turns; x itself for floats."""
 
     def generate(context, builder, signature, arguments):
-        if _is_float(x):
+        if is_float(x):
             return arguments[0]
         low, mask = (
             _spread(builder, context.cast(builder, value, kind, x.dtype), x)
@@ -358,7 +297,7 @@ def widened(typing, x, like):
     """Lanes of integers as those of the type of `like`; lanes of that type as they are."""
 
     def generate(context, builder, signature, arguments):
-        return _widened(builder, arguments[0], x.dtype, like)
+        return widened_value(builder, arguments[0], x.dtype, like)
 
     return like(x, like), generate
 
@@ -368,7 +307,7 @@ def high_bytes(typing, x):
     """Arithmetic shift of int16 lanes by 8: the signed high byte."""
 
     def generate(context, builder, signature, arguments):
-        return builder.ashr(arguments[0], _constant(x, 8))
+        return builder.ashr(arguments[0], constant(x, 8))
 
     return x(x), generate
 
@@ -378,7 +317,7 @@ def low_sums(typing, words, highs):
     """words - 256 * highs in int16 lanes, modulo 2^16: the sum of the low bytes."""
 
     def generate(context, builder, signature, arguments):
-        return builder.sub(arguments[0], builder.shl(arguments[1], _constant(words, 8)))
+        return builder.sub(arguments[0], builder.shl(arguments[1], constant(words, 8)))
 
     return words(words, highs), generate
 
@@ -390,7 +329,7 @@ def joined(typing, lows, highs, like):
     def generate(context, builder, signature, arguments):
         half = ir.VectorType(element(like.dtype), lows.lanes)
         low, high = builder.zext(arguments[0], half), builder.sext(arguments[1], half)
-        order = ir.Constant(ir.VectorType(_I32, like.lanes), list(range(like.lanes)))
+        order = ir.Constant(ir.VectorType(I32, like.lanes), list(range(like.lanes)))
         return builder.shuffle_vector(low, high, order)
 
     return like(lows, highs, like), generate
@@ -401,12 +340,12 @@ def first_half(typing, number, like):
     """The number in the first half of the lanes, 0 in the second."""
 
     def generate(context, builder, signature, arguments):
-        kind = _llvm(like)
+        kind = llvm_of(like)
         value = context.cast(builder, arguments[0], signature.args[0], like.dtype)
         zero = ir.Constant(kind, None)
-        first = builder.insert_element(zero, value, ir.Constant(_I32, 0))
+        first = builder.insert_element(zero, value, ir.Constant(I32, 0))
         half = like.lanes // 2
-        order = ir.Constant(ir.VectorType(_I32, like.lanes), [0] * half + [1] * half)
+        order = ir.Constant(ir.VectorType(I32, like.lanes), [0] * half + [1] * half)
         return builder.shuffle_vector(first, zero, order)
 
     return like(number, like), generate
@@ -417,7 +356,7 @@ def load_one(typing, array, offset):
     """One element at a flat offset, without the wrap-around test of array[offset]."""
 
     def generate(context, builder, signature, arguments):
-        return builder.load(_address(context, builder, signature.args[0], *arguments))
+        return builder.load(address_in(context, builder, signature.args[0], *arguments))
 
     return array.dtype(array, types.intp), generate
 
@@ -427,7 +366,7 @@ def store_one(typing, array, offset, value):
     """Write one element of the array's own type at a flat offset, without a wrap-around test."""
 
     def generate(context, builder, signature, arguments):
-        pointer = _address(context, builder, signature.args[0], arguments[0], arguments[1])
+        pointer = address_in(context, builder, signature.args[0], arguments[0], arguments[1])
         builder.store(arguments[2], pointer)
         return context.get_dummy_value()
 
@@ -467,9 +406,48 @@ def bit_count(typing, word):
     return types.int64(types.uint64), generate
 
 
+@intrinsic
+def bit_counts(typing, words):
+    """Number of set bits of each lane of integers."""
+
+    def generate(context, builder, signature, arguments):
+        kind = llvm_of(words)
+        name = f"llvm.ctpop.v{words.lanes}i{words.dtype.bitwidth}"
+        count = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(count, arguments)
+
+    return words(words), generate
+
+
+@intrinsic
+def same_bits(typing, x, y):
+    """Whether two vectors are the same to the bit."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.VectorType(ir.IntType(x.dtype.bitwidth), x.lanes)
+        differs = builder.icmp_unsigned("!=", *(builder.bitcast(value, kind) for value in arguments))
+        mask = builder.bitcast(differs, ir.IntType(x.lanes))
+        return builder.icmp_unsigned("==", mask, ir.Constant(mask.type, 0))
+
+    return types.boolean(x, y), generate
+
+
+@intrinsic
+def sum_of(typing, x):
+    """The sum of the lanes of integers."""
+
+    def generate(context, builder, signature, arguments):
+        lanes = [builder.extract_element(arguments[0], ir.Constant(I32, i)) for i in range(x.lanes)]
+        while len(lanes) > 1:
+            lanes = [builder.add(*pair) for pair in zip(lanes[::2], lanes[1::2])]
+        return lanes[0]
+
+    return x.dtype(x), generate
+
+
 if config.DISABLE_JIT:
     from eventsim.kernels.vectors_numpy import (
-        load_one, at_least, below, bit_count, and_, decayed, or_, first_half, next_index, half_zeros,
-        high_bytes, joined, lanes_of, load, low_sums, negated, store_one, scaled, select, shifted, splat,
-        store, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
+        load_one, at_least, below, bit_count, bit_counts, and_, decayed, eight_zeros, or_, first_half, next_index,
+        half_zeros, high_bytes, joined, lanes_of, load, low_sums, negated, same_bits, store_one, scaled, select,
+        shifted, splat, store, sum_of, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
     )

@@ -23,6 +23,10 @@ def half_zeros(array, masks):
     return np.zeros(lanes_of(masks) // 2, array.dtype)
 
 
+def eight_zeros(array):
+    return np.zeros(8, array.dtype)
+
+
 def load(array, offset, like):
     flat, offset = _checked(array, offset, like.size)
     return flat[offset : offset + like.size].astype(like.dtype)
@@ -146,3 +150,16 @@ def trailing_zeros(word):
 
 def bit_count(word):
     return bin(int(word)).count("1")
+
+
+def bit_counts(words):
+    bits = np.unpackbits(words.view(np.uint8)).reshape(words.size, -1)
+    return bits.sum(axis=1).astype(words.dtype)
+
+
+def sum_of(x):
+    return x.sum()
+
+
+def same_bits(x, y):
+    return x.tobytes() == y.tobytes()

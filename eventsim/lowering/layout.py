@@ -13,6 +13,7 @@ from eventsim.program import FanOut
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
+ANY = 64  # planes: more than levels have
 MOST_SLIDE_INPUTS = 512  # under a window, of floats; beyond, rows that stay in the cache are faster
 MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faster
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
@@ -36,7 +37,8 @@ class Rows(NamedTuple):
 
     values: aligned flat rows of `lanes` weights. ranges: int64 (tiles, 3), the first group, one past the
     last group and the first channel that each tile reads. per_tap: rows of a tap of the kernel. parts: of
-    tables of sums, (number, bits of each).
+    tables of sums, (number, bits of each). planes_at_once: how many planes of a window their type holds the
+    sum of.
     """
 
     values: np.ndarray
@@ -44,6 +46,7 @@ class Rows(NamedTuple):
     per_tap: int
     lanes: int
     parts: Tuple[int, int] = (0, 0)
+    planes_at_once: int = 0
 
 
 def lanes_of(unit, weight_dtype):
@@ -148,7 +151,7 @@ def geometry(path, out_shape, kernel, rows, levels):
         groups=path.n_groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
         tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
         near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
-        parts=rows.parts[0], part_bits=rows.parts[1],
+        parts=rows.parts[0], part_bits=rows.parts[1], planes_at_once=min(rows.planes_at_once, bits),
     )
 
 
@@ -159,7 +162,7 @@ def pool_geometry(shape, out_shape, window, lanes):
     return Geometry(
         shape[1], shape[2], shape[0], 0, out_shape[1], out_shape[2], *kernel, *stride, *padding, *ones,
         groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0,
-        parts=0, part_bits=0,
+        parts=0, part_bits=0, planes_at_once=0,
     )
 
 
@@ -181,8 +184,8 @@ def weight_rows(weight, groups, lanes, method):
         rows[tile, :, :, first : first + n_in, lane] = weight[o].transpose(1, 2, 0)
     if method == "windowed":
         parts = window_parts(height * width * n_in, n_out)
-        tables = _tables(rows.reshape(tiles, -1, lanes), *parts)
-        return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts)
+        tables, planes_at_once = _tables(rows.reshape(tiles, -1, lanes), *parts)
+        return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts, planes_at_once)
     if method in ("slide", "slide_pairs"):
         rows = rows.transpose(0, 1, 3, 2, 4)
     if method in ("pairs", "slide_pairs"):
@@ -200,7 +203,8 @@ def window_parts(inputs, channels):
 
 def _tables(rows, parts, bits):
     """Sums of all subsets of each part's rows, in their order from +0. rows: (tiles, inputs, lanes). Returns
-    (tiles, parts, 2^bits, lanes), of integers as int16 or int32, whichever holds them."""
+    (tiles, parts, 2^bits, lanes), of integers as int16 or int32, whichever holds a window's, and how many planes'
+    sum their type holds, doubled from the top: sum of absolute weights times 2^planes - 1."""
     tiles, inputs, lanes = rows.shape
     whole = rows.dtype.kind == "i"
     tables = np.zeros((tiles, parts, 1 << bits, lanes), np.int32 if whole else rows.dtype)
@@ -208,8 +212,11 @@ def _tables(rows, parts, bits):
         part, bit = divmod(i, bits)
         having = np.flatnonzero(np.arange(1 << bits) >> bit & 1)
         tables[:, part, having] = tables[:, part, having] + rows[:, i, None]
-    fits = whole and np.abs(tables).max(initial=0) <= np.iinfo(np.int16).max
-    return tables.astype(np.int16) if fits else tables
+    if not whole:
+        return tables, ANY
+    most = int(np.abs(rows.astype(np.int64)).sum(axis=1).max(initial=1))
+    at_once = (np.iinfo(np.int16).max // max(most, 1) + 1).bit_length() - 1
+    return (tables.astype(np.int16), at_once) if at_once else (tables, ANY)
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):

@@ -33,6 +33,11 @@ def limits(chip: Optional[Chip]) -> np.ndarray:
     return np.array(found, np.int64)
 
 
+def reaches_all(chip: Optional[Chip]) -> bool:
+    """Whether membranes may be any int32: they wrap at that width, with no proof that they stay below it."""
+    return _limit(chip, "membrane") == ("wrap", 1 << 31)
+
+
 def sum_bound(paths, units, numbers) -> int:
     """The largest weighted sum of one step: every input sends its highest level."""
     total = 0
@@ -82,8 +87,7 @@ def _current(label, update, step, chip):
     rule, top = _limit(chip, "current")
     unit = 1 << update.decay_bits
     fade = _largest(update.current_leak) if update.filters else 0
-    whole = _limit(chip, "membrane") == ("wrap", 1 << 31)
-    if rule == "wrap" and (top < 1 << 31 or whole):
+    if rule == "wrap" and (top < 1 << 31 or reaches_all(chip)):
         return top, 0, None
     if rule and rule != "wrap":
         excess = step - 2 * top if rule == "wrap_once" else 0

@@ -96,7 +96,7 @@ class Numbers:
         return self._cast(values)
 
     def steps_in(self, channel, quantum):
-        """Integer steps of a channel's state in so much of its membrane; 0 for floats."""
+        """Integer steps of channels' states in so much of their membranes; 0 for floats."""
         return 0
 
     def above(self, threshold):

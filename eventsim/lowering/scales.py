@@ -1,6 +1,6 @@
 """Scales: the numbers of a layer; in fixed point, how many steps make one quantum."""
 
-from math import floor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,29 +92,34 @@ def _common_steps(kernels, quantum, low, high, step=1):
     steps = np.full(quantum.shape, float(LARGEST_D))
     for kernel in kernels:
         flat = kernel.reshape(kernel.shape[0], -1)
-        steps = np.minimum(steps, [
-            _largest_steps(row.min(), row.max(), delta, low, high, step)
-            for row, delta in zip(flat, quantum)
-        ])
+        limits = _Limits(low, high, step)
+        steps = np.minimum(steps, _largest_steps(flat.min(axis=1), flat.max(axis=1), quantum, limits))
     return steps
 
 
-def _largest_steps(lowest, highest, delta, low_limit, high_limit, step):
-    """Largest even D <= 2^14 with which both extremes, rounded to multiples of `step`, stay
-    inside the limits."""
+class _Limits(NamedTuple):
+    """Of whole weights, which are multiples of `step`."""
 
-    def fits(steps):
-        low, high = step * half_away((np.array([lowest, highest]) * steps) / delta / step)
-        return low_limit <= low and high <= high_limit
+    low: int
+    high: int
+    step: int
 
-    largest = max(abs(lowest), abs(highest))
-    if largest == 0:
-        return float(LARGEST_D)
-    steps = 2 * floor(min(LARGEST_D, (high_limit + 2 * step) * float(delta) / float(largest)) / 2) + 2
-    steps = min(LARGEST_D, steps)
-    while steps > 0 and not fits(steps):
-        steps -= 2
-    return float(steps)
+
+def _largest_steps(lowest, highest, quantum, limits):
+    """Largest even D <= 2^14 of each channel with which both extremes, rounded to multiples of the step, stay
+    inside the limits; 0 where there is none."""
+    largest, step = np.maximum(np.abs(lowest), np.abs(highest)), limits.step
+    with np.errstate(divide="ignore", over="ignore"):
+        most = np.minimum(LARGEST_D, (limits.high + 2 * step) * quantum / largest)
+    steps = np.where(largest == 0, LARGEST_D, np.minimum(LARGEST_D, 2 * np.floor(most / 2) + 2))
+    left = np.flatnonzero(largest)
+    while left.size:
+        low, high = (step * half_away(value[left] * steps[left] / quantum[left] / step)
+                     for value in (lowest, highest))
+        left = left[~((limits.low <= low) & (high <= limits.high))]
+        steps[left] -= 2
+        left = left[steps[left] > 0]
+    return steps
 
 
 def readout_scale(unit, kernels, top=127.0):

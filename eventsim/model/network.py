@@ -266,20 +266,17 @@ class Model(Shown):
         return f"{reads}{given.get(kind, kind)}; it accepts {', '.join(node.accepts)}"
 
     def _infer_shapes(self):
+        self._check_reached()
         shapes = {self.input: self.nodes[self.input].shape}
-        waiting = [self.input]
-        missing = {name: {edge.source for edge in self._incoming[name]}
-                   for name, node in self.nodes.items() if node.joins}
-        while waiting:
-            source = waiting.pop()
-            for edge in self._outgoing[source]:
-                missing.get(edge.target, set()).discard(source)
-                if edge.target not in shapes and not missing.get(edge.target):
-                    shapes[edge.target] = self._shape_of(edge, shapes)
-                    waiting.append(edge.target)
+        self._spread_shapes(shapes, [self.input])
+        # behind a node that joins its own output to its input: from those whose weights say what they give
+        own = {name: node.own_shape for name, node in self.nodes.items() if node.own_shape and name not in shapes}
+        shapes.update(own)
+        self._spread_shapes(shapes, list(own))
         for name in sorted(self.nodes, key=lambda name: self.nodes[name].joins):  # whose inputs are named first
             if name not in shapes:
-                raise ModelError(f"{self.label(name)}: no path leads to it from {self.input!r}")
+                raise ModelError(f"{self.label(name)}: its shape depends on its own output, which a node before it "
+                                 "joins to other inputs; lead that output through a Dense")
             for edge in self._incoming[name]:
                 found = self._shape_of(edge, shapes)
                 if found != shapes[name]:
@@ -289,6 +286,29 @@ class Model(Shown):
                     )
             self._named(name, self.nodes[name].check, shapes[name])
         return shapes
+
+    def _spread_shapes(self, shapes, waiting):
+        """Add to `shapes` those that follow from the nodes that wait."""
+        missing = {name: {edge.source for edge in self._incoming[name]} - shapes.keys()
+                   for name, node in self.nodes.items() if node.joins}
+        while waiting:
+            source = waiting.pop()
+            for edge in self._outgoing[source]:
+                missing.get(edge.target, set()).discard(source)
+                if edge.target not in shapes and not missing.get(edge.target):
+                    shapes[edge.target] = self._shape_of(edge, shapes)
+                    waiting.append(edge.target)
+
+    def _check_reached(self):
+        """Raise ModelError for a node that nothing of the input comes to."""
+        reached, waiting = {self.input}, [self.input]
+        while waiting:
+            new = {edge.target for edge in self._outgoing[waiting.pop()]} - reached
+            reached |= new
+            waiting += new
+        for name in self.nodes:
+            if name not in reached:
+                raise ModelError(f"{self.label(name)}: no path leads to it from {self.input!r}")
 
     def _shape_of(self, edge, shapes):
         """Shape of an edge's target, from what the edge brings; of one that joins, from all its edges."""

@@ -5,7 +5,7 @@ A new kind of node answers these questions itself; nothing else has to learn its
 """
 
 from dataclasses import fields
-from typing import ClassVar, Dict
+from typing import ClassVar, Dict, Optional
 
 import numpy as np
 
@@ -80,6 +80,11 @@ class Node:
         """What `eventsim info` shows of it: name of a field -> a number, text or list."""
         values = {name: getattr(self, name, None) for name in self.shown_fields}
         return {name: _plain(value) for name, value in values.items() if value is not None}
+
+    @property
+    def own_shape(self) -> Optional[Shape]:
+        """Shape of the output where its own parameters say it, whatever arrives; else None."""
+        return None
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of the output for an input of `shape`; raises ModelError if it does not fit."""

@@ -48,6 +48,10 @@ class Dense(_Synapses):
             raise ModelError(f"weight has shape {self.weight.shape}, expected (out, in)")
         self.bias = _bias(self.bias, self.weight.shape[0])
 
+    @property
+    def own_shape(self):
+        return (self.weight.shape[0],)
+
     def output_shape(self, shape):
         if len(shape) != 1:
             raise ModelError(f"input has shape {shape}, expected (F,): put a Flatten before it")

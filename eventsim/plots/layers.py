@@ -5,6 +5,7 @@ from typing import Dict
 import numpy as np
 from matplotlib.colors import Normalize
 
+from eventsim.arguments import instance_of, members
 from eventsim.plots import style
 from eventsim.statistics.counts import Counts
 from eventsim.statistics.trains import TrainStatistics
@@ -33,7 +34,7 @@ def rates(trains: Dict[str, TrainStatistics]):
     """Figure of how often neurons fire: per layer the histogram of its neurons' rates, the rate in each
     step, and the shares of neurons that never fire or always do."""
     title = "How often neurons fire"
-    trains = _recorded(trains)
+    trains = _recorded(members(trains, TrainStatistics, "trains"))
     if not trains:
         return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     active = np.concatenate([train.rates[train.rates > 0] for train in trains.values()])
@@ -106,7 +107,7 @@ def levels(trains: Dict[str, TrainStatistics]):
     """Figure of which levels events carry: per layer the share of its events with each |level|, in 64
     groups where there are more; beside it the share of level 0 and of the highest level."""
     title = "Which levels events carry"
-    trains = _recorded(trains)
+    trains = _recorded(members(trains, TrainStatistics, "trains"))
     if not trains:
         return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     tops = {(1 << train.bits) - 1 for train in trains.values()}
@@ -165,7 +166,7 @@ def planes(trains: Dict[str, TrainStatistics]):
     """Figure of how much each bit-plane is used: per layer and plane the share of (neuron, step, sample)
     whose bit is set; a plane that is never set is marked."""
     title = "How much each bit-plane is used"
-    trains = _recorded(trains)
+    trains = _recorded(members(trains, TrainStatistics, "trains"))
     if not trains:
         return style.empty(title, "Nothing to show: the run kept no statistics of spikes.")
     bits = max(train.bits for train in trains.values())
@@ -211,7 +212,7 @@ def intervals(trains: Dict[str, TrainStatistics]):
     """Figure of the steps between two events of a neuron: per layer their histogram, and the medians
     over the neurons of CV, LV and the Fano factor (see `TrainStatistics`)."""
     title = "Steps between two events of a neuron"
-    trains = _recorded(trains, "n_detailed")
+    trains = _recorded(members(trains, TrainStatistics, "trains"), "n_detailed")
     if not trains:
         return style.empty(title, "Nothing to show: the run kept no intervals.")
     sheet = style.rows(
@@ -264,6 +265,7 @@ def operations(counts: Counts):
     """Figure of what each layer's synapses cost: additions (and MACs, of real-valued input) against the
     MACs of a dense layer, per sample, on a log axis."""
     title = "Operations of each layer, compared with a dense network"
+    instance_of(counts, Counts, "counts", "Counts, such as recording.counts")
     n = max(counts.n_samples, 1)
     found = {}
     for name, row in counts.layers.items():

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, PowerNorm, to_rgb
 
 from eventsim import text as wording
+from eventsim.arguments import instance_of, members
 from eventsim.plots import style
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.trains import TrainStatistics
@@ -21,7 +22,8 @@ MOST_NUMBERED = 20  # classes whose cells carry numbers
 def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str = ""):
     """Figure of rates over (y, x): per layer the mean over its channels, and each channel (64 of them,
     evenly spread, where there are more). Layers without positions show their neurons line by line."""
-    trains = trains if isinstance(trains, dict) else {name: trains}
+    instance_of(name, str, "name", "text")
+    trains = members({name: trains} if isinstance(trains, TrainStatistics) else trains, TrainStatistics, "trains")
     trains = {name: train for name, train in trains.items() if train.n_samples}
     title = f"Where {style.short(next(iter(trains)), 44) or 'the layer'} fires" if len(trains) == 1 \
         else "Where neurons fire"
@@ -152,6 +154,8 @@ def _map(figure, room, values, plan):
 def correlations(train: TrainStatistics, name: str = ""):
     """Figure of Pearson's correlation of up to 64 neurons' events, step by step: as a matrix, and as the
     histogram of the pairs."""
+    instance_of(name, str, "name", "text")
+    instance_of(train, TrainStatistics, "train", "a TrainStatistics, such as recording.statistics.trains[name]")
     who = style.short(name, 40) if name else "neurons"
     title = f"Do neurons of {who} fire together?" if name else "Do neurons fire together?"
     if train.n_detailed == 0:
@@ -215,6 +219,7 @@ def confusion(decisions: Decisions):
     """Figure of which classes are taken for which: rows the labels, columns the predictions; colours are
     shares of the row, numbers samples."""
     title = "Which classes are taken for which"
+    instance_of(decisions, Decisions, "decisions", "Decisions, such as run.statistics.decisions")
     counts = decisions.confusion
     if counts is None or not counts.sum():
         reason = "the data had no labels" if decisions.correct is None \

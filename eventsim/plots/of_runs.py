@@ -7,10 +7,12 @@ neurons: indices into a layer, for traces. A kind that has no use for one of the
 raises RunError where the run lacks what it needs, saying how to get it.
 """
 
+import functools
 from dataclasses import replace
 
 import numpy as np
 
+from eventsim.arguments import indices_of, names_of, open_run_of
 from eventsim.errors import RunError
 from eventsim.model.kinds import node_type
 from eventsim.plots import layers as by_layer, matrices, rasters, time_courses
@@ -18,6 +20,17 @@ from eventsim.statistics.counts import Counts
 
 MOST_RASTERS = 6  # layers in one picture unless they are named
 MOST_MAPS = 4
+
+
+def _checked(draw):
+    """Run a function that draws a kind once its arguments are of their types. Raises DataError."""
+
+    @functools.wraps(draw)
+    def checked(run, layers=None, sample=0, neurons=()):
+        layers = names_of(layers, "layers", "names of layers, or None")
+        return draw(open_run_of(run), layers, indices_of(sample, "sample"), indices_of(neurons, "neurons"))
+
+    return checked
 
 
 def _chosen(run, layers, there, what, remedy):
@@ -38,12 +51,12 @@ def _one(run, names, kind):
     return names[0]
 
 
-def _samples(run, sample):
-    found = [int(s) for s in np.atleast_1d(sample)]
-    for s in found:
+def _check_samples(run, samples):
+    if not samples:
+        raise RunError(f"{run.path}: no sample was chosen; the run has samples 0 to {run.n_samples - 1}")
+    for s in samples:
         if not 0 <= s < run.n_samples:
             raise RunError(f"{run.path}: no sample {s}; the run has samples 0 to {run.n_samples - 1}")
-    return found
 
 
 def _trains(run, layers, detailed=False):
@@ -80,37 +93,43 @@ def _spikes(run, name, samples):
     return replace(parts[0], planes=np.concatenate([part.planes for part in parts]))
 
 
+@_checked
 def raster_of(run, layers=None, sample=0, neurons=()):
     """Who sent what when, in one sample or several on end: of layers whose spikes were recorded."""
-    samples = _samples(run, sample)
+    _check_samples(run, sample)
     names = _chosen(run, layers, _recorded(run, "spikes"), "spikes",
                     "run again with --out and --record spikes, or spikes:LAYER")
     names = names if layers else names[:MOST_RASTERS]
-    figure = rasters.raster({name: _spikes(run, name, samples) for name in names}, range(len(samples)),
-                            numbers=samples)
+    figure = rasters.raster({name: _spikes(run, name, sample) for name in names}, range(len(sample)),
+                            numbers=sample)
     return figure
 
 
+@_checked
 def rates_of(run, layers=None, sample=0, neurons=()):
     """How often neurons fire: histograms, rate in each step, silent and saturated shares."""
     return by_layer.rates(_trains(run, layers))
 
 
+@_checked
 def levels_of(run, layers=None, sample=0, neurons=()):
     """Which levels events carry."""
     return by_layer.levels(_trains(run, layers))
 
 
+@_checked
 def planes_of(run, layers=None, sample=0, neurons=()):
     """How much each bit-plane is used."""
     return by_layer.planes(_trains(run, layers))
 
 
+@_checked
 def intervals_of(run, layers=None, sample=0, neurons=()):
     """Steps between two events of a neuron, with CV, LV and Fano factor."""
     return by_layer.intervals(_trains(run, layers, detailed=True))
 
 
+@_checked
 def operations_of(run, layers=None, sample=0, neurons=()):
     """Operations of each layer against dense."""
     names = _chosen(run, layers, run.counts.layers, "counts", "run again with --out")
@@ -120,19 +139,25 @@ def operations_of(run, layers=None, sample=0, neurons=()):
     return by_layer.operations(chosen)
 
 
+@_checked
 def membranes_of(run, layers=None, sample=0, neurons=()):
     """Where membranes are before the reset, rectified, and after it, with the thresholds."""
     return time_courses.membranes(_membranes(run, layers))
 
 
+@_checked
 def drift_of(run, layers=None, sample=0, neurons=()):
     """How membranes move over the steps."""
     return time_courses.drift(_membranes(run, layers))
 
 
+@_checked
 def traces_of(run, layers=None, sample=0, neurons=()):
     """Membranes of chosen neurons of one layer and sample, step by step."""
-    [sample] = _samples(run, sample)[:1]
+    _check_samples(run, sample)
+    if len(sample) != 1:
+        raise RunError(f"{run.path}: traces show one sample at a time, not {len(sample)}; name one of them")
+    [sample] = sample
     names = _chosen(run, layers, _recorded(run, "potentials"), "potentials",
                     "run again with --out and --record potentials:LAYER (and residuals, currents, spikes)")
     name = _one(run, names if layers else names[:1], "traces")
@@ -156,11 +181,13 @@ def _threshold(run, name):
     return float(value) if isinstance(value, (int, float)) else None
 
 
+@_checked
 def accuracy_of(run, layers=None, sample=0, neurons=()):
     """Accuracy and share of final predictions after each step."""
     return time_courses.accuracy(_decisions(run))
 
 
+@_checked
 def confusion_of(run, layers=None, sample=0, neurons=()):
     """Which classes are taken for which."""
     decisions = _decisions(run)
@@ -175,6 +202,7 @@ def _decisions(run):
     return run.statistics.decisions
 
 
+@_checked
 def maps_of(run, layers=None, sample=0, neurons=()):
     """Rates over (y, x): of layers with positions, unless others are named."""
     trains = _trains(run, layers)
@@ -184,6 +212,7 @@ def maps_of(run, layers=None, sample=0, neurons=()):
     return matrices.maps(trains)
 
 
+@_checked
 def correlations_of(run, layers=None, sample=0, neurons=()):
     """Whether neurons of a layer fire together; of the first layer after the input unless one is named."""
     trains = _trains(run, layers, detailed=True)

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from eventsim.arguments import instance_of, path_of, shown
 from eventsim.errors import DataError
 from eventsim.plots import style
 from eventsim.storage.writing import write_file
@@ -23,6 +24,7 @@ METADATA = {
     ".svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+PREFIX = re.compile(r"[A-Za-z][\w.:-]*", re.ASCII)  # of an id
 SMOOTHING = 16  # of 255, by which the rare colours of smoothed edges may change in a PNG
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 VARIABLES = {
@@ -38,7 +40,8 @@ def save_figure(figure: Figure, path) -> None:
     The file appears complete or not at all, and is the same bytes each time. Raises DataError for
     another suffix and where writing fails.
     """
-    path = Path(path)
+    instance_of(figure, Figure, "figure", "a Figure of matplotlib")
+    path = Path(path_of(path))
     suffix = path.suffix.lower()
     if suffix not in METADATA:
         found = repr(suffix) if suffix else "without a suffix"
@@ -65,6 +68,9 @@ def svg(figure: Figure, prefix: str = "figure") -> str:
     the reader's fonts. Text, axes and grid take the page's `--figure-foreground` and `--figure-grid`;
     the background is the page's. It fills the width it is given and refers to nothing outside.
     """
+    instance_of(figure, Figure, "figure", "a Figure of matplotlib")
+    if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+        raise DataError(f"prefix is {shown(prefix)}, expected a letter, then letters, digits, and any of -_.:")
     text = _drawn(figure, ".svg").decode()
     root = ElementTree.fromstring(text)
     for parent in root.iter():

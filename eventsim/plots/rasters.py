@@ -4,6 +4,7 @@ Few events are marks, drawn one by one; many are the cells of a picture, summed 
 (`binning`). Beside both stands what a dense picture hides: each neuron's rate, and who was silent.
 """
 
+from collections.abc import Mapping
 from typing import List, NamedTuple, Sequence, Union
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from eventsim import text as wording
+from eventsim.arguments import index_of, indices_of, instance_of, members, several, shown
 from eventsim.errors import DataError
 from eventsim.plots import style
 from eventsim.plots.binning import bin_spikes, Binned, summed
@@ -60,9 +62,12 @@ def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks:
     mean |level| per neuron and step. numbers: what the samples are called; () their indices. Raises
     DataError for samples that are not there.
     """
-    nodes, left = _nodes(spikes, name)
-    samples = [int(s) for s in np.atleast_1d(sample)]
-    numbers = list(numbers) or samples
+    nodes, left = _nodes(spikes, instance_of(name, str, "name", "text"))
+    samples, marks = indices_of(sample, "sample"), index_of(marks, "marks")
+    numbers = list(several(numbers, "numbers", "what the samples are called, one of each")) or samples
+    if len(numbers) != len(samples):
+        raise DataError(f"numbers has {len(numbers)} names for {style.count_label(len(samples), 'sample')}: give "
+                        "one for each, or none")
     rows = ROWS if len(nodes) == 1 else ROWS // 2
     panels = [_measured(name, node, samples, numbers, rows) for name, node in nodes.items()]
     if not panels or not samples:
@@ -84,9 +89,13 @@ def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks:
 def _nodes(given, name):
     """(name -> Spikes, notes on what is left out)."""
     found = getattr(given, "spikes", given)  # of a Recording, or of one node of it
-    if not isinstance(found, dict):
+    if isinstance(found, Spikes):
         return {name or getattr(given, "name", ""): found}, []
-    if found is given or len(found) <= MOST_NODES:
+    if not isinstance(found, Mapping):
+        raise DataError(f"spikes is {shown(given)}, expected a Recording, a node of one, Spikes, or a mapping of "
+                        "names to Spikes")
+    found = members(found, Spikes, "spikes")
+    if isinstance(given, Mapping) or len(found) <= MOST_NODES:
         return found, []
     return {name: found[name] for name in list(found)[:MOST_NODES]}, [
         f"The first {MOST_NODES} of {style.count_label(len(found), 'node')}; "

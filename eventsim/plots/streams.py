@@ -4,6 +4,8 @@ from typing import Sequence
 
 import numpy as np
 
+from eventsim.arguments import several, shown, with_attributes
+from eventsim.errors import DataError
 from eventsim.plots import style
 
 N_TIMES = 300  # most columns of the picture of events
@@ -20,6 +22,14 @@ def stream_course(windows: Sequence, events: np.ndarray, class_names: Sequence[s
     class_names: of the model, or ().
     """
     title = "A stream: events, layers and the decision over time"
+    windows = list(several(windows, "windows", "StreamWindows, one after another"))
+    for window in windows:
+        with_attributes(window, ("counts", "scores", "start", "stop", "steps"), "windows has a member that",
+                        "a StreamWindow")
+    fields = getattr(getattr(events, "dtype", None), "names", None) or ()
+    if not {"t", "x"} <= set(fields):
+        raise DataError(f"events is {shown(events)}, expected a structured array with the columns t and x")
+    class_names = several(class_names, "class_names", "names, one of each class")
     if not windows:
         return style.empty(title, "Nothing to show: the stream gave no window.")
     layers = list(windows[0].counts.layers)

@@ -5,10 +5,12 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 
 from eventsim import text as wording
+from eventsim.arguments import index_of, indices_of, instance_of, members, shown
 from eventsim.errors import DataError
 from eventsim.plots import style
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics, MOST_NEURONS
+from eventsim.tensors import as_array
 
 MOST_THRESHOLDS = 8  # of multi-bit levels that are drawn as lines
 ERROR = "(u\u00a0−\u00a0o)²"  # in one piece, wherever a line breaks
@@ -25,12 +27,18 @@ def _of_samples(layers):
     return f"{style.count_label(first.n_samples, 'sample')} of {style.count_label(first.n_steps, 'step')}{few}"
 
 
+def _gathered(layers):
+    """The layers of which there are membranes."""
+    layers = members(layers, MembraneStatistics, "layers")
+    return {name: layer for name, layer in layers.items() if layer.n_samples}
+
+
 @style.styled
 def membranes(layers: Dict[str, MembraneStatistics]):
     """Figure of where membranes are: per layer the distributions of H before the reset, of phi(H) where
     the neurons rectify (MPR; InfLoR-SNN, eq. 9), and of U after the reset, with the thresholds."""
     title = "Where membranes are"
-    layers = {name: layer for name, layer in layers.items() if layer.n_samples}
+    layers = _gathered(layers)
     if not layers:
         return style.empty(title, "Nothing to show: the run kept no membranes.")
     if len(layers) > MOST_PANELS:
@@ -176,7 +184,7 @@ def _name_outside(axes, layer):
 def drift(layers: Dict[str, MembraneStatistics]):
     """Figure of how membranes move over the steps: per layer the root mean square of U after the reset."""
     title = "Do membranes drift?"
-    layers = {name: layer for name, layer in layers.items() if layer.n_samples}
+    layers = _gathered(layers)
     if not layers:
         return style.empty(title, "Nothing to show: the run kept no membranes.")
     units = sorted({layer.unit for layer in layers.values()})
@@ -227,8 +235,11 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     flattened shape; () takes four among those that move, from the liveliest on. Raises DataError for a
     neuron that is not there.
     """
-    arrays = {key: None if values is None else _flat(values) for key, values in
-              dict(H=potentials, U=residuals, I=currents, levels=levels).items()}
+    for key, value in dict(name=name, unit=unit).items():
+        instance_of(value, str, key, "text")
+    instance_of(threshold, (int, float, np.integer, np.floating, type(None)), "threshold", "a number or None")
+    neurons, first_step = indices_of(neurons, "neurons"), index_of(first_step, "first_step")
+    arrays = _traced(potentials=potentials, residuals=residuals, currents=currents, levels=levels)
     title = f"Membranes of {style.short(name, 40)}" if name else "Membranes of chosen neurons"
     some = arrays["H"]
     if some is None or some.size == 0:
@@ -257,10 +268,26 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     return figure
 
 
-def _flat(values):
+def _traced(**given):
+    """Symbol -> (T, neurons), or None. given: as of `traces`. Raises DataError for what is no array of numbers, or
+    not of the same steps and neurons."""
+    flat = {name: None if values is None else _flat(values, name) for name, values in given.items()}
+    for name, values in flat.items():
+        if values is not None and flat["potentials"] is not None and values.shape != flat["potentials"].shape:
+            raise DataError(f"{name} has shape {np.shape(given[name])}, expected that of potentials, "
+                            f"{np.shape(given['potentials'])}: (T, ...) of one sample")
+    return dict(zip(("H", "U", "I", "levels"), flat.values()))
+
+
+def _flat(values, name):
     """(T, neurons)"""
-    values = np.asarray(values)
-    return values.reshape(len(values), int(np.prod(values.shape[1:])))
+    try:
+        found = as_array(values)
+    except (TypeError, ValueError, RuntimeError):
+        found = np.array(None)
+    if found.ndim == 0 or found.dtype.kind not in "biuf":
+        raise DataError(f"{name} is {shown(values)}, expected an array of numbers (T, ...) of one sample")
+    return found.reshape(len(found), int(np.prod(found.shape[1:])))
 
 
 def _chosen(potentials, levels, neurons, name):
@@ -268,8 +295,8 @@ def _chosen(potentials, levels, neurons, name):
     for neuron in neurons:
         if not 0 <= neuron < n:
             raise DataError(f"no neuron {neuron} in {name or 'these traces'}: choose one from 0 to {n - 1}")
-    if len(neurons):
-        return list(neurons)
+    if neurons:
+        return neurons
     lively = np.ptp(potentials.astype(np.float64), axis=0) if levels is None else np.count_nonzero(levels, axis=0)
     order = np.argsort(-np.nan_to_num(lively), kind="stable")
     moving = order[: max(np.count_nonzero(lively), 1)]
@@ -319,6 +346,7 @@ def accuracy(decisions: Decisions):
     """Figure of how the answer settles: accuracy had the run stopped after each step, and the share of
     samples whose prediction is final from then on."""
     title = "How the answer settles"
+    instance_of(decisions, Decisions, "decisions", "Decisions, such as run.statistics.decisions")
     if decisions.n_samples == 0 or len(decisions.final) == 0:
         return style.empty(title, "Nothing to show: the run has no decisions.")
     right = decisions.accuracy_by_step

@@ -11,6 +11,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from eventsim.arguments import open_run_of
 from eventsim.model.kinds import node_type
 from eventsim.runs.summary import WeightSummary
 from eventsim.runs.summary_text import LOST_SHARE
@@ -123,6 +124,7 @@ class Finding:
 
 def find(run) -> List[Finding]:
     """All findings of a `runs.file.Run`, the most important kind first, inside a kind in the model's order."""
+    open_run_of(run)
     found = []
     for rule in RULES:
         found += rule(run)

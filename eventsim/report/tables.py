@@ -12,6 +12,7 @@ from typing import Dict, Iterable, List
 
 import numpy as np
 
+from eventsim.arguments import names_of, open_run_of, shown
 from eventsim.costs.energy_summary import EnergyOfAll
 from eventsim.display.table import Table
 from eventsim.errors import RunError
@@ -303,9 +304,10 @@ TABLES = {
 def table(run, name: str, layers: Iterable[str] = ()) -> Table:
     """One table, of these layers only where it is by layer. Raises RunError for a name that there is
     not."""
-    if name not in TABLES:
-        raise RunError(f"{name!r} is no table; there are: {', '.join(TABLES)}{did_you_mean(name, TABLES)}")
-    return TABLES[name](run, tuple(layers))
+    if not isinstance(name, str) or name not in TABLES:
+        raise RunError(f"{shown(name)} is no table; there are: {', '.join(TABLES)}"
+                       + did_you_mean(str(name), TABLES))
+    return TABLES[name](open_run_of(run), names_of(layers, "layers", "names of layers"))
 
 
 def tables(run, layers: Iterable[str] = ()) -> Dict[str, Table]:

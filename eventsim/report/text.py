@@ -2,6 +2,7 @@
 
 import textwrap
 
+from eventsim.arguments import instance_of
 from eventsim.model.describing import describe, is_default, plain
 from eventsim.model.network import Model
 from eventsim.text import aligned_table, printable, quantity, wrapped
@@ -12,7 +13,7 @@ WIDTH = 100  # of running text, where no terminal says it
 def describe_text(model: Model, name: str, width=None) -> str:
     """`describe` for people, in lines of at most `width` characters, without the settings that are the default;
     None: all of them, in lines of any length."""
-    found = describe(model)
+    found = describe(instance_of(model, Model, "model", "a Model"))
     parameters = sum(node["parameters"] for node in found["nodes"])
     head = (
         f"{printable(name)}: {len(found['nodes'])} nodes, {quantity(parameters)} weights, "

@@ -22,8 +22,9 @@ adding trains; 64 neurons at a time) are in `Counts.word_operations` and in no r
 comparisons of a max pool of currents count nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Dict
+from typing import Dict, Tuple
 
 import numpy as np
 
@@ -40,6 +41,39 @@ _SHOWN = ("synops", "additions", "macs", "dense_macs")
 ALL_NAMES = NAMES + ("levels",) + EXECUTED
 
 
+class CountRows(Mapping):
+    """Rows of layers: name -> count name -> int64 (N,), as views of one array, each made when it is first asked for.
+
+    names: of the layers. values: int64 (number of layers * len(ALL_NAMES), N), or more rows.
+    """
+
+    def __init__(self, names: Tuple[str, ...], values: np.ndarray):
+        self._names, self._values, self._made = names, values, {}
+
+    def __getitem__(self, name):
+        if name not in self._made:
+            if name not in self._names:
+                raise KeyError(name)
+            first = self._names.index(name) * len(ALL_NAMES)
+            self._made[name] = dict(zip(ALL_NAMES, self._values[first : first + len(ALL_NAMES)]))
+        return self._made[name]
+
+    def __iter__(self):
+        return iter(self._names)
+
+    def __len__(self):
+        return len(self._names)
+
+    def __repr__(self):
+        return repr(dict(self))
+
+    def __getstate__(self):
+        return self._names, self._values
+
+    def __setstate__(self, state):
+        self.__init__(*state)
+
+
 @dataclass(repr=False)
 class Counts(Shown):
     """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.
@@ -52,8 +86,7 @@ class Counts(Shown):
     neurons: Dict[str, int] = merged("same")
     n_samples: int = merged(samples="sum", steps="same")
     steps: int = merged(samples="same", steps="sum")
-    layers: Dict[str, Dict[str, np.ndarray]] = merged(
-        samples="concatenate", steps="sum", default_factory=dict)
+    layers: Mapping = merged(samples="concatenate", steps="sum", default_factory=dict)
     word_operations: np.ndarray = merged(
         samples="concatenate", steps="sum", default_factory=lambda: np.zeros(0, np.int64))
     absent: int = merged("sum", default=0)

@@ -17,13 +17,14 @@ def line_of(path, values) -> str:
     """The line of a dataset. values: numbers, or texts as str or UTF-8."""
     values = np.asarray(values)
     if values.dtype.kind in "OSU":
-        kind, content = "text", b"".join(_utf8(text) + b"\0" for text in values.ravel().tolist())
+        kind, content = "text", b"".join([_utf8(text) + b"\0" for text in values.ravel().tolist()])
     else:
-        kind = f"{values.dtype.kind}{values.dtype.itemsize}"
-        content = np.ascontiguousarray(values)
+        kind, content = values.dtype.str[1:], values  # which is summed where it lies
         if sys.byteorder == "big" or values.dtype.byteorder == ">":
-            content = content.astype(content.dtype.newbyteorder("<"), copy=False)
-    shape = ",".join(map(str, values.shape)) or "-"
+            content = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        if not content.flags.c_contiguous:
+            content = np.ascontiguousarray(content)
+    shape = ",".join(map(str, values.shape)) if values.ndim else "-"
     return f"{path} {kind} {shape} {hashlib.sha256(content).hexdigest()}\n"
 
 

@@ -8,6 +8,7 @@ h5py raises becomes one line that names the file.
 import math
 import os
 from contextlib import contextmanager
+from functools import cached_property
 
 import h5py
 import numpy as np
@@ -20,6 +21,8 @@ from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
 
 # What h5py raises for damaged files and for objects that are not what the caller took them for.
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+
+GROUP, DATASET = h5py.h5g.GroupID, h5py.h5d.DatasetID
 
 MAX_TOTAL = 1 << 34  # bytes read into memory from one file
 MAX_TEXTS = 3 << 14  # strings in one file: as many edges as a model may have, and its names
@@ -139,20 +142,20 @@ class StoredGroup:
     def group(self, name, label="") -> "StoredGroup":
         """The group `name` inside this one."""
         found = self._member(name)
-        if not isinstance(found, h5py.Group):
+        if not isinstance(found, GROUP):
             raise self.error(f"{name!r} is {_what(found)}, expected a group")
-        return StoredGroup(found, self._file, label or self.label, f"{self._path}{name}/")
+        return StoredGroup(h5py.Group(found), self._file, label or self.label, f"{self._path}{name}/")
 
     def is_group(self, name) -> bool:
         """Whether the member `name` is a group."""
-        return isinstance(self._member(name), h5py.Group)
+        return isinstance(self._member(name), GROUP)
 
     def dataset(self, name) -> "StoredArray":
         """The dataset `name`, checked but not yet read."""
         if not self._file.opens_another():
             raise self.error(f"{name!r}: the file of {self._file.size} bytes names the same datasets again and again")
         found = self._member(name)
-        if not isinstance(found, h5py.Dataset):
+        if not isinstance(found, DATASET):
             raise self.error(f"{name!r} is {_what(found)}, expected a dataset")
         return StoredArray(found, name, self)
 
@@ -210,7 +213,7 @@ class StoredGroup:
         if not self._file.has_sound_heaps(self._handle):
             raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of {what})")
         with self._h5py(f"{name!r}"):
-            longest = longest_reference(found.handle.id, self._file.path)
+            longest = longest_reference(found.id, self._file.path)
         if longest * item > self._file.size:
             raise self.error(f"{name!r} cannot be read, the file of {self._file.size} bytes is damaged (one of its "
                              f"{what} declares {longest * item})")
@@ -223,6 +226,7 @@ class StoredGroup:
         return found.reshape(())[()]
 
     def _member(self, name):
+        """The member's low-level identifier: h5py's own objects look through all properties of each."""
         if name not in self:
             raise self.error(f"{name!r} is missing")
         found = _opened(self._handle.id, name.encode())
@@ -239,13 +243,17 @@ class StoredGroup:
                 "store the data itself in the file"
             )
         with self._h5py(f"{name!r}"):
-            return self._handle[name]
+            return self._handle[name].id
 
     def sum_up(self) -> dict:
         """From now on, what is read of this file goes into the dict that this returns: path -> line, as of
         `checksums.line_of`."""
         self._file.lines = {}
         return self._file.lines
+
+    def sum_up_no_more(self) -> None:
+        """From now on, what is read is not summed."""
+        self._file.lines = None
 
     def _sum(self, name, values):
         if self._file.lines is not None:
@@ -260,12 +268,25 @@ class StoredGroup:
                 f"{self._file.most} bytes that are read of it; store it without compression"
             )
 
-    @contextmanager
     def _h5py(self, what):
-        try:
-            yield
-        except H5PY_ERRORS as error:
-            raise self.error(f"{what} cannot be read, the file is damaged ({error})") from None
+        return _Reading(self, what)
+
+
+class _Reading:
+    """Around calls of h5py: what it raises names the file and what was read. A class, as a generator takes longer
+    than most of those calls."""
+
+    __slots__ = "_group", "_what"
+
+    def __init__(self, group, what):
+        self._group, self._what = group, what
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None and issubclass(kind, H5PY_ERRORS):
+            raise self._group.error(f"{self._what} cannot be read, the file is damaged ({error})") from None
 
 
 def _opened(group, name):
@@ -277,38 +298,40 @@ def _opened(group, name):
         found = h5py.h5o.open(group, name)
     except H5PY_ERRORS:
         return None
-    kinds = {h5py.h5i.GROUP: h5py.Group, h5py.h5i.DATASET: h5py.Dataset}
-    kind = kinds.get(h5py.h5i.get_type(found))
-    return kind and kind(found)
+    return found if isinstance(found, (GROUP, DATASET)) else None
 
 
 def _what(member):
-    kinds = {h5py.Group: "a group", h5py.Dataset: "a dataset"}
+    kinds = {GROUP: "a group", DATASET: "a dataset"}
     return kinds.get(type(member), "a named datatype")
 
 
 class StoredArray:
-    """A dataset whose storage was checked: inside the file, and as large as its shape says. handle: h5py's."""
+    """A dataset whose storage was checked: inside the file, and as large as its shape says. id: h5py's, of low
+    level."""
 
-    def __init__(self, handle, name, group):
-        self.handle = handle
+    def __init__(self, found, name, group):
+        self.id = found
         self._group = group
         self._name = name
+        layout, n_external, filters, chunks = h5py.h5d.CONTIGUOUS, 0, [], None
         with group._h5py(f"{name!r}"):
-            properties = handle.id.get_create_plist()
-            layout = properties.get_layout()
-            n_external = properties.get_external_count()
-            filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+            if found.get_offset() is None:  # else it lies in this file as it is; asking for more takes longer
+                properties = found.get_create_plist()
+                layout = properties.get_layout()
+                n_external = properties.get_external_count()
+                filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+                chunks = properties.get_chunk() if layout == h5py.h5d.CHUNKED else None
         # before the shape: that of a virtual dataset can depend on other files
         if layout == h5py.h5d.VIRTUAL:
             raise self._error("is a virtual dataset, which is not followed: store the data itself")
         if n_external:
             raise self._error("keeps its data in another file, which is not followed")
         with group._h5py(f"{name!r}"):
-            self.shape = handle.shape
-            self.dtype = handle.dtype
-            chunks = properties.get_chunk() if layout == h5py.h5d.CHUNKED else None
-            n_stored = handle.id.get_storage_size()
+            space = found.get_space()
+            self.shape = None if space.get_simple_extent_type() == h5py.h5s.NULL else space.shape
+            self.dtype = found.dtype
+            n_stored = found.get_storage_size()
         self._check_filters(filters)
         if self.shape is None:
             raise self._error("has no data")
@@ -317,6 +340,11 @@ class StoredArray:
         self.chunk_bytes = math.prod(chunks or (0,)) * self.dtype.itemsize  # which are unpacked whole
         if self.chunk_bytes > max(self.n_bytes, MIN_CHUNK_LIMIT):
             raise self._error(f"has chunks of {self.chunk_bytes} bytes for {self.n_bytes} bytes of data")
+
+    @cached_property
+    def handle(self) -> h5py.Dataset:
+        """h5py's own object, which reads parts and attributes."""
+        return h5py.Dataset(self.id)
 
     @property
     def is_text(self) -> bool:
@@ -338,7 +366,7 @@ class StoredArray:
         with self._group._h5py(f"{self._name!r}"):
             if selection == () and self.n_bytes:  # whole: at once, without h5py's selections
                 values = np.empty(self.shape, self.dtype)
-                self.handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+                self.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
             else:
                 values = np.asarray(self.handle[selection])
         return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -358,7 +386,7 @@ class StoredArray:
         values = np.empty(self.shape, self.dtype)
         if self.n_bytes:
             with self._group._h5py(f"{self._name!r}"):
-                self.handle.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+                self.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
         out = np.empty(self.shape, dtype=object)
         for index in np.ndindex(self.shape):
             out[index] = self._decoded(values[index])

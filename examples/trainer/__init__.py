@@ -7,6 +7,11 @@ networks.py        VGG16, ResNet18, 19, 20, 34 as the papers use them, and small
 data.py            MNIST, CIFAR-10, CIFAR-100, N-MNIST, CIFAR10-DVS, ImageNet from their official files
 augmentation.py    crop, flip, AutoAugment, Cutout, roll
 training.py        SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
+timed.py           training that fits a given time: a schedule chosen by the clock, checkpoints to carry away
+on_device.py       samples in a device's memory, augmented there
+neuron_graphs.py   what neurons.py computes, compiled for a GPU
+packed.py          a data set in a few files, for a machine with nothing but PyTorch
+pieces.py          bytes in pieces of limited size, and joined again
 conversion.py      any trained ReLU network to multi-bit IF neurons
 rules.py           what its modules are in eventsim, for eventsim.from_torch
 simulating.py      a stored model run in PyTorch, without eventsim's engine

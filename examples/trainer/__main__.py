@@ -46,6 +46,8 @@ def parser():
     p.add_argument("folder", help="with the data set's official files")
     p.add_argument("--network", choices=NETWORKS, default="resnet20", help="default resnet20")
     p.add_argument("--widths", type=int, nargs="+", help="channels of each stage; default: as published")
+    p.add_argument("--dense", type=int, nargs="*",
+                   help="neurons of each dense layer of a VGG or LeNet; default: as published")
     p.add_argument("--neuron", choices=[*NEURONS, "ReLU"], default="SRIF+MPR",
                    help="default SRIF+MPR; ReLU: a network to --convert")
     p.add_argument("--bits", type=int, nargs=2, metavar=("M", "N"), default=(1, 0),
@@ -142,9 +144,15 @@ def save_and_test(net, data, found):
     """Export, check and test a trained network: what was found, by name."""
     x, _ = data.test.batch(np.arange(N_CHECK))
     told = {name: found[name] for name in (
+<<<<<<< HEAD
         "data", "network", "widths", "neuron", "bits", "leak", "surrogate", "width", "alpha", "restimulation",
         "timesteps", "epochs", "batch_size", "lr", "weight_decay", "spike_penalty", "seed", "samples",
         "augmentation", "half", "convert")}
+=======
+        "data", "network", "widths", "dense", "neuron", "bits", "leak", "surrogate", "width", "alpha",
+        "restimulation", "timesteps", "epochs", "batch_size", "lr", "weight_decay", "seed", "samples", "augmentation", "half",
+        "convert")}
+>>>>>>> main
     provenance = {
         "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
         "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",

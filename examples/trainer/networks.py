@@ -12,6 +12,7 @@ ResNet20; that network of 11 M is `resnet20_wide`.
 """
 
 from dataclasses import dataclass, field
+from inspect import signature
 from math import sqrt
 from typing import Callable
 
@@ -195,9 +196,9 @@ def resnet19(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widt
     return resnet(style, timesteps, shape, classes, moving, list(zip(widths, (3, 3, 2))), hidden=hidden)
 
 
-def resnet20(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64)):
-    """He et al. (2015), section 4.2, with 1x1 convolutions for shortcuts (option B)."""
-    return resnet(style, timesteps, shape, classes, moving, [(w, 3) for w in widths])
+def resnet20(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64), stride=1):
+    """He et al. (2015), section 4.2, with 1x1 convolutions for shortcuts (option B). stride: see `resnet8`."""
+    return resnet(style, timesteps, shape, classes, moving, [(w, 3) for w in widths], stride)
 
 
 def resnet20_wide(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(64, 128, 256, 512)):
@@ -249,7 +250,8 @@ def from_settings(settings, data):
     """The network that the settings of `python -m trainer` describe, its weights drawn from their seed.
 
     settings: network, widths, neuron, bits, leak, surrogate, width, alpha, restimulation, timesteps and seed, as
-    the command line has them and as a model's provenance keeps them. data: a trainer.data.Data.
+    the command line has them and as a model's provenance keeps them; and `dense`, which older files lack. data: a
+    trainer.data.Data.
     """
     neuron = None
     if settings["neuron"] != "ReLU":
@@ -258,10 +260,12 @@ def from_settings(settings, data):
         if settings["leak"] is not None:
             neuron["leak"] = settings["leak"]
     torch.manual_seed(settings["seed"])
-    more = {"widths": tuple(settings["widths"])} if settings["widths"] else {}
+    more = {name: tuple(settings[name]) for name in ("widths", "dense") if settings.get(name) is not None}
     style = Style(neuron, settings["restimulation"], settings["alpha"], average=neuron is None)
     timesteps = 1 if neuron is None and not data.moving else settings["timesteps"]
     network = NETWORKS[settings["network"]]
+    if "dense" in more and "dense" not in signature(network).parameters:
+        raise ValueError(f"--dense is for VGG and LeNet: leave it out with {settings['network']}")
     return network(style, timesteps, data.input_node.shape, len(data.class_names), data.moving, **more)
 
 

@@ -14,7 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainer import neuron_kernels
+try:
+    from trainer import neuron_kernels
+except ImportError:  # without numba, PyTorch does what they do
+    neuron_kernels = None
 
 
 def rectify(u):
@@ -227,6 +230,7 @@ class Neuron(nn.Module):
         self.bits, self.quantum, self.mpr, self.leak = bits, quantum, mpr, leak
         self.v_threshold, self.reset, self.v_reset = v_threshold, reset, v_reset
         self.surrogate, self.width = surrogate, width
+        self.graph = None  # of trainer.neuron_graphs, which computes the same in one pass over a GPU's memory
 
     @property
     def max_level(self):
@@ -234,6 +238,8 @@ class Neuron(nn.Module):
 
     def forward(self, current):
         """current: (T, N, ...), at least float32. Returns the spikes' values, of the same shape."""
+        if self.graph is not None:
+            return self.graph(current)
         return _Integrate.apply(single(current), self)
 
     def levels(self, h, out=None):
@@ -253,7 +259,8 @@ class Neuron(nn.Module):
 
     def compiled(self, x):
         """Whether neuron_kernels does it: float32 on a CPU, one block of memory for each step."""
-        return (x.device.type == "cpu" and x.dtype == torch.float32 and self.surrogate == "rectangle"
+        return (neuron_kernels is not None
+                and x.device.type == "cpu" and x.dtype == torch.float32 and self.surrogate == "rectangle"
                 and is_one_block(x)
                 and (not self.mpr or -self.window[0] <= neuron_kernels.LARGEST_BEYOND))
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -12,9 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 
-from eventsim import Simulator
 from trainer.penalty import SpikePenalty
 
 
@@ -114,11 +113,13 @@ class Trainer:
     """
 
     def __init__(self, net, part, input_node, recipe, device="cpu", checkpoint=None, minutes=10.0, settings=None):
-        self.made_by = {"recipe": _without_default(asdict(recipe)), "network": repr(net), "samples": len(part), **(settings or {})}
+        self.made_by = {"recipe": _without_default(asdict(recipe)), "network": repr(net),
+                        "samples": len(part), **(settings or {})}
         self.net = net.to(device, memory_format=memory_format(net, device))
         self.part, self.input_node, self.recipe = part, input_node, recipe
         self.penalty = SpikePenalty(net) if recipe.spike_penalty else None
         self.device, self.minutes = torch.device(device), minutes
+        self.half_dtype = torch.float16 if self.device.type == "cuda" else torch.bfloat16
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.batch_size = min(recipe.batch_size, len(part))
         self.n_batches = len(part) // self.batch_size  # a rest is left out: BatchNorm dislikes small ones
@@ -146,6 +147,8 @@ class Trainer:
         progress: whether to show a bar. log: called as log(epoch, loss) after each epoch.
         FloatingPointError where the loss is not finite.
         """
+        from tqdm import tqdm
+
         began = saved = time.monotonic()
         stop = self.n_steps if steps is None else min(self.n_steps, self.step + steps)
         before = self.seconds
@@ -171,6 +174,23 @@ class Trainer:
 
     def _advance(self):
         """One step; returns its loss."""
+        loss = self.descend().item()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} in step {self.step}: lower the learning rate")
+        self.step += 1
+        self.total += loss
+        return loss
+
+    def learning_rate(self):
+        """Of this step: along a cosine to 0."""
+        return self.recipe.lr * (1 + math.cos(math.pi * self.step / self.n_steps)) / 2
+
+    def loss(self, outputs, y):
+        """Of a batch, a tensor. outputs: float32 (n, classes); y: int64 (n,)."""
+        return functional.cross_entropy(outputs, y)
+
+    def next_batch(self):
+        """(levels, labels) of this step's samples, augmented."""
         epoch, batch = divmod(self.step, self.n_batches)
         seed = self.recipe.seed
         if batch == 0 or not hasattr(self, "_order"):
@@ -178,45 +198,55 @@ class Trainer:
         chosen = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
         rng = np.random.default_rng((seed, 1, self.step))
         torch.manual_seed(int(rng.integers(1 << 62)))  # dropout's
-        x, y = self.part.batch(chosen, rng)
+        return self.part.batch(chosen, rng)
+
+    def descend(self):
+        """One step of the optimizer; returns the loss, a tensor on the device."""
+        x, y = self.next_batch()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * (1 + math.cos(math.pi * self.step / self.n_steps)) / 2
-        dtype = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        with torch.autocast(self.device.type, dtype, enabled=self.recipe.half), self.penalty or nullcontext():
+            group["lr"] = self.learning_rate()
+        half = torch.autocast(self.device.type, self.half_dtype, enabled=self.recipe.half)
+        with half, self.penalty or nullcontext():
             outputs = self.net(to_values(x, self.input_node, self.device))
-        loss = functional.cross_entropy(outputs.float(), torch.as_tensor(y, device=self.device))
+        loss = self.loss(outputs.float(), torch.as_tensor(y, device=self.device))
         if self.penalty:
             loss = loss + self.recipe.spike_penalty * self.penalty.share()
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        loss = loss.item()
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} in step {self.step}: lower the learning rate")
-        self.step += 1
-        self.total += loss
-        return loss
+        return loss.detach()
 
-    def _save(self):
-        if self.checkpoint is None:
-            return
-        state = {
+    def state(self):
+        """What a checkpoint holds."""
+        return {
             "made_by": self.made_by, "net": self.net.state_dict(), "step": self.step,
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
             "total": self.total, "losses": self.losses, "seconds": self.seconds,
         }
+
+    def _save(self):
+        if self.checkpoint is None:
+            return
+        state = self.state()
         beside = self.checkpoint.with_name(self.checkpoint.name + ".new")
         torch.save(state, beside)
         os.replace(beside, self.checkpoint)  # never half a file
 
     def _load(self):
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.go_on(read_checkpoint(self.checkpoint, self.checkpoint, self.device), self.checkpoint)
+
+    def go_on(self, state, path):
+        """Go on from a checkpoint's contents. ValueError if it was made by other settings."""
         for name, value in self.made_by.items():
             before = state.get("made_by", {}).get(name)
             if before != value:
-                raise ValueError(f"{self.checkpoint}: was made with another {name}: {_parted(before, value)}; "
+                raise ValueError(f"{path}: was made with another {name}: {_parted(before, value)}; "
                                  "give the same one or another file")
+        self.restore(state)
+
+    def restore(self, state):
+        """Go on from what `state` gave."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -229,6 +259,19 @@ def _without_default(recipe):
     return {name: value for name, value in recipe.items() if name != "spike_penalty" or value}
 
 
+def read_checkpoint(file, path, device="cpu"):
+    """The contents of a checkpoint, from a path or an open file. path: what an error says it is. ValueError where
+    it is none."""
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: is no checkpoint, or a damaged one: {reason}") from None
+    if not isinstance(state, dict) or "net" not in state:
+        raise ValueError(f"{path}: is no checkpoint: it holds no network")
+    return state
+
+
 def _parted(before, now):
     """In one line, the first place where two values part."""
     pairs = zip_longest(str(before).split("\n"), str(now).split("\n"))
@@ -237,8 +280,9 @@ def _parted(before, now):
 
 
 def to_values(x, input_node, device="cpu", dtype=torch.float32):
-    """Integer levels (N, ...) or (N, T, ...) as the values that they stand for."""
-    values = torch.from_numpy(np.ascontiguousarray(x)).to(device, dtype) * input_node.scale
+    """Integer levels (N, ...) or (N, T, ...), an array or a tensor, as the values that they stand for."""
+    levels = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+    values = levels.to(device, dtype) * input_node.scale
     trailing = (-1,) + (1,) * (len(input_node.shape) - 1)
     mean, std = (torch.as_tensor(v, dtype=dtype, device=device).reshape(trailing)
                  for v in (input_node.mean, input_node.std))
@@ -251,8 +295,12 @@ def evaluate(net, part, input_node, batch_size=250, progress=False):
     net.eval()
     device = next(net.parameters()).device
     outputs, right = [], 0
-    quiet = None if progress else True  # None: where it is no terminal
-    for start in tqdm(range(0, len(part), batch_size), disable=quiet, unit="batch", leave=False):
+    starts = range(0, len(part), batch_size)
+    if progress:
+        from tqdm import tqdm
+
+        starts = tqdm(starts, disable=None, unit="batch", leave=False)  # None: where it is no terminal
+    for start in starts:
         x, y = part.batch(np.arange(start, min(start + batch_size, len(part))))
         outputs.append(net(to_values(x, input_node, device)).float().cpu().numpy())
         right += int((outputs[-1].argmax(1) == y).sum())
@@ -261,6 +309,8 @@ def evaluate(net, part, input_node, batch_size=250, progress=False):
 
 def accuracy(model, part, precision, batch_size=500):
     """Share of a part's samples that eventsim predicts rightly. model: the eventsim.Model exported."""
+    from eventsim import Simulator  # training itself needs none
+
     simulator, right = Simulator(model, precision), 0
     for start in range(0, len(part), batch_size):
         x, y = part.batch(np.arange(start, min(start + batch_size, len(part))))

@@ -49,9 +49,9 @@ def search(a, b, x, deciding=(*VARIABLES, "outputs")):
     for i in range(len(x)):
         for t in range(layers[0][2].shape[1]):
             for name, variable, one, other in layers:
-                for neuron in range(one.shape[2]):
-                    if one[i, t, neuron] != other[i, t, neuron]:
-                        return i, t, name, variable, neuron
+                different = np.flatnonzero(one[i, t] != other[i, t])
+                if different.size:
+                    return i, t, name, variable, different[0]
     return None
 
 

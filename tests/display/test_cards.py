@@ -48,8 +48,27 @@ def shown(folder):
         "summed": recording.counts.summed(), "statistics": statistics, "train": statistics.trains["n3"],
         "membranes": statistics.membranes["n3"], "decisions": run.statistics.decisions, "run": run,
         "state": recording.state, "comparison": eventsim.compare(model, simulator, x), "check": check,
-        "evaluation": eventsim.evaluate(simulator, x), **tables,
+        "evaluation": eventsim.evaluate(simulator, x), **tables, **streamed(),
     }
+
+
+def streamed():
+    """Name -> what a stream shows, its name and classes from who knows where."""
+    bins = eventsim.EventBins(1000.0, "one", sensor_size=(1, 30))
+    nodes = {"in": Input((30,), bits=8, events=bins), "d": Dense(np.eye(30)), "out": Readout()}
+    model = Model(nodes, [("in", "d"), ("d", "out")], class_names=[f"{i}{HOSTILE[:20]}" for i in range(30)])
+    events = {"t": np.arange(0, 25_000, 500), "x": np.arange(50) % 3, "y": np.zeros(50), "p": np.ones(50)}
+    source = eventsim.EventStream.from_numpy(events, (1, 30), HOSTILE, start=0)
+    stream = Simulator(model).stream(source, "4ms", stride="2ms")
+    new, window = repr(stream), next(stream)
+    assert "given 0 windows" in new and "given 1 window, 4 events" in repr(stream)
+    assert "window 4 ms (4 steps); stride 2 ms" in new and " times real time" in repr(stream)
+    text = repr(window).splitlines()
+    assert text[0] == "StreamWindow 0, 0.000000 to 0.002000 s" and "steps 2; events 4; decision 0<" in text[1]
+    assert text[-2] == "... 20 more rows" and [line.split()[-2:] for line in text[4:7]] == [
+        ["1", "1"], ["0.5", "0.5"], ["0.5", "0.5"]]
+    assert repr(stream.state).startswith("StreamState(after 2 steps)\nstep 1 ms; window 4 steps; stride 2 steps;")
+    return {"stream": stream, "window": window, "stream state": stream.state, "event stream": source}
 
 
 @pytest.fixture(scope="module")

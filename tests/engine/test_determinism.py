@@ -14,7 +14,10 @@ from functools import lru_cache
 import networks
 import numpy as np
 import pytest
-from exact_cases import CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, model_and_input, simulator
+from exact_cases import (
+    CASES, CHIP, EVERYTHING, PRECISIONS, STEPS, everything, fresh_simulator, model_and_input, simulator,
+    with_settings,
+)
 from processes import PACKAGES, environment, python
 
 from eventsim import Simulator, UnsupportedError
@@ -124,7 +127,7 @@ def test_every_node_type(name, precision):
     except UnsupportedError:
         pytest.skip("this precision refuses the network")
     expected = sim.run(x, record=EVERYTHING)
-    small = Simulator(model, precision, workers=2, block=1, chunk=1).run(x, record=EVERYTHING)
+    small = with_settings(sim, workers=2, block=1, chunk=1).run(x, record=EVERYTHING)
     for part, of in zip(everything(small), everything(expected)):
         assert_same(part, of)
     assert_same(counts(small), counts(expected))
@@ -217,7 +220,7 @@ def checksums(program):
 
 @pytest.mark.parametrize("name, precision", CASES)
 def test_programs_are_never_written(name, precision):
-    sim, x = simulator(name, precision, workers=2, block=2, chunk=2), model_and_input(name)[1]
+    sim, x = fresh_simulator(name, precision, workers=2, block=2, chunk=2), model_and_input(name)[1]
     before = checksums(sim.program)
     assert len(before) > 20
     x_before = x.copy()

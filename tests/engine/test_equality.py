@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from exact_cases import with_settings
 from hypothesis import HealthCheck, given, settings
 from networks import (
     NARROW_CHIPS, chain, chip_models, chip_runs, every_node_models, random_chip_run, run_near_int32, runs,
@@ -186,10 +187,11 @@ def assert_equal_in_pieces(model, x, precision, timesteps=None, chip=None):
     bits, and the same audit."""
     record = ALL + ("audit",) * (precision in INTEGERS)
     try:
-        whole = Simulator(model, precision, chip=chip).run(x, timesteps, record)
+        simulator = Simulator(model, precision, chip=chip)
+        whole = simulator.run(x, timesteps, record)
     except (UnsupportedError, RunError):
         return
-    small = Simulator(model, precision, workers=2, chunk=1, block=1, chip=chip)
+    small = with_settings(simulator, workers=2, chunk=1, block=1)
     assert_same_runs(whole, [small.run(x, timesteps, record)])
     cut, still = whole.timesteps // 2, x.ndim == 1 + len(model.shapes[model.input])
     if not cut:

@@ -8,10 +8,11 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_equality import assert_equal_to_reference
 
 from eventsim import (
-    Add, AvgPool, BatchNorm, Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, Simulator, SumPool,
-    UnsupportedError,
+    Add, AvgPool, BatchNorm, Chip, Concat, Conv2d, Dense, Flatten, Input, Model, Neuron, Readout, Simulator,
+    SumPool, UnsupportedError,
 )
 
 
@@ -202,3 +203,42 @@ def test_answers_that_overflow_are_infinite_without_a_warning_of_numpy(reduce):
         warnings.simplefilter("error")
         run = Simulator(model).run(np.ones((1, 3, 1), int), record=("outputs",))
     assert run.outputs[0, -1].tolist() == [np.inf, -np.inf]
+
+
+# ---- membranes that wrap at 32 bits stand at any number, the threshold that means "never" among them
+
+WRAPS = Chip("wraps", weight_bits=16, membrane_bits=32, membrane_overflow="wrap")
+
+
+def at_the_top(sign=1, **options):
+    """Two channels whose membrane is sign * (2^31 - 1) in the first step; the first one lacks the upper bit."""
+    node = Neuron(**{"v_threshold": 100.0, "quantum": 100.0, "bits": [1, 2], "resolution": 1.0, **options})
+    return chain(Input((1,)), Dense(np.zeros((2, 1)), np.full(2, sign * (2.0**31 - 1))), node)
+
+
+@pytest.mark.parametrize("sign, options, sent", (
+    (1, {}, [1, 3]), (1, {"reset": "hard"}, [1, 3]), (-1, {"signed": True}, [-1, -3]),
+    (1, {"refractory": 1}, [1, 3]), (1, {"bits": 1, "v_threshold": 2.0**31 - 1, "comparison": ">"}, [0, 0]),
+))
+def test_a_plane_that_a_channel_lacks_never_fires(sign, options, sent):
+    model = at_the_top(sign, **options)
+    assert_equal_to_reference(model, np.ones((1, 3, 1), int), "fixed", chip=WRAPS)
+    assert Simulator(model, chip=WRAPS).run(np.ones((1, 3, 1), int)).levels("n2")[0, 0].tolist() == sent
+
+
+def test_a_threshold_that_means_never_is_refused_where_it_is_reached():
+    with pytest.raises(UnsupportedError, match="^node 'n2' .Neuron.: a threshold is 2147483647 steps, expected less"):
+        Simulator(at_the_top(v_threshold=2.0**31 - 1, bits=1), chip=WRAPS)
+
+
+@pytest.mark.parametrize("precision", ("float32", "int8"))
+def test_channels_joined_with_the_loop_that_reads_them(precision):
+    """[x, h] into h, as recurrent cells have it: a Dense says how much comes back."""
+    rng = np.random.default_rng(0)
+    nodes = {"in": Input((2,)), "both": Concat(), "d": Dense(rng.normal(0, 0.6, (3, 5))), "h": Neuron(),
+             "out": Readout()}
+    edges = [("in", "both"), ("h", "both", 1), ("both", "d"), ("d", "h"), ("h", "out")]
+    model, x = Model(nodes, edges), rng.integers(0, 2, (3, 9, 2))
+    assert model.shapes["both"] == (5,)
+    assert_equal_to_reference(model, x, precision)
+    assert Simulator(model, precision).run(x).levels("h").any()

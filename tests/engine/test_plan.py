@@ -60,7 +60,7 @@ def test_a_runner_forgets_plans(limit, most, left, monkeypatch):
     first = simulator.run(x, timesteps=1).output
     for steps in (2, 3, 4):
         simulator.run(x, timesteps=steps)
-    assert len(simulator._runner._bound) == left
+    assert len(simulator._executor.runner._bound) == left
     np.testing.assert_array_equal(simulator.run(x, timesteps=1).output, first)
 
 
@@ -108,7 +108,7 @@ def test_long_recurrent_runs_are_bound_in_short_chunks():
     simulator = Simulator(Model(nodes, edges))
     x = (np.random.default_rng(5).random((2, 1000, 3)) < 0.5).astype(int)
     found = simulator.run(x)
-    assert {setting.steps for setting in simulator._runner._bound} == {128, 1000 % 128}
+    assert {setting.steps for setting in simulator._executor.runner._bound} == {128, 1000 % 128}
     whole = Simulator(simulator.model, chunk=1000).run(x)
     np.testing.assert_array_equal(found.levels("fire"), whole.levels("fire"))
 

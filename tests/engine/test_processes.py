@@ -161,7 +161,7 @@ def test_threads_of_a_pool_in_another_mode_are_given_up(model, x):
         barrier.wait(10)
         return context  # not left: the thread stays so
 
-    kept = list(simulator._pool.map(flush, range(3)))
+    kept = list(simulator._executor.threads.pool.map(flush, range(3)))
     assert len(kept) == 3
     with pytest.raises(RunError, match="^this thread flushes denormal numbers to zero"):
         simulator.run(x)

@@ -68,7 +68,7 @@ def test_a_node_of_two_axes_and_one_that_is_silent():
 
 
 def test_predict_and_score_run_in_batches(monkeypatch):
-    from eventsim.engine import simulator as module
+    from eventsim.engine import batches as module
 
     monkeypatch.setattr(module, "BATCH", (1, 2))
     simulator = Simulator(MODEL)

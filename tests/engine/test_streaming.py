@@ -240,7 +240,7 @@ def test_real_time_does_not_wait_for_events():
         go_on.wait(20)
         yield {"t": [3, 10**9], "x": [1, 1], "y": [0, 0], "p": [1, 1]}
 
-    stream = simulator("convolution").stream(source(), "5ms", realtime=True)
+    stream = simulator("convolution").stream(source(), "5ms", realtime=True, longest_gap="1h")
     windows = [next(stream) for _ in range(3)]
     assert silent.is_set() and [window.n_events for window in windows] == [3, 0, 0]
     assert all(window.latency > 0 for window in windows) and stream.state.done == 150

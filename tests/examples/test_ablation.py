@@ -3,7 +3,9 @@
 import argparse
 import csv
 import inspect
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,13 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import ablation  # noqa: E402
+import ablation_claims as claims  # noqa: E402
 import ablation_report as report  # noqa: E402
-from ablation import Budget, Cell, Run  # noqa: E402
+from ablation import Budget, Cell, Run, Session  # noqa: E402
+
+
+LARGE = {"network": "resnet20", "stride": 1, "samples": 45000, "epochs": 10, "augmentation": "simple",
+         "half": False}
 
 
 def made_up(cell, seed, accuracy, **changed):
@@ -26,7 +33,8 @@ def made_up(cell, seed, accuracy, **changed):
 
 
 def test_the_recorded_page_is_what_the_recorded_rows_give():
-    page = report.text(report.Study(ablation.read()), report.read_conversion())
+    runs = ablation.read()
+    page = report.text(report.Study(runs), report.read_conversion(), report.further(runs))
     assert (report.RESULTS / "README.md").read_text() == page
     for name in ("neurons", "bits", "figures_3_4", "figure_5", "conversion"):
         assert f"{name}.png" in page and (report.RESULTS / f"{name}.png").exists()
@@ -48,6 +56,53 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
 
 
+def test_rows_keep_their_budget_and_older_files_have_the_first(tmp_path):
+    cell = Cell("SRIF+MPR")
+    runs = [made_up(cell, 0, 0.5), made_up(cell, 0, 0.75, **LARGE)]
+    ablation.write(runs, tmp_path / "runs.csv")
+    assert sorted(ablation.read(tmp_path / "runs.csv"), key=lambda run: run.accuracy) == runs
+    assert runs[1].budget == Budget(**LARGE) and ablation.missing([cell], range(2), Budget(**LARGE), runs) == [
+        (cell, 1)]
+    lines = (tmp_path / "runs.csv").read_text().splitlines()
+    older = [line.rsplit(",", 3)[0] for line in lines]
+    (tmp_path / "older.csv").write_text("\n".join(older) + "\n")
+    assert {run.network for run in ablation.read(tmp_path / "older.csv")} == {"resnet8"}
+
+
+def test_claims_are_judged_at_each_budget(tmp_path, capsys):
+    runs = [made_up(Cell(neuron, 4), seed, accuracy + 0.01 * seed) for neuron, accuracy in
+            (("SRIF", 0.5), ("SRIF+MPR", 0.502), ("hard IF", 0.45)) for seed in range(3)]
+    runs += [made_up(Cell("SRIF", 4), seed, 0.9 + 0.001 * seed, **LARGE) for seed in range(3)]
+    runs += [made_up(Cell("SRIF+MPR", 4), seed, 0.91 + 0.001 * seed, **LARGE) for seed in range(2)]
+    small, large = claims.studies(runs)
+    assert (small.budget, large.budget) == (Budget(), Budget(**LARGE))
+    judged = {row[0]: row[1:] for row in claims.rows(small)}
+    assert judged.keys() == {"SRIF above hard IF", "MPR raises the accuracy"}
+    # deviations 0.01: sqrt(2 * 0.01^2 / 3) = 0.82 points; the paper's 0.48 need (0.01^2 + 0.01^2) (200 / 0.48)^2
+    assert judged["MPR raises the accuracy"] == (4, "+0.48", "+0.20 ± 0.82", "3 and 3", "not separated", 35)
+    assert judged["SRIF above hard IF"][4] == "reproduced"
+    assert claims.rows(large)[0][4:6] == ("2 and 3", "reproduced")
+    section = report.other_budgets(runs)
+    assert "resnet20 (16, 32, 64), 45,000 images, crop and flip, 10 epochs, " in section
+    assert "learning rate 0.1, float32; 0.1 hours" in section
+    assert section.count("| MPR raises") == 1 and report.other_budgets(runs[:9]) == ""
+    ablation.write(runs, tmp_path / "runs.csv")
+    assert claims.main([str(tmp_path / "runs.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert "of 2 claims 1 reproduced, 0 the opposite, 1 not separated" in printed
+    assert "of 1 claims 1 reproduced" in printed
+    with pytest.raises(SystemExit):
+        claims.main([str(tmp_path / "none.csv")])
+
+
+def test_the_number_of_runs_that_a_claim_needs_is_not_made_up():
+    one = report.Study([made_up(cell, 0, 0.5) for cell in (Cell("SRIF", 4), Cell("SRIF+MPR", 4))])
+    assert claims.MPR_CLAIM.runs_needed(one) is None  # one run has no deviation
+    bits = report.Study([made_up(Cell(n=n), seed, 0.5 + 0.01 * seed) for n in range(2) for seed in range(3)])
+    assert claims.MULTI_BIT_CLAIMS[0].runs_needed(bits) is None  # the paper says no number
+    assert len(claims.CLAIMS) == 29
+
+
 def test_missing_goes_seed_by_seed_and_knows_the_budget():
     cells = [Cell(), Cell("hard IF"), Cell()]
     runs = [made_up(Cell(), 0, 0.5), made_up(Cell("hard IF"), 1, 0.5, epochs=99)]
@@ -61,29 +116,29 @@ def test_missing_goes_seed_by_seed_and_knows_the_budget():
     ((0.70, 0.60, 0.65), (0.61, 0.66, 0.63), "not separated"), ((0.7,), (0.6,), "not separated"),
 ])
 def test_a_finding_counts_beyond_two_standard_errors(better, worse, word):
-    assert report.verdict(report.Found.of(better), report.Found.of(worse))[0] == word
+    assert claims.verdict(claims.Found.of(better), claims.Found.of(worse))[0] == word
 
 
 def test_standard_error():
     # deviations 0.01 and 0.02, three runs each: sqrt(0.0001 / 3 + 0.0004 / 3) = 0.0129
-    found = report.verdict(report.Found.of([0.5, 0.51, 0.52]), report.Found.of([0.4, 0.42, 0.44]))
+    found = claims.verdict(claims.Found.of([0.5, 0.51, 0.52]), claims.Found.of([0.4, 0.42, 0.44]))
     assert found == ("reproduced", "+9.00 ± 1.29")
 
 
 @pytest.mark.parametrize("n", (2, 3, 5))
 def test_how_often_equal_cells_are_told_apart(n):
     better, worse = np.random.default_rng(0).normal(size=(2, 4000, n))
-    words = [report.verdict(report.Found.of(b), report.Found.of(w))[0] for b, w in zip(better, worse)]
+    words = [claims.verdict(claims.Found.of(b), claims.Found.of(w))[0] for b, w in zip(better, worse)]
     share = 1 - words.count("not separated") / len(words)
-    assert share == pytest.approx(report.by_chance(n), abs=0.02)
+    assert share == pytest.approx(claims.by_chance(n), abs=0.02)
     assert abs(words.count("reproduced") - words.count("the opposite")) < 100
-    assert report.by_chance(1) == 0  # no deviation is known
+    assert claims.by_chance(1) == 0  # no deviation is known
 
 
 def test_evenness_of_bits():
-    assert report._spread((0.5, 0.5)) == 1 and report._spread((1.0,)) == 1
-    assert report._spread((0.8, 0.0)) == 0
-    assert report._spread((0.75, 0.25)) == pytest.approx(0.8112781)
+    assert claims.evenness((0.5, 0.5)) == 1 and claims.evenness((1.0,)) == 1
+    assert claims.evenness((0.8, 0.0)) == 0
+    assert claims.evenness((0.75, 0.25)) == pytest.approx(0.8112781)
 
 
 def test_a_tiny_study(tmp_path):
@@ -96,7 +151,15 @@ def test_a_tiny_study(tmp_path):
     cells = [Cell("SRIF+MPR", 2), Cell(m=1, n=1, restimulation=True)]
     before = torch.get_num_threads()
     found = [ablation.train_and_measure(str(tmp_path), cell, 0, budget) for cell in cells]
+    session = Session(tmp_path, 0.0, tmp_path / "epochs.jsonl")
+    assert ablation.train_and_measure(str(tmp_path), cells[1], 0, budget, session) is None
+    assert session.checkpoint(cells[1], 0, budget).exists()
+    again, _ = ablation.train_and_measure(str(tmp_path), cells[1], 0, budget, replace(session, seconds=None))
     torch.set_num_threads(before)
+    assert replace(again, seconds=0) == replace(found[1][0], seconds=0, error=again.error,
+                                                rectified_error=again.rectified_error)  # nan differs from itself
+    lines = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["n"], line["seed"]) for line in lines] == [(1, 1, 0)]
     assert [run.cell for run, _ in found] == cells and [run.budget for run, _ in found] == [budget] * 2
     (plain, membranes), (multi, none) = found
     data = cifar10(tmp_path)
@@ -151,7 +214,8 @@ def test_the_page_says_the_settings_of_the_runs():
     from trainer.neurons import NEURONS, Neuron
     from trainer.training import Recipe
 
-    page = report.text(report.Study(ablation.read()), report.read_conversion())
+    runs = ablation.read()
+    page = report.text(report.Study(runs), report.read_conversion(), report.further(runs))
     recipe, neuron = asdict(Recipe(1)), Neuron()
     assert (recipe["momentum"], recipe["weight_decay"]) == (0.9, 5e-4)
     assert (recipe["lr"], recipe["batch_size"]) == (0.01, 128)
@@ -162,6 +226,19 @@ def test_the_page_says_the_settings_of_the_runs():
     assert "average pools (widths 16, 32, 64;" in page
 
 
+def test_the_best_split_for_a_number_of_additions():
+    cells = {Cell(): (0.5, 1000.0), Cell(timesteps=8): (0.6, 4000.0), Cell(n=1): (0.65, 2000.0),
+             Cell(m=2): (0.55, 3000.0), Cell(n=3): (0.7, 3500.0), Cell("hard IF"): (0.9, 1.0)}
+    runs = [made_up(cell, seed, accuracy, additions=additions) for cell, (accuracy, additions) in cells.items()
+            for seed in range(2)]
+    found = report.best_for_additions(report.Study(runs))
+    rows = [line for line in found.splitlines() if line.startswith("| ") and " k " in line]
+    assert [row.split(" | ")[2] for row in rows] == ["1 + 0", "1 + 1", "1 + 3"]
+    assert ("The best 1-bit cell, T = 8, takes 4 k additions for 60.00 %; 1 + 1 bits in 2 steps give 65.00 % for 2 k"
+            in found)
+    assert report.best_for_additions(report.Study(runs[:2])) == ""
+
+
 def test_what_no_paper_claims_is_not_reproduced():
     runs = [made_up(Cell(m=m, n=n), seed, 0.5 + 0.1 * n + 0.001 * seed)
             for m, n in ablation.SPLITS for seed in range(3)]
@@ -169,3 +246,13 @@ def test_what_no_paper_claims_is_not_reproduced():
     claimed, _, ours = section.partition("Not in the paper")
     assert claimed.count("| reproduced |") == 3 and "reproduced" not in ours
     assert ours.count("| larger |") == 5 and ours.count("| 1 + 1 and 2 + 0 |") == 1
+
+
+def test_a_budget_builds_its_network():
+    pytest.importorskip("torch")
+    from trainer.networks import n_parameters
+
+    nets = [ablation.build(Cell(), Budget(network="resnet20", stride=stride)) for stride in (1, 2)]
+    assert [n_parameters(net) for net in nets] == [n_parameters(nets[0])] * 2  # maps are halved, weights are not
+    assert 0.26e6 < n_parameters(nets[0]) < 0.28e6
+    assert [net.layers["stem_conv"].stride for net in nets] == [(1, 1), (2, 2)]

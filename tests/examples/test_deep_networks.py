@@ -3,6 +3,7 @@ architectures have. The closed forms here are written down from the papers' tabl
 code with the builders or with eventsim."""
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -114,13 +115,21 @@ def resnet20():
     return deep_networks.resnet20()
 
 
+IMAGES = deep_networks.random_images(5, (3, 32, 32), seed=6)
+
+
+@pytest.fixture(scope="module")
+def plain_runs(resnet20):
+    """precision -> the run that all others have to equal."""
+    return lru_cache(lambda precision: Simulator(resnet20, precision).run(IMAGES))
+
+
 @pytest.mark.parametrize("precision", ("float32", "int8"))
 @pytest.mark.parametrize("how", ({"workers": 2}, {"block": 1}, {"block": 4}, {"workers": 2, "block": 2},
                                  {"chunk": 1}, {"chunk": 3, "block": 2}))
-def test_results_do_not_depend_on_workers_blocks_and_chunks(resnet20, precision, how):
-    images = deep_networks.random_images(5, (3, 32, 32), seed=6)
-    wanted = Simulator(resnet20, precision).run(images)
-    found = Simulator(resnet20, precision, **how).run(images)
+def test_results_do_not_depend_on_workers_blocks_and_chunks(resnet20, plain_runs, precision, how):
+    wanted = plain_runs(precision)
+    found = Simulator(resnet20, precision, **how).run(IMAGES)
     assert np.array_equal(found.output, wanted.output)
     for name, spikes in wanted.spikes.items():
         assert np.array_equal(found.spikes[name].planes, spikes.planes), name

@@ -137,9 +137,39 @@ def maxima():
     return Model(nodes, edges, 4)
 
 
-MODELS = [images, events, sequence, chip, maxima]
-# whose members are of the types that the others have, so that they are not damaged again
-SAVED = [*MODELS, enlarged]
+def part(first, *names, **more):
+    """A row of nodes of `images`, after their input."""
+    nodes = {"in": first, **{name: images().nodes[name] for name in names}}
+    return Model({**nodes, **more.pop("ends", {})}, **more)
+
+
+def first_images():
+    """Up to the first neurons."""
+    names = ["in", "conv.1", "norm", "spikes"]
+    return part(images().nodes["in"], *names[1:], edges=list(zip(names, names[1:])), timesteps=3)
+
+
+def second_images():
+    """What reads the first neurons, and all that is said of a model."""
+    nodes = {"flat": Flatten(), "dense": Dense(weights(5, 256), weights(5)), "out": images().nodes["out"]}
+    edges = [("in", "again"), ("in", "conv2", 2), ("conv2", "größer"), ("again", "größer"), ("größer", "sum"),
+             ("in", "sum", 4096), ("sum", "flat"), ("flat", "dense"), ("dense", "out")]
+    counts = {"größer": np.full((2, 3, 4), 64)}
+    check = Check(RNG.integers(0, 8, (2, 3, 4, 8, 8), np.uint8), weights(2, 5), counts)
+    return part(Input((4, 8, 8), bits=3), "again", "conv2", "größer", "sum", ends=nodes, edges=edges, timesteps=3,
+                class_names="abcde", provenance=images().provenance, check=check)
+
+
+def third_images():
+    """Pools, and what follows them."""
+    names = ["in", "max", "average", "total", "flat", "dense", "out"]
+    return part(Input((4, 8, 8), bits=3), *names[1:], edges=list(zip(names, names[1:])), timesteps=3)
+
+
+SAVED = [images, events, sequence, chip, maxima, enlarged]
+# whose members are damaged: those of `images` in parts, as each time all of a file is read; those of `enlarged`
+# are of the types that the others have
+MODELS = [first_images, second_images, third_images, events, sequence, chip, maxima]
 
 
 def assert_equal(found, expected):
@@ -190,14 +220,18 @@ def test_files_of_0_1_call_the_chip_profile(tmp_path):
     refuses(path, "holds 'chip' and 'profile', two names of the same; expected only 'chip'")
 
 
-def loads_or_refuses(path):
-    """Whether the file loads; anything but a model or a proper refusal fails the test."""
+def loaded_or_refused(path):
+    """The file's model, or None; anything but a model or a proper refusal fails the test."""
     try:
-        formats.load(path)
+        return formats.load(path)
     except EventsimError as error:
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-        return False
-    return True
+        return None
+
+
+def loads_or_refuses(path):
+    """Whether the file loads."""
+    return loaded_or_refused(path) is not None
 
 
 # ---- round trips
@@ -303,6 +337,11 @@ OTHER_MEANING = {"nodes/in/encoding", "nodes/in/layout", "nodes/in/events/sensor
                  "nodes/conv.1/padding", "nodes/conv2/padding", "nodes/max/ceil_mode",
                  "nodes/pool/stride", "nodes/pool/padding", "nodes/conv/stride",
                  "nodes/conv/padding", "delays", "chip/sum_bits", "chip/sum_overflow"}
+
+
+def test_parts_of_images_have_every_member(tmp_path):
+    parts = [keys_of(make, tmp_path) for make in (first_images, second_images, third_images)]
+    assert set(keys_of(images, tmp_path)) <= set().union(*parts)
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -492,8 +531,9 @@ def test_flipped_bits(tmp_path):
         flipped = bytearray(whole)
         flipped[place // 8] ^= 1 << (place + place // 8) % 8
         path.write_bytes(flipped)
-        if loads_or_refuses(path):
-            assert_same_model(formats.load(path), expected)
+        found = loaded_or_refused(path)
+        if found is not None:
+            assert_same_model(found, expected)
             n_loaded += 1
     assert n_loaded < len(places)
 

@@ -370,10 +370,36 @@ def test_bits():
     assert found[2::3].tolist() == list(range(1, len(words) + 1))
 
 
+def _counting(words, floats, out, same):
+    for i in range(3):
+        x = load(words, i * 8, eight_zeros(words))
+        ones = bit_counts(x)
+        store(out, i * 8, ones)
+        store_one(out, 24 + i, sum_of(ones))
+        store_one(same, 2 * i, same_bits(x, load(words, i * 8 + 8, x)))
+        y = load(floats, i * 8, eight_zeros(floats))
+        store_one(same, 2 * i + 1, same_bits(y, load(floats, i * 8 + 8, y)))
+
+
+def test_counting():
+    words = np.arange(1, 33, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    words[24:] = words[16:24]
+    floats = np.repeat(np.array([np.nan, np.nan, 0.0, -0.0]), 8)
+    compiled, twin = both_ways(_counting)
+    found, expected = ((np.zeros(27, np.uint64), np.zeros(6, bool)) for _ in "ab")
+    compiled(words, floats, *found)
+    twin(words, floats, *expected)
+    for x, y in zip(found, expected):
+        _same(x, y)
+    ones = [bin(word).count("1") for word in words[:24].tolist()]
+    assert found[0].tolist() == ones + [sum(ones[i : i + 8]) for i in range(0, 24, 8)]
+    assert found[1].tolist() == [False, True, False, False, True, False]  # NaN is itself, -0 is not +0
+
+
 def test_every_operation_is_tested():
     """Each intrinsic has a twin, and one of the functions above uses it."""
     operations = {n for n, f in vars(vectors).items() if isinstance(f, numba.extending._Intrinsic)}
-    tested = (_arithmetic, _widening, _pairing, _bits)
+    tested = (_arithmetic, _widening, _pairing, _bits, _counting)
     assert operations <= {name for function in tested for name in function.__code__.co_names}
     for name in operations:
         assert isinstance(vars(TWINS)[name], FunctionType), f"{name} has no twin"

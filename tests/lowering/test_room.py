@@ -18,7 +18,7 @@ from eventsim import (
 )
 from eventsim.cli import main
 from eventsim.formats.nir import graph as nir_graph
-from eventsim.lowering import room
+from eventsim.lowering import firing, room
 from eventsim.lowering.linear import Path, compose, composed_size
 from eventsim.model.describing import describe
 
@@ -224,3 +224,24 @@ def test_commands_have_the_limit(capsys):
             main(["run", MODEL, DATA, "--memory-limit", wrong])
         assert "--memory-limit" in capsys.readouterr().err
     assert main(["info", MODEL, "--kernels", "int8", "--memory-limit", "100M"]) == 0
+
+
+@pytest.mark.parametrize("bits, rectify", ((1, True), (2, False)))
+def test_many_neurons_with_few_thresholds_take_little_time(bits, rectify, monkeypatch):
+    """What Python works out of a threshold, it works out once for all neurons that have it, whatever their
+    channels; how many there are is all that the file says."""
+    calls = []
+    monkeypatch.setattr(firing, "exact_sum", lambda values: calls.append(values) or math.fsum(values))
+    monkeypatch.setattr(firing, "smallest_passing", lambda *key, found=firing.smallest_passing:
+                        calls.append(key) or found(*key))
+    n = 60_000
+    theta, quantum = np.resize([0.75, 1.5, 0.75], n), np.resize([0.5, 0.25], n)
+    node = Neuron(v_threshold=theta, quantum=quantum, bits=bits, rectify=rectify)
+    model = Model({"in": Input((n,)), "fire": node}, [("in", "fire")], timesteps=1)
+    found = Simulator(model).program.stages["fire"].update.thresholds.reshape(bits, -1)[:, :n]
+    assert len(calls) == 4 * bits + 4 * rectify
+    few = Model({"in": Input((6,)), "fire": Neuron(v_threshold=theta[:6], quantum=quantum[:6], bits=bits,
+                                                   rectify=rectify)}, [("in", "fire")], timesteps=1)
+    expected = Simulator(few).program.stages["fire"].update.thresholds.reshape(bits, -1)[:, :6]
+    assert np.array_equal(found, np.tile(expected, n // 6))
+    Simulator(model, "int8")  # scales of channels, too

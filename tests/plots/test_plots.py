@@ -7,6 +7,7 @@ import sys
 import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -533,6 +534,7 @@ def test_confusion_is_the_matrix():
 # ---- extremes
 
 
+@lru_cache(maxsize=None)
 def extreme_trains():
     silent = train_of(np.zeros((2, 3, 4), int))
     return {
@@ -544,7 +546,10 @@ def extreme_trains():
     }
 
 
-@pytest.mark.parametrize("name", extreme_trains())
+EXTREMES = ("one neuron, one step", "no spike", "all firing", "16 bits", "signed", "a line", "many neurons", "odd")
+
+
+@pytest.mark.parametrize("name", EXTREMES)
 @pytest.mark.parametrize("kind", ("rates", "levels", "planes", "intervals", "maps", "correlations"))
 def test_extreme_trains(kind, name):
     train = extreme_trains()[name]
@@ -552,6 +557,7 @@ def test_extreme_trains(kind, name):
 
 
 def test_extreme_trains_together():
+    assert tuple(extreme_trains()) == EXTREMES
     for kind in ("rates", "levels", "planes", "intervals", "maps"):
         _drawn(getattr(plots, kind)(extreme_trains()))
 

@@ -154,11 +154,10 @@ class CompiledLayer:
     def count(self, arriving, counts):
         for path, levels in zip(self.paths, arriving):
             path.count(levels, counts)
-        for i in range(self.n):
-            counts["neuron_updates"] += 1
-            for leak in self.leaks64:
-                counts["multiplications"] += int(leak[i] not in (0.0, 1.0))
-            counts["multiplications"] += int(self.gain is not None)
+        counts["neuron_updates"] += self.n
+        for leak in self.leaks64:
+            counts["multiplications"] += int(((leak != 0) & (leak != 1)).sum())
+        counts["multiplications"] += self.n * (self.gain is not None)
 
 
 @dataclass

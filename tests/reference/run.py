@@ -168,8 +168,7 @@ class _Sample:
         self.residuals[name].append(U)
 
     def _count_events(self, name, levels):
-        for level in levels:
-            self.counts[name]["events"] += int(level != 0)
+        self.counts[name]["events"] += np.count_nonzero(levels)
 
     def answers(self):
         """(T, classes): the model's answer after each step."""

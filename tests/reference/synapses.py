@@ -242,8 +242,11 @@ class Synapses:
             if not self.integer:  # integers add up to the same in any order
                 self.part = _bits_of_a_part(path)
                 self.slides = not self.part and _is_three_wide(path)
-            if self.part:
-                self.parts = [self._divided(j, places[j]) for j in range(n)]
+            if self.part:  # of each synapse, where its part of its neuron's sum stands
+                self.n_parts = 1 + max(int(numbers.max(initial=0)) for numbers in places) // self.part
+                self.in_parts = [places[j] // self.part * n_outputs + self.targets[j] for j in range(n)]
+        self.reached = np.array([len(targets) for targets in self.targets])
+        self.nonzero = np.array([np.count_nonzero(weights) for weights in self.weights])
 
     def value(self, levels, step):
         """The path's contribution to X, in the run's type, for levels (or real numbers)."""
@@ -270,72 +273,66 @@ class Synapses:
         events = [j for j in self.order if levels[j]]
         for bit in range(self.n_planes - 1, -1, -1):
             acc = acc + acc
+            positive = [j for j in events if levels[j] > 0 and (levels[j] >> bit) & 1]
+            negative = [j for j in events if levels[j] < 0 and (-levels[j] >> bit) & 1]
             if self.slides:
-                acc = self._in_columns(acc, [j for j in events if levels[j] > 0 and (levels[j] >> bit) & 1], np.add)
-                acc = self._in_columns(acc, [j for j in events if levels[j] < 0 and (-levels[j] >> bit) & 1],
-                                       np.subtract)
-                continue
-            if self.part:
-                acc = self._in_parts(acc, [j for j in events if levels[j] > 0 and (levels[j] >> bit) & 1], np.add)
-                acc = self._in_parts(acc, [j for j in events if levels[j] < 0 and (-levels[j] >> bit) & 1], np.subtract)
-                continue
-            for j in events:
-                if levels[j] > 0 and (levels[j] >> bit) & 1:
-                    acc[self.targets[j]] = acc[self.targets[j]] + weights[j]
-            for j in events:
-                if levels[j] < 0 and (-levels[j] >> bit) & 1:
-                    acc[self.targets[j]] = acc[self.targets[j]] - weights[j]
+                acc = acc + self._in_columns(positive)
+                acc = acc - self._in_columns(negative)
+            elif self.part:
+                acc = self._in_parts(acc, positive, np.add)
+                acc = self._in_parts(acc, negative, np.subtract)
+            else:
+                one_by_one(np.add, acc, [self.targets[j] for j in positive], [weights[j] for j in positive])
+                one_by_one(np.subtract, acc, [self.targets[j] for j in negative], [weights[j] for j in negative])
         return acc
 
     def _in_parts(self, acc, events, joined):
         """Small windows: each part of a window is a sum of its own, added to (or taken from) what there is."""
-        parts = {}
-        for j in events:
-            for number, targets, weights in self.parts[j]:
-                part = parts.setdefault(number, np.zeros(self.n_outputs, self.rounding.dtype))
-                part[targets] = part[targets] + weights
-        for number in sorted(parts):
-            acc = joined(acc, parts[number])
+        parts = np.zeros((self.n_parts, self.n_outputs), self.rounding.dtype)
+        flat = parts.reshape(-1)
+        one_by_one(np.add, flat, [self.in_parts[j] for j in events], [self.weights[j] for j in events])
+        for part in parts:
+            acc = joined(acc, part)
         return acc
 
-    def _divided(self, j, places):
-        """(number of the part, targets, weights) of the synapses of input j, each target once in a part."""
-        numbers = places // self.part
-        return [(number, self.targets[j][numbers == number], self.weights[j][numbers == number])
-                for number in np.unique(numbers)]
-
-    def _in_columns(self, acc, events, joined):
+    def _in_columns(self, events):
         """Windows three columns wide, moved by one: a plane's sum by itself, by column, row, channel."""
         _, height, width = self.path.grid
+        events = sorted(events, key=lambda j: (j % width, j // width % height, j))
         total = np.zeros(self.n_outputs, self.rounding.dtype)
-        for j in sorted(events, key=lambda j: (j % width, j // width % height, j)):
-            total[self.targets[j]] = total[self.targets[j]] + self.weights[j]
-        return joined(acc, total)
+        one_by_one(np.add, total, [self.targets[j] for j in events], [self.weights[j] for j in events])
+        return total
 
     def _multiplied(self, numbers):
         acc = np.zeros(self.n_outputs, self.rounding.dtype)
-        for j in self.order:
-            if numbers[j]:
-                acc[self.targets[j]] = acc[self.targets[j]] + self.weights[j] * numbers[j]
+        events = [j for j in self.order if numbers[j]]
+        one_by_one(np.add, acc, [self.targets[j] for j in events], [self.weights[j] * numbers[j] for j in events])
         return acc
 
     def count(self, levels, counts):
         """Add this step's operations to `counts`: for every event, the synapses on its list."""
-        for j in np.flatnonzero(levels):
-            bits = 0 if self.real else bin(abs(int(levels[j]))).count("1")
-            reached = len(self.targets[j])
-            counts["synops"] += reached
-            counts["nonzero_synops"] += int((self.weights[j] != 0).sum())
-            counts["additions"] += bits * reached
-            counts["macs"] += reached if self.real else 0
-        if not self.real:
+        events = np.flatnonzero(levels)
+        reached = self.reached[events]
+        counts["synops"] += int(reached.sum())
+        counts["nonzero_synops"] += int(self.nonzero[events].sum())
+        if self.real:
+            counts["macs"] += int(reached.sum())
+        else:
+            bits = [bin(abs(level)).count("1") for level in levels[events].tolist()]
+            counts["additions"] += int(np.dot(bits, reached))
             counts["doublings"] += (self.n_planes - 1) * self.n_outputs
-        present = range(len(self.targets)) if self.path.present is None else self.path.present
-        counts["dense_macs"] += sum(len(self.targets[j]) for j in present)
+        present = slice(None) if self.path.present is None else list(self.path.present)
+        counts["dense_macs"] += int(self.reached[present].sum())
         attention = self.path.restimulus
         if attention is not None:
             products = attention.channels if attention.weight is None else self.n_outputs
             counts["multiplications"] += attention.kernel.size * attention.channels + products
+
+
+def one_by_one(joined, sums, targets, weights):
+    """Add to (or subtract from) sums, in place, weights[i] at targets[i], lists of arrays: each number in turn."""
+    if targets:
+        joined.at(sums, np.concatenate(targets), np.concatenate(weights))
 
 
 class LargestSums:
@@ -400,14 +397,19 @@ def _written_down(kernel, weight):
     per_group_in, per_group_out = channels // kernel.groups, n_out // kernel.groups
     taps = [_taps(kernel, y, x) for y in range(height) for x in range(width)]
     targets, weights, places = [], [], []
-    for c in range(channels):
-        outputs = np.arange(per_group_out) + (c // per_group_in) * per_group_out
-        for row, column, ky, kx in taps:  # of each an array over the synapses of an input: taps, then outputs
+    for group in range(kernel.groups):
+        outputs = np.arange(per_group_out) + group * per_group_out
+        found = []  # of each tap arrays over the synapses of an input: taps, then outputs
+        for row, column, ky, kx in taps:
             neurons = (outputs * rows + row[:, np.newaxis]) * columns + column[:, np.newaxis]
             own = neurons if kernel.untied else outputs
-            targets.append(neurons.ravel())
-            weights.append(weight[own, c % per_group_in, ky[:, np.newaxis], kx[:, np.newaxis]].ravel())
-            places.append(np.repeat((ky * weight.shape[3] + kx) * channels + c, per_group_out))
+            of_inputs = weight[own, :, ky[:, np.newaxis], kx[:, np.newaxis]].reshape(neurons.size, per_group_in)
+            place = np.repeat((ky * weight.shape[3] + kx) * channels, per_group_out)
+            found.append((neurons.ravel(), of_inputs.T.copy(), place))
+        for c in range(per_group_in):
+            targets += [neurons for neurons, _, _ in found]
+            weights += [of_inputs[c] for _, of_inputs, _ in found]
+            places += [place + group * per_group_in + c for _, _, place in found]
     return targets, weights, places
 
 

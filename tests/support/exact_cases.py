@@ -2,6 +2,7 @@
 bit, on any machine and however a run is split."""
 
 from functools import lru_cache
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from eventsim import (
     Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout,
     Restimulation, SigmaDelta, Simulator, SumPool,
 )
+from eventsim.engine import simulator as simulator_module
 from eventsim.engine.state import KINDS_OF_STATE
 from eventsim.model.chip import Chip
 
@@ -275,11 +277,29 @@ def model_and_input(name):
     return model, x
 
 
-def simulator(name, precision, **settings):
+@lru_cache(maxsize=None)
+def _lowered(name, precision):
+    return fresh_simulator(name, precision)
+
+
+def fresh_simulator(name, precision, **settings):
+    """A Simulator whose program is its own."""
     model, _ = model_and_input(name)
     if precision == "int8" and model.nodes[model.input].encoding == "real":
         pytest.skip("real input has no fixed point")
     return Simulator(model, precision, chip=CHIP if precision == "fixed" else None, **settings)
+
+
+def simulator(name, precision, **settings):
+    """A Simulator of the one program that there is of these."""
+    return with_settings(_lowered(name, precision), **settings)
+
+
+def with_settings(made, **settings):
+    """A Simulator with other workers, chunks and blocks, of the same program: no run writes it, and lowering takes
+    longer than most runs."""
+    with mock.patch.object(simulator_module, "lower", return_value=made.program):
+        return Simulator(made.model, made.precision, chip=made.program.chip, **settings)
 
 
 def everything(recording):

@@ -1,10 +1,9 @@
 """Runs made from plain arrays, for tests of what reads a run: any spikes, membranes, answers and costs.
 
 `MadeRun` has what `runs.Run` has. The statistics are those of `eventsim.statistics`, put together here
-with loops from levels, so that a test chooses what every neuron sends.
+from levels, so that a test chooses what every neuron sends.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -72,19 +71,18 @@ def train(levels, bits=1, signed=False) -> TrainStatistics:
     fired = flat != 0
     zeros = TrainStatistics.zeros(tuple(shape), bits, signed, steps)
     planes = [(np.maximum(sign * flat, 0) >> b) & 1 for sign in (1, -1)[: 1 + signed] for b in range(bits)]
-    counts, sums, squares, pairs, variations = (np.zeros(flat.shape[2], np.int64) for _ in range(5))
-    histogram = np.zeros(steps + 1, np.int64)
-    for i in range(n):
-        for neuron in range(flat.shape[2]):
-            gaps = np.diff(np.flatnonzero(fired[i, :, neuron])).tolist()
-            for gap, many in Counter(gaps).items():
-                histogram[gap] += many
-            counts[neuron] += len(gaps)
-            sums[neuron] += sum(gaps)
-            squares[neuron] += sum(gap * gap for gap in gaps)
-            for a, b in zip(gaps, gaps[1:]):
-                pairs[neuron] += 1
-                variations[neuron] += round(2**32 * ((a - b) / (a + b)) ** 2)
+    n_neurons = flat.shape[2]
+    counts, sums, squares, pairs, variations = (np.zeros(n_neurons, np.int64) for _ in range(5))
+    sample, neuron, step = np.nonzero(fired.transpose(0, 2, 1))  # events, those of a neuron in a sample together
+    same = (np.diff(sample) == 0) & (np.diff(neuron) == 0)
+    gaps, two = np.diff(step), same[:-1] & same[1:]
+    for number, power in ((counts, 0), (sums, 1), (squares, 2)):
+        np.add.at(number, neuron[1:][same], gaps[same] ** power)
+    before, after = gaps[:-1][two], gaps[1:][two]
+    np.add.at(pairs, neuron[2:][two], 1)
+    np.add.at(variations, neuron[2:][two],
+              np.rint(2**32 * ((before - after) / (before + after)) ** 2).astype(np.int64))
+    histogram = np.bincount(gaps[same], minlength=steps + 1)
     chosen = fired[:, :, zeros.chosen].reshape(n * steps, -1).astype(np.int64)
     return TrainStatistics(
         tuple(shape), bits, signed, n, steps,

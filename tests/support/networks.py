@@ -18,6 +18,7 @@ without all spiking at every step. `random_run(seed)` grows the same networks wi
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from hypothesis import strategies as st
@@ -636,8 +637,10 @@ def _batch_norm(rng, n, scale=1.0):
     )
 
 
+@lru_cache(maxsize=None)
 def every_node_models(seed=0):
-    """name -> (model, x): together every node type and every option, small enough for slow runs."""
+    """name -> (model, x): together every node type and every option, small enough for slow runs; made once,
+    nothing may change them."""
     rng = np.random.default_rng(seed)
     models = {}
     for make in (

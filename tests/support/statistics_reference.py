@@ -30,8 +30,8 @@ def trains(levels, bits, signed, chosen):
 def events(levels, bits, signed):
     """What record=("statistics",) sums up, and what follows from it."""
     n, steps = levels.shape[:2]
-    flat = levels.reshape(n, steps, -1).astype(object)
-    neurons = flat.shape[2]
+    neurons = math.prod(levels.shape[2:])
+    flat = levels.reshape(n, steps, neurons).tolist()
     top = 2**bits - 1
     lowest = -top if signed else 0
     found = {
@@ -45,7 +45,7 @@ def events(levels, bits, signed):
         for sample in range(n):
             in_sample = 0
             for step in range(steps):
-                level = int(flat[sample, step, neuron])
+                level = flat[sample][step][neuron]
                 found["level_counts"][level - lowest] += 1
                 if level == 0:
                     continue
@@ -124,14 +124,17 @@ def intervals(levels, chosen):
                 found["interval_squares"][neuron] += length**2
                 histogram[min(length, longest)] += 1
             found["variation_counts"][neuron] += max(len(lengths) - 1, 0)
+    trains = fired[:, :, chosen].reshape(n * steps, -1).astype(int)
+    together, n_events = (trains.T @ trains).tolist(), trains.sum(axis=0).tolist()
     sums = [Fraction(*pair) if pair[1] else None
             for pair in zip(found["interval_sums"], found["interval_counts"])]
     return {
         "n_detailed": n, **found, "interval_histogram": histogram,
         "mean_intervals": [math.nan if mean is None else float(mean) for mean in sums],
         "cv": [_cv(*row) for row in zip(*(found[f"interval_{name}"] for name in ("counts", "sums", "squares")))],
-        "together": [[int((fired[:, :, a] & fired[:, :, b]).sum()) for b in chosen] for a in chosen],
-        "correlations": [[_pearson(fired[:, :, a], fired[:, :, b]) for b in chosen] for a in chosen],
+        "together": together,
+        "correlations": [[_pearson(n * steps, both, of_a, of_b) for both, of_b in zip(row, n_events)]
+                         for row, of_a in zip(together, n_events)],
     }
 
 
@@ -139,7 +142,7 @@ def intervals_of(fired):
     """One neuron's intervals in steps, a list for every sample. fired: bool (N, T)."""
     found = []
     for train in fired:
-        at = [step for step, yes in enumerate(train) if yes]
+        at = np.flatnonzero(train).tolist()
         found.append([later - earlier for earlier, later in zip(at, at[1:])])
     return found
 
@@ -165,11 +168,9 @@ def _cv(count, total, squares):
     return math.sqrt(Fraction(squares, count) - mean**2) / float(mean)
 
 
-def _pearson(a, b):
-    """Correlation of two boolean arrays over all their elements; nan where one never changes."""
-    a, b = a.ravel().tolist(), b.ravel().tolist()
-    n = len(a)
-    both, of_a, of_b = sum(x and y for x, y in zip(a, b)), sum(a), sum(b)
+def _pearson(n, both, of_a, of_b):
+    """Correlation of two trains of n steps, of their events and of those in the same steps; nan where one never
+    changes."""
     covariance = n * both - of_a * of_b
     spread_a, spread_b = n * of_a - of_a**2, n * of_b - of_b**2
     if spread_a == 0 or spread_b == 0:
@@ -178,7 +179,7 @@ def _pearson(a, b):
 
 
 def _ratio(above, below):
-    return float(Fraction(above, below)) if below else math.nan
+    return above / below if below else math.nan  # of whole numbers, rounded once
 
 
 # ---------------------------------------------------------------- membranes

@@ -1,13 +1,16 @@
 """What a user says of a recording that the file itself leaves open."""
 
+import re
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 from eventsim.errors import DataError
 
 KEYS = "txyp"
 MOST_PIXELS = 1 << 16  # along an axis
+UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "min": 6e7, "h": 3.6e9}
+Duration = Union[float, str]  # microseconds, or text such as "10ms"
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,9 @@ class EventOptions:
     of t, for files without a unit of their own (arrays and text); None: microseconds for whole numbers, seconds
     for fractions, which the stream's notes say. columns: order of the columns in text and in arrays (N, 4), such
     as "txyp". keep_going: give what stands before damage, and say so in the notes, instead of raising.
-    sample: the number of the recording in a file that has several.
+    sample: the number of the recording in a file that has several. longest_gap: from an event to the newest one
+    before it, microseconds or text such as "2h": silence that is run. A longer one is taken for a time gone wild,
+    and refused; see `inputs.gaps`.
     """
 
     sensor_size: Optional[Tuple[int, int]] = None
@@ -24,6 +29,7 @@ class EventOptions:
     columns: Optional[str] = None
     keep_going: bool = False
     sample: Optional[int] = None
+    longest_gap: Duration = "1min"
 
     def __post_init__(self):
         if self.columns is not None and (not isinstance(self.columns, str) or sorted(self.columns) != sorted(KEYS)):
@@ -36,6 +42,20 @@ class EventOptions:
             raise DataError(f"sensor_size is {size!r}, expected (height, width) in pixels")
         if self.sample is not None and not isinstance(self.sample, Integral):
             raise DataError(f"sample is {self.sample!r}, expected the number of a recording, from 0 on")
+        if microseconds(self.longest_gap, "longest_gap") < 0:
+            raise DataError(f"longest_gap is {self.longest_gap!r}, expected a time from 0 on")
+
+
+def microseconds(value: Duration, name) -> float:
+    """A time as text ("10ms", "0.5 s", "200us"), or microseconds as a number. Raises DataError, naming it."""
+    found = re.fullmatch(r" *([0-9.]+(?:e[-+]?[0-9]+)?) *(us|ms|s|min|h) *", value) if isinstance(value, str) else None
+    try:
+        time = float(found[1]) * UNITS[found[2]] if found else float("nan" if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        time = float("nan")
+    if not abs(time) < 1e15:
+        raise DataError(f"{name} is {value!r}, expected microseconds, or text such as '10ms', '200us' or '0.5s'")
+    return time
 
 
 def _extent(n):

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import List, Optional
 
 from eventsim import __version__
+from eventsim.arguments import instance_of, open_run_of, several
 from eventsim.errors import MissingPackageError
 from eventsim.report import findings as rules
 from eventsim.report.page import figures, sections
@@ -18,7 +19,10 @@ from eventsim.display.markup import element, joined, Markup
 
 def render(run, found: Optional[List[rules.Finding]] = None) -> str:
     """The page of a `runs.file.Run`. found: its findings, if they are known already."""
-    found = rules.find(run) if found is None else found
+    open_run_of(run)
+    found = rules.find(run) if found is None else list(several(found, "found", "findings of the run, or None"))
+    for one in found:
+        instance_of(one, rules.Finding, "found has a member that", "a Finding")
     script = _part("page.js")
     head = element(
         "head", element("meta", charset="utf-8"),

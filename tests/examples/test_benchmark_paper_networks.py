@@ -1,4 +1,4 @@
-"""benchmarks/papers.py on a tiny ResNet19: what it gives PyTorch is the same network, and what it says."""
+"""benchmarks/paper_networks.py on a tiny ResNet19: what it gives PyTorch is the same network, and what it says."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "benchmarks")]
 
-import papers  # noqa: E402
+import paper_networks as papers  # noqa: E402
 from deep_networks import random_images  # noqa: E402
 from trainer.training import to_values  # noqa: E402
 

@@ -1,7 +1,7 @@
 """The papers' deep networks, exported by the trainer: eventsim against the same network in PyTorch.
 
     pip install ".[train]"
-    taskset -c 1 python examples/benchmarks/papers.py [--rounds 5] [--network resnet19] [--json]
+    taskset -c 1 python examples/benchmarks/paper_networks.py [--rounds 5] [--network resnet19] [--json]
 
 ResNet19 on images of 32x32, VGG16, ResNet18 and ResNet34 on 224x224, in their full widths, SRIF with MPR,
 T = 4. Weights are random, and BatchNorm got its statistics from random images: structure, size and rates are

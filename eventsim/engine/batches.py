@@ -1,0 +1,103 @@
+"""Batches: samples as users have them (an array, a loader, any iterable), a Recording for each batch, in bounded
+memory; and what is asked of all of them together."""
+
+from typing import Iterator, Optional, Tuple
+
+import numpy as np
+
+from eventsim.arguments import shown
+from eventsim.display.progress import sample_bar
+from eventsim.engine.executing import Executor
+from eventsim.engine.recorder import record_names
+from eventsim.engine.recording import Recording
+from eventsim.errors import DataError
+from eventsim.inputs.levels import check_layout
+from eventsim.model.network import Model
+from eventsim.statistics.decisions import one_label_each
+from eventsim.tensors import as_array, is_loader, pairs_of
+
+BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time, and at least and most so many samples
+
+
+def check_steps_said(model: Model, x, timesteps) -> None:
+    """Raise DataError where x looks as if steps came before samples, and nobody says the steps."""
+    if timesteps is None:
+        check_layout(_shape(x), model.nodes[model.input], model.timesteps)
+
+
+def _shape(x):
+    """Of an array or nested lists; () of what is none, which `to_levels` says."""
+    try:
+        return tuple(np.shape(x))
+    except (TypeError, ValueError, RuntimeError):
+        return ()
+
+
+def predictions_of(executor: Executor, x, timesteps, progress) -> np.ndarray:
+    """As `Simulator.predict`."""
+    found = [recording.predictions for recording, _ in _labelled(executor, x, None, timesteps, progress)]
+    return np.concatenate(found)
+
+
+def score_of(executor: Executor, x, y, timesteps, progress) -> float:
+    """As `Simulator.score`."""
+    n, n_right = 0, 0
+    for recording, labels in _labelled(executor, x, y, timesteps, progress):
+        if labels is None:
+            raise DataError("there are no labels: give y, or a loader of (x, y)")
+        n, n_right = n + len(labels), n_right + round(recording.accuracy(labels) * len(labels))
+    return n_right / n
+
+
+def recordings_of(executor: Executor, batches, timesteps, record) -> Iterator[Recording]:
+    """As `Simulator.iterate`."""
+    record = record_names(record)
+    try:
+        batches = pairs_of(batches) if is_loader(batches) else iter(batches)
+    except TypeError:
+        raise DataError(f"batches is {shown(batches)}, expected an iterable of x, or of (x, y)") from None
+    for batch in batches:
+        x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
+        if lengths is None:
+            if x is batch:
+                check_steps_said(executor.model, x, timesteps)
+            yield executor.run(x, timesteps, record)
+        else:
+            yield executor.run_lengths(x, lengths, timesteps, record)
+
+
+def _is_pair(batch):
+    """Whether a batch is (x, y) or more: a tuple, or a list of arrays that are not samples of one shape."""
+    if isinstance(batch, tuple):
+        return True
+    shapes = [getattr(each, "shape", None) for each in batch] if isinstance(batch, list) else []
+    return len(shapes) in (2, 3) and shapes[0] is not None and len(set(map(str, shapes))) > 1
+
+
+def _labelled(executor, x, y, timesteps, progress):
+    """(Recording, labels or None) of samples, batch by batch. y: labels, or None. Other arguments as of
+    `Simulator.predict`."""
+    pairs, n = _pairs(executor.model, x, y, timesteps)
+    done = 0
+    with sample_bar(n, progress) as move:
+        for part, labels in pairs:
+            if n is None and labels is None:
+                check_steps_said(executor.model, part, timesteps)
+            yield executor.run(part, timesteps), labels
+            done += len(part)
+            move(done)
+
+
+def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
+    """(batches of x, and their labels or None), and how many samples there are: None of a loader."""
+    if is_loader(x):
+        if y is not None:
+            raise DataError("y is given, but x is a loader, whose batches have the labels; give one of them")
+        return pairs_of(x), None
+    x = as_array(x)
+    if y is None:  # labels say how many samples there are
+        check_steps_said(model, x, timesteps)
+    n = len(np.atleast_1d(x))
+    y = None if y is None else one_label_each(y, n)
+    size = int(np.clip(BATCH_VALUES // np.prod(model.shapes[model.input]), *BATCH))
+    return ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, max(n, 1), size)), n

@@ -1,0 +1,144 @@
+"""Executing: samples through a Program, piece by piece in threads, each piece chunk after chunk."""
+
+import threading
+import time
+from functools import cached_property
+from typing import NamedTuple, Optional, Tuple
+
+from eventsim.engine.blocks import bias_step, sizes
+from eventsim.engine.context import RunContext
+from eventsim.engine.lengths import run_by_length
+from eventsim.engine.overflows import check_overflows, chip_may_fail
+from eventsim.engine.processor import check_processor
+from eventsim.engine.recorder import record_names, Recorder, Wanted
+from eventsim.engine.recording import Recording
+from eventsim.engine.resuming import StateRules
+from eventsim.engine.running import Runner
+from eventsim.engine.schedules import Begun, Schedule, Schedules
+from eventsim.engine.state import State
+from eventsim.engine.threads import Threads
+from eventsim.engine.timing import Clock
+from eventsim.errors import DataError
+from eventsim.inputs.levels import to_levels
+from eventsim.merging import merge
+from eventsim.model.parameters import integer
+from eventsim.program import Program
+
+MOST_WANTS = 32  # sets of what was recorded that are kept
+TIMING = "timing"  # what is recorded of kernels one by one
+
+
+class _Piece(NamedTuple):
+    """Samples that run together: levels, int32 (n, steps or 1, C, positions) or F of real input, the number of the
+    first, the State before, and what times them."""
+
+    levels: object
+    start: int
+    state: State
+    clock: Clock
+
+
+class Executor:
+    """Runs samples, and keeps for later runs what is the same for all of them. Any number of threads may call it.
+
+    program: what runs. context: of its recordings, with the model and how many threads run. chunk, block: as of a
+    `Simulator`.
+    """
+
+    def __init__(self, program: Program, context: RunContext, chunk: Optional[int], block: Optional[int]):
+        self.program, self.context, self.model = program, context, context.model
+        self.threads = Threads(context.workers)
+        self._sizes = sizes(program)
+        self._schedules = Schedules(program, self._sizes, chunk, block)
+        self._wants, self._local = {}, threading.local()
+
+    def run(self, x, timesteps=None, record=(), state=None, keep_state=False, clock=None) -> Recording:
+        """Run samples of one length. x, timesteps, record, state and errors: as of `Simulator.run`. keep_state:
+        whether the Recording has one. clock: a `Clock`, None for a new one."""
+        record = record_names(record)
+        clock = Clock(TIMING in record) if clock is None else clock
+        check_processor(self.program.dtype)
+        if timesteps is not None:
+            timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
+        levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
+        steps = self.model.steps(timesteps) if still else levels.shape[1]
+        wanted = self._wanted(tuple(name for name in record if name != TIMING))
+        n = levels.shape[0]
+        done = self._states.check(state, n, steps)
+        # held as (N, T, C, positions)
+        levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
+        schedule = self._schedules.of(wanted, Begun(done, steps, still, state is None, keep_state))
+        recorder = Recorder(wanted, steps)
+        starts = range(0, n, min(schedule.samples, -(-n // self.threads.workers)))
+
+        def run_piece(start):
+            stop = min(start + starts.step, n)
+            part = State() if state is None else state.samples(start, stop)
+            return self._run_piece(_Piece(levels[start:stop], start, part, clock), schedule, recorder, keep_state)
+
+        def run_checked(start):
+            check_processor(self.program.dtype)  # of the thread
+            return run_piece(start)
+
+        if self.threads.workers == 1 or len(starts) == 1 or clock.detailed:
+            parts = [run_piece(start) for start in starts]
+        else:
+            parts = self.threads.map(run_checked, starts)
+        recording = merge(parts)
+        recording.statistics, recording.context = recorder.statistics(), self.context
+        recording.timing = clock.finish()
+        recording.seconds = recording.timing.seconds
+        return recording
+
+    def run_lengths(self, x, lengths, timesteps=None, record=()) -> Recording:
+        """Run samples of their own lengths, as `Simulator.run`."""
+        began = time.perf_counter()
+        if timesteps is not None:
+            raise DataError("timesteps are those of all samples; give timesteps or lengths, not both")
+        recording = run_by_length(lambda part: self.run(part, None, record), x, lengths)
+        recording.seconds = time.perf_counter() - began
+        return recording
+
+    def _run_piece(self, piece: _Piece, schedule: Schedule, recorder: Recorder, keep_state: bool):
+        """A Recording of a piece's samples, chunk after chunk."""
+        setting, state, done, parts = schedule.setting, piece.state, 0, []
+        with recorder.observer.block(piece.start, len(piece.levels), len(schedule.lengths) > 1) as observer:
+            for steps in schedule.lengths:
+                taken = piece.levels if setting.still else piece.levels[:, done : done + steps]
+                chunk = self.runner.run_chunk(setting._replace(
+                    steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(self.program, state.step)),
+                    state, taken, piece.clock, recorder.wishes.outputs)
+                if self._may_fail:
+                    check_overflows(self.model, self.program, chunk)
+                observer.take(chunk)
+                parts.append(recorder.take(chunk))
+                done += steps
+        recording = merge(parts, along="steps")
+        if keep_state:
+            recording.state = state
+        return recording
+
+    def _wanted(self, record: Tuple[str, ...]) -> Wanted:
+        """What runs with a record (see `record_names`) keep, looked through once."""
+        key = tuple(map(str, record))
+        wanted = self._wants.get(key)
+        if wanted is None:
+            if len(self._wants) >= MOST_WANTS:
+                self._wants.clear()
+            wanted = self._wants[key] = Wanted(self.program, self.model, record)
+        return wanted
+
+    @property
+    def runner(self) -> Runner:
+        """This thread's own."""
+        if not hasattr(self._local, "runner"):
+            self._local.runner = Runner(self.program, self._sizes)
+        return self._local.runner
+
+    @cached_property
+    def _states(self):
+        return StateRules(self.program)
+
+    @cached_property
+    def _may_fail(self):
+        return chip_may_fail(self.program.chip)

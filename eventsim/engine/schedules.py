@@ -1,0 +1,55 @@
+"""Schedules: how a run is cut into pieces of samples and chunks of steps, worked out once for runs alike."""
+
+from typing import List, NamedTuple, Optional
+
+from eventsim.engine.blocks import chunks, longest_chunk, samples_of_piece, Sizes
+from eventsim.engine.chunk import Setting
+from eventsim.engine.recorder import Wanted
+from eventsim.program import Program
+
+MOST_SCHEDULES = 32  # that are kept
+
+
+class Schedule(NamedTuple):
+    """lengths: steps of each chunk. setting: of the chunks. samples: at most of a piece."""
+
+    lengths: List[int]
+    setting: Setting
+    samples: int
+
+
+class Begun(NamedTuple):
+    """How a run begins. done: steps before it. steps: to run. still: whether the input's only step stands for all.
+    fresh: whether there is no state before. keep_state: whether one is wanted after."""
+
+    done: int
+    steps: int
+    still: bool
+    fresh: bool
+    keep_state: bool
+
+
+class Schedules:
+    """Of the runs of a program. chunk, block: steps and samples processed together, or None to choose by size."""
+
+    def __init__(self, program: Program, sizes: Sizes, chunk: Optional[int], block: Optional[int]):
+        self.program, self.sizes, self.chunk, self.block = program, sizes, chunk, block
+        self._found = {}
+
+    def of(self, wanted: Wanted, begun: Begun) -> Schedule:
+        """The Schedule of a run that keeps what is wanted."""
+        last = max(self.program.bias_steps, default=0)  # after that nothing differs any more
+        begun = begun._replace(done=min(begun.done, last))
+        key = wanted, begun
+        if key not in self._found:
+            if len(self._found) >= MOST_SCHEDULES:
+                self._found.clear()
+            self._found[key] = self._worked_out(wanted, begun)
+        return self._found[key]
+
+    def _worked_out(self, wanted, begun):
+        longest = self.chunk or longest_chunk(self.program, self.sizes, wanted.observed_bytes)
+        lengths = chunks(self.program, begun.done, begun.steps, longest)
+        setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
+                          wanted.traced, wanted.planes)
+        return Schedule(lengths, setting, self.block or samples_of_piece(self.program, self.sizes, setting))

@@ -1,0 +1,236 @@
+"""What the papers claim, and whether runs bear it out: a difference counts beyond two standard errors.
+
+    python examples/ablation_claims.py                    of results/runs.csv
+    python examples/ablation_claims.py mine.csv           of the file of `ablation.py --runs mine.csv`
+
+Prints each claim at each budget: the paper's difference, that of our means with its standard error,
+sqrt(s1^2 / n1 + s2^2 / n2), the runs of both cells, the verdict, and how many runs of each cell it would take for
+a difference as large as the paper's to exceed two standard errors.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from math import atan2, ceil, cos, isfinite, log2, sin, sqrt
+from pathlib import Path
+
+import numpy as np
+
+from ablation import NEURONS, RUNS, Budget, Cell, read
+
+# InfLoR-SNN, Tables 1 and 2 (CIFAR-10, ResNet20; CIFAR-100 in brackets) and Table 3 (CIFAR-10, ResNet20)
+TABLE_1 = {
+    ("hard LIF", 2): (90.36, 62.67), ("hard IF", 2): (90.07, 63.43), ("SRIF", 2): (90.38, 63.85),
+    ("hard LIF", 4): (92.22, 66.00), ("hard IF", 4): (92.04, 66.95), ("SRIF", 4): (92.46, 67.90),
+    ("hard LIF", 6): (92.66, 67.44), ("hard IF", 6): (92.26, 68.31), ("SRIF", 6): (93.40, 69.59),
+    ("hard LIF", 8): (92.90, 67.85), ("hard IF", 8): (92.86, 69.14), ("SRIF", 8): (94.09, 69.90),
+}
+TABLE_2 = {"SRIF": (92.46, 67.90), "SRIF+MPR": (92.94, 70.63)}
+TABLE_3 = (0.28, 0.04)
+STANDARD_ERRORS = 2
+CLAIMED = ("reproduced", "the opposite", "not separated")  # of what a paper says
+OURS = ("larger", "smaller", "as good as equal")  # of what only we compare
+
+
+@dataclass(frozen=True)
+class Found:
+    """Mean, standard deviation (n - 1) and number of the runs of a cell."""
+
+    mean: float
+    deviation: float
+    n: int
+
+    @classmethod
+    def of(cls, values):
+        """Of a list of numbers; deviation nan of fewer than two."""
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+        return cls(float(np.mean(values)), deviation, len(values))
+
+    def percent(self):
+        """As accuracy."""
+        return f"{100 * self.mean:.2f} ± {100 * self.deviation:.2f}"
+
+
+def verdict(better, worse, words=CLAIMED):
+    """(one of `words`; difference with its standard error, in percent)."""
+    difference = better.mean - worse.mean
+    error = sqrt(better.deviation**2 / better.n + worse.deviation**2 / worse.n)
+    separated = abs(difference) > STANDARD_ERRORS * error
+    word = words[2] if not separated else words[0] if difference > 0 else words[1]
+    return word, f"{100 * difference:+.2f} ± {100 * error:.2f}"
+
+
+def by_chance(n):
+    """Probability that two cells of n runs each are told apart although their runs are drawn alike, from one
+    normal distribution: Student's t, 2 n - 2 degrees of freedom (Abramowitz and Stegun, 26.7.4)."""
+    angle = atan2(STANDARD_ERRORS, sqrt(2 * n - 2))
+    term = total = 1.0
+    for k in range(1, n - 1):
+        term *= (2 * k - 1) / (2 * k) * cos(angle) ** 2
+        total += term
+    return 1 - sin(angle) * total
+
+
+class Study:
+    """The runs of one budget, by cell."""
+
+    def __init__(self, runs, budget=None):
+        if budget is None:
+            budget = Counter(run.budget for run in runs).most_common(1)[0][0] if runs else Budget()
+        self.budget, self.cells = budget, {}
+        for run in runs:
+            if run.budget == budget:
+                self.cells.setdefault(run.cell, []).append(run)
+
+    def found(self, cell, name="accuracy"):
+        """Found of a number of a cell; "evenness": of the use of its bits."""
+        if name == "evenness":
+            return Found.of([evenness(run.bit_use) for run in self.cells[cell]])
+        return Found.of([getattr(run, name) for run in self.cells[cell]])
+
+    def has(self, *cells):
+        """Whether all these cells have runs."""
+        return all(cell in self.cells for cell in cells)
+
+    def bit_use(self, cell):
+        """Mean share of the events in which each bit is set."""
+        return np.mean([run.bit_use for run in self.cells[cell]], axis=0)
+
+    def minutes(self, cells):
+        """Training of these cells, all seeds."""
+        return sum(run.seconds for cell in dict.fromkeys(cells) for run in self.cells.get(cell, ())) / 60
+
+
+def evenness(bit_use):
+    """Entropy of which bit a set bit is, over that of equal use; 1 for a single bit."""
+    shares = np.array(bit_use) / sum(bit_use)
+    entropy = -sum(share * log2(share) for share in shares if share > 0)
+    return entropy / log2(len(shares)) if len(shares) > 1 else 1.0
+
+
+# ---- claims
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That a number of one cell is larger than that of another. points: by how much in the paper, or None."""
+
+    text: str
+    better: Cell
+    worse: Cell
+    points: float = None
+    number: str = "accuracy"
+
+    def judged(self, study, words=CLAIMED):
+        """(one of `words`, difference with its standard error); None where the study lacks a cell."""
+        if not study.has(self.better, self.worse):
+            return None
+        return verdict(*(study.found(cell, self.number) for cell in (self.better, self.worse)), words)
+
+    def paper(self):
+        """The paper's difference as text."""
+        return "-" if self.points is None else f"{self.points:+.2f}"
+
+    def runs_needed(self, study):
+        """Of each cell, for the paper's difference to exceed two standard errors; None if that is not known."""
+        spread = sum(study.found(cell, self.number).deviation ** 2 for cell in (self.better, self.worse))
+        if not self.points or not isfinite(spread):
+            return None
+        return max(2, ceil(spread * (STANDARD_ERRORS * 100 / self.points) ** 2))
+
+
+def _table_1():
+    for t in (2, 4, 6, 8):
+        for better, worse in (("SRIF", "hard IF"), ("SRIF", "hard LIF"), ("hard LIF", "hard IF")):
+            yield Claim(f"{better} above {worse}", Cell(better, t), Cell(worse, t),
+                        TABLE_1[better, t][0] - TABLE_1[worse, t][0])
+    for neuron in NEURONS:
+        for before, after in ((2, 4), (4, 8)):
+            yield Claim(f"{neuron}: {after} steps above {before}", Cell(neuron, after), Cell(neuron, before),
+                        TABLE_1[neuron, after][0] - TABLE_1[neuron, before][0])
+
+
+def _multi_bit():
+    for n in (1, 2, 3):
+        yield Claim(f"{n + 1} bits (1 + {n}) above 1", Cell(n=n), Cell())
+    for n in range(4):
+        yield Claim(f"re-stimulation, 1 + {n}: accuracy", Cell(n=n, restimulation=True), Cell(n=n))
+    for n in (1, 2, 3):
+        yield Claim(f"re-stimulation, 1 + {n}: bits used more evenly (100 x evenness)",
+                    Cell(n=n, restimulation=True), Cell(n=n), number="evenness")
+
+
+NEURON_CLAIMS = tuple(_table_1())
+MPR_CLAIM = Claim("MPR raises the accuracy", Cell("SRIF+MPR", 4), Cell("SRIF", 4),
+                  TABLE_2["SRIF+MPR"][0] - TABLE_2["SRIF"][0])
+MULTI_BIT_CLAIMS = tuple(_multi_bit())
+CLAIMS = (*NEURON_CLAIMS, MPR_CLAIM, *MULTI_BIT_CLAIMS)
+
+
+# ---- every budget
+
+
+def studies(runs):
+    """The Study of each budget that can judge a claim, the one with most runs first."""
+    found = [Study(runs, budget) for budget, _ in Counter(run.budget for run in runs).most_common()]
+    return [study for study in found if any(claim.judged(study) for claim in CLAIMS)]
+
+
+def described(budget):
+    """A budget in words."""
+    widths = ", ".join(map(str, budget.widths))
+    size = "" if budget.stride == 1 else ", maps halved"
+    seen = "" if budget.augmentation == "none" else ", crop and flip"
+    precision = "" if budget.half else ", float32"
+    return (f"{budget.network} ({widths}{size}), {budget.samples:,} images{seen}, {budget.epochs} epochs, batches "
+            f"of {budget.batch_size}, learning rate {budget.lr:g}{precision}")
+
+
+def rows(study):
+    """(claim, T, paper, here, runs, verdict, runs that the paper's difference needs) of each claim judged."""
+    found = []
+    for claim in CLAIMS:
+        judged = claim.judged(study)
+        if judged:
+            word, difference = judged
+            runs = " and ".join(str(len(study.cells[cell])) for cell in (claim.better, claim.worse))
+            found.append((claim.text, claim.better.timesteps, claim.paper(), difference, runs, word,
+                          claim.runs_needed(study) or "-"))
+    return found
+
+
+HEAD = ("claim", "T", "paper, points", "here, points", "runs", "result", "runs needed")
+
+
+def markdown(head, rows):
+    """A table."""
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head),
+                      *("| " + " | ".join(map(str, row)) + " |" for row in rows)]) + "\n"
+
+
+def text(runs):
+    """All budgets, one table each."""
+    parts = []
+    for study in studies(runs):
+        found = rows(study)
+        counts = Counter(row[5] for row in found)
+        summary = ", ".join(f"{counts[word]} {word}" for word in CLAIMED)
+        parts.append(f"{described(study.budget)}: of {len(found)} claims {summary}.\n\n{markdown(HEAD, found)}")
+    return "\n".join(parts)
+
+
+def main(argv=None):
+    """Print the claims at each budget of a file of runs."""
+    p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    p.add_argument("runs", nargs="?", type=Path, default=RUNS, help="default results/runs.csv")
+    args = p.parse_args(argv)
+    if not args.runs.exists():
+        p.error(f"no file {args.runs}: ablation.py writes one")
+    found = text(read(args.runs))
+    print(found or f"{args.runs}: no claim has runs of both its cells", end="" if found else "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

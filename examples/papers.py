@@ -1,0 +1,276 @@
+"""The papers at their own scale: InfLoR-SNN's network, trained in minutes on one large GPU, proved on a CPU.
+
+    python examples/papers.py pack FOLDER PARTS                    CIFAR-10 in files of at most 52 MiB
+    python papers.py gpu PARTS STATE --minutes 8.5 --total 12.5 --carry OUT          on the GPU's machine
+    python papers.py gpu PARTS STATE --minutes 4 --total 12.5 --carry OUT --resume   goes on
+    python examples/papers.py join OUT net.pt                      the pieces, checked by SHA-256
+    python examples/papers.py export net.pt FOLDER net.h5          eventsim's file, proved over the test set
+
+FOLDER: with the binary version of CIFAR-10. Only pack and export need eventsim; the GPU's machine needs PyTorch
+and examples/ alone. `gpu` says on each line, in JSON, what happened; it ends with 0 when the training is done, with
+3 when its minutes are over, and saves first when it is told to end (SIGTERM).
+"""
+
+import argparse
+import io
+import json
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+MEBIBYTE = 1 << 20
+RECIPE = ("epochs", "batch_size", "lr", "weight_decay", "seed", "warm_up", "smoothing", "average")
+NETWORK = ("network", "widths", "dense", "neuron", "bits", "leak", "alpha", "restimulation", "timesteps", "seed")
+FIXED = {"surrogate": "rectangle", "width": 2.0, "samples": None, "convert": None}
+
+
+def parser():
+    """The parser of the command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = p.add_subparsers(dest="command", required=True)
+    pack = commands.add_parser("pack", help="a data set for the GPU's machine, in files of limited size")
+    pack.add_argument("folder", help="with the data set's official files")
+    pack.add_argument("parts", help="folder to write to")
+    pack.add_argument("--data", choices=("cifar10", "cifar100", "mnist"), default="cifar10",
+                      help="default cifar10")
+    pack.add_argument("--limit", type=float, default=52.0, help="MiB of a file (default 52)")
+    _gpu(commands.add_parser("gpu", help="train, within a time"))
+    join = commands.add_parser("join", help="pieces that were carried here to one checkpoint")
+    join.add_argument("pieces", help="folder that was given to gpu as --carry")
+    join.add_argument("checkpoint", help="file to write")
+    export = commands.add_parser("export", help="a checkpoint to eventsim's file; prove it")
+    export.add_argument("checkpoint", help="that join wrote")
+    export.add_argument("folder", help="with the data set's official files")
+    export.add_argument("output", help="file to write (.h5)")
+    export.add_argument("--limit", type=int, help="prove it over so many test samples only (default: all)")
+    return p
+
+
+def _gpu(p):
+    p.add_argument("parts", help="folder that pack wrote")
+    p.add_argument("state", help="folder for the checkpoint and the log")
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint, or else from the pieces")
+    time_ = p.add_argument_group("time")
+    time_.add_argument("--minutes", type=float, default=8.5, help="of this command (default 8.5)")
+    time_.add_argument("--total", type=float, help="minutes of all commands together (default: as --minutes)")
+    time_.add_argument("--measure", type=float, default=20.0,
+                       help="seconds of steps by which the epochs are chosen (default 20)")
+    time_.add_argument("--every", type=float, default=60.0, help="seconds between checkpoints (default 60)")
+    carry = p.add_argument_group("what is carried away")
+    carry.add_argument("--carry", help="folder for pieces of the checkpoint and the log")
+    carry.add_argument("--piece", type=float, default=15.0, help="MiB of a piece (default 15)")
+    carry.add_argument("--most", type=float, default=60.0, help="MiB of all pieces (default 60)")
+    _network(p.add_argument_group("network"))
+    recipe = p.add_argument_group("recipe")
+    recipe.add_argument("--epochs", type=int, default=0, help="default: as many as fit")
+    recipe.add_argument("--batch-size", type=int, default=512, help="default 512")
+    recipe.add_argument("--lr", type=float, default=0.2, help="the largest (default 0.2)")
+    recipe.add_argument("--weight-decay", type=float, default=5e-4, help="default 5e-4")
+    recipe.add_argument("--warm-up", type=float, default=2.0, help="epochs (default 2)")
+    recipe.add_argument("--smoothing", type=float, default=0.1, help="of labels (default 0.1)")
+    recipe.add_argument("--average", type=float, default=2.0, help="epochs that the moving average of the weights "
+                        "looks back (default 2)")
+    recipe.add_argument("--augmentation", choices=("none", "simple", "cutout", "paper"), default="cutout",
+                        help="simple: crop and flip; cutout: and Cutout (default); paper: and AutoAugment")
+    recipe.add_argument("--seed", type=int, default=0, help="default 0")
+    recipe.add_argument("--half", action=argparse.BooleanOptionalAction,
+                        help="convolutions in bfloat16 (default: on a GPU; few CPUs are fast at it)")
+    recipe.add_argument("--neurons", choices=("auto", "graphs", "plain"), default="auto",
+                        help="graphs: compiled; auto: on a GPU")
+    recipe.add_argument("--device", help="default: a GPU if PyTorch sees one")
+    recipe.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
+
+
+def _network(p):
+    p.add_argument("--network", default="resnet20_wide", help="of trainer.networks (default resnet20_wide, which "
+                   "InfLoR-SNN cites; vgg16)")
+    p.add_argument("--widths", type=int, nargs="+", help="channels of each stage; default: as published")
+    p.add_argument("--dense", type=int, nargs="*", help="neurons of VGG16's dense layers; default: as published")
+    p.add_argument("--neuron", default="SRIF+MPR", help="of trainer.neurons (default SRIF+MPR)")
+    p.add_argument("--bits", type=int, nargs=2, metavar=("M", "N"), default=(1, 0),
+                   help="integer and fractional bits of a spike (default 1 0)")
+    p.add_argument("--leak", type=float, help="what membranes keep per step")
+    p.add_argument("--alpha", type=float, help="of tdBN (default 2^N: the range of one integer bit)")
+    p.add_argument("--restimulation", action="store_true", help="of each layer by the one before it")
+    p.add_argument("--timesteps", type=int, default=4, help="default 4")
+
+
+def main(argv=None):
+    """Run a command; returns its exit code."""
+    args = parser().parse_args(argv)
+    return {"pack": pack, "gpu": gpu, "join": join, "export": export}[args.command](args)
+
+
+# ---- before
+
+
+def pack(args):
+    """Write the parts of a data set."""
+    from trainer.data import open_data
+    from trainer.packed import pack as write_parts
+
+    paths = write_parts(open_data(args.data, args.folder, 1), args.parts, int(args.limit * MEBIBYTE))
+    print(json.dumps({path.name: path.stat().st_size for path in paths}))
+    return 0
+
+
+# ---- on the GPU's machine
+
+
+def gpu(args):
+    """Train until all is done (0) or the minutes are over (3)."""
+    began = time.monotonic()
+    import torch
+
+    from trainer.packed import unpack
+    from trainer.timed import name_of
+
+    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    args.half = device.type == "cuda" if args.half is None else args.half
+    prepare(device, args.threads)
+    log = Log(Path(args.state) / "log.jsonl", args.carry and Path(args.carry), args.resume)
+    trainer = ready(args, unpack(args.parts), device, log)
+    if args.resume and not trainer.step:
+        if not args.carry:
+            raise ValueError(f"{args.state}: holds no checkpoint to go on from: leave --resume out, or name the "
+                             "folder with its pieces by --carry")
+        trainer.resume(args.carry)
+    log({"event": "start", "step": trainer.step, "steps": trainer.n_steps, "torch": torch.__version__,
+         "device": name_of(device), "settings": trainer.settings,
+         "getting_ready": round(time.monotonic() - began, 1)})
+    before = signal.signal(signal.SIGTERM, lambda *_: setattr(trainer, "stopped", True))
+    try:
+        trainer.run_for(60 * args.minutes, began)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    log({"event": "end", "step": trainer.step, "steps": trainer.n_steps, "finished": trainer.finished,
+         "seconds": round(trainer.seconds, 1)})
+    return 0 if trainer.finished else 3
+
+
+def prepare(device, threads):
+    """Settings of PyTorch: what is not in bfloat16 on a GPU is float32, as it is exported."""
+    import torch
+
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    if device.type == "cpu" and threads:
+        torch.set_num_threads(threads)
+
+
+def ready(args, data, device, log):
+    """The TimedTrainer of the arguments; it goes on from the checkpoint in STATE where --resume is given."""
+    from trainer.networks import from_settings, n_parameters
+    from trainer.neuron_graphs import use_graphs
+    from trainer.on_device import Resident
+    from trainer.timed import Plan, TimedRecipe, TimedTrainer
+
+    settings = settings_of(args, data)
+    net = from_settings(settings, data).to(device)
+    wanted = args.neurons == "graphs" or (args.neurons == "auto" and device.type == "cuda")
+    log({"event": "network", "parameters": n_parameters(net),
+         "neurons": use_graphs(net, device, args.timesteps) if wanted else "plain"})
+    recipe = TimedRecipe(**{name: getattr(args, name) for name in RECIPE}, half=args.half)
+    total = args.minutes if args.total is None else args.total
+    checkpoint = Path(args.state) / "checkpoint.pt"
+    if checkpoint.exists() and not args.resume:
+        raise ValueError(f"{checkpoint}: is there already: add --resume to go on, or name another folder")
+    part = Resident(data.training, data.input_node, device, args.augmentation)
+    carried = args.carry and (args.carry, int(args.piece * MEBIBYTE), int(args.most * MEBIBYTE))
+    return TimedTrainer(net, part, data.input_node, recipe, device, checkpoint, settings,
+                        Plan(60 * total, args.measure, args.every), log, data.held_out, carried)
+
+
+def settings_of(args, data):
+    """What decides what is trained, as a model's provenance keeps it."""
+    from trainer.networks import NETWORKS
+    from trainer.neurons import NEURONS
+
+    for name, known in (("network", NETWORKS), ("neuron", NEURONS)):
+        if getattr(args, name) not in known:
+            raise ValueError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
+    found = {name: getattr(args, name) for name in (*NETWORK, *RECIPE)}
+    found["alpha"] = 2.0 ** args.bits[1] if args.alpha is None else args.alpha
+    found["bits"] = list(args.bits)
+    data_name = data.name.lower().replace("-", "")
+    return {**found, **FIXED, "data": data_name, "augmentation": args.augmentation, "half": args.half}
+
+
+class Log:
+    """Lines of JSON: on standard output, in a file, and in a copy of it that is carried away."""
+
+    def __init__(self, path, carry, resumed):
+        self.path, self.carry = path, carry
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = carry and carry / path.name
+        if resumed and not path.exists() and kept and kept.exists():
+            shutil.copyfile(kept, path)
+
+    def __call__(self, found):
+        line = json.dumps(found)
+        print(line, flush=True)
+        with open(self.path, "a") as file:
+            file.write(line + "\n")
+        if self.carry:
+            self.carry.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path, self.carry / self.path.name)
+
+
+# ---- after
+
+
+def join(args):
+    """Write the checkpoint that the pieces hold, as export and trainer.parity read it."""
+    import torch
+
+    from trainer import pieces
+    from trainer.timed import NAME, exported
+    from trainer.training import read_checkpoint
+
+    data = io.BytesIO(pieces.join(args.pieces, NAME))
+    found = exported(read_checkpoint(data, pieces.index_of(args.pieces, NAME)))
+    file = io.BytesIO()
+    torch.save(found, file)
+    pieces.write(Path(args.checkpoint), file.getbuffer())
+    print(json.dumps({name: value for name, value in found.items() if name not in ("net", "losses")}))
+    return 0
+
+
+def export(args):
+    """Write a model file, prove it, print its accuracies; 1 where it does not compute what was trained."""
+    from models import verify_file, wrong
+    from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
+    from trainer.__main__ import parser as trainer_parser, save_and_test
+    from trainer.data import open_data
+    from trainer.networks import from_settings
+    from trainer.training import accuracy, evaluate, read_checkpoint
+    import eventsim
+
+    kept = read_checkpoint(args.checkpoint, args.checkpoint)
+    if "settings" not in kept:
+        raise ValueError(f"{args.checkpoint}: does not say its network: give a file that `join` wrote")
+    settings = kept["settings"]
+    data = open_data(settings["data"], args.folder, settings["timesteps"])
+    net = from_settings(settings, data)
+    net.load_state_dict(kept["net"])
+    held_out, _ = evaluate(net, data.held_out, data.input_node)
+    defaults = vars(trainer_parser().parse_args([settings["data"], args.folder]))  # of what `gpu` has no option for
+    found = {**defaults, **settings, "epochs": round(kept["step"] / (len(data.training) // settings["batch_size"]), 1),
+             "training_seconds": kept["seconds"], "device": kept["device"], "held_out_accuracy": held_out,
+             "output": args.output}
+    save_and_test(net, data, found)
+    proof = verify_file(args.output, settings["data"], args.folder, args.checkpoint, args.limit)
+    proof["held_out_accuracy"] = {"trained": held_out,
+                                  "float32": accuracy(eventsim.load(args.output), data.held_out, "float32")}
+    print(json.dumps(proof))
+    return int(wrong(proof))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ValueError, FloatingPointError, ImportError, OSError) as error:  # one line for who typed it
+        sys.exit(f"papers: {error}")

@@ -1,0 +1,317 @@
+"""Training within a time: the schedule by the clock, checkpoints that can be carried, data on a device."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from trainer_networks import IMAGE, bars, one_thread  # noqa: E402, F401  (also: where the trainer is)
+from picture_files import write_cifar, write_mnist  # noqa: E402
+from trainer import augmentation, device_auto_augment, neuron_graphs, packed, pieces  # noqa: E402
+from trainer.data import open_data  # noqa: E402
+from trainer.networks import NETWORKS, Style  # noqa: E402
+from trainer.neurons import Neuron, fixed_point  # noqa: E402
+from trainer.on_device import Resident, crop_and_flip, cutout  # noqa: E402
+from trainer.timed import NAME, Plan, Schedule, TimedRecipe, TimedTrainer, steps_that_fit  # noqa: E402
+
+
+# ---- pieces
+
+
+def test_pieces_are_joined_and_none_is_larger_than_allowed(tmp_path):
+    data = np.random.default_rng(0).bytes(2500)
+    paths = pieces.split(data, tmp_path, "net", 1000)
+    assert [path.stat().st_size for path in paths] == [1000, 1000, 500] and pieces.join(tmp_path, "net") == data
+    pieces.split(data[:900], tmp_path, "net", 1000)  # a shorter set leaves nothing of the longer one
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.000", "net.json"]
+    assert pieces.join(tmp_path, "net") == data[:900]
+    with pytest.raises(ValueError, match="pieces of 0 bytes are wanted, expected at least 1"):
+        pieces.split(data, tmp_path, "net", 0)
+
+
+def test_pieces_that_do_not_belong_together_are_refused(tmp_path):
+    data = bytes(range(250)) * 10
+    pieces.split(data, tmp_path, "net", 1000)
+    path = tmp_path / "net.001"
+    for damaged, why in ((path.read_bytes()[:-1], "has SHA-256"), (b"x" + path.read_bytes()[1:], "has SHA-256")):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"net.001: {why}.*bring the whole set again"):
+            pieces.join(tmp_path, "net")
+    path.unlink()
+    with pytest.raises(ValueError, match="net.001: is missing"):
+        pieces.join(tmp_path, "net")
+    (tmp_path / "net.json").write_text("{}")
+    with pytest.raises(ValueError, match="net.json: is no index of pieces"):
+        pieces.join(tmp_path, "net")
+    with pytest.raises(ValueError, match="other.json: is missing"):
+        pieces.join(tmp_path, "other")
+
+
+@pytest.mark.parametrize("name, write", (("cifar10", write_cifar), ("mnist", write_mnist)))
+def test_a_packed_data_set_is_the_data_set(tmp_path, name, write):
+    write(tmp_path)
+    data = open_data(name, str(tmp_path), 1)
+    paths = packed.pack(data, tmp_path / "parts", 20_000)
+    assert len(paths) > 1 and all(path.stat().st_size <= 20_000 for path in paths)
+    found = packed.unpack(tmp_path / "parts")
+    assert (found.name, found.class_names, found.moving) == (data.name, data.class_names, False)
+    for part, n in (("training", len(data.training)), ("held_out", len(data.held_out))):
+        x, y = getattr(data, part).batch(np.arange(n))
+        assert len(getattr(found, part)) == n
+        np.testing.assert_array_equal(getattr(found, part).x, x)
+        np.testing.assert_array_equal(getattr(found, part).y, y)
+    for value in ("shape", "scale", "mean", "std"):
+        np.testing.assert_array_equal(getattr(found.input_node, value), getattr(data.input_node, value))
+
+
+def test_only_pictures_are_packed(tmp_path):
+    with pytest.raises(ValueError, match="its samples move, expected pictures"):
+        packed.pack(packed.Packed("N-MNIST", None, (), None, None, moving=True), tmp_path)
+
+
+# ---- augmentation
+
+
+def pictures(n=40, size=12):
+    return torch.from_numpy(np.random.default_rng(3).integers(1, 255, (n, size, size, 3), np.uint8))
+
+
+def test_crop_and_flip_shift_and_mirror():
+    x, fill = pictures(), torch.tensor([0, 0, 0], dtype=torch.uint8)
+    found = crop_and_flip(x, fill, torch.Generator().manual_seed(0), padding=2).numpy()
+    padded = np.pad(x.numpy(), ((0, 0), (2, 2), (2, 2), (0, 0)))
+    seen = set()
+    for sample, picture in zip(padded, found):
+        of = [(top, left, mirrored) for top in range(5) for left in range(5) for mirrored in (False, True)
+              if (sample[top : top + 12, left : left + 12][:, :: -1 if mirrored else 1] == picture).all()]
+        assert len(of) == 1
+        seen.update(of)
+    assert {top for top, _, _ in seen} == {left for _, left, _ in seen} == set(range(5))
+    assert {mirrored for *_, mirrored in seen} == {False, True}
+
+
+def test_cutout_blanks_a_square():
+    x, fill = pictures(), torch.tensor([0, 255, 0], dtype=torch.uint8)
+    found = cutout(x, fill, torch.Generator().manual_seed(0), size=4)
+    changed = (found != x).any(3).numpy()
+    assert (found[torch.from_numpy(changed)] == fill).all()
+    for mask in changed:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert 2 <= len(rows) <= 4 and 2 <= len(columns) <= 4 and mask.sum() == len(rows) * len(columns)
+    assert {int(mask.sum()) for mask in changed} >= {16, 12}  # whole ones, and some cut at the border
+
+
+def test_auto_augment_computes_what_pillow_does():
+    image = pytest.importorskip("PIL.Image")
+    x = pictures(6)
+    x[0] //= 3  # low contrast
+    x[1] = 77  # none
+    for name in device_auto_augment.OPERATIONS[1:]:
+        for magnitude, sign in ((0, 1), (4, 1), (9, -1 if name in augmentation.SIGNED else 1)):
+            found = device_auto_augment.operate(
+                x, torch.full((6,), device_auto_augment.NUMBER[name]), torch.full((6,), float(magnitude)),
+                torch.full((6,), float(sign)))
+            expected = [np.asarray(augmentation.operate(image.fromarray(p), name, magnitude, sign))
+                        for p in x.numpy()]
+            np.testing.assert_array_equal(found.numpy(), expected, err_msg=f"{name} {magnitude} {sign}")
+
+
+def test_what_a_step_sees_depends_on_its_generator_alone():
+    part = packed.Part(pictures(8).permute(0, 3, 1, 2).numpy(), np.arange(8))
+    resident = Resident(part, open_node(), "cpu", "paper")
+    (x, y), (again, _), (other, _) = (resident.batch([5, 2], np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert y.tolist() == [5, 2] and x.shape == (2, 3, 12, 12)
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(x, again) and not torch.equal(x, other)
+    assert (resident.batch([5, 2])[0].numpy() == part.x[[5, 2]]).all()  # none without a generator
+
+
+def open_node():
+    return packed.SimpleNamespace(shape=(3, 12, 12), scale=1 / 255, mean=np.full(3, 0.5), std=np.ones(3))
+
+
+# ---- neurons
+
+
+@pytest.mark.parametrize("settings", (
+    {"mpr": True}, {"mpr": True, **fixed_point(1, 2)}, {"leak": 0.5},
+    {"reset": "hard", "leak": 0.5, "v_reset": 0.1}, {"reset": "hard", "bits": 2},
+))
+def test_graphs_give_the_spikes_and_gradients_of_the_layer(settings):
+    neuron, x = Neuron(**settings), 2 * torch.randn(4, 3, 5, 6, 7)
+    s = neuron_graphs.Settings.of(neuron)
+    graph = neuron_graphs.Graph((lambda c: neuron_graphs.integrate(c, s),
+                                 lambda g, c: neuron_graphs.backpropagate(g, c, s)))
+    for layout in (lambda x: x, lambda x: x.movedim(2, 4).contiguous().movedim(4, 2),
+                   lambda x: x[:1].expand(4, *x.shape[1:]),
+                   lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)):
+        results, grad = [], torch.randn(x.shape)
+        for neuron.graph in (None, graph):
+            leaf = x.clone().requires_grad_()
+            values = neuron(layout(leaf))
+            values.backward(grad)
+            results.append((values, leaf.grad))
+        (plain, expected), (values, found) = results
+        assert torch.equal(plain, values) and plain.any()
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    half = graph(x.bfloat16())
+    assert half.dtype == torch.bfloat16 and torch.equal(half.float(), graph(x.bfloat16().float()))
+
+
+def test_without_a_compiler_and_with_one_that_errs_layers_stay_as_they_are(monkeypatch):
+    net = torch.nn.Sequential(Neuron(mpr=True))
+
+    def missing(function, dynamic):
+        raise RuntimeError("no C++ compiler\nand more")
+
+    monkeypatch.setattr(torch, "compile", missing)
+    neuron_graphs.compiled.cache_clear()
+    assert neuron_graphs.use_graphs(net, "cpu", 2) == "plain: RuntimeError: no C++ compiler"
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: lambda *a: function(*a) * 1.5)
+    neuron_graphs.compiled.cache_clear()
+    assert "plain: ArithmeticError: the compiled neurons give other spikes" == neuron_graphs.use_graphs(net, "cpu", 2)
+    assert net[0].graph is None
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
+    neuron_graphs.compiled.cache_clear()
+    assert neuron_graphs.use_graphs(net, "cpu", 2) == "compiled" and net[0].graph is not None
+    neuron_graphs.compiled.cache_clear()
+    other = torch.nn.Sequential(Neuron(surrogate="triangle"))
+    assert neuron_graphs.use_graphs(other, "cpu", 2).startswith("plain: graphs know the rectangular surrogate")
+
+
+# ---- the schedule
+
+
+def test_the_learning_rate_rises_waits_for_the_clock_and_falls_along_a_cosine():
+    schedule = Schedule(4)
+    assert [schedule.factor(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1] and schedule.n_steps is None
+    schedule.choose(10, 30)
+    assert schedule.factor(10) == 1 and schedule.factor(20) == pytest.approx(0.5) and schedule.n_steps == 30
+    assert schedule.factor(30) == pytest.approx(0)
+    before = schedule.factor(20)
+    schedule.choose(20, 25)  # shortened: no jump, and the rest is twice as fast
+    assert schedule.factor(20) == pytest.approx(before) and schedule.factor(25) == pytest.approx(0)
+    assert schedule.progress(22) == pytest.approx(0.7) and schedule.progress(15) == pytest.approx(0.25)
+    early = Schedule(8)
+    early.choose(2, 20)  # the clock was faster than the warm-up, which is finished first
+    assert early.factor(2) == 3 / 8 and early.factor(8) == 1 and early.progress(14) == pytest.approx(0.5)
+
+
+def test_whole_epochs_fit_by_the_measured_rate():
+    # 40 steps done, 3 a second, 100 seconds left: 340 steps are 3 epochs of 90 and a rest
+    assert steps_that_fit(40, 3.0, 100.0, 90) == 270
+    assert steps_that_fit(40, 3.0, 10.0, 90) == 70  # less than an epoch: what fits
+    assert steps_that_fit(85, 3.0, 3.0, 90) == 90
+    assert steps_that_fit(89, 3.0, 1.0, 90) == 90 and steps_that_fit(95, 3.0, 0.0, 90) == 96
+
+
+# ---- the trainer
+
+
+def trainer(folder, recipe, carried=None, log=None, plan=Plan(1000.0)):
+    torch.manual_seed(0)
+    net = NETWORKS["lenet"](Style({"mpr": True}), 2, IMAGE.shape, 2, widths=(4, 4), dense=(8,))
+    part, held_out = packed.Part(*bars(64)), packed.Part(*bars(40, seed=2))
+    return TimedTrainer(net, Resident(part, IMAGE, "cpu", "simple"), IMAGE, recipe, "cpu", folder / "net.pt",
+                        {"network": "lenet"}, plan, log or (lambda line: None), held_out, carried)
+
+
+FEW = TimedRecipe(epochs=3, batch_size=16, lr=0.05, warm_up=0.5, average=0.5)
+
+
+def weights(t):
+    return torch.cat([p.detach().flatten() for p in t.average.module.state_dict().values()])
+
+
+def test_stopped_and_resumed_it_trains_the_same_network(tmp_path):
+    whole = trainer(tmp_path / "whole", FEW)
+    whole.run_for(60.0, time.monotonic())
+    assert whole.finished and whole.step == 12 and len(whole.losses) == 3
+    (tmp_path / "stopped").mkdir()
+    first = trainer(tmp_path / "stopped", FEW)
+    step_on = first.step_on
+
+    def until_the_fifth():
+        step_on()
+        first.stopped = first.step == 5
+
+    first.step_on = until_the_fifth
+    first.run_for(60.0, time.monotonic())
+    second = trainer(tmp_path / "stopped", FEW)
+    assert second.step == 5 and second.schedule == first.schedule
+    second.run_for(60.0, time.monotonic())
+    assert torch.equal(weights(whole), weights(second)) and whole.losses == second.losses
+    with pytest.raises(ValueError, match="was made with another recipe: .*'lr': 0.05.*, but now .*'lr': 0.5"):
+        trainer(tmp_path / "stopped", TimedRecipe(**{**vars(FEW), "lr": 0.5}))
+
+
+def test_it_learns_and_tells_of_it(tmp_path):
+    lines = []
+    t = trainer(tmp_path, TimedRecipe(epochs=10, batch_size=16, lr=0.1, warm_up=1.0, average=1.0),
+                log=lambda line: lines.append(json.loads(json.dumps(line))))
+    t.part.augmentation = "none"
+    t.run_for(60.0, time.monotonic())
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    assert [line["epoch"] for line in epochs] == list(range(1, 11))
+    assert epochs[-1]["loss"] < epochs[0]["loss"] - 0.2
+    assert lines[-1]["event"] == "checkpoint" and lines[-1]["held_out_accuracy"] > 0.9
+
+
+def test_what_can_be_carried_is_the_whole_or_the_average(tmp_path):
+    t = trainer(tmp_path, FEW, (tmp_path / "out", 10_000, 1_000_000))
+    for _ in range(5):
+        t.step_on()
+    t.keep()
+    whole = pieces.join(tmp_path / "out", NAME)
+    assert whole == (tmp_path / "net.pt").read_bytes()
+    t.carried = (tmp_path / "out", 10_000, len(whole) - 1)
+    t.keep()
+    assert len(pieces.join(tmp_path / "out", NAME)) < len(whole)
+    assert all(path.stat().st_size <= 10_000 for path in (tmp_path / "out").glob("*.0*"))
+    (tmp_path / "fresh").mkdir()
+    fresh = trainer(tmp_path / "fresh", FEW)
+    fresh.resume(tmp_path / "out")
+    assert fresh.step == 5 and fresh.schedule == t.schedule and torch.equal(weights(fresh), weights(t))
+    assert all(torch.equal(a, b) for a, b in zip(fresh.net.parameters(), t.average.module.parameters()))
+    with pytest.raises(ValueError, match="the average of the weights has .* bytes, but 100 can be carried"):
+        trainer(tmp_path / "other", FEW, (tmp_path / "out", 10_000, 100))  # before anything is trained
+
+
+def test_the_epochs_are_chosen_by_the_clock_and_shortened_when_it_runs_out(tmp_path):
+    lines = []
+    t = trainer(tmp_path, TimedRecipe(batch_size=16, lr=0.05, warm_up=0.5), log=lines.append, plan=Plan(100.0))
+    assert t.n_steps is None and not t.finished
+    t.seconds = 20.0
+    t.choose(2.0)  # steps a second: 0.97 * 80 * 2 = 155 steps, 38 epochs of 4
+    assert t.n_steps == 152 and lines[-1]["images_per_second"] == 32 and lines[-1]["epochs"] == 38
+    t.follow(2.0)
+    assert t.n_steps == 152  # on time
+    t.step, t.seconds = 52, 60.0
+    t.follow(1.0)  # half as fast: 38 of the 100 steps fit, 90 in all, 22 epochs
+    assert t.n_steps == 88 and t.schedule.progress(52) == pytest.approx((52 - 2) / 150)
+    t.seconds = 200.0
+    t.follow(1.0)  # too late: one more step, at the end of the cosine
+    assert t.n_steps == 53
+
+
+def test_the_average_moves_with_the_weights(tmp_path):
+    t = trainer(tmp_path, FEW)  # decay 1 - 1 / 2
+    weight, average = t.net.layers["dense"].weight, t.average.module.layers["dense"].weight
+    expected = None
+    for n in range(4):
+        t.step_on()
+        share = 1 - min(0.5, (1 + n) / (10 + n))
+        now = weight.detach().clone()
+        expected = now if expected is None else expected + share * (now - expected)
+    torch.testing.assert_close(average, expected)
+    assert t.average.module.layers["stage1_1_norm"].num_batches_tracked == 4
+
+
+def test_a_loss_that_is_not_finite_is_told(tmp_path):
+    t = trainer(tmp_path, FEW)
+    t.descend = lambda: torch.tensor(float("nan"))
+    with pytest.raises(FloatingPointError, match="the loss of the epoch before step 4 is nan: lower"):
+        t.run_for(60.0, time.monotonic())

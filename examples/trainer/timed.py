@@ -1,0 +1,302 @@
+"""Training that is told how long it may take, on a machine that is lent: `TimedTrainer`.
+
+How many epochs fit is found out from the images per second of the first seconds; the learning rate then falls to 0
+along a cosine over these. Every minute a checkpoint, whole, and in pieces that can be carried away: the moving
+average of the weights, which is what is exported. A line of JSON tells of everything that happens.
+"""
+
+import io
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
+
+from trainer import pieces
+from trainer.on_device import resident
+from trainer.training import Recipe, Trainer, evaluate, read_checkpoint
+
+NAME = "checkpoint"  # of the pieces
+LATE = 1.02  # a schedule is shortened where what is left of it takes so many times the time that is left
+SPARE = 0.97  # of the time that is left is planned with: the rest is for evaluations and checkpoints
+
+
+@dataclass(frozen=True)
+class TimedRecipe(Recipe):
+    """How a TimedTrainer trains.
+
+    epochs: 0 for as many as fit. warm_up: epochs in which the learning rate rises from 0. smoothing: of labels.
+    average: epochs that the exponential moving average of the weights looks back.
+    """
+
+    epochs: int = 0
+    batch_size: int = 512
+    lr: float = 0.2
+    half: bool = True
+    warm_up: float = 2.0
+    smoothing: float = 0.1
+    average: float = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the clock decides, seconds all.
+
+    total: for the whole training, over all commands. measured: of steps by which the epochs are chosen.
+    checkpoint: between checkpoints.
+    """
+
+    total: float
+    measured: float = 20.0
+    checkpoint: float = 60.0
+
+
+@dataclass
+class Schedule:
+    """The learning rate by step, as a share of the largest: up a straight line, then down a cosine.
+
+    warm_up: steps. knots: (step, progress along the cosine from 0 to 1), straight lines between; none as long as
+    it is not known how many steps fit.
+    """
+
+    warm_up: int
+    knots: list = field(default_factory=list)
+
+    @property
+    def n_steps(self):
+        """Steps of the whole training, or None."""
+        return self.knots[-1][0] if self.knots else None
+
+    def choose(self, step, n_steps):
+        """From a step on, go straight to the end of the cosine at n_steps."""
+        progress = self.progress(step)
+        step = max(step, 0 if self.knots else self.warm_up)
+        kept = [knot for knot in self.knots[:-1] if knot[0] < step]
+        self.knots = [*kept, (step, progress), (max(n_steps, step + 1), 1.0)]
+
+    def progress(self, step):
+        """Along the cosine, 0 to 1."""
+        return float(np.interp(step, *zip(*self.knots))) if self.knots else 0.0
+
+    def factor(self, step):
+        """The learning rate of a step, as a share of the largest."""
+        rising = min((step + 1) / self.warm_up, 1.0) if self.warm_up else 1.0
+        return rising * (1 + math.cos(math.pi * self.progress(step))) / 2
+
+
+def steps_that_fit(step, rate, seconds, n_batches):
+    """How many steps to train in all, whole epochs if at least one fits.
+
+    step: done. rate: steps per second. seconds: left. n_batches: of an epoch.
+    """
+    n_steps = step + max(int(rate * seconds), 1)
+    return max(n_steps // n_batches * n_batches, step + 1) if n_steps >= n_batches else n_steps
+
+
+class TimedTrainer(Trainer):
+    """See the module. What a step does depends on the recipe, the schedule and its number alone.
+
+    net, part, input_node, recipe (TimedRecipe), device, checkpoint, settings: as a Trainer's; convolutions are in
+        bfloat16 where recipe.half. held_out: part to evaluate at each checkpoint, or None.
+    plan: a Plan. log: called with a dict for each line. carried: (folder, bytes of a piece, bytes of all) or None.
+    """
+
+    def __init__(self, net, part, input_node, recipe, device, checkpoint, settings, plan, log, held_out=None,
+                 carried=None):
+        self.plan, self.log, self.held_out, self.carried = plan, log, held_out, carried
+        self.settings, self.stopped = settings, False
+        self.schedule = None
+        super().__init__(net, part, resident(input_node, device), recipe, device, settings=settings)
+        self.checkpoint = Path(checkpoint)
+        self.half_dtype = torch.bfloat16
+        self.scaler = torch.amp.GradScaler(enabled=False)  # bfloat16 needs none
+        self.schedule = Schedule(round(recipe.warm_up * self.n_batches))
+        decay = 1 - 1 / max(recipe.average * self.n_batches, 1)
+        self.average = AveragedModel(net, multi_avg_fn=moving_average(decay), use_buffers=True)
+        if carried:
+            self.brief()  # that it is too large is said before the minutes are spent
+        if recipe.epochs:
+            self.schedule.choose(0, recipe.epochs * self.n_batches)
+        if self.checkpoint.exists():
+            self._load()
+
+    @property
+    def n_steps(self):
+        """Steps of the whole training, None as long as it is not known."""
+        return self.schedule.n_steps if self.schedule else None
+
+    def learning_rate(self):
+        """Of this step."""
+        return self.recipe.lr * self.schedule.factor(self.step)
+
+    def loss(self, outputs, y):
+        """Cross-entropy with smoothed labels."""
+        return functional.cross_entropy(outputs, y, label_smoothing=self.recipe.smoothing)
+
+    def run_for(self, seconds, began):
+        """Train until all steps are done or `seconds` have passed since `began` (time.monotonic()), a checkpoint
+        every now and then. FloatingPointError where the loss of an epoch is not finite."""
+        before = self.seconds  # of earlier commands; getting ready counts, too
+        clock = _Clock(self)
+        saved = reported = time.monotonic()
+        self.net.train()
+        while not (self.finished or self.stopped or time.monotonic() - began >= seconds):
+            self.step_on()
+            now = time.monotonic()
+            self.seconds = before + now - began
+            if self.n_steps is None and clock.seconds(self.step) >= self.plan.measured:
+                self.choose(clock.rate(self.step))
+            if self.step % self.n_batches == 0:
+                self.end_epoch(clock.now() - reported)
+                reported = time.monotonic()
+            if now - saved >= self.plan.checkpoint:
+                self.follow(clock.rate(self.step))
+                self.keep()
+                saved = time.monotonic()
+        self.seconds = before + time.monotonic() - began
+        self.keep()
+
+    def step_on(self):
+        """One step of the optimizer and of the average. Waits for no GPU."""
+        self.total = self.total + self.descend()
+        self.step += 1
+        self.average.update_parameters(self.net)
+
+    def choose(self, rate):
+        """Choose how many steps are made, from steps per second."""
+        left = SPARE * (self.plan.total - self.seconds)
+        self.schedule.choose(self.step, steps_that_fit(self.step, rate, left, self.n_batches))
+        self.log({"event": "schedule", "images_per_second": round(rate * self.batch_size, 1), "step": self.step,
+                  "steps": self.n_steps, "epochs": round(self.n_steps / self.n_batches, 2),
+                  "seconds_left": round(self.plan.total - self.seconds, 1)})
+
+    def follow(self, rate):
+        """Shorten the schedule if at this rate its rest takes longer than there is time."""
+        if self.n_steps is None or self.recipe.epochs or not rate:
+            return
+        left = SPARE * (self.plan.total - self.seconds)
+        if (self.n_steps - self.step) / rate > LATE * max(left, 0):
+            self.choose(rate)
+
+    def end_epoch(self, seconds):
+        """Tell of an epoch."""
+        loss = float(self.total) / self.n_batches
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss of the epoch before step {self.step} is {loss}: lower the "
+                                     "learning rate")
+        self.losses.append(loss)
+        self.total = 0.0
+        self.log({"event": "epoch", "epoch": len(self.losses), "step": self.step, "loss": round(loss, 4),
+                  "lr": round(self.learning_rate(), 6) if not self.finished else 0.0,
+                  "images_per_second": round(self.n_batches * self.batch_size / max(seconds, 1e-9), 1),
+                  "seconds": round(self.seconds, 1)})
+
+    def keep(self):
+        """Save the checkpoint and its pieces; tell how good the average is."""
+        accuracy = None
+        if self.held_out is not None and self.step:
+            accuracy, _ = evaluate(self.average.module, self.held_out, self.input_node)
+        file = io.BytesIO()
+        torch.save(self.state(), file)
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        pieces.write(self.checkpoint, file.getbuffer())
+        n_pieces = len(self.carry(file)) if self.carried else 0
+        self.log({"event": "checkpoint", "step": self.step, "steps": self.n_steps, "held_out_accuracy": accuracy,
+                  "bytes": file.getbuffer().nbytes, "pieces": n_pieces, "seconds": round(self.seconds, 1)})
+
+    def carry(self, whole):
+        """Write the pieces: the whole checkpoint if all that can be carried holds it, else the average alone."""
+        folder, piece, most = self.carried
+        file = whole if whole.getbuffer().nbytes <= most else self.brief()
+        return pieces.split(file.getbuffer(), folder, NAME, piece)
+
+    def brief(self):
+        """A checkpoint of the average alone. ValueError if it is larger than what can be carried."""
+        file, most = io.BytesIO(), self.carried[2]
+        torch.save({**self.state(), "net": None, "optimizer": None}, file)
+        if file.getbuffer().nbytes > most:
+            raise ValueError(f"the average of the weights has {file.getbuffer().nbytes} bytes, but {most} can be "
+                             "carried: make the network narrower, or raise --most")
+        return file
+
+    def state(self):
+        """What a checkpoint holds: a Trainer's, the average, the schedule, the settings of the network."""
+        return {**super().state(), "total": float(self.total), "average": self.average.module.state_dict(),
+                "knots": [list(knot) for knot in self.schedule.knots], "settings": self.settings,
+                "finished": self.finished, "device": name_of(self.device)}
+
+    def restore(self, state):
+        """Go on from what `state` gave; from the average where it holds no more."""
+        average = state["average"]
+        brief = state["net"] is None
+        optimizer = self.optimizer.state_dict() if brief else state["optimizer"]
+        super().restore({**state, "net": average if brief else state["net"], "optimizer": optimizer})
+        self.average.module.load_state_dict(average)
+        self.average.n_averaged.fill_(self.step)
+        self.schedule.knots = [tuple(knot) for knot in state["knots"]]
+
+    def resume(self, folder):
+        """Go on from carried pieces. ValueError where they are damaged or were made otherwise."""
+        file = io.BytesIO(pieces.join(folder, NAME))
+        path = pieces.index_of(folder, NAME)
+        self.go_on(read_checkpoint(file, path, self.device), path)
+
+
+class _Clock:
+    """Steps per second since the first few steps, in which buffers are made and kernels chosen."""
+
+    FEW = 10
+
+    def __init__(self, trainer):
+        self.device, self.first = trainer.device, trainer.step + self.FEW
+        self.began = None
+
+    def seconds(self, step):
+        """Since the first few steps; 0 before."""
+        if self.began is None:
+            if step >= self.first:
+                self.first, self.began = step, self.now()
+            return 0.0
+        return time.monotonic() - self.began
+
+    def rate(self, step):
+        """Steps per second; 0 as long as that is not known."""
+        if self.began is None or step == self.first:
+            self.seconds(step)
+            return 0.0
+        return (step - self.first) / (self.now() - self.began)
+
+    def now(self):
+        """The time when the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.monotonic()
+
+
+def moving_average(decay):
+    """How AveragedModel moves the averages: by 1 - decay towards the new values, by more in the first steps, so
+    that the weights of the start do not stay in it."""
+    @torch.no_grad()
+    def update(averages, values, n):
+        if torch.is_floating_point(averages[0]):
+            torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + int(n)) / (10 + int(n))))
+        else:  # how many batches were seen
+            torch._foreach_copy_(averages, values)
+
+    return update
+
+
+def exported(state):
+    """A checkpoint's average as the `net` of one, as `trainer.parity` reads it."""
+    return {"net": state["average"], "settings": state["settings"], "losses": state["losses"],
+            "seconds": state["seconds"], "step": state["step"], "knots": state["knots"],
+            "finished": state["finished"], "device": state["device"]}
+
+
+def name_of(device):
+    """A device in words."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"

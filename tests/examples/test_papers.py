@@ -1,0 +1,133 @@
+"""examples/papers.py: from packed data to a proved file; killed in between; where there is only PyTorch."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import eventsim  # noqa: E402
+import papers  # noqa: E402
+from picture_files import write_cifar  # noqa: E402
+
+SMALL = ("--network", "lenet", "--widths", "4", "6", "--dense", "8", "--timesteps", "2", "--bits", "1", "1",
+         "--restimulation", "--device", "cpu", "--threads", "1", "--batch-size", "20", "--measure", "0.01", "--every",
+         "0.1", "--piece", "0.02")
+BARE = f"""import sys
+for name in ("eventsim", "numba", "h5py", "tqdm", "PIL", "matplotlib", "scipy"):
+    sys.modules[name] = None
+sys.path.insert(0, {str(EXAMPLES)!r})
+import papers
+sys.exit(papers.main(sys.argv[1:]))"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run on a bare machine that was killed after it had chosen its schedule and saved."""
+    folder = tmp_path_factory.mktemp("papers")
+    write_cifar(folder)
+    assert papers.main(["pack", str(folder), str(folder / "parts"), "--limit", "0.05"]) == 0
+    command = ["gpu", "parts", "state", "--carry", "out", "--minutes", "60", *SMALL]
+    process = subprocess.Popen([sys.executable, "-c", BARE, *command], cwd=folder, stdout=subprocess.DEVNULL,
+                               env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    try:
+        late = time.monotonic() + 100
+        while time.monotonic() < late and process.poll() is None and not saved(folder):
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    assert saved(folder), "no checkpoint after the schedule was chosen"
+    return folder
+
+
+def lines(folder, event):
+    path = folder / "state" / "log.jsonl"
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return [line for line in map(json.loads, whole.splitlines()) if line["event"] == event]
+
+
+def saved(folder):
+    return any(line["steps"] for line in lines(folder, "checkpoint"))
+
+
+def test_parts_are_no_larger_than_allowed(folder):
+    sizes = [path.stat().st_size for path in (folder / "parts").glob("data.0*")]
+    assert len(sizes) > 1 and max(sizes) <= 0.05 * papers.MEBIBYTE
+
+
+def test_goes_on_with_the_same_schedule_exports_and_proves(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = torch.get_num_threads()
+    chosen, kept = lines(folder, "schedule")[-1], lines(folder, "checkpoint")[-1]
+    code = papers.main(["gpu", "parts", "state", "--carry", "out", "--minutes", "0", "--resume", *SMALL])
+    start, end = lines(folder, "start")[-1], lines(folder, "end")[-1]
+    assert code == 3 and not end["finished"] and start["step"] >= kept["step"] > 0
+    assert start["steps"] == end["steps"] == chosen["steps"] and start["device"] == "the CPU"
+    pieces = sorted((folder / "out").glob("checkpoint.0*"))
+    assert len(pieces) > 1 and all(path.stat().st_size <= 0.02 * papers.MEBIBYTE for path in pieces)
+    assert (folder / "out" / "log.jsonl").read_bytes() == (folder / "state" / "log.jsonl").read_bytes()
+    capsys.readouterr()
+    assert papers.main(["join", "out", "net.pt"]) == 0
+    joined = json.loads(capsys.readouterr().out)
+    assert joined["step"] == end["step"] and joined["knots"][-1] == [chosen["steps"], 1.0]
+    assert papers.main(["export", "net.pt", ".", "net.h5", "--limit", "8"]) == 0
+    proof = json.loads(capsys.readouterr().out.splitlines()[-1])
+    torch.set_num_threads(before)
+    assert proof["levels"] > 0 and proof["levels_different"] == proof["predictions_different"] == 0
+    assert proof["samples"] == 8 and proof["trained_compared"] and set(proof["accuracy"]) == {
+        "float64", "float32", "int8"}
+    found = proof["held_out_accuracy"]
+    assert found["trained"] == found["float32"] and found["trained"] * 10 == round(found["trained"] * 10)
+    model = eventsim.load(folder / "net.h5")
+    settings = json.loads(model.provenance["settings"])
+    assert settings["restimulation"] and settings["alpha"] == 2.0 and model.nodes["layers.stage1_1"].bits == 2
+
+
+def test_what_is_no_checkpoint_is_refused_in_a_line(tmp_path):
+    file = tmp_path / "net.pt"
+    for content, message in ((b"not a checkpoint", "is no checkpoint, or a damaged one"), (3, "it holds no network"),
+                             ({"net": {}}, "does not say its network: give a file that `join` wrote")):
+        file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
+        with pytest.raises(ValueError, match=f"net.pt: .*{message}"):
+            papers.main(["export", str(file), str(tmp_path), str(tmp_path / "net.h5")])
+    with pytest.raises(ValueError, match="checkpoint.json: is missing"):
+        papers.main(["join", str(tmp_path), str(file)])
+
+
+def test_goes_on_from_carried_pieces_on_a_fresh_machine(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = torch.get_num_threads()
+    arguments = ["gpu", "parts", "fresh", "--minutes", "0", "--resume", *SMALL]
+    with pytest.raises(ValueError, match="fresh: holds no checkpoint to go on from"):
+        papers.main(arguments)
+    assert papers.main([*arguments, "--carry", "out"]) == 3
+    torch.set_num_threads(before)
+    start = [line for line in map(json.loads, (folder / "fresh" / "log.jsonl").read_text().splitlines())
+             if line["event"] == "start"]
+    assert start[-1]["step"] > 0 and start[-1]["steps"] == lines(folder, "schedule")[-1]["steps"]
+
+
+@pytest.mark.parametrize("more, message", (
+    (["--neuron", "LIF"], "--neuron LIF: expected one of hard IF"),
+    (["--network", "vgg"], "--network vgg: expected one of vgg16"),
+    (["--network", "resnet8"], "--dense is for VGG and LeNet: leave it out with resnet8"),
+    ([], "checkpoint.pt: is there already: add --resume"),
+))
+def test_refused_in_a_line(folder, more, message, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = torch.get_num_threads()
+    try:
+        with pytest.raises(ValueError, match=message):
+            papers.main(["gpu", "parts", "state", *SMALL, *more])
+    finally:
+        torch.set_num_threads(before)
