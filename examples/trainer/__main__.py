@@ -144,15 +144,9 @@ def save_and_test(net, data, found):
     """Export, check and test a trained network: what was found, by name."""
     x, _ = data.test.batch(np.arange(N_CHECK))
     told = {name: found[name] for name in (
-<<<<<<< HEAD
-        "data", "network", "widths", "neuron", "bits", "leak", "surrogate", "width", "alpha", "restimulation",
-        "timesteps", "epochs", "batch_size", "lr", "weight_decay", "spike_penalty", "seed", "samples",
-        "augmentation", "half", "convert")}
-=======
         "data", "network", "widths", "dense", "neuron", "bits", "leak", "surrogate", "width", "alpha",
-        "restimulation", "timesteps", "epochs", "batch_size", "lr", "weight_decay", "seed", "samples", "augmentation", "half",
-        "convert")}
->>>>>>> main
+        "restimulation", "timesteps", "epochs", "batch_size", "lr", "weight_decay", "spike_penalty", "seed",
+        "samples", "augmentation", "half", "convert")}
     provenance = {
         "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
         "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",
