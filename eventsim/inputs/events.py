@@ -257,7 +257,9 @@ def _column(events, key, name):
 def _times(column, name):
     if column.dtype.kind == "f":
         column = np.floor(column)
-    if len(column) and not (np.abs(column.astype(np.float64)) < LARGEST_TIME).all():
+    with np.errstate(over="ignore"):  # of a wider float than float64: infinite, so refused
+        sizes = np.abs(column.astype(np.float64))
+    if len(column) and not (sizes < LARGEST_TIME).all():
         raise DataError(f"{name}: t has values that are no microseconds (not finite, or beyond {LARGEST_TIME})")
     return column.astype(np.int64)
 

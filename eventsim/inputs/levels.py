@@ -80,8 +80,8 @@ def _remedy(found, shape):
 
 def check_values(x, input_node):
     """Raise DataError unless all values of `x` are levels of the Input (finite, if real)."""
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise DataError("x has a value that is not finite (NaN or infinite)")
+    if x.dtype.kind == "f" and not np.isfinite(_narrowed(x)).all():
+        raise DataError("x has a value that is not finite (NaN, infinite, or beyond float64)")
     if input_node.encoding == "real":
         return
     low, high = level_range(input_node)
@@ -93,6 +93,12 @@ def check_values(x, input_node):
         raise DataError(f"x has values down to {lowest} but {_range(input_node)}{remedy}")
     if highest > high:
         raise DataError(f"x has values up to {highest} but {_range(input_node)}")
+
+
+def _narrowed(x):
+    """Floats as float64 where their type is wider: infinite where float64 does not hold them."""
+    with np.errstate(over="ignore"):
+        return x.astype(np.float64) if x.dtype.itemsize > 8 else x
 
 
 def _extremes(x, low, high):

@@ -23,7 +23,7 @@ def float_array(value, name):
         array = as_array(value)
         if array.dtype.kind not in "biuf":
             raise TypeError
-        with np.errstate(invalid="ignore"):  # signalling NaN, which is refused below
+        with np.errstate(invalid="ignore", over="ignore"):  # signalling NaN, and what only wider types hold: refused
             array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise ModelError(f"{name} is {shown(value)}, expected a number or an array of numbers") from None

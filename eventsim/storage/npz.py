@@ -66,5 +66,6 @@ def _header(file, name, path):
         raise DataError(f"{path}: {name} has .npy version {version}, expected 1.0 or 2.0")
     with reading(path, HEADER_ERRORS), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
+        warnings.simplefilter("ignore", DeprecationWarning)  # that a type has an old name
         shape, fortran_order, dtype = headers[version](file)
     return shape, dtype, fortran_order

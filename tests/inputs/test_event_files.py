@@ -141,8 +141,9 @@ def test_units_and_polarities_are_said(tmp_path):
     refused(path, "p has values from 1 to 2, expected 0 and 1, or -1 and 1")
     np.savez(path, **{**EVENTS, "x": EVENTS["x"] - 1})
     refused(path, "x has values from -1")
-    np.savez(path, **{**EVENTS, "t": np.full(300, np.nan)})
-    refused(path, "t has values that are no microseconds")
+    for beyond in (np.nan, np.longdouble("1e400")):
+        np.savez(path, **{**EVENTS, "t": np.full(300, beyond)})
+        refused(path, "t has values that are no microseconds")
     with pytest.raises(DataError, match="columns is 'txy'"):
         eventsim.open_events(path, columns="txy")
 

@@ -1,5 +1,7 @@
 """Arrays and events as levels."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,7 @@ BAD = [
     (SPIKES, np.zeros((2, 3, 5)), "x has 3 steps, but the run has 4"),
     (IMAGE, np.full((1, 1, 4, 3), np.nan), "not finite"),
     (REAL, np.full((1, 2, 4), np.inf), "not finite"),
+    (REAL, np.full((1, 2, 4), np.longdouble("1e400")), "not finite"),
     (IMAGE, np.full((1, 1, 4, 3), 0.5), r"scaled to 0..1: give the raw integers"),
     (IMAGE, np.full((1, 1, 4, 3), 7.5), "fractional values, expected whole levels from 0 to 255$"),
     (IMAGE, np.full((1, 1, 4, 3), 256), r"values up to 256 but the model's input has 8 bits \(0 to 255\)"),
@@ -89,7 +92,8 @@ BAD = [
 
 @pytest.mark.parametrize("node, x, message", BAD)
 def test_what_does_not_fit_is_refused(node, x, message):
-    with pytest.raises(DataError, match=message) as caught:
+    with warnings.catch_warnings(), pytest.raises(DataError, match=message) as caught:
+        warnings.simplefilter("error")
         to_levels(x, node, 4)
     assert "\n" not in str(caught.value)
 
