@@ -4,11 +4,10 @@ import numpy as np
 
 
 def _checked(array, offset, count):
-    flat = array.reshape(-1)
-    offset = int(offset)
+    flat = array if array.ndim == 1 else array.reshape(-1)
     if not 0 <= offset <= flat.size - count:
         raise IndexError(f"{count} elements from {offset} on, of an array of {flat.size}")
-    return flat, offset
+    return flat
 
 
 def lanes_of(masks):
@@ -28,12 +27,12 @@ def eight_zeros(array):
 
 
 def load(array, offset, like):
-    flat, offset = _checked(array, offset, like.size)
+    flat = _checked(array, offset, like.size)
     return flat[offset : offset + like.size].astype(like.dtype)
 
 
 def store(array, offset, vector):
-    flat, offset = _checked(array, offset, vector.size)
+    flat = _checked(array, offset, vector.size)
     assert flat.dtype == vector.dtype, (flat.dtype, vector.dtype)
     flat[offset : offset + vector.size] = vector
 
@@ -130,13 +129,11 @@ def first_half(number, like):
 
 
 def load_one(array, offset):
-    flat, offset = _checked(array, offset, 1)
-    return flat[offset]
+    return _checked(array, offset, 1)[offset]
 
 
 def store_one(array, offset, value):
-    flat, offset = _checked(array, offset, 1)
-    flat[offset] = value
+    _checked(array, offset, 1)[offset] = value
 
 
 def next_index(event):
