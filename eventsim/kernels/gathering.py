@@ -220,10 +220,10 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
                 y = none
                 for b in range(top - 1, top - 1 - at_once, -1):
                     y = y + y
-                    y = _window_added(y, weight, load_one(words, b * g.out_width + ox), table, lanes, g, False)
+                    y = _sum_of_parts(y, weight, load_one(words, b * g.out_width + ox), table, lanes, g, False)
                     if g.signed:
                         word = load_one(words, (b + g.bits) * g.out_width + ox)
-                        y = _window_added(y, weight, word, table, lanes, g, True)
+                        y = _sum_of_parts(y, weight, word, table, lanes, g, True)
                 for _ in range(at_once):
                     x = x + x
                 x = x + widened(y, zero)
@@ -231,7 +231,7 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
 
 
 @njit(inline="always")
-def _window_added(y, weight, word, table, lanes, g, negative):
+def _sum_of_parts(y, weight, word, table, lanes, g, negative):
     """y and the weights of a window's neurons, part by part, as far as there are any. table: number of the first
     part's first sum."""
     bits = np.uint64(g.part_bits)

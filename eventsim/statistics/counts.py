@@ -86,7 +86,7 @@ class Counts(Shown):
     neurons: Dict[str, int] = merged("same")
     n_samples: int = merged(samples="sum", steps="same")
     steps: int = merged(samples="same", steps="sum")
-    layers: Mapping = merged(samples="concatenate", steps="sum", default_factory=dict)
+    layers: Mapping[str, Dict[str, np.ndarray]] = merged(samples="concatenate", steps="sum", default_factory=dict)
     word_operations: np.ndarray = merged(
         samples="concatenate", steps="sum", default_factory=lambda: np.zeros(0, np.int64))
     absent: int = merged("sum", default=0)

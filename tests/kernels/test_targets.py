@@ -376,9 +376,9 @@ def _counting(words, floats, out, same):
         ones = bit_counts(x)
         store(out, i * 8, ones)
         store_one(out, 24 + i, sum_of(ones))
-        store_one(same, 2 * i, same_bits(x, load(words, i * 8 + 8, x)))
+        store_one(same, 2 * i, int(same_bits(x, load(words, i * 8 + 8, x))))
         y = load(floats, i * 8, eight_zeros(floats))
-        store_one(same, 2 * i + 1, same_bits(y, load(floats, i * 8 + 8, y)))
+        store_one(same, 2 * i + 1, int(same_bits(y, load(floats, i * 8 + 8, y))))
 
 
 def test_counting():
@@ -386,14 +386,14 @@ def test_counting():
     words[24:] = words[16:24]
     floats = np.repeat(np.array([np.nan, np.nan, 0.0, -0.0]), 8)
     compiled, twin = both_ways(_counting)
-    found, expected = ((np.zeros(27, np.uint64), np.zeros(6, bool)) for _ in "ab")
+    found, expected = ((np.zeros(27, np.uint64), np.zeros(6, np.int64)) for _ in "ab")
     compiled(words, floats, *found)
     twin(words, floats, *expected)
     for x, y in zip(found, expected):
         _same(x, y)
     ones = [bin(word).count("1") for word in words[:24].tolist()]
     assert found[0].tolist() == ones + [sum(ones[i : i + 8]) for i in range(0, 24, 8)]
-    assert found[1].tolist() == [False, True, False, False, True, False]  # NaN is itself, -0 is not +0
+    assert found[1].tolist() == [0, 1, 0, 0, 1, 0]  # NaN is itself, -0 is not +0
 
 
 def test_every_operation_is_tested():
