@@ -90,7 +90,7 @@ def test_goes_on_with_the_same_schedule_exports_and_proves(folder, capsys, monke
     assert found["trained"] == found["float32"] and found["trained"] * 10 == round(found["trained"] * 10)
     model = eventsim.load(folder / "net.h5")
     settings = json.loads(model.provenance["settings"])
-    assert settings["restimulation"] and settings["alpha"] == 2.0 and model.nodes["layers.stage1_1"].bits == 2
+    assert settings["restimulation"] and settings["alpha"] == 2.0 and model.nodes["stage1_1"].bits == 2
 
 
 def test_what_is_no_checkpoint_is_refused_in_a_line(tmp_path):
