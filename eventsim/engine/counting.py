@@ -89,8 +89,10 @@ def _has_zeros(fan):
 
 
 def _classes(memory, stage, fan):
+    channels = stage.shape[0]
+    together = max(64 // channels, 1)  # positions that fill the 64 bits of a word
     nonzero = np.zeros((len(fan.nonzero), stage.words * 64), np.int64)
-    nonzero[:, : stage.shape[0]] = fan.nonzero
+    nonzero[:, : together * channels] = np.tile(fan.nonzero, together)
     return Classes(fan.members, fan.bounds, memory.hold(nonzero.reshape(-1)), len(fan.nonzero))
 
 

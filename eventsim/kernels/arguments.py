@@ -206,7 +206,7 @@ class Classes(NamedTuple):
 
     members: np.ndarray  # int32, positions sorted by class
     bounds: np.ndarray  # int64 [class + 1]: where each class begins among them
-    nonzero: np.ndarray  # int64 [class, channel padded to words]
+    nonzero: np.ndarray  # int64 [class, channel padded to words]; of up to 32 channels, again and again in the 64
     number: int
 
 

@@ -153,11 +153,11 @@ def count_nonzero(planes, classes, bytes_, counts, slots, apart):
                         n += 1
                         if n == 127:
                             store(bytes_, 0, sums)
-                            _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out, channels))
+                            _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
                             sums = none
                             n = 0
                 store(bytes_, 0, sums)
-                _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out, channels))
+                _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
 
 
 @njit(inline="always")
@@ -172,12 +172,11 @@ def _any_bit(planes, i, apart, n_planes):
 
 
 @njit(inline="always")
-def _weighed(bytes_, nonzero, fan_out, channels):
-    """The sum of the counts of so many channels, again and again in 64 bytes, times their fan-outs."""
+def _weighed(bytes_, nonzero, fan_out):
+    """The sum of 64 counts times their fan-outs."""
     total = 0
-    for first in range(0, 64 - channels + 1, channels):
-        for c in range(channels):
-            total += np.int64(load_one(bytes_, first + c)) * load_one(nonzero, fan_out + c)
+    for i in range(64):
+        total += np.int64(load_one(bytes_, i)) * load_one(nonzero, fan_out + i)
     return total
 
 
