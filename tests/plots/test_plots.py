@@ -942,7 +942,7 @@ def test_a_stream_is_drawn_whatever_came_of_it():
     came, layers, scores, *_ = figure.axes
     np.testing.assert_array_equal(scores.lines[0].get_ydata(), [0, 0, 1, 0])
     assert [label.get_text() for label in scores.get_yticklabels()] == ["left", r"\$right"]
-    shown = layers.collections[0].get_array()
+    shown = layers.collections[0].get_array().reshape(2, 4)  # flat in old versions
     np.testing.assert_allclose(np.ma.filled(shown, 0), [[1 / 6, 0, 1 / 6, 1 / 6], [0.5, 0, 0.5, 0.5]])
     assert np.ma.filled(came.collections[0].get_array(), 0).sum() == 3
     silent = list(eventsim.Simulator(model).stream(events.crop(t=(10_000, 20_000)), 100))

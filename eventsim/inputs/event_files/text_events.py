@@ -5,6 +5,7 @@ A header may name the columns. Without one, their order is told from the numbers
 """
 
 import re
+import warnings
 from itertools import islice
 
 import numpy as np
@@ -92,8 +93,10 @@ def event_rows(lines, n_columns=4):
     texts = "\n".join([text for _, text in lines]).translate(MARKS).split("\n")
     for dtype in (np.int64, np.float64):
         try:
-            rows = np.loadtxt(texts, dtype, ndmin=2)
-        except (ValueError, OverflowError):
+            with warnings.catch_warnings():  # NumPy 1 cuts off the fractions of what should be integers, and warns
+                warnings.simplefilter("error", DeprecationWarning)
+                rows = np.loadtxt(texts, dtype, ndmin=2)
+        except (ValueError, OverflowError, DeprecationWarning):
             continue
         if rows.shape[1] >= n_columns:
             return rows, None
