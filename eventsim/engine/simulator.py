@@ -5,7 +5,7 @@ for arrays and loaders of any size, `streaming` runs events as they come, `arith
 `simulator_card` shows the settings.
 """
 
-from functools import cached_property
+from operator import is_
 from typing import Dict, Iterator, List, Optional
 
 import numpy as np
@@ -51,21 +51,35 @@ class Simulator(Shown):
                  chunk: Optional[int] = None, block: Optional[int] = None, chip=None,
                  memory_limit: Optional[int] = None):
         precision, chip = arithmetic_of(model, precision, chip)
-        self.workers = integer(workers, "workers", 1, 1024)
-        self.chunk = None if chunk is None else integer(chunk, "chunk", 1, 1 << 24)
-        self.block = None if block is None else integer(block, "block", 1, 1 << 24)
+        self.workers, self.chunk, self.block = workers, chunk, block
+        self._check_settings()
         self.memory_limit = None if memory_limit is None else integer(memory_limit, "memory_limit", 1, 1 << 62)
         self._lower(model, precision, chip)
+
+    def _check_settings(self):
+        self.workers = integer(self.workers, "workers", 1, 1024)
+        self.chunk = None if self.chunk is None else integer(self.chunk, "chunk", 1, 1 << 24)
+        self.block = None if self.block is None else integer(self.block, "block", 1, 1 << 24)
 
     def _lower(self, model, precision, chip):
         self.model, self.precision = model, precision
         check_processor(np.dtype("float64" if precision in ("float32", "float64") else "int32"))
         self.program = lower(model, precision, chip, self.memory_limit)
         self._compiled = set()  # what was recorded while all was compiled
+        self._executed = None  # settings, and the Executor of the last run
 
-    @cached_property
+    @property
     def _executor(self):
-        return Executor(self.program, RunContext.of(self), self.chunk, self.block)
+        """What runs; another one where the program or a setting was changed since the last run."""
+        found = self._executed
+        if found is None or not all(map(is_, self._settings(), found[0])):
+            self._check_settings()
+            executor = Executor(self.program, RunContext.of(self), self.chunk, self.block)
+            found = self._executed = self._settings(), executor
+        return found[1]
+
+    def _settings(self):
+        return self.program, self.workers, self.chunk, self.block
 
     def __getstate__(self):
         settings = {name: value for name, value in vars(self).items() if name != "program" and name[0] != "_"}

@@ -102,43 +102,20 @@ def _sent(u, threshold, amount, masks, o, zero):
 
 @compiled
 def fire_bits(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` with one plane and a soft reset. Without a loop over planes, threshold and amount stay in
-    registers for all steps. Writes maps.masks and maps.membrane."""
-    g = geometry
-    n = update
-    zero = zeros(sums, maps.masks)
-    repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
-    for ox in range(g.out_width):
-        for first in range(0, maps.lanes, lanes_of(maps.masks)):
-            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
-            k = ox * maps.lanes + first
-            if repeats and ox and _repeats(sums, k, n, maps, p, zero):
-                _repeat(maps, p, maps.steps, zero)
-                continue
-            bias = load(n.bias, p.bias, zero)
-            threshold = load(n.thresholds, p.neuron, zero)
-            amount = load(n.amounts, p.channel, zero)
-            mask = p.mask
-            u = zero
-            if not maps.fresh:
-                u = load(maps.membrane, p.state, zero)
-            for t in range(maps.steps):
-                x = load(sums, k + t * sum_step, zero)
-                if maps.adds:
-                    x = load(maps.current, p.traced + t * p.per_step, zero) + x
-                x = x + bias
-                if n.leaks:
-                    u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
-                u = u + x
-                u = _sent(u, threshold, amount, maps.masks, mask, zero)
-                mask += p.masks_per_plane
-            if maps.keeps:
-                store(maps.membrane, p.state, u)
+    """`fire_untraced` with one plane and a soft reset. Writes maps.masks and maps.membrane."""
+    _fire_softly(sums, still, update, maps, geometry, sample, tile, row, 1)
 
 
 @compiled
 def fire_two_bits(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_bits` with two planes, of which the same is true. Writes maps.masks and maps.membrane."""
+    """`fire_untraced` with two planes and a soft reset. Writes maps.masks and maps.membrane."""
+    _fire_softly(sums, still, update, maps, geometry, sample, tile, row, 2)
+
+
+@njit(inline="always")
+def _fire_softly(sums, still, update, maps, geometry, sample, tile, row, planes):
+    """`fire_untraced` with a soft reset and one or two planes, a constant. Without a loop over planes, thresholds
+    and amounts stay in registers for all steps. Writes maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -148,13 +125,13 @@ def fire_two_bits(sums, still, update, maps, geometry, sample, tile, row):
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
             k = ox * maps.lanes + first
             if repeats and ox and _repeats(sums, k, n, maps, p, zero):
-                _repeat(maps, p, maps.steps * 2, zero)
+                _repeat(maps, p, maps.steps * planes, zero)
                 continue
             bias = load(n.bias, p.bias, zero)
             low = load(n.thresholds, p.neuron, zero)
-            high = load(n.thresholds, p.per_plane + p.neuron, zero)
             low_amount = load(n.amounts, p.channel, zero)
-            high_amount = load(n.amounts, p.padded + p.channel, zero)
+            high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
+            high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
             mask = p.mask
             u = zero
             if not maps.fresh:
@@ -167,9 +144,10 @@ def fire_two_bits(sums, still, update, maps, geometry, sample, tile, row):
                 if n.leaks:
                     u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
                 u = u + x
-                u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
+                if planes == 2:
+                    u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
                 u = _sent(u, low, low_amount, maps.masks, mask, zero)
-                mask += 2 * p.masks_per_plane
+                mask += planes * p.masks_per_plane
             if maps.keeps:
                 store(maps.membrane, p.state, u)
 

@@ -338,6 +338,22 @@ def test_wrong_settings(name, value):
         Simulator(network(), **{name: value})
 
 
+def test_a_setting_that_is_changed_holds_from_the_next_run_on():
+    simulator, x = Simulator(network(), "int8"), np.ones((4, 2, 4, 4), int)
+    expected = simulator.run(x)
+    simulator.workers, simulator.block = np.int64(2), 2
+    found = simulator.run(x)
+    assert found.context.workers == 2 and expected.context.workers == 1
+    np.testing.assert_array_equal(found.output, expected.output)
+    first = simulator.run(x).context
+    assert simulator.run(x).context is first  # nothing was made anew
+    simulator.program = Simulator(simulator.model, "float32").program
+    assert simulator.run(x).precision == "float32"
+    simulator.workers = 0
+    with pytest.raises(ModelError, match="workers is 0, expected a whole number from 1 to 1024"):
+        simulator.run(x)
+
+
 def test_real_input_has_no_fixed_point():
     with pytest.raises(UnsupportedError, match=r"node 'in' \(Input\): real input has no fixed point"):
         Simulator(network("real"), "int8")
