@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from numba import njit
 
-from eventsim.kernels.vectors import lanes_of, load_one
+from eventsim.kernels.vectors import eight_zeros, lanes_of, load, load_one, same_bits
 
 
 @njit(inline="always")
@@ -36,6 +36,31 @@ def words_of(slots):
 def plane_size(slots):
     """Words of a plane."""
     return slots.height * slots.width * ((slots.channels + 63) >> 6)
+
+
+@njit(inline="always")
+def are_zero(words, first, n):
+    """Whether n words from `first` on are all 0, eight at a time."""
+    none = eight_zeros(words)
+    k = first
+    while k + 8 <= first + n:
+        if not same_bits(load(words, k, none), none):
+            return False
+        k += 8
+    while k < first + n:
+        if load_one(words, k) != 0:
+            return False
+        k += 1
+    return True
+
+
+@njit(inline="always")
+def are_empty(planes, first, n, n_planes, apart):
+    """Whether n words from `first` on are 0 in so many planes."""
+    for b in range(n_planes):
+        if not are_zero(planes, first + b * apart, n):
+            return False
+    return True
 
 
 class Span(NamedTuple):
@@ -84,6 +109,25 @@ def pointers_under(g, span, p, lo, hi):
     """Where the pointers to the first event of some columns, and to the one after their last, stand.
     p: the pointer of the input row."""
     return p + lo * g.groups + span.first_group, p + (hi - 1) * g.groups + span.last_group
+
+
+@njit(inline="always")
+def highest_plane(pointers, plane, per_plane, g):
+    """One past the highest plane of a step that has events, of either sign. plane: number of the step's first."""
+    b = g.bits
+    while b > 0:
+        events = _n_events(pointers, (plane + b - 1) * per_plane, per_plane)
+        if g.signed:
+            events += _n_events(pointers, (plane + g.bits + b - 1) * per_plane, per_plane)
+        if events:
+            return b
+        b -= 1
+    return b
+
+
+@njit(inline="always")
+def _n_events(pointers, p, per_plane):
+    return load_one(pointers, p + per_plane - 1) - load_one(pointers, p)
 
 
 class Place(NamedTuple):

@@ -120,18 +120,28 @@ def _fire_softly(sums, still, update, maps, geometry, sample, tile, row, planes)
     n = update
     zero = zeros(sums, maps.masks)
     repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
-    for ox in range(g.out_width):
-        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+    for first in range(0, maps.lanes, lanes_of(maps.masks)):
+        bias = zero
+        leak = zero
+        low = zero
+        low_amount = zero
+        high = zero
+        high_amount = zero
+        for ox in range(g.out_width):
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
             k = ox * maps.lanes + first
             if repeats and ox and _repeats(sums, k, n, maps, p, zero):
                 _repeat(maps, p, maps.steps * planes, zero)
                 continue
-            bias = load(n.bias, p.bias, zero)
-            low = load(n.thresholds, p.neuron, zero)
-            low_amount = load(n.amounts, p.channel, zero)
-            high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
-            high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
+            if ox == 0 or n.per_position:
+                low = load(n.thresholds, p.neuron, zero)
+                low_amount = load(n.amounts, p.channel, zero)
+                high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
+                high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
+                if n.leaks:
+                    leak = load(n.leak, p.neuron, zero)
+            if ox == 0 or n.bias_per_position:
+                bias = load(n.bias, p.bias, zero)
             mask = p.mask
             u = zero
             if not maps.fresh:
@@ -142,7 +152,7 @@ def _fire_softly(sums, still, update, maps, geometry, sample, tile, row, planes)
                     x = load(maps.current, p.traced + t * p.per_step, zero) + x
                 x = x + bias
                 if n.leaks:
-                    u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
+                    u = decayed(u, leak, 12, 0, 0)
                 u = u + x
                 if planes == 2:
                     u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
