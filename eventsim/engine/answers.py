@@ -31,7 +31,9 @@ def answers(program: Program, state: State, trains: Trains, traces: Traces, each
     if layer.reduce == "mean":
         last = state.step + trains.steps
         found /= np.arange(state.step + 1, last + 1).astype(found.dtype)[:, None] if each_step else last
-    return found / layer.steps_per_unit[0] if integer else found
+    if integer:
+        found /= layer.steps_per_unit[0]
+    return found
 
 
 def _running_sums(emitted, before):
@@ -46,6 +48,8 @@ def _emitted(layer, trains, traces):
     name = layer.name
     if layer.reduce and name in traces.potentials:
         trace = traces.potentials[name][..., : layer.shape[0]]
+        if layer.positions == 1:
+            return trace[:, :, 0]
         return trace.transpose(0, 1, 3, 2).reshape(trains.n_samples, trains.steps, -1)
     train = trains.sent[name]
     planes = train.planes[:, train.first :]

@@ -2,7 +2,7 @@
 
 from typing import List, NamedTuple, Optional
 
-from eventsim.engine.blocks import chunks, longest_chunk, samples_of_piece, Sizes
+from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, Sizes
 from eventsim.engine.chunk import Setting
 from eventsim.engine.recorder import Wanted
 from eventsim.program import Program
@@ -11,10 +11,9 @@ MOST_SCHEDULES = 32  # that are kept
 
 
 class Schedule(NamedTuple):
-    """lengths: steps of each chunk. setting: of the chunks. samples: at most of a piece."""
+    """chunks: the Setting of each chunk. samples: at most of a piece."""
 
-    lengths: List[int]
-    setting: Setting
+    chunks: List[Setting]
     samples: int
 
 
@@ -52,4 +51,10 @@ class Schedules:
         lengths = chunks(self.program, begun.done, begun.steps, longest)
         setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
                           wanted.traced, wanted.planes)
-        return Schedule(lengths, setting, self.block or samples_of_piece(self.program, self.sizes, setting))
+        samples = self.block or samples_of_piece(self.program, self.sizes, setting)
+        found, done = [], 0
+        for steps in lengths:
+            found.append(setting._replace(steps=steps, fresh=begun.fresh and not done,
+                                          bias_step=bias_step(self.program, begun.done + done)))
+            done += steps
+        return Schedule(found, samples)

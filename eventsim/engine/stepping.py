@@ -103,19 +103,22 @@ class Stepping:
 
 
 class Levels:
-    """Memory for the levels of up to `steps` steps, filled again and again: only what was set is cleared."""
+    """Memory for the levels of up to `steps` steps, filled again and again: only what was set is cleared. highest:
+    no level is above it."""
 
     def __init__(self, steps, bins, shape):
         self._levels = np.zeros((1, steps, *shape), np.int32)
         self._flat, self._size = self._levels.reshape(-1), int(np.prod(bins.shape))
         self.steps, self._merge = steps, bins.coincident == "merge"
         self._set: List[np.ndarray] = []
+        self.highest = 0
 
     def filled(self, step, place, n_steps) -> np.ndarray:
         """int32 (1, n_steps, *shape) with so many events in each place, or 1 where they merge."""
         for places in self._set:
             self._flat[places] = 0
         places = step * self._size + place
+        self.highest = 1 if self._merge else len(places)
         if self._merge:
             self._flat[places] = 1
         else:
