@@ -40,25 +40,22 @@ def plane_size(slots):
 
 @njit(inline="always")
 def are_zero(words, first, n):
-    """Whether n words from `first` on are all 0, eight at a time."""
-    none = eight_zeros(words)
-    k = first
-    while k + 8 <= first + n:
-        if not same_bits(load(words, k, none), none):
+    """Whether n words from `first` on are all 0."""
+    for k in range(n >> 3):
+        if not eight_are_empty(words, first + 8 * k, 1, 0):
             return False
-        k += 8
-    while k < first + n:
-        if load_one(words, k) != 0:
+    for k in range(n & ~7, n):
+        if load_one(words, first + k) != 0:
             return False
-        k += 1
     return True
 
 
 @njit(inline="always")
-def are_empty(planes, first, n, n_planes, apart):
-    """Whether n words from `first` on are 0 in so many planes."""
+def eight_are_empty(planes, first, n_planes, apart):
+    """Whether eight words from `first` on are 0 in so many planes. apart: words from plane to plane."""
+    none = eight_zeros(planes)
     for b in range(n_planes):
-        if not are_zero(planes, first + b * apart, n):
+        if not same_bits(load(planes, first + b * apart, none), none):
             return False
     return True
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from eventsim.kernels.addressing import are_empty, n_planes_of, plane_size, slot_of, words_of
+from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import (
@@ -39,7 +39,7 @@ def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
     fanned_bits = like
     for i in range(0, n_words, 8):
         o = first + i
-        if are_empty(planes, o, 8, slots.steps * n_planes_of(slots), size):
+        if eight_are_empty(planes, o, slots.steps * n_planes_of(slots), size):
             continue
         events = like
         bits = like

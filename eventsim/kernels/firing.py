@@ -113,12 +113,52 @@ def fire_two_bits(sums, still, update, maps, geometry, sample, tile, row):
 
 
 @njit(inline="always")
+def _is_one_step(update, maps):
+    """Whether one step is run from a state, as in a stream, and all positions have the same parameters."""
+    goes_on = maps.keeps and not maps.fresh and not maps.adds
+    return maps.steps == 1 and goes_on and not update.per_position and not update.bias_per_position
+
+
+@njit(inline="always")
+def _fire_once(sums, update, maps, g, sample, tile, row, planes):
+    """`_fire_softly` where `_is_one_step`: of few events most of the time goes into neurons that get none, and the
+    tests of options would take longer than their membranes. Writes maps.masks and maps.membrane."""
+    n = update
+    zero = zeros(sums, maps.masks)
+    for first in range(0, maps.lanes, lanes_of(maps.masks)):
+        p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width)
+        per_position = p.masks_per_plane // (g.out_height * g.out_width)
+        bias = load(n.bias, p.bias, zero)
+        leak = zero
+        if n.leaks:
+            leak = load(n.leak, p.neuron, zero)
+        low = load(n.thresholds, p.neuron, zero)
+        low_amount = load(n.amounts, p.channel, zero)
+        high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
+        high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
+        for ox in range(g.out_width):
+            x = load(sums, ox * maps.lanes + first, zero) + bias
+            u = load(maps.membrane, p.state + ox * p.padded, zero)
+            if n.leaks:
+                u = decayed(u, leak, 12, 0, 0)
+            u = u + x
+            mask = p.mask + ox * per_position
+            if planes == 2:
+                u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
+            u = _sent(u, low, low_amount, maps.masks, mask, zero)
+            store(maps.membrane, p.state + ox * p.padded, u)
+
+
+@njit(inline="always")
 def _fire_softly(sums, still, update, maps, geometry, sample, tile, row, planes):
     """`fire_untraced` with a soft reset and one or two planes, a constant. Without a loop over planes, thresholds
     and amounts stay in registers for all steps. Writes maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
+    if _is_one_step(n, maps):
+        _fire_once(sums, n, maps, g, sample, tile, row, planes)
+        return
     repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
     for first in range(0, maps.lanes, lanes_of(maps.masks)):
         bias = zero

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from eventsim.kernels.addressing import (
-    are_empty, are_zero, columns_under, highest_plane, input_column, input_row, pointers_under, span_of, weight_row,
+    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of, weight_row,
 )
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
@@ -215,10 +215,10 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
         slot = (sample * slots.per_sample + slots.first + t) * n_planes
         highest = _write_windows(words, planes, slot * g.height * g.width, g, row)
         for first in range(0, g.out_width, 8):
-            last = min(first + 8, g.out_width)
-            top = 0 if are_empty(words, first, last - first, n_planes, g.out_width) else highest
-            for ox in range(first, last):
-                x = _sum_of_window(zero, none, weight, words, ox, top, table, lanes, g)
+            n = min(g.out_width - first, 8)
+            empty = n == 8 and eight_are_empty(words, first, n_planes, g.out_width)
+            for ox in range(first, first + n):
+                x = _sum_of_window(zero, none, weight, words, ox, 0 if empty else highest, table, lanes, g)
                 store(sums, (t * g.out_width + ox) * lanes, x)
 
 

@@ -93,7 +93,7 @@ def index_events(planes, index, pointers, slots, by_column, table):
 
     by_column: walk the map column by column instead of row by row (`slide_rows`).
     table: uint8 [256, 8], the positions of the set bits of a byte. Eight entries are written for
-    each byte, an empty one too, and as many kept as it has bits: no branch depends on the spikes.
+    each byte of a word, an empty one too, and as many kept as it has bits: few branches depend on the spikes.
     """
     height, width, channels, n_planes = slots.height, slots.width, slots.channels, n_planes_of(slots)
     like = zeros(index, table)
@@ -118,6 +118,8 @@ def index_events(planes, index, pointers, slots, by_column, table):
                     o = ((source + plane) * height * width + a * outer_step + c * inner_step) * words
                     for w in range(words):
                         word = load_one(planes, o + w)
+                        if word == 0:
+                            continue
                         lowest = splat(np.int32(c * channels + w * 64), like)
                         for _ in range(min((channels - w * 64 + 7) >> 3, 8)):
                             byte = np.int64(word & np.uint64(255))

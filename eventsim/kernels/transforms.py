@@ -4,7 +4,7 @@ a time."""
 import numpy as np
 from numba import njit
 
-from eventsim.kernels.addressing import are_empty, n_planes_of, plane_size, read_slot_of, slot_of, words_of
+from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, read_slot_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import load_one, next_index, store_one, trailing_zeros
@@ -36,7 +36,7 @@ def sum_words(planes, source, to, of, window):
                 top, bottom = _windows_over(iy, kernel_y, stride_y, padding_y, to.height)
                 for first in range(0, row, 8):
                     n = min(row - first, 8)
-                    if are_empty(source, i + iy * row + first, n, of.bits, s_plane):
+                    if n == 8 and eight_are_empty(source, i + iy * row + first, of.bits, s_plane):
                         continue
                     for k in range(first, first + n):
                         x = i + iy * row + k
