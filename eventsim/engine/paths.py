@@ -14,7 +14,9 @@ from eventsim.engine.chunk import first_slot, Span
 from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
-from eventsim.kernels import counting, firing, gathering, gathering_int8, indexing, pooling, transforms
+from eventsim.kernels import (
+    counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+)
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
 
@@ -108,7 +110,7 @@ def _ending(layer, traced):
     if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
         return firing.fire_traced
     if layer.reduce:
-        return firing.integrate_sums
+        return integrating.integrate_sums
     soft = {1: firing.fire_bits, 2: firing.fire_two_bits}
     return firing.fire_untraced if layer.update.hard else soft.get(layer.update.bits, firing.fire_untraced)
 
@@ -118,7 +120,7 @@ def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums],
     """One path, for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
     maps, (start, steps) = ready.maps, span
     maps = maps._replace(steps=steps, start=start, first_slot=maps.first_slot + start, adds=int(adds))
-    _add_rows(binding, ready, path, span, ready.ending if ends else firing.join_sums, maps)
+    _add_rows(binding, ready, path, span, ready.ending if ends else integrating.join_sums, maps)
 
 
 def _add_rows(binding, ready, path, span, ending, maps):
@@ -159,9 +161,9 @@ def _read_pooled(binding, layer, pool, span):
     shape = (setting.samples, steps, g.height * g.width, layer.padded)
     values = binding.memory.take(("before pool", pool.depth), shape, dtype).reshape(-1)
     maps = _sums_only(layer, values, shape)
-    ready = Ready(layer, maps, layer.update, firing.join_sums)
+    ready = Ready(layer, maps, layer.update, integrating.join_sums)
     for i, path in enumerate(pool.paths):
-        _add_rows(binding, ready, path, span, firing.join_sums, maps._replace(adds=int(i > 0)))
+        _add_rows(binding, ready, path, span, integrating.join_sums, maps._replace(adds=int(i > 0)))
     bias = _bias_at(pool.biases, setting.bias_step)
     pooled = Pooled(values, bias, pool.signs, steps, int(bias.size > layer.padded))
     return Read(pooling.pooled_rows, (pooled,), steps)

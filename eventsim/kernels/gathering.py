@@ -4,7 +4,8 @@ import numpy as np
 from numba import njit
 
 from eventsim.kernels.addressing import (
-    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of, weight_row,
+    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of,
+    weight_row,
 )
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled

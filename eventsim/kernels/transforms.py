@@ -19,8 +19,8 @@ def clear_words(words, n):
 
 @compiled
 def sum_words(planes, source, to, of, window):
-    """Add the levels in each window of `source` to the levels in `planes`, 64 channels at a time, by a ripple adder
-    over the planes: each word of the source that has a bit, to the windows that it lies in. Writes planes.
+    """Add the levels in each window of `source` to the levels in `planes`, 64 channels at a time, by a ripple
+    adder over the planes: each word of the source that has a bit, to the windows that it lies in. Writes planes.
 
     to, of: Slots of the target and of the source; a source of one slot stands for every step.
     window: kernel, stride, padding, (y, x) each.
@@ -40,7 +40,7 @@ def sum_words(planes, source, to, of, window):
                         continue
                     for k in range(first, first + n):
                         x = i + iy * row + k
-                        if not _any_bit(source, x, of.bits, s_plane):
+                        if not _has_bit(source, x, of.bits, s_plane):
                             continue
                         left, right = _windows_over(k // words, kernel_x, stride_x, padding_x, to.width)
                         for oy in range(top, bottom):
@@ -58,7 +58,7 @@ def _windows_over(i, kernel, stride, padding, n):
 
 
 @njit(inline="always")
-def _any_bit(planes, i, bits, apart):
+def _has_bit(planes, i, bits, apart):
     """Whether a word has a bit in any plane."""
     for b in range(bits):
         if load_one(planes, i + b * apart) != 0:
