@@ -15,8 +15,9 @@ def answers(program: Program, state: State, trains: Trains, traces: Traces, each
     emitted = _emitted(layer, trains, traces)
     integer = emitted.dtype.kind == "i"
     if integer and not each_step:
-        sums = np.add.reduce(emitted, axis=1, dtype=np.int64, keepdims=True)
-        sums = sums if state.sums is None else sums + state.sums[:, None]
+        sums = np.add.reduce(emitted, 1, np.int64, None, True)
+        if state.sums is not None:
+            sums += state.sums[:, None]
     elif integer:
         sums = _running_sums(emitted.astype(np.int64), state.sums)
     else:

@@ -191,7 +191,8 @@ def _windows(binding, synapses, span):
 
 def _read_windows(binding, _, synapses, span):
     planes, slots = _windows(binding, synapses, span)
-    n_words = binding.program.stages[synapses.source].n_planes * synapses.geometry.out_width
+    g = synapses.geometry
+    n_words = binding.program.stages[synapses.source].n_planes * g.out_width * g.stride_x
     windows = Windows(planes, slots, binding.memory.take("windows", n_words, np.uint64))
     return Read(gathering.window_rows, (windows, synapses.weight), slots.steps)
 

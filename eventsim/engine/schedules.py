@@ -33,12 +33,13 @@ class Schedules:
 
     def __init__(self, program: Program, sizes: Sizes, chunk: Optional[int], block: Optional[int]):
         self.program, self.sizes, self.chunk, self.block = program, sizes, chunk, block
+        self._last = max(program.bias_steps, default=0)  # step after which nothing differs any more
         self._found = {}
 
     def of(self, wanted: Wanted, begun: Begun) -> Schedule:
         """The Schedule of a run that keeps what is wanted."""
-        last = max(self.program.bias_steps, default=0)  # after that nothing differs any more
-        begun = begun._replace(done=min(begun.done, last))
+        if begun.done > self._last:
+            begun = begun._replace(done=self._last)
         key = wanted, begun
         if key not in self._found:
             if len(self._found) >= MOST_SCHEDULES:

@@ -275,7 +275,7 @@ class _Output:
 
     def answer(self, emitted) -> np.ndarray:
         """(classes,): as `engine.answers` for a run of these steps alone."""
-        if self._reduce == "last":
+        if self._reduce == "last" or len(emitted) == 1:
             found = emitted[-1]
         else:
             found = np.add.accumulate(emitted.astype(np.int64) if emitted.dtype.kind == "i" else emitted, axis=0)[-1]

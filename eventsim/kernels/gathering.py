@@ -217,24 +217,35 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
         highest = _write_windows(words, planes, slot * g.height * g.width, g, row)
         for first in range(0, g.out_width, 8):
             n = min(g.out_width - first, 8)
-            empty = n == 8 and eight_are_empty(words, first, n_planes, g.out_width)
+            top = 0 if n == 8 and _are_idle(words, first * g.stride_x, n_planes, g) else highest
             for ox in range(first, first + n):
-                x = _sum_of_window(zero, none, weight, words, ox, 0 if empty else highest, table, lanes, g)
+                x = _sum_of_window(zero, none, weight, words, ox * g.stride_x, top, table, lanes, g)
                 store(sums, (t * g.out_width + ox) * lanes, x)
 
 
 @njit(inline="always")
-def _sum_of_window(zero, none, weight, words, ox, highest, table, lanes, g):
-    """The sum of a window's planes below `highest`. none: zeros of the type that the tables' sums are added in."""
+def _are_idle(words, first, n_planes, g):
+    """Whether eight windows hold no bit, and those between them."""
+    for k in range(g.stride_x):
+        if not eight_are_empty(words, first + 8 * k, n_planes, g.out_width * g.stride_x):
+            return False
+    return True
+
+
+@njit(inline="always")
+def _sum_of_window(zero, none, weight, words, column, highest, table, lanes, g):
+    """The sum of a window's planes below `highest`. column: where it begins. none: zeros of the type that the
+    tables' sums are added in."""
     x = zero
+    columns = g.out_width * g.stride_x
     for top in range(highest, 0, -g.planes_at_once):
         at_once = min(top, g.planes_at_once)
         y = none
         for b in range(top - 1, top - 1 - at_once, -1):
             y = y + y
-            y = _sum_of_parts(y, weight, load_one(words, b * g.out_width + ox), table, lanes, g, False)
+            y = _sum_of_parts(y, weight, load_one(words, b * columns + column), table, lanes, g, False)
             if g.signed:
-                word = load_one(words, (b + g.bits) * g.out_width + ox)
+                word = load_one(words, (b + g.bits) * columns + column)
                 y = _sum_of_parts(y, weight, word, table, lanes, g, True)
         for _ in range(at_once):
             x = x + x
@@ -262,13 +273,14 @@ def _sum_of_parts(y, weight, word, table, lanes, g, negative):
 @njit(inline="always")
 def _write_windows(words, planes, slot, g, row):
     """The bits under each window of an output row, by (row, column, channel), as words of plane after plane. slot:
-    where its planes begin. Column by column of the kernel, which LLVM makes vectors of. Writes words. Returns one
-    past the highest plane, of either sign, that has a bit."""
-    highest = 0
+    where its planes begin. Column by column of the kernel, which LLVM makes vectors of: of strides, too, as windows
+    are made at every column, and read at each stride-th. Writes words. Returns one past the highest plane, of either
+    sign, that has a bit."""
+    highest, columns = 0, g.out_width * g.stride_x
     for plane in range(g.bits * (1 + g.signed)):
-        o = plane * g.out_width
-        for ox in range(g.out_width):
-            store_one(words, o + ox, np.uint64(0))
+        o = plane * columns
+        for column in range(columns):
+            store_one(words, o + column, np.uint64(0))
         for ky in range(g.kernel_height):
             iy = input_row(g, row, ky)
             i = slot + (plane * g.height + iy) * g.width
@@ -277,12 +289,10 @@ def _write_windows(words, planes, slot, g, row):
             highest = max(highest, plane % g.bits + 1)
             for kx in range(g.kernel_width):
                 left = kx * g.dilation_x - g.padding_x
-                first = max((g.stride_x - 1 - left) // g.stride_x, 0)
-                last = min((g.width - 1 - left) // g.stride_x + 1, g.out_width)
                 shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
-                for ox in range(first, last):
-                    word = load_one(planes, i + left + ox * g.stride_x) << shift
-                    store_one(words, o + ox, load_one(words, o + ox) | word)
+                for column in range(max(-left, 0), min(g.width - left, columns)):
+                    word = load_one(planes, i + left + column) << shift
+                    store_one(words, o + column, load_one(words, o + column) | word)
     return highest
 
 
