@@ -103,7 +103,7 @@ class Stream(Shown):
         self._output = _Output(simulator.program)
         self._record = (*_names(options.record), self._output.record)
         self._network, self._scores, self._number = None, None, 0
-        self._left_by = None  # the Executor whose run left the network's state; None where it was given
+        self._left_by = None  # the Executor whose run left the network's state; None where others have it, too
         self._highest = (1 << node.bits) - 1  # level
         self._emitted = None
         if options.state is not None:
@@ -137,8 +137,8 @@ class Stream(Shown):
     def state(self) -> StreamState:
         """After the window given last."""
         stepping = self._stepping
-        network = None if self._network is None else self._network.samples(0, 1)  # the next window changes it
-        return StreamState(self.course.cut, network, stepping.start, stepping.newest, stepping.done,
+        self._left_by = None  # somebody else has the network's state now: the next window looks at it and copies it
+        return StreamState(self.course.cut, self._network, stepping.start, stepping.newest, stepping.done,
                            self._number, stepping.waiting.copy(), self._emitted, self._scores)
 
     @property
