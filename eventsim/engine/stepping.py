@@ -103,25 +103,27 @@ class Stepping:
 
 
 class Levels:
-    """Memory for the levels of up to `steps` steps, filled again and again: only what was set is cleared. highest:
-    no level is above it."""
+    """Memory for the levels of up to `steps` steps, filled again and again: only what was set is cleared."""
 
     def __init__(self, steps, bins, shape):
         self._levels = np.zeros((1, steps, *shape), np.int32)
         self._flat, self._size = self._levels.reshape(-1), int(np.prod(bins.shape))
         self.steps, self._merge = steps, bins.coincident == "merge"
         self._set: List[np.ndarray] = []
-        self.highest = 0
 
     def filled(self, step, place, n_steps) -> np.ndarray:
         """int32 (1, n_steps, *shape) with so many events in each place, or 1 where they merge."""
         for places in self._set:
             self._flat[places] = 0
         places = step * self._size + place
-        self.highest = 1 if self._merge else len(places)
         if self._merge:
             self._flat[places] = 1
         else:
             np.add.at(self._flat, places, np.int32(1))  # of the same type, or it is 30 times slower
         self._set = [places]
         return self._levels[:, :n_steps]
+
+    def are_at_most(self, highest) -> bool:
+        """Whether no level that was filled in last is above `highest`, at least 1."""
+        [places] = self._set
+        return self._merge or len(places) <= highest or self._flat[places].max() <= highest

@@ -241,10 +241,10 @@ class Stream(Shown):
                             f"{error}{remedy}") from None
 
     def _run(self, levels, state):
-        """A Recording. A state that the window before left is as it was, and is not checked again; nor are levels
-        that so few events cannot make too high."""
+        """A Recording. A state that the window before left is as it was, and is not checked again; nor are all
+        levels, where those of the events are not too high."""
         executor = self._executor()
-        if state is not None and executor is self._left_by and self._levels.highest <= self._highest:
+        if state is not None and executor is self._left_by and self._levels.are_at_most(self._highest):
             return executor.go_on(levels, self._record, state)
         return self._simulator.run(levels, levels.shape[1], self._record, state)
 
