@@ -44,8 +44,8 @@ def _as_array(x):
 
 def _check_shape(x, shape, timesteps):
     """Whether x is still; DataError where it does not fit."""
-    expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"
     if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape:
+        expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"
         raise DataError(f"x has shape {x.shape}, {expected}{_remedy(x.shape, shape)}")
     if x.size == 0:
         raise DataError(f"x has shape {x.shape}, which holds no value")
