@@ -2,43 +2,42 @@
 
 from typing import NamedTuple
 
-from numba import njit
-
+from eventsim.kernels.compiling import inlined
 from eventsim.kernels.vectors import eight_zeros, lanes_of, load, load_one, same_bits
 
 
-@njit(inline="always")
+@inlined
 def slot_of(slots, s):
     """The slot of a train that holds step `s` of the samples' steps, one after another."""
     return (s // slots.steps) * slots.per_sample + slots.first + s % slots.steps
 
 
-@njit(inline="always")
+@inlined
 def read_slot_of(slots, s):
     """`slot_of`, of a train whose single slot may stand for every step."""
     t = s % slots.steps if slots.per_sample > 1 or slots.steps == 1 else 0
     return (s // slots.steps) * slots.per_sample + slots.first + t
 
 
-@njit(inline="always")
+@inlined
 def n_planes_of(slots):
     """Planes of a slot, of both signs."""
     return slots.bits * (1 + slots.signed)
 
 
-@njit(inline="always")
+@inlined
 def words_of(slots):
     """Words of a position."""
     return (slots.channels + 63) >> 6
 
 
-@njit(inline="always")
+@inlined
 def plane_size(slots):
     """Words of a plane."""
     return slots.height * slots.width * ((slots.channels + 63) >> 6)
 
 
-@njit(inline="always")
+@inlined
 def are_zero(words, first, n):
     """Whether n words from `first` on are all 0."""
     for k in range(n >> 3):
@@ -50,7 +49,7 @@ def are_zero(words, first, n):
     return True
 
 
-@njit(inline="always")
+@inlined
 def eight_are_empty(planes, first, n_planes, apart):
     """Whether eight words from `first` on are 0 in so many planes. apart: words from plane to plane."""
     none = eight_zeros(planes)
@@ -68,32 +67,32 @@ class Span(NamedTuple):
     first_channel: int
 
 
-@njit(inline="always")
+@inlined
 def span_of(ranges, tile):
     """The Span of a tile, loaded before the loops: LLVM cannot know that sums do not overlap ranges."""
     return Span(load_one(ranges, 3 * tile), load_one(ranges, 3 * tile + 1), load_one(ranges, 3 * tile + 2))
 
 
-@njit(inline="always")
+@inlined
 def input_row(g, row, ky):
     """The input row under a kernel row; it may lie in the padding."""
     return row * g.stride_y - g.padding_y + ky * g.dilation_y
 
 
-@njit(inline="always")
+@inlined
 def input_column(g, ox, kx):
     """The input column under a kernel column; it may lie in the padding."""
     return ox * g.stride_x - g.padding_x + kx * g.dilation_x
 
 
-@njit(inline="always")
+@inlined
 def columns_under(g, ox, kx):
     """(first, one past the last) input column of the run of taps from `kx` on, padding left out."""
     left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
     return max(left, 0), min(left + g.run, g.width)
 
 
-@njit(inline="always")
+@inlined
 def weight_row(g, span, tile, ky, kx, ox):
     """The weight row of an event with index 0; an event's own is its index further on."""
     left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
@@ -101,14 +100,14 @@ def weight_row(g, span, tile, ky, kx, ox):
     return tap * g.rows_per_tap - left * g.channels - span.first_channel
 
 
-@njit(inline="always")
+@inlined
 def pointers_under(g, span, p, lo, hi):
     """Where the pointers to the first event of some columns, and to the one after their last, stand.
     p: the pointer of the input row."""
     return p + lo * g.groups + span.first_group, p + (hi - 1) * g.groups + span.last_group
 
 
-@njit(inline="always")
+@inlined
 def highest_plane(pointers, plane, per_plane, g):
     """One past the highest plane of a step that has events, of either sign. plane: number of the step's first."""
     b = g.bits
@@ -122,7 +121,7 @@ def highest_plane(pointers, plane, per_plane, g):
     return b
 
 
-@njit(inline="always")
+@inlined
 def _n_events(pointers, p, per_plane):
     return load_one(pointers, p + per_plane - 1) - load_one(pointers, p)
 
@@ -142,7 +141,7 @@ class Place(NamedTuple):
     masks_per_plane: int
 
 
-@njit(inline="always")
+@inlined
 def place_of(update, maps, g, sample, channel, position):
     """The Place of as many channels from `channel` on as an element of maps.masks holds, at a position."""
     lanes = lanes_of(maps.masks)

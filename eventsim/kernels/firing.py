@@ -6,18 +6,16 @@ They take as many channels at once as an element of maps.masks holds: 16, whatev
 they are compiled once, and what a neuron has to remember stays in few registers.
 """
 
-from numba import njit
-
 from eventsim.kernels.addressing import place_of
 from eventsim.kernels.arguments import CURRENT, MEMBRANE, NEVER, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, next_index, same_bits, store_one, scaled,
     select, shifted, splat, store, wrapped, and_not, zeros,
 )
 
 
-@njit(inline="always")
+@inlined
 def _may_repeat(still, update, maps):
     """Whether equal sums and biases at two positions make equal spikes and membranes: these begin at 0, nothing else
     is added, and all positions have the same parameters. Asked of sums that stand for all steps: most of an image is
@@ -25,7 +23,7 @@ def _may_repeat(still, update, maps):
     return still and maps.fresh and not maps.adds and not update.per_position
 
 
-@njit(inline="always")
+@inlined
 def _repeats(sums, k, update, maps, p, zero):
     """Whether the sums of some channels at `k` and their biases are, to the bit, those of the column before."""
     if not same_bits(load(sums, k, zero), load(sums, k - maps.lanes, zero)):
@@ -35,7 +33,7 @@ def _repeats(sums, k, update, maps, p, zero):
     return same_bits(load(update.bias, p.bias, zero), load(update.bias, p.bias - p.padded, zero))
 
 
-@njit(inline="always")
+@inlined
 def _repeat(maps, p, n_planes, zero):
     """Give some channels at one position the spikes and membranes of the column before, in so many planes. Writes
     maps.masks and maps.membrane."""
@@ -50,7 +48,7 @@ def _repeat(maps, p, n_planes, zero):
         store(maps.membrane, p.state, load(maps.membrane, p.state - p.padded, zero))
 
 
-@njit(inline="always")
+@inlined
 def _sent(u, threshold, amount, masks, o, zero):
     """The membranes after a plane, whose spikes are written. Writes masks."""
     spikes = at_least(u, threshold)
@@ -58,28 +56,16 @@ def _sent(u, threshold, amount, masks, o, zero):
     return u - select(spikes, amount, zero)
 
 
-@compiled
-def fire_bits(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` with one plane and a soft reset. Writes maps.masks and maps.membrane."""
-    _fire_softly(sums, still, update, maps, geometry, sample, tile, row, 1)
-
-
-@compiled
-def fire_two_bits(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` with two planes and a soft reset. Writes maps.masks and maps.membrane."""
-    _fire_softly(sums, still, update, maps, geometry, sample, tile, row, 2)
-
-
-@njit(inline="always")
+@inlined
 def _is_one_step(update, maps):
     """Whether one step is run from a state, as in a stream, and all positions have the same parameters."""
     goes_on = maps.keeps and not maps.fresh and not maps.adds
     return maps.steps == 1 and goes_on and not update.per_position and not update.bias_per_position
 
 
-@njit(inline="always")
+@inlined
 def _fire_once(sums, update, maps, g, sample, tile, row, planes):
-    """`_fire_softly` where `_is_one_step`: of few events most of the time goes into neurons that get none, and the
+    """`fire_softly` where `_is_one_step`: of few events most of the time goes into neurons that get none, and the
     tests of options would take longer than their membranes. Writes maps.masks and maps.membrane."""
     n = update
     zero = zeros(sums, maps.masks)
@@ -107,13 +93,14 @@ def _fire_once(sums, update, maps, g, sample, tile, row, planes):
             store(maps.membrane, p.state + ox * p.padded, u)
 
 
-@njit(inline="always")
-def _fire_softly(sums, still, update, maps, geometry, sample, tile, row, planes):
-    """`fire_untraced` with a soft reset and one or two planes, a constant. Without a loop over planes, thresholds
-    and amounts stay in registers for all steps. Writes maps.masks and maps.membrane."""
+@compiled
+def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
+    """`fire_untraced` with a soft reset and one or two planes. Without a loop over planes, thresholds and amounts
+    stay in registers for all steps. Writes maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
+    planes = n.bits
     if _is_one_step(n, maps):
         _fire_once(sums, n, maps, g, sample, tile, row, planes)
         return
@@ -207,7 +194,7 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                 store(maps.membrane, p.state, u)
 
 
-@njit(inline="always")
+@inlined
 def _next_reset(n, maps):
     """First step, counted from the first one here, before which the state is set to 0; or -1."""
     if n.reset_interval == 0:
@@ -215,7 +202,7 @@ def _next_reset(n, maps):
     return (n.reset_offset - load_one(maps.clock, 0) - maps.start) % n.reset_interval
 
 
-@njit(inline="always")
+@inlined
 def _noted(x, which, rule, low, high, maps, audit, padded, zero):
     """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
     low_at = audit + 3 * which * padded
@@ -229,13 +216,13 @@ def _noted(x, which, rule, low, high, maps, audit, padded, zero):
         store(maps.audit, low_at + 2 * padded, number + select(outside, splat(1, zero), zero))
 
 
-@njit(inline="always")
+@inlined
 def _limits_of(n, which):
     """(rule, low, high) of a number, loaded once for all steps."""
     return load_one(n.limits, 3 * which), load_one(n.limits, 3 * which + 1), load_one(n.limits, 3 * which + 2)
 
 
-@njit(inline="always")
+@inlined
 def _within(x, rule, low, high, zero):
     """x as a number of limited width holds it."""
     if rule == WRAP:

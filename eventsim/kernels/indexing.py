@@ -1,11 +1,10 @@
 """From levels to planes, and from planes to sorted events."""
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import are_zero, n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.arguments import ONE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     at_least, below, bit_count, load, load_one, splat, store, store_one, trailing_zeros, zeros,
 )
@@ -44,7 +43,7 @@ def pack(levels, planes, slots):
                     store_one(planes, o, load_one(planes, o) | bit)
 
 
-@njit(inline="always")
+@inlined
 def _pack_vector(levels, i, planes, o, channels):
     """One bit of so many levels, which stand side by side, 64 at a time."""
     none = zeros(levels, planes)
@@ -58,7 +57,7 @@ def _pack_vector(levels, i, planes, o, channels):
         store_one(planes, o + (channels >> 6), word)
 
 
-@njit(inline="always")
+@inlined
 def _pack_bits(levels, i, planes, o, slots, bit):
     """A channel's map of one bit, and its sign, 64 positions at a time. Writes planes from `o` on."""
     positions, words = slots.height * slots.width, words_of(slots)
@@ -77,7 +76,7 @@ def _pack_bits(levels, i, planes, o, slots, bit):
             store_one(planes, to, load_one(planes, to) | bit)
 
 
-@njit(inline="always")
+@inlined
 def _set_bits(planes, which, o, words, bit):
     """Set a bit in the first word of those of 64 positions that have a bit in `which`. Writes planes."""
     while which:

@@ -2,11 +2,10 @@
 a time."""
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, read_slot_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import load_one, next_index, store_one, trailing_zeros
 
 
@@ -49,7 +48,7 @@ def sum_words(planes, source, to, of, window):
                                 _add_level(planes, y, plane, to.bits, source, x, s_plane, of.bits)
 
 
-@njit(inline="always")
+@inlined
 def _windows_over(i, kernel, stride, padding, n):
     """The first window, and one past the last, of n along an axis, that has position i of the source."""
     at = i + padding
@@ -57,7 +56,7 @@ def _windows_over(i, kernel, stride, padding, n):
     return first, min(at // stride + 1, n)
 
 
-@njit(inline="always")
+@inlined
 def _has_bit(planes, i, bits, apart):
     """Whether a word has a bit in any plane."""
     for b in range(bits):
@@ -66,7 +65,7 @@ def _has_bit(planes, i, bits, apart):
     return False
 
 
-@njit(inline="always")
+@inlined
 def _add_level(planes, o, plane, bits, source, i, s_plane, s_bits):
     """Add the levels of the source's word at `i` to those of the word at `o`. Writes planes."""
     carry = np.uint64(0)
@@ -139,7 +138,7 @@ def max_words(planes, source, to, of, window):
             _largest_under(planes, o, source, i, to, of, window)
 
 
-@njit(inline="always")
+@inlined
 def _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x):
     """Windows of 2x2 inside the map, of one slot: what is still among the largest stays in registers."""
     words, row = words_of(to), of.width * words_of(to)
@@ -170,7 +169,7 @@ def _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x):
                     k = next_index(k)
 
 
-@njit(inline="always")
+@inlined
 def _largest_under(planes, o, source, i, to, of, window):
     """Any windows, of one slot; padding never wins."""
     words, plane, s_plane = words_of(to), plane_size(to), plane_size(of)
@@ -237,7 +236,7 @@ def max_signed_words(planes, source, to, of, window):
                         fresh = False
 
 
-@njit(inline="always")
+@inlined
 def _greater(x, i, x_plane, y, o, y_plane, bits):
     """Channels whose level in x is greater than in y."""
     greater = np.uint64(0)
