@@ -211,6 +211,7 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     n_planes = g.bits * (1 + g.signed)
     none = zeros(weight, masks)
     table = (tile * g.parts) << g.part_bits
+    columns = g.out_width * g.stride_x
     for t in range(slots.steps):
         slot = (sample * slots.per_sample + slots.first + t) * n_planes
         highest = _write_windows(words, planes, slot * g.height * g.width, g, row)
@@ -218,7 +219,20 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
             n = min(g.out_width - first, 8)
             top = 0 if n == 8 and _are_idle(words, first * g.stride_x, n_planes, g) else highest
             for ox in range(first, first + n):
-                x = _sum_of_window(zero, none, weight, words, ox * g.stride_x, top, table, lanes, g)
+                x = zero
+                for above in range(top, 0, -g.planes_at_once):
+                    at_once = min(above, g.planes_at_once)
+                    y = none
+                    for b in range(above - 1, above - 1 - at_once, -1):
+                        y = y + y
+                        word = load_one(words, b * columns + ox * g.stride_x)
+                        y = _sum_of_parts(y, weight, word, table, lanes, g, False)
+                        if g.signed:
+                            word = load_one(words, (b + g.bits) * columns + ox * g.stride_x)
+                            y = _sum_of_parts(y, weight, word, table, lanes, g, True)
+                    for _ in range(at_once):
+                        x = x + x
+                    x = x + widened(y, zero)
                 store(sums, (t * g.out_width + ox) * lanes, x)
 
 
@@ -229,27 +243,6 @@ def _are_idle(words, first, n_planes, g):
         if not eight_are_empty(words, first + 8 * k, n_planes, g.out_width * g.stride_x):
             return False
     return True
-
-
-@inlined
-def _sum_of_window(zero, none, weight, words, column, highest, table, lanes, g):
-    """The sum of a window's planes below `highest`. column: where it begins. none: zeros of the type that the
-    tables' sums are added in."""
-    x = zero
-    columns = g.out_width * g.stride_x
-    for top in range(highest, 0, -g.planes_at_once):
-        at_once = min(top, g.planes_at_once)
-        y = none
-        for b in range(top - 1, top - 1 - at_once, -1):
-            y = y + y
-            y = _sum_of_parts(y, weight, load_one(words, b * columns + column), table, lanes, g, False)
-            if g.signed:
-                word = load_one(words, (b + g.bits) * columns + column)
-                y = _sum_of_parts(y, weight, word, table, lanes, g, True)
-        for _ in range(at_once):
-            x = x + x
-        x = x + widened(y, zero)
-    return x
 
 
 @inlined

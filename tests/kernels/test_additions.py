@@ -125,7 +125,7 @@ MUTATIONS = {
     "a column of pairs": ("slide_pair_rows", "words_1 = words_1 + word", "words_1 = words_1 + scaled(word, words_2)"),
     "in place": ("slide_pair_rows", "words_0 = words_0 + word", "words_0 *= word"),
     "a part of a window": ("_sum_of_parts", ADD_PART, ADD_PART + " * lanes"),
-    "a plane of a window": ("_sum_of_window", "y = y + y", "y = y * splat(2, y)"),
+    "a plane of a window": ("window_rows", "y = y + y", "y = y * splat(2, y)"),
     "a near row": ("near_rows", ADD_NEAR_ROW, ADD_NEAR_ROW + " * b"),
     "a mask by a product": ("masked_rows", TAP, "tap = load(weight, o, zero) * splat(spikes, zero)"),
     "a scaled copy": ("masked_rows", "x = x - tap", "x = x - weighted(tap, tap)"),
