@@ -309,6 +309,8 @@ def _command(family, path, folder):
     out, err = out.getvalue(), err.getvalue()
     if status not in STATUSES:
         raise Finding("traceback", f"eventsim {words[0]}: status {status}, {_first_line(err[:90])}", err)
+    if "does not fit into memory" in err:
+        raise Finding("memory", f"eventsim {words[0]}", err)
     for text in (out, err):
         odd = next((c for c in text if not c.isprintable() and c not in "\n\u00a0\u202f"), None)
         if odd is not None:
