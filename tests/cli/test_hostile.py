@@ -7,7 +7,6 @@ import socket
 import struct
 import sys
 import tempfile
-import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -230,19 +229,6 @@ def test_whole_numbers_that_no_float_holds(run, tmp_path):
 
 
 # ---- memory
-
-
-@pytest.mark.parametrize("write", [
-    lambda path, y: np.savez_compressed(path.with_suffix(".npz"), x=np.zeros((2, 64), np.uint8), y=y),
-    lambda path, y: data_file(path.with_suffix(".h5"), x=np.zeros((2, 64), np.uint8), y=y),
-])
-def test_labels_of_no_samples_are_not_unpacked(run, write, tmp_path):
-    write(tmp_path / "data", np.zeros(1 << 20, np.int64))
-    [path] = tmp_path.iterdir()
-    tracemalloc.start()
-    assert_one_line(*run("run", MODEL, path), path, "y has 1048576 labels, but x has 2 samples")
-    assert tracemalloc.get_traced_memory()[1] < 1 << 22
-    tracemalloc.stop()
 
 
 def test_samples_that_are_made_up_beyond_the_memory(run, monkeypatch):

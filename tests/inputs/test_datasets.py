@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -280,6 +281,15 @@ BAD_ARRAYS = [
 def test_arrays_that_do_not_fit(tmp_path, write, name, arrays, message):
     write(tmp_path / name, **arrays)
     refuses(tmp_path / name, message, Input((6,)))
+
+
+@pytest.mark.parametrize("write, name", WRITERS)
+def test_labels_of_other_samples_are_not_read(tmp_path, write, name):
+    write(tmp_path / name, x=X, y=np.zeros(1 << 20, int))
+    tracemalloc.start()
+    refuses(tmp_path / name, "y has 1048576 labels, but x has 5 samples", Input((6,)))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
 
 
 def test_npz_that_cannot_be_read_as_a_stream(tmp_path):
