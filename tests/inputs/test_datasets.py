@@ -453,7 +453,7 @@ def test_real_nmnist():
 @pytest.mark.parametrize("options", [
     {"time_unit": "ms"}, {"columns": 5}, {"sensor_size": 5}, {"sensor_size": (1, float("nan"))}, {"sample": "x"},
     {"crop": 5}, {"crop": "abcd"}, {"crop": (1, 2)}, {"downsample": "x"}, {"test_share": "x"}, {"encode": 5},
-    {"seed": "x"}, {"full_scale": "x"}, {"orient": 5}, {"split": []},
+    {"seed": "x"}, {"full_scale": "x"}, {"full_scale": float("nan")}, {"full_scale": 0.0}, {"full_scale": 1e-320}, {"orient": 5}, {"split": []},
 ], ids=str)
 def test_options_of_other_types_are_one_line(tmp_path, options):
     [name] = options
