@@ -8,41 +8,43 @@ of a tuple, the words of its members one after another.
 import numpy as np
 from numba import config, from_dtype, types
 
+from eventsim.kernels.ahead import Helpers
 from eventsim.kernels.arguments import CALL, INSTRUCTION
-from eventsim.kernels.compiling import compiled, expect
+from eventsim.kernels.compiling import by_address, compiled, expect
 from eventsim.kernels.pointers import call_address, Pointer
 from eventsim.kernels.vectors import load_one, store_one
 
 COMPILES = not config.DISABLE_JIT
 
 
-_ADDRESSES = {}  # (kernel, types_of) -> address, see `address_of`
-
-
-def address_of(kernel, arguments, types_of) -> int:
-    """Where the code of a compiled kernel for such arguments begins: arrays, integers and tuples of them.
-    types_of: what decides their types, so that those that were seen before are not looked through again.
-    Compiles it, or loads it from the cache."""
-    if (kernel, types_of) not in _ADDRESSES:
-        signature = tuple(map(_type_of, arguments))
-        kernel.compile(signature)
-        code = kernel.overloads[signature]
-        _ADDRESSES[kernel, types_of] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-    return _ADDRESSES[kernel, types_of]
+_ADDRESSES = {}  # (kernel, types_of) -> where its code begins, see `addresses_of`
 
 
 def addresses_of(calls) -> list:
-    """`address_of` for each (kernel, arguments, types_of); says how many are new before the first is compiled."""
-    new = dict.fromkeys((kernel, types_of) for kernel, _, types_of in calls)
-    left = [key for key in new if key not in _ADDRESSES]
-    found = []
+    """Where the code of compiled kernels begins. calls: (kernel, arguments, types_of) of each; the arguments are
+    arrays, integers and tuples of them, and types_of decides their types, so that those that were seen before are
+    not looked through again. Compiles kernels, or loads them from the cache; says how many are new before the first.
+    """
+    new = {}
     for kernel, arguments, types_of in calls:
-        if left and left[0] == (kernel, types_of):
+        if (kernel, types_of) not in _ADDRESSES and (kernel, types_of) not in new:
+            new[kernel, types_of] = by_address(kernel), tuple(map(_type_of, arguments))
+    left = list(new.values())
+    with Helpers() as helpers:
+        for key, (kernel, signature) in new.items():
             expect(len(left))
             del left[0]
-        found.append(address_of(kernel, arguments, types_of))
+            _ADDRESSES[key] = _address(kernel, signature)
+            if kernel.stats.cache_misses.get(signature):  # the others are hardly kept either
+                helpers.start(left)
     expect(0)
-    return found
+    return [_ADDRESSES[kernel, types_of] for kernel, _, types_of in calls]
+
+
+def _address(kernel, signature):
+    kernel.compile(signature)
+    code = kernel.overloads[signature]
+    return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
 
 
 def _type_of(value):
@@ -60,9 +62,10 @@ def drive(instructions, calls, words, pointers, addresses, sizes, n_blocks):
     """Run instructions for `n_blocks` blocks of samples, one block after another. Writes words, and what the
     kernels write.
 
-    instructions: int64 [instruction, INSTRUCTION]: its first call, one past its last, and how many tiles,
-        samples and rows it repeats them for; no tiles: once. Repeated kernels take sample, tile and row last.
-    calls: int64 [call, CALL]: address, first word, number of words as passed, and the word of the sample.
+    instructions: int64 [instruction, INSTRUCTION]: its first call, one past its last, and for how many tiles,
+        samples and rows it repeats them.
+    calls: int64 [call, CALL]: address, first word, number of words as passed, and the first of three words that
+        say which sample, tile and row it is for: the kernel's last ones, or some that no kernel takes.
     pointers: int64 [pointer, 3]: a word, the number of the array that it points into, and the offset in bytes.
     addresses, sizes: int64 [array]: where the first block of an array begins, and bytes of a block.
     """
@@ -77,10 +80,6 @@ def drive(instructions, calls, words, pointers, addresses, sizes, n_blocks):
             tiles = load_one(instructions, i * INSTRUCTION + 2)
             samples = load_one(instructions, i * INSTRUCTION + 3)
             rows = load_one(instructions, i * INSTRUCTION + 4)
-            if tiles == 0:
-                for c in range(first, last):
-                    call_address(load_one(calls, c * CALL), words, load_one(calls, c * CALL + 1),
-                                 load_one(calls, c * CALL + 2))
             for tile in range(tiles):
                 for sample in range(samples):
                     for row in range(rows):
