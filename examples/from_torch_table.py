@@ -1,4 +1,4 @@
-"""How many spikes of other tools' networks eventsim gives: spikes equal / total, over some 80 networks.
+"""How many spikes of other tools' networks eventsim gives: spikes equal / total, over some 90 networks.
 
     python examples/from_torch_table.py [PART_OF_A_NAME ...] [--json FILE]
 
@@ -74,16 +74,19 @@ def snntorch_cases():
         "Lapicque": lambda size: {"beta": 0.8},
         "RLeaky": lambda size: {"beta": 0.8, "linear_features": 30},
         "RSynaptic": lambda size: {"alpha": 0.7, "beta": 0.8, "linear_features": 30},
+        "Alpha": lambda size: {"alpha": 0.8 + 0.1 * torch.rand(size), "beta": 0.3 + 0.4 * torch.rand(size),
+                               "threshold": 0.3 + 0.5 * torch.rand(size)},
         "RLeaky one to one": lambda size: {"beta": 0.8, "all_to_all": False, "V": torch.rand(30)},
     }
     for kind, options in kinds.items():
         for reset in ("subtract", "zero", "none"):
             for shown, size in sizes.items():
-                if shown == "scalar" or kind in ("Leaky", "Synaptic"):
+                if shown == "scalar" or kind in ("Leaky", "Synaptic", "Alpha"):
                     _dense_snntorch(snntorch, kind, reset, shown, options, size)
     for reset in ("subtract", "zero", "none"):
         for size in ((6, 1, 1), (6,), (6, 6, 6), (1, 6, 1, 1)):
             _map_snntorch(snntorch, reset, size)
+        _alpha_on_map(snntorch, reset)
 
     @case("snnTorch", "loop, explicit states", "subtract")
     def loop():
@@ -198,6 +201,16 @@ def _map_snntorch(snntorch, reset, size):
             snntorch.Leaky(beta=0.4 + 0.5 * torch.rand(size), threshold=0.3 + 0.5 * torch.rand(size),
                            init_hidden=True, reset_mechanism=reset),
             nn.Flatten(), nn.Linear(216, 5), snntorch.Leaky(beta=0.9, init_hidden=True),
+        ), uniform(1, 8, 8), {"timesteps": STEPS}
+
+
+def _alpha_on_map(snntorch, reset):
+    @case("snnTorch", "Alpha on a map", reset, "(6, 1, 1), (6,)")
+    def alpha_on_map():
+        alpha = snntorch.Alpha(alpha=0.7 + 0.2 * torch.rand(6, 1, 1), beta=0.3 + 0.3 * torch.rand(6),
+                               threshold=0.3 + 0.3 * torch.rand(6, 1, 1), init_hidden=True, reset_mechanism=reset)
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 3), alpha, nn.Flatten(), nn.Linear(216, 5), snntorch.Leaky(beta=0.9, init_hidden=True),
         ), uniform(1, 8, 8), {"timesteps": STEPS}
 
 
