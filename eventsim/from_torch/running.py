@@ -4,6 +4,7 @@ import functools
 import os
 import traceback
 from contextlib import ExitStack
+from itertools import takewhile
 from typing import Callable, List, NamedTuple, Tuple
 
 import torch
@@ -13,7 +14,7 @@ from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
 from eventsim.from_torch.layers import NeuronLayer, steps_first
 from eventsim.from_torch.places import BITS, MASK, tensors_in
-from eventsim.from_torch.preserving import preserved, reset
+from eventsim.from_torch.preserving import in_float32, preserved, reset
 from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
@@ -86,7 +87,7 @@ def _best(net, failures):
     """The most telling of several failures: one of ours, with what torch says of the likeliest way."""
     first, likeliest = failures[0]
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
-    said = f"{type(likeliest).__name__}: {' '.join(str(likeliest).split())[:200]}"
+    said = _said(likeliest)
     if not ours:
         return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see "
                                 "layout and timesteps")
@@ -94,6 +95,12 @@ def _best(net, failures):
     if isinstance(likeliest, EventsimError):
         return error
     return UnsupportedError(f"{error} (called {first.name}, it raises {said})")
+
+
+def _said(error):
+    """An exception in one line."""
+    where = getattr(error, "raised_in", "")
+    return f"{f'{where}: ' if where else ''}{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 class _Misread(UnsupportedError):
@@ -124,12 +131,15 @@ def _follow(net, rules, samples, timesteps, way, choose):
     results = []
     with trace.running():
         for x in way.calls(given, timesteps or samples.steps):
-            results.append(net(x))
+            results.append(_called(net, x, trace))
         if choose:
             results = [choose(result) for result in results]
-    chosen = results if choose else [_first(trace, result) for result in results]
-    if not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
-        raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
+    chosen = results if choose else [tensor for result in results for tensor in _answers(trace, result)]
+    if not chosen or not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
+        found = f"output gives {type(results[0]).__name__}" if choose else \
+            f"{type(net).__name__} returns {type(results[0]).__name__}"
+        raise UnsupportedError(f"{found}, in which no tensor depends on its input; say with output=... which tensor of "
+                               "what forward returns is the answer")
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
     late = ways_of_delay(trace)
@@ -140,7 +150,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
 
 
 def sent_in_float32(net, rules, samples, traced):
-    """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...)."""
+    """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...). Raises
+    UnsupportedError where its code raises anything."""
     reset(net, rules)
     found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number
                          for number in traced.trace.calls}
@@ -150,8 +161,13 @@ def sent_in_float32(net, rules, samples, traced):
                 number = layers[id(module)]
                 stack.callback(_watched(module, traced.trace.nodes[number].settings["layer"], samples,
                                         found.setdefault(number, [])))
-        for x in traced.way.calls(samples.values.float().to(_device(net)), traced.timesteps):
-            net(x)
+        stack.enter_context(in_float32(net))
+        try:
+            for x in traced.way.calls(samples.values.float().to(_device(net)), traced.timesteps):
+                _called(net, x, traced.trace)
+        except Exception as error:  # the user's own code may raise anything
+            raise UnsupportedError(f"in float32, with which a model is compared, {type(net).__name__} raises "
+                                   f"{_said(error)}; let it compute in the type of its input") from None
     return {number: torch.cat(values) for number, values in found.items()}
 
 
@@ -173,10 +189,25 @@ def _device(net):
     return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
-def _first(trace, result):
-    """The first tensor that depends on the input; neurons' spikes before what they keep."""
+def _called(net, x, trace):
+    """What a call of a network gives. What its own code raises knows the module then."""
+    try:
+        return net(x)
+    except EventsimError:
+        raise
+    except Exception as error:
+        error.raised_in = trace.where().of_module
+        raise
+
+
+def _answers(trace, result):
+    """The first tensor of what forward returned that depends on the input; neurons' spikes before what they keep.
+    Of a list of steps, the tensors behind it that are the same layer's, too."""
     tensors = [t for t in tensors_in(result) if trace.places.knows(t)]
-    return tensors[0] if tensors else None
+    first = [int(trace.places.of(t).reshape(-1)[0]) if t.numel() else -1 for t in tensors]
+    alike = list(takewhile(lambda i: tensors[i].shape == tensors[0].shape and first[i] >> BITS == first[0] >> BITS,
+                           range(len(tensors))))
+    return [tensors[i] for i in alike if first[i] not in first[:i]]
 
 
 def _timesteps(trace, samples, timesteps) -> int:
