@@ -111,8 +111,7 @@ def _ending(layer, traced):
         return firing.fire_traced
     if layer.reduce:
         return firing.integrate_sums
-    soft = {1: firing.fire_bits, 2: firing.fire_two_bits}
-    return firing.fire_untraced if layer.update.hard else soft.get(layer.update.bits, firing.fire_untraced)
+    return firing.fire_untraced if layer.update.hard or layer.update.bits > 2 else firing.fire_softly
 
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,

@@ -122,7 +122,7 @@ class _Code:
         self._names = list(kept)
         self._bounds = [(array.ctypes.data, array.nbytes) for array in kept.values()]
         self._places = []  # (word, kept array's number, offset in bytes)
-        self._words, self._calls = [], []
+        self._words, self._calls = [0, 0, 0], []  # the first three: the place of what is called once
         self._called = []  # (kernel, arguments, what decides their types) of each call
         self._flattened = {}
         self._names_of_steps = list(zip(stages, map(_name, steps)))
@@ -146,8 +146,9 @@ class _Code:
             self._words += given.words
             passed = next(number for number in WORDS_PASSED if number >= len(given.words))
             self._called.append((kernel, arguments, given.types))
-            self._calls += [0, begin, passed, len(self._words) - 3]
-        return np.array((first, len(self._calls) // CALL, step.tiles, step.samples, step.rows), np.int64)
+            self._calls += [0, begin, passed, len(self._words) - 3 if step.tiles else 0]
+        times = (step.tiles, step.samples, step.rows) if step.tiles else (1, 1, 1)
+        return np.array((first, len(self._calls) // CALL, *times), np.int64)
 
     def _flat(self, value) -> "_Flat":
         """A value as a kernel's words. A tuple that comes again, such as a layer's parameters, is done once."""

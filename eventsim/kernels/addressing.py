@@ -2,37 +2,36 @@
 
 from typing import NamedTuple
 
-from numba import njit
-
+from eventsim.kernels.compiling import inlined
 from eventsim.kernels.vectors import lanes_of, load_one
 
 
-@njit(inline="always")
+@inlined
 def slot_of(slots, s):
     """The slot of a train that holds step `s` of the samples' steps, one after another."""
     return (s // slots.steps) * slots.per_sample + slots.first + s % slots.steps
 
 
-@njit(inline="always")
+@inlined
 def read_slot_of(slots, s):
     """`slot_of`, of a train whose single slot may stand for every step."""
     t = s % slots.steps if slots.per_sample > 1 or slots.steps == 1 else 0
     return (s // slots.steps) * slots.per_sample + slots.first + t
 
 
-@njit(inline="always")
+@inlined
 def n_planes_of(slots):
     """Planes of a slot, of both signs."""
     return slots.bits * (1 + slots.signed)
 
 
-@njit(inline="always")
+@inlined
 def words_of(slots):
     """Words of a position."""
     return (slots.channels + 63) >> 6
 
 
-@njit(inline="always")
+@inlined
 def plane_size(slots):
     """Words of a plane."""
     return slots.height * slots.width * ((slots.channels + 63) >> 6)
@@ -46,32 +45,32 @@ class Span(NamedTuple):
     first_channel: int
 
 
-@njit(inline="always")
+@inlined
 def span_of(ranges, tile):
     """The Span of a tile, loaded before the loops: LLVM cannot know that sums do not overlap ranges."""
     return Span(load_one(ranges, 3 * tile), load_one(ranges, 3 * tile + 1), load_one(ranges, 3 * tile + 2))
 
 
-@njit(inline="always")
+@inlined
 def input_row(g, row, ky):
     """The input row under a kernel row; it may lie in the padding."""
     return row * g.stride_y - g.padding_y + ky * g.dilation_y
 
 
-@njit(inline="always")
+@inlined
 def input_column(g, ox, kx):
     """The input column under a kernel column; it may lie in the padding."""
     return ox * g.stride_x - g.padding_x + kx * g.dilation_x
 
 
-@njit(inline="always")
+@inlined
 def columns_under(g, ox, kx):
     """(first, one past the last) input column of the run of taps from `kx` on, padding left out."""
     left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
     return max(left, 0), min(left + g.run, g.width)
 
 
-@njit(inline="always")
+@inlined
 def weight_row(g, span, tile, ky, kx, ox):
     """The weight row of an event with index 0; an event's own is its index further on."""
     left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
@@ -79,7 +78,7 @@ def weight_row(g, span, tile, ky, kx, ox):
     return tap * g.rows_per_tap - left * g.channels - span.first_channel
 
 
-@njit(inline="always")
+@inlined
 def pointers_under(g, span, p, lo, hi):
     """Where the pointers to the first event of some columns, and to the one after their last, stand.
     p: the pointer of the input row."""
@@ -101,7 +100,7 @@ class Place(NamedTuple):
     masks_per_plane: int
 
 
-@njit(inline="always")
+@inlined
 def place_of(update, maps, g, sample, channel, position):
     """The Place of as many channels from `channel` on as an element of maps.masks holds, at a position."""
     lanes = lanes_of(maps.masks)

@@ -137,7 +137,7 @@ class Update(NamedTuple):
     least: np.ndarray  # smallest change that SigmaDelta sends; what a soft reset takes from Alpha's excitation
     refractory: np.ndarray  # int32
     limits: np.ndarray  # int64 [9]: rule, low, high of the sum, the current and the membrane
-    plain: int  # whether `fire_untraced`, `fire_bits` or `integrate_sums` covers it untraced
+    plain: int  # whether `fire_untraced`, `fire_softly` or `integrate_sums` covers it untraced
     changes: int  # SigmaDelta: 1 sums its input, 2 takes it as it is; 0: another neuron
     alpha: int  # whether these are Alpha neurons
     bits: int

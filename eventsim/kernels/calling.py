@@ -5,6 +5,8 @@ address finds its arguments as `words`, 64 bits each: an integer, the address of
 of a tuple, the words of its members one after another.
 """
 
+from functools import cache
+
 import numpy as np
 from numba import config, from_dtype, types
 
@@ -25,10 +27,17 @@ def address_of(kernel, arguments, types_of) -> int:
     Compiles it, or loads it from the cache."""
     if (kernel, types_of) not in _ADDRESSES:
         signature = tuple(map(_type_of, arguments))
-        kernel.compile(signature)
-        code = kernel.overloads[signature]
+        called = by_address(kernel)
+        called.compile(signature)
+        code = called.overloads[signature]
         _ADDRESSES[kernel, types_of] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
     return _ADDRESSES[kernel, types_of]
+
+
+@cache
+def by_address(kernel):
+    """The kernel without the code that takes the arguments of a call from Python, which could not pass pointers."""
+    return compiled(kernel.py_func, no_cpython_wrapper=True)
 
 
 def addresses_of(calls) -> list:
@@ -60,9 +69,10 @@ def drive(instructions, calls, words, pointers, addresses, sizes, n_blocks):
     """Run instructions for `n_blocks` blocks of samples, one block after another. Writes words, and what the
     kernels write.
 
-    instructions: int64 [instruction, INSTRUCTION]: its first call, one past its last, and how many tiles,
-        samples and rows it repeats them for; no tiles: once. Repeated kernels take sample, tile and row last.
-    calls: int64 [call, CALL]: address, first word, number of words as passed, and the word of the sample.
+    instructions: int64 [instruction, INSTRUCTION]: its first call, one past its last, and for how many tiles,
+        samples and rows it repeats them.
+    calls: int64 [call, CALL]: address, first word, number of words as passed, and the first of three words that
+        say which sample, tile and row it is for: the kernel's last ones, or some that no kernel takes.
     pointers: int64 [pointer, 3]: a word, the number of the array that it points into, and the offset in bytes.
     addresses, sizes: int64 [array]: where the first block of an array begins, and bytes of a block.
     """
@@ -77,10 +87,6 @@ def drive(instructions, calls, words, pointers, addresses, sizes, n_blocks):
             tiles = load_one(instructions, i * INSTRUCTION + 2)
             samples = load_one(instructions, i * INSTRUCTION + 3)
             rows = load_one(instructions, i * INSTRUCTION + 4)
-            if tiles == 0:
-                for c in range(first, last):
-                    call_address(load_one(calls, c * CALL), words, load_one(calls, c * CALL + 1),
-                                 load_one(calls, c * CALL + 2))
             for tile in range(tiles):
                 for sample in range(samples):
                     for row in range(rows):

@@ -5,6 +5,7 @@ is not, to the bit, what was saved.
 """
 
 import contextlib
+import gc
 import hashlib
 import os
 import pickle
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import llvmlite
 import numba
-from numba import njit
+from numba import config, njit
 from numba.core import event
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
@@ -25,7 +26,8 @@ from numba.core.serialize import dumps
 
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
 # that it inlines: of seven arrays at each position that `fire_untraced` updates.
-OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", _nrt=False)
+# The last two: nobody calls kernels from C, and Numba finds nothing to rewrite in them.
+OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", _nrt=False, no_cfunc_wrapper=True, no_rewrites=True)
 
 DIGEST = hashlib.sha256
 OLD = 3600  # seconds; what a process was writing before then, it is not writing any more
@@ -204,12 +206,41 @@ class _Cache(FunctionCache):
         self._cache_file = _Kept(_FOLDER, f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}")
 
 
-def compiled(function):
-    """njit with our options, cached in our folder; other users of Numba keep their own."""
-    dispatcher = njit(**OPTIONS)(function)
+@contextlib.contextmanager
+def _uncollected():
+    """Without garbage collection: nearly all that compiling makes lives until its end, and looking through it again
+    and again takes a seventh of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def compiled(function, **more):
+    """njit with our options, and `more`, cached in our folder; other users of Numba keep their own."""
+    dispatcher = njit(**OPTIONS, **more)(function)
+    if config.DISABLE_JIT:
+        return dispatcher
+    dispatcher.compile = _uncollected()(dispatcher.compile)
     if _FOLDER is not None:
         dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+def inlined(function):
+    """njit with our options, for a part of kernels: LLVM puts it where they call it, which takes less time than
+    Numba's `inline`, whose copies are analysed again in every kernel."""
+    dispatcher = njit(**OPTIONS, forceinline=True, no_cpython_wrapper=True)(function)
+    if not config.DISABLE_JIT:
+        dispatcher._compile_for_args = _refuse  # without a wrapper the call would end the process
+    return dispatcher
+
+
+def _refuse(*arguments, **more):
+    raise TypeError("parts of kernels are called by kernels only")
 
 
 if hasattr(os, "register_at_fork"):  # a child that is forked while another thread compiles would wait for ever

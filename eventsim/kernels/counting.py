@@ -1,11 +1,10 @@
 """Counts of events, levels and set bits, from words."""
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.arguments import ONE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
     trailing_zeros, zeros,
@@ -27,7 +26,7 @@ def count_words(planes, fan_out, counts, slots, apart):
             _count_one_by_one(planes, fan_out, counts, slots, first, in_eights, sample * apart)
 
 
-@njit(inline="always")
+@inlined
 def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
     """`count_words` of the first words of each plane of a sample, eight at a time. first: where its planes begin;
     to: where its counts do."""
@@ -72,7 +71,7 @@ def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
     _add(counts, to + 4, sum_of(fanned_bits))
 
 
-@njit(inline="always")
+@inlined
 def _count_one_by_one(planes, fan_out, counts, slots, first, begin, to):
     """`count_words` of the words of each plane of a sample from number `begin` on."""
     size, n_planes = plane_size(slots), n_planes_of(slots)
@@ -115,7 +114,7 @@ def sum_counts(counted, constants, terms, counts, sizes):
             store_one(counted, of + i, 0)
 
 
-@njit(inline="always")
+@inlined
 def _add(counts, o, number):
     store_one(counts, o, load_one(counts, o) + number)
 
@@ -160,7 +159,7 @@ def count_nonzero(planes, classes, bytes_, counts, slots, apart):
                 _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
 
 
-@njit(inline="always")
+@inlined
 def _any_bit(planes, i, apart, n_planes):
     """The neurons of a word that have any bit set. One plane after another: LLVM would gather them into a vector."""
     word = np.uint64(0)
@@ -171,7 +170,7 @@ def _any_bit(planes, i, apart, n_planes):
     return word
 
 
-@njit(inline="always")
+@inlined
 def _weighed(bytes_, nonzero, fan_out):
     """The sum of 64 counts times their fan-outs."""
     total = 0

@@ -6,11 +6,9 @@ They take as many channels at once as an element of maps.masks holds: 16, whatev
 they are compiled once, and what a neuron has to remember stays in few registers.
 """
 
-from numba import njit
-
 from eventsim.kernels.addressing import place_of
 from eventsim.kernels.arguments import CURRENT, MEMBRANE, NEVER, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, next_index, same_bits, store_one, scaled,
     select, shifted, splat, store, wrapped, and_not, zeros,
@@ -59,7 +57,7 @@ def integrate_sums(sums, still, update, maps, geometry, sample, tile, row):
                 store(maps.membrane, p.state, v)
 
 
-@njit(inline="always")
+@inlined
 def _may_repeat(still, update, maps):
     """Whether equal sums and biases at two positions make equal spikes and membranes: these begin at 0, nothing else
     is added, and all positions have the same parameters. Asked of sums that stand for all steps: most of an image is
@@ -67,7 +65,7 @@ def _may_repeat(still, update, maps):
     return still and maps.fresh and not maps.adds and not update.per_position
 
 
-@njit(inline="always")
+@inlined
 def _repeats(sums, k, update, maps, p, zero):
     """Whether the sums of some channels at `k` and their biases are, to the bit, those of the column before."""
     if not same_bits(load(sums, k, zero), load(sums, k - maps.lanes, zero)):
@@ -77,7 +75,7 @@ def _repeats(sums, k, update, maps, p, zero):
     return same_bits(load(update.bias, p.bias, zero), load(update.bias, p.bias - p.padded, zero))
 
 
-@njit(inline="always")
+@inlined
 def _repeat(maps, p, n_planes, zero):
     """Give some channels at one position the spikes and membranes of the column before, in so many planes. Writes
     maps.masks and maps.membrane."""
@@ -92,7 +90,7 @@ def _repeat(maps, p, n_planes, zero):
         store(maps.membrane, p.state, load(maps.membrane, p.state - p.padded, zero))
 
 
-@njit(inline="always")
+@inlined
 def _sent(u, threshold, amount, masks, o, zero):
     """The membranes after a plane, whose spikes are written. Writes masks."""
     spikes = at_least(u, threshold)
@@ -101,24 +99,13 @@ def _sent(u, threshold, amount, masks, o, zero):
 
 
 @compiled
-def fire_bits(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` with one plane and a soft reset. Writes maps.masks and maps.membrane."""
-    _fire_softly(sums, still, update, maps, geometry, sample, tile, row, 1)
-
-
-@compiled
-def fire_two_bits(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` with two planes and a soft reset. Writes maps.masks and maps.membrane."""
-    _fire_softly(sums, still, update, maps, geometry, sample, tile, row, 2)
-
-
-@njit(inline="always")
-def _fire_softly(sums, still, update, maps, geometry, sample, tile, row, planes):
-    """`fire_untraced` with a soft reset and one or two planes, a constant. Without a loop over planes, thresholds
-    and amounts stay in registers for all steps. Writes maps.masks and maps.membrane."""
+def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
+    """`fire_untraced` with a soft reset and one or two planes. Without a loop over planes, thresholds and amounts
+    stay in registers for all steps. Writes maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
+    planes = n.bits
     repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
     for ox in range(g.out_width):
         for first in range(0, maps.lanes, lanes_of(maps.masks)):
@@ -199,7 +186,7 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                 store(maps.membrane, p.state, u)
 
 
-@njit(inline="always")
+@inlined
 def next_reset(n, maps):
     """First step, counted from the first one here, before which the state is set to 0; or -1."""
     if n.reset_interval == 0:
@@ -207,7 +194,7 @@ def next_reset(n, maps):
     return (n.reset_offset - load_one(maps.clock, 0) - maps.start) % n.reset_interval
 
 
-@njit(inline="always")
+@inlined
 def _noted(x, which, rule, low, high, maps, audit, padded, zero):
     """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
     low_at = audit + 3 * which * padded
@@ -221,13 +208,13 @@ def _noted(x, which, rule, low, high, maps, audit, padded, zero):
         store(maps.audit, low_at + 2 * padded, number + select(outside, splat(1, zero), zero))
 
 
-@njit(inline="always")
+@inlined
 def _limits_of(n, which):
     """(rule, low, high) of a number, loaded once for all steps."""
     return load_one(n.limits, 3 * which), load_one(n.limits, 3 * which + 1), load_one(n.limits, 3 * which + 2)
 
 
-@njit(inline="always")
+@inlined
 def _within(x, rule, low, high, zero):
     """x as a number of limited width holds it."""
     if rule == WRAP:

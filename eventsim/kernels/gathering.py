@@ -1,13 +1,12 @@
 """One row of weighted sums, by adding the weight rows of events; any element type."""
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import (
     columns_under, input_column, input_row, pointers_under, span_of, weight_row,
 )
 from eventsim.kernels.arguments import ONE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     lanes_of, load, load_one, negated, next_index, select, splat, store, store_one, weighted, widened, zeros,
 )
@@ -230,7 +229,7 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
             store(sums, (t * g.out_width + ox) * lanes, x)
 
 
-@njit(inline="always")
+@inlined
 def _sum_of_parts(y, weight, word, table, lanes, g, negative):
     """y and the weights of a window's neurons, part by part, as far as there are any. table: number of the first
     part's first sum."""
@@ -247,7 +246,7 @@ def _sum_of_parts(y, weight, word, table, lanes, g, negative):
     return y
 
 
-@njit(inline="always")
+@inlined
 def _write_windows(words, planes, slot, n_planes, g, row):
     """The bits under each window of an output row, by (row, column, channel), as words of plane after plane. slot:
     where its planes begin. Column by column of the kernel, which LLVM makes vectors of. Writes words."""

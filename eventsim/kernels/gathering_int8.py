@@ -1,18 +1,17 @@
 """One row of weighted sums of int8 weights, two of which are added as one 16-bit word."""
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import columns_under, input_row, pointers_under, span_of, weight_row
 from eventsim.kernels.arguments import MOST_PAIRS
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.gathering import clear_rows
 from eventsim.kernels.vectors import (
     load_one, first_half, next_index, half_zeros, high_bytes, joined, lanes_of, load, low_sums, store, zeros,
 )
 
 
-@njit(inline="always")
+@inlined
 def _sum_of_pairs(words, highs, n, like):
     """The sums of `n` <= 256 paired rows. A word is 256 * high + (low + 128), so that the low
     bytes of `words - 256 * highs` sum to at most 255 * 256, which 16 unsigned bits hold."""
@@ -85,7 +84,7 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
             store(sums, (t * g.out_width + ox) * lanes, x)
 
 
-@njit(inline="always")
+@inlined
 def _end_column(sums, words, highs, n, column, width, offset, fresh, doublings, negative, lanes, like):
     """Write finished pairs to one column of a row of sums, if it is one. fresh: over what it held;
     else added to what it held, doubled `doublings` times before."""

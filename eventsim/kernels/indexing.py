@@ -1,11 +1,10 @@
 """From levels to planes, and from planes to sorted events."""
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import n_planes_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     at_least, bit_count, load, load_one, splat, store, store_one, trailing_zeros, zeros,
 )
@@ -48,7 +47,7 @@ def pack(levels, planes, slots):
                     store_one(planes, o, load_one(planes, o) | bit)
 
 
-@njit(inline="always")
+@inlined
 def _pack_vector(levels, i, planes, o, channels):
     """One bit of so many levels, which stand side by side, 64 at a time."""
     none = zeros(levels, planes)

@@ -3,13 +3,12 @@
 import math
 
 import numpy as np
-from numba import njit
 
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import load_one, store_one
 
 
-@njit(inline="always")
+@inlined
 def _bin(value, edges, per_unit):
     """The number of edges, evenly spaced, that are not above the value, a number. per_unit: about as many
     lie in a unit."""
@@ -27,12 +26,12 @@ def _bin(value, edges, per_unit):
     return k + 1
 
 
-@njit(inline="always")
+@inlined
 def _count(array, offset):
     store_one(array, offset, load_one(array, offset) + 1)
 
 
-@njit(inline="always")
+@inlined
 def _rectified(u, most):
     """j + phi(u - j), see statistics.membranes.rectified."""
     j = min(max(np.floor(u), 0.0), most - 1.0)

@@ -5,17 +5,16 @@ with 64 / pack bits. A neuron's index is its bit, from word to word so made.
 """
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of
 from eventsim.kernels.arguments import ONE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     load_one, bit_count, next_index, load, store_one, select, splat, store, trailing_zeros, zeros,
 )
 
 
-@njit(inline="always")
+@inlined
 def _occupied(planes, o, n_planes, size):
     """Which of a word's neurons have any plane set."""
     word = load_one(planes, o)
@@ -26,7 +25,7 @@ def _occupied(planes, o, n_planes, size):
     return word
 
 
-@njit(inline="always")
+@inlined
 def _packed(planes, slot, n_planes, size, pack, i):
     """`_occupied` of the i-th `pack` words from `slot` on, together."""
     if pack == 1:
@@ -39,7 +38,7 @@ def _packed(planes, slot, n_planes, size, pack, i):
     return together
 
 
-@njit(inline="always")
+@inlined
 def _count_word(planes, bytes_, slot, sizes, i, o, none):
     """The i-th `pack` words of a slot, any plane set. Adds those of each plane to int8 [plane, neuron], from o on,
     where there are several. sizes: planes, words of a plane, words together, neurons between planes of bytes_."""
@@ -147,7 +146,7 @@ def count_neurons_briefly(planes, scratch, sums, totals, slots, pack):
                     store(bytes_, o, none)
 
 
-@njit(inline="always")
+@inlined
 def _transposed(square):
     """The 8 x 8 bits of a word, row by row in its bytes, with rows and columns exchanged (H. S. Warren,
     Hacker's Delight, 7-3)."""

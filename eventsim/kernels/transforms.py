@@ -2,11 +2,10 @@
 a time."""
 
 import numpy as np
-from numba import njit
 
 from eventsim.kernels.addressing import n_planes_of, plane_size, read_slot_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
-from eventsim.kernels.compiling import compiled
+from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import load_one, next_index, store_one, trailing_zeros
 
 
@@ -119,7 +118,7 @@ def max_words(planes, source, to, of, window):
             _largest_under(planes, o, source, i, to, of, window)
 
 
-@njit(inline="always")
+@inlined
 def _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x):
     """Windows of 2x2 inside the map, of one slot: what is still among the largest stays in registers."""
     words, row = words_of(to), of.width * words_of(to)
@@ -150,7 +149,7 @@ def _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x):
                     k = next_index(k)
 
 
-@njit(inline="always")
+@inlined
 def _largest_under(planes, o, source, i, to, of, window):
     """Any windows, of one slot; padding never wins."""
     words, plane, s_plane = words_of(to), plane_size(to), plane_size(of)
@@ -217,7 +216,7 @@ def max_signed_words(planes, source, to, of, window):
                         fresh = False
 
 
-@njit(inline="always")
+@inlined
 def _greater(x, i, x_plane, y, o, y_plane, bits):
     """Channels whose level in x is greater than in y."""
     greater = np.uint64(0)

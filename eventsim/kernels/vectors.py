@@ -6,7 +6,7 @@ Python: `load`, `+`, `-`, `*`, `at_least`, `select`, `store`.
 
 Two rules of LLVM and Numba that the code relies on:
 
-* functions that take or return vectors must be `inline="always"`: a vector wider than a register
+* functions that take or return vectors must be `inlined`: a vector wider than a register
   cannot cross a call;
 * nothing here checks an index. Kernels see only arrays that were validated before.
 

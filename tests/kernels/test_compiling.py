@@ -33,12 +33,12 @@ def _python(*arguments, cwd=ROOT, **environment):
 
 
 def test_every_compiled_function_is_cached_or_inlined():
-    """`compiled` (our options, cached) or njit(inline="always"); no explicit signatures."""
+    """`compiled` (our options, cached) or `inlined`; no explicit signatures."""
     found = [node for node in functions(KERNELS).values() if is_compiled(node)]
     assert len(found) > 50
     for node in found:
         [decorator] = node.decorator_list
-        assert ast.unparse(decorator) in ("compiled", "njit(inline='always')"), node.name
+        assert ast.unparse(decorator) in ("compiled", "inlined"), node.name
 
 
 def test_kernels_neither_raise_nor_allocate():

@@ -25,4 +25,5 @@ def called(node):
 
 def is_compiled(function):
     """Whether a function is a kernel or a part of one."""
-    return any(ast.unparse(decorator) != "contextlib.contextmanager" for decorator in function.decorator_list)
+    others = "contextlib.contextmanager", "cache"
+    return any(ast.unparse(decorator) not in others for decorator in function.decorator_list)
