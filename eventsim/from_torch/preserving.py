@@ -35,22 +35,22 @@ def in_float32(net):
     """Give a network float32 in place of other floats, until this is left."""
     modules = list(net.modules())
     parameters = {id(p): (p, p.data) for module in modules for p in module.parameters(recurse=False)}
-    buffers = [(module, dict(module._buffers)) for module in modules]
+    buffers = [(module, name, value) for module in modules for name, value in module.named_buffers(recurse=False)]
     try:
         for parameter, data in parameters.values():
             parameter.data = _single(data)
-        for module, found in buffers:
-            module._buffers.update({name: _single(value) for name, value in found.items()})
+        for module, name, value in buffers:
+            setattr(module, name, _single(value))
         yield
     finally:
         for parameter, data in parameters.values():
             parameter.data = data
-        for module, found in buffers:
-            module._buffers.update(found)
+        for module, name, value in buffers:
+            setattr(module, name, value)
 
 
 def _single(value):
-    return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    return value.float() if value.is_floating_point() else value
 
 
 def _same(a, b):

@@ -4,6 +4,7 @@ import functools
 import os
 import traceback
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import takewhile
 from typing import Callable, List, NamedTuple, Tuple
 
@@ -12,7 +13,7 @@ import torch
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
-from eventsim.from_torch.layers import NeuronLayer, steps_first
+from eventsim.from_torch.layers import steps_first
 from eventsim.from_torch.places import BITS, MASK, tensors_in
 from eventsim.from_torch.preserving import in_float32, preserved, reset
 from eventsim.from_torch.reading import ways_of_delay
@@ -138,8 +139,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
     if not chosen or not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
         found = f"output gives {type(results[0]).__name__}" if choose else \
             f"{type(net).__name__} returns {type(results[0]).__name__}"
-        raise UnsupportedError(f"{found}, in which no tensor depends on its input; say with output=... which tensor of "
-                               "what forward returns is the answer")
+        raise UnsupportedError(f"{found}, in which no tensor depends on its input; say with output=... which tensor "
+                               "of what forward returns is the answer")
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
     late = ways_of_delay(trace)
@@ -270,16 +271,19 @@ def _answer(trace, chosen, timesteps):
 def _integrated(trace, number, flat):
     """The number and places of a membrane that is the answer, as those of a layer that never fires.
 
-    Only a membrane without a reset is one; others are left as they are, and refused.
+    Only a membrane without a reset, whose spikes do not come back to it, is one; others are left as they are, and
+    refused.
     """
     kept = trace.nodes[number]
     base = trace.nodes[kept.sources[0].node] if kept.sources else kept
-    if kept.kind != "state" or not kept.settings.get("membrane") or base.settings["layer"].node.reset != "none":
+    if kept.kind != "state" or not kept.settings.get("membrane"):
+        return number, flat
+    if base.settings["layer"].node.reset != "none" or base.settings["layer"].recurrent is not None:
         return number, flat
     neurons, settings = base.settings["layer"].node, base.settings
     readout = Readout("last", **{name: getattr(neurons, name) for name in (
         "leak", "input_gain", "v_leak", "current_leak", "bias")})
-    layer = NeuronLayer(readout, recurrent=base.settings["layer"].recurrent)
+    layer = replace(base.settings["layer"], node=readout)
     found = trace.graph.add(
         Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where),
         ("membrane", number))

@@ -131,3 +131,33 @@ def test_refused_with_a_place_and_a_remedy(name):
     with pytest.raises(UnsupportedError, match=message) as error:
         eventsim.from_torch(net, steps(), layout="TN")
     assert "\n" not in str(error.value) and "test_forms.py:" in str(error.value)
+
+
+class Membrane(nn.Module):
+    """The last membrane of a layer without a reset. state: which of what it returns that is."""
+
+    def __init__(self, layer, start):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.last, self.start = nn.Linear(4, 5), layer, start
+
+    def forward(self, x):
+        state = self.start(self.last)
+        for step in x:
+            spk, *kept = self.last(self.fc(step), *state)
+            state = (spk, *kept) if hasattr(self.last, "recurrent") else kept
+        return kept[-1]
+
+
+def test_the_membrane_of_alpha_without_a_reset_is_a_readout_a_step_late():
+    net = Membrane(snntorch.Alpha(alpha=0.9, beta=0.6, reset_mechanism="none"), lambda layer: layer.reset_mem())
+    model, output = exported(net)
+    assert model.nodes["last"].role == "readout" and [edge.delay for edge in model.incoming("last")] == [1]
+    np.testing.assert_allclose(output, net(steps(9).float()).detach().numpy(), rtol=1e-5)
+
+
+def test_a_membrane_that_its_own_spikes_reach_is_refused_with_its_place():
+    net = Membrane(snntorch.RLeaky(beta=0.9, linear_features=5, reset_mechanism="none"), lambda layer: layer.init_rleaky())
+    with pytest.raises(UnsupportedError, match=r"module 'last' \(RLeaky\), .*uses the membrane of neurons, .* without a "
+                                               "reset and without recurrence"):
+        eventsim.from_torch(net, steps(), layout="TN")
