@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from numba import config, from_dtype, types
 
+from eventsim.kernels.ahead import Helpers
 from eventsim.kernels.arguments import CALL, INSTRUCTION
 from eventsim.kernels.compiling import compiled, expect
 from eventsim.kernels.pointers import call_address, Pointer
@@ -18,40 +19,40 @@ from eventsim.kernels.vectors import load_one, store_one
 COMPILES = not config.DISABLE_JIT
 
 
-_ADDRESSES = {}  # (kernel, types_of) -> address, see `address_of`
+_ADDRESSES = {}  # (kernel, types_of) -> where its code begins, see `addresses_of`
 
 
-def address_of(kernel, arguments, types_of) -> int:
-    """Where the code of a compiled kernel for such arguments begins: arrays, integers and tuples of them.
-    types_of: what decides their types, so that those that were seen before are not looked through again.
-    Compiles it, or loads it from the cache."""
-    if (kernel, types_of) not in _ADDRESSES:
-        signature = tuple(map(_type_of, arguments))
-        called = by_address(kernel)
-        called.compile(signature)
-        code = called.overloads[signature]
-        _ADDRESSES[kernel, types_of] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-    return _ADDRESSES[kernel, types_of]
+def addresses_of(calls) -> list:
+    """Where the code of compiled kernels begins. calls: (kernel, arguments, types_of) of each; the arguments are
+    arrays, integers and tuples of them, and types_of decides their types, so that those that were seen before are
+    not looked through again. Compiles kernels, or loads them from the cache; says how many are new before the first.
+    """
+    new = {}
+    for kernel, arguments, types_of in calls:
+        if (kernel, types_of) not in _ADDRESSES and (kernel, types_of) not in new:
+            new[kernel, types_of] = by_address(kernel), tuple(map(_type_of, arguments))
+    left = list(new.values())
+    with Helpers() as helpers:
+        for key, (kernel, signature) in new.items():
+            expect(len(left))
+            del left[0]
+            _ADDRESSES[key] = _address(kernel, signature)
+            if kernel.stats.cache_misses.get(signature):  # the others are hardly kept either
+                helpers.start(left)
+    expect(0)
+    return [_ADDRESSES[kernel, types_of] for kernel, _, types_of in calls]
+
+
+def _address(kernel, signature):
+    kernel.compile(signature)
+    code = kernel.overloads[signature]
+    return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
 
 
 @cache
 def by_address(kernel):
     """The kernel without the code that takes the arguments of a call from Python, which could not pass pointers."""
     return compiled(kernel.py_func, no_cpython_wrapper=True)
-
-
-def addresses_of(calls) -> list:
-    """`address_of` for each (kernel, arguments, types_of); says how many are new before the first is compiled."""
-    new = dict.fromkeys((kernel, types_of) for kernel, _, types_of in calls)
-    left = [key for key in new if key not in _ADDRESSES]
-    found = []
-    for kernel, arguments, types_of in calls:
-        if left and left[0] == (kernel, types_of):
-            expect(len(left))
-            del left[0]
-        found.append(address_of(kernel, arguments, types_of))
-    expect(0)
-    return found
 
 
 def _type_of(value):

@@ -102,6 +102,11 @@ def _warn_once(kind, message):
 _FOLDER = _cache_folder()
 
 
+def keeps_kernels() -> bool:
+    """Whether compiled kernels are kept."""
+    return _FOLDER is not None
+
+
 class _Kept:
     """What FunctionCache keeps of one kernel, a file per signature: the digest of all that follows, and the pickled
     signature and code."""
