@@ -82,8 +82,8 @@ def _check_used(graph, last):
         if operation.kind == "steps":
             raise refusal_at(operation, "uses a sum over steps before the network's end")
         if operation.kind == "state":
-            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their spikes, "
-                                        "or the membrane of a last layer without a reset and without recurrence")
+            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their "
+                                        "spikes, or that of a last layer without a reset and without recurrence")
 
 
 class _Draft:

@@ -79,13 +79,15 @@ def update(unit, numbers, lanes, bias) -> Update:
         per_position=int(per_position),
         bias_per_position=int(bias.shape[0] > 1),
     )._replace(**decision.settings)
-    plain = not found.changes and not found.alpha and chip is None and not any(getattr(found, name) for name in SPECIAL)
+    special = found.changes or found.alpha or any(getattr(found, name) for name in SPECIAL)
+    plain = chip is None and not special
     return found._replace(plain=int(plain))
 
 
 def _plain_flags():
     """Flags that only some kinds of neurons set."""
-    return dict.fromkeys(("plain", "changes", "alpha", "hard", "reset_delay", "filters", "limited", "rectified", "pauses"), 0)
+    return dict.fromkeys(
+        ("plain", "changes", "alpha", "hard", "reset_delay", "filters", "limited", "rectified", "pauses"), 0)
 
 
 def _decay(chip):

@@ -42,7 +42,7 @@ def search(a, b, x, deciding=(*VARIABLES, "outputs")):
         kind = a.model.nodes[name].kind if name in a.model.nodes else "Flatten"
         if kind == "Flatten":
             continue
-        some = VARIABLES if kind in ("Neuron", "Alpha", "SigmaDelta") else ("currents", "potentials") if kind == "Readout" else (
+        some = VARIABLES if kind in ("Neuron", "SigmaDelta") else ("currents", "potentials") if kind == "Readout" else (
             "spikes",) if stage.bits and not getattr(stage, "real", False) else ()
         some = [*some, "outputs"] if name == a.program.output else some
         layers += [(name, v, values(runs[0], name, v), values(runs[1], name, v)) for v in some if v in deciding]

@@ -157,7 +157,8 @@ def test_the_membrane_of_alpha_without_a_reset_is_a_readout_a_step_late():
 
 
 def test_a_membrane_that_its_own_spikes_reach_is_refused_with_its_place():
-    net = Membrane(snntorch.RLeaky(beta=0.9, linear_features=5, reset_mechanism="none"), lambda layer: layer.init_rleaky())
-    with pytest.raises(UnsupportedError, match=r"module 'last' \(RLeaky\), .*uses the membrane of neurons, .* without a "
-                                               "reset and without recurrence"):
+    net = Membrane(snntorch.RLeaky(beta=0.9, linear_features=5, reset_mechanism="none"),
+                   lambda layer: layer.init_rleaky())
+    with pytest.raises(UnsupportedError, match=r"module 'last' \(RLeaky\), .*uses the membrane of neurons, .* "
+                                               "without a reset and without recurrence"):
         eventsim.from_torch(net, steps(), layout="TN")

@@ -5,7 +5,8 @@ import pytest
 from networks import every_node_models
 
 from eventsim import (
-    Add, Alpha, BatchNorm, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Restimulation, SigmaDelta,
+    Add, Alpha, BatchNorm, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Restimulation,
+    SigmaDelta,
 )
 from eventsim.model.describing import describe
 from eventsim.model.kinds import NODE_TYPES, node_type
@@ -49,8 +50,8 @@ def test_numbers_that_nodes_say():
     assert Readout(leak=0.5).products_per_step((3,)) == 3 and SigmaDelta().products_per_step((3,)) == 0
     assert Restimulation(np.ones(3)).products_per_step((4, 2, 2)) == 3 * 4 + 4
     assert Restimulation(np.ones(3), np.ones((4, 2, 1, 1))).products_per_step((4, 2, 2)) == 3 * 4 + 16
-    assert [node.states_per_neuron for node in (Neuron(), Neuron(current_leak=0.5), Readout(), SigmaDelta(), Alpha(0.9, 0), Add())] == [
-        1, 2, 1, 2, 3, 0]
+    nodes = (Neuron(), Neuron(current_leak=0.5), Readout(), SigmaDelta(), Alpha(0.9, 0), Add())
+    assert [node.states_per_neuron for node in nodes] == [1, 2, 1, 2, 3, 0]
     assert Alpha(0.9, [0, 0.5], gain=2).products_per_step((2,)) == 2 + 1 + 2
     assert Delay([0, 4, 2]).longest_delay == 4 and Flatten().longest_delay == 0
     assert Conv2d(np.ones((4, 2, 3, 3))).n_weights == 72 and BatchNorm([1], [0], [0], [1]).n_weights == 0
