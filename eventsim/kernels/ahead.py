@@ -11,7 +11,7 @@ import pickle
 import subprocess
 import sys
 
-from eventsim.kernels.compiling import keeps_kernels
+from eventsim.kernels.compiling import by_address, keeps_kernels
 
 LEAST, MOST = 4, 3  # kernels that are worth another process, which takes a second to begin; other processes
 CODE = "import sys; sys.path[:] = {!r}; from eventsim.kernels import ahead; ahead.compile_given()"
@@ -63,9 +63,11 @@ def _named(kernel, signature):
 
 def compile_given() -> None:
     """What the other process runs: compile the kernels that stdin names."""
-    from importlib import import_module
+    from eventsim.kernels import (
+        counting, firing, gathering, gathering_int8, indexing, limits, pooling, transforms,
+    )
 
-    from eventsim.kernels.calling import by_address
-
+    modules = counting, firing, gathering, gathering_int8, indexing, limits, pooling, transforms
+    kernels = {(module.__name__, name): kernel for module in modules for name, kernel in vars(module).items()}
     for module, name, signature in pickle.load(sys.stdin.buffer):
-        by_address(getattr(import_module(module), name)).compile(signature)
+        by_address(kernels[module, name]).compile(signature)

@@ -5,14 +5,12 @@ address finds its arguments as `words`, 64 bits each: an integer, the address of
 of a tuple, the words of its members one after another.
 """
 
-from functools import cache
-
 import numpy as np
 from numba import config, from_dtype, types
 
 from eventsim.kernels.ahead import Helpers
 from eventsim.kernels.arguments import CALL, INSTRUCTION
-from eventsim.kernels.compiling import compiled, expect
+from eventsim.kernels.compiling import by_address, compiled, expect
 from eventsim.kernels.pointers import call_address, Pointer
 from eventsim.kernels.vectors import load_one, store_one
 
@@ -47,12 +45,6 @@ def _address(kernel, signature):
     kernel.compile(signature)
     code = kernel.overloads[signature]
     return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-
-
-@cache
-def by_address(kernel):
-    """The kernel without the code that takes the arguments of a call from Python, which could not pass pointers."""
-    return compiled(kernel.py_func, no_cpython_wrapper=True)
 
 
 def _type_of(value):

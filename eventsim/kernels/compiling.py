@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 
 import llvmlite
@@ -233,6 +234,12 @@ def compiled(function, **more):
     if _FOLDER is not None:
         dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+@cache
+def by_address(kernel):
+    """The kernel without the code that takes the arguments of a call from Python, which could not pass pointers."""
+    return compiled(kernel.py_func, no_cpython_wrapper=True)
 
 
 def inlined(function):

@@ -1,5 +1,7 @@
 """Kernels that other processes compile ahead: they are found in the folder, and nothing depends on these processes."""
 
+import ast
+import inspect
 import os
 import pickle
 import subprocess
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from eventsim.kernels import ahead, calling, compiling, counting
 from eventsim.kernels.compiling import compiled
+from kernel_sources import KERNELS as KERNEL_TREES
 from numba import types
 
 pytestmark = pytest.mark.skipif(not calling.COMPILES, reason="the JIT is off")
@@ -36,6 +39,17 @@ def test_what_another_process_compiles_is_loaded(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     [kept] = tmp_path.glob("eventsim/*/*.nbc")
     assert kept.name.startswith("transforms.clear_words-")
+
+
+def test_all_kernels_of_plans_are_known():
+    """Those of the modules that `engine` puts on tapes."""
+    source = inspect.getsource(ahead.compile_given)
+    for name, tree in KERNEL_TREES.items():
+        kernels = [node for node in tree.body if isinstance(node, ast.FunctionDef) and "compiled" in map(
+            ast.unparse, node.decorator_list)]
+        of_statistics = name.endswith("_statistics.py")  # called from Python
+        if kernels and not of_statistics and name != "calling.py":
+            assert f" {name[:-3]}," in source, name
 
 
 def test_no_process_outlives_the_block(cores, monkeypatch):

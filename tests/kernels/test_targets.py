@@ -64,13 +64,14 @@ def registers():
     """Kernel -> kinds of vector registers in the assembly of all its specialisations."""
     from numba.core.dispatcher import Dispatcher
 
-    from eventsim.kernels import calling, firing, gathering, gathering_int8, pooling
+    from eventsim.kernels import firing, gathering, gathering_int8, pooling
+    from eventsim.kernels.compiling import by_address
 
     found = {}
     for module in (firing, gathering, gathering_int8, pooling):
         for name, thing in vars(module).items():
             if isinstance(thing, Dispatcher) and not thing.targetoptions.get("forceinline"):
-                text = "\n".join(calling.by_address(thing).inspect_asm().values())
+                text = "\n".join(by_address(thing).inspect_asm().values())
                 found[name] = sorted(set(re.findall(r"\b([xyz]mm)\d", text)))
     return {name: kinds for name, kinds in found.items() if kinds}
 
