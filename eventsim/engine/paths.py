@@ -14,7 +14,7 @@ from eventsim.engine.chunk import first_slot, Span
 from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
-from eventsim.kernels import counting, firing, gathering, gathering_int8, indexing, pooling, transforms
+from eventsim.kernels import alpha, counting, firing, gathering, gathering_int8, indexing, pooling, transforms
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
 
@@ -105,6 +105,8 @@ def _ending(layer, traced):
     traced."""
     if layer.update.changes:
         return firing.send_changes
+    if layer.update.alpha:
+        return alpha.fire_alpha
     if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
         return firing.fire_traced
     if layer.reduce:
