@@ -41,7 +41,7 @@ _HOMES = {
     "Concat": "model.transforms", "Restimulation": "model.synapses", "SumPool": "model.transforms",
     "AvgPool": "model.transforms", "MaxPool": "model.transforms", "Flatten": "model.transforms",
     "BatchNorm": "model.transforms", "Add": "model.transforms", "Delay": "model.transforms",
-    "Neuron": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons",
+    "Neuron": "model.neurons", "Alpha": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons",
     "Chip": "model.chip", "EnergyTable": "costs.energy_table",
 }
 _CALLED = ("from_torch",)  # packages that are themselves called

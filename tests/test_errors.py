@@ -12,8 +12,8 @@ import pytest
 from raised import errors_of, raises_of
 
 from eventsim import (
-    Add, AvgPool, BatchNorm, Concat, Conv1d, Conv2d, ConvTranspose2d, DataError, Delay, Dense, EventBins, Flatten,
-    FormatError, Input, MaxPool, Model, ModelError, Neuron, Chip, Readout, Restimulation, RunError,
+    Add, Alpha, AvgPool, BatchNorm, Concat, Conv1d, Conv2d, ConvTranspose2d, DataError, Delay, Dense, EventBins,
+    Flatten, FormatError, Input, MaxPool, Model, ModelError, Neuron, Chip, Readout, Restimulation, RunError,
     SigmaDelta, Simulator, SumPool, UnsupportedError, Upsample,
 )
 from eventsim.engine import processor
@@ -162,6 +162,11 @@ CASES = [
     (lambda: Neuron(resolution=0), ModelError, "resolution is 0.0, expected integer steps per unit"),
     (lambda: Neuron(reset_interval=4, reset_offset=4), ModelError, "reset_offset is 4, .* from 0 to 3"),
     (lambda: SigmaDelta(quantum=0), ModelError, "quantum has a value that is not above 0"),
+    (lambda: Alpha(0.9, 0.5, output_quantum=0), ModelError, "output_quantum has a value that is not above 0"),
+    (lambda: Alpha(1.1, 0.5), ModelError, r"excitatory_leak has a value outside 0 to 1 \(it is the factor on the exc"),
+    (lambda: Alpha(0.9, 0.5, reset="none"), ModelError, "reset is 'none', expected one of 'soft', 'hard'"),
+    (lambda: Simulator(chain(Input(1), Alpha(0.9, 0.5)), "int8"), UnsupportedError,
+     r"node 'a' \(Alpha\): its resets have no fixed point; run it in float32"),
     (lambda: SigmaDelta(v_threshold=-1), ModelError, "v_threshold has a value below 0"),
     (lambda: SigmaDelta("sigma"), ModelError, "mode is 'sigma', expected one of"),
     (lambda: chain(MAP, Delay(ones(3))), ModelError, r"node 'a' \(Delay\): steps has shape \(3,\)"),

@@ -11,22 +11,26 @@ from eventsim.cli.parsing import add_help, ShowOptions
 from eventsim.errors import EventsimError, EventsimWarning, FormatError
 
 PRECISIONS = ("float32", "float64", "int8", "fixed")
+MOST_DIGITS = 18  # of whole numbers: they fit into 64 bits
 
 
 # ---- types
 
 
 def positive(text):
-    """A whole number above 0."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    """A whole number above 0 that 64 bits hold."""
+    found = natural(text, "above 0")
+    if found < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+    return found
 
 
-def natural(text):
-    """A whole number from 0 on."""
+def natural(text, what="from 0 on"):
+    """A whole number from 0 on that 64 bits hold. what: how messages name the range."""
     if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {what}")
+    if len(text.lstrip("0")) > MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text[:MOST_DIGITS]!r}... has more than {MOST_DIGITS} digits")
     return int(text)
 
 

@@ -1,6 +1,7 @@
 """The command `bench`: how fast a model runs here, layer by layer, against what the machine could do."""
 
 import json
+from math import prod
 from pathlib import Path
 
 from eventsim.cli.arguments import (
@@ -76,6 +77,7 @@ def _samples(model, arguments):
     if arguments.data:
         data = open_dataset(arguments.data, node, arguments.timesteps or model.timesteps)
         return next(data.batches(arguments.limit, arguments.limit))[0], arguments.data
+    _check_room(node, arguments)
     if model.check is not None:
         x = model.check.x
         return x[np.arange(arguments.limit) % len(x)], "its check samples"
@@ -83,6 +85,17 @@ def _samples(model, arguments):
     if node.encoding == "real":
         return random.normal(size=shape), "random numbers"
     return random.integers(0, 1 << node.bits, shape), "random levels, which are no data: times depend on them"
+
+
+def _check_room(node, arguments):
+    """Raise DataError where samples that are made up take more memory than there is."""
+    from eventsim.errors import DataError
+    from eventsim.lowering.room import machine_memory, SHARE, size_text
+
+    n_bytes, most = 8 * arguments.limit * prod(node.shape), int(SHARE * machine_memory())
+    if n_bytes > most:
+        raise DataError(f"--limit {arguments.limit}: so many samples take {size_text(n_bytes)} of memory, more than "
+                        f"{size_text(most)}; give fewer")
 
 
 def _as_json(found, arguments):

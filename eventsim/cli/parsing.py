@@ -36,6 +36,12 @@ class Parser(argparse.ArgumentParser):
             text = text.replace("\n\n", "\n")
         return text
 
+    def _get_values(self, action, arg_strings):
+        """Of one argument. argparse takes "--" away also where it is the value of an option, and gives a list."""
+        if action.option_strings and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "expected one argument")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message):
         """Say what was probably meant, and leave with status 2."""
         words = {"/".join(action.option_strings[-1:]) or action.metavar: list(map(str, action.choices))

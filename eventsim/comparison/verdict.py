@@ -186,9 +186,7 @@ def _suspects(found, comparing):
         "residuals": f"reset, v_reset, quantum, v_min and reset_delay of {layer!r}",
         "outputs": f"reduce of {layer!r}",
     }
-    if node.sends == "changes":
-        look |= {"potentials": f"mode, bias and rectify of {layer!r}",
-                 "spikes": f"v_threshold, quantum and bits of {layer!r}", "residuals": f"bits and quantum of {layer!r}"}
+    look |= {variable: f"{fields} of {layer!r}" for variable, fields in node.decides_by.items()}
     compared = {v for pair in comparing.pairs if pair.a.name == layer for v in pair.variables}
     missing = [v for v in ("currents", "potentials") if v not in compared or v not in found.decides]
     order = [v for v in look if v in missing or v == first.variable]

@@ -15,7 +15,7 @@ from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
 from eventsim.kernels import (
-    counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+    alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
 )
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
@@ -107,6 +107,8 @@ def _ending(layer, traced):
     traced."""
     if layer.update.changes:
         return firing.send_changes
+    if layer.update.alpha:
+        return alpha.fire_alpha
     if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
         return firing.fire_traced
     if layer.reduce:

@@ -77,10 +77,10 @@ class Course(NamedTuple):
         """window: as `Simulator.stream` takes it. bins: the model's. Raises DataError where a time is no whole
         number of steps."""
         if options.step is not None:
-            bins = replace(bins, bin_width=_above_0(options.step, "step"))
+            bins = replace(bins, bin_width=_above_0(options.step, "step", 1 / MOST_STEPS))
         width = bins.bin_width
         if window is None:
-            steps = max(1, int(DEFAULT_WINDOW // width))
+            steps = _steps(max(1, DEFAULT_WINDOW // width) * width, "window", width)
         else:
             steps = _steps(window, "window", width)
         stride = steps if options.stride is None else _steps(options.stride, "stride", width)
@@ -101,16 +101,17 @@ def span_text(start, stop) -> str:
     return f"{start / UNITS['s']:.6f} to {stop / UNITS['s']:.6f} s"
 
 
-def _above_0(value, name):
+def _above_0(value, name, least=0.0):
+    """Microseconds. least: that are too few to count on."""
     time = microseconds(value, name)
-    if time <= 0:
-        raise DataError(f"{name} is {value!r}, expected a time above 0")
+    if time <= least:
+        raise DataError(f"{name} is {value!r}, expected a time above {f'{least:.2g} us' if least else 0}")
     return time
 
 
 def _steps(value, name, width):
     steps = _above_0(value, name) / width
-    if abs(steps - round(steps)) > 1e-6 or not 1 <= round(steps) <= MOST_STEPS:
+    if not 0.5 <= steps <= MOST_STEPS or abs(steps - round(steps)) > 1e-6:
         raise DataError(f"{name} is {value!r}, {steps:g} steps of {width:g} us; expected a whole number of steps, "
                         f"from 1 to {MOST_STEPS}: give another {name} or step")
     return round(steps)

@@ -60,6 +60,9 @@ in the docstrings of `eventsim.model`.
                     [reset = "soft"], [comparison = ">="]: text
                     [reset_delay = 0]: whole; [signed = 0], [rectify = 0]: flags
                     [reset_interval = 0], [reset_offset = 0]: wholes, steps; [resolution]: number
+    Alpha           excitatory_leak, inhibitory_leak: parameters; [gain = 1], [v_threshold = 1]: parameters
+                    [reset = "hard"], [comparison = ">"]: text; [output_quantum]: numbers () or (C,)
+                    [reset_interval], [reset_offset]: as Neuron
     SigmaDelta      [mode = "sigma_delta"]: text; [v_threshold = 0], [bias = 0]: parameters
                     [quantum = 1]: number; [bits = 16]: whole; [rectify = 1]: flag
                     [reset_interval], [reset_offset], [resolution]: as Neuron
@@ -69,7 +72,7 @@ in the docstrings of `eventsim.model`.
 check: inputs with what the trainer computed from them (`eventsim.Check`)
     x               numbers  (N, *shape) or (N, T, *shape), channels first; levels, or real numbers
     outputs         numbers  (N, classes), of the folded network in float64
-    level_counts    group    optional; <name of a Neuron>: whole (N, T, L), how many of its neurons
+    level_counts    group    optional; <name of a Neuron or Alpha>: whole (N, T, L), how many of its neurons
                              sent each level in a step; L = 2^bits, signed 2^(bits + 1) - 1
 
 checksums: what is noticed when a bit of the file changes. The parts are `nodes/<name>`, the group of each node;
@@ -108,7 +111,6 @@ from eventsim.model.chip import Chip
 from eventsim.model.input import EventBins
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
-from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import Parameter
 from eventsim.storage.checksums import SummedGroup, checksums_of
 from eventsim.storage.hdf5_writing import new_hdf5, put_numbers, put_texts
@@ -383,7 +385,7 @@ def _check_level_counts(model, name, counts, n_samples, n_steps):
     """Steps of the counts of one node; `n_steps` is what they have to be, or None."""
     where = f"check: level_counts of {name!r}"
     node = model.nodes.get(name)
-    if not isinstance(node, Neuron):
+    if node is None or node.sends != "levels":
         raise ModelError(f"{where}: the model has no such Neuron")
     n_levels = 2 ** (node.n_bits + 1) - 1 if node.signed else 2 ** node.n_bits
     if (

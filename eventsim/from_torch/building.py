@@ -83,7 +83,7 @@ def _check_used(graph, last):
             raise refusal_at(operation, "uses a sum over steps before the network's end")
         if operation.kind == "state":
             raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their "
-                                        "spikes")
+                                        "spikes, or that of a last layer without a reset and without recurrence")
 
 
 class _Draft:

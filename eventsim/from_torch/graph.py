@@ -25,9 +25,13 @@ class Where(NamedTuple):
     code: str
     kind: str = ""
 
+    @property
+    def of_module(self):
+        """The module, for people; "" of the network itself."""
+        return f"module {self.module!r} ({self.kind})" if self.module else ""
+
     def __str__(self):
-        return ", ".join(part for part in (
-            f"module {self.module!r} ({self.kind})" if self.module else "", self.code) if part)
+        return ", ".join(part for part in (self.of_module, self.code) if part)
 
 
 @dataclass

@@ -30,6 +30,29 @@ def preserved(net):
                 tensor.data.copy_(values)
 
 
+@contextmanager
+def in_float32(net):
+    """Give a network float32 in place of other floats, until this is left."""
+    modules = list(net.modules())
+    parameters = {id(p): (p, p.data) for module in modules for p in module.parameters(recurse=False)}
+    buffers = [(module, name, value) for module in modules for name, value in module.named_buffers(recurse=False)]
+    try:
+        for parameter, data in parameters.values():
+            parameter.data = _single(data)
+        for module, name, value in buffers:
+            setattr(module, name, _single(value))
+        yield
+    finally:
+        for parameter, data in parameters.values():
+            parameter.data = data
+        for module, name, value in buffers:
+            setattr(module, name, value)
+
+
+def _single(value):
+    return value.float() if value.is_floating_point() else value
+
+
 def _same(a, b):
     return a.shape == b.shape and a.dtype == b.dtype and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) \
         if a.is_floating_point() and not a.is_sparse else a.shape == b.shape and torch.equal(a, b)

@@ -4,6 +4,8 @@ import functools
 import os
 import traceback
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import takewhile
 from typing import Callable, List, NamedTuple, Tuple
 
 import torch
@@ -11,9 +13,9 @@ import torch
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
-from eventsim.from_torch.layers import NeuronLayer, steps_first
+from eventsim.from_torch.layers import steps_first
 from eventsim.from_torch.places import BITS, MASK, tensors_in
-from eventsim.from_torch.preserving import preserved, reset
+from eventsim.from_torch.preserving import in_float32, preserved, reset
 from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
@@ -86,7 +88,7 @@ def _best(net, failures):
     """The most telling of several failures: one of ours, with what torch says of the likeliest way."""
     first, likeliest = failures[0]
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
-    said = f"{type(likeliest).__name__}: {' '.join(str(likeliest).split())[:200]}"
+    said = _said(likeliest)
     if not ours:
         return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see "
                                 "layout and timesteps")
@@ -94,6 +96,12 @@ def _best(net, failures):
     if isinstance(likeliest, EventsimError):
         return error
     return UnsupportedError(f"{error} (called {first.name}, it raises {said})")
+
+
+def _said(error):
+    """An exception in one line."""
+    where = getattr(error, "raised_in", "")
+    return f"{f'{where}: ' if where else ''}{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 class _Misread(UnsupportedError):
@@ -124,12 +132,15 @@ def _follow(net, rules, samples, timesteps, way, choose):
     results = []
     with trace.running():
         for x in way.calls(given, timesteps or samples.steps):
-            results.append(net(x))
+            results.append(_called(net, x, trace))
         if choose:
             results = [choose(result) for result in results]
-    chosen = results if choose else [_first(trace, result) for result in results]
-    if not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
-        raise UnsupportedError(f"{type(net).__name__} returns no tensor that depends on its input")
+    chosen = results if choose else [tensor for result in results for tensor in _answers(trace, result)]
+    if not chosen or not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
+        found = f"output gives {type(results[0]).__name__}" if choose else \
+            f"{type(net).__name__} returns {type(results[0]).__name__}"
+        raise UnsupportedError(f"{found}, in which no tensor depends on its input; say with output=... which tensor "
+                               "of what forward returns is the answer")
     for reason, where in trace.refusals:
         raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
     late = ways_of_delay(trace)
@@ -140,7 +151,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
 
 
 def sent_in_float32(net, rules, samples, traced):
-    """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...)."""
+    """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...). Raises
+    UnsupportedError where its code raises anything."""
     reset(net, rules)
     found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number
                          for number in traced.trace.calls}
@@ -150,8 +162,13 @@ def sent_in_float32(net, rules, samples, traced):
                 number = layers[id(module)]
                 stack.callback(_watched(module, traced.trace.nodes[number].settings["layer"], samples,
                                         found.setdefault(number, [])))
-        for x in traced.way.calls(samples.values.float().to(_device(net)), traced.timesteps):
-            net(x)
+        stack.enter_context(in_float32(net))
+        try:
+            for x in traced.way.calls(samples.values.float().to(_device(net)), traced.timesteps):
+                _called(net, x, traced.trace)
+        except Exception as error:  # the user's own code may raise anything
+            raise UnsupportedError(f"in float32, with which a model is compared, {type(net).__name__} raises "
+                                   f"{_said(error)}; let it compute in the type of its input") from None
     return {number: torch.cat(values) for number, values in found.items()}
 
 
@@ -173,10 +190,25 @@ def _device(net):
     return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
-def _first(trace, result):
-    """The first tensor that depends on the input; neurons' spikes before what they keep."""
+def _called(net, x, trace):
+    """What a call of a network gives. What its own code raises knows the module then."""
+    try:
+        return net(x)
+    except EventsimError:
+        raise
+    except Exception as error:
+        error.raised_in = trace.where().of_module
+        raise
+
+
+def _answers(trace, result):
+    """The first tensor of what forward returned that depends on the input; neurons' spikes before what they keep.
+    Of a list of steps, the tensors behind it that are the same layer's, too."""
     tensors = [t for t in tensors_in(result) if trace.places.knows(t)]
-    return tensors[0] if tensors else None
+    first = [int(trace.places.of(t).reshape(-1)[0]) if t.numel() else -1 for t in tensors]
+    alike = list(takewhile(lambda i: tensors[i].shape == tensors[0].shape and first[i] >> BITS == first[0] >> BITS,
+                           range(len(tensors))))
+    return [tensors[i] for i in alike if first[i] not in first[:i]]
 
 
 def _timesteps(trace, samples, timesteps) -> int:
@@ -239,16 +271,19 @@ def _answer(trace, chosen, timesteps):
 def _integrated(trace, number, flat):
     """The number and places of a membrane that is the answer, as those of a layer that never fires.
 
-    Only a membrane without a reset is one; others are left as they are, and refused.
+    Only a membrane without a reset, whose spikes do not come back to it, is one; others are left as they are, and
+    refused.
     """
     kept = trace.nodes[number]
     base = trace.nodes[kept.sources[0].node] if kept.sources else kept
-    if kept.kind != "state" or not kept.settings.get("membrane") or base.settings["layer"].node.reset != "none":
+    if kept.kind != "state" or not kept.settings.get("membrane"):
+        return number, flat
+    if base.settings["layer"].node.reset != "none" or base.settings["layer"].recurrent is not None:
         return number, flat
     neurons, settings = base.settings["layer"].node, base.settings
     readout = Readout("last", **{name: getattr(neurons, name) for name in (
         "leak", "input_gain", "v_leak", "current_leak", "bias")})
-    layer = NeuronLayer(readout, recurrent=base.settings["layer"].recurrent)
+    layer = replace(base.settings["layer"], node=readout)
     found = trace.graph.add(
         Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where),
         ("membrane", number))

@@ -15,10 +15,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from eventsim.errors import UnsupportedError
 from eventsim.from_torch.graph import OperationGraph, Operation, Where
 from eventsim.from_torch.libraries import LIBRARIES
 from eventsim.from_torch.operations.moving import MOVES
-from eventsim.from_torch.operations.registry import LOOKS, name_of, OPERATIONS, Refused, SHAPES, writes_to
+from eventsim.from_torch.operations.registry import (
+    LOOKS, name_of, OPERATIONS, OWN_NEURONS, Refused, SHAPES, writes_to,
+)
 from eventsim.from_torch.places import BITS, Mixed, Places, tensors_in
 
 OURS = os.path.dirname(os.path.abspath(__file__))
@@ -161,6 +164,9 @@ class Tracing:
 
     def _enter(self, module, inputs):
         self._stack.append(module)
+        if isinstance(module, (torch.nn.RNNBase, torch.nn.RNNCellBase)):
+            raise UnsupportedError(f"{self.where()}: has gates or rectifiers, which have no equal in eventsim; put "
+                                   "recurrent spiking neurons in its place (snnTorch's RLeaky, norse's LIFRecurrent)")
         if self.inside is None and "forward" not in vars(module) and self.rules.taken(module):
             self.refusals.append((f"uses {type(module).__name__}, which is not among the network's modules (put "
                                   "it into an attribute or nn.ModuleList)", self.where()))
@@ -295,11 +301,10 @@ class _Following(TorchDispatchMode):
 
 
 REMEDIES = {
-    **dict.fromkeys(("gt", "ge", "lt", "le", "heaviside", "sign", "where", "masked_fill"),
-                    "neurons of your own need a rule: eventsim.from_torch.register"),
+    **dict.fromkeys(("gt", "ge", "lt", "le", "heaviside", "sign"), OWN_NEURONS),
     **dict.fromkeys(("_softmax", "_log_softmax", "argmax", "topk", "max", "sort"),
                     "return what it reads (eventsim's predictions are the largest outputs)"),
-    **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus"),
+    **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus", "_prelu_kernel"),
                     "put spiking neurons in its place"),
     **dict.fromkeys(("native_layer_norm", "native_group_norm"), "train with BatchNorm"),
 }

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.source import checked_labels, Source
+from eventsim.inputs.source import check_shape_of_labels, checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.nearby import what_is_held
 from eventsim.storage.npz import array_header, npz_header, npz_member
@@ -30,6 +30,9 @@ class Hdf5Source(Source):
                 raise root.error("x is a single number, expected (N, ...)")
             self.n_samples, self.sample_shape = x.shape[0], x.shape[1:]
             if "y" in root:
+                y = root.dataset("y")
+                y.require_numbers()
+                check_shape_of_labels(y.shape, y.dtype, self.n_samples, path)
                 self.labels = checked_labels(root.numbers("y"), self.n_samples, path)
 
     def read(self, size, stop, first=0):
@@ -57,6 +60,7 @@ class NpzSource(Source):
             if "y.npy" in names:
                 with npz_member(archive, "y", path) as file:
                     shape, dtype = npz_header(archive, file, "y", path)
+                    check_shape_of_labels(shape, dtype, self.n_samples, path)
                     data = file.read(math.prod(shape) * dtype.itemsize)
                     y = np.frombuffer(data, dtype).reshape(shape)
                 self.labels = checked_labels(y, self.n_samples, path)

@@ -271,6 +271,9 @@ def _times(column, name):
 
 def _places(key):
     def converted(column, name):
+        if column.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # of a wider float: infinite, so refused
+                column = column.astype(np.float64)  # a narrower one does not reach 65,536
         if len(column) and not ((column >= 0) & (column < 1 << 16) & (column == np.floor(column))).all():
             raise DataError(f"{name}: {key} has values from {column.min()} to {column.max()}, expected whole "
                             f"numbers from 0 to {(1 << 16) - 1}")

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.source import checked_labels, Source
+from eventsim.inputs.source import check_shape_of_labels, checked_labels, Source
 from eventsim.storage.reading import check_declared, declared_bytes, reading
 
 IDX_IMAGES = tuple(f"t10k-images{dot}idx3-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
@@ -79,6 +79,7 @@ class IdxSource(Source):
     def _read_labels(self, path):
         with reading(path), self._open(path) as file:
             dtype, shape = self._header(path, file)
+            check_shape_of_labels(shape, dtype, self.n_samples, path)
             n_bytes = math.prod(shape) * dtype.itemsize
             data = file.read(n_bytes + 1)  # one more, so that a packed file checks its sum
             if len(data) != n_bytes:

@@ -18,9 +18,10 @@ TYPES = {  # field -> its types, and what messages call them
     "crop": ((tuple, list), "(left, top, right, bottom) in pixels"),
     "orient": ((tuple, list), "(columns, rows) as EventStream.oriented takes them"),
     "downsample": (Integral, "a whole number"), "seed": (Integral, "a whole number"),
-    "test_share": (Real, "a share between 0 and 1, such as 0.1"), "full_scale": (Real, "a number"),
+    "test_share": (Real, "a share between 0 and 1, such as 0.1"), "full_scale": (Real, "a number above 0"),
     "encode": (str, "the name of an encoder"),
 }
+LARGEST_SCALE = 1e38  # that float32 holds, as it holds its inverse
 MOST_BYTES = 1 << 31  # of the levels of one recording
 
 
@@ -61,6 +62,8 @@ class DataOptions(EventOptions):
         for name, allowed in (("split", SPLITS), ("part", PARTS)):
             if getattr(self, name) not in allowed:
                 raise DataError(f"{name} is {getattr(self, name)!r}, expected {', '.join(map(str, allowed))}")
+        if self.full_scale is not None and not 1 / LARGEST_SCALE <= self.full_scale <= LARGEST_SCALE:
+            raise DataError(f"full_scale is {self.full_scale!r}, expected a number above 0")
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise DataError(f"test_share is {self.test_share!r}, expected a share between 0 and 1, such as 0.1")
 

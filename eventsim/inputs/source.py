@@ -11,21 +11,27 @@ N_CLASSES = 1 << 31  # that labels can name
 PASSED_BYTES = 1 << 24  # at a time
 
 
-def checked_labels(y, n_samples, path):
-    """Labels as int64 (N,), or DataError."""
-    if y.ndim != 1 or y.dtype.kind not in "iuf":
+def check_shape_of_labels(shape, dtype, n_samples, path):
+    """Raise DataError unless an array, which need not be read yet, can be labels."""
+    if len(shape) != 1 or dtype.kind not in "iuf":
         raise DataError(
-            f"{path}: y has shape {y.shape} and type {y.dtype}, "
+            f"{path}: y has shape {shape} and type {dtype}, "
             "expected one class number per sample"
         )
-    if len(y) != n_samples:
-        raise DataError(f"{path}: y has {len(y)} labels, but x has {n_samples} samples")
+    if shape[0] != n_samples:
+        raise DataError(f"{path}: y has {shape[0]} labels, but x has {n_samples} samples")
+
+
+def checked_labels(y, n_samples, path):
+    """Labels as int64 (N,), or DataError."""
+    check_shape_of_labels(y.shape, y.dtype, n_samples, path)
     if y.dtype.kind == "f":
         with np.errstate(invalid="ignore"):  # signalling NaN, which is refused below
             y = y.astype(np.float64)  # narrow floats do not reach the largest class
-    if not ((y == np.floor(y)) & (y >= 0) & (y < N_CLASSES)).all():
+    known = len(y) == 0 or (y.min() >= 0 and y.max() < N_CLASSES)  # False for NaN
+    if not known or (y.dtype.kind == "f" and (y != np.floor(y)).any()):
         raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
-    return y.astype(np.int64)
+    return y.astype(np.int64, copy=False)
 
 
 class Source:

@@ -129,16 +129,17 @@ class Update(NamedTuple):
     amounts: np.ndarray  # [plane, padded channel]
     bias: np.ndarray  # added to the sum
     drive: np.ndarray  # added to the membrane
-    leak: np.ndarray
-    current_leak: np.ndarray
-    gain: np.ndarray
+    leak: np.ndarray  # of Alpha: on the excitatory current
+    current_leak: np.ndarray  # of Alpha: on the inhibitory current
+    gain: np.ndarray  # of Alpha: from the difference of its currents to the membrane
     v_reset: np.ndarray
     v_min: np.ndarray
-    least: np.ndarray  # smallest change that SigmaDelta sends
+    least: np.ndarray  # smallest change that SigmaDelta sends; what a soft reset takes from Alpha's excitation
     refractory: np.ndarray  # int32
     limits: np.ndarray  # int64 [9]: rule, low, high of the sum, the current and the membrane
     plain: int  # whether `fire_untraced`, `fire_softly` or `integrate_sums` covers it untraced
     changes: int  # SigmaDelta: 1 sums its input, 2 takes it as it is; 0: another neuron
+    alpha: int  # whether these are Alpha neurons
     bits: int
     signed: int
     hard: int
@@ -166,8 +167,8 @@ class Maps(NamedTuple):
     """What a layer reads and writes while it runs."""
 
     membrane: np.ndarray
-    filtered: np.ndarray  # synaptic currents
-    pending: np.ndarray  # amount still to be subtracted (reset_delay); what SigmaDelta has sent
+    filtered: np.ndarray  # synaptic currents; of Alpha: the excitatory ones
+    pending: np.ndarray  # amount still to be subtracted (reset_delay); what SigmaDelta has sent; Alpha's inhibition
     waiting: np.ndarray  # int32 steps of refractoriness left
     current: np.ndarray
     masks: np.ndarray  # uint16, whatever the lanes of a tile are

@@ -195,7 +195,7 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
 
 
 @inlined
-def _next_reset(n, maps):
+def next_reset(n, maps):
     """First step, counted from the first one here, before which the state is set to 0; or -1."""
     if n.reset_interval == 0:
         return -1
@@ -255,7 +255,7 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
             bias = load(n.bias, p.bias, zero)
             n_planes = n.bits * (1 + n.signed)
             audit = sample * 9 * p.padded + p.channel
-            reset_at = _next_reset(n, maps)
+            reset_at = next_reset(n, maps)
             sum_rule, sum_low, sum_high = _limits_of(n, SUM)
             current_rule, current_low, current_high = _limits_of(n, CURRENT)
             membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
@@ -382,7 +382,7 @@ def send_changes(sums, still, update, maps, geometry, sample, tile, row):
             drive = load(n.drive, p.neuron, zero)
             least = load(n.least, p.neuron, zero)
             audit = sample * 9 * p.padded + p.channel
-            reset_at = _next_reset(n, maps)
+            reset_at = next_reset(n, maps)
             sum_rule, sum_low, sum_high = _limits_of(n, SUM)
             current_rule, current_low, current_high = _limits_of(n, CURRENT)
             membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)

@@ -14,7 +14,7 @@ from eventsim.kernels.arguments import Update
 from eventsim.lowering import layout, overflow
 from eventsim.lowering.linear import exact_sum, value_or
 from eventsim.lowering.rounding import INT32_MAX
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 
 # what `kernels.firing.fire_untraced` leaves out
 SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")
@@ -26,14 +26,14 @@ class Decision(NamedTuple):
     """How neurons of one kind decide.
 
     thresholds: (C, H, W) per plane; amounts: (C,) per plane; both in the run's type.
-    least: float64 (C, H, W), the smallest change that is sent, or None.
     settings: fields of `Update` that are flags of this kind.
+    maps: fields of `Update`, float64 (C, H, W), that this kind has other numbers for than Neuron.
     """
 
     thresholds: List[np.ndarray]
     amounts: List[np.ndarray]
-    least: object
     settings: dict
+    maps: dict = {}
 
 
 def decides(cls):
@@ -50,17 +50,15 @@ def update(unit, numbers, lanes, bias) -> Update:
     """The kernels' parameters of a layer. bias: of step 0, as it is laid out."""
     node, chip, shape = unit.node, numbers.chip, unit.shape
     decision = DECISIONS[node.kind](unit, numbers)
-    least = np.zeros(shape) if decision.least is None else decision.least
-    maps = {
-        "drive": numbers.unit(value_or(unit.drive, np.zeros(shape))),
-        "leak": numbers.decay(unit.on_map("leak", 1.0)),
-        "current_leak": numbers.decay(unit.on_map("current_leak")),
-        "gain": numbers.factor(value_or(unit.gain, np.ones(shape))),
-        "v_reset": numbers.unit(unit.on_map("v_reset")),
-        "v_min": numbers.unit(unit.on_map("v_min")),
-        "least": numbers.unit(least),
-        "refractory": unit.on_map("refractory").astype(np.int32),
+    exact = {
+        "drive": value_or(unit.drive, np.zeros(shape)), "gain": value_or(unit.gain, np.ones(shape)),
+        "leak": unit.on_map("leak", 1.0), "current_leak": unit.on_map("current_leak"),
+        "v_reset": unit.on_map("v_reset"), "v_min": unit.on_map("v_min"), "least": np.zeros(shape),
+        **decision.maps,
     }
+    into = {"leak": numbers.decay, "current_leak": numbers.decay, "gain": numbers.factor}
+    maps = {name: into.get(name, numbers.unit)(values) for name, values in exact.items()}
+    maps["refractory"] = unit.on_map("refractory").astype(np.int32)
     per_position = _differs_inside_channels(shape, (*maps.values(), *decision.thresholds))
     limits = overflow.limits(chip)
     found = Update(
@@ -81,13 +79,15 @@ def update(unit, numbers, lanes, bias) -> Update:
         per_position=int(per_position),
         bias_per_position=int(bias.shape[0] > 1),
     )._replace(**decision.settings)
-    plain = not found.changes and chip is None and not any(getattr(found, name) for name in SPECIAL)
+    special = found.changes or found.alpha or any(getattr(found, name) for name in SPECIAL)
+    plain = chip is None and not special
     return found._replace(plain=int(plain))
 
 
 def _plain_flags():
     """Flags that only some kinds of neurons set."""
-    return dict.fromkeys(("plain", "changes", "hard", "reset_delay", "filters", "limited", "rectified", "pauses"), 0)
+    return dict.fromkeys(
+        ("plain", "changes", "alpha", "hard", "reset_delay", "filters", "limited", "rectified", "pauses"), 0)
 
 
 def _decay(chip):
@@ -149,7 +149,7 @@ def _levels(unit, numbers):
         thresholds.append(threshold)
         amount = _amount(unit, numbers, 2.0**b * quantum)
         amounts.append(np.zeros_like(amount) if node.reset == "none" else amount)
-    return Decision(thresholds, amounts, None, {
+    return Decision(thresholds, amounts, {
         "hard": int(node.reset == "hard"), "reset_delay": node.reset_delay,
         "filters": int(node.current_leak is not None), "limited": int(node.v_min is not None),
         "pauses": int(node.refractory.any()),
@@ -175,15 +175,28 @@ def _changes(unit, numbers):
     amounts = [level * level.dtype.type(2**b) for b in range(unit.n_bits)]
     planes = amounts + [numbers.above(amount - level) for amount in amounts]
     thresholds = [np.broadcast_to(p[:, None, None], unit.shape) for p in planes]
-    return Decision(thresholds, amounts, unit.on_map("v_threshold"), {
-        "changes": {"sigma_delta": 1, "delta": 2}[node.mode], "rectified": int(node.rectify),
-    })
+    settings = {"changes": {"sigma_delta": 1, "delta": 2}[node.mode], "rectified": int(node.rectify)}
+    return Decision(thresholds, amounts, settings, {"least": unit.on_map("v_threshold")})
+
+
+@decides(Alpha)
+def _alpha(unit, numbers):
+    """One threshold, which also is what a soft reset takes."""
+    node = unit.node
+    threshold = numbers.unit(unit.on_map("v_threshold"))
+    if node.comparison == ">":
+        threshold = numbers.above(threshold)
+    maps = {"leak": unit.on_map("excitatory_leak"), "current_leak": unit.on_map("inhibitory_leak"),
+            "gain": unit.on_map("gain"), "least": unit.on_map("v_threshold")}
+    # both currents are kept from step to step
+    settings = {"alpha": 1, "hard": int(node.reset == "hard"), "filters": 1, "reset_delay": 1}
+    return Decision([threshold], [numbers.unit(np.ones(unit.shape[0]))], settings, maps)
 
 
 @decides(Readout)
 def _nothing(unit, numbers):
     """A readout only integrates."""
-    return Decision([], [], None, {"filters": int(unit.node.current_leak is not None)})
+    return Decision([], [], {"filters": int(unit.node.current_leak is not None)})
 
 
 def comparison_of(node, chip):

@@ -24,7 +24,7 @@ def layer(units, name) -> Unit:
                 _add_identity(units, unit, train)
     if node.fires():
         unit.max_level, unit.signed = 2**node.n_bits - 1, node.signed
-    if node.sends != "changes":
+    if hasattr(node, "input_gain"):
         _fold_gain(unit)
     _fold_constants(unit)
     return unit
@@ -63,7 +63,7 @@ def _fold_constants(unit):
     """What is added at every step: to the sum where that is the same, else to the membrane."""
     node = unit.node
     potential, bias = (1 - unit.on_map("leak")) * unit.on_map("v_leak"), unit.on_map("bias")
-    if node.sends == "changes" or node.current_leak is not None:
+    if node.sends == "changes" or getattr(node, "current_leak", None) is not None:
         drive = potential + bias
         unit.drive = drive if drive.any() else None
         return

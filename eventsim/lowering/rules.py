@@ -17,7 +17,7 @@ from eventsim.lowering.linear import (
 from eventsim.lowering.room import size_text
 from eventsim.lowering.units import Unit
 from eventsim.model.input import Input
-from eventsim.model.neurons import Neuron, SigmaDelta
+from eventsim.model.neurons import Alpha, Neuron, SigmaDelta
 from eventsim.model.parameters import parameter_on
 from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
 from eventsim.model.transforms import (
@@ -61,7 +61,7 @@ def _input(units, name):
                   real=node.encoding == "real")]
 
 
-@lowers(Neuron, SigmaDelta)
+@lowers(Neuron, Alpha, SigmaDelta)
 def _neurons(units, name):
     node, shape = units.model.nodes[name], units.held_shape(name)
     logical = units.model.shapes[name]

@@ -52,6 +52,8 @@ def lowered(unit, units, dtype, chip) -> Lowered:
 
 def numbers_for(unit, dtype, chip):
     """Numbers of a layer, whose spikes the chip can send."""
+    if unit.node.floats_only and dtype.kind == "i":
+        raise UnsupportedError(f"{unit.label}: its resets have no fixed point; run it in float32")
     if chip is not None and unit.n_bits > chip.spike_bits:
         raise UnsupportedError(
             f"{unit.label}: its spikes have {unit.n_bits} bits, but chip {chip.name!r} has {chip.spike_bits}"

@@ -15,7 +15,7 @@ A node says what it accepts and what it gives:
 from typing import Dict, Type
 
 from eventsim.model.input import Input
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 from eventsim.model.node import Node
 from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
 from eventsim.model.transforms import (
@@ -26,7 +26,7 @@ NODE_TYPES: Dict[str, Type[Node]] = {
     cls.kind: cls
     for cls in (
         Input, Dense, Conv1d, Conv2d, ConvTranspose2d, SumPool, AvgPool, MaxPool, Upsample, Flatten, BatchNorm, Add,
-        Concat, Delay, Restimulation, Neuron, SigmaDelta, Readout,
+        Concat, Delay, Restimulation, Neuron, Alpha, SigmaDelta, Readout,
     )
 }
 

@@ -1,4 +1,4 @@
-"""The nodes that have a membrane: Neuron fires, SigmaDelta sends changes, Readout does neither."""
+"""The nodes that have a membrane: Neuron and Alpha fire, SigmaDelta sends changes, Readout does neither."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Optional
@@ -12,8 +12,8 @@ from eventsim.model.parameters import (
 )
 
 
-def _check_leaks(node):
-    for name, of in (("leak", "membrane"), ("current_leak", "current")):
+def _check_leaks(node, leaks=(("leak", "membrane"), ("current_leak", "current"))):
+    for name, of in leaks:
         value = getattr(node, name)
         if value is not None and ((value < 0).any() or (value > 1).any()):
             raise ModelError(f"{name} has a value outside 0 to 1 (it is the factor on the {of})")
@@ -30,11 +30,25 @@ def _n_states(node):
     return 1 if node.current_leak is None else 2
 
 
-def _leak_products(node, shape):
-    """Products that the leaks take in every step; factors of 0 and 1 take none."""
-    whole = [parameter_on(value, shape, name)
-             for name, value in (("leak", node.leak), ("current_leak", node.current_leak)) if value is not None]
-    return sum(int(((leak != 0) & (leak != 1)).sum()) for leak in whole)
+def _products(node, names, shape):
+    """Products that factors take in every step; those of 0 and 1 take none."""
+    found = [(name, getattr(node, name)) for name in names]
+    whole = [parameter_on(value, shape, name) for name, value in found if value is not None]
+    return sum(int(((factor != 0) & (factor != 1)).sum()) for factor in whole)
+
+
+def _check_positive(node, *names):
+    for name in names:
+        value = getattr(node, name)
+        if value is not None and (value <= 0).any():
+            raise ModelError(f"{name} has a value that is not above 0")
+
+
+def _check_per_channel(node, names, shape):
+    for name in names:
+        value = getattr(node, name)
+        if value is not None and value.size != 1 and value.shape != shape[:1]:
+            raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")
 
 
 def _resolution(value):
@@ -129,10 +143,7 @@ class Neuron(Node):
         choice(self.comparison, "comparison", (">=", ">"))
         self.reset_delay = integer(self.reset_delay, "reset_delay", 0, 1)
         self.signed, self.rectify = bool(self.signed), bool(self.rectify)
-        for name in ("quantum", "output_quantum"):
-            value = getattr(self, name)
-            if value is not None and (value <= 0).any():
-                raise ModelError(f"{name} has a value that is not above 0")
+        _check_positive(self, "quantum", "output_quantum")
         _check_leaks(self)
         _check_resets(self)
         self.resolution = _resolution(self.resolution)
@@ -146,10 +157,7 @@ class Neuron(Node):
             raise UnsupportedError("reset_delay together with refractory is not defined")
 
     def check(self, shape):
-        for name in ("quantum", "output_quantum", "bits"):
-            value = getattr(self, name)
-            if value is not None and value.size != 1 and value.shape != shape[:1]:
-                raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")
+        _check_per_channel(self, ("quantum", "output_quantum", "bits"), shape)
         for name in ("v_threshold", "leak", "input_gain", "v_leak", "v_reset", "v_min", "refractory",
                      "current_leak", "bias"):
             value = getattr(self, name)
@@ -186,7 +194,103 @@ class Neuron(Node):
         return _n_states(self)
 
     def products_per_step(self, shape):
-        return _leak_products(self, shape)
+        return _products(self, ("leak", "current_leak"), shape)
+
+
+@dataclass(repr=False, eq=False)
+class Alpha(Node):
+    """Neurons whose membrane follows an alpha function: the difference of two synaptic currents (snnTorch's Alpha).
+
+        E[t] = excitatory_leak * E[t-1] + X[t]                                  E[-1] = 0
+        I[t] = inhibitory_leak * I[t-1] + X[t]                                  I[-1] = 0
+        H[t] = gain * (E[t] - I[t])                                             H[-1] = 0
+        k[t] = 1 where H[t] is above v_threshold, else 0
+
+    A spike resets in the step after it, past leak and input. Where H[t-1] is above v_threshold:
+
+        E[t] = I[t] = H[t] = 0                                                  reset "hard"
+        H[t] = H[t] - I[t-1];  E[t] = E[t] - v_threshold;  I[t] = 0             reset "soft"
+
+    Both are snnTorch's, "zero" and "subtract", in every rounding of floats; its inhibitory current is -I. Without a
+    reset these are Neurons with a synaptic current, of input_gain gain * (excitatory_leak - inhibitory_leak), a step
+    later. All but output_quantum may be scalar, per channel or per neuron. Runs in floats only.
+
+    excitatory_leak, inhibitory_leak: factors on the currents per step, larger forgets more slowly; a positive input
+        raises the membrane where excitatory_leak is the larger.
+    gain: factor from the difference of the currents to the membrane; snnTorch takes
+        log(excitatory_leak) / (log(inhibitory_leak) - log(excitatory_leak)) + 1.
+    v_threshold, comparison, output_quantum (None: 1), reset_interval, reset_offset: as in Neuron.
+
+    Of "currents" a run records E[t] - I[t] before the reset, of "potentials" and "residuals" H[t].
+
+    >>> from eventsim import Alpha, Input, Model, Simulator
+    >>> model = Model({"in": Input((1,)), "n": Alpha(0.9, 0.5, gain=1.5, v_threshold=0.5)}, [("in", "n")])
+    >>> Simulator(model).run([[[1], [0], [0], [0]]], record="spikes").levels("n").ravel().tolist()
+    [0, 1, 0, 0]
+    """
+
+    kind = "Alpha"
+    role = "neurons"
+    sends = "levels"
+    shown_fields = ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold", "comparison", "reset")
+    accepts = ("spikes", "real", "scaled", "current")
+    inputs = (1, None)
+    decides_by = {"currents": "excitatory_leak, inhibitory_leak and periodic reset",
+                  "potentials": "gain and reset", "spikes": "v_threshold and comparison"}
+    floats_only = True
+
+    excitatory_leak: Parameter
+    inhibitory_leak: Parameter
+    gain: Parameter = 1.0
+    v_threshold: Parameter = 1.0
+    reset: str = "hard"
+    comparison: str = ">"
+    output_quantum: Optional[Parameter] = None
+    reset_interval: int = 0
+    reset_offset: int = 0
+
+    # what neurons have besides, for whoever treats all alike
+    quantum: ClassVar[np.ndarray] = np.ones(())
+    bits: ClassVar[np.ndarray] = np.ones((), np.int64)
+    n_bits: ClassVar[int] = 1
+    signed: ClassVar[bool] = False
+    rectify: ClassVar[bool] = False
+
+    def __post_init__(self):
+        for name in ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold"):
+            setattr(self, name, parameter(getattr(self, name), name))
+        if self.output_quantum is not None:
+            self.output_quantum = parameter(self.output_quantum, "output_quantum")
+            _check_positive(self, "output_quantum")
+        choice(self.reset, "reset", ("soft", "hard"))
+        choice(self.comparison, "comparison", (">=", ">"))
+        _check_leaks(self, (("excitatory_leak", "excitatory current"), ("inhibitory_leak", "inhibitory current")))
+        _check_resets(self)
+
+    def check(self, shape):
+        for name in ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold"):
+            parameter_on(getattr(self, name), shape, name)
+        _check_per_channel(self, ("output_quantum",), shape)
+
+    @property
+    def leak(self) -> np.ndarray:
+        """The factor on what it forgets most slowly."""
+        return np.maximum(self.excitatory_leak.max(), self.inhibitory_leak.max())
+
+    @property
+    def worth(self) -> np.ndarray:
+        """Worth of a spike to those that read it, () or (C,)."""
+        return self.quantum if self.output_quantum is None else self.output_quantum
+
+    def gives(self, read):
+        return "spikes"
+
+    @property
+    def states_per_neuron(self):
+        return 3  # two currents and the membrane, which decides on the reset
+
+    def products_per_step(self, shape):
+        return _products(self, ("excitatory_leak", "inhibitory_leak", "gain"), shape)
 
 
 @dataclass(repr=False, eq=False)
@@ -246,7 +350,7 @@ class Readout(Node):
         return _n_states(self)
 
     def products_per_step(self, shape):
-        return _leak_products(self, shape)
+        return _products(self, ("leak", "current_leak"), shape)
 
 
 @dataclass(repr=False, eq=False)
@@ -280,6 +384,8 @@ class SigmaDelta(Node):
     shown_fields = ("mode", "v_threshold", "quantum", "bits", "rectify")
     accepts = ("spikes", "real", "scaled", "current")
     inputs = (1, None)
+    decides_by = {"potentials": "mode, bias and rectify", "spikes": "v_threshold, quantum and bits",
+                  "residuals": "bits and quantum"}
 
     mode: str = "sigma_delta"
     v_threshold: Parameter = 0.0

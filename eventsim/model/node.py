@@ -29,6 +29,9 @@ class Node:
     pools: whether it gives one value per window of what it reads.
     joins: whether its shape depends on all that it reads (`joined_shape`), not on each alone.
     shown_fields: fields that `eventsim info` shows, where a node has them.
+    decides_by: of "neurons", variable of a run -> the fields that it depends on, in words, where they are not those
+        of Neuron.
+    floats_only: whether its arithmetic is not defined in integers.
     """
 
     kind: ClassVar[str] = ""
@@ -42,6 +45,8 @@ class Node:
     pools: ClassVar[bool] = False
     joins: ClassVar[bool] = False
     shown_fields: ClassVar[tuple] = ("stride", "padding", "dilation", "groups", "kernel_size")
+    decides_by: ClassVar[Dict[str, str]] = {}
+    floats_only: ClassVar[bool] = False
 
     @classmethod
     def fires(cls) -> bool:

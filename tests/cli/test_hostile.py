@@ -18,6 +18,7 @@ from processes import python
 import eventsim
 from eventsim import Input, Neuron, cli
 from eventsim.cli import main
+from eventsim.lowering import room
 from eventsim.storage.json_fields import parse_json
 
 ESCAPES = "\x1b]0;pwn\x07\x1b[2J\u202egnp.exe\nforged: 100 % correct\r\x9b"
@@ -225,3 +226,19 @@ def test_whole_numbers_that_no_float_holds(run, tmp_path):
         with pytest.raises(ValueError, match="a whole number of"):
             parse_json("-" + "9" * digit_count)
     assert parse_json(f"[{2**64 - 1}, {1 - 2**64}]") == [2**64 - 1, 1 - 2**64]
+
+
+# ---- memory
+
+
+def test_samples_that_are_made_up_beyond_the_memory(run, monkeypatch):
+    monkeypatch.setattr(room, "machine_memory", lambda: 4_000_000)
+    assert_one_line(*run("bench", MODEL, "--limit", "10000"), "", "--limit 10000: so many samples take 5.12 MB of memory")
+
+
+@pytest.mark.parametrize("option", ["--limit=--", "--limit=" + "9" * 30, "--out=--", "--precision=--"])
+def test_values_that_are_none(option, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["run", MODEL, DATA, option])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -182,7 +182,7 @@ def test_named_networks_spike():
     alive = total = 0
     for model, x in MODELS.values():
         for name, levels in reference.simulate(model, x, "float64").levels.items():
-            if model.nodes[name].kind in ("Neuron", "SigmaDelta"):
+            if model.nodes[name].fires():
                 total += 1
                 alive += len(np.unique(levels)) > 1
     assert total > 100 and alive >= 0.95 * total
@@ -243,8 +243,8 @@ def assert_same_runs(whole, parts):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", [name for name in MODELS if "maximum" in name])
-def test_maxima_of_currents_in_pieces(name, precision):
+@pytest.mark.parametrize("name", [n for n in MODELS if "maximum" in n or "alpha" in n])
+def test_maxima_of_currents_and_alpha_neurons_in_pieces(name, precision):
     assert_equal_in_pieces(*MODELS[name], precision)
 
 

@@ -13,6 +13,7 @@ from small_networks import chain, conv, recurrent, weights
 
 from eventsim import Dense, EventBins, EventStream, Flatten, Input, Model, Neuron, Simulator
 from eventsim.errors import DataError, RunError
+from eventsim.engine.stream_options import Course, StreamOptions
 from eventsim.inputs.live import event_stream
 from eventsim.merging import merge
 from eventsim.inputs.event_files.options import EventOptions
@@ -320,3 +321,13 @@ def test_a_source_is_opened_by_what_it_is():
     model = Model({**MODELS["convolution"].nodes, "input": plain}, MODELS["convolution"].edges)
     with pytest.raises(DataError, match="give it events=EventBins"):
         Simulator(model).stream(stream)
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(step="1e-320s"), "step is '1e-320s', expected a time above"),
+    (dict(step="1e-10s"), "window is .*, 1e.08 steps of 0.0001 us; expected a whole number of steps, from 1 to"),
+    (dict(step="2e-12s", window="1s"), "window is .1s., 5e.11 steps of 2e-06 us"),
+])
+def test_steps_beyond_number_are_refused(options, message):
+    with pytest.raises(DataError, match=message):
+        Course.of(options.pop("window", None), StreamOptions(**options), EventBins(1000, sensor_size=(1, 1)))

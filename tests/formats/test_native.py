@@ -16,7 +16,7 @@ from eventsim.formats import native
 from eventsim.model.input import EventBins, Input
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Check, Model
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
 from eventsim.model.transforms import (
     Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
@@ -122,8 +122,10 @@ def enlarged():
     nodes = {
         "in": Input((2, 3, 3)), "up": Upsample((2, 1)), "both": Concat(), "again": Upsample((2, 1)),
         "conv": ConvTranspose2d(weights(4, 2, 3, 2), weights(4), (2, 3), (1, 0), (1, 2), (1, 2), 2), "n": Neuron(),
+        "alpha": Alpha(0.9, [0.1, 0.2, 0.3, 0.4], 2.0, [1, 2, 3, 4], "soft", ">=", [0.5, 1, 2, 3], 5, 2),
     }
-    edges = [("in", "up"), ("in", "again", 3), ("up", "both"), ("again", "both"), ("both", "conv"), ("conv", "n")]
+    edges = [("in", "up"), ("in", "again", 3), ("up", "both"), ("again", "both"), ("both", "conv"), ("conv", "n"),
+             ("n", "alpha")]
     return Model(nodes, edges)
 
 

@@ -906,6 +906,7 @@ BROKEN = [
      r"input_type is \(17,\), but \(4, 2, 2\) arrives"),
     (_set("nodes/flat/start_dim", 2), UnsupportedError, r"node 'flat' \(Flatten\): flattens axes 2 to -1 of 3; "
                                                         r"only all"),
+    (_set("nodes/flat/start_dim", -2), UnsupportedError, r"node 'flat' \(Flatten\): flattens axes -2 to -1 of 3"),
     (_set("nodes/flat/start_dim", np.array([0, 1])), FormatError, r"'start_dim' is \(0, 1\), expected one whole "
                                                                   r"number"),
     (_set("nodes/conv/padding", "reflect"), FormatError, "padding is 'reflect', expected 'same', 'valid' or whole "

@@ -292,7 +292,8 @@ def test_recurrence_by_hand_whose_first_steps_lack_spikes():
     ("Leaky", {"beta": 0.9, "reset_delay": False}, "Leaky '1' cannot be taken: reset_delay=False by subtraction"),
     ("Leaky", {"beta": 0.9, "inhibition": True}, "Leaky '1' cannot be taken: inhibition=True"),
     ("Leaky", {"beta": 0.9, "threshold": -0.5}, "Leaky '1' cannot be taken: threshold is -0.5"),
-    ("Alpha", {"alpha": 0.9, "beta": 0.8}, "Alpha '1' cannot be taken: reset_mechanism='zero' of Alpha"),
+    ("Alpha", {"alpha": torch.tensor([0.5, 0.0]), "beta": torch.tensor([0.3, -1.0])},
+     "Alpha '1' cannot be taken: alpha and beta make a tau that is not finite"),
 ])
 def test_what_snntorch_has_and_eventsim_has_not(layer, settings, message):
     net = nn.Sequential(nn.Linear(2, 2), getattr(snntorch, layer)(init_hidden=True, **settings))

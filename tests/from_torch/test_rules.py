@@ -143,7 +143,7 @@ def test_a_network_of_relus_is_refused_in_one_line_that_says_how_to_convert_it()
 @pytest.mark.parametrize("make, message", [
     (lambda: snntorch.Leaky(beta=0.9, threshold=-0.5, init_hidden=True),
      "Leaky '1' cannot be taken: threshold is -0.5"),
-    (lambda: snntorch.Alpha(alpha=0.9, beta=0.8, init_hidden=True), "reset_mechanism='zero' of Alpha"),
+    (lambda: snntorch.Alpha(alpha=0.9, beta=0.8, init_hidden=True, state_quant=lambda mem: mem), "state_quant"),
     (lambda: nn.Softmax(1), "does '_softmax', which has no equal in eventsim; return what it reads"),
     (lambda: nn.LayerNorm(8), "train with BatchNorm"),
     (lambda: nn.Sigmoid(), "put spiking neurons in its place"),

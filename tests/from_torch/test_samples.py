@@ -142,7 +142,7 @@ def test_another_number_of_steps_than_the_network_does_is_refused():
 
 def test_a_network_that_does_not_take_the_samples_says_its_own_error():
     with pytest.raises(UnsupportedError, match=r"Sequential does not take the samples \(all at once\): "
-                                               r"RuntimeError"):
+                                               r"module '0' \(Linear\): RuntimeError"):
         eventsim.from_torch(chain(), torch.rand(3, 5), timesteps=4)
 
 

@@ -9,7 +9,6 @@ Exit status 1: something was found.
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -38,6 +37,7 @@ def main(arguments=None) -> int:
     standing = campaign.Standing(asked.first, families=families)
     if asked.resume and Path(asked.resume).exists():
         standing = campaign.Standing.of_json(json.loads(Path(asked.resume).read_text()))
+    trials.undamaged()
     for family in corpus.WRITERS if families is None else set(families) - {cases.NETWORKS}:
         corpus.seeds(family)
     if families is None or cases.COMPUTING & set(families):
@@ -52,7 +52,7 @@ class _Here:
     """Does cases in this process."""
 
     def outcomes(self, waiting):
-        with tempfile.TemporaryDirectory() as folder:
+        with corpus.folder_in_memory() as folder:
             for case in waiting:
                 yield case, trials.trial(case, Path(folder))
 

@@ -1,12 +1,15 @@
 """Seeds: small valid files of every format, made by the writers of the tests."""
 
 import gzip
+import os
 import struct
 import sys
 import tempfile
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, Tuple
+from unittest import mock
 
 import event_files as recordings
 import h5py
@@ -23,9 +26,12 @@ from eventsim.formats import save
 from eventsim.model.chip import chip_names, find_chip
 from eventsim.costs.energy_table import energy_table_names, find_energy_table
 from eventsim.model.network import Check, Model
+from eventsim.runs import summary
 from eventsim.runs.file import save_run
+from fuzz.damage import TREE_OF, remember
 
 MOST_BYTES = 200_000  # of a seed
+SHARED_MEMORY = Path("/dev/shm")
 ALL = ("spikes", "currents", "potentials", "residuals", "outputs")
 
 
@@ -48,9 +54,19 @@ class Seed(NamedTuple):
 @lru_cache(maxsize=None)
 def seeds(family) -> Tuple[Seed, ...]:
     """The seeds of a family, in the order of their names."""
-    with tempfile.TemporaryDirectory() as name:
+    with folder_in_memory() as name:
         WRITERS[family](Path(name))
-        return tuple(seed for seed in _in_folder(family, Path(name)) if len(seed.content) <= MOST_BYTES)
+        found = tuple(seed for seed in _in_folder(family, Path(name)) if len(seed.content) <= MOST_BYTES)
+    for seed in found:
+        if TREE_OF.get(seed.suffix) == "hdf5":
+            remember(seed.content)
+    return found
+
+
+def folder_in_memory():
+    """A temporary folder; on a disk, making and removing one can take a second."""
+    return tempfile.TemporaryDirectory(
+        prefix="eventsim-fuzz-", dir=SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None)
 
 
 def _in_folder(family, folder):
@@ -92,7 +108,7 @@ def _with_everything():
 def random_model_file(number) -> bytes:
     """A native file of a random network."""
     model, _, _ = random_run(number)
-    with tempfile.TemporaryDirectory() as folder:
+    with folder_in_memory() as folder:
         path = Path(folder) / "model.h5"
         save(model, path)
         return path.read_bytes()
@@ -196,7 +212,7 @@ def _write_data(folder):
     np.savez(folder / "plain.npz", x=x, y=y)
     np.savez_compressed(folder / "packed.npz", x=x.astype(np.float32), y=y.astype(np.uint8))
     np.save(folder / "alone.npy", x)
-    for name, pack, suffix in (("mnist.part", bytes, ""), ("packed.part", gzip.compress, ".gz")):
+    for name, pack, suffix in (("mnist.part", bytes, ""), ("packed.part", partial(gzip.compress, mtime=0), ".gz")):
         (folder / name).mkdir()
         (folder / name / f"t10k-images-idx3-ubyte{suffix}").write_bytes(pack(_idx(x[:, 0])))
         (folder / name / f"t10k-labels-idx1-ubyte{suffix}").write_bytes(pack(_idx(y.astype(np.uint8))))
@@ -206,13 +222,21 @@ def _write_data(folder):
 # ---- what runs write, traces, chips and energy tables
 
 
+MADE = summary.Made("0.1", "3.11", "2.0", "0.60", "a processor", "2026-01-01T00:00:00+00:00", "eventsim run")
+
+
 def _write_runs(folder):
+    with mock.patch.object(summary, "_made", lambda: MADE):  # the same files everywhere
+        _write_run_files(folder)
+
+
+def _write_run_files(folder):
     models = every_node_models()
     for name in ("image_model", "recurrent_model", "changes_model", "neuron_srif", "readout_last_0.6"):
         model, x = models[name]
         for precision in ("float32", "int8"):
             record = ALL if name.startswith("readout") else ("spikes", "statistics", "membranes")
-            run = Simulator(model, precision).run(x, record=record)
+            run = replace(Simulator(model, precision).run(x, record=record), seconds=0.25)
             save_run(run, folder / f"{name}_{precision}.h5", np.arange(len(x)) % run.output.shape[1])
 
 

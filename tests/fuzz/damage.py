@@ -2,9 +2,11 @@
 nothing to do returns the same. They never look at what eventsim makes of it."""
 
 import io
+import itertools
 import json
 import random
 import zipfile
+from functools import lru_cache
 from typing import Callable, Dict
 
 import h5py
@@ -178,15 +180,53 @@ def _all_members(file):
 
 def hdf5(content, rng):
     """A member removed, renamed, exchanged, made anew, linked."""
-    try:
-        with h5py.File.in_memory(file_image=content) as file:
-            names = _all_members(file)
-            if names:
-                rng.choice(HDF5_CHANGES)(file, names, rng)
-            file.flush()
-            return file.id.get_file_image()
-    except Exception:  # whatever h5py and NumPy say: the change is not possible
-        return content
+    return hdf5_in_turn(content, [rng])
+
+
+def hdf5_in_turn(content, rngs):
+    """As many such changes as there are generators of random numbers. The file is opened once, and anew behind a
+    change that was not possible: opening takes longer than most changes."""
+    waiting = list(reversed(rngs))
+    while waiting:
+        try:
+            content = _changed_while_possible(content, waiting)
+        except Exception:  # whatever h5py and NumPy say of a file that no change was possible in
+            pass
+    return content
+
+
+def _changed_while_possible(content, waiting):
+    """Content after the changes that are taken from the end of `waiting`, up to one that is not possible."""
+    rng = waiting.pop()
+    with h5py.File.in_memory(file_image=content) as file:
+        names = list(_names_in(content)) if content in UNCHANGED else _all_members(file)
+        while True:
+            try:
+                if names:
+                    rng.choice(HDF5_CHANGES)(file, names, rng)
+                file.flush()
+                content = file.id.get_file_image()
+            except Exception:  # whatever h5py and NumPy say: the change is not possible
+                return content
+            if not waiting:
+                return content
+            rng, names = waiting.pop(), _all_members(file)
+
+
+UNCHANGED = set()  # contents that many cases begin with: what is found out about them is kept
+
+
+def remember(content):
+    """Find out now what many cases with this content, of an HDF5 file, would find out each."""
+    for each in (content, without_checksums(content)):
+        UNCHANGED.add(each)
+        _names_in(each)
+
+
+@lru_cache(maxsize=None)
+def _names_in(content):
+    with h5py.File.in_memory(file_image=content) as file:
+        return tuple(_all_members(file))
 
 
 def _array(file, names, rng, wanted=lambda one: True):
@@ -303,6 +343,15 @@ HDF5_CHANGES = (_new_values,) * 9 + (_new_array,) * 5 + (_other_kind,) * 2 + (
 
 def without_checksums(content):
     """A native model of version 1, whose changes no checksum shows."""
+    return _kept_without_checksums(content) if content in UNCHANGED else _without_checksums(content)
+
+
+@lru_cache(maxsize=None)
+def _kept_without_checksums(content):
+    return _without_checksums(content)
+
+
+def _without_checksums(content):
     with h5py.File.in_memory(file_image=content) as file:
         if "checksums" in file:
             del file["checksums"]
@@ -386,6 +435,10 @@ def changed(content, changes, suffix):
     """Content after changes, each (name, number of its random choices)."""
     if suffix == ".h5" and changes and changes[0][0] == "hdf5" and changes[0][1] % 8:
         content = without_checksums(content)
-    for name, number in changes:
-        content = CHANGES[name](content, random.Random(number)) if content else content
+    for tree, some in itertools.groupby(changes, lambda change: change[0] == "hdf5"):
+        if tree:
+            content = hdf5_in_turn(content, [random.Random(number) for _, number in some])
+            continue
+        for name, number in some:
+            content = CHANGES[name](content, random.Random(number)) if content else content
     return content

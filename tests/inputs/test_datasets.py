@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -282,6 +283,15 @@ def test_arrays_that_do_not_fit(tmp_path, write, name, arrays, message):
     refuses(tmp_path / name, message, Input((6,)))
 
 
+@pytest.mark.parametrize("write, name", WRITERS)
+def test_labels_of_other_samples_are_not_read(tmp_path, write, name):
+    write(tmp_path / name, x=X, y=np.zeros(1 << 20, int))
+    tracemalloc.start()
+    refuses(tmp_path / name, "y has 1048576 labels, but x has 5 samples", Input((6,)))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+
+
 def test_npz_that_cannot_be_read_as_a_stream(tmp_path):
     path = tmp_path / "data.npz"
 
@@ -443,7 +453,7 @@ def test_real_nmnist():
 @pytest.mark.parametrize("options", [
     {"time_unit": "ms"}, {"columns": 5}, {"sensor_size": 5}, {"sensor_size": (1, float("nan"))}, {"sample": "x"},
     {"crop": 5}, {"crop": "abcd"}, {"crop": (1, 2)}, {"downsample": "x"}, {"test_share": "x"}, {"encode": 5},
-    {"seed": "x"}, {"full_scale": "x"}, {"orient": 5}, {"split": []},
+    {"seed": "x"}, {"full_scale": "x"}, {"full_scale": float("nan")}, {"full_scale": 0.0}, {"full_scale": 1e-320}, {"orient": 5}, {"split": []},
 ], ids=str)
 def test_options_of_other_types_are_one_line(tmp_path, options):
     [name] = options

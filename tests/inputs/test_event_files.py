@@ -4,6 +4,7 @@ format.
 
 import hashlib
 import sys
+import warnings
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ from event_files import (
 
 import eventsim
 from eventsim.errors import DataError, EventsimError, MissingPackageError
+from eventsim.inputs.event_files import cochlea
 
 ORACLES = Path(__file__).resolve().parents[3] / "shared" / "oracles" / "events"
 needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason="no ../shared/oracles")
@@ -262,6 +264,25 @@ def test_shd(tmp_path):
     refused(path, r"holds 2 recordings.*\(it was 2\)", sample=2)
     write_shd(path, [([0.5], [700])], [0])
     refused(path, "recording 0 has units from 700 to 700, expected 0 to 699")
+
+
+def test_a_file_that_declares_recordings_beyond_number(tmp_path, monkeypatch):
+    """Packed, so many that are empty fit into a small file, and each would take memory."""
+    monkeypatch.setattr(cochlea, "MOST_RECORDINGS", 1)
+    write_shd(tmp_path / "a.h5", [([0.5], [7])] * 2, [0, 0])
+    refused(tmp_path / "a.h5", "declares 2 recordings, expected at most 1", sample=0)
+
+
+def test_places_in_narrow_floats_are_compared_without_a_warning(tmp_path):
+    columns = {key: np.ones(2, np.float16) for key in "xyp"}
+    np.savez(tmp_path / "a.npz", t=[0, 1], **columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        holds(tmp_path / "a.npz", {"t": [0, 1], "x": [1, 1], "y": [1, 1], "p": [1, 1]})
+        np.savez(tmp_path / "a.npz", t=[0, 1], **{**columns, "x": np.full(2, np.nan, np.float16)})
+        refused(tmp_path / "a.npz", "x has values from nan to nan")
+        np.savez(tmp_path / "a.npz", t=[0.5, 1e305], **columns)
+        refused(tmp_path / "a.npz", "t has values that are no microseconds")
 
 
 # ---- damage

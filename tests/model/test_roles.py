@@ -5,7 +5,8 @@ import pytest
 from networks import every_node_models
 
 from eventsim import (
-    Add, BatchNorm, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Restimulation, SigmaDelta,
+    Add, Alpha, BatchNorm, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Restimulation,
+    SigmaDelta,
 )
 from eventsim.model.describing import describe
 from eventsim.model.kinds import NODE_TYPES, node_type
@@ -15,17 +16,18 @@ ROLES = {
     "Input": "input", "Dense": "synapses", "Conv1d": "synapses", "Conv2d": "synapses", "Restimulation": "attention",
     "SumPool": "transform", "AvgPool": "transform", "MaxPool": "transform", "Flatten": "transform",
     "BatchNorm": "transform", "Add": "transform", "Delay": "transform", "Neuron": "neurons", "SigmaDelta": "neurons",
-    "Readout": "readout",
+    "Alpha": "neurons", "Readout": "readout",
     "ConvTranspose2d": "synapses", "Upsample": "transform", "Concat": "transform",
 }
 
 
 def test_roles():
     assert {kind: cls.role for kind, cls in NODE_TYPES.items()} == ROLES
-    assert {kind for kind, cls in NODE_TYPES.items() if cls.fires()} == {"Neuron", "SigmaDelta"}
-    assert {kind for kind, cls in NODE_TYPES.items() if cls.integrates()} == {"Neuron", "SigmaDelta", "Readout"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.fires()} == {"Neuron", "Alpha", "SigmaDelta"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.integrates()} == {"Neuron", "Alpha", "SigmaDelta", "Readout"}
     assert {kind: cls.sends for kind, cls in NODE_TYPES.items() if cls.sends} == {
-        "Neuron": "levels", "SigmaDelta": "changes"}
+        "Neuron": "levels", "Alpha": "levels", "SigmaDelta": "changes"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.floats_only} == {"Alpha"}
     assert {kind for kind, cls in NODE_TYPES.items() if cls.weighs} == {
         "Dense", "Conv1d", "Conv2d", "ConvTranspose2d", "Restimulation", "BatchNorm"}
     assert {kind for kind, cls in NODE_TYPES.items() if cls.joins} == {"Concat"}
@@ -48,8 +50,9 @@ def test_numbers_that_nodes_say():
     assert Readout(leak=0.5).products_per_step((3,)) == 3 and SigmaDelta().products_per_step((3,)) == 0
     assert Restimulation(np.ones(3)).products_per_step((4, 2, 2)) == 3 * 4 + 4
     assert Restimulation(np.ones(3), np.ones((4, 2, 1, 1))).products_per_step((4, 2, 2)) == 3 * 4 + 16
-    assert [node.states_per_neuron for node in (Neuron(), Neuron(current_leak=0.5), Readout(), SigmaDelta(), Add())] == [
-        1, 2, 1, 2, 0]
+    nodes = (Neuron(), Neuron(current_leak=0.5), Readout(), SigmaDelta(), Alpha(0.9, 0), Add())
+    assert [node.states_per_neuron for node in nodes] == [1, 2, 1, 2, 3, 0]
+    assert Alpha(0.9, [0, 0.5], gain=2).products_per_step((2,)) == 2 + 1 + 2
     assert Delay([0, 4, 2]).longest_delay == 4 and Flatten().longest_delay == 0
     assert Conv2d(np.ones((4, 2, 3, 3))).n_weights == 72 and BatchNorm([1], [0], [0], [1]).n_weights == 0
     assert Neuron(quantum=0.5).worth == 0.5 and Neuron(quantum=0.5, output_quantum=2).worth == 2

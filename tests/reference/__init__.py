@@ -35,6 +35,14 @@ the bias of X. A SigmaDelta goes on from I = X:
     d, o      a - sent; d where abs(d) >= v_threshold, else 0;  sent = sent + o
     level     floor(o / quantum), kept within its bits
 
+An Alpha goes on from X:
+
+    E, I      excitatory_leak * E + X, inhibitory_leak * I + X; their difference is the recorded current
+    H         gain * (E - I)
+    reset     where H of the step before is above v_threshold: all three are 0 ("hard"), or the I of the step
+              before is taken from H, v_threshold from E, and I is 0 ("soft")
+    level     1 where H is above v_threshold
+
 A path is the synapses of one train, or the largest, in every window of a MaxPool, of a sum of such paths
 and its own bias:
 

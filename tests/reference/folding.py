@@ -12,9 +12,9 @@ from reference.synapses import (
 )
 
 from eventsim.errors import UnsupportedError
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 
-LAYERS = (Neuron, Readout, SigmaDelta)
+LAYERS = (Neuron, Alpha, Readout, SigmaDelta)
 
 
 class Folded:
@@ -88,6 +88,11 @@ class Folded:
         source = Source(grid_of(shape), 2**node.n_bits - 1, node.n_bits)
         scale = np.repeat(per_channel(quantum, shape[0]), math.prod(shape[1:]))
         return [self._new_source(name, source, scale)]
+
+    def _fold_alpha(self, name, node):
+        shape = self.model.shapes[name]
+        worth = 1.0 if node.output_quantum is None else node.output_quantum
+        return [self._new_source(name, Source(grid_of(shape), 1, 1), per_neuron(worth, shape))]
 
     def _fold_sigmadelta(self, name, node):
         shape = self.model.shapes[name]
@@ -454,6 +459,8 @@ class Folded:
             paths += value.paths
             terms += [(term.first, term.on(shape)) for term in value.terms]
         gain_map = None
+        if isinstance(node, Alpha):
+            return Layer(name, node, shape, paths, terms, None, None)
         if not isinstance(node, SigmaDelta):
             gain = per_neuron(node.input_gain, shape)
             terms = [(first, values * gain) for first, values in terms]

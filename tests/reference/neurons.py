@@ -10,7 +10,7 @@ from reference.numbers import (
 from reference.synapses import Largest, LargestSums, Synapses
 
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 
 QUANTITIES = ("sum", "current", "membrane")
 
@@ -28,6 +28,8 @@ class CompiledLayer:
         if chip is not None and any(isinstance(path, Largest) for path in layer.paths):
             raise UnsupportedError(f"layer {layer.name!r}: no chip takes the largest of a sum")
         self.precision, self.integer = precision, precision in ("int8", "fixed")
+        if self.integer and isinstance(self.node, Alpha):
+            raise UnsupportedError(f"layer {layer.name!r}: Alpha in {precision}")
         if self.integer:
             self.rounding = IntegerRounding(layer, chip)
         else:
@@ -51,6 +53,9 @@ class CompiledLayer:
             self._check_quantum(self.quantum)
             self.leaks64 = []
             return
+        if isinstance(self.node, Alpha):
+            self._compile_alpha()
+            return
         self.leaks64 = [per_neuron(self.node.leak, self.shape)]
         self.leak = self.rounding.decays(self.leaks64[0])
         self.current_leak = None
@@ -59,6 +64,13 @@ class CompiledLayer:
             self.current_leak = self.rounding.decays(self.leaks64[1])
         if isinstance(self.node, Neuron):
             self._compile_neuron()
+
+    def _compile_alpha(self):
+        node = self.node
+        self.leaks64 = [per_neuron(value, self.shape)
+                        for value in (node.excitatory_leak, node.inhibitory_leak, node.gain)]
+        self.excitatory_leak, self.inhibitory_leak, self.current_gain = map(self.rounding.decays, self.leaks64)
+        self.v_threshold = self.rounding.neurons(per_neuron(node.v_threshold, self.shape))
 
     def _compile_path(self, path, sources, n_outputs, copies=1):
         if isinstance(path, Largest):
@@ -188,6 +200,7 @@ class Membranes:
         self.fired = np.zeros(n, bool)  # hard reset, one step late
         self.resting = np.zeros(n, np.int64)  # refractory steps left
         self.sent = np.zeros(n, dtype)  # of a SigmaDelta: the sum of what it has sent
+        self.E = np.zeros(n, dtype)  # of an Alpha: the excitatory current, whose inhibitory one is I
 
     def step(self, total, step):
         """Advance by one step, given the weighted sum; returns (levels or None, I, H, U)."""
@@ -195,6 +208,8 @@ class Membranes:
         if node.reset_interval and step % node.reset_interval == node.reset_offset:
             self._clear()
         X = c.input_current(self._limited("sum", total), step)
+        if isinstance(node, Alpha):
+            return self._alpha(X)
         if not isinstance(node, SigmaDelta) and c.current_leak is not None:
             X = c.decayed(self.I, c.current_leak) + X
         self.I = self._limited("current", X)
@@ -292,3 +307,24 @@ class Membranes:
         k = o // c.quantum if c.integer else np.floor(o / c.quantum)
         levels = np.clip(k, -top, top).astype(np.int64)
         return levels, self.I, a, held(a - self.sent)
+
+    def _alpha(self, X):
+        """An Alpha's step: (levels, E - I before the reset, H, H)."""
+        c, node = self.compiled, self.compiled.node
+        resets = self._is_above(self.U)
+        I_before = self.I
+        self.E = c.decayed(self.E, c.excitatory_leak) + X
+        self.I = c.decayed(self.I, c.inhibitory_leak) + X
+        current = self.E - self.I
+        H = c.current_gain * current
+        if node.reset == "hard":
+            H, self.E = (np.where(resets, c.dtype.type(0), values) for values in (H, self.E))
+        else:
+            H, self.E = np.where(resets, H - I_before, H), np.where(resets, self.E - c.v_threshold, self.E)
+        self.I = np.where(resets, c.dtype.type(0), self.I)
+        self.U = H
+        return self._is_above(H).astype(np.int64), current, H, H
+
+    def _is_above(self, H):
+        c = self.compiled
+        return H > c.v_threshold if c.node.comparison == ">" else H >= c.v_threshold

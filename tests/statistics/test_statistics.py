@@ -17,7 +17,7 @@ from eventsim.errors import DataError, RunError, UnsupportedError
 from eventsim.merging import merge
 from eventsim.model.input import Input
 from eventsim.model.network import Model
-from eventsim.model.neurons import Neuron, Readout
+from eventsim.model.neurons import Alpha, Neuron, Readout
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import MaxPool
 from eventsim.runs import evaluating, file
@@ -31,7 +31,7 @@ STREAMED = ("statistics", "intervals", "membranes")
 RECORDED = ("spikes", "potentials", "residuals", "outputs")
 PRECISIONS = ("float32", "float64", "int8")
 MODELS = {**small_networks(), **every_node_models()}
-SENDING = ("Neuron", "SigmaDelta")
+SENDING = ("Neuron", "Alpha", "SigmaDelta")
 EXACT = 1e-12  # relative, of numbers made from exact sums
 
 
@@ -134,7 +134,7 @@ def assert_run(model, x, precision, timesteps=None, chip=None):
         assert_train(taken.trains[name], recording.levels(name), name)
     for name, found in streamed.trains.items():
         assert_same(found, taken.trains[name], name)
-    layers = {name for name, node in model.nodes.items() if isinstance(node, Neuron)}
+    layers = {name for name, node in model.nodes.items() if isinstance(node, (Neuron, Alpha))}
     assert set(streamed.membranes) == set(taken.membranes) == layers
     for name in layers:
         assert_membranes(streamed.membranes[name], model, name, recording, precision)

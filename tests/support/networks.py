@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from eventsim.model.chip import find_chip, Chip, ROUNDINGS
 from eventsim.model.input import Input
 from eventsim.model.network import Model
-from eventsim.model.neurons import Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
 from eventsim.model.transforms import (
     Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
@@ -665,8 +665,10 @@ def every_node_models(seed=0):
     apart = np.random.default_rng(seed + 1)  # so that what others draw does not depend on these
     for make in (_maximum_model, _maximum_sequence, _maximum_loop, _maximum_shared, _real_maximum,
                  _summed_currents, _composed_model, _composed_maps, _composed_loop, _composed_real,
-                 _composed_spread):
+                 _composed_spread, _alpha_loop):
         models[make.__name__.strip("_")] = make(apart)
+    for name, options in ALPHA_OPTIONS.items():
+        models[f"alpha_{name}"] = _neuron_model(apart, options, Alpha)
     return {
         name: (model, levels_for(model.nodes[model.input], rng, _x_shape(model, i)))
         for i, (name, model) in enumerate(models.items())
@@ -1202,6 +1204,30 @@ CHANGE_OPTIONS = {
     "reset": dict(mode="delta", reset_interval=3, reset_offset=2, quantum=0.5),
     "resolution": dict(resolution=256.0, quantum=1 / 64, bias=0.1),
 }
+
+
+ALPHA_OPTIONS = {
+    "zero": dict(excitatory_leak=0.9, inhibitory_leak=0.6, gain=2.5, v_threshold=0.6),
+    "subtract": dict(excitatory_leak=[0.95, 0.8, 1.0], inhibitory_leak=[0.7, 0.0, 0.5], gain=[1.5, 1.0, 2.0],
+                     v_threshold=[0.4, 0.5, 0.6], reset="soft", reset_interval=5, reset_offset=2,
+                     output_quantum=[0.5, 1.0, 1.5]),
+    "maps": dict(excitatory_leak=1 - _PER_NEURON / 10, inhibitory_leak=_PER_NEURON / 3, gain=1 + _PER_NEURON,
+                 v_threshold=_PER_NEURON / 2, reset="soft", comparison=">="),
+    "below_zero": dict(excitatory_leak=0.9, inhibitory_leak=0.5, v_threshold=-0.1),  # resets before its first step
+}
+
+
+def _alpha_loop(rng):
+    """Alpha neurons that read themselves, an image and neurons whose steps come late."""
+    nodes = {
+        "in": Input((2, 4, 4), "image", 3, scale=1 / 7),
+        "conv": Conv2d(_weight(rng, 3, 2, 3, 3), padding=1), "a": Alpha(0.9, 0.6, 2.0, 0.4, "soft"),
+        "back": Conv2d(_weight(rng, 3, 3, 1, 1)), "flat": Flatten(), "dense": Dense(_weight(rng, 5, 48)),
+        "b": Alpha(0.8, 0.5, 2.5, 0.5),
+    }
+    edges = [("in", "conv"), ("conv", "a"), ("a", "back", 1), ("back", "a"), ("a", "flat", 2), ("flat", "dense"),
+             ("dense", "b"), ("b", "b", 1)]
+    return Model(nodes, edges, 7)
 
 
 def _neuron_model(rng, options, kind=Neuron):

@@ -88,7 +88,7 @@ def _flatten(builder, name, group, shape):
     n = len(shape)
     first, last = (i + n if i < 0 else i for i in (start, end))
     whole = first <= 0 and last == n - 1
-    if not whole and first == 1 and last in (n - 1, n):  # torch's own, which counts the samples' axis
+    if not whole and start == 1 and end in (-1, n):  # torch's own, which counts the samples' axis
         whole = True
         builder.notes["assumed start_dim"] = f"1 of {name!r} counts an axis of samples (torch's default)"
     if not whole or n > 3:

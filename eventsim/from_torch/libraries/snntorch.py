@@ -10,7 +10,7 @@ import torch
 from eventsim.errors import UnsupportedError
 from eventsim.from_torch.layers import NeuronLayer, on_neurons
 from eventsim.from_torch.libraries.spiking import comparison_at_threshold
-from eventsim.model.neurons import Neuron
+from eventsim.model.neurons import Alpha, Neuron
 from eventsim.model.synapses import Conv2d, Dense
 
 
@@ -41,18 +41,21 @@ def _lapicque(module, x):
 
 
 def _alpha(module, x):
-    """mem = tau (E - I), E = alpha E + x, I = beta I + x: what a Synaptic neuron is a step later, of weight
-    tau (alpha - beta), since alpha^k - beta^k = (alpha - beta) sum over j < k of alpha^j beta^(k - 1 - j)."""
+    """mem = tau (E - I), E = alpha E + x, I = beta I + x. Without a reset, what a Synaptic neuron is a step later, of
+    weight tau (alpha - beta), since alpha^k - beta^k = (alpha - beta) sum over j < k of alpha^j beta^(k - 1 - j)."""
     shape = tuple(x.shape[1:])
     _refuse_unusual(module)
-    if module.reset_mechanism != "none":
-        raise UnsupportedError(f"reset_mechanism={module.reset_mechanism!r} of Alpha changes its two synaptic "
-                               "currents, which no reset of eventsim does; use Synaptic, or "
-                               "reset_mechanism='none'")
     alpha, beta = (torch.as_tensor(getattr(module, name)).double().clamp(0, 1) for name in ("alpha", "beta"))
     tau = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
+    if not torch.isfinite(tau).all():
+        raise UnsupportedError("alpha and beta make a tau that is not finite; give alpha and beta above 0")
+    leaks = {"excitatory_leak": on_neurons(alpha, shape, "alpha"), "inhibitory_leak": on_neurons(beta, shape, "beta")}
+    if module.reset_mechanism != "none":
+        reset = {"zero": "hard", "subtract": "soft"}[module.reset_mechanism]
+        return NeuronLayer(Alpha(**leaks, gain=on_neurons(tau, shape, "alpha"), reset=reset,
+                                 **_spikes(module, shape)), membrane=3)
     return NeuronLayer(Neuron(
-        leak=on_neurons(beta, shape, "beta"), current_leak=on_neurons(alpha, shape, "alpha"),
+        leak=leaks["inhibitory_leak"], current_leak=leaks["excitatory_leak"],
         input_gain=on_neurons(tau * (alpha - beta), shape, "alpha"), **_firing(module, shape),
     ), delay=1, membrane=3)
 
@@ -60,13 +63,17 @@ def _alpha(module, x):
 _RULES = {"Lapicque": _lapicque, "Alpha": _alpha}
 
 
+def _spikes(module, shape):
+    """Threshold, and what a spike is worth."""
+    return {"v_threshold": on_neurons(module.threshold, shape, "threshold"),
+            "comparison": comparison_at_threshold(module.spike_grad, "spike_grad"),
+            "output_quantum": on_neurons(getattr(module, "graded_spikes_factor", 1.0), shape, "graded_spikes_factor")}
+
+
 def _firing(module, shape):
-    """Threshold, reset and what a spike is worth."""
-    threshold = on_neurons(module.threshold, shape, "threshold")
-    fields = {"v_threshold": threshold, "comparison": comparison_at_threshold(module.spike_grad, "spike_grad"),
-              "reset": "hard",
-              "output_quantum": on_neurons(getattr(module, "graded_spikes_factor", 1.0), shape,
-                                           "graded_spikes_factor")}
+    """Threshold, what a spike is worth, and the reset of the membrane alone."""
+    fields = {**_spikes(module, shape), "reset": "hard"}
+    threshold = fields["v_threshold"]
     if module.reset_mechanism == "none":
         fields["reset"] = "none"
     elif module.reset_mechanism == "zero":

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from eventsim.from_torch.operations.maps import channels, in_order, n_channels
-from eventsim.from_torch.operations.registry import name_of, operation, Refused
+from eventsim.from_torch.operations.registry import name_of, operation, OWN_NEURONS, Refused
 from eventsim.from_torch.operations.rows import (
     add_steps, constant, CURRENTS, emit, gives_current, refuse_known, rows_of,
 )
@@ -99,6 +99,27 @@ def _rsub(trace, func, args, kwargs, out):
     elementwise(trace, args[0], -kwargs.get("alpha", 1), other, out)
 
 
+@operation("where")
+def _where(trace, func, args, kwargs, out):
+    """A constant mask, and a constant on one of its sides: a scale and a shift."""
+    mask, a, b = args
+    refuse_known(trace, mask, f"does 'where' by a signal, which has no equal in eventsim; {OWN_NEURONS}")
+    known = [isinstance(v, torch.Tensor) and trace.places.knows(v) for v in (a, b)]
+    if all(known):
+        raise Refused("does 'where' with two signals, which has no equal in eventsim; multiply each by a mask and add "
+                      "them")
+    signal, other, kept = (a, b, mask) if known[0] else (b, a, ~mask)
+    elementwise(trace, signal, kept.double(), torch.where(kept, 0.0, torch.as_tensor(other).double()), out)
+
+
+@operation("masked_fill")
+def _masked_fill(trace, func, args, kwargs, out):
+    x, mask, value = args
+    refuse_known(trace, mask, f"does 'masked_fill' by a signal, which has no equal in eventsim; {OWN_NEURONS}")
+    refuse_known(trace, value, "fills with a signal")
+    elementwise(trace, x, (~mask).double(), torch.where(mask, torch.as_tensor(value).double(), 0.0), out)
+
+
 @operation("relu")
 def _relu(trace, func, args, kwargs, out):
     """OriginalSpikes are not negative: what rectifies them changes nothing."""
@@ -107,7 +128,7 @@ def _relu(trace, func, args, kwargs, out):
         return
     raise Refused("does 'relu' to a current: eventsim runs spiking networks. Convert a network of ReLUs first, "
                   "for example with examples/trainer/conversion.py (guide bring_your_network.md), then export the "
-                  "result; neurons of your own need a rule: eventsim.from_torch.register")
+                  f"result; {OWN_NEURONS}")
 
 
 @operation("clamp", "clamp_min", "hardtanh", "abs", "threshold")
@@ -117,7 +138,8 @@ def _clamp(trace, func, args, kwargs, out):
     if (name == "abs" or below) and _never_negative(trace, args[0]):  # whatever the sample, nothing changes
         trace.places.write(out, trace.places.of(args[0]).clone())
         return
-    raise Refused(f"does {name_of(func)!r} to a signal, which has no equal in eventsim")
+    raise Refused(f"does {name_of(func)!r} to a signal, which has no equal in eventsim; put spiking neurons in its "
+                  "place, or leave it out")
 
 
 def _never_negative(trace, x):
@@ -254,9 +276,22 @@ def _added(trace, m, n, first, second):
         number, _ = emit(trace, "affine", a.shape, [(m, rows_a)],
                          {"scale": np.full(a.shape[0], 2.0), "shift": np.zeros(a.shape[0])})
         return trace.graph.first_place(number) + first
+    if not (gives_current(trace.graph, m) or gives_current(trace.graph, n)):
+        _refuse_scaled(a, b, (rows_a // trace.samples != rows_b // trace.samples).any())
     shape = a.shape if len(a.shape) >= len(b.shape) else b.shape
     number, rows = emit(trace, "add", shape, _flat_sources(trace, [(m, rows_a), (n, rows_b)]), {})
     return trace.graph.first_place(number) + torch.from_numpy(rows[back.reshape(-1)]) * a.size + first % a.size
+
+
+def _refuse_scaled(a, b, other_steps):
+    """Refuse the sum of two nodes where one scales or shifts what no synapses have weighed yet. other_steps: whether
+    it is of two steps."""
+    if "affine" in (a.kind, b.kind):
+        if a.kind == b.kind and a.sources[0].node == b.sources[0].node and other_steps:
+            raise Refused("adds steps of one layer with different weights; eventsim gives their sum, their mean or "
+                          "the last")
+        raise Refused("adds spikes or inputs that are scaled or shifted before it, which has no equal in eventsim; "
+                      "scale or shift what synapses make of them")
 
 
 def _flat_sources(trace, parts):

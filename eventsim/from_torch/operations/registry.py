@@ -4,6 +4,7 @@ A function takes (trace, func, args, kwargs, out): the Tracing, the operation wi
 what it gave. It says where the numbers of `out` come from. It raises Refused for what has no equal.
 """
 
+OWN_NEURONS = "neurons of your own need a rule: eventsim.from_torch.register"
 OPERATIONS = {}  # name of an operation of torch -> function
 # what takes numbers out of torch, or makes shapes of them
 LOOKS = {"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "_unique2"}

@@ -13,6 +13,7 @@ from eventsim.inputs.events import EVENT, EventStream
 from eventsim.storage.hdf5 import open_hdf5
 
 UNITS = 700
+MOST_RECORDINGS = 1 << 20  # of a file; packed, references to none take no room
 
 
 def holds_events(path, start) -> bool:
@@ -28,6 +29,8 @@ def n_recordings(path):
     """(how many the file holds, labels int64 or None, class names)."""
     with open_hdf5(path, DataError) as root:
         [n] = root.group("spikes").ragged("times").shape
+        if n > MOST_RECORDINGS:
+            raise root.error(f"declares {n} recordings, expected at most {MOST_RECORDINGS}")
         labels = root.numbers("labels") if "labels" in root else None
         extra = root.group("extra") if "extra" in root and root.is_group("extra") else ()
         keys = extra.texts("keys").tolist() if "keys" in extra and extra.dataset("keys").is_text else ()

@@ -92,7 +92,8 @@ class Microseconds:
                               f"{'whole numbers' if whole else 'fractions'} are (time_unit says otherwise)")
         if times.dtype.kind in "iu" and self._unit == MICROSECOND:
             return times
-        return np.rint(times.astype(np.float64) * (self._unit / MICROSECOND))
+        with np.errstate(over="ignore"):  # infinite, so refused where times are checked
+            return np.rint(times.astype(np.float64) * (self._unit / MICROSECOND))
 
 
 def _whole(times):
