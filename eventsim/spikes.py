@@ -38,12 +38,11 @@ class Spikes(Shown):
         n, t = self.planes.shape[:2]
         channels = self.shape[0]
         dtype = np.int32 if self.signed else np.min_scalar_type((1 << self.bits) - 1).type
-        levels = np.zeros((n, t, self.planes.shape[3], channels), dtype)
-        for b in range(self.planes.shape[2]):
-            plane = np.ascontiguousarray(self.planes[:, :, b])
-            bits = np.unpackbits(plane.view(np.uint8), axis=-1, bitorder="little")[..., :channels]
-            worth = 1 << (b % self.bits)
-            levels += bits.astype(dtype) * dtype(worth if b < self.bits else -worth)
+        planes = np.ascontiguousarray(self.planes).view(np.uint8)
+        bits = np.unpackbits(planes, axis=-1, bitorder="little")[..., :channels]
+        levels = _of_bits(bits[:, :, : self.bits], dtype)
+        if self.signed:
+            levels -= _of_bits(bits[:, :, self.bits :], dtype)
         return levels.transpose(0, 1, 3, 2).reshape(n, t, *self.logical_shape)
 
     def card(self) -> Card:
@@ -54,6 +53,15 @@ class Spikes(Shown):
             ("samples", n), ("steps", t), ("bits", f"{self.bits}{' and a sign' if self.signed else ''}"),
             ("events", all_digits(events)),
             ("of all neurons and steps", percent(events / chances if chances else 0))])
+
+
+def _of_bits(bits, dtype):
+    """Levels (N, T, positions, channels) of their bits (N, T, planes, positions, channels), by doubling."""
+    levels = bits[:, :, -1].astype(dtype)
+    for b in range(bits.shape[2] - 2, -1, -1):
+        levels += levels
+        levels += bits[:, :, b]
+    return levels
 
 
 def check_planes(spikes: Spikes) -> None:

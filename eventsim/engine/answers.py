@@ -15,8 +15,9 @@ def answers(program: Program, state: State, trains: Trains, traces: Traces, each
     emitted = _emitted(layer, trains, traces)
     integer = emitted.dtype.kind == "i"
     if integer and not each_step:
-        sums = np.add.reduce(emitted, axis=1, dtype=np.int64, keepdims=True)
-        sums = sums if state.sums is None else sums + state.sums[:, None]
+        sums = np.add.reduce(emitted, 1, np.int64, None, True)
+        if state.sums is not None:
+            sums += state.sums[:, None]
     elif integer:
         sums = _running_sums(emitted.astype(np.int64), state.sums)
     else:
@@ -31,7 +32,9 @@ def answers(program: Program, state: State, trains: Trains, traces: Traces, each
     if layer.reduce == "mean":
         last = state.step + trains.steps
         found /= np.arange(state.step + 1, last + 1).astype(found.dtype)[:, None] if each_step else last
-    return found / layer.steps_per_unit[0] if integer else found
+    if integer:
+        found /= layer.steps_per_unit[0]
+    return found
 
 
 def _running_sums(emitted, before):
@@ -46,6 +49,8 @@ def _emitted(layer, trains, traces):
     name = layer.name
     if layer.reduce and name in traces.potentials:
         trace = traces.potentials[name][..., : layer.shape[0]]
+        if layer.positions == 1:
+            return trace[:, :, 0]
         return trace.transpose(0, 1, 3, 2).reshape(trains.n_samples, trains.steps, -1)
     train = trains.sent[name]
     planes = train.planes[:, train.first :]

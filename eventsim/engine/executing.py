@@ -3,9 +3,9 @@
 import threading
 import time
 from functools import cached_property
-from typing import NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
-from eventsim.engine.blocks import bias_step, sizes
+from eventsim.engine.blocks import sizes
 from eventsim.engine.context import RunContext
 from eventsim.engine.lengths import run_by_length
 from eventsim.engine.overflows import check_overflows, chip_may_fail
@@ -38,6 +38,11 @@ class _Piece(NamedTuple):
     clock: Clock
 
 
+def _held(levels):
+    """Levels (N, T, *shape) as (N, T, C, positions)."""
+    return levels.reshape(*levels.shape[:3], -1)
+
+
 class Executor:
     """Runs samples, and keeps for later runs what is the same for all of them. Any number of threads may call it.
 
@@ -62,19 +67,32 @@ class Executor:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
+        done = self._states.check(state, len(levels), steps)
+        begun = Begun(done, steps, still, state is None, keep_state)
+        return self._run(_held(levels), record, begun, clock, lambda start, stop: (
+            State() if state is None else state.samples(start, stop)))
+
+    def go_on(self, levels, record, state: State) -> Recording:
+        """Run steps of one sample from the State that a run of this executor left, which nobody else has: it is
+        brought up to date, and neither checked nor copied. levels: int32 (1, T, *shape), that the input has."""
+        check_processor(self.program.dtype)
+        steps = levels.shape[1]
+        done = self._states.check_steps(state, steps)
+        return self._run(_held(levels), record, Begun(done, steps, False, False, True), Clock(),
+                         lambda start, stop: state)
+
+    def _run(self, levels, record, begun: Begun, clock, state_of: Callable[[int, int], State]) -> Recording:
+        """levels: (n, steps or 1, C, positions). state_of: the State of some samples before."""
         wanted = self._wanted(tuple(name for name in record if name != TIMING))
-        n = levels.shape[0]
-        done = self._states.check(state, n, steps)
-        # held as (N, T, C, positions)
-        levels = levels.reshape(*levels.shape[:2], levels.shape[2], -1)
-        schedule = self._schedules.of(wanted, Begun(done, steps, still, state is None, keep_state))
-        recorder = Recorder(wanted, steps)
+        n, keep_state = len(levels), begun.keep_state
+        schedule = self._schedules.of(wanted, begun)
+        recorder = Recorder(wanted, begun.steps)
         starts = range(0, n, min(schedule.samples, -(-n // self.threads.workers)))
 
         def run_piece(start):
             stop = min(start + starts.step, n)
-            part = State() if state is None else state.samples(start, stop)
-            return self._run_piece(_Piece(levels[start:stop], start, part, clock), schedule, recorder, keep_state)
+            piece = _Piece(levels[start:stop], start, state_of(start, stop), clock)
+            return self._run_piece(piece, schedule, recorder, keep_state)
 
         def run_checked(start):
             check_processor(self.program.dtype)  # of the thread
@@ -101,18 +119,16 @@ class Executor:
 
     def _run_piece(self, piece: _Piece, schedule: Schedule, recorder: Recorder, keep_state: bool):
         """A Recording of a piece's samples, chunk after chunk."""
-        setting, state, done, parts = schedule.setting, piece.state, 0, []
-        with recorder.observer.block(piece.start, len(piece.levels), len(schedule.lengths) > 1) as observer:
-            for steps in schedule.lengths:
-                taken = piece.levels if setting.still else piece.levels[:, done : done + steps]
-                chunk = self.runner.run_chunk(setting._replace(
-                    steps=steps, fresh=setting.fresh and not done, bias_step=bias_step(self.program, state.step)),
-                    state, taken, piece.clock, recorder.wishes.outputs)
+        state, done, parts = piece.state, 0, []
+        with recorder.observer.block(piece.start, len(piece.levels), len(schedule.chunks) > 1) as observer:
+            for setting in schedule.chunks:
+                taken = piece.levels if setting.still else piece.levels[:, done : done + setting.steps]
+                chunk = self.runner.run_chunk(setting, state, taken, piece.clock, recorder.wishes.outputs)
                 if self._may_fail:
                     check_overflows(self.model, self.program, chunk)
                 observer.take(chunk)
                 parts.append(recorder.take(chunk))
-                done += steps
+                done += setting.steps
         recording = merge(parts, along="steps")
         if keep_state:
             recording.state = state

@@ -1,6 +1,7 @@
 """Memory of a plan: what its kernels write, for one block of samples, and what is wanted of every sample."""
 
 import sys
+from ctypes import addressof, c_char
 from dataclasses import dataclass
 from math import prod
 from typing import Dict, List
@@ -12,6 +13,12 @@ from eventsim.kernels.arguments import Slots
 MOST_BUFFERS = 2  # of one name that are kept to be used again: of the recording at hand, and the one before
 LEAST_REUSED, MOST_REUSED = 128 << 10, 32 << 20  # bytes of each
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
+
+
+def address_of_array(array) -> int:
+    """Where the first element is, of an array that can be written and is not empty; NumPy's own attributes take
+    four times as long."""
+    return addressof(c_char.from_buffer(array))
 
 
 def zeros(shape, dtype):

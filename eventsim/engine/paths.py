@@ -14,7 +14,9 @@ from eventsim.engine.chunk import first_slot, Span
 from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
-from eventsim.kernels import alpha, counting, firing, gathering, gathering_int8, indexing, pooling, transforms
+from eventsim.kernels import (
+    alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+)
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
 
@@ -110,7 +112,7 @@ def _ending(layer, traced):
     if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
         return firing.fire_traced
     if layer.reduce:
-        return firing.integrate_sums
+        return integrating.integrate_sums
     return firing.fire_untraced if layer.update.hard or layer.update.bits > 2 else firing.fire_softly
 
 
@@ -119,7 +121,7 @@ def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums],
     """One path, for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
     maps, (start, steps) = ready.maps, span
     maps = maps._replace(steps=steps, start=start, first_slot=maps.first_slot + start, adds=int(adds))
-    _add_rows(binding, ready, path, span, ready.ending if ends else firing.join_sums, maps)
+    _add_rows(binding, ready, path, span, ready.ending if ends else integrating.join_sums, maps)
 
 
 def _add_rows(binding, ready, path, span, ending, maps):
@@ -160,9 +162,9 @@ def _read_pooled(binding, layer, pool, span):
     shape = (setting.samples, steps, g.height * g.width, layer.padded)
     values = binding.memory.take(("before pool", pool.depth), shape, dtype).reshape(-1)
     maps = _sums_only(layer, values, shape)
-    ready = Ready(layer, maps, layer.update, firing.join_sums)
+    ready = Ready(layer, maps, layer.update, integrating.join_sums)
     for i, path in enumerate(pool.paths):
-        _add_rows(binding, ready, path, span, firing.join_sums, maps._replace(adds=int(i > 0)))
+        _add_rows(binding, ready, path, span, integrating.join_sums, maps._replace(adds=int(i > 0)))
     bias = _bias_at(pool.biases, setting.bias_step)
     pooled = Pooled(values, bias, pool.signs, steps, int(bias.size > layer.padded))
     return Read(pooling.pooled_rows, (pooled,), steps)
@@ -190,7 +192,8 @@ def _windows(binding, synapses, span):
 
 def _read_windows(binding, _, synapses, span):
     planes, slots = _windows(binding, synapses, span)
-    n_words = binding.program.stages[synapses.source].n_planes * synapses.geometry.out_width
+    g = synapses.geometry
+    n_words = binding.program.stages[synapses.source].n_planes * g.out_width * g.stride_x
     windows = Windows(planes, slots, binding.memory.take("windows", n_words, np.uint64))
     return Read(gathering.window_rows, (windows, synapses.weight), slots.steps)
 

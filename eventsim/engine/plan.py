@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from eventsim.engine.memory import PlanMemory
+from eventsim.engine.memory import address_of_array, PlanMemory
 from eventsim.engine.timing import Clock
 from eventsim.kernels import calling
 from eventsim.kernels.arguments import CALL, WORDS_PASSED
@@ -174,7 +174,7 @@ class _Code:
         return self._flattened[id(value)][1]
 
     def run(self, arrays, n_blocks, clock):
-        addresses = np.array([arrays[name].__array_interface__["data"][0] for name in self._names], np.int64)
+        addresses = np.array([address_of_array(arrays[name]) for name in self._names], np.int64)
         began = time.perf_counter()
         if not clock.detailed and len(self._parts) == 1:
             self._drive(self._parts[0], addresses, n_blocks)

@@ -63,6 +63,12 @@ class StateRules:
                 )
             done = integer(state.step, "state.step", 1, 1 << 62)
             self._check_arrays(state, n_samples)
+        return self.check_steps(state, steps, done)
+
+    def check_steps(self, state, steps, done=None) -> int:
+        """The steps that were done before. state: as of `check`, known to be one of the program. done: what it says,
+        if that was looked at. Raises RunError where `steps` more are not proved to be safe."""
+        done = state.step if done is None else done
         safe = self.program.safe_steps
         if safe is not None and state is not None:
             safe = _proved(state, self.program, done + steps)

@@ -2,7 +2,7 @@
 
 from typing import List, NamedTuple, Optional
 
-from eventsim.engine.blocks import chunks, longest_chunk, samples_of_piece, Sizes
+from eventsim.engine.blocks import bias_step, chunks, longest_chunk, samples_of_piece, Sizes
 from eventsim.engine.chunk import Setting
 from eventsim.engine.recorder import Wanted
 from eventsim.program import Program
@@ -11,10 +11,9 @@ MOST_SCHEDULES = 32  # that are kept
 
 
 class Schedule(NamedTuple):
-    """lengths: steps of each chunk. setting: of the chunks. samples: at most of a piece."""
+    """chunks: the Setting of each chunk. samples: at most of a piece."""
 
-    lengths: List[int]
-    setting: Setting
+    chunks: List[Setting]
     samples: int
 
 
@@ -34,12 +33,13 @@ class Schedules:
 
     def __init__(self, program: Program, sizes: Sizes, chunk: Optional[int], block: Optional[int]):
         self.program, self.sizes, self.chunk, self.block = program, sizes, chunk, block
+        self._last = max(program.bias_steps, default=0)  # step after which nothing differs any more
         self._found = {}
 
     def of(self, wanted: Wanted, begun: Begun) -> Schedule:
         """The Schedule of a run that keeps what is wanted."""
-        last = max(self.program.bias_steps, default=0)  # after that nothing differs any more
-        begun = begun._replace(done=min(begun.done, last))
+        if begun.done > self._last:
+            begun = begun._replace(done=self._last)
         key = wanted, begun
         if key not in self._found:
             if len(self._found) >= MOST_SCHEDULES:
@@ -52,4 +52,10 @@ class Schedules:
         lengths = chunks(self.program, begun.done, begun.steps, longest)
         setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
                           wanted.traced, wanted.planes)
-        return Schedule(lengths, setting, self.block or samples_of_piece(self.program, self.sizes, setting))
+        samples = self.block or samples_of_piece(self.program, self.sizes, setting)
+        found, done = [], 0
+        for steps in lengths:
+            found.append(setting._replace(steps=steps, fresh=begun.fresh and not done,
+                                          bias_step=bias_step(self.program, begun.done + done)))
+            done += steps
+        return Schedule(found, samples)

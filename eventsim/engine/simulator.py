@@ -191,4 +191,4 @@ class Simulator(Shown):
         run of all steps, bit for bit, however the source's blocks are cut. Kernels are compiled at once.
         Raises DataError where the source or a time does not fit.
         """
-        return Stream(self, source, window, StreamOptions(**options))
+        return Stream(self, lambda: self._executor, source, window, StreamOptions(**options))

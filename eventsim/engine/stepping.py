@@ -122,3 +122,8 @@ class Levels:
             np.add.at(self._flat, places, np.int32(1))  # of the same type, or it is 30 times slower
         self._set = [places]
         return self._levels[:, :n_steps]
+
+    def are_at_most(self, highest) -> bool:
+        """Whether no level that was filled in last is above `highest`, at least 1."""
+        [places] = self._set
+        return self._merge or len(places) <= highest or self._flat[places].max() <= highest

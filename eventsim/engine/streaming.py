@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Iterator, List
+from typing import Callable, Iterator, List
 
 import numpy as np
 
 from eventsim.display.card import Card, cut, MOST_ROWS, Shown
+from eventsim.engine.executing import Executor
 from eventsim.engine.paced import Pace, Reader
 from eventsim.engine.recording import Recording
 from eventsim.engine.stepping import Levels, Stepping
@@ -80,13 +81,14 @@ class StreamWindow(Shown):
 class Stream(Shown):
     """Iterator of `Simulator.stream`: a StreamWindow after another, until the source ends.
 
-    Kernels are compiled when it is made. simulator: a `Simulator`. source, window: as `Simulator.stream`.
+    Kernels are compiled when it is made. simulator: a `Simulator`. executor: gives its own, as its settings are.
+    source, window: as `Simulator.stream`.
 
     Attributes: source, the `EventStream`, with its `notes`; course, the steps in numbers; state, a `StreamState`
     after the window given last, from which another stream may go on; summary.
     """
 
-    def __init__(self, simulator, source, window, options: StreamOptions):
+    def __init__(self, simulator, executor: Callable[[], Executor], source, window, options: StreamOptions):
         node = simulator.model.nodes[simulator.model.input]
         if node.events is None:
             raise DataError("the model's input does not say how events become levels; give it events=EventBins(...)")
@@ -94,13 +96,15 @@ class Stream(Shown):
         self.source = event_stream(source, options)
         check_sensor(self.source, node.events)
         self.course = Course.of(window, options, node.events)
-        self._simulator, self._options = simulator, options
+        self._simulator, self._executor, self._options = simulator, executor, options
         self._stepping = Stepping(self.course, self.source.start)
         self._levels = Levels(self.course.window if options.fresh else self.course.stride, self.course.bins,
                               node.shape)
         self._output = _Output(simulator.program)
         self._record = (*_names(options.record), self._output.record)
         self._network, self._scores, self._number = None, None, 0
+        self._left_by = None  # the Executor whose run left the network's state; None where others have it, too
+        self._highest = (1 << node.bits) - 1  # level
         self._emitted = None
         if options.state is not None:
             self._take_up(options.state)
@@ -133,6 +137,7 @@ class Stream(Shown):
     def state(self) -> StreamState:
         """After the window given last."""
         stepping = self._stepping
+        self._left_by = None  # somebody else has the network's state now: the next window looks at it and copies it
         return StreamState(self.course.cut, self._network, stepping.start, stepping.newest, stepping.done,
                            self._number, stepping.waiting.copy(), self._emitted, self._scores)
 
@@ -210,7 +215,7 @@ class Stream(Shown):
         recording = self._run_named(self._levels.filled(step, place, stop - begin), first, stop)
         emitted = self._output.emitted(recording)
         if not self._options.fresh:
-            self._network, recording.state = recording.state, None
+            self._network, recording.state, self._left_by = recording.state, None, self._executor()
             if self._emitted is not None:
                 emitted = np.concatenate((self._emitted, emitted))[first - stop :]
             first = stop - len(emitted)
@@ -236,6 +241,11 @@ class Stream(Shown):
                             f"{error}{remedy}") from None
 
     def _run(self, levels, state):
+        """A Recording. A state that the window before left is as it was, and is not checked again; nor are all
+        levels, where those of the events are not too high."""
+        executor = self._executor()
+        if state is not None and executor is self._left_by and self._levels.are_at_most(self._highest):
+            return executor.go_on(levels, self._record, state)
         return self._simulator.run(levels, levels.shape[1], self._record, state)
 
     def _time(self, step):
@@ -265,7 +275,7 @@ class _Output:
 
     def answer(self, emitted) -> np.ndarray:
         """(classes,): as `engine.answers` for a run of these steps alone."""
-        if self._reduce == "last":
+        if self._reduce == "last" or len(emitted) == 1:
             found = emitted[-1]
         else:
             found = np.add.accumulate(emitted.astype(np.int64) if emitted.dtype.kind == "i" else emitted, axis=0)[-1]

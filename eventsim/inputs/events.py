@@ -16,6 +16,8 @@ import numpy as np
 from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError
 from eventsim.inputs.binning import bin_events
+from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.gaps import without_gaps
 from eventsim.model.input import EventBins
 
 EVENT = np.dtype([("t", np.int64), ("x", np.uint16), ("y", np.uint16), ("p", np.uint8)], align=True)
@@ -132,15 +134,18 @@ class EventStream(Shown):
 
         return self._changed(turned, (sizes[y[-1]], sizes[x[-1]]), self.start)
 
-    def bins(self, width, polarities="off_on", coincident="sum", slack=0, at_once=64) -> Iterator[np.ndarray]:
+    def bins(self, width, polarities="off_on", coincident="sum", slack=0, at_once=64,
+             longest_gap="1min") -> Iterator[np.ndarray]:
         """Levels, uint16 (steps, C, H, W), `at_once` steps at a time and fewer in the end, in bounded memory.
 
         width: microseconds of a step. polarities, coincident: as of `EventBins`. slack: a step is complete once an
         event has come that is `slack` microseconds or more behind its end. What comes into it after that is late:
         it is left out, and counted in `n_late` of the iterator that this returns. So are events before the first
-        step.
+        step. longest_gap: silence that becomes steps, microseconds or text such as "2h"; an event that comes later
+        than that after the newest one before it raises DataError, as one wild time would become years of steps.
         """
-        return Bins(self, EventBins(width, polarities, coincident, self._size("bin")), slack, at_once)
+        bins = EventBins(width, polarities, coincident, self._size("bin"))
+        return Bins(without_gaps(self, EventOptions(longest_gap=longest_gap)), bins, slack, at_once)
 
     def _changed(self, change, size, start):
         def blocks():

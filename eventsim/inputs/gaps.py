@@ -1,29 +1,26 @@
 """Gaps: silence that no recording means, as one wild time leaves it behind, refused before it is run."""
 
 from time import perf_counter
-from typing import Iterator, Optional
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.options import EventOptions, microseconds
-from eventsim.inputs.events import Block, EventStream, MICROSECOND
+from eventsim.inputs.event_files.options import EventOptions, microseconds, UNITS
 
 
-def without_gaps(stream: EventStream, options: EventOptions, newest: Optional[int] = None,
-                 live: bool = False) -> EventStream:
-    """The stream up to the first event that is more than `longest_gap` later than all events before it: there a
-    DataError is raised that names its time, or, to keep going, the stream ends and its notes say so.
+def without_gaps(stream, options: EventOptions, newest=None, live=False):
+    """An `EventStream` up to the first event that is more than `longest_gap` later than all events before it: there
+    a DataError is raised that names its time, or, to keep going, the stream ends and its notes say so.
 
     newest: time of an event before the first one; None: the stream's start. live: whether blocks come as they
     happen, so that a gap may be as much longer as nothing came.
     """
     longest = microseconds(options.longest_gap, "longest_gap")
 
-    def blocks() -> Iterator[Block]:
+    def blocks():
         known, came = stream.start if newest is None else newest, perf_counter()
         for block in stream:
-            allowed = longest + ((perf_counter() - came) / MICROSECOND if live else 0.0)
+            allowed = longest + ((perf_counter() - came) * UNITS["s"] if live else 0.0)
             came = perf_counter()
             t = block["t"]
             before = np.maximum.accumulate(np.concatenate((t[:1] if known is None else [known], t[:-1])))
@@ -40,10 +37,10 @@ def without_gaps(stream: EventStream, options: EventOptions, newest: Optional[in
             known = max(int(before[-1]), int(t[-1]))
             yield block
 
-    return EventStream(blocks, stream.name, stream.sensor_size, stream.start, stream.notes)
+    return type(stream)(blocks, stream.name, stream.sensor_size, stream.start, stream.notes)
 
 
 def _message(time, before, longest):
-    return (f"an event at t = {time} us comes {(time - before) * MICROSECOND:.6g} s after {before} us, the newest "
-            f"time before it, and silence of at most {longest * MICROSECOND:g} s is run: mend its time, or allow "
+    return (f"an event at t = {time} us comes {(time - before) / UNITS['s']:.6g} s after {before} us, the newest "
+            f"time before it, and silence of at most {longest / UNITS['s']:g} s is run: mend its time, or allow "
             "more (longest_gap, --longest-gap TIME)")

@@ -5,6 +5,8 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.tensors import as_array
 
+UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
+
 
 def to_levels(x, input_node, timesteps=None):
     """Check samples and give them the types that the simulator computes with.
@@ -42,8 +44,8 @@ def _as_array(x):
 
 def _check_shape(x, shape, timesteps):
     """Whether x is still; DataError where it does not fit."""
-    expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"
     if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape:
+        expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"
         raise DataError(f"x has shape {x.shape}, {expected}{_remedy(x.shape, shape)}")
     if x.size == 0:
         raise DataError(f"x has shape {x.shape}, which holds no value")
@@ -80,6 +82,8 @@ def _remedy(found, shape):
 
 def check_values(x, input_node):
     """Raise DataError unless all values of `x` are levels of the Input (finite, if real)."""
+    if x.dtype.kind in "iu" and input_node.encoding != "real" and _are_levels(x, input_node):
+        return
     if x.dtype.kind == "f" and not np.isfinite(_narrowed(x)).all():
         raise DataError("x has a value that is not finite (NaN, infinite, or beyond float64)")
     if input_node.encoding == "real":
@@ -93,6 +97,15 @@ def check_values(x, input_node):
         raise DataError(f"x has values down to {lowest} but {_range(input_node)}{remedy}")
     if highest > high:
         raise DataError(f"x has values up to {highest} but {_range(input_node)}")
+
+
+def _are_levels(x, input_node):
+    """Whether integers are levels of an Input without a sign, whose highest is above them all, negative ones, too,
+    where they are read as unsigned. `argmax` takes a third of the time that `max` takes of one sample."""
+    if input_node.signed or not x.dtype.isnative:
+        return False
+    found = x if x.dtype.kind == "u" else x.view(UNSIGNED[x.dtype.itemsize])
+    return found.item(found.argmax()) < 1 << input_node.bits
 
 
 def _narrowed(x):

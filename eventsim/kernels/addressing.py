@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from eventsim.kernels.compiling import inlined
-from eventsim.kernels.vectors import lanes_of, load_one
+from eventsim.kernels.vectors import eight_zeros, lanes_of, load, load_one, same_bits
 
 
 @inlined
@@ -35,6 +35,28 @@ def words_of(slots):
 def plane_size(slots):
     """Words of a plane."""
     return slots.height * slots.width * ((slots.channels + 63) >> 6)
+
+
+@inlined
+def are_zero(words, first, n):
+    """Whether n words from `first` on are all 0."""
+    for k in range(n >> 3):
+        if not eight_are_empty(words, first + 8 * k, 1, 0):
+            return False
+    for k in range(n & ~7, n):
+        if load_one(words, first + k) != 0:
+            return False
+    return True
+
+
+@inlined
+def eight_are_empty(planes, first, n_planes, apart):
+    """Whether eight words from `first` on are 0 in so many planes. apart: words from plane to plane."""
+    none = eight_zeros(planes)
+    for b in range(n_planes):
+        if not same_bits(load(planes, first + b * apart, none), none):
+            return False
+    return True
 
 
 class Span(NamedTuple):
@@ -83,6 +105,25 @@ def pointers_under(g, span, p, lo, hi):
     """Where the pointers to the first event of some columns, and to the one after their last, stand.
     p: the pointer of the input row."""
     return p + lo * g.groups + span.first_group, p + (hi - 1) * g.groups + span.last_group
+
+
+@inlined
+def highest_plane(pointers, plane, per_plane, g):
+    """One past the highest plane of a step that has events, of either sign. plane: number of the step's first."""
+    b = g.bits
+    while b > 0:
+        events = _n_events(pointers, (plane + b - 1) * per_plane, per_plane)
+        if g.signed:
+            events += _n_events(pointers, (plane + g.bits + b - 1) * per_plane, per_plane)
+        if events:
+            return b
+        b -= 1
+    return b
+
+
+@inlined
+def _n_events(pointers, p, per_plane):
+    return load_one(pointers, p + per_plane - 1) - load_one(pointers, p)
 
 
 class Place(NamedTuple):

@@ -64,10 +64,10 @@ def _named(kernel, signature):
 def compile_given() -> None:
     """What the other process runs: compile the kernels that stdin names."""
     from eventsim.kernels import (
-        alpha, counting, firing, gathering, gathering_int8, indexing, limits, pooling, transforms,
+        alpha, counting, firing, gathering, gathering_int8, indexing, integrating, limits, pooling, transforms,
     )
 
-    modules = alpha, counting, firing, gathering, gathering_int8, indexing, limits, pooling, transforms
+    modules = (alpha, counting, firing, gathering, gathering_int8, indexing, integrating, limits, pooling, transforms)
     kernels = {(module.__name__, name): kernel for module in modules for name, kernel in vars(module).items()}
     for module, name, signature in pickle.load(sys.stdin.buffer):
         by_address(kernels[module, name]).compile(signature)

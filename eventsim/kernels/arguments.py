@@ -100,7 +100,7 @@ class Windows(NamedTuple):
 
     planes: np.ndarray
     slots: Slots
-    words: np.ndarray  # uint64 [plane, column of the output]: the windows of one row, scratch
+    words: np.ndarray  # uint64 [plane, column of the input]: windows of one row, those between them, too; scratch
 
 
 class RealEvents(NamedTuple):

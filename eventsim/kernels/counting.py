@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_of
+from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
@@ -37,10 +37,12 @@ def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
     fanned_events = like
     fanned_bits = like
     for i in range(0, n_words, 8):
+        o = first + i
+        if eight_are_empty(planes, o, slots.steps * n_planes_of(slots), size):
+            continue
         events = like
         bits = like
         levels = like
-        o = first + i
         for t in range(slots.steps):
             occupied = like
             for sign in range(1 + slots.signed):

@@ -1,4 +1,4 @@
-"""How a row of sums ends: joined with other paths, integrated, or fired.
+"""How a row of sums ends that fires; `integrating` has the others.
 
 Each takes a row of sums and `still`, whether it holds one step for all, adds what earlier paths have left where
 maps.adds, and, at the last path, updates the membranes. A path calls the one that its layer needs by address.
@@ -13,48 +13,6 @@ from eventsim.kernels.vectors import (
     load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, next_index, same_bits, store_one, scaled,
     select, shifted, splat, store, wrapped, and_not, zeros,
 )
-
-
-@compiled
-def join_sums(sums, still, update, maps, geometry, sample, tile, row):
-    """Add a row of sums to those of earlier paths, for the next one. Writes maps.current."""
-    g = geometry
-    zero = zeros(sums, maps.masks)
-    positions = g.out_height * g.out_width
-    for t in range(maps.steps):
-        for ox in range(g.out_width):
-            k = ((0 if still else t) * g.out_width + ox) * maps.lanes
-            o = (sample * maps.total + maps.start + t) * positions + row * g.out_width + ox
-            o = (o * g.tiles + tile) * maps.lanes
-            for first in range(0, maps.lanes, lanes_of(maps.masks)):
-                x = load(sums, k + first, zero)
-                if maps.adds:
-                    x = load(maps.current, o + first, zero) + x
-                store(maps.current, o + first, x)
-
-
-@compiled
-def integrate_sums(sums, still, update, maps, geometry, sample, tile, row):
-    """Membranes that never fire, a row of them. Writes maps.potentials and maps.membrane."""
-    g = geometry
-    n = update
-    zero = zeros(sums, maps.masks)
-    for ox in range(g.out_width):
-        for first in range(0, maps.lanes, lanes_of(maps.masks)):
-            p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
-            bias = load(n.bias, p.bias, zero)
-            v = zero
-            if not maps.fresh:
-                v = load(maps.membrane, p.state, zero)
-            for t in range(maps.steps):
-                x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
-                o = p.traced + t * p.per_step
-                if maps.adds:
-                    x = load(maps.current, o, zero) + x
-                v = decayed(v, load(n.leak, p.neuron, zero), 12, 0, 0) + (x + bias)
-                store(maps.potentials, o, v)
-            if maps.keeps:
-                store(maps.membrane, p.state, v)
 
 
 @inlined
@@ -98,6 +56,43 @@ def _sent(u, threshold, amount, masks, o, zero):
     return u - select(spikes, amount, zero)
 
 
+@inlined
+def _is_one_step(update, maps):
+    """Whether one step is run from a state, as in a stream, and all positions have the same parameters."""
+    goes_on = maps.keeps and not maps.fresh and not maps.adds
+    return maps.steps == 1 and goes_on and not update.per_position and not update.bias_per_position
+
+
+@inlined
+def _fire_once(sums, update, maps, g, sample, tile, row, planes):
+    """`fire_softly` where `_is_one_step`: of few events most of the time goes into neurons that get none, and the
+    tests of options would take longer than their membranes. Writes maps.masks and maps.membrane."""
+    n = update
+    zero = zeros(sums, maps.masks)
+    for first in range(0, maps.lanes, lanes_of(maps.masks)):
+        p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width)
+        per_position = p.masks_per_plane // (g.out_height * g.out_width)
+        bias = load(n.bias, p.bias, zero)
+        leak = zero
+        if n.leaks:
+            leak = load(n.leak, p.neuron, zero)
+        low = load(n.thresholds, p.neuron, zero)
+        low_amount = load(n.amounts, p.channel, zero)
+        high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
+        high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
+        for ox in range(g.out_width):
+            x = load(sums, ox * maps.lanes + first, zero) + bias
+            u = load(maps.membrane, p.state + ox * p.padded, zero)
+            if n.leaks:
+                u = decayed(u, leak, 12, 0, 0)
+            u = u + x
+            mask = p.mask + ox * per_position
+            if planes == 2:
+                u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
+            u = _sent(u, low, low_amount, maps.masks, mask, zero)
+            store(maps.membrane, p.state + ox * p.padded, u)
+
+
 @compiled
 def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
     """`fire_untraced` with a soft reset and one or two planes. Without a loop over planes, thresholds and amounts
@@ -106,19 +101,32 @@ def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
     n = update
     zero = zeros(sums, maps.masks)
     planes = n.bits
+    if _is_one_step(n, maps):
+        _fire_once(sums, n, maps, g, sample, tile, row, planes)
+        return
     repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
-    for ox in range(g.out_width):
-        for first in range(0, maps.lanes, lanes_of(maps.masks)):
+    for first in range(0, maps.lanes, lanes_of(maps.masks)):
+        bias = zero
+        leak = zero
+        low = zero
+        low_amount = zero
+        high = zero
+        high_amount = zero
+        for ox in range(g.out_width):
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
             k = ox * maps.lanes + first
             if repeats and ox and _repeats(sums, k, n, maps, p, zero):
                 _repeat(maps, p, maps.steps * planes, zero)
                 continue
-            bias = load(n.bias, p.bias, zero)
-            low = load(n.thresholds, p.neuron, zero)
-            low_amount = load(n.amounts, p.channel, zero)
-            high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
-            high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
+            if ox == 0 or n.per_position:
+                low = load(n.thresholds, p.neuron, zero)
+                low_amount = load(n.amounts, p.channel, zero)
+                high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
+                high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
+                if n.leaks:
+                    leak = load(n.leak, p.neuron, zero)
+            if ox == 0 or n.bias_per_position:
+                bias = load(n.bias, p.bias, zero)
             mask = p.mask
             u = zero
             if not maps.fresh:
@@ -129,7 +137,7 @@ def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
                     x = load(maps.current, p.traced + t * p.per_step, zero) + x
                 x = x + bias
                 if n.leaks:
-                    u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
+                    u = decayed(u, leak, 12, 0, 0)
                 u = u + x
                 if planes == 2:
                     u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from eventsim.kernels.addressing import (
-    columns_under, input_column, input_row, pointers_under, span_of, weight_row,
+    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of,
+    weight_row,
 )
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
@@ -165,9 +166,10 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
         return
     for t in range(events.steps):
         offset = t * g.out_width
-        for b in range(g.bits - 1, -1, -1):
+        highest = max(highest_plane(pointers, (sample * events.steps + t) * n_planes, per_plane, g), 1)
+        for b in range(highest - 1, -1, -1):
             for negative in range(1 + g.signed):
-                fresh = b == g.bits - 1 and not negative
+                fresh = b == highest - 1 and not negative
                 plane = (sample * events.steps + t) * n_planes + b + negative * g.bits
                 left = none
                 middle = none
@@ -209,24 +211,38 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     n_planes = g.bits * (1 + g.signed)
     none = zeros(weight, masks)
     table = (tile * g.parts) << g.part_bits
+    columns = g.out_width * g.stride_x
     for t in range(slots.steps):
         slot = (sample * slots.per_sample + slots.first + t) * n_planes
-        _write_windows(words, planes, slot * g.height * g.width, n_planes, g, row)
-        for ox in range(g.out_width):
-            x = zero
-            for top in range(g.bits, 0, -g.planes_at_once):
-                at_once = min(top, g.planes_at_once)
-                y = none
-                for b in range(top - 1, top - 1 - at_once, -1):
-                    y = y + y
-                    y = _sum_of_parts(y, weight, load_one(words, b * g.out_width + ox), table, lanes, g, False)
-                    if g.signed:
-                        word = load_one(words, (b + g.bits) * g.out_width + ox)
-                        y = _sum_of_parts(y, weight, word, table, lanes, g, True)
-                for _ in range(at_once):
-                    x = x + x
-                x = x + widened(y, zero)
-            store(sums, (t * g.out_width + ox) * lanes, x)
+        highest = _write_windows(words, planes, slot * g.height * g.width, g, row)
+        for first in range(0, g.out_width, 8):
+            n = min(g.out_width - first, 8)
+            top = 0 if n == 8 and _are_idle(words, first * g.stride_x, n_planes, g) else highest
+            for ox in range(first, first + n):
+                x = zero
+                for above in range(top, 0, -g.planes_at_once):
+                    at_once = min(above, g.planes_at_once)
+                    y = none
+                    for b in range(above - 1, above - 1 - at_once, -1):
+                        y = y + y
+                        word = load_one(words, b * columns + ox * g.stride_x)
+                        y = _sum_of_parts(y, weight, word, table, lanes, g, False)
+                        if g.signed:
+                            word = load_one(words, (b + g.bits) * columns + ox * g.stride_x)
+                            y = _sum_of_parts(y, weight, word, table, lanes, g, True)
+                    for _ in range(at_once):
+                        x = x + x
+                    x = x + widened(y, zero)
+                store(sums, (t * g.out_width + ox) * lanes, x)
+
+
+@inlined
+def _are_idle(words, first, n_planes, g):
+    """Whether eight windows hold no bit, and those between them."""
+    for k in range(g.stride_x):
+        if not eight_are_empty(words, first + 8 * k, n_planes, g.out_width * g.stride_x):
+            return False
+    return True
 
 
 @inlined
@@ -247,26 +263,29 @@ def _sum_of_parts(y, weight, word, table, lanes, g, negative):
 
 
 @inlined
-def _write_windows(words, planes, slot, n_planes, g, row):
+def _write_windows(words, planes, slot, g, row):
     """The bits under each window of an output row, by (row, column, channel), as words of plane after plane. slot:
-    where its planes begin. Column by column of the kernel, which LLVM makes vectors of. Writes words."""
-    for i in range(n_planes * g.out_width):
-        store_one(words, i, np.uint64(0))
-    for kx in range(g.kernel_width):
-        left = kx * g.dilation_x - g.padding_x
-        first = max((g.stride_x - 1 - left) // g.stride_x, 0)
-        last = min((g.width - 1 - left) // g.stride_x + 1, g.out_width)
-        for plane in range(n_planes):
-            o = plane * g.out_width
-            for ky in range(g.kernel_height):
-                iy = input_row(g, row, ky)
-                if iy < 0 or iy >= g.height:
-                    continue
+    where its planes begin. Column by column of the kernel, which LLVM makes vectors of: of strides, too, as windows
+    are made at every column, and read at each stride-th. Writes words. Returns one past the highest plane, of either
+    sign, that has a bit."""
+    highest, columns = 0, g.out_width * g.stride_x
+    for plane in range(g.bits * (1 + g.signed)):
+        o = plane * columns
+        for column in range(columns):
+            store_one(words, o + column, np.uint64(0))
+        for ky in range(g.kernel_height):
+            iy = input_row(g, row, ky)
+            i = slot + (plane * g.height + iy) * g.width
+            if iy < 0 or iy >= g.height or are_zero(planes, i, g.width):
+                continue
+            highest = max(highest, plane % g.bits + 1)
+            for kx in range(g.kernel_width):
+                left = kx * g.dilation_x - g.padding_x
                 shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
-                i = slot + (plane * g.height + iy) * g.width + left
-                for ox in range(first, last):
-                    word = load_one(planes, i + ox * g.stride_x) << shift
-                    store_one(words, o + ox, load_one(words, o + ox) | word)
+                for column in range(max(-left, 0), min(g.width - left, columns)):
+                    word = load_one(planes, i + left + column) << shift
+                    store_one(words, o + column, load_one(words, o + column) | word)
+    return highest
 
 
 @compiled

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from eventsim.kernels.addressing import n_planes_of, slot_of, words_of
+from eventsim.kernels.addressing import are_zero, n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    at_least, bit_count, load, load_one, splat, store, store_one, trailing_zeros, zeros,
+    at_least, below, bit_count, load, load_one, splat, store, store_one, trailing_zeros, zeros,
 )
 
 
@@ -24,14 +24,10 @@ def pack(levels, planes, slots):
         return
     if bits == 1:
         for s in range(slots.samples * slots.steps):
-            slot = slot_of(slots, s) * (1 + signed)
+            plus = slot_of(slots, s) * (1 + signed) * positions * words
             for c in range(channels):
-                bit = ONE << np.uint64(c & 63)
-                for p in range(positions):
-                    level = load_one(levels, (s * channels + c) * positions + p)
-                    if level != 0:
-                        o = ((slot + (level < 0)) * positions + p) * words + (c >> 6)
-                        store_one(planes, o, load_one(planes, o) | bit)
+                i = (s * channels + c) * positions
+                _pack_bits(levels, i, planes, plus + (c >> 6), slots, ONE << np.uint64(c & 63))
         return
     for s in range(slots.samples * slots.steps):
         slot = slot_of(slots, s) * bits * (1 + signed)
@@ -61,6 +57,34 @@ def _pack_vector(levels, i, planes, o, channels):
         store_one(planes, o + (channels >> 6), word)
 
 
+@inlined
+def _pack_bits(levels, i, planes, o, slots, bit):
+    """A channel's map of one bit, and its sign, 64 positions at a time. Writes planes from `o` on."""
+    positions, words = slots.height * slots.width, words_of(slots)
+    none = zeros(levels, planes)
+    one = splat(1, none)
+    negative = o + positions * words
+    for p in range(0, positions & ~63, 64):
+        x = load(levels, i + p, none)
+        _set_bits(planes, at_least(x, one), o + p * words, words, bit)
+        if slots.signed:
+            _set_bits(planes, below(x, none), negative + p * words, words, bit)
+    for p in range(positions & ~63, positions):
+        level = load_one(levels, i + p)
+        if level != 0:
+            to = (negative if level < 0 else o) + p * words
+            store_one(planes, to, load_one(planes, to) | bit)
+
+
+@inlined
+def _set_bits(planes, which, o, words, bit):
+    """Set a bit in the first word of those of 64 positions that have a bit in `which`. Writes planes."""
+    while which:
+        k = o + trailing_zeros(which) * words
+        store_one(planes, k, load_one(planes, k) | bit)
+        which &= which - ONE
+
+
 @compiled
 def index_events(planes, index, pointers, slots, by_column, table):
     """Set bits of the planes as sorted events. Writes index (with room for 8 more than there are
@@ -68,7 +92,7 @@ def index_events(planes, index, pointers, slots, by_column, table):
 
     by_column: walk the map column by column instead of row by row (`slide_rows`).
     table: uint8 [256, 8], the positions of the set bits of a byte. Eight entries are written for
-    each byte, an empty one too, and as many kept as it has bits: no branch depends on the spikes.
+    each byte of a word, an empty one too, and as many kept as it has bits: few branches depend on the spikes.
     """
     height, width, channels, n_planes = slots.height, slots.width, slots.channels, n_planes_of(slots)
     like = zeros(index, table)
@@ -81,6 +105,11 @@ def index_events(planes, index, pointers, slots, by_column, table):
     for s in range(slots.samples * slots.steps):
         source = slot_of(slots, s) * n_planes
         for plane in range(n_planes):
+            if are_zero(planes, (source + plane) * plane_size(slots), plane_size(slots)):
+                for _ in range(height * width + 1):
+                    store_one(pointers, pointer, k)
+                    pointer += 1
+                continue
             for a in range(outer):
                 for c in range(inner):
                     store_one(pointers, pointer, k)
@@ -88,6 +117,8 @@ def index_events(planes, index, pointers, slots, by_column, table):
                     o = ((source + plane) * height * width + a * outer_step + c * inner_step) * words
                     for w in range(words):
                         word = load_one(planes, o + w)
+                        if word == 0:
+                            continue
                         lowest = splat(np.int32(c * channels + w * 64), like)
                         for _ in range(min((channels - w * 64 + 7) >> 3, 8)):
                             byte = np.int64(word & np.uint64(255))

@@ -3,7 +3,7 @@ a time."""
 
 import numpy as np
 
-from eventsim.kernels.addressing import n_planes_of, plane_size, read_slot_of, slot_of, words_of
+from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, read_slot_of, slot_of, words_of
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import load_one, next_index, store_one, trailing_zeros
@@ -18,46 +18,66 @@ def clear_words(words, n):
 
 @compiled
 def sum_words(planes, source, to, of, window):
-    """Add the levels in each window of `source` to the levels in `planes`, 64 channels at a time,
-    by a ripple adder over the planes. Writes planes.
+    """Add the levels in each window of `source` to the levels in `planes`, 64 channels at a time, by a ripple
+    adder over the planes: each word of the source that has a bit, to the windows that it lies in. Writes planes.
 
     to, of: Slots of the target and of the source; a source of one slot stands for every step.
     window: kernel, stride, padding, (y, x) each.
     """
-    words, bits, signed, height, width = words_of(to), to.bits, to.signed, to.height, to.width
-    s_bits, s_signed, s_height, s_width = of.bits, of.signed, of.height, of.width
+    words, plane, s_plane = words_of(to), plane_size(to), plane_size(of)
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
-    plane = height * width * words
-    s_plane = s_height * s_width * words
+    row = of.width * words
     for s in range(to.samples * to.steps):
-        slot = slot_of(to, s)
-        s_slot = read_slot_of(of, s)
-        for oy in range(height):
-            for ox in range(width):
-                for ky in range(kernel_y):
-                    iy = oy * stride_y - padding_y + ky
-                    if iy < 0 or iy >= s_height:
+        for sign in range(1 + of.signed):
+            o = (slot_of(to, s) * (1 + to.signed) + sign) * to.bits * plane
+            i = (read_slot_of(of, s) * (1 + of.signed) + sign) * of.bits * s_plane
+            for iy in range(of.height):
+                top, bottom = _windows_over(iy, kernel_y, stride_y, padding_y, to.height)
+                for first in range(0, row, 8):
+                    n = min(row - first, 8)
+                    if n == 8 and eight_are_empty(source, i + iy * row + first, of.bits, s_plane):
                         continue
-                    for kx in range(kernel_x):
-                        ix = ox * stride_x - padding_x + kx
-                        if ix < 0 or ix >= s_width:
+                    for k in range(first, first + n):
+                        x = i + iy * row + k
+                        if not _has_bit(source, x, of.bits, s_plane):
                             continue
-                        for sign in range(1 + s_signed):
-                            o = (slot * (1 + signed) + sign) * bits * plane
-                            o += (oy * width + ox) * words
-                            i = (s_slot * (1 + s_signed) + sign) * s_bits * s_plane
-                            i += (iy * s_width + ix) * words
-                            for w in range(words):
-                                carry = np.uint64(0)
-                                for b in range(bits):
-                                    x = np.uint64(0)
-                                    if b < s_bits:
-                                        x = load_one(source, i + b * s_plane + w)
-                                    elif carry == 0:
-                                        break
-                                    a = load_one(planes, o + b * plane + w)
-                                    store_one(planes, o + b * plane + w, a ^ x ^ carry)
-                                    carry = (a & x) | (carry & (a ^ x))
+                        left, right = _windows_over(k // words, kernel_x, stride_x, padding_x, to.width)
+                        for oy in range(top, bottom):
+                            for ox in range(left, right):
+                                y = o + (oy * to.width + ox) * words + k % words
+                                _add_level(planes, y, plane, to.bits, source, x, s_plane, of.bits)
+
+
+@inlined
+def _windows_over(i, kernel, stride, padding, n):
+    """The first window, and one past the last, of n along an axis, that has position i of the source."""
+    at = i + padding
+    first = (at - kernel) // stride + 1 if at >= kernel else 0
+    return first, min(at // stride + 1, n)
+
+
+@inlined
+def _has_bit(planes, i, bits, apart):
+    """Whether a word has a bit in any plane."""
+    for b in range(bits):
+        if load_one(planes, i + b * apart) != 0:
+            return True
+    return False
+
+
+@inlined
+def _add_level(planes, o, plane, bits, source, i, s_plane, s_bits):
+    """Add the levels of the source's word at `i` to those of the word at `o`. Writes planes."""
+    carry = np.uint64(0)
+    for b in range(bits):
+        x = np.uint64(0)
+        if b < s_bits:
+            x = load_one(source, i + b * s_plane)
+        elif carry == 0:
+            break
+        a = load_one(planes, o + b * plane)
+        store_one(planes, o + b * plane, a ^ x ^ carry)
+        carry = (a & x) | (carry & (a ^ x))
 
 
 @compiled

@@ -58,6 +58,13 @@ class CountRows(Mapping):
             self._made[name] = dict(zip(ALL_NAMES, self._values[first : first + len(ALL_NAMES)]))
         return self._made[name]
 
+    def of_all(self, name) -> np.ndarray:
+        """int64 (layers, N): one count of every layer."""
+        if name not in ALL_NAMES:
+            raise KeyError(name)
+        apart = len(ALL_NAMES)
+        return self._values[ALL_NAMES.index(name) : len(self._names) * apart : apart]
+
     def __iter__(self):
         return iter(self._names)
 
@@ -106,6 +113,8 @@ class Counts(Shown):
 
     def total(self, name) -> int:
         """A count over all layers and samples."""
+        if isinstance(self.layers, CountRows):
+            return int(self.layers.of_all(name).sum())
         return sum(int(row[name].sum()) for row in self.layers.values())
 
     def totals(self) -> Dict[str, int]:

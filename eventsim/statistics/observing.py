@@ -1,7 +1,7 @@
 """Observing: gathers the sums of `TrainStatistics` from bit-planes, chunk by chunk."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Dict, List, Optional
 
@@ -289,13 +289,13 @@ class Observer:
         self._all: List[Dict[str, TrainObserver]] = []
         self.membranes: Dict[int, Dict[str, MembraneStatistics]] = {}
 
-    @contextmanager
     def block(self, first, n, several):
-        """What gathers a block of n samples, `first` being the place of the first one in the run.
+        """A context in which a block of n samples is gathered, `first` being the place of the first one in the run.
         several: whether its steps come in several chunks."""
-        if not self.kinds:
-            yield NOTHING
-            return
+        return self._block(first, n, several) if self.kinds else NOTHING
+
+    @contextmanager
+    def _block(self, first, n, several):
         with self._lock:
             sums = self._free.pop() if self._free else self._blank()
         observing = BlockObserver(self, sums, n, several)
@@ -334,7 +334,7 @@ class _NoObserver:
         """The next chunk."""
 
 
-NOTHING = _NoObserver()
+NOTHING = nullcontext(_NoObserver())
 
 
 class BlockObserver:

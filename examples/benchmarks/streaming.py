@@ -1,10 +1,12 @@
 """How fast streams run: windows of one step of 1 ms on one core, and an hour of events in flat memory.
 
-    python examples/benchmarks/streaming.py [--seconds 3] [--hour] [--events 1e9] [--json]
+    python examples/benchmarks/streaming.py [--seconds 3] [--shared FOLDER] [--hour] [--events 1e9] [--json]
 
 Networks: N-MNIST's (data/nmnist.h5, 34 x 34 pixels), and two of the size of those for DVS128 Gesture (128 x 128 pixels,
-random weights): SLAYER's, and one of nine layers; each in int8 and float32, at several event rates. The real-time factor
-is the time that the events last by the processor time of the whole loop, Python's too. Latencies are by the wall clock.
+random weights): SLAYER's, and one of nine layers; each in int8 and float32, at several event rates; and sinabs'
+cnn_sinabs on recordings of N-MNIST, one after another, where FOLDER has them (oracles/nir and datasets/n-mnist). The
+real-time factor is the time that the events last by the processor time of the whole loop, Python's too. Latencies are
+by the wall clock.
 --hour streams so many events over 3600 s of 10 ms steps, through a small network, and prints the resident memory as
 it goes.
 """
@@ -72,20 +74,43 @@ def moving_edge(size, rate, seconds, seed=0):
         yield {"t": t, "x": x, "y": rng.integers(0, height, each), "p": rng.integers(0, 2, each)}
 
 
-def measured(model, precision, rate, seconds):
+def recorded(folder, seconds):
+    """Blocks of recordings of N-MNIST, one after another, spread over the folder."""
+    paths, start = sorted(folder.rglob("*.bin")), 0
+    for path in paths[:: max(1, len(paths) // 100)]:
+        events = np.concatenate([block_of(block) for block in eventsim.open_events(path, sensor_size=(34, 34))])
+        events["t"] += start - events["t"][0]
+        start = int(events["t"][-1]) + 1000
+        yield events
+        if start > seconds * 1e6:
+            return
+
+
+def measured(model, precision, blocks):
     """A row of the table."""
     simulator = eventsim.Simulator(model, precision)
-    blocks = list(moving_edge(model.nodes["input"].events.sensor_size, rate, seconds))
     stream = simulator.stream(blocks, "1ms", step="1ms")
     began, synops = time.process_time(), 0
     for window in stream:
         synops += window.counts.total("synops")
     spent = time.process_time() - began
     found = stream.summary
-    return {"precision": precision, "events/s": rate, "synops/window": synops / found.windows,
+    return {"precision": precision, "events/s": found.events / found.stream_seconds, "synops/window": synops / found.windows,
             "real-time factor": found.stream_seconds / spent,
             "ms/window": 1e3 * spent / found.windows, "p50 ms": found.latency_ms["p50"],
             "p99 ms": found.latency_ms["p99"]}
+
+
+def sinabs_rows(shared, seconds):
+    """Rows of cnn_sinabs on N-MNIST's own recordings; none where they are not at hand."""
+    network, recordings = shared / "oracles" / "nir" / "cnn_sinabs.nir", shared / "datasets" / "n-mnist" / "Test"
+    if not (network.exists() and recordings.exists()):
+        print(f"skipped cnn_sinabs: no {network} or {recordings}", file=sys.stderr)
+        return []
+    model = eventsim.load(network, preset="sinabs", lower_limit="IF", bits=5)
+    blocks = list(recorded(recordings, seconds))
+    return [{"network": "cnn_sinabs, N-MNIST", **measured(model, precision, blocks)}
+            for precision in ("int8", "float32")]
 
 
 def hour(n_events):
@@ -130,6 +155,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=3.0, help="of events, for each row")
     parser.add_argument("--hour", action="store_true", help="stream an hour instead")
     parser.add_argument("--events", type=float, default=1e9, help="in the hour")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared",
+                        help="folder with oracles/ and datasets/, for cnn_sinabs (default: beside the repository)")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if given.hour:
@@ -137,8 +164,10 @@ def main():
     else:
         models = {"N-MNIST": eventsim.load(ROOT / "data" / "nmnist.h5"),
                   "gesture, SLAYER's": gesture_network(SLAYER), "gesture, nine layers": gesture_network(NINE)}
-        rows = [{"network": name, **measured(model, precision, rate, given.seconds)}
+        rows = [{"network": name, **measured(model, precision, list(moving_edge(
+                    model.nodes["input"].events.sensor_size, rate, given.seconds)))}
                 for name, model in models.items() for precision in ("int8", "float32") for rate in RATES]
+        rows += sinabs_rows(given.shared, given.seconds)
     if given.json:
         print(json.dumps(rows))
         return

@@ -8,7 +8,7 @@ from networks import (
     NARROW_CHIPS, chain, chip_models, chip_runs, every_node_models, random_chip_run, run_near_int32, runs,
 )
 from reference_equality import ALL, assert_equal_to_reference, INTEGERS
-from small_networks import small_networks
+from small_networks import chain as small_chain, conv, small_networks
 
 import reference
 from eventsim.engine.simulator import Simulator
@@ -20,7 +20,7 @@ from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.synapses import Conv2d, Dense
-from eventsim.model.transforms import Flatten
+from eventsim.model.transforms import AvgPool, Flatten
 
 MODELS = {**every_node_models(), **small_networks()}
 CHIPS = (find_chip("loihi"), find_chip("lava_sdnn"), *NARROW_CHIPS)
@@ -68,6 +68,27 @@ def test_every_way_of_adding(case, signed, precision):
     assert path.method in (in_int8 if precision == "int8" else (method,))
     x = rng.integers(-3 if signed else 0, 4, (3, 3, n_in, 6, 7)) * (rng.random((3, 3, n_in, 6, 7)) < 0.4)
     assert_equal_to_reference(model, x, precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("signed", (False, True))
+def test_few_events_in_wide_maps(signed, precision):
+    """Empty words, windows, planes and steps, which kernels skip, beside a few that are not; and step by step, as
+    streams run."""
+    rng = np.random.default_rng(5)
+    model = small_chain(
+        rng, Input((2, 21, 35), signed=signed), AvgPool(3, stride=2, padding=1), conv(5, stride=2, padding=1),
+        Neuron(0.3, leak=0.9, bits=2), AvgPool(2), conv(9, padding=1, bias=False), Neuron(0.3))
+    x = (rng.random((2, 3, 2, 21, 35)) < 0.003) * rng.choice((-1, 1) if signed else (1,), (2, 3, 2, 21, 35))
+    x[:, 1], x[0, :, 1], x[0, 0, 0] = 0, 0, 1
+    found = assert_equal_to_reference(model, x, precision)
+    simulator = Simulator(model, precision, chunk=1)
+    untraced = simulator.run(x)
+    for name in untraced.spikes:
+        np.testing.assert_array_equal(untraced.levels(name), found.levels(name), name)
+    for layer, counts in untraced.counts.layers.items():
+        for name in counts:
+            np.testing.assert_array_equal(counts[name], found.counts[layer][name], f"{name} of {layer}")
 
 
 @pytest.mark.parametrize("channels, bits, signed", (

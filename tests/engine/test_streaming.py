@@ -199,11 +199,34 @@ def test_integers_go_on_where_their_membranes_allow_it():
         next(stream)
 
 
+@pytest.mark.parametrize("precision", ("float32", "int8"))
+def test_a_state_that_was_given_stays_as_it_was(precision):
+    """A stream goes on in its own state; what others have is left alone, also where settings change on the way."""
+    sim, events = simulator("convolution", precision), recording_for(MODELS["convolution"])
+    expected = list(sim.stream([events], 100))
+    stream, found, kept = sim.stream([events], 100), [], []
+    for i, window in enumerate(stream):
+        found.append(window)
+        if i % 4 == 1:
+            state = stream.state.network
+            kept.append((state, {name: array.copy() for name, array in state.membranes.items()}))
+        sim.workers = 1 + (i > 10)
+    for window, other in zip(found, expected):
+        assert_same(window, other)
+    assert len(found) == len(expected) == 4 * len(kept) == 16
+    for state, membranes in kept:
+        for name, array in membranes.items():
+            np.testing.assert_array_equal(state.membranes[name], array, name)
+
+
 def test_a_bad_window_is_named():
     sim = simulator("convolution")
     block = {"t": [500] * 300, "x": [1] * 300, "y": [1] * 300, "p": [1] * 300}
     with pytest.raises(DataError, match="events: window from 500 to 600 us: x has values up to 300 .*'merge'"):
         list(sim.stream([block], 100))
+    blocks = [{key: [value] for key, value in (("t", t), ("x", 1), ("y", 1), ("p", 1))} for t in range(0, 500, 50)]
+    with pytest.raises(DataError, match="events: window from 500 to 600 us: x has values up to 300 .*'merge'"):
+        list(sim.stream([*blocks, block], 100))
 
 
 # ---- without end

@@ -69,6 +69,18 @@ def test_late_events_by_the_stated_rule():
         assert joined(bins)[:, 1, 0, 0].tolist() == [1, 2, 3] and bins.n_late == 1
 
 
+def test_a_wild_time_ends_bins_instead_of_becoming_steps():
+    wild = {"t": [0, 100, 150, 3 * 10**14, 200], "x": [0] * 5, "y": [0] * 5, "p": [1] * 5}
+    bins = in_pieces(wild, 3).bins(100, at_once=1)
+    assert next(bins)[0, 1, 0, 0] == 1
+    with pytest.raises(DataError, match="an event at t = 300000000000000 us .* 150 us, .* at most 60 s is run: mend"):
+        list(bins)
+    short = {**{name: values[:4] for name, values in wild.items()}, "t": [0, 100, 150, 700]}
+    with pytest.raises(DataError, match="silence of at most 0.0005 s is run"):
+        list(in_pieces(short, 3).bins(100, longest_gap="500us"))
+    assert len(joined(in_pieces(short, 3).bins(100, longest_gap=550))) == 8
+
+
 def test_crop_downsample_and_orient():
     x, y, t = EVENTS["x"], EVENTS["y"], EVENTS["t"]
     cropped = stream().crop(x=(5, 15), y=(2, 10))

@@ -11,7 +11,7 @@ MULTIPLYING = {"real_rows", "weigh_rows"}
 # Calls that give a vector, or take one, without any product of a weight and a spike.
 ADDITIVE = {
     "load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
-    "first_half", "store", "below", "widened",
+    "first_half", "store", "below", "same_bits", "widened",
 }
 POINTING = {"index", "pointers", "source", "words", "planes", "ranges"}  # arrays of indices and masks, read by `load_one`
 VECTORS = {"load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
