@@ -21,7 +21,10 @@ from exact_cases import (
 from processes import PACKAGES, environment, python
 
 from eventsim import Simulator, UnsupportedError
-from eventsim.kernels import counting, firing, gathering, gathering_int8, indexing, pooling, transforms
+from eventsim.kernels import (
+    alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+)
+from eventsim.kernels.compiling import by_address
 from eventsim.merging import merge
 
 
@@ -251,9 +254,10 @@ def _report_signatures():
         sim.run(x, STEPS, EVERYTHING)
         sim.run(x, STEPS, ())
     found = {
-        name: [str(signature) for signature in thing.signatures]
-        for module in (counting, firing, gathering, gathering_int8, indexing, pooling, transforms)
-        for name, thing in vars(module).items() if isinstance(thing, Dispatcher) and thing.__module__ == module.__name__
+        name: [str(signature) for signature in by_address(thing).signatures]
+        for module in (alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms)
+        for name, thing in vars(module).items() if isinstance(thing, Dispatcher)
+        and thing.__module__ == module.__name__ and not thing.targetoptions.get("forceinline")
     }
     print(json.dumps(found))
 
