@@ -38,11 +38,9 @@ class Spikes(Shown):
         n, t = self.planes.shape[:2]
         channels = self.shape[0]
         dtype = np.int32 if self.signed else np.min_scalar_type((1 << self.bits) - 1).type
-        planes = np.ascontiguousarray(self.planes).view(np.uint8)
-        bits = np.unpackbits(planes, axis=-1, bitorder="little")[..., :channels]
-        levels = _of_bits(bits[:, :, : self.bits], dtype)
+        levels = _levels_of(self.planes[:, :, : self.bits], channels, dtype)
         if self.signed:
-            levels -= _of_bits(bits[:, :, self.bits :], dtype)
+            levels -= _levels_of(self.planes[:, :, self.bits :], channels, dtype)
         return levels.transpose(0, 1, 3, 2).reshape(n, t, *self.logical_shape)
 
     def card(self) -> Card:
@@ -55,13 +53,20 @@ class Spikes(Shown):
             ("of all neurons and steps", percent(events / chances if chances else 0))])
 
 
-def _of_bits(bits, dtype):
-    """Levels (N, T, positions, channels) of their bits (N, T, planes, positions, channels), by doubling."""
-    levels = bits[:, :, -1].astype(dtype)
-    for b in range(bits.shape[2] - 2, -1, -1):
+def _levels_of(planes, channels, dtype):
+    """Levels (N, T, positions, channels) of planes (N, T, planes, positions, words), by doubling from the top one
+    down: one plane is unpacked at a time."""
+    levels = _unpacked(planes[:, :, -1], channels).astype(dtype, copy=False)
+    for b in range(planes.shape[2] - 2, -1, -1):
         levels += levels
-        levels += bits[:, :, b]
+        levels += _unpacked(planes[:, :, b], channels)
     return levels
+
+
+def _unpacked(plane, channels):
+    """0 or 1, uint8 (N, T, positions, channels)."""
+    octets = np.ascontiguousarray(plane).view(np.uint8)
+    return np.unpackbits(octets, axis=-1, bitorder="little")[..., :channels]
 
 
 def check_planes(spikes: Spikes) -> None:

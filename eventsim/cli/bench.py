@@ -77,9 +77,9 @@ def _samples(model, arguments):
     if arguments.data:
         data = open_dataset(arguments.data, node, arguments.timesteps or model.timesteps)
         return next(data.batches(arguments.limit, arguments.limit))[0], arguments.data
-    _check_room(node, arguments)
-    if model.check is not None:
-        x = model.check.x
+    x = None if model.check is None else model.check.x
+    _check_room(arguments.limit, prod(node.shape) if x is None else x[0].size)
+    if x is not None:
         return x[np.arange(arguments.limit) % len(x)], "its check samples"
     random, shape = np.random.default_rng(0), (arguments.limit, *node.shape)
     if node.encoding == "real":
@@ -87,14 +87,14 @@ def _samples(model, arguments):
     return random.integers(0, 1 << node.bits, shape), "random levels, which are no data: times depend on them"
 
 
-def _check_room(node, arguments):
-    """Raise DataError where samples that are made up take more memory than there is."""
+def _check_room(limit, size):
+    """Raise DataError where so many samples that are made up take more memory than there is. size: numbers of one."""
     from eventsim.errors import DataError
     from eventsim.lowering.room import machine_memory, SHARE, size_text
 
-    n_bytes, most = 8 * arguments.limit * prod(node.shape), int(SHARE * machine_memory())
+    n_bytes, most = 8 * limit * size, int(SHARE * machine_memory())
     if n_bytes > most:
-        raise DataError(f"--limit {arguments.limit}: so many samples take {size_text(n_bytes)} of memory, more than "
+        raise DataError(f"--limit {limit}: so many samples take {size_text(n_bytes)} of memory, more than "
                         f"{size_text(most)}; give fewer")
 
 

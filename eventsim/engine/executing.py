@@ -38,7 +38,7 @@ class _Piece(NamedTuple):
     clock: Clock
 
 
-def _held(levels):
+def _flatten_positions(levels):
     """Levels (N, T, *shape) as (N, T, C, positions)."""
     return levels.reshape(*levels.shape[:3], -1)
 
@@ -69,7 +69,7 @@ class Executor:
         steps = self.model.steps(timesteps) if still else levels.shape[1]
         done = self._states.check(state, len(levels), steps)
         begun = Begun(done, steps, still, state is None, keep_state)
-        return self._run(_held(levels), record, begun, clock, lambda start, stop: (
+        return self._run(_flatten_positions(levels), record, begun, clock, lambda start, stop: (
             State() if state is None else state.samples(start, stop)))
 
     def go_on(self, levels, record, state: State) -> Recording:
@@ -78,7 +78,7 @@ class Executor:
         check_processor(self.program.dtype)
         steps = levels.shape[1]
         done = self._states.check_steps(state, steps)
-        return self._run(_held(levels), record, Begun(done, steps, False, False, True), Clock(),
+        return self._run(_flatten_positions(levels), record, Begun(done, steps, False, False, True), Clock(TIMING in record),
                          lambda start, stop: state)
 
     def _run(self, levels, record, begun: Begun, clock, state_of: Callable[[int, int], State]) -> Recording:

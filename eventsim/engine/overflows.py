@@ -45,7 +45,7 @@ def floats_may_overflow(program: Program, steps: int) -> bool:
     for layer in program.stages.values():
         if isinstance(layer, LayerStage):
             added = [_largest(bias) for part in (layer, *layer.pools) for _, bias in part.biases]
-            added += [_largest(getattr(layer.update, name)) for name in ("drive", "v_reset", "amounts")]
+            added += [_largest(getattr(layer.update, name)) for name in ("drive", "v_reset", "amounts", "least")]
             for path in layer.synapses:
                 source, g = program.stages[path.source], path.geometry
                 level = LARGEST_REAL if isinstance(source, InputStage) and source.real else source.max_level

@@ -34,18 +34,18 @@ class Schedules:
     def __init__(self, program: Program, sizes: Sizes, chunk: Optional[int], block: Optional[int]):
         self.program, self.sizes, self.chunk, self.block = program, sizes, chunk, block
         self._last = max(program.bias_steps, default=0)  # step after which nothing differs any more
-        self._found = {}
+        self._known = {}
 
     def of(self, wanted: Wanted, begun: Begun) -> Schedule:
         """The Schedule of a run that keeps what is wanted."""
         if begun.done > self._last:
             begun = begun._replace(done=self._last)
         key = wanted, begun
-        if key not in self._found:
-            if len(self._found) >= MOST_SCHEDULES:
-                self._found.clear()
-            self._found[key] = self._worked_out(wanted, begun)
-        return self._found[key]
+        if key not in self._known:
+            if len(self._known) >= MOST_SCHEDULES:
+                self._known.clear()
+            self._known[key] = self._worked_out(wanted, begun)
+        return self._known[key]
 
     def _worked_out(self, wanted, begun):
         longest = self.chunk or longest_chunk(self.program, self.sizes, wanted.observed_bytes)
@@ -53,9 +53,9 @@ class Schedules:
         setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
                           wanted.traced, wanted.planes)
         samples = self.block or samples_of_piece(self.program, self.sizes, setting)
-        found, done = [], 0
+        settings, done = [], 0
         for steps in lengths:
-            found.append(setting._replace(steps=steps, fresh=begun.fresh and not done,
+            settings.append(setting._replace(steps=steps, fresh=begun.fresh and not done,
                                           bias_step=bias_step(self.program, begun.done + done)))
             done += steps
-        return Schedule(found, samples)
+        return Schedule(settings, samples)

@@ -104,6 +104,7 @@ class Stream(Shown):
         self._record = (*_names(options.record), self._output.record)
         self._network, self._scores, self._number = None, None, 0
         self._left_by = None  # the Executor whose run left the network's state; None where others have it, too
+        self._within = False  # whether a window has begun and not come to its end
         self._highest = (1 << node.bits) - 1  # level
         self._emitted = None
         if options.state is not None:
@@ -135,7 +136,11 @@ class Stream(Shown):
 
     @property
     def state(self) -> StreamState:
-        """After the window given last."""
+        """After the window given last. Raises DataError where a window failed or was stopped after it: what that
+        left is of no step."""
+        if self._within:
+            raise DataError(f"{self.source.name}: window {self._number} failed or was stopped, so that there is no state "
+                            "to go on from; keep the `state` of windows before")
         stepping = self._stepping
         self._left_by = None  # somebody else has the network's state now: the next window looks at it and copies it
         return StreamState(self.course.cut, self._network, stepping.start, stepping.newest, stepping.done,
@@ -203,6 +208,7 @@ class Stream(Shown):
         return pace is not None and pace.is_due(stop)
 
     def _window(self, stop, pace) -> StreamWindow:
+        self._within = True
         began = time.perf_counter()
         stepping, course = self._stepping, self.course
         end = self._next_stop  # beyond stop where the source has ended
@@ -229,6 +235,7 @@ class Stream(Shown):
                        self._scores, recording, ended - began, latency)
         self._number += 1
         self._tally.add(found, stop - begin)
+        self._within = False
         return found
 
     def _run_named(self, levels, first, stop):

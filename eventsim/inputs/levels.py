@@ -104,8 +104,8 @@ def _are_levels(x, input_node):
     where they are read as unsigned. `argmax` takes a third of the time that `max` takes of one sample."""
     if input_node.signed or not x.dtype.isnative:
         return False
-    found = x if x.dtype.kind == "u" else x.view(UNSIGNED[x.dtype.itemsize])
-    return found.item(found.argmax()) < 1 << input_node.bits
+    unsigned = x if x.dtype.kind == "u" else x.view(UNSIGNED[x.dtype.itemsize])
+    return unsigned.item(unsigned.argmax()) < 1 << input_node.bits
 
 
 def _narrowed(x):

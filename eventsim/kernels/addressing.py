@@ -112,9 +112,9 @@ def highest_plane(pointers, plane, per_plane, g):
     """One past the highest plane of a step that has events, of either sign. plane: number of the step's first."""
     b = g.bits
     while b > 0:
-        events = _n_events(pointers, (plane + b - 1) * per_plane, per_plane)
+        events = _count_events(pointers, (plane + b - 1) * per_plane, per_plane)
         if g.signed:
-            events += _n_events(pointers, (plane + g.bits + b - 1) * per_plane, per_plane)
+            events += _count_events(pointers, (plane + g.bits + b - 1) * per_plane, per_plane)
         if events:
             return b
         b -= 1
@@ -122,7 +122,8 @@ def highest_plane(pointers, plane, per_plane, g):
 
 
 @inlined
-def _n_events(pointers, p, per_plane):
+def _count_events(pointers, p, per_plane):
+    """Events of a plane whose pointers begin at p."""
     return load_one(pointers, p + per_plane - 1) - load_one(pointers, p)
 
 

@@ -8,12 +8,17 @@ started, or it fails, everything is.
 import contextlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
-from eventsim.kernels.compiling import by_address, keeps_kernels
+from eventsim.kernels.compiling import base_of_kernels, by_address
 
 LEAST, MOST = 4, 3  # kernels that are worth another process, which takes a second to begin; other processes
+FLAGS = {"isolated": "-I", "ignore_environment": "-E", "no_user_site": "-s", "no_site": "-S", "safe_path": "-P",
+         "dont_write_bytecode": "-B"}
 CODE = "import sys; sys.path[:] = {!r}; from eventsim.kernels import ahead; ahead.compile_given()"
 
 
@@ -37,21 +42,37 @@ class Helpers:
                 self._start(pickle.dumps([_named(*kernel) for kernel in kernels[::-1][i::n]]))
 
     def _start(self, kernels):
-        process = subprocess.Popen([sys.executable, "-c", CODE.format(sys.path)], stdin=subprocess.PIPE,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(_command(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, env=_environment())
         self._processes.append(process)
         process.stdin.write(kernels)
-        process.stdin.close()
+        process.stdin.flush()  # it stays open: where it ends, so does the other process
 
     def __exit__(self, *error):
         for process in self._processes:
             process.kill()
             process.wait()
+            with contextlib.suppress(OSError):  # what the other one never read
+                process.stdin.close()
+
+
+def _command():
+    """Python as it runs here: with its flags, and modules from where this process has them. A folder that is
+    relative is another one once the process has gone elsewhere."""
+    flags = [flag for name, flag in FLAGS.items() if getattr(sys.flags, name, False)]
+    path = [folder for folder in sys.path if os.path.isabs(folder)]
+    return [sys.executable, *flags, "-c", CODE.format([*path, str(Path(__file__).parents[2])])]
+
+
+def _environment():
+    return {**os.environ, "EVENTSIM_CACHE_DIR": str(base_of_kernels())}
 
 
 def _spare_cores():
-    """Cores beside the one that compiles here; 0 where what is compiled elsewhere would not come back."""
-    if not keeps_kernels() or not sys.executable or getattr(sys, "frozen", False):
+    """Cores beside the one that compiles here; 0 where what is compiled elsewhere would not come back, or where
+    there is no Python to start: a program that has Python in it is another one."""
+    program = Path(sys.executable or "").name.lower()
+    if base_of_kernels() is None or not program.startswith("python") or getattr(sys, "frozen", False):
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores - 1
@@ -62,12 +83,23 @@ def _named(kernel, signature):
 
 
 def compile_given() -> None:
-    """What the other process runs: compile the kernels that stdin names."""
+    """What the other process runs: compile the kernels that stdin names, until it ends."""
+    kernels = {(module.__name__, name): kernel for module in modules() for name, kernel in vars(module).items()}
+    given = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    for module, name, signature in given:
+        by_address(kernels[module, name]).compile(signature)
+
+
+def modules() -> tuple:
+    """Those whose kernels plans call."""
     from eventsim.kernels import (
         alpha, counting, firing, gathering, gathering_int8, indexing, integrating, limits, pooling, transforms,
     )
 
-    modules = (alpha, counting, firing, gathering, gathering_int8, indexing, integrating, limits, pooling, transforms)
-    kernels = {(module.__name__, name): kernel for module in modules for name, kernel in vars(module).items()}
-    for module, name, signature in pickle.load(sys.stdin.buffer):
-        by_address(kernels[module, name]).compile(signature)
+    return alpha, counting, firing, gathering, gathering_int8, indexing, integrating, limits, pooling, transforms
+
+
+def _end_with_stdin():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

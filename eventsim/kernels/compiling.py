@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 import warnings
-from functools import cache
 from pathlib import Path
 
 import llvmlite
@@ -103,9 +102,10 @@ def _warn_once(kind, message):
 _FOLDER = _cache_folder()
 
 
-def keeps_kernels() -> bool:
-    """Whether compiled kernels are kept."""
-    return _FOLDER is not None
+def base_of_kernels():
+    """The folder that EVENTSIM_CACHE_DIR names so that other processes keep compiled kernels where this one does;
+    None where none are kept."""
+    return None if _FOLDER is None else Path(_FOLDER).parents[1]
 
 
 class _Kept:
@@ -206,10 +206,10 @@ class _Cache(FunctionCache):
 
     _impl_class = _Implementation
 
-    def __init__(self, function):
+    def __init__(self, function, what):
         super().__init__(function)
         code = function.__code__
-        self._cache_file = _Kept(_FOLDER, f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}")
+        self._cache_file = _Kept(_FOLDER, f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}{what}")
 
 
 @contextlib.contextmanager
@@ -225,34 +225,48 @@ def _uncollected():
             gc.enable()
 
 
-def compiled(function, **more):
-    """njit with our options, and `more`, cached in our folder; other users of Numba keep their own."""
-    dispatcher = njit(**OPTIONS, **more)(function)
+def compiled(function):
+    """njit with our options, cached in our folder; other users of Numba keep their own."""
+    return _kept(njit(**OPTIONS)(function), "")
+
+
+def _kept(dispatcher, what):
+    """A dispatcher whose code is kept. what: tells those of one function apart."""
     if config.DISABLE_JIT:
         return dispatcher
     dispatcher.compile = _uncollected()(dispatcher.compile)
     if _FOLDER is not None:
-        dispatcher._cache = _Cache(function)
+        dispatcher._cache = _Cache(dispatcher.py_func, what)
     return dispatcher
 
 
-@cache
+_BY_ADDRESS = {}
+
+
 def by_address(kernel):
-    """The kernel without the code that takes the arguments of a call from Python, which could not pass pointers."""
-    return compiled(kernel.py_func, no_cpython_wrapper=True)
+    """The dispatcher of a kernel without what takes the arguments of a call from Python, which could not pass
+    pointers."""
+    if kernel not in _BY_ADDRESS:
+        # of threads that come here at once, one gives its own to all
+        _BY_ADDRESS.setdefault(kernel, _kept(_without_wrapper(kernel.py_func), "-by-address"))
+    return _BY_ADDRESS[kernel]
 
 
 def inlined(function):
     """njit with our options, for a part of kernels: LLVM puts it where they call it, which takes less time than
     Numba's `inline`, whose copies are analysed again in every kernel."""
-    dispatcher = njit(**OPTIONS, forceinline=True, no_cpython_wrapper=True)(function)
+    return _without_wrapper(function, forceinline=True)
+
+
+def _without_wrapper(function, **more):
+    dispatcher = njit(**OPTIONS, **more, no_cpython_wrapper=True)(function)
     if not config.DISABLE_JIT:
-        dispatcher._compile_for_args = _refuse  # without a wrapper the call would end the process
+        dispatcher._compile_for_args = _refuse  # the call would end the process
     return dispatcher
 
 
 def _refuse(*arguments, **more):
-    raise TypeError("parts of kernels are called by kernels only")
+    raise TypeError("this is called by kernels, or by its address, and not from Python")
 
 
 if hasattr(os, "register_at_fork"):  # a child that is forked while another thread compiles would wait for ever

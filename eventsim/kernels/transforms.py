@@ -51,9 +51,9 @@ def sum_words(planes, source, to, of, window):
 @inlined
 def _windows_over(i, kernel, stride, padding, n):
     """The first window, and one past the last, of n along an axis, that has position i of the source."""
-    at = i + padding
-    first = (at - kernel) // stride + 1 if at >= kernel else 0
-    return first, min(at // stride + 1, n)
+    padded = i + padding
+    first = (padded - kernel) // stride + 1 if padded >= kernel else 0
+    return first, min(padded // stride + 1, n)
 
 
 @inlined

@@ -229,6 +229,26 @@ def test_a_bad_window_is_named():
         list(sim.stream([*blocks, block], 100))
 
 
+def test_a_stream_has_no_state_after_a_window_that_failed():
+    """Its network is in the middle of the window, its events are gone."""
+    blocks = [{key: [value] * n for key, value in (("t", t), ("x", 1), ("y", 1), ("p", 1))}
+              for t, n in ((50, 1), (150, 1), (250, 300), (350, 1), (450, 1))]
+    stream = simulator("convolution").stream(blocks, 100)
+    next(stream)
+    assert stream.state.number == 1
+    with pytest.raises(DataError, match="x has values up to 300"):
+        list(stream)
+    with pytest.raises(DataError, match="window 2 failed or was stopped, so that there is no state to go on from"):
+        stream.state
+
+
+def test_every_window_is_timed():
+    """The first, and those that go on in the stream's own state."""
+    windows = list(simulator("convolution").stream([recording_for(MODELS["convolution"])], 100, record="timing"))
+    assert len(windows) > 5
+    assert all(window.recording.timing.by_kernel() for window in windows)
+
+
 # ---- without end
 
 

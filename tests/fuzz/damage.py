@@ -199,7 +199,7 @@ def _changed_while_possible(content, waiting):
     """Content after the changes that are taken from the end of `waiting`, up to one that is not possible."""
     rng = waiting.pop()
     with h5py.File.in_memory(file_image=content) as file:
-        names = list(_names_in(content)) if content in UNCHANGED else _all_members(file)
+        names = list(_member_names(content)) if content in UNCHANGED else _all_members(file)
         while True:
             try:
                 if names:
@@ -220,11 +220,11 @@ def remember(content):
     """Find out now what many cases with this content, of an HDF5 file, would find out each."""
     for each in (content, without_checksums(content)):
         UNCHANGED.add(each)
-        _names_in(each)
+        _member_names(each)
 
 
 @lru_cache(maxsize=None)
-def _names_in(content):
+def _member_names(content):
     with h5py.File.in_memory(file_image=content) as file:
         return tuple(_all_members(file))
 

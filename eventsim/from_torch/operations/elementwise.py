@@ -108,7 +108,7 @@ def _where(trace, func, args, kwargs, out):
     if all(known):
         raise Refused("does 'where' with two signals, which has no equal in eventsim; multiply each by a mask and add "
                       "them")
-    signal, other, kept = (a, b, mask) if known[0] else (b, a, ~mask)
+    signal, other, kept = (a, b, mask.bool()) if known[0] else (b, a, ~mask.bool())
     elementwise(trace, signal, kept.double(), torch.where(kept, 0.0, torch.as_tensor(other).double()), out)
 
 
@@ -117,6 +117,7 @@ def _masked_fill(trace, func, args, kwargs, out):
     x, mask, value = args
     refuse_known(trace, mask, f"does 'masked_fill' by a signal, which has no equal in eventsim; {OWN_NEURONS}")
     refuse_known(trace, value, "fills with a signal")
+    mask = mask.bool()
     elementwise(trace, x, (~mask).double(), torch.where(mask, torch.as_tensor(value).double(), 0.0), out)
 
 
