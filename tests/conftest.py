@@ -22,6 +22,10 @@ gc.disable()
 def pytest_collection_finish():
     """Modules of libraries and tests live to the end: looking through them for garbage, each time that a test has
     made many objects, took an eighth of the time."""
+    from eventsim.kernels import ahead
+
+    if "PYTEST_XDIST_WORKER" in os.environ:  # no core is free: what others compile ahead would come twice
+        ahead.MOST = 0
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -25,7 +25,8 @@ def _adding(number):
 
 @pytest.fixture
 def cores(monkeypatch, tmp_path):
-    """Two cores, and a folder."""
+    """Two cores, one of them free, and a folder."""
+    monkeypatch.setattr(ahead, "MOST", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     monkeypatch.setattr(ahead, "base_of_kernels", lambda: tmp_path)
 
