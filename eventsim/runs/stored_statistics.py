@@ -90,6 +90,9 @@ def _membrane(group):
     found = {name: _array(group, name, (edges.size + 1,)) for name in HISTOGRAMS if _present(group, name)}
     rows = (wholes["n_samples"], wholes["n_steps"])
     found.update({name: _floats(group, name, rows) for name in BY_STEP if _present(group, name)})
+    for name in BY_STEP[1:]:
+        if name in found and (found[name] < 0).any():
+            raise group.error(f"{name!r} has numbers below 0, which no square is")
     if ("rectified" in found) != ("rectified_error_by_step" in found):
         raise group.error("has 'rectified' or 'rectified_error_by_step' without the other")
     absent = {name: None for name in ("rectified", "rectified_error_by_step") if name not in found}
