@@ -78,8 +78,8 @@ class Executor:
         check_processor(self.program.dtype)
         steps = levels.shape[1]
         done = self._states.check_steps(state, steps)
-        return self._run(_flatten_positions(levels), record, Begun(done, steps, False, False, True), Clock(TIMING in record),
-                         lambda start, stop: state)
+        begun = Begun(done, steps, False, False, True)
+        return self._run(_flatten_positions(levels), record, begun, Clock(TIMING in record), lambda start, stop: state)
 
     def _run(self, levels, record, begun: Begun, clock, state_of: Callable[[int, int], State]) -> Recording:
         """levels: (n, steps or 1, C, positions). state_of: the State of some samples before."""

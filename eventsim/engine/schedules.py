@@ -55,7 +55,7 @@ class Schedules:
         samples = self.block or samples_of_piece(self.program, self.sizes, setting)
         settings, done = [], 0
         for steps in lengths:
-            settings.append(setting._replace(steps=steps, fresh=begun.fresh and not done,
-                                          bias_step=bias_step(self.program, begun.done + done)))
+            bias = bias_step(self.program, begun.done + done)
+            settings.append(setting._replace(steps=steps, fresh=begun.fresh and not done, bias_step=bias))
             done += steps
         return Schedule(settings, samples)

@@ -139,8 +139,8 @@ class Stream(Shown):
         """After the window given last. Raises DataError where a window failed or was stopped after it: what that
         left is of no step."""
         if self._within:
-            raise DataError(f"{self.source.name}: window {self._number} failed or was stopped, so that there is no state "
-                            "to go on from; keep the `state` of windows before")
+            raise DataError(f"{self.source.name}: window {self._number} failed or was stopped, so that there is no "
+                            "state to go on from; keep the `state` of windows before")
         stepping = self._stepping
         self._left_by = None  # somebody else has the network's state now: the next window looks at it and copies it
         return StreamState(self.course.cut, self._network, stepping.start, stepping.newest, stepping.done,

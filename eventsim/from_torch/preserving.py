@@ -32,15 +32,16 @@ def preserved(net):
 
 @contextmanager
 def in_float32(net):
-    """Give a network float32 in place of other floats, until this is left."""
+    """Give a network float32 in place of other floats, until this is left. What modules share stays shared."""
     modules = list(net.modules())
     parameters = {id(p): (p, p.data) for module in modules for p in module.parameters(recurse=False)}
     buffers = [(module, name, value) for module in modules for name, value in module.named_buffers(recurse=False)]
+    single = {id(value): _single(value) for _, _, value in buffers}
     try:
         for parameter, data in parameters.values():
             parameter.data = _single(data)
         for module, name, value in buffers:
-            setattr(module, name, _single(value))
+            setattr(module, name, single[id(value)])
         yield
     finally:
         for parameter, data in parameters.values():

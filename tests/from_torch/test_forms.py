@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 snntorch = pytest.importorskip("snntorch")
 from torch import nn  # noqa: E402
 
+from eventsim.from_torch.preserving import in_float32  # noqa: E402
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -59,6 +61,18 @@ def test_a_network_in_a_type_of_its_own_is_proved_in_float32_and_left_as_it_was(
     for name, value in net.state_dict().items():
         assert value.dtype == before[name].dtype and torch.equal(value, before[name])
     assert np.array_equal(model.nodes["linear0"].weight, net[0].weight.detach().double().numpy())
+
+
+def test_a_buffer_that_modules_share_stays_shared_in_float32():
+    """Else what one writes, the others would not read, and another network would be compared."""
+    net = nn.Sequential(nn.Identity(), nn.Identity()).double()
+    shared = torch.ones(3, dtype=torch.float64)
+    for module in net:
+        module.register_buffer("gate", shared)
+    with in_float32(net):
+        net[0].gate.fill_(2)
+        assert net[1].gate.dtype == torch.float32 and net[1].gate.tolist() == [2, 2, 2]
+    assert net[0].gate is net[1].gate is shared and shared.tolist() == [1, 1, 1]
 
 
 def test_code_that_cannot_be_compared_in_float32_is_said_in_one_line():
