@@ -521,7 +521,7 @@ def main(arguments=None):
         except eventsim.EventsimError as error:
             row["refused"] = shown = str(error)
         rows.append(row)
-        print(f"{one.tool:13}{one.kind:32}{one.reset:15}{one.parameters:15}{shown}", flush=True)
+        print(f"{one.tool:13}{one.kind:32}{one.reset:15}{one.parameters:16}{shown}", flush=True)
     equal, total = (sum(row.get(name, 0) for row in rows) for name in ("equal", "spikes"))
     refused = sum("refused" in row for row in rows)
     print(f"{len(rows)} networks, {refused} refused: {equal} of {total} spikes equal")
