@@ -10,6 +10,7 @@ from eventsim.engine.memory import ChunkTrain, PlanMemory
 from eventsim.engine.plan import Tape
 from eventsim.kernels.arguments import Events
 from eventsim.program import Program
+from eventsim.statistics.observing import TrainObserver
 
 
 @dataclass
@@ -17,7 +18,7 @@ class Binding:
     """The arrays of one block, and the tape of what computes them.
 
     sent: stage -> ChunkTrain. real: F (n, slots, positions, channels) of a real input. events: those that paths
-    share. clock: int64 [1], the absolute step of the chunk's first.
+    share. clock: int64 [1], the absolute step of the chunk's first. sums: layer -> what sums its train.
     """
 
     program: Program
@@ -29,6 +30,7 @@ class Binding:
     still_input: bool = False
     events: Dict[tuple, Events] = field(default_factory=dict)
     clock: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    sums: Dict[str, TrainObserver] = field(default_factory=dict)
 
     @property
     def whole(self) -> Span:

@@ -22,7 +22,8 @@ class Setting(NamedTuple):
     samples: of a block. steps: of a chunk. still: whether the input's only step stands for all. fresh: whether
         nothing was run before. keeps: whether membranes are wanted after the chunk, by the next one or in a
         State. bias_step: the step since which no bias has changed.
-    traces: (layer, kind) of what is traced; kind as in `Traces`. planes: stages whose planes are wanted.
+    traces: (layer, kind) of what is traced; kind as in `Traces`. planes: stages whose planes are wanted. sums:
+        whether statistics sum the trains of all layers, which are whole in this chunk.
     """
 
     samples: int
@@ -33,6 +34,7 @@ class Setting(NamedTuple):
     bias_step: int
     traces: FrozenSet[Tuple[str, str]]
     planes: FrozenSet[str]
+    sums: bool = False
 
 
 class Traces(NamedTuple):

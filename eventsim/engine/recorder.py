@@ -76,7 +76,8 @@ class Wanted:
 
     flattened: nodes that only reshape -> the stage whose spikes they show. scales: layer -> MembraneScale, of
     those whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is only
-    gathered, and what the answer needs. planes: stages whose planes are recorded, gathered, or the answer.
+    gathered, and what the answer needs. planes: stages whose planes are recorded, looked at in detail, or the answer.
+    summed: stages whose planes are summed only, so that nobody needs them where they are summed on the way.
     observed_bytes: memory that gathering takes of a sample for one step: traces.
     """
 
@@ -91,6 +92,7 @@ class Wanted:
                        for layer in layers
                        if "membranes" in self.wishes.gathered and model.nodes[layer.name].sends == "levels"}
         self.traced, self.planes = frozenset(self._traced()), frozenset(self._planes())
+        self.summed = frozenset(self._spiking() if "statistics" in self.wishes.gathered else ())
         # (name, stage, shape) of nodes whose spikes are recorded
         self.spikes = [(name, self.stages[self.flattened.get(name, name)], model.shapes[name])
                        for name in model.nodes if name in self.wishes.spikes]
@@ -113,8 +115,11 @@ class Wanted:
         if not output.reduce:
             yield output.name
         yield from (self.flattened.get(name, name) for name in self.wishes.spikes)
-        if self.wishes.gathered:
-            yield from (name for name, stage in self.stages.items() if stage.bits)
+        if self.wishes.gathered - {"statistics"}:
+            yield from self._spiking()
+
+    def _spiking(self):
+        return (name for name, stage in self.stages.items() if stage.bits)
 
 
 class Recorder:

@@ -1,7 +1,7 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
 import time
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -31,11 +31,12 @@ class Runner:
         self._buffers = Buffers()
 
     def run_chunk(self, setting: Setting, state: State, levels, clock: Optional[Clock] = None,
-                  each_step=True) -> Chunk:
+                  each_step=True, sums: Optional[List[dict]] = None) -> Chunk:
         """Run a chunk from `state`, which is brought up to date.
 
         setting: but for `samples`. levels: int32 (n, steps or 1, C, positions), or F of real input. clock: what
-            times it. each_step: whether answers are wanted after each step, or after the last only.
+            times it. each_step: whether answers are wanted after each step, or after the last only. sums: those of
+            a run, layer -> TrainObserver, to which this thread's are added, unless they are there.
         """
         n = len(levels)
         together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
@@ -46,6 +47,9 @@ class Runner:
             bound = self._bind(setting._replace(samples=samples), clock)
             if arrays is None:
                 arrays = self._arrays(bound, setting, state, levels)
+            if bound.sums and not any(bound.sums is each for each in sums):
+                _clear(bound.sums)
+                sums.append(bound.sums)
             bound.clock[0] = state.step
             n_blocks = min((n - done) // samples, max(1, AT_A_TIME // samples))
             left = {name: array[done:] for name, array in arrays.items()} if done else arrays
@@ -126,6 +130,12 @@ class Runner:
             if kind == "planes":
                 sent[name] = ChunkTrain(array, sent[name].first, sent[name].still)
         return Trains(len(arrays[COUNTS]), setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input)
+
+
+def _clear(sums):
+    """Forget what an earlier run, or one that was interrupted, has summed."""
+    for summing in sums.values():
+        summing.clear()
 
 
 def _repeated(levels, bound, setting):

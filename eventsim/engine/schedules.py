@@ -50,8 +50,10 @@ class Schedules:
     def _worked_out(self, wanted, begun):
         longest = self.chunk or longest_chunk(self.program, self.sizes, wanted.observed_bytes)
         lengths = chunks(self.program, begun.done, begun.steps, longest)
-        setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
-                          wanted.traced, wanted.planes)
+        whole = len(lengths) == 1
+        planes = wanted.planes if whole else wanted.planes | wanted.summed
+        setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or not whole, 0,
+                          wanted.traced, planes, whole and bool(wanted.summed))
         samples = self.block or samples_of_piece(self.program, self.sizes, setting)
         settings, done = [], 0
         for steps in lengths:

@@ -15,8 +15,10 @@ from eventsim.engine.counting import bind_counts
 from eventsim.engine.memory import ChunkTrain
 from eventsim.engine.paths import bind_path, prepare, Ready
 from eventsim.engine.plan import Plan
+from eventsim.engine.summing import bind_sums
 from eventsim.engine.trains import bind_words, enter, make_room
 from eventsim.program import LayerStage, PooledSums, Program, StageGroup, Synapses, synapses_of, WordStage
+from eventsim.statistics.observing import TrainObserver
 
 COUNTING = "counts"  # the stage of what counts, in timings
 
@@ -24,12 +26,13 @@ COUNTING = "counts"  # the stage of what counts, in timings
 @dataclass(frozen=True)
 class BoundChunk:
     """A chunk that can be run. sent: stage -> ChunkTrain of a block. clock: int64 [1], where to put the absolute
-    step of the chunk's first."""
+    step of the chunk's first. sums: layer -> what sums its train for statistics, if they are wanted."""
 
     plan: Plan
     sent: Dict[str, ChunkTrain]
     still_input: bool
     clock: np.ndarray
+    sums: Dict[str, TrainObserver]
 
 
 def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
@@ -44,8 +47,10 @@ def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
             _bind_forward(binding, group)
     binding.tape.stage = COUNTING
     bind_counts(binding)
+    if setting.sums:
+        bind_sums(binding)
     plan = Plan(binding.tape, binding.memory, setting.samples)
-    return BoundChunk(plan, binding.sent, binding.still_input, binding.clock)
+    return BoundChunk(plan, binding.sent, binding.still_input, binding.clock, binding.sums)
 
 
 def _bind_forward(binding, group: StageGroup):

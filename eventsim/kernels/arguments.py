@@ -211,20 +211,23 @@ class Classes(NamedTuple):
     number: int
 
 
+LEVEL_TABLES = 4  # in which levels are counted in turn: most are 0, and each addition would wait for the one before
+
+
 class TrainSums(NamedTuple):
-    """What is summed over the samples of a train."""
+    """What is summed over the samples of a train, and what kernels sum with, zeros before and after: but for `small`,
+    `plane_bytes` and `held`, in which `count_briefly` holds what it will add to the sums."""
 
     events: np.ndarray  # int64 [neuron]
     squares: np.ndarray  # float64 [neuron], of a sample's events: whole numbers
+    planes: np.ndarray  # int64 [plane, neuron], set bits; of a single plane nothing
+    levels: np.ndarray  # int64 [LEVEL_TABLES, 256], neurons of each level
     by_step: np.ndarray  # int64 [step], events
-
-
-class TrainScratch(NamedTuple):
-    """What `count_briefly` works with: zeros before and after."""
-
-    small: np.ndarray  # int16 [2, neuron of so many words]
-    bytes: np.ndarray  # int8 [1 + planes, neuron]
-    words: np.ndarray  # uint64 [8]
+    small: np.ndarray  # int16 [2, neuron], events and their squares
+    bytes: np.ndarray  # int8 [neuron], events
+    plane_bytes: np.ndarray  # int8 [plane, neuron], set bits
+    held: np.ndarray  # int64 [1], samples
+    words: np.ndarray  # uint64 [plane], what was read last
 
 
 class Intervals(NamedTuple):

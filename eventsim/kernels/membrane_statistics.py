@@ -7,6 +7,8 @@ import numpy as np
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import load_one, store_one
 
+TANH = math.tanh(1.5)  # Numba would work it out for each membrane
+
 
 @inlined
 def _bin(value, edges, per_unit):
@@ -40,7 +42,7 @@ def _rectified(u, most):
         return j + (1 - np.cbrt(1 - rest))
     if rest > 1:
         return j + np.cbrt(rest)
-    return j + (math.tanh(3 * (rest - 0.5)) / (2 * math.tanh(1.5)) + 0.5)
+    return j + (math.tanh(3 * (rest - 0.5)) / (2 * TANH) + 0.5)
 
 
 @compiled

@@ -7,11 +7,14 @@ with 64 / pack bits. A neuron's index is its bit, from word to word so made.
 import numpy as np
 
 from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of
-from eventsim.kernels.arguments import ONE
+from eventsim.kernels.arguments import LEVEL_TABLES, ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    load_one, bit_count, next_index, load, store_one, select, splat, store, trailing_zeros, zeros,
+    load_one, bit_count, next_index, load, store_one, select, splat, store, trailing_zeros, widened, zeros, packed,
 )
+
+
+AT_ONCE = 32  # words
 
 
 @inlined
@@ -30,6 +33,14 @@ def _packed(planes, slot, n_planes, size, pack, i):
     """`_occupied` of the i-th `pack` words from `slot` on, together."""
     if pack == 1:
         return _occupied(planes, slot + i, n_planes, size)
+    first = slot + i * pack
+    if n_planes == 1 and (i + 1) * pack <= size:
+        if pack == 2:
+            return packed(planes, first, 2)
+        if pack == 4:
+            return packed(planes, first, 4)
+        if pack == 64:
+            return packed(planes, first, 64)
     together = np.uint64(0)
     shift = np.uint64(0)
     for k in range(i * pack, min((i + 1) * pack, size)):
@@ -39,41 +50,51 @@ def _packed(planes, slot, n_planes, size, pack, i):
 
 
 @inlined
-def _count_word(planes, bytes_, slot, sizes, i, o, none):
-    """The i-th `pack` words of a slot, any plane set. Adds those of each plane to int8 [plane, neuron], from o on,
-    where there are several. sizes: planes, words of a plane, words together, neurons between planes of bytes_."""
-    n_planes, size, pack, apart = sizes
-    word = _packed(planes, slot, 1, size, pack, i)
-    if n_planes > 1:
-        one = splat(1, none)
-        store(bytes_, o, load(bytes_, o, none) + select(word, one, none))
-        b = 1
-        while b < n_planes:  # one by one: LLVM would gather them into a vector
-            part = _packed(planes, slot + b * size, 1, size, pack, i)
-            o_plane = o + b * apart
-            store(bytes_, o_plane, load(bytes_, o_plane, none) + select(part, one, none))
-            word |= part
-            b = next_index(b)
-    return word
+def _gather_word(planes, words, slot, sizes, i):
+    """The i-th `pack` words of a slot: of each plane into words, and returns those of any plane. sizes: planes, words
+    of a plane, words together."""
+    n_planes, size, pack = sizes
+    union = _packed(planes, slot, 1, size, pack, i)
+    if n_planes == 1:
+        return union
+    store_one(words, 0, union)
+    b = 1
+    while b < n_planes:  # one by one: LLVM would gather them into a vector
+        word = _packed(planes, slot + b * size, 1, size, pack, i)
+        store_one(words, b, word)
+        union |= word
+        b = next_index(b)
+    return union
+
+
+@inlined
+def _add_bits(bytes_, words, n_planes, o, apart):
+    """Add the words of several planes to int8 [plane, neuron], from o on. apart: neurons between planes."""
+    none = zeros(bytes_, words)
+    one = splat(1, none)
+    b = 0
+    while b < n_planes:
+        at = o + b * apart
+        store(bytes_, at, load(bytes_, at, none) + select(load_one(words, b), one, none))
+        b = next_index(b)
 
 
 @compiled
-def count_neurons(planes, bytes_, counts, sums, totals, slots, pack, kept, ends):
-    """Per neuron, events and the square of a sample's events; of several planes also the set bits of each. Adds
-    the events of each step to those of `sums`, TrainSums, and set bits to totals, int64 [plane, neuron].
+def count_neurons(planes, counts, sums, slots, pack, kept, ends):
+    """Per neuron, events and the square of a sample's events; of several planes also the set bits of each. Adds to
+    those of sums, TrainSums.
 
     counts: int32 [sample or 1, neuron], events of a sample so far, its own row where `kept`. Adds the
     chunk's, and, where these are the samples' last steps (`ends`), adds them and their squares to
-    sums, and clears them. Adds 0 or 1 to 64 bytes at a time, and those to counts before they overflow:
-    bytes_ int8 [1 + planes, neuron] (scratch, zeros before and after)."""
-    events, squares, by_step = sums.events, sums.squares, sums.by_step
+    sums, and clears them. Adds 0 or 1 to 64 bytes at a time, and those to counts before they overflow."""
+    events, squares, by_step, totals, words = sums.events, sums.squares, sums.by_step, sums.planes, sums.words
+    bytes_, of_planes = sums.bytes, sums.plane_bytes
     steps, n_planes, size = slots.steps, n_planes_of(slots), plane_size(slots)
     n_words = (size + pack - 1) // pack
     none = zeros(bytes_, planes)
     one = splat(1, none)
     wide, exact, real = zeros(counts, planes), zeros(events, planes), zeros(squares, planes)
-    of_planes = bytes_[n_words * 64 :]
-    sizes = (n_planes, size, pack, n_words * 64)
+    sizes = (n_planes, size, pack)
     for sample in range(slots.samples):
         row = sample * kept * n_words * 64
         for start in range(0, steps, 127):
@@ -81,18 +102,18 @@ def count_neurons(planes, bytes_, counts, sums, totals, slots, pack, kept, ends)
                 slot = (sample * slots.per_sample + slots.first + t) * n_planes * size
                 total = 0
                 for i in range(n_words):
-                    word = _count_word(planes, of_planes, slot, sizes, i, i * 64, none)
+                    word = _gather_word(planes, words, slot, sizes, i)
                     total += bit_count(word)
                     store(bytes_, i * 64, load(bytes_, i * 64, none) + select(word, one, none))
+                    if n_planes > 1:
+                        _add_bits(of_planes, words, n_planes, i * 64, n_words * 64)
                 store_one(by_step, t, load_one(by_step, t) + total)
             for i in range(n_words):
                 at_counts = row + i * 64
                 store(counts, at_counts, load(counts, at_counts, wide) + load(bytes_, i * 64, wide))
                 store(bytes_, i * 64, none)
             if n_planes > 1:
-                for i in range(n_planes * n_words):
-                    store(totals, i * 64, load(totals, i * 64, exact) + load(of_planes, i * 64, exact))
-                    store(of_planes, i * 64, none)
+                _settle_planes(totals, of_planes, n_planes * n_words, planes)
         if ends:
             for i in range(n_words):
                 at_counts = row + i * 64
@@ -102,48 +123,96 @@ def count_neurons(planes, bytes_, counts, sums, totals, slots, pack, kept, ends)
                 store(counts, at_counts, wide)
 
 
-@compiled
-def count_neurons_briefly(planes, scratch, sums, totals, slots, pack):
-    """As `count_neurons`, for all steps of samples that have at most 127: sums stay in 16 bits and in
-    first-level caches, some words at a time, for as many samples as their squares, and the bytes of planes, allow.
-    scratch: TrainScratch, zeros before and after."""
-    events, squares, by_step, small, bytes_ = sums.events, sums.squares, sums.by_step, scratch.small, scratch.bytes
-    samples, steps, n_planes, size = slots.samples, slots.steps, n_planes_of(slots), plane_size(slots)
-    n_words = (size + pack - 1) // pack
-    brief, exact, real = zeros(small, planes), zeros(events, planes), zeros(squares, planes)
-    one, none = splat(1, brief), zeros(bytes_, planes)
-    at_once = 32767 // (steps * steps)
+@inlined
+def _settle_planes(totals, bytes_, n_words, masks):
+    """Add the set bits of planes from 8 bits to 64."""
+    none, exact = zeros(bytes_, masks), zeros(totals, masks)
+    for i in range(n_words):
+        store(totals, i * 64, load(totals, i * 64, exact) + load(bytes_, i * 64, exact))
+        store(bytes_, i * 64, none)
+
+
+@inlined
+def _settle(sums, n_words, n_planes, masks):
+    """Add what `count_briefly` holds in few bits to the sums."""
+    events, squares, small = sums.events, sums.squares, sums.small
+    brief, exact, real = zeros(small, masks), zeros(events, masks), zeros(squares, masks)
+    for i in range(n_words):
+        n, o = i * 64, (n_words + i) * 64
+        store(events, n, load(events, n, exact) + load(small, n, exact))
+        store(squares, n, load(squares, n, real) + load(small, o, real))
+        store(small, n, brief)
+        store(small, o, brief)
     if n_planes > 1:
-        at_once = min(at_once, 127 // steps)
-    some = small.size // 128
-    sizes = (n_planes, size, pack, some * 64)
-    for sample_0 in range(0, samples, at_once):
-        for word_0 in range(0, n_words, some):
-            words = min(some, n_words - word_0)
-            for sample in range(sample_0, min(sample_0 + at_once, samples)):
-                first = (sample * slots.per_sample + slots.first) * n_planes * size
-                for i in range(words):
-                    of_sample = brief
-                    t = 0
-                    while t < steps:  # few: LLVM would unroll them
-                        slot = first + t * n_planes * size
-                        word = _count_word(planes, bytes_, slot, sizes, word_0 + i, i * 64, none)
-                        store_one(by_step, t, load_one(by_step, t) + bit_count(word))
-                        of_sample = of_sample + select(word, one, brief)
-                        t = next_index(t)
-                    store(small, i * 64, load(small, i * 64, brief) + of_sample)
-                    o = (some + i) * 64
-                    store(small, o, load(small, o, brief) + of_sample * of_sample)
-            for i in range(words):
-                n, o = (word_0 + i) * 64, (some + i) * 64
-                store(events, n, load(events, n, exact) + load(small, i * 64, exact))
-                store(squares, n, load(squares, n, real) + load(small, o, real))
-                store(small, i * 64, brief)
-                store(small, o, brief)
-                for b in range(n_planes if n_planes > 1 else 0):
-                    o, n = (b * some + i) * 64, (b * n_words + word_0 + i) * 64
-                    store(totals, n, load(totals, n, exact) + load(bytes_, o, exact))
-                    store(bytes_, o, none)
+        _settle_planes(sums.planes, sums.plane_bytes, n_planes * n_words, masks)
+
+
+@inlined
+def _count_words(planes, by_step, slot, steps, size, none):
+    """Events of a sample's neurons in the one word of each step: planes at slot, then `size` words on."""
+    one = splat(1, none)
+    of_sample = none
+    t = 0
+    while t < steps:  # few: LLVM would unroll them
+        word = load_one(planes, slot + t * size)
+        store_one(by_step, t, load_one(by_step, t) + bit_count(word))
+        of_sample = of_sample + select(word, one, none)
+        t = next_index(t)
+    return of_sample
+
+
+@inlined
+def _count_gathered(planes, sums, slot, steps, sizes, i, none, levelled):
+    """As `_count_words`, of words that are gathered; counts set bits of planes and small levels, too."""
+    by_step, words, of_planes, (n_planes, size, pack) = sums.by_step, sums.words, sums.plane_bytes, sizes
+    one, apart = splat(1, none), (size + pack - 1) // pack * 64
+    of_sample = none
+    t = 0
+    while t < steps:
+        word = _gather_word(planes, words, slot + t * n_planes * size, sizes, i)
+        if word:
+            store_one(by_step, t, load_one(by_step, t) + bit_count(word))
+            of_sample = of_sample + select(word, one, none)
+            if n_planes > 1:
+                _add_bits(of_planes, words, n_planes, i * 64, apart)
+        if levelled:
+            _count_small_levels(sums.levels, words, n_planes)
+        t = next_index(t)
+    return of_sample
+
+
+@compiled
+def count_briefly(planes, sums, slots, pack, levelled):
+    """As `count_neurons`, for all steps of samples that have at most 127, and, where `levelled`, neurons of each
+    small level, too. Sums stay in 16 bits, for as many samples as their squares, and the bytes of planes, allow:
+    `sums.held` says how many are there, from this call and those before."""
+    small, held = sums.small, sums.held
+    steps, n_planes, size = slots.steps, n_planes_of(slots), plane_size(slots)
+    n_words = (size + pack - 1) // pack
+    brief, none = zeros(small, planes), zeros(sums.bytes, planes)
+    most = 32767 // (steps * steps)
+    if n_planes > 1:
+        most = min(most, 127 // steps)
+    plain = n_planes == 1 and pack == 1
+    done = 0
+    while done < slots.samples:
+        if load_one(held, 0) == most:
+            _settle(sums, n_words, n_planes, planes)
+            store_one(held, 0, 0)
+        last = min(slots.samples, done + most - load_one(held, 0))
+        store_one(held, 0, load_one(held, 0) + last - done)
+        for first in range(0, n_words, AT_ONCE):
+            for sample in range(done, last):
+                slot = (sample * slots.per_sample + slots.first) * n_planes * size
+                for i in range(first, min(first + AT_ONCE, n_words)):
+                    if plain:
+                        of_sample = _count_words(planes, sums.by_step, slot + i, steps, size, none)
+                    else:
+                        of_sample = _count_gathered(planes, sums, slot, steps, (n_planes, size, pack), i, none, levelled)
+                    events, o = widened(of_sample, brief), (n_words + i) * 64
+                    store(small, i * 64, load(small, i * 64, brief) + events)
+                    store(small, o, load(small, o, brief) + events * events)
+        done = last
 
 
 @inlined
@@ -158,38 +227,35 @@ def _transposed(square):
     return square ^ t ^ (t << np.uint64(28))
 
 
+@inlined
+def _count_small_levels(counts, words, n_planes):
+    """Neurons of each level in words of at most 8 planes, not signed, the empty bits as level 0. Adds to counts
+    int64 [LEVEL_TABLES, 256]."""
+    for part in range(0, 64, 8):
+        square = np.uint64(0)
+        for b in range(n_planes):
+            square |= ((load_one(words, b) >> np.uint64(part)) & np.uint64(255)) << np.uint64(8 * b)
+        if square == 0:
+            store_one(counts, 0, load_one(counts, 0) + 8)
+            continue
+        levels = _transposed(square)
+        for k in range(8):
+            level = np.int64(levels & np.uint64(255)) + k % LEVEL_TABLES * 256
+            store_one(counts, level, load_one(counts, level) + 1)
+            levels >>= np.uint64(8)
+
+
 @compiled
 def count_small_levels(planes, words, counts, slots, pack):
     """Neurons of each level, of at most 8 planes and not signed, the empty bits of words as level 0. Adds to
-    counts int64 [256]. words: uint64 [8] (scratch)."""
+    counts int64 [LEVEL_TABLES, 256]. words: uint64 [planes] (scratch)."""
     n_planes, size = n_planes_of(slots), plane_size(slots)
     n_words = (size + pack - 1) // pack
     for s in range(slots.samples * slots.steps):
         slot = slot_of(slots, s) * n_planes * size
         for i in range(n_words):
-            for b in range(n_planes):
-                store_one(words, b, _packed(planes, slot + b * size, 1, size, pack, i))
-            for part in range(0, 64, 8):
-                square = np.uint64(0)
-                for b in range(n_planes):
-                    square |= ((load_one(words, b) >> np.uint64(part)) & np.uint64(255)) << np.uint64(8 * b)
-                if square == 0:
-                    store_one(counts, 0, load_one(counts, 0) + 8)
-                    continue
-                levels = _transposed(square)
-                for _ in range(8):
-                    level = np.int64(levels & np.uint64(255))
-                    store_one(counts, level, load_one(counts, level) + 1)
-                    levels >>= np.uint64(8)
-
-
-@compiled
-def count_briefly(planes, scratch, sums, plane_events, levels, slots, pack, levelled):
-    """All of the above in one call: neurons and planes briefly, and, where `levelled`, small levels. scratch:
-    TrainScratch."""
-    count_neurons_briefly(planes, scratch, sums, plane_events, slots, pack)
-    if levelled:
-        count_small_levels(planes, scratch.words, levels, slots, pack)
+            _gather_word(planes, words, slot, (n_planes, size, pack), i)
+            _count_small_levels(counts, words, n_planes)
 
 
 @compiled

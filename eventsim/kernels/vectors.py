@@ -352,6 +352,23 @@ def first_half(typing, number, like):
 
 
 @intrinsic
+def packed(typing, words, offset, number):
+    """The lowest 64 / number bits of as many uint64 from a flat offset on, together. number: a literal power of two."""
+    if not isinstance(number, types.IntegerLiteral):
+        return None
+    n = number.literal_value
+
+    def generate(context, builder, signature, arguments):
+        pointer = vector_address(context, builder, signature.args[0], arguments[0], arguments[1], n)
+        value = builder.load(pointer)
+        value.align = 8
+        parts = builder.trunc(value, ir.VectorType(ir.IntType(64 // n), n))
+        return builder.bitcast(parts, ir.IntType(64))
+
+    return types.uint64(words, types.intp, number), generate
+
+
+@intrinsic
 def load_one(typing, array, offset):
     """One element at a flat offset, without the wrap-around test of array[offset]."""
 

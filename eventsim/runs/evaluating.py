@@ -29,7 +29,7 @@ from eventsim.storage import writing
 from eventsim.tensors import is_loader
 
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
-BATCH = (16, 1024)  # at least and at most so many samples
+BATCH = (16, 4096)  # at least and at most so many samples
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 1024, 4, 64
 FLAGS = (bool, np.bool_)

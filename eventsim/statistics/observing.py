@@ -3,13 +3,15 @@
 import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.kernels import membrane_statistics, train_statistics
-from eventsim.kernels.arguments import Intervals, MembraneSums, MembraneTraces, Slots, TrainScratch, TrainSums
+from eventsim.kernels.arguments import (
+    Intervals, LEVEL_TABLES, MembraneSums, MembraneTraces, Slots, TrainSums,
+)
 from eventsim.merging import merge, merged
 from eventsim.model.node import Node
 from eventsim.model.parameters import parameter_on
@@ -19,7 +21,6 @@ from eventsim.statistics.membranes import (
 from eventsim.statistics.trains import chosen_neurons, n_interval_bins, TrainStatistics
 
 BRIEF = 127  # steps whose counts 8 bits hold
-WORDS_AT_ONCE = 32  # whose counts first-level caches hold
 
 
 @dataclass
@@ -47,10 +48,11 @@ class TrainObserver:
     """Counts one node's planes, with sums as the kernels hold them: neurons by position, then channel.
 
     shape: (C, H, W) as held; logical_shape: as the model has it. n_steps: of each sample.
-    summing, detailing: whether to take events and levels, and intervals and correlations.
+    summing, detailing: whether to take events and levels, and intervals and correlations. zeros: function that makes
+    arrays, shape and dtype given.
     """
 
-    def __init__(self, shape, logical_shape, bits, signed, n_steps, summing=True, detailing=True):
+    def __init__(self, shape, logical_shape, bits, signed, n_steps, summing=True, detailing=True, zeros=np.zeros):
         self.shape, self.logical_shape = shape, logical_shape
         self.bits, self.signed, self.n_steps = bits, bool(signed), n_steps
         self.summing, self.detailing = summing, detailing
@@ -60,19 +62,23 @@ class TrainObserver:
         self.pack = _words_together(shape[0])
         neurons = self.n_places
         summed, detailed = neurons if summing else 0, neurons if detailing else 0
-        self._bytes = np.zeros((1 + self.n_planes) * max(summed, 64 * WORDS_AT_ONCE) if summing else 0, np.int8)
-        self._small = np.zeros(2 * 64 * WORDS_AT_ONCE if summing else 0, np.int16)
-        self._words = np.zeros(8, np.uint64)
         sizes = TrainStatistics.array_shapes(logical_shape, bits, self.signed, n_steps)
         self.chosen = chosen_neurons(sizes["events"][0])
-        many = summing and self.n_planes > 1
-        self.sums = TrainTotals(
-            0, 0, False, np.zeros(summed, np.int64), np.zeros(summed, np.float64),
-            plane_events=np.zeros((self.n_planes, neurons) if many else (0, 0), np.int64),
-            level_counts=np.zeros(sizes["level_counts"], np.int64), small_levels=np.zeros(256, np.int64),
+        of_planes = (self.n_planes, neurons) if summing and self.n_planes > 1 else (0, 0)
+        self.sums = sums = TrainTotals(
+            0, 0, False, zeros((summed,), np.int64), zeros((summed,), np.float64),
+            plane_events=zeros(of_planes, np.int64),
+            level_counts=np.zeros(sizes["level_counts"], np.int64), small_levels=np.zeros((LEVEL_TABLES, 256), np.int64),
             by_step=np.zeros(n_steps, np.int64), intervals=np.zeros((5, detailed), np.int64),
             histogram=np.zeros(n_interval_bins(n_steps), np.int64),
             together=np.zeros(sizes["together"], np.int64),
+        )
+        self._given = TrainSums(
+            sums.events, sums.squares, sums.plane_events.reshape(-1), sums.small_levels.reshape(-1),
+            sums.by_step,
+            small=zeros((2 * summed,), np.int16), bytes=zeros((summed,), np.int8),
+            plane_bytes=zeros((of_planes[0] * of_planes[1],), np.int8), held=np.zeros(1, np.int64),
+            words=np.zeros(self.n_planes, np.uint64),
         )
 
     @property
@@ -89,18 +95,20 @@ class TrainObserver:
         """All steps of n samples. planes: uint64 (n, T, planes, positions, words), contiguous."""
         self.add_chunk(planes, self.slots(n, self.n_steps, planes.shape[1], 0), 0, None)
 
-    def add_chunk(self, planes, slots: Slots, start, memory: Optional["Memory"], still=False) -> None:
+    def add_chunk(self, planes, slots: Slots, start, memory: Optional["Memory"], still=False, summed=False) -> None:
         """Some steps of some samples: those in the slots, which are the samples' steps from `start` on.
         memory: of these samples, where their steps come in several chunks. still: the first slot stands
-        for all the steps."""
+        for all the steps. summed: they are in the sums already."""
         n, steps = slots.samples, slots.steps
         ends = start + steps == self.n_steps
         self.sums.still |= still
-        if self.summing:
+        if self.summing and not summed:
             if not still:
                 self._sum(planes.reshape(-1), slots, start, memory, ends)
             elif start == 0:  # one step stands for all: `statistics` multiplies
                 self._sum(planes.reshape(-1), slots._replace(steps=1), 0, None, True)
+            self._settle()
+        if self.summing:
             self.sums.n_samples += n if ends else 0
         if self.detailing:
             if still:
@@ -110,21 +118,62 @@ class TrainObserver:
             self.sums.n_detailed += n if ends else 0
 
     def _sum(self, flat, slots, start, memory, ends):
-        sums = self.sums
-        of_neurons = TrainSums(sums.events, sums.squares, sums.by_step[start : start + slots.steps])
-        planes, levelled = sums.plane_events.reshape(-1), 2 < self.n_planes <= 8 and not self.signed
-        if memory is None and slots.steps <= BRIEF:
-            scratch = TrainScratch(self._small, self._bytes, self._words)
-            train_statistics.count_briefly(flat, scratch, of_neurons, planes, sums.small_levels, slots, self.pack,
-                                           int(levelled))
-        else:
-            counts = np.zeros((1, self.n_places), np.int32) if memory is None else memory.counts
-            train_statistics.count_neurons(flat, self._bytes, counts.reshape(-1), of_neurons, planes, slots,
-                                           self.pack, int(memory is not None), int(ends))
-            if levelled:
-                train_statistics.count_small_levels(flat, self._words, sums.small_levels, slots, self.pack)
+        if memory is None:
+            for kernel, *arguments in self.calls(flat, slots):
+                kernel(*arguments)
+            return
+        given = self._given._replace(by_step=self.sums.by_step[start : start + slots.steps])
+        train_statistics.count_neurons(flat, memory.counts.reshape(-1), given, slots, self.pack, 1, int(ends))
+        for kernel, *arguments in self._calls_of_levels(flat, slots):
+            kernel(*arguments)
+
+    def calls(self, planes, slots: Slots) -> List[Tuple]:
+        """Kernels, and what they are given, that sum all steps of the samples in the slots, for `absorb` to add up.
+        planes: uint64, flat."""
+        if slots.steps > BRIEF:
+            counts = np.zeros(self.n_places, np.int32)
+            return [(train_statistics.count_neurons, planes, counts, self._given, slots, self.pack, 0, 1),
+                    *self._calls_of_levels(planes, slots)]
+        call = train_statistics.count_briefly, planes, self._given, slots, self.pack, int(self._levelled)
+        return [call] if self._levelled else [call, *self._calls_of_levels(planes, slots)]
+
+    @property
+    def _levelled(self):
+        return 2 < self.n_planes <= 8 and not self.signed
+
+    def _calls_of_levels(self, planes, slots):
+        """Of two planes they follow from what else is counted."""
+        if self._levelled:
+            return [(train_statistics.count_small_levels, planes, self._given.words, self._given.levels, slots, self.pack)]
         if self.n_planes > 8 or self.signed:
-            train_statistics.count_levels(flat, sums.level_counts, slots)
+            return [(train_statistics.count_levels, planes, self.sums.level_counts, slots)]
+        return []
+
+    def _settle(self):
+        """Add what kernels hold in few bits to the sums."""
+        given, sums = self._given, self.sums
+        if given.held[0]:
+            events, squares = given.small.reshape(2, -1)
+            sums.events += events
+            sums.squares += squares
+            sums.plane_events += given.plane_bytes.reshape(sums.plane_events.shape)
+            for array in (given.small, given.plane_bytes, given.held):
+                array.fill(0)
+
+    def clear(self) -> None:
+        """Forget what kernels have summed."""
+        for array in (*self._summed(), *self._given):
+            array.fill(0)
+
+    def absorb(self, other: "TrainObserver") -> None:
+        """Add what the kernels of another one, of the same train, have summed."""
+        other._settle()
+        for mine, theirs in zip(self._summed(), other._summed()):
+            mine += theirs
+
+    def _summed(self):
+        sums = self.sums
+        return (sums.events, sums.squares, sums.plane_events, sums.level_counts, sums.small_levels, sums.by_step)
 
     def _detail(self, planes, slots, start, memory):
         memory = memory or Memory(self, slots.samples)
@@ -167,7 +216,7 @@ class TrainObserver:
         """Events of each level; of up to two planes they follow from what was counted."""
         levels = repeats * self.sums.level_counts
         if levels.size <= 256 and not self.signed:
-            levels += repeats * self.sums.small_levels[: levels.size]
+            levels += repeats * self.sums.small_levels.sum(axis=0)[: levels.size]
         if not self.signed and self.bits == 1:
             levels[1] = events.sum()
         elif not self.signed and self.bits == 2:
@@ -279,7 +328,8 @@ class Observer:
     """Gathers what a run was asked to gather: `KINDS` of a Program's layers, over blocks of samples
     that several threads may run.
 
-    kinds: any of "statistics", "intervals", "membranes". scales: layer -> MembraneScale.
+    kinds: any of "statistics", "intervals", "membranes". scales: layer -> MembraneScale. sums: layer -> TrainObserver,
+    of each plan that sums trains while it runs.
     """
 
     def __init__(self, program, kinds, n_steps, scales):
@@ -288,6 +338,7 @@ class Observer:
         self._free: List[Dict[str, TrainObserver]] = []
         self._all: List[Dict[str, TrainObserver]] = []
         self.membranes: Dict[int, Dict[str, MembraneStatistics]] = {}
+        self.sums: List[Dict[str, TrainObserver]] = []
 
     def block(self, first, n, several):
         """A context in which a block of n samples is gathered, `first` being the place of the first one in the run.
@@ -319,7 +370,10 @@ class Observer:
         if not self._all:
             return {}
         for name, gathered in self._all[0].items():
-            gathered.sums = merge([each[name].sums for each in self._all])
+            for summed in self.sums:
+                gathered.absorb(summed[name])
+            if len(self._all) > 1:
+                gathered.sums = merge([each[name].sums for each in self._all])
         return {name: gathered.statistics() for name, gathered in self._all[0].items()}
 
     def all_membranes(self) -> Dict[str, MembraneStatistics]:
@@ -352,7 +406,7 @@ class BlockObserver:
         for name, sums in self.sums.items():
             train = chunk.trains.sent[name]
             slots = sums.slots(self.n, steps, train.per_sample, train.first)
-            sums.add_chunk(train.planes, slots, self.step, self.memories.get(name), train.still)
+            sums.add_chunk(train.planes, slots, self.step, self.memories.get(name), train.still, self.observer.sums != [])
         if self.observer.scales:
             self.membranes.append({name: self._membranes(name, scale, chunk)
                                    for name, scale in self.observer.scales.items()})
