@@ -162,6 +162,26 @@ def _count_words(planes, by_step, slot, steps, size, none):
 
 
 @inlined
+def _count_pairs(planes, sums, slot, steps, sizes, i, none):
+    """As `_count_words`, of two planes, gathered; counts their set bits, too."""
+    by_step, bytes_, (_, size, pack) = sums.by_step, sums.plane_bytes, sizes
+    one, o = splat(1, none), ((size + pack - 1) // pack + i) * 64
+    of_sample, of_low, of_high = none, none, none
+    t = 0
+    while t < steps:
+        low = _packed(planes, slot + 2 * t * size, 1, size, pack, i)
+        high = _packed(planes, slot + (2 * t + 1) * size, 1, size, pack, i)
+        store_one(by_step, t, load_one(by_step, t) + bit_count(low | high))
+        of_sample = of_sample + select(low | high, one, none)
+        of_low = of_low + select(low, one, none)
+        of_high = of_high + select(high, one, none)
+        t = next_index(t)
+    store(bytes_, i * 64, load(bytes_, i * 64, none) + of_low)
+    store(bytes_, o, load(bytes_, o, none) + of_high)
+    return of_sample
+
+
+@inlined
 def _count_gathered(planes, sums, slot, steps, sizes, i, none, levelled):
     """As `_count_words`, of words that are gathered; counts set bits of planes and small levels, too."""
     by_step, words, of_planes, (n_planes, size, pack) = sums.by_step, sums.words, sums.plane_bytes, sizes
@@ -207,6 +227,8 @@ def count_briefly(planes, sums, slots, pack, levelled):
                 for i in range(first, min(first + AT_ONCE, n_words)):
                     if plain:
                         of_sample = _count_words(planes, sums.by_step, slot + i, steps, size, none)
+                    elif n_planes == 2:
+                        of_sample = _count_pairs(planes, sums, slot, steps, (n_planes, size, pack), i, none)
                     else:
                         of_sample = _count_gathered(planes, sums, slot, steps, (n_planes, size, pack), i, none, levelled)
                     events, o = widened(of_sample, brief), (n_words + i) * 64

@@ -31,7 +31,7 @@ from eventsim.tensors import is_loader
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 4096)  # at least and at most so many samples
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
-SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 1024, 4, 64
+SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 4096, 4, 64
 FLAGS = (bool, np.bool_)
 
 
@@ -47,7 +47,7 @@ class Evaluation:
     audit: say how far integers went. conventions: count as other tools do, too. energy: an EnergyTable,
         the name of one or the path of a JSON file.
     statistics: gather statistics; None: where there is a file to keep them. detailed: how many samples,
-        evenly spread, are looked at closely for those of membranes and intervals; None: one in 1024, but
+        evenly spread, are looked at closely for those of membranes and intervals; None: one in 4096, but
         4 to 64.
     model, data: names of what is run, for the summary; None: the path of the data.
     """
