@@ -105,8 +105,12 @@ class PlanMemory:
 
     def keep(self, name, shape, dtype) -> np.ndarray:
         """A kept array. shape: with the samples of a block first. name: (kind, what)."""
-        array = self.kept[name] = self._made(zeros(shape, dtype))
+        array = self.kept[name] = self.make(shape, dtype)
         return array
+
+    def make(self, shape, dtype) -> np.ndarray:
+        """An array that nothing else uses."""
+        return self._made(zeros(shape, dtype))
 
     def hold(self, array) -> np.ndarray:
         """An array that kernels read, kept alive with the others."""

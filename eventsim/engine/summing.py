@@ -1,7 +1,6 @@
 """Summing: what statistics sum of trains, put on a tape, while what a block sent is in the caches."""
 
 from eventsim.engine.binding import Binding
-from eventsim.engine.memory import zeros
 from eventsim.statistics.observing import TrainObserver
 
 
@@ -13,7 +12,7 @@ def bind_sums(binding: Binding) -> None:
             continue
         train = binding.sent[layer.name]
         summing = TrainObserver(layer.shape, layer.logical_shape, layer.bits, layer.signed, setting.steps,
-                                detailing=False, zeros=zeros)
+                                detailing=False, zeros=binding.memory.make)
         binding.sums[layer.name] = summing
         steps = 1 if train.still else setting.steps  # one step stands for all: the statistics multiply
         slots = summing.slots(setting.samples, steps, train.per_sample, train.first)

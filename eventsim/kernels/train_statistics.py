@@ -10,11 +10,10 @@ from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of
 from eventsim.kernels.arguments import LEVEL_TABLES, ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    load_one, bit_count, next_index, load, store_one, select, splat, store, trailing_zeros, widened, zeros, packed,
+    load_one, bit_count, next_index, load, packed, store_one, select, splat, store, trailing_zeros, widened, zeros,
 )
 
-
-AT_ONCE = 32  # words
+AT_ONCE = 32  # words whose sums stay in the first-level cache from sample to sample
 
 
 @inlined
@@ -33,7 +32,7 @@ def _packed(planes, slot, n_planes, size, pack, i):
     """`_occupied` of the i-th `pack` words from `slot` on, together."""
     if pack == 1:
         return _occupied(planes, slot + i, n_planes, size)
-    first = slot + i * pack
+    first = slot + i * pack  # a vector that is narrowed, where that is an instruction or two
     if n_planes == 1 and (i + 1) * pack <= size:
         if pack == 2:
             return packed(planes, first, 2)

@@ -465,6 +465,6 @@ def sum_of(typing, x):
 if config.DISABLE_JIT:
     from eventsim.kernels.vectors_numpy import (
         load_one, at_least, below, bit_count, bit_counts, and_, decayed, eight_zeros, or_, first_half, next_index,
-        half_zeros, high_bytes, joined, lanes_of, load, low_sums, negated, same_bits, store_one, scaled, select,
+        half_zeros, high_bytes, joined, lanes_of, load, low_sums, negated, packed, same_bits, store_one, scaled, select,
         shifted, splat, store, sum_of, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
     )

@@ -154,6 +154,12 @@ def bit_counts(words):
     return bits.sum(axis=1).astype(words.dtype)
 
 
+def packed(words, offset, number):
+    flat, bits = _checked(words, offset, number), 64 // number
+    parts = [int(word) % (1 << bits) << bits * k for k, word in enumerate(flat[offset : offset + number])]
+    return np.uint64(sum(parts))
+
+
 def sum_of(x):
     return x.sum()
 

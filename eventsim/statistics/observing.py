@@ -55,7 +55,7 @@ class TrainObserver:
     def __init__(self, shape, logical_shape, bits, signed, n_steps, summing=True, detailing=True, zeros=np.zeros):
         self.shape, self.logical_shape = shape, logical_shape
         self.bits, self.signed, self.n_steps = bits, bool(signed), n_steps
-        self.summing, self.detailing = summing, detailing
+        self.summing, self.detailing, self._zeros = summing, detailing, zeros
         self.n_planes = bits * (1 + self.signed)
         self.words = (shape[0] + 63) // 64
         self.size = shape[1] * shape[2] * self.words
@@ -68,8 +68,8 @@ class TrainObserver:
         self.sums = sums = TrainTotals(
             0, 0, False, zeros((summed,), np.int64), zeros((summed,), np.float64),
             plane_events=zeros(of_planes, np.int64),
-            level_counts=np.zeros(sizes["level_counts"], np.int64), small_levels=np.zeros((LEVEL_TABLES, 256), np.int64),
-            by_step=np.zeros(n_steps, np.int64), intervals=np.zeros((5, detailed), np.int64),
+            level_counts=zeros(sizes["level_counts"], np.int64), small_levels=zeros((LEVEL_TABLES, 256), np.int64),
+            by_step=zeros((n_steps,), np.int64), intervals=np.zeros((5, detailed), np.int64),
             histogram=np.zeros(n_interval_bins(n_steps), np.int64),
             together=np.zeros(sizes["together"], np.int64),
         )
@@ -77,8 +77,8 @@ class TrainObserver:
             sums.events, sums.squares, sums.plane_events.reshape(-1), sums.small_levels.reshape(-1),
             sums.by_step,
             small=zeros((2 * summed,), np.int16), bytes=zeros((summed,), np.int8),
-            plane_bytes=zeros((of_planes[0] * of_planes[1],), np.int8), held=np.zeros(1, np.int64),
-            words=np.zeros(self.n_planes, np.uint64),
+            plane_bytes=zeros((of_planes[0] * of_planes[1],), np.int8), held=zeros((1,), np.int64),
+            words=zeros((self.n_planes,), np.uint64),
         )
 
     @property
@@ -131,7 +131,7 @@ class TrainObserver:
         """Kernels, and what they are given, that sum all steps of the samples in the slots, for `absorb` to add up.
         planes: uint64, flat."""
         if slots.steps > BRIEF:
-            counts = np.zeros(self.n_places, np.int32)
+            counts = self._zeros((self.n_places,), np.int32)
             return [(train_statistics.count_neurons, planes, counts, self._given, slots, self.pack, 0, 1),
                     *self._calls_of_levels(planes, slots)]
         call = train_statistics.count_briefly, planes, self._given, slots, self.pack, int(self._levelled)

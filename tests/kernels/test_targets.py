@@ -310,6 +310,23 @@ def test_load_widens(source, target):
         _same(found, np.tile(a[3 : 3 + lanes].astype(target), 2))
 
 
+def _packing(words, k, found):
+    store_one(found, 0, packed(words, k, 2))
+    store_one(found, 1, packed(words, k, 4))
+    store_one(found, 2, packed(words, k, 64))
+
+
+def test_packed():
+    compiled, twin = both_ways(_packing)
+    words = np.random.default_rng(0).integers(0, 2**64, 80, np.uint64)
+    for k in (0, 3, 16):
+        found, expected = np.zeros(3, np.uint64), np.zeros(3, np.uint64)
+        compiled(words, k, found)
+        twin(words, k, expected)
+        _same(found, expected)
+        assert found[1] == sum((int(words[k + i]) & 0xFFFF) << 16 * i for i in range(4))
+
+
 def _pairing(a, b, out, sums, masks):
     none = half_zeros(a, masks)
     like = zeros(sums, masks)
