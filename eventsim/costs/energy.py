@@ -47,7 +47,7 @@ import numpy as np
 
 from eventsim.costs.energy_summary import CostSummary, EnergyOfAll, EnergyOfLayer, EnergySummary
 from eventsim.costs.energy_table import DEFAULT, find_energy_table
-from eventsim.costs.fanouts import fan_outs
+from eventsim.costs.fanouts import n_synapses
 from eventsim.model.network import Model
 from eventsim.statistics.counts import Counts
 from eventsim.storage.json_fields import to_json
@@ -328,8 +328,8 @@ class _Assessment:
         node = self.model.nodes[name]
         shape = self.model.shapes[self.model.incoming(name)[0].source]
         if node.role == "synapses":
-            return fan_outs(node, shape).dense
-        projection = 0 if node.projection is None else fan_outs(node.projection, shape).dense
+            return n_synapses(node, shape)
+        projection = 0 if node.projection is None else n_synapses(node.projection, shape)
         return projection + int(np.prod(self.model.shapes[name]))
 
     def activation_bits(self, emitter):

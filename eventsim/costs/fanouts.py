@@ -53,6 +53,19 @@ def fan_outs(node, shape) -> FanOuts:
     return FanOuts(real, nonzero, int(real.sum()), node.weight.size * positions, n_out * positions, positions)
 
 
+def n_synapses(node, shape) -> int:
+    """`fan_outs(node, shape).dense`, without looking at every input: of a large network that takes seconds."""
+    if hasattr(node, "spread_shape"):
+        return fan_outs(node, shape).dense
+    if not node.n_axes:
+        return node.weight.size
+    pairs = 1  # of a tap and an input position that it meets, axis by axis
+    for n_taps, *axis in zip(node.weight.shape[2:], shape[1:], node.output_shape(shape)[1:], node.stride, node.padding,
+                             node.dilation):
+        pairs *= sum(len(_inputs_along(k, *axis)) for k in range(n_taps))
+    return pairs * shape[0] * (node.weight.shape[0] // node.groups)
+
+
 def _of_spread(node, shape):
     """Fan-outs of a transposed convolution: of the convolution of the spread map, at the positions that exist."""
     wide = fan_outs(node.as_convolution(), node.spread_shape(shape))
@@ -64,8 +77,9 @@ def _of_spread(node, shape):
 
 def _inputs_at(tap, node, sizes, out_sizes):
     """Per axis, the input positions that meet one tap of the kernel: each at most once."""
-    found = []
-    for k, size, n_out, s, p, d in zip(tap, sizes, out_sizes, node.stride, node.padding, node.dilation):
-        positions = np.arange(n_out) * s - p + k * d
-        found.append(positions[(positions >= 0) & (positions < size)])
-    return found
+    return [_inputs_along(*axis) for axis in zip(tap, sizes, out_sizes, node.stride, node.padding, node.dilation)]
+
+
+def _inputs_along(tap, size, n_out, stride, padding, dilation):
+    positions = np.arange(n_out) * stride - padding + tap * dilation
+    return positions[(positions >= 0) & (positions < size)]

@@ -9,7 +9,7 @@ import pytest
 import eventsim
 from eventsim import Simulator
 from eventsim.cli import main
-from eventsim.costs.fanouts import fan_outs
+from eventsim.costs.fanouts import fan_outs, n_synapses
 from eventsim.costs.other_tools import conventions
 from eventsim.errors import DataError, ModelError, RunError
 from eventsim.merging import merge
@@ -128,7 +128,7 @@ def test_fan_outs_one_by_one():
         for at in np.ndindex(*shape):
             assert fans.real[at] == sum(i == at and inside for i, _, _, inside in pairs)
             assert fans.nonzero[at] == sum(i == at and inside and w != 0 for i, _, w, inside in pairs)
-        assert fans.dense == sum(inside for *_, inside in pairs)
+        assert fans.dense == n_synapses(node, shape) == sum(inside for *_, inside in pairs)
         assert fans.padded == len(pairs) and fans.outputs == len({o for _, o, _, _ in pairs})
         assert fans.outputs == fans.positions * node.weight.shape[0]
 
