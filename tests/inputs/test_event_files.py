@@ -5,6 +5,7 @@ format.
 import hashlib
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -315,6 +316,17 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path):
                 read(path)
             except EventsimError as error:
                 assert str(error).startswith(str(path)) and "\n" not in str(error), error
+
+
+@pytest.mark.parametrize("name", ["a.aedat", "b.aedat", "a.dat"])
+def test_headers_whose_lines_do_not_end(tmp_path, name):
+    path = next(found for found in written(tmp_path) if found.name == name)
+    whole = path.read_bytes()
+    for end in range(1, whole.rindex(b"\n", 0, 200) + 2):
+        for damaged in (whole[:end], whole[:end].replace(b"\n", b"\0")):
+            path.write_bytes(damaged)
+            with suppress(EventsimError):
+                read(path)
 
 
 @pytest.mark.parametrize("name, size", [("a.aedat", 8), ("a.dat", 8), ("a.bin", 5), ("a.npy", 14)])
