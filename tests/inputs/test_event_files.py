@@ -274,6 +274,18 @@ def test_a_file_that_declares_recordings_beyond_number(tmp_path, monkeypatch):
     refused(tmp_path / "a.h5", "declares 2 recordings, expected at most 1", sample=0)
 
 
+@pytest.mark.parametrize("t", [
+    np.arange(2).astype("m8[us]"), np.arange(2).astype("M8[us]"), np.array(["a", "b"]), np.array([b"a", b"b"]), np.ones(2, complex),
+    np.ones((2, 2)),
+])
+def test_times_that_are_no_numbers(tmp_path, t):
+    rows = np.zeros(2, [("t", t.dtype, t.shape[1:]), ("x", "<i2"), ("y", "<i2"), ("p", "<i2")])
+    rows["t"] = t
+    np.save(tmp_path / "a.npy", rows)
+    for unit in (None, 1e-3):
+        refused(tmp_path / "a.npy", "t of the events has shape .* expected one number per event", time_unit=unit)
+
+
 def test_places_in_narrow_floats_are_compared_without_a_warning(tmp_path):
     columns = {key: np.ones(2, np.float16) for key in "xyp"}
     np.savez(tmp_path / "a.npz", t=[0, 1], **columns)
