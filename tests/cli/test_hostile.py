@@ -207,6 +207,10 @@ def test_shapes_that_no_array_has(run, tmp_path):
         assert_one_line(*run("run", MODEL, images), images)
     x, _ = digits(2)
     images.write_bytes(bytes((0, 0, 8, 3)) + struct.pack(">3I", 2, 8, 8) + x.tobytes())
+    array = tmp_path / "array.npy"
+    np.save(array, x)
+    array.write_bytes(array.read_bytes().replace(b"(2, 1, 8, 8)", b"(2,-1, 8, 8)"))
+    assert_one_line(*run("run", MODEL, array), array, "declares an array of 4 axes (2, -1, 8, 8)")
     labels = tmp_path / "labels-idx1-ubyte"
     labels.write_bytes(bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, most, most))
     assert_one_line(*run("run", MODEL, images), labels, "declares an array of 3 axes (0, 4294967295, 4294967295)")
