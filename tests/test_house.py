@@ -304,6 +304,30 @@ def _opens_to_write(node, owner):
     return not isinstance(mode, str) or bool(set(mode) & set("wxa+"))
 
 
+def nameless_code(one):
+    """Text files that are read in the code of the user's language, which other machines do not have."""
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Call) and _reads_text_somehow(node):
+            yield one.says(node, f"names no encoding: {ast.unparse(node)}")
+
+
+def _reads_text_somehow(node):
+    owner, _, name = called(node).rpartition(".")
+    keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+    if name == "read_text":
+        return not node.args and "encoding" not in keywords
+    mode = keywords.get("mode") or (node.args[1] if len(node.args) > 1 else None)
+    return called(node) == "open" and "encoding" not in keywords and "b" not in str(getattr(mode, "value", "b" * bool(mode)))
+
+
+def test_text_is_read_in_one_code():
+    said(violations(nameless_code, *SOURCES.values()))
+    for text in ("open(path)", "open(path, 'r', newline='')", "path.read_text()", "folder.path.read_text(errors='ignore')"):
+        assert violations(nameless_code, planted("runs/file.py", text)), text
+    for text in ("open(path, 'rb')", "open(path, encoding='utf-8')", "path.read_text('utf-8')", "os.open(path)"):
+        assert not violations(nameless_code, planted("runs/file.py", text)), text
+
+
 def test_files_are_created_by_storage_alone():
     said(violations(file_writes, *SOURCES.values()))
 

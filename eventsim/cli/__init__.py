@@ -48,9 +48,29 @@ def _command(arguments):
     from eventsim.errors import RunError
 
     parsed = parser().parse_args(arguments)
+    name = getattr(parsed, "model", parsed.command)  # diff has two models
     try:
         return parsed.run(parsed)
     except MemoryError as error:
-        reason = " ".join(str(error).split()) or "no memory is left"
-        name = getattr(parsed, "model", parsed.command)  # diff has two models
-        raise RunError(f"{name}: does not fit into memory ({reason})") from None
+        raise RunError(f"{name}: does not fit into memory ({_reason(error) or 'no memory is left'})") from None
+    except (ImportError, OSError, RuntimeError) as error:
+        refused = _refused(error)
+        if refused is None:
+            raise
+        raise RunError(f"{name}: {refused} ({_reason(error)})") from None
+
+
+def _refused(error):
+    """What the system would not do, or None where the error says nothing of the kind."""
+    from eventsim.errors import EventsimError
+
+    ours = isinstance(error, EventsimError) or (getattr(error, "name", None) or "").startswith("eventsim")
+    if isinstance(error, ImportError) and not ours or "shared object" in str(error):  # as llvmlite says it
+        return "a library that is needed cannot be loaded: is it installed whole, and is there memory for it?"
+    if "can't start new thread" in str(error):
+        return "no more threads can be started: is there a limit of processes, and are there too many workers?"
+    return None
+
+
+def _reason(error):
+    return " ".join(str(error).split())

@@ -48,7 +48,7 @@ def run_bench(arguments):
     from eventsim.engine.simulator import Simulator
     from eventsim.storage import writing
 
-    writing.spare(arguments.trace, arguments.model, *filter(None, [arguments.data]))
+    writing.spare(arguments.trace, arguments.model, *filter(None, [arguments.data, arguments.chip]))
     model = load_model(arguments.model, arguments)
     with naming(arguments.model):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)

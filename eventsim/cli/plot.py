@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, beside, natural, opened, output_group
+from eventsim.cli.screen import keep_matplotlib_quiet
 from eventsim.errors import RunError
 from eventsim.text import did_you_mean
 
@@ -34,6 +35,7 @@ def add_parser(commands):
 
 def run_plot(arguments):
     """eventsim plot RUN KIND"""
+    keep_matplotlib_quiet()
     from eventsim import plots
     from eventsim.report.tables import node_names
     from eventsim.storage import writing

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_output, add_run, beside, opened, output_group
-from eventsim.cli.screen import print_marked, SEVERITIES, width
+from eventsim.cli.screen import keep_matplotlib_quiet, print_marked, SEVERITIES, width
 
 
 def add_parser(commands):
@@ -28,6 +28,7 @@ def run_report(arguments):
     from eventsim.report.text import findings_text
     from eventsim.storage import writing
 
+    keep_matplotlib_quiet()
     path = arguments.out or beside(arguments.model, ".html")
     writing.spare(path, arguments.model)
     with opened(arguments.model) as run:

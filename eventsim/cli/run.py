@@ -62,7 +62,8 @@ def run_run(arguments):
     from eventsim.storage import writing
 
     _check(arguments)
-    writing.spare(arguments.out, arguments.model, arguments.data)
+    others = filter(None, [arguments.energy, arguments.chip])
+    writing.spare(arguments.out, arguments.model, arguments.data, *others)
     energy = find_energy_table(arguments.energy or DEFAULT)
     screen = Screen(arguments)
     with screen.doing(f"loaded {arguments.model}"):

@@ -49,6 +49,13 @@ def print_marked(text, colours) -> None:
         print_line((word, colours[word]), line[len(word):]) if word in colours else print_line(line)
 
 
+def keep_matplotlib_quiet() -> None:
+    """Keep off standard error what matplotlib logs of folders that it cannot write: it goes on without."""
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 class Screen:
     """What a command says while it works, on standard error. quiet: no bars. verbose: what was done, and how long
     it took."""

@@ -45,7 +45,8 @@ def run_stats(arguments):
     from eventsim.storage import writing
 
     writing.spare(arguments.npz, arguments.model)
-    writing.spare(None if arguments.csv is None else arguments.csv / "layers.csv")
+    for name in () if arguments.csv is None else (*tables.TABLES, "columns"):
+        writing.spare(arguments.csv / f"{name}.csv", arguments.model)
     exports = arguments.json or arguments.csv is not None or arguments.npz is not None
     with opened(arguments.model) as run:
         names = arguments.table or PRINTED

@@ -4,6 +4,7 @@ Sums are exact to the bit only where they round to nearest, ties to even, and ke
 built with -ffast-math switch the second off when they are loaded, and others leave a rounding mode behind.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ MANTISSA = {np.dtype(np.float32): 23, np.dtype(np.float64): 52}  # bits; np.finf
 def _rounding(dtype):
     """Of 1 and a quarter or three quarters of a step above it: each other mode rounds one of them otherwise. All
     that is computed here is exact, the same in every mode."""
-    step = 2.0 ** -MANTISSA[dtype]
+    step = math.ldexp(1.0, -MANTISSA[dtype])  # a power is not exact in every mode
     return Probe(np.array([1, 1, -1], dtype), np.array([step / 4, step * 0.75, -step / 4], dtype),
                  np.array([1, 1 + step, -1], dtype).tobytes())
 

@@ -9,14 +9,17 @@ depend on batches, parts or threads.
 
 from dataclasses import dataclass
 from inspect import signature
+from numbers import Real
 from typing import Dict
 
 import numpy as np
 
+from eventsim.arguments import index_of, shown
 from eventsim.errors import DataError
 
-
 EPSILON = 1e-7
+LARGEST = 1e30  # of an option: float32 holds its products
+LATEST = 1 << 40  # step
 SWITCHES = ("linear", "normalize", "clip", "bypass")
 
 
@@ -27,6 +30,8 @@ def poisson(x, timesteps, seed=0, gain=1.0, offset=0.0, first_spike_time=0) -> n
         none.
     Returns uint8 (timesteps, *shape).
     """
+    _check_options(-LARGEST, LARGEST, gain=gain, offset=offset)
+    first_spike_time = index_of(first_spike_time, "first_spike_time")
     chance = np.clip(_unit(x, "poisson") * gain + offset, 0, 1)
     draws = np.random.default_rng(seed).random((timesteps, *chance.shape), np.float32)
     spikes = (draws < chance).astype(np.uint8)
@@ -45,6 +50,8 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
     linear, normalize, clip, bypass = (bool(switches.pop(name, False)) for name in SWITCHES)
     if switches:
         raise DataError(f"latency takes no {', '.join(switches)}, but {', '.join(SWITCHES)}")
+    _check_options(0, 1, threshold=threshold)
+    _check_options(1 / LARGEST, LARGEST, tau=tau)
     if not 0 <= first_spike_time < timesteps:
         raise DataError(f"first_spike_time is {first_spike_time}, expected 0 to {timesteps - 1}")
     x, one = _unit(x, "latency"), np.float32
@@ -57,9 +64,10 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
         time += one(first_spike_time)
         if normalize:
             since = time - one(first_spike_time)
-            time = since * one(timesteps - first_spike_time - 1) / since.max() + one(first_spike_time)
-    step = np.rint(time).astype(np.int64)
-    if step.max() >= timesteps and not bypass:
+            longest = since.max(initial=0) or one(1)  # with a threshold of 0 all spikes come at once
+            time = since * one(timesteps - first_spike_time - 1) / longest + one(first_spike_time)
+    step = np.rint(np.minimum(time, LATEST)).astype(np.int64)
+    if step.max(initial=0) >= timesteps and not bypass:
         raise DataError(f"latency gives a spike in step {step.max()}, but there are {timesteps}: give more "
                         f"timesteps, a smaller tau, normalize, or bypass")
     kept = (step < timesteps) & ~(clip & (x < threshold))
@@ -74,10 +82,12 @@ def delta(x, threshold=0.1, padding=False, off_spike=False) -> np.ndarray:
     x: (T, *shape). padding: what is before the first step is like it, else 0. off_spike: a spike of -1 where it
     has fallen as much. Returns int8 (T, *shape).
     """
-    x = np.asarray(x)
-    x = x.astype(np.float64 if x.dtype.itemsize > 4 and x.dtype.kind == "f" else np.float32)
-    before = np.concatenate((x[:1] if padding else np.zeros_like(x[:1]), x[:-1]))
-    change, threshold = x - before, x.dtype.type(threshold)
+    _check_options(-LARGEST, LARGEST, threshold=threshold)
+    x = _real(x, "delta")
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values grow, or not, from infinite ones
+        x = x.astype(np.float64 if x.dtype.itemsize > 4 and x.dtype.kind == "f" else np.float32)
+        before = np.concatenate((x[:1] if padding else np.zeros_like(x[:1]), x[:-1]))
+        change, threshold = x - before, x.dtype.type(threshold)
     spikes = (change >= threshold).astype(np.int8)
     return spikes - (change <= -threshold) if off_spike else spikes
 
@@ -134,17 +144,32 @@ _ENCODERS = {"poisson": poisson, "latency": latency, "delta": delta}
 def unit_values(x, full_scale=None) -> np.ndarray:
     """Values as shares of the full scale, float32. full_scale: None: 255 of bytes, 1 of fractions. Raises
     DataError where it is not known."""
-    x = np.asarray(x)
+    x = _real(x, "encoding")
     if full_scale is None:
         if x.dtype != np.uint8 and x.dtype.kind not in "fb":
             raise DataError(f"values of type {x.dtype} have no full scale of their own: say which value is to be "
                             f"taken as 1 (--full-scale)")
         full_scale = 255 if x.dtype == np.uint8 else 1
-    return x.astype(np.float32) / np.float32(full_scale)
+    with np.errstate(over="ignore"):  # infinite, so refused
+        return x.astype(np.float32) / np.float32(full_scale)
+
+
+def _check_options(least, most, **options):
+    for name, value in options.items():
+        if not (isinstance(value, Real) and least <= value <= most):
+            raise DataError(f"{name} is {shown(value)}, expected a number from {least:g} to {most:g}")
+
+
+def _real(x, what):
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise DataError(f"{what} takes numbers, found an array of type {x.dtype}")
+    return x
 
 
 def _unit(x, what):
-    x = np.asarray(x, np.float32)
+    with np.errstate(over="ignore"):  # infinite, so refused
+        x = _real(x, what).astype(np.float32)
     if x.size and not (x.min() >= 0 and x.max() <= 1):
         raise DataError(f"{what} takes values from 0 to 1, found {x.min()} to {x.max()}: say which value is to be "
                         "taken as 1 (--full-scale)")

@@ -25,6 +25,7 @@ COLUMNS = EVENT.names
 MICROSECOND = 1e-6
 AT_ONCE = 1 << 16  # events of a block
 LARGEST_TIME = 1 << 62  # microseconds
+MOST_PIXELS = 65_535  # along an axis of a sensor
 
 Block = np.ndarray  # of EVENT
 Span = Optional[Tuple[float, float]]  # first, and the one to end before
@@ -104,8 +105,9 @@ class EventStream(Shown):
 
     def downsample(self, factor: int) -> "EventStream":
         """factor x factor pixels become one, which has all their events."""
-        if factor != int(factor) or factor < 1:
-            raise DataError(f"{self.name}: cannot be downsampled by {factor!r}, expected a whole number above 0")
+        if factor != int(factor) or not 1 <= factor <= MOST_PIXELS:
+            raise DataError(f"{self.name}: cannot be downsampled by {factor!r}, expected a whole number from 1 to "
+                            f"{MOST_PIXELS}")
 
         def reduced(block):
             block = block.copy()

@@ -86,6 +86,14 @@ def check_sensor(stream: EventStream, bins: EventBins) -> None:
                         f"{columns} x {rows}: crop or downsample it (--crop, --downsample)")
 
 
+def check_steps(timesteps: int, bins: EventBins, name) -> None:
+    """Raise DataError where the levels of a recording, one of `name`, take too many bytes."""
+    n_bytes = 2 * timesteps * int(np.prod(bins.shape))
+    if n_bytes > MOST_BYTES:
+        raise DataError(f"{name}: {timesteps} steps take {n_bytes} bytes as levels, at most {MOST_BYTES} are "
+                        "allowed: take fewer (--timesteps), longer ones (--bin-width), or stream it")
+
+
 class Cut:
     """The events of one recording, in order, and the step of each.
 
@@ -113,10 +121,7 @@ class Cut:
     def levels(self, timesteps) -> np.ndarray:
         """uint16 (timesteps, C, H, W). Raises DataError where an event is outside the sensor, or they are too
         many."""
-        n_bytes = 2 * timesteps * int(np.prod(self.bins.shape))
-        if n_bytes > MOST_BYTES:
-            raise DataError(f"{self.name}: {timesteps} steps take {n_bytes} bytes as levels, at most {MOST_BYTES} "
-                            "are allowed: take fewer (--timesteps), longer ones (--bin-width), or stream it")
+        check_steps(timesteps, self.bins, self.name)
         return bin_steps(self.events, self.step, self.bins, timesteps)
 
 

@@ -16,7 +16,7 @@ from eventsim.inputs.event_files.opening import event_format, KNOWN, open_as
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.levels import check_values
-from eventsim.inputs.preparing import Cut, DataOptions, prepared
+from eventsim.inputs.preparing import check_steps, Cut, DataOptions, prepared
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
 from eventsim.storage.reading import reading
 
@@ -121,10 +121,10 @@ def _gestures(path, options):
     found = []
     for name in GESTURE_TRIALS[options.part]:
         with reading(path / name):
-            trials = (path / name).read_text().split()
+            trials = (path / name).read_text("utf-8-sig").split()
         for trial in trials:
             file = path / trial
-            if not file.is_file():
+            if file.name != trial or not file.is_file():
                 raise DataError(f"{path / name}: names {trial!r}, which is not in the folder")
             found += [One(file, partial(_gesture, file, span, options), label - 1)
                       for label, *span in _labels(file.with_name(f"{file.stem}_labels.csv"))]
@@ -132,7 +132,7 @@ def _gestures(path, options):
 
 
 def _labels(path):
-    with reading(path), open(path, newline="") as file:
+    with reading(path), open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     for number, row in enumerate(rows, 2):
         values = [str(row.get(name, "")) for name in GESTURE_COLUMNS]
@@ -170,6 +170,7 @@ class RecordingSource(Source):
         labels = [one.label for one in self._all]
         self.labels = None if None in labels or not labels else np.array(labels, np.int64)
         self._timesteps, self.lengths = timesteps, None
+        check_steps(timesteps or 1, input_node.events, self.path)
         if timesteps is None and self._all:
             self.lengths = np.array([self._cut(one).n_steps for one in self._all], np.int64)
         self.sample_shape = (self._steps(0, self.n_samples), *input_node.shape)

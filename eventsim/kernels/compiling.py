@@ -45,15 +45,16 @@ def _cache_folder():
     for path in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     given = os.environ.get("EVENTSIM_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(given or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()).absolute()
-    folder = base / "eventsim" / sources.hexdigest()[:16]
+    folder = Path(given or os.environ.get("XDG_CACHE_HOME") or "~/.cache", "eventsim", sources.hexdigest()[:16])
     try:
-        base.mkdir(parents=True, exist_ok=True)
+        # fail where nobody knows a home, and where the current folder is gone
+        folder = (folder if given else folder.expanduser()).absolute()
+        folder.parents[1].mkdir(parents=True, exist_ok=True)
         for made in (folder.parent, folder):
             made.mkdir(mode=0o777 if _shared() else 0o700, exist_ok=True)
         for part in (folder, *folder.resolve().parents):
             _check(os.stat(part), part)
-    except (OSError, _Refused) as error:
+    except (OSError, RuntimeError, _Refused) as error:
         _warn(f"compiled kernels cannot be kept in {folder} ({getattr(error, 'strerror', None) or error}): {ANEW}; "
               "set EVENTSIM_CACHE_DIR to a folder that can be written")
         return None

@@ -33,7 +33,7 @@ def machine_memory() -> int:
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in map(Path, CONTROL_GROUPS):
         try:
-            found = min(found, int(path.read_text()))
+            found = min(found, int(path.read_text("utf-8")))
         except (OSError, ValueError):  # no such group, or "max"
             pass
     return found

@@ -17,7 +17,7 @@ def remedy_of_missing(path) -> str:
     path = Path(path)
     if not path.parent.is_dir():
         return remedy_of_folderless(path)
-    names = _names(path.parent)
+    names = [name for name in _names(path.parent) if name != path.name]  # which may be a link that leads nowhere
     same = [name for name in names if Path(name).stem in (path.name, path.stem)]
     by_stem = {Path(name).stem: name for name in reversed(names)}
     meant = same[0] if same else by_stem.get(nearest(path.stem, by_stem))

@@ -66,10 +66,11 @@ def refuse_special(path, error=DataError):
 def declared_bytes(shape, item, path) -> int:
     """Bytes of an array of a declared shape, of `item` bytes each. Raises DataError for a shape that no array can
     have: one without elements can still be too large in its other axes."""
-    if len(shape) > MAX_AXES or math.prod(max(n, 1) for n in shape) * item > MAX_BYTES:
+    too_many = math.prod(max(n, 1) for n in shape) * item > MAX_BYTES
+    if len(shape) > MAX_AXES or too_many or any(n < 0 for n in shape):
         shown = ", ".join(map(str, shape[:8])) + (", ..." if len(shape) > 8 else "")
-        raise DataError(f"{path}: declares an array of {len(shape)} axes ({shown}), expected at most {MAX_AXES} axes "
-                        "and 2^62 bytes")
+        raise DataError(f"{path}: declares an array of {len(shape)} axes ({shown}), expected at most {MAX_AXES} "
+                        "axes, none below 0, and 2^62 bytes")
     return math.prod(shape) * item
 
 

@@ -19,6 +19,8 @@ from eventsim.errors import DataError
 from eventsim.storage.nearby import remedy_of_folderless
 from eventsim.storage.reading import refuse_special
 
+LONGEST_NAME = 255  # bytes of the name of a file
+
 
 @contextmanager
 def writing(path):
@@ -47,7 +49,7 @@ class NewFile:
         _check_replaceable(self.path)
         _remove_leftovers(self.path)
         while self.descriptor is None:
-            self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:12]}.tmp")
+            self._temporary = self.path.with_name(f"{_begin(self.path)}{uuid.uuid4().hex[:12]}.tmp")
             _UNFINISHED.add((os.getpid(), self._temporary))
             descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             if _locked(descriptor):
@@ -165,9 +167,14 @@ def _check_replaceable(path):
             raise OSError(errno.EINVAL, "it is no regular file but a device, a pipe or a socket")
 
 
+def _begin(path):
+    """What the other name of a file begins with: as much of its own as leaves room for the rest."""
+    return os.fsdecode(os.fsencode(f".{path.name}")[:LONGEST_NAME - len(".0123456789ab.tmp")]) + "."
+
+
 def _remove_leftovers(path):
     """Remove what runs that were killed while they wrote `path` have left; never what one writes that lives."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}\.tmp")
+    pattern = re.compile(re.escape(_begin(path)) + r"[0-9a-f]{12}\.tmp")
     with suppress(OSError), os.scandir(path.parent) as entries:
         found = [entry.path for entry in entries if pattern.fullmatch(entry.name)]
         for leftover in found:

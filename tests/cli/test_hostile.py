@@ -1,6 +1,7 @@
 """What strangers' files and broken surroundings do to the command line: one line, the right status, nothing else."""
 
 import io
+import logging
 import os
 import shutil
 import socket
@@ -22,6 +23,7 @@ from eventsim.lowering import room
 from eventsim.storage.json_fields import parse_json
 
 ESCAPES = "\x1b]0;pwn\x07\x1b[2J\u202egnp.exe\nforged: 100 % correct\r\x9b"
+NMNIST = Path(MODEL).with_name("nmnist.h5")
 SHOWN = r"\x1b]0;pwn\x07\x1b[2J\u202egnp.exe\nforged: 100 % correct\r\x9b"
 
 
@@ -153,8 +155,7 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device(run, special, tmp_path):
     digit = tmp_path / "recordings" / "3"
     digit.mkdir(parents=True)
     os.symlink(special[2], digit / "a.bin")
-    nmnist = Path(MODEL).with_name("nmnist.h5")
-    assert_one_line(*run("run", nmnist, tmp_path / "recordings"), "a.bin: is a device, expected a file")
+    assert_one_line(*run("run", NMNIST, tmp_path / "recordings"), "a.bin: is a device, expected a file")
 
 
 # ---- what gave tracebacks
@@ -191,12 +192,11 @@ def test_an_error_of_ours_says_so_and_keeps_its_traceback(run, monkeypatch, tmp_
 
 
 def test_classes_that_no_number_holds(run, tmp_path):
-    nmnist = Path(MODEL).with_name("nmnist.h5")
     for name in ("12345678901234567890", str(1 << 31)):
         folder = tmp_path / name / "Test" / name
         folder.mkdir(parents=True)
         (folder / "a.bin").write_bytes(bytes(5))
-        assert_one_line(*run("run", nmnist, tmp_path / name), folder, "is named by no class")
+        assert_one_line(*run("run", NMNIST, tmp_path / name), folder, "is named by no class")
 
 
 def test_shapes_that_no_array_has(run, tmp_path):
@@ -207,6 +207,10 @@ def test_shapes_that_no_array_has(run, tmp_path):
         assert_one_line(*run("run", MODEL, images), images)
     x, _ = digits(2)
     images.write_bytes(bytes((0, 0, 8, 3)) + struct.pack(">3I", 2, 8, 8) + x.tobytes())
+    array = tmp_path / "array.npy"
+    np.save(array, x)
+    array.write_bytes(array.read_bytes().replace(b"(2, 1, 8, 8)", b"(2,-1, 8, 8)"))
+    assert_one_line(*run("run", MODEL, array), array, "declares an array of 4 axes (2, -1, 8, 8)")
     labels = tmp_path / "labels-idx1-ubyte"
     labels.write_bytes(bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, most, most))
     assert_one_line(*run("run", MODEL, images), labels, "declares an array of 3 axes (0, 4294967295, 4294967295)")
@@ -226,6 +230,59 @@ def test_whole_numbers_that_no_float_holds(run, tmp_path):
         with pytest.raises(ValueError, match="a whole number of"):
             parse_json("-" + "9" * digit_count)
     assert parse_json(f"[{2**64 - 1}, {1 - 2**64}]") == [2**64 - 1, 1 - 2**64]
+
+
+@pytest.mark.parametrize("error, said", [
+    (ImportError("libx.so: failed to map\nsegment", name="numba.core"), "a library that is needed cannot be loaded"),
+    (OSError("Could not find/load shared object file 'libllvmlite.so'"), "a library that is needed cannot be loaded"),
+    (RuntimeError("can't start new thread"), "no more threads can be started"),
+])
+def test_what_the_system_refuses(run, monkeypatch, error, said):
+    """Under ulimit -v and -u."""
+    def fails(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(__import__("eventsim.formats").formats, "load", fails)
+    assert_one_line(*run("info", MODEL), f"{MODEL}: {said}")
+
+
+def test_what_is_read_is_never_replaced(run, tmp_path):
+    from eventsim.costs.energy_table import find_energy_table
+    from eventsim.model.chip import find_chip
+
+    table, chip, link = tmp_path / "table.json", tmp_path / "chip.json", tmp_path / "link.h5"
+    table.write_text(find_energy_table("horowitz_45nm").as_json())
+    chip.write_text(find_chip("loihi").as_json())
+    os.symlink(table, link)
+    kept = tmp_path / "csv" / "rates.csv"
+    kept.parent.mkdir()
+    assert run("run", MODEL, DATA, "--limit", 1, "--out", kept)[0] == 0
+    before = kept.read_bytes()
+    for command in (("run", MODEL, DATA, "--energy", table, "--out", table), ("run", MODEL, DATA, "--energy", table, "--out", link),
+                    ("run", MODEL, DATA, "--chip", chip, "--out", chip), ("bench", MODEL, "--chip", chip, "--trace", chip),
+                    ("stats", kept, "--csv", kept.parent)):
+        assert_one_line(*run(*command), "is what is read, and would be replaced")
+    assert kept.read_bytes() == before and os.listdir(kept.parent) == ["rates.csv"]
+
+
+def test_a_link_that_leads_to_itself(run, tmp_path):
+    os.symlink("net.h5", tmp_path / "net.h5")
+    status, out, err = run("info", tmp_path / "net.h5")
+    assert_one_line(status, out, err, "net.h5: cannot be read (Too many levels of symbolic links)\n")
+
+
+def test_pixels_are_joined_up_to_a_whole_sensor(run, tmp_path):
+    events = tmp_path / "events.csv"
+    events.write_text("t,x,y,p\n1,2,3,1\n")
+    for command in (("run", NMNIST, events), ("stream", NMNIST, events)):
+        status, out, err = run(*command, "--downsample", 65_536)
+        assert_one_line(status, out, err.splitlines(True)[-1], "cannot be downsampled by 65536, expected a whole number from 1")
+
+
+def test_drawing_is_quiet_about_folders_of_its_own(run):
+    logging.getLogger("matplotlib").setLevel(logging.NOTSET)
+    assert run("plot", MODEL, "list")[0] == 0
+    assert not logging.getLogger("matplotlib.font_manager").isEnabledFor(logging.WARNING)
 
 
 # ---- memory

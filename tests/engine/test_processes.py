@@ -13,6 +13,7 @@ from processor_modes import DENORMALS, mode, ROUNDING
 
 import eventsim
 from eventsim import Chip, RunError, Simulator
+from eventsim.engine import processor
 
 DIGITS = Path(__file__).parents[2] / "data" / "digits.h5"
 NARROW = Chip("narrow", weight_bits=6)
@@ -126,6 +127,16 @@ def test_what_holds_an_open_file_refuses_in_one_line(model, x, tmp_path):
 
 
 # ---- modes of the processor
+
+
+def test_what_tells_modes_apart_is_the_same_in_every_mode():
+    """As where a library sets one before eventsim is imported."""
+    for bits in (*ROUNDING.values(), *DENORMALS.values()):
+        with mode(bits):
+            made = [make(dtype) for dtype in processor.MANTISSA for make in (processor._rounding, processor._denormals)]
+        expected = [known[dtype] for dtype in processor.MANTISSA for known in (processor.ROUNDING, processor.DENORMALS)]
+        for one, other in zip(made, expected):
+            assert list(map(bytes, one)) == list(map(bytes, other)), hex(bits)
 
 
 @pytest.mark.parametrize("workers", (1, 3))

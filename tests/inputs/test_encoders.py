@@ -1,12 +1,15 @@
 """Encoders: equal to snnTorch's spikegen where nothing is random, of its distribution where something is."""
 
+import warnings
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 from eventsim import Input
 from eventsim.errors import DataError
 from eventsim.inputs.dataset import open_dataset
-from eventsim.inputs.encoders import delta, Encoding, latency, poisson
+from eventsim.inputs.encoders import delta, Encoding, latency, poisson, unit_values
 
 X = np.random.default_rng(0).random((3, 40), np.float32)
 X[0, :5] = 0, 1, 0.005, 0.01, 0.5
@@ -81,6 +84,35 @@ def test_what_cannot_be_encoded(tmp_path, options, steps, match):
     with pytest.raises(DataError, match=match):
         list(open_dataset(tmp_path / "a.npy", Input((1, 4, 5)), steps, **options).batches(2))
     assert Encoding.of("poisson").makes_steps and not Encoding.of("delta").makes_steps
+
+
+HUGE = ("nan", "inf", "-inf", "1e300", "-1e300", "1e-300", "0", "-1")
+
+
+@pytest.mark.parametrize("name, keys", [("poisson", ("gain", "offset")), ("latency", ("threshold", "tau")), ("delta", ("threshold",))])
+@pytest.mark.filterwarnings("error")
+def test_options_of_any_size_are_taken_or_refused(name, keys):
+    """And values: nothing is computed from what is no number."""
+    values = (X, np.zeros((2, 3)), np.ones((2, 3)), np.zeros((0, 3)), np.full((2, 3), 1e308), np.full((2, 3), np.nan),
+              np.full((2, 3), np.longdouble("1e400")), np.ones((2, 3), complex), np.array([["a"]]), np.array([[2**63 - 1, -2**63]]))
+    for text in [f"{name}:{key}={value}" for key in keys for value in HUGE]:
+        for more in ("", ",linear", ",normalize=0", ",linear,bypass,normalize=0") if name == "latency" else ("",):
+            for x in values:
+                with suppress(DataError):
+                    spikes = Encoding.of(text + more)(x, 5, 0)
+                    assert text.partition("=")[2] not in ("nan", "inf", "-inf")
+                    assert spikes.shape == (x.shape if name == "delta" else (5, *x.shape)) and abs(spikes).max(initial=0) <= 1
+    with pytest.raises(DataError, match="first_spike_time is -1, expected"):
+        poisson(X, 5, first_spike_time=-1)
+    with pytest.raises(DataError, match="tau is nan, expected a number from 1e-30 to 1e.30"):
+        latency(X, 5, tau=float("nan"))
+
+
+def test_values_beyond_float32_are_refused_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isinf(unit_values(np.array([1e300]), 1e-3)).all()
+        assert np.isinf(unit_values(np.array([1e30], np.float32), 1e-30)).all()
 
 
 def test_latency_beyond_the_steps_is_refused():

@@ -5,6 +5,7 @@ format.
 import hashlib
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -273,6 +274,18 @@ def test_a_file_that_declares_recordings_beyond_number(tmp_path, monkeypatch):
     refused(tmp_path / "a.h5", "declares 2 recordings, expected at most 1", sample=0)
 
 
+@pytest.mark.parametrize("t", [
+    np.arange(2).astype("m8[us]"), np.arange(2).astype("M8[us]"), np.array(["a", "b"]), np.array([b"a", b"b"]), np.ones(2, complex),
+    np.ones((2, 2)),
+])
+def test_times_that_are_no_numbers(tmp_path, t):
+    rows = np.zeros(2, [("t", t.dtype, t.shape[1:]), ("x", "<i2"), ("y", "<i2"), ("p", "<i2")])
+    rows["t"] = t
+    np.save(tmp_path / "a.npy", rows)
+    for unit in (None, 1e-3):
+        refused(tmp_path / "a.npy", "t of the events has shape .* expected one number per event", time_unit=unit)
+
+
 def test_places_in_narrow_floats_are_compared_without_a_warning(tmp_path):
     columns = {key: np.ones(2, np.float16) for key in "xyp"}
     np.savez(tmp_path / "a.npz", t=[0, 1], **columns)
@@ -315,6 +328,17 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path):
                 read(path)
             except EventsimError as error:
                 assert str(error).startswith(str(path)) and "\n" not in str(error), error
+
+
+@pytest.mark.parametrize("name", ["a.aedat", "b.aedat", "a.dat"])
+def test_headers_whose_lines_do_not_end(tmp_path, name):
+    path = next(found for found in written(tmp_path) if found.name == name)
+    whole = path.read_bytes()
+    for end in range(1, whole.rindex(b"\n", 0, 200) + 2):
+        for damaged in (whole[:end], whole[:end].replace(b"\n", b"\0")):
+            path.write_bytes(damaged)
+            with suppress(EventsimError):
+                read(path)
 
 
 @pytest.mark.parametrize("name, size", [("a.aedat", 8), ("a.dat", 8), ("a.bin", 5), ("a.npy", 14)])

@@ -197,9 +197,17 @@ def test_gestures_from_their_beginning_to_their_end(tmp_path):
     (tmp_path / "user24_fluorescent_labels.csv").write_text("class,startTime_usec,endTime_usec\n1,2\n")
     with pytest.raises(DataError, match="line 2 is '1, 2, None', expected whole numbers class, startTime_usec"):
         open_dataset(tmp_path, node)
-    (tmp_path / "trials_to_test.txt").write_text("absent.aedat\n")
-    with pytest.raises(DataError, match="names 'absent.aedat', which is not in the folder"):
-        open_dataset(tmp_path, node)
+    for name in ("absent.aedat", f"../{tmp_path.name}/user24_fluorescent.aedat", str(tmp_path / "user24_fluorescent.aedat")):
+        (tmp_path / "trials_to_test.txt").write_text(f"{name}\n")
+        with pytest.raises(DataError, match=f"names '{name}', which is not in the folder"):
+            open_dataset(tmp_path, node)
+
+
+def test_steps_beyond_what_memory_has_are_refused_at_once(tmp_path):
+    np.save(tmp_path / "events.npy", structured(EVENTS))
+    for timesteps in (1 << 24, 999_999_999_999_999_999):
+        with pytest.raises(DataError, match=f"events.npy: {timesteps} steps take .* bytes as levels, at most"):
+            open_dataset(tmp_path / "events.npy", NODE, timesteps)
 
 
 def test_shd_as_a_data_set(tmp_path):

@@ -302,6 +302,25 @@ def test_a_folder_that_others_can_write_is_refused(tmp_path, monkeypatch):
     assert compiling._cache_folder() == str(folder)
 
 
+def test_without_a_home_or_a_current_folder_nothing_is_kept(tmp_path, monkeypatch):
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("EVENTSIM_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for name, value in (("HOME", "relative"), ("EVENTSIM_CACHE_DIR", "relative")):
+        with monkeypatch.context() as patch, pytest.warns(compiling.KernelsWarning, match="cannot be kept in (~|relative)/"):
+            patch.setenv(name, value)
+            assert compiling._cache_folder() is None
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.warns(compiling.KernelsWarning, match=r"cannot be kept in ~/.* \(Could not determine home"):
+        assert compiling._cache_folder() is None
+
+
 def test_a_full_disk_keeps_nothing_and_says_so_once(kept, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -225,9 +225,9 @@ def writing_child(path):
                 signal.pause()
         finally:
             os._exit(1)
+    os.close(told)
     os.read(ready, 1)
     os.close(ready)
-    os.close(told)
     return child
 
 
@@ -253,6 +253,18 @@ def test_what_a_killed_run_left_goes_with_the_next_of_the_same_file(folder):
         os.waitpid(living, 0)
     save_model(path)
     assert set(os.listdir(folder)) == others | {"out.h5", "other.h5"}
+
+
+def test_every_name_that_a_file_can_have_is_written(folder):
+    (folder / "out.h5").unlink()
+    for name in ("a" * 255, "é" * 127, "b" * 237):
+        child = writing_child(folder / name)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert len(os.listdir(folder)) == 1
+        writing.write_file(folder / name, b"new")
+        assert os.listdir(folder) == [name]
+        (folder / name).unlink()
 
 
 def test_a_writer_whose_new_file_was_taken_for_a_leftover_makes_another(folder, monkeypatch):

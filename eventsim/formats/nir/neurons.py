@@ -121,7 +121,7 @@ def _decay(tau, name, reading):
         return pairs[:, 0].reshape(steps.shape), pairs[:, 1].reshape(steps.shape)
     steps = np.where((steps > 1) & (steps < 1 + ROUNDED), 1.0, steps)
     if (steps > 1).any():
-        squared = reading.dt**2
+        squared = reading.dt * reading.dt  # a power would raise where it is beyond float64
         norse = f" (norse 1.1 writes dt * tau: its files need the square of its dt, {squared:.6g})"
         raise ModelError(
             f"{name} goes down to {tau.min():.6g}, less than a step of dt = {reading.dt:.6g}; give a smaller dt"

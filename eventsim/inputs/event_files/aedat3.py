@@ -31,7 +31,7 @@ def holds_events(path, start) -> bool:
 def recording_in(path, options) -> EventStream:
     """The recording in a file."""
     lines, place = header_lines(path, b"#", b"#!END-HEADER")
-    if not lines[-1].startswith("#!END-HEADER"):
+    if not lines or not lines[-1].startswith("#!END-HEADER"):
         raise DataError(f"{path}: its header has no line #!END-HEADER: truncated, or damaged")
     said = re.search(r"(?i)#Source \d+: *([A-Z]+\d+)", "\n".join(lines))
     size = options.sensor_size or (SIZES.get(said[1].upper()) if said else None)

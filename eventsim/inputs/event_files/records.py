@@ -84,7 +84,9 @@ class Microseconds:
         self._unit, self._notes = unit, notes
 
     def __call__(self, times) -> np.ndarray:
-        """times: of a type of integers or of floats."""
+        """times: of integers or of floats; of anything else they stay as they are, for `block_of` to refuse."""
+        if times.dtype.kind not in "biuf":
+            return times
         if self._unit is None:
             self._unit = MICROSECOND if times.dtype.kind in "iu" or _whole(times) else 1.0
             whole = self._unit == MICROSECOND
