@@ -1,6 +1,7 @@
 """Chunk: what one chunk of steps gave, and the setting in which it was run."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -23,6 +24,7 @@ class Setting(NamedTuple):
         nothing was run before. keeps: whether membranes are wanted after the chunk, by the next one or in a
         State. bias_step: the step since which no bias has changed.
     traces: (layer, kind) of what is traced; kind as in `Traces`. planes: stages whose planes are wanted.
+    each_step: whether answers are wanted after each step, or after the last only.
     """
 
     samples: int
@@ -33,6 +35,7 @@ class Setting(NamedTuple):
     bias_step: int
     traces: FrozenSet[Tuple[str, str]]
     planes: FrozenSet[str]
+    each_step: bool
 
 
 class Traces(NamedTuple):
@@ -74,17 +77,40 @@ def first_slot(real, steps, delay, span: Span) -> int:
     return real.shape[1] - steps - delay + span.start
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Chunk:
-    """What one chunk of steps gave. answers: (n, steps, classes), the answer after each step, or (n, 1, classes),
-    after the last."""
+    """What one chunk of steps gave.
 
-    trains: Trains
-    traces: Traces
-    answers: np.ndarray
-    counts: Counts
+    n_samples, steps: of the chunk. still_input: whether the input's only step stands for all. arrays: those that
+    its plan kept, by (kind, what). sent: stage -> ChunkTrain of a block, whose planes are those of the chunk only
+    where they were kept. counts: of the chunk. answers: (n, steps, classes), the answer after each step, or (n, 1,
+    classes), after the last.
+    """
 
-    @property
-    def steps(self) -> int:
-        """Steps of the chunk."""
-        return self.trains.steps
+    n_samples: int
+    steps: int
+    still_input: bool
+    arrays: Dict[Tuple[str, str], np.ndarray]
+    sent: Dict[str, ChunkTrain]
+    counts: Counts = None
+    answers: np.ndarray = None
+
+    @cached_property
+    def trains(self) -> Trains:
+        """What was sent, put together when it is first asked for."""
+        sent, real = dict(self.sent), None
+        for (kind, name), array in self.arrays.items():
+            if kind == "planes":
+                sent[name] = ChunkTrain(array, sent[name].first, sent[name].still)
+            elif kind == "real":
+                real = array
+        return Trains(self.n_samples, self.steps, sent, real, self.still_input)
+
+    @cached_property
+    def traces(self) -> Traces:
+        """What was traced, put together when it is first asked for."""
+        traces = Traces({}, {}, {}, {})
+        for (kind, name), array in self.arrays.items():
+            if kind in Traces._fields:
+                getattr(traces, kind)[name] = array
+        return traces

@@ -9,7 +9,7 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from eventsim.engine.binding import Binding
-from eventsim.engine.chunk import Span, Trains
+from eventsim.engine.chunk import Chunk, Span, Trains
 from eventsim.engine.memory import slots_of
 from eventsim.kernels import counting
 from eventsim.kernels.arguments import Classes, CountSizes
@@ -126,14 +126,13 @@ class Found(NamedTuple):
     nonzero: Dict[CountedSlots, np.ndarray]
 
 
-def count_chunk(program: Program, found: np.ndarray, trains: Trains) -> Counts:
-    """Counts of a chunk that was just run. found: int64 (n, number of counts), the kept array `COUNTS`."""
-    values = np.ascontiguousarray(found.T)
+def count_chunk(program: Program, chunk: Chunk) -> Counts:
+    """Counts of a chunk that was just run, from the kept array `COUNTS`, int64 (n, number of counts)."""
+    values = np.ascontiguousarray(chunk.arrays[COUNTS].T)
     rows = CountRows(tuple(program.neurons), values)
-    counts = Counts(program.neurons, trains.n_samples, trains.steps, rows, values[-1])
-    if trains.real is not None:
-        _count_real_input(program, trains, rows)
-    return counts
+    if ("real", program.input) in chunk.arrays:
+        _count_real_input(program, chunk.trains, rows)
+    return Counts(program.neurons, chunk.n_samples, chunk.steps, rows, values[-1])
 
 
 def _count_real_input(program, trains, rows):

@@ -4,13 +4,14 @@ import sys
 from ctypes import addressof, c_char
 from dataclasses import dataclass
 from math import prod
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
 from eventsim.kernels.arguments import Slots
 
 MOST_BUFFERS = 2  # of one name that are kept to be used again: of the recording at hand, and the one before
+ALIGNED = 64  # bytes
 LEAST_REUSED, MOST_REUSED = 128 << 10, 32 << 20  # bytes of each
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
@@ -79,6 +80,29 @@ def _references_of_unused():
 
 
 UNUSED = _references_of_unused()
+
+
+class Together:
+    """Arrays of zeros cut from one piece of memory, which takes less time than one of its own for each.
+
+    wanted: (name, shape, dtype) of each. offsets: int64, of each in the piece, in bytes.
+    """
+
+    def __init__(self, wanted):
+        self._cuts, n_bytes = [], 0
+        for name, shape, dtype in wanted:
+            self._cuts.append((name, shape, dtype, n_bytes))
+            n_bytes += -(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
+        self._n_bytes = n_bytes + ALIGNED
+        self.offsets = np.array([offset for _, _, _, offset in self._cuts], np.int64)
+
+    def cut(self) -> Tuple[Dict[object, np.ndarray], int]:
+        """The arrays by name, and where the piece begins."""
+        piece = np.zeros(self._n_bytes, np.uint8)
+        begin = address_of_array(piece)
+        start = -begin % ALIGNED
+        arrays = {name: np.ndarray(shape, dtype, piece, start + offset) for name, shape, dtype, offset in self._cuts}
+        return arrays, begin + start
 
 
 class PlanMemory:

@@ -51,7 +51,7 @@ class Schedules:
         longest = self.chunk or longest_chunk(self.program, self.sizes, wanted.observed_bytes)
         lengths = chunks(self.program, begun.done, begun.steps, longest)
         setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
-                          wanted.traced, wanted.planes)
+                          wanted.traced, wanted.planes, wanted.wishes.outputs)
         samples = self.block or samples_of_piece(self.program, self.sizes, setting)
         settings, done = [], 0
         for steps in lengths:

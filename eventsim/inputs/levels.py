@@ -24,12 +24,20 @@ def to_levels(x, input_node, timesteps=None):
     """
     x = _as_array(x)
     still = _check_shape(x, input_node.shape, timesteps)
+    levels = checked_levels(x, input_node)
+    return (levels[:, np.newaxis] if still else levels), still
+
+
+def checked_levels(x, input_node):
+    """What `to_levels` makes of an array whose shape fits, in that shape. Raises DataError."""
+    _check_type(x)
     check_values(x, input_node)
     dtype = np.float64 if input_node.encoding == "real" else np.int32
-    levels = np.ascontiguousarray(x, dtype)
-    if not (levels.flags.aligned and levels.flags.writeable):
-        levels = levels.copy()
-    return (levels[:, np.newaxis] if still else levels), still
+    if x.dtype != dtype:
+        return x.astype(dtype, order="C")
+    levels = np.ascontiguousarray(x)
+    flags = levels.flags
+    return levels if flags.aligned and flags.writeable else levels.copy()
 
 
 def _as_array(x):
@@ -37,9 +45,13 @@ def _as_array(x):
         x = as_array(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"x is no array of numbers ({' '.join(str(error).split())})") from None
+    _check_type(x)
+    return x
+
+
+def _check_type(x):
     if x.dtype.kind not in "biuf":
         raise DataError(f"x has elements of type {x.dtype}, expected bool, integers or floats")
-    return x
 
 
 def _check_shape(x, shape, timesteps):
@@ -56,6 +68,20 @@ def _check_shape(x, shape, timesteps):
             "give the same number, or leave timesteps out"
         )
     return still
+
+
+def check_steps_said(model, x, timesteps) -> None:
+    """Raise DataError where x looks as if steps came before samples, and nobody says the steps."""
+    if timesteps is None:
+        check_layout(_shape(x), model.nodes[model.input], model.timesteps)
+
+
+def _shape(x):
+    """Of an array or nested lists; () of what is none, which `to_levels` says."""
+    try:
+        return tuple(np.shape(x))
+    except (TypeError, ValueError, RuntimeError):
+        return ()
 
 
 def check_layout(shape, input_node, timesteps) -> None:

@@ -94,10 +94,11 @@ def compile_given() -> None:
 def modules() -> tuple:
     """Those whose kernels plans call."""
     from eventsim.kernels import (
-        alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+        alpha, answering, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
     )
 
-    return alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms
+    return (alpha, answering, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
+            transforms)
 
 
 def _end_with_stdin():

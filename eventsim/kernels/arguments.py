@@ -39,6 +39,7 @@ MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
 SUM, CURRENT, MEMBRANE = 0, 1, 2
 NO_LIMIT, WRAP, WRAP_ONCE, SATURATE = 0, 1, 2, 3
 NEVER = 2**31 - 1  # the threshold, in integers, of planes that a channel lacks
+SUM_UP, MEAN, LAST = 0, 1, 2  # AnswerSizes.reduce
 # How `calling.drive` holds what it runs: numbers of an instruction and of a call, and how many words it may pass.
 INSTRUCTION, CALL = 5, 4
 WORDS_PASSED = range(16, 129, 16)
@@ -200,6 +201,20 @@ class CountSizes(NamedTuple):
     counted: int
     counts: int
     terms: int
+
+
+class AnswerSizes(NamedTuple):
+    """How `sum_answers` adds up a readout. reduce: SUM_UP, MEAN or LAST."""
+
+    samples: int
+    steps: int
+    answers: int  # of the last steps
+    positions: int
+    channels: int
+    padded: int
+    reduce: int
+    fresh: int  # whether sums begin with the first step
+    units: int  # whether answers are in another unit than membranes
 
 
 class Classes(NamedTuple):
