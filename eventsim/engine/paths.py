@@ -8,14 +8,14 @@ from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from eventsim.engine.attention import attention_weights
+from eventsim.engine.attention import bind_attention
 from eventsim.engine.binding import Binding
 from eventsim.engine.chunk import first_slot, Span
 from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
 from eventsim.kernels import (
-    alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+    alpha, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
 )
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
@@ -274,16 +274,5 @@ def _events(binding, synapses, span) -> Events:
 
 
 def _attention(binding, layer, synapses, span):
-    """Gains of each sample, step and channel, which Python computes between kernels."""
-    memory, program, stage = binding.memory, binding.program, binding.program.stages[synapses.source]
-    planes, slots = _windows(binding, synapses, span)
-    totals = memory.hold(np.zeros((slots.samples, slots.steps, stage.shape[0]), np.int64))
-    weights = memory.hold(np.zeros(slots.samples * slots.steps * layer.padded, program.dtype))
-    binding.tape.call(transforms.clear_words, totals.reshape(-1).view(np.uint64), totals.size)
-    binding.tape.call(counting.channel_levels, planes, totals.reshape(-1), slots, *synapses.attention.node.stride)
-
-    def weigh():
-        weights[:] = attention_weights(totals, synapses, layer, program.dtype)
-
-    binding.tape.python(weigh)
-    return weights
+    """Gains of each sample, step and channel."""
+    return bind_attention(binding, layer, synapses, *_windows(binding, synapses, span))

@@ -94,10 +94,11 @@ def compile_given() -> None:
 def modules() -> tuple:
     """Those whose kernels plans call."""
     from eventsim.kernels import (
-        alpha, answering, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+        alpha, answering, attending, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
+        transforms,
     )
 
-    return (alpha, answering, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
+    return (alpha, answering, attending, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
             transforms)
 
 

@@ -194,6 +194,30 @@ class Maps(NamedTuple):
     keeps: int  # whether membranes are wanted afterwards
 
 
+class Attended(NamedTuple):
+    """Channel attention in float64. means: [channel], scratch."""
+
+    scale: np.ndarray  # [channel], the value of a level, or, of a projection, [channel of the source, channel]
+    kernel: np.ndarray  # [tap]
+    amplitude: np.ndarray  # [channel], or empty
+    thresholds: np.ndarray  # [256], the least numbers whose sigmoid rounds to 1/256, 2/256, ...
+    means: np.ndarray
+
+
+class AttendedSizes(NamedTuple):
+    """Of what `attend` reads and writes."""
+
+    rows: int  # samples times steps
+    sources: int  # channels of the source
+    channels: int
+    padded: int
+    positions: int
+    taps: int
+    projects: int  # whether the source is projected to other channels
+    amplifies: int  # whether there are amplitudes
+    integer: int  # whether the run counts in integers
+
+
 class CountSizes(NamedTuple):
     """Numbers of samples, of what was counted of each, of its counts, and of terms that they are summed of."""
 

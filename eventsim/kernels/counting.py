@@ -3,11 +3,10 @@
 import numpy as np
 
 from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, slot_of, words_of
-from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
-    trailing_zeros, zeros,
+    zeros,
 )
 
 
@@ -182,24 +181,40 @@ def _weighed(bytes_, nonzero, fan_out):
 
 
 @compiled
-def channel_levels(planes, totals, slots, stride_y, stride_x):
-    """Sum of the levels of each channel over every stride-th position. Writes totals int64
-    [sample, step, channel] (zeroed before)."""
+def channel_levels(planes, totals, bytes_, slots, stride_y, stride_x):
+    """Sum of the levels of each channel over every stride-th position, from 64 sums of set bits at a time. Writes
+    bytes_ int8 [64] (scratch) and totals int64 [sample, step, channel] (zeroed before)."""
     bits, height, width, channels = slots.bits, slots.height, slots.width, slots.channels
     words, n_planes = words_of(slots), n_planes_of(slots)
+    one = splat(1, zeros(bytes_, planes))
+    none = zeros(bytes_, planes)
     for s in range(slots.samples * slots.steps):
         slot = slot_of(slots, s) * n_planes
         for b in range(n_planes):
             level = 1 << (b % bits)
             if b >= bits:
                 level = -level
-            for y in range(0, height, stride_y):
-                for x in range(0, width, stride_x):
-                    for w in range(words):
-                        i = ((slot + b) * height * width + y * width + x) * words + w
-                        word = load_one(planes, i)
-                        while word:
-                            c = w * 64 + trailing_zeros(word)
-                            word &= word - ONE
-                            o = s * channels + c
-                            store_one(totals, o, load_one(totals, o) + level)
+            for w in range(words):
+                o = s * channels + w * 64
+                n_channels = min(channels - w * 64, 64)
+                sums = none
+                n = 0
+                for y in range(0, height, stride_y):
+                    first = ((slot + b) * height + y) * width
+                    for x in range(0, width, stride_x):
+                        sums = sums + select(load_one(planes, (first + x) * words + w), one, none)
+                        n += 1
+                        if n == 127:  # of more a byte could not hold the number
+                            store(bytes_, 0, sums)
+                            _add_levels(totals, o, bytes_, n_channels, level)
+                            sums = none
+                            n = 0
+                store(bytes_, 0, sums)
+                _add_levels(totals, o, bytes_, n_channels, level)
+
+
+@inlined
+def _add_levels(totals, o, bytes_, n, level):
+    """Add n numbers of set bits, each of them so many levels."""
+    for c in range(n):
+        _add(totals, o + c, np.int64(load_one(bytes_, c)) * level)
