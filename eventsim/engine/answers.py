@@ -26,9 +26,10 @@ def bind_answers(binding: Binding) -> None:
         return
     integer, n_answers = dtype.kind == "i", setting.steps if setting.each_step else 1
     membranes = memory.kept["potentials", layer.name]
-    sums = memory.keep(SUMS, (setting.samples, layer.n_neurons), np.dtype(np.int64) if integer else dtype)
+    sums = memory.keep(SUMS, (setting.samples, layer.n_neurons), np.dtype(np.int64) if integer else dtype,
+                       filled=setting.fresh)
     shape = (setting.samples, n_answers, layer.n_neurons)
-    answers = memory.keep(ANSWERS, shape, np.dtype(np.float64) if integer else dtype)
+    answers = memory.keep(ANSWERS, shape, np.dtype(np.float64) if integer else dtype, filled=True)
     unit = memory.hold(np.array(layer.steps_per_unit[:1] if integer else [], np.float64))
     sizes = AnswerSizes(setting.samples, setting.steps, n_answers, layer.positions, layer.shape[0], layer.padded,
                         REDUCE[layer.reduce], int(setting.fresh), int(integer))

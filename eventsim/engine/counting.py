@@ -63,7 +63,7 @@ def bind_counts(binding: Binding) -> None:
                       read, number)
     linear = _linear(binding, words, nonzero, number)
     constants, terms = memory.hold(linear.constants), memory.hold(linear.terms())
-    counts = memory.keep(COUNTS, (n, constants.size), np.int64).reshape(-1)
+    counts = memory.keep(COUNTS, (n, constants.size), np.dtype(np.int64), filled=True).reshape(-1)
     tape.call(counting.sum_counts, counted, constants, terms.reshape(-1), counts,
               CountSizes(n, number, constants.size, len(terms)))
 
@@ -128,7 +128,7 @@ class Found(NamedTuple):
 
 def count_chunk(program: Program, chunk: Chunk) -> Counts:
     """Counts of a chunk that was just run, from the kept array `COUNTS`, int64 (n, number of counts)."""
-    values = np.ascontiguousarray(chunk.arrays[COUNTS].T)
+    values = chunk.arrays[COUNTS].T.copy("C")  # who keeps counts does not keep the arrays cut from the same memory
     rows = CountRows(tuple(program.neurons), values)
     if ("real", program.input) in chunk.arrays:
         _count_real_input(program, chunk.trains, rows)

@@ -4,7 +4,7 @@ import sys
 from ctypes import addressof, c_char
 from dataclasses import dataclass
 from math import prod
-from typing import Dict, List, Tuple
+from typing import Dict, List, Set, Tuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from eventsim.kernels.arguments import Slots
 MOST_BUFFERS = 2  # of one name that are kept to be used again: of the recording at hand, and the one before
 ALIGNED = 64  # bytes
 LEAST_REUSED, MOST_REUSED = 128 << 10, 32 << 20  # bytes of each
+BYTES = np.dtype(np.uint8)
 NOTHING = {np.dtype(t): np.zeros(0, t) for t in (np.float32, np.float64, np.int32)}
 
 
@@ -83,7 +84,7 @@ UNUSED = _references_of_unused()
 
 
 class Together:
-    """Arrays of zeros cut from one piece of memory, which takes less time than one of its own for each.
+    """Arrays of anything, cut from one piece of memory, which takes less time than one of its own for each.
 
     wanted: (name, shape, dtype) of each. offsets: int64, of each in the piece, in bytes.
     """
@@ -96,9 +97,9 @@ class Together:
         self._n_bytes = n_bytes + ALIGNED
         self.offsets = np.array([offset for _, _, _, offset in self._cuts], np.int64)
 
-    def cut(self) -> Tuple[Dict[object, np.ndarray], int]:
+    def cut(self, buffers: Buffers) -> Tuple[Dict[object, np.ndarray], int]:
         """The arrays by name, and where the piece begins."""
-        piece = np.zeros(self._n_bytes, np.uint8)
+        piece = buffers.take("together", (self._n_bytes,), BYTES, cleared=False)
         begin = address_of_array(piece)
         start = -begin % ALIGNED
         arrays = {name: np.ndarray(shape, dtype, piece, start + offset) for name, shape, dtype, offset in self._cuts}
@@ -117,6 +118,7 @@ class PlanMemory:
         self._all: List[np.ndarray] = []  # what kernels are bound to has to stay
         self.n_bytes = 0  # of all arrays
         self.kept: Dict[tuple, np.ndarray] = {}
+        self.filled: Set[tuple] = set()  # names of kept arrays that may hold anything before
 
     def take(self, name, shape, dtype) -> np.ndarray:
         """A scratch array, which the next `take` of the name uses again where it is large enough."""
@@ -127,8 +129,11 @@ class PlanMemory:
             buffer = self._scratch[name] = self._made(zeros((n_bytes,), np.uint8))
         return buffer[:n_bytes].view(dtype).reshape(shape)
 
-    def keep(self, name, shape, dtype) -> np.ndarray:
-        """A kept array. shape: with the samples of a block first. name: (kind, what)."""
+    def keep(self, name, shape, dtype, filled=False) -> np.ndarray:
+        """A kept array. shape: with the samples of a block first. name: (kind, what). filled: whether kernels write
+        all of it, and read nothing of what it held before."""
+        if filled:
+            self.filled.add(name)
         array = self.kept[name] = self._made(zeros(shape, dtype))
         return array
 

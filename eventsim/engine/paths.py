@@ -73,7 +73,8 @@ def _state(binding, layer, stepwise):
     found = {}
     for kind, (shape, dtype) in arrays_of(layer, setting.samples, binding.program.dtype).items():
         if setting.keeps or not setting.fresh:
-            found[kind] = memory.keep((kind, layer.name), shape, dtype)
+            filled = kind == "membranes" and setting.fresh and not stepwise and not layer.update.changes
+            found[kind] = memory.keep((kind, layer.name), shape, dtype, filled)
         elif kind != "membranes" or stepwise or layer.update.changes:
             found[kind] = memory.take((kind, layer.name), shape, dtype)
             words = found[kind].reshape(-1).view(np.uint64)
@@ -85,8 +86,8 @@ def _traces(binding, layer):
     setting, memory = binding.setting, binding.memory
     n, dtype = setting.samples, binding.program.dtype
     whole = (n, setting.steps, layer.positions, layer.padded)
-    return {kind: memory.keep((kind, layer.name), (n, 9, layer.padded) if kind == "audit" else whole, dtype)
-            for kind in binding.traced(layer.name)}
+    return {kind: memory.keep((kind, layer.name), (n, 9, layer.padded), dtype) if kind == "audit" else
+            memory.keep((kind, layer.name), whole, dtype, filled=True) for kind in binding.traced(layer.name)}
 
 
 def _update_at(layer, step):

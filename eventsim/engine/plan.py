@@ -65,12 +65,13 @@ class Tape:
 class Plan:
     """A tape, bound. memory: what its kernels write. block: samples of a block.
 
-    `kept`: name -> (shape of a sample, dtype) of the arrays that `run` takes.
+    `kept`: name -> (shape of a sample, dtype, whether it may hold anything before) of the arrays that `run` takes.
     """
 
     def __init__(self, tape: Tape, memory: PlanMemory, block: int):
         self.memory, self.block, self._steps, self._stages = memory, block, tape.steps, tape.stages
-        self.kept = {name: (array.shape[1:], array.dtype) for name, array in memory.kept.items()}
+        self.kept = {name: (array.shape[1:], array.dtype, name in memory.filled)
+                     for name, array in memory.kept.items()}
         self._code = _Code(tape.steps, tape.stages, memory.kept, block) if calling.COMPILES else None
 
     def run(self, arrays: Dict[tuple, np.ndarray], addresses: np.ndarray, first: int, n_blocks: int,

@@ -132,19 +132,18 @@ class Recorder:
         return result.Statistics(self.observer.trains(), self.observer.all_membranes())
 
     def take(self, chunk) -> Recording:
-        """A chunk and its counts as a Recording."""
+        """A chunk and its counts as a Recording, which keeps no other array of the chunk alive than those recorded."""
         traces = {}
         for name, kinds in self.wishes.traces.items():
             stage = self.stages[name]
             for kind in kinds:
                 whole = getattr(chunk.traces, kind)[name][..., : stage.shape[0]]
                 shape = (*whole.shape[:2], *stage.logical_shape)
-                traces.setdefault(kind, {})[name] = np.ascontiguousarray(
-                    whole.transpose(0, 1, 3, 2)).reshape(shape)
+                traces.setdefault(kind, {})[name] = whole.transpose(0, 1, 3, 2).copy().reshape(shape)
         return Recording(
-            self.program.precision, chunk.steps, chunk.answers[:, -1], chunk.counts,
+            self.program.precision, chunk.steps, chunk.answers[:, -1].copy(), chunk.counts,
             {name: _spikes(stage, shape, chunk) for name, stage, shape in self.wanted.spikes},
-            traces, chunk.answers if self.wishes.outputs else None,
+            traces, chunk.answers.copy() if self.wishes.outputs else None,
             steps_per_unit=self.wanted.steps_per_unit,
             audit=ranges.collect(self.program, chunk.traces.audit) if self.wishes.audits else None,
         )

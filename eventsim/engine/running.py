@@ -1,7 +1,6 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
 import time
-from math import prod
 from typing import Dict, List, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from eventsim.engine.answers import answers_of, SUMS
 from eventsim.engine.blocks import samples_together, Sizes
 from eventsim.engine.chunk import Chunk, Setting
 from eventsim.engine.counting import COUNTS, count_chunk
-from eventsim.engine.memory import address_of_array, Buffers, LEAST_REUSED, Together
+from eventsim.engine.memory import address_of_array, Buffers, Together
 from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
 from eventsim.engine.timing import Clock
@@ -21,7 +20,6 @@ from eventsim.program import Program
 AT_A_TIME = 64  # samples, between which the user may interrupt
 MOST_PLANS, MOST_BYTES = 16, 512 << 20  # of a thread, the ones used last
 MOST_CUTS = 64  # of samples into blocks that are kept
-FILLED = ("currents", "potentials", "residuals")  # by kernels, to the last number
 
 
 class Blocks(NamedTuple):
@@ -34,8 +32,8 @@ class Blocks(NamedTuple):
 class Kept(NamedTuple):
     """The arrays that plans of a setting are given for some samples.
 
-    together: those that are new in each run from the beginning, small, and made at once. offsets: int64, of all
-    arrays in the order of the plans; of others 0. others: their places in this order, (kind, what), shape, dtype.
+    together: those that may hold anything before. offsets: int64, of all arrays in the order of the plans; of others
+    0. others: their places in this order, (kind, what), shape and dtype.
     """
 
     together: Together
@@ -108,8 +106,8 @@ class Runner:
         """The kept arrays of all samples, as they are before the chunk, and int64 addresses of where they begin."""
         kept = self._kept.get((setting, len(levels)))
         if kept is None:
-            kept = self._kept[setting, len(levels)] = _kept(bound.plan.kept, setting, len(levels))
-        arrays, begin = kept.together.cut()
+            kept = self._kept[setting, len(levels)] = _kept(bound.plan.kept, len(levels))
+        arrays, begin = kept.together.cut(self._buffers)
         addresses = kept.offsets + begin
         for place, name, shape, dtype in kept.others:
             array = arrays[name] = self._array(name, shape, dtype, bound, setting, state, levels)
@@ -128,7 +126,7 @@ class Runner:
             return _blank_audit(shape, dtype)
         if kind in KINDS_OF_STATE and what in getattr(state, kind):
             return getattr(state, kind)[what]
-        array = self._buffers.take(name, shape, dtype, cleared=kind not in FILLED)
+        array = self._buffers.take(name, shape, dtype)
         if kind == "planes" and what in state.history:
             array[:, : self.program.history[what]] = state.history[what]
         return array
@@ -162,15 +160,13 @@ class Runner:
         return chunk
 
 
-def _kept(kept, setting, n) -> Kept:
-    """kept: name -> (shape of a sample, dtype)."""
-    together, others, places, n_bytes = [], [], [], 0
-    for place, (name, (shape, dtype)) in enumerate(kept.items()):
-        size = n * prod(shape) * dtype.itemsize
-        if setting.fresh and name[0] not in ("levels", "real", "audit") and n_bytes + size < LEAST_REUSED:
+def _kept(kept, n) -> Kept:
+    """kept: as of a Plan."""
+    together, others, places = [], [], []
+    for place, (name, (shape, dtype, filled)) in enumerate(kept.items()):
+        if filled:
             together.append((name, (n, *shape), dtype))
             places.append(place)
-            n_bytes += size
         else:
             others.append((place, name, (n, *shape), dtype))
     together, offsets = Together(together), np.zeros(len(kept), np.int64)
