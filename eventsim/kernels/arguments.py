@@ -241,15 +241,6 @@ class AnswerSizes(NamedTuple):
     units: int  # whether answers are in another unit than membranes
 
 
-class Classes(NamedTuple):
-    """Positions whose events meet the same taps of a kernel, and the synapses that are not 0 of such an event."""
-
-    members: np.ndarray  # int32, positions sorted by class
-    bounds: np.ndarray  # int64 [class + 1]: where each class begins among them
-    nonzero: np.ndarray  # int64 [class, channel padded to words]; of up to 32 channels, again and again in the 64
-    number: int
-
-
 class TrainSums(NamedTuple):
     """What is summed over the samples of a train."""
 
