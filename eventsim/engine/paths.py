@@ -194,9 +194,17 @@ def _windows(binding, synapses, span):
 def _read_windows(binding, _, synapses, span):
     planes, slots = _windows(binding, synapses, span)
     g = synapses.geometry
-    n_words = binding.program.stages[synapses.source].n_planes * g.out_width * g.stride_x
-    windows = Windows(planes, slots, binding.memory.take("windows", n_words, np.uint64))
+    n_planes, take = binding.program.stages[synapses.source].n_planes, binding.memory.take
+    columns = _in_eights(g.out_width) * g.stride_x
+    band = _in_eights(max(g.width + g.padding_x, columns + g.kernel_width * g.dilation_x) + 8)
+    windows = Windows(planes, slots, take("windows", n_planes * columns, np.uint64), columns,
+                      take("bands", n_planes * band, np.uint64), band)
     return Read(gathering.window_rows, (windows, synapses.weight), slots.steps)
+
+
+def _in_eights(n):
+    """The least multiple of eight that is not below n."""
+    return -(-n // 8) * 8
 
 
 def _read_masks(binding, layer, synapses, span):

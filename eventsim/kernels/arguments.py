@@ -102,6 +102,9 @@ class Windows(NamedTuple):
     planes: np.ndarray
     slots: Slots
     words: np.ndarray  # uint64 [plane, column of the input]: windows of one row, those between them, too; scratch
+    columns: int  # of words: a multiple of 8
+    bands: np.ndarray  # uint64 [plane, column of the input, padding around]: bits under the kernel's rows; scratch
+    band: int  # of bands, for one plane: a multiple of 8
 
 
 class RealEvents(NamedTuple):
