@@ -49,7 +49,7 @@ class FanOut:
         for b in range(n_bits):
             channels[n_bits - 1 - b, :, : zeros.shape[1]] = zeros >> b & 1
         of_classes = np.packbits(channels, axis=2, bitorder="little").view(np.uint64)
-        return of_classes[:, self.classes].reshape(n_bits, -1)
+        return of_classes[:, self.classes].reshape(n_bits, self.per_word.size)
 
 
 @dataclass(frozen=True)

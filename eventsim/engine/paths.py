@@ -106,15 +106,16 @@ def _bias_at(biases, step):
 def _ending(layer, traced):
     """The kernel that ends the rows of the layer's last path: the simplest that covers what it is and what is
     traced."""
-    if layer.update.changes:
+    update = layer.update
+    if update.changes:
         return firing.send_changes
-    if layer.update.alpha:
+    if update.alpha:
         return alpha.fire_alpha
-    if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
+    if traced - {"potentials"} or traced and not layer.reduce or not update.plain:
         return firing.fire_traced
     if layer.reduce:
         return integrating.integrate_sums
-    return firing.fire_untraced if layer.update.hard or layer.update.bits > 2 else firing.fire_softly
+    return firing.fire_untraced if update.hard or update.limited or update.bits > 2 else firing.fire_softly
 
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,

@@ -76,7 +76,7 @@ class Wanted:
 
     flattened: nodes that only reshape -> the stage whose spikes they show. scales: layer -> MembraneScale, of
     those whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is only
-    gathered, and what the answer needs. planes: stages whose planes are recorded, gathered, or the answer.
+    gathered, and what the answer needs. planes: stages whose planes are recorded or gathered.
     observed_bytes: memory that gathering takes of a sample for one step: traces.
     """
 
@@ -109,9 +109,6 @@ class Wanted:
             yield from ((name, "audit") for name, stage in self.stages.items() if isinstance(stage, LayerStage))
 
     def _planes(self):
-        output = self.stages[self.program.output]
-        if not output.reduce:
-            yield output.name
         yield from (self.flattened.get(name, name) for name in self.wishes.spikes)
         if self.wishes.gathered:
             yield from (name for name, stage in self.stages.items() if stage.bits)

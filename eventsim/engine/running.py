@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from eventsim.engine.answers import answers_of, SUMS
+from eventsim.engine.answers import ANSWERS, SUMS
 from eventsim.engine.blocks import samples_together, Sizes
 from eventsim.engine.chunk import Chunk, Setting
 from eventsim.engine.counting import COUNTS, count_chunk
@@ -51,7 +51,6 @@ class Runner:
         self._cuts: Dict[tuple, List[Blocks]] = {}  # (setting, number of samples) -> blocks
         self._kept: Dict[tuple, Kept] = {}  # the same -> arrays
         self._buffers = Buffers()
-        self._output = program.stages[program.output]
         self._past = [(name, past) for name, past in program.history.items() if past]
 
     def run_chunk(self, setting: Setting, state: State, levels, clock: Clock) -> Chunk:
@@ -151,7 +150,7 @@ class Runner:
                 getattr(state, name[0])[name[1]] = array
         chunk = Chunk(len(arrays[COUNTS]), setting.steps, bound.still_input, arrays, bound.sent)
         chunk.counts = count_chunk(self.program, chunk)
-        chunk.answers = answers_of(self._output, chunk, state, setting.each_step)
+        chunk.answers, state.sums = arrays[ANSWERS], arrays[SUMS]
         for name, past in self._past:
             real = name == self.program.input and chunk.trains.real is not None
             slots = chunk.trains.real if real else chunk.trains.sent[name].planes

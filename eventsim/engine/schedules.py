@@ -48,7 +48,8 @@ class Schedules:
         return self._known[key]
 
     def _worked_out(self, wanted, begun):
-        longest = self.chunk or longest_chunk(self.program, self.sizes, wanted.observed_bytes)
+        longest = self.chunk or longest_chunk(self.program, self.sizes, begun.steps, wanted.observed_bytes,
+                                              bool(wanted.wishes.gathered))
         lengths = chunks(self.program, begun.done, begun.steps, longest)
         setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
                           wanted.traced, wanted.planes, wanted.wishes.outputs)
