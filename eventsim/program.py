@@ -37,8 +37,8 @@ class FanOut:
 
     @cached_property
     def zero_weights(self) -> np.ndarray:
-        """uint64 (bits, positions * words): targets over weights that are 0, from the top bit on, one bit of a word
-        for each channel of a position. Of no bits where no weight is 0."""
+        """uint64 (bits, positions * words): targets over weights that are 0, from the top bit on, one bit of a
+        word for each channel of a position. Of no bits where no weight is 0."""
         if self.nonzero is None:
             return np.zeros((0, self.per_word.size), np.uint64)
         _, first = np.unique(self.classes, return_index=True)  # of each class a position

@@ -12,8 +12,8 @@ ANSWERS, SUMS = ("answers", ""), ("sums", "")  # names of kept arrays, (n, steps
 
 
 def bind_answers(binding: Binding) -> None:
-    """Sum up what the output says, into the kept arrays `ANSWERS` and `SUMS`: after each step of the chunk, or after
-    its last only. Sums of floats may become infinite or NaN, as membranes may."""
+    """Sum up what the output says, into the kept arrays `ANSWERS` and `SUMS`: after each step of the chunk, or
+    after its last only. Sums of floats may become infinite or NaN, as membranes may."""
     program, setting, memory = binding.program, binding.setting, binding.memory
     layer, dtype = program.stages[program.output], program.dtype
     integer, n_answers = dtype.kind == "i" or not layer.reduce, setting.steps if setting.each_step else 1
@@ -32,5 +32,5 @@ def bind_answers(binding: Binding) -> None:
     else:
         train = binding.sent[layer.name]
         slots = slots_of(layer, train, *train.window(0, *binding.whole))
-        binding.tape.call(answering.sum_levels, train.planes.reshape(-1), sums.reshape(-1), answers.reshape(-1), slots,
-                          sizes)
+        binding.tape.call(answering.sum_levels, train.planes.reshape(-1), sums.reshape(-1), answers.reshape(-1),
+                          slots, sizes)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class Setting(NamedTuple):
         nothing was run before. keeps: whether membranes are wanted after the chunk, by the next one or in a
         State. bias_step: the step since which no bias has changed.
     traces: (layer, kind) of what is traced; kind as in `Traces`. planes: stages whose planes are wanted.
-    each_step: whether answers are wanted after each step, or after the last only.
+    each_step: whether answers are wanted after each step, or after the last only. octets: whether levels come as
+        uint8.
     """
 
     samples: int
@@ -36,6 +37,7 @@ class Setting(NamedTuple):
     traces: FrozenSet[Tuple[str, str]]
     planes: FrozenSet[str]
     each_step: bool
+    octets: bool
 
 
 class Traces(NamedTuple):
@@ -81,15 +83,16 @@ def first_slot(real, steps, delay, span: Span) -> int:
 class Chunk:
     """What one chunk of steps gave.
 
-    n_samples, steps: of the chunk. still_input: whether the input's only step stands for all. arrays: those that
-    its plan kept, by (kind, what). sent: stage -> ChunkTrain of a block, whose planes are those of the chunk only
-    where they were kept. counts: of the chunk. answers: (n, steps, classes), the answer after each step, or (n, 1,
-    classes), after the last.
+    n_samples, steps: of the chunk. still_input: whether the input's only step stands for all. names: (kind, what)
+    of the arrays that its plan kept, which are in `arrays`. sent: stage -> ChunkTrain of a block, whose planes are
+    those of the chunk only where they were kept. counts: of the chunk. answers: (n, steps, classes), the answer after
+    each step, or (n, 1, classes), after the last.
     """
 
     n_samples: int
     steps: int
     still_input: bool
+    names: Iterable[Tuple[str, str]]
     arrays: Dict[Tuple[str, str], np.ndarray]
     sent: Dict[str, ChunkTrain]
     counts: Counts = None
@@ -99,18 +102,18 @@ class Chunk:
     def trains(self) -> Trains:
         """What was sent, put together when it is first asked for."""
         sent, real = dict(self.sent), None
-        for (kind, name), array in self.arrays.items():
+        for kind, name in self.names:
             if kind == "planes":
-                sent[name] = ChunkTrain(array, sent[name].first, sent[name].still)
+                sent[name] = ChunkTrain(self.arrays[kind, name], sent[name].first, sent[name].still)
             elif kind == "real":
-                real = array
+                real = self.arrays[kind, name]
         return Trains(self.n_samples, self.steps, sent, real, self.still_input)
 
     @cached_property
     def traces(self) -> Traces:
         """What was traced, put together when it is first asked for."""
         traces = Traces({}, {}, {}, {})
-        for (kind, name), array in self.arrays.items():
+        for kind, name in self.names:
             if kind in Traces._fields:
-                getattr(traces, kind)[name] = array
+                getattr(traces, kind)[name] = self.arrays[kind, name]
         return traces

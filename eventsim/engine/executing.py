@@ -32,8 +32,8 @@ TIMING = "timing"  # what is recorded of kernels one by one
 
 
 class _Piece(NamedTuple):
-    """Samples that run together: levels, int32 (n, steps or 1, C, positions) or F of real input, the number of the
-    first, the State before, and what times them."""
+    """Samples that run together: levels, int32 or uint8 (n, steps or 1, C, positions) or F of real input, the
+    number of the first, the State before, and what times them."""
 
     levels: object
     start: int
@@ -81,17 +81,17 @@ class Executor:
             key = self._key(x, timesteps, record, keep_state, samples_first)
             if key in self._alike:
                 clock = Clock()
-                return self._run_alike(checked_levels(x, self._input), self._alike[key], clock)
+                return self._run_alike(checked_levels(x, self._input, narrow=True), self._alike[key], clock)
         if state is None and not samples_first:
             check_steps_said(self.model, x, timesteps)
         clock = Clock(TIMING in record) if clock is None else clock
         check_processor(self.program.dtype)
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
-        levels, still = to_levels(x, self._input, timesteps)
+        levels, still = to_levels(x, self._input, timesteps, narrow=True)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
         done = self._states.check(state, len(levels), steps)
-        begun = Begun(done, steps, still, state is None, keep_state)
+        begun = Begun(done, steps, still, state is None, keep_state, levels.dtype == np.uint8)
         if key is not None:
             alike = self._alike_of(record, begun, levels.shape)
             if alike is not None:
@@ -105,12 +105,12 @@ class Executor:
     def _key(self, x, timesteps, record, keep_state, samples_first):
         """What runs from the beginning share that are alike, whatever the values of x; None where nobody knows."""
         if type(x) is np.ndarray and type(timesteps) in (int, type(None)) and set(map(type, record)) <= {str}:
-            return x.shape, timesteps, record, keep_state, samples_first, self.model.timesteps
+            return x.shape, x.dtype, timesteps, record, keep_state, samples_first, self.model.timesteps
         return None
 
     def _alike_of(self, record, begun: Begun, shape) -> Optional["_Alike"]:
-        """What is worked out for all runs alike, of one piece and one chunk of which nothing is gathered; of others
-        None. shape: of their levels."""
+        """What is worked out for all runs alike, of one piece and one chunk of which nothing is gathered; of
+        others None. shape: of their levels."""
         wanted = self._wanted(record)
         if TIMING in record or wanted.wishes.gathered or self._may_fail:
             return None
@@ -123,9 +123,8 @@ class Executor:
     def _run_alike(self, levels, alike: "_Alike", clock: Clock) -> Recording:
         """Run samples all at once. levels: of any shape that has as many."""
         check_processor(self.program.dtype)
-        state, recorder = State(), alike.recorder
-        chunk = self.runner.run_chunk(alike.setting, state, levels.reshape(alike.shape), clock)
-        recording = recorder.take(chunk)
+        chunk, state = self.runner.run_alone(alike.setting, levels.reshape(alike.shape), clock)
+        recording = alike.recorder.take(chunk)
         if alike.keep_state:
             recording.state = state
         return self._finished(recording, clock)
@@ -141,7 +140,7 @@ class Executor:
         check_processor(self.program.dtype)
         steps = levels.shape[1]
         done = self._states.check_steps(state, steps)
-        begun = Begun(done, steps, False, False, True)
+        begun = Begun(done, steps, False, False, True, levels.dtype == np.uint8)
         return self._run(_flatten_positions(levels), record, begun, Clock(TIMING in record), lambda start, stop: state)
 
     def _run(self, levels, record, begun: Begun, clock, state_of: Callable[[int, int], State]) -> Recording:

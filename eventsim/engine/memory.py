@@ -90,20 +90,35 @@ class Together:
     """
 
     def __init__(self, wanted):
-        self._cuts, n_bytes = [], 0
+        self._cuts, n_bytes = {}, 0
         for name, shape, dtype in wanted:
-            self._cuts.append((name, shape, dtype, n_bytes))
+            self._cuts[name] = shape, dtype, n_bytes
             n_bytes += -(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
         self._n_bytes = n_bytes + ALIGNED
-        self.offsets = np.array([offset for _, _, _, offset in self._cuts], np.int64)
+        self.offsets = np.array([offset for _, _, offset in self._cuts.values()], np.int64)
 
-    def cut(self, buffers: Buffers) -> Tuple[Dict[object, np.ndarray], int]:
+    def take(self, buffers: Buffers) -> Tuple["Cut", int]:
         """The arrays by name, and where the piece begins."""
         piece = buffers.take("together", (self._n_bytes,), BYTES, cleared=False)
         begin = address_of_array(piece)
         start = -begin % ALIGNED
-        arrays = {name: np.ndarray(shape, dtype, piece, start + offset) for name, shape, dtype, offset in self._cuts}
-        return arrays, begin + start
+        return Cut(self._cuts, piece, start), begin + start
+
+
+class Cut(dict):
+    """Arrays by name; those of one piece of memory are made when they are first asked for: of most runs few are.
+
+    cuts: name -> (shape, dtype, offset in bytes from `start` on).
+    """
+
+    def __init__(self, cuts, piece, start):
+        super().__init__()
+        self._cuts, self._piece, self._start = cuts, piece, start
+
+    def __missing__(self, name):
+        shape, dtype, offset = self._cuts[name]
+        array = self[name] = np.ndarray(shape, dtype, self._piece, self._start + offset)
+        return array
 
 
 class PlanMemory:
@@ -130,8 +145,8 @@ class PlanMemory:
         return buffer[:n_bytes].view(dtype).reshape(shape)
 
     def keep(self, name, shape, dtype, filled=False) -> np.ndarray:
-        """A kept array. shape: with the samples of a block first. name: (kind, what). filled: whether kernels write
-        all of it, and read nothing of what it held before."""
+        """A kept array. shape: with the samples of a block first. name: (kind, what). filled: whether kernels
+        write all of it, and read nothing of what it held before."""
         if filled:
             self.filled.add(name)
         array = self.kept[name] = self._made(zeros(shape, dtype))

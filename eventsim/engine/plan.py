@@ -77,8 +77,8 @@ class Plan:
     def run(self, arrays: Dict[tuple, np.ndarray], addresses: np.ndarray, first: int, n_blocks: int,
             clock: Clock) -> None:
         """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. addresses: int64,
-        where they begin. first: the first sample. clock: times it; a detailed one has each step called from Python,
-        which takes a microsecond."""
+        where they begin. first: the first sample. clock: times it; a detailed one has each step called from
+        Python, which takes a microsecond."""
         if self._code is not None:
             self._code.run(addresses, first, n_blocks, clock)
             return

@@ -129,7 +129,7 @@ class Recorder:
         return result.Statistics(self.observer.trains(), self.observer.all_membranes())
 
     def take(self, chunk) -> Recording:
-        """A chunk and its counts as a Recording, which keeps no other array of the chunk alive than those recorded."""
+        """A chunk and its counts as a Recording, which keeps no array of the chunk alive but those recorded."""
         traces = {}
         for name, kinds in self.wishes.traces.items():
             stage = self.stages[name]

@@ -1,14 +1,14 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
 import time
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 from eventsim.engine.answers import ANSWERS, SUMS
 from eventsim.engine.blocks import samples_together, Sizes
 from eventsim.engine.chunk import Chunk, Setting
-from eventsim.engine.counting import COUNTS, count_chunk
+from eventsim.engine.counting import count_chunk
 from eventsim.engine.memory import address_of_array, Buffers, Together
 from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
@@ -20,6 +20,7 @@ from eventsim.program import Program
 AT_A_TIME = 64  # samples, between which the user may interrupt
 MOST_PLANS, MOST_BYTES = 16, 512 << 20  # of a thread, the ones used last
 MOST_CUTS = 64  # of samples into blocks that are kept
+BEGINNING = State()  # before the first step; nobody writes it
 
 
 class Blocks(NamedTuple):
@@ -32,8 +33,8 @@ class Blocks(NamedTuple):
 class Kept(NamedTuple):
     """The arrays that plans of a setting are given for some samples.
 
-    together: those that may hold anything before. offsets: int64, of all arrays in the order of the plans; of others
-    0. others: their places in this order, (kind, what), shape and dtype.
+    together: those that may hold anything before. offsets: int64, of all arrays in the order of the plans; of
+    others 0. others: their places in this order, (kind, what), shape and dtype.
     """
 
     together: Together
@@ -56,9 +57,20 @@ class Runner:
     def run_chunk(self, setting: Setting, state: State, levels, clock: Clock) -> Chunk:
         """Run a chunk from `state`, which is brought up to date.
 
-        setting: but for `samples`. levels: int32 (n, steps or 1, C, positions), or F of real input. clock: what
-            times it.
+        setting: but for `samples`. levels: int32, or uint8, (n, steps or 1, C, positions), or F of real input.
+        clock: what times it.
         """
+        chunk = self._run(setting, state, levels, clock)
+        self._leave(chunk, state)
+        return chunk
+
+    def run_alone(self, setting: Setting, levels, clock: Clock) -> Tuple[Chunk, State]:
+        """Run the only chunk of a run; arguments as of `run_chunk`. The State after it is worked out when it is
+        first looked at."""
+        chunk = self._run(setting, BEGINNING, levels, clock)
+        return chunk, State.later(lambda: self._leave(chunk, State()))
+
+    def _run(self, setting, state, levels, clock):
         n, done, arrays = len(levels), 0, None
         for blocks in self._blocks(setting, n):
             bound = self._bind(blocks.setting, clock)
@@ -67,10 +79,25 @@ class Runner:
             bound.clock[0] = state.step
             bound.plan.run(arrays, addresses, done, blocks.number, clock)
             done += blocks.number * blocks.setting.samples
-        return self._chunk(bound, setting, state, arrays)
+        chunk = Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
+        chunk.counts, chunk.answers = count_chunk(self.program, chunk), arrays[ANSWERS]
+        return chunk
+
+    def _leave(self, chunk, state) -> State:
+        """The State before a chunk, brought up to date."""
+        for kind, what in chunk.names:
+            if kind in KINDS_OF_STATE:
+                getattr(state, kind)[what] = chunk.arrays[kind, what]
+        for name, past in self._past:
+            real = name == self.program.input and chunk.trains.real is not None
+            slots = chunk.trains.real if real else chunk.trains.sent[name].planes
+            state.history[name] = slots[:, -past:].copy()
+        state.sums = chunk.arrays[SUMS]
+        state.step += chunk.steps
+        return state
 
     def _blocks(self, setting, n):
-        """Blocks of n samples, each of a power of two where they are compiled: few plans for runs of any number."""
+        """Blocks of n samples, each of a power of two where they are compiled: few plans for any number."""
         if (setting, n) not in self._cuts:
             if len(self._cuts) >= MOST_CUTS:
                 self._cuts.clear()
@@ -102,11 +129,11 @@ class Runner:
         return bound
 
     def _arrays(self, bound, setting, state, levels):
-        """The kept arrays of all samples, as they are before the chunk, and int64 addresses of where they begin."""
+        """The kept arrays of all samples, as they are before the chunk, and int64, where they begin."""
         kept = self._kept.get((setting, len(levels)))
         if kept is None:
             kept = self._kept[setting, len(levels)] = _kept(bound.plan.kept, len(levels))
-        arrays, begin = kept.together.cut(self._buffers)
+        arrays, begin = kept.together.take(self._buffers)
         addresses = kept.offsets + begin
         for place, name, shape, dtype in kept.others:
             array = arrays[name] = self._array(name, shape, dtype, bound, setting, state, levels)
@@ -143,20 +170,6 @@ class Runner:
         if before is None:
             before = np.zeros((len(values), past, *values.shape[2:]), dtype)
         return np.concatenate((before, values), axis=1)
-
-    def _chunk(self, bound, setting, state, arrays):
-        for name, array in arrays.items():
-            if name[0] in KINDS_OF_STATE:
-                getattr(state, name[0])[name[1]] = array
-        chunk = Chunk(len(arrays[COUNTS]), setting.steps, bound.still_input, arrays, bound.sent)
-        chunk.counts = count_chunk(self.program, chunk)
-        chunk.answers, state.sums = arrays[ANSWERS], arrays[SUMS]
-        for name, past in self._past:
-            real = name == self.program.input and chunk.trains.real is not None
-            slots = chunk.trains.real if real else chunk.trains.sent[name].planes
-            state.history[name] = slots[:, -past:].copy()
-        state.step += setting.steps
-        return chunk
 
 
 def _kept(kept, n) -> Kept:

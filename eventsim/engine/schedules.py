@@ -19,13 +19,15 @@ class Schedule(NamedTuple):
 
 class Begun(NamedTuple):
     """How a run begins. done: steps before it. steps: to run. still: whether the input's only step stands for all.
-    fresh: whether there is no state before. keep_state: whether one is wanted after."""
+    fresh: whether there is no state before. keep_state: whether one is wanted after. octets: whether levels are
+    uint8."""
 
     done: int
     steps: int
     still: bool
     fresh: bool
     keep_state: bool
+    octets: bool
 
 
 class Schedules:
@@ -52,7 +54,7 @@ class Schedules:
                                               bool(wanted.wishes.gathered))
         lengths = chunks(self.program, begun.done, begun.steps, longest)
         setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or len(lengths) > 1, 0,
-                          wanted.traced, wanted.planes, wanted.wishes.outputs)
+                          wanted.traced, wanted.planes, wanted.wishes.outputs, begun.octets)
         samples = self.block or samples_of_piece(self.program, self.sizes, setting)
         settings, done = [], 0
         for steps in lengths:

@@ -98,8 +98,8 @@ def modules() -> tuple:
         transforms,
     )
 
-    return (alpha, answering, attending, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
-            transforms)
+    return (alpha, answering, attending, counting, firing, gathering, gathering_int8, indexing, integrating,
+            pooling, transforms)
 
 
 def _end_with_stdin():

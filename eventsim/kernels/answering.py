@@ -1,6 +1,6 @@
-"""What the output says after a run: a readout the sum or the mean of its membranes, or the last of them; neurons the
-sum of the levels that they sent. Sums go over the steps, one after another. A class is a channel at a position, all
-positions of a channel one after another."""
+"""What the output says after a run: a readout the sum or the mean of its membranes, or the last of them; neurons
+the sum of the levels that they sent. Sums go over the steps, one after another. A class is a channel at a
+position, all positions of a channel one after another."""
 
 from eventsim.kernels.addressing import n_planes_of, plane_size, read_slot_of, words_of
 from eventsim.kernels.arguments import LAST, MEAN, ONE
@@ -54,8 +54,8 @@ def _divide(values, o, number):
 @compiled
 def sum_levels(planes, sums, answers, slots, sizes):
     """Add the levels of planes up into sums int64 [sample, class], and give these after each of the last
-    `sizes.answers` steps. slots: of the planes; one may stand for all steps. Writes sums and answers float64 [sample,
-    step, class]."""
+    `sizes.answers` steps. slots: of the planes; one may stand for all steps. Writes sums and answers float64
+    [sample, step, class]."""
     s = sizes
     classes, words, plane = s.channels * s.positions, words_of(slots), plane_size(slots)
     for sample in range(s.samples):

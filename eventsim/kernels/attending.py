@@ -10,7 +10,8 @@ from eventsim.kernels.vectors import load_one, store_one
 @compiled
 def attend(totals, attended, weights, sizes):
     """Gains from summed levels. Writes weights F [sample and step, padded channel], but not behind the channels:
-    gains, or, where there are amplitudes, these times the gains; integers are 256ths of gains, and whole amplitudes.
+    gains, or, where there are amplitudes, these times the gains; integers are 256ths of gains, and whole
+    amplitudes.
 
     totals: int64 [sample and step, channel of the source]. attended: Attended. sizes: AttendedSizes.
     """

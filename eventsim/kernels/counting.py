@@ -11,10 +11,10 @@ from eventsim.kernels.vectors import (
 
 @compiled
 def count_words(planes, fan_out, zero_weights, counts, slots, bits, apart):
-    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position. zero_weights: uint64
-    [bit, position, word], of `bits` bits from the top: how many of these synapses have a weight of 0, one bit for each
-    channel. Adds to counts int64 [sample * apart, 6]: events, set bits, sum of |level|, events and set bits times
-    fan-out, and events times synapses with a weight of 0."""
+    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position. zero_weights:
+    uint64 [bit, position, word], of `bits` bits from the top: how many of these synapses have a weight of 0, one
+    bit for each channel. Adds to counts int64 [sample * apart, 6]: events, set bits, sum of |level|, events and set
+    bits times fan-out, and events times synapses with a weight of 0."""
     size = plane_size(slots)
     in_eights = size & ~7
     for sample in range(slots.samples):

@@ -150,8 +150,8 @@ def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
 @compiled
 def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
     """`fire_traced` for what most layers are: unsigned, reset at once, soft or hard, nothing traced; limited from
-    below or not. The same operations in the same order, without the tests of the options in between. Writes maps.masks and
-    maps.membrane."""
+    below or not. The same operations in the same order, without the tests of the options in between. Writes
+    maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)

@@ -276,8 +276,8 @@ def _clear_bands(windows, n_planes):
 @inlined
 def _write_bands(windows, slot, g, row):
     """The bits under the kernel's rows at each column of the input, by (row, channel), with room for a kernel's
-    columns between rows. slot: where its planes begin. Writes windows.bands. Returns one past the highest plane, of
-    either sign, that has a bit."""
+    columns between rows. slot: where its planes begin. Writes windows.bands. Returns one past the highest plane,
+    of either sign, that has a bit."""
     highest, shift = 0, g.kernel_width * g.channels
     none = eight_zeros(windows.planes)
     for plane in range(g.bits * (1 + g.signed)):
@@ -311,7 +311,8 @@ def _write_bands(windows, slot, g, row):
 @inlined
 def _write_windows(windows, n_planes, g):
     """The bits under each window of an output row, by (row, column, channel), as words of plane after plane: of
-    strides, too, they are made at every column, eight at a time, and read at each stride-th. Writes windows.words."""
+    strides, too, they are made at every column, eight at a time, and read at each stride-th. Writes
+    windows.words."""
     none = eight_zeros(windows.bands)
     for plane in range(n_planes):
         for column in range(0, windows.columns, 8):

@@ -67,8 +67,8 @@ class CountRows(Mapping):
 
     @staticmethod
     def merge_all(parts, how) -> Optional["CountRows"]:
-        """All parts as one, by "sum" or, of samples, "concatenate"; None where their rows differ: then they merge name
-        by name, or say why not."""
+        """All parts as one, by "sum" or, of samples, "concatenate"; None where their rows differ: then they merge
+        name by name, or say why not."""
         values = [part._values for part in parts]
         alike = all(part._names == parts[0]._names for part in parts)
         if how == "sum" and alike and all(each.shape == values[0].shape for each in values):
