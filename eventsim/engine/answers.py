@@ -21,12 +21,11 @@ def bind_answers(binding: Binding) -> None:
                        filled=setting.fresh)
     shape = (setting.samples, n_answers, layer.n_neurons)
     answers = memory.keep(ANSWERS, shape, np.dtype(np.float64) if integer else dtype, filled=True)
-    in_units = integer and bool(layer.reduce)
     sizes = AnswerSizes(setting.samples, setting.steps, n_answers, layer.positions, layer.shape[0], layer.padded,
-                        REDUCE[layer.reduce], int(setting.fresh), int(in_units))
+                        REDUCE[layer.reduce], int(setting.fresh))
     if layer.reduce:
         membranes = memory.kept["potentials", layer.name].reshape(-1)
-        unit = memory.hold(np.array(layer.steps_per_unit[:1] if in_units else [], np.float64))
+        unit = memory.hold(layer.steps_per_unit[:1].astype(answers.dtype))
         binding.tape.call(answering.sum_answers, membranes, sums.reshape(-1), answers.reshape(-1), unit,
                           binding.clock, sizes)
     else:

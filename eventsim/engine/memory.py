@@ -97,15 +97,15 @@ class Together:
         self._n_bytes = n_bytes + ALIGNED
         self.offsets = np.array([offset for _, _, offset in self._cuts.values()], np.int64)
 
-    def take(self, buffers: Buffers) -> Tuple["Cut", int]:
+    def take(self, buffers: Buffers) -> Tuple["CutArrays", int]:
         """The arrays by name, and where the piece begins."""
         piece = buffers.take("together", (self._n_bytes,), BYTES, cleared=False)
         begin = address_of_array(piece)
         start = -begin % ALIGNED
-        return Cut(self._cuts, piece, start), begin + start
+        return CutArrays(self._cuts, piece, start), begin + start
 
 
-class Cut(dict):
+class CutArrays(dict):
     """Arrays by name; those of one piece of memory are made when they are first asked for: of most runs few are.
 
     cuts: name -> (shape, dtype, offset in bytes from `start` on).

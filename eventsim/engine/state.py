@@ -44,7 +44,8 @@ class State(Shown):
     def __getattr__(self, name):
         work_out = vars(self).get("_work_out")
         if work_out is not None:
-            vars(self).update(vars(work_out()))
+            for found, value in vars(work_out()).items():
+                vars(self).setdefault(found, value)  # what was set meanwhile stays
             vars(self).pop("_work_out", None)
         if name not in vars(self):  # another thread may have worked it out meanwhile
             raise AttributeError(f"State has no attribute {name!r}")

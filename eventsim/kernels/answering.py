@@ -5,7 +5,7 @@ position, all positions of a channel one after another."""
 from eventsim.kernels.addressing import n_planes_of, plane_size, read_slot_of, words_of
 from eventsim.kernels.arguments import LAST, MEAN, ONE
 from eventsim.kernels.compiling import compiled, inlined
-from eventsim.kernels.vectors import load_one, store_one, trailing_zeros
+from eventsim.kernels.vectors import load_one, next_index, store_one, trailing_zeros
 
 
 @compiled
@@ -13,34 +13,26 @@ def sum_answers(membranes, sums, answers, unit, clock, sizes):
     """Add membranes F [sample, step, position, padded channel] up into sums [sample, class], and give the answer
     after each of the last `sizes.answers` steps. Writes sums and answers [sample, step, class].
 
-    unit: float64 [1], by which answers of integers are divided; [0] of floats. clock: int64 [1], the absolute step
-    of the first.
+    unit: [1], by which answers are divided, in their type. clock: int64 [1], the absolute step of the first.
     """
     s = sizes
     classes, row = s.channels * s.positions, s.positions * s.padded
     for sample in range(s.samples):
         for t in range(s.steps):
-            done = load_one(clock, 0) + t + 1
-            o = (sample * s.answers + t - (s.steps - s.answers)) * classes
-            for channel in range(s.channels):
-                for position in range(s.positions):
-                    k = channel * s.positions + position
-                    x = load_one(membranes, (sample * s.steps + t) * row + position * s.padded + channel)
-                    to = sample * classes + k
-                    if s.fresh and t == 0:
-                        store_one(sums, to, x)
-                    else:
-                        store_one(sums, to, load_one(sums, to) + x)
-                    if t < s.steps - s.answers:
-                        continue
-                    if s.reduce == LAST:
-                        store_one(answers, o + k, x)
-                    else:
-                        store_one(answers, o + k, load_one(sums, to))
-                    if s.reduce == MEAN:
-                        _divide(answers, o + k, done)
-                    if s.units:
-                        store_one(answers, o + k, load_one(answers, o + k) / load_one(unit, 0))
+            answered = t - (s.steps - s.answers)
+            o = (sample * s.answers + answered) * classes
+            divisor = load_one(clock, 0) + t + 1 if s.reduce == MEAN else 1
+            k = 0
+            while k < classes:  # few: vectors would take LLVM longer than they save
+                channel, position = k // s.positions, k % s.positions
+                x = load_one(membranes, (sample * s.steps + t) * row + position * s.padded + channel)
+                total = x if s.fresh and t == 0 else load_one(sums, sample * classes + k) + x
+                store_one(sums, sample * classes + k, total)
+                if answered >= 0:
+                    store_one(answers, o + k, x if s.reduce == LAST else total)
+                    _divide(answers, o + k, divisor)
+                    store_one(answers, o + k, load_one(answers, o + k) / load_one(unit, 0))
+                k = next_index(k)
 
 
 @inlined

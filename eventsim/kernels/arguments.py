@@ -241,7 +241,6 @@ class AnswerSizes(NamedTuple):
     padded: int
     reduce: int
     fresh: int  # whether sums begin with the first step
-    units: int  # whether answers are in another unit than membranes
 
 
 class TrainSums(NamedTuple):

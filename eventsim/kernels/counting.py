@@ -5,7 +5,8 @@ import numpy as np
 from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    and_, bit_count, bit_counts, eight_zeros, load, load_one, or_, select, splat, store, store_one, sum_of, zeros,
+    and_, bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
+    zeros,
 )
 
 
@@ -90,17 +91,21 @@ def _count_one_by_one(planes, fan_out, zero_weights, counts, slots, bits_of_zero
         on_zeros = 0
         for t in range(slots.steps):
             occupied = np.uint64(0)
-            for b in range(n_planes):
+            b = 0
+            while b < n_planes:  # few words: vectors would take LLVM longer than they save
                 word = load_one(planes, first + (t * n_planes + b) * size + i)
                 ones = bit_count(word)
                 bits += ones
                 levels += ones << (b % slots.bits)
                 occupied |= word
+                b = next_index(b)
             events += bit_count(occupied)
             zeros_met = 0
-            for b in range(bits_of_zeros):
+            b = 0
+            while b < bits_of_zeros:
                 having = occupied & load_one(zero_weights, b * size + i)
                 zeros_met = (zeros_met + zeros_met) + bit_count(having)
+                b = next_index(b)
             on_zeros += zeros_met
         fan = load_one(fan_out, i)
         _add(counts, to, events)

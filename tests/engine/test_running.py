@@ -98,6 +98,12 @@ def test_recordings_do_not_share_what_they_hold():
     assert first.output.base is None and first.outputs.base is None
 
 
+def test_what_is_set_of_a_state_stays():
+    state = Simulator(small()).run(np.array([[0, 1, 3]])).state
+    state.step = 9
+    assert state.sums.shape == (1, 3) and state.step == 9
+
+
 @pytest.mark.parametrize("look", [lambda s: s.step, lambda s: s.membranes["n"].size, lambda s: s.sums.sum(), repr,
                                   lambda s: pickle.loads(pickle.dumps(s)), copy.deepcopy])
 def test_a_state_is_worked_out_whatever_is_looked_at_first(look):
