@@ -21,8 +21,8 @@ def bind_answers(binding: Binding) -> None:
                        filled=setting.fresh)
     shape = (setting.samples, n_answers, layer.n_neurons)
     answers = memory.keep(ANSWERS, shape, np.dtype(np.float64) if integer else dtype, filled=True)
-    sizes = AnswerSizes(setting.samples, setting.steps, n_answers, layer.positions, layer.shape[0], layer.padded,
-                        REDUCE[layer.reduce], int(setting.fresh))
+    sizes = AnswerSizes(setting.samples, setting.steps, n_answers, layer.positions, layer.shape[0],
+                        layer.padded if layer.reduce else layer.shape[0], REDUCE[layer.reduce], int(setting.fresh))
     if layer.reduce:
         membranes = memory.kept["potentials", layer.name].reshape(-1)
         unit = memory.hold(layer.steps_per_unit[:1].astype(answers.dtype))
