@@ -23,10 +23,10 @@ that all its fields name. How:
     last              the last part's
     merge             by the rules of the values, which are dataclasses of this kind
 
-A field may be a dict, of dicts too: its values merge by name. Where a value is None in some parts, or a
-name stands in some dicts only, `lacking` decides: "refuse" (RunError; the default), "other" (it is taken
-from the parts that have it) or "none" (the whole is None; of values, not of names). Of all parts None is
-None always. A class may say in `ALIKE` what its parts have to share; errors quote it.
+A field may be a dict, of dicts too: its values merge by name, or all together where its type has `merge_all`.
+Where a value is None in some parts, or a name stands in some dicts only, `lacking` decides: "refuse" (RunError;
+the default), "other" (it is taken from the parts that have it) or "none" (the whole is None; of values, not of
+names). Of all parts None is None always. A class may say in `ALIKE` what its parts have to share; errors quote it.
 
 The law: merging is associative; merging one part gives that part; and where no field says
 `concatenate` or `last`, the order of the parts does not matter.
@@ -134,7 +134,8 @@ def _value(values, how, lacking, along, place):
     if how == "last":
         return values[-1]
     if isinstance(first, Mapping):
-        return _by_name(values, how, lacking, along, place)
+        whole = _at_once(values, how)
+        return _by_name(values, how, lacking, along, place) if whole is None else whole
     if how == "merge":
         return _dataclasses(values, along, place)
     if how == "concatenate":
@@ -151,6 +152,14 @@ def _present(values, lacking, place):
     if present and lacking == "refuse":
         raise _refusal(place, None, present[0])
     return present
+
+
+def _at_once(values, how):
+    """What a type of mappings that merges all names together makes of them, or None."""
+    kind = type(values[0])
+    if not hasattr(kind, "merge_all") or any(type(value) is not kind for value in values):
+        return None
+    return kind.merge_all(values, how)
 
 
 def _by_name(dicts, how, lacking, along, place):

@@ -25,9 +25,8 @@ class FanOut:
         repeated for the words of a position.
     total: synapses of the path, all inputs together.
     classes: int32 (positions,), positions whose events meet the same kernel taps share a class;
-    nonzero: int64 (classes, channels), targets over weights that are not 0 in the run's type.
-    members: int32 (positions,), positions sorted by class; bounds: int64 (classes + 1,), where
-        each class begins among them. All None where no weight is 0: per_position says it all.
+    nonzero: int64 (classes, channels), targets over weights that are not 0 in the run's type. Both None where no
+        weight is 0: per_position says it all.
     """
 
     per_position: np.ndarray
@@ -35,8 +34,22 @@ class FanOut:
     total: int
     classes: Optional[np.ndarray] = None
     nonzero: Optional[np.ndarray] = None
-    members: Optional[np.ndarray] = None
-    bounds: Optional[np.ndarray] = None
+
+    @cached_property
+    def zero_weights(self) -> np.ndarray:
+        """uint64 (bits, positions * words): targets over weights that are 0, from the top bit on, one bit of a
+        word for each channel of a position. Of no bits where no weight is 0."""
+        if self.nonzero is None:
+            return np.zeros((0, self.per_word.size), np.uint64)
+        _, first = np.unique(self.classes, return_index=True)  # of each class a position
+        zeros = self.per_position[first, None] - self.nonzero
+        n_bits, n_classes = int(zeros.max()).bit_length(), len(zeros)
+        words = self.per_word.size // self.per_position.size
+        channels = np.zeros((n_bits, n_classes, words * 64), np.uint8)
+        for b in range(n_bits):
+            channels[n_bits - 1 - b, :, : zeros.shape[1]] = zeros >> b & 1
+        of_classes = np.packbits(channels, axis=2, bitorder="little").view(np.uint64)
+        return of_classes[:, self.classes].reshape(n_bits, self.per_word.size)
 
 
 @dataclass(frozen=True)

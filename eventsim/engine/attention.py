@@ -1,55 +1,69 @@
-"""Channel attention: gains per sample, step and channel.
+"""Channel attention, put on a tape: gains per sample, step and channel.
 
-See `eventsim.model.synapses` for the equations. Gains are computed in float64, in a fixed order, and
-rounded to 8 fractional bits, so that every precision multiplies by the same numbers.
+See `eventsim.model.synapses` for the equations. What the gains are rounded from is a sigmoid, whose exponential is
+Python's: it is asked once where each rounded value begins.
 """
 
-from math import exp, floor
+from functools import lru_cache
+from math import exp, floor, log
 
 import numpy as np
 
-from eventsim.lowering.rounding import half_away
+from eventsim.engine.binding import Binding
+from eventsim.engine.memory import NOTHING
+from eventsim.kernels import attending, counting, transforms
+from eventsim.kernels.arguments import Attended, AttendedSizes, Slots
+from eventsim.program import LayerStage, Synapses
+
+FLOAT64 = np.dtype(np.float64)
 
 
-def attention_weights(totals, synapses, layer, dtype):
-    """What the kernels of a path with channel attention read: F (n * steps * padded channels).
-
-    totals: int64 (n, steps, channels), the summed levels of the source's (sampled) positions.
-    For the identity these are its amplitudes times the gains, else the gains (in 256ths where
-    the run counts in integers).
-    """
-    attention = synapses.attention
-    gains = _channel_gains(totals, attention, layer.positions)
-    integer = dtype.kind == "i"
-    if attention.amplitude is not None:
-        values = attention.amplitude * (gains / 256)
-        values = half_away(values) if integer else values
-    else:
-        values = gains if integer else gains / 256
-    out = np.zeros((*totals.shape[:2], layer.padded), dtype)
-    out[..., : layer.shape[0]] = values
-    return out.reshape(-1)
-
-
-def _channel_gains(totals, attention, positions):
-    """256 * g of the node's equations: float64 (n, steps, channels), whole numbers."""
-    if attention.weight is None:
-        means = (attention.scale * totals) / positions
-    else:
-        means = np.zeros((*totals.shape[:2], attention.weight.shape[0]))
-        for i in range(totals.shape[2]):
-            means = means + attention.weight[:, i] * totals[:, :, i : i + 1]
-        means = means / positions
-    kernel = attention.node.kernel
-    reach = kernel.size // 2
-    channels = means.shape[2]
-    padded = np.pad(means, ((0, 0), (0, 0), (reach, reach)))
-    z = np.zeros(means.shape)
-    for j, weight in enumerate(kernel):
-        z = z + weight * padded[:, :, j : j + channels]
-    # math.exp, not np.exp: NumPy's differs between instruction sets
-    return np.array([_rounded_sigmoid(value) for value in z.ravel().tolist()]).reshape(z.shape)
+def bind_attention(binding: Binding, layer: LayerStage, synapses: Synapses, planes, slots: Slots) -> np.ndarray:
+    """What the kernels of a path with channel attention read: F (n * steps * padded channels), computed from some
+    slots of planes. For the identity these are its amplitudes times the gains, else the gains (in 256ths where the
+    run counts in integers)."""
+    memory, tape, dtype, attention = binding.memory, binding.tape, binding.program.dtype, synapses.attention
+    rows, sources, channels = slots.samples * slots.steps, slots.channels, layer.shape[0]
+    totals = memory.hold(np.zeros(rows * sources, np.int64))
+    weights = memory.hold(np.zeros(rows * layer.padded, dtype))
+    tape.call(transforms.clear_words, totals.view(np.uint64), totals.size)
+    tape.call(counting.channel_levels, planes, totals, memory.take("bytes", 64, np.int8), slots,
+              *attention.node.stride)
+    projects, amplifies = attention.weight is not None, attention.amplitude is not None
+    scale = attention.weight.T if projects else attention.scale
+    attended = Attended(
+        memory.hold(np.ascontiguousarray(scale, np.float64).reshape(-1)),
+        memory.hold(np.ascontiguousarray(attention.node.kernel, np.float64)),
+        memory.hold(np.ascontiguousarray(attention.amplitude, np.float64)) if amplifies else NOTHING[FLOAT64],
+        thresholds(), memory.take("means", channels, FLOAT64))
+    sizes = AttendedSizes(rows, sources, channels, layer.padded, layer.positions, attention.node.kernel.size,
+                          int(projects), int(amplifies), int(dtype.kind == "i"))
+    tape.call(attending.attend, totals, attended, weights, sizes)
+    return weights
 
 
-def _rounded_sigmoid(z):
+@lru_cache(maxsize=None)
+def thresholds() -> np.ndarray:
+    """float64 (256,): the least number whose rounded sigmoid is 1, 2, ... 256 of 256. Read-only."""
+    found = np.array([_least(k) for k in range(1, 257)])
+    found.setflags(write=False)
+    return found
+
+
+def rounded_sigmoid(z) -> int:
+    """256 times the sigmoid, rounded."""
     return floor(256 * (1 / (1 + exp(-z))) + 0.5) if z >= -700 else 0
+
+
+def _least(k):
+    """The least number whose rounded sigmoid is k, by halving what is around the exact one."""
+    near = log((k - 0.5) / (256.5 - k))
+    below, reached = near - 1e-6, near + 1e-6
+    while True:
+        middle = (below + reached) / 2
+        if not below < middle < reached:
+            return reached
+        if rounded_sigmoid(middle) >= k:
+            reached = middle
+        else:
+            below = middle

@@ -11,26 +11,11 @@ from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
-from eventsim.inputs.levels import check_layout
-from eventsim.model.network import Model
+from eventsim.inputs.levels import check_steps_said
 from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import as_array, is_loader, pairs_of
 
 BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time, and at least and most so many samples
-
-
-def check_steps_said(model: Model, x, timesteps) -> None:
-    """Raise DataError where x looks as if steps came before samples, and nobody says the steps."""
-    if timesteps is None:
-        check_layout(_shape(x), model.nodes[model.input], model.timesteps)
-
-
-def _shape(x):
-    """Of an array or nested lists; () of what is none, which `to_levels` says."""
-    try:
-        return tuple(np.shape(x))
-    except (TypeError, ValueError, RuntimeError):
-        return ()
 
 
 def predictions_of(executor: Executor, x, timesteps, progress) -> np.ndarray:
@@ -59,9 +44,7 @@ def recordings_of(executor: Executor, batches, timesteps, record) -> Iterator[Re
     for batch in batches:
         x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
         if lengths is None:
-            if x is batch:
-                check_steps_said(executor.model, x, timesteps)
-            yield executor.run(x, timesteps, record)
+            yield executor.run(x, timesteps, record, samples_first=x is not batch)
         else:
             yield executor.run_lengths(x, lengths, timesteps, record)
 
@@ -81,9 +64,7 @@ def _labelled(executor, x, y, timesteps, progress):
     done = 0
     with sample_bar(n, progress) as move:
         for part, labels in pairs:
-            if n is None and labels is None:
-                check_steps_said(executor.model, part, timesteps)
-            yield executor.run(part, timesteps), labels
+            yield executor.run(part, timesteps, samples_first=n is not None or labels is not None), labels
             done += len(part)
             move(done)
 

@@ -13,6 +13,7 @@ from eventsim.program import LayerStage, Program
 PIECE_BYTES = 64 << 20  # of what is kept of the samples of one piece
 LARGEST_PIECE = 1024  # samples
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
+NEAR_BYTES, NEAR_STEPS = 2 << 20, 32  # that stay in a cache until they are read; of a chunk at least
 RECURRENT_STEPS = 128  # of a chunk
 BLOCK_BYTES = 8 << 20  # that the samples of a block write; smaller blocks load large weights more often
 NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in a cache while one sample goes through all layers
@@ -49,10 +50,16 @@ def sizes(program: Program) -> Sizes:
     return Sizes(trains, max(step, 1), maps, weights)
 
 
-def longest_chunk(program: Program, sizes: Sizes, observed: int) -> int:
-    """Steps of a chunk that memory has room for. observed: bytes that gathering takes of a step. Of recurrent
-    groups, whose steps are bound one by one, few."""
-    longest = max(1, CHUNK_BYTES // (sizes.step + observed))
+def longest_chunk(program: Program, sizes: Sizes, steps: int, observed: int, gathers: bool) -> int:
+    """Steps of a chunk of a run of so many that memory has room for. observed: bytes that gathering takes of a
+    step. Of recurrent groups, whose steps are bound one by one, few. Large maps over many steps are run some steps
+    at a time, all alike, as what a stage sends would have left the caches before the next one reads it; not where
+    statistics are gathered (`gathers`), which take long for each chunk."""
+    per_step = sizes.step + observed
+    longest = max(1, CHUNK_BYTES // per_step)
+    if not gathers:
+        longest = min(longest, max(NEAR_STEPS, NEAR_BYTES // per_step))
+        longest = -(-steps // -(-steps // longest))
     return min(longest, RECURRENT_STEPS) if any(group.recurrent for group in program.groups) else longest
 
 

@@ -1,7 +1,8 @@
 """Chunk: what one chunk of steps gave, and the setting in which it was run."""
 
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
+from functools import cached_property
+from typing import Dict, FrozenSet, Iterable, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -22,8 +23,9 @@ class Setting(NamedTuple):
     samples: of a block. steps: of a chunk. still: whether the input's only step stands for all. fresh: whether
         nothing was run before. keeps: whether membranes are wanted after the chunk, by the next one or in a
         State. bias_step: the step since which no bias has changed.
-    traces: (layer, kind) of what is traced; kind as in `Traces`. planes: stages whose planes are wanted. sums:
-        whether statistics sum the trains of all layers, which are whole in this chunk.
+    traces: (layer, kind) of what is traced; kind as in `Traces`. planes: stages whose planes are wanted.
+    each_step: whether answers are wanted after each step, or after the last only. octets: whether levels come as
+        uint8. sums: whether statistics sum the trains of all layers, which are whole in this chunk.
     """
 
     samples: int
@@ -34,7 +36,9 @@ class Setting(NamedTuple):
     bias_step: int
     traces: FrozenSet[Tuple[str, str]]
     planes: FrozenSet[str]
-    sums: bool = False
+    each_step: bool
+    octets: bool
+    sums: bool
 
 
 class Traces(NamedTuple):
@@ -76,17 +80,41 @@ def first_slot(real, steps, delay, span: Span) -> int:
     return real.shape[1] - steps - delay + span.start
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Chunk:
-    """What one chunk of steps gave. answers: (n, steps, classes), the answer after each step, or (n, 1, classes),
-    after the last."""
+    """What one chunk of steps gave.
 
-    trains: Trains
-    traces: Traces
-    answers: np.ndarray
-    counts: Counts
+    n_samples, steps: of the chunk. still_input: whether the input's only step stands for all. names: (kind, what)
+    of the arrays that its plan kept, which are in `arrays`. sent: stage -> ChunkTrain of a block, whose planes are
+    those of the chunk only where they were kept. counts: of the chunk. answers: (n, steps, classes), the answer after
+    each step, or (n, 1, classes), after the last.
+    """
 
-    @property
-    def steps(self) -> int:
-        """Steps of the chunk."""
-        return self.trains.steps
+    n_samples: int
+    steps: int
+    still_input: bool
+    names: Iterable[Tuple[str, str]]
+    arrays: Dict[Tuple[str, str], np.ndarray]
+    sent: Dict[str, ChunkTrain]
+    counts: Counts = None
+    answers: np.ndarray = None
+
+    @cached_property
+    def trains(self) -> Trains:
+        """What was sent, put together when it is first asked for."""
+        sent, real = dict(self.sent), None
+        for kind, name in self.names:
+            if kind == "planes":
+                sent[name] = ChunkTrain(self.arrays[kind, name], sent[name].first, sent[name].still)
+            elif kind == "real":
+                real = self.arrays[kind, name]
+        return Trains(self.n_samples, self.steps, sent, real, self.still_input)
+
+    @cached_property
+    def traces(self) -> Traces:
+        """What was traced, put together when it is first asked for."""
+        traces = Traces({}, {}, {}, {})
+        for kind, name in self.names:
+            if kind in Traces._fields:
+                getattr(traces, kind)[name] = self.arrays[kind, name]
+        return traces

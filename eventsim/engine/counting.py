@@ -9,14 +9,16 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from eventsim.engine.binding import Binding
-from eventsim.engine.chunk import Span, Trains
+from eventsim.engine.chunk import Chunk, Span, Trains
 from eventsim.engine.memory import slots_of
 from eventsim.kernels import counting
-from eventsim.kernels.arguments import Classes, CountSizes
+from eventsim.kernels.arguments import CountSizes
 from eventsim.program import FanOut, InputStage, LayerStage, Program, Synapses, WordStage
 from eventsim.statistics.counts import ALL_NAMES, CountRows, Counts
 
-EVENTS, SET_BITS, LEVELS, FANNED_EVENTS, FANNED_BITS = range(5)  # what `kernels.counting.count_words` counts
+# what `kernels.counting.count_words` counts
+EVENTS, SET_BITS, LEVELS, FANNED_EVENTS, FANNED_BITS, EVENTS_ON_ZEROS = range(6)
+COUNTED = 6  # numbers
 COUNTS = ("counts", "")  # name of the kept array int64 (n, number of counts)
 
 
@@ -27,6 +29,9 @@ class CountedSlots(NamedTuple):
     first: int
     steps: int
     fan_out: Optional[int]  # its id
+
+
+Found = Dict[CountedSlots, np.ndarray]  # what was counted of slots: int64 (n, COUNTED)
 
 
 @dataclass(frozen=True)
@@ -46,24 +51,21 @@ class Linear:
 def bind_counts(binding: Binding) -> None:
     """Count what the counts of a chunk are made of, and add it up, into the kept array `COUNTS`."""
     fans = _wanted(binding)
-    words = {slots: 5 * i for i, slots in enumerate(fans)}
-    with_zeros = [slots for slots, fan in fans.items() if _has_zeros(fan)]
-    nonzero = {slots: 5 * len(words) + i for i, slots in enumerate(with_zeros)}
-    number = 5 * len(words) + len(nonzero)
+    words = {slots: COUNTED * i for i, slots in enumerate(fans)}
+    number = COUNTED * len(words)
     memory, tape, n = binding.memory, binding.tape, binding.setting.samples
     counted = memory.take("counted", (n, number), np.int64).reshape(-1)
     for slots, fan in fans.items():
         stage, train = binding.program.stages[slots.source], binding.sent[slots.source]
         planes, read = train.planes.reshape(-1), slots_of(stage, train, slots.first, slots.steps)
-        per_word = np.ones(stage.positions * stage.words, np.int64) if fan is None else fan.per_word
-        tape.call(counting.count_words, planes, memory.hold(per_word), counted[words[slots] :], read, number)
-        if slots in nonzero:
-            scratch = memory.take("bytes", 64, np.int8)
-            tape.call(counting.count_nonzero, planes, _classes(memory, stage, fan), scratch, counted[nonzero[slots] :],
-                      read, number)
-    linear = _linear(binding, words, nonzero, number)
+        n_words = stage.positions * stage.words
+        per_word = np.ones(n_words, np.int64) if fan is None else fan.per_word
+        zero_weights = np.zeros((0, n_words), np.uint64) if fan is None else fan.zero_weights
+        tape.call(counting.count_words, planes, memory.hold(per_word), memory.hold(zero_weights.reshape(-1)),
+                  counted[words[slots] :], read, len(zero_weights), number)
+    linear = _linear(binding, words, number)
     constants, terms = memory.hold(linear.constants), memory.hold(linear.terms())
-    counts = memory.keep(COUNTS, (n, constants.size), np.int64).reshape(-1)
+    counts = memory.keep(COUNTS, (n, constants.size), np.dtype(np.int64), filled=True).reshape(-1)
     tape.call(counting.sum_counts, counted, constants, terms.reshape(-1), counts,
               CountSizes(n, number, constants.size, len(terms)))
 
@@ -84,23 +86,10 @@ def _wanted(binding) -> Dict[CountedSlots, Optional[FanOut]]:
     return fans
 
 
-def _has_zeros(fan):
-    return fan is not None and fan.nonzero is not None
-
-
-def _classes(memory, stage, fan):
-    channels = stage.shape[0]
-    together = max(64 // channels, 1)  # positions that fill the 64 bits of a word
-    nonzero = np.zeros((len(fan.nonzero), stage.words * 64), np.int64)
-    nonzero[:, : together * channels] = np.tile(fan.nonzero, together)
-    return Classes(fan.members, fan.bounds, memory.hold(nonzero.reshape(-1)), len(fan.nonzero))
-
-
-def _linear(binding, words, nonzero, number):
+def _linear(binding, words, number):
     """The counts of a chunk in which nothing was counted, and by how much each thing counted once adds to them."""
     counted = np.concatenate((np.zeros((1, number), np.int64), np.eye(number, dtype=np.int64)))
-    found = Found({slots: counted[:, first : first + 5] for slots, first in words.items()},
-                  {slots: counted[:, first] for slots, first in nonzero.items()})
+    found = {slots: counted[:, first : first + COUNTED] for slots, first in words.items()}
     program = binding.program
     counts = Counts.empty({layer.name: layer.n_neurons for layer in program.layers}, number + 1)
     for layer in program.layers:
@@ -119,21 +108,13 @@ def _linear(binding, words, nonzero, number):
     return Linear(values[0], values[1:] - values[0])
 
 
-class Found(NamedTuple):
-    """What was counted: of slots, int64 (n, 5), and (n,) synapses of their events that are not 0."""
-
-    words: Dict[CountedSlots, np.ndarray]
-    nonzero: Dict[CountedSlots, np.ndarray]
-
-
-def count_chunk(program: Program, found: np.ndarray, trains: Trains) -> Counts:
-    """Counts of a chunk that was just run. found: int64 (n, number of counts), the kept array `COUNTS`."""
-    values = np.ascontiguousarray(found.T)
+def count_chunk(program: Program, chunk: Chunk) -> Counts:
+    """Counts of a chunk that was just run, from the kept array `COUNTS`, int64 (n, number of counts)."""
+    values = chunk.arrays[COUNTS].T.copy("C")  # who keeps counts does not keep the arrays cut from the same memory
     rows = CountRows(tuple(program.neurons), values)
-    counts = Counts(program.neurons, trains.n_samples, trains.steps, rows, values[-1])
-    if trains.real is not None:
-        _count_real_input(program, trains, rows)
-    return counts
+    if ("real", program.input) in chunk.arrays:
+        _count_real_input(program, chunk.trains, rows)
+    return Counts(program.neurons, chunk.n_samples, chunk.steps, rows, values[-1])
 
 
 def _count_real_input(program, trains, rows):
@@ -162,7 +143,7 @@ def _count_layer(binding, found: Found, layer: LayerStage, row):
 def _count_emitted(binding, found: Found, layer, row):
     train = binding.sent[layer.name]
     window = train.window(0, *binding.whole)
-    words = next(words for slots, words in found.words.items() if slots[:3] == (layer.name, *window))
+    words = next(words for slots, words in found.items() if slots[:3] == (layer.name, *window))
     repeats = binding.setting.steps if train.still else 1
     row["events"] += words[:, EVENTS] * repeats
     row["levels"] += words[:, LEVELS] * repeats
@@ -172,12 +153,12 @@ def _count_path(binding, found: Found, synapses: Synapses, row):
     source = binding.sent[synapses.source]
     slots = CountedSlots(synapses.source, *source.window(synapses.delay, *binding.whole), id(synapses.fan_out))
     repeats = binding.setting.steps if source.still else 1
-    words = found.words[slots]
+    words = found[slots]
     row["synops"] += words[:, FANNED_EVENTS] * repeats
     row["additions"] += words[:, FANNED_BITS] * repeats
     row["executed_synops"] += words[:, FANNED_EVENTS]
     row["executed_additions"] += words[:, FANNED_BITS]
-    row["nonzero_synops"] += found.nonzero.get(slots, words[:, FANNED_EVENTS]) * repeats
+    row["nonzero_synops"] += (words[:, FANNED_EVENTS] - words[:, EVENTS_ON_ZEROS]) * repeats
 
 
 def _count_real(trains: Trains, synapses: Synapses, row):

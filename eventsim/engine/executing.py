@@ -5,7 +5,10 @@ import time
 from functools import cached_property
 from typing import Callable, NamedTuple, Optional, Tuple
 
+import numpy as np
+
 from eventsim.engine.blocks import sizes
+from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
 from eventsim.engine.lengths import run_by_length
 from eventsim.engine.overflows import check_overflows, chip_may_fail
@@ -19,23 +22,33 @@ from eventsim.engine.state import State
 from eventsim.engine.threads import Threads
 from eventsim.engine.timing import Clock
 from eventsim.errors import DataError
-from eventsim.inputs.levels import to_levels
+from eventsim.inputs.levels import check_steps_said, checked_levels, to_levels
 from eventsim.merging import merge
 from eventsim.model.parameters import integer
 from eventsim.program import Program
 
-MOST_WANTS = 32  # sets of what was recorded that are kept
+MOST_WANTS, MOST_ALIKE = 32, 256  # sets of what was recorded, and of runs that are alike, that are kept
 TIMING = "timing"  # what is recorded of kernels one by one
 
 
 class _Piece(NamedTuple):
-    """Samples that run together: levels, int32 (n, steps or 1, C, positions) or F of real input, the number of the
-    first, the State before, and what times them."""
+    """Samples that run together: levels, int32 or uint8 (n, steps or 1, C, positions) or F of real input, the
+    number of the first, the State before, and what times them."""
 
     levels: object
     start: int
     state: State
     clock: Clock
+
+
+class _Alike(NamedTuple):
+    """Runs of one piece and one chunk that differ in nothing but the levels. shape: of these, (n, steps or 1, C,
+    positions)."""
+
+    setting: Setting
+    recorder: Recorder
+    shape: Tuple[int, ...]
+    keep_state: bool
 
 
 def _flatten_positions(levels):
@@ -55,22 +68,71 @@ class Executor:
         self.threads = Threads(context.workers)
         self._sizes = sizes(program)
         self._schedules = Schedules(program, self._sizes, chunk, block)
-        self._wants, self._local = {}, threading.local()
+        self._wants, self._alike, self._local = {}, {}, threading.local()
 
-    def run(self, x, timesteps=None, record=(), state=None, keep_state=False, clock=None) -> Recording:
+    def run(self, x, timesteps=None, record=(), state=None, keep_state=False, clock=None,
+            samples_first=True) -> Recording:
         """Run samples of one length. x, timesteps, record, state and errors: as of `Simulator.run`. keep_state:
-        whether the Recording has one. clock: a `Clock`, None for a new one."""
+        whether the Recording has one. clock: a `Clock`, None for a new one. samples_first: whether it is known
+        that the first axis of x is that of samples; else an x that looks otherwise is refused."""
         record = record_names(record)
+        key = None
+        if state is None and clock is None:
+            key = self._key(x, timesteps, record, keep_state, samples_first)
+            if key in self._alike:
+                clock = Clock()
+                return self._run_alike(checked_levels(x, self._input, narrow=True), self._alike[key], clock)
+        if state is None and not samples_first:
+            check_steps_said(self.model, x, timesteps)
         clock = Clock(TIMING in record) if clock is None else clock
         check_processor(self.program.dtype)
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
-        levels, still = to_levels(x, self.model.nodes[self.model.input], timesteps)
+        levels, still = to_levels(x, self._input, timesteps, narrow=True)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
         done = self._states.check(state, len(levels), steps)
-        begun = Begun(done, steps, still, state is None, keep_state)
+        begun = Begun(done, steps, still, state is None, keep_state, levels.dtype == np.uint8)
+        if key is not None:
+            alike = self._alike_of(record, begun, levels.shape)
+            if alike is not None:
+                if len(self._alike) >= MOST_ALIKE:
+                    self._alike.clear()
+                self._alike[key] = alike
+                return self._run_alike(levels, alike, clock)
         return self._run(_flatten_positions(levels), record, begun, clock, lambda start, stop: (
             State() if state is None else state.samples(start, stop)))
+
+    def _key(self, x, timesteps, record, keep_state, samples_first):
+        """What runs from the beginning share that are alike, whatever the values of x; None where nobody knows."""
+        if type(x) is np.ndarray and type(timesteps) in (int, type(None)) and set(map(type, record)) <= {str}:
+            return x.shape, x.dtype, timesteps, record, keep_state, samples_first, self.model.timesteps
+        return None
+
+    def _alike_of(self, record, begun: Begun, shape) -> Optional["_Alike"]:
+        """What is worked out for all runs alike, of one piece and one chunk of which nothing is gathered; of
+        others None. shape: of their levels."""
+        wanted = self._wanted(record)
+        if TIMING in record or wanted.wishes.gathered or self._may_fail:
+            return None
+        schedule = self._schedules.of(wanted, begun)
+        if len(schedule.chunks) > 1 or min(schedule.samples, -(-shape[0] // self.threads.workers)) < shape[0]:
+            return None
+        positions = (*shape[:3], -1)
+        return _Alike(schedule.chunks[0], Recorder(wanted, begun.steps), positions, begun.keep_state)
+
+    def _run_alike(self, levels, alike: "_Alike", clock: Clock) -> Recording:
+        """Run samples all at once. levels: of any shape that has as many."""
+        check_processor(self.program.dtype)
+        chunk, state = self.runner.run_alone(alike.setting, levels.reshape(alike.shape), clock)
+        recording = alike.recorder.take(chunk)
+        if alike.keep_state:
+            recording.state = state
+        return self._finished(recording, clock)
+
+    def _finished(self, recording, clock):
+        recording.context, recording.timing = self.context, clock.finish()
+        recording.seconds = recording.timing.seconds
+        return recording
 
     def go_on(self, levels, record, state: State) -> Recording:
         """Run steps of one sample from the State that a run of this executor left, which nobody else has: it is
@@ -78,12 +140,12 @@ class Executor:
         check_processor(self.program.dtype)
         steps = levels.shape[1]
         done = self._states.check_steps(state, steps)
-        begun = Begun(done, steps, False, False, True)
+        begun = Begun(done, steps, False, False, True, levels.dtype == np.uint8)
         return self._run(_flatten_positions(levels), record, begun, Clock(TIMING in record), lambda start, stop: state)
 
     def _run(self, levels, record, begun: Begun, clock, state_of: Callable[[int, int], State]) -> Recording:
         """levels: (n, steps or 1, C, positions). state_of: the State of some samples before."""
-        wanted = self._wanted(tuple(name for name in record if name != TIMING))
+        wanted = self._wanted(record)
         n, keep_state = len(levels), begun.keep_state
         schedule = self._schedules.of(wanted, begun)
         recorder = Recorder(wanted, begun.steps)
@@ -103,10 +165,8 @@ class Executor:
         else:
             parts = self.threads.map(run_checked, starts)
         recording = merge(parts)
-        recording.statistics, recording.context = recorder.statistics(), self.context
-        recording.timing = clock.finish()
-        recording.seconds = recording.timing.seconds
-        return recording
+        recording.statistics = recorder.statistics()
+        return self._finished(recording, clock)
 
     def run_lengths(self, x, lengths, timesteps=None, record=()) -> Recording:
         """Run samples of their own lengths, as `Simulator.run`."""
@@ -123,8 +183,7 @@ class Executor:
         with recorder.observer.block(piece.start, len(piece.levels), len(schedule.chunks) > 1) as observer:
             for setting in schedule.chunks:
                 taken = piece.levels if setting.still else piece.levels[:, done : done + setting.steps]
-                chunk = self.runner.run_chunk(setting, state, taken, piece.clock, recorder.wishes.outputs,
-                                              recorder.observer.sums)
+                chunk = self.runner.run_chunk(setting, state, taken, piece.clock, recorder.observer.sums)
                 if self._may_fail:
                     check_overflows(self.model, self.program, chunk)
                 observer.take(chunk)
@@ -137,6 +196,7 @@ class Executor:
 
     def _wanted(self, record: Tuple[str, ...]) -> Wanted:
         """What runs with a record (see `record_names`) keep, looked through once."""
+        record = tuple(name for name in record if name != TIMING)
         key = tuple(map(str, record))
         wanted = self._wants.get(key)
         if wanted is None:
@@ -151,6 +211,10 @@ class Executor:
         if not hasattr(self._local, "runner"):
             self._local.runner = Runner(self.program, self._sizes)
         return self._local.runner
+
+    @property
+    def _input(self):
+        return self.model.nodes[self.model.input]
 
     @cached_property
     def _states(self):

@@ -8,14 +8,14 @@ from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from eventsim.engine.attention import attention_weights
+from eventsim.engine.attention import bind_attention
 from eventsim.engine.binding import Binding
 from eventsim.engine.chunk import first_slot, Span
 from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
 from eventsim.kernels import (
-    alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+    alpha, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
 )
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
@@ -73,7 +73,8 @@ def _state(binding, layer, stepwise):
     found = {}
     for kind, (shape, dtype) in arrays_of(layer, setting.samples, binding.program.dtype).items():
         if setting.keeps or not setting.fresh:
-            found[kind] = memory.keep((kind, layer.name), shape, dtype)
+            filled = kind == "membranes" and setting.fresh and not stepwise and not layer.update.changes
+            found[kind] = memory.keep((kind, layer.name), shape, dtype, filled)
         elif kind != "membranes" or stepwise or layer.update.changes:
             found[kind] = memory.take((kind, layer.name), shape, dtype)
             words = found[kind].reshape(-1).view(np.uint64)
@@ -85,8 +86,8 @@ def _traces(binding, layer):
     setting, memory = binding.setting, binding.memory
     n, dtype = setting.samples, binding.program.dtype
     whole = (n, setting.steps, layer.positions, layer.padded)
-    return {kind: memory.keep((kind, layer.name), (n, 9, layer.padded) if kind == "audit" else whole, dtype)
-            for kind in binding.traced(layer.name)}
+    return {kind: memory.keep((kind, layer.name), (n, 9, layer.padded), dtype) if kind == "audit" else
+            memory.keep((kind, layer.name), whole, dtype, filled=True) for kind in binding.traced(layer.name)}
 
 
 def _update_at(layer, step):
@@ -105,15 +106,16 @@ def _bias_at(biases, step):
 def _ending(layer, traced):
     """The kernel that ends the rows of the layer's last path: the simplest that covers what it is and what is
     traced."""
-    if layer.update.changes:
+    update = layer.update
+    if update.changes:
         return firing.send_changes
-    if layer.update.alpha:
+    if update.alpha:
         return alpha.fire_alpha
-    if traced - {"potentials"} or traced and not layer.reduce or not layer.update.plain:
+    if traced - {"potentials"} or traced and not layer.reduce or not update.plain:
         return firing.fire_traced
     if layer.reduce:
         return integrating.integrate_sums
-    return firing.fire_untraced if layer.update.hard or layer.update.bits > 2 else firing.fire_softly
+    return firing.fire_untraced if update.hard or update.limited or update.bits > 2 else firing.fire_softly
 
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,
@@ -193,9 +195,17 @@ def _windows(binding, synapses, span):
 def _read_windows(binding, _, synapses, span):
     planes, slots = _windows(binding, synapses, span)
     g = synapses.geometry
-    n_words = binding.program.stages[synapses.source].n_planes * g.out_width * g.stride_x
-    windows = Windows(planes, slots, binding.memory.take("windows", n_words, np.uint64))
+    n_planes, take = binding.program.stages[synapses.source].n_planes, binding.memory.take
+    columns = _in_eights(g.out_width) * g.stride_x
+    band = _in_eights(max(g.width + g.padding_x, columns + g.kernel_width * g.dilation_x) + 8)
+    windows = Windows(planes, slots, take("windows", n_planes * columns, np.uint64), columns,
+                      take("bands", n_planes * band, np.uint64), band)
     return Read(gathering.window_rows, (windows, synapses.weight), slots.steps)
+
+
+def _in_eights(n):
+    """The least multiple of eight that is not below n."""
+    return -(-n // 8) * 8
 
 
 def _read_masks(binding, layer, synapses, span):
@@ -274,16 +284,5 @@ def _events(binding, synapses, span) -> Events:
 
 
 def _attention(binding, layer, synapses, span):
-    """Gains of each sample, step and channel, which Python computes between kernels."""
-    memory, program, stage = binding.memory, binding.program, binding.program.stages[synapses.source]
-    planes, slots = _windows(binding, synapses, span)
-    totals = memory.hold(np.zeros((slots.samples, slots.steps, stage.shape[0]), np.int64))
-    weights = memory.hold(np.zeros(slots.samples * slots.steps * layer.padded, program.dtype))
-    binding.tape.call(transforms.clear_words, totals.reshape(-1).view(np.uint64), totals.size)
-    binding.tape.call(counting.channel_levels, planes, totals.reshape(-1), slots, *synapses.attention.node.stride)
-
-    def weigh():
-        weights[:] = attention_weights(totals, synapses, layer, program.dtype)
-
-    binding.tape.python(weigh)
-    return weights
+    """Gains of each sample, step and channel."""
+    return bind_attention(binding, layer, synapses, *_windows(binding, synapses, span))

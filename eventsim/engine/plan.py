@@ -7,11 +7,11 @@ what a block leaves stays in the caches and Python costs the same for any number
 
 import time
 from operator import index
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Tuple, Union
 
 import numpy as np
 
-from eventsim.engine.memory import address_of_array, PlanMemory
+from eventsim.engine.memory import PlanMemory
 from eventsim.engine.timing import Clock
 from eventsim.kernels import calling
 from eventsim.kernels.arguments import CALL, WORDS_PASSED
@@ -65,31 +65,34 @@ class Tape:
 class Plan:
     """A tape, bound. memory: what its kernels write. block: samples of a block.
 
-    `kept`: name -> (shape of a sample, dtype) of the arrays that `run` takes.
+    `kept`: name -> (shape of a sample, dtype, whether it may hold anything before) of the arrays that `run` takes.
     """
 
     def __init__(self, tape: Tape, memory: PlanMemory, block: int):
         self.memory, self.block, self._steps, self._stages = memory, block, tape.steps, tape.stages
-        self.kept = {name: (array.shape[1:], array.dtype) for name, array in memory.kept.items()}
-        self._code = _Code(tape.steps, tape.stages, memory.kept) if calling.COMPILES else None
+        self.kept = {name: (array.shape[1:], array.dtype, name in memory.filled)
+                     for name, array in memory.kept.items()}
+        self._code = _Code(tape.steps, tape.stages, memory.kept, block) if calling.COMPILES else None
 
-    def run(self, arrays: Dict[tuple, np.ndarray], n_blocks: int, clock: Optional[Clock] = None) -> None:
-        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. clock: times it;
-        a detailed one has each step called from Python, which takes a microsecond."""
-        clock = Clock() if clock is None else clock
+    def run(self, arrays: Dict[tuple, np.ndarray], addresses: np.ndarray, first: int, n_blocks: int,
+            clock: Clock) -> None:
+        """Run blocks of samples. arrays: those of `kept`, C-contiguous, one row for each sample. addresses: int64,
+        where they begin. first: the first sample. clock: times it; a detailed one has each step called from
+        Python, which takes a microsecond."""
         if self._code is not None:
-            self._code.run(arrays, n_blocks, clock)
+            self._code.run(addresses, first, n_blocks, clock)
             return
         for block in range(n_blocks):
+            rows = slice(first + block * self.block, first + (block + 1) * self.block)
             for name, array in self.memory.kept.items():
-                array[:] = arrays[name][block * self.block : (block + 1) * self.block]
+                array[:] = arrays[name][rows]
             for step, stage in zip(self._steps, self._stages):
                 began = time.perf_counter()
                 _run_in_python(step)
                 if clock.detailed:
                     clock.add(stage, _name(step), began, time.perf_counter())
             for name, array in self.memory.kept.items():
-                arrays[name][block * self.block : (block + 1) * self.block] = array
+                arrays[name][rows] = array
 
 
 def _run_in_python(step):
@@ -116,10 +119,9 @@ class _Flat(NamedTuple):
 
 
 class _Code:
-    """Steps as `calling.drive` takes them. kept: name -> array of a block that kernels are bound to."""
+    """Steps as `calling.drive` takes them. kept: name -> array of a block of samples that kernels are bound to."""
 
-    def __init__(self, steps, stages, kept):
-        self._names = list(kept)
+    def __init__(self, steps, stages, kept, block):
         self._bounds = [(array.ctypes.data, array.nbytes) for array in kept.values()]
         self._places = []  # (word, kept array's number, offset in bytes)
         self._words, self._calls = [0, 0, 0], []  # the first three: the place of what is called once
@@ -133,6 +135,7 @@ class _Code:
         self._calls[::CALL] = calling.addresses_of(self._called)
         self._pointers = np.array(self._places, np.int64).reshape(-1)
         self._sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
+        self._of_sample = self._sizes // block
         self._parts = _joined(self._single)
         del self._flattened, self._called
 
@@ -173,14 +176,16 @@ class _Code:
             self._flattened[id(value)] = value, _Flat(words, places, tuple(types))  # kept, so is its id
         return self._flattened[id(value)][1]
 
-    def run(self, arrays, n_blocks, clock):
-        addresses = np.array([address_of_array(arrays[name]) for name in self._names], np.int64)
+    def run(self, addresses, first, n_blocks, clock):
+        if first:
+            addresses = addresses + first * self._of_sample
         began = time.perf_counter()
         if not clock.detailed and len(self._parts) == 1:
             self._drive(self._parts[0], addresses, n_blocks)
             clock.timing.compiled += time.perf_counter() - began
             return
-        for _ in range(n_blocks):
+        for block in range(n_blocks):
+            addresses = addresses + self._sizes if block else addresses
             if clock.detailed:
                 self._run_timed(addresses, clock)
             else:  # functions of Python see one block, so that the parts run block by block
@@ -189,7 +194,6 @@ class _Code:
                     self._run_part(part, addresses)
                     if not callable(part):
                         clock.timing.compiled += time.perf_counter() - began
-            addresses += self._sizes
 
     def _drive(self, part, addresses, n_blocks):
         calling.drive(part, self._calls, self._words, self._pointers, addresses, self._sizes, n_blocks)

@@ -76,8 +76,8 @@ class Wanted:
 
     flattened: nodes that only reshape -> the stage whose spikes they show. scales: layer -> MembraneScale, of
     those whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is only
-    gathered, and what the answer needs. planes: stages whose planes are recorded, looked at in detail, or the answer.
-    summed: stages whose planes are summed only, so that nobody needs them where they are summed on the way.
+    gathered, and what the answer needs. planes: stages whose planes are recorded or looked at in detail. summed:
+    stages whose planes are summed only, so that nobody needs them where they are summed on the way.
     observed_bytes: memory that gathering takes of a sample for one step: traces.
     """
 
@@ -111,9 +111,6 @@ class Wanted:
             yield from ((name, "audit") for name, stage in self.stages.items() if isinstance(stage, LayerStage))
 
     def _planes(self):
-        output = self.stages[self.program.output]
-        if not output.reduce:
-            yield output.name
         yield from (self.flattened.get(name, name) for name in self.wishes.spikes)
         if self.wishes.gathered - {"statistics"}:
             yield from self._spiking()
@@ -137,19 +134,18 @@ class Recorder:
         return result.Statistics(self.observer.trains(), self.observer.all_membranes())
 
     def take(self, chunk) -> Recording:
-        """A chunk and its counts as a Recording."""
+        """A chunk and its counts as a Recording, which keeps no array of the chunk alive but those recorded."""
         traces = {}
         for name, kinds in self.wishes.traces.items():
             stage = self.stages[name]
             for kind in kinds:
                 whole = getattr(chunk.traces, kind)[name][..., : stage.shape[0]]
                 shape = (*whole.shape[:2], *stage.logical_shape)
-                traces.setdefault(kind, {})[name] = np.ascontiguousarray(
-                    whole.transpose(0, 1, 3, 2)).reshape(shape)
+                traces.setdefault(kind, {})[name] = whole.transpose(0, 1, 3, 2).copy().reshape(shape)
         return Recording(
-            self.program.precision, chunk.steps, chunk.answers[:, -1], chunk.counts,
+            self.program.precision, chunk.steps, chunk.answers[:, -1].copy(), chunk.counts,
             {name: _spikes(stage, shape, chunk) for name, stage, shape in self.wanted.spikes},
-            traces, chunk.answers if self.wishes.outputs else None,
+            traces, chunk.answers.copy() if self.wishes.outputs else None,
             steps_per_unit=self.wanted.steps_per_unit,
             audit=ranges.collect(self.program, chunk.traces.audit) if self.wishes.audits else None,
         )

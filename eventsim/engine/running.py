@@ -1,15 +1,15 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
 import time
-from typing import Dict, List, Optional
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from eventsim.engine.answers import answers
+from eventsim.engine.answers import ANSWERS, SUMS
 from eventsim.engine.blocks import samples_together, Sizes
-from eventsim.engine.chunk import Chunk, Setting, Traces, Trains
-from eventsim.engine.counting import COUNTS, count_chunk
-from eventsim.engine.memory import Buffers, ChunkTrain
+from eventsim.engine.chunk import Chunk, Setting
+from eventsim.engine.counting import count_chunk
+from eventsim.engine.memory import address_of_array, Buffers, Together
 from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
 from eventsim.engine.timing import Clock
@@ -19,6 +19,27 @@ from eventsim.program import Program
 
 AT_A_TIME = 64  # samples, between which the user may interrupt
 MOST_PLANS, MOST_BYTES = 16, 512 << 20  # of a thread, the ones used last
+MOST_CUTS = 64  # of samples into blocks that are kept
+BEGINNING = State()  # before the first step; nobody writes it
+
+
+class Blocks(NamedTuple):
+    """Blocks of samples that one plan runs one after another."""
+
+    setting: Setting
+    number: int
+
+
+class Kept(NamedTuple):
+    """The arrays that plans of a setting are given for some samples.
+
+    together: those that may hold anything before. offsets: int64, of all arrays in the order of the plans; of
+    others 0. others: their places in this order, (kind, what), shape and dtype.
+    """
+
+    together: Together
+    offsets: np.ndarray
+    others: List[tuple]
 
 
 class Runner:
@@ -28,34 +49,74 @@ class Runner:
         self.program, self.sizes = program, sizes
         self._bound: Dict[Setting, BoundChunk] = {}
         self._bytes: Dict[Setting, int] = {}  # what each takes
+        self._cuts: Dict[tuple, List[Blocks]] = {}  # (setting, number of samples) -> blocks
+        self._kept: Dict[tuple, Kept] = {}  # the same -> arrays
         self._buffers = Buffers()
+        self._past = [(name, past) for name, past in program.history.items() if past]
 
-    def run_chunk(self, setting: Setting, state: State, levels, clock: Optional[Clock] = None,
-                  each_step=True, sums: Optional[List[dict]] = None) -> Chunk:
+    def run_chunk(self, setting: Setting, state: State, levels, clock: Clock, sums: List[dict]) -> Chunk:
         """Run a chunk from `state`, which is brought up to date.
 
-        setting: but for `samples`. levels: int32 (n, steps or 1, C, positions), or F of real input. clock: what
-            times it. each_step: whether answers are wanted after each step, or after the last only. sums: those of
-            a run, layer -> TrainObserver, to which this thread's are added, unless they are there.
+        setting: but for `samples`. levels: int32, or uint8, (n, steps or 1, C, positions), or F of real input.
+        clock: what times it. sums: those of a run, layer -> TrainObserver, to which this thread's are added, unless
+        they are there.
         """
-        n = len(levels)
-        together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
-        done, arrays = 0, None
-        while done < n:
-            samples = min(together, n - done)
-            samples = samples if not COMPILES else 1 << (samples.bit_length() - 1)
-            bound = self._bind(setting._replace(samples=samples), clock)
+        chunk = self._run(setting, state, levels, clock, sums)
+        self._leave(chunk, state)
+        return chunk
+
+    def run_alone(self, setting: Setting, levels, clock: Clock) -> Tuple[Chunk, State]:
+        """Run the only chunk of a run, of which nothing is summed; arguments as of `run_chunk`. The State after it is
+        worked out when it is first looked at."""
+        chunk = self._run(setting, BEGINNING, levels, clock, [])
+        return chunk, State.later(lambda: self._leave(chunk, State()))
+
+    def _run(self, setting, state, levels, clock, sums):
+        n, done, arrays = len(levels), 0, None
+        for blocks in self._blocks(setting, n):
+            bound = self._bind(blocks.setting, clock)
             if arrays is None:
-                arrays = self._arrays(bound, setting, state, levels)
+                arrays, addresses = self._arrays(bound, setting, state, levels)
             if bound.sums and not any(bound.sums is each for each in sums):
                 _clear(bound.sums)
                 sums.append(bound.sums)
             bound.clock[0] = state.step
-            n_blocks = min((n - done) // samples, max(1, AT_A_TIME // samples))
-            left = {name: array[done:] for name, array in arrays.items()} if done else arrays
-            bound.plan.run(left, n_blocks, clock)
-            done += n_blocks * samples
-        return self._chunk(bound, setting, state, arrays, each_step)
+            bound.plan.run(arrays, addresses, done, blocks.number, clock)
+            done += blocks.number * blocks.setting.samples
+        chunk = Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
+        chunk.counts, chunk.answers = count_chunk(self.program, chunk), arrays[ANSWERS]
+        return chunk
+
+    def _leave(self, chunk, state) -> State:
+        """The State before a chunk, brought up to date."""
+        for kind, what in chunk.names:
+            if kind in KINDS_OF_STATE:
+                getattr(state, kind)[what] = chunk.arrays[kind, what]
+        for name, past in self._past:
+            real = name == self.program.input and chunk.trains.real is not None
+            slots = chunk.trains.real if real else chunk.trains.sent[name].planes
+            state.history[name] = slots[:, -past:].copy()
+        state.sums = chunk.arrays[SUMS]
+        state.step += chunk.steps
+        return state
+
+    def _blocks(self, setting, n):
+        """Blocks of n samples, each of a power of two where they are compiled: few plans for any number."""
+        if (setting, n) not in self._cuts:
+            if len(self._cuts) >= MOST_CUTS:
+                self._cuts.clear()
+                self._kept.clear()
+            self._cuts[setting, n] = list(self._cut(setting, n))
+        return self._cuts[setting, n]
+
+    def _cut(self, setting, n):
+        together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
+        while n:
+            samples = min(together, n)
+            samples = samples if not COMPILES else 1 << (samples.bit_length() - 1)
+            blocks = Blocks(setting._replace(samples=samples), min(n // samples, max(1, AT_A_TIME // samples)))
+            n -= blocks.number * samples
+            yield blocks
 
     def _bind(self, setting, clock):
         bound = self._bound.pop(setting, None)
@@ -64,8 +125,7 @@ class Runner:
             return bound
         began = time.perf_counter()
         bound = self._bound[setting] = bind_chunk(self.program, setting)
-        if clock is not None:
-            clock.timing.compiling += time.perf_counter() - began
+        clock.timing.compiling += time.perf_counter() - began
         self._bytes[setting] = bound.plan.memory.n_bytes
         while len(self._bound) > MOST_PLANS or len(self._bound) > 1 and sum(self._bytes.values()) > MOST_BYTES:
             oldest = next(iter(self._bound))
@@ -73,24 +133,33 @@ class Runner:
         return bound
 
     def _arrays(self, bound, setting, state, levels):
-        """The kept arrays of all samples, as they are before the chunk."""
-        arrays, n = {}, len(levels)
-        for name, (shape, dtype) in bound.plan.kept.items():
-            kind, what = name
-            if kind == "levels":
-                arrays[name] = _repeated(levels, bound, setting)
-            elif kind == "real":
-                arrays[name] = self._real(levels, bound, setting, state)
-            elif kind in KINDS_OF_STATE and what in getattr(state, kind):
-                arrays[name] = getattr(state, kind)[what]
-            elif kind == "audit":
-                arrays[name] = _blank_audit((n, *shape), dtype)
-            else:
-                arrays[name] = self._buffers.take(name, (n, *shape), dtype, cleared=kind not in Traces._fields)
-            if kind == "planes" and what in state.history:
-                past = self.program.history[what]
-                arrays[name][:, :past] = state.history[what]
-        return arrays
+        """The kept arrays of all samples, as they are before the chunk, and int64, where they begin."""
+        kept = self._kept.get((setting, len(levels)))
+        if kept is None:
+            kept = self._kept[setting, len(levels)] = _kept(bound.plan.kept, len(levels))
+        arrays, begin = kept.together.take(self._buffers)
+        addresses = kept.offsets + begin
+        for place, name, shape, dtype in kept.others:
+            array = arrays[name] = self._array(name, shape, dtype, bound, setting, state, levels)
+            addresses[place] = address_of_array(array)
+        return arrays, addresses
+
+    def _array(self, name, shape, dtype, bound, setting, state, levels):
+        kind, what = name
+        if kind == "levels":
+            return _repeated(levels, bound, setting)
+        if kind == "real":
+            return self._real(levels, bound, setting, state)
+        if name == SUMS and state.sums is not None:
+            return state.sums
+        if kind == "audit":
+            return _blank_audit(shape, dtype)
+        if kind in KINDS_OF_STATE and what in getattr(state, kind):
+            return getattr(state, kind)[what]
+        array = self._buffers.take(name, shape, dtype)
+        if kind == "planes" and what in state.history:
+            array[:, : self.program.history[what]] = state.history[what]
+        return array
 
     def _real(self, levels, bound, setting, state):
         dtype, name = self.program.dtype, self.program.input
@@ -106,30 +175,19 @@ class Runner:
             before = np.zeros((len(values), past, *values.shape[2:]), dtype)
         return np.concatenate((before, values), axis=1)
 
-    def _chunk(self, bound, setting, state, arrays, each_step):
-        program, trains = self.program, self._trains(bound, setting, arrays)
-        traces = Traces({}, {}, {}, {})
-        for (kind, what), array in arrays.items():
-            if kind in KINDS_OF_STATE:
-                getattr(state, kind)[what] = array
-            elif kind in Traces._fields:
-                getattr(traces, kind)[what] = array
-        counts = count_chunk(program, arrays[COUNTS], trains)
-        chunk = Chunk(trains, traces, answers(program, state, trains, traces, each_step), counts)
-        for name, past in program.history.items():
-            if past:
-                real = name == program.input and trains.real is not None
-                slots = trains.real if real else trains.sent[name].planes
-                state.history[name] = slots[:, -past:].copy()
-        state.step += setting.steps
-        return chunk
 
-    def _trains(self, bound, setting, arrays):
-        sent = dict(bound.sent)
-        for (kind, name), array in arrays.items():
-            if kind == "planes":
-                sent[name] = ChunkTrain(array, sent[name].first, sent[name].still)
-        return Trains(len(arrays[COUNTS]), setting.steps, sent, arrays.get(("real", self.program.input)), bound.still_input)
+def _kept(kept, n) -> Kept:
+    """kept: as of a Plan."""
+    together, others, places = [], [], []
+    for place, (name, (shape, dtype, filled)) in enumerate(kept.items()):
+        if filled:
+            together.append((name, (n, *shape), dtype))
+            places.append(place)
+        else:
+            others.append((place, name, (n, *shape), dtype))
+    together, offsets = Together(together), np.zeros(len(kept), np.int64)
+    offsets[places] = together.offsets
+    return Kept(together, offsets, others)
 
 
 def _clear(sums):

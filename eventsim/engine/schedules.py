@@ -19,13 +19,15 @@ class Schedule(NamedTuple):
 
 class Begun(NamedTuple):
     """How a run begins. done: steps before it. steps: to run. still: whether the input's only step stands for all.
-    fresh: whether there is no state before. keep_state: whether one is wanted after."""
+    fresh: whether there is no state before. keep_state: whether one is wanted after. octets: whether levels are
+    uint8."""
 
     done: int
     steps: int
     still: bool
     fresh: bool
     keep_state: bool
+    octets: bool
 
 
 class Schedules:
@@ -48,12 +50,13 @@ class Schedules:
         return self._known[key]
 
     def _worked_out(self, wanted, begun):
-        longest = self.chunk or longest_chunk(self.program, self.sizes, wanted.observed_bytes)
+        longest = self.chunk or longest_chunk(self.program, self.sizes, begun.steps, wanted.observed_bytes,
+                                              bool(wanted.wishes.gathered))
         lengths = chunks(self.program, begun.done, begun.steps, longest)
         whole = len(lengths) == 1
         planes = wanted.planes if whole else wanted.planes | wanted.summed
-        setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or not whole, 0,
-                          wanted.traced, planes, whole and bool(wanted.summed))
+        setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or not whole, 0, wanted.traced,
+                          planes, wanted.wishes.outputs, begun.octets, whole and bool(wanted.summed))
         samples = self.block or samples_of_piece(self.program, self.sizes, setting)
         settings, done = [], 0
         for steps in lengths:

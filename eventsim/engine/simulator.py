@@ -12,7 +12,7 @@ import numpy as np
 
 from eventsim.display.card import Card, Shown
 from eventsim.engine.arithmetic import arithmetic_of
-from eventsim.engine.batches import check_steps_said, predictions_of, recordings_of, score_of
+from eventsim.engine.batches import predictions_of, recordings_of, score_of
 from eventsim.engine.context import RunContext
 from eventsim.engine.executing import Executor, TIMING
 from eventsim.engine.processor import check_processor
@@ -114,9 +114,7 @@ class Simulator(Shown):
         says to be an error.
         """
         if lengths is None:
-            if state is None:
-                check_steps_said(self.model, x, timesteps)
-            return self._executor.run(x, timesteps, record, state, keep_state=True)
+            return self._executor.run(x, timesteps, record, state, keep_state=True, samples_first=False)
         if state is not None:
             raise DataError("state continues samples of one length; give state or lengths, not both")
         return self._executor.run_lengths(x, lengths, timesteps, record)

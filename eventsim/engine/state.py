@@ -1,7 +1,7 @@
 """State: what of a run changes from step to step."""
 
-from dataclasses import dataclass
-from typing import Dict, Optional
+from dataclasses import dataclass, fields
+from typing import Callable, Dict, Optional
 
 import numpy as np
 
@@ -23,14 +23,36 @@ class State(Shown):
     proved: the step up to which int32 is proved to hold, where that is beyond the program's `safe_steps`, else 0.
     """
 
-    step: int = merged(samples="same", steps="last", default=0)
+    # no default stands in the class: `__getattr__` is asked for what neither object nor class has
+
+    step: int = merged(samples="same", steps="last", default_factory=int)
     membranes: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     filtered: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     pending: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     waiting: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
-    sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
-    proved: int = merged(samples="min", steps="last", default=0)
+    sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default_factory=lambda: None)
+    proved: int = merged(samples="min", steps="last", default_factory=int)
+
+    @staticmethod
+    def later(work_out: Callable[[], "State"]) -> "State":
+        """What a function gives, which is asked when the State is first looked at: most are not."""
+        state = State.__new__(State)
+        vars(state)["_work_out"] = work_out
+        return state
+
+    def __getattr__(self, name):
+        work_out = vars(self).get("_work_out")
+        if work_out is not None:
+            for found, value in vars(work_out()).items():
+                vars(self).setdefault(found, value)  # what was set meanwhile stays
+            vars(self).pop("_work_out", None)
+        if name not in vars(self):  # another thread may have worked it out meanwhile
+            raise AttributeError(f"State has no attribute {name!r}")
+        return vars(self)[name]
+
+    def __getstate__(self):
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def card(self) -> Card:
         """How far the run is, and what it keeps."""

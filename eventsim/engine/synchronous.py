@@ -9,6 +9,7 @@ from typing import Dict, List, NamedTuple, Union
 
 import numpy as np
 
+from eventsim.engine.answers import bind_answers
 from eventsim.engine.binding import Binding
 from eventsim.engine.chunk import Setting, Span
 from eventsim.engine.counting import bind_counts
@@ -45,6 +46,8 @@ def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
             _bind_recurrent(binding, group)
         else:
             _bind_forward(binding, group)
+    binding.tape.stage = program.output
+    bind_answers(binding)
     binding.tape.stage = COUNTING
     bind_counts(binding)
     if setting.sums:

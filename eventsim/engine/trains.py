@@ -13,8 +13,8 @@ from eventsim.program import Stage, WordStage
 
 
 def enter(binding: Binding) -> None:
-    """Let the samples in: kept arrays ("levels", input) int32 (n, steps or 1, C, positions), or ("real", input)
-    F (n, past and steps or 1, positions, C)."""
+    """Let the samples in: kept arrays ("levels", input) int32 or uint8 (n, steps or 1, C, positions), or ("real",
+    input) F (n, past and steps or 1, positions, C)."""
     program, setting = binding.program, binding.setting
     stage = program.stages[program.input]
     past = program.history[stage.name]
@@ -25,7 +25,8 @@ def enter(binding: Binding) -> None:
         shape = (setting.samples, past + steps, positions, channels)
         binding.real = binding.memory.keep(("real", stage.name), shape, program.dtype)
         return
-    levels = binding.memory.keep(("levels", stage.name), (setting.samples, steps, channels, positions), np.int32)
+    dtype = np.dtype(np.uint8 if setting.octets else np.int32)
+    levels = binding.memory.keep(("levels", stage.name), (setting.samples, steps, channels, positions), dtype)
     train = _room(binding, stage, past, steps, binding.still_input)
     _clear(binding, stage)
     binding.tape.call(indexing.pack, levels.reshape(-1), train.planes.reshape(-1),

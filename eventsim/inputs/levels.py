@@ -8,15 +8,16 @@ from eventsim.tensors import as_array
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
 
-def to_levels(x, input_node, timesteps=None):
+def to_levels(x, input_node, timesteps=None, narrow=False):
     """Check samples and give them the types that the simulator computes with.
 
     x: (N, *shape), a still sample, or (N, T, *shape), one frame per step; shape is the Input's,
         channels first; an array, or what `tensors.as_array` makes one of. For encoding "image" and
         "spikes" bool, integers, or floats that hold whole numbers: levels, not yet scaled. For "real" any real numbers.
     timesteps: steps of the run, or None; must agree with T where both are given.
+    narrow: whether levels that are bytes may stay so.
 
-    Returns (levels, still). levels: (N, T, *shape), T = 1 where still; int32 for "image" and
+    Returns (levels, still). levels: (N, T, *shape), T = 1 where still; int32 (or uint8) for "image" and
     "spikes", float64 for "real"; C-contiguous, aligned and writable, a copy only where needed.
     still: whether x has no T axis, so that every step sees the same sample.
 
@@ -24,12 +25,23 @@ def to_levels(x, input_node, timesteps=None):
     """
     x = _as_array(x)
     still = _check_shape(x, input_node.shape, timesteps)
-    check_values(x, input_node)
-    dtype = np.float64 if input_node.encoding == "real" else np.int32
-    levels = np.ascontiguousarray(x, dtype)
-    if not (levels.flags.aligned and levels.flags.writeable):
-        levels = levels.copy()
+    levels = checked_levels(x, input_node, narrow)
     return (levels[:, np.newaxis] if still else levels), still
+
+
+def checked_levels(x, input_node, narrow=False):
+    """What `to_levels` makes of an array whose shape fits, in that shape. Raises DataError."""
+    _check_type(x)
+    check_values(x, input_node)
+    if input_node.encoding == "real":
+        dtype = np.float64
+    else:
+        dtype = np.uint8 if narrow and x.dtype == np.uint8 else np.int32
+    if x.dtype != dtype:
+        return x.astype(dtype, order="C")
+    levels = np.ascontiguousarray(x)
+    flags = levels.flags
+    return levels if flags.aligned and flags.writeable else levels.copy()
 
 
 def _as_array(x):
@@ -37,9 +49,13 @@ def _as_array(x):
         x = as_array(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"x is no array of numbers ({' '.join(str(error).split())})") from None
+    _check_type(x)
+    return x
+
+
+def _check_type(x):
     if x.dtype.kind not in "biuf":
         raise DataError(f"x has elements of type {x.dtype}, expected bool, integers or floats")
-    return x
 
 
 def _check_shape(x, shape, timesteps):
@@ -56,6 +72,20 @@ def _check_shape(x, shape, timesteps):
             "give the same number, or leave timesteps out"
         )
     return still
+
+
+def check_steps_said(model, x, timesteps) -> None:
+    """Raise DataError where x looks as if steps came before samples, and nobody says the steps."""
+    if timesteps is None:
+        check_layout(_shape(x), model.nodes[model.input], model.timesteps)
+
+
+def _shape(x):
+    """Of an array or nested lists; () of what is none, which `to_levels` says."""
+    try:
+        return tuple(np.shape(x))
+    except (TypeError, ValueError, RuntimeError):
+        return ()
 
 
 def check_layout(shape, input_node, timesteps) -> None:

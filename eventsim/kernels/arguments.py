@@ -39,6 +39,7 @@ MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
 SUM, CURRENT, MEMBRANE = 0, 1, 2
 NO_LIMIT, WRAP, WRAP_ONCE, SATURATE = 0, 1, 2, 3
 NEVER = 2**31 - 1  # the threshold, in integers, of planes that a channel lacks
+SUM_UP, MEAN, LAST = 0, 1, 2  # AnswerSizes.reduce
 # How `calling.drive` holds what it runs: numbers of an instruction and of a call, and how many words it may pass.
 INSTRUCTION, CALL = 5, 4
 WORDS_PASSED = range(16, 129, 16)
@@ -101,6 +102,9 @@ class Windows(NamedTuple):
     planes: np.ndarray
     slots: Slots
     words: np.ndarray  # uint64 [plane, column of the input]: windows of one row, those between them, too; scratch
+    columns: int  # of words: a multiple of 8
+    bands: np.ndarray  # uint64 [plane, column of the input, padding around]: bits under the kernel's rows; scratch
+    band: int  # of bands, for one plane: a multiple of 8
 
 
 class RealEvents(NamedTuple):
@@ -193,6 +197,30 @@ class Maps(NamedTuple):
     keeps: int  # whether membranes are wanted afterwards
 
 
+class Attended(NamedTuple):
+    """Channel attention in float64. means: [channel], scratch."""
+
+    scale: np.ndarray  # [channel], the value of a level, or, of a projection, [channel of the source, channel]
+    kernel: np.ndarray  # [tap]
+    amplitude: np.ndarray  # [channel], or empty
+    thresholds: np.ndarray  # [256], the least numbers whose sigmoid rounds to 1/256, 2/256, ...
+    means: np.ndarray
+
+
+class AttendedSizes(NamedTuple):
+    """Of what `attend` reads and writes."""
+
+    rows: int  # samples times steps
+    sources: int  # channels of the source
+    channels: int
+    padded: int
+    positions: int
+    taps: int
+    projects: int  # whether the source is projected to other channels
+    amplifies: int  # whether there are amplitudes
+    integer: int  # whether the run counts in integers
+
+
 class CountSizes(NamedTuple):
     """Numbers of samples, of what was counted of each, of its counts, and of terms that they are summed of."""
 
@@ -202,13 +230,17 @@ class CountSizes(NamedTuple):
     terms: int
 
 
-class Classes(NamedTuple):
-    """Positions whose events meet the same taps of a kernel, and the synapses that are not 0 of such an event."""
+class AnswerSizes(NamedTuple):
+    """How `sum_answers` adds up a readout. reduce: SUM_UP, MEAN or LAST."""
 
-    members: np.ndarray  # int32, positions sorted by class
-    bounds: np.ndarray  # int64 [class + 1]: where each class begins among them
-    nonzero: np.ndarray  # int64 [class, channel padded to words]; of up to 32 channels, again and again in the 64
-    number: int
+    samples: int
+    steps: int
+    answers: int  # of the last steps
+    positions: int
+    channels: int
+    padded: int
+    reduce: int
+    fresh: int  # whether sums begin with the first step
 
 
 LEVEL_TABLES = 4  # in which levels are counted in turn: most are 0, and each addition would wait for the one before

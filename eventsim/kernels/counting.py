@@ -3,31 +3,31 @@
 import numpy as np
 
 from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, slot_of, words_of
-from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
-    trailing_zeros, zeros,
+    and_, bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
+    zeros,
 )
 
 
 @compiled
-def count_words(planes, fan_out, counts, slots, apart):
-    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position.
-    Adds to counts int64 [sample * apart, 5]: events, set bits, sum of |level|, and events and set bits times
-    fan-out."""
+def count_words(planes, fan_out, zero_weights, counts, slots, bits, apart):
+    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position. zero_weights:
+    uint64 [bit, position, word], of `bits` bits from the top: how many of these synapses have a weight of 0, one
+    bit for each channel. Adds to counts int64 [sample * apart, 6]: events, set bits, sum of |level|, events and set
+    bits times fan-out, and events times synapses with a weight of 0."""
     size = plane_size(slots)
     in_eights = size & ~7
     for sample in range(slots.samples):
         first = (sample * slots.per_sample + slots.first) * n_planes_of(slots) * size
         if in_eights:
-            _count_eights(planes, fan_out, counts, slots, first, in_eights, sample * apart)
+            _count_eights(planes, fan_out, zero_weights, counts, slots, bits, first, in_eights, sample * apart)
         if in_eights < size:
-            _count_one_by_one(planes, fan_out, counts, slots, first, in_eights, sample * apart)
+            _count_one_by_one(planes, fan_out, zero_weights, counts, slots, bits, first, in_eights, sample * apart)
 
 
 @inlined
-def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
+def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, first, n_words, to):
     """`count_words` of the first words of each plane of a sample, eight at a time. first: where its planes begin;
     to: where its counts do."""
     size, like, several = plane_size(slots), eight_zeros(fan_out), n_planes_of(slots) > 1
@@ -36,6 +36,7 @@ def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
     all_levels = like
     fanned_events = like
     fanned_bits = like
+    on_zeros = like
     for i in range(0, n_words, 8):
         o = first + i
         if eight_are_empty(planes, o, slots.steps * n_planes_of(slots), size):
@@ -58,6 +59,11 @@ def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
                 o = top
             if several:
                 events = events + bit_counts(occupied)
+            zeros_met = like
+            for b in range(bits_of_zeros):
+                having = and_(occupied, load(zero_weights, b * size + i, like))
+                zeros_met = (zeros_met + zeros_met) + bit_counts(having)
+            on_zeros = on_zeros + zeros_met
         if not several:
             events = bits
         fan = load(fan_out, i, like)
@@ -71,31 +77,43 @@ def _count_eights(planes, fan_out, counts, slots, first, n_words, to):
     _add(counts, to + 2, sum_of(all_levels))
     _add(counts, to + 3, sum_of(fanned_events))
     _add(counts, to + 4, sum_of(fanned_bits))
+    _add(counts, to + 5, sum_of(on_zeros))
 
 
 @inlined
-def _count_one_by_one(planes, fan_out, counts, slots, first, begin, to):
+def _count_one_by_one(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, first, begin, to):
     """`count_words` of the words of each plane of a sample from number `begin` on."""
     size, n_planes = plane_size(slots), n_planes_of(slots)
     for i in range(begin, size):
         events = 0
         bits = 0
         levels = 0
+        on_zeros = 0
         for t in range(slots.steps):
             occupied = np.uint64(0)
-            for b in range(n_planes):
+            b = 0
+            while b < n_planes:  # few words: vectors would take LLVM longer than they save
                 word = load_one(planes, first + (t * n_planes + b) * size + i)
                 ones = bit_count(word)
                 bits += ones
                 levels += ones << (b % slots.bits)
                 occupied |= word
+                b = next_index(b)
             events += bit_count(occupied)
+            zeros_met = 0
+            b = 0
+            while b < bits_of_zeros:
+                having = occupied & load_one(zero_weights, b * size + i)
+                zeros_met = (zeros_met + zeros_met) + bit_count(having)
+                b = next_index(b)
+            on_zeros += zeros_met
         fan = load_one(fan_out, i)
         _add(counts, to, events)
         _add(counts, to + 1, bits)
         _add(counts, to + 2, levels)
         _add(counts, to + 3, events * fan)
         _add(counts, to + 4, bits * fan)
+        _add(counts, to + 5, on_zeros)
 
 
 @compiled
@@ -122,84 +140,40 @@ def _add(counts, o, number):
 
 
 @compiled
-def count_nonzero(planes, classes, bytes_, counts, slots, apart):
-    """Synapses that are not 0 of all events. Adds 0 or 1 to 64 bytes at a time, and those, weighed, to counts
-    before they overflow. Of few channels, several positions fill the 64. Writes bytes_ int8 [64] (scratch) and
-    counts int64 [sample * apart]."""
-    n_planes, positions, words = n_planes_of(slots), slots.height * slots.width, words_of(slots)
-    channels = min(slots.channels, 64)
-    together = 64 // channels
-    one = splat(1, zeros(bytes_, planes))
-    none = zeros(bytes_, planes)
-    for sample in range(slots.samples):
-        for k in range(classes.number):
-            begin, end = load_one(classes.bounds, k), load_one(classes.bounds, k + 1)
-            for w in range(words):
-                fan_out = (k * words + w) * 64
-                sums = none
-                n = 0
-                for t in range(slots.steps):
-                    o = (sample * slots.per_sample + slots.first + t) * n_planes * positions * words + w
-                    m = begin
-                    while m < end:
-                        last = min(m + together, end)
-                        word = np.uint64(0)
-                        shift = np.uint64(0)
-                        while m < last:
-                            i = o + np.int64(load_one(classes.members, m)) * words
-                            word |= _any_bit(planes, i, positions * words, n_planes) << shift
-                            shift += np.uint64(channels)
-                            m = next_index(m)
-                        sums = sums + select(word, one, none)
-                        n += 1
-                        if n == 127:
-                            store(bytes_, 0, sums)
-                            _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
-                            sums = none
-                            n = 0
-                store(bytes_, 0, sums)
-                _add(counts, sample * apart, _weighed(bytes_, classes.nonzero, fan_out))
-
-
-@inlined
-def _any_bit(planes, i, apart, n_planes):
-    """The neurons of a word that have any bit set. One plane after another: LLVM would gather them into a vector."""
-    word = np.uint64(0)
-    b = 0
-    while b < n_planes:
-        word |= load_one(planes, i + b * apart)
-        b = next_index(b)
-    return word
-
-
-@inlined
-def _weighed(bytes_, nonzero, fan_out):
-    """The sum of 64 counts times their fan-outs."""
-    total = 0
-    for i in range(64):
-        total += np.int64(load_one(bytes_, i)) * load_one(nonzero, fan_out + i)
-    return total
-
-
-@compiled
-def channel_levels(planes, totals, slots, stride_y, stride_x):
-    """Sum of the levels of each channel over every stride-th position. Writes totals int64
-    [sample, step, channel] (zeroed before)."""
+def channel_levels(planes, totals, bytes_, slots, stride_y, stride_x):
+    """Sum of the levels of each channel over every stride-th position, from 64 sums of set bits at a time. Writes
+    bytes_ int8 [64] (scratch) and totals int64 [sample, step, channel] (zeroed before)."""
     bits, height, width, channels = slots.bits, slots.height, slots.width, slots.channels
     words, n_planes = words_of(slots), n_planes_of(slots)
+    one = splat(1, zeros(bytes_, planes))
+    none = zeros(bytes_, planes)
     for s in range(slots.samples * slots.steps):
         slot = slot_of(slots, s) * n_planes
         for b in range(n_planes):
             level = 1 << (b % bits)
             if b >= bits:
                 level = -level
-            for y in range(0, height, stride_y):
-                for x in range(0, width, stride_x):
-                    for w in range(words):
-                        i = ((slot + b) * height * width + y * width + x) * words + w
-                        word = load_one(planes, i)
-                        while word:
-                            c = w * 64 + trailing_zeros(word)
-                            word &= word - ONE
-                            o = s * channels + c
-                            store_one(totals, o, load_one(totals, o) + level)
+            for w in range(words):
+                o = s * channels + w * 64
+                n_channels = min(channels - w * 64, 64)
+                sums = none
+                n = 0
+                for y in range(0, height, stride_y):
+                    first = ((slot + b) * height + y) * width
+                    for x in range(0, width, stride_x):
+                        sums = sums + select(load_one(planes, (first + x) * words + w), one, none)
+                        n += 1
+                        if n == 127:  # of more a byte could not hold the number
+                            store(bytes_, 0, sums)
+                            _add_levels(totals, o, bytes_, n_channels, level)
+                            sums = none
+                            n = 0
+                store(bytes_, 0, sums)
+                _add_levels(totals, o, bytes_, n_channels, level)
+
+
+@inlined
+def _add_levels(totals, o, bytes_, n, level):
+    """Add n numbers of set bits, each of them so many levels."""
+    for c in range(n):
+        _add(totals, o + c, np.int64(load_one(bytes_, c)) * level)

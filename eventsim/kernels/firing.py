@@ -149,9 +149,9 @@ def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
 
 @compiled
 def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_traced` for what most layers are: unsigned, reset at once, soft or hard, nothing traced. The same
-    operations in the same order, without the tests of the options in between. Writes maps.masks and
-    maps.membrane."""
+    """`fire_traced` for what most layers are: unsigned, reset at once, soft or hard, nothing traced; limited from
+    below or not. The same operations in the same order, without the tests of the options in between. Writes
+    maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -189,6 +189,9 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                         spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
                         u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                         store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
+                if n.limited:
+                    lowest = load(n.v_min, p.neuron, zero)
+                    u = select(below(u, lowest), lowest, u)
                 mask += n.bits * p.masks_per_plane
             if maps.keeps:
                 store(maps.membrane, p.state, u)

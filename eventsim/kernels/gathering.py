@@ -3,13 +3,13 @@
 import numpy as np
 
 from eventsim.kernels.addressing import (
-    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of,
-    weight_row,
+    columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of, weight_row,
 )
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    lanes_of, load, load_one, negated, next_index, select, splat, store, store_one, weighted, widened, zeros,
+    eight_zeros, lanes_of, load, load_one, negated, next_index, or_, same_bits, select, shifted, splat, store,
+    store_one, weighted, widened, zeros,
 )
 
 
@@ -205,19 +205,23 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no index.
     Writes windows.words and sums."""
     g = geometry
-    planes, slots, words = windows.planes, windows.slots, windows.words
+    slots, words, columns = windows.slots, windows.words, windows.columns
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)
     n_planes = g.bits * (1 + g.signed)
     none = zeros(weight, masks)
     table = (tile * g.parts) << g.part_bits
-    columns = g.out_width * g.stride_x
+    _clear_bands(windows, n_planes)
     for t in range(slots.steps):
         slot = (sample * slots.per_sample + slots.first + t) * n_planes
-        highest = _write_windows(words, planes, slot * g.height * g.width, g, row)
+        highest = _write_bands(windows, slot * g.height * g.width, g, row)
+        if highest:
+            _write_windows(windows, n_planes, g)
         for first in range(0, g.out_width, 8):
             n = min(g.out_width - first, 8)
-            top = 0 if n == 8 and _are_idle(words, first * g.stride_x, n_planes, g) else highest
+            top = highest
+            if highest and _are_idle(words, first * g.stride_x, n_planes, columns, g.stride_x):
+                top = 0
             for ox in range(first, first + n):
                 x = zero
                 for above in range(top, 0, -g.planes_at_once):
@@ -237,10 +241,10 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
 
 
 @inlined
-def _are_idle(words, first, n_planes, g):
+def _are_idle(words, first, n_planes, columns, stride):
     """Whether eight windows hold no bit, and those between them."""
-    for k in range(g.stride_x):
-        if not eight_are_empty(words, first + 8 * k, n_planes, g.out_width * g.stride_x):
+    for k in range(stride):
+        if not eight_are_empty(words, first + 8 * k, n_planes, columns):
             return False
     return True
 
@@ -251,7 +255,7 @@ def _sum_of_parts(y, weight, word, table, lanes, g, negative):
     part's first sum."""
     bits = np.uint64(g.part_bits)
     mask = (ONE << bits) - ONE
-    while word:
+    for _ in range(g.parts):
         part = load(weight, (table + np.int64(word & mask)) * lanes, y)
         if negative:
             y = y - part
@@ -263,29 +267,61 @@ def _sum_of_parts(y, weight, word, table, lanes, g, negative):
 
 
 @inlined
-def _write_windows(words, planes, slot, g, row):
-    """The bits under each window of an output row, by (row, column, channel), as words of plane after plane. slot:
-    where its planes begin. Column by column of the kernel, which LLVM makes vectors of: of strides, too, as windows
-    are made at every column, and read at each stride-th. Writes words. Returns one past the highest plane, of either
-    sign, that has a bit."""
-    highest, columns = 0, g.out_width * g.stride_x
+def _clear_bands(windows, n_planes):
+    """Nothing in any column, those of the padding, too. Writes windows.bands."""
+    for k in range(0, n_planes * windows.band, 8):
+        store(windows.bands, k, eight_zeros(windows.bands))
+
+
+@inlined
+def _write_bands(windows, slot, g, row):
+    """The bits under the kernel's rows at each column of the input, by (row, channel), with room for a kernel's
+    columns between rows. slot: where its planes begin. Writes windows.bands. Returns one past the highest plane,
+    of either sign, that has a bit."""
+    highest, shift = 0, g.kernel_width * g.channels
+    none = eight_zeros(windows.planes)
     for plane in range(g.bits * (1 + g.signed)):
-        o = plane * columns
-        for column in range(columns):
-            store_one(words, o + column, np.uint64(0))
-        for ky in range(g.kernel_height):
-            iy = input_row(g, row, ky)
-            i = slot + (plane * g.height + iy) * g.width
-            if iy < 0 or iy >= g.height or are_zero(planes, i, g.width):
-                continue
+        o = plane * windows.band + g.padding_x
+        i = slot + plane * g.height * g.width
+        filled = False
+        for begin in range(0, g.width if g.width >= 8 else 0, 8):
+            column = min(begin, g.width - 8)  # the last eight overlap those before
+            bits = none
+            for ky in range(g.kernel_height - 1, -1, -1):
+                iy = input_row(g, row, ky)
+                if ky < g.kernel_height - 1:
+                    bits = shifted(bits, shift)
+                if 0 <= iy < g.height:
+                    bits = or_(bits, load(windows.planes, i + iy * g.width + column, none))
+            store(windows.bands, o + column, bits)
+            filled = filled or not same_bits(bits, none)
+        for column in range(g.width if g.width < 8 else 0):
+            word = np.uint64(0)
+            for ky in range(g.kernel_height - 1, -1, -1):
+                iy = input_row(g, row, ky)
+                if 0 <= iy < g.height:
+                    word |= load_one(windows.planes, i + iy * g.width + column) << np.uint64(ky * shift)
+            store_one(windows.bands, o + column, word)
+            filled = filled or word != 0
+        if filled:
             highest = max(highest, plane % g.bits + 1)
-            for kx in range(g.kernel_width):
-                left = kx * g.dilation_x - g.padding_x
-                shift = np.uint64((ky * g.kernel_width + kx) * g.channels)
-                for column in range(max(-left, 0), min(g.width - left, columns)):
-                    word = load_one(planes, i + left + column) << shift
-                    store_one(words, o + column, load_one(words, o + column) | word)
     return highest
+
+
+@inlined
+def _write_windows(windows, n_planes, g):
+    """The bits under each window of an output row, by (row, column, channel), as words of plane after plane: of
+    strides, too, they are made at every column, eight at a time, and read at each stride-th. Writes
+    windows.words."""
+    none = eight_zeros(windows.bands)
+    for plane in range(n_planes):
+        for column in range(0, windows.columns, 8):
+            word = none
+            for kx in range(g.kernel_width - 1, -1, -1):
+                if kx < g.kernel_width - 1:
+                    word = shifted(word, g.channels)
+                word = or_(word, load(windows.bands, plane * windows.band + column + kx * g.dilation_x, none))
+            store(windows.words, plane * windows.columns + column, word)
 
 
 @compiled

@@ -12,7 +12,7 @@ from eventsim.kernels.vectors import (
 
 @compiled
 def pack(levels, planes, slots):
-    """Levels int32 [sample, step, channel, position] into planes (zeroed before). Writes planes.
+    """Levels int32 or uint8 [sample, step, channel, position] into planes (zeroed before). Writes planes.
 
     Narrow levels are mostly 0 and set one by one; wide ones (images) plane by plane, over all
     positions, which LLVM makes vectors of."""

@@ -17,7 +17,7 @@ from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 
 # what `kernels.firing.fire_untraced` leaves out
-SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "limited", "pauses", "reset_interval")
+SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "pauses", "reset_interval")
 
 DECISIONS = {}  # kind -> function(unit, numbers) that returns a Decision
 

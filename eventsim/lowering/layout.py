@@ -269,9 +269,7 @@ def fan_out(weight, path, out_shape, groups):
     nonzero = np.array([
         per_tap[:, list(ys)][:, :, list(xs)].sum(axis=(1, 2)) for ys, xs in classes
     ], np.int64)
-    members = np.argsort(of_position, kind="stable").astype(np.int32)
-    bounds = np.concatenate(([0], np.cumsum(np.bincount(of_position, minlength=len(classes)))))
-    return FanOut(per_position, per_word, total, of_position, nonzero, members, bounds.astype(np.int64))
+    return FanOut(per_position, per_word, total, of_position, nonzero)
 
 
 def _taps(path, out_shape, kernel, axis):

@@ -24,7 +24,7 @@ comparisons of a max pool of currents count nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
@@ -64,6 +64,18 @@ class CountRows(Mapping):
             raise KeyError(name)
         apart = len(ALL_NAMES)
         return self._values[ALL_NAMES.index(name) : len(self._names) * apart : apart]
+
+    @staticmethod
+    def merge_all(parts, how) -> Optional["CountRows"]:
+        """All parts as one, by "sum" or, of samples, "concatenate"; None where their rows differ: then they merge
+        name by name, or say why not."""
+        values = [part._values for part in parts]
+        alike = all(part._names == parts[0]._names for part in parts)
+        if how == "sum" and alike and all(each.shape == values[0].shape for each in values):
+            return CountRows(parts[0]._names, sum(values[1:], values[0]))
+        if how == "concatenate" and alike:
+            return CountRows(parts[0]._names, np.concatenate(values, axis=1))
+        return None
 
     def __iter__(self):
         return iter(self._names)

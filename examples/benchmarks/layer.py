@@ -10,8 +10,8 @@ the full int8 range; one thread; medians over the rounds.
 
 What is timed of eventsim, inside `Simulator.run` of one sample: building the event index from the
 bit-planes, the kernel that gathers, adds, updates the membranes and fires, and the counting. Not
-in it: checking and packing the sample, which a layer inside a net does not do, and Python (the
-column `run` is the whole call, with both). Dense libraries do the convolution alone.
+in it: checking and packing the sample and summing up the answers, which a layer inside a net does not
+do, and Python (the column `run` is the whole call, with all of it). Dense libraries do the convolution alone.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def time_layer(simulator, sample):
             parts["count"] += seconds
         elif name.startswith("index"):
             parts["index"] += seconds
-        elif name not in ("pack", "clear_words"):  # the input's
+        elif name not in ("pack", "clear_words", "sum_levels"):  # the input's, and the output's
             parts["kernel"] += seconds
     parts["layer"] = sum(parts.values())
     parts["run"] = recording.seconds

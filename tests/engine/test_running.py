@@ -1,0 +1,144 @@
+"""Runs that are alike: what the first one worked out serves the next ones, and nothing of it shows."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from exact_cases import STEPS, everything, model_and_input, simulator as simulator_of
+
+import eventsim
+from eventsim import DataError, Simulator
+from eventsim.engine import blocks, memory
+from eventsim.engine.attention import rounded_sigmoid, thresholds
+from eventsim.engine.state import State
+
+CASES = [("options", "float32"), ("recurrent", "int8"), ("changes", "int8"), ("restimulated", "float32"),
+         ("maxima", "int8"), ("words", "float32"), ("real", "float32"), ("still", "int8")]
+
+
+def small(**options):
+    nodes = {"in": eventsim.Input((3,), bits=2), "fc": eventsim.Dense(np.eye(3)), "n": eventsim.Neuron(**options)}
+    return eventsim.Model(nodes, [("in", "fc"), ("fc", "n")], timesteps=4)
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name in found:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=str(name))
+
+
+@pytest.mark.parametrize("name, precision", CASES)
+def test_memory_that_is_not_cleared_is_written_to_the_last_byte(name, precision, monkeypatch):
+    x = model_and_input(name)[1][:2]
+    expected = [everything(each) for each in _runs(simulator_of(name, precision), x)]
+    take = memory.Together.take
+
+    def taken(self, buffers):
+        arrays, begin = take(self, buffers)
+        for each in self._cuts:
+            arrays[each].view(np.uint8).fill(0xA5)
+        return arrays, begin
+
+    monkeypatch.setattr(memory.Together, "take", taken)
+    for (whole, end), (expected_whole, expected_end) in zip(
+            map(everything, _runs(simulator_of(name, precision), x)), expected):
+        assert_same(whole, expected_whole)
+        assert_same(end, expected_end)
+
+
+def _runs(simulator, x):
+    """Two that are alike, and one that goes on from the second."""
+    yield simulator.run(x, STEPS, ("spikes", "outputs"))
+    again = simulator.run(x, STEPS, ("spikes", "outputs"))
+    yield again
+    yield simulator.run(x, STEPS, ("spikes", "outputs"), state=again.state)
+
+
+def test_values_are_checked_in_every_run():
+    simulator = Simulator(small())
+    for _ in range(2):
+        simulator.run(np.array([[0, 1, 3]]))
+        with pytest.raises(DataError, match="values up to 4"):
+            simulator.run(np.array([[0, 1, 4]]))
+        with pytest.raises(DataError, match="elements of type"):
+            simulator.run(np.array([["0", "1", "3"]]))
+        with pytest.raises(DataError, match="fractional"):
+            simulator.run(np.array([[0, 1, 0.5]]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int64, np.float32, bool])
+def test_levels_of_every_type_give_the_same(dtype):
+    simulator, x = Simulator(small()), np.array([[0, 1, 1], [1, 0, 1]])
+    expected = simulator.run(x.astype(np.int32))
+    for _ in range(2):
+        found = simulator.run(x.astype(dtype))
+        np.testing.assert_array_equal(found.output, expected.output)
+        np.testing.assert_array_equal(found.levels("n"), expected.levels("n"))
+
+
+def test_a_run_follows_the_steps_that_the_model_says():
+    model = small()
+    simulator, x = Simulator(model), np.ones((1, 3), np.uint8)
+    assert simulator.run(x).timesteps == 4
+    model.timesteps = 7
+    assert simulator.run(x).timesteps == 7
+    assert simulator.run(x, 4).timesteps == 4
+
+
+def test_recordings_do_not_share_what_they_hold():
+    simulator = Simulator(small())
+    first = simulator.run(np.array([[0, 1, 3]]), record=("spikes", "outputs", "potentials"))
+    kept = copy.deepcopy(first)
+    simulator.run(np.array([[3, 0, 0]]), record=("spikes", "outputs", "potentials"))
+    for name in ("output", "outputs"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(kept, name))
+    np.testing.assert_array_equal(first.potentials("n"), kept.potentials("n"))
+    np.testing.assert_array_equal(first.counts["n"]["events"], kept.counts["n"]["events"])
+    assert first.output.base is None and first.outputs.base is None
+
+
+def test_what_is_set_of_a_state_stays():
+    state = Simulator(small()).run(np.array([[0, 1, 3]])).state
+    state.step = 9
+    assert state.sums.shape == (1, 3) and state.step == 9
+
+
+@pytest.mark.parametrize("look", [lambda s: s.step, lambda s: s.membranes["n"].size, lambda s: s.sums.sum(), repr,
+                                  lambda s: pickle.loads(pickle.dumps(s)), copy.deepcopy])
+def test_a_state_is_worked_out_whatever_is_looked_at_first(look):
+    simulator = Simulator(small())
+    state = simulator.run(np.array([[0, 1, 3]])).state
+    look(state)
+    assert state.step == 4 and list(state.membranes) == ["n"] and state == copy.copy(state)
+    with pytest.raises(AttributeError, match="membrane'"):
+        state.membrane
+    with pytest.raises(AttributeError, match="membrane'"):
+        State().membrane
+
+
+def test_maps_of_many_steps_run_some_at_a_time_and_alike(monkeypatch):
+    simulator = Simulator(small())
+    x = np.random.default_rng(0).integers(0, 4, (2, 50, 3))
+    expected = simulator.run(x, record=("spikes", "outputs"))
+    monkeypatch.setattr(blocks, "NEAR_BYTES", 1)
+    monkeypatch.setattr(blocks, "NEAR_STEPS", 16)
+    other = Simulator(simulator.model)
+    found = other.run(x, record=("spikes", "outputs"))
+    assert {setting.steps for setting in other._executor.runner._bound} == {13, 11}
+    np.testing.assert_array_equal(found.outputs, expected.outputs)
+    np.testing.assert_array_equal(found.levels("n"), expected.levels("n"))
+    assert found.counts.totals() == expected.counts.totals()
+
+
+def test_thresholds_of_rounded_sigmoids():
+    """Each is where the next number begins: below it none reaches it, above it all do, as far as rounding goes."""
+    found = thresholds()
+    assert found.size == 256 and (np.diff(found) > 0).all()
+    for k in (1, 2, 64, 127, 128, 129, 200, 255, 256):
+        z = found[k - 1]
+        below, above = z, z
+        assert rounded_sigmoid(z) == k
+        for _ in range(300):
+            below, above = np.nextafter(below, -np.inf), np.nextafter(above, np.inf)
+            assert rounded_sigmoid(below) == k - 1 and rounded_sigmoid(above) == k
