@@ -9,7 +9,8 @@ augmentation.py    crop, flip, AutoAugment, Cutout, roll
 training.py        SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
 timed.py           training that fits a given time: a schedule chosen by the clock, checkpoints to carry away
 on_device.py       samples in a device's memory, augmented there
-neuron_graphs.py   what neurons.py computes, compiled for a GPU
+neuron_graphs.py   what neurons.py computes, compiled for a GPU; whole networks compiled for a CPU
+rectifier.py       the slope of MPR as polynomials
 packed.py          a data set in a few files, for a machine with nothing but PyTorch
 pieces.py          bytes in pieces of limited size, and joined again
 conversion.py      any trained ReLU network to multi-bit IF neurons
