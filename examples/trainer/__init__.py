@@ -14,6 +14,7 @@ rectifier.py       the slope of MPR as polynomials
 packed.py          a data set in a few files, for a machine with nothing but PyTorch
 pieces.py          bytes in pieces of limited size, and joined again
 conversion.py      any trained ReLU network to multi-bit IF neurons
+rounding.py        a ReLU network in 8 bits, to compare with
 rules.py           what its modules are in eventsim, for eventsim.from_torch
 simulating.py      a stored model run in PyTorch, without eventsim's engine
 parity.py          a file against PyTorch, on a whole data set: every spike, every prediction; a command, too
