@@ -4,13 +4,16 @@
     python examples/models.py train DATASETS CHECKPOINTS [NAME ...]
     python examples/models.py verify DATASETS CHECKPOINTS [NAME ...]
     python examples/models.py energy DATASETS
+    python examples/models.py ann DATASETS CHECKPOINTS [NAME ...]
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where
 it was stopped. `verify` runs all test samples in DATASETS and writes results/models.json: every spike against PyTorch in
 float64, predictions against the network as trained in float32, accuracy in float32 and int8; it prints the row of
 data/README.md, too. `energy` writes results/energy.json: what the test samples cost, event by event and as a matched
-dense network, by eventsim/costs/energy.py; it needs no PyTorch.
+dense network, by eventsim/costs/energy.py; it needs no PyTorch. `ann` trains a ReLU network of the layers of each
+model (anns.py) and writes results/ann.json: accuracy, additions and energy of the one beside accuracy, MACs and
+energy of the other.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from eventsim.text import joule
 
 ROOT = Path(__file__).resolve().parent
 DATA, RESULTS = ROOT.parent / "data", ROOT / "results" / "models.json"
-ENERGIES = RESULTS.with_name("energy.json")
+ENERGIES, BESIDE_ANNS = (RESULTS.with_name(f"{name}.json") for name in ("energy", "ann"))
 SETS = {"mnist": "MNIST", "nmnist": "N-MNIST", "cifar10": "CIFAR-10"}
 FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-bin"}
 COMMON = ("--threads", "1")
@@ -123,18 +126,40 @@ def energy_row(name, found):
 
 def write_energies(datasets):
     """Run all test samples of all models and write results/energy.json; print the rows of data/README.md."""
-    test = {"digits": DATA / "digits_test.h5"}
-    test.update({name: Path(datasets) / FOLDERS[settings[0]] for name, settings in MODELS.items()})
-    found = {name: energy(name, data) for name, data in test.items()}
-    writing.write_file(ENERGIES, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+    found = {name: energy(name, data) for name, data in test_samples(datasets).items()}
+    write(ENERGIES, found)
     for name in found:
         print(energy_row(name, found[name]))
+
+
+def test_samples(datasets):
+    """Where the test samples of each model are."""
+    return {"digits": DATA / "digits_test.h5",
+            **{name: Path(datasets) / FOLDERS[settings[0]] for name, settings in MODELS.items()}}
+
+
+def write_beside_anns(datasets, checkpoints, names):
+    """Train what is not there, measure, and write results/ann.json; print the rows of data/README.md."""
+    import anns
+
+    found = json.loads(BESIDE_ANNS.read_text()) if BESIDE_ANNS.exists() else {}
+    Path(checkpoints).mkdir(parents=True, exist_ok=True)
+    for name, test in test_samples(datasets).items():
+        if name in names:
+            found[name] = anns.measure(name, DATA / f"{name}.h5", test, test, checkpoints)
+            write(BESIDE_ANNS, found)
+            print(anns.row(name, found[name]), file=sys.stderr)
+
+
+def write(path, found):
+    """Write results."""
+    writing.write_file(path, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
 
 
 def main(argv=None):
     """Train or verify; 1 where a model is `wrong`."""
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    p.add_argument("action", choices=("train", "verify", "energy"))
+    p.add_argument("action", choices=("train", "verify", "energy", "ann"))
     p.add_argument("datasets")
     p.add_argument("checkpoints", nargs="?")
     p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
@@ -144,6 +169,9 @@ def main(argv=None):
         return 0
     if args.checkpoints is None:
         p.error(f"{args.action} needs CHECKPOINTS, the folder of the networks as PyTorch holds them")
+    if args.action == "ann" and not set(args.names) - {"digits", *MODELS}:
+        write_beside_anns(args.datasets, args.checkpoints, args.names or ("digits", *MODELS))
+        return 0
     names = args.names or list(MODELS)
     if set(names) - set(MODELS):
         p.error(f"no model {', '.join(sorted(set(names) - set(MODELS)))}: expected {', '.join(MODELS)}")
@@ -156,7 +184,7 @@ def main(argv=None):
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
         found[name] = verify(name, args.datasets, args.checkpoints)
-        writing.write_file(RESULTS, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+        write(RESULTS, found)
         print(row(name, found[name]), file=sys.stderr)
     print(json.dumps({name: found[name] for name in names}))
     return int(any(wrong(found[name]) for name in names))

@@ -3,6 +3,7 @@
     python examples/papers.py pack FOLDER PARTS                    CIFAR-10 in files of at most 52 MiB
     python papers.py gpu PARTS STATE --minutes 8.5 --total 12.5 --carry OUT          on the GPU's machine
     python papers.py gpu PARTS STATE --minutes 4 --total 12.5 --carry OUT --resume   goes on
+    python papers.py gpu PARTS STATE --device cpu --half --neurons whole             on a CPU that has bfloat16
     python examples/papers.py join OUT net.pt                      the pieces, checked by SHA-256
     python examples/papers.py export net.pt FOLDER net.h5          eventsim's file, proved over the test set
 
@@ -22,8 +23,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 MEBIBYTE = 1 << 20
-RECIPE = ("epochs", "batch_size", "lr", "weight_decay", "seed", "warm_up", "smoothing", "average")
-NETWORK = ("network", "widths", "dense", "neuron", "bits", "leak", "alpha", "restimulation", "timesteps", "seed")
+RECIPE = ("epochs", "batch_size", "lr", "weight_decay", "seed", "warm_up", "smoothing", "average", "teaching")
+NETWORK = ("network", "widths", "dense", "neuron", "bits", "leak", "alpha", "restimulation", "pool", "timesteps",
+           "seed")
 FIXED = {"surrogate": "rectangle", "width": 2.0, "samples": None, "convert": None}
 
 
@@ -39,7 +41,7 @@ def parser():
     pack.add_argument("--limit", type=float, default=52.0, help="MiB of a file (default 52)")
     _gpu(commands.add_parser("gpu", help="train, within a time"))
     join = commands.add_parser("join", help="pieces that were carried here to one checkpoint")
-    join.add_argument("pieces", help="folder that was given to gpu as --carry")
+    join.add_argument("pieces", help="folder that was given to gpu as --carry, or a checkpoint of STATE")
     join.add_argument("checkpoint", help="file to write")
     export = commands.add_parser("export", help="a checkpoint to eventsim's file; prove it")
     export.add_argument("checkpoint", help="that join wrote")
@@ -78,8 +80,13 @@ def _gpu(p):
     recipe.add_argument("--seed", type=int, default=0, help="default 0")
     recipe.add_argument("--half", action=argparse.BooleanOptionalAction,
                         help="convolutions in bfloat16 (default: on a GPU; few CPUs are fast at it)")
-    recipe.add_argument("--neurons", choices=("auto", "graphs", "plain"), default="auto",
-                        help="graphs: compiled; auto: on a GPU")
+    recipe.add_argument("--initial", metavar="CHECKPOINT", help="start from the weights of this training, of a "
+                        "network with the same layers: of other neurons or fewer steps, which train faster")
+    recipe.add_argument("--teacher", metavar="CHECKPOINT", help="learn from what this network says, too")
+    recipe.add_argument("--teaching", type=float, help="share of the loss that the teacher has (default 0.5)")
+    recipe.add_argument("--neurons", choices=("auto", "graphs", "whole", "plain"), default="auto",
+                        help="graphs: compiled; whole: compiled with all around them, faster on a CPU; auto: "
+                             "graphs on a GPU")
     recipe.add_argument("--device", help="default: a GPU if PyTorch sees one")
     recipe.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
 
@@ -89,12 +96,13 @@ def _network(p):
                    "InfLoR-SNN cites; vgg16)")
     p.add_argument("--widths", type=int, nargs="+", help="channels of each stage; default: as published")
     p.add_argument("--dense", type=int, nargs="*", help="neurons of VGG16's dense layers; default: as published")
-    p.add_argument("--neuron", default="SRIF+MPR", help="of trainer.neurons (default SRIF+MPR)")
+    p.add_argument("--neuron", default="SRIF+MPR", help="of trainer.neurons (default SRIF+MPR), or ReLU")
     p.add_argument("--bits", type=int, nargs=2, metavar=("M", "N"), default=(1, 0),
                    help="integer and fractional bits of a spike (default 1 0)")
     p.add_argument("--leak", type=float, help="what membranes keep per step")
     p.add_argument("--alpha", type=float, help="of tdBN (default 2^N: the range of one integer bit)")
     p.add_argument("--restimulation", action="store_true", help="of each layer by the one before it")
+    p.add_argument("--pool", choices=("max", "average"), help="default: max, and average with ReLU")
     p.add_argument("--timesteps", type=int, default=4, help="default 4")
 
 
@@ -164,15 +172,22 @@ def prepare(device, threads):
 def ready(args, data, device, log):
     """The TimedTrainer of the arguments; it goes on from the checkpoint in STATE where --resume is given."""
     from trainer.networks import from_settings, n_parameters
-    from trainer.neuron_graphs import use_graphs
+    from trainer.neuron_graphs import use_graphs, whole
     from trainer.on_device import Resident
-    from trainer.timed import Plan, TimedRecipe, TimedTrainer
+    from trainer.timed import Plan, TimedRecipe, TimedTrainer, averaged
 
+    if args.teaching is None:
+        args.teaching = 0.5 if args.teacher else 0.0
+    if (args.teacher is None) != (args.teaching == 0) or not 0 <= args.teaching <= 1:
+        raise ValueError(f"--teaching {args.teaching}: expected above 0 and at most 1 with --teacher, and none "
+                         "without")
     settings = settings_of(args, data)
     net = from_settings(settings, data).to(device)
-    wanted = args.neurons == "graphs" or (args.neurons == "auto" and device.type == "cuda")
+    if args.initial:
+        begin(net, averaged(args.initial)[0], args.initial)
+    kind = {"auto": "graphs" if device.type == "cuda" else "plain"}.get(args.neurons, args.neurons)
     log({"event": "network", "parameters": n_parameters(net),
-         "neurons": use_graphs(net, device, args.timesteps) if wanted else "plain"})
+         "neurons": use_graphs(net, device, args.timesteps) if kind == "graphs" else kind})
     recipe = TimedRecipe(**{name: getattr(args, name) for name in RECIPE}, half=args.half)
     total = args.minutes if args.total is None else args.total
     checkpoint = Path(args.state) / "checkpoint.pt"
@@ -180,19 +195,53 @@ def ready(args, data, device, log):
         raise ValueError(f"{checkpoint}: is there already: add --resume to go on, or name another folder")
     part = Resident(data.training, data.input_node, device, args.augmentation)
     carried = args.carry and (args.carry, int(args.piece * MEBIBYTE), int(args.most * MEBIBYTE))
-    return TimedTrainer(net, part, data.input_node, recipe, device, checkpoint, settings,
-                        Plan(60 * total, args.measure, args.every), log, data.held_out, carried)
+    compiled = whole if kind == "whole" else lambda net: net
+    trainer = TimedTrainer(net, part, data.input_node, recipe, device, checkpoint, settings,
+                           Plan(60 * total, args.measure, args.every), log, data.held_out, carried,
+                           args.teacher and compiled(teacher(args.teacher, data, device)))
+    trainer.forward = compiled(net)
+    return trainer
+
+
+def begin(net, weights, path):
+    """Give a network the weights of another of the same layers; re-stimulation, which that may lack, is left as it
+    is. ValueError where other layers differ."""
+    from trainer.neurons import Restimulation
+
+    own = {f"{name}.{part}" for name, layer in net.named_modules() if isinstance(layer, Restimulation)
+           for part in layer.state_dict()}
+    now = net.state_dict()
+    for name in sorted({*now, *weights} - (own - set(weights))):
+        shapes = [tuple(found[name].shape) if name in found else None for found in (weights, now)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{path}: {name} has the shape {shapes[0]}, but here {shapes[1]}: the layers differ")
+    net.load_state_dict(weights, strict=False)
+
+
+def teacher(path, data, device):
+    """The network of a checkpoint, to learn from."""
+    import torch
+
+    from trainer.networks import from_settings
+    from trainer.timed import averaged
+
+    weights, settings = averaged(path)
+    net = from_settings(settings, data)
+    net.load_state_dict(weights)
+    return net.to(device, memory_format=torch.channels_last).eval()
 
 
 def settings_of(args, data):
     """What decides what is trained, as a model's provenance keeps it."""
     from trainer.networks import NETWORKS
     from trainer.neurons import NEURONS
+    from trainer.timed import averaged
 
     for name, known in (("network", NETWORKS), ("neuron", NEURONS)):
-        if getattr(args, name) not in known:
+        if getattr(args, name) not in known and (name, args.neuron) != ("neuron", "ReLU"):
             raise ValueError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
     found = {name: getattr(args, name) for name in (*NETWORK, *RECIPE)}
+    found.update({name: averaged(path)[1] for name in ("initial", "teacher") if (path := getattr(args, name))})
     found["alpha"] = 2.0 ** args.bits[1] if args.alpha is None else args.alpha
     found["bits"] = list(args.bits)
     data_name = data.name.lower().replace("-", "")
@@ -223,15 +272,19 @@ class Log:
 
 
 def join(args):
-    """Write the checkpoint that the pieces hold, as export and trainer.parity read it."""
+    """Write the checkpoint that the pieces hold, or a whole one, as export and trainer.parity read it."""
     import torch
 
     from trainer import pieces
     from trainer.timed import NAME, exported
     from trainer.training import read_checkpoint
 
-    data = io.BytesIO(pieces.join(args.pieces, NAME))
-    found = exported(read_checkpoint(data, pieces.index_of(args.pieces, NAME)))
+    if Path(args.pieces).is_file():
+        state = read_checkpoint(args.pieces, args.pieces)
+    else:
+        data = io.BytesIO(pieces.join(args.pieces, NAME))
+        state = read_checkpoint(data, pieces.index_of(args.pieces, NAME))
+    found = exported(state)
     file = io.BytesIO()
     torch.save(found, file)
     pieces.write(Path(args.checkpoint), file.getbuffer())

@@ -62,6 +62,12 @@ def make_net():
     )
 
 
+def with_relu(net):
+    """The ANN of a SpikingNet: the same layers, one step."""
+    layers = {name: nn.ReLU() if isinstance(layer, Neuron) else layer for name, layer in net.layers.items()}
+    return SpikingNet(layers, 1, net.sources)
+
+
 def make_augment(black, degrees=10.0, stretch=0.1, shift=0.125):
     """Small random rotations, stretches and shifts; what enters from outside is `black`.
 
@@ -82,14 +88,15 @@ def make_augment(black, degrees=10.0, stretch=0.1, shift=0.125):
     return augment
 
 
-def fit(x, y, args):
-    """A trained network and its Input node. x: uint8 (N, 1, 8, 8), y: int64 (N,)."""
+def fit(x, y, args, relu=False):
+    """A trained network and its Input node. x: uint8 (N, 1, 8, 8), y: int64 (N,). relu: whether ReLU takes the
+    place of all neurons, in one step."""
     torch.manual_seed(args.seed)
     input_node = Input(
         (1, 8, 8), "image", bits=5, scale=SCALE,
         mean=round(float(np.mean(x) * SCALE), 3), std=round(float(np.std(x) * SCALE), 3),
     )
-    net = make_net()
+    net = with_relu(make_net()) if relu else make_net()
     black = float(-input_node.mean / input_node.std)
     train(
         net, to_values(x, input_node), torch.from_numpy(y), args.epochs, lr=args.lr,

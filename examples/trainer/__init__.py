@@ -9,10 +9,12 @@ augmentation.py    crop, flip, AutoAugment, Cutout, roll
 training.py        SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
 timed.py           training that fits a given time: a schedule chosen by the clock, checkpoints to carry away
 on_device.py       samples in a device's memory, augmented there
-neuron_graphs.py   what neurons.py computes, compiled for a GPU
+neuron_graphs.py   what neurons.py computes, compiled for a GPU; whole networks compiled for a CPU
+rectifier.py       the slope of MPR as polynomials
 packed.py          a data set in a few files, for a machine with nothing but PyTorch
 pieces.py          bytes in pieces of limited size, and joined again
 conversion.py      any trained ReLU network to multi-bit IF neurons
+rounding.py        a ReLU network in 8 bits, to compare with
 rules.py           what its modules are in eventsim, for eventsim.from_torch
 simulating.py      a stored model run in PyTorch, without eventsim's engine
 parity.py          a file against PyTorch, on a whole data set: every spike, every prediction; a command, too

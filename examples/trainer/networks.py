@@ -250,8 +250,8 @@ def from_settings(settings, data):
     """The network that the settings of `python -m trainer` describe, its weights drawn from their seed.
 
     settings: network, widths, neuron, bits, leak, surrogate, width, alpha, restimulation, timesteps and seed, as
-    the command line has them and as a model's provenance keeps them; and `dense`, which older files lack. data: a
-    trainer.data.Data.
+    the command line has them and as a model's provenance keeps them; and `dense` and `pool`, which older files
+    lack. pool: "max", "average", or None for what is usual, the average of ReLU. data: a trainer.data.Data.
     """
     neuron = None
     if settings["neuron"] != "ReLU":
@@ -261,7 +261,8 @@ def from_settings(settings, data):
             neuron["leak"] = settings["leak"]
     torch.manual_seed(settings["seed"])
     more = {name: tuple(settings[name]) for name in ("widths", "dense") if settings.get(name) is not None}
-    style = Style(neuron, settings["restimulation"], settings["alpha"], average=neuron is None)
+    pool = settings.get("pool") or ("average" if neuron is None else "max")
+    style = Style(neuron, settings["restimulation"], settings["alpha"], average=pool == "average")
     timesteps = 1 if neuron is None and not data.moving else settings["timesteps"]
     network = NETWORKS[settings["network"]]
     if "dense" in more and "dense" not in signature(network).parameters:

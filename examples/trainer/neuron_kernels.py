@@ -4,26 +4,13 @@ PyTorch computes the rectifier's slope in some twenty passes over memory; these 
 `neurons.Neuron` says, for its rectangular surrogate; numbers are float32.
 """
 
-from math import tanh
-
 import numpy as np
 from numba import njit
 
-LARGEST_BEYOND = np.float32(3.0)  # how far outside [0, 1] the second polynomial holds
+from trainer import rectifier
 
-
-def _polynomial(function, low, high, degree):
-    """Coefficients, highest first, of a function on [low, high], of s = (x - middle) / half in [-1, 1]."""
-    s = np.cos(np.pi * (np.arange(256) + 0.5) / 256)
-    x = (low + high) / 2 + (high - low) / 2 * s
-    fitted = np.polynomial.chebyshev.Chebyshev.fit(s, function(x), degree, domain=[-1, 1])
-    return tuple(np.float32(c) for c in fitted.convert(kind=np.polynomial.Polynomial).coef[::-1])
-
-
-# phi' between two levels, by the square of the distance to the threshold; outside, by the distance to
-# the level. Both to about 2e-7.
-INSIDE = _polynomial(lambda x: 1.5 / tanh(1.5) * (1 - np.tanh(3 * np.sqrt(x)) ** 2), 0.0, 0.25, 10)
-OUTSIDE = _polynomial(lambda x: (1 + x) ** (-2 / 3) / 3, 0.0, float(LARGEST_BEYOND), 15)
+LARGEST_BEYOND = np.float32(rectifier.FURTHEST)
+INSIDE, OUTSIDE = (tuple(map(np.float32, c)) for c in (rectifier.INSIDE, rectifier.OUTSIDE))
 
 
 @njit(cache=True, inline="always")

@@ -22,6 +22,7 @@ from trainer.training import Recipe, Trainer, evaluate, read_checkpoint
 
 NAME = "checkpoint"  # of the pieces
 LATE = 1.02  # a schedule is shortened where what is left of it takes so many times the time that is left
+TEMPERATURE = 3.0  # of distillation
 SPARE = 0.97  # of the time that is left is planned with: the rest is for evaluations and checkpoints
 
 
@@ -30,7 +31,8 @@ class TimedRecipe(Recipe):
     """How a TimedTrainer trains.
 
     epochs: 0 for as many as fit. warm_up: epochs in which the learning rate rises from 0. smoothing: of labels.
-    average: epochs that the exponential moving average of the weights looks back.
+    average: epochs that the exponential moving average of the weights looks back. teaching: share of the loss that
+    a teacher has.
     """
 
     epochs: int = 0
@@ -40,6 +42,7 @@ class TimedRecipe(Recipe):
     warm_up: float = 2.0
     smoothing: float = 0.1
     average: float = 2.0
+    teaching: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,13 @@ class TimedTrainer(Trainer):
     net, part, input_node, recipe (TimedRecipe), device, checkpoint, settings: as a Trainer's; convolutions are in
         bfloat16 where recipe.half. held_out: part to evaluate at each checkpoint, or None.
     plan: a Plan. log: called with a dict for each line. carried: (folder, bytes of a piece, bytes of all) or None.
+    teacher: a network on the device whose outputs are learnt, too, where recipe.teaching is above 0.
     """
 
     def __init__(self, net, part, input_node, recipe, device, checkpoint, settings, plan, log, held_out=None,
-                 carried=None):
+                 carried=None, teacher=None):
         self.plan, self.log, self.held_out, self.carried = plan, log, held_out, carried
-        self.settings, self.stopped = settings, False
+        self.settings, self.stopped, self.teacher = settings, False, teacher
         self.schedule = None
         super().__init__(net, part, resident(input_node, device), recipe, device, settings=settings)
         self.checkpoint = Path(checkpoint)
@@ -133,9 +137,15 @@ class TimedTrainer(Trainer):
         """Of this step."""
         return self.recipe.lr * self.schedule.factor(self.step)
 
-    def loss(self, outputs, y):
-        """Cross-entropy with smoothed labels."""
-        return functional.cross_entropy(outputs, y, label_smoothing=self.recipe.smoothing)
+    def loss(self, outputs, y, values):
+        """Cross-entropy with smoothed labels, and with what the teacher says of the same pictures."""
+        share = self.recipe.teaching
+        loss = functional.cross_entropy(outputs, y, label_smoothing=self.recipe.smoothing)
+        if not share:
+            return loss
+        with torch.no_grad(), self.mixed():
+            taught = self.teacher(values).float()
+        return (1 - share) * loss + share * distillation(outputs, taught)
 
     def run_for(self, seconds, began):
         """Train until all steps are done or `seconds` have passed since `began` (time.monotonic()), a checkpoint
@@ -175,11 +185,13 @@ class TimedTrainer(Trainer):
                   "seconds_left": round(self.plan.total - self.seconds, 1)})
 
     def follow(self, rate):
-        """Shorten the schedule if at this rate its rest takes longer than there is time."""
+        """Shorten the schedule if at this rate its rest takes longer than there is time, lengthen it if another
+        epoch fits: a machine that is shared is not as fast at all times."""
         if self.n_steps is None or self.recipe.epochs or not rate:
             return
         left = SPARE * (self.plan.total - self.seconds)
-        if (self.n_steps - self.step) / rate > LATE * max(left, 0):
+        late = (self.n_steps - self.step) / rate > LATE * max(left, 0)
+        if late or steps_that_fit(self.step, rate, left, self.n_batches) > self.n_steps:
             self.choose(rate)
 
     def end_epoch(self, seconds):
@@ -288,6 +300,22 @@ def moving_average(decay):
             torch._foreach_copy_(averages, values)
 
     return update
+
+
+def distillation(outputs, taught):
+    """Divergence of a network's classes from its teacher's, both at TEMPERATURE (Hinton et al., 2015), times its
+    square, by which gradients stay as large as those of the labels. Both (n, classes), float32."""
+    ours, theirs = ((x / TEMPERATURE).log_softmax(1) for x in (outputs, taught))
+    return TEMPERATURE**2 * functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+
+
+def averaged(path):
+    """(weights, settings) of the network that a TimedTrainer's checkpoint holds, or what `exported` made of it:
+    the moving average. ValueError where it is of another trainer."""
+    state = read_checkpoint(path, path)
+    if "settings" not in state:
+        raise ValueError(f"{path}: does not say its network: give a checkpoint of papers.py")
+    return state.get("average", state["net"]), state["settings"]
 
 
 def exported(state):

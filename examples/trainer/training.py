@@ -116,6 +116,7 @@ class Trainer:
         self.made_by = {"recipe": _without_default(asdict(recipe)), "network": repr(net),
                         "samples": len(part), **(settings or {})}
         self.net = net.to(device, memory_format=memory_format(net, device))
+        self.forward = self.net  # or the same, compiled
         self.part, self.input_node, self.recipe = part, input_node, recipe
         self.penalty = SpikePenalty(net) if recipe.spike_penalty else None
         self.device, self.minutes = torch.device(device), minutes
@@ -185,9 +186,13 @@ class Trainer:
         """Of this step: along a cosine to 0."""
         return self.recipe.lr * (1 + math.cos(math.pi * self.step / self.n_steps)) / 2
 
-    def loss(self, outputs, y):
-        """Of a batch, a tensor. outputs: float32 (n, classes); y: int64 (n,)."""
+    def loss(self, outputs, y, values):
+        """Of a batch, a tensor. outputs: float32 (n, classes); y: int64 (n,); values: what the network is given."""
         return functional.cross_entropy(outputs, y)
+
+    def mixed(self):
+        """The context of mixed precision, where the recipe has it."""
+        return torch.autocast(self.device.type, self.half_dtype, enabled=self.recipe.half)
 
     def next_batch(self):
         """(levels, labels) of this step's samples, augmented."""
@@ -205,10 +210,10 @@ class Trainer:
         x, y = self.next_batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        half = torch.autocast(self.device.type, self.half_dtype, enabled=self.recipe.half)
-        with half, self.penalty or nullcontext():
-            outputs = self.net(to_values(x, self.input_node, self.device))
-        loss = self.loss(outputs.float(), torch.as_tensor(y, device=self.device))
+        values = to_values(x, self.input_node, self.device)
+        with self.mixed(), self.penalty or nullcontext():
+            outputs = self.forward(values)
+        loss = self.loss(outputs.float(), torch.as_tensor(y, device=self.device), values)
         if self.penalty:
             loss = loss + self.recipe.spike_penalty * self.penalty.share()
         self.optimizer.zero_grad()

@@ -117,6 +117,28 @@ def test_goes_on_from_carried_pieces_on_a_fresh_machine(folder, capsys, monkeypa
     assert start[-1]["step"] > 0 and start[-1]["steps"] == lines(folder, "schedule")[-1]["steps"]
 
 
+def test_starts_from_one_network_and_learns_from_another(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = torch.get_num_threads()
+    ann = [argument for argument in SMALL if argument != "--restimulation"] + ["--neuron", "ReLU", "--pool", "max"]
+    assert papers.main(["gpu", "parts", "ann", "--epochs", "1", "--minutes", "60", *ann]) == 0
+    assert papers.main(["join", "ann/checkpoint.pt", "ann.pt"]) == 0
+    more = ["--initial", "ann.pt", "--teacher", "ann/checkpoint.pt", *SMALL]
+    assert papers.main(["gpu", "parts", "student", "--minutes", "0", *more]) == 3
+    weights, student = (torch.load(path)["net"] for path in ("ann.pt", "student/checkpoint.pt"))
+    assert all(torch.equal(value, student[name]) for name, value in weights.items())
+    assert len(student) > len(weights)  # by re-stimulation
+    settings = torch.load("student/checkpoint.pt")["settings"]
+    assert settings["teaching"] == 0.5 and settings["initial"]["neuron"] == settings["teacher"]["neuron"] == "ReLU"
+    assert papers.main(["gpu", "parts", "taught", "--minutes", "60", "--epochs", "1", *more]) == 0
+    for wrong, message in (
+            (["--widths", "4", "8"], r"hidden1_dense.weight has the shape \(8, 384\), but here \(8, 512\)"),
+            (["--teaching", "2"], "--teaching 2.0: expected above 0 and at most 1 with --teacher")):
+        with pytest.raises(ValueError, match=message):
+            papers.main(["gpu", "parts", "other", *more, *wrong])
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("more, message", (
     (["--neuron", "LIF"], "--neuron LIF: expected one of hard IF"),
     (["--network", "vgg"], "--network vgg: expected one of vgg16"),

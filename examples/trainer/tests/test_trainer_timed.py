@@ -15,7 +15,8 @@ from trainer.data import open_data  # noqa: E402
 from trainer.networks import NETWORKS, Style  # noqa: E402
 from trainer.neurons import Neuron, fixed_point  # noqa: E402
 from trainer.on_device import Resident, crop_and_flip, cutout  # noqa: E402
-from trainer.timed import NAME, Plan, Schedule, TimedRecipe, TimedTrainer, steps_that_fit  # noqa: E402
+from trainer.timed import NAME, TEMPERATURE, Plan, Schedule, TimedRecipe, TimedTrainer  # noqa: E402
+from trainer.timed import distillation, steps_that_fit  # noqa: E402
 
 
 # ---- pieces
@@ -149,14 +150,15 @@ def test_graphs_give_the_spikes_and_gradients_of_the_layer(settings):
                    lambda x: x[:1].expand(4, *x.shape[1:]),
                    lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)):
         results, grad = [], torch.randn(x.shape)
-        for neuron.graph in (None, graph):
+        for neuron.graph in (None, graph, neuron_graphs.Traced(s)):
             leaf = x.clone().requires_grad_()
             values = neuron(layout(leaf))
             values.backward(grad)
             results.append((values, leaf.grad))
-        (plain, expected), (values, found) = results
-        assert torch.equal(plain, values) and plain.any()
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        (plain, expected), *others = results
+        for values, found in others:
+            assert torch.equal(plain, values) and plain.any()
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     half = graph(x.bfloat16())
     assert half.dtype == torch.bfloat16 and torch.equal(half.float(), graph(x.bfloat16().float()))
 
@@ -180,6 +182,32 @@ def test_without_a_compiler_and_with_one_that_errs_layers_stay_as_they_are(monke
     neuron_graphs.compiled.cache_clear()
     other = torch.nn.Sequential(Neuron(surrogate="triangle"))
     assert neuron_graphs.use_graphs(other, "cpu", 2).startswith("plain: graphs know the rectangular surrogate")
+
+
+def test_a_network_compiled_as_a_whole_is_one_graph_with_the_same_gradients(monkeypatch):
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda net, dynamic: compile_(net, backend="aot_eager", fullgraph=True))
+    net = NETWORKS["lenet"](Style({"mpr": True, **fixed_point(1, 2)}), 2, IMAGE.shape, 2, widths=(4,), dense=())
+    x, y = torch.randn(6, *IMAGE.shape), torch.arange(6) % 2
+    results = []
+    for forward in (net, neuron_graphs.whole(net)):  # in this order: from then on the neurons are traced
+        net.zero_grad()
+        outputs = forward(x)
+        torch.nn.functional.cross_entropy(outputs, y).backward()
+        results.append([outputs, *(p.grad for p in net.parameters())])
+    for plain, found in zip(*results):
+        torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="rectangular surrogate alone, but one is 'triangle'"):
+        neuron_graphs.whole(torch.nn.Sequential(Neuron(surrogate="triangle")))
+
+
+def test_beyond_what_polynomials_hold_for_the_slope_is_exact():
+    u = torch.linspace(-6, 9, 500)
+    near, far = (neuron_graphs.rectifier_slope(u, 3, furthest) for furthest in (2.0, 7.0))
+    exact = Neuron(bits=2, mpr=True)._rectifier_slope(u.double())
+    torch.testing.assert_close(far.double(), exact, rtol=1e-5, atol=1e-6)
+    within = (u >= -3) & (u <= 6)
+    torch.testing.assert_close(near[within].double(), exact[within], rtol=1e-5, atol=1e-6)
 
 
 # ---- the schedule
@@ -289,6 +317,11 @@ def test_the_epochs_are_chosen_by_the_clock_and_shortened_when_it_runs_out(tmp_p
     assert t.n_steps == 152 and lines[-1]["images_per_second"] == 32 and lines[-1]["epochs"] == 38
     t.follow(2.0)
     assert t.n_steps == 152  # on time
+    t.step = 24
+    t.follow(2.2)  # 24 + 170 steps fit, 48 epochs, but the last 4 minutes were slower
+    assert t.n_steps == 192 and t.schedule.progress(24) == pytest.approx((24 - 2) / 150)
+    t.choose(1.65)
+    assert t.n_steps == 152
     t.step, t.seconds = 52, 60.0
     t.follow(1.0)  # half as fast: 38 of the 100 steps fit, 90 in all, 22 epochs
     assert t.n_steps == 88 and t.schedule.progress(52) == pytest.approx((52 - 2) / 150)
@@ -308,6 +341,21 @@ def test_the_average_moves_with_the_weights(tmp_path):
         expected = now if expected is None else expected + share * (now - expected)
     torch.testing.assert_close(average, expected)
     assert t.average.module.layers["stage1_1_norm"].num_batches_tracked == 4
+
+
+def test_a_teacher_is_learnt_from_as_much_as_the_recipe_says(tmp_path):
+    torch.manual_seed(1)
+    outputs, taught = torch.randn(5, 2), torch.randn(5, 2)
+    p, q = ((x / TEMPERATURE).softmax(1) for x in (taught, outputs))
+    expected = TEMPERATURE**2 * (p * (p / q).log()).sum(1).mean()
+    torch.testing.assert_close(distillation(outputs, taught), expected)
+    assert distillation(taught, taught) == 0
+    t = trainer(tmp_path, TimedRecipe(**{**vars(FEW), "smoothing": 0.0, "teaching": 0.25}))
+    t.teacher = lambda values: values.flatten(1)[:, :2]
+    values, y = torch.randn(5, *IMAGE.shape), torch.tensor([0, 1, 1, 0, 1])
+    labels = torch.nn.functional.cross_entropy(outputs, y)
+    torch.testing.assert_close(t.loss(outputs, y, values),
+                               0.75 * labels + 0.25 * distillation(outputs, values.flatten(1)[:, :2]))
 
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):

@@ -1,0 +1,151 @@
+"""Each model in data/ beside an ANN: the same layers with ReLU, trained the same way. `models.py ann` runs it.
+
+The ANN has no steps, no re-stimulation and no penalty on spikes, and reads all events of a recording in one
+picture; architecture, samples, augmentation, optimizer and epochs are those of the model (of cifar10.h5, for both of
+CIFAR-10). In int8 it has 8-bit weights, a step for each output channel, and 8-bit activations (trainer/rounding.py).
+An ANN of CIFAR-10 takes a C++ compiler; without one, leave `whole` out of TIMED. MACs and energy are those that
+eventsim counts for a dense network of these layers that runs once per sample (eventsim/costs/energy.py); additions
+are what the model's spikes cause, doublings and the bits of pixels included.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+import eventsim
+from eventsim.text import joule, quantity
+
+ANNS = {  # arguments of `python -m trainer`, the data set first
+    "mnist": ("mnist", "--network", "strided", "--epochs", "9"),
+    "nmnist": ("nmnist", "--network", "strided", "--widths", "8", "16", "--timesteps", "1", "--epochs", "40",
+               "--batch-size", "50", "--lr", "0.05"),
+}
+TIMED = {  # arguments of `papers.py gpu`
+    "cifar10": ("--network", "small_vgg", "--widths", "24", "48", "96", "--pool", "max", "--timesteps", "1",
+                "--epochs", "28", "--batch-size", "64", "--lr", "0.03", "--warm-up", "0", "--smoothing", "0",
+                "--average", "1", "--augmentation", "simple", "--half", "--neurons", "whole"),
+}
+OF = {"cifar10_multibit": "cifar10"}  # networks of the same layers
+DIGITS = SimpleNamespace(epochs=100, lr=3e-3, spike_penalty=0.0, seed=0)
+
+
+def measure(name, path, test, folder, checkpoints):
+    """A model and its ANN on all test samples, as plain data.
+
+    path: of the model. test: its samples' file or folder. folder: with the data set's official files. checkpoints:
+    folder for the ANN as PyTorch holds it.
+    """
+    model = eventsim.load(path)
+    ann = {**dense(model, test), "accuracy": accuracies(*trained(name, folder, checkpoints))}
+    return {"sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(), "spiking": spiking(model, test), "ann": ann}
+
+
+def spiking(model, test):
+    """Accuracy, and additions and joule per sample."""
+    found = {"accuracy": {}, "joule": {}}
+    for precision in ("float32", "int8"):
+        run = eventsim.evaluate(eventsim.Simulator(model, precision), test)
+        found["accuracy"][precision], found["joule"][precision] = run.accuracy, run.energy.total.total
+        found["additions"] = (run.totals.additions + run.totals.macs) / run.samples
+    return found
+
+
+def dense(model, test):
+    """MACs and joule per sample of an ANN of the model's layers."""
+    found, model = {"joule": {}}, in_one_step(model)
+    for precision in ("float32", "int8"):
+        run = eventsim.evaluate(eventsim.Simulator(model, precision), test, limit=1)
+        found["joule"][precision], found["macs"] = run.energy.total.ann_total, run.totals.dense_macs
+    return found
+
+
+def in_one_step(model):
+    """The Model whose dense baseline is the ANN: one step, levels of 8 bits, no re-stimulation."""
+    cut = {name for name, node in model.nodes.items() if node.kind == "Restimulation"}
+    nodes = {name: dataclasses.replace(node, bits=8) if node.kind == "Neuron" else node
+             for name, node in model.nodes.items() if name not in cut}
+    edges = [edge for edge in model.edges if not {edge.source, edge.target} & cut]
+    return eventsim.Model(nodes, edges, 1, model.class_names)
+
+
+def trained(name, folder, checkpoints):
+    """(network, trainer.data.Data) of an ANN; it is trained, or goes on, where it is not finished."""
+    import torch
+
+    from trainer.data import open_data
+    from trainer.networks import from_settings
+    from trainer.timed import averaged
+    from trainer.training import read_checkpoint
+
+    torch.set_num_threads(1)  # the order of sums, and so the result, depends on it
+    if name == "digits":
+        return digits()
+    name = OF.get(name, name)
+    kept = Path(checkpoints) / f"{name}_ann.pt"
+    if name in TIMED:
+        weights, settings = averaged(timed(name, folder, kept))
+    else:
+        from trainer.__main__ import main, parser
+
+        arguments = [ANNS[name][0], str(folder), *ANNS[name][1:], "--neuron", "ReLU", "--device", "cpu",
+                     "--threads", "1", "--checkpoint", str(kept), "--quiet"]
+        main(arguments)
+        weights, settings = read_checkpoint(kept, kept)["net"], vars(parser().parse_args(arguments))
+    data = open_data(settings["data"], str(folder), settings["timesteps"])
+    net = from_settings(settings, data)
+    net.load_state_dict(weights)
+    return net.eval(), data
+
+
+def timed(name, folder, kept):
+    """The checkpoint of a training by papers.py."""
+    import papers
+
+    if not kept.exists():
+        parts, state = (kept.with_suffix(suffix) for suffix in (".parts", ".state"))
+        papers.main(["pack", str(folder), str(parts)])
+        more = ["--resume"] if (state / "checkpoint.pt").exists() else []
+        papers.main(["gpu", str(parts), str(state), *TIMED[name], "--neuron", "ReLU", "--device", "cpu",
+                     "--threads", "1", "--minutes", "600", *more])
+        papers.main(["join", str(state / "checkpoint.pt"), str(kept)])
+    return kept
+
+
+def digits():
+    """The ANN of data/digits.h5, which has no part to choose by."""
+    from trainer.data import Arrays, Data
+    from trainer.digits import load_split
+    from train_digits import fit
+
+    (x, y), (x_test, y_test) = load_split()
+    net, node = fit(x, y, DIGITS, relu=True)
+    return net.eval(), Data("digits", node, tuple(map(str, range(10))), Arrays(x, y), None, Arrays(x_test, y_test))
+
+
+def accuracies(net, data, calibrated_by=500):
+    """Of an ANN: on what is held out, and on the test part in float32 and in 8 bits."""
+    from trainer.data import some
+    from trainer.rounding import in_8_bits
+    from trainer.training import evaluate, to_values
+
+    x, _ = data.training.batch(some(len(data.training), min(calibrated_by, len(data.training))))
+    rounded = in_8_bits(net, to_values(x, data.input_node))
+    found = {"float32": evaluate(net, data.test, data.input_node)[0],
+             "int8": evaluate(rounded, data.test, data.input_node)[0]}
+    if data.held_out is not None:
+        found["held_out"] = evaluate(net, data.held_out, data.input_node)[0]
+    return found
+
+
+
+
+def row(name, found):
+    """The row of data/README.md for what `measure` found of a model."""
+    cells, precisions = [f"`{name}.h5`"], ("float32", "int8")
+    for one, operations in ((found["spiking"], "additions"), (found["ann"], "macs")):
+        cells += [f"{100 * one['accuracy'][precision]:.2f}" for precision in precisions]
+        cells += [quantity(one[operations]), *(joule(one["joule"][precision]) for precision in precisions)]
+    return "| " + " | ".join(cells) + " |"

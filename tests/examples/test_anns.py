@@ -1,0 +1,113 @@
+"""examples/anns.py: models beside their ANNs; what is recorded is of the files in data/."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+
+import anns  # noqa: E402
+import eventsim  # noqa: E402
+import models  # noqa: E402
+from picture_files import write_cifar  # noqa: E402
+
+FOUND = json.loads(models.BESIDE_ANNS.read_text())
+PAGE = (models.DATA / "README.md").read_text().splitlines()
+VERIFIED, ENERGIES = (json.loads(path.read_text()) for path in (models.RESULTS, models.ENERGIES))
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_record_is_of_the_files_in_data(name):
+    found = FOUND[name]
+    digest = hashlib.sha256((models.DATA / f"{name}.h5").read_bytes()).hexdigest()
+    assert found["sha256"] == digest, f"run: python examples/models.py ann DATASETS CHECKPOINTS {name}"
+    assert anns.row(name, found) in PAGE
+    for precision in ("float32", "int8"):
+        assert found["spiking"]["joule"][precision] == pytest.approx(ENERGIES[name][precision]["events"])
+        if name in VERIFIED:
+            assert found["spiking"]["accuracy"][precision] == pytest.approx(VERIFIED[name]["accuracy"][precision])
+
+
+def test_the_ann_of_a_model_is_its_layers_once():
+    model = eventsim.load(models.DATA / "digits.h5")
+    found = anns.dense(model, models.DATA / "digits_test.h5")
+    inside = 9 * 64 - 4 * 8 * 3 + 4  # synapses between two maps of 8 x 8: borders have fewer
+    small = 9 * 16 - 4 * 4 * 3 + 4
+    assert found["macs"] == inside * 16 + small * 16 * 32 + 128 * 48 + 48 * 10
+    assert found["macs"] == FOUND["digits"]["ann"]["macs"]
+    assert found["joule"]["int8"] < found["joule"]["float32"]
+    multibit = anns.in_one_step(eventsim.load(models.DATA / "cifar10_multibit.h5"))
+    kinds = {node.kind for node in multibit.nodes.values()}
+    assert "Neuron" in kinds and "Restimulation" not in kinds and multibit.timesteps == 1
+
+
+def test_a_network_in_8_bits_is_that_network_rounded():
+    torch = pytest.importorskip("torch")
+    from trainer.conversion import best_limit
+    from trainer.network import SpikingNet
+    from trainer.rounding import in_8_bits, rounded_weights
+
+    torch.manual_seed(0)
+    weight = torch.randn(5, 3, 2, 2)
+    weight[1] = 0
+    rounded = rounded_weights(weight)
+    step = weight.flatten(1).abs().amax(1) / 127
+    assert (rounded - weight).flatten(1).abs().amax(1).le(0.5001 * step).all() and not rounded[1].any()
+    levels = rounded[0] / step[0]
+    torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-4)
+    assert levels.abs().max() == pytest.approx(127)
+
+    net = SpikingNet({"conv": torch.nn.Conv2d(2, 3, 3), "norm": torch.nn.BatchNorm2d(3), "fire": torch.nn.ReLU(),
+                      "flatten": torch.nn.Flatten(), "dense": torch.nn.Linear(48, 4)}, 1)
+    net(torch.randn(20, 2, 6, 6))  # statistics for BatchNorm
+    x = torch.randn(8, 2, 6, 6)
+    found = in_8_bits(net.eval(), x)(x)
+    layers, norm = net.layers, net.layers["norm"]
+    gain = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
+    weight = rounded_weights(layers["conv"].weight.detach() * gain.view(-1, 1, 1, 1))
+    bias = norm.bias + (layers["conv"].bias - norm.running_mean) * gain
+    hidden = torch.nn.functional.conv2d(x, weight, bias.detach()).clamp(min=0)
+    limit = best_limit(hidden.double().numpy().ravel(), 255)
+    hidden = (hidden * (255 / limit) + 0.5).floor().clamp(max=255) * (limit / 255)
+    expected = hidden.flatten(1) @ rounded_weights(layers["dense"].weight.detach()).T + layers["dense"].bias
+    torch.testing.assert_close(found[0] if found.ndim == 3 else found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_digits_train_with_relu_as_well():
+    torch = pytest.importorskip("torch")
+    import train_digits
+    from trainer.training import evaluate
+    from trainer.data import Arrays
+    from trainer.digits import load_split
+
+    (x, y), _ = load_split()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    settings = SimpleNamespace(epochs=12, lr=1e-2, spike_penalty=0.0, seed=0)
+    net, node = train_digits.fit(x[:256], y[:256], settings, relu=True)
+    torch.set_num_threads(before)
+    assert not any(type(layer).__name__ == "Neuron" for layer in net.modules()) and net.timesteps == 1
+    assert evaluate(net, Arrays(x[:256], y[:256]), node)[0] > 0.8
+    assert np.isfinite(evaluate(net, Arrays(x[:8], y[:8]), node)[1]).all()
+
+
+def test_the_ann_of_cifar10_is_trained_once_and_kept(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    write_cifar(tmp_path)
+    before = torch.get_num_threads()
+    monkeypatch.setitem(anns.TIMED, "cifar10", (
+        "--network", "lenet", "--widths", "4", "--dense", "8", "--timesteps", "1", "--batch-size", "20",
+        "--epochs", "1", "--lr", "0.01"))
+    net, data = anns.trained("cifar10_multibit", tmp_path, tmp_path)
+    assert not any(type(layer).__name__ == "Neuron" for layer in net.modules())
+    found = anns.accuracies(net, data, calibrated_by=8)
+    assert set(found) == {"held_out", "float32", "int8"} and all(0 <= share <= 1 for share in found.values())
+    monkeypatch.setitem(anns.TIMED, "cifar10", ("not", "run", "again"))
+    again, _ = anns.trained("cifar10", tmp_path, tmp_path)
+    torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values()))
