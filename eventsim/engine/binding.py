@@ -1,11 +1,11 @@
 """Binding: what is at hand while a plan is made."""
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from eventsim.engine.chunk import Setting, Span
+from eventsim.engine.chunk import Setting, Span, Traces
 from eventsim.engine.memory import ChunkTrain, PlanMemory
 from eventsim.engine.plan import Tape
 from eventsim.kernels.arguments import Events
@@ -37,6 +37,6 @@ class Binding:
         """All steps of the chunk."""
         return Span(0, self.setting.steps)
 
-    def traced(self, layer) -> set:
-        """What is traced of a layer."""
-        return {kind for name, kind in self.setting.traces if name == layer}
+    def traced(self, layer) -> Tuple[str, ...]:
+        """What is traced of a layer, in the order of `Traces`: plans of one setting keep arrays in one order."""
+        return tuple(kind for kind in Traces._fields if (layer, kind) in self.setting.traces)

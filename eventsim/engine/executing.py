@@ -79,9 +79,10 @@ class Executor:
         key = None
         if state is None and clock is None:
             key = self._key(x, timesteps, record, keep_state, samples_first)
-            if key in self._alike:
+            alike = self._alike.get(key)  # once: another thread may clear them
+            if alike is not None:
                 clock = Clock()
-                return self._run_alike(checked_levels(x, self._input, narrow=True), self._alike[key], clock)
+                return self._run_alike(checked_levels(x, self._input, narrow=True), alike, clock)
         if state is None and not samples_first:
             check_steps_said(self.model, x, timesteps)
         clock = Clock(TIMING in record) if clock is None else clock

@@ -120,6 +120,10 @@ class CutArrays(dict):
         array = self[name] = np.ndarray(shape, dtype, self._piece, self._start + offset)
         return array
 
+    def own(self, name) -> np.ndarray:
+        """An array that keeps none of the others alive."""
+        return self[name].copy() if name in self._cuts else self[name]
+
 
 class PlanMemory:
     """Arrays by name. They are zero when they are made.

@@ -111,7 +111,7 @@ def _ending(layer, traced):
         return firing.send_changes
     if update.alpha:
         return alpha.fire_alpha
-    if traced - {"potentials"} or traced and not layer.reduce or not update.plain:
+    if set(traced) - {"potentials"} or traced and not layer.reduce or not update.plain:
         return firing.fire_traced
     if layer.reduce:
         return integrating.integrate_sums

@@ -7,7 +7,7 @@ what a block leaves stays in the caches and Python costs the same for any number
 
 import time
 from operator import index
-from typing import Callable, Dict, List, NamedTuple, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -35,13 +35,13 @@ class Step(NamedTuple):
 
 
 class Tape:
-    """What a block of samples runs, in order: kernels, and now and then a function of Python.
+    """What a block of samples runs, in order.
 
     stage: whose steps are put on the tape from now on; stages: of each step.
     """
 
     def __init__(self):
-        self.steps: List[Union[Step, Callable[[], None]]] = []
+        self.steps: List[Step] = []
         self.stages: List[str] = []
         self.stage = ""
 
@@ -57,22 +57,19 @@ class Tape:
         """For each tile, sample and row of a path's output."""
         self._put(Step(calls, geometry.tiles, samples, geometry.out_height))
 
-    def python(self, function) -> None:
-        """A function without arguments."""
-        self._put(function)
-
 
 class Plan:
     """A tape, bound. memory: what its kernels write. block: samples of a block.
 
-    `kept`: name -> (shape of a sample, dtype, whether it may hold anything before) of the arrays that `run` takes.
+    `kept`: name -> (shape of a sample, dtype, whether it may hold anything before) of the arrays that `run` takes, in
+    the order of their names.
     """
 
     def __init__(self, tape: Tape, memory: PlanMemory, block: int):
         self.memory, self.block, self._steps, self._stages = memory, block, tape.steps, tape.stages
-        self.kept = {name: (array.shape[1:], array.dtype, name in memory.filled)
-                     for name, array in memory.kept.items()}
-        self._code = _Code(tape.steps, tape.stages, memory.kept, block) if calling.COMPILES else None
+        kept = dict(sorted(memory.kept.items()))  # `run` takes addresses by their places, whichever plan it is
+        self.kept = {name: (array.shape[1:], array.dtype, name in memory.filled) for name, array in kept.items()}
+        self._code = _Code(tape.steps, tape.stages, kept, block) if calling.COMPILES else None
 
     def run(self, arrays: Dict[tuple, np.ndarray], addresses: np.ndarray, first: int, n_blocks: int,
             clock: Clock) -> None:
@@ -96,9 +93,7 @@ class Plan:
 
 
 def _run_in_python(step):
-    if not isinstance(step, Step):
-        step()
-    elif not step.tiles:
+    if not step.tiles:
         for kernel, arguments in step.calls:
             kernel(*arguments)
     else:
@@ -128,7 +123,7 @@ class _Code:
         self._called = []  # (kernel, arguments, what decides their types) of each call
         self._flattened = {}
         self._names_of_steps = list(zip(stages, map(_name, steps)))
-        self._single = [step if callable(step) else self._instruction(step) for step in steps]
+        self._single = [self._instruction(step) for step in steps]
         # more words may be passed than there are: what stands behind the last ones is read, too
         self._words = np.array(self._words + [0] * WORDS_PASSED[-1], np.int64)
         self._calls = np.array(self._calls, np.int64)
@@ -136,7 +131,7 @@ class _Code:
         self._pointers = np.array(self._places, np.int64).reshape(-1)
         self._sizes = np.array([n_bytes for _, n_bytes in self._bounds], np.int64)
         self._of_sample = self._sizes // block
-        self._parts = _joined(self._single)
+        self._all = np.concatenate(self._single)
         del self._flattened, self._called
 
     def _instruction(self, step):
@@ -179,49 +174,24 @@ class _Code:
     def run(self, addresses, first, n_blocks, clock):
         if first:
             addresses = addresses + first * self._of_sample
-        began = time.perf_counter()
-        if not clock.detailed and len(self._parts) == 1:
-            self._drive(self._parts[0], addresses, n_blocks)
+        if not clock.detailed:
+            began = time.perf_counter()
+            self._drive(self._all, addresses, n_blocks)
             clock.timing.compiled += time.perf_counter() - began
             return
         for block in range(n_blocks):
             addresses = addresses + self._sizes if block else addresses
-            if clock.detailed:
-                self._run_timed(addresses, clock)
-            else:  # functions of Python see one block, so that the parts run block by block
-                for part in self._parts:
-                    began = time.perf_counter()
-                    self._run_part(part, addresses)
-                    if not callable(part):
-                        clock.timing.compiled += time.perf_counter() - began
+            self._run_timed(addresses, clock)
 
-    def _drive(self, part, addresses, n_blocks):
-        calling.drive(part, self._calls, self._words, self._pointers, addresses, self._sizes, n_blocks)
-
-    def _run_part(self, part, addresses):
-        if callable(part):
-            part()
-        else:
-            self._drive(part, addresses, 1)
+    def _drive(self, instructions, addresses, n_blocks):
+        calling.drive(instructions, self._calls, self._words, self._pointers, addresses, self._sizes, n_blocks)
 
     def _run_timed(self, addresses, clock):
-        for (stage, name), part in zip(self._names_of_steps, self._single):
+        for (stage, name), instruction in zip(self._names_of_steps, self._single):
             began = time.perf_counter()
-            self._run_part(part, addresses)
+            self._drive(instruction, addresses, 1)
             clock.add(stage, name, began, time.perf_counter())
 
 
 def _name(step):
-    return "Python" if callable(step) else "+".join(call.kernel.__name__ for call in step.calls)
-
-
-def _joined(steps):
-    """Instructions between functions of Python, as one array each."""
-    parts, together = [], []
-    for step in steps:
-        if callable(step):
-            parts += [np.concatenate(together), step] if together else [step]
-            together = []
-        else:
-            together.append(step)
-    return parts + ([np.concatenate(together)] if together else [])
+    return "+".join(call.kernel.__name__ for call in step.calls)

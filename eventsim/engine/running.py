@@ -62,14 +62,16 @@ class Runner:
         they are there.
         """
         chunk = self._run(setting, state, levels, clock, sums)
-        self._leave(chunk, state)
+        _left_by(chunk, state, self._past, self.program.input)
         return chunk
 
     def run_alone(self, setting: Setting, levels, clock: Clock) -> Tuple[Chunk, State]:
         """Run the only chunk of a run, of which nothing is summed; arguments as of `run_chunk`. The State after it is
         worked out when it is first looked at."""
-        chunk = self._run(setting, BEGINNING, levels, clock, [])
-        return chunk, State.later(lambda: self._leave(chunk, State()))
+        chunk, past, entered = self._run(setting, BEGINNING, levels, clock, []), self._past, self.program.input
+        sent = chunk.sent if past else {}  # else neither this Runner nor its plans have to stay for the State's sake
+        left = Chunk(chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent)
+        return chunk, State.later(lambda: _left_by(left, State(), past, entered))
 
     def _run(self, setting, state, levels, clock, sums):
         n, done, arrays = len(levels), 0, None
@@ -83,22 +85,10 @@ class Runner:
             bound.clock[0] = state.step
             bound.plan.run(arrays, addresses, done, blocks.number, clock)
             done += blocks.number * blocks.setting.samples
+        arrays.pop(("levels", self.program.input), None)  # those that were given, which nobody reads any more
         chunk = Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
         chunk.counts, chunk.answers = count_chunk(self.program, chunk), arrays[ANSWERS]
         return chunk
-
-    def _leave(self, chunk, state) -> State:
-        """The State before a chunk, brought up to date."""
-        for kind, what in chunk.names:
-            if kind in KINDS_OF_STATE:
-                getattr(state, kind)[what] = chunk.arrays[kind, what]
-        for name, past in self._past:
-            real = name == self.program.input and chunk.trains.real is not None
-            slots = chunk.trains.real if real else chunk.trains.sent[name].planes
-            state.history[name] = slots[:, -past:].copy()
-        state.sums = chunk.arrays[SUMS]
-        state.step += chunk.steps
-        return state
 
     def _blocks(self, setting, n):
         """Blocks of n samples, each of a power of two where they are compiled: few plans for any number."""
@@ -174,6 +164,20 @@ class Runner:
         if before is None:
             before = np.zeros((len(values), past, *values.shape[2:]), dtype)
         return np.concatenate((before, values), axis=1)
+
+
+def _left_by(chunk, state, past, entered) -> State:
+    """The State before a chunk, brought up to date. past: (stage, steps that are remembered). entered: the input."""
+    for kind, what in chunk.names:
+        if kind in KINDS_OF_STATE:
+            getattr(state, kind)[what] = chunk.arrays.own((kind, what))
+    for name, steps in past:
+        real = name == entered and chunk.trains.real is not None
+        slots = chunk.trains.real if real else chunk.trains.sent[name].planes
+        state.history[name] = slots[:, -steps:].copy()
+    state.sums = chunk.arrays.own(SUMS)
+    state.step += chunk.steps
+    return state
 
 
 def _kept(kept, n) -> Kept:

@@ -229,7 +229,8 @@ def count_briefly(planes, sums, slots, pack, levelled):
                     elif n_planes == 2:
                         of_sample = _count_pairs(planes, sums, slot, steps, (n_planes, size, pack), i, none)
                     else:
-                        of_sample = _count_gathered(planes, sums, slot, steps, (n_planes, size, pack), i, none, levelled)
+                        of_sample = _count_gathered(planes, sums, slot, steps, (n_planes, size, pack), i, none,
+                                                    levelled)
                     events, o = widened(of_sample, brief), (n_words + i) * 64
                     store(small, i * 64, load(small, i * 64, brief) + events)
                     store(small, o, load(small, o, brief) + events * events)

@@ -56,6 +56,7 @@ class TrainObserver:
         self.shape, self.logical_shape = shape, logical_shape
         self.bits, self.signed, self.n_steps = bits, bool(signed), n_steps
         self.summing, self.detailing, self._zeros = summing, detailing, zeros
+        self._counts = np.zeros(0, np.int32)  # of samples of many steps
         self.n_planes = bits * (1 + self.signed)
         self.words = (shape[0] + 63) // 64
         self.size = shape[1] * shape[2] * self.words
@@ -95,7 +96,8 @@ class TrainObserver:
         """All steps of n samples. planes: uint64 (n, T, planes, positions, words), contiguous."""
         self.add_chunk(planes, self.slots(n, self.n_steps, planes.shape[1], 0), 0, None)
 
-    def add_chunk(self, planes, slots: Slots, start, memory: Optional["Memory"], still=False, summed=False) -> None:
+    def add_chunk(self, planes, slots: Slots, start, memory: Optional["Memory"], still=False,
+                  summed=False) -> None:
         """Some steps of some samples: those in the slots, which are the samples' steps from `start` on.
         memory: of these samples, where their steps come in several chunks. still: the first slot stands
         for all the steps. summed: they are in the sums already."""
@@ -131,8 +133,8 @@ class TrainObserver:
         """Kernels, and what they are given, that sum all steps of the samples in the slots, for `absorb` to add up.
         planes: uint64, flat."""
         if slots.steps > BRIEF:
-            counts = self._zeros((self.n_places,), np.int32)
-            return [(train_statistics.count_neurons, planes, counts, self._given, slots, self.pack, 0, 1),
+            self._counts = self._zeros((self.n_places,), np.int32)
+            return [(train_statistics.count_neurons, planes, self._counts, self._given, slots, self.pack, 0, 1),
                     *self._calls_of_levels(planes, slots)]
         call = train_statistics.count_briefly, planes, self._given, slots, self.pack, int(self._levelled)
         return [call] if self._levelled else [call, *self._calls_of_levels(planes, slots)]
@@ -162,7 +164,7 @@ class TrainObserver:
 
     def clear(self) -> None:
         """Forget what kernels have summed."""
-        for array in (*self._summed(), *self._given):
+        for array in (*self._summed(), *self._given, self._counts):
             array.fill(0)
 
     def absorb(self, other: "TrainObserver") -> None:
@@ -406,7 +408,8 @@ class BlockObserver:
         for name, sums in self.sums.items():
             train = chunk.trains.sent[name]
             slots = sums.slots(self.n, steps, train.per_sample, train.first)
-            sums.add_chunk(train.planes, slots, self.step, self.memories.get(name), train.still, self.observer.sums != [])
+            summed = bool(self.observer.sums)
+            sums.add_chunk(train.planes, slots, self.step, self.memories.get(name), train.still, summed)
         if self.observer.scales:
             self.membranes.append({name: self._membranes(name, scale, chunk)
                                    for name, scale in self.observer.scales.items()})

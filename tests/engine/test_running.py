@@ -1,7 +1,10 @@
 """Runs that are alike: what the first one worked out serves the next ones, and nothing of it shows."""
 
 import copy
+import gc
 import pickle
+import weakref
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from eventsim import DataError, Simulator
 from eventsim.engine import blocks, memory
 from eventsim.engine.attention import rounded_sigmoid, thresholds
 from eventsim.engine.state import State
+from eventsim.kernels import transforms
 
 CASES = [("options", "float32"), ("recurrent", "int8"), ("changes", "int8"), ("restimulated", "float32"),
          ("maxima", "int8"), ("words", "float32"), ("real", "float32"), ("still", "int8")]
@@ -142,3 +146,54 @@ def test_thresholds_of_rounded_sigmoids():
         for _ in range(300):
             below, above = np.nextafter(below, -np.inf), np.nextafter(above, np.inf)
             assert rounded_sigmoid(below) == k - 1 and rounded_sigmoid(above) == k
+
+
+def test_what_is_recorded_in_another_order_is_the_same_in_blocks_of_another_size(monkeypatch):
+    monkeypatch.setattr(blocks, "NEAR_WEIGHTS", 0)  # blocks of several samples
+    simulator, x = Simulator(small()), np.ones((7, 4, 3), np.uint8) * np.arange(7, dtype=np.uint8)[:, None, None] % 4
+    kinds = ("currents", "potentials", "residuals")
+    expected = simulator.run(x, record=kinds).traces
+    for order in permutations(kinds):
+        simulator = Simulator(small())
+        simulator.run(x[:4], record=kinds)
+        found = simulator.run(x, record=order).traces  # blocks of 4, bound before, of 2 and of 1
+        for kind in kinds:
+            np.testing.assert_array_equal(found[kind]["n"], expected[kind]["n"], err_msg=f"{kind} of {order}")
+
+
+def test_plans_of_one_setting_keep_arrays_in_one_order():
+    from eventsim.engine.plan import Plan, Tape
+
+    orders = []
+    for names in (("b", "a", "c"), ("c", "b", "a")):
+        kept = memory.PlanMemory()
+        for name in names:
+            kept.keep((name, "n"), (2, 3), np.dtype(np.float32))
+        tape = Tape()
+        tape.call(transforms.clear_words, kept.take("words", 4, np.uint64), 4)
+        orders.append(list(Plan(tape, kept, 2).kept))
+    assert orders[0] == orders[1] == sorted(orders[0])
+
+
+def test_a_state_keeps_only_itself_alive():
+    simulator = Simulator(small())
+    program = weakref.ref(simulator.program)
+    x = np.ones((4, 4, 3), np.uint8)
+    state = simulator.run(x, record=("potentials", "currents")).state
+    watched = weakref.ref(x)
+    del simulator, x
+    gc.collect()
+    assert program() is None and watched() is None
+    assert state.membranes["n"].base is None and state.sums.base is None
+
+
+def test_runs_that_are_alike_may_be_forgotten_by_another_thread():
+    class Cleared(dict):
+        """One that is emptied between a question and the next."""
+
+        def __contains__(self, key):
+            return True
+
+    simulator, x = Simulator(small()), np.ones((1, 4, 3), np.uint8)
+    simulator._executor._alike = Cleared()
+    assert simulator.run(x).state.step == 4

@@ -72,7 +72,7 @@ def fenced():
     end."""
     fence = Fence()
 
-    def take(self, name, shape, dtype, cleared=False):
+    def take(self, name, shape, dtype, cleared=True):
         made = fence.array(shape, dtype)
         if not cleared:
             made.view(np.uint8).fill(FILL)  # "holds anything"
