@@ -268,11 +268,11 @@ def test_out_replaces_a_file(run_json, tmp_path):
 
 
 def test_bad_data_in_the_middle_leaves_nothing(run, tmp_path):
-    x, y = (np.concatenate([part] * 3) for part in digits())
-    x[1400, 0, 3, 3] = 77
+    x, y = (np.concatenate([part] * 8) for part in digits())
+    x[4500, 0, 3, 3] = 77
     path, out = data_file(tmp_path / "x.h5", x, y), tmp_path / "out.h5"
     result = run("run", MODEL, path, "--out", out, "--json")
-    assert_one_line(*result, path, "samples 1024 to 1796", "x has values up to 77")
+    assert_one_line(*result, path, "samples 4096 to 4791", "x has values up to 77")
     assert sorted(os.listdir(tmp_path)) == ["x.h5"]
     out.write_text("old")
     assert run("run", MODEL, path, "--out", out)[0] == 1

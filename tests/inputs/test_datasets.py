@@ -311,7 +311,7 @@ def test_npz_that_cannot_be_read_as_a_stream(tmp_path):
         (header((5, 6), order=True) + bytes(30), "x is in Fortran order"),
         (header((5, 6)) + bytes(29), r"x has 29 bytes, but shape \(5, 6\) of uint8 takes 30"),
         (header((1 << 40, 6)), "declares 6597069766656 bytes of data, but holds"),
-        (header((-5, 6)) + bytes(30), "x has 30 bytes|cannot be read"),
+        (header((-5, 6)) + bytes(30), "none below 0"),
         (header((5, 6), "|O") + bytes(30), "elements of type object"),
     ]:
         raw(content)

@@ -13,7 +13,7 @@ ADDITIVE = {
     "load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
     "first_half", "store", "below", "same_bits", "widened",
 }
-POINTING = {"index", "pointers", "source", "words", "planes", "ranges"}  # arrays of indices and masks, read by `load_one`
+POINTING = {"index", "pointers", "source", "words", "planes", "bands", "ranges"}  # arrays of indices and masks
 VECTORS = {"load", "zeros", "half_zeros", "negated", "select", "high_bytes", "low_sums", "joined",
            "first_half", "splat", "scaled", "weighted", "widened"}
 
@@ -56,8 +56,9 @@ class Products(ast.NodeVisitor):
             return node.id in self.vectors
         if isinstance(node, ast.Call):
             name = called(node)
-            if name == "load_one":
-                return not (isinstance(node.args[0], ast.Name) and node.args[0].id in POINTING)
+            if name in ("load", "load_one"):
+                array = node.args[0]
+                return getattr(array, "id", getattr(array, "attr", None)) not in POINTING
             return name in VECTORS or name in self.functions and name.startswith("_sum_of")
         if isinstance(node, ast.Subscript):  # an element of a value array
             base = node.value
