@@ -38,7 +38,8 @@ from eventsim.runs.file import open_run
 from fuzz import cases
 from fuzz.fence import Broken, fenced
 
-READ_SECONDS, READ_BYTES = 3.0, 500 << 20  # of the processor, and of memory, that reading may take
+# of the processor, and of memory, that reading may take; changes can make files of some hundred MB, which take longer
+READ_SECONDS, READ_BYTES, LARGE = 3.0, 500 << 20, 64 << 20
 SIMULATED_BYTES = 24 << 20  # memory_limit of what is run
 COMPARED_SYNAPSES = 4000  # models beyond are not compared with the reference
 COMMAND_EVERY, COMPARE_EVERY = 32, 16
@@ -146,7 +147,7 @@ def _read_file(one, folder, stage):
             path.write_bytes(content)
         path = folder / seed.opened
         options = OPTIONS.get(one.family, ({},))
-        with _in_proportion():
+        with _in_proportion(len(seed.content)):
             found = READERS[one.family](path, **options[one.number // 7 % len(options)])
         stage.name = "read"
         if one.number % COMMAND_EVERY == 0:
@@ -163,8 +164,8 @@ def _read_file(one, folder, stage):
 
 
 @contextlib.contextmanager
-def _in_proportion():
-    """Raise Finding where more time or memory was taken than a small file may take."""
+def _in_proportion(size):
+    """Raise Finding where more time or memory was taken than a file of so many bytes may take."""
     before, began = _peak_from_here(), time.process_time()
     try:
         yield
@@ -178,7 +179,7 @@ def _in_proportion():
         seconds, n_bytes = time.process_time() - began, _peak() - before
         if n_bytes > READ_BYTES:
             raise Finding("memory", "reading", f"{n_bytes >> 20} MB")
-        if seconds > READ_SECONDS:
+        if seconds > READ_SECONDS * max(1, size / LARGE):
             raise Finding("time", "reading", f"{seconds:.1f} s")
 
 
