@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Tuple
 
@@ -50,7 +51,7 @@ class Server:
         with _folder() as folder:
             gc.freeze()  # children that collect garbage would copy our memory
             while True:
-                waiting += [one for one, _ in zip(cases, range(self.at_once - len(waiting)))]
+                waiting += islice(cases, self.at_once - len(waiting))
                 if not waiting:
                     return
                 for outcome in self._child(waiting, folder):

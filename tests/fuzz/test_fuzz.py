@@ -131,6 +131,11 @@ def test_numbers_that_the_reference_does_not_have_are_seen(monkeypatch):
     assert "differs" in found and set(found) <= {"differs", ""}  # some are refused by both
 
 
+def test_no_case_is_left_out_between_children():
+    server = Server(trial=lambda case, folder: Outcome("read"), at_once=3)
+    assert [case.number for case, _ in server.outcomes(Case(i, "json", 0) for i in range(10))] == list(range(10))
+
+
 def test_the_fence_holds():
     """Behind an array of whole pages a write is a crash; behind others it is seen at the end."""
     def write_behind(case, folder):
