@@ -184,7 +184,7 @@ class Executor:
         with recorder.observer.block(piece.start, len(piece.levels), len(schedule.chunks) > 1) as observer:
             for setting in schedule.chunks:
                 taken = piece.levels if setting.still else piece.levels[:, done : done + setting.steps]
-                chunk = self.runner.run_chunk(setting, state, taken, piece.clock, recorder.observer.sums)
+                chunk = self.runner.run_chunk(setting, state, taken, piece.clock)
                 if self._may_fail:
                     check_overflows(self.model, self.program, chunk)
                 observer.take(chunk)

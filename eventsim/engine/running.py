@@ -54,27 +54,26 @@ class Runner:
         self._buffers = Buffers()
         self._past = [(name, past) for name, past in program.history.items() if past]
 
-    def run_chunk(self, setting: Setting, state: State, levels, clock: Clock, sums: List[dict]) -> Chunk:
+    def run_chunk(self, setting: Setting, state: State, levels, clock: Clock) -> Chunk:
         """Run a chunk from `state`, which is brought up to date.
 
         setting: but for `samples`. levels: int32, or uint8, (n, steps or 1, C, positions), or F of real input.
-        clock: what times it. sums: those of a run, layer -> TrainObserver, to which this thread's are added, unless
-        they are there.
+        clock: what times it.
         """
-        chunk = self._run(setting, state, levels, clock, sums)
+        chunk = self._run(setting, state, levels, clock)
         _left_by(chunk, state, self._past, self.program.input)
         return chunk
 
     def run_alone(self, setting: Setting, levels, clock: Clock) -> Tuple[Chunk, State]:
-        """Run the only chunk of a run, of which nothing is summed; arguments as of `run_chunk`. The State after it is
-        worked out when it is first looked at."""
-        chunk, past, entered = self._run(setting, BEGINNING, levels, clock, []), self._past, self.program.input
+        """Run the only chunk of a run; arguments as of `run_chunk`. The State after it is worked out when it is first
+        looked at."""
+        chunk, past, entered = self._run(setting, BEGINNING, levels, clock), self._past, self.program.input
         sent = chunk.sent if past else {}  # else neither this Runner nor its plans have to stay for the State's sake
         left = Chunk(chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent)
         return chunk, State.later(lambda: _left_by(left, State(), past, entered))
 
-    def _run(self, setting, state, levels, clock, sums):
-        n, done, arrays = len(levels), 0, None
+    def _run(self, setting, state, levels, clock):
+        n, done, arrays, sums = len(levels), 0, None, []
         for blocks in self._blocks(setting, n):
             bound = self._bind(blocks.setting, clock)
             if arrays is None:
@@ -86,7 +85,7 @@ class Runner:
             bound.plan.run(arrays, addresses, done, blocks.number, clock)
             done += blocks.number * blocks.setting.samples
         arrays.pop(("levels", self.program.input), None)  # those that were given, which nobody reads any more
-        chunk = Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
+        chunk = Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent, sums)
         chunk.counts, chunk.answers = count_chunk(self.program, chunk), arrays[ANSWERS]
         return chunk
 
@@ -195,7 +194,7 @@ def _kept(kept, n) -> Kept:
 
 
 def _clear(sums):
-    """Forget what an earlier run, or one that was interrupted, has summed."""
+    """Forget what an earlier chunk, or one that was interrupted, has summed."""
     for summing in sums.values():
         summing.clear()
 

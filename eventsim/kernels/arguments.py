@@ -231,7 +231,7 @@ class CountSizes(NamedTuple):
 
 
 class AnswerSizes(NamedTuple):
-    """How `sum_answers` adds up a readout. reduce: SUM_UP, MEAN or LAST."""
+    """How `sum_answers` and `sum_levels` add up what the output says. reduce: SUM_UP, MEAN or LAST."""
 
     samples: int
     steps: int
@@ -247,8 +247,8 @@ LEVEL_TABLES = 4  # in which levels are counted in turn: most are 0, and each ad
 
 
 class TrainSums(NamedTuple):
-    """What is summed over the samples of a train, and what kernels sum with, zeros before and after: but for `small`,
-    `plane_bytes` and `held`, in which `count_briefly` holds what it will add to the sums."""
+    """What is summed over the samples of a train; behind the sums, what kernels sum with. Of `small`, `plane_bytes`
+    and `held`, `count_briefly` keeps what it has not added to the sums yet; the others are zeros before and after."""
 
     events: np.ndarray  # int64 [neuron]
     squares: np.ndarray  # float64 [neuron], of a sample's events: whole numbers

@@ -29,7 +29,8 @@ from eventsim.storage import writing
 from eventsim.tensors import is_loader
 
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
-BATCH = (16, 4096)  # at least and at most so many samples
+BATCH = (16, 1024)  # at least and at most so many samples
+LARGE_BATCH, ANSWER_BYTES = 4096, 16 << 20  # at most, where only answers are kept of each, of so many bytes in all
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 4096, 4, 64
 FLAGS = (bool, np.bool_)
@@ -156,10 +157,20 @@ class _Evaluating:
                 shape = (len(self.dataset), self.dataset.n_steps, *node.shape)
                 check_layout(shape, node, simulator.model.timesteps)
         self.part = _part(asked, len(self.dataset))
-        self.batch = batch_size(simulator.model, self.dataset)
         steps = self.dataset.n_steps or simulator.model.steps(asked.timesteps)
+        self.batch = self._batch_size(steps)
         # where there are no statistics that would show it, the first sample of each batch is looked at
         self.looks_for_overflow = not asked.statistics and floats_may_overflow(simulator.program, steps)
+
+    def _batch_size(self, steps):
+        """Samples to read and run together. steps: of a sample."""
+        model, asked, own_lengths = self.simulator.model, self.asked, self.lengths is not None
+        least, most = BATCH
+        answers = LARGE_BATCH * steps * int(np.prod(model.shapes[model.output])) * 8
+        if not (asked.record or asked.conventions or own_lengths) and answers <= ANSWER_BYTES:
+            most = max(most, LARGE_BATCH)
+        levels = (self.dataset.n_steps or 1) * np.prod(model.shapes[model.input])
+        return int(np.clip(BATCH_BYTES // levels, 1 if own_lengths else least, most))
 
     def run(self, progress):
         """The RunSummary."""
@@ -244,13 +255,6 @@ class _Evaluating:
 
     def _recorded(self, x, record):
         return next(self.simulator.iterate([(x, None)], self.asked.timesteps, record))
-
-
-def batch_size(model, dataset):
-    """Samples to read and run together."""
-    steps = dataset.n_steps or 1
-    least, most = BATCH if getattr(dataset, "lengths", None) is None else (1, BATCH[1])
-    return int(np.clip(BATCH_BYTES // (steps * np.prod(model.shapes[model.input])), least, most))
 
 
 def evenly_spread(n, total):

@@ -146,7 +146,8 @@ class TrainObserver:
     def _calls_of_levels(self, planes, slots):
         """Of two planes they follow from what else is counted."""
         if self._levelled:
-            return [(train_statistics.count_small_levels, planes, self._given.words, self._given.levels, slots, self.pack)]
+            return [(train_statistics.count_small_levels, planes, self._given.words, self._given.levels, slots,
+                     self.pack)]
         if self.n_planes > 8 or self.signed:
             return [(train_statistics.count_levels, planes, self.sums.level_counts, slots)]
         return []
@@ -330,8 +331,7 @@ class Observer:
     """Gathers what a run was asked to gather: `KINDS` of a Program's layers, over blocks of samples
     that several threads may run.
 
-    kinds: any of "statistics", "intervals", "membranes". scales: layer -> MembraneScale. sums: layer -> TrainObserver,
-    of each plan that sums trains while it runs.
+    kinds: any of "statistics", "intervals", "membranes". scales: layer -> MembraneScale.
     """
 
     def __init__(self, program, kinds, n_steps, scales):
@@ -340,7 +340,6 @@ class Observer:
         self._free: List[Dict[str, TrainObserver]] = []
         self._all: List[Dict[str, TrainObserver]] = []
         self.membranes: Dict[int, Dict[str, MembraneStatistics]] = {}
-        self.sums: List[Dict[str, TrainObserver]] = []
 
     def block(self, first, n, several):
         """A context in which a block of n samples is gathered, `first` being the place of the first one in the run.
@@ -372,8 +371,6 @@ class Observer:
         if not self._all:
             return {}
         for name, gathered in self._all[0].items():
-            for summed in self.sums:
-                gathered.absorb(summed[name])
             if len(self._all) > 1:
                 gathered.sums = merge([each[name].sums for each in self._all])
         return {name: gathered.statistics() for name, gathered in self._all[0].items()}
@@ -408,8 +405,9 @@ class BlockObserver:
         for name, sums in self.sums.items():
             train = chunk.trains.sent[name]
             slots = sums.slots(self.n, steps, train.per_sample, train.first)
-            summed = bool(self.observer.sums)
-            sums.add_chunk(train.planes, slots, self.step, self.memories.get(name), train.still, summed)
+            for summed in chunk.sums:  # now: the next chunk of this thread, of whichever run, begins anew
+                sums.absorb(summed[name])
+            sums.add_chunk(train.planes, slots, self.step, self.memories.get(name), train.still, bool(chunk.sums))
         if self.observer.scales:
             self.membranes.append({name: self._membranes(name, scale, chunk)
                                    for name, scale in self.observer.scales.items()})

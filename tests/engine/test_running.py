@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import threading
 import weakref
 from itertools import permutations
 
@@ -197,3 +198,23 @@ def test_runs_that_are_alike_may_be_forgotten_by_another_thread():
     simulator, x = Simulator(small()), np.ones((1, 4, 3), np.uint8)
     simulator._executor._alike = Cleared()
     assert simulator.run(x).state.step == 4
+
+
+def test_runs_at_once_keep_their_statistics_apart():
+    """What statistics sum lies in the plans of the pool's threads, which may take a piece of another run next."""
+    simulator = Simulator(small(), workers=2, block=2)
+    levels = np.random.default_rng(0).integers(0, 4, (4, 16, 4, 3)).astype(np.uint8)
+    expected = [Simulator(small()).run(x, record="statistics").statistics.trains["n"].events for x in levels]
+    found = [[] for _ in levels]
+
+    def run(i):
+        for _ in range(30):
+            found[i].append(simulator.run(levels[i], record="statistics").statistics.trains["n"].events)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(levels))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    for i, events in enumerate(expected):
+        np.testing.assert_array_equal(found[i], [events] * 30)

@@ -91,6 +91,7 @@ def test_arrays_paths_and_data_sets_are_the_same_data(digits):
 
 def test_progress_is_told(digits, monkeypatch):
     monkeypatch.setattr(evaluating, "BATCH", (16, 16))
+    monkeypatch.setattr(evaluating, "LARGE_BATCH", 16)
     told = []
     eventsim.evaluate(digits, DATA, limit=40, progress=lambda done, total: told.append((done, total)))
     assert told == [(16, 40), (32, 40), (40, 40)]
@@ -277,3 +278,14 @@ def test_a_run_of_eventsim_0_1(tmp_path):
         assert_same_arrays(run.statistics, new.statistics)
         assert run.summary.as_text().splitlines()[2:] == new.as_text().splitlines()[2:]
         assert findings.find(run) is not None and page.render(run) and tables.tables(run)
+
+
+@pytest.mark.parametrize("options, samples", [
+    ({}, 4096), ({"statistics": True}, 4096), ({"conventions": True}, 1024), ({"timesteps": 1000}, 1024),
+    ({"out": "run.h5", "record": ("potentials",)}, 1024),
+])
+def test_batches_are_large_only_where_little_is_kept_of_each_sample(options, samples, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = eventsim.load(MODEL)
+    x = np.zeros((1, 1, 8, 8), np.uint8)
+    assert evaluating._Evaluating(Simulator(model), x, evaluating.Evaluation(**options)).batch == samples
