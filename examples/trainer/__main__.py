@@ -140,6 +140,10 @@ def impossible(args):
     return None
 
 
+# what papers.py has beside these settings
+OF_TIMED = ("pool", "warm_up", "smoothing", "average", "teaching", "initial", "teacher")
+
+
 def save_and_test(net, data, found):
     """Export, check and test a trained network: what was found, by name."""
     x, _ = data.test.batch(np.arange(N_CHECK))
@@ -147,6 +151,7 @@ def save_and_test(net, data, found):
         "data", "network", "widths", "dense", "neuron", "bits", "leak", "surrogate", "width", "alpha",
         "restimulation", "timesteps", "epochs", "batch_size", "lr", "weight_decay", "spike_penalty", "seed",
         "samples", "augmentation", "half", "convert")}
+    told.update({name: found[name] for name in OF_TIMED if found.get(name) is not None})
     provenance = {
         "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
         "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",

@@ -5,7 +5,7 @@ of; membranes are computed again instead of kept. Currents and spikes may be in 
 value exactly; membranes are float32. Where nothing compiles, layers stay as they were.
 
 `whole` compiles a network as one graph instead, in which neurons are fused with what stands around them. That is
-faster on a CPU, where passes over memory cost more than arithmetic; it takes one to two minutes to compile.
+faster on a CPU, where passes over memory cost more than arithmetic; compiling it takes minutes.
 """
 
 from functools import lru_cache

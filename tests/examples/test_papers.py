@@ -131,6 +131,10 @@ def test_starts_from_one_network_and_learns_from_another(folder, monkeypatch):
     settings = torch.load("student/checkpoint.pt")["settings"]
     assert settings["teaching"] == 0.5 and settings["initial"]["neuron"] == settings["teacher"]["neuron"] == "ReLU"
     assert papers.main(["gpu", "parts", "taught", "--minutes", "60", "--epochs", "1", *more]) == 0
+    assert papers.main(["join", "taught/checkpoint.pt", "taught.pt"]) == 0
+    assert papers.main(["export", "taught.pt", ".", "taught.h5", "--limit", "4"]) == 0
+    told = json.loads(eventsim.load("taught.h5").provenance["settings"])
+    assert told["teaching"] == 0.5 and told["initial"]["neuron"] == told["teacher"]["neuron"] == "ReLU"
     for wrong, message in (
             (["--widths", "4", "8"], r"hidden1_dense.weight has the shape \(8, 384\), but here \(8, 512\)"),
             (["--teaching", "2"], "--teaching 2.0: expected above 0 and at most 1 with --teacher")):
