@@ -14,6 +14,7 @@ PIECE_BYTES = 64 << 20  # of what is kept of the samples of one piece
 LARGEST_PIECE = 1024  # samples
 CHUNK_BYTES = 64 << 20  # of planes of one sample over one chunk
 NEAR_BYTES, NEAR_STEPS = 2 << 20, 32  # that stay in a cache until they are read; of a chunk at least
+FAR_BYTES = 16 << 20  # of all steps of a sample: below, what chunks cost is more than what nearer caches gain
 RECURRENT_STEPS = 128  # of a chunk
 BLOCK_BYTES = 8 << 20  # that the samples of a block write; smaller blocks load large weights more often
 NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in a cache while one sample goes through all layers
@@ -52,12 +53,12 @@ def sizes(program: Program) -> Sizes:
 
 def longest_chunk(program: Program, sizes: Sizes, steps: int, observed: int, gathers: bool) -> int:
     """Steps of a chunk of a run of so many that memory has room for. observed: bytes that gathering takes of a
-    step. Of recurrent groups, whose steps are bound one by one, few. Large maps over many steps are run some steps
-    at a time, all alike, as what a stage sends would have left the caches before the next one reads it; not where
-    statistics are gathered (`gathers`), which take long for each chunk."""
+    step. Of recurrent groups, whose steps are bound one by one, few. Large maps over many steps, of FAR_BYTES and
+    more, are run some steps at a time, all alike, as what a stage sends would have left the caches before the next
+    one reads it; not where statistics are gathered (`gathers`), which take long for each chunk."""
     per_step = sizes.step + observed
     longest = max(1, CHUNK_BYTES // per_step)
-    if not gathers:
+    if not gathers and steps * per_step > FAR_BYTES:
         longest = min(longest, max(NEAR_STEPS, NEAR_BYTES // per_step))
         longest = -(-steps // -(-steps // longest))
     return min(longest, RECURRENT_STEPS) if any(group.recurrent for group in program.groups) else longest

@@ -127,6 +127,7 @@ def test_maps_of_many_steps_run_some_at_a_time_and_alike(monkeypatch):
     x = np.random.default_rng(0).integers(0, 4, (2, 50, 3))
     expected = simulator.run(x, record=("spikes", "outputs"))
     monkeypatch.setattr(blocks, "NEAR_BYTES", 1)
+    monkeypatch.setattr(blocks, "FAR_BYTES", 1)
     monkeypatch.setattr(blocks, "NEAR_STEPS", 16)
     other = Simulator(simulator.model)
     found = other.run(x, record=("spikes", "outputs"))
@@ -218,3 +219,14 @@ def test_runs_at_once_keep_their_statistics_apart():
         each.join()
     for i, events in enumerate(expected):
         np.testing.assert_array_equal(found[i], [events] * 30)
+
+
+@pytest.mark.parametrize("per_step, steps, longest", [
+    (5_200, 500, 12_905), (5_200, 2000, 12_905),  # small maps in one chunk, as memory allows
+    (100_000, 100, 671), (100_000, 300, 30),  # large ones: above FAR_BYTES in ten of 30 steps
+])
+def test_only_large_maps_over_many_steps_are_run_some_steps_at_a_time(per_step, steps, longest):
+    program = Simulator(small()).program
+    sizes = blocks.Sizes({}, per_step, {}, 0)
+    assert blocks.longest_chunk(program, sizes, steps, 0, False) == longest
+    assert blocks.longest_chunk(program, sizes, steps, 0, True) == blocks.CHUNK_BYTES // per_step
