@@ -143,6 +143,14 @@ def test_registers_are_limited(limited, target):
     assert ALLOWED[target] == set(found["gather_rows"]), "the check sees the vectors"
 
 
+def test_native_uses_the_widest(tmp_path):
+    if not _has_avx512():
+        pytest.skip("no AVX-512 on this machine")
+    found = _finish(_start(["options float32"], EVENTSIM_CACHE_DIR=str(tmp_path)))["registers"]
+    assert {"fire_traced", "near_rows", "window_rows"} <= found.keys()
+    assert all("zmm" in kinds for kinds in found.values()), found
+
+
 def test_jit_off():
     """The NumPy twins, which check every index, run whole models to the same bits: two samples, as they are slow."""
     found = _finish(_start(RUNS, NUMBA_DISABLE_JIT="1", SAMPLES_OF_TEST="2"))
@@ -301,15 +309,6 @@ def test_load_widens(source, target):
         twin(a, 3, expected, expected, masks)
         _same(found, expected)
         _same(found, np.tile(a[3 : 3 + lanes].astype(target), 2))
-
-
-def test_native_uses_the_widest():
-    if not _has_avx512():
-        pytest.skip("no AVX-512 on this machine")
-    compiled, _ = both_ways(_widening)
-    out = np.zeros(128, np.int32)
-    compiled(_values(64, "int8", 100), 3, out, out, _masks(64))
-    assert "zmm" in "".join(compiled.inspect_asm().values())
 
 
 def _packing(words, k, found):
