@@ -105,6 +105,7 @@ class Windows(NamedTuple):
     columns: int  # of words: a multiple of 8
     bands: np.ndarray  # uint64 [plane, column of the input, padding around]: bits under the kernel's rows; scratch
     band: int  # of bands, for one plane: a multiple of 8
+    highest: np.ndarray  # int64 [step]: one past the highest plane, of either sign, that has a bit; scratch
 
 
 class RealEvents(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from eventsim.kernels.addressing import (
-    columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of, weight_row,
+    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of, weight_row,
 )
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
@@ -202,126 +202,165 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
 @compiled
 def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     """`gather_rows` for windows of at most 64 neurons, such as an image's 3x3x3: the bits under a window make one
-    word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no index.
-    Writes windows.words and sums."""
+    word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no index. Four
+    windows are summed at a time, so that four chains of additions overlap. Writes windows.words, windows.bands and
+    sums."""
     g = geometry
     slots, words, columns = windows.slots, windows.words, windows.columns
-    lanes = lanes_of(masks)
+    lanes, stride = lanes_of(masks), g.stride_x
     zero = zeros(sums, masks)
     n_planes = g.bits * (1 + g.signed)
     none = zeros(weight, masks)
     table = (tile * g.parts) << g.part_bits
-    _clear_bands(windows, n_planes)
+    last = g.out_width - 1
     for t in range(slots.steps):
-        slot = (sample * slots.per_sample + slots.first + t) * n_planes
-        highest = _write_bands(windows, slot * g.height * g.width, g, row)
+        slot = (sample * slots.per_sample + slots.first + t) * n_planes * g.height * g.width
+        if row == 0:
+            store_one(windows.highest, t, _highest_plane(windows.planes, slot, g))
+        highest = _write_bands(windows, slot, load_one(windows.highest, t), g, row)
         if highest:
-            _write_windows(windows, n_planes, g)
-        for first in range(0, g.out_width, 8):
-            n = min(g.out_width - first, 8)
-            top = highest
-            if highest and _are_idle(words, first * g.stride_x, n_planes, columns, g.stride_x):
-                top = 0
-            for ox in range(first, first + n):
-                x = zero
-                for above in range(top, 0, -g.planes_at_once):
-                    at_once = min(above, g.planes_at_once)
-                    y = none
-                    for b in range(above - 1, above - 1 - at_once, -1):
-                        y = y + y
-                        word = load_one(words, b * columns + ox * g.stride_x)
-                        y = _sum_of_parts(y, weight, word, table, lanes, g, False)
-                        if g.signed:
-                            word = load_one(words, (b + g.bits) * columns + ox * g.stride_x)
-                            y = _sum_of_parts(y, weight, word, table, lanes, g, True)
-                    for _ in range(at_once):
-                        x = x + x
-                    x = x + widened(y, zero)
-                store(sums, (t * g.out_width + ox) * lanes, x)
+            _write_windows(windows, highest, g)
+        top = 0
+        for first in range(0, g.out_width, 4):
+            if highest and first % 8 == 0:
+                top = 0 if _are_idle(words, first * stride, highest, columns, g) else highest
+            o1, o2, o3 = min(first + 1, last), min(first + 2, last), min(first + 3, last)  # the last ones once more
+            x0, x1, x2, x3 = zero, zero, zero, zero
+            above = top
+            while above > 0:
+                at_once = min(above, g.planes_at_once)
+                y0, y1, y2, y3 = none, none, none, none
+                k = 0
+                while k < at_once:
+                    at = (above - 1 - k) * columns
+                    four = at + first * stride, at + o1 * stride, at + o2 * stride, at + o3 * stride
+                    y0, y1, y2, y3 = _sum_of_parts((y0 + y0, y1 + y1, y2 + y2, y3 + y3), words, four, weight, table,
+                                                   lanes, g)
+                    if g.signed:  # -(-y + w) is y - w
+                        at = g.bits * columns
+                        four = four[0] + at, four[1] + at, four[2] + at, four[3] + at
+                        y0, y1, y2, y3 = _sum_of_parts((negated(y0), negated(y1), negated(y2), negated(y3)), words,
+                                                       four, weight, table, lanes, g)
+                        y0, y1, y2, y3 = negated(y0), negated(y1), negated(y2), negated(y3)
+                    k = next_index(k)
+                k = 0
+                while k < at_once:
+                    x0, x1, x2, x3 = x0 + x0, x1 + x1, x2 + x2, x3 + x3
+                    k = next_index(k)
+                x0, x1 = x0 + widened(y0, zero), x1 + widened(y1, zero)
+                x2, x3 = x2 + widened(y2, zero), x3 + widened(y3, zero)
+                above -= g.planes_at_once
+            o = t * g.out_width
+            store(sums, (o + first) * lanes, x0)
+            store(sums, (o + o1) * lanes, x1)
+            store(sums, (o + o2) * lanes, x2)
+            store(sums, (o + o3) * lanes, x3)
 
 
 @inlined
-def _are_idle(words, first, n_planes, columns, stride):
-    """Whether eight windows hold no bit, and those between them."""
-    for k in range(stride):
-        if not eight_are_empty(words, first + 8 * k, n_planes, columns):
-            return False
+def _are_idle(words, first, highest, columns, g):
+    """Whether eight windows, and those between them, hold no bit in the planes below `highest`, of either sign."""
+    for k in range(g.stride_x):
+        for negative in range(1 + g.signed):
+            if not eight_are_empty(words, first + 8 * k + negative * g.bits * columns, highest, columns):
+                return False
     return True
 
 
 @inlined
-def _sum_of_parts(y, weight, word, table, lanes, g, negative):
-    """y and the weights of a window's neurons, part by part, as far as there are any. table: number of the first
-    part's first sum."""
+def _sum_of_parts(four, words, at, weight, table, lanes, g):
+    """Four sums and the weights of their windows' neurons, part by part. at: of their words. table: number of the
+    first part's first sum."""
     bits = np.uint64(g.part_bits)
     mask = (ONE << bits) - ONE
-    for _ in range(g.parts):
-        part = load(weight, (table + np.int64(word & mask)) * lanes, y)
-        if negative:
-            y = y - part
-        else:
-            y = y + part
+    y0, y1, y2, y3 = four
+    w0, w1, w2, w3 = load_one(words, at[0]), load_one(words, at[1]), load_one(words, at[2]), load_one(words, at[3])
+    part = 0
+    while part < g.parts:
+        y0 = y0 + load(weight, (table + np.int64(w0 & mask)) * lanes, y0)
+        y1 = y1 + load(weight, (table + np.int64(w1 & mask)) * lanes, y1)
+        y2 = y2 + load(weight, (table + np.int64(w2 & mask)) * lanes, y2)
+        y3 = y3 + load(weight, (table + np.int64(w3 & mask)) * lanes, y3)
+        w0, w1, w2, w3 = w0 >> bits, w1 >> bits, w2 >> bits, w3 >> bits
         table += 1 << g.part_bits
-        word >>= bits
-    return y
+        part = next_index(part)
+    return y0, y1, y2, y3
 
 
 @inlined
-def _clear_bands(windows, n_planes):
-    """Nothing in any column, those of the padding, too. Writes windows.bands."""
-    for k in range(0, n_planes * windows.band, 8):
-        store(windows.bands, k, eight_zeros(windows.bands))
+def _highest_plane(planes, slot, g):
+    """One past the highest plane, of either sign, that has a bit. slot: where the planes begin."""
+    size = g.height * g.width
+    highest = g.bits
+    while highest > 0:
+        for negative in range(1 + g.signed):
+            if not are_zero(planes, slot + (highest - 1 + negative * g.bits) * size, size):
+                return highest
+        highest -= 1
+    return 0
 
 
 @inlined
-def _write_bands(windows, slot, g, row):
+def _write_bands(windows, slot, top, g, row):
     """The bits under the kernel's rows at each column of the input, by (row, channel), with room for a kernel's
-    columns between rows. slot: where its planes begin. Writes windows.bands. Returns one past the highest plane,
-    of either sign, that has a bit."""
-    highest, shift = 0, g.kernel_width * g.channels
-    none = eight_zeros(windows.planes)
-    for plane in range(g.bits * (1 + g.signed)):
+    columns between rows. slot: where its planes begin; from plane `top` on, of either sign, they have no bit. Writes
+    windows.bands, but for the padding, which stays 0. Returns one past the highest plane, of either sign, that has a
+    bit here; where that is 0, nothing may be written."""
+    planes, shift, apart = windows.planes, g.kernel_width * g.channels, g.width * g.dilation_y
+    none = eight_zeros(planes)
+    begin, end = 0, g.kernel_height  # kernel rows that lie on the input
+    while begin < end and input_row(g, row, begin) < 0:
+        begin += 1
+    while end > begin and input_row(g, row, end - 1) >= g.height:
+        end -= 1
+    highest = 0
+    for plane in range(g.bits * (1 + g.signed) if begin < end else 0):
+        if plane % g.bits >= top:
+            continue
         o = plane * windows.band + g.padding_x
-        i = slot + plane * g.height * g.width
-        filled = False
-        for begin in range(0, g.width if g.width >= 8 else 0, 8):
-            column = min(begin, g.width - 8)  # the last eight overlap those before
-            bits = none
-            for ky in range(g.kernel_height - 1, -1, -1):
-                iy = input_row(g, row, ky)
-                if ky < g.kernel_height - 1:
-                    bits = shifted(bits, shift)
-                if 0 <= iy < g.height:
-                    bits = or_(bits, load(windows.planes, i + iy * g.width + column, none))
+        bottom = slot + plane * g.height * g.width + input_row(g, row, end - 1) * g.width
+        filled = none
+        for first in range(0, g.width if g.width >= 8 else 0, 8):
+            column = min(first, g.width - 8)  # the last eight overlap those before
+            bits, at, ky = none, bottom + column, begin
+            while ky < end:
+                bits = or_(shifted(bits, shift), load(planes, at, none))
+                at -= apart
+                ky = next_index(ky)
+            bits = shifted(bits, begin * shift)
             store(windows.bands, o + column, bits)
-            filled = filled or not same_bits(bits, none)
+            filled = or_(filled, bits)
+        any_bit = not same_bits(filled, none)
         for column in range(g.width if g.width < 8 else 0):
-            word = np.uint64(0)
-            for ky in range(g.kernel_height - 1, -1, -1):
-                iy = input_row(g, row, ky)
-                if 0 <= iy < g.height:
-                    word |= load_one(windows.planes, i + iy * g.width + column) << np.uint64(ky * shift)
+            word, at = np.uint64(0), bottom + column
+            for _ in range(begin, end):
+                word = (word << np.uint64(shift)) | load_one(planes, at)
+                at -= apart
+            word <<= np.uint64(begin * shift)
             store_one(windows.bands, o + column, word)
-            filled = filled or word != 0
-        if filled:
+            any_bit = any_bit or word != 0
+        if any_bit:
             highest = max(highest, plane % g.bits + 1)
     return highest
 
 
 @inlined
-def _write_windows(windows, n_planes, g):
-    """The bits under each window of an output row, by (row, column, channel), as words of plane after plane: of
-    strides, too, they are made at every column, eight at a time, and read at each stride-th. Writes
-    windows.words."""
+def _write_windows(windows, highest, g):
+    """The bits under each window of an output row, by (row, column, channel), as words of plane after plane, of
+    those below `highest`: of strides, too, they are made at every column, eight at a time, and read at each
+    stride-th. Writes windows.words."""
     none = eight_zeros(windows.bands)
-    for plane in range(n_planes):
-        for column in range(0, windows.columns, 8):
-            word = none
-            for kx in range(g.kernel_width - 1, -1, -1):
-                if kx < g.kernel_width - 1:
-                    word = shifted(word, g.channels)
-                word = or_(word, load(windows.bands, plane * windows.band + column + kx * g.dilation_x, none))
-            store(windows.words, plane * windows.columns + column, word)
+    for negative in range(1 + g.signed):
+        for b in range(highest):
+            plane = b + negative * g.bits
+            end = plane * windows.band + (g.kernel_width - 1) * g.dilation_x
+            for column in range(0, windows.columns, 8):
+                word, at, kx = none, end + column, 0
+                while kx < g.kernel_width:
+                    word = or_(shifted(word, g.channels), load(windows.bands, at, none))
+                    at -= g.dilation_x
+                    kx = next_index(kx)
+                store(windows.words, plane * windows.columns + column, word)
 
 
 @compiled

@@ -108,7 +108,8 @@ def test_row_functions_only_add():
 # (function, one of its statements, what somebody might make of it)
 ADD_ROW = "x = x + load(weight, (base + np.int64(load_one(index, i))) * lanes, zero)"
 ADD_NEAR_ROW = "x = x + load(weight, (base + np.int64(load_one(index, e))) * lanes, zero)"
-ADD_PART = "y = y + part"
+ADD_PART = "y1 = y1 + load(weight, (table + np.int64(w1 & mask)) * lanes, y1)"
+DOUBLED = "x0, x1, x2, x3 = (x0 + x0, x1 + x1, x2 + x2, x3 + x3)"
 ADD_LEFT = "left = left + load(weight, o + 2 * lanes, none)"
 TAP = "tap = select(spikes, load(weight, o, zero), zero)"
 PAIRS = "return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)"
@@ -126,7 +127,7 @@ MUTATIONS = {
     "a column of pairs": ("slide_pair_rows", "words_1 = words_1 + word", "words_1 = words_1 + scaled(word, words_2)"),
     "in place": ("slide_pair_rows", "words_0 = words_0 + word", "words_0 *= word"),
     "a part of a window": ("_sum_of_parts", ADD_PART, ADD_PART + " * lanes"),
-    "a plane of a window": ("window_rows", "y = y + y", "y = y * splat(2, y)"),
+    "a plane of a window": ("window_rows", DOUBLED, DOUBLED.replace("x0 + x0", "x0 * splat(2, x0)")),
     "a near row": ("near_rows", ADD_NEAR_ROW, ADD_NEAR_ROW + " * b"),
     "a mask by a product": ("masked_rows", TAP, "tap = load(weight, o, zero) * splat(spikes, zero)"),
     "a scaled copy": ("masked_rows", "x = x - tap", "x = x - weighted(tap, tap)"),
