@@ -13,8 +13,6 @@ from eventsim.kernels.vectors import (
     load_one, bit_count, next_index, load, packed, store_one, select, splat, store, trailing_zeros, widened, zeros,
 )
 
-AT_ONCE = 32  # words whose sums stay in the first-level cache from sample to sample
-
 
 @inlined
 def _occupied(planes, o, n_planes, size):
@@ -161,23 +159,24 @@ def _count_words(planes, by_step, slot, steps, size, none):
 
 
 @inlined
-def _count_pairs(planes, sums, slot, steps, sizes, i, none):
-    """As `_count_words`, of two planes, gathered; counts their set bits, too."""
-    by_step, bytes_, (_, size, pack) = sums.by_step, sums.plane_bytes, sizes
-    one, o = splat(1, none), ((size + pack - 1) // pack + i) * 64
-    of_sample, of_low, of_high = none, none, none
+def _count_pairs(planes, by_step, slot, steps, sizes, i, counted):
+    """As `_count_words`, of two planes, gathered. Returns the events of the sample, and `counted`, the set bits of
+    each plane, with those of the sample."""
+    _, size, pack = sizes
+    low_bits, high_bits = counted
+    none = low_bits - low_bits
+    one = splat(1, none)
+    of_sample = none
     t = 0
     while t < steps:
         low = _packed(planes, slot + 2 * t * size, 1, size, pack, i)
         high = _packed(planes, slot + (2 * t + 1) * size, 1, size, pack, i)
         store_one(by_step, t, load_one(by_step, t) + bit_count(low | high))
         of_sample = of_sample + select(low | high, one, none)
-        of_low = of_low + select(low, one, none)
-        of_high = of_high + select(high, one, none)
+        low_bits = low_bits + select(low, one, none)
+        high_bits = high_bits + select(high, one, none)
         t = next_index(t)
-    store(bytes_, i * 64, load(bytes_, i * 64, none) + of_low)
-    store(bytes_, o, load(bytes_, o, none) + of_high)
-    return of_sample
+    return of_sample, low_bits, high_bits
 
 
 @inlined
@@ -204,15 +203,16 @@ def _count_gathered(planes, sums, slot, steps, sizes, i, none, levelled):
 def count_briefly(planes, sums, slots, pack, levelled):
     """As `count_neurons`, for all steps of samples that have at most 127, and, where `levelled`, neurons of each
     small level, too. Sums stay in 16 bits, for as many samples as their squares, and the bytes of planes, allow:
-    `sums.held` says how many are there, from this call and those before."""
-    small, held = sums.small, sums.held
+    `sums.held` says how many are there, from this call and those before. The samples of a block are taken word by
+    word, so that a word's sums stay in registers."""
+    small, held, bytes_ = sums.small, sums.held, sums.plane_bytes
     steps, n_planes, size = slots.steps, n_planes_of(slots), plane_size(slots)
     n_words = (size + pack - 1) // pack
     brief, none = zeros(small, planes), zeros(sums.bytes, planes)
     most = 32767 // (steps * steps)
     if n_planes > 1:
         most = min(most, 127 // steps)
-    plain = n_planes == 1 and pack == 1
+    plain, sizes, apart = n_planes == 1 and pack == 1, (n_planes, size, pack), slots.per_sample * n_planes * size
     done = 0
     while done < slots.samples:
         if load_one(held, 0) == most:
@@ -220,20 +220,28 @@ def count_briefly(planes, sums, slots, pack, levelled):
             store_one(held, 0, 0)
         last = min(slots.samples, done + most - load_one(held, 0))
         store_one(held, 0, load_one(held, 0) + last - done)
-        for first in range(0, n_words, AT_ONCE):
-            for sample in range(done, last):
-                slot = (sample * slots.per_sample + slots.first) * n_planes * size
-                for i in range(first, min(first + AT_ONCE, n_words)):
-                    if plain:
-                        of_sample = _count_words(planes, sums.by_step, slot + i, steps, size, none)
-                    elif n_planes == 2:
-                        of_sample = _count_pairs(planes, sums, slot, steps, (n_planes, size, pack), i, none)
-                    else:
-                        of_sample = _count_gathered(planes, sums, slot, steps, (n_planes, size, pack), i, none,
-                                                    levelled)
-                    events, o = widened(of_sample, brief), (n_words + i) * 64
-                    store(small, i * 64, load(small, i * 64, brief) + events)
-                    store(small, o, load(small, o, brief) + events * events)
+        for i in range(n_words):
+            at, o = i * 64, (n_words + i) * 64
+            events, squares = load(small, at, brief), load(small, o, brief)
+            low, high = none, none
+            if n_planes == 2:
+                low, high = load(bytes_, at, none), load(bytes_, o, none)
+            slot = slots.first * n_planes * size + done * apart
+            for _ in range(done, last):
+                if plain:
+                    of_sample = _count_words(planes, sums.by_step, slot + i, steps, size, none)
+                elif n_planes == 2:
+                    of_sample, low, high = _count_pairs(planes, sums.by_step, slot, steps, sizes, i, (low, high))
+                else:
+                    of_sample = _count_gathered(planes, sums, slot, steps, sizes, i, none, levelled)
+                wide = widened(of_sample, brief)
+                events, squares = events + wide, squares + wide * wide
+                slot += apart
+            store(small, at, events)
+            store(small, o, squares)
+            if n_planes == 2:
+                store(bytes_, at, low)
+                store(bytes_, o, high)
         done = last
 
 

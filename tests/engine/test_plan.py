@@ -33,7 +33,8 @@ def test_samples_of_a_block_do_not_matter(name, precision, together, monkeypatch
     _same(everything(simulator(name, precision).run(x, STEPS, EVERYTHING)), expected)
 
 
-def test_a_plan_is_made_once_for_any_number_of_samples(monkeypatch):
+def test_plans_are_made_once_for_any_number_of_samples(monkeypatch):
+    """Of a small network, for each power of two."""
     made = []
     bind = running.bind_chunk
     monkeypatch.setattr(running, "bind_chunk", lambda *given: made.append(given[1]) or bind(*given))
@@ -41,13 +42,13 @@ def test_a_plan_is_made_once_for_any_number_of_samples(monkeypatch):
     simulator = Simulator(_net(rng))
     x = rng.integers(0, 4, (7, 2, 6, 6))
     several = simulator.run(x)
-    assert len(made) == 1
+    assert [setting.samples for setting in made] == [4, 2, 1]
     for i in range(7):
         np.testing.assert_array_equal(simulator.run(x[i : i + 1]).output, several.output[i : i + 1])
-    assert len(made) == 1
+    assert len(made) == 3
     simulator.run(x, timesteps=2)
     simulator.run(x, record=("potentials",))
-    assert len(made) == 3
+    assert len(made) == 9
 
 
 @pytest.mark.parametrize("limit, most, left", (("MOST_PLANS", 2, 2), ("MOST_BYTES", 0, 1)))
@@ -80,7 +81,11 @@ def test_recordings_share_no_memory():
 def test_large_weights_are_shared_by_samples():
     small = blocks.Sizes({"in": 64}, 64, {}, blocks.NEAR_WEIGHTS)
     large = blocks.Sizes({"in": 64}, 64, {}, blocks.NEAR_WEIGHTS + 1)
-    assert blocks.samples_together(small, 4, 100) == 1
+    assert blocks.samples_together(small, 4, 100) == blocks.LARGEST_BLOCK
+    near = blocks.Sizes({"in": 64}, blocks.NEAR_BLOCK // 16, {}, blocks.NEAR_WEIGHTS)
+    assert blocks.samples_together(near, 4, 100) == 4
+    assert blocks.samples_together(near, 4, 3) == 2
+    assert blocks.samples_together(near, 40, 100) == 1
     assert blocks.samples_together(large, 4, 100) == blocks.LARGEST_BLOCK
     assert blocks.samples_together(large, 4, 7) == 4
     wide = blocks.Sizes({"in": 1 << 30}, 1 << 30, {}, blocks.NEAR_WEIGHTS + 1)
