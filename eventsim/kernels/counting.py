@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eventsim.kernels.addressing import eight_are_empty, n_planes_of, plane_size, slot_of, words_of
+from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     and_, bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
@@ -31,53 +31,48 @@ def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, f
     """`count_words` of the first words of each plane of a sample, eight at a time. first: where its planes begin;
     to: where its counts do."""
     size, like, several = plane_size(slots), eight_zeros(fan_out), n_planes_of(slots) > 1
-    all_events = like
-    all_bits = like
-    all_levels = like
-    fanned_events = like
-    fanned_bits = like
-    on_zeros = like
-    for i in range(0, n_words, 8):
-        o = first + i
-        if eight_are_empty(planes, o, slots.steps * n_planes_of(slots), size):
-            continue
-        events = like
-        bits = like
-        levels = like
-        for t in range(slots.steps):
-            occupied = like
-            for sign in range(1 + slots.signed):
-                level = like
-                top = o + slots.bits * size
-                for b in range(slots.bits):
-                    word = load(planes, top - (b + 1) * size, like)
-                    ones = bit_counts(word)
-                    bits = bits + ones
-                    level = (level + level) + ones
-                    occupied = or_(occupied, word)
-                levels = levels + level
-                o = top
+    all_events, all_bits, all_levels = like, like, like
+    fanned_events, fanned_bits, on_zeros = like, like, like
+    for t in range(slots.steps):
+        o = first + t * n_planes_of(slots) * size
+        for i in range(0, n_words, 8):
+            fan = load(fan_out, i, like)
+            occupied = load(planes, o + i, like)
+            bits = bit_counts(occupied)
+            events, levels = bits, bits
             if several:
-                events = events + bit_counts(occupied)
-            zeros_met = like
-            for b in range(bits_of_zeros):
+                bits, levels, occupied = _count_planes(planes, o + i, slots, size, like)
+                events = bit_counts(occupied)
+            all_events, all_bits, all_levels = all_events + events, all_bits + bits, all_levels + levels
+            fanned_events, fanned_bits = fanned_events + events * fan, fanned_bits + bits * fan
+            zeros_met, b = like, 0
+            while b < bits_of_zeros:
                 having = and_(occupied, load(zero_weights, b * size + i, like))
                 zeros_met = (zeros_met + zeros_met) + bit_counts(having)
+                b = next_index(b)
             on_zeros = on_zeros + zeros_met
-        if not several:
-            events = bits
-        fan = load(fan_out, i, like)
-        all_events = all_events + events
-        all_bits = all_bits + bits
-        all_levels = all_levels + levels
-        fanned_events = fanned_events + events * fan
-        fanned_bits = fanned_bits + bits * fan
     _add(counts, to, sum_of(all_events))
     _add(counts, to + 1, sum_of(all_bits))
     _add(counts, to + 2, sum_of(all_levels))
     _add(counts, to + 3, sum_of(fanned_events))
     _add(counts, to + 4, sum_of(fanned_bits))
     _add(counts, to + 5, sum_of(on_zeros))
+
+
+@inlined
+def _count_planes(planes, o, slots, size, like):
+    """Of eight words of all planes: set bits, sums of |level|, and which bits are set in any. o: of the first plane's."""
+    bits, levels, occupied, sign = like, like, like, 0
+    while sign < 1 + slots.signed:
+        level, b = like, slots.bits - 1
+        while b >= 0:
+            word = load(planes, o + (sign * slots.bits + b) * size, like)
+            ones = bit_counts(word)
+            bits, level, occupied = bits + ones, (level + level) + ones, or_(occupied, word)
+            b -= 1
+        levels = levels + level
+        sign = next_index(sign)
+    return bits, levels, occupied
 
 
 @inlined
