@@ -14,6 +14,10 @@ from eventsim.kernels.vectors import (
     select, shifted, splat, store, wrapped, and_not, zeros,
 )
 
+# Planes from this one on are seldom sent: processors guess that they are not, and wait for no comparison. Lower ones
+# would be guessed wrong too often.
+OFTEN = 2
+
 
 @inlined
 def _may_repeat(still, update, maps):
@@ -180,14 +184,16 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                     fired = below(zero, zero)
                     for b in range(n.bits - 1, -1, -1):
                         spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
-                        u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                        if spikes or b < OFTEN:
+                            u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                         fired = or_(fired, spikes)
                         store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
                     u = select(fired, load(n.v_reset, p.neuron, zero), h)
                 else:
                     for b in range(n.bits - 1, -1, -1):
                         spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
-                        u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
+                        if spikes or b < OFTEN:
+                            u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                         store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
                 if n.limited:
                     lowest = load(n.v_min, p.neuron, zero)
