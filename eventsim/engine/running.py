@@ -1,6 +1,7 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
 import time
+from functools import partial
 from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
@@ -67,10 +68,10 @@ class Runner:
     def run_alone(self, setting: Setting, levels, clock: Clock) -> Tuple[Chunk, State]:
         """Run the only chunk of a run; arguments as of `run_chunk`. The State after it is worked out when it is first
         looked at."""
-        chunk, past, entered = self._run(setting, BEGINNING, levels, clock), self._past, self.program.input
+        chunk, past = self._run(setting, BEGINNING, levels, clock), self._past
         sent = chunk.sent if past else {}  # else neither this Runner nor its plans have to stay for the State's sake
-        left = Chunk(chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent)
-        return chunk, State.later(lambda: _left_by(left, State(), past, entered))
+        what = chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent
+        return chunk, State.later(partial(_left_alone, what, past, self.program.input))
 
     def _run(self, setting, state, levels, clock):
         n, done, arrays, sums = len(levels), 0, None, []
@@ -163,6 +164,11 @@ class Runner:
         if before is None:
             before = np.zeros((len(values), past, *values.shape[2:]), dtype)
         return np.concatenate((before, values), axis=1)
+
+
+def _left_alone(what, past, entered) -> State:
+    """The State after a chunk that was all of a run. what: how to make it anew."""
+    return _left_by(Chunk(*what), State(), past, entered)
 
 
 def _left_by(chunk, state, past, entered) -> State:
