@@ -10,10 +10,11 @@ convolution of a still image once, neurons as a few operations on tensors; PyTor
 with --compile, by torch.compile; ONNX Runtime in float32 and, quantised by its own tool, in int8. Before anything
 is timed, what each of them answers is compared with eventsim; one that computes something else is left out.
 
-One thread; in every round all run in turn on other samples; medians over the rounds. eventsim's time is that of
-the whole call of `Simulator.run(x, record=())`, with checking, packing and counting. The others get float tensors
-in their own layout, made before the clock starts. Ratios of float32 divide the fastest float32 library's time,
-those of int8 the fastest library's, at the same batch.
+One thread; in every round all run in turn, in another order, on other samples; medians over the rounds. Each runs
+one batch before its time is taken, so that nobody pays for the caches that the one before has filled. eventsim's
+time is that of the whole call of `Simulator.run(x, record=())`, with checking, packing and counting. The others get
+float tensors in their own layout, made before the clock starts. Ratios of float32 divide the fastest float32
+library's time, those of int8 the fastest library's, at the same batch.
 """
 
 import argparse
@@ -156,11 +157,11 @@ def measure(work, rounds, seed, limits, compiled=False, parts=False):
     runners, agreements = admitted(contenders(work, compiled), work.x[:CHECKED])
     seconds = {batch: {name: [] for name in runners} for batch in work.batches}
     for batch in work.batches:  # compiled once, buffers allocated
-        time_all(runners, work, batch, rng)
+        time_all(runners, work, batch, rng, 0)
     quiet, found_limits = Quiet(), {precision: [] for precision in PRECISIONS}
     for r in range(rounds):
         for batch in work.batches:
-            for name, spent in time_all(runners, work, batch, rng).items():
+            for name, spent in time_all(runners, work, batch, rng, r).items():
                 seconds[batch][name].append(spent)
         for precision, limit in limits.items():
             found_limits[precision].append(limit.best())
@@ -174,13 +175,17 @@ def measure(work, rounds, seed, limits, compiled=False, parts=False):
     }
 
 
-def time_all(runners, work, batch, rng):
-    """Seconds per sample of every runner, in turn, on samples that are drawn anew."""
+def time_all(runners, work, batch, rng, round_):
+    """Seconds per sample of every runner, in turn, from another one on in each round, on samples that are drawn anew.
+    The first batch of each is not timed."""
     calls = work.singles if batch == 1 else 1
-    drawn = [work.x[rng.integers(0, len(work.x), batch)] for _ in range(calls)]
-    spent = {}
-    for name, (prepare, run) in runners.items():
-        prepared = [prepare(x) for x in drawn]
+    drawn = [work.x[rng.integers(0, len(work.x), batch)] for _ in range(calls + 1)]
+    spent, names = {}, list(runners)
+    for turn in range(len(names)):
+        name = names[(turn + round_) % len(names)]
+        prepare, run = runners[name]
+        first, *prepared = map(prepare, drawn)
+        run(first)
         began = time.perf_counter()
         for x in prepared:
             run(x)
