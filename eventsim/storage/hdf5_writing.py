@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from contextlib import contextmanager, ExitStack
+from math import prod
 
 import h5py
 import numpy as np
@@ -21,6 +22,7 @@ from eventsim.storage.reading import one_line
 from eventsim.storage.writing import NewFile, reason
 
 MIN_PACKED = 1 << 10  # bytes; below, chunks cost more than packing saves
+LARGEST_CHUNK = 1 << 22  # bytes
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # of arrays that grow as a run goes on
 
 
@@ -178,9 +180,23 @@ def _refused(path, error):
 
 def put(group, name, array):
     """Write an array, packed where that saves something."""
-    packed = array.ndim > 0 and array.nbytes >= MIN_PACKED
-    options = {"compression": "gzip", "shuffle": True} if packed else {}
+    options = {}
+    if array.ndim > 0 and array.nbytes >= MIN_PACKED:
+        options = {"compression": "gzip", "shuffle": True, "chunks": _chunks(array.shape, array.dtype.itemsize)}
     group.create_dataset(name, data=array, **options)
+
+
+def _chunks(shape, item_bytes):
+    """Shape of chunks, which are packed each on its own: whole rows, as many as LARGEST_CHUNK bytes hold, all about
+    as many. Those that h5py chooses reach beyond the array, and what is there is packed and kept, too."""
+    chunks, room = list(shape), max(1, LARGEST_CHUNK // item_bytes)
+    for axis, length in enumerate(shape):
+        each = prod(shape[axis + 1 :])
+        if each <= room:
+            chunks[axis] = -(-length // -(-length * each // room))
+            break
+        chunks[axis] = 1
+    return tuple(chunks)
 
 
 def narrowed(value):

@@ -16,7 +16,7 @@ from eventsim.cli import main
 from eventsim.errors import DataError, FormatError
 from eventsim.runs import evaluating
 from eventsim.storage import writing
-from eventsim.storage.hdf5_writing import GrowingHdf5
+from eventsim.storage.hdf5_writing import GrowingHdf5, LARGEST_CHUNK, put, put_texts
 from support.command import DATA, MODEL
 from support.processes import python
 
@@ -297,3 +297,25 @@ def test_what_is_no_file_is_never_replaced(special, said, tmp_path):
         with pytest.raises((DataError, FormatError), match=rf"out\.h5: cannot be written \(.*{said}"):
             save(path)
     assert os.lstat(path) == kept
+
+
+# ---- chunks
+
+
+@pytest.mark.parametrize("shape", ((144, 96, 3, 3), (1, 300_000), (3, 1 << 21), (1000, 7, 1), (1, 2, 1 << 20), (5_000_003,)))
+def test_weights_take_no_more_than_they_are(shape, tmp_path):
+    """Chunks that reach far beyond an array would be packed and kept, too."""
+    array = np.random.default_rng(0).standard_normal(shape, np.float32)
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        put(file, "weight", array)
+        dataset = file["weight"]
+        beyond = np.prod([-(-length // chunk) * chunk for length, chunk in zip(shape, dataset.chunks)])
+        assert beyond <= 1.05 * array.size and dataset.id.get_storage_size() < array.nbytes
+        assert np.prod(dataset.chunks) * array.itemsize <= LARGEST_CHUNK
+        np.testing.assert_array_equal(dataset[...], array)
+
+
+def test_long_texts_are_written_whole(tmp_path):
+    with h5py.File(tmp_path / "texts.h5", "w") as file:
+        put_texts(file, "texts", ["a" * (LARGEST_CHUNK + 1), "b"])
+        assert [len(text) for text in file["texts"].asstr()[...]] == [LARGEST_CHUNK + 1, 1]
