@@ -99,7 +99,8 @@ def in_another_mode(probes, kind=np.float32):
     """A run whose processor seems to add otherwise; `tests/engine/test_processes.py` does set its modes."""
     simulator = small()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(probes, np.dtype(kind), probes[np.dtype(kind)]._replace(expected=b""))
+        for seen in (probes, processor.PROBES):
+            patch.setitem(seen, np.dtype(kind), seen[np.dtype(kind)]._replace(expected=b""))
         simulator.run([[1, 1]])
 
 

@@ -17,8 +17,8 @@ NEAR_BYTES, NEAR_STEPS = 2 << 20, 32  # that stay in a cache until they are read
 FAR_BYTES = 16 << 20  # of all steps of a sample: below, what chunks cost is more than what nearer caches gain
 RECURRENT_STEPS = 128  # of a chunk
 BLOCK_BYTES = 8 << 20  # that the samples of a block write; smaller blocks load large weights more often
-NEAR_BLOCK = 256 << 10  # the same of samples that few weights fit beside: of tiny networks, whose calls cost more
-NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in a cache while a near block goes through all layers
+NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in a cache while a small block goes through all layers
+NEAR_BLOCK = 256 << 10  # bytes that the samples of such a block write: in tiny networks, calls cost more than caches
 LARGEST_BLOCK = 64  # samples
 BY_EVENTS = ("gather", "pairs", "slide", "slide_pairs", "attended")  # methods of paths that read sorted events
 
@@ -92,9 +92,14 @@ def samples_of_piece(program: Program, sizes: Sizes, setting: Setting) -> int:
     return max(1, min(PIECE_BYTES // (setting.steps * kept + state + 1), LARGEST_PIECE))
 
 
-def samples_together(sizes: Sizes, steps: int, n: int) -> int:
-    """Samples of n that go through a layer before the next one: few, so that what a layer leaves is in the caches
-    when the next one reads it, unless weights have to be loaded anew for each."""
-    block = NEAR_BLOCK if sizes.weights <= NEAR_WEIGHTS else BLOCK_BYTES
-    most = max(1, min(block // (steps * sizes.step), n, LARGEST_BLOCK))
-    return 1 << (most.bit_length() - 1)  # a power of two: few plans for runs of any number of samples
+def blocks_of(sizes: Sizes, steps: int, n: int) -> List[int]:
+    """Samples of the blocks into which n samples are cut, the largest first: of each size as many as there is room
+    for. The samples of a block go through a layer before the next one: few, so that what a layer leaves is in the
+    caches when the next one reads it, unless weights have to be loaded anew for each. Few sizes, all powers of two,
+    so that runs of any number of samples need few plans."""
+    near = sizes.weights <= NEAR_WEIGHTS
+    most = max(1, min((NEAR_BLOCK if near else BLOCK_BYTES) // (steps * sizes.step), LARGEST_BLOCK))
+    largest = 1 << (most.bit_length() - 1)
+    if near:
+        return [largest, 1] if n >= largest > 1 else [1]
+    return [1 << power for power in range(min(largest, n).bit_length() - 1, -1, -1)]

@@ -198,7 +198,7 @@ def _read_windows(binding, _, synapses, span):
     n_planes, take = binding.program.stages[synapses.source].n_planes, binding.memory.take
     columns = _in_eights(g.out_width) * g.stride_x
     band = _in_eights(max(g.width + g.padding_x, columns + g.kernel_width * g.dilation_x) + 8)
-    make = binding.memory.make  # its own: what is written at one row is read at the next, and the padding stays 0
+    make = binding.memory.make  # what nobody else writes, see Windows
     windows = Windows(planes, slots, take("windows", n_planes * columns, np.uint64), columns,
                       make((n_planes * band,), np.uint64), band, make((slots.steps,), np.int64))
     return Read(gathering.window_rows, (windows, synapses.weight), slots.steps)

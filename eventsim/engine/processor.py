@@ -51,7 +51,8 @@ def _together(probes):
     return Probe(np.concatenate(first), np.concatenate(second), b"".join(expected))
 
 
-PROBES = {dtype: _together([known[dtype] for known in (ROUNDING, DENORMALS) if dtype in known]) for dtype in ROUNDING}
+PROBES = {dtype: _together([known[dtype] for known in (ROUNDING, DENORMALS) if dtype in known])
+          for dtype in ROUNDING}
 
 
 def check_processor(dtype) -> None:
@@ -64,6 +65,6 @@ def check_processor(dtype) -> None:
     if (rounding.first + rounding.second).tobytes() != rounding.expected:
         raise RunError("this thread's processor does not round to nearest (a library has set that), so results "
                        "would not be exact; restore its rounding mode: in C, fesetround(FE_TONEAREST)")
-    raise RunError("this thread flushes denormal numbers to zero (a library has set that), so results would not be "
-                   "exact; restore that (torch.set_flush_denormal(False)), run in a process without that library, or "
-                   "in int8")
+    raise RunError("this thread flushes denormal numbers to zero (a library has set that), so results would not "
+                   "be exact; restore that (torch.set_flush_denormal(False)), run in a process without that "
+                   "library, or in int8")

@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from eventsim.engine.answers import ANSWERS, SUMS
-from eventsim.engine.blocks import samples_together, Sizes
+from eventsim.engine.blocks import blocks_of, Sizes
 from eventsim.engine.chunk import Chunk, Setting
 from eventsim.engine.counting import count_chunk
 from eventsim.engine.memory import address_of_array, Buffers, Together
@@ -19,7 +19,7 @@ from eventsim.kernels.calling import COMPILES
 from eventsim.program import Program
 
 AT_A_TIME = 64  # samples, between which the user may interrupt
-MOST_PLANS, MOST_BYTES = 16, 512 << 20  # of a thread, the ones used last
+MOST_PLANS, MOST_BYTES = 32, 512 << 20  # of a thread, the ones used last
 MOST_CUTS = 64  # of samples into blocks that are kept
 BEGINNING = State()  # before the first step; nobody writes it
 
@@ -70,8 +70,8 @@ class Runner:
         looked at."""
         chunk, past = self._run(setting, BEGINNING, levels, clock), self._past
         sent = chunk.sent if past else {}  # else neither this Runner nor its plans have to stay for the State's sake
-        what = chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent
-        return chunk, State.later(partial(_left_alone, what, past, self.program.input))
+        ran = chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent
+        return chunk, State.later(partial(_left_alone, ran, past, self.program.input))
 
     def _run(self, setting, state, levels, clock):
         n, done, arrays, sums = len(levels), 0, None, []
@@ -91,7 +91,7 @@ class Runner:
         return chunk
 
     def _blocks(self, setting, n):
-        """Blocks of n samples, each of a power of two where they are compiled: few plans for any number."""
+        """Blocks of n samples, of few sizes where they are compiled: few plans for any number."""
         if (setting, n) not in self._cuts:
             if len(self._cuts) >= MOST_CUTS:
                 self._cuts.clear()
@@ -100,13 +100,13 @@ class Runner:
         return self._cuts[setting, n]
 
     def _cut(self, setting, n):
-        together = samples_together(self.sizes, setting.steps, n) if COMPILES else n
-        while n:
-            samples = min(together, n)
-            samples = samples if not COMPILES else 1 << (samples.bit_length() - 1)
-            blocks = Blocks(setting._replace(samples=samples), min(n // samples, max(1, AT_A_TIME // samples)))
-            n -= blocks.number * samples
-            yield blocks
+        for samples in blocks_of(self.sizes, setting.steps, n) if COMPILES else [n]:
+            left = n // samples
+            n -= left * samples
+            while left:
+                blocks = Blocks(setting._replace(samples=samples), min(left, max(1, AT_A_TIME // samples)))
+                left -= blocks.number
+                yield blocks
 
     def _bind(self, setting, clock):
         bound = self._bound.pop(setting, None)
@@ -166,9 +166,9 @@ class Runner:
         return np.concatenate((before, values), axis=1)
 
 
-def _left_alone(what, past, entered) -> State:
-    """The State after a chunk that was all of a run. what: how to make it anew."""
-    return _left_by(Chunk(*what), State(), past, entered)
+def _left_alone(ran, past, entered) -> State:
+    """The State after a chunk that was all of a run. ran: its first fields, which are all that is needed."""
+    return _left_by(Chunk(*ran), State(), past, entered)
 
 
 def _left_by(chunk, state, past, entered) -> State:

@@ -103,9 +103,11 @@ class Windows(NamedTuple):
     slots: Slots
     words: np.ndarray  # uint64 [plane, column of the input]: windows of one row, those between them, too; scratch
     columns: int  # of words: a multiple of 8
-    bands: np.ndarray  # uint64 [plane, column of the input, padding around]: bits under the kernel's rows; scratch
+    bands: np.ndarray  # uint64 [plane, column of the input, padding around]: bits under the kernel's rows; its own:
+    # the padding is 0 and stays so
     band: int  # of bands, for one plane: a multiple of 8
-    highest: np.ndarray  # int64 [step]: one past the highest plane, of either sign, that has a bit; scratch
+    highest: np.ndarray  # int64 [step]: one past the highest plane, of either sign, that has a bit; its own: written
+    # at the first row of a tile and sample, read at the others
 
 
 class RealEvents(NamedTuple):

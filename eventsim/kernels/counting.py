@@ -5,8 +5,8 @@ import numpy as np
 from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_of
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    and_, bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, select, splat, store, store_one, sum_of,
-    zeros,
+    and_, bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, same_bits, select, splat, store,
+    store_one, sum_of, zeros,
 )
 
 
@@ -30,19 +30,23 @@ def count_words(planes, fan_out, zero_weights, counts, slots, bits, apart):
 def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, first, n_words, to):
     """`count_words` of the first words of each plane of a sample, eight at a time. first: where its planes begin;
     to: where its counts do."""
-    size, like, several = plane_size(slots), eight_zeros(fan_out), n_planes_of(slots) > 1
+    size, like, n_planes = plane_size(slots), eight_zeros(fan_out), n_planes_of(slots)
     all_events, all_bits, all_levels = like, like, like
     fanned_events, fanned_bits, on_zeros = like, like, like
     for t in range(slots.steps):
-        o = first + t * n_planes_of(slots) * size
+        o = first + t * n_planes * size
         for i in range(0, n_words, 8):
-            fan = load(fan_out, i, like)
             occupied = load(planes, o + i, like)
-            bits = bit_counts(occupied)
-            events, levels = bits, bits
-            if several:
-                bits, levels, occupied = _count_planes(planes, o + i, slots, size, like)
-                events = bit_counts(occupied)
+            plane = 1
+            while plane < n_planes:
+                occupied = or_(occupied, load(planes, o + i + plane * size, like))
+                plane = next_index(plane)
+            if same_bits(occupied, like):
+                continue
+            fan, events = load(fan_out, i, like), bit_counts(occupied)
+            bits, levels = events, events
+            if n_planes > 1:
+                bits, levels = _count_planes(planes, o + i, slots, size, like)
             all_events, all_bits, all_levels = all_events + events, all_bits + bits, all_levels + levels
             fanned_events, fanned_bits = fanned_events + events * fan, fanned_bits + bits * fan
             zeros_met, b = like, 0
@@ -61,18 +65,17 @@ def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, f
 
 @inlined
 def _count_planes(planes, o, slots, size, like):
-    """Of eight words of all planes: set bits, sums of |level|, and which bits are set in any. o: of the first plane's."""
-    bits, levels, occupied, sign = like, like, like, 0
+    """Set bits and sums of |level| of eight words of all planes. o: of the first plane's."""
+    bits, levels, sign = like, like, 0
     while sign < 1 + slots.signed:
         level, b = like, slots.bits - 1
         while b >= 0:
-            word = load(planes, o + (sign * slots.bits + b) * size, like)
-            ones = bit_counts(word)
-            bits, level, occupied = bits + ones, (level + level) + ones, or_(occupied, word)
+            ones = bit_counts(load(planes, o + (sign * slots.bits + b) * size, like))
+            bits, level = bits + ones, (level + level) + ones
             b -= 1
         levels = levels + level
         sign = next_index(sign)
-    return bits, levels, occupied
+    return bits, levels
 
 
 @inlined

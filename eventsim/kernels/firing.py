@@ -14,9 +14,9 @@ from eventsim.kernels.vectors import (
     select, shifted, splat, store, wrapped, and_not, zeros,
 )
 
-# Planes from this one on are seldom sent: processors guess that they are not, and wait for no comparison. Lower ones
-# would be guessed wrong too often.
-OFTEN = 2
+# Planes from this one on are seldom sent: a processor that guesses so does not wait for their comparisons. Lower
+# ones would be guessed wrong too often.
+SELDOM_SENT = 2
 
 
 @inlined
@@ -184,7 +184,7 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                     fired = below(zero, zero)
                     for b in range(n.bits - 1, -1, -1):
                         spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
-                        if spikes or b < OFTEN:
+                        if spikes or b < SELDOM_SENT:
                             u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                         fired = or_(fired, spikes)
                         store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
@@ -192,7 +192,7 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                 else:
                     for b in range(n.bits - 1, -1, -1):
                         spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
-                        if spikes or b < OFTEN:
+                        if spikes or b < SELDOM_SENT:
                             u = u - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                         store_one(maps.masks, mask + b * p.masks_per_plane, spikes)
                 if n.limited:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from eventsim.kernels.addressing import (
-    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of, weight_row,
+    are_zero, columns_under, eight_are_empty, highest_plane, input_column, input_row, pointers_under, span_of,
+    weight_row,
 )
 from eventsim.kernels.arguments import ONE
 from eventsim.kernels.compiling import compiled, inlined
@@ -203,8 +204,8 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
 def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
     """`gather_rows` for windows of at most 64 neurons, such as an image's 3x3x3: the bits under a window make one
     word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no index. Four
-    windows are summed at a time, so that four chains of additions overlap. Writes windows.words, windows.bands and
-    sums."""
+    windows are summed at a time, so that four chains of additions overlap. Rows come in order, from 0 on for each
+    tile and sample. Writes windows.words, windows.bands, windows.highest and sums."""
     g = geometry
     slots, words, columns = windows.slots, windows.words, windows.columns
     lanes, stride = lanes_of(masks), g.stride_x
@@ -234,13 +235,13 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
                 while k < at_once:
                     at = (above - 1 - k) * columns
                     four = at + first * stride, at + o1 * stride, at + o2 * stride, at + o3 * stride
-                    y0, y1, y2, y3 = _sum_of_parts((y0 + y0, y1 + y1, y2 + y2, y3 + y3), words, four, weight, table,
-                                                   lanes, g)
+                    y0, y1, y2, y3 = _sum_of_parts(
+                        (y0 + y0, y1 + y1, y2 + y2, y3 + y3), words, four, weight, table, lanes, g)
                     if g.signed:  # -(-y + w) is y - w
                         at = g.bits * columns
                         four = four[0] + at, four[1] + at, four[2] + at, four[3] + at
-                        y0, y1, y2, y3 = _sum_of_parts((negated(y0), negated(y1), negated(y2), negated(y3)), words,
-                                                       four, weight, table, lanes, g)
+                        y0, y1, y2, y3 = _sum_of_parts(
+                            (negated(y0), negated(y1), negated(y2), negated(y3)), words, four, weight, table, lanes, g)
                         y0, y1, y2, y3 = negated(y0), negated(y1), negated(y2), negated(y3)
                     k = next_index(k)
                 k = 0
@@ -305,7 +306,7 @@ def _write_bands(windows, slot, top, g, row):
     """The bits under the kernel's rows at each column of the input, by (row, channel), with room for a kernel's
     columns between rows. slot: where its planes begin; from plane `top` on, of either sign, they have no bit. Writes
     windows.bands, but for the padding, which stays 0. Returns one past the highest plane, of either sign, that has a
-    bit here; where that is 0, nothing may be written."""
+    bit here; the bands of those above may be those of other rows."""
     planes, shift, apart = windows.planes, g.kernel_width * g.channels, g.width * g.dilation_y
     none = eight_zeros(planes)
     begin, end = 0, g.kernel_height  # kernel rows that lie on the input
@@ -322,20 +323,22 @@ def _write_bands(windows, slot, top, g, row):
         filled = none
         for first in range(0, g.width if g.width >= 8 else 0, 8):
             column = min(first, g.width - 8)  # the last eight overlap those before
-            bits, at, ky = none, bottom + column, begin
+            at, ky = bottom + column, begin + 1
+            bits = load(planes, at, none)
             while ky < end:
-                bits = or_(shifted(bits, shift), load(planes, at, none))
                 at -= apart
+                bits = or_(shifted(bits, shift), load(planes, at, none))
                 ky = next_index(ky)
             bits = shifted(bits, begin * shift)
             store(windows.bands, o + column, bits)
             filled = or_(filled, bits)
         any_bit = not same_bits(filled, none)
         for column in range(g.width if g.width < 8 else 0):
-            word, at = np.uint64(0), bottom + column
-            for _ in range(begin, end):
-                word = (word << np.uint64(shift)) | load_one(planes, at)
+            at = bottom + column
+            word = load_one(planes, at)
+            for _ in range(begin + 1, end):
                 at -= apart
+                word = (word << np.uint64(shift)) | load_one(planes, at)
             word <<= np.uint64(begin * shift)
             store_one(windows.bands, o + column, word)
             any_bit = any_bit or word != 0

@@ -159,12 +159,10 @@ def _count_words(planes, by_step, slot, steps, size, none):
 
 
 @inlined
-def _count_pairs(planes, by_step, slot, steps, sizes, i, counted):
-    """As `_count_words`, of two planes, gathered. Returns the events of the sample, and `counted`, the set bits of
-    each plane, with those of the sample."""
+def _count_pairs(planes, by_step, slot, steps, sizes, i, low_bits, high_bits, none):
+    """As `_count_words`, of two planes, gathered. Returns the events of the sample, and the set bits of each plane
+    so far with those of the sample."""
     _, size, pack = sizes
-    low_bits, high_bits = counted
-    none = low_bits - low_bits
     one = splat(1, none)
     of_sample = none
     t = 0
@@ -231,7 +229,8 @@ def count_briefly(planes, sums, slots, pack, levelled):
                 if plain:
                     of_sample = _count_words(planes, sums.by_step, slot + i, steps, size, none)
                 elif n_planes == 2:
-                    of_sample, low, high = _count_pairs(planes, sums.by_step, slot, steps, sizes, i, (low, high))
+                    of_sample, low, high = _count_pairs(
+                        planes, sums.by_step, slot, steps, sizes, i, low, high, none)
                 else:
                     of_sample = _count_gathered(planes, sums, slot, steps, sizes, i, none, levelled)
                 wide = widened(of_sample, brief)

@@ -187,13 +187,14 @@ def put(group, name, array):
 
 
 def _chunks(shape, item_bytes):
-    """Shape of chunks, which are packed each on its own: whole rows, as many as LARGEST_CHUNK bytes hold, all about
-    as many. Those that h5py chooses reach beyond the array, and what is there is packed and kept, too."""
+    """Shape of the chunks, each of which is packed on its own: whole rows, as many as LARGEST_CHUNK bytes hold, and
+    as many in each. Those of h5py's choice reach far beyond the array, and what is there is packed and kept, too."""
     chunks, room = list(shape), max(1, LARGEST_CHUNK // item_bytes)
     for axis, length in enumerate(shape):
         each = prod(shape[axis + 1 :])
         if each <= room:
-            chunks[axis] = -(-length // -(-length * each // room))
+            n = -(-length // (room // each))
+            chunks[axis] = -(-length // n)
             break
         chunks[axis] = 1
     return tuple(chunks)

@@ -70,6 +70,35 @@ def test_every_way_of_adding(case, signed, precision):
     assert_equal_to_reference(model, x, precision)
 
 
+# (inputs, outputs, kernel, stride, padding, dilation, map): eight columns are read at once
+WIDE_WINDOWS = [
+    (1, 12, (5, 5), (2, 2), (0, 0), (1, 1), (11, 28)), (16, 3, (1, 4), (1, 1), (0, 1), (1, 1), (2, 20)),
+    (3, 24, (3, 3), (1, 1), (1, 1), (1, 1), (5, 17)), (32, 4, (1, 2), (1, 2), (1, 0), (1, 1), (2, 9)),
+    (2, 33, (3, 4), (2, 3), (4, 5), (2, 2), (6, 13)), (1, 5, (6, 1), (1, 1), (3, 0), (1, 1), (4, 8)),
+]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("signed", (False, True))
+@pytest.mark.parametrize("case", range(len(WIDE_WINDOWS)))
+def test_wide_windows(case, signed, precision):
+    """Of images of many planes, of which some steps lack the highest, rows of padding and background included."""
+    n_in, n_out, kernel, stride, padding, dilation, size = WIDE_WINDOWS[case]
+    rng = np.random.default_rng(case)
+    nodes = {"in": Input((n_in, *size), bits=5, signed=signed),
+             "conv": Conv2d(rng.normal(0, 1, (n_out, n_in, *kernel)), stride=stride, padding=padding, dilation=dilation),
+             "fire": Neuron(8.0, bits=4, quantum=5.0), "flat": Flatten()}
+    shape = Model(nodes, list(zip(nodes, list(nodes)[1:]))).shapes["flat"]
+    nodes |= {"dense": Dense(rng.normal(0, 0.2, (2, *shape))), "out": Readout()}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3)
+    assert [path.method for path in Simulator(model, precision).program.stages["fire"].paths] == ["windowed"]
+    x = rng.integers(-31 if signed else 0, 32, (2, 3, n_in, *size))
+    x[:, 1] //= 8
+    x[0, 2], x[1, ..., : size[1] // 2] = 0, 0
+    assert_equal_to_reference(model, x, precision)
+    assert_equal_to_reference(model, x[:, 0], precision)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("signed", (False, True))
 def test_few_events_in_wide_maps(signed, precision):

@@ -29,26 +29,28 @@ def test_samples_of_a_block_do_not_matter(name, precision, together, monkeypatch
     """Any number of samples through a layer before the next one, a rest included."""
     _, x = model_and_input(name)
     expected = everything(simulator(name, precision).run(x, STEPS, EVERYTHING))
-    monkeypatch.setattr(running, "samples_together", lambda sizes, steps, n: min(together, n))
+    monkeypatch.setattr(running, "blocks_of", lambda sizes, steps, n: [together, 1])
     _same(everything(simulator(name, precision).run(x, STEPS, EVERYTHING)), expected)
 
 
-def test_plans_are_made_once_for_any_number_of_samples(monkeypatch):
-    """Of a small network, for each power of two."""
+def test_two_plans_run_any_number_of_samples(monkeypatch):
+    """Of a small network: a block of several, and one. What comes again, whatever ran between, is not made again."""
     made = []
     bind = running.bind_chunk
     monkeypatch.setattr(running, "bind_chunk", lambda *given: made.append(given[1]) or bind(*given))
     rng = np.random.default_rng(0)
     simulator = Simulator(_net(rng))
-    x = rng.integers(0, 4, (7, 2, 6, 6))
+    x = rng.integers(0, 4, (131, 2, 6, 6))
     several = simulator.run(x)
-    assert [setting.samples for setting in made] == [4, 2, 1]
-    for i in range(7):
-        np.testing.assert_array_equal(simulator.run(x[i : i + 1]).output, several.output[i : i + 1])
-    assert len(made) == 3
-    simulator.run(x, timesteps=2)
-    simulator.run(x, record=("potentials",))
-    assert len(made) == 9
+    assert [setting.samples for setting in made] == [64, 1]
+    for n in (1, 7, 64, 127):
+        np.testing.assert_array_equal(simulator.run(x[:n]).output, several.output[:n])
+    assert len(made) == 2
+    for _ in range(2):
+        simulator.run(x, timesteps=2)
+        simulator.run(x, record=("potentials",))
+        simulator.run(x)
+    assert len(made) == 6
 
 
 @pytest.mark.parametrize("limit, most, left", (("MOST_PLANS", 2, 2), ("MOST_BYTES", 0, 1)))
@@ -78,18 +80,18 @@ def test_recordings_share_no_memory():
         assert all(np.array_equal(now[name], before[name]) for name in before)
 
 
-def test_large_weights_are_shared_by_samples():
-    small = blocks.Sizes({"in": 64}, 64, {}, blocks.NEAR_WEIGHTS)
-    large = blocks.Sizes({"in": 64}, 64, {}, blocks.NEAR_WEIGHTS + 1)
-    assert blocks.samples_together(small, 4, 100) == blocks.LARGEST_BLOCK
-    near = blocks.Sizes({"in": 64}, blocks.NEAR_BLOCK // 16, {}, blocks.NEAR_WEIGHTS)
-    assert blocks.samples_together(near, 4, 100) == 4
-    assert blocks.samples_together(near, 4, 3) == 2
-    assert blocks.samples_together(near, 40, 100) == 1
-    assert blocks.samples_together(large, 4, 100) == blocks.LARGEST_BLOCK
-    assert blocks.samples_together(large, 4, 7) == 4
-    wide = blocks.Sizes({"in": 1 << 30}, 1 << 30, {}, blocks.NEAR_WEIGHTS + 1)
-    assert blocks.samples_together(wide, 4, 100) == 1
+def test_samples_share_large_weights_and_those_of_tiny_networks_calls():
+    def of(step, weights, steps, n):
+        return blocks.blocks_of(blocks.Sizes({"in": step}, step, {}, weights), steps, n)
+
+    few, many = blocks.NEAR_WEIGHTS, blocks.NEAR_WEIGHTS + 1
+    assert of(64, few, 4, 100) == [blocks.LARGEST_BLOCK, 1]
+    assert of(64, few, 4, 10) == [1]
+    assert of(blocks.NEAR_BLOCK // 16, few, 4, 100) == [4, 1]
+    assert of(blocks.NEAR_BLOCK // 16, few, 40, 100) == [1]
+    assert of(64, many, 4, 100) == [64, 32, 16, 8, 4, 2, 1]
+    assert of(64, many, 4, 7) == [4, 2, 1]
+    assert of(1 << 30, many, 4, 100) == [1]
 
 
 def test_what_is_recorded_may_be_any_iterable():

@@ -43,13 +43,21 @@ class Products(ast.NodeVisitor):
             self.name, self.vectors = name, set(known)
             for _ in range(3):  # names assigned later in a loop
                 for node in ast.walk(function):
-                    if isinstance(node, ast.Assign) and self.is_vector(node.value):
-                        self.vectors |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+                    if isinstance(node, ast.Assign):
+                        for target in node.targets:
+                            self.vectors |= self._assigned(target, node.value)
                     if isinstance(node, ast.AugAssign) and self.is_vector(node.value):
                         self.vectors.add(node.target.id)
             for node in ast.walk(function):
                 waiting += self._check_node(node)
         return sorted(set(self.violations))
+
+    def _assigned(self, target, value):
+        """Names to which an assignment gives vectors; several at once where it takes tuples apart."""
+        if isinstance(target, ast.Tuple):
+            pairs = zip(target.elts, value.elts if isinstance(value, ast.Tuple) else [value] * len(target.elts))
+            return set().union(*(self._assigned(*pair) for pair in pairs))
+        return {target.id} if isinstance(target, ast.Name) and self.is_vector(value) else set()
 
     def is_vector(self, node):
         if isinstance(node, ast.Name):
@@ -60,9 +68,9 @@ class Products(ast.NodeVisitor):
                 array = node.args[0]
                 return getattr(array, "id", getattr(array, "attr", None)) not in POINTING
             return name in VECTORS or name in self.functions and name.startswith("_sum_of")
-        if isinstance(node, ast.Subscript):  # an element of a value array
+        if isinstance(node, ast.Subscript):  # an element of a value array, or of a tuple of vectors
             base = node.value
-            return isinstance(base, ast.Name) and base.id in {"weight", "sums", "strengths"}
+            return isinstance(base, ast.Name) and base.id in {"weight", "sums", "strengths", *self.vectors}
         if isinstance(node, (ast.BinOp, ast.IfExp, ast.UnaryOp, ast.Tuple)):
             return any(self.is_vector(child) for child in ast.iter_child_nodes(node)
                        if isinstance(child, ast.expr))
@@ -110,6 +118,7 @@ ADD_ROW = "x = x + load(weight, (base + np.int64(load_one(index, i))) * lanes, z
 ADD_NEAR_ROW = "x = x + load(weight, (base + np.int64(load_one(index, e))) * lanes, zero)"
 ADD_PART = "y1 = y1 + load(weight, (table + np.int64(w1 & mask)) * lanes, y1)"
 DOUBLED = "x0, x1, x2, x3 = (x0 + x0, x1 + x1, x2 + x2, x3 + x3)"
+END = "store(sums, (o + o3) * lanes, x3)"
 ADD_LEFT = "left = left + load(weight, o + 2 * lanes, none)"
 TAP = "tap = select(spikes, load(weight, o, zero), zero)"
 PAIRS = "return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)"
@@ -128,6 +137,10 @@ MUTATIONS = {
     "in place": ("slide_pair_rows", "words_0 = words_0 + word", "words_0 *= word"),
     "a part of a window": ("_sum_of_parts", ADD_PART, ADD_PART + " * lanes"),
     "a plane of a window": ("window_rows", DOUBLED, DOUBLED.replace("x0 + x0", "x0 * splat(2, x0)")),
+    "a plane of a window by a number": ("window_rows", DOUBLED, DOUBLED.replace("x3 + x3", "x3 * 2")),
+    "planes of a window": ("window_rows", DOUBLED, DOUBLED.replace("x1 + x1", "x1 * x1")),
+    "what a part is added to": ("_sum_of_parts", "y0, y1, y2, y3 = four", "y0 = four[0] * four[1]"),
+    "the end of a window": ("window_rows", END, END.replace("x3)", "x3 * lanes)")),
     "a near row": ("near_rows", ADD_NEAR_ROW, ADD_NEAR_ROW + " * b"),
     "a mask by a product": ("masked_rows", TAP, "tap = load(weight, o, zero) * splat(spikes, zero)"),
     "a scaled copy": ("masked_rows", "x = x - tap", "x = x - weighted(tap, tap)"),
