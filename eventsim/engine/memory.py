@@ -84,7 +84,8 @@ UNUSED = _references_of_unused()
 
 
 class Together:
-    """Arrays of anything, cut from one piece of memory, which takes less time than one of its own for each.
+    """Arrays of anything, cut from one piece of memory, which takes less time than one of its own for each. Small
+    pieces, too, are used again, by the rule of `Buffers`: to find where a new one is takes longest.
 
     wanted: (name, shape, dtype) of each. offsets: int64, of each in the piece, in bytes.
     """
@@ -96,13 +97,20 @@ class Together:
             n_bytes += -(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
         self._n_bytes = n_bytes + ALIGNED
         self.offsets = np.array([offset for _, _, offset in self._cuts.values()], np.int64)
+        self._small = []  # (piece, where it is aligned, the address there) of small pieces
 
     def take(self, buffers: Buffers) -> Tuple["CutArrays", int]:
         """The arrays by name, and where the piece begins."""
+        for piece, start, begin in self._small:
+            if sys.getrefcount(piece) == UNUSED:
+                return CutArrays(self._cuts, piece, start), begin
         piece = buffers.take("together", (self._n_bytes,), BYTES, cleared=False)
-        begin = address_of_array(piece)
-        start = -begin % ALIGNED
-        return CutArrays(self._cuts, piece, start), begin + start
+        address = address_of_array(piece)
+        start = -address % ALIGNED
+        if self._n_bytes < LEAST_REUSED and UNUSED:  # larger ones are in `buffers`
+            self._small.append((piece, start, address + start))
+            del self._small[:-MOST_BUFFERS]
+        return CutArrays(self._cuts, piece, start), address + start
 
 
 class CutArrays(dict):
