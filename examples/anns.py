@@ -1,19 +1,19 @@
 """Each model in data/ beside an ANN: the same layers with ReLU, trained the same way. `models.py ann` runs it.
 
 The ANN has no steps, no re-stimulation and no penalty on spikes, and reads all events of a recording in one
-picture; architecture, samples, augmentation, optimizer and epochs are those of the model (of cifar10.h5, for both of
-CIFAR-10). In int8 it has 8-bit weights, a step for each output channel, and 8-bit activations (trainer/rounding.py).
-An ANN of CIFAR-10 takes a C++ compiler; without one, leave `whole` out of TIMED. MACs and energy are those that
-eventsim counts for a dense network of these layers that runs once per sample (eventsim/costs/energy.py); additions
-are what the model's spikes cause, doublings and the bits of pixels included.
+picture; architecture, samples and augmentation are those of the model, optimizer and epochs, too, but for CIFAR-10,
+whose models begin with the weights of their ANN and learn from it (models.py). In int8 the ANN has 8-bit weights, a
+step for each output channel, and 8-bit activations (trainer/rounding.py). That of CIFAR-10 takes a C++ compiler;
+without one, leave `whole` out of TIMED. MACs and energy are those that eventsim counts for a dense network of these
+layers that runs once per sample (eventsim/costs/energy.py); additions are what the model's spikes cause, doublings
+and the bits of pixels included.
 """
 
 import dataclasses
 import hashlib
+import sys
 from pathlib import Path
 from types import SimpleNamespace
-
-import numpy as np
 
 import eventsim
 from eventsim.text import joule, quantity
@@ -24,9 +24,10 @@ ANNS = {  # arguments of `python -m trainer`, the data set first
                "--batch-size", "50", "--lr", "0.05"),
 }
 TIMED = {  # arguments of `papers.py gpu`
-    "cifar10": ("--network", "small_vgg", "--widths", "24", "48", "96", "--pool", "max", "--timesteps", "1",
-                "--epochs", "28", "--batch-size", "64", "--lr", "0.03", "--warm-up", "0", "--smoothing", "0",
-                "--average", "1", "--augmentation", "simple", "--half", "--neurons", "whole"),
+    "cifar10": ("--network", "small_vgg", "--widths", "32", "96", "144", "--neuron", "ReLU", "--pool", "max",
+                "--timesteps", "1", "--epochs", "30", "--batch-size", "128", "--lr", "0.1", "--warm-up", "1",
+                "--smoothing", "0", "--average", "1", "--augmentation", "simple", "--half", "--neurons", "whole",
+                "--threads", "2"),
 }
 OF = {"cifar10_multibit": "cifar10"}  # networks of the same layers
 DIGITS = SimpleNamespace(epochs=100, lr=3e-3, spike_penalty=0.0, seed=0)
@@ -84,9 +85,10 @@ def trained(name, folder, checkpoints):
     if name == "digits":
         return digits()
     name = OF.get(name, name)
-    kept = Path(checkpoints) / f"{name}_ann.pt"
+    kept = kept_at(checkpoints, name)
     if name in TIMED:
-        weights, settings = averaged(timed(name, folder, kept))
+        weights, settings = averaged(timed(TIMED[name], folder, kept))
+        torch.set_num_threads(1)
     else:
         from trainer.__main__ import main, parser
 
@@ -100,16 +102,24 @@ def trained(name, folder, checkpoints):
     return net.eval(), data
 
 
-def timed(name, folder, kept):
-    """The checkpoint of a training by papers.py."""
+def kept_at(checkpoints, name):
+    """Where an ANN is kept."""
+    return Path(checkpoints) / f"{name}_ann.pt"
+
+
+def timed(arguments, folder, kept):
+    """The checkpoint of a training by papers.py, which is done, or goes on, where it is not finished; where it is told
+    to end before, so does the process. arguments: of its `gpu`, after the folders. folder: with the data set's
+    official files. kept: path of the checkpoint."""
     import papers
 
+    kept = Path(kept)
     if not kept.exists():
         parts, state = (kept.with_suffix(suffix) for suffix in (".parts", ".state"))
         papers.main(["pack", str(folder), str(parts)])
         more = ["--resume"] if (state / "checkpoint.pt").exists() else []
-        papers.main(["gpu", str(parts), str(state), *TIMED[name], "--neuron", "ReLU", "--device", "cpu",
-                     "--threads", "1", "--minutes", "600", *more])
+        if papers.main(["gpu", str(parts), str(state), *arguments, "--device", "cpu", "--minutes", "6000", *more]):
+            sys.exit(f"{state}: the training is not finished; the same command goes on with it")
         papers.main(["join", str(state / "checkpoint.pt"), str(kept)])
     return kept
 
@@ -138,8 +148,6 @@ def accuracies(net, data, calibrated_by=500):
     if data.held_out is not None:
         found["held_out"] = evaluate(net, data.held_out, data.input_node)[0]
     return found
-
-
 
 
 def row(name, found):

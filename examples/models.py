@@ -35,26 +35,43 @@ SETS = {"mnist": "MNIST", "nmnist": "N-MNIST", "cifar10": "CIFAR-10"}
 FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-bin"}
 COMMON = ("--threads", "1")
 ROUNDING = 1e-5  # quanta: what float32 can move a membrane by
-MODELS = {  # arguments of `python -m trainer`, the data set first
+SMALL_VGG = ("--network", "small_vgg", "--widths", "32", "96", "144", "--pool", "max", "--batch-size", "128",
+             "--lr", "0.05", "--warm-up", "0.5", "--smoothing", "0", "--average", "1", "--augmentation", "simple",
+             "--half", "--neurons", "whole", "--threads", "2")
+MODELS = {  # arguments of `python -m trainer`, or of `papers.py gpu`, behind the data set
     "mnist": ("mnist", "--network", "strided", "--bits", "1", "1", "--timesteps", "2", "--epochs", "9",
               "--spike-penalty", "0.15"),
     "nmnist": ("nmnist", "--network", "strided", "--widths", "8", "16", "--bits", "1", "1", "--timesteps", "10",
                "--epochs", "40", "--batch-size", "50", "--lr", "0.05", "--spike-penalty", "2"),
-    "cifar10": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--timesteps", "4",
-                "--epochs", "28", "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple", "--half"),
-    "cifar10_multibit": ("cifar10", "--network", "small_vgg", "--widths", "24", "48", "96", "--bits", "1", "2",
-                         "--alpha", "4", "--restimulation", "--timesteps", "2", "--epochs", "34",
-                         "--batch-size", "64", "--lr", "0.03", "--augmentation", "simple", "--half"),
+    "cifar10": ("cifar10", *SMALL_VGG, "--timesteps", "4", "--epochs", "8"),
+    "cifar10_multibit": ("cifar10", *SMALL_VGG, "--bits", "1", "2", "--alpha", "4", "--restimulation",
+                         "--timesteps", "2", "--epochs", "24"),
 }
+TAUGHT = {"cifar10", "cifar10_multibit"}  # by papers.py, from the weights of the ANN of their layers, and by it
 
 
 def train(name, datasets, checkpoints):
     """Train one model and write data/NAME.h5."""
     from trainer.__main__ import main as trainer
 
+    if name in TAUGHT:
+        return train_taught(name, datasets, checkpoints)
     data, *settings = MODELS[name]
     return trainer([data, str(Path(datasets) / FOLDERS[data]), *settings, *COMMON, "--device", "cpu",
                     "--checkpoint", str(checkpoint(checkpoints, name)), "--output", str(DATA / f"{name}.h5")])
+
+
+def train_taught(name, datasets, checkpoints):
+    """`train` for one of TAUGHT."""
+    import anns
+    import papers
+
+    data, *settings = MODELS[name]
+    folder, of = Path(datasets) / FOLDERS[data], anns.OF.get(name, name)
+    ann, kept = anns.kept_at(checkpoints, of), checkpoint(checkpoints, name)
+    anns.timed(anns.TIMED[of], folder, ann)
+    anns.timed((*settings, "--initial", str(ann), "--teacher", str(ann)), folder, kept)
+    return papers.main(["export", str(kept), str(folder), str(DATA / f"{name}.h5")])
 
 
 def checkpoint(folder, name):
@@ -99,7 +116,7 @@ def row(name, found):
     neurons += ", re-stimulated" * settings["restimulation"]
     float32, int8 = (found["accuracy"][precision] for precision in ("float32", "int8"))
     cells = (f"`{name}.h5`", SETS[settings["data"]], settings["network"], neurons, settings["timesteps"],
-             settings["epochs"], f"{100 * held:.2f}", f"{100 * float32:.2f}", f"{100 * int8:.2f}",
+             f"{settings['epochs']:g}", f"{100 * held:.2f}", f"{100 * float32:.2f}", f"{100 * int8:.2f}",
              f"{100 * (int8 - float32):+.2f}", f"{found['levels']:,}",
              f"{len(found['trained_different'])} of {found['samples']:,}")
     return "| " + " | ".join(map(str, cells)) + " |"

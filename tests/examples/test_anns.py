@@ -101,8 +101,8 @@ def test_the_ann_of_cifar10_is_trained_once_and_kept(tmp_path, monkeypatch):
     write_cifar(tmp_path)
     before = torch.get_num_threads()
     monkeypatch.setitem(anns.TIMED, "cifar10", (
-        "--network", "lenet", "--widths", "4", "--dense", "8", "--timesteps", "1", "--batch-size", "20",
-        "--epochs", "1", "--lr", "0.01"))
+        "--network", "lenet", "--widths", "4", "--dense", "8", "--neuron", "ReLU", "--timesteps", "1",
+        "--batch-size", "20", "--epochs", "1", "--lr", "0.01", "--threads", "1"))
     net, data = anns.trained("cifar10_multibit", tmp_path, tmp_path)
     assert not any(type(layer).__name__ == "Neuron" for layer in net.modules())
     found = anns.accuracies(net, data, calibrated_by=8)
@@ -111,3 +111,33 @@ def test_the_ann_of_cifar10_is_trained_once_and_kept(tmp_path, monkeypatch):
     again, _ = anns.trained("cifar10", tmp_path, tmp_path)
     torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values()))
+
+
+SMALL = ("--network", "lenet", "--widths", "4", "--dense", "8", "--batch-size", "20", "--epochs", "1", "--lr", "0.01",
+         "--threads", "1")
+
+
+def test_a_model_that_is_taught_is_made_of_its_ann_and_exported(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    folder, before = tmp_path / models.FOLDERS["cifar10"], torch.get_num_threads()
+    folder.mkdir()
+    write_cifar(folder)
+    monkeypatch.setitem(anns.TIMED, "cifar10", (*SMALL, "--neuron", "ReLU", "--pool", "max", "--timesteps", "1"))
+    monkeypatch.setitem(models.MODELS, "cifar10_multibit", (
+        "cifar10", *SMALL, "--pool", "max", "--bits", "1", "1", "--timesteps", "2"))
+    monkeypatch.setattr(models, "DATA", tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    assert models.train("cifar10_multibit", tmp_path, tmp_path / "checkpoints") in (0, 1)
+    torch.set_num_threads(before)
+    model = eventsim.load(tmp_path / "cifar10_multibit.h5")
+    told = json.loads(model.provenance["settings"])
+    assert model.timesteps == 2 and told["initial"]["neuron"] == told["teacher"]["neuron"] == "ReLU"
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} >= {"cifar10_ann.pt", "cifar10_multibit.pt"}
+
+
+def test_a_training_that_was_stopped_is_not_taken_for_done(tmp_path, monkeypatch):
+    import papers
+
+    monkeypatch.setattr(papers, "main", lambda arguments: 3 if arguments[0] == "gpu" else 0)
+    with pytest.raises(SystemExit, match="not finished; the same command goes on with it"):
+        anns.timed(("--epochs", "1"), tmp_path, tmp_path / "net.pt")

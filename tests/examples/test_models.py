@@ -11,8 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples"))
 
+import anns  # noqa: E402
 import eventsim  # noqa: E402
 import models  # noqa: E402
+import papers  # noqa: E402
 from eventsim.comparison.self_check import check  # noqa: E402
 
 DATA = ROOT / "data"
@@ -51,8 +53,24 @@ def test_a_model_was_made_with_the_settings_of_the_script(name):
 
     told = json.loads(eventsim.load(DATA / f"{name}.h5").provenance["settings"])
     data, *arguments = models.MODELS[name]
+    if name in models.TAUGHT:
+        of_ann = timed_settings(*anns.TIMED["cifar10"])
+        assert told["initial"] == told["teacher"] == {**told["teacher"], **of_ann}
+        expected = timed_settings(*arguments, "--teaching", "0.5")
+        assert told == {**told, **expected, "data": data} and len(expected) > 15
+        return
     expected = json.loads(json.dumps(vars(parser().parse_args([data, "folder", *arguments, *models.COMMON]))))
     assert told == {setting: expected[setting] for setting in told} and len(told) > 15
+
+
+def timed_settings(*arguments):
+    """What `papers.py gpu` keeps in a checkpoint of its arguments, as JSON has it."""
+    args = papers.parser().parse_args(["gpu", "parts", "state", *arguments])
+    names = {*papers.NETWORK, *papers.RECIPE, "augmentation", "half"} - {"alpha", "teaching"}
+    kept = {name: getattr(args, name) for name in names}
+    if args.teaching is not None:
+        kept["teaching"] = args.teaching
+    return json.loads(json.dumps({**kept, "alpha": 2.0 ** args.bits[1]}))
 
 
 def test_what_counts_as_wrong():
