@@ -129,3 +129,17 @@ def test_infinite_membranes_resume(resumed):
     state.pending["n"][:] = 0
     found = simulator.run(x, timesteps=1, state=state)
     assert found.levels("n")[:, 0].tolist() == [[1, 3, 7]] * 2
+
+
+def test_a_current_that_one_turn_leaves_outside_its_width_goes_on():
+    """More than 192 in 7 bits, which one turn of 128 leaves above 64."""
+    nodes = {"in": Input(1), "dense": Dense([[120.0]], bias=[80.0]), "out": Readout("mean", current_leak=0.5)}
+    model = Model(nodes, [("in", "dense"), ("dense", "out")], timesteps=3)
+    chip = Chip("narrow", sum_bits=8, sum_overflow="wrap", current_bits=7, current_overflow="wrap_once")
+    simulator, x = Simulator(model, chip=chip), np.ones((1, 3, 1), int)
+    expected = simulator.run(x, record="currents")
+    first = simulator.run(x[:, :1], record="currents")
+    assert first.currents("out").max() > 64
+    second = simulator.run(x[:, 1:], state=first.state, record="currents")
+    np.testing.assert_array_equal(
+        np.concatenate((first.currents("out"), second.currents("out")), axis=1), expected.currents("out"))

