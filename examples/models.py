@@ -7,13 +7,13 @@
     python examples/models.py ann DATASETS CHECKPOINTS [NAME ...]
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
-CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where
-it was stopped. `verify` runs all test samples in DATASETS and writes results/models.json: every spike against PyTorch in
-float64, predictions against the network as trained in float32, accuracy in float32 and int8; it prints the row of
-data/README.md, too. `energy` writes results/energy.json: what the test samples cost, event by event and as a matched
-dense network, by eventsim/costs/energy.py; it needs no PyTorch. `ann` trains a ReLU network of the layers of each
-model (anns.py) and writes results/ann.json: accuracy, additions and energy of the one beside accuracy, MACs and
-energy of the other.
+CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where it was
+stopped; for CIFAR-10 it trains the ANN first, unless CHECKPOINTS has it. `verify` runs all test samples in DATASETS
+and writes results/models.json: every spike against PyTorch in float64, predictions against the network as trained in
+float32, accuracy in float32 and int8; it prints the row of data/README.md, too. `energy` writes results/energy.json:
+what the test samples cost, event by event and as a matched dense network, by eventsim/costs/energy.py; it needs no
+PyTorch. `ann` trains a ReLU network of the layers of each model (anns.py) and writes results/ann.json: accuracy,
+additions and energy of the one beside accuracy, MACs and energy of the other.
 """
 
 import argparse

@@ -57,7 +57,7 @@ PROBES = {dtype: _together([known[dtype] for known in (ROUNDING, DENORMALS) if d
 
 def check_processor(dtype) -> None:
     """Raise RunError where this thread's processor does not round to nearest, or flushes denormal numbers of a
-    run in `dtype` to zero. Takes half a microsecond."""
+    run in `dtype` to zero."""
     first, second, expected = PROBES[dtype]
     if (first + second).tobytes() == expected:
         return

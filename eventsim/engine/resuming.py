@@ -12,7 +12,7 @@ import numpy as np
 from eventsim.arguments import shown
 from eventsim.engine.state import arrays_of, KINDS_OF_STATE, State
 from eventsim.errors import DataError, RunError
-from eventsim.kernels.arguments import CURRENT, NO_LIMIT, WRAP_ONCE
+from eventsim.kernels.arguments import CURRENT, SATURATE, WRAP
 from eventsim.model.parameters import integer
 from eventsim.program import InputStage, LayerStage, Program
 from eventsim.spikes import Spikes
@@ -144,9 +144,8 @@ def _numbers(kind, layer, program):
     if program.dtype.kind == "f":
         return None
     rule, low, high = update.limits[3 * CURRENT : 3 * CURRENT + 3].tolist()
-    if rule == WRAP_ONCE:  # one turn may leave a number outside its width; how far is proved, see `lowering.overflow`
-        low, high = -(INT32_MAX // 2), INT32_MAX // 2
-    inside = _outside(low, high) if kind == "filtered" and rule != NO_LIMIT else None
+    limited = rule in (WRAP, SATURATE)  # one turn may leave a number outside its width, see `lowering.overflow`
+    inside = _outside(low, high) if kind == "filtered" and limited else None
     return inside if layer.padded == layer.shape[0] else _Padding(layer.shape[0], inside)
 
 
