@@ -109,11 +109,13 @@ def kept_at(checkpoints, name):
 
 def timed(arguments, folder, kept):
     """The checkpoint of a training by papers.py, which is done, or goes on, where it is not finished; where it is told
-    to end before, so does the process. arguments: of its `gpu`, after the folders. folder: with the data set's
-    official files. kept: path of the checkpoint."""
+    to end before, so does the process, and where what is kept was trained otherwise. arguments: of its `gpu`, after
+    the folders. folder: with the data set's official files. kept: path of the checkpoint."""
     import papers
 
     kept = Path(kept)
+    if kept.exists():
+        check_trained_so(kept, papers.parser().parse_args(["gpu", "parts", "state", *arguments]))
     if not kept.exists():
         parts, state = (kept.with_suffix(suffix) for suffix in (".parts", ".state"))
         papers.main(["pack", str(folder), str(parts)])
@@ -122,6 +124,20 @@ def timed(arguments, folder, kept):
             sys.exit(f"{state}: the training is not finished; the same command goes on with it")
         papers.main(["join", str(state / "checkpoint.pt"), str(kept)])
     return kept
+
+
+def check_trained_so(kept, args):
+    """End the process where a checkpoint's settings are not those of arguments of `papers.py gpu`."""
+    from papers import NETWORK, RECIPE
+    from trainer.timed import averaged
+
+    settings = averaged(kept)[1]
+    for name in (*NETWORK, *RECIPE):
+        wanted = getattr(args, name)
+        wanted = list(wanted) if isinstance(wanted, tuple) else wanted
+        if wanted is not None and settings.get(name) != wanted:
+            sys.exit(f"{kept}: was trained with {name} {settings.get(name)}, expected {wanted}: move it away, and it "
+                     "is trained anew")
 
 
 def digits():

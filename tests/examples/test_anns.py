@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 import anns  # noqa: E402
 import eventsim  # noqa: E402
 import models  # noqa: E402
+import papers  # noqa: E402
 from picture_files import write_cifar  # noqa: E402
 
 FOUND = json.loads(models.BESIDE_ANNS.read_text())
@@ -107,10 +108,13 @@ def test_the_ann_of_cifar10_is_trained_once_and_kept(tmp_path, monkeypatch):
     assert not any(type(layer).__name__ == "Neuron" for layer in net.modules())
     found = anns.accuracies(net, data, calibrated_by=8)
     assert set(found) == {"held_out", "float32", "int8"} and all(0 <= share <= 1 for share in found.values())
-    monkeypatch.setitem(anns.TIMED, "cifar10", ("not", "run", "again"))
+    monkeypatch.setattr(papers, "main", lambda arguments: pytest.fail("it is trained again"))
     again, _ = anns.trained("cifar10", tmp_path, tmp_path)
     torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values()))
+    monkeypatch.setitem(anns.TIMED, "cifar10", (*anns.TIMED["cifar10"][:3], "5", *anns.TIMED["cifar10"][4:]))
+    with pytest.raises(SystemExit, match=r"cifar10_ann.pt: was trained with widths \[4\], expected \[5\]: move it away"):
+        anns.trained("cifar10", tmp_path, tmp_path)
 
 
 SMALL = ("--network", "lenet", "--widths", "4", "--dense", "8", "--batch-size", "20", "--epochs", "1", "--lr", "0.01",
@@ -136,8 +140,6 @@ def test_a_model_that_is_taught_is_made_of_its_ann_and_exported(tmp_path, monkey
 
 
 def test_a_training_that_was_stopped_is_not_taken_for_done(tmp_path, monkeypatch):
-    import papers
-
     monkeypatch.setattr(papers, "main", lambda arguments: 3 if arguments[0] == "gpu" else 0)
     with pytest.raises(SystemExit, match="not finished; the same command goes on with it"):
         anns.timed(("--epochs", "1"), tmp_path, tmp_path / "net.pt")
