@@ -7,7 +7,6 @@ from typing import Dict, FrozenSet, Iterable, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from eventsim.engine.memory import ChunkTrain
-from eventsim.statistics.counts import Counts
 from eventsim.statistics.observing import TrainObserver
 
 
@@ -88,8 +87,7 @@ class Chunk:
     n_samples, steps: of the chunk. still_input: whether the input's only step stands for all. names: (kind, what)
     of the arrays that its plan kept, which are in `arrays`. sent: stage -> ChunkTrain of a block, whose planes are
     those of the chunk only where they were kept. sums: layer -> TrainObserver, what statistics summed, one for each
-    plan that ran: until this thread runs its next chunk. counts: of the chunk. answers: (n, steps, classes), the
-    answer after each step, or (n, 1, classes), after the last.
+    plan that ran: until this thread runs its next chunk.
     """
 
     n_samples: int
@@ -99,8 +97,6 @@ class Chunk:
     arrays: Dict[Tuple[str, str], np.ndarray]
     sent: Dict[str, ChunkTrain]
     sums: Sequence[Dict[str, TrainObserver]] = ()
-    counts: Counts = None
-    answers: np.ndarray = None
 
     @cached_property
     def trains(self) -> Trains:

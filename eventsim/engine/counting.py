@@ -4,6 +4,7 @@ Popcounts times fan-outs, outside the kernels that add: `statistics.counts` says
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
@@ -110,11 +111,18 @@ def _linear(binding, words, number):
 
 def count_chunk(program: Program, chunk: Chunk) -> Counts:
     """Counts of a chunk that was just run, from the kept array `COUNTS`, int64 (n, number of counts)."""
-    values = chunk.arrays[COUNTS].T.copy("C")  # who keeps counts does not keep the arrays cut from the same memory
-    rows = CountRows(tuple(program.neurons), values)
-    if ("real", program.input) in chunk.arrays:
-        _count_real_input(program, chunk.trains, rows)
-    return Counts(program.neurons, chunk.n_samples, chunk.steps, rows, values[-1])
+    values = chunk.arrays.own(COUNTS)
+    if program.stages[program.input].real:
+        counts = _as_counts(program.neurons, chunk.n_samples, chunk.steps, values)
+        _count_real_input(program, chunk.trains, counts.layers)
+        return counts
+    return Counts.later(partial(_as_counts, program.neurons, chunk.n_samples, chunk.steps, values))
+
+
+def _as_counts(neurons, n_samples, steps, values) -> Counts:
+    """Counts of `COUNTS`, which nobody else has."""
+    values = np.ascontiguousarray(values.T)
+    return Counts(neurons, n_samples, steps, CountRows(tuple(neurons), values), values[-1])
 
 
 def _count_real_input(program, trains, rows):

@@ -8,7 +8,6 @@ from typing import Callable, NamedTuple, Optional, Tuple
 import numpy as np
 
 from eventsim.engine.blocks import sizes
-from eventsim.engine.chunk import Setting
 from eventsim.engine.context import RunContext
 from eventsim.engine.lengths import run_by_length
 from eventsim.engine.overflows import check_overflows, chip_may_fail
@@ -16,18 +15,20 @@ from eventsim.engine.processor import check_processor
 from eventsim.engine.recorder import record_names, Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.resuming import StateRules
-from eventsim.engine.running import Runner
+from eventsim.engine.running import Alike, Runner
 from eventsim.engine.schedules import Begun, Schedule, Schedules
 from eventsim.engine.state import State
 from eventsim.engine.threads import Threads
 from eventsim.engine.timing import Clock
 from eventsim.errors import DataError
 from eventsim.inputs.levels import check_steps_said, checked_levels, to_levels
+from eventsim.kernels.calling import COMPILES
 from eventsim.merging import merge
 from eventsim.model.parameters import integer
 from eventsim.program import Program
 
-MOST_WANTS, MOST_ALIKE = 32, 256  # sets of what was recorded, and of runs that are alike, that are kept
+MOST_WANTS, MOST_KNOWN = 32, 256  # sets of what was recorded, and of runs that are alike, that are kept
+LEVELS = np.dtype(np.uint8), np.dtype(np.int32)  # types of levels that kernels read
 TIMING = "timing"  # what is recorded of kernels one by one
 
 
@@ -41,13 +42,11 @@ class _Piece(NamedTuple):
     clock: Clock
 
 
-class _Alike(NamedTuple):
-    """Runs of one piece and one chunk that differ in nothing but the levels. shape: of these, (n, steps or 1, C,
-    positions)."""
+class _Known(NamedTuple):
+    """What was worked out for runs that are alike, and what is taken from them."""
 
-    setting: Setting
+    alike: Alike
     recorder: Recorder
-    shape: Tuple[int, ...]
     keep_state: bool
 
 
@@ -68,21 +67,23 @@ class Executor:
         self.threads = Threads(context.workers)
         self._sizes = sizes(program)
         self._schedules = Schedules(program, self._sizes, chunk, block)
-        self._wants, self._alike, self._local = {}, {}, threading.local()
+        self._wants, self._known, self._local = {}, {}, threading.local()
 
     def run(self, x, timesteps=None, record=(), state=None, keep_state=False, clock=None,
             samples_first=True) -> Recording:
         """Run samples of one length. x, timesteps, record, state and errors: as of `Simulator.run`. keep_state:
         whether the Recording has one. clock: a `Clock`, None for a new one. samples_first: whether it is known
         that the first axis of x is that of samples; else an x that looks otherwise is refused."""
-        record = record_names(record)
+        if type(record) is not tuple:
+            record = record_names(record)
         key = None
         if state is None and clock is None:
             key = self._key(x, timesteps, record, keep_state, samples_first)
-            alike = self._alike.get(key)  # once: another thread may clear them
-            if alike is not None:
-                clock = Clock()
-                return self._run_alike(checked_levels(x, self._input, narrow=True), alike, clock)
+            known = self._known.get(key)  # once: another thread may clear them
+            if known is not None:
+                recording = self._run_alike(x, known, Clock())
+                if recording is not None:
+                    return recording
         if state is None and not samples_first:
             check_steps_said(self.model, x, timesteps)
         clock = Clock(TIMING in record) if clock is None else clock
@@ -94,22 +95,23 @@ class Executor:
         done = self._states.check(state, len(levels), steps)
         begun = Begun(done, steps, still, state is None, keep_state, levels.dtype == np.uint8)
         if key is not None:
-            alike = self._alike_of(record, begun, levels.shape)
-            if alike is not None:
-                if len(self._alike) >= MOST_ALIKE:
-                    self._alike.clear()
-                self._alike[key] = alike
-                return self._run_alike(levels, alike, clock)
+            known = self._known_of(record, begun, levels.shape)
+            if known is not None:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[key] = known
         return self._run(_flatten_positions(levels), record, begun, clock, lambda start, stop: (
             State() if state is None else state.samples(start, stop)))
 
     def _key(self, x, timesteps, record, keep_state, samples_first):
         """What runs from the beginning share that are alike, whatever the values of x; None where nobody knows."""
-        if type(x) is np.ndarray and type(timesteps) in (int, type(None)) and set(map(type, record)) <= {str}:
-            return x.shape, x.dtype, timesteps, record, keep_state, samples_first, self.model.timesteps
+        if COMPILES and type(x) is np.ndarray and type(timesteps) in (int, type(None)) and set(map(type, record)) <= {str}:
+            dtype = x.dtype
+            return (x.shape, dtype.num, dtype.isnative, timesteps, record, keep_state, samples_first,
+                    self.model.timesteps)
         return None
 
-    def _alike_of(self, record, begun: Begun, shape) -> Optional["_Alike"]:
+    def _known_of(self, record, begun: Begun, shape) -> Optional[_Known]:
         """What is worked out for all runs alike, of one piece and one chunk of which nothing is gathered; of
         others None. shape: of their levels."""
         wanted = self._wanted(record)
@@ -118,16 +120,20 @@ class Executor:
         schedule = self._schedules.of(wanted, begun)
         if len(schedule.chunks) > 1 or min(schedule.samples, -(-shape[0] // self.threads.workers)) < shape[0]:
             return None
-        positions = (*shape[:3], -1)
-        return _Alike(schedule.chunks[0], Recorder(wanted, begun.steps), positions, begun.keep_state)
+        alike = Alike(schedule.chunks[0], (*shape[:3], -1))
+        return _Known(alike, Recorder(wanted, begun.steps), begun.keep_state)
 
-    def _run_alike(self, levels, alike: "_Alike", clock: Clock) -> Recording:
-        """Run samples all at once. levels: of any shape that has as many."""
-        check_processor(self.program.dtype)
-        chunk, state = self.runner.run_alone(alike.setting, levels.reshape(alike.shape), clock)
-        recording = alike.recorder.take(chunk)
-        if alike.keep_state:
-            recording.state = state
+    def _run_alike(self, x, known: _Known, clock: Clock) -> Optional[Recording]:
+        """Run samples all at once, as some before. x: samples like theirs but for its values; None is returned where
+        `run` has to say what is wrong."""
+        if x.dtype not in LEVELS or not x.flags.carray:
+            x = checked_levels(x, self._input, narrow=True)
+        chunk = self.runner.run_alike(known.alike, x, clock)
+        if chunk is None:
+            return None
+        recording = known.recorder.take(chunk)
+        if known.keep_state:
+            recording.state = self.runner.state_after(chunk)
         return self._finished(recording, clock)
 
     def _finished(self, recording, clock):
@@ -209,9 +215,11 @@ class Executor:
     @property
     def runner(self) -> Runner:
         """This thread's own."""
-        if not hasattr(self._local, "runner"):
+        try:
+            return self._local.runner
+        except AttributeError:
             self._local.runner = Runner(self.program, self._sizes)
-        return self._local.runner
+            return self._local.runner
 
     @property
     def _input(self):

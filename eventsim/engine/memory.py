@@ -130,7 +130,10 @@ class CutArrays(dict):
 
     def own(self, name) -> np.ndarray:
         """An array that keeps none of the others alive."""
-        return self[name].copy() if name in self._cuts else self[name]
+        if name not in self._cuts:
+            return self[name]
+        shape, dtype, offset = self._cuts[name]
+        return np.ndarray(shape, dtype, self._piece, self._start + offset).copy()
 
 
 class PlanMemory:

@@ -19,6 +19,13 @@ class Probe(NamedTuple):
     second: np.ndarray
     expected: bytes
 
+    def in_eights(self) -> np.ndarray:
+        """All three one after another, as `kernels.beginning` takes them; zeros add up in every mode."""
+        found = np.zeros((3, 8), self.first.dtype)
+        for row, numbers in zip(found, (self.first, self.second, np.frombuffer(self.expected, self.first.dtype))):
+            row[: numbers.size] = numbers
+        return found.reshape(-1)
+
 
 MANTISSA = {np.dtype(np.float32): 23, np.dtype(np.float64): 52}  # bits; np.finfo itself depends on the modes
 

@@ -6,6 +6,8 @@ from typing import Dict, List, Set, Tuple
 import numpy as np
 
 from eventsim.arguments import several
+from eventsim.engine.answers import ANSWERS
+from eventsim.engine.counting import count_chunk
 from eventsim.engine.overflows import chip_may_fail
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
@@ -142,10 +144,12 @@ class Recorder:
                 whole = getattr(chunk.traces, kind)[name][..., : stage.shape[0]]
                 shape = (*whole.shape[:2], *stage.logical_shape)
                 traces.setdefault(kind, {})[name] = whole.transpose(0, 1, 3, 2).copy().reshape(shape)
+        answers = chunk.arrays.own(ANSWERS)
+        output = answers[:, 0] if answers.shape[1] == 1 and not self.wishes.outputs else answers[:, -1].copy()
         return Recording(
-            self.program.precision, chunk.steps, chunk.answers[:, -1].copy(), chunk.counts,
+            self.program.precision, chunk.steps, output, count_chunk(self.program, chunk),
             {name: _spikes(stage, shape, chunk) for name, stage, shape in self.wanted.spikes},
-            traces, chunk.answers.copy() if self.wishes.outputs else None,
+            traces, answers if self.wishes.outputs else None,
             steps_per_unit=self.wanted.steps_per_unit,
             audit=ranges.collect(self.program, chunk.traces.audit) if self.wishes.audits else None,
         )

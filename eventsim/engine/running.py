@@ -1,20 +1,23 @@
 """Running: samples through the plans of a Program, a chunk of steps at a time."""
 
 import time
+from dataclasses import dataclass
 from functools import partial
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from eventsim.engine.answers import ANSWERS, SUMS
+from eventsim.engine.answers import SUMS
 from eventsim.engine.blocks import blocks_of, Sizes
 from eventsim.engine.chunk import Chunk, Setting
-from eventsim.engine.counting import count_chunk
 from eventsim.engine.memory import address_of_array, Buffers, Together
+from eventsim.engine.processor import PROBES
 from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
 from eventsim.engine.timing import Clock
 from eventsim.errors import DataError
+from eventsim.inputs.levels import level_range
+from eventsim.kernels.beginning import begin
 from eventsim.kernels.calling import COMPILES
 from eventsim.program import Program
 
@@ -22,6 +25,16 @@ AT_A_TIME = 64  # samples, between which the user may interrupt
 MOST_PLANS, MOST_BYTES = 32, 512 << 20  # of a thread, the ones used last
 MOST_CUTS = 64  # of samples into blocks that are kept
 BEGINNING = State()  # before the first step; nobody writes it
+NO_LEVELS = np.zeros(0, np.uint8)  # of real input, which is looked at before
+
+
+@dataclass(frozen=True, eq=False)
+class Alike:
+    """Runs of one piece and one chunk that differ in nothing but the levels. setting: of the chunk. shape: of the
+    levels, (n, steps or 1, C, positions)."""
+
+    setting: Setting
+    shape: Tuple[int, ...]
 
 
 class Blocks(NamedTuple):
@@ -43,6 +56,21 @@ class Kept(NamedTuple):
     others: List[tuple]
 
 
+class Prepared(NamedTuple):
+    """What runs that are alike share in one thread.
+
+    together: the arrays that are cut from one piece of memory. others: as of `Kept`, without levels that are read
+    where they are. plans: (what is bound, number of the first sample, of blocks) one after another. offsets,
+    addresses: as of `kernels.beginning`.
+    """
+
+    together: Together
+    others: List[tuple]
+    plans: List[tuple]
+    offsets: np.ndarray
+    addresses: np.ndarray
+
+
 class Runner:
     """Runs chunks of a Program; each thread has its own. sizes: what a sample takes, see `blocks`."""
 
@@ -52,7 +80,11 @@ class Runner:
         self._bytes: Dict[Setting, int] = {}  # what each takes
         self._cuts: Dict[tuple, List[Blocks]] = {}  # (setting, number of samples) -> blocks
         self._kept: Dict[tuple, Kept] = {}  # the same -> arrays
+        self._prepared: Dict[Alike, Prepared] = {}
         self._buffers = Buffers()
+        self._probe = PROBES[program.dtype].in_eights()
+        entered = program.stages[program.input]
+        self._takes_real, self._range = entered.real, level_range(entered)
         self._past = [(name, past) for name, past in program.history.items() if past]
 
     def run_chunk(self, setting: Setting, state: State, levels, clock: Clock) -> Chunk:
@@ -65,13 +97,54 @@ class Runner:
         _left_by(chunk, state, self._past, self.program.input)
         return chunk
 
-    def run_alone(self, setting: Setting, levels, clock: Clock) -> Tuple[Chunk, State]:
-        """Run the only chunk of a run; arguments as of `run_chunk`. The State after it is worked out when it is first
-        looked at."""
-        chunk, past = self._run(setting, BEGINNING, levels, clock), self._past
+    def run_alike(self, alike: Alike, levels, clock: Clock) -> Optional[Chunk]:
+        """Run the only chunk of a run. levels: as of `run_chunk`, in any shape, C-contiguous; None is returned where
+        some are not of the input, or where this thread's processor does not add as it should."""
+        prepared = self._prepared.get(alike)
+        if prepared is None:
+            prepared = self._prepare(alike, clock)
+        together, others, plans, offsets, addresses = prepared
+        arrays, piece = together.take(self._buffers)
+        looked_at = NO_LEVELS if self._takes_real else levels.reshape(-1)
+        if not begin(looked_at, *self._range, self._probe, addresses, offsets, piece):
+            return None
+        bound, setting = plans[0][0], alike.setting
+        for place, name, shape, dtype in others:
+            shaped = levels.reshape(alike.shape)
+            array = arrays[name] = self._array(name, shape, dtype, bound, setting, BEGINNING, shaped)
+            addresses[place] = address_of_array(array)
+        for bound, first, n_blocks in plans:
+            bound.clock[0] = 0
+            bound.plan.run(arrays, addresses, first, n_blocks, clock)
+        return Chunk(alike.shape[0], setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
+
+    def _prepare(self, alike, clock):
+        plans, first, n = [], 0, alike.shape[0]
+        for blocks in self._blocks(alike.setting, n):
+            plans.append((self._bind(blocks.setting, clock), first, blocks.number))
+            first += blocks.number * blocks.setting.samples
+        bound = plans[0][0]
+        kept = _kept(bound.plan.kept, n)
+        others, offsets = [], kept.offsets.copy()
+        for other in kept.others:
+            place, (kind, _), *_ = other
+            if kind == "levels" and (bound.still_input or not alike.setting.still):
+                offsets[place] = -1
+            else:
+                others.append(other)
+        if len(self._prepared) >= MOST_CUTS:
+            self._prepared.clear()
+        addresses = np.zeros(len(offsets), np.int64)
+        found = self._prepared[alike] = Prepared(kept.together, others, plans, offsets, addresses)
+        return found
+
+
+    def state_after(self, chunk: Chunk) -> State:
+        """The State after a chunk that was all of a run, worked out when it is first looked at."""
+        past = self._past
         sent = chunk.sent if past else {}  # else neither this Runner nor its plans have to stay for the State's sake
         ran = chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent
-        return chunk, State.later(partial(_left_alone, ran, past, self.program.input))
+        return State.later(partial(_left_alone, ran, past, self.program.input))
 
     def _run(self, setting, state, levels, clock):
         n, done, arrays, sums = len(levels), 0, None, []
@@ -86,9 +159,7 @@ class Runner:
             bound.plan.run(arrays, addresses, done, blocks.number, clock)
             done += blocks.number * blocks.setting.samples
         arrays.pop(("levels", self.program.input), None)  # those that were given, which nobody reads any more
-        chunk = Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent, sums)
-        chunk.counts, chunk.answers = count_chunk(self.program, chunk), arrays[ANSWERS]
-        return chunk
+        return Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent, sums)
 
     def _blocks(self, setting, n):
         """Blocks of n samples, of few sizes where they are compiled: few plans for any number."""
@@ -117,10 +188,20 @@ class Runner:
         bound = self._bound[setting] = bind_chunk(self.program, setting)
         clock.timing.compiling += time.perf_counter() - began
         self._bytes[setting] = bound.plan.memory.n_bytes
+        if len(self._bound) > MOST_PLANS or sum(self._bytes.values()) > MOST_BYTES:
+            self._drop(setting)
+        return bound
+
+    def _drop(self, last):
+        """Drop the plans that were used longest ago. last: the setting of the one that was bound last."""
+        ran = [blocks.setting for alike in self._prepared for blocks in self._blocks(alike.setting, alike.shape[0])]
+        self._prepared.clear()
+        for setting in (*ran, last):  # runs that are prepared do not ask `_bind` for their plans
+            if setting in self._bound:
+                self._bound[setting] = self._bound.pop(setting)
         while len(self._bound) > MOST_PLANS or len(self._bound) > 1 and sum(self._bytes.values()) > MOST_BYTES:
             oldest = next(iter(self._bound))
             del self._bound[oldest], self._bytes[oldest]
-        return bound
 
     def _arrays(self, bound, setting, state, levels):
         """The kept arrays of all samples, as they are before the chunk, and int64, where they begin."""

@@ -1,11 +1,12 @@
 """State: what of a run changes from step to step."""
 
-from dataclasses import dataclass, fields
-from typing import Callable, Dict, Optional
+from dataclasses import dataclass
+from typing import Dict, Optional
 
 import numpy as np
 
 from eventsim.display.card import Card, Shown
+from eventsim.later import Later
 from eventsim.merging import merged
 from eventsim.program import LayerStage
 from eventsim.text import listed, many
@@ -14,7 +15,7 @@ KINDS_OF_STATE = ("membranes", "filtered", "pending", "waiting", "history")
 
 
 @dataclass(repr=False)
-class State(Shown):
+class State(Later, Shown):
     """What a run leaves behind for the next chunk of the same samples.
 
     step: absolute steps done. membranes, filtered, pending, waiting: per layer, as the kernels hold
@@ -22,8 +23,6 @@ class State(Shown):
     need. sums: float64, int64 or float32 (N, classes), what the output has summed so far.
     proved: the step up to which int32 is proved to hold, where that is beyond the program's `safe_steps`, else 0.
     """
-
-    # no default stands in the class: `__getattr__` is asked for what neither object nor class has
 
     step: int = merged(samples="same", steps="last", default_factory=int)
     membranes: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
@@ -33,26 +32,6 @@ class State(Shown):
     history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default_factory=lambda: None)
     proved: int = merged(samples="min", steps="last", default_factory=int)
-
-    @staticmethod
-    def later(work_out: Callable[[], "State"]) -> "State":
-        """What a function gives, which is asked when the State is first looked at: most are not."""
-        state = State.__new__(State)
-        vars(state)["_work_out"] = work_out
-        return state
-
-    def __getattr__(self, name):
-        work_out = vars(self).get("_work_out")
-        if work_out is not None:
-            for found, value in vars(work_out()).items():
-                vars(self).setdefault(found, value)  # what was set meanwhile stays
-            vars(self).pop("_work_out", None)
-        if name not in vars(self):  # another thread may have worked it out meanwhile
-            raise AttributeError(f"State has no attribute {name!r}")
-        return vars(self)[name]
-
-    def __getstate__(self):
-        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def card(self) -> Card:
         """How far the run is, and what it keeps."""

@@ -59,3 +59,14 @@ def call_address(typing, address, words, first, count):
         return context.get_dummy_value()
 
     return types.void(types.int64, words, types.int64, types.int64), generate
+
+
+@intrinsic
+def address_of(typing, array):
+    """Where an array's first element is."""
+
+    def generate(context, builder, signature, arguments):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, _WORD)
+
+    return types.int64(array), generate

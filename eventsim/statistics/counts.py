@@ -29,6 +29,7 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 
 from eventsim.display.card import Card, MOST_ROWS, Shown
+from eventsim.later import Later
 from eventsim.merging import merged
 from eventsim.text import all_digits, many, number, quantity
 
@@ -94,7 +95,7 @@ class CountRows(Mapping):
 
 
 @dataclass(repr=False)
-class Counts(Shown):
+class Counts(Later, Shown):
     """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.
 
     neurons: name -> neurons of the layer. steps: steps presented per sample, the most where samples have their own
@@ -108,7 +109,7 @@ class Counts(Shown):
     layers: Mapping[str, Dict[str, np.ndarray]] = merged(samples="concatenate", steps="sum", default_factory=dict)
     word_operations: np.ndarray = merged(
         samples="concatenate", steps="sum", default_factory=lambda: np.zeros(0, np.int64))
-    absent: int = merged("sum", default=0)
+    absent: int = merged("sum", default_factory=int)
 
     @property
     def presented(self) -> int:

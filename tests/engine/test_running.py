@@ -197,7 +197,7 @@ def test_runs_that_are_alike_may_be_forgotten_by_another_thread():
             return True
 
     simulator, x = Simulator(small()), np.ones((1, 4, 3), np.uint8)
-    simulator._executor._alike = Cleared()
+    simulator._executor._known = Cleared()
     assert simulator.run(x).state.step == 4
 
 
