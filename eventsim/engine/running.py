@@ -80,7 +80,7 @@ class Runner:
         self._bytes: Dict[Setting, int] = {}  # what each takes
         self._cuts: Dict[tuple, List[Blocks]] = {}  # (setting, number of samples) -> blocks
         self._kept: Dict[tuple, Kept] = {}  # the same -> arrays
-        self._prepared: Dict[Alike, Prepared] = {}
+        self._prepared: Dict[Alike, Prepared] = {}  # the last one ran last
         self._buffers = Buffers()
         self._probe = PROBES[program.dtype].in_eights()
         entered = program.stages[program.input]
@@ -100,9 +100,8 @@ class Runner:
     def run_alike(self, alike: Alike, levels, clock: Clock) -> Optional[Chunk]:
         """Run the only chunk of a run. levels: as of `run_chunk`, in any shape, C-contiguous; None is returned where
         some are not of the input, or where this thread's processor does not add as it should."""
-        prepared = self._prepared.get(alike)
-        if prepared is None:
-            prepared = self._prepare(alike, clock)
+        prepared = self._prepared.pop(alike, None) or self._prepare(alike, clock)
+        self._prepared[alike] = prepared  # last of all
         together, others, plans, offsets, addresses = prepared
         arrays, piece = together.take(self._buffers)
         looked_at = NO_LEVELS if self._takes_real else levels.reshape(-1)
@@ -116,6 +115,7 @@ class Runner:
         for bound, first, n_blocks in plans:
             bound.clock[0] = 0
             bound.plan.run(arrays, addresses, first, n_blocks, clock)
+        arrays.pop(("levels", self.program.input), None)  # nobody reads them any more
         return Chunk(alike.shape[0], setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
 
     def _prepare(self, alike, clock):
@@ -135,9 +135,7 @@ class Runner:
         if len(self._prepared) >= MOST_CUTS:
             self._prepared.clear()
         addresses = np.zeros(len(offsets), np.int64)
-        found = self._prepared[alike] = Prepared(kept.together, others, plans, offsets, addresses)
-        return found
-
+        return Prepared(kept.together, others, plans, offsets, addresses)
 
     def state_after(self, chunk: Chunk) -> State:
         """The State after a chunk that was all of a run, worked out when it is first looked at."""
@@ -158,7 +156,7 @@ class Runner:
             bound.clock[0] = state.step
             bound.plan.run(arrays, addresses, done, blocks.number, clock)
             done += blocks.number * blocks.setting.samples
-        arrays.pop(("levels", self.program.input), None)  # those that were given, which nobody reads any more
+        arrays.pop(("levels", self.program.input), None)  # nobody reads them any more
         return Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent, sums)
 
     def _blocks(self, setting, n):

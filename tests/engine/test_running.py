@@ -13,10 +13,12 @@ from exact_cases import STEPS, everything, model_and_input, simulator as simulat
 
 import eventsim
 from eventsim import DataError, Simulator
-from eventsim.engine import blocks, memory
+from eventsim.engine import blocks, memory, running
 from eventsim.engine.attention import rounded_sigmoid, thresholds
 from eventsim.engine.state import State
 from eventsim.kernels import transforms
+from eventsim.kernels.calling import COMPILES
+from eventsim.merging import merge
 
 CASES = [("options", "float32"), ("recurrent", "int8"), ("changes", "int8"), ("restimulated", "float32"),
          ("maxima", "int8"), ("words", "float32"), ("real", "float32"), ("still", "int8")]
@@ -72,6 +74,87 @@ def test_values_are_checked_in_every_run():
             simulator.run(np.array([[0, 1, 0.5]]))
 
 
+@pytest.mark.parametrize("signed, dtype, wrong", [
+    (False, np.uint8, 4), (False, np.int32, 4), (False, np.int32, -1), (True, np.int32, 4), (True, np.int32, -4),
+    (True, np.uint8, 200), (False, np.int64, 1 << 32), (True, np.int8, -128)])
+@pytest.mark.parametrize("place", [0, 16, 299])
+def test_levels_that_are_none_are_refused_wherever_they_are(signed, dtype, wrong, place):
+    nodes = {"in": eventsim.Input((300,), bits=2, signed=signed), "fc": eventsim.Dense(np.ones((1, 300))),
+             "n": eventsim.Neuron()}
+    simulator = Simulator(eventsim.Model(nodes, [("in", "fc"), ("fc", "n")], timesteps=2))
+    x = np.full((1, 300), 3, dtype)
+    if signed and dtype != np.uint8:
+        x[0, 1::2] = -3
+    expected = simulator.run(x).output
+    np.testing.assert_array_equal(simulator.run(x).output, expected)
+    x[0, place] = wrong
+    for _ in range(2):
+        with pytest.raises(DataError, match=f"values (up|down) to {wrong} "):
+            simulator.run(x)
+    x[0, place] = x[0, place - 2] if place > 1 else x[0, place + 2]
+    np.testing.assert_array_equal(simulator.run(x).output, expected)
+
+
+@pytest.mark.parametrize("change", [
+    np.asfortranarray, lambda x: np.ascontiguousarray(x[:, ::-1])[:, ::-1], lambda x: x.astype(">i4"),
+    lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
+    lambda x: np.frombuffer(b"." + x.tobytes(), x.dtype, offset=1).reshape(x.shape)],
+    ids=["Fortran", "backwards", "big-endian", "read-only", "not aligned"])
+@pytest.mark.parametrize("still", [True, False])
+def test_levels_however_they_lie_give_the_same(change, still):
+    x = np.random.default_rng(0).integers(0, 4, (2, 3) if still else (2, 4, 3), np.int32)
+    expected = Simulator(small()).run(x)
+    simulator = Simulator(small())
+    for each in (x, change(x), x, change(x)):
+        found = simulator.run(each)
+        np.testing.assert_array_equal(found.output, expected.output)
+        np.testing.assert_array_equal(found.levels("n"), expected.levels("n"))
+        assert found.counts.totals() == expected.counts.totals()
+
+
+def test_real_values_are_checked_in_every_run():
+    nodes = {"in": eventsim.Input((3,), "real"), "fc": eventsim.Dense(np.eye(3)), "n": eventsim.Neuron()}
+    simulator = Simulator(eventsim.Model(nodes, [("in", "fc"), ("fc", "n")], timesteps=4))
+    x = np.array([[0.5, -2.0, 1.5]])
+    expected = simulator.run(x)
+    for wrong in (np.nan, np.inf, 1e300):
+        for _ in range(2):
+            again = simulator.run(x)
+            np.testing.assert_array_equal(again.output, expected.output)
+            assert again.counts.totals() == expected.counts.totals()
+            with pytest.raises(DataError, match="not finite|does not hold"):
+                simulator.run(np.array([[0.5, wrong, 1.5]]))
+
+
+@pytest.mark.parametrize("name, precision", CASES)
+def test_runs_alike_stay_alike_while_plans_come_and_go(name, precision, monkeypatch):
+    x = model_and_input(name)[1]
+    sizes = [1, 2, 1, 3, 2, 1, 4, 4, 3, 1, 2]
+    recorded = ("spikes", "outputs")
+    expected = {n: everything(simulator_of(name, precision).run(x[:n], STEPS, recorded)) for n in sizes}
+    monkeypatch.setattr(running, "MOST_PLANS", 2)
+    monkeypatch.setattr(running, "MOST_CUTS", 3)
+    simulator = simulator_of(name, precision)
+    for n in sizes:
+        found = everything(simulator.run(x[:n], STEPS, recorded))
+        for each, other in zip(found, expected[n]):
+            assert_same(each, other)
+        assert len(simulator._executor.runner._bound) <= 2 or not COMPILES
+
+
+def test_a_plan_that_runs_again_and_again_is_kept(monkeypatch):
+    if not COMPILES:
+        pytest.skip("runs are not prepared for kernels that are not compiled")
+    monkeypatch.setattr(running, "MOST_PLANS", 2)
+    simulator, often = Simulator(small()), np.ones((1, 4, 3), np.uint8)
+    simulator.run(often)
+    simulator.run(often)
+    for steps in range(5, 12):
+        assert simulator.run(np.ones((1, steps, 3), np.uint8)).timing.compiling > 0
+        assert simulator.run(often).timing.compiling == 0
+    assert len(simulator._executor.runner._bound) == 2
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int64, np.float32, bool])
 def test_levels_of_every_type_give_the_same(dtype):
     simulator, x = Simulator(small()), np.array([[0, 1, 1], [1, 0, 1]])
@@ -120,6 +203,23 @@ def test_a_state_is_worked_out_whatever_is_looked_at_first(look):
         state.membrane
     with pytest.raises(AttributeError, match="membrane'"):
         State().membrane
+
+
+@pytest.mark.parametrize("look", [lambda c: c.n_samples, lambda c: c["n"]["events"], lambda c: c.total("synops"), repr,
+                                  lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy, lambda c: c.summed(),
+                                  lambda c: c.padded(9), lambda c: c.absent])
+def test_counts_are_worked_out_whatever_is_looked_at_first(look):
+    simulator, x = Simulator(small()), np.array([[0, 1, 3], [2, 2, 2]])
+    expected = Simulator(small()).run(x).counts.totals()
+    assert expected["events"] > 0
+    simulator.run(x)
+    counts = simulator.run(x).counts
+    simulator.run(np.zeros_like(x))  # which uses the memory again
+    look(counts)
+    assert counts.totals() == expected and counts["n"]["events"].shape == (2,)
+    assert merge([counts, simulator.run(x).counts]).totals() == {name: 2 * n for name, n in expected.items()}
+    with pytest.raises(AttributeError, match="layer'"):
+        counts.layer
 
 
 def test_maps_of_many_steps_run_some_at_a_time_and_alike(monkeypatch):
