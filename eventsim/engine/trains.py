@@ -28,7 +28,8 @@ def enter(binding: Binding) -> None:
     dtype = np.dtype(np.uint8 if setting.octets else np.int32)
     levels = binding.memory.keep(("levels", stage.name), (setting.samples, steps, channels, positions), dtype)
     train = _room(binding, stage, past, steps, binding.still_input)
-    _clear(binding, stage)
+    if stage.bits == 1 or stage.signed:  # else `pack` writes every word
+        _clear(binding, stage)
     binding.tape.call(indexing.pack, levels.reshape(-1), train.planes.reshape(-1),
                       slots_of(stage, train, past, steps))
 

@@ -12,7 +12,8 @@ from eventsim.kernels.vectors import (
 
 @compiled
 def pack(levels, planes, slots):
-    """Levels int32 or uint8 [sample, step, channel, position] into planes (zeroed before). Writes planes.
+    """Levels int32 or uint8 [sample, step, channel, position] into planes. Writes planes, which were 0 if `bits` is 1
+    or levels are signed.
 
     Narrow levels are mostly 0 and set one by one; wide ones (images) plane by plane, over all
     positions, which LLVM makes vectors of."""
@@ -32,15 +33,28 @@ def pack(levels, planes, slots):
     for s in range(slots.samples * slots.steps):
         slot = slot_of(slots, s) * bits * (1 + signed)
         for c in range(channels):
-            at_bit = np.uint64(c & 63)
+            i, at_bit = (s * channels + c) * positions, np.uint64(c & 63)
             for b in range(bits):
                 plus = (slot + b) * positions * words + (c >> 6)
-                minus = plus + bits * positions * words
-                for p in range(positions):
-                    level = load_one(levels, (s * channels + c) * positions + p)
-                    bit = np.uint64((abs(level) >> b) & 1) << at_bit
-                    o = minus + p * words if signed and level < 0 else plus + p * words
-                    store_one(planes, o, load_one(planes, o) | bit)
+                if signed:
+                    minus = plus + bits * positions * words
+                    for p in range(positions):
+                        level = load_one(levels, i + p)
+                        o = (minus if level < 0 else plus) + p * words
+                        store_one(planes, o, load_one(planes, o) | _bit_of(abs(level), b, at_bit))
+                elif c & 63:
+                    for p in range(positions):
+                        o = plus + p * words
+                        store_one(planes, o, load_one(planes, o) | _bit_of(load_one(levels, i + p), b, at_bit))
+                else:  # the first of a word
+                    for p in range(positions):
+                        store_one(planes, plus + p * words, _bit_of(load_one(levels, i + p), b, at_bit))
+
+
+@inlined
+def _bit_of(level, b, at_bit):
+    """Bit b of a level that is not below 0, at the bit of its channel."""
+    return np.uint64((level >> b) & 1) << at_bit
 
 
 @inlined
