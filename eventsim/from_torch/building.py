@@ -6,7 +6,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 import torch
 
-from eventsim.errors import UnsupportedError
+from eventsim.errors import ModelError, UnsupportedError
 from eventsim.from_torch.flattening import flatten_maps
 from eventsim.from_torch.graph import Operation, Operand, Where
 from eventsim.from_torch.linear_maps import constants_of, linear_part
@@ -144,7 +144,10 @@ class _Draft:
             self.names[key] = None
             return
         name = self.names[key] = self._unused(_wanted(operation))
-        self.nodes[name] = self.input if operation.kind == "input" else _node(operation)
+        try:
+            self.nodes[name] = self.input if operation.kind == "input" else _node(operation)
+        except ModelError as error:
+            raise ModelError(f"{operation.where}: {error}" if str(operation.where) else str(error)) from None
         if operation.kind == "input" and "shape" in operation.settings:
             self.nodes[name] = replace(self.input, shape=operation.settings["shape"], layout="")
         if operation.kind == "layer":

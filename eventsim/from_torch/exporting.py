@@ -7,9 +7,13 @@ then the engine runs them, and must give every spike and every output that the n
 import re
 import warnings
 
+import torch
+
+from eventsim.arguments import instance_of
 from eventsim.errors import EventsimWarning, ModelError, UnsupportedError
 from eventsim.from_torch import proof
 from eventsim.from_torch.building import build
+from eventsim.from_torch.independence import depends_on_its_type, depends_on_the_batch
 from eventsim.from_torch.layers import Rules
 from eventsim.from_torch.operations import elementwise, maps, reductions, vectors
 from eventsim.from_torch.libraries import norse, sinabs, snntorch, spikingjelly
@@ -58,7 +62,8 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     ModelError where a spike or an output differs, naming the first layer, step and neuron; DataError for samples
     that do not fit.
     """
-    samples = read_samples(x, input, shape, encoding, layout)
+    instance_of(net, torch.nn.Module, "net", "a torch.nn.Module")
+    samples = read_samples(x, input, shape, encoding, layout, timesteps)
     try:
         traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
     except UnsupportedError as error:
@@ -68,6 +73,7 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     sent = proof.sent_by(traced.trace)
     with preserved(net):
         sent_single = sent_in_float32(net, RULES, samples, traced)
+    unknown = depends_on_the_batch(net, RULES, samples, traced)
     cut_off = choose_widths(graph, builds[0], (sent, sent_single))
     original = proof.OriginalSpikes(proof.sent_levels(sent, builds[0]), traced.outputs.numpy())
     in_float32 = proof.sent_levels(sent_single, builds[0])
@@ -88,7 +94,7 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
             continue
         proof.prove_in_float32(model, levels, in_float32)
         model.check = proof.check_group(model, levels, original)
-        _warn_of(model, traced, original, cut_off)
+        _warn_of(model, traced, original, (cut_off, unknown, depends_on_its_type(net)))
         return model
     raise failures[0]
 
@@ -108,14 +114,14 @@ def _placed(error, built):
     return type(error)(f"{where}: {error}") if where else error
 
 
-def _warn_of(model, traced, original, cut_off):
+def _warn_of(model, traced, original, notes):
     """Say in one line each what the proof could not see, and what was assumed."""
     silent = [name for name, levels in original.levels.items() if not levels.any()]
     if silent:
         _warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
               "give samples that the network answers to")
-    if cut_off:
-        _warn(cut_off)
+    for note in filter(None, notes):
+        _warn(note)
     if traced.answer.assumed and model.nodes[model.output].role == "readout":
         _warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
               "their sum, mean or last step from forward to say another")

@@ -31,17 +31,17 @@ def preserved(net):
 
 
 @contextmanager
-def in_float32(net):
-    """Give a network float32 in place of other floats, until this is left. What modules share stays shared."""
+def in_type(net, dtype):
+    """Give a network floats of one type in place of others, until this is left. What modules share stays shared."""
     modules = list(net.modules())
     parameters = {id(p): (p, p.data) for module in modules for p in module.parameters(recurse=False)}
     buffers = [(module, name, value) for module in modules for name, value in module.named_buffers(recurse=False)]
-    single = {id(value): _single(value) for _, _, value in buffers}
+    changed = {id(value): _changed(value, dtype) for _, _, value in buffers}
     try:
         for parameter, data in parameters.values():
-            parameter.data = _single(data)
+            parameter.data = _changed(data, dtype)
         for module, name, value in buffers:
-            setattr(module, name, single[id(value)])
+            setattr(module, name, changed[id(value)])
         yield
     finally:
         for parameter, data in parameters.values():
@@ -50,8 +50,8 @@ def in_float32(net):
             setattr(module, name, value)
 
 
-def _single(value):
-    return value.float() if value.is_floating_point() else value
+def _changed(value, dtype):
+    return value.to(dtype) if value.is_floating_point() else value
 
 
 def _same(a, b):

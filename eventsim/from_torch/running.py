@@ -6,7 +6,7 @@ import traceback
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import takewhile
-from typing import Callable, List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import torch
 
@@ -15,7 +15,7 @@ from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
 from eventsim.from_torch.layers import steps_first
 from eventsim.from_torch.places import BITS, MASK, tensors_in
-from eventsim.from_torch.preserving import in_float32, preserved, reset
+from eventsim.from_torch.preserving import in_type, preserved, reset
 from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
@@ -88,17 +88,17 @@ def _best(net, failures):
     """The most telling of several failures: one of ours, with what torch says of the likeliest way."""
     first, likeliest = failures[0]
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
-    said = _said(likeliest)
+    raised = said(likeliest)
     if not ours:
-        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {said}; see "
+        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {raised}; see "
                                 "layout and timesteps")
     error = min(ours, key=lambda each: getattr(each, "rank", 0))
     if isinstance(likeliest, EventsimError):
         return error
-    return UnsupportedError(f"{error} (called {first.name}, it raises {said})")
+    return UnsupportedError(f"{error} (called {first.name}, it raises {raised})")
 
 
-def _said(error):
+def said(error) -> str:
     """An exception in one line."""
     where = getattr(error, "raised_in", "")
     return f"{f'{where}: ' if where else ''}{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -153,6 +153,23 @@ def _follow(net, rules, samples, timesteps, way, choose):
 def sent_in_float32(net, rules, samples, traced):
     """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...). Raises
     UnsupportedError where its code raises anything."""
+    try:
+        return run_in(net, rules, samples.values.float(), traced).sent
+    except Exception as error:  # the user's own code may raise anything
+        raise UnsupportedError(f"in float32, with which a model is compared, {type(net).__name__} raises "
+                               f"{said(error)}; let it compute in the type of its input") from None
+
+
+class Ran(NamedTuple):
+    """A run that nobody followed. sent: number of a layer -> (T, N, ...). returned: what each call gave."""
+
+    sent: Dict[int, torch.Tensor]
+    returned: list
+
+
+def run_in(net, rules, values, traced) -> Ran:
+    """Run a network as it was traced, in the type of some values (N, ...) or (N, T, ...). What its code raises is
+    raised."""
     reset(net, rules)
     found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number
                          for number in traced.trace.calls}
@@ -160,26 +177,22 @@ def sent_in_float32(net, rules, samples, traced):
         for module in net.modules():
             if id(module) in layers:
                 number = layers[id(module)]
-                stack.callback(_watched(module, traced.trace.nodes[number].settings["layer"], samples,
+                stack.callback(_watched(module, traced.trace.nodes[number].settings["layer"], len(values),
                                         found.setdefault(number, [])))
-        stack.enter_context(in_float32(net))
-        try:
-            for x in traced.way.calls(samples.values.float().to(_device(net)), traced.timesteps):
-                _called(net, x, traced.trace)
-        except Exception as error:  # the user's own code may raise anything
-            raise UnsupportedError(f"in float32, with which a model is compared, {type(net).__name__} raises "
-                                   f"{_said(error)}; let it compute in the type of its input") from None
-    return {number: torch.cat(values) for number, values in found.items()}
+        stack.enter_context(in_type(net, values.dtype))
+        calls = traced.way.calls(values.to(_device(net)), traced.timesteps)
+        returned = [_called(net, x, traced.trace) for x in calls]
+    return Ran({number: torch.cat(each) for number, each in found.items()}, returned)
 
 
-def _watched(module, layer, samples, values):
-    """Let a module put what it sends into `values`; returns what undoes that."""
+def _watched(module, layer, n, values):
+    """Let a module put what it sends for n samples into `values`; returns what undoes that."""
     forward = module.forward
 
     @functools.wraps(forward)
     def wrapper(*args, **kwargs):
         out = forward(*args, **kwargs)
-        values.append(steps_first(tensors_in(out)[layer.output], layer, len(samples.levels)))
+        values.append(steps_first(tensors_in(out)[layer.output], layer, n).clone())  # others may change it
         return out
 
     module.__dict__["forward"] = wrapper
@@ -249,12 +262,15 @@ def _answer(trace, chosen, timesteps):
     values = torch.cat([t.detach().reshape(-1) for t in chosen]).double().cpu()
     local = flat & MASK
     rows, elements = local // node.size, local % node.size
-    n_rows = len(torch.unique(rows))
-    if len(local) != n_rows * node.size or len(torch.unique(local)) != len(local):
+    steps, of_step = torch.unique(rows // n, return_inverse=True)
+    at = torch.full((len(steps), n, node.size), -1)  # where each number stands in what was returned
+    at[of_step, rows % n, elements] = torch.arange(len(local))
+    if at.numel() != len(local) or (at < 0).any():
         raise UnsupportedError("returns a part of a layer, or some of its numbers twice")
-    table = torch.zeros(n_rows // n, n, node.size, dtype=torch.float64)
-    first = int(rows.min()) // n
-    table[rows // n - first, rows % n, elements] = values
+    if (at.diff(dim=1) < 0).any() or (at.diff(dim=2) < 0).any():
+        raise UnsupportedError("returns the numbers of a layer in another order, or those of one sample for another; "
+                               "leave that out, or put the order into the last layer's weights")
+    table, first, n_rows = values[at], int(steps[0]), len(steps) * n
     if node.kind == "steps":
         return _weighted(trace, node, timesteps), table[0]
     if node.still:

@@ -24,11 +24,12 @@ class Samples(NamedTuple):
     steps: Optional[int]
 
 
-def read_samples(x, input_node, shape, encoding, layout) -> Samples:
+def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samples:
     """Samples from what a user gives. Raises DataError, saying what would fit.
 
     x: array or tensor, (N, ...), or with an axis of steps as `layout` says. input_node: Input, or None for one
-        that is made from `shape` and `encoding`, where they are given, and from the numbers.
+        that is made from `shape` and `encoding`, where they are given, and from the numbers. timesteps: that the
+        user gives, or None.
     """
     array = as_array(x)
     if array.dtype.kind not in "biuf" or array.size == 0:
@@ -37,6 +38,10 @@ def read_samples(x, input_node, shape, encoding, layout) -> Samples:
     if not np.isfinite(array).all():
         raise DataError("x has numbers that are not finite")
     shape = input_node.shape if input_node is not None else shape
+    if shape is None and layout is None and array.ndim in (3, 5) and timesteps in array.shape[:2]:
+        axis = array.shape[:2].index(timesteps)
+        raise DataError(f"x has shape {array.shape}, and axis {axis} is as long as timesteps={timesteps}: say "
+                        f"layout='{('TN', 'NT')[axis]}' if it counts steps, or layout='N' if each sample stands still")
     layout = _layout(array, shape, layout)
     if layout == "TN":
         array = array.swapaxes(0, 1)

@@ -211,6 +211,9 @@ class _Looking(TorchFunctionMode):
         if name in EXPORTS and args and isinstance(args[0], torch.Tensor) and self._trace.places.knows(args[0]):
             self._trace.look(name.strip("_"))
         kwargs = kwargs or {}
+        if _autocasts():
+            self._trace.refusals.append(("computes under torch.autocast, which rounds what a model does not; leave "
+                                         "that out, and compare what the network does", self._trace.where()))
         types = {t.dtype for t in tensors_in((args, kwargs)) if t.is_floating_point()}
         if len(types) > 1 and torch.float64 in types and not name.endswith("_"):
             args, kwargs = tree_map_only(torch.Tensor, self._trace.widened, (args, kwargs))
@@ -298,6 +301,14 @@ class _Following(TorchDispatchMode):
                 if not self._trace.places.knows(tensor):
                     self._trace.places.write(tensor,
                                              torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+
+
+def _autocasts():
+    """Whether torch.autocast is on."""
+    try:
+        return any(map(torch.is_autocast_enabled, ("cpu", "cuda")))
+    except TypeError:  # before PyTorch 2.4
+        return torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
 
 
 REMEDIES = {

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 snntorch = pytest.importorskip("snntorch")
 from torch import nn  # noqa: E402
 
-from eventsim.from_torch.preserving import in_float32  # noqa: E402
+from eventsim.from_torch.preserving import in_type  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -51,6 +51,7 @@ def exported(net, **options):
     return model, eventsim.Simulator(model, "float32").run(steps(9).numpy().swapaxes(0, 1)).output
 
 
+@pytest.mark.filterwarnings("ignore:.*proved equal to net.float")
 @pytest.mark.parametrize("dtype", (torch.float64, torch.float16, torch.bfloat16))
 def test_a_network_in_a_type_of_its_own_is_proved_in_float32_and_left_as_it_was(dtype):
     net = nn.Sequential(nn.Linear(4, 5), snntorch.Leaky(beta=0.9, init_hidden=True), nn.Linear(5, 3)).to(dtype)
@@ -69,7 +70,7 @@ def test_a_buffer_that_modules_share_stays_shared_in_float32():
     shared = torch.ones(3, dtype=torch.float64)
     for module in net:
         module.register_buffer("gate", shared)
-    with in_float32(net):
+    with in_type(net, torch.float32):
         net[0].gate.fill_(2)
         assert net[1].gate.dtype == torch.float32 and net[1].gate.tolist() == [2, 2, 2]
     assert net[0].gate is net[1].gate is shared and shared.tolist() == [1, 1, 1]

@@ -82,21 +82,26 @@ def _neg(trace, func, args, kwargs, out):
     elementwise(trace, args[0], -1, 0, out)
 
 
+def _alpha(args, kwargs):
+    """What the second (of `rsub` the first) is multiplied by: overloads for numbers take it by its place."""
+    return args[2] if len(args) > 2 else kwargs.get("alpha", 1)
+
+
 @operation("add")
 def _add(trace, func, args, kwargs, out):
-    _sum(trace, args[0], args[1], kwargs.get("alpha", 1), out)
+    _sum(trace, args[0], args[1], _alpha(args, kwargs), out)
 
 
 @operation("sub")
 def _sub(trace, func, args, kwargs, out):
-    _sum(trace, args[0], args[1], -kwargs.get("alpha", 1), out)
+    _sum(trace, args[0], args[1], -_alpha(args, kwargs), out)
 
 
 @operation("rsub")
 def _rsub(trace, func, args, kwargs, out):
     other = args[1] if len(args) > 1 else kwargs["other"]
     refuse_known(trace, other, "subtracts two signals (rsub)")
-    elementwise(trace, args[0], -kwargs.get("alpha", 1), other, out)
+    elementwise(trace, args[0], -_alpha(args, kwargs), other, out)
 
 
 @operation("where")
