@@ -24,6 +24,8 @@ def as_array(x) -> np.ndarray:
     Raises what NumPy raises for others, DataError for batches of a loader that are neither x nor (x, y)."""
     if type(x) is np.ndarray:
         return x
+    if isinstance(x, np.ma.MaskedArray):
+        return _unmasked(x)
     if is_tensor(x):
         return _numbers(x)
     if is_loader(x):
@@ -34,6 +36,13 @@ def as_array(x) -> np.ndarray:
     if isinstance(x, (list, tuple)) and any(map(_holds_tensors, x)):
         return np.asarray([as_array(part) for part in x])
     return np.asarray(x)
+
+
+def _unmasked(x):
+    if np.ma.is_masked(x):
+        raise DataError(f"{np.ma.count_masked(x)} of {x.size} values are masked: give what they are, such as "
+                        "x.filled(0)")
+    return x.data
 
 
 def _holds_tensors(x):

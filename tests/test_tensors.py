@@ -91,6 +91,9 @@ def test_loaders_that_do_not_fit():
         SIMULATOR.run(Loader(X, Y, Y))
     with pytest.raises(DataError, match="there are no labels"):
         SIMULATOR.score(Loader(X))
+    for asked in (SIMULATOR.predict, SIMULATOR.score):
+        with pytest.raises(DataError, match="a loader that has no sample"):
+            asked(Loader(X[:0], Y[:0]))
     with pytest.raises(DataError, match="y is given, but x is a loader"):
         SIMULATOR.score(Loader(X, Y), Y)
     with pytest.raises(DataError, match="the loader gave 6 samples, but says that it has 10"):

@@ -11,16 +11,19 @@ from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
-from eventsim.inputs.levels import check_steps_said
+from eventsim.inputs.levels import array_of, check_shape, check_steps_said
 from eventsim.statistics.decisions import one_label_each
-from eventsim.tensors import as_array, is_loader, pairs_of
+from eventsim.tensors import is_loader, pairs_of
 
+NOTHING = "x is a loader that has no sample: give some"
 BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time, and at least and most so many samples
 
 
 def predictions_of(executor: Executor, x, timesteps, progress) -> np.ndarray:
     """As `Simulator.predict`."""
     found = [recording.predictions for recording, _ in _labelled(executor, x, None, timesteps, progress)]
+    if not found:
+        raise DataError(NOTHING)
     return np.concatenate(found)
 
 
@@ -31,6 +34,8 @@ def score_of(executor: Executor, x, y, timesteps, progress) -> float:
         if labels is None:
             raise DataError("there are no labels: give y, or a loader of (x, y)")
         n, n_right = n + len(labels), n_right + round(recording.accuracy(labels) * len(labels))
+    if not n:
+        raise DataError(NOTHING)
     return n_right / n
 
 
@@ -75,10 +80,11 @@ def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
         if y is not None:
             raise DataError("y is given, but x is a loader, whose batches have the labels; give one of them")
         return pairs_of(x), None
-    x = as_array(x)
+    x, shape = array_of(x), model.shapes[model.input]
     if y is None:  # labels say how many samples there are
         check_steps_said(model, x, timesteps)
-    n = len(np.atleast_1d(x))
+    check_shape(x, shape, timesteps)
+    n = len(x)
     y = None if y is None else one_label_each(y, n)
-    size = int(np.clip(BATCH_VALUES // np.prod(model.shapes[model.input]), *BATCH))
-    return ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, max(n, 1), size)), n
+    size = int(np.clip(BATCH_VALUES // np.prod(shape), *BATCH))
+    return ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, n, size)), n

@@ -115,8 +115,10 @@ class Recording(Shown):
     @property
     def nodes(self) -> Tuple[str, ...]:
         """Names of the nodes of which anything was recorded or counted, in the model's order."""
-        return tuple(dict.fromkeys((*self.counts.layers, *self.spikes,
-                                    *(name for found in self.traces.values() for name in found))))
+        names = dict.fromkeys((*self.counts.layers, *self.spikes,
+                               *(name for found in self.traces.values() for name in found)))
+        order = () if self.context is None else self.context.model.nodes
+        return tuple(sorted(names, key=list(order).index) if set(names) <= set(order) else names)
 
     def __getitem__(self, name) -> RecordedNode:
         """What was recorded of one node. Raises RunError, naming those that there are, for others."""

@@ -23,8 +23,8 @@ def to_levels(x, input_node, timesteps=None, narrow=False):
 
     Raises DataError.
     """
-    x = _as_array(x)
-    still = _check_shape(x, input_node.shape, timesteps)
+    x = array_of(x)
+    still = check_shape(x, input_node.shape, timesteps)
     levels = checked_levels(x, input_node, narrow)
     return (levels[:, np.newaxis] if still else levels), still
 
@@ -44,9 +44,12 @@ def checked_levels(x, input_node, narrow=False):
     return levels if flags.aligned and flags.writeable else levels.copy()
 
 
-def _as_array(x):
+def array_of(x):
+    """x as an array of numbers. Raises DataError where it is none."""
     try:
         x = as_array(x)
+    except DataError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"x is no array of numbers ({' '.join(str(error).split())})") from None
     _check_type(x)
@@ -58,7 +61,7 @@ def _check_type(x):
         raise DataError(f"x has elements of type {x.dtype}, expected bool, integers or floats")
 
 
-def _check_shape(x, shape, timesteps):
+def check_shape(x, shape, timesteps):
     """Whether x is still; DataError where it does not fit."""
     if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape:
         expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"

@@ -1,5 +1,6 @@
 """A data set through a simulator, a batch at a time, in bounded memory."""
 
+import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from eventsim.display.progress import sample_bar
 from eventsim.engine.lengths import checked_lengths, groups, padded, rejoined
 from eventsim.engine.overflows import floats_may_overflow
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import DataError, EventsimError, ModelError
+from eventsim.errors import DataError, EventsimError, EventsimWarning, ModelError
 from eventsim.inputs.arrays import ArrayData, LoaderData
 from eventsim.inputs.dataset import open_dataset
 from eventsim.inputs.levels import check_layout
@@ -177,7 +178,7 @@ class _Evaluating:
         asked, part = self.asked, self.part
         # before the time is taken: the seconds reported are those of the simulation
         self.simulator.compile((*asked.record, *result.KINDS) if asked.statistics else ())
-        sums, close_up = None, []
+        sums, close_up, unknown = None, [], 0
         detailed = evenly_spread(asked.detailed, part.total) if asked.statistics else set()
         with Writer(asked.out) as writer:
             for start, x, y in self._batches():
@@ -185,6 +186,7 @@ class _Evaluating:
                 recording, found = self._batch(x, y) if lengths is None else self._grouped(x, y, lengths)
                 sums = merge([sums, found])
                 writer.add(recording, y)
+                unknown += self._unknown(y)
                 chosen = [i for i in range(len(x)) if start + i in detailed]
                 if chosen and lengths is not None:
                     sums = self._with_details(sums, x[chosen], lengths[chosen])
@@ -197,7 +199,22 @@ class _Evaluating:
                     progress(start + len(x) - part.first, part.stop - part.first)
             summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events))
             writer.finish(summary.to_json(), sums.statistics)
+        if unknown:
+            n = self._n_classes
+            data = f"{self.data}: " if self.data else ""
+            warnings.warn(f"{data}{unknown} of {part.total} labels are none of the model's classes, which are 0 "
+                          f"to {n - 1}, one for each output; such samples count as wrong", EventsimWarning, stacklevel=3)
         return summary
+
+    @property
+    def _n_classes(self):
+        model = self.simulator.model
+        return int(np.prod(model.shapes[model.output]))
+
+    def _unknown(self, y):
+        """How many labels are no class of the model."""
+        labels = class_labels(y)
+        return 0 if labels is None else int(((labels < 0) | (labels >= self._n_classes)).sum())
 
     def _batches(self) -> Iterator:
         """(number of the first sample, x, y) of each batch."""

@@ -32,7 +32,7 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
         and correlations need them.
 
     An event in step t (0 is the first) is a spike at t * dt, the beginning of the step;
-    trains run from 0 to the end of the last step. Bins of a step's length therefore hold at most one
+    trains run from 0 to the end of the sample's last step. Bins of a step's length therefore hold at most one
     spike: `elephant.conversion.BinnedSpikeTrain(trains, bin_size=dt)` is the recording again.
 
     SpikeTrain: array_annotations["level"], int64, the level that each spike carries (negative where
@@ -57,12 +57,13 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
     of_node = {name: [] for name in names}
     predictions = np.asarray(source.predictions)
     for number in samples:
+        steps = None if source.lengths is None else int(source.lengths[number])
         segment = neo.Segment(name=f"sample {number}", index=number, sample=number,
                               prediction=int(predictions[number]))
         trains = []
         for name in names:
             spikes = _spikes_of(source, name, number)
-            own = _trains(neo, spikes, name, number, step, silent)
+            own = _trains(neo, spikes, steps, name, number, step, silent)
             trains += own
             of_node[name] += own
             if len(block.groups) < len(names):
@@ -83,10 +84,11 @@ def _group(neo, spikes, name):
     )
 
 
-def _trains(neo, spikes, name, number, step, silent):
-    """neo.SpikeTrain of each neuron of one sample's spikes, in order."""
-    steps = spikes.planes.shape[1]
-    levels = spikes.levels()[0].reshape(steps, -1).T  # (neurons, T)
+def _trains(neo, spikes, steps, name, number, step, silent):
+    """neo.SpikeTrain of each neuron of one sample's spikes, in order. steps: of the sample, None: all."""
+    levels = spikes.levels()[0]
+    steps = len(levels) if steps is None else steps
+    levels = levels[:steps].reshape(steps, -1).T  # (neurons, T)
     neurons, at = np.nonzero(levels)
     carried = levels[neurons, at].astype(np.int64)
     ends = np.searchsorted(neurons, np.arange(len(levels)), side="right")
@@ -170,6 +172,8 @@ def _known_dt(source):
 def _step(dt, quantities):
     """A quantity of time above 0."""
     try:
+        if isinstance(dt, (bool, np.bool_)):
+            raise TypeError
         step = quantities.Quantity(dt, getattr(dt, "units", quantities.s))
         seconds = float(step.rescale(quantities.s))
     except (TypeError, ValueError, OverflowError):

@@ -103,4 +103,6 @@ def one_label_each(labels, n_samples) -> np.ndarray:
     if labels.shape != (n_samples,) or labels.dtype.kind not in "biuf":
         raise DataError(f"labels has shape {labels.shape} and type {labels.dtype}, expected one number per "
                         f"sample, ({n_samples},)")
+    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.floor(labels))).all():
+        raise DataError("labels has values that are no class numbers, which are whole")
     return labels

@@ -503,6 +503,20 @@ def test_files_as_found(tmp_path, case, gzip):
     assert ("not read" in model.provenance) == (case == "more members")
 
 
+@pytest.mark.parametrize("member, value", [("padding_mode", "circular"), ("ceil_mode", True), ("tau", np.ones(4))])
+def test_a_member_that_nobody_knows_is_said(tmp_path, member, value):
+    path = write(tmp_path / "more.nir", *changed("", ("n1", member, value))(*plain()))
+    with pytest.warns(eventsim.EventsimWarning, match=f"more.nir.* not read: {member} of node 'n1'"):
+        assert member in eventsim.load(path).provenance["not read"]
+
+
+@pytest.mark.parametrize("version, known", [("0.2", True), ("1.0.4", True), ("1", True), ("9.0", False), ("10.1", False)])
+def test_a_version_that_nobody_knows_is_said(tmp_path, version, known, recwarn):
+    eventsim.load(write(tmp_path / "new.nir", *plain(), version=version))
+    said = [str(each.message) for each in recwarn if "NIR version" in str(each.message)]
+    assert (not said) == known and all(f"is of NIR version {version}" in each for each in said)
+
+
 def test_flatten_with_an_axis_of_samples(tmp_path):
     flat = {"type": "Flatten", "start_dim": 1, "end_dim": -1}
     nodes, edges = chain((2, 3, 3), lif((2, 3, 3), "IF"), flat, flat, dense(4, 18), lif(4, "IF"), out=(4,))

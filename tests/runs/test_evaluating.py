@@ -76,6 +76,16 @@ def test_python_and_the_command_write_the_same_file(digits, tmp_path, capsys):
         assert [f.as_json() for f in findings.find(ours)] == [f.as_json() for f in findings.find(theirs)]
 
 
+@pytest.mark.parametrize("labels, wrong", [(range(10, 18), 8), ([0, 1, 12, 2, 3, 10, 9, 5], 2), (range(8), 0)])
+def test_labels_that_are_no_class_of_the_model_are_said(digits, labels, wrong, recwarn):
+    node = digits.model.nodes[digits.model.input]
+    [(x, _)] = eventsim.open_dataset(DATA, node, digits.model.timesteps).batches(8, 8)
+    summary = eventsim.evaluate(digits, (x, np.array(labels)), data="here.npz")
+    said = [str(each.message) for each in recwarn if "labels" in str(each.message)]
+    assert len(said) == bool(wrong) and summary.accuracy <= 1 - wrong / 8
+    assert not said or f"here.npz: {wrong} of 8 labels are none of the model's classes, which are 0 to 9" in said[0]
+
+
 def test_arrays_paths_and_data_sets_are_the_same_data(digits):
     node = digits.model.nodes[digits.model.input]
     dataset = eventsim.open_dataset(DATA, node, digits.model.timesteps)

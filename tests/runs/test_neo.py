@@ -186,11 +186,25 @@ def test_samples_that_are_no_numbers(sample):
 @pytest.mark.parametrize("step, said", [
     (0, "more than 0"), (-1e-3, "more than 0"), (np.inf, "more than 0"), (np.nan, "more than 0"),
     ("soon", "unit of time"), (3 * quantities.mV, "unit of time"), ([1, 2], "unit of time"),
-    (None, "unit of time"),
+    (None, "unit of time"), (True, "unit of time"),
 ])
 def test_steps_that_are_no_times(step, said):
     with pytest.raises(DataError, match=said):
         to_neo(recorded(), "neuron4", 0, dt=step)
+
+
+def test_trains_end_with_their_samples(tmp_path):
+    lengths = np.array([2, 1, 3, 2])
+    recording = Simulator(MODEL).run(np.concatenate([X, X[:, ::-1]])[:4, :3], record="spikes", lengths=lengths)
+    steps = recording.timesteps
+    eventsim.save_run(recording, tmp_path / "run.h5")
+    for source in (recording, open_run(tmp_path / "run.h5")):
+        block = to_neo(source, NODES)
+        for segment, length in zip(block.segments, lengths):
+            assert {round(float(train.t_stop), 9) for train in segment.spiketrains} == {length * 1e-3}
+        for node in NODES:
+            found = levels_of(block, node, 1e-3, steps)
+            np.testing.assert_array_equal(found, recording.levels(node).reshape(found.shape))
 
 
 def test_without_neo(monkeypatch):

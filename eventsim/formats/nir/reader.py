@@ -33,6 +33,8 @@ from eventsim.formats.nir.presets import DEFAULTS, Reading, STORED
 from eventsim.formats.refusing import guarded
 from eventsim.model.network import Model
 
+SHAPES = ("input_type ", "output_type ")  # members that say again what the edges say
+KNOWN = ("0", "0.", "1", "1.")  # how versions begin
 LONGEST_STEP = 0.01  # seconds: an r of IF neurons below 1 / this is taken for a gain, not for 1 / dt
 
 
@@ -60,10 +62,22 @@ def read(root, **given) -> Model:
     if graph.not_read:
         provenance["not read"] = ", ".join(graph.not_read[:20])
     model = guarded(root, lambda: Model(built.nodes, built.edges, reading.timesteps, provenance=provenance))
-    said = reading.unsaid(built.used)
-    if said:
-        warnings.warn(str(root.error(said)), EventsimWarning, stacklevel=3)
+    for said in (reading.unsaid(built.used), _not_read(root, graph)):
+        if said:
+            warnings.warn(str(root.error(said)), EventsimWarning, stacklevel=3)
     return model
+
+
+def _not_read(root, graph):
+    """What a file says that nobody here knows, in words, or ""."""
+    version = root.text("version") if "version" in root else "1"
+    said = [f"is of NIR version {version}, and this eventsim knows 0 and 1"] if version[:2] not in KNOWN else []
+    members = [member for member in graph.not_read if not member.startswith(SHAPES)]
+    if members:
+        more = f" and {len(members) - 5} more" if len(members) > 5 else ""
+        said.append(f"has members that are not read: {', '.join(members[:5])}{more}; where one changes what its node "
+                    "computes, this is another network")
+    return "; ".join(said)
 
 
 def _with_dt_of_r(reading, graph):
