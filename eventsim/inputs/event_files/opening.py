@@ -12,7 +12,8 @@ from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
 from eventsim.storage.reading import reading, refuse_special
 
-# Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
+# Each has `holds_events(path, start)`, `recording_in(path, options)` and OPTIONS, those of `OF_FORMATS` that apply
+# to it. Asked in this order: first those that
 # tell by their first bytes, then those that look into a file, then by suffix.
 FORMATS = (aedat2, aedat3, faery_files, dat, cochlea, hdf5_events, numpy_files, text_events, five_bytes)
 KNOWN = ("N-MNIST or N-Caltech101 .bin, .npy, .npz or HDF5 with t, x, y, p, SHD or SSC .h5, AEDAT 2, 3.1 or 4, "

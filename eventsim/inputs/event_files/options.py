@@ -1,7 +1,7 @@
 """What a user says of a recording that the file itself leaves open."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Optional, Tuple, Union
 
@@ -46,9 +46,20 @@ class EventOptions:
             raise DataError(f"longest_gap is {self.longest_gap!r}, expected a time from 0 on")
 
 
+def refuse_given(options, names, path, what) -> None:
+    """Raise DataError where one of these fields of options is given, which is where it is not its default. path: for
+    the message. what: that the fields do not apply to."""
+    for field in fields(options):
+        if field.name in names and getattr(options, field.name) != field.default:
+            flag = "--" + field.name.replace("_", "-")
+            raise DataError(f"{path}: {field.name} does not apply to {what}: leave it out ({flag})")
+
+
 def microseconds(value: Duration, name) -> float:
-    """A time as text ("10ms", "0.5 s", "200us"), or microseconds as a number. Raises DataError, naming it."""
-    found = re.fullmatch(r" *([0-9.]+(?:e[-+]?[0-9]+)?) *(us|ms|s|min|h) *", value) if isinstance(value, str) else None
+    """A time as text ("10ms", "0.5 s", "200us"), or microseconds as a number, also as text. Raises DataError, naming
+    it."""
+    text = f"{value} us" if isinstance(value, str) and value.strip().isdecimal() else value
+    found = re.fullmatch(r" *([0-9.]+(?:e[-+]?[0-9]+)?) *(us|ms|s|min|h) *", text) if isinstance(text, str) else None
     try:
         time = float(found[1]) * UNITS[found[2]] if found else float("nan" if isinstance(value, str) else value)
     except (TypeError, ValueError):
