@@ -6,7 +6,7 @@ from eventsim.kernels.addressing import n_planes_of, plane_size, slot_of, words_
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
     and_, bit_count, bit_counts, eight_zeros, load, load_one, next_index, or_, same_bits, select, splat, store,
-    store_one, sum_of, zeros,
+    store_one, sum_of, times_small, zeros,
 )
 
 
@@ -29,7 +29,7 @@ def count_words(planes, fan_out, zero_weights, counts, slots, bits, apart):
 @inlined
 def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, first, n_words, to):
     """`count_words` of the first words of each plane of a sample, eight at a time. first: where its planes begin;
-    to: where its counts do."""
+    to: where its counts do. No map has 2^32 targets of one position."""
     size, like, n_planes = plane_size(slots), eight_zeros(fan_out), n_planes_of(slots)
     all_events, all_bits, all_levels = like, like, like
     fanned_events, fanned_bits, on_zeros = like, like, like
@@ -44,17 +44,19 @@ def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, f
             if same_bits(occupied, like):
                 continue
             fan, events = load(fan_out, i, like), bit_counts(occupied)
-            bits, levels = events, events
+            all_events, fanned_events = all_events + events, fanned_events + times_small(events, fan)
             if n_planes > 1:
                 bits, levels = _count_planes(planes, o + i, slots, size, like)
-            all_events, all_bits, all_levels = all_events + events, all_bits + bits, all_levels + levels
-            fanned_events, fanned_bits = fanned_events + events * fan, fanned_bits + bits * fan
+                all_bits, all_levels = all_bits + bits, all_levels + levels
+                fanned_bits = fanned_bits + times_small(bits, fan)
             zeros_met, b = like, 0
             while b < bits_of_zeros:
                 having = and_(occupied, load(zero_weights, b * size + i, like))
                 zeros_met = (zeros_met + zeros_met) + bit_counts(having)
                 b = next_index(b)
             on_zeros = on_zeros + zeros_met
+    if n_planes == 1:
+        all_bits, all_levels, fanned_bits = all_events, all_events, fanned_events
     _add(counts, to, sum_of(all_events))
     _add(counts, to + 1, sum_of(all_bits))
     _add(counts, to + 2, sum_of(all_levels))

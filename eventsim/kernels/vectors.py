@@ -437,6 +437,17 @@ def bit_counts(typing, words):
 
 
 @intrinsic
+def times_small(typing, x, y):
+    """x * y of 64-bit integers from 0 to 2^32 - 1, which is one instruction where the product of others takes ten."""
+
+    def generate(context, builder, signature, arguments):
+        low = constant(x, (1 << 32) - 1)
+        return builder.mul(*(builder.and_(value, low) for value in arguments))
+
+    return (x if x == y and x.dtype.bitwidth == 64 else None) and x(x, y), generate
+
+
+@intrinsic
 def same_bits(typing, x, y):
     """Whether two vectors are the same to the bit."""
 
@@ -466,5 +477,5 @@ if config.DISABLE_JIT:
     from eventsim.kernels.vectors_numpy import (
         load_one, at_least, below, bit_count, bit_counts, and_, decayed, eight_zeros, or_, first_half, next_index,
         half_zeros, high_bytes, joined, lanes_of, load, low_sums, negated, packed, same_bits, store_one, scaled, select,
-        shifted, splat, store, sum_of, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
+        shifted, splat, store, sum_of, times_small, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
     )

@@ -392,6 +392,22 @@ def test_bits():
     assert found[2::3].tolist() == list(range(1, len(words) + 1))
 
 
+def _products(numbers, out):
+    like = eight_zeros(numbers)
+    store(out, 0, times_small(load(numbers, 0, like), load(numbers, 8, like)))
+
+
+def test_products_of_small_numbers():
+    numbers = np.array([0, 1, 2**32 - 1, 2**31, 3, 65537, 2**32 - 1, 7,
+                        5, 2**32 - 1, 2**32 - 1, 2, 0, 65537, 1, 613566757], np.uint64)
+    compiled, twin = both_ways(_products)
+    found, expected = np.zeros(8, np.uint64), np.zeros(8, np.uint64)
+    compiled(numbers, found)
+    twin(numbers, expected)
+    _same(found, expected)
+    assert found.tolist() == [int(a) * int(b) for a, b in zip(numbers[:8].tolist(), numbers[8:].tolist())]
+
+
 def _counting(words, floats, out, same):
     for i in range(3):
         x = load(words, i * 8, eight_zeros(words))
