@@ -11,7 +11,7 @@ from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
-from eventsim.inputs.levels import array_of, check_shape, check_steps_said
+from eventsim.inputs.levels import array_of, check_shape_of_samples, check_steps_said
 from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import is_loader, pairs_of
 
@@ -83,7 +83,7 @@ def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
     x, shape = array_of(x), model.shapes[model.input]
     if y is None:  # labels say how many samples there are
         check_steps_said(model, x, timesteps)
-    check_shape(x, shape, timesteps)
+    check_shape_of_samples(x, shape, timesteps)
     n = len(x)
     y = None if y is None else one_label_each(y, n)
     size = int(np.clip(BATCH_VALUES // np.prod(shape), *BATCH))

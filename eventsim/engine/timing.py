@@ -4,7 +4,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple
 
+from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.merging import merged
+from eventsim.text import number
 
 
 class TimedStep(NamedTuple):
@@ -17,8 +19,8 @@ class TimedStep(NamedTuple):
     seconds: float
 
 
-@dataclass
-class Timing:
+@dataclass(repr=False)
+class Timing(Shown):
     """Where the seconds of a run went.
 
     seconds: of all. compiled: within compiled kernels (of all threads together). compiling: of binding kernels
@@ -46,6 +48,18 @@ class Timing:
     def layers(self) -> Dict[str, float]:
         """Seconds of each stage."""
         return {stage: sum(kernels.values()) for stage, kernels in self.kernels.items()}
+
+    def card(self) -> Card:
+        """Kernels and all else; where kernels were timed, those that took longest."""
+        steps = sorted(((seconds, stage, kernel) for stage, kernels in self.kernels.items()
+                        for kernel, seconds in kernels.items()), reverse=True)
+        rows = [(stage, kernel, number(1e3 * seconds), number(100 * seconds / self.seconds))
+                for seconds, stage, kernel in steps[:MOST_ROWS]]
+        facts = [(name, f"{number(1e3 * seconds)} ms") for name, seconds in (
+            ("in kernels", self.compiled), ("compiling", self.compiling), ("outside", self.python))]
+        note = "" if steps else 'record "timing" for each stage and kernel'
+        return Card(f"Timing({number(1e3 * self.seconds)} ms)", facts, ("stage", "kernel", "ms", "%"), rows, len(steps),
+                    note=note)
 
     def by_kernel(self) -> Dict[str, float]:
         """Seconds of each kernel, of all stages."""

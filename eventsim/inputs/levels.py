@@ -24,7 +24,7 @@ def to_levels(x, input_node, timesteps=None, narrow=False):
     Raises DataError.
     """
     x = array_of(x)
-    still = check_shape(x, input_node.shape, timesteps)
+    still = check_shape_of_samples(x, input_node.shape, timesteps)
     levels = checked_levels(x, input_node, narrow)
     return (levels[:, np.newaxis] if still else levels), still
 
@@ -61,7 +61,7 @@ def _check_type(x):
         raise DataError(f"x has elements of type {x.dtype}, expected bool, integers or floats")
 
 
-def check_shape(x, shape, timesteps):
+def check_shape_of_samples(x, shape, timesteps):
     """Whether x is still; DataError where it does not fit."""
     if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape:
         expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"

@@ -155,7 +155,8 @@ def bit_counts(words):
 
 
 def times_small(x, y):
-    assert x.dtype == y.dtype and x.dtype.itemsize == 8 and (x >> 32 == 0).all() and (y >> 32 == 0).all()
+    if ((x | y) >> 32).any():
+        raise OverflowError("a factor is not below 2^32")
     return x * y
 
 

@@ -48,7 +48,8 @@ def shown(folder):
         "summed": recording.counts.summed(), "statistics": statistics, "train": statistics.trains["n3"],
         "membranes": statistics.membranes["n3"], "decisions": run.statistics.decisions, "run": run,
         "state": recording.state, "comparison": eventsim.compare(model, simulator, x), "check": check,
-        "evaluation": eventsim.evaluate(simulator, x), **tables, **streamed(),
+        "evaluation": eventsim.evaluate(simulator, x), "timing": recording.timing,
+        "timed": simulator.run(x, record="timing").timing, **tables, **streamed(),
     }
 
 
@@ -93,6 +94,8 @@ def test_what_is_shown_first(objects):
     assert "Comparison(" in repr(objects["comparison"]) and objects["comparison"].reading[:30] in repr(
         objects["comparison"])
     assert "spikes were not recorded" in repr(objects["unrecorded"])
+    assert 'record "timing"' in repr(objects["timing"]) and "outside" in repr(objects["timing"])
+    assert "n0 " in repr(objects["timed"]) and "more rows" in repr(objects["timed"])
     assert len(objects["events"]) == 64 * 2 * 3 - int((recording.levels("n3") == 0).sum())
 
 
