@@ -79,12 +79,13 @@ def data_options(arguments):
 
 
 def say_notes(dataset, name):
-    """Say on standard error what was assumed or mended of recordings."""
+    """Say on standard error what was assumed or mended of the data."""
     said = list(dataset.notes.items())
     for text, n in said[:MOST_SAID]:
-        print(f"eventsim: {name}: {many(n, 'recording')}: {printable(text)}", file=sys.stderr)
+        of = f"{many(n, 'recording')}: " if dataset.of_events else ""
+        print(f"eventsim: {name}: {of}{printable(text)}", file=sys.stderr)
     if len(said) > MOST_SAID:
-        print(f"eventsim: {name}: and {len(said) - MOST_SAID} more things to say of recordings", file=sys.stderr)
+        print(f"eventsim: {name}: and {len(said) - MOST_SAID} more things to say of it", file=sys.stderr)
 
 
 def _numbers(mark, n):

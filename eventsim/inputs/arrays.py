@@ -9,9 +9,20 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.source import check_shape_of_labels, checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
-from eventsim.storage.nearby import what_is_held
+from eventsim.storage.nearby import MOST_NAMED, what_is_held
 from eventsim.storage.npz import array_header, npz_header, npz_member
+from eventsim.storage.reading import READ_ERRORS
 from eventsim.tensors import as_array, pairs_of
+
+
+def notes_on(names):
+    """What is said of a file that holds arrays of these names."""
+    others = [name for name in names if name not in ("x", "y")]
+    if not others:
+        return {}
+    more = f" and {len(others) - MOST_NAMED} more" * (len(others) > MOST_NAMED)
+    labels = "" if "y" in names else "; labels are read where they are named y"
+    return {f"holds {', '.join(others[:MOST_NAMED])}{more} beside the samples; not read{labels}": 1}
 
 
 class Hdf5Source(Source):
@@ -28,6 +39,7 @@ class Hdf5Source(Source):
             x.require_numbers()
             if not x.shape:
                 raise root.error("x is a single number, expected (N, ...)")
+            self.notes = notes_on(root.names())
             self.n_samples, self.sample_shape = x.shape[0], x.shape[1:]
             if "y" in root:
                 y = root.dataset("y")
@@ -56,6 +68,7 @@ class NpzSource(Source):
                 shape, self._dtype = npz_header(archive, file, "x", path)
             if not shape:
                 raise DataError(f"{path}: x is a single number, expected (N, ...)")
+            self.notes = notes_on([name.removesuffix(".npy") for name in names])
             self.n_samples, self.sample_shape = shape[0], shape[1:]
             if "y.npy" in names:
                 with npz_member(archive, "y", path) as file:
@@ -87,6 +100,17 @@ class NpySource(Source):
         with open(self.path, "rb") as file:
             array_header(file, "x", self.path)
             yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
+
+
+SOURCES = {".npy": NpySource, ".npz": NpzSource, ".h5": Hdf5Source, ".hdf5": Hdf5Source}  # by suffix
+
+
+def holds_samples(path) -> bool:
+    """Whether a file that is no recording of events has samples in arrays."""
+    try:
+        return path.suffix in SOURCES and bool(SOURCES[path.suffix](path).n_samples)
+    except (DataError, *READ_ERRORS):
+        return False
 
 
 class ArrayData:

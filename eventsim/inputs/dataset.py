@@ -13,11 +13,14 @@ from eventsim.arguments import path_of, with_attributes
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
 from eventsim.inputs.event_files.five_bytes import fits_events
+from eventsim.inputs.event_files.options import refuse_given
 from eventsim.inputs.encoders import Encoding, unit_values
-from eventsim.inputs.images import CifarSource, fits_cifar, IdxSource, CIFAR_TEST, IDX_IMAGES
+from eventsim.inputs.images import (
+    CIFAR_TEST, CifarSource, fits_cifar, IDX_IMAGES, IdxSource, image_parts, image_source,
+)
 from eventsim.inputs.levels import check_values
-from eventsim.inputs.preparing import DataOptions
-from eventsim.inputs.recordings import RecordingSource, recordings_of_file, recordings_of_folder
+from eventsim.inputs.preparing import DataOptions, of_part, OF_RECORDINGS
+from eventsim.inputs.recordings import is_data_set, RecordingSource, recordings_of_file, recordings_of_folder
 from eventsim.storage.hdf5 import members_of
 from eventsim.storage.nearby import MOST_NAMED, remedy_of_folder, remedy_of_missing
 from eventsim.storage.reading import reading, refuse_special
@@ -33,9 +36,9 @@ def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
 
     path: HDF5 or .npz with x (N, ...) or (N, T, ...) and optionally y (N,); .npy with x alone; MNIST IDX
         images, gzipped or not, with the labels beside them; CIFAR-10 or CIFAR-100 binary; a folder of
-        IDX or CIFAR files, of which the test part is taken; a recording of events in any format that
+        IDX or CIFAR files, of which the test part is taken, or `part`; a recording of events in any format that
         `open_events` takes; a file of many, as of SHD; a folder of them, or with a folder per class, as of
-        N-MNIST, N-Caltech101 and CIFAR10-DVS, or the part `Test` of it; the folder of DVS128 Gesture.
+        N-MNIST, N-Caltech101 and CIFAR10-DVS, or its `Test` (`Train`); the folder of DVS128 Gesture.
     input_node: gives shape, layout, range of levels and how events are binned.
         `layout` is the order of axes in HDF5, .npz and IDX files; CIFAR's own is fixed. IDX and
         CIFAR images also fit a vector (F,), in the order C, H, W.
@@ -50,8 +53,12 @@ def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
     with_attributes(input_node, ("shape", "encoding", "layout"), "input_node", "an Input")
     with reading(path):
         source = _source(path, input_node, timesteps, asked)
+    if not isinstance(source, RecordingSource):
+        refuse_given(asked, OF_RECORDINGS, path, "values, but to recordings of events")
     same = source.path == path
     name = path.name if same else f"{path.name}/{source.path.name}"
+    if same and asked.part != "test":
+        name = f"{name} ({asked.part})"
     if asked.encode is None:
         return Dataset(source, input_node, name)
     if isinstance(source, RecordingSource):
@@ -64,10 +71,11 @@ class Dataset:
 
     name: of the file or folder, with the part that was taken. labels: int64 (N,), or None.
     n_steps: of every sample, or None where samples stand still.
-    n_dropped_events: events later than the last step, among the samples that the latest call of
-        `batches` has read so far; 0 for other than event recordings.
+    n_dropped_events: events later than the last step, or before the first, among the samples that the latest call
+        of `batches` has read so far; 0 for other than event recordings.
     lengths: steps of each sample, int64 (N,), where recordings have their own; batches are then as long as their
-        longest. None: all have n_steps. notes: what was assumed of recordings or mended, in words -> how many.
+        longest. None: all have n_steps.
+    notes: what was assumed or mended, in words -> of how many recordings (1 of a file of values).
     """
 
     def __init__(self, source, input_node, name):
@@ -91,6 +99,11 @@ class Dataset:
     @property
     def notes(self):
         return self._source.notes
+
+    @property
+    def of_events(self) -> bool:
+        """Whether the samples are recordings of events."""
+        return isinstance(self._source, RecordingSource)
 
     def batches(self, size, limit=None, first=0):
         """Yield (x, y) for `size` samples at a time, in the file's order.
@@ -178,6 +191,8 @@ class _Encoder(NamedTuple):
     def encoding(self, has_steps) -> Encoding:
         """Raises DataError where it does not fit samples that have steps, or have none."""
         found = Encoding.of(self.asked.encode)
+        if found.name != "poisson":
+            refuse_given(self.asked, ("seed",), self.path, f"{found.name}, which draws nothing")
         if found.makes_steps and (has_steps or self.timesteps is None):
             raise DataError(f"{self.path}: {found.name} makes steps of samples that have none; "
                             + ("these have some" if has_steps else "give their number (--timesteps N)"))
@@ -214,6 +229,7 @@ def _source(path, input_node, timesteps, options):
     if path.is_dir():
         return _folder_source(path, input_node, timesteps, options)
     refuse_special(path)
+    refuse_given(options, ("part", "test_share"), path, "a file, which has no parts")
     with open(path, "rb") as file:
         start = file.read(8)
     # nothing but the model tells a CIFAR file from a recording where both fit
@@ -236,9 +252,9 @@ def _source(path, input_node, timesteps, options):
 
 
 def _folder_source(path, input_node, timesteps, options):
-    for name in (*IDX_IMAGES, *CIFAR_TEST):
-        if (path / name).is_file():
-            return CifarSource(path / name) if name in CIFAR_TEST else IdxSource(path / name)
+    images = image_parts(path)
+    if images:
+        return image_source(path, of_part(path, options, images))
     recordings = recordings_of_folder(path, options)
     if recordings is not None:
         return RecordingSource(recordings, input_node, timesteps, options)
@@ -250,13 +266,8 @@ def _folder_source(path, input_node, timesteps, options):
 
 def _remedy_of_parent(path):
     """What to say of a folder in which data sets lie: their names."""
-    folders = [str(folder) for folder in sorted(path.iterdir()) if folder.is_dir() and _is_data(folder)]
+    folders = [str(folder) for folder in sorted(path.iterdir()) if is_data_set(folder)]
     if folders:
         more = ", ..." * (len(folders) > MOST_NAMED)
         return f"; it holds data sets, name one: {', '.join(folders[:MOST_NAMED])}{more}"
     return remedy_of_folder(path, lambda each: each.suffix in (".npz", ".bin") or "x" in members_of(each))
-
-
-def _is_data(folder):
-    names = {entry.name for entry in folder.iterdir()}
-    return bool(names & {*IDX_IMAGES, *CIFAR_TEST, "Test"}) or any(name.isdecimal() for name in names)

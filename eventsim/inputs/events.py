@@ -108,6 +108,7 @@ class EventStream(Shown):
         if factor != int(factor) or not 1 <= factor <= MOST_PIXELS:
             raise DataError(f"{self.name}: cannot be downsampled by {factor!r}, expected a whole number from 1 to "
                             f"{MOST_PIXELS}")
+        size = tuple(-(-length // int(factor)) for length in self._size("downsample"))
 
         def reduced(block):
             block = block.copy()
@@ -115,7 +116,6 @@ class EventStream(Shown):
             block["y"] //= np.uint16(factor)
             return block
 
-        size = self.sensor_size and tuple(-(-length // int(factor)) for length in self.sensor_size)
         return self._changed(reduced, size, self.start)
 
     def oriented(self, x="x", y="y") -> "EventStream":

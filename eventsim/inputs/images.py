@@ -7,11 +7,13 @@ import os
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.source import check_shape_of_labels, checked_labels, Source
+from eventsim.inputs.source import check_shape_of_labels, checked_labels, JoinedSource, Source
 from eventsim.storage.reading import check_declared, declared_bytes, reading
 
 IDX_IMAGES = tuple(f"t10k-images{dot}idx3-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
+IDX_TRAIN = tuple(name.replace("t10k", "train") for name in IDX_IMAGES)
 CIFAR_TEST = ("test_batch.bin", "test.bin")
+CIFAR_BATCHES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))  # of CIFAR-10, the train part
 CIFAR_SHAPE = (3, 32, 32)
 
 
@@ -19,6 +21,29 @@ IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 CIFAR_LABELS = {"CIFAR-10": (10,), "CIFAR-100": (20, 100)}  # values of each label byte
+
+
+def image_parts(folder):
+    """{"test": paths, "train": paths} of the parts of MNIST or CIFAR that a folder has, complete or not."""
+    def held(*names):
+        return [folder / name for name in names if (folder / name).is_file()]
+
+    for test, train in ((held(*IDX_IMAGES)[:1], held(*IDX_TRAIN)[:1]),
+                        (held("test_batch.bin"), held(*CIFAR_BATCHES)),
+                        (held("test.bin"), [path for path in held("train.bin") if fits_cifar(path)])):
+        if test or train:
+            return {part: paths for part, paths in (("test", test), ("train", train)) if paths}
+    return {}
+
+
+def image_source(folder, paths):
+    """The samples of the files of one part of a folder, or of both, as `image_parts` has them."""
+    batches = [path.name for path in paths if path.name in CIFAR_BATCHES]
+    if 0 < len(batches) < len(CIFAR_BATCHES):
+        raise DataError(f"{folder}: has only {', '.join(batches)} of the train part, expected {CIFAR_BATCHES[0]} "
+                        f"to {CIFAR_BATCHES[-1]}: add the others, or name one of them")
+    sources = [CifarSource(path) if path.suffix == ".bin" else IdxSource(path) for path in paths]
+    return sources[0] if len(sources) == 1 else JoinedSource(folder, sources)
 
 
 class IdxSource(Source):

@@ -19,15 +19,16 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.opening import open_events
-from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.event_files.options import EventOptions, refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note
-from eventsim.inputs.event_files.text_events import LONGEST_LINE, named_columns, parts_of, event_rows
+from eventsim.inputs.event_files.text_events import check_order, event_rows, LONGEST_LINE, named_columns, parts_of
 from eventsim.inputs.events import Block, block_of, EventStream
 
 STDIN = "-"
 RECORD = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])  # 13 bytes
 READ_BYTES = 1 << 16  # at most at once; fewer where fewer have come
 TEXT_ORDER = "txyp"
+OF_TEXT = ("time_unit", "columns")
 
 
 def event_stream(source, options: EventOptions) -> EventStream:
@@ -38,6 +39,7 @@ def event_stream(source, options: EventOptions) -> EventStream:
     options: for what the source leaves open.
     """
     if isinstance(source, EventStream):
+        refuse_given(options, (*OF_TEXT, "sample"), source.name, "an EventStream")
         return source
     if isinstance(source, (str, os.PathLike)):
         return _named(str(source), options)
@@ -48,6 +50,7 @@ def event_stream(source, options: EventOptions) -> EventStream:
                         "'udp://HOST:PORT', a file opened for bytes, or an iterable of blocks of events")
     if isinstance(source, np.ndarray):
         source = (source,)
+    refuse_given(options, (*OF_TEXT, "sample"), "events", "blocks of events")
     return EventStream(source, "events", options.sensor_size)
 
 
@@ -81,6 +84,7 @@ def _of_packets(name, options):
     found = re.fullmatch(r"udp://(\[[^]]+\]|[^:/\[\]]+):(\d{1,5})", name)
     if found is None or not 0 < int(found[2]) < 1 << 16:
         raise DataError(f"{name}: is no address of UDP, expected udp://HOST:PORT, such as udp://127.0.0.1:3333")
+    refuse_given(options, (*OF_TEXT, "sample"), name, "packets of binary events")
     notes: List[str] = []
 
     def blocks():
@@ -119,13 +123,17 @@ def _of_pipe(number, name, options, kept_open=None):
 
 def _blocks(number, name, options, notes) -> Iterator[Block]:
     """Of a file by its number. Says in the notes where it ends within an event."""
+    refuse_given(options, ("sample",), name, "a source of one recording")
     start = b""
     while len(start) < RECORD.itemsize and b"\n" not in start:
         data = _read(number, name)
         if not data:
             break
         start += data
-    blocks = _binary_blocks if b"\0" in start[: RECORD.itemsize] else _text_blocks
+    binary = b"\0" in start[: RECORD.itemsize]
+    if binary:
+        refuse_given(options, OF_TEXT, name, "binary events")
+    blocks = _binary_blocks if binary else _text_blocks
     try:
         yield from blocks(_pieces(number, name, start), name, options, notes)
     except DataError as error:
@@ -168,7 +176,7 @@ def _text_blocks(pieces, name, options, notes):
         held = [(number + i, line) for i, line in enumerate(_decoded(lines), 1) if line and line[0] not in "#%"]
         number += len(lines)
         if held and places is None:
-            places, n_header = _places(held[0][1], options, notes)
+            places, n_header = _places(held[0][1], name, options, notes)
             held, n_columns = held[n_header:], max(4, *(place + 1 for place in places.values()))
         rows, wrong = event_rows(held, n_columns) if held else (np.empty((0, 4)), None)
         if len(rows):
@@ -186,15 +194,16 @@ def _decoded(lines):
     return [line.decode("utf-8", "replace").strip() for line in lines]
 
 
-def _places(first, options, notes):
+def _places(first, name, options, notes):
     """({"t": place, ...} of the columns, lines of the header)."""
     named = named_columns(parts_of(first))
-    if options.columns is not None or named is None:
-        if options.columns is None:
-            note(notes, "does not name its columns; taken as t, x, y, p (columns says otherwise)")
-        order = options.columns or TEXT_ORDER
-        return {key: order.index(key) for key in TEXT_ORDER}, int(named is not None)
-    return named, 1
+    if named is not None:
+        check_order(named, options.columns, name)
+        return named, 1
+    if options.columns is None:
+        note(notes, "does not name its columns; taken as t, x, y, p (columns says otherwise)")
+    order = options.columns or TEXT_ORDER
+    return {key: order.index(key) for key in TEXT_ORDER}, 0
 
 
 def _ended_within(notes, rest):

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Optional, Tuple
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from eventsim.arguments import instance_of
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.event_files.options import EventOptions, refuse_given
 from eventsim.inputs.events import bin_steps, EventStream
 from eventsim.model.input import EventBins
 
 SPLITS = ("width", "number", "time")
 PARTS = ("test", "train", "all")
+OF_RECORDINGS = (*EventOptions.__dataclass_fields__, "crop", "downsample", "orient", "split")  # alone
+OF_ENCODERS = ("seed", "full_scale")
 TYPES = {  # field -> its types, and what messages call them
     "crop": ((tuple, list), "(left, top, right, bottom) in pixels"),
     "orient": ((tuple, list), "(columns, rows) as EventStream.oriented takes them"),
@@ -27,7 +30,7 @@ MOST_BYTES = 1 << 31  # of the levels of one recording
 
 @dataclass(frozen=True)
 class DataOptions(EventOptions):
-    """How data sets are read; with the fields of `EventOptions`.
+    """How data sets are read; with the fields of `EventOptions`. What does not apply to the data is refused.
 
     crop: (left, top, right, bottom) in pixels, right and bottom not included. downsample: so many pixels along
     each axis become one. orient: columns and rows as `EventStream.oriented` takes them. In this order.
@@ -66,6 +69,24 @@ class DataOptions(EventOptions):
             raise DataError(f"full_scale is {self.full_scale!r}, expected a number above 0")
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise DataError(f"test_share is {self.test_share!r}, expected a share between 0 and 1, such as 0.1")
+        for name in OF_ENCODERS if self.encode is None else ():
+            if getattr(self, name) != getattr(DataOptions, name):
+                raise DataError(f"{name} does not apply where nothing is encoded: leave it out "
+                                f"(--{name.replace('_', '-')}), or give an encoder (--encode)")
+
+
+def of_part(path: Path, options: DataOptions, found: Dict[str, List[Path]]) -> List[Path]:
+    """What a folder that has parts has of the part that is asked for, "train" before "test". found: part -> what
+    the folder has of it. Raises DataError where it does not have the part."""
+    refuse_given(options, ("test_share",), path, "a folder that has parts of its own")
+    wanted = ("train", "test") if options.part == "all" else (options.part,)
+    missing = [part for part in wanted if part not in found]
+    if missing:
+        has = ", ".join(each.name for paths in found.values() for each in paths)
+        other = next(iter(found))
+        raise DataError(f"{path}: has no {missing[0]} part, only {has}: take that, part={other!r} "
+                        f"(--part {other})")
+    return [each for part in wanted for each in found[part]]
 
 
 def prepared(stream: EventStream, options: DataOptions) -> EventStream:
@@ -76,6 +97,14 @@ def prepared(stream: EventStream, options: DataOptions) -> EventStream:
     if options.downsample != 1:
         stream = stream.downsample(options.downsample)
     return stream if options.orient is None else stream.oriented(*options.orient)
+
+
+def check_size(stream: EventStream, options: DataOptions) -> None:
+    """Raise DataError where a recording that says its sensor's size has another than is said."""
+    if options.sensor_size is not None and stream.sensor_size != tuple(options.sensor_size):
+        height, width = stream.sensor_size
+        raise DataError(f"{stream.name}: its sensor has {width} x {height} pixels, but sensor_size is "
+                        f"{tuple(options.sensor_size)}, (height, width): leave it out (--sensor-size)")
 
 
 def check_sensor(stream: EventStream, bins: EventBins) -> None:
@@ -95,9 +124,10 @@ def check_steps(timesteps: int, bins: EventBins, name) -> None:
 
 
 class Cut:
-    """The events of one recording, in order, and the step of each.
+    """The events of one recording, in order of time, and the step of each. The first step begins where the stream
+    says, else at the smallest time.
 
-    n_early: events before `start`, which are in no step. n_steps: those that the events reach, by width.
+    n_early: events before the first step, which are in no step. n_steps: those that the events reach, by width.
     """
 
     def __init__(self, stream: EventStream, bins: EventBins, split="width", timesteps=None):
@@ -105,6 +135,8 @@ class Cut:
         events = stream.read()
         if not len(events):
             raise DataError(f"{stream.name}: has no events")
+        if (events["t"][1:] < events["t"][:-1]).any():
+            events = events[np.argsort(events["t"], kind="stable")]
         start = int(events["t"][0]) if stream.start is None else stream.start
         if split == "width":
             self.step = np.floor((events["t"] - start) / bins.bin_width).astype(np.int64)

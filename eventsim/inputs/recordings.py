@@ -11,19 +11,22 @@ from typing import Callable, List, NamedTuple, Optional
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.inputs.arrays import holds_samples
 from eventsim.inputs.event_files import cochlea
 from eventsim.inputs.event_files.opening import event_format, KNOWN, open_as
+from eventsim.inputs.event_files.options import refuse_given
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.gaps import without_gaps
+from eventsim.inputs.images import image_parts
 from eventsim.inputs.levels import check_values
-from eventsim.inputs.preparing import check_steps, Cut, DataOptions, prepared
+from eventsim.inputs.preparing import check_size, check_steps, Cut, DataOptions, of_part, prepared
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
+from eventsim.storage.nearby import MOST_NAMED
 from eventsim.storage.reading import reading
 
 SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", ".h5", ".hdf5", ".csv", ".tsv",
             ".txt")
-GESTURE_TRIALS = {"test": ("trials_to_test.txt",), "train": ("trials_to_train.txt",),
-                  "all": ("trials_to_train.txt", "trials_to_test.txt")}
+GESTURE_TRIALS = {"test": "trials_to_test.txt", "train": "trials_to_train.txt"}
 GESTURE_COLUMNS = ("class", "startTime_usec", "endTime_usec")
 PART_FOLDERS = {"test": ("Test", "test"), "train": ("Train", "train")}
 
@@ -37,16 +40,17 @@ class One(NamedTuple):
 
 
 class Recordings(NamedTuple):
-    """path: of the folder or file that has them."""
+    """path: of the folder or file that has them. notes: what is said of each."""
 
     path: Path
     all: List[One]
     class_names: tuple = ()
+    notes: tuple = ()
 
 
 def recordings_of_file(path, options: DataOptions) -> Optional[Recordings]:
     """Of a file of events, None of any other."""
-    found = event_format(path)
+    found = event_format(path, options)
     if found is None:
         return None
     if found is not cochlea or options.sample is not None:
@@ -63,46 +67,111 @@ def _sample(path, i, options):
 
 
 def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
-    """Of DVS128 Gesture, of a folder of class folders (or its part), or of recordings; None of any other."""
-    if all((path / name).is_file() for name in GESTURE_TRIALS[options.part]):
-        return _gestures(path, options)
-    folder = path
-    for name in PART_FOLDERS.get(options.part, ()):
-        if (path / name).is_dir():
-            folder = path / name
-            break
-    classes = [each for each in sorted(folder.iterdir())
-               if each.is_dir() and (each.name.isdecimal() or _files(each))]
-    if classes:
-        return _classes(folder, classes, options)
-    files = _files(folder)
-    if not files or event_format(files[0]) is None:
+    """Of DVS128 Gesture, of a folder of class folders (or its parts), or of recordings; None of any other."""
+    trials = {part: [path / name] for part, name in GESTURE_TRIALS.items() if (path / name).is_file()}
+    if trials:
+        return _gestures(path, of_part(path, options, trials), options)
+    parts = _part_folders(path, options.part)
+    if parts:
+        taken, folders = of_part(path, options, parts), [folder for [folder] in parts.values()]
+        return _of_folders(taken[0] if len(taken) == 1 else path, taken, folders, options)
+    found = _of_folders(path, [path], [path], options)
+    if found is not None:
+        _check_without_parts(path, options, any(one.label is not None for one in found.all))
+    return found
+
+
+def _part_folders(folder, part="test"):
+    """{part: [its folder]} of a folder's parts. part: the one asked for; else `Train` alone may be a class."""
+    found = {name: [folder / each] for name, names in PART_FOLDERS.items() for each in reversed(names)
+             if (folder / each).is_dir()}
+    if list(found) == ["train"] and part != "train" and set(_class_folders(folder)) - set(found["train"]):
+        return {}
+    return found
+
+
+def _check_without_parts(path, options, has_classes):
+    """Raise DataError where a part is asked for of a folder that has none."""
+    if not has_classes:
+        refuse_given(options, ("test_share",), path, "a folder without class folders")
+    if options.part == "train" and options.test_share is None:
+        share = ", or say which share of each class is its test part (--test-share X)" * has_classes
+        raise DataError(f"{path}: has no parts, Train and Test: leave part out (--part){share}")
+
+
+def _of_folders(path, taken, folders, options):
+    """Of class folders or recordings in each of the folders that are taken. folders: those whose classes count."""
+    names = sorted({each.name for folder in folders for each in _class_folders(folder)})
+    named = [folder / name for folder in folders for name in names if not name.isdecimal()]
+    if any(is_data_set(each, options) for each in named):
         return None
-    return Recordings(folder, [One(file, partial(_open, file, options)) for file in files])
+    if names:
+        return _classes(path, taken, names, options)
+    files = [file for folder in taken for file in _files(folder)]
+    if not files or event_format(files[0], options) is None:
+        return None
+    return Recordings(path, [One(file, partial(_open, file, options)) for file in files])
+
+
+def _class_folders(folder):
+    return [each for each in sorted(folder.iterdir())
+            if each.is_dir() and each.name[0] != "." and (each.name.isdecimal() or _files(each))]
+
+
+def is_data_set(folder, options: DataOptions = DataOptions()) -> bool:
+    """Whether a path is a folder that is a data set itself: of images, of parts, of class numbers or of values."""
+    if not folder.is_dir() or folder.name[0] == ".":
+        return False
+    if image_parts(folder) or _part_folders(folder) or any(
+            each.name.isdecimal() and each.is_dir() for each in folder.iterdir()):
+        return True
+    files = _files(folder)
+    return bool(files) and holds_samples(files[0]) and event_format(files[0], options) is None
 
 
 def _files(folder):
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
 
 
 def _open(path, options):
-    found = event_format(path)
+    found = event_format(path, options)
     if found is None:
         raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
     return open_as(found, path, options)
 
 
-def _classes(folder, classes, options):
-    numbered = all(each.name.isdecimal() for each in classes)
-    if numbered:
-        classes = sorted(classes, key=lambda each: int(each.name))
-        if int(classes[-1].name) >= N_CLASSES:
-            raise DataError(f"{classes[-1]}: is named by no class, expected a number below {N_CLASSES}")
-    found = []
-    for place, each in enumerate(classes):
-        label = int(each.name) if numbered else place
-        found += [One(file, partial(_open, file, options), label) for file in _part(_files(each), options)]
-    return Recordings(folder, found, () if numbered else tuple(each.name for each in classes))
+def _classes(path, folders, names, options):
+    """Of class folders of these names, sorted: numbers are labels, of others the places in the order."""
+    labels = _labels_of(path, names)
+    found = [
+        One(file, partial(_open, file, options), labels[name])
+        for folder in folders for name in sorted(names, key=labels.get) if (folder / name).is_dir()
+        for file in _part(_files(folder / name), options)
+    ]
+    if names[0].isdecimal():
+        return Recordings(path, found)
+    listed = [f"{place} {name}" for name, place in labels.items()]
+    if len(listed) > MOST_NAMED:
+        listed[MOST_NAMED - 1 : -1] = ["..."]
+    said = f"labelled by the place of its class folder in sorted order: {', '.join(listed)}"
+    return Recordings(path, found, tuple(names), (said,))
+
+
+def _labels_of(path, names):
+    """{name of a class folder: its label}."""
+    numbers = [name for name in names if name.isdecimal()]
+    if not numbers:
+        return {name: place for place, name in enumerate(names)}
+    if len(numbers) < len(names):
+        others = [name for name in names if name not in numbers]
+        few, kinds = (others, "numbers") if len(others) <= len(numbers) else (numbers, "names")
+        raise DataError(f"{path}: has class folders named by numbers and others ({', '.join(few[:MOST_NAMED])}), "
+                        f"expected all to be {kinds}: rename it or move it out")
+    labels = {name: int(name) for name in names}
+    largest = max(names, key=labels.get)
+    if labels[largest] >= N_CLASSES:
+        raise DataError(f"{path / largest}: is named by no class, expected a number below {N_CLASSES}")
+    return labels
 
 
 def _part(files, options):
@@ -116,16 +185,16 @@ def _part(files, options):
 # ---- DVS128 Gesture
 
 
-def _gestures(path, options):
+def _gestures(path, lists, options):
     """Each gesture of each trial, from its beginning to its end, as the official lists have them."""
     found = []
-    for name in GESTURE_TRIALS[options.part]:
-        with reading(path / name):
-            trials = (path / name).read_text("utf-8-sig").split()
+    for each in lists:
+        with reading(each):
+            trials = each.read_text("utf-8-sig").split()
         for trial in trials:
             file = path / trial
             if file.name != trial or not file.is_file():
-                raise DataError(f"{path / name}: names {trial!r}, which is not in the folder")
+                raise DataError(f"{each}: names {trial!r}, which is not in the folder")
             found += [One(file, partial(_gesture, file, span, options), label - 1)
                       for label, *span in _labels(file.with_name(f"{file.stem}_labels.csv"))]
     return Recordings(path, found)
@@ -165,8 +234,9 @@ class RecordingSource(Source):
         if options.split != "width" and timesteps is None:
             raise DataError(f"{self.path}: split={options.split!r} cuts recordings into timesteps; give them "
                             "(--timesteps N)")
-        self.notes = Counter()
         self.n_samples = len(self._all)
+        self._notes = {text: self.n_samples for text in recordings.notes}
+        self.notes = Counter(self._notes)
         labels = [one.label for one in self._all]
         self.labels = None if None in labels or not labels else np.array(labels, np.int64)
         self._timesteps, self.lengths = timesteps, None
@@ -177,6 +247,7 @@ class RecordingSource(Source):
 
     def read(self, size, stop, first=0):
         self.notes.clear()
+        self.notes.update(self._notes)
         for start in range(first, stop, size):
             end = min(start + size, stop)
             steps = self._steps(start, end)
@@ -188,7 +259,7 @@ class RecordingSource(Source):
 
     def _levels(self, one, steps):
         cut = self._cut(one, noting=True)
-        self.n_dropped += int((cut.step >= steps).sum())
+        self.n_dropped += int((cut.step >= steps).sum()) + cut.n_early
         if cut.n_early:
             self.notes.update(["has events before its first step; left out"])
         try:
@@ -199,10 +270,12 @@ class RecordingSource(Source):
         return levels.reshape(steps, *self._input.shape)
 
     def _cut(self, one, noting=False):
-        stream = prepared(one.opened(), self._options)
+        stream = one.opened()
+        check_size(stream, self._options)
+        stream = prepared(stream, self._options)
         split = self._options.split
         if split == "time" or split == "width" and self._timesteps is None:  # else no silence is run but is asked for
-            stream = without_gaps(stream, self._options)
+            stream = without_gaps(stream, self._options, whole=True)
         cut = Cut(stream, self._input.events, split, self._timesteps)
         if noting:
             self.notes.update(stream.notes)

@@ -41,7 +41,8 @@ class Source:
     path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
     layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
     n_dropped: events dropped by the latest `read`. lengths: int64 (N,), steps of each sample, or None. notes:
-    words -> how many recordings they are said of. class_names: of class folders, in the labels' order.
+    words -> how many recordings (1 of a file of values) they are said of. class_names: of class folders, in the
+    labels' order.
     """
 
     labels = None
@@ -77,3 +78,26 @@ class Source:
             if not passed:
                 raise DataError(f"{self.path}: truncated: ends before the samples asked for")
             n_bytes -= passed
+
+
+class JoinedSource(Source):
+    """Files of one kind, one after another; a batch ends where its file does. path: of their folder."""
+
+    def __init__(self, path, sources):
+        first = sources[0]
+        for each in sources[1:]:
+            if each.sample_shape != first.sample_shape or (each.labels is None) != (first.labels is None):
+                raise DataError(f"{path}: {first.path.name} and {each.path.name} are not alike: samples have "
+                                f"shape {first.sample_shape} and {each.sample_shape}, or one has no labels")
+        self.path, self._sources = path, sources
+        self.n_samples = sum(each.n_samples for each in sources)
+        self.sample_shape, self.layout, self.is_image = first.sample_shape, first.layout, first.is_image
+        self.labels = None if first.labels is None else np.concatenate([each.labels for each in sources])
+
+    def read(self, size, stop, first=0):
+        start = 0
+        for each in self._sources:
+            end = start + each.n_samples
+            if first < end and start < stop:
+                yield from each.read(size, min(stop, end) - start, max(first - start, 0))
+            start = end

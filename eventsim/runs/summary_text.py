@@ -16,7 +16,7 @@ def summary_text(summary, width=None) -> str:
     samples = max(summary.samples or 0, 1)
     tail = "\n".join([_tail(summary, samples), *_lost(summary), *_overflown(summary)])
     if summary.dropped_events:
-        tail += (f"\n{many(summary.dropped_events, 'event')} of the recordings came after the last step and "
+        tail += (f"\n{many(summary.dropped_events, 'event')} of the recordings lay outside the steps and "
                  f"{'was' if summary.dropped_events == 1 else 'were'} left out: --timesteps N takes more in")
     text = wrapped(_head(summary), width) + "\n" + _layers(summary, samples, width) + wrapped(tail, width)
     return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit, width)

@@ -213,12 +213,12 @@ def test_data_with_steps(run_json, tmp_path):
 def test_events_after_the_last_step_are_told(run, run_json, tmp_path):
     recordings, _ = write_nmnist(tmp_path / "Test")
     nodes = {"in": Input((2, 3, 4), bits=3, events=EventBins(10, sensor_size=(3, 4))), "flat": Flatten(),
-             "fc": Dense(np.ones((2, 24))), "out": Neuron(bits=8)}
+             "fc": Dense(np.ones((10, 24))), "out": Neuron(bits=8)}
     path = tmp_path / "events.h5"
     eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=10), path)
     late = sum(int((t >= 100).sum()) for *_, t in recordings)
     assert late > 0 and run_json("run", path, tmp_path)["dropped_events"] == late
-    told = f"{late} events of the recordings came after the last step and were left out: --timesteps N takes more in"
+    told = f"{late} events of the recordings lay outside the steps and were left out: --timesteps N takes more in"
     assert told in run("run", path, tmp_path)[1]
     assert run_json("run", path, tmp_path, "--timesteps", 12)["dropped_events"] == 0
     assert "left out" not in run("run", path, tmp_path, "--timesteps", 12)[1]

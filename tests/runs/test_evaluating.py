@@ -160,7 +160,7 @@ def test_dropped_events_are_those_of_the_part(tmp_path):
     parts = [eventsim.evaluate(simulator, tmp_path, shard=(i, 3)) for i in range(3)]
     assert [part.dropped_events for part in parts] == [0, 1, 0]
     assert said(eventsim.merge_summaries(parts)) == said(eventsim.evaluate(simulator, tmp_path))
-    assert "1 event of the recordings came after the last step and was left out" in parts[1].as_text()
+    assert "1 event of the recordings lay outside the steps and was left out" in parts[1].as_text()
 
 
 def test_parts_that_do_not_belong_together(digits, tmp_path):

@@ -3,8 +3,9 @@
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.inputs.event_files.options import refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note
-from eventsim.inputs.event_files.text_events import named_columns
+from eventsim.inputs.event_files.text_events import check_order, named_columns
 from eventsim.inputs.events import AT_ONCE, block_of, EventStream
 from eventsim.storage.hdf5 import open_hdf5
 
@@ -24,7 +25,13 @@ def recording_in(path, options) -> EventStream:
     """The recording in a file."""
     notes = []
     with open_hdf5(path, DataError) as root:
-        place, _ = _found(root)
+        place, names = _found(root)
+        if names is None:
+            parent, _, name = place.rpartition("/")
+            dtype = (_group(root, parent) or root).dataset(name).dtype
+            check_order(named_columns(dtype.names), options.columns, path)
+        else:
+            refuse_given(options, ("columns",), path, "arrays that have names")
         if place:
             note(notes, f"has its events in {place}/")
         size = options.sensor_size or _size(root)
@@ -59,8 +66,10 @@ def _found(root):
     """(place, {key: name} of the columns, or None where they are those of one dataset), or None."""
     for place in PLACES:
         group = _group(root, place)
-        if group is not None and (names := named_columns(group.names())) is not None:
-            return place, {key: group.names()[at] for key, at in names.items()}
+        if group is not None and (places := named_columns(group.names())) is not None:
+            names = {key: group.names()[at] for key, at in places.items()}
+            if group.is_group(names["x"]) or len(group.dataset(names["x"]).shape) < 2:  # others are samples
+                return place, names
         parent, _, name = place.rpartition("/")
         holder = _group(root, parent)
         if name and holder is not None and name in holder and not holder.is_group(name):

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.inputs.event_files.options import refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note
-from eventsim.inputs.event_files.text_events import named_columns
+from eventsim.inputs.event_files.text_events import check_order, named_columns
 from eventsim.inputs.events import AT_ONCE, block_of, EventStream
 from eventsim.storage.npz import array_header, npz_member
 from eventsim.storage.reading import READ_ERRORS, reading
@@ -27,9 +28,43 @@ def holds_events(path, start) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = _names(archive)
+            places = named_columns(names)
+            if places is not None:
+                shape, _ = _header(archive, names[places["x"]], path)
+                return len(shape) < 2  # others are samples
+            shape, dtype = _alone(archive, path)
     except READ_ERRORS:
         return False
-    return "x" not in names and any(name in names for name in ALONE) or named_columns(names) is not None
+    return dtype.names is not None or len(shape) == 2 and shape[1] == 4
+
+
+def holds_columns(path, start) -> bool:
+    """Whether an array of the file can be columns of events in an order that is said."""
+    if start.startswith(NPY):
+        with open(path, "rb") as file:
+            shape, dtype = array_header(file, "the array", path)
+    elif start.startswith(ZIP):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                shape, dtype = _alone(archive, path)
+        except READ_ERRORS:
+            return False
+    else:
+        return False
+    return dtype.names is None and len(shape) == 2 and shape[1] >= 4
+
+
+def _alone(archive, path):
+    """(shape, dtype) of the one array that may hold events; of no axes where there is none."""
+    names = _names(archive)
+    name = None if "x" in names else next((name for name in ALONE if name in names), None)
+    return ((), np.dtype(float)) if name is None else _header(archive, name, path)
+
+
+def _header(archive, name, path):
+    """(shape, dtype) of an array."""
+    with npz_member(archive, name, path) as file:
+        return array_header(file, name, path)
 
 
 def recording_in(path, options) -> EventStream:
@@ -37,9 +72,26 @@ def recording_in(path, options) -> EventStream:
     notes = []
     with open(path, "rb") as file:
         packed = file.read(2) == ZIP
+    if options.columns is not None:
+        _check_columns(path, packed, options)
     blocks = _npz_blocks if packed else _npy_blocks
     return EventStream(lambda: _in_microseconds(blocks(path, options, notes), path, options, notes), str(path),
                        options.sensor_size, notes=notes)
+
+
+def _check_columns(path, packed, options):
+    """Raise DataError where the file names its columns otherwise than is said."""
+    if not packed:
+        with open(path, "rb") as file:
+            _, dtype = array_header(file, "the array", path)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            if named_columns(_names(archive)) is not None:
+                refuse_given(options, ("columns",), path, "arrays that have names")
+            _, dtype = _alone(archive, path)
+    places = named_columns(dtype.names or ())
+    if places is not None:
+        check_order(places, options.columns, path)
 
 
 def _in_microseconds(found, path, options, notes):
@@ -100,7 +152,8 @@ def _rows(file, name, path, options):
         return
     if len(shape) != 2 or shape[1] < 4 or dtype.kind not in "biuf" or options.columns is None:
         raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected a structured array with t, "
-                        f"x, y, p, or (N, 4) and the order of its columns (--columns txyp)")
+                        f"x, y, p, or (N, 4) and the order of its columns (--columns txyp); samples are to be "
+                        f"named: np.savez(file, x=x, y=y)")
     for part in _parts(file, shape[0], np.dtype((dtype, shape[1:])), name, path):
         yield {key: part[:, options.columns.index(key)] for key in "txyp"}
 

@@ -7,17 +7,23 @@ from eventsim.errors import DataError
 from eventsim.inputs.event_files import (
     aedat2, aedat3, cochlea, dat, faery_files, five_bytes, hdf5_events, numpy_files, text_events,
 )
-from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.event_files.options import EventOptions, refuse_given
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
 from eventsim.storage.reading import reading, refuse_special
 
-# Each has `holds_events(path, start)`, `recording_in(path, options)` and OPTIONS, those of `OF_FORMATS` that apply
-# to it. Asked in this order: first those that
+# Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
 # tell by their first bytes, then those that look into a file, then by suffix.
 FORMATS = (aedat2, aedat3, faery_files, dat, cochlea, hdf5_events, numpy_files, text_events, five_bytes)
 KNOWN = ("N-MNIST or N-Caltech101 .bin, .npy, .npz or HDF5 with t, x, y, p, SHD or SSC .h5, AEDAT 2, 3.1 or 4, "
          "DAT, EVT 2, 2.1 or 3 .raw, .es, .csv or .txt")
+# option -> the formats that it applies to, and what the others are
+NAMED = (hdf5_events, numpy_files, text_events)
+OF_FORMATS = {
+    "time_unit": (NAMED, "a format that has a unit of its own"),
+    "columns": (NAMED, "a format that has columns of its own"),
+    "sample": ((cochlea,), "a file of one recording"),
+}
 START_BYTES = 1 << 12
 
 
@@ -34,22 +40,27 @@ def open_events(path, **options) -> EventStream:
     MissingPackageError where faery is missing.
     """
     path, asked = Path(path), EventOptions(**options)
-    found = event_format(path)
+    found = event_format(path, asked)
     if found is None:
         raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
     return open_as(found, path, asked)
 
 
-def event_format(path):
+def event_format(path, options: EventOptions = EventOptions()):
     """The module of `FORMATS` that reads a file, or None. Raises DataError where it cannot be read."""
     refuse_special(path)
     with reading(path), open(path, "rb") as file:
         start = file.read(START_BYTES)
+        if options.columns is not None and numpy_files.holds_columns(path, start):
+            return numpy_files
     return next((found for found in FORMATS if found.holds_events(path, start)), None)
 
 
 def open_as(found, path, options: EventOptions) -> EventStream:
     """The recording in a file of a known format."""
+    for option, (formats, others) in OF_FORMATS.items():
+        if found not in formats:
+            refuse_given(options, (option,), path, others)
     with reading(path):
         stream = found.recording_in(path, options)
     return EventStream(lambda: _watched(stream, path, options), stream.name, stream.sensor_size, stream.start,

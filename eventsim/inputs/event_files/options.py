@@ -47,8 +47,8 @@ class EventOptions:
 
 
 def refuse_given(options, names, path, what) -> None:
-    """Raise DataError where one of these fields of options is given, which is where it is not its default. path: for
-    the message. what: that the fields do not apply to."""
+    """Raise DataError where one of these fields of options is given: is not its default. path: for the message.
+    what: that the fields do not apply to."""
     for field in fields(options):
         if field.name in names and getattr(options, field.name) != field.default:
             flag = "--" + field.name.replace("_", "-")
@@ -56,16 +56,15 @@ def refuse_given(options, names, path, what) -> None:
 
 
 def microseconds(value: Duration, name) -> float:
-    """A time as text ("10ms", "0.5 s", "200us"), or microseconds as a number, also as text. Raises DataError, naming
-    it."""
-    text = f"{value} us" if isinstance(value, str) and value.strip().isdecimal() else value
-    found = re.fullmatch(r" *([0-9.]+(?:e[-+]?[0-9]+)?) *(us|ms|s|min|h) *", text) if isinstance(text, str) else None
+    """A time as text ("10ms", "0.5 s", "200us"), or microseconds as a number. Raises DataError, naming it."""
+    found = re.fullmatch(r" *([0-9.]+(?:e[-+]?[0-9]+)?) *(us|ms|s|min|h) *", value) if isinstance(value, str) else None
     try:
         time = float(found[1]) * UNITS[found[2]] if found else float("nan" if isinstance(value, str) else value)
     except (TypeError, ValueError):
         time = float("nan")
     if not abs(time) < 1e15:
-        raise DataError(f"{name} is {value!r}, expected microseconds, or text such as '10ms', '200us' or '0.5s'")
+        expected = "a number with its unit" if isinstance(value, str) else "microseconds, or text"
+        raise DataError(f"{name} is {value!r}, expected {expected}, such as '10ms', '200us' or '0.5s'")
     return time
 
 

@@ -33,6 +33,15 @@ def named_columns(names):
     return None if None in found.values() else found
 
 
+def check_order(places, columns, path):
+    """Raise DataError where the columns that a file names, as of `named_columns`, have another order than is said.
+    columns: what is said, or None."""
+    found = "".join(sorted(places, key=places.get))
+    if columns not in (None, found):
+        raise DataError(f"{path}: names its columns in the order {found}, but columns is {columns!r}: leave it "
+                        "out (--columns)")
+
+
 def holds_events(path, start) -> bool:
     """By suffix, and a first line that is a header of events or four numbers."""
     if path.suffix.lower() not in (".csv", ".txt", ".tsv"):
@@ -50,9 +59,11 @@ def recording_in(path, options) -> EventStream:
     notes = []
     places = named_columns(parts_of(first[0][1]))
     skipped = 0 if places is None else 1
-    if options.columns is not None:
+    if places is not None:
+        check_order(places, options.columns, path)
+    elif options.columns is not None:
         places = {key: options.columns.index(key) for key in "txyp"}
-    if places is None:
+    else:
         places = _told(path, first, notes)
     return EventStream(lambda: _blocks(path, skipped, places, options, notes), str(path), options.sensor_size,
                        notes=notes)
