@@ -213,7 +213,7 @@ def test_data_with_steps(run_json, tmp_path):
 def test_events_after_the_last_step_are_told(run, run_json, tmp_path):
     recordings, _ = write_nmnist(tmp_path / "Test")
     nodes = {"in": Input((2, 3, 4), bits=3, events=EventBins(10, sensor_size=(3, 4))), "flat": Flatten(),
-             "fc": Dense(np.ones((10, 24))), "out": Neuron(bits=8)}
+             "fc": Dense(np.ones((32, 24))), "out": Neuron(bits=8)}
     path = tmp_path / "events.h5"
     eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=10), path)
     late = sum(int((t >= 100).sum()) for *_, t in recordings)
