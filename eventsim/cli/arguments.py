@@ -1,14 +1,16 @@
 """What commands share: arguments, their types, loading a model, opening a run."""
 
 import argparse
+import os
+import re
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from eventsim.cli.parsing import add_help, ShowOptions
-from eventsim.errors import EventsimError, EventsimWarning, FormatError
+from eventsim.errors import DataError, EventsimError, EventsimWarning, FormatError
 
 PRECISIONS = ("float32", "float64", "int8", "fixed")
 MOST_DIGITS = 18  # of whole numbers: they fit into 64 bits
@@ -35,11 +37,12 @@ def natural(text, what="from 0 on"):
 
 
 def size(text):
-    """Bytes, from a whole number that may have k, M or G behind it."""
-    factor = {"k": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 0)
-    value = natural(text[:-1] if factor else text) * (factor or 1)
+    """Bytes, from a whole number that may have k, M or G behind it, small or large."""
+    found = re.fullmatch(r"(\d{1,19})([kmg]?)", text.lower(), re.ASCII)
+    value = int(found[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[found[2]] if found else 0
     if not 1 <= value <= 1 << 62:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size, expected bytes above 0 and up to 2^62")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no size, expected a whole number of bytes from 1 to "
+                                         "2^62, which may have k, M or G behind it, such as 500M")
     return value
 
 
@@ -113,7 +116,7 @@ def add_options(command, group, own=()):
 
 
 def _add_options(command, words, own):
-    named = None if words is None else [word for word in words if not word.startswith("-")]
+    named = None if words is None else list(filter(_may_take_options, words))
     if named == []:
         return
     from eventsim import formats
@@ -125,6 +128,20 @@ def _add_options(command, words, own):
         if name not in own and declared:
             text = "; ".join(f"{what}: {option.help}" for what, option in declared.items())
             add_flag(group, "--" + name.replace("_", "-"), _key(name), declared.values(), text)
+
+
+def _may_take_options(path):
+    """Whether a file, if it is one, may be a model of another tool: a quick look without h5py. The first bytes of an
+    HDF5 file have the names at its root."""
+    if Path(path).suffix.lower() in (".nir", ".net"):
+        return True
+    with suppress(OSError, ValueError):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                start = file.read(4096)
+            ours = b"eventsim model" in start
+            return start.startswith(b"\x89HDF") and not ours and (b"node" in start or b"layer" in start)
+    return False
 
 
 def add_flag(group, flag, key, options, text):
@@ -156,10 +173,18 @@ def _per_node(options, choices):
         if wrong:
             known = ", ".join(map(repr, choices))
             raise argparse.ArgumentTypeError(f"invalid choice: {wrong[0]!r} (choose from {known})")
+        if isinstance(found, dict) and named_twice(text):
+            raise argparse.ArgumentTypeError(f"{text!r} names node {named_twice(text)!r} twice")
         return found
 
     value.__name__ = option.kind.__name__  # what argparse calls it
     return value
+
+
+def named_twice(text):
+    """The node that NODE=X,NODE=X gives two values, or ""."""
+    nodes = [part.partition("=")[0] for part in text.split(",")]
+    return next((node for node in nodes if nodes.count(node) > 1), "")
 
 
 def _key(name):
@@ -191,13 +216,26 @@ def loaded(path, options):
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", EventsimWarning)
-        model = formats.load(path, **options)
+        try:
+            model = formats.load(path, **options)
+        except FormatError as error:
+            if _is_of_another_kind(path):
+                raise FormatError(f"{error}; model files are native (.h5), NIR (.nir) or lava-dl (.net)") from None
+            raise
     for one in said:
         if issubclass(one.category, EventsimWarning):
             print(f"eventsim: {one.message}", file=sys.stderr)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return model
+
+
+def _is_of_another_kind(path):
+    """Whether a file is neither HDF5, as models are, nor called so."""
+    from eventsim.formats import format_of
+    from eventsim.storage.hdf5 import members_of
+
+    return os.path.isfile(path) and not format_of(path) and not members_of(path)
 
 
 @contextmanager
@@ -217,9 +255,28 @@ def beside(run, suffix):
 
 
 @contextmanager
-def naming(path):
-    """Put the file before errors that do not name one."""
+def naming(path, data=None):
+    """Put the file before errors that do not name one. data: the file that errors of data are about."""
     try:
         yield
     except EventsimError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{data if data and isinstance(error, DataError) else path}: {error}") from None
+
+
+SUFFIXES = (  # of files of a kind
+    ".csv", ".dat", ".gif", ".gz", ".h5", ".hdf5", ".htm", ".html", ".jpeg", ".jpg", ".json", ".md", ".net",
+    ".nir", ".npy", ".npz", ".onnx", ".pdf", ".png", ".pt", ".pth", ".svg", ".tsv", ".txt", ".xlsx", ".xml",
+    ".zip",
+)
+
+
+def check_suffix(path, what, *suffixes):
+    """Raise DataError where the name of a file to write says that it is of another kind. path: None: none is
+    written. what: is written. suffixes: those that it has, the usual one first."""
+    found = Path(path or "").suffix.lower()
+    if str(path) == "-":
+        raise DataError(f"-: {what} is not written to standard output, but into a file; give a name, such as "
+                        f"out{suffixes[0]}")
+    if found in SUFFIXES and found not in suffixes:
+        raise DataError(f"{path}: {what} is written as {suffixes[0]}, not {found!r}; name it "
+                        f"{Path(path).stem}{suffixes[0]}")

@@ -5,9 +5,11 @@ from math import prod
 from pathlib import Path
 
 from eventsim.cli.arguments import (
-    add_chip, add_data, add_model, add_options, add_output, add_precision, load_model, naming, output_group, positive,
+    add_chip, add_data, add_model, add_options, add_output, add_precision, check_suffix, load_model, naming,
+    output_group, positive,
 )
 from eventsim.cli.screen import Screen, width
+from eventsim.text import wrapped
 
 SAMPLES = 64  # unless --limit says more or fewer
 LEFT_OUT = ("additions", "kernels")  # columns, where they do not fit
@@ -49,11 +51,12 @@ def run_bench(arguments):
     from eventsim.storage import writing
 
     writing.spare(arguments.trace, arguments.model, *filter(None, [arguments.data, arguments.chip]))
+    check_suffix(arguments.trace, "a trace", ".json")
     model = load_model(arguments.model, arguments)
     with naming(arguments.model):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)
     x, what = _samples(model, arguments)
-    with Screen(arguments).compiling(), naming(arguments.model):
+    with Screen(arguments).compiling(), naming(arguments.model, arguments.data):
         found = benchmark(simulator, x, arguments.timesteps, arguments.rounds)
     if arguments.trace:
         content = json.dumps({"traceEvents": chrome_trace(found.steps)}).encode()
@@ -63,7 +66,7 @@ def run_bench(arguments):
         return 0
     print(_as_text(found, f"{arguments.model} on {what}", width()))
     if arguments.trace:
-        print(f"trace: {arguments.trace}, for chrome://tracing or ui.perfetto.dev")
+        print(wrapped(f"trace: {arguments.trace}, for chrome://tracing or ui.perfetto.dev", width()))
     return 0
 
 
@@ -112,7 +115,7 @@ def _as_json(found, arguments):
 
 
 def _as_text(found, what, columns):
-    from eventsim.text import aligned_table, many, percent, quantity, wrapped
+    from eventsim.text import aligned_table, many, percent, quantity
 
     def row(name, seconds, additions, kernels=""):
         rate = additions / seconds if seconds and additions else None

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_flag, add_options, add_output, load_model, output_group
-from eventsim.text import printable
+from eventsim.cli.screen import width
+from eventsim.text import printable, wrapped
 
 
 def add_parser(commands):
@@ -27,9 +28,9 @@ def add_parser(commands):
 
 def _add_write_options(convert, words):
     """A flag --out-NAME for every option of writing that any format declares; the help shows those of OUT."""
-    from eventsim import formats
-
     if words is None or any(word.lower().endswith(".nir") for word in words):
+        from eventsim import formats
+
         group = convert.add_argument_group("how NIR files are written")
         for name, option in formats.write_options().items():
             add_flag(group, "--out-" + name.replace("_", "-"), "out_" + name, [option], option.help)
@@ -44,7 +45,7 @@ def run_convert(arguments):
     writing.spare(arguments.out)
     model = load_model(arguments.model, arguments)
     formats.save(model, arguments.out, **{
-        name: getattr(arguments, "out_" + name) for name in formats.write_options()
+        name: getattr(arguments, "out_" + name, None) for name in formats.write_options()
     })
     written = {
         "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,
@@ -56,8 +57,8 @@ def run_convert(arguments):
     if arguments.json:
         print(json.dumps(written))
         return 0
-    print(f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
-          f"{steps_text(written['timesteps'])}, {written['bytes']} bytes, from {arguments.model}")
-    for key, value in written["assumed"].items():
-        print(printable(f"assumed {key}: {value}"))
+    lines = [f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
+             f"{steps_text(written['timesteps'])}, {written['bytes']} bytes, from {arguments.model}",
+             *(f"assumed {key}: {value}" for key, value in written["assumed"].items())]
+    print("\n".join(wrapped(printable(line), width()) for line in lines))
     return 0

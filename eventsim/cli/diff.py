@@ -9,12 +9,12 @@ import os
 from contextlib import ExitStack
 
 from eventsim.cli.arguments import (
-    add_data, add_memory_limit, add_output, loaded, naming, output_group, positive,
+    add_data, add_memory_limit, add_output, loaded, named_twice, naming, output_group, positive,
 )
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.cli.screen import Screen, width
 from eventsim.errors import DataError, FormatError
-from eventsim.text import did_you_mean
+from eventsim.text import did_you_mean, wrapped
 
 DIFFERENT = 3
 
@@ -84,7 +84,8 @@ def run_diff(arguments):
     if arguments.json:
         print(json.dumps({"data": arguments.data, **found.as_json()}))
     else:
-        print(as_text(found, arguments.data, width()))
+        columns = width()
+        print(wrapped(as_text(found, arguments.data, columns), columns))
     return 0 if found.equal else DIFFERENT
 
 
@@ -112,14 +113,23 @@ def _target(text):
     while "@" in path and not os.path.exists(path):
         path, _, word = path.rpartition("@")
         if word.partition("=")[0].isidentifier() and "=" in word:
-            options = {**dict(_option(text, part, known) for part in _parts(word, known)), **options}
+            options = _joined(text, [_option(text, part, known) for part in _parts(word, known)], options)
         elif word in presets:
-            options = {"preset": word, **options}
+            options = _joined(text, [("preset", word)], options)
         else:
             if arithmetic:
                 raise FormatError(f"{text}: {word!r} is a second arithmetic: give one precision or one chip")
             arithmetic = _arithmetic(text, word)
     return path, arithmetic, options
+
+
+def _joined(text, given, options):
+    """Options with more of them, (name, value)."""
+    names = [*options, *(name for name, _ in given)]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise FormatError(f"{text}: {twice[0]} is given twice")
+    return {**dict(given), **options}
 
 
 def _parts(word, known):
@@ -142,9 +152,12 @@ def _option(text, part, known):
                           f"{', '.join(known)}")
     option = next(iter(known[name].values()))
     try:
-        return name, option.parsed(value)
+        found = option.parsed(value)
     except ValueError:
         raise FormatError(f"{text}: {name} is {value!r}, expected {_KINDS[option.kind]}") from None
+    if isinstance(found, dict) and named_twice(value):
+        raise FormatError(f"{text}: {name} names node {named_twice(value)!r} twice")
+    return name, found
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -162,7 +175,7 @@ def _arithmetic(text, word):
     raise FormatError(
         f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no chip ({', '.join(chip_names())}), "
         "no chip file (.json), and no option of loading (name=value)"
-        + did_you_mean(word, (*PRECISIONS, *chip_names()))
+        + did_you_mean(word.lower(), (*PRECISIONS, *chip_names()))
     )
 
 

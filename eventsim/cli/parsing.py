@@ -1,6 +1,7 @@
 """Parsers: errors of one line, help that fits a screen, options that are declared when they are needed."""
 
 import argparse
+import sys
 
 from eventsim.cli.screen import terminal_size
 from eventsim.cli.usage import usage_error
@@ -28,6 +29,12 @@ class Parser(argparse.ArgumentParser):
         if examples:
             options["epilog"] = "\n".join(["examples:", *(f"  {line}" for line in examples)])
         super().__init__(*arguments, formatter_class=Layout, add_help=False, **options)
+        self._words, self._given = [], set()  # of the command line; the options that it has given so far
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As of every parser; an option that is given twice, unless it gathers what it is given, is an error."""
+        self._words, self._given = list(sys.argv[1:] if args is None else args), set()
+        return super().parse_known_args(self._words, namespace)
 
     def format_help(self):
         """As of every parser, without blank lines between the groups where the screen is too low for them."""
@@ -40,14 +47,24 @@ class Parser(argparse.ArgumentParser):
         """Of one argument. argparse takes "--" away also where it is the value of an option, and gives a list."""
         if action.option_strings and arg_strings == ["--"]:
             raise argparse.ArgumentError(action, "expected one argument")
+        if "" in arg_strings and not action.option_strings and not action.choices:
+            raise argparse.ArgumentError(action, "is an empty name")
+        if action in self._given:
+            raise argparse.ArgumentError(action, "is given twice")
+        if _is_single(action):
+            self._given.add(action)
         return super()._get_values(action, arg_strings)
 
     def error(self, message):
         """Say what was probably meant, and leave with status 2."""
         words = {"/".join(action.option_strings[-1:]) or action.metavar: list(map(str, action.choices))
                  for action in actions_of(self) if action.choices}
-        flags = [flag for action in actions_of(self) for flag in action.option_strings]
-        self.exit(2, usage_error(self.prog, message, words, flags) + "\n")
+        flags = _flags_of(self)
+        self.exit(2, usage_error(self.prog, message, words, flags, self._words, self.commands_with) + "\n")
+
+    def commands_with(self, flag):
+        """Names of the other commands that have an option."""
+        return []
 
 
 class Command(Parser):
@@ -55,23 +72,39 @@ class Command(Parser):
 
     late: functions that declare more arguments of it, called when the command is chosen, so that `eventsim --help`
     needs none of what they import. They take the parser and, where only the help is wanted, the words of the
-    command line, else None.
+    command line, else None. siblings: name -> Command, of all commands.
     """
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.late = []
+        self.late, self.siblings = [], {}
 
     def parse_known_args(self, args=None, namespace=None):
         """As of every parser, with the late arguments; nothing is left over."""
         args = list(args)
-        words = args if set(HELP) & set(args) else None
-        while self.late:
-            self.late.pop(0)(self, words)
+        if set(HELP) & set(args):
+            self._declare(args)
+        elif not self._knows(args):
+            self._declare(None)
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return found, rest
+
+    def commands_with(self, flag):
+        """Names of the other commands that have an option."""
+        for command in self.siblings.values():
+            command._declare(None)
+        return [name for name, command in self.siblings.items() if flag in _flags_of(command)]
+
+    def _declare(self, words):
+        while self.late:
+            self.late.pop(0)(self, words)
+
+    def _knows(self, words):
+        """Whether all that may be options is declared, so that what is declared late is not needed."""
+        flags = _flags_of(self)
+        return all(word.partition("=")[0] in flags for word in words if word.startswith("-"))
 
 
 class ShowOptions(argparse.Action):
@@ -90,6 +123,16 @@ class ShowOptions(argparse.Action):
 def actions_of(parser):
     """Everything that a parser takes, for which argparse has no public name."""
     return vars(parser)["_actions"]
+
+
+def _flags_of(parser):
+    return [flag for action in actions_of(parser) for flag in action.option_strings]
+
+
+def _is_single(action):
+    """Whether an option can be given once only: it has a value, or says yes or no, and is none that gathers."""
+    says = action.nargs != 0 or isinstance(action, argparse.BooleanOptionalAction)
+    return bool(action.option_strings) and says and not isinstance(action.default, list)
 
 
 def add_help(group):

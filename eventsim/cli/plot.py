@@ -9,6 +9,12 @@ from eventsim.cli.screen import keep_matplotlib_quiet
 from eventsim.errors import RunError
 from eventsim.text import did_you_mean
 
+TAKES = {  # option -> the kinds that take it; --layer: all but those of the answers
+    "--sample": ("raster", "traces"), "--neuron": ("traces",),
+    "--layer": ("raster", "rates", "levels", "planes", "maps", "intervals", "correlations", "operations",
+                "membranes", "drift", "traces"),
+}
+
 
 def add_parser(commands):
     """Add `plot` to the subparsers."""
@@ -18,12 +24,11 @@ def add_parser(commands):
         examples=("eventsim plot run.h5 list", "eventsim plot run.h5 rates", "eventsim plot run.h5 raster "
                   "--layer conv1 --sample 3 -o raster.svg"),
     )
-    plot.set_defaults(run=run_plot)
+    plot.set_defaults(run=run_plot, refuse=plot.error)
     group = plot.add_argument_group("what is drawn")
     add_run(group)
     group.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
-    group.add_argument("--sample", type=natural, default=0, metavar="N",
-                       help="sample, where one is drawn; default 0")
+    group.add_argument("--sample", type=natural, metavar="N", help="sample, where one is drawn; default 0")
     group.add_argument("--neuron", type=natural, action="append", default=[], metavar="N",
                        help="neuron, where single ones are drawn; repeat for more")
     add_layers(group)
@@ -48,17 +53,26 @@ def run_plot(arguments):
         if os.path.exists(arguments.kind) and arguments.model in plots.KINDS:
             raise RunError(f"RUN comes before KIND: eventsim plot {arguments.kind} {arguments.model}")
         raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}"
-                       + did_you_mean(arguments.kind, kinds))
+                       + did_you_mean(arguments.kind.lower(), kinds))
+    _check_taken(arguments)
     path = arguments.out or beside(arguments.model, f"-{arguments.kind}.png")
     writing.spare(path, arguments.model)
     with opened(arguments.model) as run:
         recorded = {name for names in run.recorded.values() for name in names}  # pools too
         node_names(run, [name for name in arguments.layer if name not in recorded])
-        if arguments.sample >= run.n_samples:
-            raise RunError(f"{run.path}: no sample {arguments.sample}; there are {run.n_samples}, counted from 0")
+        sample = arguments.sample or 0
+        if sample >= run.n_samples:
+            raise RunError(f"{run.path}: no sample {sample}; there are {run.n_samples}, counted from 0")
         draw = plots.KINDS[arguments.kind]
-        figure = draw(run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
+        figure = draw(run, arguments.layer or None, sample, tuple(arguments.neuron))
     plots.save_figure(figure, path)
     print(json.dumps({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
           if arguments.json else path)
     return 0
+
+
+def _check_taken(arguments):
+    """Leave, with one line, where an option is given that this kind of plot does not take."""
+    for flag, kinds in TAKES.items():
+        if getattr(arguments, flag[2:]) not in (None, []) and arguments.kind not in kinds:
+            arguments.refuse(f"{flag} is no option of {arguments.kind}, only of {', '.join(kinds)}")

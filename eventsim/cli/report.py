@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from eventsim.cli.arguments import add_output, add_run, beside, opened, output_group
+from eventsim.cli.arguments import add_output, add_run, beside, check_suffix, opened, output_group
 from eventsim.cli.screen import keep_matplotlib_quiet, print_marked, SEVERITIES, width
 
 
@@ -31,6 +31,7 @@ def run_report(arguments):
     keep_matplotlib_quiet()
     path = arguments.out or beside(arguments.model, ".html")
     writing.spare(path, arguments.model)
+    check_suffix(arguments.out, "a page", ".html", ".htm")
     with opened(arguments.model) as run:
         found = findings.find(run)
         content = page.render(run, found).encode()

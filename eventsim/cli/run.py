@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from eventsim.cli.arguments import (
-    add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision, load_model, naming,
-    natural, output_group, positive,
+    add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision, check_suffix,
+    load_model, naming, natural, output_group, positive,
 )
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.cli.screen import Screen, width
@@ -64,6 +64,7 @@ def run_run(arguments):
     _check(arguments)
     others = filter(None, [arguments.energy, arguments.chip])
     writing.spare(arguments.out, arguments.model, arguments.data, *others)
+    check_suffix(arguments.out, "a run", ".h5", ".hdf5")
     energy = find_energy_table(arguments.energy or DEFAULT)
     screen = Screen(arguments)
     with screen.doing(f"loaded {arguments.model}"):

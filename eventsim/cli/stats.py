@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from eventsim.cli.arguments import add_layers, add_output, add_run, opened, output_group
+from eventsim.cli.arguments import add_layers, add_output, add_run, check_suffix, opened, output_group
 from eventsim.cli.screen import print_marked, SEVERITIES, width
 from eventsim.text import printable, wrapped
 
@@ -45,6 +45,7 @@ def run_stats(arguments):
     from eventsim.storage import writing
 
     writing.spare(arguments.npz, arguments.model)
+    check_suffix(arguments.npz, "an archive of arrays", ".npz")
     for name in () if arguments.csv is None else (*tables.TABLES, "columns"):
         writing.spare(arguments.csv / f"{name}.csv", arguments.model)
     exports = arguments.json or arguments.csv is not None or arguments.npz is not None

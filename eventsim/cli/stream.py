@@ -1,21 +1,25 @@
 """The command `stream`: events as they come through a model, one line per window."""
 
 import json
+import os
 import sys
+from contextlib import suppress
 
 from eventsim.cli.arguments import (
     add_chip, add_model, add_options, add_precision, load_model, naming, output_group,
 )
 from eventsim.cli.data_arguments import add_data_options, data_options
 from eventsim.cli.parsing import add_help
+from eventsim.cli.screen import width
 from eventsim.cli.streams import OutputError
-from eventsim.errors import EventsimError
-from eventsim.text import all_digits, many, number, printable, quantity
+from eventsim.errors import DataError, EventsimError
+from eventsim.text import aligned_table, all_digits, CUT, many, number, printable, quantity, wrapped
 
 RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "longest_gap", "crop",
                    "downsample", "orient")
 COLUMNS = ("until", "decision", "events", "synops", "latency")
 WIDTHS = (12, 14, 10, 10, 12)
+LEFT_OUT = ("synops", "latency", "events")  # columns, where they do not fit
 
 
 def add_parser(commands):
@@ -58,7 +62,8 @@ def run_stream(arguments):
         for window in stream:
             show(window, model.class_names)
     except (BrokenPipeError, OutputError):  # nobody reads our output; somebody may read this
-        print(_summary_text(stream.summary), file=sys.stderr)
+        if not arguments.json:
+            print(_summary_text(stream.summary), file=sys.stderr)
         raise
     except EventsimError:
         if stream.summary.windows:
@@ -78,6 +83,10 @@ def _opened(arguments):
     from eventsim.inputs.preparing import DataOptions, prepared
 
     model = load_model(arguments.model, arguments)
+    if model.nodes[model.input].events is None:
+        raise DataError(f"{arguments.model}: its input is values, not events, so that it cannot be streamed: use "
+                        f"eventsim run {arguments.model} DATA, or give a model whose input is events")
+    _check_source(arguments.source)
     with naming(arguments.model):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)
     options = DataOptions(**data_options(arguments))
@@ -88,19 +97,51 @@ def _opened(arguments):
         longest_gap=options.longest_gap, keep_going=options.keep_going), model
 
 
+def _check_source(source):
+    """Raise DataError, with what was probably meant, where there is no such file or it is a folder."""
+    from eventsim.storage.nearby import remedy_of_folder, remedy_of_missing
+
+    if source.startswith("udp:") or source == "-":
+        return
+    if os.path.isdir(source):
+        raise DataError(f"{source}: is a folder, expected one recording (eventsim run takes folders)"
+                        f"{remedy_of_folder(source, _holds_events)}")
+    try:
+        os.lstat(source)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise DataError(f"{source}: no such file{remedy_of_missing(source)}") from None
+    except OSError:  # said by what opens it
+        pass
+
+
+def _holds_events(path):
+    from eventsim.inputs.event_files.opening import event_format
+
+    with suppress(DataError):
+        return event_format(path) is not None
+    return False
+
+
 # ---- lines
 
 
 def _show_text(window, names):
-    if window.number == 0:
-        print(_row(COLUMNS))
     synops = window.counts.total("synops")
-    print(_row((f"{window.stop / 1e6:.6g} s", _named(window.prediction, names), all_digits(window.n_events),
-                quantity(synops), f"{number(1e3 * window.latency)} ms")), flush=True)
+    cells = (f"{window.stop / 1e6:.6g} s", _named(window.prediction, names), all_digits(window.n_events),
+             quantity(synops), f"{number(1e3 * window.latency)} ms")
+    head, _, row, *left_out = _table(cells, width())
+    lines = [*left_out, head, row] if window.number == 0 else [row]
+    print("\n".join(lines), flush=True)
 
 
-def _row(cells):
-    return "  ".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS))
+def _table(cells, columns):
+    """Lines of a table of one row, whose columns are as wide in every window; on a terminal, names are cut."""
+    n_until, n_decision, *rest = WIDTHS
+    until, decision, *numbers = cells
+    if columns is not None and len(decision) > n_decision:
+        decision = decision[: n_decision - len(CUT)] + CUT
+    row = [until.ljust(n_until), decision.ljust(n_decision), *(cell.rjust(n) for cell, n in zip(numbers, rest))]
+    return aligned_table(COLUMNS, [row], columns, LEFT_OUT, ("decision",)).splitlines()
 
 
 def _named(prediction, names):
@@ -127,7 +168,7 @@ def _end(stream, as_json):
     if as_json:
         print(json.dumps({"summary": vars(summary)}), flush=True)
     else:
-        print("\n" + _summary_text(summary), flush=True)
+        print("\n" + wrapped(_summary_text(summary), width()), flush=True)
 
 
 def _summary_text(summary):

@@ -2,8 +2,6 @@
 
 import re
 
-from eventsim.text import nearest
-
 OTHER_WORDS = {  # what other tools call our commands and options
     "simulate": "run", "evaluate": "run", "eval": "run", "test": "run", "predict": "run", "infer": "run",
     "compare": "diff", "show": "info", "inspect": "info", "summary": "info", "describe": "info",
@@ -21,28 +19,32 @@ NEEDLESS = {  # options that users of other tools look for -> why there is none
     ("--batch", "--batch-size"): "batches are chosen by size; results do not depend on them",
     ("--seed",): "nothing in a run is random",
 }
+CLOSE, CLOSE_OF_SHORT = 0.7, 0.65  # of difflib's likeness, from 0 to 1: what is less like a word was not meant
+SHORT = 4  # letters
 _KINDS = {"int": "a whole number", "float": "a number"}
 
 
-def usage_error(command, message, words, flags) -> str:
+def usage_error(command, message, words, flags, given, commands_with) -> str:
     """One line for an error of usage, with the command that prints the help.
 
     command: such as "eventsim run". message: what argparse says. words: name of an argument ("COMMAND",
-    "--precision") -> the values that it can have. flags: all options.
+    "--precision") -> the values that it can have. flags: all options. given: the words of the command line.
+    commands_with: option -> names of the other commands that have it.
     """
-    return f"eventsim: {_meaning(message, words, flags)} ({command} --help)"
+    return f"eventsim: {_meaning(message, words, flags, given, commands_with)} ({command} --help)"
 
 
-def _meaning(message, words, flags):
+def _meaning(message, words, flags, given, commands_with):
     for pattern, say in (
         (r"the following arguments are required: (.*)", lambda names: _missing(names, words)),
-        (r"unrecognized arguments: (\S+)", lambda word: _unknown(word, flags)),
+        (r"unrecognized arguments: (\S+)", lambda word: _unknown(word, flags, commands_with)),
         (r"argument (\S+): invalid choice: '?(.*?)'? \((?:choose from )?(.*)\)",
          lambda name, word, said: _not_a_choice(name, word, words, said)),
-        (r"argument (\S+): expected one argument", _without_value),
+        (r"argument (\S+): expected one argument", lambda name: _without_value(name, flags, given)),
         (r"argument (\S+): ignored explicit argument '(.*)'", "{0} takes no value, but is given {1!r}".format),
         (r"argument (\S+): invalid (int|float) value: '(.*)'",
          lambda name, kind, word: f"{name} is {word!r}, expected {_KINDS[kind]}"),
+        (r"argument (\S+): (is .*)", "{0} {1}".format),
         (r"argument (\S+): (.*)", "{0}: {1}".format),
         (r"ambiguous option: (\S+) could match (.*)", "{0} may mean {1}: write it in full".format),
     ):
@@ -59,18 +61,30 @@ def _missing(names, words):
             + (f": {', '.join(known)}" if known else ""))
 
 
-def _unknown(word, flags):
+def _unknown(word, flags, commands_with):
     if not word.startswith("-"):
         return f"{word!r} is one argument too many (a name with spaces needs quotes)"
     flag = word.partition("=")[0]
     for known, reason in NEEDLESS.items():
         if flag in known:
             return f"there is no option {flag}: {reason}"
+    having = [] if OTHER_WORDS.get(flag) in flags else commands_with(flag)
+    if having:
+        return f"there is no option {flag}, which is an option of eventsim {_and(having)}"
     return f"there is no option {flag}{_meant(flag, flags)}"
 
 
-def _without_value(name):
+def _without_value(name, flags, given):
+    for flag, word in zip(given, given[1:]):  # a flag may be cut short
+        named = flag.strip("-") and any(full.startswith(flag) for full in name.split("/"))
+        if named and _is_value(word, flags):
+            return f"{name} takes a value that begins with - behind =: {flag}={word}"
     return f"{name} needs a value behind it"
+
+
+def _is_value(word, flags):
+    """Whether a word that argparse takes for an option, as it begins with -, is none."""
+    return len(word) > 1 and word[0] == "-" and word[:2] not in ("--", *flags)
 
 
 def _not_a_choice(name, word, words, said):
@@ -86,5 +100,18 @@ def _not_a_choice(name, word, words, said):
 def _meant(word, known):
     known = list(known)
     other = OTHER_WORDS.get(word)
-    meant = other if other in known else nearest(word, known)
+    meant = other if other in known else _near(word, known)
     return f", did you mean {meant}?" if meant else ""
+
+
+def _near(word, known):
+    """The known word that is close to a word, whatever its case, or ""."""
+    import difflib  # which takes longer to import than most commands' help
+
+    word, plain = word.lstrip("-").lower(), {each.lstrip("-").lower(): each for each in known}
+    close = CLOSE if len(word) > SHORT else CLOSE_OF_SHORT
+    return "".join(plain[each] for each in difflib.get_close_matches(word, plain, 1, close))
+
+
+def _and(names):
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

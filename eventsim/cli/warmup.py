@@ -3,7 +3,8 @@
 import json
 
 from eventsim.cli.arguments import add_chip, add_options, add_output, load_model, MODEL_HELP, naming, output_group
-from eventsim.cli.screen import Screen
+from eventsim.cli.screen import Screen, width
+from eventsim.text import wrapped
 
 WARMED = ("float32", "int8")  # precisions, unless one is named or the model brings a chip
 
@@ -43,10 +44,9 @@ def run_warmup(arguments):
                     Simulator(model, precision, chip=arguments.chip).compile(KINDS)
     if arguments.json:
         print(json.dumps({"model": arguments.model, "compiled": found.compiled, "seconds": found.seconds}))
-    elif found.compiled:
-        print(f"compiled {found.compiled} kernels in {found.seconds:.1f} s; they are kept for this machine")
     else:
-        print("all kernels were there: nothing to compile")
+        print(wrapped(f"compiled {found.compiled} kernels in {found.seconds:.1f} s; they are kept for this machine"
+                      if found.compiled else "all kernels were there: nothing to compile", width()))
     return 0
 
 

@@ -1,5 +1,6 @@
 """`eventsim stream`: lines, JSON, the summary, and every way in which a stream ends."""
 
+import io
 import json
 import os
 import signal
@@ -123,9 +124,7 @@ def test_signals_end_with_a_summary(run, model, pipe, number, status, realtime):
 
 
 def test_nobody_reads(run, model, recording, monkeypatch, capsys):
-    class Closed:
-        encoding = "utf-8"
-
+    class Closed(io.StringIO):
         def write(self, text):
             raise BrokenPipeError
 
@@ -145,7 +144,7 @@ def test_errors_are_one_line(run, model, recording, tmp_path):
     assert "missing.dat" in refused(tmp_path / "missing.dat")
     assert "window is '0.7ms', 1.4 steps of 500 us; expected a whole number of steps" in refused(
         recording, "--window", "0.7ms")
-    assert "step is '10', expected microseconds, or text such as '10ms'" in refused(recording, "--step", "10")
+    assert "step is '10', expected a number with its unit, such as '10ms'" in refused(recording, "--step", "10")
     assert "stride is '2ms', longer than the window" in refused(recording, "--window", "1ms", "--stride", "2ms")
     assert "smoothing is 1.0" in refused(recording, "--smoothing", "1")
     assert "20 x 10 pixels" not in refused(recording, "--downsample", "2")
