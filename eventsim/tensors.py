@@ -46,7 +46,9 @@ def _unmasked(x):
 
 
 def _holds_tensors(x):
-    return is_tensor(x) or isinstance(x, (list, tuple)) and bool(x) and _holds_tensors(x[0])
+    """Whether x has to be looked at by itself."""
+    return is_tensor(x) or isinstance(x, np.ma.MaskedArray) or (
+        isinstance(x, (list, tuple)) and bool(x) and _holds_tensors(x[0]))
 
 
 def _numbers(tensor):

@@ -499,6 +499,8 @@ CASES = [
     (lambda: small().score(ones(2, 1, 2), [0.5, 1]), DataError, "labels has values that are no class numbers"),
     (lambda: small().score(ones(2, 1, 2), [np.nan, 1]), DataError, "labels has values that are no class numbers"),
     (lambda: small().predict(3), DataError, r"x has shape \(\), expected"),
+    (lambda: small().predict(ones(1, 4, 2), "4"), ModelError, "timesteps is '4', expected a whole number"),
+    (lambda: small().predict([np.ma.array(ones(2), mask=[0, 1])]), DataError, "1 of 2 values are masked"),
     (lambda: small().predict(None), DataError, "x has elements of type object"),
     (lambda: small().predict([[1, 2], [3]]), DataError, "x is no array of numbers"),
     (lambda: small().predict((ones(2, 2), ones(2))), DataError, "x is no array of numbers"),

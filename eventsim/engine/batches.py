@@ -12,10 +12,11 @@ from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
 from eventsim.inputs.levels import array_of, check_shape_of_samples, check_steps_said
+from eventsim.model.parameters import integer
 from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import is_loader, pairs_of
 
-NOTHING = "x is a loader that has no sample: give some"
+NO_SAMPLES = "x is a loader that has no sample: give some"
 BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time, and at least and most so many samples
 
 
@@ -23,7 +24,7 @@ def predictions_of(executor: Executor, x, timesteps, progress) -> np.ndarray:
     """As `Simulator.predict`."""
     found = [recording.predictions for recording, _ in _labelled(executor, x, None, timesteps, progress)]
     if not found:
-        raise DataError(NOTHING)
+        raise DataError(NO_SAMPLES)
     return np.concatenate(found)
 
 
@@ -35,7 +36,7 @@ def score_of(executor: Executor, x, y, timesteps, progress) -> float:
             raise DataError("there are no labels: give y, or a loader of (x, y)")
         n, n_right = n + len(labels), n_right + round(recording.accuracy(labels) * len(labels))
     if not n:
-        raise DataError(NOTHING)
+        raise DataError(NO_SAMPLES)
     return n_right / n
 
 
@@ -81,6 +82,8 @@ def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
             raise DataError("y is given, but x is a loader, whose batches have the labels; give one of them")
         return pairs_of(x), None
     x, shape = array_of(x), model.shapes[model.input]
+    if timesteps is not None:
+        timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
     if y is None:  # labels say how many samples there are
         check_steps_said(model, x, timesteps)
     check_shape_of_samples(x, shape, timesteps)

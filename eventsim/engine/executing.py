@@ -100,12 +100,14 @@ class Executor:
                 if len(self._known) >= MOST_KNOWN:
                     self._known.clear()
                 self._known[key] = known
+                self.runner.prepare(known.alike, levels, clock)
         return self._run(_flatten_positions(levels), record, begun, clock, lambda start, stop: (
             State() if state is None else state.samples(start, stop)))
 
     def _key(self, x, timesteps, record, keep_state, samples_first):
         """What runs from the beginning share that are alike, whatever the values of x; None where nobody knows."""
-        if COMPILES and type(x) is np.ndarray and type(timesteps) in (int, type(None)) and set(map(type, record)) <= {str}:
+        plain = type(x) is np.ndarray and type(timesteps) in (int, type(None)) and set(map(type, record)) <= {str}
+        if plain and COMPILES:
             dtype = x.dtype
             return (x.shape, dtype.num, dtype.isnative, timesteps, record, keep_state, samples_first,
                     self.model.timesteps)

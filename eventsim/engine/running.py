@@ -100,7 +100,7 @@ class Runner:
     def run_alike(self, alike: Alike, levels, clock: Clock) -> Optional[Chunk]:
         """Run the only chunk of a run. levels: as of `run_chunk`, in any shape, C-contiguous; None is returned where
         some are not of the input, or where this thread's processor does not add as it should."""
-        prepared = self._prepared.pop(alike, None) or self._prepare(alike, clock)
+        prepared = self._prepared.pop(alike, None) or self._work_out(alike, clock)
         self._prepared[alike] = prepared  # last of all
         together, others, plans, offsets, addresses = prepared
         arrays, piece = together.take(self._buffers)
@@ -118,7 +118,15 @@ class Runner:
         arrays.pop(("levels", self.program.input), None)  # nobody reads them any more
         return Chunk(alike.shape[0], setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
 
-    def _prepare(self, alike, clock):
+    def prepare(self, alike: Alike, levels, clock: Clock) -> None:
+        """Have ready what `run_alike` needs for such levels."""
+        self._prepared[alike] = prepared = self._work_out(alike, clock)
+        began = time.perf_counter()
+        nothing = NO_LEVELS if self._takes_real else levels.reshape(-1)[:0]
+        begin(nothing, *self._range, self._probe, prepared.addresses, prepared.offsets, 0)
+        clock.timing.compiling += time.perf_counter() - began
+
+    def _work_out(self, alike, clock):
         plans, first, n = [], 0, alike.shape[0]
         for blocks in self._blocks(alike.setting, n):
             plans.append((self._bind(blocks.setting, clock), first, blocks.number))
@@ -128,12 +136,12 @@ class Runner:
         others, offsets = [], kept.offsets.copy()
         for other in kept.others:
             place, (kind, _), *_ = other
-            if kind == "levels" and (bound.still_input or not alike.setting.still):
+            if kind == "levels" and (bound.still_input or not alike.setting.still):  # `_repeated` would repeat none
                 offsets[place] = -1
             else:
                 others.append(other)
         if len(self._prepared) >= MOST_CUTS:
-            self._prepared.clear()
+            del self._prepared[next(iter(self._prepared))]
         addresses = np.zeros(len(offsets), np.int64)
         return Prepared(kept.together, others, plans, offsets, addresses)
 

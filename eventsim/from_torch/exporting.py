@@ -73,7 +73,7 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     sent = proof.sent_by(traced.trace)
     with preserved(net):
         sent_single = sent_in_float32(net, RULES, samples, traced)
-    unknown = depends_on_the_batch(net, RULES, samples, traced)
+    unknown = depends_on_the_batch(net, RULES, samples, traced, output)
     cut_off = choose_widths(graph, builds[0], (sent, sent_single))
     original = proof.OriginalSpikes(proof.sent_levels(sent, builds[0]), traced.outputs.numpy())
     in_float32 = proof.sent_levels(sent_single, builds[0])

@@ -50,7 +50,8 @@ def ways(steps, timesteps, layout) -> List[Way]:
 
 class Traced(NamedTuple):
     """A run that was followed. way: how. answer: what the network gives. outputs: float64 (N, outputs), its own
-    answer. timesteps: T. late: ways to place delays under which every layer reads the same in every step."""
+    answer. timesteps: T. late: ways to place delays under which every layer reads the same in every step. chosen:
+    for each call, which of the tensors that it gives are the answer's, where the user does not say."""
 
     trace: Tracing
     way: Way
@@ -58,6 +59,7 @@ class Traced(NamedTuple):
     outputs: torch.Tensor
     timesteps: int
     late: Tuple[bool, ...]
+    chosen: List[List[int]]
 
 
 def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
@@ -135,7 +137,8 @@ def _follow(net, rules, samples, timesteps, way, choose):
             results.append(_called(net, x, trace))
         if choose:
             results = [choose(result) for result in results]
-    chosen = results if choose else [tensor for result in results for tensor in _answers(trace, result)]
+    numbers = [[] if choose else _answers(trace, result) for result in results]
+    chosen = results if choose else [tensors_in(result)[i] for result, own in zip(results, numbers) for i in own]
     if not chosen or not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
         found = f"output gives {type(results[0]).__name__}" if choose else \
             f"{type(net).__name__} returns {type(results[0]).__name__}"
@@ -147,7 +150,7 @@ def _follow(net, rules, samples, timesteps, way, choose):
     found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()],
                 default=timesteps or samples.steps or 1)
     answer, outputs = _answer(trace, chosen, found)
-    return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps), late)
+    return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps), late, numbers)
 
 
 def sent_in_float32(net, rules, samples, traced):
@@ -215,13 +218,14 @@ def _called(net, x, trace):
 
 
 def _answers(trace, result):
-    """The first tensor of what forward returned that depends on the input; neurons' spikes before what they keep.
-    Of a list of steps, the tensors behind it that are the same layer's, too."""
-    tensors = [t for t in tensors_in(result) if trace.places.knows(t)]
+    """Of the tensors that forward returned, the number of the first that depends on the input; neurons' spikes before
+    what they keep. Of a list of steps, the tensors behind it that are the same layer's, too."""
+    known = {i: tensor for i, tensor in enumerate(tensors_in(result)) if trace.places.knows(tensor)}
+    numbers, tensors = list(known), list(known.values())
     first = [int(trace.places.of(t).reshape(-1)[0]) if t.numel() else -1 for t in tensors]
     alike = list(takewhile(lambda i: tensors[i].shape == tensors[0].shape and first[i] >> BITS == first[0] >> BITS,
                            range(len(tensors))))
-    return [tensors[i] for i in alike if first[i] not in first[:i]]
+    return [numbers[i] for i in alike if first[i] not in first[:i]]
 
 
 def _timesteps(trace, samples, timesteps) -> int:

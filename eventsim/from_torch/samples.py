@@ -38,7 +38,8 @@ def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samp
     if not np.isfinite(array).all():
         raise DataError("x has numbers that are not finite")
     shape = input_node.shape if input_node is not None else shape
-    if shape is None and layout is None and array.ndim in (3, 5) and timesteps in array.shape[:2]:
+    counts = isinstance(timesteps, (int, np.integer)) and timesteps > 1
+    if counts and shape is None and layout is None and array.ndim in (3, 5) and timesteps in array.shape[:2]:
         axis = array.shape[:2].index(timesteps)
         raise DataError(f"x has shape {array.shape}, and axis {axis} is as long as timesteps={timesteps}: say "
                         f"layout='{('TN', 'NT')[axis]}' if it counts steps, or layout='N' if each sample stands still")

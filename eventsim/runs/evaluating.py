@@ -202,7 +202,7 @@ class _Evaluating:
         if unknown:
             n = self._n_classes
             data = f"{self.data}: " if self.data else ""
-            warnings.warn(f"{data}{unknown} of {part.total} labels are none of the model's classes, which are 0 "
+            warnings.warn(f"{data}{unknown} of {part.stop - part.first} labels are none of the model's classes, which are 0 "
                           f"to {n - 1}, one for each output; such samples count as wrong", EventsimWarning, stacklevel=3)
         return summary
 

@@ -16,7 +16,7 @@ from eventsim import DataError, Simulator
 from eventsim.engine import blocks, memory, running
 from eventsim.engine.attention import rounded_sigmoid, thresholds
 from eventsim.engine.state import State
-from eventsim.kernels import transforms
+from eventsim.kernels import beginning, transforms
 from eventsim.kernels.calling import COMPILES
 from eventsim.merging import merge
 
@@ -140,6 +140,19 @@ def test_runs_alike_stay_alike_while_plans_come_and_go(name, precision, monkeypa
         for each, other in zip(found, expected[n]):
             assert_same(each, other)
         assert len(simulator._executor.runner._bound) <= 2 or not COMPILES
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
+def test_what_the_second_run_needs_is_compiled_with_the_first(dtype):
+    if not COMPILES:
+        pytest.skip("nothing is compiled")
+    nodes = {"in": eventsim.Input((3,), "real" if dtype == np.float64 else "spikes"), "fc": eventsim.Dense(np.eye(3)),
+             "n": eventsim.Neuron()}
+    simulator = Simulator(eventsim.Model(nodes, [("in", "fc"), ("fc", "n")], timesteps=4), "float64")
+    assert simulator.run(np.ones((1, 3), dtype)).timing.compiling > 0
+    known = len(beginning.begin.signatures)
+    assert simulator.run(np.ones((1, 3), dtype)).timing.compiling == 0
+    assert len(beginning.begin.signatures) == known
 
 
 def test_a_plan_that_runs_again_and_again_is_kept(monkeypatch):

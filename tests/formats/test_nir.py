@@ -510,7 +510,7 @@ def test_a_member_that_nobody_knows_is_said(tmp_path, member, value):
         assert member in eventsim.load(path).provenance["not read"]
 
 
-@pytest.mark.parametrize("version, known", [("0.2", True), ("1.0.4", True), ("1", True), ("9.0", False), ("10.1", False)])
+@pytest.mark.parametrize("version, known", [("0.2", True), ("1.0.4", True), ("1", True), ("v1.0", True), ("unknown", True), ("9.0", False), ("10.1", False)])
 def test_a_version_that_nobody_knows_is_said(tmp_path, version, known, recwarn):
     eventsim.load(write(tmp_path / "new.nir", *plain(), version=version))
     said = [str(each.message) for each in recwarn if "NIR version" in str(each.message)]

@@ -65,11 +65,34 @@ def test_an_answer_in_its_own_order_is_taken(end):
 
 @pytest.mark.parametrize("end, middle", [
     (lambda y: y.sum(0) * y.shape[1], lambda h, x: h), (lambda y: y.sum(0), lambda h, x: h * 12 / len(x)),
-    (lambda y: y.mean(0), lambda h, x: h + 1 / x.size(0))])
+    (lambda y: y.mean(0), lambda h, x: h + 1 / x.size(0)),
+    (lambda y: (y.flatten(0, 1) / y.shape[1]), lambda h, x: h), (lambda y: (y.sum(0) / y.shape[1]).flatten(),
+                                                                 lambda h, x: h),
+    (lambda y: list(y.sum(0) * y.shape[1]), lambda h, x: h)])
 def test_a_network_that_counts_its_samples_is_refused(end, middle):
     *_, export = answering(end, middle)
     with pytest.raises(UnsupportedError, match="computes otherwise for 13 samples than for 12"):
         export()
+
+
+@pytest.mark.parametrize("end, output", [
+    (lambda y: (y.sum(0), torch.linspace(0, 1, y.shape[1])), None), (lambda y: y.sum(0).flatten(), None),
+    (lambda y: (torch.arange(y.shape[1]) / y.shape[1], y.sum(0)), lambda found: found[1]),
+    (lambda y: list(y.sum(0)), None), (lambda y: y.transpose(0, 1).flatten(0, 1), None)])
+@pytest.mark.filterwarnings("ignore:.*leaves its steps")
+def test_what_stands_beside_the_answer_may_count_the_samples(end, output, recwarn):
+    net, x, _ = answering(end)
+    eventsim.from_torch(net, x, layout="NT", output=output)
+    assert not [each for each in recwarn if "how many samples" in str(each.message)]
+
+
+def test_a_network_that_does_as_many_steps_as_there_are_samples_is_refused():
+    class Steps(Answering):
+        def forward(self, x):
+            return super().forward(x[:, None].expand(-1, len(x), -1))
+
+    with pytest.raises(UnsupportedError, match="computes otherwise for 6 samples than for 5"):
+        eventsim.from_torch(Steps(lambda y: y.sum(0)), np.random.default_rng(0).integers(0, 2, (5, 6)), timesteps=5)
 
 
 def test_a_network_of_so_many_samples_is_taken_with_a_warning():

@@ -21,6 +21,7 @@ neuron that the input reaches first. Numbers may have any type and shape that br
 NIR does not have are not read, and listed in the Model's provenance, as is all that was assumed.
 """
 
+import re
 import warnings
 
 import numpy as np
@@ -34,7 +35,7 @@ from eventsim.formats.refusing import guarded
 from eventsim.model.network import Model
 
 SHAPES = ("input_type ", "output_type ")  # members that say again what the edges say
-KNOWN = ("0", "0.", "1", "1.")  # how versions begin
+NEWEST = 1  # version that is known
 LONGEST_STEP = 0.01  # seconds: an r of IF neurons below 1 / this is taken for a gain, not for 1 / dt
 
 
@@ -70,8 +71,10 @@ def read(root, **given) -> Model:
 
 def _not_read(root, graph):
     """What a file says that nobody here knows, in words, or ""."""
-    version = root.text("version") if "version" in root else "1"
-    said = [f"is of NIR version {version}, and this eventsim knows 0 and 1"] if version[:2] not in KNOWN else []
+    version = root.text("version") if "version" in root else ""
+    major = re.match(r"v?(\d+)", version)
+    newer = major is not None and int(major[1]) > NEWEST
+    said = [f"is of NIR version {version}, and this eventsim knows those before {NEWEST + 1}"] if newer else []
     members = [member for member in graph.not_read if not member.startswith(SHAPES)]
     if members:
         more = f" and {len(members) - 5} more" if len(members) > 5 else ""
