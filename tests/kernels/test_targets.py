@@ -437,7 +437,7 @@ def test_counting():
 def test_every_operation_is_tested():
     """Each intrinsic has a twin, and one of the functions above uses it."""
     operations = {n for n, f in vars(vectors).items() if isinstance(f, numba.extending._Intrinsic)}
-    tested = (_arithmetic, _widening, _packing, _pairing, _bits, _counting)
+    tested = (_arithmetic, _widening, _packing, _pairing, _bits, _products, _counting)
     assert operations <= {name for function in tested for name in function.__code__.co_names}
     for name in operations:
         assert isinstance(vars(TWINS)[name], FunctionType), f"{name} has no twin"
