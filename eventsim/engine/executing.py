@@ -67,6 +67,7 @@ class Executor:
         self.threads = Threads(context.workers)
         self._sizes = sizes(program)
         self._schedules = Schedules(program, self._sizes, chunk, block)
+        self._checked_before = self._input.encoding == "real" or self._input.signed  # others are by a kernel
         self._wants, self._known, self._local = {}, {}, threading.local()
 
     def run(self, x, timesteps=None, record=(), state=None, keep_state=False, clock=None,
@@ -128,7 +129,7 @@ class Executor:
     def _run_alike(self, x, known: _Known, clock: Clock) -> Optional[Recording]:
         """Run samples all at once, as some before. x: samples like theirs but for its values; None is returned where
         `run` has to say what is wrong."""
-        if x.dtype not in LEVELS or not x.flags.carray:
+        if self._checked_before or x.dtype not in LEVELS or not x.flags.carray:
             x = checked_levels(x, self._input, narrow=True)
         chunk = self.runner.run_alike(known.alike, x, clock)
         if chunk is None:

@@ -16,7 +16,6 @@ from eventsim.engine.state import KINDS_OF_STATE, State
 from eventsim.engine.synchronous import bind_chunk, BoundChunk
 from eventsim.engine.timing import Clock
 from eventsim.errors import DataError
-from eventsim.inputs.levels import level_range
 from eventsim.kernels.beginning import begin
 from eventsim.kernels.calling import COMPILES
 from eventsim.program import Program
@@ -25,7 +24,7 @@ AT_A_TIME = 64  # samples, between which the user may interrupt
 MOST_PLANS, MOST_BYTES = 32, 512 << 20  # of a thread, the ones used last
 MOST_CUTS = 64  # of samples into blocks that are kept
 BEGINNING = State()  # before the first step; nobody writes it
-NO_LEVELS = np.zeros(0, np.uint8)  # of real input, which is looked at before
+NO_LEVELS = np.zeros(0, np.uint8)  # of real input
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +83,8 @@ class Runner:
         self._buffers = Buffers()
         self._probe = PROBES[program.dtype].in_eights()
         entered = program.stages[program.input]
-        self._takes_real, self._range = entered.real, level_range(entered)
+        self._takes_real = entered.real
+        self._most = -1 if entered.real or entered.signed else (1 << entered.bits) - 1
         self._past = [(name, past) for name, past in program.history.items() if past]
 
     def run_chunk(self, setting: Setting, state: State, levels, clock: Clock) -> Chunk:
@@ -104,8 +104,8 @@ class Runner:
         self._prepared[alike] = prepared  # last of all
         together, others, plans, offsets, addresses = prepared
         arrays, piece = together.take(self._buffers)
-        looked_at = NO_LEVELS if self._takes_real else levels.reshape(-1)
-        if not begin(looked_at, *self._range, self._probe, addresses, offsets, piece):
+        read = NO_LEVELS if self._takes_real else levels.reshape(-1)
+        if not begin(read, self._most, self._probe, addresses, offsets, piece):
             return None
         bound, setting = plans[0][0], alike.setting
         for place, name, shape, dtype in others:
@@ -123,7 +123,7 @@ class Runner:
         self._prepared[alike] = prepared = self._work_out(alike, clock)
         began = time.perf_counter()
         nothing = NO_LEVELS if self._takes_real else levels.reshape(-1)[:0]
-        begin(nothing, *self._range, self._probe, prepared.addresses, prepared.offsets, 0)
+        begin(nothing, self._most, self._probe, prepared.addresses, prepared.offsets, 0)
         clock.timing.compiling += time.perf_counter() - began
 
     def _work_out(self, alike, clock):

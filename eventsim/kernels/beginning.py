@@ -6,23 +6,21 @@ from eventsim.kernels.vectors import eight_zeros, load, load_one, same_bits, sto
 
 
 @compiled
-def begin(levels, least, most, probe, addresses, offsets, piece):
-    """Whether all levels are from `least` to `most` and this thread's processor adds as `probe` expects. Writes
-    addresses.
+def begin(levels, most, probe, addresses, offsets, piece):
+    """Whether all levels are from 0 to `most` and this thread's processor adds as `probe` expects. Writes addresses.
 
-    levels: uint8 or int32 [level]. probe: float32 or float64 [3 * 8]: eight numbers, what is added to them, and the
-        sums, which are compared to the bit.
+    levels: uint8 or int32 [level]. most: all bits of a level, 1; -1 where levels were looked at before.
+    probe: float32 or float64 [3 * 8]: eight numbers, what is added to them, and the sums, which are compared to the
+        bit.
     addresses, offsets: int64 [array]: where each array begins that the plans are given, and how far from `piece`, the
         address of the memory that they are cut from; an offset below 0 is that of the levels.
     """
-    low, high = 0, 0
+    bits = 0  # those of any level; of one below 0, its sign, too
     for i in range(levels.size):
-        level = load_one(levels, i)
-        low = min(low, level)
-        high = max(high, level)
+        bits |= load_one(levels, i)
     none = eight_zeros(probe)
     sums = load(probe, 0, none) + load(probe, 8, none)
     for i in range(addresses.size):
         offset = load_one(offsets, i)
         store_one(addresses, i, address_of(levels) if offset < 0 else piece + offset)
-    return low >= least and high <= most and same_bits(sums, load(probe, 16, none))
+    return (most < 0 or 0 <= bits <= most) and same_bits(sums, load(probe, 16, none))
