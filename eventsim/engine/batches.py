@@ -1,6 +1,7 @@
 """Batches: samples as users have them (an array, a loader, any iterable), a Recording for each batch, in bounded
 memory; and what is asked of all of them together."""
 
+import warnings
 from typing import Iterator, Optional, Tuple
 
 import numpy as np
@@ -10,10 +11,10 @@ from eventsim.display.progress import sample_bar
 from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
-from eventsim.errors import DataError
+from eventsim.errors import DataError, EventsimWarning
 from eventsim.inputs.levels import array_of, check_shape_of_samples, check_steps_said
 from eventsim.model.parameters import integer
-from eventsim.statistics.decisions import one_label_each
+from eventsim.statistics.decisions import n_unknown, one_label_each, unknown_text
 from eventsim.tensors import is_loader, pairs_of
 
 NO_SAMPLES = "x is a loader that has no sample: give some"
@@ -30,13 +31,17 @@ def predictions_of(executor: Executor, x, timesteps, progress) -> np.ndarray:
 
 def score_of(executor: Executor, x, y, timesteps, progress) -> float:
     """As `Simulator.score`."""
-    n, n_right = 0, 0
+    n, n_right, unknown = 0, 0, 0
     for recording, labels in _labelled(executor, x, y, timesteps, progress):
         if labels is None:
             raise DataError("there are no labels: give y, or a loader of (x, y)")
         n, n_right = n + len(labels), n_right + round(recording.accuracy(labels) * len(labels))
+        n_classes = recording.output.shape[1]
+        unknown += n_unknown(labels, n_classes)
     if not n:
         raise DataError(NO_SAMPLES)
+    if unknown:
+        warnings.warn(unknown_text(unknown, n, n_classes), EventsimWarning, stacklevel=3)
     return n_right / n
 
 

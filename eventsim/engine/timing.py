@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple
 
+import numpy as np
+
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.merging import merged
 from eventsim.text import number
@@ -53,7 +55,7 @@ class Timing(Shown):
         """Kernels and all else; where kernels were timed, those that took longest."""
         steps = sorted(((seconds, stage, kernel) for stage, kernels in self.kernels.items()
                         for kernel, seconds in kernels.items()), reverse=True)
-        rows = [(stage, kernel, number(1e3 * seconds), number(100 * seconds / self.seconds))
+        rows = [(stage, kernel, number(1e3 * seconds), number(100 * seconds / (self.seconds or np.inf)))
                 for seconds, stage, kernel in steps[:MOST_ROWS]]
         facts = [(name, f"{number(1e3 * seconds)} ms") for name, seconds in (
             ("in kernels", self.compiled), ("compiling", self.compiling), ("outside", self.python))]

@@ -58,7 +58,8 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         `lambda y: y.mean(0)`; by default the first.
     provenance: name -> text, how the file was made.
 
-    Raises UnsupportedError, naming the place in the network's code, for what has no equal in eventsim;
+    Raises UnsupportedError, naming the place in the network's code, for what has no equal in eventsim, such as an
+    answer that depends on how many samples there are;
     ModelError where a spike or an output differs, naming the first layer, step and neuron; DataError for samples
     that do not fit.
     """

@@ -25,7 +25,7 @@ from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, messages_of, sums_of
 from eventsim.statistics import result
-from eventsim.statistics.decisions import Decisions
+from eventsim.statistics.decisions import Decisions, n_unknown, unknown_text
 from eventsim.storage import writing
 from eventsim.tensors import is_loader
 
@@ -186,7 +186,7 @@ class _Evaluating:
                 recording, found = self._batch(x, y) if lengths is None else self._grouped(x, y, lengths)
                 sums = merge([sums, found])
                 writer.add(recording, y)
-                unknown += self._unknown(y)
+                unknown += n_unknown(class_labels(y), self._n_classes)
                 chosen = [i for i in range(len(x)) if start + i in detailed]
                 if chosen and lengths is not None:
                     sums = self._with_details(sums, x[chosen], lengths[chosen])
@@ -200,21 +200,15 @@ class _Evaluating:
             summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events))
             writer.finish(summary.to_json(), sums.statistics)
         if unknown:
-            n = self._n_classes
             data = f"{self.data}: " if self.data else ""
-            warnings.warn(f"{data}{unknown} of {part.stop - part.first} labels are none of the model's classes, which are 0 "
-                          f"to {n - 1}, one for each output; such samples count as wrong", EventsimWarning, stacklevel=3)
+            text = unknown_text(unknown, part.stop - part.first, self._n_classes)
+            warnings.warn(data + text, EventsimWarning, stacklevel=3)
         return summary
 
     @property
     def _n_classes(self):
         model = self.simulator.model
         return int(np.prod(model.shapes[model.output]))
-
-    def _unknown(self, y):
-        """How many labels are no class of the model."""
-        labels = class_labels(y)
-        return 0 if labels is None else int(((labels < 0) | (labels >= self._n_classes)).sum())
 
     def _batches(self) -> Iterator:
         """(number of the first sample, x, y) of each batch."""

@@ -96,6 +96,17 @@ def _checked_labels(labels, n):
     return labels.astype(np.int64)
 
 
+def n_unknown(labels, n_classes) -> int:
+    """How many labels (N,) are no class of a model of so many outputs. labels: None: none are there."""
+    return 0 if labels is None else int(((labels < 0) | (labels >= n_classes)).sum())
+
+
+def unknown_text(unknown, n_samples, n_classes) -> str:
+    """What is said of them."""
+    return (f"{unknown} of {n_samples} labels are none of the model's classes, which are 0 to {n_classes - 1}, one for "
+            "each output; such samples count as wrong")
+
+
 def one_label_each(labels, n_samples) -> np.ndarray:
     """Labels as an array (N,) of numbers. Raises DataError for others: a column (N, 1), or one label for
     all, would be compared with every prediction, and say a wrong accuracy without a word."""

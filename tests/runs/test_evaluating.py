@@ -84,6 +84,10 @@ def test_labels_that_are_no_class_of_the_model_are_said(digits, labels, wrong, r
     said = [str(each.message) for each in recwarn if "labels" in str(each.message)]
     assert len(said) == bool(wrong) and summary.accuracy <= 1 - wrong / 8
     assert not said or f"here.npz: {wrong} of 8 labels are none of the model's classes, which are 0 to 9" in said[0]
+    recwarn.clear()
+    assert digits.score(x, np.array(labels)) == summary.accuracy
+    said = [str(each.message) for each in recwarn if "labels" in str(each.message)]
+    assert len(said) == bool(wrong) and (not said or said[0].startswith(f"{wrong} of 8 labels are none"))
 
 
 def test_arrays_paths_and_data_sets_are_the_same_data(digits):

@@ -18,7 +18,8 @@ is dissolved: its nodes get its name and a dot in front. Each type of node becom
 
 The equations of the neurons in steps are in `neurons`. In a loop, spikes arrive a step later at the
 neuron that the input reaches first. Numbers may have any type and shape that broadcasts; members that
-NIR does not have are not read, and listed in the Model's provenance, as is all that was assumed.
+NIR does not have are not read, which a warning says, and listed in the Model's provenance, as is all that was
+assumed.
 """
 
 import re
