@@ -15,6 +15,7 @@ and examples/ alone. `gpu` says on each line, in JSON, what happened; it ends wi
 import argparse
 import io
 import json
+import os
 import shutil
 import signal
 import sys
@@ -80,13 +81,17 @@ def _gpu(p):
     recipe.add_argument("--seed", type=int, default=0, help="default 0")
     recipe.add_argument("--half", action=argparse.BooleanOptionalAction,
                         help="convolutions in bfloat16 (default: on a GPU; few CPUs are fast at it)")
-    recipe.add_argument("--initial", metavar="CHECKPOINT", help="start from the weights of this training, of a "
-                        "network with the same layers: of other neurons or fewer steps, which train faster")
-    recipe.add_argument("--teacher", metavar="CHECKPOINT", help="learn from what this network says, too")
+    recipe.add_argument("--initial", metavar="FILE", help="start from the weights of this checkpoint or model file, of "
+                        "a network with the same layers: of other neurons or fewer steps, which train faster")
+    recipe.add_argument("--teacher", metavar="FILE", help="learn from what this network says, too")
     recipe.add_argument("--teaching", type=float, help="share of the loss that the teacher has (default 0.5)")
+    recipe.add_argument("--teacher-once", action="store_true", help="ask the teacher once about each picture as it is, "
+                        "not about every augmented one")
     recipe.add_argument("--neurons", choices=("auto", "graphs", "whole", "plain"), default="auto",
                         help="graphs: compiled; whole: compiled with all around them, faster on a CPU; auto: "
                              "graphs on a GPU")
+    recipe.add_argument("--gradients", choices=("steps", "rates"), default="steps", help="rates: convolutions learn "
+                        "from means over the steps, in half the time")
     recipe.add_argument("--device", help="default: a GPU if PyTorch sees one")
     recipe.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
 
@@ -131,6 +136,7 @@ def pack(args):
 def gpu(args):
     """Train until all is done (0) or the minutes are over (3)."""
     began = time.monotonic()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of two libraries share a CPU's cores: none may spin
     import torch
 
     from trainer.packed import unpack
@@ -167,6 +173,20 @@ def prepare(device, threads):
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if device.type == "cpu" and threads:
         torch.set_num_threads(threads)
+    if device.type == "cpu":
+        keep_memory()
+
+
+def keep_memory():
+    """Let freed memory stay with the process where that is known how: to get it anew from the system takes a fifth of
+    the time of a step."""
+    import ctypes
+
+    TRIM_THRESHOLD, MMAP_MAX = -1, -4  # noqa: N806 (of malloc.h)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(MMAP_MAX, 0)
+        mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 
 def ready(args, data, device, log):
@@ -174,17 +194,22 @@ def ready(args, data, device, log):
     from trainer.networks import from_settings, n_parameters
     from trainer.neuron_graphs import use_graphs, whole
     from trainer.on_device import Resident
-    from trainer.timed import Plan, TimedRecipe, TimedTrainer, averaged
+    from trainer.rates import use_rates
+    from trainer.timed import Plan, TimedRecipe, TimedTrainer
 
     if args.teaching is None:
         args.teaching = 0.5 if args.teacher else 0.0
     if (args.teacher is None) != (args.teaching == 0) or not 0 <= args.teaching <= 1:
         raise ValueError(f"--teaching {args.teaching}: expected above 0 and at most 1 with --teacher, and none "
                          "without")
+    if args.teacher_once and not args.teacher:
+        raise ValueError("--teacher-once: leave it out without --teacher, or name a teacher")
     settings = settings_of(args, data)
     net = from_settings(settings, data).to(device)
+    if args.gradients == "rates":
+        use_rates(net, device)
     if args.initial:
-        begin(net, averaged(args.initial)[0], args.initial)
+        begin(net, weights_of(args.initial, data)[0], args.initial)
     kind = {"auto": "graphs" if device.type == "cuda" else "plain"}.get(args.neurons, args.neurons)
     log({"event": "network", "parameters": n_parameters(net),
          "neurons": use_graphs(net, device, args.timesteps) if kind == "graphs" else kind})
@@ -198,7 +223,7 @@ def ready(args, data, device, log):
     compiled = whole if kind == "whole" else lambda net: net
     trainer = TimedTrainer(net, part, data.input_node, recipe, device, checkpoint, settings,
                            Plan(60 * total, args.measure, args.every), log, data.held_out, carried,
-                           args.teacher and compiled(teacher(args.teacher, data, device)))
+                           args.teacher and teaching(args, data, device, compiled))
     trainer.forward = compiled(net)
     return trainer
 
@@ -218,14 +243,36 @@ def begin(net, weights, path):
     net.load_state_dict(weights, strict=False)
 
 
+def weights_of(path, data):
+    """(weights, settings) of the network that a checkpoint or a model file holds."""
+    from trainer.timed import averaged
+
+    if Path(path).suffix == ".h5":
+        from trainer.unfolding import unfolded
+
+        return unfolded(path, data)
+    return averaged(path)
+
+
+def teaching(args, data, device, compiled):
+    """What a TimedTrainer takes as its teacher: a network, or its answers to all training samples."""
+    import torch
+
+    from trainer.training import evaluate
+
+    found = teacher(args.teacher, data, device)
+    if args.teacher_once:
+        return torch.from_numpy(evaluate(found, data.training, data.input_node)[1]).to(device)
+    return compiled(found)
+
+
 def teacher(path, data, device):
-    """The network of a checkpoint, to learn from."""
+    """The network of a checkpoint or a model file, to learn from."""
     import torch
 
     from trainer.networks import from_settings
-    from trainer.timed import averaged
 
-    weights, settings = averaged(path)
+    weights, settings = weights_of(path, data)
     net = from_settings(settings, data)
     net.load_state_dict(weights)
     return net.to(device, memory_format=torch.channels_last).eval()
@@ -235,15 +282,18 @@ def settings_of(args, data):
     """What decides what is trained, as a model's provenance keeps it."""
     from trainer.networks import NETWORKS
     from trainer.neurons import NEURONS
-    from trainer.timed import averaged
 
     for name, known in (("network", NETWORKS), ("neuron", NEURONS)):
         if getattr(args, name) not in known and (name, args.neuron) != ("neuron", "ReLU"):
             raise ValueError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
     found = {name: getattr(args, name) for name in (*NETWORK, *RECIPE)}
-    found.update({name: averaged(path)[1] for name in ("initial", "teacher") if (path := getattr(args, name))})
+    found.update({name: weights_of(path, data)[1] for name in ("initial", "teacher") if (path := getattr(args, name))})
     found["alpha"] = 2.0 ** args.bits[1] if args.alpha is None else args.alpha
     found["bits"] = list(args.bits)
+    if args.gradients != "steps":
+        found["gradients"] = args.gradients
+    if args.teacher_once:
+        found["teacher_once"] = True
     data_name = data.name.lower().replace("-", "")
     return {**found, **FIXED, "data": data_name, "augmentation": args.augmentation, "half": args.half}
 

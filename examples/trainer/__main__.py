@@ -141,7 +141,7 @@ def impossible(args):
 
 
 # what papers.py has beside these settings
-OF_TIMED = ("pool", "warm_up", "smoothing", "average", "teaching", "initial", "teacher")
+OF_TIMED = ("pool", "warm_up", "smoothing", "average", "teaching", "initial", "teacher", "teacher_once", "gradients")
 
 
 def save_and_test(net, data, found):

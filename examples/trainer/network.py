@@ -26,12 +26,16 @@ class SpikingNet(nn.Module):
         the first neurons turn it into spikes.
     once: whether what comes before the first neurons, the same at every step, is computed once. (The
         variance that BatchNorm keeps is then that of fewer numbers: n - 1 counts a little more.)
+
+    instead, an attribute: name -> function of (steps, N, ...) that stands for the layer in training; see
+    trainer.rates.
     """
 
     def __init__(self, layers, timesteps, sources=None, moving=False, once=False):
         super().__init__()
         self.layers = nn.ModuleDict(layers)
         self.timesteps, self.moving, self.once = timesteps, moving, once and not moving
+        self.instead = {}
         self.sources = {name: (before,) for before, name in zip((INPUT, *layers), layers)}
         self.sources.update({name: tuple(names) for name, names in (sources or {}).items()})
         if INPUT in layers:
@@ -52,7 +56,9 @@ class SpikingNet(nn.Module):
         values = {INPUT: x}
         for name, layer in self.layers.items():
             x = total(values[source] for source in self.sources[name])
-            if isinstance(layer, (SRIF, Neuron)):
+            if self.training and name in self.instead:
+                values[name] = self.instead[name](x)
+            elif isinstance(layer, (SRIF, Neuron)):
                 values[name] = layer(x.expand(self.timesteps, *x.shape[1:]) if self.once else x)
             elif isinstance(layer, Readout):
                 values[name] = layer(x)

@@ -31,5 +31,15 @@ def evaluate(coefficients, s):
 
 
 # phi' between two levels, by the square of the distance to the threshold; outside, by the distance to the level.
-INSIDE = _polynomial(lambda x: 1.5 / tanh(1.5) * (1 - np.tanh(3 * np.sqrt(x)) ** 2), 0.25, 10)
-OUTSIDE = _polynomial(lambda x: (1 + x) ** (-2 / 3) / 3, FURTHEST, 15)
+
+
+def _inside(x):
+    return 1.5 / tanh(1.5) * (1 - np.tanh(3 * np.sqrt(x)) ** 2)
+
+
+def _outside(x):
+    return (1 + x) ** (-2 / 3) / 3
+
+
+INSIDE, OUTSIDE = _polynomial(_inside, 0.25, 10), _polynomial(_outside, FURTHEST, 15)
+SHORT_INSIDE, SHORT_OUTSIDE = _polynomial(_inside, 0.25, 8), _polynomial(_outside, FURTHEST, 8)  # to about 1e-5

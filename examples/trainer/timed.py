@@ -106,7 +106,8 @@ class TimedTrainer(Trainer):
     net, part, input_node, recipe (TimedRecipe), device, checkpoint, settings: as a Trainer's; convolutions are in
         bfloat16 where recipe.half. held_out: part to evaluate at each checkpoint, or None.
     plan: a Plan. log: called with a dict for each line. carried: (folder, bytes of a piece, bytes of all) or None.
-    teacher: a network on the device whose outputs are learnt, too, where recipe.teaching is above 0.
+    teacher: whose outputs are learnt, too, where recipe.teaching is above 0: a network on the device, or its outputs
+        for all samples of the part as they are, (samples, classes).
     """
 
     def __init__(self, net, part, input_node, recipe, device, checkpoint, settings, plan, log, held_out=None,
@@ -143,8 +144,11 @@ class TimedTrainer(Trainer):
         loss = functional.cross_entropy(outputs, y, label_smoothing=self.recipe.smoothing)
         if not share:
             return loss
-        with torch.no_grad(), self.mixed():
-            taught = self.teacher(values).float()
+        if isinstance(self.teacher, torch.Tensor):
+            taught = self.teacher[self.chosen]
+        else:
+            with torch.no_grad(), self.mixed():
+                taught = self.teacher(values).float()
         return (1 - share) * loss + share * distillation(outputs, taught)
 
     def run_for(self, seconds, began):

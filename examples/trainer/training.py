@@ -203,6 +203,7 @@ class Trainer:
         chosen = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
         rng = np.random.default_rng((seed, 1, self.step))
         torch.manual_seed(int(rng.integers(1 << 62)))  # dropout's
+        self.chosen = chosen
         return self.part.batch(chosen, rng)
 
     def descend(self):

@@ -30,6 +30,13 @@ import papers
 sys.exit(papers.main(sys.argv[1:]))"""
 
 
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    """What a command changes of its process is of no other test."""
+    monkeypatch.setattr(papers, "keep_memory", lambda: None)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A run on a bare machine that was killed after it had chosen its schedule and saved."""
@@ -143,9 +150,34 @@ def test_starts_from_one_network_and_learns_from_another(folder, monkeypatch):
     torch.set_num_threads(before)
 
 
+def test_a_model_file_learns_on_by_rates_from_another_that_is_asked_once(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = torch.get_num_threads()
+    begun = ["gpu", "parts", "begun", "--epochs", "1", "--minutes", "60", *SMALL]
+    assert papers.main(begun) == 0 and papers.main(["join", "begun/checkpoint.pt", "begun.pt"]) == 0
+    assert papers.main(["export", "begun.pt", ".", "begun.h5", "--limit", "4"]) == 0
+    more = ["gpu", "parts", "further", "--initial", "begun.h5", "--teacher", "begun.h5", "--teacher-once",
+            "--gradients", "rates", "--lr", "0", "--epochs", "1", "--minutes", "60", *SMALL]
+    assert papers.main(more) == 0 and papers.main(["join", "further/checkpoint.pt", "further.pt"]) == 0
+    capsys.readouterr()
+    assert papers.main(["export", "further.pt", ".", "further.h5", "--limit", "4"]) == 0
+    proof = json.loads(capsys.readouterr().out.splitlines()[-1])
+    torch.set_num_threads(before)
+    assert proof["levels_different"] == proof["predictions_different"] == 0 and not proof["trained_different"]
+    first, second = (eventsim.load(folder / name) for name in ("begun.h5", "further.h5"))
+    told = json.loads(second.provenance["settings"])
+    assert told["gradients"] == "rates" and told["teacher_once"]
+    assert told["initial"] == told["teacher"] == json.loads(first.provenance["settings"])
+    for name in ("dense", "stage2_1_again"):  # nothing was learnt, and nothing normalises these
+        node, other = first.nodes[name], second.nodes[name]
+        np.testing.assert_allclose(*(getattr(one, "kernel", getattr(one, "weight", None)) for one in (node, other)),
+                                   rtol=1e-6)
+
+
 @pytest.mark.parametrize("more, message", (
     (["--neuron", "LIF"], "--neuron LIF: expected one of hard IF"),
     (["--network", "vgg"], "--network vgg: expected one of vgg16"),
+    (["--teacher-once"], "--teacher-once: leave it out without --teacher"),
     (["--network", "resnet8"], "--dense is for VGG and LeNet: leave it out with resnet8"),
     ([], "checkpoint.pt: is there already: add --resume"),
 ))

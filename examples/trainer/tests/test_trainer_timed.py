@@ -356,6 +356,8 @@ def test_a_teacher_is_learnt_from_as_much_as_the_recipe_says(tmp_path):
     labels = torch.nn.functional.cross_entropy(outputs, y)
     torch.testing.assert_close(t.loss(outputs, y, values),
                                0.75 * labels + 0.25 * distillation(outputs, values.flatten(1)[:, :2]))
+    t.teacher, t.chosen = taught[[4, 3, 2, 1, 0]], np.array([4, 3, 2, 1, 0])  # by the samples of this step
+    torch.testing.assert_close(t.loss(outputs, y, values), 0.75 * labels + 0.25 * distillation(outputs, taught))
 
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
