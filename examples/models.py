@@ -37,17 +37,21 @@ COMMON = ("--threads", "1")
 ROUNDING = 1e-5  # quanta: what float32 can move a membrane by
 SMALL_VGG = ("--network", "small_vgg", "--widths", "32", "96", "144", "--pool", "max", "--batch-size", "128",
              "--lr", "0.05", "--warm-up", "0.5", "--smoothing", "0", "--average", "1", "--augmentation", "simple",
-             "--half", "--neurons", "whole", "--threads", "2")
+             "--threads", "2")
+HALF = ("--half", "--neurons", "whole")
 MODELS = {  # arguments of `python -m trainer`, or of `papers.py gpu`, behind the data set
     "mnist": ("mnist", "--network", "strided", "--bits", "1", "1", "--timesteps", "2", "--epochs", "9",
               "--spike-penalty", "0.15"),
     "nmnist": ("nmnist", "--network", "strided", "--widths", "8", "16", "--bits", "1", "1", "--timesteps", "10",
                "--epochs", "40", "--batch-size", "50", "--lr", "0.05", "--spike-penalty", "2"),
-    "cifar10": ("cifar10", *SMALL_VGG, "--timesteps", "4", "--epochs", "8"),
-    "cifar10_multibit": ("cifar10", *SMALL_VGG, "--bits", "1", "2", "--alpha", "4", "--restimulation",
+    "cifar10_multibit": ("cifar10", *SMALL_VGG, *HALF, "--bits", "1", "2", "--alpha", "4", "--restimulation",
                          "--timesteps", "2", "--epochs", "24"),
+    "cifar10": ("cifar10", *SMALL_VGG, "--timesteps", "4", "--epochs", "14", "--gradients", "rates",
+                "--teacher-once"),
 }
-TAUGHT = {"cifar10", "cifar10_multibit"}  # by papers.py, from the weights of the ANN of their layers, and by it
+TAUGHT = {"cifar10_multibit", "cifar10"}  # by papers.py, from the weights of the ANN of their layers, and by it
+FIRST = {"cifar10": (*SMALL_VGG, *HALF, "--timesteps", "4", "--epochs", "8")}  # from the ANN; MODELS goes on
+FURTHER_BY = {"cifar10": "cifar10_multibit"}  # the teacher then
 
 
 def train(name, datasets, checkpoints):
@@ -70,7 +74,14 @@ def train_taught(name, datasets, checkpoints):
     folder, of = Path(datasets) / FOLDERS[data], anns.OF.get(name, name)
     ann, kept = anns.kept_at(checkpoints, of), checkpoint(checkpoints, name)
     anns.timed(anns.TIMED[of], folder, ann)
-    anns.timed((*settings, "--initial", str(ann), "--teacher", str(ann)), folder, kept)
+    begun = teacher = ann
+    if name in FIRST:
+        first = checkpoint(checkpoints, f"{name}_first")
+        anns.timed((*FIRST[name], "--initial", str(ann), "--teacher", str(ann)), folder, first)
+        begun, teacher = first.with_suffix(".h5"), DATA / f"{FURTHER_BY[name]}.h5"
+        if not begun.exists() and papers.main(["export", str(first), str(folder), str(begun)]):
+            return 1
+    anns.timed((*settings, "--initial", str(begun), "--teacher", str(teacher)), folder, kept)
     return papers.main(["export", str(kept), str(folder), str(DATA / f"{name}.h5")])
 
 

@@ -3,11 +3,12 @@
     taskset -c 1 python examples/benchmarks/versions.py OLD NEW [--rounds 5] [--json]
 
 OLD, NEW: folders of two checkouts. In every round each of them runs, in a process of its own and in
-turn: the layer of layer.py at 10 % density (its kernels), the network of network.py at batch 1 and 16
-(int8 and float32), and the command of start.py, warm; and once at the beginning, cold, with an empty
-folder for compiled kernels. A figure is the least time over a process's repetitions, of the processor
-where Python runs too, which other programs on the machine lengthen the least; the ratio NEW / OLD is the
-median over the rounds. Both need the same libraries; eventsim itself comes from the folders.
+turn: the layer of layer.py at 10 % density (its kernels), the network of network.py at batch 1 and 16, one
+sample of digits.h5 and of mnist.h5 (the files of NEW), all in int8 and float32, and the command of start.py,
+warm; and once at the beginning, cold, with an empty folder for compiled kernels. A figure is the least time
+over a process's repetitions, of the processor where Python runs too, which other programs on the machine
+lengthen the least; the ratio NEW / OLD is the median over the rounds. Both need the same libraries; eventsim
+itself comes from the folders.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import json, sys, time
 import layer, network
 import numpy as np
 from deep_networks import random_images, small_vgg
-from eventsim import Simulator
+from eventsim import load, Simulator
 
 def least(action, times):
     found = []
@@ -52,6 +53,13 @@ for precision in ("int8", "float32"):
         next(simulator.iterate([images[:batch]]))
         seconds[f"network {precision} batch {batch}"] = least(
             lambda: next(simulator.iterate([images[:batch]])), 60 if batch == 1 else 12)
+for name in ("digits", "mnist"):
+    model = load(f"{sys.argv[1]}/{name}.h5")
+    for precision in ("int8", "float32"):
+        simulator = Simulator(model, precision)
+        simulator.run(model.check.x[:1], record=())
+        seconds[f"{name} {precision} batch 1"] = least(
+            lambda: simulator.run(model.check.x[:1], record=()), 400)
 print(json.dumps(seconds))
 """
 COMMAND = ("-m", "eventsim", "run", "data/digits.h5", "data/digits_test.h5", "--json")
@@ -93,7 +101,8 @@ def measure(trees, rounds):
         for r in range(rounds + 1):  # the first round compiles
             warm = {p: [started(*pair) for pair in zip(trees, [p] * 2, caches)] for p in ("float32", "int8")}
             order = range(len(trees)) if r % 2 else range(len(trees) - 1, -1, -1)
-            done = {i: json.loads(python(trees[i], ["-c", WORK], caches[i], "examples/benchmarks")) for i in order}
+            work = ["-c", WORK, str(trees[1] / "data")]
+            done = {i: json.loads(python(trees[i], work, caches[i], "examples/benchmarks")) for i in order}
             if r:
                 for precision, pair in warm.items():
                     note(f"start warm {precision}", pair)

@@ -1,6 +1,7 @@
 """BatchNorm with the neurons behind it, and pools, on a CPU, with few passes over memory; see trainer.rates.
 
-Arrays are float32. y: (T, n), currents, or (1, n) for the same current in every step; n counts samples, rows, columns
+Arrays are float32; currents, spikes and what the loss says of them may be the int16 that bfloat16 has for bits.
+y: (T, n), currents, or (1, n) for the same current in every step; n counts samples, rows, columns
 and, last, channels. Threads share it in stretches of whole channels, about STRETCH elements, which stay in a cache for
 all steps. Sums are added stretch by stretch, in order, so that results do not depend on the threads.
 gain, shift: one number for each element of a stretch. steps: T. The neuron's settings are neuron_kernels'.
@@ -22,6 +23,30 @@ PLAIN = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "cache": True}
 def _horner(q, s):
     """A polynomial of degree 8, written out: a loop inside another one keeps it from being vectorised."""
     return (((((((q[0] * s + q[1]) * s + q[2]) * s + q[3]) * s + q[4]) * s + q[5]) * s + q[6]) * s + q[7]) * s + q[8]
+
+
+@njit(**PLAIN)
+def _load(x, row):
+    """row: float32, the numbers that x holds."""
+    if x.itemsize == 4:
+        for i in range(len(row)):
+            row[i] = x[i]
+    else:  # bfloat16 is the upper half of a float32
+        bits = row.view(np.uint32)
+        for i in range(len(row)):
+            bits[i] = np.uint32(x[i]) << np.uint32(16)
+
+
+@njit(**PLAIN)
+def _store(row, x):
+    """x: the numbers of a float32 row, which it can hold."""
+    if x.itemsize == 4:
+        for i in range(len(row)):
+            x[i] = row[i]
+    else:
+        bits = row.view(np.uint32)
+        for i in range(len(row)):
+            x[i] = np.int16(bits[i] >> np.uint32(16))
 
 
 @njit(**PLAIN)
@@ -102,11 +127,13 @@ def moments(y, stretch, sums):
     """Sums of y and of its squares by stretch and channel. sums: (stretches, 2, C), zeros."""
     for s in prange(len(sums)):
         first, last = s * stretch, min((s + 1) * stretch, y.shape[1])
-        totals = np.zeros((2, last - first), np.float32)
+        rows = np.zeros((3, last - first), np.float32)
+        current, total, squares = rows[0], rows[1], rows[2]
         for t in range(len(y)):
-            _add(y[t, first:last], y[t, first:last], totals[0], totals[1])
-        _by_channel(totals[0], sums[s, 0])
-        _by_channel(totals[1], sums[s, 1])
+            _load(y[t, first:last], current)
+            _add(current, current, total, squares)
+        _by_channel(total, sums[s, 0])
+        _by_channel(squares, sums[s, 1])
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
@@ -115,10 +142,13 @@ def forwards(y, gain, shift, values, quantum, offset, most, leak, soft, v_reset)
     n, stretch = y.shape[1], len(gain)
     for s in prange((n + stretch - 1) // stretch):
         first, last = s * stretch, min((s + 1) * stretch, n)
-        scratch = np.zeros((2, last - first), np.float32)
+        rows = np.zeros((4, last - first), np.float32)
+        current, residual, h, value = rows[0], rows[1], rows[2], rows[3]
         for t in range(len(values)):
-            _integrate(y[t if len(y) > 1 else 0, first:last], gain, shift, scratch[0], scratch[1],
-                       values[t, first:last], quantum, offset, most, leak, soft, v_reset)
+            if t < len(y):
+                _load(y[t, first:last], current)
+            _integrate(current, gain, shift, residual, h, value, quantum, offset, most, leak, soft, v_reset)
+            _store(value, values[t, first:last])
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
@@ -132,21 +162,26 @@ def backwards(grad_values, y, gain, shift, steps, mean_grad, mean_y, sums, quant
     each = ONE / np.float32(steps)
     for s in prange(len(sums)):
         first, last = s * len(gain), min((s + 1) * len(gain), y.shape[1])
-        h = np.empty((steps, last - first), np.float32)
-        g = np.empty((steps, last - first), np.float32)
-        more = np.zeros((4, last - first), np.float32)
-        residual, later, total, with_y = more[0], more[1], more[2], more[3]
+        h, g, currents = (np.empty((steps, last - first), np.float32), np.empty((steps, last - first), np.float32),
+                          np.empty((len(y), last - first), np.float32))
+        rows = np.zeros((5, last - first), np.float32)
+        residual, later, total, with_y, grad = rows[0], rows[1], rows[2], rows[3], rows[4]
         for t in range(steps):
-            _integrate(y[t if len(y) > 1 else 0, first:last], gain, shift, residual, h[t], g[t], quantum, offset, most,
-                       leak, soft, v_reset)
+            if t < len(y):
+                _load(y[t, first:last], currents[t])
+            _integrate(currents[min(t, len(y) - 1)], gain, shift, residual, h[t], g[t], quantum, offset, most, leak,
+                       soft, v_reset)
         for t in range(steps - 1, -1, -1):
             _slopes(h[t], g[t], quantum, most, middle, reach, rectified)
-            grad, current = (grad_values[t if len(grad_values) > 1 else 0, first:last],
-                             y[t if len(y) > 1 else 0, first:last])
+            if t < len(grad_values):
+                _load(grad_values[t, first:last], grad)
+            elif t == steps - 1:
+                _load(grad_values[0, first:last], grad)
             if soft:
                 _through_soft(grad, g[t], later, leak)
             else:
                 _through_hard(grad, g[t], later, leak, h[t], quantum, offset, most, v_reset)
+            current = currents[min(t, len(y) - 1)]
             _add(g[t], current, total, with_y)
             _add_mean(g[t], each, mean_grad[first:last])
             _add_mean(current, each, mean_y[first:last])
@@ -165,7 +200,8 @@ def through_norm(mean_grad, mean_y, gain, by_mean, by_y):
 
 @njit(parallel=True, error_model="numpy", cache=True)
 def largest(x, pooled, winners):
-    """The largest of each 2x2 places, and which one it was: 0 to 3, row by row, the first one of equals.
+    """The largest of each 2x2 places, and which one it was: 0 to 3, row by row, the first one of equals. Numbers of
+    bfloat16, none of them negative, are as large as their bits.
 
     x: (T, N, H, W, C), H and W even; pooled: (T, N, H / 2, W / 2, C), winners: uint8, of that shape.
     """
@@ -205,4 +241,4 @@ def to_largest(grads, winners, found):
 @njit(**PLAIN)
 def _where(winners, k, grad, found):
     for i in range(len(found)):
-        found[i] = grad[i] if winners[i] == k else ZERO
+        found[i] = grad[i] if winners[i] == k else found.dtype.type(0)

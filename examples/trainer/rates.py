@@ -129,7 +129,7 @@ class _NormAndFire(torch.autograd.Function):
         scaled = weight.detach().double().numpy() * norm.scale / deviation
         gain, shift = (np.tile(found.astype(np.float32), stretch // channels)
                        for found in (scaled, bias.detach().double().numpy() - mean * scaled))
-        values = np.empty((steps, y.shape[1]), np.float32)
+        values = np.empty((steps, y.shape[1]), y.dtype)
         kernels.forwards(y, gain, shift, values, *settings_of(neuron))
         ctx.kept = SimpleNamespace(y=y, gain=gain, shift=shift, mean=mean, deviation=deviation, scale=norm.scale,
                                    neuron=neuron, steps=steps, shape=current.shape[1:])
@@ -158,23 +158,35 @@ class _NormAndFire(torch.autograd.Function):
 
 
 def norm_and_fire(norm, neuron, steps, current):
-    """What a Neuron makes of what a TdBatchNorm2d in training makes of a current, float32 (steps, N, C, H, W), or (1,
-    N, ...) for the same in every step. Backwards, each step gets the mean of the steps' gradients, which is all that
-    `convolution` looks at."""
-    return _NormAndFire.apply(current.float(), norm.weight, norm.bias, norm, neuron, steps)
+    """What a Neuron makes of what a TdBatchNorm2d in training makes of a current, float32 or bfloat16 (steps, N, C, H,
+    W), or (1, N, ...) for the same in every step; in its type, which holds every spike exactly. Backwards, each step
+    gets the mean of the steps' gradients, which is all that `convolution` looks at."""
+    return _NormAndFire.apply(current, norm.weight, norm.bias, norm, neuron, steps)
+
+
+def channels_last(x):
+    """(steps, N, H, W, C) of a tensor (steps, N, C, H, W), as an array of float32 or of bfloat16's bits; (1, ...) where
+    all steps are one. It is copied where its memory has another order."""
+    x = (x[:1] if same_in_all_steps(x) else x).detach().permute(0, 1, 3, 4, 2).contiguous()
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def flat(x):
-    """float32 (steps, n) of (steps, N, C, H, W), channels last; (1, n) where all steps are one. It is copied where its
-    memory has another order."""
-    x = x[:1] if same_in_all_steps(x) else x
-    return x.detach().permute(0, 1, 3, 4, 2).contiguous().numpy().reshape(len(x), -1)
+    """`channels_last`, (steps, n)."""
+    x = channels_last(x)
+    return x.reshape(len(x), -1)
+
+
+def tensor(array):
+    """The tensor (steps, N, C, H, W) of what `channels_last` gives."""
+    x = torch.from_numpy(array).permute(0, 1, 4, 2, 3)
+    return x.view(torch.bfloat16) if x.dtype == torch.int16 else x
 
 
 def maps(array, shape):
-    """A tensor (steps, N, C, H, W) of (steps, n). shape: (N, C, H, W)."""
+    """The tensor of what `flat` gives. shape: (N, C, H, W)."""
     n, channels, height, width = shape
-    return torch.from_numpy(array).view(len(array), n, height, width, channels).permute(0, 1, 4, 2, 3)
+    return tensor(array.reshape(len(array), n, height, width, channels))
 
 
 def zeros(y, stretch, channels):
@@ -202,23 +214,23 @@ def settings_of(neuron):
 class _Largest(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
-        steps, n, channels, height, width = x.shape
-        pooled = np.empty((steps, n, height // 2, width // 2, channels), np.float32)
-        ctx.winners, ctx.shape = np.empty_like(pooled, np.uint8), x.shape
-        kernels.largest(x.detach().permute(0, 1, 3, 4, 2).contiguous().numpy(), pooled, ctx.winners)
-        return torch.from_numpy(pooled).permute(0, 1, 4, 2, 3)
+        x = channels_last(x)
+        steps, n, height, width, channels = ctx.shape = x.shape
+        pooled = np.empty((steps, n, height // 2, width // 2, channels), x.dtype)
+        ctx.winners = np.empty_like(pooled, np.uint8)
+        kernels.largest(x, pooled, ctx.winners)
+        return tensor(pooled)
 
     @staticmethod
     def backward(ctx, grads):
-        steps, n, channels, height, width = ctx.shape
-        grads = grads[:1] if same_in_all_steps(grads) else grads
-        found = np.empty((steps, n, height, width, channels), np.float32)
-        kernels.to_largest(grads.permute(0, 1, 3, 4, 2).contiguous().numpy(), ctx.winners, found)
-        return torch.from_numpy(found).permute(0, 1, 4, 2, 3)
+        grads = channels_last(grads)
+        found = np.empty(ctx.shape, grads.dtype)
+        kernels.to_largest(grads, ctx.winners, found)
+        return tensor(found)
 
 
 def pool(layer, x):
-    """What a MaxPool2d of 2 x 2 makes of x, (steps, N, C, H, W), and its gradient, step by step."""
-    if x.shape[3] % 2 or x.shape[4] % 2 or x.dtype != torch.float32:
+    """What a MaxPool2d of 2 x 2 makes of spikes, (steps, N, C, H, W), and its gradient, step by step."""
+    if x.shape[3] % 2 or x.shape[4] % 2:
         return layer(x.flatten(0, 1)).unflatten(0, (len(x), -1))
     return _Largest.apply(x)

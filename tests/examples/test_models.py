@@ -54,20 +54,32 @@ def test_a_model_was_made_with_the_settings_of_the_script(name):
     told = json.loads(eventsim.load(DATA / f"{name}.h5").provenance["settings"])
     data, *arguments = models.MODELS[name]
     if name in models.TAUGHT:
+        taught(told, data, arguments)
+        if name in models.FIRST:
+            of_teacher = eventsim.load(DATA / f"{models.FURTHER_BY[name]}.h5").provenance["settings"]
+            assert told["teacher"] == json.loads(of_teacher)
+            told = told["initial"]
+            taught(told, data, models.FIRST[name])
         of_ann = timed_settings(*anns.TIMED["cifar10"])
         assert told["initial"] == told["teacher"] == {**told["teacher"], **of_ann}
-        expected = timed_settings(*arguments, "--teaching", "0.5")
-        assert told == {**told, **expected, "data": data} and len(expected) > 15
         return
     expected = json.loads(json.dumps(vars(parser().parse_args([data, "folder", *arguments, *models.COMMON]))))
     assert told == {setting: expected[setting] for setting in told} and len(told) > 15
+
+
+def taught(told, data, arguments):
+    """Assert that a provenance tells of the arguments of `papers.py gpu` and of half a teacher."""
+    expected = timed_settings(*arguments, "--teaching", "0.5")
+    assert told == {**told, **expected, "data": data} and len(expected) > 15
+    args = papers.parser().parse_args(["gpu", "parts", "state", *arguments])
+    assert told.get("gradients", "steps") == args.gradients and told.get("teacher_once", False) == args.teacher_once
 
 
 def timed_settings(*arguments):
     """What `papers.py gpu` keeps in a checkpoint of its arguments, as JSON has it."""
     args = papers.parser().parse_args(["gpu", "parts", "state", *arguments])
     names = {*papers.NETWORK, *papers.RECIPE, "augmentation", "half"} - {"alpha", "teaching"}
-    kept = {name: getattr(args, name) for name in names}
+    kept = {**{name: getattr(args, name) for name in names}, "half": bool(args.half)}
     if args.teaching is not None:
         kept["teaching"] = args.teaching
     return json.loads(json.dumps({**kept, "alpha": 2.0 ** args.bits[1]}))

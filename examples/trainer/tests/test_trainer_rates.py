@@ -102,6 +102,21 @@ def test_norm_and_fire_is_tdbn_and_neurons(name, steps):
         torch.testing.assert_close(one, other)
 
 
+def test_in_bfloat16_it_is_the_same_of_rounded_currents():
+    neuron, x, grad = Neuron(mpr=True, **fixed_point(1, 2)), maps(T, 3, 24, 11, 7), torch.randn(T, 3, 24, 11, 7)
+    x, grad = x.detach().bfloat16(), grad.bfloat16()
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        norm, current = TdBatchNorm2d(24, 8.0), x.to(dtype).requires_grad_()
+        values = rates.norm_and_fire(norm, neuron, T, current)
+        assert values.dtype == dtype and values.any()
+        found.append((values.float(), norm.running_var,
+                      *torch.autograd.grad(values, (current, *norm.parameters()), grad.to(dtype))))
+    half, single = found
+    assert half[2].dtype == torch.bfloat16 and torch.equal(half[2], single[2].bfloat16())
+    assert all(torch.equal(half[i], single[i]) for i in (0, 1, 3, 4))
+
+
 def test_gradients_of_one_step_stand_for_all_of_them():
     neuron, norm, x = Neuron(mpr=True), TdBatchNorm2d(5), maps(T, 2, 5, 6, 6)
     grad = torch.randn(2, 5, 6, 6)
@@ -131,10 +146,12 @@ def test_results_do_not_depend_on_the_threads():
 # ---- pools
 
 
+@pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16))
 @pytest.mark.parametrize("constant", (False, True))
-def test_a_pool_is_max_pooling_of_each_step(constant):
-    x = torch.randint(0, 3, (T, 2, 5, 6, 8)).float().requires_grad_()  # most are equal to another one
+def test_a_pool_is_max_pooling_of_each_step(constant, dtype):
+    x = torch.randint(0, 3, (T, 2, 5, 6, 8)).to(dtype).requires_grad_()  # most are equal to another one
     grad = torch.randn(1, 2, 5, 3, 4).expand(T, -1, -1, -1, -1) if constant else torch.randn(T, 2, 5, 3, 4)
+    grad = grad.to(dtype)
     layer = nn.MaxPool2d(2, 2)
     expected, found = layer(x.flatten(0, 1)).view(T, 2, 5, 3, 4), rates.pool(layer, x)
     assert torch.equal(found, expected)
