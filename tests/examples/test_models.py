@@ -113,6 +113,15 @@ def test_the_recorded_verification(name):
     assert models.row(name, found) == row
 
 
+def test_the_readme_says_what_the_verification_found():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    differ, samples = re.search(r"as they were trained, in float32, (none|[\d,]+) of ([\d,]+) differs?", text).groups()
+    assert int(samples.replace(",", "")) == sum(found["samples"] for found in FOUND.values())
+    assert (0 if differ == "none" else int(differ)) == sum(len(found["trained_different"]) for found in FOUND.values())
+    (levels,) = re.findall(r"([\d,]+) levels on MNIST's", text)
+    assert int(levels.replace(",", "")) == FOUND["mnist"]["levels"]
+
+
 def test_every_model_costs_less_than_its_matched_dense_network():
     assert set(ENERGIES) == {"digits", *models.MODELS}
     for name, found in ENERGIES.items():
