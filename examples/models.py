@@ -4,7 +4,7 @@
     python examples/models.py train DATASETS CHECKPOINTS [NAME ...]
     python examples/models.py verify DATASETS CHECKPOINTS [NAME ...]
     python examples/models.py energy DATASETS
-    python examples/models.py ann DATASETS CHECKPOINTS [NAME ...]
+    python examples/models.py ann DATASETS CHECKPOINTS [NAME ...] [--known]
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where it was
@@ -13,7 +13,8 @@ and writes results/models.json: every spike against PyTorch in float64, predicti
 float32, accuracy in float32 and int8; it prints the row of data/README.md, too. `energy` writes results/energy.json:
 what the test samples cost, event by event and as a matched dense network, by eventsim/costs/energy.py; it needs no
 PyTorch. `ann` trains a ReLU network of the layers of each model (anns.py) and writes results/ann.json: accuracy,
-additions and energy of the one beside accuracy, MACs and energy of the other.
+additions and energy of the one beside accuracy, MACs and energy of the other; with --known, accuracies of ANNs are
+those that are written there, and nothing is trained.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def train(name, datasets, checkpoints):
 
 
 def train_taught(name, datasets, checkpoints):
-    """`train` for one of TAUGHT."""
+    """`train` for one of TAUGHT; 1 where what it goes on from does not compute what was trained."""
     import anns
     import papers
 
@@ -79,7 +80,7 @@ def train_taught(name, datasets, checkpoints):
         first = checkpoint(checkpoints, f"{name}_first")
         anns.timed((*FIRST[name], "--initial", str(ann), "--teacher", str(ann)), folder, first)
         begun, teacher = first.with_suffix(".h5"), DATA / f"{FURTHER_BY[name]}.h5"
-        if not begun.exists() and papers.main(["export", str(first), str(folder), str(begun)]):
+        if papers.main(["export", str(first), str(folder), str(begun)]):
             return 1
     anns.timed((*settings, "--initial", str(begun), "--teacher", str(teacher)), folder, kept)
     return papers.main(["export", str(kept), str(folder), str(DATA / f"{name}.h5")])
@@ -166,15 +167,17 @@ def test_samples(datasets):
             **{name: Path(datasets) / FOLDERS[settings[0]] for name, settings in MODELS.items()}}
 
 
-def write_beside_anns(datasets, checkpoints, names):
-    """Train what is not there, measure, and write results/ann.json; print the rows of data/README.md."""
+def write_beside_anns(datasets, checkpoints, names, known=False):
+    """Train what is not there, measure, and write results/ann.json; print the rows of data/README.md. known: take the
+    accuracies of ANNs from there."""
     import anns
 
     found = json.loads(BESIDE_ANNS.read_text()) if BESIDE_ANNS.exists() else {}
     Path(checkpoints).mkdir(parents=True, exist_ok=True)
     for name, test in test_samples(datasets).items():
         if name in names:
-            found[name] = anns.measure(name, DATA / f"{name}.h5", test, test, checkpoints)
+            accuracies = found[name]["ann"]["accuracy"] if known else None
+            found[name] = anns.measure(name, DATA / f"{name}.h5", test, test, checkpoints, accuracies)
             write(BESIDE_ANNS, found)
             print(anns.row(name, found[name]), file=sys.stderr)
 
@@ -191,14 +194,17 @@ def main(argv=None):
     p.add_argument("datasets")
     p.add_argument("checkpoints", nargs="?")
     p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
+    p.add_argument("--known", action="store_true", help="ann: keep the accuracies of ANNs that are written")
     args = p.parse_args(argv)
+    if args.known and args.action != "ann":
+        p.error(f"--known is for ann: leave it out with {args.action}")
     if args.action == "energy":
         write_energies(args.datasets)
         return 0
     if args.checkpoints is None:
         p.error(f"{args.action} needs CHECKPOINTS, the folder of the networks as PyTorch holds them")
     if args.action == "ann" and not set(args.names) - {"digits", *MODELS}:
-        write_beside_anns(args.datasets, args.checkpoints, args.names or ("digits", *MODELS))
+        write_beside_anns(args.datasets, args.checkpoints, args.names or ("digits", *MODELS), args.known)
         return 0
     names = args.names or list(MODELS)
     if set(names) - set(MODELS):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "examples"))
 
 import anns  # noqa: E402
 import eventsim  # noqa: E402
@@ -20,6 +22,13 @@ from picture_files import write_cifar  # noqa: E402
 FOUND = json.loads(models.BESIDE_ANNS.read_text())
 PAGE = (models.DATA / "README.md").read_text().splitlines()
 VERIFIED, ENERGIES = (json.loads(path.read_text()) for path in (models.RESULTS, models.ENERGIES))
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    """What a command changes of its process is of no other test."""
+    monkeypatch.setattr(papers, "keep_memory", lambda: None)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -137,6 +146,40 @@ def test_a_model_that_is_taught_is_made_of_its_ann_and_exported(tmp_path, monkey
     told = json.loads(model.provenance["settings"])
     assert model.timesteps == 2 and told["initial"]["neuron"] == told["teacher"]["neuron"] == "ReLU"
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} >= {"cifar10_ann.pt", "cifar10_multibit.pt"}
+
+
+def test_a_model_goes_on_from_what_its_ann_taught_by_another_model(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    folder, before = tmp_path / models.FOLDERS["cifar10"], torch.get_num_threads()
+    folder.mkdir()
+    write_cifar(folder)
+    spiking = (*SMALL, "--pool", "max", "--timesteps", "2")
+    monkeypatch.setitem(anns.TIMED, "cifar10", (*SMALL, "--neuron", "ReLU", "--pool", "max", "--timesteps", "1"))
+    monkeypatch.setitem(models.FIRST, "cifar10", spiking)
+    monkeypatch.setitem(models.MODELS, "cifar10", (
+        "cifar10", *spiking, "--lr", "0.02", "--gradients", "rates", "--teacher-once"))
+    monkeypatch.setitem(models.FURTHER_BY, "cifar10", "other")
+    monkeypatch.setattr(models, "DATA", tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copyfile(ROOT / "data" / "cifar10_multibit.h5", tmp_path / "other.h5")
+    assert models.train("cifar10", tmp_path, tmp_path / "checkpoints") == 0
+    torch.set_num_threads(before)
+    told = json.loads(eventsim.load(tmp_path / "cifar10.h5").provenance["settings"])
+    assert told["gradients"] == "rates" and told["lr"] == 0.02 and told["teacher"]["bits"] == [1, 2]
+    assert told["initial"]["lr"] == 0.01 and told["initial"]["initial"]["neuron"] == "ReLU"
+
+
+def test_what_is_known_of_anns_is_kept_and_nothing_is_trained(tmp_path, monkeypatch, capsys):
+    written = tmp_path / "ann.json"
+    known = json.loads(models.BESIDE_ANNS.read_text())["digits"]
+    written.write_text(json.dumps({"digits": {**known, "sha256": "of before", "spiking": None}}))
+    monkeypatch.setattr(models, "BESIDE_ANNS", written)
+    monkeypatch.setattr(anns, "trained", lambda *_: pytest.fail("it is trained"))
+    assert models.main(["ann", str(tmp_path), str(tmp_path), "digits", "--known"]) == 0
+    assert json.loads(written.read_text())["digits"] == known
+    with pytest.raises(SystemExit):
+        models.main(["energy", str(tmp_path), "--known"])
+    assert "--known is for ann: leave it out with energy" in capsys.readouterr().err
 
 
 def test_a_training_that_was_stopped_is_not_taken_for_done(tmp_path, monkeypatch):
