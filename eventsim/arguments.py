@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from operator import index
 from pathlib import Path
 
-from eventsim.errors import DataError
+from eventsim.errors import DataError, RunError
 
 
 def shown(value) -> str:
@@ -60,6 +60,13 @@ def names_of(value, name, expected) -> tuple:
     if not all(isinstance(one, str) for one in found):
         raise DataError(f"{name} is {shown(value)}, expected {expected}")
     return found
+
+
+def known_names(names, known, noun, error=RunError) -> None:
+    """Raise `error`, naming what there is, for the first of the names that is not known. noun: what they name."""
+    for name in names:
+        if name not in known:
+            raise error(f"no {noun} {name!r}; there are: {', '.join(map(repr, known)) or 'none'}")
 
 
 def mapping(value, name, expected, error=DataError) -> dict:

@@ -125,13 +125,34 @@ def synapses_of(paths) -> Tuple[Synapses, ...]:
 
 
 @dataclass(frozen=True)
+class ConstantChange:
+    """A constant of a layer that integers change by much: see `lowering.changes`.
+
+    before, after: where it changes most, in the model's units. number, of: how many of the layer's neurons. What a
+    file does not have is None.
+    """
+
+    before: Optional[float]
+    after: Optional[float]
+    number: Optional[int]
+    of: Optional[int]
+
+    def as_text(self, name, layer) -> str:
+        """In words, of a constant and a layer of these names."""
+        of = f" of {self.number} of {self.of} neurons" if (self.of or 0) > 1 else ""
+        before, after = (NONE if value is None else f"{value:.6g}" for value in (self.before, self.after))
+        return f"the {name}{of} of {layer} from {before} to {after}"
+
+
+@dataclass(frozen=True)
 class Rounding:
     """What fixed point changed in one layer. Errors are in units of the membrane.
 
     scale: smallest and largest number of integer steps per membrane unit (D / quantum).
     weight_bits: 8 or 16. n_weights, n_zeroed: synaptic weights, and those that became 0. n_clipped: those that a
     chip cuts off. n_left: those that are not 0.
-    weight_error, bias_error, threshold_error: largest absolute rounding errors.
+    weight_error, bias_error, threshold_error: largest absolute rounding errors. constants: name -> ConstantChange of
+    those constants that are another number now: leaks and gains of another tenth, say.
     """
 
     scale: Tuple[float, float]
@@ -143,6 +164,7 @@ class Rounding:
     bias_error: float
     threshold_error: float
     n_left: int
+    constants: Dict[str, ConstantChange] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

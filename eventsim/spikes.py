@@ -8,8 +8,8 @@ for the negative ones; a neuron never has both.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -24,13 +24,15 @@ _ONES = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 @dataclass(frozen=True, repr=False)
 class Spikes(Shown):
-    """Recorded spikes. shape: (C, H, W) as held; logical_shape: as the model has it."""
+    """Recorded spikes. shape: (C, H, W) as held; logical_shape: as the model has it. lengths: int64 (N,), steps that
+    each sample had, T being the most: after them there is nothing; None: all had as many."""
 
     planes: np.ndarray = merged("concatenate")
     shape: Tuple[int, int, int] = merged("same")
     logical_shape: Tuple[int, ...] = merged("same")
     bits: int = merged("same")
     signed: bool = merged("same")
+    lengths: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
 
     def levels(self) -> np.ndarray:
         """Integer levels (N, T, *logical_shape): uint8, uint16, uint32 or, where signed,
@@ -43,12 +45,19 @@ class Spikes(Shown):
             levels -= _levels_of(self.planes[:, :, self.bits :], channels, dtype)
         return levels.transpose(0, 1, 3, 2).reshape(n, t, *self.logical_shape)
 
+    def of_samples(self, chosen) -> "Spikes":
+        """Those of some samples. chosen: a slice, an array of indices, or a bool array (N,)."""
+        return replace(self, planes=self.planes[chosen],
+                       lengths=None if self.lengths is None else self.lengths[chosen])
+
     def card(self) -> Card:
         """How many there are of what."""
         n, t = self.planes.shape[:2]
-        events, chances = count_events(self, range(n)), n * t * int(np.prod(self.logical_shape))
+        steps = n * t if self.lengths is None else int(self.lengths.sum())
+        events, chances = count_events(self, range(n)), steps * int(np.prod(self.logical_shape))
         return Card(f"Spikes({times(self.logical_shape)} neurons)", [
-            ("samples", n), ("steps", t), ("bits", f"{self.bits}{' and a sign' if self.signed else ''}"),
+            ("samples", n), ("steps", f"up to {t}" if steps < n * t else t),
+            ("bits", f"{self.bits}{' and a sign' if self.signed else ''}"),
             ("events", all_digits(events)),
             ("of all neurons and steps", percent(events / chances if chances else 0))])
 

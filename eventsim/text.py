@@ -39,6 +39,27 @@ def percent(share) -> str:
     return f"{value:.1f} %" if 0 < value < 9.95 or 99 < value < 100 else f"{value:.0f} %"
 
 
+def share_decimals(share, n) -> str:
+    """A share with so many digits after the point. As in `percent`, what is above 0 is never printed as 0, and what
+    is below 1 never as 1: < 0.0001, > 0.9999."""
+    return _within(share, n, 1)
+
+
+def share_percent(share, n=2) -> str:
+    """The same in percent, as accuracies are written: 99.67 %, > 99.99 %."""
+    text = NONE if share is None else _within(100 * share, n, 100)
+    return text if text == NONE else f"{text} %"
+
+
+def _within(value, n, whole):
+    text, least = decimals(value, n), 10.0**-n
+    if text != NONE and value > 0 and float(text) == 0:
+        return f"< {decimals(least, n)}"
+    if text != NONE and value < whole and float(text) == whole:
+        return f"> {decimals(whole - least, n)}"
+    return text
+
+
 def joule(value) -> str:
     """Three digits and a unit from pJ to J."""
     if value is None or not math.isfinite(value):
@@ -59,6 +80,11 @@ def all_digits(n) -> str:
 def many(n, noun) -> str:
     """`1 sample`, `2,310 samples`."""
     return f"{all_digits(n)} {noun}{'' if n == 1 else 's'}"
+
+
+def up_to_steps(n, fewer) -> str:
+    """`8 steps`, or `up to 8 steps` where some samples had fewer."""
+    return ("up to " if fewer else "") + many(n, "step")
 
 
 def listed(names, most=12) -> str:

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from eventsim.text import (
-    aligned_table, did_you_mean, joule, many, number, percent, printable, quantity, visible, wrapped,
+    aligned_table, did_you_mean, joule, many, number, percent, printable, quantity, share_decimals, share_percent,
+    up_to_steps, visible, wrapped,
 )
 
 
@@ -17,6 +18,19 @@ from eventsim.text import (
 ))
 def test_percent(share, text):
     assert percent(share) == text
+
+
+@pytest.mark.parametrize("share, percents, digits", (
+    (0, "0.00 %", "0.0000"), (1, "100.00 %", "1.0000"), (0.9967, "99.67 %", "0.9967"), (0.5, "50.00 %", "0.5000"),
+    (29_999 / 30_000, "> 99.99 %", "> 0.9999"), (1 / 30_000, "< 0.01 %", "< 0.0001"), (5e-5, "0.01 %", "0.0001"),
+    (0.99995, "> 99.99 %", "> 0.9999"), (0.99994, "99.99 %", "0.9999"), (math.nan, "-", "-"), (None, "-", "-"),
+))
+def test_shares_are_0_and_1_only_where_they_are(share, percents, digits):
+    assert (share_percent(share), share_decimals(share, 4)) == (percents, digits)
+
+
+def test_steps_of_lengths_that_differ():
+    assert (up_to_steps(8, 0), up_to_steps(1, False), up_to_steps(8, 3)) == ("8 steps", "1 step", "up to 8 steps")
 
 
 @pytest.mark.parametrize("value, text", (

@@ -1,6 +1,5 @@
 """The command `bench`: how fast a model runs here, layer by layer, against what the machine could do."""
 
-import json
 from math import prod
 from pathlib import Path
 
@@ -9,10 +8,11 @@ from eventsim.cli.arguments import (
     output_group, positive,
 )
 from eventsim.cli.screen import Screen, width
+from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
 SAMPLES = 64  # unless --limit says more or fewer
-LEFT_OUT = ("additions", "kernels")  # columns, where they do not fit
+LEFT_OUT = ("executed", "kernels")  # columns, where they do not fit
 
 
 def add_parser(commands):
@@ -59,10 +59,10 @@ def run_bench(arguments):
     with Screen(arguments).compiling(), naming(arguments.model, arguments.data):
         found = benchmark(simulator, x, arguments.timesteps, arguments.rounds)
     if arguments.trace:
-        content = json.dumps({"traceEvents": chrome_trace(found.steps)}).encode()
+        content = json_text({"traceEvents": chrome_trace(found.steps)}).encode()
         writing.write_file(arguments.trace, content)
     if arguments.json:
-        print(json.dumps(_as_json(found, arguments)))
+        print(json_text(_as_json(found, arguments)))
         return 0
     print(_as_text(found, f"{arguments.model} on {what}", width()))
     if arguments.trace:
@@ -127,9 +127,11 @@ def _as_text(found, what, columns):
     head = (f"{what}: {quantity(found.samples_per_second)} samples/s in one thread, {found.precision}, "
             f"{many(found.timesteps, 'step')}, the fastest of {many(found.rounds, 'round')} of "
             f"{many(found.samples, 'sample')}\n")
-    table = aligned_table(("layer", "us/sample", "share", "additions", "additions/s", "of the limit", "kernels"), rows,
+    table = aligned_table(("layer", "us/sample", "share", "executed", "additions/s", "of the limit", "kernels"), rows,
                           columns, LEFT_OUT, ("kernels",))
     tail = (f"limit: {quantity(found.limit)} additions/s, the most that this core reached now, in 64 lanes of "
             f"weights in its first-level cache; from main memory {quantity(found.from_memory)}\n"
+            "executed: additions, and MACs of real-valued input, per sample; what stands still is computed once for "
+            "several steps and counted once, where `eventsim run` counts it in each\n"
             "layers: their shares of a round whose kernels were timed one by one")
     return wrapped(head, columns) + "\n" + table + wrapped(tail, columns)

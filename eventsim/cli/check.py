@@ -1,12 +1,12 @@
 """The command `check`: does a file compute what its trainer computed?"""
 
-import json
 import sys
 
 from eventsim.cli.arguments import (
     add_memory_limit, add_model, add_options, add_output, load_model, naming, output_group,
 )
 from eventsim.cli.screen import print_line, print_marked, Screen, width
+from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
 
@@ -43,7 +43,7 @@ def run_check(arguments):
     with naming(arguments.model), Screen(arguments).compiling():
         result = self_check.check(model, arguments.memory_limit)
     if arguments.json:
-        print(json.dumps({"model": arguments.model, "passed": result.passed, **result.measures}))
+        print(json_text({"model": arguments.model, "passed": result.passed, **result.measures}))
     else:
         columns = width()
         print_marked("\n".join(wrapped(line, columns, INDENT) for line in result.lines), COLOURS)

@@ -1,10 +1,10 @@
 """The command `convert`: a model of any known format, written in another."""
 
-import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_flag, add_options, add_output, load_model, output_group
 from eventsim.cli.screen import width
+from eventsim.storage.json_fields import json_text
 from eventsim.text import printable, wrapped
 
 
@@ -55,7 +55,7 @@ def run_convert(arguments):
                     if key.startswith("assumed ")},
     }
     if arguments.json:
-        print(json.dumps(written))
+        print(json_text(written))
         return 0
     lines = [f"{arguments.out}: {written['nodes']} nodes, {written['edges']} edges, "
              f"{steps_text(written['timesteps'])}, {written['bytes']} bytes, from {arguments.model}",

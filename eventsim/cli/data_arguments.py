@@ -17,8 +17,8 @@ def _flags():
         "--sensor-size": (dict(type=_numbers("x", 2), metavar="HxW"),
                           "pixels of the sensor, where a recording does not say"),
         "--time-unit": (dict(type=float, metavar="SECONDS"),
-                        "unit of t in arrays and text; default: microseconds of whole numbers, seconds of "
-                        "fractions"),
+                        "unit of t in arrays and text; default: that of its name, such as t_ms, else "
+                        "microseconds of whole numbers, seconds of fractions"),
         "--columns": (dict(metavar="TXYP"), "order of the columns in text and in arrays (N, 4), such as txyp"),
         "--keep-going": (dict(action="store_true", default=None),
                          "of damaged recordings, take what stands before the damage"),
@@ -55,7 +55,7 @@ def add_data_options(command, group, fields=None):
                        help="print the options of recordings, and of encoding")
 
 
-FORMATS = ("Values: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary. Recordings of events: .raw (EVT2, EVT2.1, EVT3), .aedat, .aedat4, .dat, .es, .bin (N-MNIST, N-Caltech101), "
+FORMATS = ("Values: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary. Recordings of events: .raw (EVT2, EVT3), .aedat, .aedat4, .dat, .es, .bin (N-MNIST, N-Caltech101), "
            ".npy, .npz, HDF5, SHD and SSC .h5, .csv, or folders of them, of classes, or of DVS128 Gesture.")
 
 

@@ -4,7 +4,6 @@ Exit status: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean
 other command.
 """
 
-import json
 import os
 from contextlib import ExitStack
 
@@ -14,6 +13,7 @@ from eventsim.cli.arguments import (
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.cli.screen import Screen, width
 from eventsim.errors import DataError, FormatError
+from eventsim.storage.json_fields import json_text
 from eventsim.text import did_you_mean, wrapped
 
 DIFFERENT = 3
@@ -39,7 +39,9 @@ def add_parser(commands):
     group.add_argument("b", metavar="B", help="model or trace")
     add_data(group)
     group.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
-    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
+    steps = group.add_mutually_exclusive_group()
+    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
+    steps.add_argument("--whole", action="store_true", help="each recording as long as it is")
     group.add_argument("--variables", metavar="V,V", type=_variables,
                        help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
                        "the same arithmetic and in traces, otherwise spikes")
@@ -72,17 +74,17 @@ def run_diff(arguments):
         else:
             b = _run(arguments.b, arguments.memory_limit)
         node = a.model.nodes[a.model.input]
-        steps = arguments.timesteps or a.model.timesteps
-        data = open_dataset(arguments.data, node, steps, **data_options(arguments))
-        _check_steps(data, arguments)
+        steps = None if arguments.whole else arguments.timesteps or a.model.timesteps
+        data = open_dataset(arguments.data, node, steps, **data_options(arguments)).with_labels_of(a.model.class_names)
+        _check_steps(data, arguments, a, b)
         steps = data.n_steps or a.model.steps(arguments.timesteps)
         comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
-        for xa, xb, labels in _batches(data, a, b, comparing, arguments, screen):
-            comparing.add(xa, xb, labels)
+        for batch in _batches(data, a, b, comparing, arguments, screen):
+            comparing.add(*batch)
         found = comparing.result()
         say_notes(data, arguments.data)
     if arguments.json:
-        print(json.dumps({"data": arguments.data, **found.as_json()}))
+        print(json_text({"data": arguments.data, **found.as_json()}))
     else:
         columns = width()
         print(wrapped(as_text(found, arguments.data, columns), columns))
@@ -179,24 +181,29 @@ def _arithmetic(text, word):
     )
 
 
-def _check_steps(data, arguments):
-    if data.lengths is not None:
-        raise DataError(f"{arguments.data}: holds event recordings; comparing them needs timesteps (--timesteps "
-                        f"N)")
+def _check_steps(data, arguments, a, b):
+    if data.lengths is not None and _reads_otherwise(b, a):
+        raise DataError(f"{arguments.data}: holds event recordings, of which the inputs of {a.label} and {b.label} "
+                        "make other steps: comparing them needs timesteps (--timesteps N)")
     if arguments.timesteps and data.n_steps not in (None, arguments.timesteps):
         raise DataError(
             f"{arguments.data}: x has {data.n_steps} steps, but --timesteps says {arguments.timesteps}"
         )
 
 
+def _reads_otherwise(b, a):
+    """Whether B takes the data in another form than A."""
+    return not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input])
+
+
 def _batches(data, a, b, comparing, arguments, screen):
-    """(xa, xb, labels) batch by batch; B sees the data in its own layout."""
+    """(xa, xb, labels, lengths) batch by batch; B sees the data in its own layout."""
     from eventsim.inputs.dataset import open_dataset
 
     total = min(arguments.limit or len(data), len(data))
     mine = data.batches(comparing.batch, arguments.limit)
     other = None
-    if not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input]):
+    if _reads_otherwise(b, a):
         theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps,
                               **data_options(arguments))
         other = theirs.batches(comparing.batch, arguments.limit)
@@ -205,6 +212,7 @@ def _batches(data, a, b, comparing, arguments, screen):
         for x, labels in mine:
             if comparing.exhausted:
                 return
-            yield x, x if other is None else next(other)[0], labels
+            lengths = None if data.lengths is None else data.lengths[done : done + len(x)]
+            yield x, x if other is None else next(other)[0], labels, lengths
             done += len(x)
             move(done)

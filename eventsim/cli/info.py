@@ -1,11 +1,10 @@
 """The command `info`: what is in a model file."""
 
-import json
-
 from eventsim.cli.arguments import (
     add_memory_limit, add_model, add_options, add_output, load_model, naming, output_group, PRECISIONS,
 )
 from eventsim.cli.screen import width
+from eventsim.storage.json_fields import json_text
 
 
 def add_parser(commands):
@@ -37,7 +36,7 @@ def run_info(arguments):
     kernels = _kernels(model, arguments) if arguments.kernels else None
     if arguments.json:
         found = {} if kernels is None else {"kernels": kernels}
-        print(json.dumps({"model": arguments.model, **describe(model), **found}))
+        print(json_text({"model": arguments.model, **describe(model), **found}))
     else:
         columns = width()
         print(describe_text(model, arguments.model, columns))

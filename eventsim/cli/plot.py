@@ -1,12 +1,12 @@
 """The command `plot`: a picture of a run file."""
 
-import json
 import os
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, beside, natural, opened, output_group
 from eventsim.cli.screen import keep_matplotlib_quiet
 from eventsim.errors import RunError
+from eventsim.storage.json_fields import json_text
 from eventsim.text import did_you_mean
 
 TAKES = {  # option -> the kinds that take it; --layer: all but those of the answers
@@ -47,7 +47,7 @@ def run_plot(arguments):
 
     kinds = list(plots.KINDS)
     if arguments.kind == "list":
-        print(json.dumps({"kinds": kinds}) if arguments.json else "\n".join(kinds))
+        print(json_text({"kinds": kinds}) if arguments.json else "\n".join(kinds))
         return 0
     if arguments.kind not in plots.KINDS:
         if os.path.exists(arguments.kind) and arguments.model in plots.KINDS:
@@ -66,7 +66,7 @@ def run_plot(arguments):
         draw = plots.KINDS[arguments.kind]
         figure = draw(run, arguments.layer or None, sample, tuple(arguments.neuron))
     plots.save_figure(figure, path)
-    print(json.dumps({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
+    print(json_text({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
           if arguments.json else path)
     return 0
 

@@ -1,10 +1,10 @@
 """The command `report`: a run file as one HTML page."""
 
-import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_output, add_run, beside, check_suffix, opened, output_group
 from eventsim.cli.screen import keep_matplotlib_quiet, print_marked, SEVERITIES, width
+from eventsim.storage.json_fields import json_text
 
 
 def add_parser(commands):
@@ -38,7 +38,7 @@ def run_report(arguments):
     writing.write_file(path, content)
     said = [finding.as_json() for finding in found]
     if arguments.json:
-        print(json.dumps({"run": arguments.model, "written": [str(path)], "bytes": len(content),
+        print(json_text({"run": arguments.model, "written": [str(path)], "bytes": len(content),
                           "findings": said}))
     else:
         print(path)

@@ -1,6 +1,5 @@
 """The command `run`: a data set through a model, a batch at a time, in bounded memory."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from eventsim.cli.arguments import (
 from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
 from eventsim.cli.screen import Screen, width
 from eventsim.errors import DataError
-from eventsim.text import decimals, printable
+from eventsim.storage.json_fields import json_text
+from eventsim.text import printable, share_percent
 
 
 def add_parser(commands):
@@ -74,6 +74,7 @@ def run_run(arguments):
                               memory_limit=arguments.memory_limit)
     steps = None if arguments.whole else arguments.timesteps or model.timesteps
     dataset = open_dataset(arguments.data, model.nodes[model.input], steps, **data_options(arguments))
+    dataset = dataset.with_labels_of(model.class_names)
     total = min(arguments.limit or len(dataset), len(dataset))
     with screen.doing(f"ran {total} samples"), screen.compiling(), screen.bar(total) as move:
         summary = evaluate(
@@ -85,7 +86,7 @@ def run_run(arguments):
     say_notes(dataset, arguments.data)
     _warn_of_saturation(model, summary)
     if arguments.json:
-        print(json.dumps(summary.to_json(printed=True)))
+        print(json_text(summary.to_json(printed=True)))
         return 0
     columns = width()
     print(summary.as_text(columns))
@@ -100,7 +101,7 @@ def _warn_of_saturation(model, summary):
     """Say on standard error which share of a sigma-delta network's messages met the end of their width."""
     shares = summary.saturated_messages
     if shares:
-        listed = ", ".join(f"{printable(name)} {decimals(100 * share, 2)} %" for name, share in shares.items())
+        listed = ", ".join(f"{printable(name)} {share_percent(share)}" for name, share in shares.items())
         print(f"eventsim: {model.file}: messages were cut off at the end of their width ({listed}), where Lava's "
               "are not: check the input's unit (--input-low, --input-high), or --message-bits", file=sys.stderr)
 

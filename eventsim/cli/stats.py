@@ -1,10 +1,10 @@
 """The command `stats`: the statistics of a run file, as tables."""
 
-import json
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, check_suffix, opened, output_group
 from eventsim.cli.screen import print_marked, SEVERITIES, width
+from eventsim.storage.json_fields import json_text
 from eventsim.text import printable, wrapped
 
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
@@ -34,7 +34,8 @@ def add_parser(commands):
     add_layers(group)
     target = stats.add_argument_group("what is written").add_mutually_exclusive_group()
     target.add_argument("--csv", type=Path, metavar="DIR",
-                        help="each table to DIR/NAME.csv, the units of columns to DIR/columns.csv")
+                        help="each table to DIR/NAME.csv, the units of columns to DIR/columns.csv; tables of an "
+                             "earlier export to DIR that this run does not have are removed")
     target.add_argument("--npz", type=Path, metavar="FILE", help="the tables as NumPy structured arrays")
     add_output(output_group(stats))
 
@@ -59,7 +60,7 @@ def run_stats(arguments):
             found = {name: table for name, table in found.items() if len(table)}
         written = _export(found, arguments)
         if arguments.json:
-            print(json.dumps({"run": arguments.model, **({"written": written} if written else {
+            print(json_text({"run": arguments.model, **({"written": written} if written else {
                 "tables": {name: table.as_json() for name, table in found.items()}})}))
         elif written:
             print("\n".join(written))
@@ -104,11 +105,13 @@ def _export(found, arguments):
     from eventsim.storage import writing
 
     if arguments.csv is not None:
+        earlier = {name: rows for name, rows in _exported(arguments.csv).items() if name not in found}
         texts = {name: table.as_csv() for name, table in found.items()}
-        texts["columns"] = _columns(found).as_csv()
+        texts["columns"] = _columns(found, earlier if arguments.table else {}).as_csv()
         contents = {arguments.csv / f"{name}.csv": text.encode() for name, text in texts.items()}
         with writing.new_folder(arguments.csv):
             writing.write_files(contents)
+        _settle(earlier, arguments)
         return list(map(str, contents))
     if arguments.npz is not None:
         buffer = io.BytesIO()
@@ -118,10 +121,50 @@ def _export(found, arguments):
     return []
 
 
-def _columns(found):
-    """Which unit each column of each table is in: CSV has no place for it."""
+def _exported(folder):
+    """Tables of an earlier export to a folder that are still there as it wrote them: name -> rows of its columns.csv.
+    A file that only has the name of one of our tables is none."""
+    import csv
+
+    from eventsim.report.tables import TABLES
+
+    def rows_of(name):
+        try:
+            with open(folder / f"{name}.csv", encoding="utf-8", newline="") as file:
+                return list(csv.reader(file)) if name == "columns" else [next(csv.reader(file), [])]
+        except (OSError, ValueError, csv.Error):
+            return []
+
+    found = {}
+    for row in rows_of("columns")[1:]:
+        if len(row) == 3 and row[0] in TABLES:
+            found.setdefault(row[0], []).append(tuple(row))
+    return {name: rows for name, rows in found.items() if rows_of(name) == [[column for _, column, _ in rows]]}
+
+
+def _settle(earlier, arguments):
+    """Remove the tables of an earlier export, or, where only some tables were asked for, keep them, and say so."""
+    import sys
+
+    from eventsim.storage import writing
+
+    if not earlier:
+        return
+    paths = [arguments.csv / f"{name}.csv" for name in earlier]
+    names = ", ".join(path.name for path in paths)
+    if arguments.table:
+        said = f"keeps {names} of an earlier export, which may be of another run"
+    else:
+        writing.remove_files(paths)
+        said = f"removed {names} of an earlier export, for which this run has nothing"
+    print(f"eventsim: {printable(arguments.csv)}: {said}", file=sys.stderr)
+
+
+def _columns(found, earlier):
+    """Which unit each column of each table is in: CSV has no place for it. earlier: rows of tables that stay."""
     from eventsim.report.tables import Table
 
     rows = [(name, column, table.units.get(column, ""))
             for name, table in found.items() for column in table.columns]
+    rows += [row for kept in earlier.values() for row in kept]
     return Table({key: [row[i] for row in rows] for i, key in enumerate(("table", "column", "unit"))})

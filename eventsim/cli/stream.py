@@ -1,6 +1,5 @@
 """The command `stream`: events as they come through a model, one line per window."""
 
-import json
 import os
 import sys
 from contextlib import suppress
@@ -13,6 +12,7 @@ from eventsim.cli.parsing import add_help
 from eventsim.cli.screen import width
 from eventsim.cli.streams import OutputError
 from eventsim.errors import DataError, EventsimError
+from eventsim.storage.json_fields import json_text
 from eventsim.text import aligned_table, all_digits, CUT, many, number, printable, quantity, wrapped
 
 RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample", "longest_gap", "crop",
@@ -86,6 +86,8 @@ def _opened(arguments):
     if model.nodes[model.input].events is None:
         raise DataError(f"{arguments.model}: its input is values, not events, so that it cannot be streamed: use "
                         f"eventsim run {arguments.model} DATA, or give a model whose input is events")
+    if model.nodes[model.input].events.assumption:
+        print(f"eventsim: {arguments.model}: {model.nodes[model.input].events.assumption}", file=sys.stderr)
     _check_source(arguments.source)
     with naming(arguments.model):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)
@@ -158,7 +160,7 @@ def _show_json(window, names):
         "layers": {name: int(row["events"].sum()) for name, row in window.counts.layers.items()},
         "latency_ms": 1e3 * window.latency,
     }
-    print(json.dumps(found), flush=True)
+    print(json_text(found), flush=True)
 
 
 def _end(stream, as_json):
@@ -166,7 +168,7 @@ def _end(stream, as_json):
     for text in summary.notes:
         print(f"eventsim: {stream.source.name}: {printable(text)}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"summary": vars(summary)}), flush=True)
+        print(json_text({"summary": vars(summary)}), flush=True)
     else:
         print("\n" + wrapped(_summary_text(summary), width()), flush=True)
 

@@ -1,9 +1,8 @@
 """The command `warmup`: compile kernels now, so that the first run does not have to."""
 
-import json
-
 from eventsim.cli.arguments import add_chip, add_options, add_output, load_model, MODEL_HELP, naming, output_group
 from eventsim.cli.screen import Screen, width
+from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
 WARMED = ("float32", "int8")  # precisions, unless one is named or the model brings a chip
@@ -43,7 +42,7 @@ def run_warmup(arguments):
                 with naming(arguments.model or "a common network"):
                     Simulator(model, precision, chip=arguments.chip).compile(KINDS)
     if arguments.json:
-        print(json.dumps({"model": arguments.model, "compiled": found.compiled, "seconds": found.seconds}))
+        print(json_text({"model": arguments.model, "compiled": found.compiled, "seconds": found.seconds}))
     else:
         print(wrapped(f"compiled {found.compiled} kernels in {found.seconds:.1f} s; they are kept for this machine"
                       if found.compiled else "all kernels were there: nothing to compile", width()))

@@ -7,6 +7,7 @@
     diagnosis   shows how the neuron of the first divergence came to its values
     verdict     says in plain language what the differences suggest
     divergence  puts these together: `eventsim.compare`
+    result      is what it finds, as data: Comparison
     text        prints a Comparison
     self_check  compares a model with what its trainer computed: `eventsim check`
 """

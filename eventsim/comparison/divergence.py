@@ -8,21 +8,19 @@ the layers in order of execution; within a layer currents, potentials, spikes, r
 after the reset), outputs; of its neurons the lowest index.
 """
 
-import math
-from dataclasses import asdict, dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List
 
 import numpy as np
 
 from eventsim.arguments import several, shown
 from eventsim.comparison import diagnosis
-from eventsim.comparison.diagnosis import NeuronDecision
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
+from eventsim.comparison.result import Comparison, Divergence, LayerDifference, Overflow
 from eventsim.comparison.sides import SimulatorSide, sent_by_stages, TraceSide
 from eventsim.comparison.traces import Trace
 from eventsim.comparison.verdict import verdict
-from eventsim.comparison.watching import NEVER, ComparisonRule, Watch
-from eventsim.display.card import Card, MOST_ROWS, Shown
+from eventsim.comparison.watching import ComparisonRule, Watch
+from eventsim.engine.lengths import checked_lengths
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
 from eventsim.inputs.levels import check_layout
@@ -31,7 +29,7 @@ from eventsim.model.network import Model
 from eventsim.model.parameters import finite_number, integer
 from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import as_array
-from eventsim.text import all_digits, did_you_mean, many, number, percent
+from eventsim.text import did_you_mean
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -39,158 +37,20 @@ MOST_SAMPLES = 10  # whose numbers are kept
 TRACE_TOLERANCE = 1e-4  # of a layer's threshold, and of the value: others compute in other orders
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """The first value in which two runs differ.
-
-    sample, step: from 0. layer, layer_b: the layer in A and in B. kind: of the node in A.
-    neuron: index in the layer, in the order C, H, W; position: the same as (c, y, x), (c, x) or (c,).
-    variable: "currents", "potentials", "spikes", "residuals" or "outputs".
-    values: of A and B; levels of spikes, else in units of the membrane. steps: the same as integer
-    state steps, where a run counts in them.
-    decisions: how A and B came to fire or not, None where a trace does not tell.
-    values_there: variable -> what A and B had in that neuron at that step, in units of the membrane.
-    """
-
-    sample: int
-    step: int
-    layer: str
-    layer_b: str
-    kind: str
-    neuron: int
-    position: Tuple[int, ...]
-    variable: str
-    values: Tuple[float, float]
-    steps: Tuple[Optional[int], Optional[int]]
-    decisions: Tuple[Optional[NeuronDecision], Optional[NeuronDecision]] = (None, None)
-    values_there: Dict[str, Tuple[Optional[float], Optional[float]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Overflow:
-    """A number of a layer that left its width, in the samples up to those of the first divergence.
-
-    side: "A" or "B". quantity: "sum", "current" or "membrane". times: how often. bits: its width;
-    needed: what would have held it. then: what the chip does ("wrap", "saturate", ...).
-    """
-
-    side: str
-    layer: str
-    quantity: str
-    times: int
-    bits: int
-    needed: int
-    then: str
-
-
-@dataclass
-class LayerDifference:
-    """How far one layer is from its partner.
-
-    name, name_b, kind, neurons. variables: what was compared.
-    drift: variable -> largest difference, in units of the membrane, in any sample before that
-        sample diverged.
-    spread: per step of the first divergent sample the share of neurons that differ in what decides;
-    spikes: the share whose spikes differ. Both empty where nothing diverged.
-    """
-
-    name: str
-    name_b: str
-    kind: str
-    neurons: int
-    variables: Tuple[str, ...]
-    drift: Dict[str, float] = field(default_factory=dict)
-    spread: List[float] = field(default_factory=list)
-    spikes: List[float] = field(default_factory=list)
-
-
-@dataclass(repr=False)
-class Comparison(Shown):
-    """What `compare` found.
-
-    a, b: names of the two sides; arithmetic: theirs ("float32", "chip loihi", "trace").
-    samples, steps: compared. decides: the variables in which a difference is a divergence.
-    first: the first divergence, or None: equal. divergent: samples that diverge anywhere.
-    layers: in order of execution. unmatched: names in A and in B that found no partner.
-    predictions: of A and B for the sample of `first`; equal_predictions: samples in which they
-    agree, None where a trace has none; changed_predictions: the first samples in which they do not.
-    accuracy: of A and B, None without labels.
-    label: of the sample of `first`, or None.
-    overflows: numbers that left the widths of a chip.
-    differences: what the two models say differently, in lines; those on the way into the layer of
-    the first divergence come first. notes: what a reader has to know. reading: in plain language.
-    """
-
-    a: str
-    b: str
-    arithmetic: Tuple[str, str]
-    decides: Tuple[str, ...]
-    samples: int = 0
-    steps: int = 0
-    divergent: int = 0
-    first: Optional[Divergence] = None
-    layers: List[LayerDifference] = field(default_factory=list)
-    unmatched: Tuple[List[str], List[str]] = ((), ())
-    predictions: Optional[Tuple[int, Optional[int]]] = None
-    label: Optional[int] = None
-    equal_predictions: Optional[int] = None
-    changed_predictions: List[int] = field(default_factory=list)
-    accuracy: Tuple[Optional[float], Optional[float]] = (None, None)
-    overflows: List[Overflow] = field(default_factory=list)
-    differences: List[str] = field(default_factory=list)
-    notes: List[str] = field(default_factory=list)
-    reading: str = ""
-
-    def card(self) -> Card:
-        """Whether the sides are equal, or where they part first, and the reading."""
-        first = self.first
-        sides = [(side, arithmetic if name == side else f"{name} ({arithmetic})")
-                 for side, name, arithmetic in zip("AB", (self.a, self.b), self.arithmetic)]
-        facts = [*sides,
-                 ("decided by", ", ".join(self.decides)),
-                 ("equal predictions", None if self.equal_predictions is None
-                  else f"{self.equal_predictions} of {self.samples}")]
-        if first is not None:
-            facts.append(("first difference", f"sample {first.sample}, step {first.step}, {first.layer}, neuron "
-                                              f"{first.neuron}, {first.variable}"))
-        rows = [(layer.name, layer.kind, all_digits(layer.neurons), percent(max(layer.spread, default=0)),
-                 number(max(layer.drift.values(), default=0))) for layer in self.layers[:MOST_ROWS]]
-        found = "equal" if self.equal else f"{self.divergent} of {many(self.samples, 'sample')} differ"
-        return Card(f"Comparison({found}, {many(self.steps, 'step')})",
-                    [(name, value) for name, value in facts if value is not None],
-                    ("layer", "kind", "neurons", "neurons that differ, at most", "largest drift"), rows,
-                    len(self.layers), note=self.reading)
-
-    @property
-    def equal(self) -> bool:
-        """Whether nothing that decides differs."""
-        return self.first is None
-
-    def as_json(self) -> Dict:
-        """Everything as plain data; numbers that are not finite as "inf", "-inf" and "nan", since JSON has none."""
-        return {"equal": self.equal, **_plain(asdict(self))}
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None) -> Comparison:
+def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None, lengths=None) -> Comparison:
     """Run two sides on the same samples and find where they first differ.
 
     a: a Model (in the arithmetic that `Simulator` chooses) or a Simulator. b: the same, a
         `traces.Trace`, or a dict of arrays as a trace holds them.
     x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None.
     timesteps: steps of samples that stand still; default A's.
-    variables: those in which a difference counts as a divergence, of "currents", "potentials", "spikes", "residuals", "outputs";
-        default: all between runs of the same arithmetic, spikes between others, all that it holds
-        for a trace. The rest is reported as drift.
+    variables: those in which a difference counts as a divergence, of "currents", "potentials", "spikes",
+        "residuals", "outputs"; default: all between runs of the same arithmetic, spikes between others, all that
+        it holds for a trace. The rest is reported as drift.
     tolerance: largest difference, in units of the membrane, that counts as equal; default 0, and for a trace
         1e-4 of the layer's threshold and of the value. Spikes are always compared exactly.
+    lengths: steps of each sample (N,), as `Simulator.run` takes them: what comes after a sample's end is not
+        compared, and its prediction is that of its last step. The `lengths` of a trace do the same.
 
     Raises DataError where nothing can be compared, and what runs raise.
     """
@@ -217,12 +77,17 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
         labels = one_label_each(labels, len(x))
         if not (labels == np.floor(labels)).all() or np.isinf(labels).any():
             raise DataError("labels has a value that is no whole number")
+    if lengths is not None:
+        if still:
+            raise DataError(f"x has shape {x.shape}, samples that stand still, which have no lengths: give x with "
+                            "steps, (N, T, ...), or no lengths")
+        lengths = checked_lengths(lengths, x)
     comparing = Comparing(run, other, steps, variables, tolerance)
     for start in range(0, max(len(x), 1), comparing.batch):
         part = slice(start, start + comparing.batch)
         if comparing.exhausted:
             break
-        comparing.add(x[part], x[part], None if labels is None else labels[part])
+        comparing.add(x[part], x[part], *(None if given is None else given[part] for given in (labels, lengths)))
     return comparing.result()
 
 
@@ -238,7 +103,7 @@ def _run(given, label):
 class Comparing:
     """A comparison that takes its samples batch by batch.
 
-    a: SimulatorSide. b: SimulatorSide or TraceSide. steps: of every sample. variables, tolerance: as `compare`.
+    a: SimulatorSide. b: SimulatorSide or TraceSide. steps: the most of a sample. variables, tolerance: as `compare`.
     batch, chunk: samples and steps that fit the memory it allows itself. pairs, rules: what is
     compared. differences: of the models. at: (watch, sample in its batch, sample, its x for A and for
     B) of the first divergence.
@@ -259,7 +124,7 @@ class Comparing:
         neurons = sum(pair.a.n_neurons * len(pair.variables) for pair in self.pairs)
         self.batch = int(np.clip(CELLS // max(neurons * self.steps, 1), 1, LARGEST_BATCH))
         self.chunk = max(1, CELLS // (neurons * self.batch))
-        self._found = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides, steps=self.steps)
+        self._found = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides)
         self._drift = np.zeros(len(self.rules))
         self._audits = [None, None]
         self.at, self._activity, self.differences = None, {}, []
@@ -269,10 +134,17 @@ class Comparing:
 
     def _steps(self, steps):
         steps = integer(steps, "timesteps", 1, 1 << 24)
-        if self.b.is_trace and self.b.trace.n_samples and self.b.trace.n_steps != steps:
-            self.notes.append(f"the trace has {self.b.trace.n_steps} steps, the run {steps}: the fewer are compared")
-            return min(steps, self.b.trace.n_steps)
-        return steps
+        if not (self.b.is_trace and self.b.trace.n_samples):
+            return steps
+        there = self.b.trace.n_steps
+        if there != steps:
+            most = "" if self.b.trace.lengths is None else "up to "
+            self._note(f"the trace has {most}{there} steps, the run {steps}: the fewer are compared")
+        return min(steps, there)
+
+    def _note(self, text):
+        if text not in self.notes:
+            self.notes.append(text)
 
     def _deciding(self, variables):
         if variables is None:
@@ -317,63 +189,87 @@ class Comparing:
         """Whether a trace has no more samples to compare with."""
         return self.b.is_trace and self._found.samples >= self.b.trace.n_samples
 
-    def add(self, xa, xb, labels=None):
-        """Compare a batch: xa as A takes it, xb as B does (of a trace: anything). labels: (n,) or None."""
+    def add(self, xa, xb, labels=None, lengths=None):
+        """Compare a batch: xa as A takes it, xb as B does (of a trace: anything). labels, lengths: (n,) or None."""
+        n = len(xa)
+        if self.b.is_trace and n > self.b.trace.n_samples - self._found.samples:
+            n = self.b.trace.n_samples - self._found.samples
+            self._note(f"the trace has {self.b.trace.n_samples} samples: only these are compared")
+        steps = self._steps_of(n, lengths)
+        ends = [*np.flatnonzero(np.diff(steps)) + 1, n]
+        for start, stop in zip([0, *ends], ends):  # samples of as many steps, one behind the other
+            part = slice(start, stop)
+            own = int(steps[start]) if n else self.steps
+            self._add(xa[part], xb[part], None if labels is None else labels[part], own)
+
+    def _steps_of(self, n, lengths):
+        """int64 (n,): how many steps of each of the next n samples are compared."""
+        steps = np.full(n, self.steps) if lengths is None else np.minimum(lengths[:n], self.steps)
+        there = self.b.ends(slice(self._found.samples, self._found.samples + n)) if self.b.is_trace else steps
+        if lengths is not None:
+            for i in np.flatnonzero(lengths[:n] != there)[:1] if self.b.is_trace else ():
+                self._note("samples have other numbers of steps in the trace than in the run, the first sample "
+                           f"{self._found.samples + i} ({there[i]}, {lengths[i]}): the fewer are compared")
+        return np.minimum(steps, there)
+
+    def _add(self, xa, xb, labels, steps):
+        """As `add`, of samples of so many steps."""
         first, n = self._found.samples, len(xa)
         if self.b.is_trace:
-            left = self.b.trace.n_samples - first
-            if n > left:
-                self.notes.append(f"the trace has {self.b.trace.n_samples} samples: only these are compared")
-                n = left
-            xa, xb = xa[:n], slice(first, first + n)
-        thorough = self.at is None
-        watch = Watch(self.rules, n, self.steps, thorough)
-        rules = [rule for rule in self.rules if thorough or rule.decides]
-        wishes = [[((rule.pair.a, rule.pair.b)[i].name, rule.variable) for rule in rules]
-                  + ([("", "audit")] if thorough and side.has_widths else [])
+            xb = slice(first, first + n)
+        watch = Watch(self.rules, n, steps, spread=self.at is None)
+        wishes = [[((rule.pair.a, rule.pair.b)[i].name, rule.variable) for rule in self.rules]
+                  + ([("", "audit")] if side.has_widths else [])
                   for i, side in enumerate((self.a, self.b))]
-        self.a.begin(xa, self.steps)
-        self.b.begin(xb, self.steps)
-        for start in range(0, self.steps, self.chunk):
-            n_steps = min(self.chunk, self.steps - start)
+        self.a.begin(xa, steps)
+        self.b.begin(xb, steps)
+        for start in range(0, steps, self.chunk):
+            n_steps = min(self.chunk, steps - start)
             pieces = self.a.advance(n_steps, wishes[0]), self.b.advance(n_steps, wishes[1])
             watch.see(*pieces, start, n_steps)
             self._audits = [_joined(known, piece) for known, piece in zip(self._audits, pieces)]
-        self._note(watch, first, xa, xb, labels, pieces)
-
-    def _note(self, watch, first, xa, xb, labels, pieces):
-        found, n = self._found, len(xa)
-        samples = slice(first, first + n)
-        predictions = [side.predictions(samples, piece) for side, piece in zip((self.a, self.b), pieces)]
-        if predictions[1] is None:
-            self._equal = None
-        else:
-            changed = np.flatnonzero(predictions[0] != predictions[1])
-            self._equal += n - len(changed)
-            found.changed_predictions += (first + changed[: MOST_SAMPLES - len(found.changed_predictions)]).tolist()
-        if labels is not None:
-            labels = labels[:n]
-            self._labelled += n
-            self._right += [0 if p is None else int((p == labels).sum()) for p in predictions]
-        diverged = watch.step != NEVER
-        found.samples += n
-        found.divergent += int(diverged.sum())
-        if not watch.thorough:
-            return
+        predictions = self._predictions(slice(first, first + n), pieces, steps)
+        self._count(n, steps, watch, predictions, labels)
         self._drift = np.maximum(self._drift, watch.drift.max(axis=0))
-        if diverged.any():
-            i = int(diverged.argmax())
+        if self.at is None and watch.diverged.any():
+            i = int(watch.diverged.argmax())
             inputs = xa[i : i + 1], slice(first + i, first + i + 1) if self.b.is_trace else xb[i : i + 1]
             self.at = watch, i, first + i, inputs
-            found.predictions = tuple(None if p is None else int(p[i]) for p in predictions)
-            found.label = None if labels is None else int(labels[i])
+            self._found.predictions = tuple(None if p is None else int(p[i]) for p in predictions)
+            self._found.label = None if labels is None else int(labels[i])
+
+    def _predictions(self, samples, pieces, steps):
+        """Of A and of B, int64 (n,) after so many steps; None where a trace has none of that step."""
+        found = [side.predictions(samples, piece, steps) for side, piece in zip((self.a, self.b), pieces)]
+        if found[1] is None:
+            self._equal, self._found.changed_predictions = None, []
+            if self.b.has_predictions:
+                self._note("the trace's predictions are not of the last step that is compared, and it has no outputs "
+                           "of that step: they are left out; record the outputs, too (--record outputs)")
+        return found
+
+    def _count(self, n, steps, watch, predictions, labels):
+        """What is said of the next n samples in numbers."""
+        found = self._found
+        if self._equal is not None:
+            changed = np.flatnonzero(predictions[0] != predictions[1])
+            self._equal += n - len(changed)
+            room = MOST_SAMPLES - len(found.changed_predictions)
+            found.changed_predictions += (found.samples + changed[:room]).tolist()
+        if labels is not None:
+            self._labelled += n
+            self._right += [0 if p is None else int((p == labels).sum()) for p in predictions]
+        found.fewest_steps = min(found.fewest_steps or steps, steps)
+        found.steps = max(found.steps, steps)
+        found.samples += n
+        found.divergent += int(watch.diverged.sum())
 
     def activity(self, side) -> Dict[str, float]:
         """Per stage of a run what its neurons send in a step of the sample of the first divergence,
         as the root mean square over neurons of their mean levels."""
         if side not in self._activity:
             inputs = self.at[3][0 if side is self.a else 1]
-            self._activity[side] = sent_by_stages(side, inputs, self.steps, self.chunk)
+            self._activity[side] = sent_by_stages(side, inputs, self.at[0].steps, self.chunk)
         return self._activity[side]
 
     # ---- the result

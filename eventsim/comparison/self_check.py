@@ -13,6 +13,7 @@ import numpy as np
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import UnsupportedError
 from eventsim.model.network import Model
+from eventsim.text import share_percent
 
 OUTPUT_TOLERANCE = 1e-9  # relative to the largest output, for float64
 SPIKE_TOLERANCE = 1e-3  # share of the spikes that may differ in float32
@@ -89,5 +90,5 @@ def _compare_runs(exact, other, wanted, precision, result, required):
     result.measures[f"{precision}_spikes_different"] = share
     result.note((same == n) if required else None, f"{precision}: {same} of {n} predictions equal float64's")
     result.note((share <= SPIKE_TOLERANCE) if required else None,
-                f"{precision}: {100 * share:.3f} % of the spikes differ"
+                f"{precision}: {share_percent(share, 3)} of the spikes differ"
                 + (f" (at most {100 * SPIKE_TOLERANCE:.1f} %)" if required else ""))

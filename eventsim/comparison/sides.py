@@ -75,8 +75,8 @@ class SimulatorSide:
         self._state = recording.state if self._at < self._steps else None
         return Piece(recording)
 
-    def predictions(self, samples, piece) -> np.ndarray:
-        """int64 (n,) after the last step."""
+    def predictions(self, samples, piece, steps) -> np.ndarray:
+        """int64 (n,) after the last step, which ends `piece`."""
         return piece.recording.predictions
 
 
@@ -177,14 +177,26 @@ class TraceSide:
         self._at += n_steps
         return TracePiece(self, self._samples, steps)
 
-    def predictions(self, samples, piece) -> Optional[np.ndarray]:
-        """int64 (n,), if the trace has predictions, or all outputs."""
-        if self._predictions is not None:
+    def ends(self, samples) -> np.ndarray:
+        """int64 (n,): how many steps the trace has of each of the samples, a slice."""
+        lengths = self.trace.lengths
+        return np.full(self.trace.n_samples, self.trace.n_steps)[samples] if lengths is None else lengths[samples]
+
+    @property
+    def has_predictions(self) -> bool:
+        """Whether the trace has predictions, of whatever step."""
+        return self._predictions is not None
+
+    def predictions(self, samples, piece, steps) -> Optional[np.ndarray]:
+        """int64 (n,) after so many steps: by the trace's outputs of that step, or by its predictions where that is
+        the samples' last step; None where it has neither."""
+        if self._predictions is not None and (self.ends(samples) == steps).all():
             return self._predictions[samples]
         output = self._series.get((self._run.program.output, "outputs"))
         if output is None:
             return None
-        return output.read(samples, slice(output.n_steps - 1, output.n_steps))[:, -1].argmax(axis=1)
+        found = output.read(samples, slice(steps - 1, steps))[:, -1]
+        return None if np.isnan(found).all(axis=1).any() else found.argmax(axis=1)
 
 
 class TracePiece:

@@ -3,9 +3,9 @@
 import textwrap
 from typing import Optional
 
-from eventsim.comparison.divergence import Comparison
+from eventsim.comparison.result import Comparison
 from eventsim.model.kinds import node_type
-from eventsim.text import aligned_table, printable, wrapped
+from eventsim.text import aligned_table, printable, share_percent, wrapped
 
 WIDTH = 100  # of running text, where no terminal says it
 COLUMNS = 7  # steps shown in a table
@@ -29,7 +29,7 @@ def _head(found, data, width):
              for side, name, arithmetic in zip("AB", (found.a, found.b), found.arithmetic)]
     on = f"{printable(data)}: " if data else ""
     share = f"{found.divergent} of {found.samples} samples differ" if found.first else "no difference"
-    lines.append(f"{on}{share} in {', '.join(found.decides)}; {found.samples} samples of {found.steps} steps")
+    lines.append(f"{on}{share} in {', '.join(found.decides)}; {found.samples} samples of {found.steps_said}")
     lines = [textwrap.fill(line, width) if len(line) > width and width < WIDTH else line for line in lines]
     lines += [textwrap.fill(note, width) for note in found.notes]
     for side, names in zip("AB", found.unmatched):
@@ -81,7 +81,7 @@ def _value(value, integer=None):
 
 
 def _spread(found, width):
-    steps = _chosen(found.first.step, found.steps)
+    steps = _chosen(found.first.step, max(len(layer.spikes) for layer in found.layers))
     parts = []
     tables = [("whose spikes differ", "spikes")]
     if any(layer.spread != layer.spikes for layer in found.layers):
@@ -139,7 +139,7 @@ def _sides(found):
         lines.append(f"equal predictions: {found.equal_predictions} of {found.samples}"
                      + (f"; not in samples{changed}" if changed else "") + (", ..." if more else ""))
     if found.accuracy[0] is not None:
-        shown = [f"{side} {100 * a:.2f} %" for side, a in zip("AB", found.accuracy) if a is not None]
+        shown = [f"{side} {share_percent(a)}" for side, a in zip("AB", found.accuracy) if a is not None]
         lines.append(f"accuracy: {', '.join(shown)}")
     if found.differences:
         lines.append("the models differ in:")

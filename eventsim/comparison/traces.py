@@ -6,8 +6,10 @@ A trace holds arrays named after the layers of the model that it is compared wit
     <layer>/potentials or <layer>.potentials, and       numbers; NaN where nothing was recorded
         likewise currents, residuals
     <layer>/outputs, <layer>.outputs or plain outputs   the model's answer after each step
+    predictions, lengths                                (N,) whole numbers: the class after a sample's last step,
+        and its steps, where samples have their own: what comes after them is not compared
 
-each (N, T, *shape of the layer) or (N, T, neurons), or without N for a single sample. Potentials
+the others are (N, T, *shape of the layer) or (N, T, neurons), or without N for a single sample. Potentials
 and the like are in units of the membrane; arrays of whole numbers, compared with a fixed-point run,
 are state steps as that run counts them.
 """
@@ -114,6 +116,21 @@ class Trace:
         """Steps of the series found so far."""
         return self._first.n_steps if self._first else 0
 
+    @cached_property
+    def lengths(self) -> Optional[np.ndarray]:
+        """int64 (N,), steps of each sample, where the trace has "lengths"; else None. Raises DataError for those that
+        its series do not have."""
+        if self._first is None or "lengths" in self._used or "lengths" not in self.arrays:
+            return None
+        found = np.asarray(self.arrays["lengths"][()])
+        if found.shape != (self.n_samples,) or found.dtype.kind not in "iu" or not (
+                1 <= found.min() and found.max() <= self.n_steps):
+            raise DataError(f"{self.name}: 'lengths' has shape {found.shape} and type {found.dtype}, expected a whole "
+                            f"number from 1 to {self.n_steps}, the steps of the others, for each of {self.n_samples} "
+                            "samples: mend it or leave it out")
+        self._used.add("lengths")
+        return found.astype(np.int64)
+
     def predictions(self) -> Optional[np.ndarray]:
         """int64 (N,) where the trace has whole numbers "predictions", one a sample; else None."""
         found = self.arrays.get("predictions")
@@ -215,8 +232,9 @@ def _recorded_arrays(root):
             found[f"{name}/{kind}"] = (
                 _Planes(member.group(name)) if kind == "spikes"
                 else _Hdf5Array(member.dataset(name)))
-    if "predictions" in root:
-        found["predictions"] = _Hdf5Array(root.dataset("predictions"))
+    for name in ("predictions", "lengths"):
+        if name in root:
+            found[name] = _Hdf5Array(root.dataset(name))
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsim.comparison.pairing import synapses_into
 from eventsim.model.kinds import node_type
+from eventsim.text import share_percent
 
 FAR = 4  # times what rounding usually gives: what it can give; as often again: no rounding any more
 COARSE = 0.5  # of a threshold
@@ -53,7 +54,8 @@ def _outcome(found):
     said = f"{changed} of {found.samples} predictions change"
     if found.accuracy[0] is None:
         return f"{said}."
-    return f"{said}; accuracy goes from {100 * found.accuracy[0]:.2f} % in A to {100 * found.accuracy[1]:.2f} % in B."
+    a, b = map(share_percent, found.accuracy)
+    return f"{said}; accuracy goes from {a} in A to {b} in B."
 
 
 def _cause(found, comparing):
@@ -245,7 +247,7 @@ def _overflown(found):
 
 
 def _weights_lost(comparing):
-    """Weights that a chip's range has cut off, and layers of which rounding made many 0."""
+    """Weights that a chip's range has cut off, layers of which rounding made many 0, constants that it changed."""
     said = []
     for side in (comparing.a, comparing.b):
         noted = {} if side.is_trace else side.program.rounding
@@ -256,6 +258,9 @@ def _weights_lost(comparing):
             said.append(f"Weights are clipped to the chip's range in {side.label}: {', '.join(clipped)}.")
         if zeroed:
             said.append(f"Weights are rounded to 0 in {side.label}: {', '.join(zeroed)}.")
+        changed = [one.as_text(constant, repr(name)) for name, r in noted.items() for constant, one in r.constants.items()]
+        if changed:
+            said.append(f"Integers change constants in {side.label}: {', '.join(changed)}.")
     return said
 
 
@@ -291,10 +296,10 @@ def _shifted(comparing):
     watch, i, _, inputs = comparing.at
     rule = comparing.rules[watch.rank[i]]
     first = max(0, int(watch.step[i]) - SHIFTS)
-    n_steps = min(comparing.steps - first, WINDOW)
+    n_steps = min(watch.steps - first, WINDOW)
     trains = []
     for side, x, layer in zip((comparing.a, comparing.b), inputs, (rule.pair.a, rule.pair.b)):
-        side.begin(x, comparing.steps)
+        side.begin(x, watch.steps)
         if first:
             side.advance(first, ())
         trains.append(side.advance(n_steps, [(layer.name, "spikes")]).values(layer.name, "spikes")[0])

@@ -32,18 +32,17 @@ class ComparisonRule:
 
 
 class Watch:
-    """What is known of the samples of one batch after the steps run so far.
+    """What is known of n samples of one batch, of so many steps, after those run so far.
 
-    rules: in causal order; the index of a rule is its rank. thorough: whether drift and spread are
-    wanted, or only where samples diverge.
+    rules: in causal order; the index of a rule is its rank. spread: whether that is wanted.
 
     step, rank, neuron: int64 (n,), of each sample's first divergence; step NEVER where there is none.
     drift: float64 (n, rules), largest abs(a - b) before it. spread, spikes: per layer of A, int64
-    (n, steps): neurons that differ in what decides, and in their spikes.
+    (n, steps): neurons that differ in what decides, and in their spikes; 0 where it is not wanted.
     """
 
-    def __init__(self, rules: List[ComparisonRule], n: int, steps: int, thorough: bool = True):
-        self.rules, self.thorough = rules, thorough
+    def __init__(self, rules: List[ComparisonRule], n: int, steps: int, spread: bool = True):
+        self.rules, self.steps, self._spreads = rules, steps, spread
         self.step, self.rank = np.full(n, NEVER), np.full(n, -1)
         self.neuron = np.zeros(n, np.int64)
         self.drift = np.zeros((n, len(rules)))
@@ -51,28 +50,35 @@ class Watch:
         self.spread: Dict[str, np.ndarray] = {name: np.zeros((n, steps), np.int64) for name in names}
         self.spikes = {name: np.zeros((n, steps), np.int64) for name in names}
 
+    @property
+    def diverged(self) -> np.ndarray:
+        """bool (n,), the samples that have diverged."""
+        return self.step != NEVER
+
     def see(self, a, b, first, n_steps):
         """The next `n_steps` steps, from absolute step `first` on, as pieces of both sides."""
         during = slice(first, first + n_steps)
-        distances, united = {}, {}
+        given, united = [ComparedValues(rule, a, b) for rule in self.rules], {}
         for rank, rule in enumerate(self.rules):
-            if not (rule.decides or self.thorough):
-                continue
-            mask, distances[rank] = _compared(rule, a, b, self.thorough)
-            if mask is None:
-                continue
-            name = rule.pair.a.name
-            if rule.decides:
-                self._note(rank, first, mask)
-                if self.thorough:
-                    united[name] = united[name] | mask if name in united else mask
-            if rule.variable == "spikes":
-                self.spikes[name][:, during] = mask.sum(axis=2)
+            if rule.decides or rule.variable == "spikes" and self._spreads:
+                self._see_difference(rank, rule, given[rank].different(), during, united)
         for name, mask in united.items():
             self.spread[name][:, during] = mask.sum(axis=2)
-        for rank, distance in distances.items():
-            if distance is not None:
-                self._note_drift(rank, first, distance)
+        for rank, values in enumerate(given):
+            if not values.is_exact:
+                self._see_drift(rank, first, n_steps, values)
+
+    def _see_difference(self, rank, rule, mask, during, united):
+        """mask: bool (n, t, neurons), or None."""
+        if mask is None:
+            return
+        name = rule.pair.a.name
+        if rule.decides:
+            self._note(rank, during.start, mask)
+            if self._spreads:
+                united[name] = united[name] | mask if name in united else mask
+        if rule.variable == "spikes" and self._spreads:
+            self.spikes[name][:, during] = mask.sum(axis=2)
 
     def _note(self, rank, first, mask):
         """Keep the earliest step, and in it the lowest rank and neuron."""
@@ -82,39 +88,72 @@ class Watch:
             self.step[i], self.rank[i] = step[i], rank
             self.neuron[i] = mask[i, step[i] - first].argmax()
 
-    def _note_drift(self, rank, first, distance):
-        """distance: (n, t); only what is before a sample's divergence counts."""
-        step = first + np.arange(distance.shape[1])
-        ends = self.step[:, None]
-        before = (step < ends) | ((step == ends) & (rank < self.rank)[:, None])
-        largest = np.where(before, distance, 0).max(axis=1)
-        self.drift[:, rank] = np.maximum(self.drift[:, rank], largest)
+    def _see_drift(self, rank, first, n_steps, values):
+        """Keep the largest distance before each sample's divergence: most diverge early, and the rest of their steps
+        is not looked at."""
+        step, ends = first + np.arange(n_steps), self.step[:, None]
+        counts = (step < ends) | ((step == ends) & (rank < self.rank)[:, None])
+        samples, steps = counts.any(axis=1), int(counts.sum(axis=1).max())
+        if not steps:
+            return
+        samples = slice(None) if samples.all() else samples  # no copy
+        distance = np.where(counts[samples, :steps], values.distance(samples, steps), 0)
+        self.drift[samples, rank] = np.maximum(self.drift[samples, rank], distance.max(axis=1))
 
 
-def _compared(rule, a, b, measure):
-    """(bool (n, t, neurons) where values differ, or None; largest distance (n, t), or None)."""
-    pair, variable = rule.pair, rule.variable
-    if variable == "spikes":
-        return _different_spikes(pair, a, b), None
-    one, other = a.values(pair.a.name, variable), b.values(pair.b.name, variable)
-    unit_a, unit_b = (piece.steps_per_unit(layer.name, variable) for piece, layer in ((a, pair.a), (b, pair.b)))
-    alike = one.dtype == other.dtype and _equal(unit_a, unit_b)
-    if alike and rule.exact and (rule.decides or not measure):
-        mask = one != other
-        if one.dtype.kind == "f" and mask.any():
-            mask &= ~_nothing_to_compare(one, other, b)
-        return (mask if mask.any() else None), None
-    one, other = in_units(one, unit_a), in_units(other, unit_b)
-    mask = (one != other) & ~_nothing_to_compare(one, other, b)
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities, and what becomes one
-        distance = np.abs(one - other)
-        allowed = np.where(np.isfinite(other), rule.absolute + rule.relative * np.abs(other), 0)
-    drift = None
-    if measure:
-        drift = np.where(np.isnan(distance), np.where(mask, np.inf, 0), distance).max(axis=2)
-    if not rule.exact:
-        mask &= ~(distance <= allowed)
-    return (mask if mask.any() else None), drift
+class ComparedValues:
+    """What two pieces have of the variable of a rule.
+
+    is_exact: whether values are compared as they are and any difference is a divergence: there is no drift.
+    """
+
+    def __init__(self, rule: ComparisonRule, a, b):
+        self._rule, self._a, self._b, self.is_exact = rule, a, b, True
+        if rule.variable == "spikes":
+            return
+        pair, variable = rule.pair, rule.variable
+        self._one, self._other = a.values(pair.a.name, variable), b.values(pair.b.name, variable)
+        self._units = [piece.steps_per_unit(layer.name, variable) for piece, layer in ((a, pair.a), (b, pair.b))]
+        alike = self._one.dtype == self._other.dtype and _equal(*self._units)
+        self.is_exact = alike and rule.exact and rule.decides
+
+    def different(self):
+        """bool (n, t, neurons), or None where nothing is."""
+        if self._rule.variable == "spikes":
+            return _different_spikes(self._rule.pair, self._a, self._b)
+        if self.is_exact:
+            mask = self._one != self._other
+            if self._one.dtype.kind == "f" and mask.any():
+                mask &= ~_nothing_to_compare(self._one, self._other, self._b)
+        else:
+            mask = self._inexactly_different()
+        return mask if mask.any() else None
+
+    def _inexactly_different(self):
+        one, other = self._in_units(slice(None), None)
+        mask = (one != other) & ~_nothing_to_compare(one, other, self._b)
+        if self._rule.exact:
+            return mask
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities, and what becomes one
+            allowed = np.where(np.isfinite(other), self._rule.absolute + self._rule.relative * np.abs(other), 0)
+            return mask & ~(np.abs(one - other) <= allowed)
+
+    def distance(self, samples, steps) -> np.ndarray:
+        """float64 (n, t): the largest of any neuron, in some samples and their first steps."""
+        one, other = self._in_units(samples, steps)
+        with np.errstate(invalid="ignore", over="ignore"):
+            distance = np.abs(np.subtract(one, other, out=one), out=one)
+        largest = distance.max(axis=2)
+        if not np.isnan(largest).any():
+            return largest
+        one, other = self._in_units(samples, steps)
+        mask = (one != other) & ~_nothing_to_compare(one, other, self._b)
+        return np.where(np.isnan(distance), np.where(mask, np.inf, 0), distance).max(axis=2)
+
+    def _in_units(self, samples, steps):
+        """Those of A and of B, new arrays float64 (n, t, neurons), in units of the membrane."""
+        return [in_units(values[samples, :steps], unit)
+                for values, unit in zip((self._one, self._other), self._units)]
 
 
 def _nothing_to_compare(one, other, b):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 from eventsim.storage.json_fields import member
-from eventsim.text import aligned_table, decimals, joule, NONE, wrapped
+from eventsim.text import aligned_table, joule, NONE, share_decimals, wrapped
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ LEFT_OUT = ("products", "bits", "updates", "additions", "memory")  # columns, wh
 def _row(name, energy):
     synapses = bool(energy.ann_bits)
     if energy.crossing_rate is not None:
-        crosses = decimals(energy.crossing_rate, 4)
+        crosses = share_decimals(energy.crossing_rate, 4)
     elif not synapses:
         crosses = NONE
     else:  # what costs less at every rate costs less at this one
@@ -85,5 +85,5 @@ def _row(name, energy):
     return (
         name, joule(energy.additions), joule(energy.products), joule(energy.updates), joule(energy.memory),
         joule(energy.total), joule(energy.ann_total) if synapses else NONE,
-        f"{energy.ann_bits}" if synapses else NONE, decimals(energy.rate, 4) if synapses else NONE, crosses,
+        f"{energy.ann_bits}" if synapses else NONE, share_decimals(energy.rate, 4) if synapses else NONE, crosses,
     )

@@ -15,7 +15,8 @@ class RunContext:
 
     precision: "float32", "float64", "int8" or "fixed". chip: of a "fixed" run, else None. weight_bits:
     layer -> width of its integer weights; {} under a chip, which has one width. workers: threads. rounding: layer
-    -> what became of its weights as integers, {} in floats.
+    -> what became of its weights as integers, {} in floats. bin_width: microseconds of a step, where a stream has cut
+    its events into steps of its own; else None: as the model's input says, where it does.
     """
 
     model: Model = field(repr=False, compare=False)
@@ -24,6 +25,13 @@ class RunContext:
     weight_bits: Dict[str, int] = field(default_factory=dict, repr=False)
     workers: int = field(default=1, compare=False)
     rounding: Dict[str, Rounding] = field(default_factory=dict, repr=False)
+    bin_width: Optional[float] = None
+
+    @property
+    def step_width(self) -> Optional[float]:
+        """Microseconds of a step, None where nothing says them."""
+        events = self.model.nodes[self.model.input].events
+        return self.bin_width or (None if events is None else events.bin_width)
 
     @staticmethod
     def of(simulator) -> "RunContext":

@@ -183,6 +183,10 @@ class Executor:
         began = time.perf_counter()
         if timesteps is not None:
             raise DataError("timesteps are those of all samples; give timesteps or lengths, not both")
+        node = self.model.nodes[self.model.input]
+        if np.ndim(x) == 1 + len(node.shape):
+            raise DataError(f"lengths are steps of samples that have some, but x has shape {np.shape(x)}, samples that "
+                            "stand still: give x of shape (N, T, ...), or leave lengths out")
         recording = run_by_length(lambda part: self.run(part, None, record), x, lengths)
         recording.seconds = time.perf_counter() - began
         return recording

@@ -59,7 +59,8 @@ def padded(recording: Recording, steps: int) -> Recording:
     lengths = np.full(n, own, np.int64) if recording.lengths is None else recording.lengths
     return replace(
         recording, timesteps=steps, lengths=lengths, counts=recording.counts.padded(steps), state=None,
-        spikes={name: replace(found, planes=longer(found.planes)) for name, found in recording.spikes.items()},
+        spikes={name: replace(found, planes=longer(found.planes), lengths=lengths)
+                for name, found in recording.spikes.items()},
         traces={kind: {name: longer(values) for name, values in found.items()}
                 for kind, found in recording.traces.items()},
         answers=None if recording.answers is None else longer(recording.answers, "edge"),

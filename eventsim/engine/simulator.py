@@ -5,6 +5,7 @@ for arrays and loaders of any size, `streaming` runs events as they come, `arith
 `simulator_card` shows the settings.
 """
 
+import warnings
 from operator import is_
 from typing import Dict, Iterator, List, Optional
 
@@ -22,10 +23,13 @@ from eventsim.engine.simulator_card import simulator_card
 from eventsim.engine.stream_options import StreamOptions
 from eventsim.engine.streaming import Stream
 from eventsim.engine.timing import Clock, TimedStep
-from eventsim.errors import DataError
+from eventsim.errors import DataError, EventsimWarning
 from eventsim.lowering.recipe import lower
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
+from eventsim.text import many, printable
+
+MOST_SAID = 5  # constants that a warning names
 
 
 class Simulator(Shown):
@@ -44,7 +48,7 @@ class Simulator(Shown):
 
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
     Raises UnsupportedError, naming the node, where the precision cannot express the model or memory_limit
-    forbids it, and ModelError for other arguments.
+    forbids it, and ModelError for other arguments. Warns of constants that integers make other numbers.
     """
 
     def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
@@ -55,6 +59,17 @@ class Simulator(Shown):
         self._check_settings()
         self.memory_limit = None if memory_limit is None else integer(memory_limit, "memory_limit", 1, 1 << 62)
         self._lower(model, precision, chip)
+        self._say_what_changed()
+
+    def _say_what_changed(self):
+        """Warn of constants that integers make other numbers: what runs is another network then."""
+        changed = [one.as_text(name, printable(layer)) for layer, rounding in self.program.rounding.items()
+                   for name, one in rounding.constants.items()]
+        if changed:
+            more = f" and {many(len(changed) - MOST_SAID, 'more constant')}" if len(changed) > MOST_SAID else ""
+            arithmetic = self.precision if self.program.chip is None else f"chip {self.program.chip.name!r}"
+            warnings.warn(f"{arithmetic} rounds {', '.join(changed[:MOST_SAID])}{more}, which makes it another network; "
+                          "run in float32, or rescale the layer", EventsimWarning, stacklevel=3)
 
     def _check_settings(self):
         self.workers = integer(self.workers, "workers", 1, 1024)

@@ -16,11 +16,11 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class StreamSummary:
-    """windows, steps (run), events (in them), late_events (left out), stream_seconds: time that the steps last.
-    seconds: spent on windows; wall_seconds: since the stream was made.
+    """windows; steps and events in them, each counted once, however many windows share it; late_events, left out;
+    stream_seconds, time that the steps last. seconds: spent on windows; wall_seconds: since the stream was made.
     real_time_factor: stream_seconds / seconds, above 1 where it is faster than what it watches.
     events_per_second: events / seconds. latency_ms: "p50", "p95", "p99" and "max". notes: what was assumed,
-    mended or cut off of the source. None where there was no window.
+    mended or cut off of the source, and whether numbers left what floats hold. None where there was no window.
     """
 
     windows: int
@@ -45,24 +45,24 @@ class Tally:
         self._seconds, self._longest, self._lasted = 0.0, 0.0, 0
         self._latencies = np.zeros(int(log(LONGEST / SHORTEST) * FINENESS) + 1, np.int64)
 
-    def add(self, window, steps) -> None:
-        """A window, for which so many steps were run."""
+    def add(self, window, steps, events) -> None:
+        """A window, and how many of its steps and events no window before it had."""
         self._windows += 1
         self._steps += steps
-        self._events += window.n_events
+        self._events += events
         self._seconds += window.seconds
         self._longest = max(self._longest, window.latency)
         latency = min(max(window.latency, SHORTEST), LONGEST)
         self._latencies[int(log(latency / SHORTEST) * FINENESS)] += 1
 
-    def summary(self, course, n_late, source) -> StreamSummary:
-        """So far."""
+    def summary(self, course, n_late, notes) -> StreamSummary:
+        """So far. notes: on the source and on what came of it."""
         lasted = self._steps * course.bins.bin_width * MICROSECOND
         some = self._windows > 0 and self._seconds > 0
         return StreamSummary(
             self._windows, self._steps, self._events, n_late, lasted, self._seconds, perf_counter() - self._made,
             lasted / self._seconds if some else None, self._events / self._seconds if some else None,
-            self._latency() if some else None, tuple(source.notes))
+            self._latency() if some else None, tuple(notes))
 
     def _latency(self):
         below = np.cumsum(self._latencies)

@@ -11,6 +11,7 @@ from eventsim.engine.executing import Executor
 from eventsim.engine.paced import Pace, Reader
 from eventsim.engine.recording import Recording
 from eventsim.engine.stepping import Levels, Stepping
+from eventsim.engine.stream_overflows import Overflows
 from eventsim.engine.stream_options import Course, duration_text, span_text, StreamOptions, StreamState
 from eventsim.engine.stream_summary import StreamSummary, Tally
 from eventsim.errors import DataError
@@ -101,7 +102,8 @@ class Stream(Shown):
         self._levels = Levels(self.course.window if options.fresh else self.course.stride, self.course.bins,
                               node.shape)
         self._output = _Output(simulator.program)
-        self._record = (*_names(options.record), self._output.record)
+        self._overflows = Overflows(simulator.program, options.record)
+        self._record = (*_names(options.record), self._output.record, *self._overflows.record)
         self._network, self._scores, self._number = None, None, 0
         self._left_by = None  # the Executor whose run left the network's state; None where others have it, too
         self._within = False  # whether a window has begun and not come to its end
@@ -149,7 +151,7 @@ class Stream(Shown):
     @property
     def summary(self) -> StreamSummary:
         """Of the windows given so far."""
-        return self._tally.summary(self.course, self._stepping.n_late, self.source)
+        return self._tally.summary(self.course, self._stepping.n_late, (*self.source.notes, *self._overflows.notes))
 
     def _take_up(self, state: StreamState):
         if not isinstance(state, StreamState) or state.cut != self.course.cut:
@@ -217,6 +219,7 @@ class Stream(Shown):
         again = stop
         if self._options.fresh:  # steps that the next window runs, too
             again = end + course.stride - course.window if stop == end else first
+        new = stepping.done  # the first step that no window has had
         step, place = stepping.take(begin, stop, again)
         recording = self._run_named(self._levels.filled(step, place, stop - begin), first, stop)
         emitted = self._output.emitted(recording)
@@ -228,13 +231,15 @@ class Stream(Shown):
             again = min(course.window - course.stride, len(emitted))  # steps that the next window has, too
             self._emitted = emitted[len(emitted) - again :].copy() if again else None
         answer = self._output.answer(emitted)
+        self._overflows.see(recording)
+        recording.context = replace(recording.context, bin_width=course.bins.bin_width)
         self._scores = self._smoothed(answer)
         ended = time.perf_counter()
         latency = ended - (pace.due(stop) if pace else began)
         found = StreamWindow(self._number, self._time(first), self._time(stop), stop - first, len(step), answer,
                        self._scores, recording, ended - began, latency)
         self._number += 1
-        self._tally.add(found, stop - begin)
+        self._tally.add(found, stop - new, int((step >= new - begin).sum()))
         self._within = False
         return found
 

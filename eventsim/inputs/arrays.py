@@ -108,7 +108,8 @@ SOURCES = {".npy": NpySource, ".npz": NpzSource, ".h5": Hdf5Source, ".hdf5": Hdf
 def holds_samples(path) -> bool:
     """Whether a file that is no recording of events has samples in arrays."""
     try:
-        return path.suffix in SOURCES and bool(SOURCES[path.suffix](path).n_samples)
+        found = SOURCES.get(path.suffix.lower())
+        return found is not None and bool(found(path).n_samples)
     except (DataError, *READ_ERRORS):
         return False
 

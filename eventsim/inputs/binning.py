@@ -7,6 +7,16 @@ import numpy as np
 from eventsim.errors import DataError
 
 MAX_EVENT_LEVEL = (1 << 16) - 1  # bin_events gives uint16
+LARGEST_STEP = 1 << 62  # beyond all that a run can have
+
+
+def steps_of(times, start, width):
+    """The step that each time is in, int64: step s lasts from start + s * width on.
+
+    The one rule for all: `//` of floats may give another whole number than the floor of their quotient, and a step
+    that two places count differently would have events that belong to no chunk.
+    """
+    return np.clip(np.floor((times - start) / width), -LARGEST_STEP, LARGEST_STEP).astype(np.int64)
 
 
 def bin_events(x, y, polarity, t, events, timesteps):
@@ -35,7 +45,7 @@ def bin_events(x, y, polarity, t, events, timesteps):
         f"event {i} has polarity {polarity[i]}, expected 0 or 1"
     ))
     _check_events(~(t >= 0), lambda i: f"event {i} is at t = {t[i]}, expected 0 or later")
-    step = np.floor(t / events.bin_width)
+    step = steps_of(t, 0, events.bin_width)
     kept = step < timesteps
     channel = {"off_on": polarity, "on_off": 1 - polarity, "one": np.zeros_like(polarity)}[events.polarities]
     shape = (timesteps, *events.shape)

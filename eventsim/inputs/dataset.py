@@ -3,6 +3,7 @@
 Read lazily: a data set keeps its labels in memory and reads one batch of samples at a time.
 """
 
+import copy
 import math
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -13,17 +14,20 @@ from eventsim.arguments import path_of, with_attributes
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
 from eventsim.inputs.event_files.five_bytes import fits_events
-from eventsim.inputs.event_files.options import refuse_given
+from eventsim.inputs.event_files.options import KEYS, refuse_given
 from eventsim.inputs.encoders import Encoding, unit_values
 from eventsim.inputs.images import (
     CIFAR_TEST, CifarSource, fits_cifar, IDX_IMAGES, IdxSource, image_parts, image_source,
 )
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import DataOptions, of_part, OF_RECORDINGS
-from eventsim.inputs.recordings import is_data_set, RecordingSource, recordings_of_file, recordings_of_folder
+from eventsim.inputs.recordings import (
+    BY_PLACE, is_data_set, RecordingSource, recordings_of_file, recordings_of_folder,
+)
 from eventsim.storage.hdf5 import members_of
 from eventsim.storage.nearby import MOST_NAMED, remedy_of_folder, remedy_of_missing
 from eventsim.storage.reading import reading, refuse_special
+from eventsim.text import listed
 
 KNOWN = (
     "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), .npy, recordings of events, or a folder of one of "
@@ -78,6 +82,8 @@ class Dataset:
     notes: what was assumed or mended, in words -> of how many recordings (1 of a file of values).
     """
 
+    _by_name, _said = False, ""
+
     def __init__(self, source, input_node, name):
         self.name = name
         self.labels = source.labels
@@ -98,7 +104,36 @@ class Dataset:
 
     @property
     def notes(self):
-        return self._source.notes
+        assumed = self._input.events.assumption if self.of_events and self._input.events else ""
+        found = {text: n for text, n in self._source.notes.items() if not (self._by_name and text.startswith(BY_PLACE))}
+        return {**{text: len(self) for text in (assumed, self._said) if text}, **found}
+
+    def with_labels_of(self, class_names) -> "Dataset":
+        """Itself, with labels that are places among a model's classes: where both name their classes and share a name,
+        by name, and a class that the model does not have is none of its; else by place, as in the file, which is said
+        where names differ."""
+        ours, theirs = [str(name) for name in class_names], self._names_of_labels()
+        if not theirs or not ours or self._by_name:
+            return self
+        found = copy.copy(self)
+        if not set(theirs.values()) & set(ours):
+            if not self._source.numbered and not all(name.isdecimal() for name in ours):
+                found._said = (f"its classes ({listed(theirs.values(), MOST_NAMED)}) are none of the model's "
+                               f"({listed(ours, MOST_NAMED)}), so that labels are taken by place")
+            return found
+        places = {label: ours.index(name) if name in ours else len(ours) + i
+                  for i, (label, name) in enumerate(theirs.items())}
+        found.labels, found._by_name = np.array([places[label] for label in self.labels.tolist()], np.int64), True
+        return found
+
+    def _names_of_labels(self):
+        """{label: name of its class}, where classes have names."""
+        source = self._source
+        if self.labels is None:
+            return {}
+        if source.numbered:
+            return {label: str(label) for label in np.unique(self.labels).tolist()}
+        return {label: str(name) for label, name in enumerate(source.class_names)}
 
     @property
     def of_events(self) -> bool:
@@ -160,6 +195,8 @@ class Dataset:
         last = (*shape[1:], shape[0])
         if len(shape) > 1 and self._source.sample_shape[-len(shape):] == last:
             return f"; its channels come last: write np.moveaxis(x, -1, {-len(shape)})"
+        if self._input.events is not None and self._source.sample_shape == (len(KEYS),):
+            return "; where its rows are events, give the order of their columns (--columns txyp)"
         return ""
 
     def _arrange(self, x, check_only=False):
@@ -233,7 +270,7 @@ def _source(path, input_node, timesteps, options):
     with open(path, "rb") as file:
         start = file.read(8)
     # nothing but the model tells a CIFAR file from a recording where both fit
-    if path.suffix != ".bin" or input_node.events is not None or fits_events(path) and not fits_cifar(path):
+    if path.suffix.lower() != ".bin" or input_node.events is not None or fits_events(path) and not fits_cifar(path):
         recordings = recordings_of_file(path, options)
         if recordings is not None:
             return RecordingSource(recordings, input_node, timesteps, options)
@@ -243,7 +280,7 @@ def _source(path, input_node, timesteps, options):
         return NpzSource(path)
     if start.startswith(b"\x93NUMPY"):
         return NpySource(path)
-    if path.suffix == ".bin":
+    if path.suffix.lower() == ".bin":
         return CifarSource(path)
     if "idx" in path.name or start.startswith(b"\x1f\x8b") or start[:2] == b"\0\0":
         return IdxSource(path)
@@ -270,4 +307,4 @@ def _remedy_of_parent(path):
     if folders:
         more = ", ..." * (len(folders) > MOST_NAMED)
         return f"; it holds data sets, name one: {', '.join(folders[:MOST_NAMED])}{more}"
-    return remedy_of_folder(path, lambda each: each.suffix in (".npz", ".bin") or "x" in members_of(each))
+    return remedy_of_folder(path, lambda each: each.suffix.lower() in (".npz", ".bin") or "x" in members_of(each))

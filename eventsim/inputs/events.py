@@ -15,7 +15,7 @@ import numpy as np
 
 from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError
-from eventsim.inputs.binning import bin_events
+from eventsim.inputs.binning import bin_events, steps_of
 from eventsim.inputs.event_files.options import EventOptions
 from eventsim.inputs.gaps import without_gaps
 from eventsim.model.input import EventBins
@@ -73,9 +73,11 @@ class EventStream(Shown):
         return Card(f"EventStream({self.name!r}, {size})", facts, note="; ".join(self.notes))
 
     def __iter__(self) -> Iterator[Block]:
-        """Blocks of at least one event. Raises DataError where the file is damaged, or an event is outside."""
+        """Blocks of at least one event. Raises DataError where the file is damaged, an event is outside, or has no
+        polarity."""
+        made = BlockMaker(self.name)
         for found in self._blocks() if callable(self._blocks) else self._blocks:
-            block = block_of(found, self.name)
+            block = made(found)
             if len(block):
                 self._check_inside(block)
                 yield block
@@ -193,13 +195,13 @@ class Bins:
                 start = int(block["t"][0])
             newest, block = self._in_time(block, start, newest, bins.bin_width, slack)
             waiting = np.concatenate((waiting, block))
-            complete = int((newest - slack - start) // bins.bin_width)  # steps that nothing comes into any more
+            complete = int(steps_of(newest - slack, start, bins.bin_width))  # steps that nothing comes into any more
             while complete - first >= at_once:
                 chunk, waiting = _parted(waiting, start, bins.bin_width, first + at_once)
                 yield _levels(chunk, start, bins, first, at_once)
                 first += at_once
         while len(waiting):
-            last = int((waiting["t"].max() - start) // bins.bin_width)
+            last = int(steps_of(waiting["t"].max(), start, bins.bin_width))
             steps = min(at_once, last + 1 - first)
             chunk, waiting = _parted(waiting, start, bins.bin_width, first + steps)
             yield _levels(chunk, start, bins, first, steps)
@@ -211,22 +213,21 @@ class Bins:
         if newest is not None:
             before[0] = max(before[0], newest)
         newest = np.maximum.accumulate(before)
-        step = np.floor((block["t"] - start) / width)
-        late = (step < np.floor((newest - slack - start) / width)) | (step < 0)
+        step = steps_of(block["t"], start, width)
+        late = (step < steps_of(newest - slack, start, width)) | (step < 0)
         self.n_late += int(late.sum())
         return int(newest[-1]), block[~late] if late.any() else block
 
 
 def _parted(block, start, width, step):
     """The events before a step, and the others."""
-    before = np.floor((block["t"] - start) / width) < step
+    before = steps_of(block["t"], start, width) < step
     return block[before], block[~before]
 
 
 def _levels(block, start, bins, first, steps):
     """Of `steps` steps from `first` on."""
-    step = np.floor((block["t"] - start) / bins.bin_width).astype(np.int64) - first
-    return bin_steps(block, step, bins, steps)
+    return bin_steps(block, steps_of(block["t"], start, bins.bin_width) - first, bins, steps)
 
 
 def bin_steps(block, step, bins: EventBins, steps) -> np.ndarray:
@@ -237,16 +238,51 @@ def bin_steps(block, step, bins: EventBins, steps) -> np.ndarray:
 
 def block_of(events, name="events") -> Block:
     """A structured array or a mapping with numbers t, x, y, p as a block. Raises DataError, naming `name`."""
-    if isinstance(events, np.ndarray) and events.dtype == EVENT:
-        return events
-    columns = [_column(events, key, name) for key in COLUMNS]
-    if len({len(column) for column in columns}) != 1:
-        raise DataError(f"{name}: t, x, y and p have {', '.join(str(len(c)) for c in columns)} events, expected "
-                        f"the same number")
-    block = np.empty(len(columns[0]), EVENT)
-    for key, column in zip(COLUMNS, columns):
-        block[key] = _CONVERTED[key](column, name)
-    return block
+    return BlockMaker(name)(events)
+
+
+class BlockMaker:
+    """Makes blocks of what comes, one after another, of one recording, in which darker is 0 or -1, not both.
+
+    name: for messages.
+    """
+
+    def __init__(self, name):
+        self._name, self._darker = name, None  # darker: the value that has been seen for it
+
+    def __call__(self, events) -> Block:
+        """What `block_of` makes of these. Raises DataError."""
+        if isinstance(events, np.ndarray) and events.dtype == EVENT:
+            if (events["p"] > 1).any():
+                self._refuse(events["p"])
+            return events
+        columns = [_column(events, key, self._name) for key in COLUMNS]
+        if len({len(column) for column in columns}) != 1:
+            raise DataError(f"{self._name}: t, x, y and p have {', '.join(str(len(c)) for c in columns)} events, "
+                            f"expected the same number")
+        block = np.empty(len(columns[0]), EVENT)
+        for key, column in zip(COLUMNS, columns):
+            block[key] = self._polarities(column) if key == "p" else _CONVERTED[key](column, self._name)
+        return block
+
+    def _polarities(self, column):
+        if column.dtype.kind != "b":
+            if not np.isin(column, (-1, 0, 1)).all():
+                self._refuse(column)
+            for darker in (-1, 0):
+                if (column == darker).any():
+                    self._check_darker(darker)
+        return (column > 0).astype(np.uint8)
+
+    def _refuse(self, column):
+        raise DataError(f"{self._name}: p has values from {column.min()} to {column.max()}, expected 0 and 1, or -1 "
+                        "and 1")
+
+    def _check_darker(self, darker):
+        if self._darker not in (None, darker):
+            raise DataError(f"{self._name}: p has both -1 and 0, expected 0 and 1, or -1 and 1: leave out the events "
+                            "that are neither brighter nor darker")
+        self._darker = darker
 
 
 def _column(events, key, name):
@@ -283,11 +319,4 @@ def _places(key):
     return converted
 
 
-def _polarities(column, name):
-    if column.dtype.kind != "b" and not np.isin(column, (-1, 0, 1)).all():
-        raise DataError(f"{name}: p has values from {column.min()} to {column.max()}, expected 0 and 1, or -1 "
-                        f"and 1")
-    return (column > 0).astype(np.uint8)
-
-
-_CONVERTED = {"t": _times, "x": _places("x"), "y": _places("y"), "p": _polarities}
+_CONVERTED = {"t": _times, "x": _places("x"), "y": _places("y")}

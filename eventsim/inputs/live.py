@@ -1,7 +1,8 @@
 """Sources without end: pipes, packets and iterators of blocks as an `EventStream`; recordings alike.
 
 Through a pipe (standard input, or a named one) come either lines of text, t,x,y,p, or binary events of 13 bytes:
-t uint64 in microseconds, x and y uint16, p uint8, little-endian (faery's t64_x16_y16_on8). The first bytes tell.
+t uint64 in microseconds, x and y uint16, p uint8, little-endian (faery's t64_x16_y16_on8). The first bytes tell; the
+unit of the times of text is told by the first that is not 0, so that nothing depends on how the bytes are cut.
 UDP packets bring such binary events, as faery sends them. They are read here: faery's own reader leaves out, without
 a word, packets that begin before the end of the one before, which here count by the rule for late events.
 """
@@ -11,6 +12,7 @@ import re
 import socket
 import stat
 import sys
+from codecs import BOM_UTF8
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, List
@@ -19,15 +21,17 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.opening import open_events
-from eventsim.inputs.event_files.options import EventOptions, refuse_given
+from eventsim.inputs.event_files.options import EventOptions, KEYS, refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note
-from eventsim.inputs.event_files.text_events import check_order, event_rows, LONGEST_LINE, named_columns, parts_of
-from eventsim.inputs.events import Block, block_of, EventStream
+from eventsim.inputs.event_files.text_events import (
+    check_first, event_columns, header_layout, layout_of, LONGEST_LINE, of_rows, without_comment, wrong_line,
+)
+from eventsim.inputs.events import Block, block_of, BlockMaker, EventStream
 
 STDIN = "-"
 RECORD = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])  # 13 bytes
+TIME_BYTES = 8  # of a binary event; the last is 0 for two thousand years, and no text has a 0
 READ_BYTES = 1 << 16  # at most at once; fewer where fewer have come
-TEXT_ORDER = "txyp"
 OF_TEXT = ("time_unit", "columns")
 
 
@@ -125,12 +129,12 @@ def _blocks(number, name, options, notes) -> Iterator[Block]:
     """Of a file by its number. Says in the notes where it ends within an event."""
     refuse_given(options, ("sample",), name, "a source of one recording")
     start = b""
-    while len(start) < RECORD.itemsize and b"\n" not in start:
+    while len(start) < TIME_BYTES:
         data = _read(number, name)
         if not data:
             break
         start += data
-    binary = b"\0" in start[: RECORD.itemsize]
+    binary = b"\0" in start[:TIME_BYTES]
     if binary:
         refuse_given(options, OF_TEXT, name, "binary events")
     blocks = _binary_blocks if binary else _text_blocks
@@ -166,44 +170,58 @@ def _binary_blocks(pieces, name, options, notes):
 
 
 def _text_blocks(pieces, name, options, notes):
-    rest, number, places, n_columns = b"", 0, None, 4
-    in_microseconds = Microseconds(options.time_unit, notes)
+    lines, layout = _Lines(name), None
+    in_microseconds, made = None, BlockMaker(name)
     for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            raise DataError(f"{name}: line {number + len(lines) + 1} has more than {LONGEST_LINE} characters: it "
-                            "is no text of events")
-        held = [(number + i, line) for i, line in enumerate(_decoded(lines), 1) if line and line[0] not in "#%"]
-        number += len(lines)
-        if held and places is None:
-            places, n_header = _places(held[0][1], name, options, notes)
-            held, n_columns = held[n_header:], max(4, *(place + 1 for place in places.values()))
-        rows, wrong = event_rows(held, n_columns) if held else (np.empty((0, 4)), None)
-        if len(rows):
-            columns = {key: rows[:, place] for key, place in places.items()}
-            columns["t"] = in_microseconds(columns["t"])
-            yield block_of(columns, name)
+        held, overlong = lines.added(piece)
+        if layout is None:
+            layout, held = lines.layout(held, options, notes)
+            in_microseconds = in_microseconds or layout and Microseconds(layout.unit, notes, ahead=False)
+        columns, wrong = event_columns(held, layout) if held else ({}, None)
+        if held and len(columns["t"]):
+            yield from in_microseconds.blocks(columns, made, name)
         if wrong is not None:
-            raise DataError(f"{name}: line {wrong[0]} is {wrong[1][:60]!r}, expected {n_columns} numbers or "
-                            "more, as many as in the line before")
-    if rest.strip():
-        _ended_within(notes, rest)
+            raise wrong_line(name, wrong, layout)
+        if overlong:
+            raise DataError(f"{name}: line {overlong} has more than {LONGEST_LINE} characters: it is no text of "
+                            "events")
+    if lines.rest.strip():
+        _ended_within(notes, lines.rest)
 
 
-def _decoded(lines):
-    return [line.decode("utf-8", "replace").strip() for line in lines]
+class _Lines:
+    """Lines of text out of pieces of bytes. rest: of the line that has not ended."""
 
+    def __init__(self, name):
+        self.rest = b""
+        self._name, self._number, self._header = name, 0, None
 
-def _places(first, name, options, notes):
-    """({"t": place, ...} of the columns, lines of the header)."""
-    named = named_columns(parts_of(first))
-    if named is not None:
-        check_order(named, options.columns, name)
-        return named, 1
-    if options.columns is None:
-        note(notes, "does not name its columns; taken as t, x, y, p (columns says otherwise)")
-    order = options.columns or TEXT_ORDER
-    return {key: order.index(key) for key in TEXT_ORDER}, 0
+    def added(self, piece):
+        """((number, text) of the lines that have ended and hold something, the number of one too long, or None)."""
+        *whole, self.rest = (self.rest + piece).split(b"\n")
+        if self._number == 0 and whole:
+            whole[0] = whole[0].removeprefix(BOM_UTF8)
+        overlong = next((i for i, line in enumerate((*whole, self.rest)) if len(line) > LONGEST_LINE), None)
+        whole, first = whole[:overlong], self._number + 1
+        self._number += len(whole)
+        texts = (without_comment(line.decode("utf-8", "replace")) for line in whole)
+        return ([(number, text) for number, text in enumerate(texts, first) if text],
+                None if overlong is None else first + overlong)
+
+    def layout(self, held, options, notes):
+        """(the layout, None before the first line of events; the lines of events), of the lines that came first."""
+        if held and self._header is None:
+            self._header = header_layout(held[0][1], options, self._name) or ()
+            held = held[1:] if self._header else held
+        if not held:
+            return None, held
+        first = held[0][1]
+        if self._header:
+            return of_rows(self._header, first), held
+        check_first(first, self._name)
+        if options.columns is None:
+            note(notes, "does not name its columns; taken as t, x, y, p (columns says otherwise)")
+        return layout_of(options.columns or KEYS, first, options), held
 
 
 def _ended_within(notes, rest):

@@ -10,6 +10,8 @@ import numpy as np
 from eventsim.arguments import instance_of
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.options import EventOptions, refuse_given
+from eventsim.inputs.event_files.records import note
+from eventsim.inputs.binning import steps_of
 from eventsim.inputs.events import bin_steps, EventStream
 from eventsim.model.input import EventBins
 
@@ -134,12 +136,15 @@ class Cut:
         check_sensor(stream, bins)
         events = stream.read()
         if not len(events):
-            raise DataError(f"{stream.name}: has no events")
+            _check_silent(stream, timesteps)
+            self.events, self.step, self.n_early, self.n_steps = events, np.empty(0, np.int64), 0, timesteps
+            self.name, self.bins = stream.name, bins
+            return
         if (events["t"][1:] < events["t"][:-1]).any():
             events = events[np.argsort(events["t"], kind="stable")]
         start = int(events["t"][0]) if stream.start is None else stream.start
         if split == "width":
-            self.step = np.floor((events["t"] - start) / bins.bin_width).astype(np.int64)
+            self.step = steps_of(events["t"], start, bins.bin_width)
         elif split == "number":
             self.step = _by_number(len(events), timesteps)
         else:
@@ -155,6 +160,14 @@ class Cut:
         many."""
         check_steps(timesteps, self.bins, self.name)
         return bin_steps(self.events, self.step, self.bins, timesteps)
+
+
+def _check_silent(stream, timesteps):
+    """Say that a recording has no events; raise DataError where only they say how many steps it has."""
+    if timesteps is None:
+        raise DataError(f"{stream.name}: has no events, which alone say how long it is: run a number of steps "
+                        "(--timesteps N, without --whole), or move it out")
+    note(stream.notes, "has no events; all its levels are 0")
 
 
 def _by_number(n, timesteps):

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import holds_samples
 from eventsim.inputs.event_files import cochlea
-from eventsim.inputs.event_files.opening import event_format, KNOWN, open_as
+from eventsim.inputs.event_files.opening import event_format, is_prose, open_as, unknown_format
 from eventsim.inputs.event_files.options import refuse_given
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.gaps import without_gaps
@@ -21,7 +22,7 @@ from eventsim.inputs.images import image_parts
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import check_size, check_steps, Cut, DataOptions, of_part, prepared
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
-from eventsim.storage.nearby import MOST_NAMED
+from eventsim.storage.nearby import MOST_NAMED, MOST_OPENED
 from eventsim.storage.reading import reading
 
 SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", ".h5", ".hdf5", ".csv", ".tsv",
@@ -29,6 +30,7 @@ SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", 
 GESTURE_TRIALS = {"test": "trials_to_test.txt", "train": "trials_to_train.txt"}
 GESTURE_COLUMNS = ("class", "startTime_usec", "endTime_usec")
 PART_FOLDERS = {"test": ("Test", "test"), "train": ("Train", "train")}
+BY_PLACE = "labelled by the place"  # how a note begins that says so
 
 
 class One(NamedTuple):
@@ -40,12 +42,14 @@ class One(NamedTuple):
 
 
 class Recordings(NamedTuple):
-    """path: of the folder or file that has them. notes: what is said of each."""
+    """path: of the folder or file that has them. notes: what is said of each. numbered: whether labels are the
+    numbers that classes are named by."""
 
     path: Path
     all: List[One]
     class_names: tuple = ()
     notes: tuple = ()
+    numbered: bool = False
 
 
 def recordings_of_file(path, options: DataOptions) -> Optional[Recordings]:
@@ -74,7 +78,10 @@ def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
     parts = _part_folders(path, options.part)
     if parts:
         taken, folders = of_part(path, options, parts), [folder for [folder] in parts.values()]
-        return _of_folders(taken[0] if len(taken) == 1 else path, taken, folders, options)
+        found = _of_folders(taken[0] if len(taken) == 1 else path, taken, folders, options)
+        beside = _beside(path, [folder.name for folder in folders], options)
+        left_out = _left_out(path, beside, "taken from the parts of a folder")
+        return found and found._replace(notes=(*found.notes, *left_out))
     found = _of_folders(path, [path], [path], options)
     if found is not None:
         _check_without_parts(path, options, any(one.label is not None for one in found.all))
@@ -108,9 +115,10 @@ def _of_folders(path, taken, folders, options):
     if names:
         return _classes(path, taken, names, options)
     files = [file for folder in taken for file in _files(folder)]
-    if not files or event_format(files[0], options) is None:
+    if not any(map(partial(_holds_some, options=options), taken)):
         return None
-    return Recordings(path, [One(file, partial(_open, file, options)) for file in files])
+    return Recordings(path, [One(file, partial(_open, file, options)) for file in files],
+                      notes=tuple(_without_prose(path, taken)))
 
 
 def _class_folders(folder):
@@ -130,13 +138,68 @@ def is_data_set(folder, options: DataOptions = DataOptions()) -> bool:
 
 
 def _files(folder):
+    return [file for file in _named_as_recordings(folder) if not is_prose(file)]
+
+
+def _named_as_recordings(folder):
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+
+
+def _is_recording(file, options):
+    try:
+        return event_format(file, options) is not None
+    except DataError:  # said by what opens it
+        return True
+
+
+# ---- what lies beside recordings, and is said to be left out
+
+
+def _without_prose(path, folders):
+    """Notes on the text files of folders that have no events."""
+    files = [file for folder in folders for file in _named_as_recordings(folder) if is_prose(file)]
+    if files:
+        has = "has" if len(files) == 1 else "have"
+        yield f"{_listed(path, files)} beside these {has} no events; left out"
+
+
+def _left_out(path, files, where):
+    """Notes on recordings that are none of those that lie somewhere."""
+    if files:
+        yield f"{where}; {_listed(path, files)} beside these {'is' if len(files) == 1 else 'are'} left out"
+
+
+def _listed(path, files):
+    names = [str(file.relative_to(path) if file.is_relative_to(path) else file) for file in files]
+    more = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _beside(folder, taken, options):
+    """Files of a folder that are recordings, and folders that hold some, but for those of names that are taken."""
+    return [*(file for file in _files(folder) if _is_recording(file, options)),
+            *_folders_beside(folder, taken, options)]
+
+
+def _folders_beside(folder, taken, options):
+    """Folders in a folder that hold recordings, or whose folders do, but for those of names that are taken."""
+    others = [each for each in _folders_in(folder) if each.name not in taken]
+    return [each for each in others if any(map(partial(_holds_some, options=options), (each, *_folders_in(each))))]
+
+
+def _folders_in(folder):
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
+
+
+def _holds_some(folder, options):
+    return any(_is_recording(file, options) for file in _files(folder)[:MOST_OPENED])
 
 
 def _open(path, options):
     found = event_format(path, options)
     if found is None:
-        raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
+        raise DataError(f"{unknown_format(path)}; what is no recording is to be moved out of the folder")
     return open_as(found, path, options)
 
 
@@ -148,13 +211,17 @@ def _classes(path, folders, names, options):
         for folder in folders for name in sorted(names, key=labels.get) if (folder / name).is_dir()
         for file in _part(_files(folder / name), options)
     ]
+    held = [folder / name for folder in folders for name in names if (folder / name).is_dir()]
+    beside = [each for folder in folders for each in _beside(folder, names, options)]
+    beside += [each for folder in held for each in _folders_beside(folder, (), options)]
+    notes = (*_without_prose(path, held), *_left_out(path, beside, "taken from the folders of classes"))
     if names[0].isdecimal():
-        return Recordings(path, found)
+        return Recordings(path, found, notes=notes, numbered=True)
     listed = [f"{place} {name}" for name, place in labels.items()]
     if len(listed) > MOST_NAMED:
         listed[MOST_NAMED - 1 : -1] = ["..."]
-    said = f"labelled by the place of its class folder in sorted order: {', '.join(listed)}"
-    return Recordings(path, found, tuple(names), (said,))
+    said = f"{BY_PLACE} of its class folder in sorted order: {', '.join(listed)}"
+    return Recordings(path, found, tuple(names), (said, *notes))
 
 
 def _labels_of(path, names):
@@ -226,7 +293,7 @@ class RecordingSource(Source):
     """
 
     def __init__(self, recordings: Recordings, input_node, timesteps, options: DataOptions):
-        self.path, self.class_names = recordings.path, recordings.class_names
+        self.path, self.class_names, self.numbered = recordings.path, recordings.class_names, recordings.numbered
         self._all, self._input, self._options = recordings.all, input_node, options
         self.layout = "CHW" if len(input_node.shape) == 3 else ""
         if input_node.events is None:

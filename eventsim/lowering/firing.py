@@ -139,6 +139,9 @@ def _levels(unit, numbers):
     thresholds, amounts = [], []
     for b in range(unit.n_bits):
         threshold = numbers.unit(exact[:, b])
+        if not numbers.whole and ((exact[:, b] > 0) & (threshold == 0)).any():
+            raise UnsupportedError(f"{unit.label}: its v_threshold of {exact[exact > 0].min():.4g} is less than "
+                                   f"{numbers.dtype} holds, which would make it fire without input; {numbers.remedy}")
         if comparison == ">":
             threshold = numbers.above(threshold)
         if b == 0 and node.rectify:
@@ -207,11 +210,14 @@ def comparison_of(node, chip):
 def _amount(unit, numbers, quanta):
     """What a plane takes from the membrane, (C,) in the run's type; never 0 steps."""
     amount = numbers.unit(quanta)
+    if not amount.all() and not numbers.whole:
+        raise UnsupportedError(f"{unit.label}: its quantum of {quanta.min():.4g} is less than {numbers.dtype} holds; "
+                               f"{numbers.remedy}")
     if not amount.all():
-        raise UnsupportedError(
-            f"{unit.label}: its quantum of {quanta.min():.4g} is less than half a step "
-            f"(resolution {unit.node.resolution}); raise the resolution"
-        )
+        resolution = unit.node.resolution
+        remedy = "run it in float32, or rescale the layer" if resolution is None else "raise the resolution"
+        raise UnsupportedError(f"{unit.label}: its quantum of {quanta.min():.4g} is less than half a step "
+                               f"(resolution {resolution}); {remedy}")
     return amount
 
 

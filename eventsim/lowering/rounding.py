@@ -54,6 +54,11 @@ class Numbers:
         return np.nan
 
     @property
+    def remedy(self) -> str:
+        """What to do about a constant that the type does not hold."""
+        return "rescale the layer" if self.dtype == np.float64 else "run it in float64"
+
+    @property
     def chip(self) -> Optional[Chip]:
         """The chip whose integers these are; of floats None."""
         return None
@@ -61,10 +66,7 @@ class Numbers:
     def _cast(self, values):
         cast = np.asarray(values).astype(self.dtype)
         if not np.isfinite(cast).all():
-            remedy = "rescale the layer" if self.dtype == np.float64 else "run it in float64"
-            raise UnsupportedError(
-                f"{self.node}: a constant is larger than {self.dtype} holds; {remedy}"
-            )
+            raise UnsupportedError(f"{self.node}: a constant is larger than {self.dtype} holds; {self.remedy}")
         return cast
 
     def weight(self, values):
@@ -81,7 +83,10 @@ class Numbers:
 
     def factor(self, values):
         """Gains to the run's type."""
-        return self._cast(values)
+        found = self._cast(values)
+        if ((values != 0) & (found == 0)).any():
+            raise UnsupportedError(f"{self.node}: a gain is less than {self.dtype} holds, and would be 0; {self.remedy}")
+        return found
 
     def amplitude(self, values):
         """(channels,) of identity synapses to the run's type."""
@@ -189,9 +194,13 @@ class FixedPoint(Numbers):
     def factor(self, values):
         return self._fitting(half_away(4096 * values), np.int32)
 
+    @property
+    def decay_bits(self):
+        """Fractional bits of leaks."""
+        return 12 if self.chip is None else self.chip.decay_bits
+
     def decay(self, values):
-        bits = 12 if self.chip is None else self.chip.decay_bits
-        return half_away(2.0**bits * values).astype(np.int32)
+        return half_away(2.0**self.decay_bits * values).astype(np.int32)
 
     def steps_in(self, channel, quantum):
         return self.steps[channel] * 2.0**self.shift * (quantum / self.quantum[channel])

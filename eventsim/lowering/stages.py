@@ -6,6 +6,7 @@ import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.lowering import layout, overflow
+from eventsim.lowering.changes import changed_constants
 from eventsim.lowering.firing import firing_thresholds, update
 from eventsim.lowering.linear import Maximum, pooled_currents, sum_terms
 from eventsim.lowering.rounding import half_away, largest_error, Numbers
@@ -28,14 +29,14 @@ class Lowered(NamedTuple):
     safe_steps: Optional[int] = None
 
 
-def lowered(unit, units, dtype, chip) -> Lowered:
-    """A unit as a stage. units: name -> Unit. dtype: of membranes. chip: Chip or None.
+def lowered(unit, units, dtype, chip, timesteps) -> Lowered:
+    """A unit as a stage. units: name -> Unit. dtype: of membranes. chip: Chip or None. timesteps: the model's.
 
     Raises UnsupportedError, naming the node, for what the type or the chip cannot express.
     """
     base = (unit.name, unit.shape, unit.logical_shape, unit.n_bits, unit.signed, unit.max_level)
     if unit.kind == "layer":
-        return _layer(unit, units, base, numbers_for(unit, dtype, chip))
+        return _layer(unit, units, base, numbers_for(unit, dtype, chip), timesteps)
     if unit.kind == "input":
         if unit.real and dtype.kind == "i":
             raise UnsupportedError(
@@ -65,13 +66,13 @@ def numbers_for(unit, dtype, chip):
     return numbers_of(unit, dtype, chip)
 
 
-def _layer(unit, units, base, numbers):
+def _layer(unit, units, base, numbers, timesteps):
     lanes = layout.lanes_of(unit, numbers.weight_dtype)
     if numbers.chip is not None:
         _refuse_maxima(unit, numbers.chip)
     paths = _paths(unit.paths, unit.shape, _Layout(units, numbers, lanes))
     biases = _biases(unit.terms, unit.shape, numbers, lanes)
-    rounding = _rounding(unit, numbers) if numbers.whole else None
+    rounding = _rounding(unit, numbers, timesteps) if numbers.whole else None
     parameters = update(unit, numbers, lanes, biases[0][1])
     steps, scale = None, np.ones(unit.shape[0])
     if numbers.whole:
@@ -159,7 +160,7 @@ def _flat(biases):
     return tuple((first, layout.aligned_array(values)) for first, values in biases)
 
 
-def _rounding(unit, numbers) -> Rounding:
+def _rounding(unit, numbers, timesteps) -> Rounding:
     """What fixed point changes in a layer."""
     added = [(unit.terms, unit.shape)] + [(current.terms, current.shape) for current in pooled_currents(unit.paths)]
     scale = numbers.unrounded(np.ones(unit.shape[0]))
@@ -182,6 +183,7 @@ def _rounding(unit, numbers) -> Rounding:
         max(error(numbers.unrounded(sum_terms([term.value for term in terms], shape))) for terms, shape in added),
         threshold_error,
         sum(left),
+        changed_constants(unit, numbers, timesteps),
     )
 
 

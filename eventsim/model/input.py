@@ -26,7 +26,7 @@ class EventBins:
     sensor_size: (height, width) in pixels; (1, N) of a row of N sensors, such as a cochlea.
 
     `shape` is that of a step's levels, (C, height, width). An Input may also take them in a row, (C * height *
-    width,).
+    width,). `assumed` are the names of those fields that a file left open, to be said where recordings are read.
 
     >>> from eventsim import EventBins, Input
     >>> Input((2, 34, 34), events=EventBins(bin_width=5000)).shape  # 5 ms per step
@@ -38,6 +38,8 @@ class EventBins:
     coincident: str = "sum"
     sensor_size: Tuple[int, int] = (34, 34)
 
+    assumed = ()
+
     def __post_init__(self):
         self.bin_width = finite_number(self.bin_width, "bin_width")
         if self.bin_width <= 0:
@@ -47,6 +49,18 @@ class EventBins:
         self.sensor_size = integers(self.sensor_size, "sensor_size", 2, 1, MOST_PIXELS)
 
     __repr__ = Node.__repr__
+
+    @property
+    def assumption(self) -> str:
+        """What was assumed, in words, or ""."""
+        if not self.assumed:
+            return ""
+        units = {"bin_width": " us"}
+        values = ", ".join(f"{name} {getattr(self, name):.10g}{units[name]}" if name in units
+                           else f"{name} {getattr(self, name)}" for name in self.assumed)
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in self.assumed)
+        return (f"the model's file does not say how recordings become steps; assumed were {values}; to say it, give "
+                f"{flags}")
 
     @property
     def shape(self) -> Tuple[int, int, int]:

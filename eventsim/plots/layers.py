@@ -17,7 +17,7 @@ def _of_samples(trains, detailed=False):
     """ "599 samples of 4 steps", of the first train."""
     train = next(iter(trains.values()))
     n = train.n_detailed if detailed else train.n_samples
-    return f"{style.count_label(n, 'sample')} of {style.count_label(train.n_steps, 'step')}"
+    return f"{style.count_label(n, 'sample')} of {train.steps_text(detailed)}"
 
 
 def _recorded(trains, count="n_samples"):
@@ -88,7 +88,7 @@ def _rates_by_step(sheet, trains):
     axes = style.boxed(sheet.panels[1])
     by_step = np.array([train.rate_by_step for train in trains.values()])
     n, steps = by_step.shape
-    fullest = np.sort(by_step.max(axis=1))
+    fullest = np.sort(np.nanmax(by_step, axis=1, initial=0))  # nan in steps that no sample had
     above = n > 1 and fullest[-1] > 2 * fullest[-2] > 0  # one layer, often the input, would darken all others
     highest = fullest[-2 if above else -1] or 1.0
     image = axes.imshow(np.where(by_step > 0, by_step, np.nan), extent=(0.5, steps + 0.5, n - 0.5, -0.5),
@@ -278,7 +278,7 @@ def operations(counts: Counts):
     ratio = f"{style.number_label(done / dense)} of" if dense else "against"
     sheet = style.rows(
         list(found), title,
-        [f"Per sample of {style.count_label(counts.steps, 'step')}: {style.quantity_label(done)} additions in "
+        [f"Per sample of {counts.steps_text}: {style.quantity_label(done)} additions in "
          f"all, {ratio} the {style.quantity_label(dense)} multiply-accumulates (MACs) that dense layers would "
          "need. Additions include the MACs of real-valued input."],
         (1,), ("additions", "dense", "ratio"), 0.8)

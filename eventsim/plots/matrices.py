@@ -168,7 +168,7 @@ def correlations(train: TrainStatistics, name: str = ""):
     which = f"All {n} neurons" if n == train.n_neurons \
         else f"{n} of {style.count_label(train.n_neurons, 'neuron')}, spread over the layer,"
     notes = [f"{which} over {style.count_label(train.n_detailed, 'sample')} of "
-             f"{style.count_label(train.n_steps, 'step')}."
+             f"{train.steps_text(detailed=True)}."
              + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
     if pairs.size:
         notes.append(f"Mean over {style.count_label(pairs.size, 'pair')}: {style.quantity_label(pairs.mean())}; "

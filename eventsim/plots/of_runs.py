@@ -14,9 +14,10 @@ import numpy as np
 
 from eventsim.arguments import indices_of, names_of, open_run_of
 from eventsim.errors import RunError
+from eventsim.merging import merge
 from eventsim.model.kinds import node_type
 from eventsim.plots import layers as by_layer, matrices, rasters, time_courses
-from eventsim.statistics.counts import Counts
+from eventsim.statistics.membranes import unrectified
 
 MOST_RASTERS = 6  # layers in one picture unless they are named
 MOST_MAPS = 4
@@ -89,8 +90,7 @@ def _recorded(run, kind):
 
 
 def _spikes(run, name, samples):
-    parts = [run.spikes(name, s, s + 1) for s in samples]
-    return replace(parts[0], planes=np.concatenate([part.planes for part in parts]))
+    return merge([run.spikes(name, s, s + 1) for s in samples])
 
 
 @_checked
@@ -134,9 +134,8 @@ def operations_of(run, layers=None, sample=0, neurons=()):
     """Operations of each layer against dense."""
     names = _chosen(run, layers, run.counts.layers, "counts", "run again with --out")
     counts = run.counts
-    chosen = Counts({name: counts.neurons[name] for name in names}, counts.n_samples, counts.steps,
-                    {name: counts.layers[name] for name in names}, counts.word_operations)
-    return by_layer.operations(chosen)
+    return by_layer.operations(replace(counts, neurons={name: counts.neurons[name] for name in names},
+                                       layers={name: counts.layers[name] for name in names}))
 
 
 @_checked
@@ -161,24 +160,31 @@ def traces_of(run, layers=None, sample=0, neurons=()):
     names = _chosen(run, layers, _recorded(run, "potentials"), "potentials",
                     "run again with --out and --record potentials:LAYER (and residuals, currents, spikes)")
     name = _one(run, names if layers else names[:1], "traces")
+    length = None if run.lengths is None else run.lengths[sample]
 
     def trace(kind):
         if name not in run.recorded.get(kind, ()):
             return None
-        values = run.trace(kind, name, sample, sample + 1)[0]
+        values = run.trace(kind, name, sample, sample + 1)[0, :length]
         steps = run.steps_per_unit(name)  # of channels as they are held, which a flattened shape does not show
         return values / np.repeat(steps, values[0].size // len(steps)).reshape(values.shape[1:])
 
-    sent = run.spikes(name, sample, sample + 1).levels()[0] if name in run.recorded.get("spikes", ()) else None
+    sent = run.spikes(name, sample, sample + 1).levels()[0, :length] if name in run.recorded.get("spikes", ()) else None
     return time_courses.traces(trace("potentials"), trace("residuals"), trace("currents"), sent,
                                _threshold(run, name), neurons, name=name)
 
 
 def _threshold(run, name):
-    """The first level's threshold, where all neurons have the same."""
+    """The H from which the first level is sent, where it is the same of all neurons: where they rectify, that whose
+    phi(H) reaches v_threshold. None of nodes whose threshold is not on H: those that send changes."""
     node = run.summary.of_node(name)
-    value = None if node is None else node.settings.get("v_threshold")
-    return float(value) if isinstance(value, (int, float)) else None
+    if node is None or node_type(node.kind).sends != "levels":
+        return None
+    threshold, quantum = (node.settings.get(key) for key in ("v_threshold", "quantum"))
+    rectifies = bool(node.settings.get("rectify"))
+    if not all(isinstance(value, (int, float)) for value in (threshold, *[quantum] * rectifies)):
+        return None
+    return float(unrectified(threshold / quantum) * quantum if rectifies else threshold)
 
 
 @_checked

@@ -5,6 +5,7 @@ Few events are marks, drawn one by one; many are the cells of a picture, summed 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import List, NamedTuple, Sequence, Union
 
 import numpy as np
@@ -33,10 +34,15 @@ class _Panel(NamedTuple):
     spikes: Spikes
     samples: List[int]
     numbers: List[int]  # what the samples are called
-    n_steps: int        # of all samples together
+    ends: List[int]     # steps of the samples up to each, itself included
     n_neurons: int
     n_events: int
     binned: Binned
+
+    @property
+    def n_steps(self) -> int:
+        """Of all samples together."""
+        return self.ends[-1] if self.ends else 0
 
     @property
     def exact(self) -> bool:
@@ -109,8 +115,17 @@ def _measured(name, spikes, samples, numbers, rows):
             raise DataError(f"no sample {s} among the {style.count_label(n, 'sample')} of {name or 'these spikes'}"
                             f": choose one from 0 to {n - 1}")
     n_neurons = spikes.shape[0] * spikes.planes.shape[3]
-    return _Panel(name, spikes, samples, numbers, n_steps * len(samples), n_neurons, count_events(spikes, samples),
-                  bin_spikes(spikes, samples, rows, COLUMNS))
+    lengths = [n_steps if spikes.lengths is None else int(spikes.lengths[s]) for s in samples]
+    if samples and min(lengths) < n_steps:
+        spikes, samples = _on_end(spikes, samples, lengths), [0]
+    return _Panel(name, spikes, samples, numbers, np.cumsum(lengths).tolist(), n_neurons,
+                  count_events(spikes, samples), bin_spikes(spikes, samples, rows, COLUMNS))
+
+
+def _on_end(spikes, samples, lengths):
+    """The steps that the samples had, as of one sample."""
+    planes = np.concatenate([spikes.planes[s, :length] for s, length in zip(samples, lengths)])
+    return replace(spikes, planes=planes[None], lengths=None)
 
 
 def _silent(panel) -> int:
@@ -192,15 +207,16 @@ def _draw(figure, panel, room, marks, first, last):
 
 def _name_steps(axes, panel, last):
     """Ticks at steps 1 .. T in the middle of their cells; between samples, lines and their numbers."""
-    numbers = panel.numbers
-    n_steps = panel.n_steps // len(numbers)
+    numbers, n_steps = panel.numbers, panel.n_steps
     if len(numbers) > 1:
-        for i in range(1, len(numbers)):
-            axes.axvline(i * n_steps, color=style.GREY, linewidth=0.5)
+        lengths = np.diff(panel.ends, prepend=0)
+        for end in panel.ends[:-1]:
+            axes.axvline(end, color=style.GREY, linewidth=0.5)
         every = -(-len(numbers) // 20)
-        axes.set_xticks([(i + 0.5) * n_steps for i in range(0, len(numbers), every)],
-                        [f"{number}" for number in numbers[::every]])
-        axes.set_xlabel(f"sample, {style.count_label(n_steps, 'step')} each" if last else "")
+        axes.set_xticks((panel.ends - lengths / 2)[::every], [f"{number}" for number in numbers[::every]])
+        few, most = int(lengths.min()), style.count_label(int(lengths.max()), "step")
+        axes.set_xlabel("" if not last else f"sample, {most} each" if few == lengths.max()
+                        else f"sample, {few} to {most} each")
     elif n_steps <= 20:
         axes.set_xticks(np.arange(n_steps) + 0.5, [f"{i + 1}" for i in range(n_steps)])
         axes.set_xlabel("step" if last else "")

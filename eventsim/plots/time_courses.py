@@ -21,10 +21,9 @@ MOST_PANELS = 8  # layers with axes of their own; more stand in rows
 def _of_samples(layers):
     """ "8 samples of 4 steps", and whether neurons of large layers were left out."""
     first = next(iter(layers.values()))
-    noted = max((layer.potentials.sum() + layer.n_not_finite) / (layer.n_samples * layer.n_steps)
-                for layer in layers.values())
+    noted = max((layer.potentials.sum() + layer.n_not_finite) / layer.presented for layer in layers.values())
     few = f", at most {style.count_label(MOST_NEURONS, 'neuron')} of a layer" if noted >= MOST_NEURONS else ""
-    return f"{style.count_label(first.n_samples, 'sample')} of {style.count_label(first.n_steps, 'step')}{few}"
+    return f"{style.count_label(first.n_samples, 'sample')} of {first.steps_text}{few}"
 
 
 def _gathered(layers):
@@ -36,7 +35,7 @@ def _gathered(layers):
 @style.styled
 def membranes(layers: Dict[str, MembraneStatistics]):
     """Figure of where membranes are: per layer the distributions of H before the reset, of phi(H) where
-    the neurons rectify (MPR; InfLoR-SNN, eq. 9), and of U after the reset, with the thresholds."""
+    the neurons rectify (MPR; InfLoR-SNN, eq. 9), and of U after the reset, with the thresholds as H meets them."""
     title = "Where membranes are"
     layers = _gathered(layers)
     if not layers:
@@ -50,7 +49,7 @@ def membranes(layers: Dict[str, MembraneStatistics]):
     figure, top = style.sheet(
         title,
         [f"Shares of neurons and steps of {_of_samples(layers)}. "
-         f"Dashed: the thresholds of the levels. {ERROR} is the mean squared quantisation error, in quanta²"
+         f"Dashed: where H meets the levels' thresholds. {ERROR} is the mean squared quantisation error, in quanta²"
          + (", before and after rectifying (MPR)." if rectify else ".")], 0.35 + down * (height + 0.72))
     _name_curves(figure, top, rectify)
     gap = 0.55
@@ -83,7 +82,7 @@ def _membrane_rows(title, layers):
     units = sorted({layer.unit for layer in layers.values()})
     sheet = style.rows(
         list(layers), title,
-        [f"{_of_samples(layers)}; the fullest bin of a row fills it. Dashes: the thresholds of the levels. "
+        [f"{_of_samples(layers)}; the fullest bin of a row fills it. Dashes: where H meets the levels' thresholds. "
          f"Right: mean squared quantisation error {ERROR} in quanta²"
          + (", and with rectified membranes (MPR)" if rectify else "")
          + "; shares of H beyond the axis."],
@@ -106,7 +105,7 @@ def _membrane_rows(title, layers):
             if key in heights:
                 axes.step(edges, i + 0.44 - 0.86 * np.append(heights[key], heights[key][-1]), where="post",
                           color=colour, linewidth=0.9)
-        at = layer.threshold + layer.step * np.arange(min(layer.n_levels, MOST_THRESHOLDS))
+        at = layer.fires_at + layer.step * np.arange(min(layer.n_levels, MOST_THRESHOLDS))
         axes.vlines(at, i - 0.44, i + 0.44, color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (3, 2)))
         total = max(layer.potentials.sum(), 1)
         errors = [layer.error, layer.rectified_error] if rectify else [layer.error]
@@ -137,7 +136,7 @@ def _draw_membranes(axes, name, layer):
         axes.stairs(100 * shares[-1], edges, color=style.VERMILLION, linewidth=1.1)
     _scale_shares(axes, np.concatenate(shares))
     for k in range(min(layer.n_levels, MOST_THRESHOLDS)):
-        axes.axvline(layer.threshold + k * layer.step, ymax=0.85, **THRESHOLD)
+        axes.axvline(layer.fires_at + k * layer.step, ymax=0.85, **THRESHOLD)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"membrane ({layer.unit})", labelpad=1)
     error = f"{ERROR} {style.number_label(layer.error)}"
@@ -191,7 +190,7 @@ def drift(layers: Dict[str, MembraneStatistics]):
     note = f"Root mean square of the membranes after the reset, over {_of_samples(layers)}."
     figure, top = style.sheet(title, [f"{note} A layer in balance levels out."], 3.2)
     axes = style.grid(style.place(figure, 0.75, top + 0.1, 4.9, 2.6), "both")
-    values = [layer.drift for layer in layers.values()]
+    values = [layer.drift[: layer.longest] for layer in layers.values()]
     largest = sorted(range(len(values)), key=lambda i: -values[i][-1])[: len(style.CYCLE)]
     for i, curve in enumerate(values):
         named = i in largest
@@ -231,7 +230,7 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     """Figure of the membranes of chosen neurons of one sample, step by step.
 
     potentials (H, before the reset), residuals (U, after it), currents, levels (what was sent): arrays
-    (T, *shape) or None, the first three in `unit`; threshold in it as well. neurons: indices into the
+    (T, *shape) or None, the first three in `unit`; threshold, that H meets, in it as well. neurons: indices into the
     flattened shape; () takes four among those that move, from the liveliest on. Raises DataError for a
     neuron that is not there.
     """

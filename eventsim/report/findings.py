@@ -13,6 +13,7 @@ import numpy as np
 
 from eventsim.arguments import open_run_of
 from eventsim.model.kinds import node_type
+from eventsim.program import ConstantChange
 from eventsim.runs.summary import WeightSummary
 from eventsim.runs.summary_text import LOST_SHARE
 from eventsim.text import joule, many, number, percent
@@ -23,6 +24,7 @@ KINDS = {
     "not_finite": ("fault", "numbers that are nan or infinite"),
     "overflow": ("fault", "integers that left their width"),
     "zeroed_layer": ("fault", "a layer whose weights the arithmetic all rounds to 0"),
+    "changed_constant": ("fault", "a leak, gain, threshold or bias that the arithmetic makes another number"),
     "dead_layer": ("fault", "a layer that never fires"),
     "exploding_membrane": ("fault", "potentials far beyond anything that firing can bring back"),
     "constant_prediction": ("fault", "one class predicted for every sample"),
@@ -178,7 +180,7 @@ def _dead_layers(run):
         else:
             found.append(Finding(
                 "dead_layer", name, f"{name} never fires: not one spike of {many(train.n_neurons, 'neuron')} in "
-                                    f"{many(train.n_samples, 'sample')} of {many(train.n_steps, 'step')}, so "
+                                    f"{many(train.n_samples, 'sample')} of {train.steps_text()}, so "
                                     "nothing of the input gets past it.",
                 "Lower its v_threshold, or raise the scale of the weights or of the BatchNorm before it; if the "
                 "trainer's spikes differ, run `eventsim diff` against them. With delays, run more steps.",
@@ -304,10 +306,9 @@ def _membranes(run):
                 "it; `eventsim diff` against float64 shows where it begins.",
                 {"not_finite": membranes.n_not_finite}))
             continue
-        rms = np.asarray(membranes.drift, float)
-        means = np.asarray(membranes.mean_by_step, float)
-        if rms.size and np.isfinite(rms).all() and means.size:
-            found += _drift(name, membranes, rms / _reach(membranes), means.mean(axis=0) / _reach(membranes))
+        rms, means = (values[: membranes.longest] / _reach(membranes) for values in (membranes.drift, membranes.means))
+        if rms.size and np.isfinite(rms).all():
+            found += _drift(name, membranes, rms, means)
     return found
 
 
@@ -431,6 +432,7 @@ def _weights(run):
     for name, layer in _weights_of(run.summary).items():
         zeroed, clipped, weights = layer.zeroed or 0, layer.clipped or 0, layer.weights or 0
         numbers = {"zeroed": zeroed, "clipped": clipped, "weights": weights}
+        found += [_changed(name, one) for one in layer.constants or ()]
         if layer.is_empty:
             found.append(Finding(
                 "zeroed_layer", name,
@@ -451,6 +453,13 @@ def _weights(run):
             "Compare the accuracy with that in float32; if it is lower, train with this arithmetic's weights.",
             {"layers": len(noted), "largest_share": max(layer.lost_share for layer in noted.values())}))
     return found
+
+
+def _changed(name, one):
+    change = ConstantChange(one.before, one.after, one.neurons, one.of)
+    return Finding("changed_constant", name, f"This arithmetic rounds {change.as_text(one.name, name)}.",
+                   "Run it in float32; or rescale the layer, or choose a chip with more bits for it.",
+                   {"before": one.before, "after": one.after, "neurons": one.neurons, "of": one.of})
 
 
 def _weights_of(summary):

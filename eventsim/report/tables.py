@@ -28,6 +28,7 @@ from eventsim.text import did_you_mean
 def node_names(run, only: Iterable[str] = ()) -> List[str]:
     """Every node with counts or with spikes, in the model's order. only: these. Raises RunError for a
     name that the run does not have."""
+    only = names_of(only, "only", "names of layers")
     known = {*run.layers, *run.statistics.trains}
     ordered = [node.name for node in run.summary.nodes]
     ordered += [name for name in (*run.layers, *run.statistics.trains) if name not in ordered]
@@ -39,8 +40,11 @@ def node_names(run, only: Iterable[str] = ()) -> List[str]:
     return [name for name in names if not only or name in only]
 
 
-def _trains(run, only):
-    return {name: run.statistics.trains[name] for name in node_names(run, only) if name in run.statistics.trains}
+def _trains(run, only, counted="n_samples"):
+    """What nodes sent, of which statistics of this kind were gathered: "n_samples", all of it; "n_detailed",
+    intervals and correlations."""
+    trains = {name: run.statistics.trains.get(name) for name in node_names(run, only)}
+    return {name: train for name, train in trains.items() if train is not None and getattr(train, counted)}
 
 
 def _per_layer(parts):
@@ -104,12 +108,13 @@ def layer_table(run, only=()):
             "kind": kinds.get(name, ""),
             "neurons": run.counts.neurons[name] if train is None else train.n_neurons,
             "bits": None if train is None else train.bits,
-            **{key: math.nan if train is None else float(getattr(train, key)) for key in _OF_TRAINS},
+            **{key: float(getattr(train, key)) if train is not None and train.n_samples else math.nan
+               for key in _OF_TRAINS},
             **{key: math.nan if train is None else _mean(getattr(train, key)) for key in ("cv", "lv", "fano")},
             **{key: math.nan if counts is None else float(counts[key].sum()) / n for key in (*NAMES, *EXECUTED)},
             "energy": energy.total, "ann_energy": energy.ann_total, "crossing_rate": energy.crossing_rate,
         })
-        if train is not None:
+        if train is not None and train.n_samples:
             rows[-1]["events"] = float(train.events.sum()) / n
     return Table({key: [row[key] for row in rows] for key in rows[0]} if rows else {}, _LAYER_UNITS,
                  "layers: spikes, synaptic operations per sample, energy")
@@ -125,15 +130,17 @@ def _mean(values):
 
 
 def step_table(run, only=()):
-    """One row per step: all trains together, and the decisions had the run stopped there."""
+    """One row per step: all trains together, of the samples that had the step, and the decisions had the run
+    stopped there."""
     trains = _trains(run, only)
     decisions = run.statistics.decisions
     steps = max([len(train.events_by_step) for train in trains.values()]
                 + ([] if decisions is None else [len(decisions.final)]), default=0)
     columns = {"step": np.arange(1, steps + 1)}
     if trains:
-        chances = sum(train.n_neurons * train.n_samples for train in trains.values())
-        columns["rate"] = sum(train.events_by_step for train in trains.values()) / max(chances, 1)
+        chances = sum(train.n_neurons * train.chances_by_step for train in trains.values())
+        events = sum(train.events_by_step for train in trains.values())
+        columns["rate"] = np.where(chances > 0, events / np.maximum(chances, 1), math.nan)
     if decisions is not None:
         columns["final_share"] = np.asarray(decisions.final_share, float)
         if decisions.correct is not None:
@@ -174,14 +181,15 @@ def plane_table(run, only=()):
 def neuron_table(run, only=()):
     """One row per layer and neuron; c, y, x are -1 on axes that the layer does not have."""
     parts = []
-    for name, train in _trains(run, only).items():
+    for name, train in {**_trains(run, only), **_trains(run, only, "n_detailed")}.items():
         place = np.full((3, train.n_neurons), -1, np.int64)
         place[: len(train.shape)] = np.indices(train.shape).reshape(len(train.shape), -1)
         if len(train.shape) == 2:  # (C, X): no y
             place[[1, 2]] = place[[2, 1]]
         parts.append((name, {
             "neuron": np.arange(train.n_neurons), "c": place[0], "y": place[1], "x": place[2],
-            "events": train.events, "rate": train.rates, "mean_interval": train.mean_intervals,
+            "events": train.events if train.n_samples else np.full(train.n_neurons, math.nan),
+            "rate": train.rates, "mean_interval": train.mean_intervals,
             "cv": train.cv, "lv": train.lv, "fano": train.fano,
         }))
     units = {"rate": "1/step", "mean_interval": "steps", "cv": "1", "lv": "1", "fano": "1"}
@@ -192,14 +200,14 @@ def interval_table(run, only=()):
     """One row per layer and inter-spike interval; the last stands for itself and all longer ones."""
     return Table(_per_layer(
         (name, {"interval": np.arange(len(train.interval_histogram)), "count": train.interval_histogram})
-        for name, train in _trains(run, only).items()
+        for name, train in _trains(run, only, "n_detailed").items()
     ), {"interval": "steps"}, "inter-spike intervals; the longest of each layer stands for all longer ones too")
 
 
 def correlation_table(run, only=()):
     """One row per layer and pair of the neurons chosen for it."""
     parts = []
-    for name, train in _trains(run, only).items():
+    for name, train in _trains(run, only, "n_detailed").items():
         i, j = np.triu_indices(len(train.chosen), 1)
         if len(i):
             parts.append((name, {"neuron_a": train.chosen[i], "neuron_b": train.chosen[j],
@@ -208,17 +216,19 @@ def correlation_table(run, only=()):
 
 
 def membrane_table(run, only=()):
-    """One row per layer of neurons whose membranes were watched."""
-    names = [name for name in node_names(run, only) if name in run.statistics.membranes]
+    """One row per layer of neurons whose membranes were watched; "last" is the last step that one of these samples
+    had."""
+    watched = {name: run.statistics.membranes.get(name) for name in node_names(run, only)}
     rows = []
-    for name in names:
-        found = run.statistics.membranes[name]
-        means = np.asarray(found.mean_by_step, float)
+    for name, found in watched.items():
+        if found is None or not found.n_samples:
+            continue
+        means, drift = found.means[: found.longest], found.drift[: found.longest]
         rows.append({
             "layer": name, "unit": found.unit, "samples": found.n_samples, "threshold": float(found.threshold),
             "lowest": float(found.lowest), "highest": float(found.highest), "not_finite": int(found.n_not_finite),
-            "mean_first": _last(means.mean(axis=0)[:1]), "mean_last": _last(means.mean(axis=0)),
-            "rms_first": _last(found.drift[:1]), "rms_last": _last(found.drift),
+            "mean_first": _last(means[:1]), "mean_last": _last(means),
+            "rms_first": _last(drift[:1]), "rms_last": _last(drift),
             "error": float(found.error), "rectified_error": float(found.rectified_error),
         })
     return Table({key: [row[key] for row in rows] for key in rows[0]} if rows else {},
@@ -276,7 +286,7 @@ def class_rate_table(run, only=()):
     if run.labels is None:
         return Table({}, {}, "rates by layer and class")
     names = class_names(run, run.output.shape[1])
-    rates = rates_by_class(run.counts, run.labels)
+    rates = rates_by_class(run.counts, run.labels, run.lengths)
     rows = [(layer, names[label] if 0 <= label < len(names) else str(label), rate)
             for layer in node_names(run, only) if layer in rates and layer in run.statistics.trains
             for label, rate in rates[layer].items()]
@@ -286,6 +296,7 @@ def class_rate_table(run, only=()):
 
 def finding_table(run, only=()):
     """One row per finding, the most important first."""
+    only = node_names(run, only) if only else ()
     found = [f for f in findings.find(run) if not only or f.layer in only]
     return Table({"kind": [f.kind for f in found], "severity": [f.severity for f in found],
                   "layer": [f.layer or "" for f in found], "sentence": [f.sentence for f in found],

@@ -17,7 +17,7 @@ from eventsim.engine.overflows import floats_may_overflow
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, EventsimError, EventsimWarning, ModelError
 from eventsim.inputs.arrays import ArrayData, LoaderData
-from eventsim.inputs.dataset import open_dataset
+from eventsim.inputs.dataset import Dataset, open_dataset
 from eventsim.inputs.levels import check_layout
 from eventsim.merging import merge
 from eventsim.model.parameters import integer
@@ -28,6 +28,7 @@ from eventsim.statistics import result
 from eventsim.statistics.decisions import Decisions, n_unknown, unknown_text
 from eventsim.storage import writing
 from eventsim.tensors import is_loader
+from eventsim.text import many
 
 BATCH_BYTES = 1 << 20  # of levels, read and run at a time
 BATCH = (16, 1024)  # at least and at most so many samples
@@ -113,7 +114,7 @@ def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Calla
     dataset: path of a data file or folder, a `Dataset` of `open_dataset` (or anything that offers the same),
         or arrays: x as `Simulator.run` takes it, or (x, y) with labels y (N,), whole numbers, or None, or
         (x, y, lengths) with the steps of each sample, as `Simulator.run` takes them; or a loader (torch's
-        DataLoader) of batches x or (x, y), which come as they are.
+        DataLoader) of batches x or (x, y), all of as many steps, which come as they are.
     progress: called after each batch with the samples done and all there are; True for a bar by tqdm, False for
         none; None: a bar in notebooks.
     options: fields of `Evaluation`: out, record, limit, timesteps, shard, audit, conventions, energy,
@@ -159,6 +160,9 @@ class _Evaluating:
                 check_layout(shape, node, simulator.model.timesteps)
         self.part = _part(asked, len(self.dataset))
         steps = self.dataset.n_steps or simulator.model.steps(asked.timesteps)
+        if self.lengths is not None:  # nothing may depend on samples that are not run
+            steps = int(np.max(self.lengths[: self.part.total]))
+        self.steps = steps
         self.batch = self._batch_size(steps)
         # where there are no statistics that would show it, the first sample of each batch is looked at
         self.looks_for_overflow = not asked.statistics and floats_may_overflow(simulator.program, steps)
@@ -170,7 +174,7 @@ class _Evaluating:
         answers = LARGE_BATCH * steps * int(np.prod(model.shapes[model.output])) * 8
         if not (asked.record or asked.conventions or own_lengths) and answers <= ANSWER_BYTES:
             most = max(most, LARGE_BATCH)
-        levels = (self.dataset.n_steps or 1) * np.prod(model.shapes[model.input])
+        levels = (self.steps if self.dataset.n_steps else 1) * np.prod(model.shapes[model.input])
         return int(np.clip(BATCH_BYTES // levels, 1 if own_lengths else least, most))
 
     def run(self, progress):
@@ -184,6 +188,7 @@ class _Evaluating:
             for start, x, y in self._batches():
                 lengths = None if self.lengths is None else self.lengths[start : start + len(x)]
                 recording, found = self._batch(x, y) if lengths is None else self._grouped(x, y, lengths)
+                self._check_steps(found, start)
                 sums = merge([sums, found])
                 writer.add(recording, y)
                 unknown += n_unknown(class_labels(y), self._n_classes)
@@ -210,6 +215,16 @@ class _Evaluating:
         model = self.simulator.model
         return int(np.prod(model.shapes[model.output]))
 
+    def _check_steps(self, found, start):
+        """Raise DataError for a batch of other steps than the ones before, as loaders may give."""
+        if start == self.part.first:
+            self.steps = found.counts.steps
+        elif found.counts.steps != self.steps:
+            data = f"{self.data}: " if self.data else ""
+            raise DataError(f"{data}the batch that begins with sample {start} has {many(found.counts.steps, 'step')}, "
+                            f"those before it {self.steps}; where samples have lengths of their own, give "
+                            "(x, y, lengths), x padded to the longest")
+
     def _batches(self) -> Iterator:
         """(number of the first sample, x, y) of each batch."""
         start = self.part.first
@@ -220,7 +235,7 @@ class _Evaluating:
     def _grouped(self, x, y, lengths):
         """As `_batch`, of samples of their own lengths: those of one length together, so that nothing counts what
         comes after a sample's end."""
-        recordings, sums, steps = [], None, self.dataset.n_steps
+        recordings, sums, steps = [], None, self.steps
         for length, rows in groups(lengths):
             recording, found = self._batch(x[rows, :length], None if y is None else y[rows])
             recordings.append(padded(recording, steps))
@@ -261,7 +276,7 @@ class _Evaluating:
         with _naming(self.data):
             again = self._recorded(x, record) if lengths is None else next(self.simulator.iterate(
                 [(x, None, lengths)], record=record))
-        found = again.statistics if lengths is None else again.statistics.padded(self.dataset.n_steps)
+        found = again.statistics if lengths is None else again.statistics.padded(self.steps)
         return replace(sums, seconds=sums.seconds + again.seconds, statistics=merge([sums.statistics, found]))
 
     def _recorded(self, x, record):
@@ -280,9 +295,11 @@ def _opened(dataset, model, asked):
     """(the data, its name for messages or None)."""
     if isinstance(dataset, (str, Path)):
         steps = asked.timesteps or model.timesteps
-        return open_dataset(dataset, model.nodes[model.input], steps), str(dataset)
+        return open_dataset(dataset, model.nodes[model.input], steps).with_labels_of(model.class_names), str(dataset)
     if is_loader(dataset):
         return LoaderData(dataset, model.nodes[model.input]), None
+    if isinstance(dataset, Dataset):
+        return dataset.with_labels_of(model.class_names), dataset.name
     if hasattr(dataset, "batches"):
         return dataset, dataset.name
     if isinstance(dataset, tuple) and len(dataset) not in (2, 3):

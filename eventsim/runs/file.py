@@ -49,9 +49,9 @@ def save_run(recording: Recording, path, labels=None) -> None:
     """Write a recording to `path` (HDF5): what `eventsim run --out` writes of such a run, for `open_run`
     and for `eventsim stats`, `plot` and `report`.
 
-    labels: whole numbers (N,), or None. Statistics are those that the run gathered, and, of nodes whose
-    spikes, membranes or outputs were recorded instead, of these. Raises DataError where writing fails, or
-    labels do not fit.
+    labels: whole numbers (N,), of a type of integers or of floats, or None. Statistics are those that the run
+    gathered, and, of nodes whose spikes, membranes or outputs were recorded instead, of these. Raises DataError
+    where writing fails, or labels do not fit.
     """
     instance_of(recording, Recording, "recording", "a Recording")
     path_of(path)
@@ -156,7 +156,7 @@ class Run(HoldsFile, Shown):
         """As of its summary, and what was recorded; also of a file that is closed."""
         card = self.summary.card()
         recorded = ", ".join(f"{kind} of {many(len(names), 'node')}" for kind, names in self.recorded.items())
-        title = f"Run({cut(self.path, 60)!r}, {many(self.n_samples, 'sample')}, {many(self.n_steps, 'step')})"
+        title = f"Run({cut(self.path, 60)!r}, {many(self.n_samples, 'sample')}, {self.counts.steps_text})"
         return replace(card, title=title, facts=[*card.facts, *([("recorded", recorded)] if recorded else [])],
                        note='per sample; run["name"] is one node, run.statistics what was gathered')
 
@@ -175,7 +175,8 @@ class Run(HoldsFile, Shown):
                 f"'planes' has shape {dataset.shape} and type {dataset.dtype}, which its attributes do not fit"
             )
         first, stop = self._samples(first, stop)
-        return Spikes(dataset.rows(slice(first, stop)), shape, logical, bits, bool(signed))
+        lengths = None if self.lengths is None else self.lengths[first:stop]
+        return Spikes(dataset.rows(slice(first, stop)), shape, logical, bits, bool(signed), lengths)
 
     def trace(self, kind, name, first=0, stop=None) -> np.ndarray:
         """"currents", "potentials" or "residuals" of a layer in samples first to stop - 1: (n, T, *shape).
@@ -223,9 +224,9 @@ class Run(HoldsFile, Shown):
         found = Statistics()
         if "statistics" in self._root:
             found = stored_statistics.read_statistics(self._root.group("statistics"), names)
-        if not found.trains:
-            trains = {name: self._train(name) for name in self.recorded.get("spikes", ())}
-            found = replace(found, trains=trains)
+        if not any(train.n_samples for train in found.trains.values()):  # at most intervals
+            recorded = {name: self._train(name) for name in self.recorded.get("spikes", ())}
+            found = replace(found, trains={**found.trains, **recorded})
         if found.decisions is None and self.outputs is not None:
             found = Statistics(found.trains, found.membranes, Decisions.of(self.outputs, self.labels, names))
         order = {name: i for i, name in enumerate(self.layers)}
@@ -243,8 +244,7 @@ class Run(HoldsFile, Shown):
         whole = None
         for first in range(0, self.n_samples, batch):
             stop = min(first + batch, self.n_samples)
-            lengths = None if self.lengths is None else self.lengths[first:stop]
-            whole = merge([whole, of_spikes(self.spikes(name, first, stop), lengths)])
+            whole = merge([whole, of_spikes(self.spikes(name, first, stop))])
         return whole
 
     # ---- reading

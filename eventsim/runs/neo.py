@@ -7,7 +7,6 @@ neo (S. Garcia et al., Frontiers in Neuroinformatics 8:10, 2014; `pip install "e
 imported when it is needed, and by nothing else here.
 """
 
-from dataclasses import replace
 from operator import index as whole
 from typing import Sequence, Union
 
@@ -27,7 +26,8 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
     node: name of a node, or several; None: every node whose spikes were recorded.
     sample: number of a sample, or several; None: all.
     dt: length of a step: seconds, or a quantity with a unit of time, which the trains then have. None: the
-        bin width of a model whose input is made of event recordings; any other has to be told.
+        step of a stream, and the bin width of a model whose input is made of event recordings; any other has to be
+        told.
     silent: whether neurons without events in a sample get an (empty) train there. Rates, Fano factors
         and correlations need them.
 
@@ -128,7 +128,7 @@ def _spikes_of(source, name, number):
     if callable(source.spikes):
         return source.spikes(name, number, number + 1)
     found = source.spikes[name]
-    return replace(found, planes=found.planes[number : number + 1])
+    return found.of_samples(slice(number, number + 1))
 
 
 def _names(source, node):
@@ -160,13 +160,13 @@ def _samples(source, sample):
 
 
 def _known_dt(source):
-    """Seconds of a step, where the model's input says it."""
-    model = getattr(getattr(source, "context", None), "model", None)
-    events = None if model is None else model.nodes[model.input].events
-    if events is None:
+    """Seconds of a step, where the recording or its model's input says it."""
+    context = getattr(source, "context", None)
+    width = None if context is None else context.step_width
+    if width is None:
         raise DataError("dt is not given, and the model does not say how long a step is: give seconds, or a "
                         "quantity with a unit of time (dt=1e-3 for steps of a millisecond)")
-    return 1e-6 * events.bin_width
+    return 1e-6 * width
 
 
 def _step(dt, quantities):

@@ -3,7 +3,10 @@
 from typing import Dict
 
 from eventsim.display.card import Card, MOST_ROWS
-from eventsim.text import aligned_table, decimals, joule, many, NONE, printable, quantity, wrapped
+from eventsim.statistics.not_finite import overflow_text
+from eventsim.text import (
+    aligned_table, decimals, joule, many, NONE, printable, quantity, share_decimals, share_percent, wrapped,
+)
 
 LOST_SHARE = 0.01  # of a layer's weights; less is what rounding does to any network
 MOST_LAYERS = 5  # that a line names
@@ -27,25 +30,30 @@ def summary_card(summary) -> Card:
     energy = None if summary.energy is None else summary.energy.total
     facts = [
         ("model", summary.model), ("data", summary.data), ("precision", summary.chip or summary.precision),
-        ("accuracy", None if summary.accuracy is None else f"{decimals(100 * summary.accuracy, 2)} %"),
+        ("accuracy", None if summary.accuracy is None else share_percent(summary.accuracy)),
         ("samples per second", quantity(summary.samples_per_second)),
         ("energy per sample", None if energy is None else joule(energy.total)),
         ("matched dense network", None if energy is None else joule(energy.ann_total)),
     ]
     rows = _rows(summary, max(summary.samples or 0, 1), summary.layers[:MOST_ROWS])
-    title = f"RunSummary({many(summary.samples or 0, 'sample')}, {many(summary.timesteps or 0, 'step')})"
+    title = f"RunSummary({many(summary.samples or 0, 'sample')}, {_steps(summary)})"
     return Card(title, [(name, value) for name, value in facts if value is not None], COLUMNS, rows,
                 len(summary.layers), note="per sample; as_text() says it all")
 
 
 def _head(summary):
     names = printable(" on ".join(name for name in (summary.model, summary.data) if name))
-    accuracy = "no labels" if summary.accuracy is None else f"{decimals(100 * summary.accuracy, 2)} % correct"
+    accuracy = "no labels" if summary.accuracy is None else f"{share_percent(summary.accuracy)} correct"
     return (
         f"{names}{': ' if names else ''}{accuracy} of {many(summary.samples, 'sample')}, "
-        f"{many(summary.timesteps, 'step')}, {summary.chip or summary.precision}, "
+        f"{_steps(summary)}, {summary.chip or summary.precision}, "
         f"{quantity(summary.samples_per_second)} samples/s\n"
     )
+
+
+def _steps(summary):
+    sums = summary.sums
+    return many(summary.timesteps or 0, "step") if sums is None else sums.counts.steps_text
 
 
 COLUMNS = ("layer", "neurons", "firing rate", "mean level", "synops", "additions", "dense MACs", "share")
@@ -67,7 +75,7 @@ def _rows(summary, samples, layers):
     all_additions = max(_additions(summary.totals), 1)
     return [
         (
-            layer.name, f"{layer.neurons}", decimals(layer.firing_rate, 4) if layer.events else NONE,
+            layer.name, f"{layer.neurons}", share_decimals(layer.firing_rate, 4) if layer.events else NONE,
             decimals(layer.mean_level, 2) if layer.mean_level else NONE, quantity((layer.synops or 0) / samples),
             quantity(_additions(layer) / samples), quantity((layer.dense_macs or 0) / samples),
             f"{decimals(100 * _additions(layer) / all_additions, 1)} %",
@@ -115,14 +123,9 @@ def _share_lost(name, layer):
 
 def _overflown(summary):
     """Numbers that left what floats hold."""
-    found = dict(summary.not_finite or {})
-    outputs = found.pop("", 0)
-    if found or outputs:
-        seen = [f"{many(number, 'potential')} of {printable(name)}" for name, number in found.items()]
-        seen += [f"the output of {many(outputs, 'sample')}"] if outputs else []
-        yield (f"{summary.precision} overflowed: {', '.join(seen)} {'is' if sum(found.values(), outputs) == 1 else 'are'} "
-               "infinite or nan: an infinite one sends its highest level, one that is nan nothing; run in float64, or "
-               "rescale the weights")
+    text = overflow_text(summary.precision, summary.not_finite or {})
+    if text:
+        yield text
 
 
 def audit_text(audit: Dict, width=None) -> str:

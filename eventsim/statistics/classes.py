@@ -1,6 +1,5 @@
 """Statistics class by class: which neurons, and how many, answer to what."""
 
-from dataclasses import replace
 from typing import Dict
 
 import numpy as np
@@ -19,8 +18,7 @@ def of_classes(recording, labels) -> Dict[int, Statistics]:
     labels = _checked(labels, len(recording.output))
     return {
         int(label): Statistics({
-            name: of_spikes(replace(spikes, planes=spikes.planes[labels == label]),
-                            _some(recording.lengths, labels == label))
+            name: of_spikes(spikes.of_samples(labels == label), _some(recording.lengths, labels == label))
             for name, spikes in recording.spikes.items()
         })
         for label in np.unique(labels)

@@ -31,7 +31,7 @@ import numpy as np
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.later import Later
 from eventsim.merging import merged
-from eventsim.text import all_digits, many, number, quantity
+from eventsim.text import all_digits, many, number, quantity, up_to_steps
 
 NAMES = (
     "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",
@@ -117,6 +117,11 @@ class Counts(Later, Shown):
         return self.steps * self.n_samples - self.absent
 
     @property
+    def steps_text(self) -> str:
+        """In words, how many steps a sample had."""
+        return up_to_steps(self.steps, self.absent)
+
+    @property
     def mean_steps(self) -> float:
         """Steps presented per sample, a whole number where all had as many."""
         return self.presented / self.n_samples if self.absent else self.steps
@@ -154,7 +159,7 @@ class Counts(Later, Shown):
         rows = [(name, all_digits(self.neurons[name]), number(self.firing_rate(name)),
                  *(quantity(int(self.layers[name][count].sum()) / n) for count in _SHOWN))
                 for name in list(self.layers)[:MOST_ROWS]]
-        return Card(f"{type(self).__name__}({many(self.n_samples, 'sample')}, {many(self.steps, 'step')})", (),
+        return Card(f"{type(self).__name__}({many(self.n_samples, 'sample')}, {self.steps_text})", (),
                     ("layer", "neurons", "firing rate", *(name.replace("_", " ") for name in _SHOWN)), rows,
                     len(self.layers), note="per sample")
 

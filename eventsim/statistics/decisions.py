@@ -9,7 +9,7 @@ from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError
 from eventsim.merging import merged
 from eventsim.tensors import as_array
-from eventsim.text import many, number, percent
+from eventsim.text import many, number, share_percent
 
 MOST_CLASSES = 1000  # of a confusion matrix
 
@@ -36,7 +36,7 @@ class Decisions(Shown):
     @staticmethod
     def of(outputs, labels=None, class_names=()) -> "Decisions":
         """From outputs (N, T, classes), `Recording.outputs`, and labels (N,): whole numbers, one a
-        sample. Raises DataError for labels that do not fit."""
+        sample, of a type of integers or of floats. Raises DataError for labels that do not fit."""
         outputs = np.asarray(outputs)
         n, steps, classes = outputs.shape
         predictions = outputs.argmax(axis=2)
@@ -45,7 +45,7 @@ class Decisions(Shown):
         final = np.bincount(since, minlength=steps)
         if labels is None:
             return Decisions(n, final, class_names=tuple(class_names))
-        labels = _checked_labels(labels, n)
+        labels = one_label_each(labels, n)
         correct = (predictions == labels[:, None]).sum(axis=0)
         confusion = None
         known = labels.size > 0 and 0 <= labels.min() and labels.max() < classes
@@ -57,7 +57,7 @@ class Decisions(Shown):
     def card(self) -> Card:
         """Accuracy, and when answers are final."""
         return Card(f"Decisions({many(self.n_samples, 'sample')}, {many(self.final.size, 'step')})", [
-            ("accuracy", "no labels" if self.accuracy is None else percent(self.accuracy)),
+            ("accuracy", "no labels" if self.accuracy is None else share_percent(self.accuracy)),
             ("mean step of the final answer", number(self.mean_final_step))])
 
     def padded(self, n_steps) -> "Decisions":
@@ -87,15 +87,6 @@ class Decisions(Shown):
         return float((self.final @ np.arange(1, self.final.size + 1)) / max(self.n_samples, 1))
 
 
-def _checked_labels(labels, n):
-    labels = as_array(labels)
-    if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"labels have shape {labels.shape} and type {labels.dtype}, expected ({n},) whole numbers"
-        )
-    return labels.astype(np.int64)
-
-
 def n_unknown(labels, n_classes) -> int:
     """How many labels (N,) are no class of a model of so many outputs. labels: None: none are there."""
     return 0 if labels is None else int(((labels < 0) | (labels >= n_classes)).sum())
@@ -108,12 +99,12 @@ def unknown_text(unknown, n_samples, n_classes) -> str:
 
 
 def one_label_each(labels, n_samples) -> np.ndarray:
-    """Labels as an array (N,) of numbers. Raises DataError for others: a column (N, 1), or one label for
-    all, would be compared with every prediction, and say a wrong accuracy without a word."""
+    """Labels as int64 (N,), of whole numbers of any type. Raises DataError for others: a column (N, 1), or one
+    label for all, would be compared with every prediction, and say a wrong accuracy without a word."""
     labels = as_array(labels)
-    if labels.shape != (n_samples,) or labels.dtype.kind not in "biuf":
+    if labels.shape != (n_samples,) or labels.dtype.kind not in "iuf":
         raise DataError(f"labels has shape {labels.shape} and type {labels.dtype}, expected one number per "
                         f"sample, ({n_samples},)")
-    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.floor(labels))).all():
+    if labels.dtype.kind == "f" and not ((np.abs(labels) < 2.0**63) & (labels == np.floor(labels))).all():
         raise DataError("labels has values that are no class numbers, which are whole")
-    return labels
+    return labels.astype(np.int64)

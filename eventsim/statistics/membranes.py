@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsim.display.card import Card, Shown
 from eventsim.merging import merged
-from eventsim.text import many, number
+from eventsim.text import many, number, up_to_steps
 
 N_BINS = 240  # of the histograms of membranes
 N_DISTANCES = 50  # bins of the distance to the next threshold, within one quantum
@@ -79,23 +79,47 @@ class MembraneStatistics(Shown):
         if self.lengths is None:
             return by_step.mean(axis=axis)
         had = np.arange(self.n_steps) < self.lengths[:, None]
-        return np.where(had, by_step, 0).sum(axis=axis) / had.sum(axis=axis)
+        sums, number = np.where(had, by_step, 0).sum(axis=axis), np.asarray(had.sum(axis=axis))
+        return np.divide(sums, number, out=np.full(number.shape, np.nan), where=number > 0)[()]
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest of the samples, fewer than n_steps where a longer one was not looked at."""
+        return self.n_steps if self.lengths is None else int(self.lengths.max(initial=0))
+
+    @property
+    def presented(self) -> int:
+        """Steps of all samples together."""
+        return self.n_samples * self.n_steps if self.lengths is None else int(self.lengths.sum())
+
+    @property
+    def steps_text(self) -> str:
+        """In words, how many steps the samples had."""
+        return up_to_steps(self.longest, self.presented < self.n_samples * self.longest)
+
+    @property
+    def fires_at(self) -> float:
+        """The H from which the first level is sent, in the unit: `threshold`, or, where the layer rectifies, the H
+        whose phi(H) reaches it."""
+        if self.rectified is None:
+            return self.threshold
+        return float(unrectified(self.threshold / self.step)) * self.step
 
     def card(self) -> Card:
         """The numbers of the layer as a whole."""
-        return Card(f"MembraneStatistics({many(self.n_samples, 'sample')} of {many(self.n_steps, 'step')}, in "
+        return Card(f"MembraneStatistics({many(self.n_samples, 'sample')} of {self.steps_text}, in "
                     f"{self.unit})", [
                         ("threshold", number(self.threshold)), ("lowest", number(self.lowest)),
                         ("highest", number(self.highest)), ("not finite", self.n_not_finite)])
 
     @cached_property
     def drift(self) -> np.ndarray:
-        """float64 (T,): root mean square of U after each step, in the unit."""
+        """float64 (T,): root mean square of U after each step, in the unit; nan from `longest` on."""
         return np.sqrt(self._mean(self.square_by_step, 0))
 
     @cached_property
     def means(self) -> np.ndarray:
-        """float64 (T,): mean of U after each step, in the unit."""
+        """float64 (T,): mean of U after each step, in the unit; nan from `longest` on."""
         return self._mean(self.mean_by_step, 0)
 
     @property

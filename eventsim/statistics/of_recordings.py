@@ -1,7 +1,5 @@
 """Statistics of what was recorded."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from eventsim.arguments import instance_of, with_attributes
@@ -46,13 +44,13 @@ def of(recording, model=None, labels=None) -> Statistics:
 
 def of_spikes(spikes, lengths=None) -> TrainStatistics:
     """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`. lengths: int64 (N,), steps of
-    each sample, which sent nothing after them; None: all had as many. Raises DataError where the planes are not as
-    it says."""
+    each sample, which sent nothing after them; None: those that the spikes say. Raises DataError where the
+    planes are not as it says."""
     check_planes(spikes)
     n, steps = spikes.planes.shape[:2]
     sums = TrainObserver(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
     sums.add_samples(np.ascontiguousarray(spikes.planes), n)
-    return sums.statistics().ended(lengths)
+    return sums.statistics().ended(spikes.lengths if lengths is None else lengths)
 
 
 def _lengths(recording):
@@ -60,7 +58,7 @@ def _lengths(recording):
 
 
 def _levels(spikes, sample):
-    return replace(spikes, planes=spikes.planes[sample : sample + 1]).levels()
+    return spikes.of_samples(slice(sample, sample + 1)).levels()
 
 
 def _flat(values):

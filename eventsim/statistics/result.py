@@ -5,12 +5,13 @@ from typing import Dict, Optional
 
 import numpy as np
 
+from eventsim.arguments import known_names, names_of
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.merging import merged
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.trains import TrainStatistics
-from eventsim.text import all_digits, NONE, number, percent
+from eventsim.text import all_digits, NONE, number, percent, share_percent
 
 KINDS = ("statistics", "intervals", "membranes")  # that a run records
 
@@ -29,7 +30,8 @@ class Statistics(Shown):
         decisions = self.decisions
         facts = [
             ("nodes", len(self.trains)), ("membranes of layers", len(self.membranes)),
-            ("accuracy", None if decisions is None or decisions.accuracy is None else percent(decisions.accuracy)),
+            ("accuracy",
+             None if decisions is None or decisions.accuracy is None else share_percent(decisions.accuracy)),
             ("mean step of the final answer",
              None if decisions is None or not decisions.n_samples else number(decisions.mean_final_step)),
         ]
@@ -47,11 +49,13 @@ class Statistics(Shown):
         return Statistics(trains, membranes, None if self.decisions is None else self.decisions.padded(n_steps))
 
     def activation_sparsity(self, nodes=None) -> float:
-        """Share of zeros among the levels of some nodes (None: of all), over all steps and samples, nodes
-        counting by their neurons: NeuroBench's activation sparsity where they are the layers of spiking
-        neurons, without the input. nan where nothing was counted."""
-        found = [train for name, train in self.trains.items()
-                 if train.n_samples and (nodes is None or name in nodes)]
+        """Share of zeros among the levels of some nodes (a name, or several; None: of all), over all steps and
+        samples, nodes counting by their neurons: NeuroBench's activation sparsity where they are the layers of
+        spiking neurons, without the input. nan where nothing was counted. Raises RunError for a node that is not
+        there."""
+        names = list(self.trains) if nodes is None else names_of(nodes, "nodes", "names of nodes, or None")
+        known_names(names, self.trains, "node")
+        found = [self.trains[name] for name in dict.fromkeys(names) if self.trains[name].n_samples]
         chances = sum(train.chances * train.n_neurons for train in found)
         return 1 - sum(int(train.events.sum()) for train in found) / chances if chances else np.nan
 

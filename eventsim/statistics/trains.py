@@ -12,7 +12,7 @@ import numpy as np
 
 from eventsim.display.card import Card, Shown, times
 from eventsim.merging import merged
-from eventsim.text import many, number, percent
+from eventsim.text import many, number, percent, up_to_steps
 
 MOST_CHOSEN = 64  # neurons whose correlation is kept
 LONGEST = 1024  # steps; intervals of that length and more share a bin
@@ -119,7 +119,7 @@ class TrainStatistics(Shown):
                    ("entropy", number(self.entropy)), ("samples with intervals", self.n_detailed)]
         return Card(f"TrainStatistics({times(self.shape)} neurons, {self.bits} bits"
                     f"{' and a sign' if self.signed else ''}, {many(self.n_samples, 'sample')} of "
-                    f"{many(self.n_steps, 'step')})", numbers)
+                    f"{self.steps_text()})", numbers)
 
     def padded(self, n_steps) -> "TrainStatistics":
         """Of the same samples as some among longer ones, of n_steps: they have ended after their own steps."""
@@ -155,6 +155,17 @@ class TrainStatistics(Shown):
         absent = 0 if self.ended_by_step is None else int(self.ended_by_step.sum())
         return self.n_samples * self.n_steps - absent
 
+    @property
+    def chances_by_step(self) -> np.ndarray:
+        """int64 (T,): samples that had the step."""
+        ended = 0 if self.ended_by_step is None else self.ended_by_step
+        return np.full(self.n_steps, self.n_samples, np.int64) - ended
+
+    def steps_text(self, detailed=False) -> str:
+        """In words, how many steps the samples had. detailed: those that were looked at in detail."""
+        fewer = self.detailed_absent if detailed else self.chances < self.n_samples * self.n_steps
+        return up_to_steps(self.n_steps, fewer)
+
     @cached_property
     def rates(self) -> np.ndarray:
         """float64 (neurons,): events per step; nan where there are no samples."""
@@ -167,9 +178,8 @@ class TrainStatistics(Shown):
 
     @cached_property
     def rate_by_step(self) -> np.ndarray:
-        """float64 (T,): events per neuron in each step."""
-        ended = 0 if self.ended_by_step is None else self.ended_by_step
-        return _ratio(self.events_by_step, (self.n_samples - ended) * self.n_neurons)
+        """float64 (T,): events per neuron in each step; nan in those that no sample had."""
+        return _ratio(self.events_by_step, self.chances_by_step * self.n_neurons)
 
     @property
     def silent(self) -> np.ndarray:

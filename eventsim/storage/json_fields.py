@@ -6,6 +6,7 @@ default has to be in the object; null counts as absent. Keys that no field has a
 """
 
 import json
+import math
 from dataclasses import field, fields, is_dataclass, MISSING
 from functools import lru_cache
 from typing import Dict, get_args, get_origin, get_type_hints, Union
@@ -47,6 +48,19 @@ def to_json(record) -> Dict:
         for value in [getattr(record, one.name)]
         if value is not None or not one.metadata.get("absent")
     }
+
+
+def json_text(value) -> str:
+    """Plain values as JSON on one line. Numbers that are not finite are null, since JSON has none."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value):

@@ -129,6 +129,13 @@ def write_files(contents) -> None:
                 file.finish()
 
 
+def remove_files(paths) -> None:
+    """Remove files of ours. Raises DataError, naming the first that cannot be removed."""
+    for path in paths:
+        with writing(path):
+            os.unlink(path)
+
+
 @contextmanager
 def new_folder(path):
     """Make a folder, and those above it, where they are missing; one that was not there goes again where what is

@@ -1,5 +1,7 @@
 """`eventsim run` and `diff` on recordings: their own lengths, what is said of them, spikes of values."""
 
+import json
+
 import numpy as np
 import pytest
 from event_files import made_events, structured, write_dat
@@ -44,6 +46,25 @@ def test_recordings_run_for_their_own_steps(run, run_json, model, recordings, tm
         assert found["totals"][key] == sum(totals[key] for totals in each)
     assert run("stats", tmp_path / "run.h5")[0] == 0
     assert run_json("run", model, recordings)["timesteps"] == 4  # the model's own
+
+
+def test_diff_takes_recordings_for_their_own_steps(run, run_json, model, recordings, tmp_path):
+    """A run is equal to its own file, whether all of it or its first steps are compared."""
+    words = "--record", "spikes", "--record", "potentials", "--record", "outputs"
+    run("run", model, recordings, "--whole", "--out", tmp_path / "run.h5", *words)
+    steps = run_json("run", model, recordings, "--whole")["timesteps"]
+    for given, most in (("--whole", steps), ("--timesteps=10", 10), ("--timesteps=20", 20), ("--timesteps=99", steps)):
+        status, out, err = run("diff", model, tmp_path / "run.h5", recordings, given, "--json")
+        found = json.loads(out)
+        assert (status, err, found["divergent"], found["equal_predictions"]) == (0, "", 0, 2)
+        assert (found["steps"], found["fewest_steps"]) == (most, min(most, found["fewest_steps"]))
+    status, out, _ = run("diff", model, f"{model}@int8", recordings, "--whole")
+    assert status in (0, 3) and f"to {steps} steps" in out
+    loaded = eventsim.load(model)
+    nodes = {**loaded.nodes, "in": Input((2, *SIZE), bits=8, events=EventBins(900, sensor_size=SIZE))}
+    eventsim.save(eventsim.Model(nodes, loaded.edges, 4), tmp_path / "wide.h5")
+    status, _, err = run("diff", model, tmp_path / "wide.h5", recordings, "--whole")
+    assert status == 1 and "make other steps: comparing them needs timesteps (--timesteps N)" in err
 
 
 def test_what_was_mended_is_said(run, model, recordings):

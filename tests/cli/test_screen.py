@@ -155,6 +155,10 @@ def test_bench(capsys, tmp_path):
     totals = recording.counts.totals()
     assert found["additions_per_sample"] == (totals["executed_additions"] + totals["executed_macs"]) / 4
     assert found["machine_additions_per_second"] > 1e8
+    assert main(["bench", MODEL, "--limit", "4", "--rounds", "1"]) == 0
+    text = capsys.readouterr().out
+    assert " executed " in text and " additions " not in text.splitlines()[2]
+    assert "counted once, where `eventsim run` counts it in each" in text
     events = json.loads(trace.read_text())["traceEvents"]
     assert {event["ph"] for event in events} == {"M", "X"}
     threads = {event["tid"]: event["args"]["name"] for event in events if event["ph"] == "M"}

@@ -66,7 +66,7 @@ def assert_one_line(found, *parts):
 def test_stats_prints_facts_findings_and_layers(done, digits):
     out = done("stats", digits)
     assert out.startswith(
-        f"{MODEL} on {DATA}\n100 of 100 samples (100 %) are predicted correctly in 2 steps of float32.")
+        f"{MODEL} on {DATA}\n100 of 100 samples (100.00 %) are predicted correctly in 2 steps of float32.")
     rows = [line.split()[0] for line in out[out.index("layers: spikes"):].splitlines()[4:] if line]
     assert rows[0] == "input" and rows[-1] == "readout" and {"neuron1", "neuron2", "neuron3"} <= set(rows)
     assert max(map(len, out.splitlines())) < 250
@@ -114,6 +114,28 @@ def test_stats_csv(done, digits, tmp_path):
 def test_stats_csv_says_what_it_wrote(done, digits, tmp_path):
     found = json.loads(done("stats", digits, "--csv", tmp_path, "--table", "layers", "--json"))
     assert found == {"run": str(digits), "written": [str(tmp_path / "layers.csv"), str(tmp_path / "columns.csv")]}
+
+
+def test_stats_csv_leaves_no_table_of_another_run(run, done, digits, tmp_path):
+    """Tables that a run does not have do not stay beside its own; what is not ours does."""
+    unlabelled, folder = tmp_path / "unlabelled.h5", tmp_path / "tables"
+    x = np.random.default_rng(0).integers(0, 17, (4, 1, 8, 8))
+    eventsim.save_run(eventsim.Simulator(eventsim.load(MODEL)).run(x, record="statistics"), unlabelled)
+    done("stats", digits, "--csv", folder)
+    (folder / "samples.csv").write_text("mine\n")  # the name of one of ours
+    (folder / "notes.csv").write_text("mine\n")
+    status, out, err = run("stats", unlabelled, "--csv", folder)
+    assert status == 0 and err.startswith(f"eventsim: {folder}: removed ") and err.count("\n") == 1
+    assert all(f"{name}.csv" in err for name in ("confusion", "classes", "class_rates"))
+    assert {path.name for path in folder.iterdir()} == {*(Path(path).name for path in out.split()), "notes.csv"}
+    done("stats", unlabelled, "--csv", folder)  # nothing to remove, nothing to say
+    status, out, err = run("stats", digits, "--csv", folder, "--table", "confusion")
+    assert status == 0 and f"eventsim: {folder}: keeps " in err and "rates.csv" in err
+    listed = {row[0] for row in csv.reader((folder / "columns.csv").read_text("utf-8").splitlines()[1:])}
+    assert {f"{name}.csv" for name in listed} == {path.name for path in folder.iterdir()} - {"columns.csv", "notes.csv"}
+    (folder / "confusion.csv").write_text("not,as,it,was,written\n")
+    done("stats", unlabelled, "--csv", folder)
+    assert (folder / "confusion.csv").exists()
 
 
 def test_stats_npz(done, digits, tmp_path):

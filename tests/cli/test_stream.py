@@ -14,7 +14,7 @@ import pytest
 from event_files import made_events, write_dat
 
 import eventsim
-from eventsim import Dense, EventBins, Flatten, Input, Neuron
+from eventsim import Dense, EventBins, Flatten, Input, Neuron, Readout
 from eventsim.inputs.live import RECORD
 
 SIZE = (10, 20)
@@ -78,6 +78,26 @@ def test_json_lines(run, model, recording):
         assert found["counts"]["synops"] == window.counts.total("synops")
         assert found["layers"]["out"] == window.counts["out"]["events"].sum()
     assert set(end["summary"]["latency_ms"]) == {"p50", "p95", "p99", "max"}
+
+
+def test_an_overflow_is_said_and_json_stays_json(run, recording, tmp_path):
+    nodes = {"in": Input((2, *SIZE), bits=8, events=EventBins(500, sensor_size=SIZE)), "flat": Flatten(),
+             "fc": Dense(np.full((3, 400), 3e38)), "out": Readout("sum")}
+    eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), 5), tmp_path / "large.h5")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    status, out, err = run("stream", tmp_path / "large.h5", recording, "--window", "1ms", "--json")
+    *windows, end = (json.loads(line, parse_constant=refuse) for line in out.splitlines())
+    assert status == 0 and windows[-1]["scores"] == windows[-1]["output"] == [None] * 3
+    [note] = end["summary"]["notes"]
+    assert note.startswith("float32 overflowed: the output of ") and err == f"eventsim: {recording}: {note}\n"
+    _, out, err = run("stream", tmp_path / "large.h5", recording, "--window", "1ms")
+    assert "overflowed" not in out and err == f"eventsim: {recording}: {note}\n"
+    for command in ("run", "info"):
+        words = (recording,) if command == "run" else ()
+        json.loads(run(command, tmp_path / "large.h5", *words, "--json")[1], parse_constant=refuse)
 
 
 def test_a_producer_that_is_killed(run, model, pipe):

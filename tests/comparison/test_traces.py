@@ -304,6 +304,7 @@ CASES = [
     (lambda p: broken(p, {}, ".h5", change=_planes("shape", np.arange(9))), "no attribute 'shape' of whole numbers"),
     (lambda p: broken(p, {}, ".h5", change=_without("signed")), "has no attribute 'signed' of whole numbers"),
     (lambda p: broken(p, {"n1": N1}, change=lambda path: path.unlink()), "trace.npz: cannot be read|No such file"),
+    (lambda p: broken(p, {"n1": N1, "lengths": np.array([1, 12])}), "trace.npz: 'lengths' has shape .2,. and type int64"),
     (lambda p: _cut_short(p), "'n1' is truncated"),
 ]
 

@@ -293,6 +293,12 @@ def test_neurobenchs_sparsities_by_hand():
     counted = conventions.count(model, Simulator(model).run(x, record=("spikes",)))
     assert counted.activation_sparsity() == counted.activation_sparsity("neuron2") == 0.25  # 3 of 4 fire
     assert counted.connection_sparsity() == 0.5 and counted.connection_sparsity("dense1") == 0.625
+    with pytest.raises(RunError, match="^no layer of neurons 'neuron'; there are: 'neuron2'"):
+        counted.activation_sparsity("neuron")
+    with pytest.raises(RunError, match="^no synaptic node 'neuron2'; there are: 'dense1', 'dense3'"):
+        counted.connection_sparsity("neuron2")
+    recording = Simulator(model).run(x, record=("spikes",))
+    assert conventions.without_spikes(recording, "spikes:neuron2").spikes.keys() == {"neuron2"}
 
 
 # ---- batches

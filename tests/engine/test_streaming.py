@@ -11,7 +11,7 @@ import pytest
 from event_files import made_events, structured
 from small_networks import chain, conv, recurrent, weights
 
-from eventsim import Dense, EventBins, EventStream, Flatten, Input, Model, Neuron, Simulator
+from eventsim import Dense, EventBins, EventStream, Flatten, Input, Model, Neuron, Readout, Simulator
 from eventsim.errors import DataError, RunError
 from eventsim.engine.stream_options import Course, StreamOptions
 from eventsim.inputs.live import event_stream
@@ -326,6 +326,65 @@ def test_the_summary_adds_up():
     for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
         exact = 1e3 * np.quantile(spent, percent / 100, method="inverted_cdf")
         assert exact * 0.999 <= found.latency_ms[name] <= exact * 1.021
+
+
+def overflowing(weight=3e38, hidden=False):
+    """A network whose sums grow beyond float32; hidden: and come to rest in a hard reset, before a finite output."""
+    nodes = {"input": Input((2, *SIZE), bits=8, events=EventBins(WIDTH, sensor_size=SIZE)), "flat": Flatten(),
+             "fc": Dense(np.full((3, 40), weight))}
+    if hidden:
+        nodes |= {"n": Neuron(reset="hard"), "last": Dense(np.eye(3))}
+    nodes["out"] = Readout("sum")
+    return Simulator(Model(nodes, list(zip(nodes, list(nodes)[1:])), 5))
+
+
+@pytest.mark.parametrize("fresh", (False, True))
+@pytest.mark.parametrize("hidden", (False, True))
+def test_an_overflow_is_said_once(fresh, hidden):
+    sim, events = overflowing(hidden=hidden), recording_for(MODELS["convolution"])
+    stream = sim.stream([events], 500, fresh=fresh, record="spikes")
+    windows = list(stream)
+    seen = sum(not np.isfinite(window.output).all() for window in windows)
+    levels = levels_of(sim.model, events)
+    potentials = sim.run(levels, levels.shape[1], "potentials:n").potentials("n") if hidden else 0
+    [note] = stream.summary.notes
+    assert note.startswith("float32 overflowed: ") and "run in float64, or rescale the weights" in note
+    assert (f"{(~np.isfinite(potentials)).sum()} potentials of n" in note) is hidden
+    assert (f"the output of {seen} windows" in note) is not hidden and bool(seen) is not hidden
+    assert all(window.recording.statistics is None for window in windows)
+    asked = list(sim.stream([events], 500, fresh=fresh, record=("membranes", "statistics")))
+    assert all(bool(window.recording.statistics.membranes) is hidden for window in asked)
+    assert all(window.recording.statistics.trains for window in asked)
+    trains = list(sim.stream([events], 500, fresh=fresh, record="statistics"))
+    assert not any(window.recording.statistics.membranes for window in trains)
+    assert all(window.recording.statistics.trains for window in trains)
+
+
+def test_finite_numbers_are_no_overflow():
+    stream = overflowing(1.0, hidden=True).stream([recording_for(MODELS["convolution"])], 500)
+    list(stream)
+    assert stream.summary.notes == ()
+
+
+@pytest.mark.parametrize("fresh", (False, True))
+@pytest.mark.parametrize("stride", (100, 200, 500))
+def test_what_windows_share_counts_once(fresh, stride):
+    """Each event and each stretch of time, also of a stream that goes on with the state of another."""
+    sim, events = simulator("convolution"), recording_for(MODELS["convolution"])
+    steps = levels_of(MODELS["convolution"], events).shape[1]
+    options = dict(window=500, stride=stride, fresh=fresh)
+    whole = sim.stream([events], **options)
+    assert len(list(whole)) == -(-steps * 100 // stride)
+    first = sim.stream([events[:250]], flush=False, **options)
+    list(first)
+    second = sim.stream([events[250:]], state=first.state, **options)
+    list(second)
+    for found in (whole.summary,), (first.summary, second.summary):
+        assert sum(one.steps for one in found) == steps and sum(one.events for one in found) == len(events)
+        assert sum(one.stream_seconds for one in found) == pytest.approx(steps * 1e-4)
+    found = whole.summary
+    assert found.events_per_second == pytest.approx(len(events) / found.seconds)
+    assert found.real_time_factor == pytest.approx(steps * 1e-4 / found.seconds)
 
 
 def test_a_source_is_opened_by_what_it_is():

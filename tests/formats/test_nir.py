@@ -1000,6 +1000,9 @@ REFUSED = {
     "Cuba, impulse": _unsupported(
         *chain((2,), lif(2, "CubaLIF")), r"node 'n0' \(CubaLIF\): integration 'impulse' \(sinabs\) is not defined",
         preset="sinabs", integration="impulse"),
+    "LI, from its leak": _unsupported(
+        *chain((2,), lif(2, "LI", v_leak=np.array([0.0, 1.0]))),
+        r"node 'n0' \(LI\): its membranes would start at v_leak, which is not 0 .* choose start='zero'", preset="norse"),
     "r of 0": _unsupported(
         *chain((2,), lif(2, r=np.zeros(2))),
         "r .or w_in. has a value that is not above 0, by which 'scaled_euler'",

@@ -408,3 +408,39 @@ def test_the_reference_reads_as_presets_do():
     for name, values in PRESETS.items():
         assert {key: presets.PRESETS[name][key] for key in values} == values
     assert {key: presets.OPEN[key] for key in DEFAULT} == DEFAULT
+
+
+def an_li(v_leak):
+    return chain((1,), {"type": "Linear", "weight": np.array([[0.0]])},
+                 {"type": "LI", "tau": np.array([2e-3]), "r": np.ones(1), "v_leak": np.array([v_leak])})
+
+
+def test_an_output_that_would_start_at_its_leak_is_refused(tmp_path):
+    for options in ({"preset": "norse"}, {"start": "leak"}):
+        with pytest.raises(eventsim.UnsupportedError, match=r"\(LI\).*start at v_leak, which is not 0.*start='zero'"):
+            load(tmp_path, an_li(1.0), **options)
+    model, said = load(tmp_path, an_li(1.0))
+    assert "start zero" in said[0] and "assumed start" in model.provenance
+    model, said = load(tmp_path, an_li(0.0), preset="norse", readout="last")
+    assert not said and "assumed start" not in model.provenance
+
+
+def test_how_recordings_become_steps_is_said_where_there_are_some(tmp_path, capsys):
+    network = chain((2, 4, 4), lif((2, 4, 4), "IF"))
+    path, events = write(tmp_path / "net.nir", *network), tmp_path / "events.csv"
+    events.write_text("t,x,y,p\n0,1,1,1\n1500,2,2,0\n")
+    np.savez(tmp_path / "x.npz", x=np.ones((1, 3, 2, 4, 4), np.uint8))
+    rest = ("--preset", "norse", "--timesteps", "3")
+
+    def said(command, data, *options):
+        assert main([command, str(path), str(data), *rest, *options]) == 0
+        return capsys.readouterr().err
+
+    text = said("run", events)
+    assert "assumed were bin_width 1000 us, polarities off_on, coincident sum; to say it, give --bin-width," in text
+    assert "assumed were polarities off_on; " in said("run", events, "--bin-width", "500", "--coincident", "sum")
+    assert "assumed were bin_width" in said("stream", events, "--window", "3ms")
+    everything = ("--bin-width", "500", "--coincident", "sum", "--polarities", "off_on")
+    for text in (said("run", tmp_path / "x.npz"), said("run", events, *everything), said("stream", events, "--window",
+                                                                                         "3ms", *everything)):
+        assert "assumed were" not in text

@@ -101,7 +101,60 @@ def test_evt2_through_faery(tmp_path):
     _, stream = read(path, keep_going=True)
     assert "truncated; only what stands before is taken" in stream.notes[-1]
     path.write_bytes(b"% evt 4.0\n" + bytes(8))
-    refused(path, "its header says % evt 4.0, expected EVT 2, 2.1 or 3")
+    refused(path, "its header says % evt 4.0, expected EVT 2 or 3")
+
+
+def evt3(path, *words, header=b"% evt 3.0\n% geometry 640x480\n% end\n"):
+    """A file of these words: (kind, value)."""
+    path.write_bytes(header + np.array([kind << 12 | value for kind, value in words], "<u2").tobytes())
+    return path
+
+
+AT_5 = ((8, 3), (6, 5), (0, 10), (2, 1 << 11 | 21))  # time, row, an event
+
+
+def test_evt3_that_begins_in_the_middle(tmp_path):
+    """Before the first words of time and row it is not known when and where events happened."""
+    pytest.importorskip("faery")
+    event = {"t": [12293], "x": [21], "y": [10], "p": [1]}
+    assert holds(evt3(tmp_path / "a.raw", *AT_5), event).notes == []
+    for words, n in (
+        (((0, 10), (2, 20)), "1 event"), (((2, 20), (8, 2), (2, 21)), "2 events"),
+        (((8, 2), (6, 1), (2, 21)), "1 event"),
+        (((3, 20), (4, 0b101), (5, 0xF81)), "4 events"),
+    ):
+        stream = holds(evt3(tmp_path / "a.raw", *words, *AT_5), event)
+        assert stream.notes == [f"begins in the middle: {n} before the first words that say time and row, left out"]
+    assert len(read(evt3(tmp_path / "a.raw", (0, 10), (2, 20)))[0]) == 0
+
+
+def test_evt2_that_begins_in_the_middle(tmp_path):
+    pytest.importorskip("faery")
+    path = tmp_path / "a.raw"
+    write_evt2(path, EVENTS)
+    place = path.read_bytes().index(b"% end\n") + 6
+    words = np.frombuffer(path.read_bytes()[place:], "<u4")
+    n = int(np.flatnonzero(words[1:] >> 28 == 8)[0])  # after the first word of time
+    path.write_bytes(path.read_bytes()[:place] + words[1:].tobytes())
+    stream = holds(path, {key: column[n:] for key, column in EVENTS.items()})
+    assert stream.notes[0].startswith(f"begins in the middle: {n} event")
+
+
+@pytest.mark.parametrize("header", [b"% evt 2.1\n% end\n", b"% format EVT21;height=480;width=640\n% end\n"])
+def test_evt21_is_refused_by_name(tmp_path, capfd, header):
+    (tmp_path / "a.raw").write_bytes(header + bytes(8))
+    refused(tmp_path / "a.raw", r"a.raw: is EVT 2.1, expected EVT 2 or 3: convert it .*give the .dat")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_evt_of_a_sensor_that_is_larger_than_any_known(tmp_path):
+    pytest.importorskip("faery")
+    wide = {"t": [12293], "x": [1500], "y": [1000], "p": [1]}
+    words = ((8, 3), (6, 5), (0, 1000), (2, 1 << 11 | 1500))
+    path = evt3(tmp_path / "a.raw", *words, header=b"% evt 3.0\n% end\n")
+    assert holds(path, wide).sensor_size is None
+    assert holds(path, wide, sensor_size=(1100, 1600)).sensor_size == (1100, 1600)
+    refused(path, "an event is at x = 1500, y = 1000, outside the sensor of 640 x 480 pixels", sensor_size=(480, 640))
 
 
 # ---- arrays and text
@@ -114,7 +167,7 @@ def test_arrays_of_every_kind(tmp_path):
     np.save(npy, structured(EVENTS, t="timestamp", p="polarity"))
     holds(npy)
     np.save(npy, np.stack([EVENTS[key] for key in "xypt"], axis=1))
-    refused(npy, "no events of a known format")  # (N, 4) may be anything
+    refused(npy, "rows of four numbers without names: .* give the order of the columns, .*--columns txyp")
     for save in (np.savez, np.savez_compressed):
         save(npz, **EVENTS)
         holds(npz)
@@ -165,7 +218,7 @@ def test_text(tmp_path, text, options):
     broken = [*lines[:200], "12,oops", *lines[200:]]
     path.write_text("\n".join([head, *broken]) if head else "\n".join(broken))
     number = 201 + (head.count("\n") + 1 if head else 0)
-    refused(path, f"line {number} is '12,oops', expected 4 numbers", **options)
+    refused(path, f"line {number} is '12,oops', expected 4 fields parted by", **options)
     assert len(read(path, keep_going=True, **options)[0]) == 200
 
 
@@ -218,6 +271,17 @@ def test_aedat3(tmp_path):
     refused(path, "a packet at byte .* declares -1 records of -1 bytes")
 
 
+@pytest.mark.parametrize("last", [b"", b"#End Of ASCII Header\r\n"])
+def test_aedat2_whose_first_events_begin_as_a_header_does(tmp_path, last):
+    """In rows 140 to 143 the first byte of an event of a DAVIS is #, and 10 us end a line."""
+    path = tmp_path / "a.aedat"
+    x, y, t = np.array([5, 6, 7, 8]), np.array([140, 143, 3, 141]), np.array([10, 2570, 10, 20])
+    words = np.stack([1 << 11 | (239 - x) << 12 | y << 22, t], axis=1).astype(">u4")
+    path.write_bytes(b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.Davis240C\r\n" + last + words.tobytes())
+    assert words.tobytes()[:1] == b"#"
+    holds(path, {"t": t, "x": x, "y": y, "p": [1] * 4})
+
+
 @pytest.mark.parametrize("version, kind", [(2, 12), (2, 0), (1, 0)])
 def test_dat(tmp_path, version, kind):
     path = tmp_path / "a.dat"
@@ -227,6 +291,9 @@ def test_dat(tmp_path, version, kind):
     refused(path, "truncated, it ends within an event")
     found, stream = read(path, keep_going=True)
     assert len(found) == 299 and "truncated" in stream.notes[0]
+    if version == 2:
+        write_dat(path, {**EVENTS, "p": EVENTS["p"] + 1}, kind, version)
+        refused(path, "p has values from 1 to 2, expected 0 and 1, or -1 and 1")
     write_dat(path, EVENTS, kind=14)
     refused(path, "events of type 0e and 08 bytes")
     write_dat(path, EVENTS, version=3)
@@ -242,6 +309,31 @@ def test_a_clock_of_32_bits_runs_over_and_times_may_fall(tmp_path):
     stream = holds(path, {**EVENTS, "t": t})
     assert "its clock of 32 bits ran over; times go on" in stream.notes
     assert "has events out of order; each counts at its own time" in stream.notes
+
+
+TURN = 1 << 23
+PAUSES = "its clock of 23 bits has pauses of more than half a turn; taken as such"
+FALLS = ("its clock of 23 bits falls by up to half a turn; taken as events out of order, not as a pause in which it "
+         "ran over")
+OVER, ORDER = "its clock of 23 bits ran over; times go on", "has events out of order; each counts at its own time"
+
+
+@pytest.mark.parametrize("ticks, times, notes", [
+    ([8000000, 100, 5000000, 5000010], [8000000, TURN + 100, TURN + 5000000, TURN + 5000010], {OVER, PAUSES}),
+    ([8000000, 100, 8000000, 7], [8000000, TURN + 100, TURN + 8000000, 2 * TURN + 7], {OVER, PAUSES}),
+    ([8388607, 2, 8388606, 5], [8388607, TURN + 2, 8388606, TURN + 5], {OVER, ORDER}),  # one comes late
+    ([5, 8388606, 9], [5, 8388606, TURN + 9], {OVER}),
+    ([100, 5000000, 100000, 5000000], [100, 5000000, TURN + 100000, TURN + 5000000], {OVER, PAUSES}),
+    ([8000000, 4611392], [8000000, 4611392], {FALLS, ORDER}),
+    ([300000, 200, 299000, 100], [300000, 200, 299000, 100], {FALLS, ORDER}),  # of 300 ms, as of N-MNIST
+    ([3000, 200, 2900], [3000, 200, 2900], {ORDER}),
+])
+def test_a_clock_of_23_bits_moves_nothing_without_a_word(tmp_path, ticks, times, notes):
+    path = tmp_path / "a.bin"
+    n = len(ticks)
+    write_recording(path, [1] * n, [2] * n, [1] * n, ticks)
+    stream = holds(path, {"t": times, "x": [1] * n, "y": [2] * n, "p": [1] * n})
+    assert set(stream.notes) == notes
 
 
 def test_five_bytes(tmp_path):

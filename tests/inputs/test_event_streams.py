@@ -10,6 +10,7 @@ from eventsim import EventBins, EventStream, Input
 from eventsim.errors import DataError
 from eventsim.inputs.binning import bin_events
 from eventsim.inputs.dataset import open_dataset
+from eventsim.inputs.events import block_of, EVENT
 
 SIZE = (10, 20)
 EVENTS = made_events(2000, step=9)
@@ -29,7 +30,7 @@ def levels_of(events, width=100, polarities="off_on", size=SIZE):
     """All at once, by `bin_events`."""
     t = events["t"] - events["t"][0]
     return bin_events(events["x"], events["y"], events["p"], t, EventBins(width, polarities, sensor_size=size),
-                      int(t.max() // width) + 1)
+                      int(np.floor(t.max() / width)) + 1)
 
 
 def joined(chunks):
@@ -46,6 +47,43 @@ def test_bins_are_the_same_however_events_and_steps_are_cut(polarities):
     for n, at_once in ((1, 1), (7, 64), (50, 3), (5000, 1000)):
         np.testing.assert_array_equal(joined(in_pieces(events, n).bins(100, polarities, at_once=at_once)), expected)
     assert expected.sum() == 300
+
+
+@pytest.mark.parametrize("width", [1e6 / 30, 1e6 / 60, 0.1, 0.7, 1 / 3, 1000 / 7, 333.3333, 1000])
+def test_widths_that_floats_divide_unevenly(width):
+    """`//` and the floor of a quotient differ for some of these; every event is in one step, and none is lost."""
+    edges = (np.arange(200) * width).astype(np.int64)
+    events = {"t": np.unique([edges, edges + 1]), "x": 0, "y": 0, "p": 1}
+    events = {key: column if key == "t" else np.full(len(events["t"]), column) for key, column in events.items()}
+    expected = levels_of(events, width)
+    for n, at_once in ((1, 1), (7, 64), (5000, 3)):
+        found = in_pieces(events, n).bins(width, at_once=at_once)
+        np.testing.assert_array_equal(joined(found), expected)
+        assert found.n_late == 0 and expected.sum() == len(events["t"])
+    for last in edges[1:]:
+        two = {"t": np.array([0, last]), "x": np.zeros(2, int), "y": np.zeros(2, int), "p": np.ones(2, int)}
+        np.testing.assert_array_equal(joined(in_pieces(two, 1).bins(width, longest_gap="1h")), levels_of(two, width))
+
+
+def test_polarities_are_of_one_kind():
+    def of(*blocks):
+        return EventStream([{"t": [0] * len(p), "x": [0] * len(p), "y": [0] * len(p), "p": p} for p in blocks])
+
+    for blocks in (([0, 1], [1, 0]), ([-1, 1], [1], [-1]), ([1], [1.0, -1.0]), ([True], [False])):
+        darker = [value > 0 for p in blocks for value in p]
+        assert of(*blocks).read()["p"].tolist() == darker
+    for blocks in (([-1, 0, 1],), ([-1, 1], [0]), ([0.0], [1], [-1])):
+        with pytest.raises(DataError, match="p has both -1 and 0, expected 0 and 1, or -1 and 1: leave out the events"):
+            of(*blocks).read()
+
+
+@pytest.mark.parametrize("p", [2, 255])
+def test_polarities_of_blocks_are_checked(p):
+    block = np.zeros(3, EVENT)
+    block["p"] = [0, 1, p]
+    for make in (lambda: EventStream([block]).read(), lambda: EventStream.from_numpy(block), lambda: block_of(block)):
+        with pytest.raises(DataError, match=f"p has values from 0 to {p}, expected 0 and 1, or -1 and 1"):
+            make()
 
 
 def test_a_source_without_end_is_binned_as_it_comes():

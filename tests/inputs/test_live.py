@@ -58,7 +58,7 @@ def test_columns_in_another_order():
     rows = b"".join(b"%d %d %d 7 %d\n" % row for row in zip(*(EVENTS[key].tolist() for key in "xytp")))
     found, notes = piped(b"x y t extra p\n" + rows)
     assert_events(found)
-    with pytest.raises(DataError, match="pipe|[0-9]+: line 62 is '1 2 3 4', expected 5 numbers or more"):
+    with pytest.raises(DataError, match=r"\d+: line 62 is '1 2 3 4', expected 5 fields parted by blanks"):
         piped(b"x y t extra p\n" + rows, b"1 2 3 4\n")
     found, notes = piped(b"1,2,3000,1\n", columns="xytp")
     assert found["t"] == [3000] and found["y"] == [2]
@@ -70,6 +70,67 @@ def test_seconds_stay_seconds():
     assert any("taken as seconds" in note for note in notes)
 
 
+def cut_anyhow(data, **options):
+    """What a pipe gives, or refuses, wherever its bytes are cut: always the same."""
+    outcomes = []
+    for n in (1 << 16, 1, 2, 5, 7, 13, 20):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("eventsim.inputs.live.READ_BYTES", n)
+            try:
+                found, notes = piped(data, **options)
+                outcomes.append((found["t"].tolist(), notes))
+            except DataError as error:
+                outcomes.append(str(error).partition(": ")[2])
+    assert all(outcome == outcomes[0] for outcome in outcomes), outcomes
+    return outcomes[0]
+
+
+SECONDS, WHOLE = "its times are taken as seconds", "its times are taken as microseconds"
+
+
+@pytest.mark.parametrize("times, expected, said", [
+    (["0", "0.005", "0.035"], [0, 5000, 35000], SECONDS), (["0.0", "500.0", "1500.0"], [0, 500, 1500], WHOLE),
+    (["0", "0", "0"], [0, 0, 0], None), (["7", "8.0", "9e3"], [7, 8, 9000], WHOLE),
+    (["0.5", "2", "3000"], [500_000, 2_000_000, 3_000_000_000], SECONDS),
+])
+def test_the_unit_does_not_depend_on_how_bytes_are_cut(times, expected, said):
+    data = "".join(f"{t},5,6,1\n" for t in times).encode()
+    found, notes = cut_anyhow(data)
+    assert found == expected
+    assert [note for note in notes if note.startswith("its times")] == ([] if said is None else [
+        f"{said}, as {'fractions' if said == SECONDS else 'whole numbers'} are (time_unit says otherwise)"])
+    assert cut_anyhow(data, time_unit=1e-3)[0] == [round(1000 * float(t)) for t in times]
+    assert cut_anyhow(b"t_ms,x,y,p\n" + data)[0] == [round(1000 * float(t)) for t in times]
+
+
+def test_a_fraction_that_contradicts_the_unit_is_refused_wherever_bytes_are_cut():
+    data = b"0,5,6,1\n2,5,6,1\n2.5,5,6,1\n3,5,6,1\n"
+    assert "has t = 2.5, a fraction, after times that are whole, and so were taken as microseconds: give their unit " \
+           "(time_unit, --time-unit SECONDS)" in cut_anyhow(data)
+    found, notes = cut_anyhow(data, keep_going=True)
+    assert found == [0, 2] and "damaged: has t = 2.5, a fraction" in notes[-1]
+    assert cut_anyhow(data, time_unit=1)[0] == [0, 2_000_000, 2_500_000, 3_000_000]
+    assert cut_anyhow(b"x,y,t_s,p\n5,6,2,1\n5,6,2.5,1\n")[0] == [2_000_000, 2_500_000]
+    assert "says a unit of 1 s, but time_unit is 0.001: leave it out" in cut_anyhow(
+        b"x,y,t_s,p\n5,6,2,1\n", time_unit=1e-3)
+
+
+def test_binary_events_are_known_wherever_bytes_are_cut():
+    rows = np.array([(10, 13, 10, 1), (2570, 1, 2, 0)], RECORD)  # bytes that are ends of lines in text
+    assert cut_anyhow(rows.tobytes())[0] == [10, 2570]
+
+
+def test_lines_of_a_pipe_that_are_no_plain_events():
+    assert cut_anyhow(b"\xef\xbb\xbf,t,y,p,x\r\n0,1000,6,1,5\r\n")[0] == [1000]
+    assert "line 2 is '1,5,6,1,9', expected 4 fields parted by commas" in cut_anyhow(b"t,x,y,p\n1,5,6,1,9\n")
+    assert "has 5 columns and no header" in cut_anyhow(b"1,5,6,1,9\n")
+    assert "its first line is '240 180', expected an event: leave it out" in cut_anyhow(b"240 180\n1 5 6 1\n")
+    assert "p has both -1 and 0" in cut_anyhow(b"1,5,6,-1\n2,5,6,1\n3,5,6,0\n")
+    long = b"1,5,6,1\n" + b"x" * 5000 + b"\n2,5,6,1\n"
+    assert "line 2 has more than 4096 characters" in cut_anyhow(long)
+    assert cut_anyhow(long, keep_going=True)[0] == [1]
+
+
 @pytest.mark.parametrize("data, cut, n", [(TEXT, 5, 59), (TEXT, 1, 59), (BINARY, 1, 59), (BINARY, 12, 59), (BINARY, 14, 58)])
 def test_an_end_in_the_middle_of_an_event_is_said(data, cut, n):
     found, notes = piped(data[:-cut])
@@ -79,7 +140,7 @@ def test_an_end_in_the_middle_of_an_event_is_said(data, cut, n):
 
 
 def test_damage_is_one_line():
-    with pytest.raises(DataError, match=": line 61 is 'oops', expected 4 numbers or more"):
+    with pytest.raises(DataError, match=": line 61 is 'oops', expected 4 fields parted by commas"):
         piped(TEXT, b"oops\n", TEXT)
     found, notes = piped(TEXT, b"oops\n", TEXT, keep_going=True)
     assert_events(found)

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 
 import eventsim
 from eventsim import (
-    AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, plots, Readout, RunError, Simulator,
+    AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, plots, Readout, RunError, SigmaDelta, Simulator,
     spikes,
 )
 from eventsim.plots import binning, style
@@ -852,6 +852,37 @@ def test_layers_and_samples_can_be_chosen(runs):
     ):
         with pytest.raises(RunError, match=message):
             plots.KINDS[kind](run, layers, sample)
+
+
+def _dashed(figure):
+    """Where dashed lines are: heights or, of upright ones, places."""
+    lines = [line for axes in figure.axes for line in axes.lines if line.get_linestyle() not in ("-", "None")]
+    return {float(values[0]) for line in lines for values in (line.get_xdata(), line.get_ydata())
+            if values[0] == values[1]}
+
+
+def test_thresholds_are_where_neurons_fire(tmp_path):
+    """Neurons that rectify fire from where phi(H) reaches v_threshold; SigmaDelta has no threshold on H."""
+    x = np.random.default_rng(3).integers(0, 4, (4, 30, 3))
+    nodes = {"in": Input((3,), bits=2), "d": Dense(np.random.default_rng(0).normal(size=(40, 3)) * 0.3),
+             "n": Neuron(v_threshold=0.7, rectify=True), "o": Dense(np.ones((2, 40))), "out": Readout("sum")}
+    recording = Simulator(Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=30)).run(
+        x, record=("spikes", "potentials", "residuals"))
+    h, sent = recording.potentials("n"), recording.levels("n") > 0
+    eventsim.save_run(recording, tmp_path / "mpr.h5")
+    with open_run(tmp_path / "mpr.h5") as run:
+        [at] = _dashed(plots.KINDS["traces"](run))
+        assert h[~sent].max() < at <= h[sent].min() and at < 0.65
+        [at] = _dashed(plots.KINDS["membranes"](run))
+        assert h[~sent].max() < 0.7 * at <= h[sent].min()
+    nodes = {"in": Input((3,), bits=4), "n": SigmaDelta("delta", v_threshold=2.0), "o": Dense(np.ones((2, 3))),
+             "out": Readout("sum")}
+    recording = Simulator(Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=30)).run(
+        x, record=("spikes", "potentials"))
+    eventsim.save_run(recording, tmp_path / "sdnn.h5")
+    with open_run(tmp_path / "sdnn.h5") as run:
+        figure = plots.KINDS["traces"](run)
+        assert not _dashed(figure) and "threshold" not in " ".join(texts(figure))
 
 
 def test_traces_of_a_run_are_in_the_models_unit(runs, tmp_path):

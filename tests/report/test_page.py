@@ -162,7 +162,7 @@ def test_one_wrong_of_many_is_not_all():
     made = dataclasses.replace(healthy(), labels=labels, output=np.tile([1.0, 0.0], (60_000, 1)))
     assert sections._accuracy(made) == "> 99.99 %"
     labels[7] = 0
-    assert sections._accuracy(made) == "100 %"
+    assert sections._accuracy(made) == "100.00 %"
 
 
 def test_the_result_is_one_sentence():
@@ -170,7 +170,7 @@ def test_the_result_is_one_sentence():
     right = int((made.predictions == made.labels).sum())
     text = sections.result(made)
     assert text.startswith(
-        f"{right} of 64 samples ({100 * right / 64:.4g} %) are predicted correctly in 8 steps of float32.")
+        f"{right} of 64 samples ({100 * right / 64:.2f} %) are predicted correctly in 8 steps of float32.")
     assert "no labels" in sections.result(healthy(labels=None))
     assert sections.title(made) == "net.h5 on data.h5"
 

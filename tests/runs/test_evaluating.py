@@ -249,6 +249,63 @@ def test_a_recording_without_context_is_saved_too(tmp_path):
         assert run.summary == RunSummary() and run.statistics.trains and run.precision == "float32"
 
 
+@pytest.mark.parametrize("dtype", (np.float64, np.float16, np.uint8))
+def test_whole_labels_of_any_type_are_kept(tmp_path, dtype):
+    model, x, y = small_network()
+    eventsim.save_run(Simulator(model).run(x, record="outputs"), tmp_path / "run.h5", y.astype(dtype))
+    with eventsim.open_run(tmp_path / "run.h5") as run:
+        assert run.labels.tolist() == y.tolist() and run.labels.dtype == np.int64
+        assert run.statistics.decisions.accuracy == run.summary.accuracy
+
+
+def _rates(run):
+    """Of what the tables say: name -> events, of all samples."""
+    events = {name: tables.table(run, name).as_arrays() for name in ("neurons", "rates", "layers")}
+    chosen = {name: rows[rows["layer"] == "hidden"]["events"].sum() for name, rows in events.items()}
+    chosen["layers"] *= run.n_samples
+    levels = tables.table(run, "levels").as_arrays()
+    return {**chosen, "levels": levels["count"][(levels["layer"] == "hidden") & (levels["level"] > 0)].sum()}
+
+
+def test_intervals_do_not_hide_the_spikes_of_a_recording(tmp_path):
+    model, x, _ = small_network()
+    recording = Simulator(model).run(x, record=("intervals", "spikes"))
+    eventsim.save_run(recording, tmp_path / "run.h5")
+    events = np.count_nonzero(recording.levels("hidden"))
+    with eventsim.open_run(tmp_path / "run.h5") as run:
+        assert _rates(run) == pytest.approx(dict.fromkeys(("neurons", "rates", "layers", "levels"), events))
+        assert tables.table(run, "steps").as_arrays()["rate"].any() and run.statistics.trains["in"].n_detailed == 8
+
+
+def test_tables_have_nothing_of_what_was_not_gathered(tmp_path):
+    model, x, _ = small_network()
+    recording = Simulator(model).run(x, record="intervals")
+    eventsim.save_run(recording, tmp_path / "intervals.h5")
+    with eventsim.open_run(tmp_path / "intervals.h5") as run:
+        found = tables.tables(run)
+        layers, neurons = (found[name].as_arrays() for name in ("layers", "neurons"))
+        events = sum(row["events"].sum() for row in run.counts.layers.values())
+        assert layers["events"].sum() * 8 == pytest.approx(events)
+        assert np.isnan(layers["rate"]).all() and np.isnan(neurons["events"]).all()
+        assert np.isfinite(neurons["cv"]).any() and {"intervals", "correlations"} <= set(found)
+        assert not {"rates", "levels", "planes", "steps"} & set(found) and page.render(run)
+    eventsim.evaluate(Simulator(model), x, out=tmp_path / "none.h5", detailed=0)
+    with eventsim.open_run(tmp_path / "none.h5") as run:
+        assert not {"intervals", "correlations", "membranes"} & set(tables.tables(run)) and page.render(run)
+
+
+def test_batches_of_other_steps_are_refused_with_what_helps():
+    class Loader:
+        dataset, batch_size = range(4), 2
+
+        def __iter__(self):
+            return iter([np.zeros((2, 4, 6), int), np.zeros((2, 5, 6), int)])
+
+    with pytest.raises(DataError, match=r"^the batch that begins with sample 2 has 5 steps, those before it 4; where "
+                                        r"samples have lengths of their own, give \(x, y, lengths\), x padded"):
+        eventsim.evaluate(Simulator(small_network()[0]), Loader())
+
+
 # ---- summaries as JSON
 
 

@@ -13,7 +13,8 @@ import eventsim
 from eventsim import open_run
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, RunError, UnsupportedError
-from eventsim.model.input import Input
+from eventsim.model.input import EventBins, Input
+from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron
 
 neo = pytest.importorskip("neo")
@@ -205,6 +206,22 @@ def test_trains_end_with_their_samples(tmp_path):
         for node in NODES:
             found = levels_of(block, node, 1e-3, steps)
             np.testing.assert_array_equal(found, recording.levels(node).reshape(found.shape))
+
+
+@pytest.mark.parametrize("fresh", (False, True))
+def test_a_stream_has_its_own_steps(fresh):
+    """Whatever the model's bin width is; a run of the same simulator has the model's."""
+    nodes = {"in": Input((2, 4, 5), events=EventBins(30_000, coincident="merge", sensor_size=(4, 5))), "n": Neuron()}
+    sim = Simulator(Model(nodes, [("in", "n")], 3))
+    events = {"t": np.arange(0, 20_000, 100), "x": [1] * 200, "y": [2] * 200, "p": [1] * 200}
+    for options, dt in (({"step": "1ms"}, 1e-3), ({"step": "2.5ms"}, 2.5e-3), ({"window": "30ms"}, 30e-3)):
+        options = {"window": "10ms", "fresh": fresh, "record": ("spikes",), **options}
+        window = next(sim.stream([events], **options))
+        block = eventsim.to_neo(window.recording, "in")
+        assert float(block.annotations["dt"]) == pytest.approx(dt)
+        assert float(block.segments[0].spiketrains[0].t_stop) == pytest.approx(1e-6 * (window.stop - window.start))
+    block = eventsim.to_neo(sim.run(np.ones((1, 3, 2, 4, 5), int)), "in")
+    assert float(block.annotations["dt"]) == pytest.approx(30e-3)
 
 
 def test_without_neo(monkeypatch):

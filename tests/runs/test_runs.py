@@ -240,7 +240,7 @@ def test_messages(whole, tmp_path, name, value, message):
 
 
 @pytest.mark.parametrize("wrong", (lambda p: p[:, None], lambda p: p[:1], lambda p: p[:-1], lambda p: np.eye(99)[p],
-                                   lambda p: p.astype(str)))
+                                   lambda p: p.astype(str), lambda p: p > 4))
 def test_labels_are_one_number_per_sample(tmp_path, wrong):
     """A column of labels was compared with every prediction: its accuracy was wrong without a word."""
     simulator = eventsim.Simulator(eventsim.load(Path(__file__).resolve().parents[2] / "data" / "digits.h5"))

@@ -25,7 +25,8 @@ from eventsim.runs.file import open_run
 from eventsim.statistics import of_recordings
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MOST_NEURONS
-from eventsim.statistics.trains import chosen_neurons, MOST_CHOSEN
+from eventsim.statistics.result import Statistics
+from eventsim.statistics.trains import chosen_neurons, MOST_CHOSEN, TrainStatistics
 
 STREAMED = ("statistics", "intervals", "membranes")
 RECORDED = ("spikes", "potentials", "residuals", "outputs")
@@ -335,6 +336,20 @@ def test_activation_sparsity(nodes):
     assert np.isnan(detailed.activation_sparsity(nodes))
 
 
+def test_one_node_is_one_name():
+    trains = {name: TrainStatistics.zeros((2,), 1, False, 4) for name in ("n", "n2")}
+    trains = {name: replace(train, n_samples=1, events=np.array([i, i])) for i, (name, train) in enumerate(
+        trains.items())}
+    statistics = Statistics(trains)
+    assert statistics.activation_sparsity("n2") == statistics.activation_sparsity(["n2"]) == 0.75
+    assert statistics.activation_sparsity("n") == 1.0 and statistics.activation_sparsity(["n", "n"]) == 1.0
+    for nodes in ("n3", ["n", "n3"], ["n", "2"]):
+        with pytest.raises(RunError, match=r"^no node '\w+'; there are: 'n', 'n2'"):
+            statistics.activation_sparsity(nodes)
+    with pytest.raises(DataError, match="^nodes is 3, expected names of nodes, or None$"):
+        statistics.activation_sparsity(3)
+
+
 # ---------------------------------------------------------------- extremes
 
 
@@ -552,8 +567,9 @@ def test_membranes_of_different_layers_do_not_merge():
 
 def test_labels_that_do_not_fit():
     outputs = np.zeros((2, 3, 4))
-    for labels in ([0], [[0, 1]], [0.0, 1.0]):
-        with pytest.raises(DataError, match="labels have shape"):
+    assert Decisions.of(outputs, np.array([0.0, 1.0])).accuracy == 0.5
+    for labels in ([0], [[0, 1]], [0.0, 1.5], [False, True]):
+        with pytest.raises(DataError, match="^labels has (shape|values that are no class numbers)"):
             Decisions.of(outputs, np.array(labels))
     with pytest.raises(RunError, match="final: of shape .* cannot be merged"):
         merge((Decisions.of(outputs), Decisions.of(np.zeros((2, 2, 4)))))

@@ -30,6 +30,7 @@ class MadeRun:
     outputs: Optional[np.ndarray] = None
     path: str = "made.h5"
     recorded: dict = field(default_factory=dict)
+    lengths: Optional[np.ndarray] = None
 
     @property
     def layers(self):

@@ -22,17 +22,19 @@ from typing import ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import known_names, names_of
 from eventsim.costs.fanouts import fan_outs
 from eventsim.costs.other_tools.summary import ConventionCount, ConventionsSummary
 from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, SynapticModule
 from eventsim.costs.other_tools.values import emitters, Values
+from eventsim.engine.lengths import groups
 from eventsim.engine.recording import Recording
 from eventsim.merging import merged
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
 from eventsim.storage.json_fields import to_json
-from eventsim.text import aligned_table, quantity, wrapped
+from eventsim.text import aligned_table, quantity, share_decimals, wrapped
 
 CHUNK_BYTES = 1 << 27  # of values held at a time
 ACROSS = 8  # layers beside each other in a table
@@ -90,15 +92,18 @@ class Conventions:
         return value / {"step": self.n_steps, "sample": self.n_samples}[per] if per else value
 
     def activation_sparsity(self, layer=None) -> float:
-        """NeuroBench: share of outputs that are 0, of the neurons of one layer or of all; 0 without any."""
-        layers = [layer] if layer else list(self.events)
+        """NeuroBench: share of outputs that are 0, of the neurons of one layer, or several, or of all (None); 0
+        without any. Raises RunError for others."""
+        layers = list(self.events) if layer is None else names_of(layer, "layer", "the name of a layer, or several")
+        known_names(layers, self.events, "layer of neurons")
         chances = sum(self.chances[name] for name in layers)
         return 1 - sum(self.events[name] for name in layers) / chances if chances else 0.0
 
     def connection_sparsity(self, node=None) -> float:
-        """NeuroBench: share of weights that are 0, of one synaptic node or of all; nan without any. The
-        tool rounds it to four decimals."""
-        nodes = [node] if node else list(self.weights)
+        """NeuroBench: share of weights that are 0, of one synaptic node, or several, or of all (None); nan without
+        any. The tool rounds it to four decimals. Raises RunError for others."""
+        nodes = list(self.weights) if node is None else names_of(node, "node", "the name of a node, or several")
+        known_names(nodes, self.weights, "synaptic node")
         weights = sum(self.weights[name] for name in nodes)
         return sum(self.zeros[name] for name in nodes) / weights if weights else float("nan")
 
@@ -146,12 +151,13 @@ class Conventions:
             yield (
                 layer, *(quantity(ours[name] / self.n_samples) for name in OURS),
                 *(quantity(found[layer]) if layer in found else "-" for found in theirs.values()),
-                f"{self.activation_sparsity(layer):.4f}" if layer in self.events else "-", "",
+                share_decimals(self.activation_sparsity(layer), 4) if layer in self.events else "-", "",
             )
         yield (
             "total", *(quantity(sum(row[name] for row in self.ours.values()) / self.n_samples) for name in OURS),
             *(quantity(self.total(key)) for key in CONVENTIONS),
-            f"{self.activation_sparsity():.4f}", f"{self.connection_sparsity():.4f}" if self.weights else "-",
+            share_decimals(self.activation_sparsity(), 4),
+            share_decimals(self.connection_sparsity(), 4) if self.weights else "-",
         )
 
 
@@ -186,7 +192,8 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
     """Count a recording by every convention.
 
     recording: of a run of `model` with the spikes of its input and neurons (record=("spikes",)).
-    x: what was run; only a real-valued input needs it. batch: samples that a tool is given per call.
+    x: what was run; only a real-valued input needs it. batch: samples that a tool is given per call; where
+        samples have lengths of their own, samples of one length.
 
     Raises RunError where spikes are missing, DataError where x is or does not fit.
     """
@@ -196,11 +203,8 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
     synapses = {name: _synapses(model, name) for name, node in model.nodes.items()
                 if node.role == "synapses" and name not in left_out}
     sums: Dict[str, Dict[str, float]] = {name: {} for name in synapses}
-    n, steps = recording.counts.n_samples, recording.timesteps
-    neurons = sum(int(np.prod(shape)) for shape in model.shapes.values())
-    chunk = max(CHUNK_BYTES // (8 * neurons * steps * batch), 1) * batch
-    for first in range(0, n, chunk):
-        values = Values(model, recording, x, first, min(first + chunk, n))
+    for rows, steps in _chunks(model, recording, batch):
+        values = Values(model, recording, x, rows, steps)
         for name, each in synapses.items():
             for calls in Calls.of(values.read_by(name), batch):
                 sums[name] = _added(each.counts(calls), sums[name])
@@ -208,8 +212,18 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
         sums, {name: _layer(model, name) for name in synapses}, _ours(recording.counts),
         {name: int((model.nodes[name].weight == 0).sum()) for name in synapses},
         {name: model.nodes[name].weight.size for name in synapses},
-        *_activity(model, recording.counts), n, n * steps, batch, left_out,
+        *_activity(model, recording.counts), recording.counts.n_samples, recording.counts.presented, batch, left_out,
     )
+
+
+def _chunks(model, recording, batch):
+    """(places of samples of one length, that length), some of them at a time."""
+    n, steps = recording.counts.n_samples, recording.timesteps
+    neurons = sum(int(np.prod(shape)) for shape in model.shapes.values())
+    for length, places in [(steps, np.arange(n))] if recording.lengths is None else groups(recording.lengths):
+        chunk = max(CHUNK_BYTES // (8 * neurons * length * batch), 1) * batch
+        for first in range(0, len(places), chunk):
+            yield places[first : first + chunk], length
 
 
 def _reads_current(model, name):
@@ -222,6 +236,7 @@ def _reads_current(model, name):
 def without_spikes(recording: Recording, except_for=()) -> Recording:
     """The recording without spikes that were recorded only to be counted. except_for: wishes as
     `Simulator.run` takes them; spikes that they name stay."""
+    except_for = names_of(except_for, "except_for", "a name such as 'spikes', or several")
     kept = recording.spikes if "spikes" in except_for else {
         name: spikes for name, spikes in recording.spikes.items() if f"spikes:{name}" in except_for
     }

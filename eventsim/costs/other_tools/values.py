@@ -25,14 +25,14 @@ def emitters(model: Model):
 
 @dataclass
 class Values:
-    """What the nodes give for samples `first` to `stop` of a recording. x: what was run; needed only
-    where the input is real."""
+    """What the nodes give in the first `steps` steps of some samples of a recording. rows: their places, int64.
+    x: what was run; needed only where the input is real."""
 
     model: Model
     recording: Recording
     x: object
-    first: int
-    stop: int
+    rows: np.ndarray
+    steps: int
 
     def __post_init__(self):
         self._known = {}
@@ -95,9 +95,7 @@ class Values:
         spikes = self.recording.spikes.get(name)
         if spikes is None:
             self.recording.levels(name)  # raises, with the remedy
-        part = type(spikes)(spikes.planes[self.first : self.stop], spikes.shape, spikes.logical_shape,
-                            spikes.bits, spikes.signed)
-        return part.levels().astype(np.float64)
+        return spikes.of_samples(self.rows).levels()[:, : self.steps].astype(np.float64)
 
     def _input(self, name, node):
         if node.encoding != "real":
@@ -116,8 +114,8 @@ class Values:
                 f"x has shape {np.shape(self.x)}, but the recording is of {n} samples and {steps} steps; "
                 "give the x that was run"
             )
-        part = levels[self.first : self.stop]
-        return np.repeat(part, steps, axis=1) if still else part
+        part = levels[self.rows]
+        return np.repeat(part, self.steps, axis=1) if still else part[:, : self.steps]
 
 
 def _worth(node):

@@ -9,6 +9,8 @@ from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.parameters import shape_of
 from eventsim.model.transforms import Add, Delay, Flatten
 
+BINS = ("bin_width", "polarities", "coincident")  # options of how recordings become steps
+
 
 class Builder:
     """Turns a flat graph into nodes and edges.
@@ -85,13 +87,17 @@ class Builder:
         if reading.encoding != "spikes" or reading.input_signed:
             return None
         if len(shape) == 3 and shape[0] == 2:
-            for option in ("bin_width", "polarities", "coincident"):
+            for option in BINS:
                 self.use(option)
-            return EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:])
+            return self._bins(EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]), BINS)
         size = shape[1:] if len(shape) == 3 else (1, *shape)
         if len(shape) == 2 or len(shape) == 3 and shape[0] != 1 or max(size) > MOST_PIXELS:
             return None
-        return EventBins(reading.bin_width, "one", reading.coincident, size)
+        return self._bins(EventBins(reading.bin_width, "one", reading.coincident, size), ("bin_width", "coincident"))
+
+    def _bins(self, bins, options):
+        bins.assumed = tuple(option for option in options if self.reading.guessed(option))
+        return bins
 
     def _without_samples(self, shape):
         """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one

@@ -32,6 +32,11 @@ def build_neuron(kind, values, scale, reading, shape):
     """
     dynamics = _dynamics(kind, values, reading)
     if kind in INTEGRATING:
+        if reading.start == "leak" and dynamics["v_leak"].any():
+            raise UnsupportedError(
+                "its membranes would start at v_leak, which is not 0 (start leak, as in norse), but those of an output "
+                "that never fires start at 0; choose start='zero'"
+            )
         dynamics["input_gain"] = dynamics["input_gain"] * scale
         return Readout(reading.readout, **{name: compact(value, shape) for name, value in dynamics.items()})
     potentials = _potentials(kind, values, dynamics, reading)

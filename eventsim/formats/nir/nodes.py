@@ -211,6 +211,8 @@ def _used_by(kind, values, reading):
             yield "dt"
     if kind in INTEGRATING:
         yield "readout"
+        if "v_leak" in values and values["v_leak"].any():
+            yield "start"
         return
     yield from ("reset", "reset_delay", "comparison", "bits", "lower_limit")
     if any(name in values and values[name].any() for name in ("v_leak", "v_reset")):

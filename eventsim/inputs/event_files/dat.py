@@ -19,7 +19,7 @@ FIELDS = {1: ((0, 9), (9, 8), (17, 1)), 2: ((0, 14), (14, 14), (28, 4))}  # (fir
 
 def holds_events(path, start) -> bool:
     """By what the first line says, or by suffix."""
-    return start.startswith(b"% Data file") or path.suffix == ".dat" and start[:1] in (b"%", b"\x00", b"\x0c")
+    return start.startswith(b"% Data file") or path.suffix.lower() == ".dat" and start[:1] in (b"%", b"\x00", b"\x0c")
 
 
 def recording_in(path, options) -> EventStream:

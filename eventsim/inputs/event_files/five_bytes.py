@@ -20,7 +20,7 @@ MARK, MARKED = 240, 1 << 13  # row of what is no event; microseconds that it add
 
 def holds_events(path, start) -> bool:
     """By suffix: the format has no header, and CIFAR's .bin has none either."""
-    return path.suffix == ".bin"
+    return path.suffix.lower() == ".bin"
 
 
 def recording_in(path, options) -> EventStream:

@@ -1,16 +1,27 @@
 """HDF5 with columns t, x, y and p: at the top, or in events/ or CD/events (Prophesee, DSEC, e2vid)."""
 
+from typing import Dict, NamedTuple, Optional
+
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.options import refuse_given
+from eventsim.inputs.event_files.columns import check_order, named_columns, unit_of_times
+from eventsim.inputs.event_files.options import KEYS, refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note
-from eventsim.inputs.event_files.text_events import check_order, named_columns
-from eventsim.inputs.events import AT_ONCE, block_of, EventStream
+from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream
 from eventsim.storage.hdf5 import open_hdf5
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ALONE = ("arr_0", "data")  # names of a dataset that may hold rows of four numbers, beside those places
 PLACES = ("", "events", "CD/events", "CD", "davis/left/events", "prophesee/left")
+
+
+class Found(NamedTuple):
+    """Where a file has its events. names: key -> name of an array; None: they are the columns of the one dataset at
+    this place, by their names or, rows of four numbers, by an order that is said."""
+
+    place: str
+    names: Optional[Dict[str, str]] = None
 
 
 def holds_events(path, start) -> bool:
@@ -21,62 +32,91 @@ def holds_events(path, start) -> bool:
         return _found(root) is not None
 
 
+def holds_rows(path, start) -> bool:
+    """Whether it has a dataset, without names, that can be columns of events in an order that is said."""
+    if not start.startswith(SIGNATURE):
+        return False
+    with open_hdf5(path, DataError) as root:
+        return _found(root) is None and _rows(root) is not None
+
+
 def recording_in(path, options) -> EventStream:
     """The recording in a file."""
     notes = []
     with open_hdf5(path, DataError) as root:
-        place, names = _found(root)
-        if names is None:
-            parent, _, name = place.rpartition("/")
-            dtype = (_group(root, parent) or root).dataset(name).dtype
-            check_order(named_columns(dtype.names), options.columns, path)
-        else:
+        found = _found(root) or _rows(root)
+        if found.names is not None:
             refuse_given(options, ("columns",), path, "arrays that have names")
-        if place:
-            note(notes, f"has its events in {place}/")
-        size = options.sensor_size or _size(root)
-    return EventStream(lambda: _blocks(path, options, notes), str(path), size, notes=notes)
-
-
-def _blocks(path, options, notes):
-    in_microseconds = Microseconds(options.time_unit, notes)
-    with open_hdf5(path, DataError) as root:
-        place, names = _found(root)
-        group = _group(root, place)
-        if names is None:  # one dataset with named columns
-            parent, _, name = place.rpartition("/")
-            columns = {None: (_group(root, parent) or root).dataset(name)}
+            name_of_times = found.names["t"]
         else:
-            columns = {key: group.dataset(name) for key, name in names.items()}
+            names = _dataset(root, found.place).dtype.names
+            places = named_columns(names) if names else None
+            if places is not None:
+                check_order(places, options.columns, path)
+            name_of_times = "" if places is None else names[places["t"]]
+        if found.place:
+            note(notes, f"has its events in {found.place}/")
+        size = options.sensor_size or _size(root)
+    unit = unit_of_times(name_of_times, options.time_unit, path)
+    return EventStream(lambda: _blocks(path, unit, options, notes), str(path), size, notes=notes)
+
+
+def _blocks(path, unit, options, notes):
+    in_microseconds, made = Microseconds(unit, notes), BlockMaker(str(path))
+    with open_hdf5(path, DataError) as root:
+        found = _found(root) or _rows(root)
+        if found.names is None:
+            columns = {None: _dataset(root, found.place)}
+        else:
+            group = _group(root, found.place)
+            columns = {key: group.dataset(name) for key, name in found.names.items()}
             for column in columns.values():
                 column.require_numbers()
-        lengths = {column.shape for column in columns.values()}
+        lengths = {column.shape[:1] if found.names is None else column.shape for column in columns.values()}
         if len(lengths) != 1 or len(next(iter(lengths))) != 1:
             raise DataError(f"{path}: t, x, y and p have shapes {sorted(lengths)}, expected (N,), the same")
         for first in range(0, next(iter(lengths))[0], AT_ONCE):
             part = {key: column.rows(slice(first, first + AT_ONCE)) for key, column in columns.items()}
-            if names is None:
-                [rows] = part.values()
-                part = {key: rows[rows.dtype.names[at]] for key, at in named_columns(rows.dtype.names).items()}
-            part["t"] = in_microseconds(part["t"])
-            yield block_of(part, str(path))
+            if found.names is None:
+                part = _columns_of(part[None], options)
+            yield from in_microseconds.blocks(part, made, path)
+
+
+def _columns_of(rows, options):
+    if rows.dtype.names is None:
+        return {key: rows[:, options.columns.index(key)] for key in KEYS}
+    return {key: rows[rows.dtype.names[at]] for key, at in named_columns(rows.dtype.names).items()}
 
 
 def _found(root):
-    """(place, {key: name} of the columns, or None where they are those of one dataset), or None."""
+    """The `Found` of columns that have names, or None."""
     for place in PLACES:
         group = _group(root, place)
         if group is not None and (places := named_columns(group.names())) is not None:
             names = {key: group.names()[at] for key, at in places.items()}
             if group.is_group(names["x"]) or len(group.dataset(names["x"]).shape) < 2:  # others are samples
-                return place, names
-        parent, _, name = place.rpartition("/")
-        holder = _group(root, parent)
-        if name and holder is not None and name in holder and not holder.is_group(name):
-            dtype = holder.dataset(name).dtype
-            if dtype.names and named_columns(dtype.names) is not None:
-                return place, None
+                return Found(place, names)
+        dataset = _dataset(root, place)
+        if dataset is not None and dataset.dtype.names and named_columns(dataset.dtype.names) is not None:
+            return Found(place)
     return None
+
+
+def _rows(root):
+    """The `Found` of a dataset of rows of four numbers, or None."""
+    for place in (*PLACES, *ALONE):
+        dataset = _dataset(root, place)
+        if dataset is not None and dataset.dtype.kind in "biuf" and dataset.shape[1:] == (len(KEYS),):
+            return Found(place)
+    return None
+
+
+def _dataset(root, place):
+    """The dataset at a place, or None."""
+    parent, _, name = place.rpartition("/")
+    holder = _group(root, parent)
+    there = name and holder is not None and name in holder and not holder.is_group(name)
+    return holder.dataset(name) if there else None
 
 
 def _group(root, place):

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.options import refuse_given
+from eventsim.inputs.event_files.columns import check_order, named_columns, unit_of_times
+from eventsim.inputs.event_files.options import KEYS, refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note
-from eventsim.inputs.event_files.text_events import check_order, named_columns
-from eventsim.inputs.events import AT_ONCE, block_of, EventStream
+from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream
 from eventsim.storage.npz import array_header, npz_member
 from eventsim.storage.reading import READ_ERRORS, reading
 
@@ -51,7 +51,7 @@ def holds_columns(path, start) -> bool:
             return False
     else:
         return False
-    return dtype.names is None and len(shape) == 2 and shape[1] >= 4
+    return dtype.names is None and dtype.kind in "biuf" and shape[1:] == (len(KEYS),)
 
 
 def _alone(archive, path):
@@ -75,8 +75,23 @@ def recording_in(path, options) -> EventStream:
     if options.columns is not None:
         _check_columns(path, packed, options)
     blocks = _npz_blocks if packed else _npy_blocks
-    return EventStream(lambda: _in_microseconds(blocks(path, options, notes), path, options, notes), str(path),
+    unit = unit_of_times(_name_of_times(path, packed), options.time_unit, path)
+    return EventStream(lambda: _in_microseconds(blocks(path, options, notes), path, unit, notes), str(path),
                        options.sensor_size, notes=notes)
+
+
+def _name_of_times(path, packed):
+    """What the file calls t, "" where nothing has a name."""
+    with reading(path), open(path, "rb") as file, ExitStack() as stack:
+        if packed:
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            names = _names(archive)
+            if named_columns(names) is None:
+                names = _alone(archive, path)[1].names or ()
+        else:
+            names = array_header(file, "the array", path)[1].names or ()
+    places = named_columns(names)
+    return "" if places is None else names[places["t"]]
 
 
 def _check_columns(path, packed, options):
@@ -94,11 +109,10 @@ def _check_columns(path, packed, options):
         check_order(places, options.columns, path)
 
 
-def _in_microseconds(found, path, options, notes):
-    in_microseconds = Microseconds(options.time_unit, notes)
+def _in_microseconds(found, path, unit, notes):
+    in_microseconds, made = Microseconds(unit, notes), BlockMaker(str(path))
     for columns in found:
-        columns["t"] = in_microseconds(columns["t"])
-        yield block_of(columns, str(path))
+        yield from in_microseconds.blocks(columns, made, path)
 
 
 def _npy_blocks(path, options, notes):
@@ -150,12 +164,12 @@ def _rows(file, name, path, options):
         for part in _parts(file, shape[0], dtype, name, path):
             yield {key: part[dtype.names[place]] for key, place in places.items()}
         return
-    if len(shape) != 2 or shape[1] < 4 or dtype.kind not in "biuf" or options.columns is None:
+    if shape[1:] != (len(KEYS),) or dtype.kind not in "biuf" or options.columns is None:
         raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected a structured array with t, "
                         f"x, y, p, or (N, 4) and the order of its columns (--columns txyp); samples are to be "
                         f"named: np.savez(file, x=x, y=y)")
     for part in _parts(file, shape[0], np.dtype((dtype, shape[1:])), name, path):
-        yield {key: part[:, options.columns.index(key)] for key in "txyp"}
+        yield {key: part[:, options.columns.index(key)] for key in KEYS}
 
 
 def _parts(file, n, dtype, name, path):

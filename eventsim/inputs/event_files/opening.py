@@ -10,15 +10,17 @@ from eventsim.inputs.event_files import (
 from eventsim.inputs.event_files.options import EventOptions, refuse_given
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
-from eventsim.storage.reading import reading, refuse_special
+from eventsim.storage.reading import reading, refuse_special, special_file
 
 # Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
 # tell by their first bytes, then those that look into a file, then by suffix.
 FORMATS = (aedat2, aedat3, faery_files, dat, cochlea, hdf5_events, numpy_files, text_events, five_bytes)
 KNOWN = ("N-MNIST or N-Caltech101 .bin, .npy, .npz or HDF5 with t, x, y, p, SHD or SSC .h5, AEDAT 2, 3.1 or 4, "
-         "DAT, EVT 2, 2.1 or 3 .raw, .es, .csv or .txt")
+         "DAT, EVT 2 or 3 .raw, .es, .csv or .txt")
 # option -> the formats that it applies to, and what the others are
 NAMED = (hdf5_events, numpy_files, text_events)
+# formats that may hold rows whose columns have no names -> whether a file does
+OF_ROWS = {numpy_files: numpy_files.holds_columns, hdf5_events: hdf5_events.holds_rows}
 OF_FORMATS = {
     "time_unit": (NAMED, "a format that has a unit of its own"),
     "columns": (NAMED, "a format that has columns of its own"),
@@ -31,7 +33,7 @@ def open_events(path, **options) -> EventStream:
     """The recording of events in a file, whatever its format, read as it is.
 
     path: N-MNIST or N-Caltech101 .bin; structured .npy, .npz or HDF5 with t, x, y, p; SHD or SSC .h5 (`sample`
-        says which recording); AEDAT 2.0, 3.1, 4; DAT; EVT 2, 2.1 or 3 (.raw); ES; CSV or text. AEDAT 4, EVT and ES
+        says which recording); AEDAT 2.0, 3.1, 4; DAT; EVT 2 or 3 (.raw); ES; CSV or text. AEDAT 4, EVT and ES
         are read through faery: `pip install "eventsim-snn[events]"`.
     options: fields of `EventOptions`: sensor_size, time_unit, columns, keep_going, sample.
 
@@ -42,8 +44,18 @@ def open_events(path, **options) -> EventStream:
     path, asked = Path(path), EventOptions(**options)
     found = event_format(path, asked)
     if found is None:
-        raise DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
+        raise unknown_format(path)
     return open_as(found, path, asked)
+
+
+def unknown_format(path) -> DataError:
+    """What is said of a file for which `event_format` gives None."""
+    with reading(path), open(path, "rb") as file:
+        start = file.read(START_BYTES)
+        if any(holds(path, start) for holds in OF_ROWS.values()):
+            return DataError(f"{path}: holds rows of four numbers without names: where they are events, give the "
+                             "order of the columns, such as 'txyp' (columns, --columns txyp)")
+    return DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
 
 
 def event_format(path, options: EventOptions = EventOptions()):
@@ -51,9 +63,16 @@ def event_format(path, options: EventOptions = EventOptions()):
     refuse_special(path)
     with reading(path), open(path, "rb") as file:
         start = file.read(START_BYTES)
-        if options.columns is not None and numpy_files.holds_columns(path, start):
-            return numpy_files
-    return next((found for found in FORMATS if found.holds_events(path, start)), None)
+        rows = () if options.columns is None else [each for each, holds in OF_ROWS.items() if holds(path, start)]
+    return rows[0] if rows else next((found for found in FORMATS if found.holds_events(path, start)), None)
+
+
+def is_prose(path) -> bool:
+    """Whether a file is text without events, such as notes or a list of names, as it lies beside recordings."""
+    if path.suffix.lower() not in text_events.SUFFIXES or special_file(path):
+        return False
+    with reading(path), open(path, "rb") as file:
+        return text_events.holds_prose(path, file.read(START_BYTES))
 
 
 def open_as(found, path, options: EventOptions) -> EventStream:

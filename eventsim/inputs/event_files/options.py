@@ -16,12 +16,12 @@ Duration = Union[float, str]  # microseconds, or text such as "10ms"
 @dataclass(frozen=True)
 class EventOptions:
     """sensor_size: (height, width) in pixels; None: what the file says, if it does. time_unit: seconds of one unit
-    of t, for files without a unit of their own (arrays and text); None: microseconds for whole numbers, seconds
-    for fractions, which the stream's notes say. columns: order of the columns in text and in arrays (N, 4), such
-    as "txyp". keep_going: give what stands before damage, and say so in the notes, instead of raising.
-    sample: the number of the recording in a file that has several. longest_gap: from an event to the newest one
-    before it, microseconds or text such as "2h": silence that is run. A longer one is taken for a time gone wild,
-    and refused; see `inputs.gaps`.
+    of t, for files without a unit of their own (arrays and text); None: what the name of the column says, such as
+    "t_us", else microseconds for whole numbers, seconds for fractions, which the stream's notes say. columns:
+    order of the columns in text and in arrays (N, 4), such as "txyp". keep_going: give what stands before damage,
+    and say so in the notes, instead of raising. sample: the number of the recording in a file that has several.
+    longest_gap: from an event to the newest one before it, microseconds or text such as "2h": silence that is run.
+    A longer one is taken for a time gone wild, and refused; see `inputs.gaps`.
     """
 
     sensor_size: Optional[Tuple[int, int]] = None

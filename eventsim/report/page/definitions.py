@@ -86,6 +86,6 @@ DEFINITIONS = {
         Definition("Fault", "Results are probably wrong or mean nothing."),
         Definition("Warning", "Accuracy or cost probably suffers."),
         Definition("Note", "Something is not used. Rules that need many samples say nothing on few; their "
-                           "thresholds, with reasons, are in eventsim/findings.py."),
+                           "thresholds, with reasons, are in eventsim/report/findings.py."),
     ),
 }

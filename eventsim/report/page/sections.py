@@ -12,7 +12,7 @@ from eventsim.report import tables
 from eventsim.report.findings import KINDS
 from eventsim.report.page.definitions import DEFINITIONS
 from eventsim.display.markup import element, joined, Markup
-from eventsim.text import all_digits, joule, many, number, percent, quantity, typeset
+from eventsim.text import all_digits, joule, many, number, percent, quantity, share_percent, typeset
 
 MOST_OF_A_KIND = 4  # findings of one kind before the others are named only
 MOST_CLASSES = 40  # rows of the table of classes
@@ -32,7 +32,7 @@ def result(run) -> str:
     """The result in one sentence, the cost in another."""
     summary, n = run.summary, run.n_samples
     arithmetic = summary.chip or summary.precision or "unknown arithmetic"
-    how = f"in {many(run.n_steps, 'step')} of {arithmetic}"
+    how = f"in {run.counts.steps_text} of {arithmetic}"
     if run.labels is None:
         text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
     else:
@@ -50,9 +50,7 @@ def result(run) -> str:
 
 
 def _accuracy(run):
-    right = np.asarray(run.predictions) == np.asarray(run.labels)
-    text = f"{number(100 * float(right.mean()), 4)} %"
-    return text if right.all() or text != "100 %" else "> 99.99 %"  # not all are right
+    return share_percent(float((np.asarray(run.predictions) == np.asarray(run.labels)).mean()))
 
 
 # ---- findings
@@ -71,13 +69,14 @@ def findings(run, found) -> Markup:
 def _examined(run):
     """What the rules could look at: no finding says something about that only."""
     statistics = run.statistics
+    sent = any(train.n_samples for train in statistics.trains.values())
     seen = [words for there, words in (
-        (statistics.trains, "spikes"), (statistics.membranes, "membranes"),
+        (sent, "spikes"), (statistics.membranes, "membranes"),
         (run.labels is not None, "predictions"), (run.summary.energy, "energy"),
         (run.summary.audit, "integers"),
     ) if there]
     missing = [words for there, words in (
-        (statistics.trains, "spikes"), (statistics.membranes, "membranes"), (run.summary.energy, "energy"),
+        (sent, "spikes"), (statistics.membranes, "membranes"), (run.summary.energy, "energy"),
     ) if not there]
     text = f"in {_listed(seen)} of {many(run.n_samples, 'sample')}." if seen else "."
     return text + (f" The file says nothing about {_listed(missing)}." if missing else "")
@@ -124,7 +123,7 @@ def numbers(run) -> Markup:
     work = totals["additions"] + totals["macs"]
     found = [
         ("predicted correctly", None if run.labels is None else _accuracy(run)),
-        (f"{'sample' if run.n_samples == 1 else 'samples'} of {many(run.n_steps, 'step')}", f"{run.n_samples}"),
+        (f"{'sample' if run.n_samples == 1 else 'samples'} of {run.counts.steps_text}", f"{run.n_samples}"),
         ("mean firing rate", number(sum(int(t.events.sum()) for t in trains) / chances) if chances else None),
         ("synaptic operations per sample", quantity(totals["synops"])),
         ("additions per sample" + (", with MACs" if totals["macs"] else ""), quantity(work)),

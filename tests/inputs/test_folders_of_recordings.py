@@ -1,0 +1,140 @@
+"""Folders of recordings: what lies beside recordings is said, silence has levels, suffixes may be capital."""
+
+import numpy as np
+import pytest
+from event_files import made_events, structured, write_recording
+
+import eventsim
+from eventsim import EventBins, Input
+from eventsim.errors import DataError
+from eventsim.inputs.dataset import open_dataset
+
+SIZE = (10, 20)
+NODE = Input((2, *SIZE), bits=8, events=EventBins(100, sensor_size=SIZE))
+EVENTS = "t,x,y,p\n0,5,6,1\n150,7,8,0\n"
+
+
+def written(folder, **files):
+    """A folder of text files by name; __ stands for a folder, _ for the dot."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def read(path, timesteps=3, **options):
+    """(levels of all recordings, what is said)."""
+    dataset = open_dataset(path, NODE, timesteps, **options)
+    return np.concatenate([x for x, _ in dataset.batches(2)]), dict(dataset.notes)
+
+
+def said(notes):
+    return [text for text in notes if "left out" in text]
+
+
+# ---- what lies beside
+
+
+@pytest.mark.parametrize("files, expected", [
+    ({"up__a_csv": EVENTS, "loose_csv": EVENTS}, "the folders of classes; loose.csv beside these is left out"),
+    ({"0__a_csv": EVENTS, "b_csv": EVENTS, "c_csv": EVENTS},
+     "the folders of classes; b.csv, c.csv beside these are left out"),
+    ({"up__a_csv": EVENTS, "up__more__b_csv": EVENTS}, "the folders of classes; up/more beside these is left out"),
+    ({"Test__up__a_csv": EVENTS, "Train__up__a_csv": EVENTS, "val__up__a_csv": EVENTS, "b_csv": EVENTS},
+     "the parts of a folder; b.csv, val beside these are left out"),
+    ({"up__a_csv": EVENTS, "labels_csv": "file,class\na.csv,up\n"}, None),
+    ({"up__a_csv": EVENTS, "down__b_csv": EVENTS}, None),
+])
+def test_recordings_that_are_left_out_are_said(tmp_path, files, expected):
+    _, notes = read(written(tmp_path, **files))
+    assert said(notes) == ([] if expected is None else [f"taken from {expected}"])
+
+
+PROSE = "Recorded in the garden, 3 flies.\nSee the paper.\n"
+
+
+def test_text_without_events_is_left_out_and_said(tmp_path):
+    for name in ("README_txt", "zz_txt", "labels_csv"):
+        folder = written(tmp_path / name, a_csv=EVENTS, b_csv=EVENTS, **{name: PROSE})
+        levels, notes = read(folder)
+        file = name.replace("_", ".")
+        assert len(levels) == 2 and said(notes) == [f"{file} beside these has no events; left out"]
+    folder = written(tmp_path / "classes", up__a_csv=EVENTS, up__README_txt=PROSE, down__a_csv=EVENTS,
+                     down__notes_txt=PROSE, docs__README_txt=PROSE)
+    dataset = open_dataset(folder, NODE, 3)
+    assert dataset.labels.tolist() == [0, 1]  # docs is no class
+    assert said(read(folder)[1]) == ["down/notes.txt, up/README.txt beside these have no events; left out"]
+
+
+def test_text_that_may_hold_events_is_not_left_out(tmp_path):
+    for name, text in (("a_csv", "when,where,what\n1,2,3,4\n"), ("b_txt", ""), ("c_csv", "0,001;5;0;1\n")):
+        folder = written(tmp_path / name, good_csv=EVENTS, **{name: text})
+        with pytest.raises(DataError, match=r"(a.csv|b.txt|c.csv): .*(moved out of the folder|columns txyp)"):
+            read(folder)
+
+
+def test_a_file_of_another_kind_before_recordings_is_named(tmp_path):
+    folder = written(tmp_path, b_csv=EVENTS)
+    np.save(folder / "a.npy", np.ones((4, 2, 3)))
+    with pytest.raises(DataError, match=r"a.npy: holds no events of a known format, .* moved out of the folder"):
+        read(folder)
+
+
+# ---- silence
+
+
+@pytest.mark.parametrize("split", ["width", "number", "time"])
+def test_a_recording_without_events_has_levels_of_0(tmp_path, split):
+    folder = written(tmp_path, a_csv=EVENTS, b_csv="t,x,y,p\n", c_csv=EVENTS)
+    levels, notes = read(folder, split=split)
+    assert [int(one.sum()) for one in levels] == [2, 0, 2] and levels.shape[1] == 3
+    assert notes["has no events; all its levels are 0"] == 1
+    np.save(tmp_path / "d.npy", structured({key: np.empty(0, int) for key in "txyp"}))
+    assert not read(tmp_path / "d.npy", split=split)[0].any()
+
+
+def test_a_recording_without_events_has_no_steps_of_its_own(tmp_path):
+    folder = written(tmp_path, a_csv=EVENTS, b_csv="t,x,y,p\n")
+    with pytest.raises(DataError, match=r"b.csv: has no events, which alone say how long it is: .*--timesteps N"):
+        read(folder, None)
+
+
+def test_damage_before_the_first_event_can_be_passed_over(tmp_path):
+    folder = written(tmp_path, a_csv=EVENTS, b_csv="t,x,y,p\noops\n")
+    with pytest.raises(DataError, match="b.csv: line 2 is 'oops'"):
+        read(folder)
+    levels, notes = read(folder, keep_going=True)
+    assert [int(one.sum()) for one in levels] == [2, 0] and "has no events; all its levels are 0" in notes
+
+
+# ---- suffixes
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".BIN", ".Bin"])
+def test_capital_suffixes_of_recordings(tmp_path, suffix):
+    events = made_events()
+    path = tmp_path / f"X{suffix}"
+    write_recording(path, *(events[key] for key in "xypt"))
+    assert len(eventsim.open_events(path).read()) == 300
+    assert read(path)[0].shape == read(tmp_path)[0].shape == (1, 3, 2, *SIZE)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.h5"])
+def test_rows_of_four_numbers_are_told_the_remedy(tmp_path, name):
+    import h5py
+
+    rows = np.stack([made_events()[key] for key in "xypt"], axis=1)
+    if name == "a.npy":
+        np.save(tmp_path / name, rows)
+    else:
+        with h5py.File(tmp_path / name, "w") as file:
+            file["data"] = rows
+    with pytest.raises(DataError, match=f"{name}: holds rows of four numbers without names: .*--columns txyp"):
+        eventsim.open_events(tmp_path / name)
+    for path in (tmp_path / name, tmp_path):
+        assert read(path, 100, columns="xypt")[0].sum() == 300
+    assert eventsim.open_events(tmp_path / name, columns="xypt").read()["t"].tolist() == made_events()["t"].tolist()
+    if name == "a.npy":
+        with pytest.raises(DataError, match="where its rows are events, give the order .* .--columns txyp"):
+            read(tmp_path / name)
