@@ -47,7 +47,7 @@ MODELS = {  # arguments of `python -m trainer`, or of `papers.py gpu`, behind th
                "--epochs", "40", "--batch-size", "50", "--lr", "0.05", "--spike-penalty", "2"),
     "cifar10_multibit": ("cifar10", *SMALL_VGG, *HALF, "--bits", "1", "2", "--alpha", "4", "--restimulation",
                          "--timesteps", "2", "--epochs", "24"),
-    "cifar10": ("cifar10", *SMALL_VGG, "--timesteps", "4", "--epochs", "14", "--gradients", "rates",
+    "cifar10": ("cifar10", *SMALL_VGG, "--timesteps", "4", "--epochs", "12", "--gradients", "rates",
                 "--teacher-once"),
 }
 TAUGHT = {"cifar10_multibit", "cifar10"}  # by papers.py, from the weights of the ANN of their layers, and by it
