@@ -10,7 +10,7 @@ ALL = ("spikes", "currents", "potentials", "residuals", "outputs")
 INTEGERS = ("int8", "fixed")
 # what only the engine refuses: layouts that it does not have, and sums that it cannot prove to fit
 ENGINE_REFUSES = ("ends in a sum of unequal quanta", "of the flattened map", "flattened from maps",
-                  "flattened real numbers", "more than int32 holds")
+                  "flattened real numbers", "more than int32 holds", "which would make it fire without input")
 
 
 def simulated(model, x, precision, timesteps, chip):
