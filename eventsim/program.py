@@ -132,10 +132,10 @@ class ConstantChange:
     file does not have is None.
     """
 
-    before: Optional[float]
-    after: Optional[float]
-    number: Optional[int]
-    of: Optional[int]
+    before: Optional[float] = None
+    after: Optional[float] = None
+    number: Optional[int] = None
+    of: Optional[int] = None
 
     def as_text(self, name, layer) -> str:
         """In words, of a constant and a layer of these names."""

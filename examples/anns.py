@@ -136,8 +136,14 @@ def check_trained_so(kept, args):
         wanted = getattr(args, name)
         wanted = list(wanted) if isinstance(wanted, tuple) else wanted
         if wanted is not None and settings.get(name) != wanted:
-            sys.exit(f"{kept}: was trained with {name} {settings.get(name)}, expected {wanted}: move it away, and it "
-                     "is trained anew")
+            _trained_otherwise(kept, name, settings.get(name), wanted)
+    for name, usual in (("gradients", "steps"), ("teacher_once", False)):  # kept where they are not as usual
+        if settings.get(name, usual) != getattr(args, name):
+            _trained_otherwise(kept, name, settings.get(name, usual), getattr(args, name))
+
+
+def _trained_otherwise(kept, name, found, wanted):
+    sys.exit(f"{kept}: was trained with {name} {found}, expected {wanted}: move it away, and it is trained anew")
 
 
 def digits():

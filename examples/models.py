@@ -8,7 +8,8 @@
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where it was
-stopped; for CIFAR-10 it trains the ANN first, unless CHECKPOINTS has it. `verify` runs all test samples in DATASETS
+stopped; for CIFAR-10 it trains the ANN first, unless CHECKPOINTS has it, and cifar10 in two stages, the second taught
+by data/cifar10_multibit.h5. `verify` runs all test samples in DATASETS
 and writes results/models.json: every spike against PyTorch in float64, predictions against the network as trained in
 float32, accuracy in float32 and int8; it prints the row of data/README.md, too. `energy` writes results/energy.json:
 what the test samples cost, event by event and as a matched dense network, by eventsim/costs/energy.py; it needs no
@@ -172,7 +173,7 @@ def write_beside_anns(datasets, checkpoints, names, known=False):
     accuracies of ANNs from there."""
     import anns
 
-    found = json.loads(BESIDE_ANNS.read_text()) if BESIDE_ANNS.exists() else {}
+    found = known_anns()
     Path(checkpoints).mkdir(parents=True, exist_ok=True)
     for name, test in test_samples(datasets).items():
         if name in names:
@@ -180,6 +181,11 @@ def write_beside_anns(datasets, checkpoints, names, known=False):
             found[name] = anns.measure(name, DATA / f"{name}.h5", test, test, checkpoints, accuracies)
             write(BESIDE_ANNS, found)
             print(anns.row(name, found[name]), file=sys.stderr)
+
+
+def known_anns():
+    """What results/ann.json says."""
+    return json.loads(BESIDE_ANNS.read_text()) if BESIDE_ANNS.exists() else {}
 
 
 def write(path, found):
@@ -198,6 +204,9 @@ def main(argv=None):
     args = p.parse_args(argv)
     if args.known and args.action != "ann":
         p.error(f"--known is for ann: leave it out with {args.action}")
+    unknown = set(args.names or ("digits", *MODELS)) - set(known_anns()) if args.known else ()
+    if unknown:
+        p.error(f"{BESIDE_ANNS} knows nothing of {', '.join(sorted(unknown))}: leave out --known")
     if args.action == "energy":
         write_energies(args.datasets)
         return 0

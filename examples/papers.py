@@ -91,7 +91,7 @@ def _gpu(p):
                         help="graphs: compiled; whole: compiled with all around them, faster on a CPU; auto: "
                              "graphs on a GPU")
     recipe.add_argument("--gradients", choices=("steps", "rates"), default="steps", help="rates: convolutions learn "
-                        "from means over the steps, in half the time")
+                        "from means over the steps: T + 2 of them instead of 3 T in T steps")
     recipe.add_argument("--device", help="default: a GPU if PyTorch sees one")
     recipe.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
 
@@ -178,8 +178,8 @@ def prepare(device, threads):
 
 
 def keep_memory():
-    """Let freed memory stay with the process where that is known how: to get it anew from the system takes a fifth of
-    the time of a step."""
+    """Let freed memory stay with the process where that is known how: every step would get it anew from the system,
+    page by page."""
     import ctypes
 
     TRIM_THRESHOLD, MMAP_MAX = -1, -4  # noqa: N806 (of malloc.h)
@@ -204,12 +204,15 @@ def ready(args, data, device, log):
                          "without")
     if args.teacher_once and not args.teacher:
         raise ValueError("--teacher-once: leave it out without --teacher, or name a teacher")
-    settings = settings_of(args, data)
+    if args.gradients == "rates" and args.neurons == "whole":
+        raise ValueError("--neurons whole compiles convolutions as they are: leave it out with --gradients rates")
+    others = {name: weights_of(path, data) for name in ("initial", "teacher") if (path := getattr(args, name))}
+    settings = settings_of(args, data, {name: found[1] for name, found in others.items()})
     net = from_settings(settings, data).to(device)
     if args.gradients == "rates":
         use_rates(net, device)
     if args.initial:
-        begin(net, weights_of(args.initial, data)[0], args.initial)
+        begin(net, others["initial"][0], args.initial)
     kind = {"auto": "graphs" if device.type == "cuda" else "plain"}.get(args.neurons, args.neurons)
     log({"event": "network", "parameters": n_parameters(net),
          "neurons": use_graphs(net, device, args.timesteps) if kind == "graphs" else kind})
@@ -223,7 +226,7 @@ def ready(args, data, device, log):
     compiled = whole if kind == "whole" else lambda net: net
     trainer = TimedTrainer(net, part, data.input_node, recipe, device, checkpoint, settings,
                            Plan(60 * total, args.measure, args.every), log, data.held_out, carried,
-                           args.teacher and teaching(args, data, device, compiled))
+                           args.teacher and teaching(args.teacher_once, others["teacher"], data, device, compiled))
     trainer.forward = compiled(net)
     return trainer
 
@@ -254,32 +257,34 @@ def weights_of(path, data):
     return averaged(path)
 
 
-def teaching(args, data, device, compiled):
-    """What a TimedTrainer takes as its teacher: a network, or its answers to all training samples."""
+def teaching(once, of_teacher, data, device, compiled):
+    """What a TimedTrainer takes as its teacher: a network of these (weights, settings), or its answers to all training
+    samples."""
     import torch
 
     from trainer.training import evaluate
 
-    found = teacher(args.teacher, data, device)
-    if args.teacher_once:
+    found = teacher(of_teacher, data, device)
+    if once:
         return torch.from_numpy(evaluate(found, data.training, data.input_node)[1]).to(device)
     return compiled(found)
 
 
-def teacher(path, data, device):
-    """The network of a checkpoint or a model file, to learn from."""
+def teacher(of_teacher, data, device):
+    """The network of (weights, settings), to learn from."""
     import torch
 
     from trainer.networks import from_settings
 
-    weights, settings = weights_of(path, data)
+    weights, settings = of_teacher
     net = from_settings(settings, data)
     net.load_state_dict(weights)
     return net.to(device, memory_format=torch.channels_last).eval()
 
 
-def settings_of(args, data):
-    """What decides what is trained, as a model's provenance keeps it."""
+def settings_of(args, data, others):
+    """What decides what is trained, as a model's provenance keeps it. others: "initial", "teacher" -> their
+    settings."""
     from trainer.networks import NETWORKS
     from trainer.neurons import NEURONS
 
@@ -287,7 +292,7 @@ def settings_of(args, data):
         if getattr(args, name) not in known and (name, args.neuron) != ("neuron", "ReLU"):
             raise ValueError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
     found = {name: getattr(args, name) for name in (*NETWORK, *RECIPE)}
-    found.update({name: weights_of(path, data)[1] for name in ("initial", "teacher") if (path := getattr(args, name))})
+    found.update(others)
     found["alpha"] = 2.0 ** args.bits[1] if args.alpha is None else args.alpha
     found["bits"] = list(args.bits)
     if args.gradients != "steps":

@@ -5,6 +5,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from eventsim.engine.stream_options import Course
+from eventsim.inputs.binning import steps_of
 from eventsim.inputs.events import Block
 
 NONE = np.empty((2, 0), np.int64)
@@ -46,7 +47,7 @@ class Stepping:
         t = block["t"]
         if self.start is None:
             self.start = int(t[0])
-        step = np.floor((t - self.start) / self._course.bins.bin_width).astype(np.int64)
+        step = steps_of(t, self.start, self._course.bins.bin_width)
         late = self._late(t, step)
         newest = int(t.max())
         self.newest = newest if self.newest is None else max(newest, self.newest)
@@ -84,8 +85,7 @@ class Stepping:
 
     def _reached(self, newest):
         """The step that nothing is waited for before, after an event of that time."""
-        steps = (newest - self._course.slack - self.start) / self._course.bins.bin_width
-        return np.floor(steps).astype(np.int64)
+        return steps_of(newest - self._course.slack, self.start, self._course.bins.bin_width)
 
     @property
     def reached(self) -> int:

@@ -21,9 +21,7 @@ from eventsim.inputs.images import (
 )
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import DataOptions, of_part, OF_RECORDINGS
-from eventsim.inputs.recordings import (
-    BY_PLACE, is_data_set, RecordingSource, recordings_of_file, recordings_of_folder,
-)
+from eventsim.inputs.recordings import is_data_set, RecordingSource, recordings_of_file, recordings_of_folder
 from eventsim.storage.hdf5 import members_of
 from eventsim.storage.nearby import MOST_NAMED, remedy_of_folder, remedy_of_missing
 from eventsim.storage.reading import reading, refuse_special
@@ -105,8 +103,8 @@ class Dataset:
     @property
     def notes(self):
         assumed = self._input.events.assumption if self.of_events and self._input.events else ""
-        found = {text: n for text, n in self._source.notes.items() if not (self._by_name and text.startswith(BY_PLACE))}
-        return {**{text: len(self) for text in (assumed, self._said) if text}, **found}
+        by_place = "" if self._by_name else self._source.by_place
+        return {**{text: len(self) for text in (assumed, self._said, by_place) if text}, **self._source.notes}
 
     def with_labels_of(self, class_names) -> "Dataset":
         """Itself, with labels that are places among a model's classes: where both name their classes and share a name,

@@ -30,7 +30,6 @@ SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", 
 GESTURE_TRIALS = {"test": "trials_to_test.txt", "train": "trials_to_train.txt"}
 GESTURE_COLUMNS = ("class", "startTime_usec", "endTime_usec")
 PART_FOLDERS = {"test": ("Test", "test"), "train": ("Train", "train")}
-BY_PLACE = "labelled by the place"  # how a note begins that says so
 
 
 class One(NamedTuple):
@@ -43,13 +42,14 @@ class One(NamedTuple):
 
 class Recordings(NamedTuple):
     """path: of the folder or file that has them. notes: what is said of each. numbered: whether labels are the
-    numbers that classes are named by."""
+    numbers that classes are named by. by_place: what is said where labels are places of class folders, or ""."""
 
     path: Path
     all: List[One]
     class_names: tuple = ()
     notes: tuple = ()
     numbered: bool = False
+    by_place: str = ""
 
 
 def recordings_of_file(path, options: DataOptions) -> Optional[Recordings]:
@@ -220,8 +220,8 @@ def _classes(path, folders, names, options):
     listed = [f"{place} {name}" for name, place in labels.items()]
     if len(listed) > MOST_NAMED:
         listed[MOST_NAMED - 1 : -1] = ["..."]
-    said = f"{BY_PLACE} of its class folder in sorted order: {', '.join(listed)}"
-    return Recordings(path, found, tuple(names), (said, *notes))
+    by_place = f"labelled by the place of its class folder in sorted order: {', '.join(listed)}"
+    return Recordings(path, found, tuple(names), notes, by_place=by_place)
 
 
 def _labels_of(path, names):
@@ -293,7 +293,8 @@ class RecordingSource(Source):
     """
 
     def __init__(self, recordings: Recordings, input_node, timesteps, options: DataOptions):
-        self.path, self.class_names, self.numbered = recordings.path, recordings.class_names, recordings.numbered
+        self.path, self.class_names = recordings.path, recordings.class_names
+        self.numbered, self.by_place = recordings.numbered, recordings.by_place
         self._all, self._input, self._options = recordings.all, input_node, options
         self.layout = "CHW" if len(input_node.shape) == 3 else ""
         if input_node.events is None:

@@ -42,7 +42,8 @@ class Source:
     layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
     n_dropped: events dropped by the latest `read`. lengths: int64 (N,), steps of each sample, or None. notes:
     words -> how many recordings (1 of a file of values) they are said of. class_names: of class folders, in the
-    labels' order. numbered: whether labels are the numbers by which classes are named.
+    labels' order. numbered: whether labels are the numbers by which classes are named. by_place: what is said where
+    labels are places of class folders, or "".
     """
 
     labels = None
@@ -53,6 +54,7 @@ class Source:
     notes = MappingProxyType({})
     class_names = ()
     numbered = False
+    by_place = ""
 
     def read_stream(self, file, dtype, shape, starts):
         """`read` for samples of `shape` that follow each other in a binary stream. starts: of the arrays."""

@@ -1,7 +1,8 @@
 """Changes: constants of a layer that are not what they were once they are integers.
 
 Rounding moves every number a little; `Rounding` has the largest errors. Named here is what it makes another one: a
-leak that forgets nothing any more, a gain that is 0, a bias whose rounding alone makes neurons fire.
+leak that forgets nothing any more, a gain that is 0, a bias whose rounding alone makes neurons fire, or adds more to an
+output than an event does.
 """
 
 import numpy as np
@@ -35,18 +36,47 @@ def _constants(unit, numbers, steps):
             yield name, (leak, rounded, np.abs(adds_up(rounded, steps) / adds_up(leak, steps) - 1))
     if unit.gain is not None:
         yield "input_gain", _relative(unit.gain, numbers.factor(unit.gain) / 4096)
+    for path in unit.synapses:
+        if path.weight is None:  # what is read as it is
+            unrounded = numbers.in_sum(path.amplitude)
+            yield "input weight", _relative(path.amplitude, path.amplitude * half_away(unrounded) / unrounded)
+    bias = np.broadcast_to(sum_terms([term.value for term in unit.terms], unit.shape), unit.shape)
     if node.sends == "levels":
-        threshold = firing_thresholds(unit, unit.per_channel("quantum"))[0][:, 0]
-        rounded = _rounded(numbers, threshold)
-        _check_silent(unit, numbers, threshold, rounded)
-        yield "v_threshold", _relative(threshold, rounded)
-        many = adds_up(unit.on_map("leak", 1.0), steps)
-        drive = np.zeros(unit.shape) if unit.drive is None else unit.drive
-        for name, constant in (("bias", sum_terms([term.value for term in unit.terms], unit.shape)), ("v_leak", drive)):
-            constant = np.broadcast_to(constant, unit.shape)
-            after = _rounded(numbers, constant)
-            effect = np.abs(after - constant) * many / np.where(threshold > 0, threshold, np.inf)
-            yield name, (constant, after, MUCH * effect)  # which alone fires from 1 on
+        yield from _of_neurons(unit, numbers, bias, steps)
+    elif node.sends == "changes":
+        threshold = unit.on_map("v_threshold")
+        yield "v_threshold", _relative(threshold, _rounded(numbers, threshold))
+    else:
+        yield "bias", _of_readout(unit, numbers, bias, steps)
+
+
+def _of_neurons(unit, numbers, bias, steps):
+    """Constants of neurons that fire at a threshold."""
+    threshold = firing_thresholds(unit, unit.per_channel("quantum"))[0][:, 0]
+    rounded = _rounded(numbers, threshold)
+    _check_silent(unit, numbers, threshold, rounded)
+    yield "v_threshold", _relative(threshold, rounded)
+    firing = np.where(threshold > 0, threshold, np.inf)
+    many = adds_up(unit.on_map("leak", 1.0), steps)
+    drive = np.zeros(unit.shape) if unit.drive is None else unit.drive
+    for name, constant in (("bias", bias), ("v_leak", drive)):
+        after = _rounded(numbers, constant)
+        yield name, (constant, after, MUCH * np.abs(after - constant) * many / firing)  # which alone fires from 1 on
+    for name in ("v_reset", "v_min"):
+        before = unit.on_map(name)
+        after = _rounded(numbers, before)
+        yield name, (before, after, np.abs(after - before) / firing)
+
+
+def _of_readout(unit, numbers, bias, steps):
+    """The bias of outputs, where its rounding adds up to the largest weight, which is the most that one event is
+    worth."""
+    before, after, much = _relative(bias, _rounded(numbers, bias))
+    largest = max((np.abs(value).max(initial=0) for path in unit.synapses
+                   for value in (path.weight, path.amplitude) if value is not None), default=0)
+    adds = np.abs(after - before) * adds_up(unit.on_map("leak", 1.0), steps)
+    adds *= steps if unit.node.reduce in ("sum", "mean") else 1  # which an event is in once
+    return before, after, np.where(adds >= largest, much, 0.0)
 
 
 def adds_up(leak, steps):
@@ -73,7 +103,7 @@ def _change(before, after, much):
     if not number:
         return None
     at = np.unravel_index(np.argmax(much), before.shape)
-    return ConstantChange(float(before[at]), float(after[at]), number, before.size)
+    return ConstantChange(float(before[at]), float(after[at]) + 0.0, number, before.size)  # no -0
 
 
 def _check_silent(unit, numbers, threshold, rounded):

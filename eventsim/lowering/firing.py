@@ -138,10 +138,7 @@ def _levels(unit, numbers):
     comparison = comparison_of(node, numbers.chip)
     thresholds, amounts = [], []
     for b in range(unit.n_bits):
-        threshold = numbers.unit(exact[:, b])
-        if not numbers.whole and ((exact[:, b] > 0) & (threshold == 0)).any():
-            raise UnsupportedError(f"{unit.label}: its v_threshold of {exact[exact > 0].min():.4g} is less than "
-                                   f"{numbers.dtype} holds, which would make it fire without input; {numbers.remedy}")
+        threshold = _threshold(unit, numbers, exact[:, b])
         if comparison == ">":
             threshold = numbers.above(threshold)
         if b == 0 and node.rectify:
@@ -157,6 +154,16 @@ def _levels(unit, numbers):
         "filters": int(node.current_leak is not None), "limited": int(node.v_min is not None),
         "pauses": int(node.refractory.any()),
     })
+
+
+def _threshold(unit, numbers, exact):
+    """Thresholds in the run's type. Raises UnsupportedError where a float above 0 becomes 0; of integers `changes`
+    does."""
+    threshold = numbers.unit(exact)
+    if not numbers.whole and ((exact > 0) & (threshold == 0)).any():
+        raise UnsupportedError(f"{unit.label}: its v_threshold of {exact[exact > 0].min():.4g} is less than "
+                               f"{numbers.dtype} holds, which would make it fire without input; {numbers.remedy}")
+    return threshold
 
 
 def _check_reachable(unit, numbers, thresholds, comparison):
@@ -186,7 +193,7 @@ def _changes(unit, numbers):
 def _alpha(unit, numbers):
     """One threshold, which also is what a soft reset takes."""
     node = unit.node
-    threshold = numbers.unit(unit.on_map("v_threshold"))
+    threshold = _threshold(unit, numbers, unit.on_map("v_threshold"))
     if node.comparison == ">":
         threshold = numbers.above(threshold)
     maps = {"leak": unit.on_map("excitatory_leak"), "current_leak": unit.on_map("inhibitory_leak"),

@@ -13,7 +13,6 @@ import numpy as np
 
 from eventsim.arguments import open_run_of
 from eventsim.model.kinds import node_type
-from eventsim.program import ConstantChange
 from eventsim.runs.summary import WeightSummary
 from eventsim.runs.summary_text import LOST_SHARE
 from eventsim.text import joule, many, number, percent
@@ -432,7 +431,7 @@ def _weights(run):
     for name, layer in _weights_of(run.summary).items():
         zeroed, clipped, weights = layer.zeroed or 0, layer.clipped or 0, layer.weights or 0
         numbers = {"zeroed": zeroed, "clipped": clipped, "weights": weights}
-        found += [_changed(name, one) for one in layer.constants or ()]
+        found += [_changed(name, constant, one) for constant, one in (layer.constants or {}).items()]
         if layer.is_empty:
             found.append(Finding(
                 "zeroed_layer", name,
@@ -455,11 +454,9 @@ def _weights(run):
     return found
 
 
-def _changed(name, one):
-    change = ConstantChange(one.before, one.after, one.neurons, one.of)
-    return Finding("changed_constant", name, f"This arithmetic rounds {change.as_text(one.name, name)}.",
-                   "Run it in float32; or rescale the layer, or choose a chip with more bits for it.",
-                   {"before": one.before, "after": one.after, "neurons": one.neurons, "of": one.of})
+def _changed(name, constant, one):
+    return Finding("changed_constant", name, f"This arithmetic rounds {one.as_text(constant, name)}.",
+                   "Run it in float32; or rescale the layer, or choose a chip with more bits for it.", vars(one).copy())
 
 
 def _weights_of(summary):

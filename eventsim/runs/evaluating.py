@@ -36,6 +36,7 @@ LARGE_BATCH, ANSWER_BYTES = 4096, 16 << 20  # at most, where only answers are ke
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 4096, 4, 64
 FLAGS = (bool, np.bool_)
+MOST_SAID = 5  # notes on the data in a warning
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Calla
     options: fields of `Evaluation`: out, record, limit, timesteps, shard, audit, conventions, energy,
         statistics, detailed, model, data.
 
-    The file appears complete or not at all. Raises DataError for data, labels or options that do not fit
+    The file appears complete or not at all. Warns of labels that are no class, and, where `dataset` is a path, of
+    what was assumed or mended of it (a `Dataset` has it in `notes`). Raises DataError for data, labels or options that do not fit
     or a file that cannot be written, FormatError for the energy table, RunError as `Simulator.run`.
     """
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
@@ -146,7 +148,8 @@ class _Evaluating:
     def __init__(self, simulator, dataset, asked):
         self.simulator, self.asked = instance_of(simulator, Simulator, "simulator", "a Simulator"), asked
         self.energy_table = find_energy_table(asked.energy)
-        if isinstance(dataset, (str, Path)):
+        self.opened = isinstance(dataset, (str, Path))
+        if self.opened:
             writing.spare(asked.out, dataset)
         self.dataset, name = _opened(dataset, simulator.model, asked)
         if self.dataset.n_steps is None:
@@ -204,11 +207,19 @@ class _Evaluating:
                     progress(start + len(x) - part.first, part.stop - part.first)
             summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events))
             writer.finish(summary.to_json(), sums.statistics)
+        self._say_notes()
         if unknown:
             data = f"{self.data}: " if self.data else ""
             text = unknown_text(unknown, part.stop - part.first, self._n_classes)
             warnings.warn(data + text, EventsimWarning, stacklevel=3)
         return summary
+
+    def _say_notes(self):
+        """Warn of what was assumed or mended of a data set that was opened here, whose notes nobody else sees."""
+        notes = list(self.dataset.notes) if self.opened else []
+        more = f"; and {many(len(notes) - MOST_SAID, 'more thing')} to say of it" * (len(notes) > MOST_SAID)
+        if notes:
+            warnings.warn(f"{self.data}: {'; '.join(notes[:MOST_SAID])}{more}", EventsimWarning, stacklevel=4)
 
     @property
     def _n_classes(self):

@@ -23,6 +23,7 @@ from eventsim.display.card import Card, Shown
 from eventsim.errors import RunError
 from eventsim.merging import merge
 from eventsim.model.describing import describe
+from eventsim.program import ConstantChange
 from eventsim.runs import summary_text
 from eventsim.runs.sums import RunSums
 from eventsim.statistics.counts import EXECUTED, NAMES
@@ -99,18 +100,6 @@ class AuditSummary:
 
 
 @dataclass(frozen=True)
-class ConstantSummary:
-    """A constant of a layer's neurons that integers made another number. before, after: where it changed most;
-    neurons, of: how many, among how many."""
-
-    name: Optional[str] = None
-    before: Optional[float] = None
-    after: Optional[float] = None
-    neurons: Optional[int] = None
-    of: Optional[int] = None
-
-
-@dataclass(frozen=True)
 class WeightSummary:
     """What became of a layer's weights as integers of so many bits. zeroed: those that rounding made 0; clipped:
     those beyond a chip's; left: those that are not 0. constants: what else became another number."""
@@ -120,7 +109,7 @@ class WeightSummary:
     zeroed: Optional[int] = None
     clipped: Optional[int] = None
     left: Optional[int] = None
-    constants: Optional[Tuple[ConstantSummary, ...]] = member(absent=True)
+    constants: Optional[Dict[str, ConstantChange]] = member(absent=True)
 
     @property
     def lost_share(self) -> float:
@@ -291,8 +280,7 @@ def _audit(layer):
 
 def _weights(rounding):
     return {name: WeightSummary(found.weight_bits, found.n_weights, found.n_zeroed, found.n_clipped, found.n_left,
-                                tuple(ConstantSummary(constant, one.before, one.after, one.number, one.of)
-                                      for constant, one in found.constants.items()) or None)
+                                found.constants or None)
             for name, found in rounding.items()} or None
 
 

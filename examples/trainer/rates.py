@@ -1,10 +1,10 @@
 """Training from rates: forwards every step, backwards the means over the steps.
 
-Backpropagation through T steps passes each convolution T times forwards and 2 T times backwards. What a neuron fires
-and what the loss says of it change little from step to step, so that the mean of their products is about the product
-of their means (Yu et al., "Advancing Training Efficiency of Deep Spiking Neural Networks through Rate-based
-Backpropagation", NeurIPS 2024): convolutions pass backwards twice, for the means. Neurons, BatchNorm and pools pass
-gradients back step by step, as ever.
+Backpropagation through T steps passes each convolution T times forwards and 2 T times backwards: 3 T of them. What
+a neuron fires and what the loss says of it change little from step to step, so that the mean of their products is
+about the product of their means (Yu et al., "Advancing Training Efficiency of Deep Spiking Neural Networks through
+Rate-based Backpropagation", NeurIPS 2024): here convolutions pass backwards twice, for the means: T + 2. Neurons,
+BatchNorm and pools pass gradients back step by step, as ever.
 
     use_rates(net)      a SpikingNet then computes the same, and learns so
 

@@ -31,6 +31,7 @@ def unfolded(path, data):
     settings = json.loads(model.provenance["settings"])
     if settings["convert"]:
         raise ValueError(f"{path}: is a converted ANN: give one that was trained as it is")
+    _check_same_data(path, model.nodes[model.input], data.input_node)
     net = from_settings(settings, data)
     for name, layer in net.layers.items():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -40,6 +41,19 @@ def unfolded(path, data):
     images, _ = data.training.batch(some(len(data.training), min(SAMPLES, len(data.training))))
     normalise_as_folded(net, model, to_values(images, data.input_node))
     return net.state_dict(), settings
+
+
+def _check_same_data(path, theirs, ours):
+    """Raise ValueError where a model reads samples as others than these are."""
+    for name in ("shape", "scale", "mean", "std"):
+        found, expected = (np.asarray(getattr(node, name), np.float64) for node in (theirs, ours))
+        try:
+            same = np.allclose(found.ravel(), expected.ravel(), rtol=1e-6)
+        except ValueError:  # of other shapes
+            same = False
+        if not same:
+            raise ValueError(f"{path}: was trained on samples with {name} {found.tolist()}, but these have "
+                             f"{expected.tolist()}: give the data set that it was trained on")
 
 
 def node_of(model, name, path):

@@ -169,6 +169,18 @@ def test_a_model_goes_on_from_what_its_ann_taught_by_another_model(tmp_path, mon
     assert told["initial"]["lr"] == 0.01 and told["initial"]["initial"]["neuron"] == "ReLU"
 
 
+@pytest.mark.parametrize("more, found", ((["--gradients", "rates"], "gradients steps, expected rates"),
+                                         (["--teacher-once"], "teacher_once False, expected True")))
+def test_a_network_that_learnt_otherwise_is_not_taken(tmp_path, more, found):
+    torch = pytest.importorskip("torch")
+    args = papers.parser().parse_args(["gpu", "parts", "state", *SMALL])
+    settings = {name: getattr(args, name) for name in (*papers.NETWORK, *papers.RECIPE)}
+    torch.save({"net": {}, "settings": json.loads(json.dumps(settings))}, tmp_path / "net.pt")
+    anns.timed(SMALL, tmp_path, tmp_path / "net.pt")
+    with pytest.raises(SystemExit, match=f"net.pt: was trained with {found}: move it away"):
+        anns.timed((*SMALL, *more), tmp_path, tmp_path / "net.pt")
+
+
 def test_what_is_known_of_anns_is_kept_and_nothing_is_trained(tmp_path, monkeypatch, capsys):
     written = tmp_path / "ann.json"
     known = json.loads(models.BESIDE_ANNS.read_text())["digits"]
@@ -177,6 +189,9 @@ def test_what_is_known_of_anns_is_kept_and_nothing_is_trained(tmp_path, monkeypa
     monkeypatch.setattr(anns, "trained", lambda *_: pytest.fail("it is trained"))
     assert models.main(["ann", str(tmp_path), str(tmp_path), "digits", "--known"]) == 0
     assert json.loads(written.read_text())["digits"] == known
+    with pytest.raises(SystemExit):
+        models.main(["ann", str(tmp_path), str(tmp_path), "mnist", "--known"])
+    assert "ann.json knows nothing of mnist: leave out --known" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         models.main(["energy", str(tmp_path), "--known"])
     assert "--known is for ann: leave it out with energy" in capsys.readouterr().err

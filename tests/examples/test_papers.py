@@ -178,6 +178,7 @@ def test_a_model_file_learns_on_by_rates_from_another_that_is_asked_once(folder,
     (["--neuron", "LIF"], "--neuron LIF: expected one of hard IF"),
     (["--network", "vgg"], "--network vgg: expected one of vgg16"),
     (["--teacher-once"], "--teacher-once: leave it out without --teacher"),
+    (["--gradients", "rates", "--neurons", "whole"], "--neurons whole .*: leave it out with --gradients rates"),
     (["--network", "resnet8"], "--dense is for VGG and LeNet: leave it out with resnet8"),
     ([], "checkpoint.pt: is there already: add --resume"),
 ))

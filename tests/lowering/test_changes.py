@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import eventsim
-from eventsim import Chip, Conv2d, Dense, Input, Model, Neuron, Readout, Simulator
+from eventsim import Alpha, Chip, Conv2d, Dense, Input, Model, Neuron, Readout, SigmaDelta, Simulator
 from eventsim.errors import EventsimWarning, UnsupportedError
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -93,6 +93,39 @@ def test_a_bias_that_alone_would_fire(steps, changed):
         assert Simulator(model).run(silent).output.any()
         with pytest.warns(EventsimWarning, match="the bias of 1 of 2 neurons of neuron2 from 0.003 to 0"):
             assert not Simulator(model, "int8").run(silent).output.any()
+
+
+def test_the_weight_of_what_is_read_as_it_is():
+    model = chain(4000, Input((2,), scale=2e-5), Neuron(v_threshold=0.01, reset="hard"))
+    assert changes(model)["neuron1", "input weight"].after == 0
+    assert not changes(chain(4, Input((2,), scale=0.01), Neuron()))
+
+
+@pytest.mark.parametrize("reduce, leak, timesteps, changed", (
+    ("sum", 0.0, 1000, True), ("mean", 0.0, 1000, True), ("last", 1.0, 1000, True), ("last", 0.5, 1000, False),
+    ("sum", 0.0, 100, False)))
+def test_the_bias_of_an_output(reduce, leak, timesteps, changed):
+    found = changes(chain(timesteps, Input((2,)), Dense(WEIGHT, [0.003, 0.0]), Readout(reduce, leak=leak)))
+    assert set(found) == ({("readout2", "bias")} if changed else set())
+
+
+@pytest.mark.parametrize("name", ("v_reset", "v_min"))
+def test_potentials_that_neurons_are_brought_to(name):
+    weight = np.array(WEIGHT) / 8
+    for value, after in ((-0.003, 0.0), (-0.5, None)):
+        found = changes(chain(9, Input((2,)), Dense(weight), Neuron(v_threshold=0.02, reset="hard", **{name: value})))
+        assert ((("neuron2", name) in found) and found["neuron2", name].after) == (False if after is None else after)
+
+
+def test_the_threshold_of_changes():
+    found = changes(chain(9, Input((2,)), Dense(WEIGHT), SigmaDelta(v_threshold=0.003, bits=4)))
+    assert found["sigmadelta2", "v_threshold"].after == 0
+
+
+def test_a_float_that_the_type_does_not_hold_is_refused_for_alpha_neurons_too():
+    node = Alpha(v_threshold=1e-50, excitatory_leak=0.5, inhibitory_leak=0.5)
+    with pytest.raises(UnsupportedError, match="v_threshold of 1e-50 is less than float32 holds"):
+        Simulator(chain(9, Input((2,)), Dense(WEIGHT), node))
 
 
 def test_the_potential_that_neurons_leak_to():

@@ -123,8 +123,8 @@ FAULTS = {
         dict(weights={"first": {"bits": 8, "weights": 1000, "zeroed": 900, "clipped": 0, "left": 0}}),
         "zeroed_layer", "first", "All 1000 weights of first are 0"),
     "a leak that forgets nothing": (
-        dict(weights={"first": {"bits": 8, "weights": 9, "zeroed": 0, "clipped": 0, "left": 9, "constants": [
-            {"name": "leak", "before": 0.9999, "after": 1.0, "neurons": 3, "of": 288}]}}),
+        dict(weights={"first": {"bits": 8, "weights": 9, "zeroed": 0, "clipped": 0, "left": 9, "constants": {
+            "leak": {"before": 0.9999, "after": 1.0, "number": 3, "of": 288}}}}),
         "changed_constant", "first", "rounds the leak of 3 of 288 neurons of first from 0.9999 to 1."),
     "weights that are rounded": (
         dict(weights={"first": {"bits": 8, "weights": 1000, "zeroed": 20, "clipped": 0, "left": 980},

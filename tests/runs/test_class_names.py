@@ -1,6 +1,7 @@
 """Labels are the model's places of their classes: by name where both name them, and what does not fit is said."""
 
 import json
+import warnings
 
 import h5py
 import numpy as np
@@ -60,6 +61,18 @@ def test_names_that_have_nothing_in_common_are_places_and_said(tmp_path, capsys)
     assert "100.00 % correct" in shown.out
     assert "its classes ('links', 'rechts') are none of the model's ('left', 'right'), so that labels are" in shown.err
     assert "labelled by the place of its class folder in sorted order: 0 links, 1 rechts" in shown.err
+
+
+def test_python_says_what_was_assumed_of_a_data_set_that_it_opens(tmp_path):
+    data, net = folder(tmp_path / "set", {"links": 0, "rechts": 1}), model(("left", "right"))
+    with pytest.warns(eventsim.EventsimWarning) as said:
+        evaluate(Simulator(net), data)
+    (text,) = [str(one.message) for one in said]
+    assert text.startswith(f"{data}: its classes ('links', 'rechts') are none of the model's") and "by the place" in text
+    opened = open_dataset(data, net.nodes["in"], 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(Simulator(net), opened)  # who opened it has its notes
 
 
 def test_the_command_line_says_nothing_of_places_where_names_decide(tmp_path, capsys):

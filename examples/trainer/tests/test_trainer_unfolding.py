@@ -64,6 +64,16 @@ def test_weights_are_as_long_as_new_ones(tmp_path):
         assert lengths[0].item() == pytest.approx(new[name].flatten(1).norm(dim=1).mean().item(), rel=0.1)
 
 
+@pytest.mark.parametrize("node, message", (
+    (dict(mean=0.4), "mean 0.5, but these have 0.4"), (dict(std=(0.25, 0.25, 0.3)), "std 0.25, but these have"),
+    (dict(scale=1.0), "scale 0.0039")))
+def test_other_samples_are_refused(tmp_path, node, message):
+    _, path = written(tmp_path)
+    other = Input((3, 16, 16), "image", bits=8, **{"scale": 1 / 255, "mean": 0.5, "std": 0.25, **node})
+    with pytest.raises(ValueError, match=f"net.h5: was trained on samples with {message}"):
+        unfolding.unfolded(path, Data("cifar10", other, tuple("abcd"), PART, PART, PART))
+
+
 @pytest.mark.parametrize("provenance, message", (
     ({}, "does not say its network: give a model that the trainer exported"),
     ({"settings": json.dumps({**SETTINGS, "convert": 4})}, "is a converted ANN"),
