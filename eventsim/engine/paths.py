@@ -32,13 +32,12 @@ class Ready(NamedTuple):
     """A layer whose paths can be bound.
 
     maps: what its kernels read and write, over all steps of the chunk, if there were one path only.
-    update: its parameters. ending: the kernel that ends the rows of its last path.
+    update: its parameters.
     """
 
     layer: LayerStage
     maps: Maps
     update: Update
-    ending: Callable
 
 
 def prepare(binding: Binding, layer: LayerStage, stepwise=False) -> Ready:
@@ -64,7 +63,7 @@ def prepare(binding: Binding, layer: LayerStage, stepwise=False) -> Ready:
         n, steps, steps, 0, mask_slots, first_slot, 0,
         int(setting.fresh and not stepwise), int("membranes" in state),
     )
-    return Ready(layer, maps, _update_at(layer, setting.bias_step), _ending(layer, binding.traced(name)))
+    return Ready(layer, maps, _update_at(layer, setting.bias_step))
 
 
 def _state(binding, layer, stepwise):
@@ -103,9 +102,9 @@ def _bias_at(biases, step):
     return [values for first, values in biases if first <= step][-1]
 
 
-def _ending(layer, traced):
+def _ending(layer, traced, every_step):
     """The kernel that ends the rows of the layer's last path: the simplest that covers what it is and what is
-    traced."""
+    traced. every_step: whether each step has sums of its own."""
     update = layer.update
     if update.changes:
         return firing.send_changes
@@ -115,6 +114,8 @@ def _ending(layer, traced):
         return firing.fire_traced
     if layer.reduce:
         return integrating.integrate_sums
+    if every_step and not update.per_position:
+        return firing.fire_by_step
     return firing.fire_untraced if update.hard or update.limited or update.bits > 2 else firing.fire_softly
 
 
@@ -123,11 +124,11 @@ def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums],
     """One path, for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
     maps, (start, steps) = ready.maps, span
     maps = maps._replace(steps=steps, start=start, first_slot=maps.first_slot + start, adds=int(adds))
-    _add_rows(binding, ready, path, span, ready.ending if ends else integrating.join_sums, maps)
+    _add_rows(binding, ready, path, span, ends, maps)
 
 
-def _add_rows(binding, ready, path, span, ending, maps):
-    """A path's kernels. ending: what its rows of sums end in."""
+def _add_rows(binding, ready, path, span, ends, maps):
+    """A path's kernels. ends: whether the neurons are updated by its rows of sums."""
     layer, geometry, n = ready.layer, path.geometry, binding.setting.samples
     read = _READS.get(path.method, _read_events)(binding, layer, path, span)
     sums = binding.memory.take("sums", span.steps * geometry.out_width * layer.lanes, binding.program.dtype)
@@ -135,6 +136,7 @@ def _add_rows(binding, ready, path, span, ending, maps):
     calls = [KernelCall(read.kernel, (sums, *((masks,) if read.takes_lanes else ()), *read.arguments, geometry))]
     if read.attention is not None:
         calls.append(KernelCall(gathering.weigh_rows, (sums, masks, read.attention, read.steps, geometry)))
+    ending = _ending(layer, binding.traced(layer.name), read.steps == span.steps) if ends else integrating.join_sums
     calls.append(KernelCall(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
     binding.tape.rows(geometry, n, *calls)
 
@@ -164,9 +166,9 @@ def _read_pooled(binding, layer, pool, span):
     shape = (setting.samples, steps, g.height * g.width, layer.padded)
     values = binding.memory.take(("before pool", pool.depth), shape, dtype).reshape(-1)
     maps = _sums_only(layer, values, shape)
-    ready = Ready(layer, maps, layer.update, integrating.join_sums)
+    ready = Ready(layer, maps, layer.update)
     for i, path in enumerate(pool.paths):
-        _add_rows(binding, ready, path, span, integrating.join_sums, maps._replace(adds=int(i > 0)))
+        _add_rows(binding, ready, path, span, False, maps._replace(adds=int(i > 0)))
     bias = _bias_at(pool.biases, setting.bias_step)
     pooled = Pooled(values, bias, pool.signs, steps, int(bias.size > layer.padded))
     return Read(pooling.pooled_rows, (pooled,), steps)

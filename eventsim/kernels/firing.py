@@ -60,41 +60,74 @@ def _sent(u, threshold, amount, masks, o, zero):
     return u - select(spikes, amount, zero)
 
 
-@inlined
-def _is_one_step(update, maps):
-    """Whether one step is run from a state, as in a stream, and all positions have the same parameters."""
-    goes_on = maps.keeps and not maps.fresh and not maps.adds
-    return maps.steps == 1 and goes_on and not update.per_position and not update.bias_per_position
-
-
-@inlined
-def _fire_once(sums, update, maps, g, sample, tile, row, planes):
-    """`fire_softly` where `_is_one_step`: of few events most of the time goes into neurons that get none, and the
-    tests of options would take longer than their membranes. Writes maps.masks and maps.membrane."""
+@compiled
+def fire_by_step(sums, still, update, maps, geometry, sample, tile, row):
+    """`fire_untraced` where each step has sums of its own and all positions have the same parameters. Step by step,
+    and each membrane in the place of its last sum: so no position waits for the one before, and the caches are not
+    asked for the sums and spikes of all steps at every position. Writes sums, maps.masks and maps.membrane."""
+    g = geometry
     n = update
     zero = zeros(sums, maps.masks)
+    sum_step = g.out_width * maps.lanes
     for first in range(0, maps.lanes, lanes_of(maps.masks)):
         p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width)
         per_position = p.masks_per_plane // (g.out_height * g.out_width)
-        bias = load(n.bias, p.bias, zero)
-        leak = zero
-        if n.leaks:
-            leak = load(n.leak, p.neuron, zero)
+        bias_step = p.padded if n.bias_per_position else 0
+        top = n.bits - 1
         low = load(n.thresholds, p.neuron, zero)
         low_amount = load(n.amounts, p.channel, zero)
-        high = load(n.thresholds, (planes - 1) * p.per_plane + p.neuron, zero)
-        high_amount = load(n.amounts, (planes - 1) * p.padded + p.channel, zero)
-        for ox in range(g.out_width):
-            x = load(sums, ox * maps.lanes + first, zero) + bias
-            u = load(maps.membrane, p.state + ox * p.padded, zero)
-            if n.leaks:
-                u = decayed(u, leak, 12, 0, 0)
-            u = u + x
-            mask = p.mask + ox * per_position
-            if planes == 2:
-                u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
-            u = _sent(u, low, low_amount, maps.masks, mask, zero)
-            store(maps.membrane, p.state + ox * p.padded, u)
+        high = load(n.thresholds, top * p.per_plane + p.neuron, zero)
+        high_amount = load(n.amounts, top * p.padded + p.channel, zero)
+        leak = load(n.leak, p.neuron, zero)
+        v_reset = load(n.v_reset, p.neuron, zero)
+        lowest = load(n.v_min, p.neuron, zero)
+        for t in range(maps.steps):
+            mask = p.mask + t * n.bits * p.masks_per_plane
+            for ox in range(g.out_width):
+                k = t * sum_step + ox * maps.lanes + first
+                x = load(sums, k, zero)
+                if maps.adds:
+                    x = load(maps.current, p.traced + t * p.per_step + ox * p.padded, zero) + x
+                x = x + load(n.bias, p.bias + ox * bias_step, zero)
+                u = zero
+                if t:
+                    u = load(sums, k - sum_step, zero)
+                elif not maps.fresh:
+                    u = load(maps.membrane, p.state + ox * p.padded, zero)
+                if n.leaks:
+                    u = decayed(u, leak, 12, 0, 0)
+                u = u + x
+                fired = at_least(u, low)
+                rest = u
+                if n.bits == 2:
+                    rest = _sent(rest, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
+                if n.bits <= 2:
+                    rest = _sent(rest, low, low_amount, maps.masks, mask, zero)
+                else:
+                    rest = _sent_by_some(rest, fired, n, maps, p, mask, zero)
+                u = select(fired, v_reset, u) if n.hard else rest
+                if n.limited:
+                    u = select(below(u, lowest), lowest, u)
+                store(sums, k, u)
+                if maps.keeps and t == maps.steps - 1:
+                    store(maps.membrane, p.state + ox * p.padded, u)
+                mask += per_position
+
+
+@inlined
+def _sent_by_some(u, fired, n, maps, p, mask, zero):
+    """`_sent`, of any number of planes. fired: who reaches the lowest threshold; thresholds rise from plane to plane,
+    so that the others send nothing. Writes maps.masks."""
+    nobody = below(zero, zero)
+    if not fired:
+        for b in range(n.bits):
+            store_one(maps.masks, mask + b * p.masks_per_plane, nobody)
+        return u
+    for b in range(n.bits - 1, -1, -1):
+        threshold = load(n.thresholds, b * p.per_plane + p.neuron, zero)
+        u = _sent(u, threshold, load(n.amounts, b * p.padded + p.channel, zero), maps.masks,
+                  mask + b * p.masks_per_plane, zero)
+    return u
 
 
 @compiled
@@ -105,9 +138,6 @@ def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
     n = update
     zero = zeros(sums, maps.masks)
     planes = n.bits
-    if _is_one_step(n, maps):
-        _fire_once(sums, n, maps, g, sample, tile, row, planes)
-        return
     repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
     for first in range(0, maps.lanes, lanes_of(maps.masks)):
         bias = zero
@@ -159,6 +189,7 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
+    nobody = below(zero, zero)
     repeats, sum_step = _may_repeat(still, n, maps), 0 if still else g.out_width * maps.lanes
     for ox in range(g.out_width):
         for first in range(0, maps.lanes, lanes_of(maps.masks)):
@@ -179,9 +210,12 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                 if n.leaks:
                     u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
                 u = u + x
-                if n.hard:
+                if n.bits > SELDOM_SENT and not at_least(u, load(n.thresholds, p.neuron, zero)):
+                    for b in range(n.bits):  # thresholds rise from plane to plane: what misses the lowest sends none
+                        store_one(maps.masks, mask + b * p.masks_per_plane, nobody)
+                elif n.hard:
                     h = u
-                    fired = below(zero, zero)
+                    fired = nobody
                     for b in range(n.bits - 1, -1, -1):
                         spikes = at_least(u, load(n.thresholds, b * p.per_plane + p.neuron, zero))
                         if spikes or b < SELDOM_SENT:

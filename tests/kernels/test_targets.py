@@ -137,7 +137,7 @@ def test_same_bits(limited, target):
 def test_registers_are_limited(limited, target):
     found = _given(limited, target)["registers"]
     assert {"gather_rows", "pair_rows", "slide_rows", "slide_pair_rows", "window_rows", "masked_rows", "real_rows",
-            "pooled_rows", "fire_traced", "fire_untraced", "fire_softly"} <= found.keys()
+            "pooled_rows", "fire_traced", "fire_untraced", "fire_softly", "fire_by_step"} <= found.keys()
     for kernel, kinds in found.items():
         assert set(kinds) <= ALLOWED[target], kernel
     assert ALLOWED[target] == set(found["gather_rows"]), "the check sees the vectors"
