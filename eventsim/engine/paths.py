@@ -198,6 +198,7 @@ def _read_windows(binding, _, synapses, span):
     planes, slots = _windows(binding, synapses, span)
     g = synapses.geometry
     n_planes, take = binding.program.stages[synapses.source].n_planes, binding.memory.take
+    n_planes *= -(-g.kernel_height // g.word_rows)  # those of each word
     columns = _in_eights(g.out_width) * g.stride_x
     band = _in_eights(max(g.width + g.padding_x, columns + g.kernel_width * g.dilation_x) + 8)
     make = binding.memory.make  # what nobody else writes, see Windows

@@ -70,6 +70,8 @@ class Geometry(NamedTuple):
     near: int  # whether a tile's weights stay in the first-level cache
     parts: int  # of a window's bits, each looked up in a table, see `window_rows`
     part_bits: int
+    word_rows: int  # kernel rows whose bits make one word of a window
+    word_parts: int  # parts of a word; the last may have fewer
     planes_at_once: int  # whose sum the type of those tables holds
 
 
@@ -101,10 +103,10 @@ class Windows(NamedTuple):
 
     planes: np.ndarray
     slots: Slots
-    words: np.ndarray  # uint64 [plane, column of the input]: windows of one row, those between them, too; scratch
+    words: np.ndarray  # uint64 [word, plane, column of the input]: windows of one row, those between them, too; scratch
     columns: int  # of words: a multiple of 8
-    bands: np.ndarray  # uint64 [plane, column of the input, padding around]: bits under the kernel's rows; its own:
-    # the padding is 0 and stays so
+    bands: np.ndarray  # uint64 [word, plane, column of the input, padding around]: bits under a word's kernel rows;
+    # its own: the padding is 0 and stays so
     band: int  # of bands, for one plane: a multiple of 8
     highest: np.ndarray  # int64 [step]: one past the highest plane, of either sign, that has a bit; its own: written
     # at the first row of a tile and sample, read at the others

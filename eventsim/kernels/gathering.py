@@ -202,15 +202,16 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
 
 @compiled
 def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
-    """`gather_rows` for windows of at most 64 neurons, such as an image's 3x3x3: the bits under a window make one
-    word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no index. Four
-    windows are summed at a time, so that four chains of additions overlap. Rows come in order, from 0 on for each
-    tile and sample. Writes windows.words, windows.bands, windows.highest and sums."""
+    """`gather_rows` for windows of few neurons, such as an image's 3x3x3: the bits under `geometry.word_rows` rows of
+    a window make one word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no
+    index. Four windows are summed at a time, so that four chains of additions overlap. Rows come in order, from 0 on
+    for each tile and sample. Writes windows.words, windows.bands, windows.highest and sums."""
     g = geometry
     slots, words, columns = windows.slots, windows.words, windows.columns
     lanes, stride = lanes_of(masks), g.stride_x
     zero = zeros(sums, masks)
     n_planes = g.bits * (1 + g.signed)
+    apart = n_planes * columns
     none = zeros(weight, masks)
     table = (tile * g.parts) << g.part_bits
     last = g.out_width - 1
@@ -236,12 +237,12 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
                     at = (above - 1 - k) * columns
                     four = at + first * stride, at + o1 * stride, at + o2 * stride, at + o3 * stride
                     y0, y1, y2, y3 = _sum_of_parts(
-                        (y0 + y0, y1 + y1, y2 + y2, y3 + y3), words, four, weight, table, lanes, g)
+                        (y0 + y0, y1 + y1, y2 + y2, y3 + y3), words, four, apart, weight, table, lanes, g)
                     if g.signed:  # -(-y + w) is y - w
                         at = g.bits * columns
                         four = four[0] + at, four[1] + at, four[2] + at, four[3] + at
-                        y0, y1, y2, y3 = _sum_of_parts(
-                            (negated(y0), negated(y1), negated(y2), negated(y3)), words, four, weight, table, lanes, g)
+                        y0, y1, y2, y3 = _sum_of_parts((negated(y0), negated(y1), negated(y2), negated(y3)), words,
+                                                       four, apart, weight, table, lanes, g)
                         y0, y1, y2, y3 = negated(y0), negated(y1), negated(y2), negated(y3)
                     k = next_index(k)
                 k = 0
@@ -261,30 +262,42 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
 @inlined
 def _are_idle(words, first, highest, columns, g):
     """Whether eight windows, and those between them, hold no bit in the planes below `highest`, of either sign."""
-    for k in range(g.stride_x):
-        for negative in range(1 + g.signed):
-            if not eight_are_empty(words, first + 8 * k + negative * g.bits * columns, highest, columns):
-                return False
+    for word in range(_words_of(g)):
+        for k in range(g.stride_x):
+            for negative in range(1 + g.signed):
+                plane = (word * (1 + g.signed) + negative) * g.bits
+                if not eight_are_empty(words, first + 8 * k + plane * columns, highest, columns):
+                    return False
     return True
 
 
 @inlined
-def _sum_of_parts(four, words, at, weight, table, lanes, g):
-    """Four sums and the weights of their windows' neurons, part by part. at: of their words. table: number of the
-    first part's first sum."""
+def _words_of(g):
+    """Words of a window."""
+    return (g.kernel_height + g.word_rows - 1) // g.word_rows
+
+
+@inlined
+def _sum_of_parts(four, words, at, apart, weight, table, lanes, g):
+    """Four sums and the weights of their windows' neurons, part by part. at: of their first words. apart: from a
+    window's word to its next. table: number of the first part's first sum."""
     bits = np.uint64(g.part_bits)
     mask = (ONE << bits) - ONE
     y0, y1, y2, y3 = four
-    w0, w1, w2, w3 = load_one(words, at[0]), load_one(words, at[1]), load_one(words, at[2]), load_one(words, at[3])
+    at0, at1, at2, at3 = at
     part = 0
     while part < g.parts:
-        y0 = y0 + load(weight, (table + np.int64(w0 & mask)) * lanes, y0)
-        y1 = y1 + load(weight, (table + np.int64(w1 & mask)) * lanes, y1)
-        y2 = y2 + load(weight, (table + np.int64(w2 & mask)) * lanes, y2)
-        y3 = y3 + load(weight, (table + np.int64(w3 & mask)) * lanes, y3)
-        w0, w1, w2, w3 = w0 >> bits, w1 >> bits, w2 >> bits, w3 >> bits
-        table += 1 << g.part_bits
-        part = next_index(part)
+        w0, w1, w2, w3 = load_one(words, at0), load_one(words, at1), load_one(words, at2), load_one(words, at3)
+        end = min(part + g.word_parts, g.parts)
+        while part < end:
+            y0 = y0 + load(weight, (table + np.int64(w0 & mask)) * lanes, y0)
+            y1 = y1 + load(weight, (table + np.int64(w1 & mask)) * lanes, y1)
+            y2 = y2 + load(weight, (table + np.int64(w2 & mask)) * lanes, y2)
+            y3 = y3 + load(weight, (table + np.int64(w3 & mask)) * lanes, y3)
+            w0, w1, w2, w3 = w0 >> bits, w1 >> bits, w2 >> bits, w3 >> bits
+            table += 1 << g.part_bits
+            part = next_index(part)
+        at0, at1, at2, at3 = at0 + apart, at1 + apart, at2 + apart, at3 + apart
     return y0, y1, y2, y3
 
 
@@ -303,22 +316,36 @@ def _highest_plane(planes, slot, g):
 
 @inlined
 def _write_bands(windows, slot, top, g, row):
-    """The bits under the kernel's rows at each column of the input, by (row, channel), with room for a kernel's
-    columns between rows. slot: where its planes begin; from plane `top` on, of either sign, they have no bit. Writes
-    windows.bands, but for the padding, which stays 0. Returns one past the highest plane, of either sign, that has a
-    bit here; the bands of those above may be those of other rows."""
+    """The bits under the kernel's rows at each column of the input. slot: where its planes begin; from plane `top` on,
+    of either sign, they have no bit. Writes windows.bands, but for the padding, which stays 0. Returns one past the
+    highest plane, of either sign, that has a bit here; the bands of those above may be those of other rows."""
+    highest = 0
+    for word in range(_words_of(g)):
+        highest = max(highest, _write_bands_of(word, windows, slot, top, g, row))
+    return highest
+
+
+@inlined
+def _write_bands_of(word, windows, slot, top, g, row):
+    """`_write_bands` of the kernel rows of one word, by (row, channel), with room for a kernel's columns between rows.
+    """
     planes, shift, apart = windows.planes, g.kernel_width * g.channels, g.width * g.dilation_y
     none = eight_zeros(planes)
-    begin, end = 0, g.kernel_height  # kernel rows that lie on the input
+    first_row = word * g.word_rows
+    begin, end = first_row, min(first_row + g.word_rows, g.kernel_height)  # kernel rows that lie on the input
     while begin < end and input_row(g, row, begin) < 0:
         begin += 1
     while end > begin and input_row(g, row, end - 1) >= g.height:
         end -= 1
-    highest = 0
-    for plane in range(g.bits * (1 + g.signed) if begin < end else 0):
+    highest, n_planes = 0, g.bits * (1 + g.signed)
+    for plane in range(n_planes):
         if plane % g.bits >= top:
             continue
-        o = plane * windows.band + g.padding_x
+        o = (word * n_planes + plane) * windows.band + g.padding_x
+        if begin == end:
+            for column in range(g.width):
+                store_one(windows.bands, o + column, np.uint64(0))
+            continue
         bottom = slot + plane * g.height * g.width + input_row(g, row, end - 1) * g.width
         filled = none
         for first in range(0, g.width if g.width >= 8 else 0, 8):
@@ -329,19 +356,19 @@ def _write_bands(windows, slot, top, g, row):
                 at -= apart
                 bits = or_(shifted(bits, shift), load(planes, at, none))
                 ky = next_index(ky)
-            bits = shifted(bits, begin * shift)
+            bits = shifted(bits, (begin - first_row) * shift)
             store(windows.bands, o + column, bits)
             filled = or_(filled, bits)
         any_bit = not same_bits(filled, none)
         for column in range(g.width if g.width < 8 else 0):
             at = bottom + column
-            word = load_one(planes, at)
+            few = load_one(planes, at)
             for _ in range(begin + 1, end):
                 at -= apart
-                word = (word << np.uint64(shift)) | load_one(planes, at)
-            word <<= np.uint64(begin * shift)
-            store_one(windows.bands, o + column, word)
-            any_bit = any_bit or word != 0
+                few = (few << np.uint64(shift)) | load_one(planes, at)
+            few <<= np.uint64((begin - first_row) * shift)
+            store_one(windows.bands, o + column, few)
+            any_bit = any_bit or few != 0
         if any_bit:
             highest = max(highest, plane % g.bits + 1)
     return highest
@@ -353,9 +380,9 @@ def _write_windows(windows, highest, g):
     those below `highest`: of strides, too, they are made at every column, eight at a time, and read at each
     stride-th. Writes windows.words."""
     none = eight_zeros(windows.bands)
-    for negative in range(1 + g.signed):
+    for signs in range((1 + g.signed) * _words_of(g)):  # words, and the planes of both signs in each
         for b in range(highest):
-            plane = b + negative * g.bits
+            plane = b + signs * g.bits
             end = plane * windows.band + (g.kernel_width - 1) * g.dilation_x
             for column in range(0, windows.columns, 8):
                 word, at, kx = none, end + column, 0

@@ -11,6 +11,8 @@ from eventsim.kernels.arguments import Geometry
 from eventsim.program import FanOut
 
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
+WORD = 64  # inputs
+MOST_IMAGE_CHANNELS, LEAST_IMAGE_BITS, MOST_IMAGE_INPUTS = 4, 4, 256  # under a window; so many int8 fit int16
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
 ANY = 64  # planes: more than levels have
@@ -21,7 +23,7 @@ NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB b
 
 # Why a path is run as it is, by `program.Synapses.method`.
 WHY = {
-    "windowed": "at most 64 inputs under a window: parts of it looked up in tables of sums",
+    "windowed": "few inputs under a window, or an image: parts of it looked up in tables of sums",
     "slide": "windows three columns wide, moved by one: each event added to the three columns that it reaches",
     "slide_pairs": "as slide, two int8 weights added as one int16: weights that a first-level cache does not hold",
     "pairs": "int8 weights, two added as one int16",
@@ -37,16 +39,25 @@ class Rows(NamedTuple):
 
     values: aligned flat rows of `lanes` weights. ranges: int64 (tiles, 3), the first group, one past the
     last group and the first channel that each tile reads. per_tap: rows of a tap of the kernel. parts: of
-    tables of sums, (number, bits of each). planes_at_once: how many planes of a window their type holds the
-    sum of.
+    tables of sums. planes_at_once: how many planes of a window their type holds the sum of.
     """
 
     values: np.ndarray
     ranges: np.ndarray
     per_tap: int
     lanes: int
-    parts: Tuple[int, int] = (0, 0)
+    parts: "Parts" = None
     planes_at_once: int = 0
+
+
+class Parts(NamedTuple):
+    """How a window's inputs are parted, by row, column, channel: some kernel rows make a word, a word some parts of so
+    many bits. all: parts of the window; its last word may have fewer than `per_word`."""
+
+    all: int
+    bits: int
+    rows: int
+    per_word: int
 
 
 def lanes_of(unit, weight_dtype):
@@ -100,20 +111,26 @@ def can_slide(path, weight_shape, out_shape):
     )
 
 
-def fits_window(path, weight_shape):
-    """Whether `kernels.gathering.window_rows` can run a path: at most 64 neurons under a window of several."""
-    return path.groups == 1 and 1 < weight_shape[2] * weight_shape[3] <= 64 // weight_shape[1]
+def fits_window(path, weight_shape, bits):
+    """Whether `kernels.gathering.window_rows` is to run a path: at most 64 neurons under a window of several
+    positions, or more of an image, of whose many planes half the bits are set. bits: of its spikes."""
+    _, channels, height, width = weight_shape
+    if path.groups > 1 or height * width == 1 or channels * width > WORD:
+        return False
+    image = channels <= MOST_IMAGE_CHANNELS and bits >= LEAST_IMAGE_BITS
+    return channels * height * width <= (MOST_IMAGE_INPUTS if image else WORD)
 
 
-def method(path, weight, out_shape, lanes):
-    """Name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it."""
+def method(path, weight, out_shape, lanes, bits):
+    """Name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. bits: of the spikes
+    that it reads."""
     if path.weight is None or path.real:
         return "real" if path.real else "masked"
     if path.attention is not None:
         return "attended"
     if path.groups == weight.shape[0] == path.source_shape[0] and path.groups > 1:
         return "masked"
-    if fits_window(path, weight.shape):
+    if fits_window(path, weight.shape, bits):
         return "windowed"
     slides = can_slide(path, weight.shape, out_shape)
     if slides and (weight[0].size <= MOST_SLIDE_INPUTS if weight.dtype.kind == "f"
@@ -140,7 +157,7 @@ def geometry(path, out_shape, kernel, rows, levels):
     (bits, signed) of the spikes that it reads."""
     one_run = path.n_groups == 1 and path.dilation[1] == 1
     inputs = kernel[0] * kernel[1] * rows.per_tap  # under one window
-    bits, signed = levels
+    (bits, signed), parts = levels, rows.parts or Parts(0, 0, 0, 0)
     return Geometry(
         height=path.source_shape[1], width=path.source_shape[2], channels=path.source_shape[0],
         rows_per_tap=rows.per_tap, out_height=out_shape[1], out_width=out_shape[2],
@@ -151,7 +168,8 @@ def geometry(path, out_shape, kernel, rows, levels):
         groups=path.n_groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
         tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
         near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
-        parts=rows.parts[0], part_bits=rows.parts[1], planes_at_once=min(rows.planes_at_once, bits),
+        parts=parts.all, part_bits=parts.bits, word_rows=parts.rows, word_parts=parts.per_word,
+        planes_at_once=min(rows.planes_at_once, bits),
     )
 
 
@@ -162,7 +180,7 @@ def pool_geometry(shape, out_shape, window, lanes):
     return Geometry(
         shape[1], shape[2], shape[0], 0, out_shape[1], out_shape[2], *kernel, *stride, *padding, *ones,
         groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0,
-        parts=0, part_bits=0, planes_at_once=0,
+        parts=0, part_bits=0, word_rows=0, word_parts=0, planes_at_once=0,
     )
 
 
@@ -183,8 +201,8 @@ def weight_rows(weight, groups, lanes, method):
         first = o // (n_out // groups) * n_in - ranges[tile, 2]
         rows[tile, :, :, first : first + n_in, lane] = weight[o].transpose(1, 2, 0)
     if method == "windowed":
-        parts = window_parts(height * width * n_in, n_out)
-        tables, planes_at_once = _tables(rows.reshape(tiles, -1, lanes), *parts)
+        parts = window_parts(height, width * n_in, n_out)
+        tables, planes_at_once = _tables(rows.reshape(tiles, height, -1, lanes), parts)
         return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts, planes_at_once)
     if method in ("slide", "slide_pairs"):
         rows = rows.transpose(0, 1, 3, 2, 4)
@@ -195,26 +213,33 @@ def weight_rows(weight, groups, lanes, method):
     return Rows(aligned_array(rows), ranges, rows_per_tap, lanes)
 
 
-def window_parts(inputs, channels):
-    """(parts, bits of each) of a window of `inputs` neurons: as few as there are, all alike."""
-    parts = -(-inputs // (MOST_PART_BITS if channels <= NARROW else MOST_WIDE_PART_BITS))
-    return parts, -(-inputs // parts)
+def window_parts(height, inputs, channels) -> Parts:
+    """The Parts of a window of `height` rows of `inputs` neurons each, as few as there can be, all alike."""
+    rows = min(WORD // inputs, height)
+    most = MOST_PART_BITS if channels <= NARROW else MOST_WIDE_PART_BITS
+    per_word = -(-rows * inputs // most)
+    bits = -(-rows * inputs // per_word)
+    words = -(-height // rows)
+    last = (height - (words - 1) * rows) * inputs
+    return Parts((words - 1) * per_word + -(-last // bits), bits, rows, per_word)
 
 
-def _tables(rows, parts, bits):
-    """Sums of all subsets of each part's rows, in their order from +0. rows: (tiles, inputs, lanes). Returns
-    (tiles, parts, 2^bits, lanes), of integers as int16 or int32, whichever holds a window's, and how many planes'
-    sum their type holds, doubled from the top: sum of absolute weights times 2^planes - 1."""
-    tiles, inputs, lanes = rows.shape
+def _tables(rows, parts):
+    """Sums of all subsets of each part's rows, in their order from +0. rows: (tiles, kernel rows, inputs of each,
+    lanes). Returns (tiles, parts, 2^bits, lanes), of integers as int16 or int32, whichever holds a window's, and how
+    many planes' sum their type holds, doubled from the top: sum of absolute weights times 2^planes - 1."""
+    tiles, height, inputs, lanes = rows.shape
     whole = rows.dtype.kind == "i"
-    tables = np.zeros((tiles, parts, 1 << bits, lanes), np.int32 if whole else rows.dtype)
-    for i in range(inputs):
-        part, bit = divmod(i, bits)
-        having = np.flatnonzero(np.arange(1 << bits) >> bit & 1)
-        tables[:, part, having] = tables[:, part, having] + rows[:, i, None]
+    tables = np.zeros((tiles, parts.all, 1 << parts.bits, lanes), np.int32 if whole else rows.dtype)
+    for y, i in np.ndindex(height, inputs):
+        word, inside = divmod(y, parts.rows)
+        part, bit = divmod(inside * inputs + i, parts.bits)
+        part += word * parts.per_word
+        having = np.flatnonzero(np.arange(1 << parts.bits) >> bit & 1)
+        tables[:, part, having] = tables[:, part, having] + rows[:, y, i, None]
     if not whole:
         return tables, ANY
-    most = int(np.abs(rows.astype(np.int64)).sum(axis=1).max(initial=1))
+    most = int(np.abs(rows.astype(np.int64)).sum(axis=(1, 2)).max(initial=1))
     at_once = (np.iinfo(np.int16).max // max(most, 1) + 1).bit_length() - 1
     return (tables.astype(np.int16), at_once) if at_once else (tables, ANY)
 

@@ -75,6 +75,10 @@ WIDE_WINDOWS = [
     (1, 12, (5, 5), (2, 2), (0, 0), (1, 1), (11, 28)), (16, 3, (1, 4), (1, 1), (0, 1), (1, 1), (2, 20)),
     (3, 24, (3, 3), (1, 1), (1, 1), (1, 1), (5, 17)), (32, 4, (1, 2), (1, 2), (1, 0), (1, 1), (2, 9)),
     (2, 33, (3, 4), (2, 3), (4, 5), (2, 2), (6, 13)), (1, 5, (6, 1), (1, 1), (3, 0), (1, 1), (4, 8)),
+    # several words: their last one full, or of fewer rows; rows of padding that fill a word
+    (3, 40, (7, 7), (2, 2), (3, 3), (1, 1), (9, 18)), (1, 5, (9, 8), (1, 1), (8, 0), (1, 1), (3, 9)),
+    (4, 3, (8, 8), (3, 2), (4, 2), (1, 1), (8, 7)), (3, 20, (5, 5), (1, 1), (2, 2), (1, 2), (4, 11)),
+    (2, 7, (2, 32), (1, 1), (1, 16), (2, 1), (5, 12)),
 ]
 
 
@@ -97,6 +101,18 @@ def test_wide_windows(case, signed, precision):
     x[0, 2], x[1, ..., : size[1] // 2] = 0, 0
     assert_equal_to_reference(model, x, precision)
     assert_equal_to_reference(model, x[:, 0], precision)
+
+
+@pytest.mark.parametrize("inputs, kernel, bits, windowed", (
+    (4, (8, 8), 4, True), (4, (8, 8), 3, False), (5, (4, 4), 4, False), (4, (5, 13), 4, False), (1, (4, 64), 4, True),
+    (3, (7, 7), 8, True), (1, (1, 65), 4, False), (3, (11, 8), 8, False), (16, (2, 2), 1, True), (1, (8, 8), 1, True),
+))
+def test_windows_that_are_looked_up(inputs, kernel, bits, windowed):
+    """64 inputs, or 256 of an image of at most four channels, of which a row has at most 64."""
+    model = Model({"in": Input((inputs, 12, 66), bits=bits), "conv": Conv2d(np.ones((3, inputs, *kernel))),
+                   "out": Readout()}, [("in", "conv"), ("conv", "out")])
+    [path] = Simulator(model, "float32").program.stages["out"].paths
+    assert (path.method == "windowed") == windowed
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -240,11 +240,12 @@ class Synapses:
             weight = rounding.kernel(np.repeat(path.kernel.weight, copies, axis=0), *repeated)[::copies]
             self.targets, self.weights, places = _written_down(path.kernel, weight)
             if not self.integer:  # integers add up to the same in any order
-                self.part = _bits_of_a_part(path)
+                self.word, self.part = _inputs_of_a_part(path, source.n_planes)
                 self.slides = not self.part and _is_three_wide(path)
             if self.part:  # of each synapse, where its part of its neuron's sum stands
-                self.n_parts = 1 + max(int(numbers.max(initial=0)) for numbers in places) // self.part
-                self.in_parts = [places[j] // self.part * n_outputs + self.targets[j] for j in range(n)]
+                in_parts = [self._parts_of(numbers) for numbers in places]
+                self.n_parts = 1 + max(int(numbers.max(initial=0)) for numbers in in_parts)
+                self.in_parts = [in_parts[j] * n_outputs + self.targets[j] for j in range(n)]
         self.reached = np.array([len(targets) for targets in self.targets])
         self.nonzero = np.array([np.count_nonzero(weights) for weights in self.weights])
 
@@ -285,6 +286,11 @@ class Synapses:
                 one_by_one(np.add, acc, [self.targets[j] for j in positive], [weights[j] for j in positive])
                 one_by_one(np.subtract, acc, [self.targets[j] for j in negative], [weights[j] for j in negative])
         return acc
+
+    def _parts_of(self, places):
+        """The parts that inputs belong to, by their places under the window: words, and parts of these."""
+        per_word = math.ceil(self.word / self.part)
+        return places // self.word * per_word + places % self.word // self.part
 
     def _in_parts(self, acc, events, joined):
         """Small windows: each part of a window is a sum of its own, added to (or taken from) what there is."""
@@ -368,17 +374,20 @@ class LargestSums:
             path.count(levels, counts)
 
 
-def _bits_of_a_part(path):
-    """Inputs that a part of a window has, where sums are made in parts: windows of several positions, of at most
-    64 inputs, that all outputs see. As few parts as there can be of up to 9 inputs, or of 7 where there are more
-    than 32 channels, all alike. 0: an input at a time."""
+def _inputs_of_a_part(path, n_planes):
+    """Inputs of a word and of a part of it, where sums are made in parts: windows of several positions that all
+    outputs see, of at most 64 inputs, or of at most 256 of up to 4 channels whose levels have 4 bits or more. A word
+    is as many rows of the window as have 64 inputs together. Of each, as few parts as there can be of up to 9 inputs,
+    or of 7 where there are more than 32 channels, all alike. (0, 0): an input at a time."""
     kernel = path.kernel
-    _, _, height, width = kernel.weight.shape
-    inputs = kernel.grid[0] * height * width
-    if path.restimulus is not None or kernel.groups > 1 or height * width == 1 or inputs > 64:
-        return 0
-    parts = math.ceil(inputs / (9 if kernel.out_grid[0] <= 32 else 7))
-    return math.ceil(inputs / parts)
+    channels, (height, width) = kernel.grid[0], kernel.weight.shape[2:]
+    most = 256 if channels <= 4 and n_planes >= 4 else 64
+    if path.restimulus is not None or kernel.groups > 1 or height * width == 1:
+        return 0, 0
+    if channels * width > 64 or channels * height * width > most:
+        return 0, 0
+    word = min(64 // (channels * width), height) * channels * width
+    return word, math.ceil(word / math.ceil(word / (9 if kernel.out_grid[0] <= 32 else 7)))
 
 
 def _is_three_wide(path):
