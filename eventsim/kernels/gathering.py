@@ -327,8 +327,7 @@ def _write_bands(windows, slot, top, g, row):
 
 @inlined
 def _write_bands_of(word, windows, slot, top, g, row):
-    """`_write_bands` of the kernel rows of one word, by (row, channel), with room for a kernel's columns between rows.
-    """
+    """`_write_bands` of a word's kernel rows, by (row, channel), with room for a kernel's columns between rows."""
     planes, shift, apart = windows.planes, g.kernel_width * g.channels, g.width * g.dilation_y
     none = eight_zeros(planes)
     first_row = word * g.word_rows

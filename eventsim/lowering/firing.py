@@ -131,7 +131,8 @@ def stacked(planes, dtype):
 
 @decides(Neuron)
 def _levels(unit, numbers):
-    """Levels of the membrane: floor((H - v_threshold) / quantum) + 1, one threshold per bit."""
+    """Levels of the membrane: floor((H - v_threshold) / quantum) + 1, one threshold per bit. They rise from plane to
+    plane, which kernels rely on."""
     node = unit.node
     quantum, bits = unit.per_channel("quantum"), unit.per_channel("bits")
     exact, theta = firing_thresholds(unit, quantum)

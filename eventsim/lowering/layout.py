@@ -12,7 +12,7 @@ from eventsim.program import FanOut
 
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 WORD = 64  # inputs
-MOST_IMAGE_CHANNELS, LEAST_IMAGE_BITS, MOST_IMAGE_INPUTS = 4, 4, 256  # under a window; so many int8 fit int16
+MOST_IMAGE_CHANNELS, MOST_IMAGE_INPUTS = 4, 256  # under a window; the sum of so many int8 fits int16
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
 ANY = 64  # planes: more than levels have
@@ -111,26 +111,26 @@ def can_slide(path, weight_shape, out_shape):
     )
 
 
-def fits_window(path, weight_shape, bits):
+def fits_window(path, weight_shape, image):
     """Whether `kernels.gathering.window_rows` is to run a path: at most 64 neurons under a window of several
-    positions, or more of an image, of whose many planes half the bits are set. bits: of its spikes."""
+    positions, or more of an image, of whose many planes half the bits are set."""
     _, channels, height, width = weight_shape
     if path.groups > 1 or height * width == 1 or channels * width > WORD:
         return False
-    image = channels <= MOST_IMAGE_CHANNELS and bits >= LEAST_IMAGE_BITS
-    return channels * height * width <= (MOST_IMAGE_INPUTS if image else WORD)
+    most = MOST_IMAGE_INPUTS if image and channels <= MOST_IMAGE_CHANNELS else WORD
+    return channels * height * width <= most
 
 
-def method(path, weight, out_shape, lanes, bits):
-    """Name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. bits: of the spikes
-    that it reads."""
+def method(path, weight, out_shape, lanes, image):
+    """Name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. image: whether the path
+    reads one."""
     if path.weight is None or path.real:
         return "real" if path.real else "masked"
     if path.attention is not None:
         return "attended"
     if path.groups == weight.shape[0] == path.source_shape[0] and path.groups > 1:
         return "masked"
-    if fits_window(path, weight.shape, bits):
+    if fits_window(path, weight.shape, image):
         return "windowed"
     slides = can_slide(path, weight.shape, out_shape)
     if slides and (weight[0].size <= MOST_SLIDE_INPUTS if weight.dtype.kind == "f"

@@ -128,7 +128,7 @@ def _synapses(path, shape, laid):
         weight = numbers.amplitude(path.amplitude)[:, None, None, None]
     else:
         weight = numbers.weight(path.weight)
-    method = layout.method(path, weight, shape, lanes, source.n_bits)
+    method = layout.method(path, weight, shape, lanes, source.is_image)
     rows = layout.weight_rows(weight, path.n_groups, lanes, method)
     if method == "masked":
         rows = rows._replace(values=rows.values.astype(numbers.dtype))

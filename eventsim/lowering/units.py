@@ -45,6 +45,11 @@ class Unit:
     drive: Optional[np.ndarray] = None
 
     @property
+    def is_image(self) -> bool:
+        """Whether its levels are those of an image."""
+        return self.kind == "input" and self.node.still
+
+    @property
     def synapses(self) -> List[Path]:
         """The paths of synapses that a layer reads; those before maxima, too."""
         return synaptic(self.paths)

@@ -75,10 +75,6 @@ WIDE_WINDOWS = [
     (1, 12, (5, 5), (2, 2), (0, 0), (1, 1), (11, 28)), (16, 3, (1, 4), (1, 1), (0, 1), (1, 1), (2, 20)),
     (3, 24, (3, 3), (1, 1), (1, 1), (1, 1), (5, 17)), (32, 4, (1, 2), (1, 2), (1, 0), (1, 1), (2, 9)),
     (2, 33, (3, 4), (2, 3), (4, 5), (2, 2), (6, 13)), (1, 5, (6, 1), (1, 1), (3, 0), (1, 1), (4, 8)),
-    # several words: their last one full, or of fewer rows; rows of padding that fill a word
-    (3, 40, (7, 7), (2, 2), (3, 3), (1, 1), (9, 18)), (1, 5, (9, 8), (1, 1), (8, 0), (1, 1), (3, 9)),
-    (4, 3, (8, 8), (3, 2), (4, 2), (1, 1), (8, 7)), (3, 20, (5, 5), (1, 1), (2, 2), (1, 2), (4, 11)),
-    (2, 7, (2, 32), (1, 1), (1, 16), (2, 1), (5, 12)),
 ]
 
 
@@ -103,15 +99,41 @@ def test_wide_windows(case, signed, precision):
     assert_equal_to_reference(model, x[:, 0], precision)
 
 
-@pytest.mark.parametrize("inputs, kernel, bits, windowed", (
-    (4, (8, 8), 4, True), (4, (8, 8), 3, False), (5, (4, 4), 4, False), (4, (5, 13), 4, False), (1, (4, 64), 4, True),
-    (3, (7, 7), 8, True), (1, (1, 65), 4, False), (3, (11, 8), 8, False), (16, (2, 2), 1, True), (1, (8, 8), 1, True),
+# of images, more than a word has, by the same columns: the last word full, or of fewer rows; padding that fills a word
+IMAGE_WINDOWS = [
+    (3, 40, (7, 7), (2, 2), (3, 3), (1, 1), (9, 18)), (1, 5, (9, 8), (1, 1), (8, 0), (1, 1), (3, 9)),
+    (4, 3, (8, 8), (3, 2), (4, 2), (1, 1), (8, 7)), (3, 20, (5, 5), (1, 1), (2, 2), (1, 2), (4, 11)),
+    (2, 7, (3, 32), (1, 1), (1, 16), (2, 1), (5, 12)), (1, 33, (13, 5), (2, 1), (12, 2), (1, 1), (2, 8)),
+]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", range(len(IMAGE_WINDOWS)))
+def test_wide_windows_of_images(case, precision):
+    n_in, n_out, kernel, stride, padding, dilation, size = IMAGE_WINDOWS[case]
+    rng = np.random.default_rng(case)
+    nodes = {"in": Input((n_in, *size), encoding="image", bits=7, scale=0.25, mean=np.full(n_in, 3.0)),
+             "conv": Conv2d(rng.normal(0, 1, (n_out, n_in, *kernel)), stride=stride, padding=padding, dilation=dilation),
+             "fire": Neuron(8.0, bits=4, quantum=5.0), "flat": Flatten()}
+    shape = Model(nodes, list(zip(nodes, list(nodes)[1:]))).shapes["flat"]
+    nodes |= {"dense": Dense(rng.normal(0, 0.2, (2, *shape))), "out": Readout()}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3)
+    assert [path.method for path in Simulator(model, precision).program.stages["fire"].paths] == ["windowed"]
+    x = rng.integers(0, 128, (3, n_in, *size))
+    x[1], x[2, :, : size[0] // 2] = x[1] // 8, 0
+    assert_equal_to_reference(model, x, precision)
+
+
+@pytest.mark.parametrize("inputs, kernel, encoding, windowed", (
+    (4, (8, 8), "image", True), (4, (8, 8), "spikes", False), (5, (4, 4), "image", False), (1, (4, 64), "image", True),
+    (4, (4, 16), "image", True), (4, (5, 16), "image", False), (1, (1, 65), "image", False), (16, (2, 2), "spikes", True),
+    (4, (2, 17), "image", False), (1, (8, 8), "spikes", True), (1, (1, 1), "image", False),
 ))
-def test_windows_that_are_looked_up(inputs, kernel, bits, windowed):
+def test_windows_that_are_looked_up(inputs, kernel, encoding, windowed):
     """64 inputs, or 256 of an image of at most four channels, of which a row has at most 64."""
-    model = Model({"in": Input((inputs, 12, 66), bits=bits), "conv": Conv2d(np.ones((3, inputs, *kernel))),
-                   "out": Readout()}, [("in", "conv"), ("conv", "out")])
-    [path] = Simulator(model, "float32").program.stages["out"].paths
+    nodes = {"in": Input((inputs, 12, 66), encoding=encoding), "conv": Conv2d(np.ones((3, inputs, *kernel))),
+             "out": Readout()}
+    [path] = Simulator(Model(nodes, list(zip(nodes, list(nodes)[1:])))).program.stages["out"].paths
     assert (path.method == "windowed") == windowed
 
 

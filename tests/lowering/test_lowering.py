@@ -81,6 +81,22 @@ def test_numbers_of_floats_and_integers():
     assert floats.steps_in(0, 2.0) == 0 and integers.steps_in(0, 2.0) == 252.0
 
 
+@pytest.mark.parametrize("precision", ("float32", "float64", "int8"))
+@pytest.mark.parametrize("comparison", (">=", ">"))
+@pytest.mark.parametrize("rectify", (False, True))
+def test_thresholds_rise_from_plane_to_plane(rectify, comparison, precision):
+    """Kernels know by the lowest who sends nothing. Planes that a channel lacks are never reached: nan in floats."""
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        theta, quantum = np.exp(rng.normal(0, 2, (2, 9)))
+        theta = quantum / 2 if rectify else rng.choice([-1, 1, 1], 9) * theta  # MPR of several bits knows only these
+        node = Neuron(v_threshold=theta, quantum=quantum, bits=rng.integers(1, 9, 9), comparison=comparison,
+                      rectify=rectify)
+        update = Simulator(chain(Input((9,), bits=8), node), precision).program.stages["b"].update
+        thresholds = update.thresholds.reshape(update.bits, -1)
+        assert not (thresholds[1:] < thresholds[:-1]).any()
+
+
 def test_a_maximum_by_hand():
     model = chain(Input((1, 1, 3)), Conv2d([[[[2.0]]], [[[1.0]]]], [1.0, -1.0]), MaxPool((1, 2), 1),
                   Neuron(input_gain=[3.0, -0.5], bias=0.25))

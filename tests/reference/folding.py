@@ -75,7 +75,7 @@ class Folded:
         grid = grid_of(node.shape)
         if node.encoding == "real":
             return [self._new_source(name, Source(grid, 0, 0, real=True), np.ones(n))]
-        source = Source(grid, 2**node.bits - 1, node.bits)
+        source = Source(grid, 2**node.bits - 1, node.bits, image=node.encoding == "image")
         if node.encoding == "spikes":
             return [self._new_source(name, source, np.full(n, node.scale))]
         std = per_neuron(node.std, node.shape)

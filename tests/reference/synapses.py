@@ -184,6 +184,7 @@ class Source:
     real: bool = False
     reads: List[Train] = field(default_factory=list)
     make: Optional[object] = None
+    image: bool = False
 
 
 @dataclass
@@ -240,7 +241,7 @@ class Synapses:
             weight = rounding.kernel(np.repeat(path.kernel.weight, copies, axis=0), *repeated)[::copies]
             self.targets, self.weights, places = _written_down(path.kernel, weight)
             if not self.integer:  # integers add up to the same in any order
-                self.word, self.part = _inputs_of_a_part(path, source.n_planes)
+                self.word, self.part = _inputs_of_a_part(path, source.image)
                 self.slides = not self.part and _is_three_wide(path)
             if self.part:  # of each synapse, where its part of its neuron's sum stands
                 in_parts = [self._parts_of(numbers) for numbers in places]
@@ -374,14 +375,14 @@ class LargestSums:
             path.count(levels, counts)
 
 
-def _inputs_of_a_part(path, n_planes):
+def _inputs_of_a_part(path, image):
     """Inputs of a word and of a part of it, where sums are made in parts: windows of several positions that all
-    outputs see, of at most 64 inputs, or of at most 256 of up to 4 channels whose levels have 4 bits or more. A word
-    is as many rows of the window as have 64 inputs together. Of each, as few parts as there can be of up to 9 inputs,
-    or of 7 where there are more than 32 channels, all alike. (0, 0): an input at a time."""
+    outputs see, of at most 64 inputs, or of at most 256 of an image of up to 4 channels. A word is as many rows of the
+    window as have 64 inputs together. Of each, as few parts as there can be of up to 9 inputs, or of 7 where there are
+    more than 32 channels, all alike. (0, 0): an input at a time."""
     kernel = path.kernel
     channels, (height, width) = kernel.grid[0], kernel.weight.shape[2:]
-    most = 256 if channels <= 4 and n_planes >= 4 else 64
+    most = 256 if image and channels <= 4 else 64
     if path.restimulus is not None or kernel.groups > 1 or height * width == 1:
         return 0, 0
     if channels * width > 64 or channels * height * width > most:
