@@ -237,7 +237,7 @@ def maxima():
 
 def slides():
     """Windows three columns wide with more than 64 inputs: of few weights, and of more than a first-level cache
-    holds; padding on both sides, on one axis, and none; levels with a sign."""
+    holds; padding on both sides, on one axis, and none; levels with a sign; thresholds of each neuron."""
     nodes = {
         "in": Input((9, 3, 4), bits=2, signed=True),
         "c1": Conv2d(_normal(101, 60, 9, 3, 3) / 2, _normal(102, 60), padding=1),
@@ -245,7 +245,7 @@ def slides():
         "c2": Conv2d(_normal(103, 40, 60, 3, 3) / 6, padding=(1, 2)),
         "b": Neuron(0.5, leak=0.9),
         "c3": Conv2d(_normal(104, 12, 40, 2, 3) / 3),
-        "c": Neuron(0.5, bits=3, quantum=0.25),
+        "c": Neuron(0.25 + abs(_normal(106, 12, 2, 4)), bits=3, quantum=0.25, v_min=-0.5),
         "flat": Flatten(),
         "d": Dense(_normal(105, 5, 12 * 2 * 4) / 3),
         "out": Readout(),
