@@ -27,7 +27,7 @@ for _byte in range(256):
     BIT_POSITIONS[_byte, : len(_set)] = _set
 BIT_POSITIONS = BIT_POSITIONS.reshape(-1)
 
-MANY_STEPS = 16  # from which on `fire_by_step` is faster than `fire_softly`, which keeps membranes in registers
+FEW_STEPS = range(2, 16)  # in which `fire_softly`, with membranes in registers, is faster than `fire_by_step`
 
 
 class Ready(NamedTuple):
@@ -105,8 +105,8 @@ def _bias_at(biases, step):
 
 
 def _ending(layer, traced, steps, every_step):
-    """The kernel that ends the rows of the layer's last path: the simplest that covers what it is and what is
-    traced. every_step: whether each of the steps has sums of its own."""
+    """The kernel that ends the rows of the layer's last path: of those that cover what it is and what is traced, the
+    fastest. every_step: whether each of the steps has sums of its own."""
     update = layer.update
     if update.changes:
         return firing.send_changes
@@ -117,9 +117,8 @@ def _ending(layer, traced, steps, every_step):
     if layer.reduce:
         return integrating.integrate_sums
     in_registers = firing.fire_untraced if update.hard or update.limited or update.bits > 2 else firing.fire_softly
-    if not every_step or update.per_position or in_registers is firing.fire_softly and 1 < steps < MANY_STEPS:
-        return in_registers
-    return firing.fire_by_step
+    few = in_registers is firing.fire_softly and steps in FEW_STEPS
+    return firing.fire_by_step if every_step and not (update.per_position or few) else in_registers
 
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,
@@ -141,7 +140,8 @@ def _add_rows(binding, ready, path, span, ends, maps):
         calls.append(KernelCall(gathering.weigh_rows, (sums, masks, read.attention, read.steps, geometry)))
     ending = integrating.join_sums
     if ends:
-        ending = _ending(layer, binding.traced(layer.name), span.steps, read.steps == span.steps)
+        still = all(_stands_still(binding, synapses) for synapses in synapses_of((path,)))
+        ending = _ending(layer, binding.traced(layer.name), span.steps, read.steps == span.steps and not still)
     calls.append(KernelCall(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
     binding.tape.rows(geometry, n, *calls)
 

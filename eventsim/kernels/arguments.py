@@ -20,7 +20,8 @@ of `masks`):
     membrane    F [sample, position, padded channel]; so filtered, pending and waiting
     audit       F [sample, 9, padded channel]: lowest, highest and number of overflows of the sum,
                 the current and the membrane
-    sums        F [step, column, lane]: one row of weighted sums, the kernels' scratch
+    sums        F [step, column, lane]: one row of weighted sums, the kernels' scratch; `fire_by_step` keeps
+                membranes in their places
 
 F is float32, float64 or int32. Order of floating-point additions: per path from +0; per plane
 from the top: double, then events by (row, column, channel). Of `window_rows`, the parts of a window one
@@ -146,7 +147,7 @@ class Update(NamedTuple):
     least: np.ndarray  # smallest change that SigmaDelta sends; what a soft reset takes from Alpha's excitation
     refractory: np.ndarray  # int32
     limits: np.ndarray  # int64 [9]: rule, low, high of the sum, the current and the membrane
-    plain: int  # whether `fire_untraced`, `fire_softly` or `integrate_sums` covers it untraced
+    plain: int  # whether `fire_untraced`, and what is like it, or `integrate_sums` covers it untraced
     changes: int  # SigmaDelta: 1 sums its input, 2 takes it as it is; 0: another neuron
     alpha: int  # whether these are Alpha neurons
     bits: int

@@ -3,7 +3,7 @@
 Each takes a row of sums and `still`, whether it holds one step for all, adds what earlier paths have left where
 maps.adds, and, at the last path, updates the membranes. A path calls the one that its layer needs by address.
 They take as many channels at once as an element of maps.masks holds: 16, whatever the lanes of a tile are, so that
-they are compiled once, and what a neuron has to remember stays in few registers.
+they are compiled once, and what a neuron has to remember takes few registers.
 """
 
 from eventsim.kernels.addressing import place_of

@@ -375,13 +375,13 @@ def _write_bands_of(word, windows, slot, top, g, row):
 
 @inlined
 def _write_windows(windows, highest, g):
-    """The bits under each window of an output row, by (row, column, channel), as words of plane after plane, of
-    those below `highest`: of strides, too, they are made at every column, eight at a time, and read at each
+    """The bits under each window of an output row, by (row, column, channel), word after word, each of plane after
+    plane, of those below `highest`: of strides, too, they are made at every column, eight at a time, and read at each
     stride-th. Writes windows.words."""
     none = eight_zeros(windows.bands)
-    for signs in range((1 + g.signed) * _words_of(g)):  # words, and the planes of both signs in each
+    for part in range(_words_of(g) * (1 + g.signed)):  # of words, and in each the planes of either sign
         for b in range(highest):
-            plane = b + signs * g.bits
+            plane = b + part * g.bits
             end = plane * windows.band + (g.kernel_width - 1) * g.dilation_x
             for column in range(0, windows.columns, 8):
                 word, at, kx = none, end + column, 0

@@ -3,7 +3,7 @@
 Channels are last and padded to whole tiles of `lanes` channels. `kernels.arguments` has the layouts.
 """
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from eventsim.program import FanOut
 
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 WORD = 64  # inputs
-MOST_IMAGE_CHANNELS, MOST_IMAGE_INPUTS = 4, 256  # under a window; the sum of so many int8 fits int16
+MOST_IMAGE_CHANNELS, MOST_IMAGE_INPUTS = 4, 256  # under a window; but for extreme weights, int16 holds the sum of so many int8
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
 ANY = 64  # planes: more than levels have
@@ -23,7 +23,7 @@ NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB b
 
 # Why a path is run as it is, by `program.Synapses.method`.
 WHY = {
-    "windowed": "few inputs under a window, or an image: parts of it looked up in tables of sums",
+    "windowed": "at most 64 inputs, or 256 of an image, under a window: parts of it looked up in tables of sums",
     "slide": "windows three columns wide, moved by one: each event added to the three columns that it reaches",
     "slide_pairs": "as slide, two int8 weights added as one int16: weights that a first-level cache does not hold",
     "pairs": "int8 weights, two added as one int16",
@@ -32,6 +32,16 @@ WHY = {
     "attended": "channel attention weighs the sums",
     "real": "the input is real: the only synapses that multiply",
 }
+
+
+class Parts(NamedTuple):
+    """How a window's inputs are parted, by row, column, channel: some kernel rows make a word, a word some parts of so
+    many bits. number: of parts of the window; its last word may have fewer than `per_word`."""
+
+    number: int
+    bits: int
+    rows: int
+    per_word: int
 
 
 class Rows(NamedTuple):
@@ -46,18 +56,8 @@ class Rows(NamedTuple):
     ranges: np.ndarray
     per_tap: int
     lanes: int
-    parts: "Parts" = None
+    parts: Optional[Parts] = None
     planes_at_once: int = 0
-
-
-class Parts(NamedTuple):
-    """How a window's inputs are parted, by row, column, channel: some kernel rows make a word, a word some parts of so
-    many bits. all: parts of the window; its last word may have fewer than `per_word`."""
-
-    all: int
-    bits: int
-    rows: int
-    per_word: int
 
 
 def lanes_of(unit, weight_dtype):
@@ -113,7 +113,7 @@ def can_slide(path, weight_shape, out_shape):
 
 def fits_window(path, weight_shape, image):
     """Whether `kernels.gathering.window_rows` is to run a path: at most 64 neurons under a window of several
-    positions, or more of an image, of whose many planes half the bits are set."""
+    positions, or 256 of an image of few channels, half of whose bits are set; at most 64 under a row of it."""
     _, channels, height, width = weight_shape
     if path.groups > 1 or height * width == 1 or channels * width > WORD:
         return False
@@ -168,7 +168,7 @@ def geometry(path, out_shape, kernel, rows, levels):
         groups=path.n_groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
         tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
         near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
-        parts=parts.all, part_bits=parts.bits, word_rows=parts.rows, word_parts=parts.per_word,
+        parts=parts.number, part_bits=parts.bits, word_rows=parts.rows, word_parts=parts.per_word,
         planes_at_once=min(rows.planes_at_once, bits),
     )
 
@@ -230,7 +230,7 @@ def _tables(rows, parts):
     many planes' sum their type holds, doubled from the top: sum of absolute weights times 2^planes - 1."""
     tiles, height, inputs, lanes = rows.shape
     whole = rows.dtype.kind == "i"
-    tables = np.zeros((tiles, parts.all, 1 << parts.bits, lanes), np.int32 if whole else rows.dtype)
+    tables = np.zeros((tiles, parts.number, 1 << parts.bits, lanes), np.int32 if whole else rows.dtype)
     for y, i in np.ndindex(height, inputs):
         word, inside = divmod(y, parts.rows)
         part, bit = divmod(inside * inputs + i, parts.bits)
