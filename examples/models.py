@@ -8,8 +8,8 @@
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where it was
-stopped; for CIFAR-10 it trains the ANN first, unless CHECKPOINTS has it, and cifar10 in two stages, the second taught
-by data/cifar10_multibit.h5. `verify` runs all test samples in DATASETS
+stopped; for CIFAR-10 it trains the ANN first, unless CHECKPOINTS has it, and cifar10 in three stages, the last two
+taught by data/cifar10_multibit.h5. `verify` runs all test samples in DATASETS
 and writes results/models.json: every spike against PyTorch in float64, predictions against the network as trained in
 float32, accuracy in float32 and int8; it prints the row of data/README.md, too. `energy` writes results/energy.json:
 what the test samples cost, event by event and as a matched dense network, by eventsim/costs/energy.py; it needs no
@@ -41,6 +41,7 @@ SMALL_VGG = ("--network", "small_vgg", "--widths", "32", "96", "144", "--pool", 
              "--lr", "0.05", "--warm-up", "0.5", "--smoothing", "0", "--average", "1", "--augmentation", "simple",
              "--threads", "2")
 HALF = ("--half", "--neurons", "whole")
+RATES = ("--gradients", "rates", "--teacher-once")
 MODELS = {  # arguments of `python -m trainer`, or of `papers.py gpu`, behind the data set
     "mnist": ("mnist", "--network", "strided", "--bits", "1", "1", "--timesteps", "2", "--epochs", "9",
               "--spike-penalty", "0.15"),
@@ -48,12 +49,12 @@ MODELS = {  # arguments of `python -m trainer`, or of `papers.py gpu`, behind th
                "--epochs", "40", "--batch-size", "50", "--lr", "0.05", "--spike-penalty", "2"),
     "cifar10_multibit": ("cifar10", *SMALL_VGG, *HALF, "--bits", "1", "2", "--alpha", "4", "--restimulation",
                          "--timesteps", "2", "--epochs", "24"),
-    "cifar10": ("cifar10", *SMALL_VGG, "--timesteps", "4", "--epochs", "12", "--gradients", "rates",
-                "--teacher-once"),
+    "cifar10": ("cifar10", *SMALL_VGG, *RATES, "--half", "--timesteps", "4", "--lr", "0.08", "--epochs", "45"),
 }
 TAUGHT = {"cifar10_multibit", "cifar10"}  # by papers.py, from the weights of the ANN of their layers, and by it
-FIRST = {"cifar10": (*SMALL_VGG, *HALF, "--timesteps", "4", "--epochs", "8")}  # from the ANN; MODELS goes on
-FURTHER_BY = {"cifar10": "cifar10_multibit"}  # the teacher then
+BEFORE = {"cifar10": ((*SMALL_VGG, *HALF, "--timesteps", "4", "--epochs", "8"),
+                      (*SMALL_VGG, *RATES, "--timesteps", "4", "--epochs", "12"))}  # stages; MODELS has the last
+FURTHER_BY = {"cifar10": "cifar10_multibit"}  # who teaches all stages but the first
 
 
 def train(name, datasets, checkpoints):
@@ -77,11 +78,11 @@ def train_taught(name, datasets, checkpoints):
     ann, kept = anns.kept_at(checkpoints, of), checkpoint(checkpoints, name)
     anns.timed(anns.TIMED[of], folder, ann)
     begun = teacher = ann
-    if name in FIRST:
-        first = checkpoint(checkpoints, f"{name}_first")
-        anns.timed((*FIRST[name], "--initial", str(ann), "--teacher", str(ann)), folder, first)
-        begun, teacher = first.with_suffix(".h5"), DATA / f"{FURTHER_BY[name]}.h5"
-        if papers.main(["export", str(first), str(folder), str(begun)]):
+    for number, stage in enumerate(BEFORE.get(name, ()), 1):
+        before = checkpoint(checkpoints, f"{name}_stage{number}")
+        anns.timed((*stage, "--initial", str(begun), "--teacher", str(teacher)), folder, before)
+        begun, teacher = before.with_suffix(".h5"), DATA / f"{FURTHER_BY[name]}.h5"
+        if papers.main(["export", str(before), str(folder), str(begun)]):
             return 1
     anns.timed((*settings, "--initial", str(begun), "--teacher", str(teacher)), folder, kept)
     return papers.main(["export", str(kept), str(folder), str(DATA / f"{name}.h5")])

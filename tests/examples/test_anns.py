@@ -155,18 +155,20 @@ def test_a_model_goes_on_from_what_its_ann_taught_by_another_model(tmp_path, mon
     write_cifar(folder)
     spiking = (*SMALL, "--pool", "max", "--timesteps", "2")
     monkeypatch.setitem(anns.TIMED, "cifar10", (*SMALL, "--neuron", "ReLU", "--pool", "max", "--timesteps", "1"))
-    monkeypatch.setitem(models.FIRST, "cifar10", spiking)
-    monkeypatch.setitem(models.MODELS, "cifar10", (
-        "cifar10", *spiking, "--lr", "0.02", "--gradients", "rates", "--teacher-once"))
+    rates = ("--gradients", "rates", "--teacher-once")
+    monkeypatch.setitem(models.BEFORE, "cifar10", (spiking, (*spiking, "--lr", "0.015")))
+    monkeypatch.setitem(models.MODELS, "cifar10", ("cifar10", *spiking, "--lr", "0.02", *rates))
     monkeypatch.setitem(models.FURTHER_BY, "cifar10", "other")
     monkeypatch.setattr(models, "DATA", tmp_path)
     (tmp_path / "checkpoints").mkdir()
     shutil.copyfile(ROOT / "data" / "cifar10_multibit.h5", tmp_path / "other.h5")
     assert models.train("cifar10", tmp_path, tmp_path / "checkpoints") == 0
     torch.set_num_threads(before)
-    told = json.loads(eventsim.load(tmp_path / "cifar10.h5").provenance["settings"])
-    assert told["gradients"] == "rates" and told["lr"] == 0.02 and told["teacher"]["bits"] == [1, 2]
-    assert told["initial"]["lr"] == 0.01 and told["initial"]["initial"]["neuron"] == "ReLU"
+    last = json.loads(eventsim.load(tmp_path / "cifar10.h5").provenance["settings"])
+    second, first = last["initial"], last["initial"]["initial"]
+    assert last["gradients"] == "rates" and [stage["lr"] for stage in (first, second, last)] == [0.01, 0.015, 0.02]
+    assert last["teacher"]["bits"] == second["teacher"]["bits"] == [1, 2]
+    assert first["initial"]["neuron"] == first["teacher"]["neuron"] == "ReLU"
 
 
 @pytest.mark.parametrize("more, found", ((["--gradients", "rates"], "gradients steps, expected rates"),

@@ -55,11 +55,11 @@ def test_a_model_was_made_with_the_settings_of_the_script(name):
     data, *arguments = models.MODELS[name]
     if name in models.TAUGHT:
         taught(told, data, arguments)
-        if name in models.FIRST:
+        for stage in reversed(models.BEFORE.get(name, ())):
             of_teacher = eventsim.load(DATA / f"{models.FURTHER_BY[name]}.h5").provenance["settings"]
             assert told["teacher"] == json.loads(of_teacher)
             told = told["initial"]
-            taught(told, data, models.FIRST[name])
+            taught(told, data, stage)
         of_ann = timed_settings(*anns.TIMED["cifar10"])
         assert told["initial"] == told["teacher"] == {**told["teacher"], **of_ann}
         return
