@@ -108,8 +108,9 @@ def fire_by_step(sums, still, update, maps, geometry, sample, tile, row):
                 u = select(fired, v_reset, u) if n.hard else rest
                 if n.limited:
                     u = select(below(u, lowest), lowest, u)
-                store(sums, k, u)
-                if maps.keeps and t == maps.steps - 1:
+                if t + 1 < maps.steps:
+                    store(sums, k, u)
+                elif maps.keeps:
                     store(maps.membrane, p.state + ox * p.padded, u)
                 mask += per_position
 
