@@ -78,20 +78,28 @@ WIDE_WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("signed", (False, True))
-@pytest.mark.parametrize("case", range(len(WIDE_WINDOWS)))
-def test_wide_windows(case, signed, precision):
-    """Of images of many planes, of which some steps lack the highest, rows of padding and background included."""
-    n_in, n_out, kernel, stride, padding, dilation, size = WIDE_WINDOWS[case]
-    rng = np.random.default_rng(case)
-    nodes = {"in": Input((n_in, *size), bits=5, signed=signed),
+def looked_up(rng, node, case, precision):
+    """A convolution of the input `node`, which `window_rows` runs, and neurons of many levels. case: of
+    WIDE_WINDOWS."""
+    n_in, n_out, kernel, stride, padding, dilation, _ = case
+    nodes = {"in": node,
              "conv": Conv2d(rng.normal(0, 1, (n_out, n_in, *kernel)), stride=stride, padding=padding, dilation=dilation),
              "fire": Neuron(8.0, bits=4, quantum=5.0), "flat": Flatten()}
     shape = Model(nodes, list(zip(nodes, list(nodes)[1:]))).shapes["flat"]
     nodes |= {"dense": Dense(rng.normal(0, 0.2, (2, *shape))), "out": Readout()}
     model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3)
     assert [path.method for path in Simulator(model, precision).program.stages["fire"].paths] == ["windowed"]
+    return model
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("signed", (False, True))
+@pytest.mark.parametrize("case", range(len(WIDE_WINDOWS)))
+def test_wide_windows(case, signed, precision):
+    """Of images of many planes, of which some steps lack the highest, rows of padding and background included."""
+    n_in, size = WIDE_WINDOWS[case][0], WIDE_WINDOWS[case][-1]
+    rng = np.random.default_rng(case)
+    model = looked_up(rng, Input((n_in, *size), bits=5, signed=signed), WIDE_WINDOWS[case], precision)
     x = rng.integers(-31 if signed else 0, 32, (2, 3, n_in, *size))
     x[:, 1] //= 8
     x[0, 2], x[1, ..., : size[1] // 2] = 0, 0
@@ -99,7 +107,8 @@ def test_wide_windows(case, signed, precision):
     assert_equal_to_reference(model, x[:, 0], precision)
 
 
-# of images, more than a word has, by the same columns: the last word full, or of fewer rows; padding that fills a word
+# as WIDE_WINDOWS, of images, with more inputs than a word has: the last word full, or of fewer rows; padding that fills
+# a word
 IMAGE_WINDOWS = [
     (3, 40, (7, 7), (2, 2), (3, 3), (1, 1), (9, 18)), (1, 5, (9, 8), (1, 1), (8, 0), (1, 1), (3, 9)),
     (4, 3, (8, 8), (3, 2), (4, 2), (1, 1), (8, 7)), (3, 20, (5, 5), (1, 1), (2, 2), (1, 2), (4, 11)),
@@ -110,15 +119,10 @@ IMAGE_WINDOWS = [
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("case", range(len(IMAGE_WINDOWS)))
 def test_wide_windows_of_images(case, precision):
-    n_in, n_out, kernel, stride, padding, dilation, size = IMAGE_WINDOWS[case]
+    n_in, size = IMAGE_WINDOWS[case][0], IMAGE_WINDOWS[case][-1]
     rng = np.random.default_rng(case)
-    nodes = {"in": Input((n_in, *size), encoding="image", bits=7, scale=0.25, mean=np.full(n_in, 3.0)),
-             "conv": Conv2d(rng.normal(0, 1, (n_out, n_in, *kernel)), stride=stride, padding=padding, dilation=dilation),
-             "fire": Neuron(8.0, bits=4, quantum=5.0), "flat": Flatten()}
-    shape = Model(nodes, list(zip(nodes, list(nodes)[1:]))).shapes["flat"]
-    nodes |= {"dense": Dense(rng.normal(0, 0.2, (2, *shape))), "out": Readout()}
-    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3)
-    assert [path.method for path in Simulator(model, precision).program.stages["fire"].paths] == ["windowed"]
+    node = Input((n_in, *size), encoding="image", bits=7, scale=0.25, mean=np.full(n_in, 3.0))
+    model = looked_up(rng, node, IMAGE_WINDOWS[case], precision)
     x = rng.integers(0, 128, (3, n_in, *size))
     x[1], x[2, :, : size[0] // 2] = x[1] // 8, 0
     assert_equal_to_reference(model, x, precision)
