@@ -19,6 +19,7 @@ RECORDING_FLAGS = ("sensor_size", "time_unit", "columns", "keep_going", "sample"
                    "downsample", "orient")
 COLUMNS = ("until", "decision", "events", "synops", "latency")
 WIDTHS = (12, 14, 10, 10, 12)
+UNREAD = (BrokenPipeError, OutputError)  # nobody reads our output
 LEFT_OUT = ("synops", "latency", "events")  # columns, where they do not fit
 
 
@@ -61,16 +62,12 @@ def run_stream(arguments):
     try:
         for window in stream:
             show(window, model.class_names)
-    except (BrokenPipeError, OutputError):  # nobody reads our output; somebody may read this
-        if not arguments.json:
-            print(_summary_text(stream.summary), file=sys.stderr)
+    except EventsimError as error:
+        if stream.summary.windows or isinstance(error, OutputError):
+            _end(stream, arguments.json, error)
         raise
-    except EventsimError:
-        if stream.summary.windows:
-            _end(stream, arguments.json)
-        raise
-    except BaseException:  # Ctrl-C, or a signal that ends it
-        _end(stream, arguments.json)
+    except BaseException as error:  # nobody reads our output, Ctrl-C, or a signal that ends it
+        _end(stream, arguments.json, error)
         raise
     _end(stream, arguments.json)
     return 0
@@ -163,14 +160,23 @@ def _show_json(window, names):
     print(json_text(found), flush=True)
 
 
-def _end(stream, as_json):
+def _end(stream, as_json, error=None):
+    """Notes and the summary, whatever ended the stream, so that what is said does not depend on when a reader of our
+    output left. error: what ended it, if anything did."""
     summary = stream.summary
     for text in summary.notes:
         print(f"eventsim: {stream.source.name}: {printable(text)}", file=sys.stderr)
-    if as_json:
-        print(json_text({"summary": vars(summary)}), flush=True)
-    else:
-        print("\n" + wrapped(_summary_text(summary), width()), flush=True)
+    text = json_text({"summary": vars(summary)}) if as_json else "\n" + wrapped(_summary_text(summary), width())
+    unread = isinstance(error, UNREAD)
+    try:
+        if not unread:
+            print(text, flush=True)
+    except UNREAD:
+        unread = True
+        raise
+    finally:
+        if unread and not as_json:  # somebody may read this
+            print(_summary_text(summary), file=sys.stderr)
 
 
 def _summary_text(summary):

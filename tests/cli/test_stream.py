@@ -143,15 +143,19 @@ def test_signals_end_with_a_summary(run, model, pipe, number, status, realtime):
     assert " windows, " in out and err.count("\n") == 1 and err.startswith("eventsim: ")
 
 
-def test_nobody_reads(run, model, recording, monkeypatch, capsys):
-    class Closed(io.StringIO):
+@pytest.mark.parametrize("first", [1, 2], ids=["windows", "summary"])
+def test_nobody_reads(run, model, recording, monkeypatch, capsys, first):
+    """Whenever the reader leaves, before the first window or the summary, the summary goes where it may be read."""
+    class Closing(io.StringIO):
+        written = 0
+
         def write(self, text):
-            raise BrokenPipeError
+            self.written += not text.isspace()
+            if self.written >= first:
+                raise BrokenPipeError
 
-        flush = write
-
-    monkeypatch.setattr(sys, "stdout", Closed())
-    status, _, err = run("stream", model, recording, "--window", "1ms")
+    monkeypatch.setattr(sys, "stdout", Closing())
+    status, _, err = run("stream", model, recording, "--window", "1s")
     assert status == 141 and err.startswith("1 window, ") and "Traceback" not in err
 
 
