@@ -124,14 +124,9 @@ def fits_window(path, weight_shape, image):
 def method(path, weight, out_shape, lanes, image):
     """Name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. image: whether the path
     reads one."""
-    if path.weight is None or path.real:
-        return "real" if path.real else "masked"
-    if path.attention is not None:
-        return "attended"
-    if path.groups == weight.shape[0] == path.source_shape[0] and path.groups > 1:
-        return "masked"
-    if fits_window(path, weight.shape, image):
-        return "windowed"
+    by_shape = _method_of_shape(path, weight.shape, image)
+    if by_shape:
+        return by_shape
     slides = can_slide(path, weight.shape, out_shape)
     if slides and (weight[0].size <= MOST_SLIDE_INPUTS if weight.dtype.kind == "f"
                    else _sums_fit(weight) and _rows_are_near(weight, lanes)):
@@ -139,6 +134,17 @@ def method(path, weight, out_shape, lanes, image):
     if weight.dtype == np.int8 and lanes > 16:
         return "slide_pairs" if slides else "pairs"
     return "gather"
+
+
+def _method_of_shape(path, weight_shape, image):
+    """The kernel of a path whose weights' numbers do not matter to the choice, or ""."""
+    if path.weight is None or path.real:
+        return "real" if path.real else "masked"
+    if path.attention is not None:
+        return "attended"
+    if path.groups == weight_shape[0] == path.source_shape[0] and path.groups > 1:
+        return "masked"
+    return "windowed" if fits_window(path, weight_shape, image) else ""
 
 
 def _sums_fit(weight):
@@ -211,6 +217,19 @@ def weight_rows(weight, groups, lanes, method):
     if method == "slide" and rows.dtype.kind == "i":
         rows = rows.astype(np.int16)
     return Rows(aligned_array(rows), ranges, rows_per_tap, lanes)
+
+
+def laid_out_size(path, lanes, image) -> int:
+    """How many numbers `weight_rows` makes of a path's weights. image: whether the path reads one."""
+    n_out, n_in, height, width = path.weight.shape
+    padded, by_shape = _padded(n_out, lanes), _method_of_shape(path, path.weight.shape, image)
+    if by_shape == "masked":
+        return padded * height * width
+    if by_shape == "windowed":
+        parts = window_parts(height, width * n_in, n_out)
+        return padded * parts.number << parts.bits
+    ranges = _ranges(n_out, n_in, path.groups, lanes, padded // lanes)
+    return padded * height * width * int((ranges[:, 1] - ranges[:, 0]).max()) * n_in
 
 
 def window_parts(height, inputs, channels) -> Parts:

@@ -1,16 +1,20 @@
 """Room: how much memory a model needs, node by node, before anything is allocated for it.
 
-A small file can describe a network of any size. What is counted grows with maps and delays, which a file only names:
-least estimates of what lowering and one sample take at the same time.
+A small file can describe a network of any size. What is counted grows with maps and delays, which a file only names,
+and with what weights are laid out in: least estimates of what lowering and one sample take at the same time.
 """
 
 import os
 from math import prod
 from pathlib import Path
-from typing import List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
+
+import numpy as np
 
 from eventsim.errors import UnsupportedError
+from eventsim.lowering.layout import laid_out_size, lanes_of
 from eventsim.lowering.linear import map_shape
+from eventsim.lowering.units import Unit
 from eventsim.model.network import Model
 from eventsim.text import all_digits
 
@@ -21,11 +25,12 @@ CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 
 
 class Need(NamedTuple):
-    """What a node takes: label of the node, what it is, bytes."""
+    """What a node takes: label of the node, what it is, bytes, and what would take less."""
 
     label: str
     what: str
     n_bytes: int
+    remedy: str = "use a smaller map or delay"
 
 
 def machine_memory() -> int:
@@ -39,10 +44,11 @@ def machine_memory() -> int:
     return found
 
 
-def check_room(model: Model, item: int, limit: Optional[int]) -> None:
+def check_room(model: Model, item: int, limit: Optional[int], units: Optional[Dict[str, Unit]] = None) -> None:
     """Raise UnsupportedError, naming the node that needs most and its size, where a model needs more memory than
-    `limit` bytes. item: bytes of a membrane. limit: None: three quarters of what the machine has."""
-    needs = needs_of(model, item)
+    `limit` bytes. item: bytes of a membrane. limit: None: three quarters of what the machine has. units: name ->
+    Unit, what the model is folded into, once it is: what its weights are laid out in is counted, too."""
+    needs = [*needs_of(model, item), *layouts_of(units or {}, item)]
     total = sum(need.n_bytes for need in needs)
     limit = int(SHARE * machine_memory()) if limit is None else limit
     if total > limit:
@@ -54,7 +60,7 @@ def too_large(need, total, limit) -> UnsupportedError:
     share = "" if total == need.n_bytes else f", and the model {size_text(total)} in all"
     return UnsupportedError(
         f"{need.label}: {need.what} take {size_text(need.n_bytes)} of memory{share}, more than the limit of "
-        f"{size_text(limit)}; use a smaller map or delay, or raise memory_limit (--memory-limit)"
+        f"{size_text(limit)}; {need.remedy}, or raise memory_limit (--memory-limit)"
     )
 
 
@@ -94,6 +100,23 @@ def _of_node(model, name, item):
         return Need(label, f"{all_digits(node.n_weights)} weights on {'x'.join(map(str, read))}",
                     node.n_weights * (8 + 2 * item) + fan_out)
     return Need(label, _neurons(model, name), _plane_bytes(shape))
+
+
+def layouts_of(units: Dict[str, Unit], item: int) -> List[Need]:
+    """What weights take that are laid out in several times as many numbers: in tables of the sums of small windows,
+    and in tiles that several groups of channels share. units: name -> Unit. item: bytes of a membrane."""
+    needs = []
+    for unit in units.values():
+        lanes = lanes_of(unit, np.dtype(f"f{item}"))  # of int8 there are as many or more, but its rows are smaller
+        for path in unit.synapses:
+            if path.weight is None:
+                continue
+            more = laid_out_size(path, lanes, units[path.unit].is_image) - path.weight.size
+            if more > 0:
+                needs.append(Need(unit.label, f"{all_digits(path.weight.size)} weights before it, laid out for "
+                                  f"kernels as {all_digits(path.weight.size + more)} numbers,", 2 * item * more,
+                                  "use fewer channels"))
+    return needs
 
 
 def _neurons(model, name):

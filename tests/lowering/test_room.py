@@ -14,7 +14,8 @@ from command import DATA, MODEL, assert_one_line
 
 import eventsim
 from eventsim import (
-    AvgPool, Conv2d, Delay, Dense, FormatError, Input, Model, ModelError, Neuron, Readout, Simulator, UnsupportedError,
+    AvgPool, Conv2d, Delay, Dense, Flatten, FormatError, Input, MaxPool, Model, ModelError, Neuron, Readout, Simulator,
+    UnsupportedError,
 )
 from eventsim.cli import main
 from eventsim.formats.nir import graph as nir_graph
@@ -183,10 +184,10 @@ def test_what_a_limit_forbids_is_refused_before_it_is_allocated(model, message, 
 
 
 def test_the_limit_is_a_number_and_the_machine_has_memory():
-    small = chain(Input((4,)), Dense(np.ones((3, 4))), Neuron())
+    small = chain(Input((4,)), Dense(np.ones((16, 4))), Neuron())  # as many channels as a kernel has lanes
     needed = sum(need.n_bytes for need in room.needs_of(small, 4))
     assert Simulator(small, memory_limit=needed).memory_limit == needed
-    with pytest.raises(UnsupportedError, match=f"more than the limit of {needed - 1} bytes"):
+    with pytest.raises(UnsupportedError, match=f"more than the limit of {room.size_text(needed - 1)}"):
         Simulator(small, memory_limit=needed - 1)
     for wrong in (0, -1, 1.5, "1G"):
         with pytest.raises(ModelError, match="memory_limit is"):
@@ -214,6 +215,37 @@ def test_pooled_synapses_take_as_few_rows_as_they_can():
     large = chain(Input((1, 1, 1)), Conv2d(np.ones((1, 1, 1, 1)), padding=6000), AvgPool(12001), Neuron())
     with pytest.raises(UnsupportedError, match="node 'n2' .AvgPool.: pools a current, which .* makes 144,024,001 weights"):
         Simulator(large, memory_limit=1 << 50)
+
+
+LAID_OUT = {
+    "stem": (Input((3, 9, 9), bits=8, encoding="image"), Conv2d(np.ones((1024, 3, 9, 9)))),
+    "image": (Input((1, 8, 8), bits=8, encoding="image"), Flatten(), Dense(np.ones((4096, 64)))),
+    "window": (Input((2, 5, 5)), Conv2d(np.ones((8192, 2, 5, 5)))),
+    "groups": (Input((2048, 3, 3)), Conv2d(np.ones((4096, 2, 3, 3)), groups=1024)),
+    "current": (Input((1, 8, 8)), Conv2d(np.ones((4096, 1, 8, 8)) / 64), AvgPool(1), MaxPool(1)),
+}
+
+
+@pytest.mark.parametrize("precision, item", (("float64", 8), ("float32", 4)))
+@pytest.mark.parametrize("nodes", LAID_OUT.values(), ids=LAID_OUT)
+def test_what_weights_are_laid_out_in_is_counted(nodes, precision, item):
+    """Tables of sums take some twenty times what their weights do, tiles that groups share some thirty times."""
+    model = chain(*nodes, Neuron())
+    plain = sum(need.n_bytes for need in room.needs_of(model, item))
+    tracemalloc.start()
+    try:
+        Simulator(model, precision)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak > 2 * plain
+    limit = int(0.8 * peak)
+    began = time.process_time()
+    with pytest.raises(UnsupportedError, match=r"node 'n[0-9]' .Neuron.: [0-9,]+ weights before it, laid out for kernels as "
+                       r"[0-9,]+ numbers, take .* more than the limit of .*; use fewer channels, or raise memory_limit"):
+        Simulator(model, precision, memory_limit=limit)
+    assert time.process_time() - began < 5
+    assert Simulator(model, precision, memory_limit=int(1.5 * peak)).memory_limit == int(1.5 * peak)
 
 
 def test_commands_have_the_limit(capsys):
