@@ -3,8 +3,8 @@
     pip install -e .[train]
     python examples/ablation.py FOLDER            FOLDER: CIFAR-10, binary version
     python examples/ablation.py FOLDER --only bits --seeds 5
-    python examples/ablation.py FOLDER --network resnet20 --stride 1 --samples 45000 --epochs 10 --lr 0.02 \\
-        --augmentation simple --only mpr --sessions KEPT --seconds 3000
+    python examples/ablation.py FOLDER --network resnet20 --samples 45000 --epochs 10 --lr 0.02 \\
+        --augmentation simple --only mpr neurons --timesteps 4 --sessions KEPT --seconds 3000
 
 A cell is a setting (`CELLS`), trained from several seeds. Each run trains a small ResNet on CIFAR-10, the
 same few epochs for all, exports it and runs the exported file in eventsim (float32) on the 5,000
@@ -291,6 +291,13 @@ def measure(net, data):
 # ---- all runs
 
 
+def chosen(parts, timesteps=None, splits=None):
+    """The cells of some parts of the study. timesteps, splits, of "m+n": only cells of these; None: of any."""
+    return [cell for part in parts for cell in CELLS[part]
+            if (timesteps is None or cell.timesteps in timesteps)
+            and (splits is None or f"{cell.m}+{cell.n}" in splits)]
+
+
 def missing(cells, seeds, budget, runs):
     """(cell, seed) that no run has, seed by seed: an early stop leaves every cell with as many."""
     done = {(run.cell, run.seed) for run in runs if run.budget == budget}
@@ -359,6 +366,9 @@ def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("folder", help="with CIFAR-10's binary version")
     p.add_argument("--only", choices=CELLS, nargs="+", default=list(CELLS), help="parts of the study")
+    p.add_argument("--timesteps", type=int, nargs="+", metavar="T", help="of them only cells of so many steps")
+    p.add_argument("--splits", nargs="+", metavar="M+N", choices=[f"{m}+{n}" for m, n in SPLITS],
+                   help="of them only cells of so many integer and fractional bits")
     p.add_argument("--seeds", type=int, default=3, help="runs of a cell (default 3)")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, each of one thread")
     p.add_argument("--seconds", type=float, help="start no new run after so long")
@@ -383,7 +393,7 @@ def main(argv=None):
     RESULTS.mkdir(exist_ok=True)
     budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)} | {
         "widths": tuple(args.widths)})
-    cells = [cell for part in args.only for cell in CELLS[part]]
+    cells = chosen(args.only, args.timesteps, args.splits)
     todo = missing(cells, range(args.seeds), budget, read(args.runs))
     run_all(args.folder, todo, budget, args.jobs, Session(args.sessions, args.seconds, args.log), args.runs)
     if args.runs == RUNS:

@@ -317,13 +317,45 @@ def conversion_figure(conversion):
 
 
 def other_budgets(runs):
-    """The claims at every budget but the one of the page."""
+    """Cells and claims of every budget but the one of the page."""
     others = studies(runs)[1:]
     if not others:
         return ""
-    return "## The claims at other budgets\n\n" + "\n".join(
-        f"{described(study.budget)}; {study.minutes(study.cells) / 60:.1f} hours.\n\n{markdown(HEAD, rows(study))}"
-        for study in others)
+    return "\n".join(["## The claims at other budgets\n", *map(budget_section, others)])
+
+
+def budget_section(study):
+    """What a budget was, its cells, and the claims that they can judge."""
+    found = rows(study)
+    counts = Counter(row[5] for row in found)
+    summary = ", ".join(f"{counts[word]} {word}" for word in CLAIMED)
+    return (f"{described(study.budget)}; {study.minutes(study.cells) / 60:.1f} hours. Of {len(found)} claims: "
+            f"{summary}.\n\n{markdown(CELL_HEAD, _cell_rows(study))}\n{_errors(study)}{markdown(HEAD, found)}")
+
+
+CELL_HEAD = ("neuron", "T", "m + n", "re-stimulated", "paper, %", "here, %", *COST)
+
+
+def _cell_rows(study):
+    """A row of the table of each cell of the study that was run, in the study's order."""
+    found = []
+    for cell in dict.fromkeys(cell for part in CELLS.values() for cell in part):
+        if study.has(cell):
+            single = cell.m + cell.n == 1 and not cell.restimulation
+            paper = TABLE_2.get(cell.neuron) if "MPR" in cell.neuron else TABLE_1[cell.neuron, cell.timesteps]
+            found.append((cell.neuron, cell.timesteps, f"{cell.m} + {cell.n}", "yes" if cell.restimulation else "no",
+                          f"{paper[0]:.2f}" if single else "-", study.found(cell).percent(), *_cost(study, cell)))
+    return found
+
+
+def _errors(study):
+    """Mean quantisation error before and after MPR, in words; "" where no cell has MPR."""
+    if not study.has(MPR_CLAIM.better):
+        return ""
+    before, after = (study.found(MPR_CLAIM.better, name) for name in ("error", "rectified_error"))
+    return (f"Mean quantisation error of `{LAYER}`: {before.mean:.3f} ± {before.deviation:.3f} before MPR, "
+            f"{after.mean:.3f} ± {after.deviation:.3f} after, {before.mean / after.mean:.1f} times less "
+            f"(paper: {TABLE_3[0]}, {TABLE_3[1]}).\n\n")
 
 
 def text(study, conversion, more=()):

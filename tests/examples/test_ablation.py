@@ -85,6 +85,9 @@ def test_claims_are_judged_at_each_budget(tmp_path, capsys):
     section = report.other_budgets(runs)
     assert "resnet20 (16, 32, 64), 45,000 images, crop and flip, 10 epochs, " in section
     assert "learning rate 0.1, float32; 0.1 hours" in section
+    assert "hours. Of 1 claims: 1 reproduced, 0 the opposite, 0 not separated." in section
+    assert "| SRIF+MPR | 4 | 1 + 0 | no | 92.94 | 91.05 ± 0.07 | 1 k | 2 k | 3 k | 2 | 3.0 |" in section
+    assert "0.250 ± 0.000 before MPR, 0.050 ± 0.000 after, 5.0 times less (paper: 0.28, 0.04)" in section
     assert section.count("| MPR raises") == 1 and report.other_budgets(runs[:9]) == ""
     ablation.write(runs, tmp_path / "runs.csv")
     assert claims.main([str(tmp_path / "runs.csv")]) == 0
@@ -108,6 +111,13 @@ def test_missing_goes_seed_by_seed_and_knows_the_budget():
     runs = [made_up(Cell(), 0, 0.5), made_up(Cell("hard IF"), 1, 0.5, epochs=99)]
     assert ablation.missing(cells, range(2), Budget(), runs) == [
         (Cell("hard IF"), 0), (Cell(), 1), (Cell("hard IF"), 1)]
+
+
+def test_parts_of_the_study_can_be_chosen():
+    assert ablation.chosen(["neurons"], [4]) == [Cell("hard LIF", 4), Cell("hard IF", 4), Cell("SRIF", 4)]
+    assert ablation.chosen(["mpr", "restimulation"], splits=["1+1"]) == [
+        Cell(n=1), Cell(n=1, restimulation=True)]
+    assert ablation.chosen(list(ablation.CELLS)) == [cell for part in ablation.CELLS.values() for cell in part]
 
 
 @pytest.mark.parametrize("better, worse, word", [
