@@ -15,7 +15,7 @@ from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
 from eventsim.kernels import (
-    alpha, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+    alpha, firing, firing_by_step, gathering, gathering_int8, indexing, integrating, pooling, transforms,
 )
 from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
@@ -104,21 +104,26 @@ def _bias_at(biases, step):
     return [values for first, values in biases if first <= step][-1]
 
 
-def _ending(layer, traced, steps, every_step):
+def _ending(ready, maps, traced, every_step):
     """The kernel that ends the rows of the layer's last path: of those that cover what it is and what is traced, the
-    fastest. every_step: whether each of the steps has sums of its own."""
-    update = layer.update
+    fastest. maps: of the path. every_step: whether each of its steps has sums of its own."""
+    update = ready.update
     if update.changes:
         return firing.send_changes
     if update.alpha:
         return alpha.fire_alpha
-    if set(traced) - {"potentials"} or traced and not layer.reduce or not update.plain:
+    if set(traced) - {"potentials"} or traced and not ready.layer.reduce or not update.plain:
         return firing.fire_traced
-    if layer.reduce:
+    if ready.layer.reduce:
         return integrating.integrate_sums
-    in_registers = firing.fire_untraced if update.hard or update.limited or update.bits > 2 else firing.fire_softly
-    few = in_registers is firing.fire_softly and steps in FEW_STEPS
-    return firing.fire_by_step if every_step and not (update.per_position or few) else in_registers
+    softly = not (update.hard or update.limited or update.bits > 2)
+    in_registers = firing.fire_softly if softly else firing.fire_untraced
+    if not every_step or update.per_position or softly and maps.steps in FEW_STEPS:
+        return in_registers
+    carried = maps.keeps and not maps.fresh
+    if softly and maps.steps == 1 and carried and not (maps.adds or update.bias_per_position):
+        return firing_by_step.fire_once
+    return firing_by_step.fire_by_step
 
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,
@@ -141,7 +146,7 @@ def _add_rows(binding, ready, path, span, ends, maps):
     ending = integrating.join_sums
     if ends:
         still = all(_stands_still(binding, synapses) for synapses in synapses_of((path,)))
-        ending = _ending(layer, binding.traced(layer.name), span.steps, read.steps == span.steps and not still)
+        ending = _ending(ready, maps, binding.traced(layer.name), read.steps == span.steps and not still)
     calls.append(KernelCall(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
     binding.tape.rows(geometry, n, *calls)
 

@@ -1,4 +1,4 @@
-"""How a row of sums ends that fires; `integrating` has the others.
+"""How a row of sums ends that fires; `firing_by_step` and `integrating` have the others.
 
 Each takes a row of sums and `still`, whether it holds one step for all, adds what earlier paths have left where
 maps.adds, and, at the last path, updates the membranes. A path calls the one that its layer needs by address.
@@ -53,82 +53,11 @@ def _repeat(maps, p, n_planes, zero):
 
 
 @inlined
-def _sent(u, threshold, amount, masks, o, zero):
+def plane_sent(u, threshold, amount, masks, o, zero):
     """The membranes after a plane, whose spikes are written. Writes masks."""
     spikes = at_least(u, threshold)
     store_one(masks, o, spikes)
     return u - select(spikes, amount, zero)
-
-
-@compiled
-def fire_by_step(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` where each step has sums of its own and all positions have the same parameters. Step by step,
-    and each membrane in the place of its last sum: so no position waits for the one before, and the caches are not
-    asked for the sums and spikes of all steps at every position. Writes sums, maps.masks and maps.membrane."""
-    g = geometry
-    n = update
-    zero = zeros(sums, maps.masks)
-    sum_step = g.out_width * maps.lanes
-    for first in range(0, maps.lanes, lanes_of(maps.masks)):
-        p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width)
-        per_position = p.masks_per_plane // (g.out_height * g.out_width)
-        bias_step = p.padded if n.bias_per_position else 0
-        top = n.bits - 1
-        low = load(n.thresholds, p.neuron, zero)
-        low_amount = load(n.amounts, p.channel, zero)
-        high = load(n.thresholds, top * p.per_plane + p.neuron, zero)
-        high_amount = load(n.amounts, top * p.padded + p.channel, zero)
-        leak = load(n.leak, p.neuron, zero)
-        v_reset = load(n.v_reset, p.neuron, zero)
-        lowest = load(n.v_min, p.neuron, zero)
-        for t in range(maps.steps):
-            mask = p.mask + t * n.bits * p.masks_per_plane
-            for ox in range(g.out_width):
-                k = t * sum_step + ox * maps.lanes + first
-                x = load(sums, k, zero)
-                if maps.adds:
-                    x = load(maps.current, p.traced + t * p.per_step + ox * p.padded, zero) + x
-                x = x + load(n.bias, p.bias + ox * bias_step, zero)
-                u = zero
-                if t:
-                    u = load(sums, k - sum_step, zero)
-                elif not maps.fresh:
-                    u = load(maps.membrane, p.state + ox * p.padded, zero)
-                if n.leaks:
-                    u = decayed(u, leak, 12, 0, 0)
-                u = u + x
-                fired = at_least(u, low)
-                rest = u
-                if n.bits == 2:
-                    rest = _sent(rest, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
-                if n.bits <= 2:
-                    rest = _sent(rest, low, low_amount, maps.masks, mask, zero)
-                else:
-                    rest = _sent_by_some(rest, fired, n, maps, p, mask, zero)
-                u = select(fired, v_reset, u) if n.hard else rest
-                if n.limited:
-                    u = select(below(u, lowest), lowest, u)
-                if t + 1 < maps.steps:
-                    store(sums, k, u)
-                elif maps.keeps:
-                    store(maps.membrane, p.state + ox * p.padded, u)
-                mask += per_position
-
-
-@inlined
-def _sent_by_some(u, fired, n, maps, p, mask, zero):
-    """`_sent`, of any number of planes. fired: who reaches the lowest threshold; thresholds rise from plane to plane,
-    so that the others send nothing. Writes maps.masks."""
-    nobody = below(zero, zero)
-    if not fired:
-        for b in range(n.bits):
-            store_one(maps.masks, mask + b * p.masks_per_plane, nobody)
-        return u
-    for b in range(n.bits - 1, -1, -1):
-        threshold = load(n.thresholds, b * p.per_plane + p.neuron, zero)
-        u = _sent(u, threshold, load(n.amounts, b * p.padded + p.channel, zero), maps.masks,
-                  mask + b * p.masks_per_plane, zero)
-    return u
 
 
 @compiled
@@ -175,8 +104,8 @@ def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
                     u = decayed(u, leak, 12, 0, 0)
                 u = u + x
                 if planes == 2:
-                    u = _sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
-                u = _sent(u, low, low_amount, maps.masks, mask, zero)
+                    u = plane_sent(u, high, high_amount, maps.masks, mask + p.masks_per_plane, zero)
+                u = plane_sent(u, low, low_amount, maps.masks, mask, zero)
                 mask += planes * p.masks_per_plane
             if maps.keeps:
                 store(maps.membrane, p.state, u)

@@ -56,6 +56,9 @@ def digests(names, samples=None):
         whole, end = everything(simulator.run(x, STEPS, EVERYTHING))
         spikes = simulator.run(x, STEPS, ("spikes",))  # the short way of plain layers
         plain = {f"plain {node}": spikes.levels(node) for node in spikes.spikes}
+        still = simulator.model.nodes[simulator.model.input].still
+        once = simulator.run(x if still else x[:, :1], 1, ("spikes",), spikes.state)  # as a stream does
+        plain |= {f"once {node}": once.levels(node) for node in once.spikes}
         found[f"{name} {precision}"] = _digest({**whole, **end, **plain})
     return found
 
@@ -64,11 +67,11 @@ def registers():
     """Kernel -> kinds of vector registers in the assembly of all its specialisations."""
     from numba.core.dispatcher import Dispatcher
 
-    from eventsim.kernels import firing, gathering, gathering_int8, pooling
+    from eventsim.kernels import firing, firing_by_step, gathering, gathering_int8, pooling
     from eventsim.kernels.compiling import by_address
 
     found = {}
-    for module in (firing, gathering, gathering_int8, pooling):
+    for module in (firing, firing_by_step, gathering, gathering_int8, pooling):
         for name, thing in vars(module).items():
             if isinstance(thing, Dispatcher) and not thing.targetoptions.get("forceinline"):
                 text = "\n".join(by_address(thing).inspect_asm().values())
@@ -137,7 +140,7 @@ def test_same_bits(limited, target):
 def test_registers_are_limited(limited, target):
     found = _given(limited, target)["registers"]
     assert {"gather_rows", "pair_rows", "slide_rows", "slide_pair_rows", "window_rows", "masked_rows", "real_rows",
-            "pooled_rows", "fire_traced", "fire_untraced", "fire_softly", "fire_by_step"} <= found.keys()
+            "pooled_rows", "fire_traced", "fire_untraced", "fire_softly", "fire_by_step", "fire_once"} <= found.keys()
     for kernel, kinds in found.items():
         assert set(kinds) <= ALLOWED[target], kernel
     assert ALLOWED[target] == set(found["gather_rows"]), "the check sees the vectors"
