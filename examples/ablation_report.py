@@ -330,9 +330,27 @@ def budget_section(study):
     counts = Counter(row[5] for row in found)
     summary = ", ".join(f"{counts[word]} {word}" for word in CLAIMED)
     return (f"{described(study.budget)}; {study.minutes(study.cells) / 60:.1f} hours. Of {len(found)} claims: "
-            f"{summary}.\n\n{markdown(CELL_HEAD, _cell_rows(study))}\n{_errors(study)}{markdown(HEAD, found)}")
+            f"{summary}.\n\n{markdown(CELL_HEAD, _cell_rows(study))}\n{_unlearnt(study)}{_errors(study)}"
+            f"{markdown(HEAD, found)}")
 
 
+def _unlearnt(study):
+    """Runs that have stayed near chance, in words; "" where all have learnt."""
+    found = []
+    for cell, runs in study.cells.items():
+        n = sum(run.accuracy < NEAR_CHANCE for run in runs)
+        if n:
+            again = ", re-stimulated" if cell.restimulation else ""
+            found.append(f"{cell.neuron} with T = {cell.timesteps} and {cell.m} + {cell.n} bits{again} "
+                         f"({n} of {len(runs)})")
+    if not found:
+        return ""
+    return (f"**Runs that did not learn** (below {100 * NEAR_CHANCE:.0f} %, chance being 10): {'; '.join(sorted(found))}. "
+            "They are in the means and deviations; a claim about their cells says that, not what these neurons reach once "
+            "they learn.\n\n")
+
+
+NEAR_CHANCE = 0.15  # accuracy of a run that did not learn ten classes
 CELL_HEAD = ("neuron", "T", "m + n", "re-stimulated", "paper, %", "here, %", *COST)
 
 

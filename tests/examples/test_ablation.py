@@ -98,6 +98,13 @@ def test_claims_are_judged_at_each_budget(tmp_path, capsys):
         claims.main([str(tmp_path / "none.csv")])
 
 
+def test_runs_that_did_not_learn_are_told():
+    runs = [made_up(Cell(n=n), seed, 0.6 if n or seed else 0.1) for n in (0, 1) for seed in range(3)]
+    section = report.budget_section(report.Study(runs))
+    assert "(below 15 %, chance being 10): SRIF with T = 2 and 1 + 0 bits (1 of 3). They are" in section
+    assert "did not learn" not in report.budget_section(report.Study(runs[3:]))
+
+
 def test_the_number_of_runs_that_a_claim_needs_is_not_made_up():
     one = report.Study([made_up(cell, 0, 0.5) for cell in (Cell("SRIF", 4), Cell("SRIF+MPR", 4))])
     assert claims.MPR_CLAIM.runs_needed(one) is None  # one run has no deviation
