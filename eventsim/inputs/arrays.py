@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.inputs.levels import array_of
 from eventsim.inputs.source import check_shape_of_labels, checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.nearby import MOST_NAMED, what_is_held
@@ -125,7 +126,7 @@ class ArrayData:
     lengths = None  # steps of each sample, int64 (N,), where they differ
 
     def __init__(self, x, y, input_node):
-        self._x = as_array(x)
+        self._x = array_of(x)
         n_axes = len(input_node.shape)
         if self._x.ndim not in (1 + n_axes, 2 + n_axes) or not self._x.size:
             shape = ", ".join(map(str, input_node.shape))
@@ -174,13 +175,22 @@ class LoaderData:
         return x.shape[1] if x.ndim == 2 + len(self._input.shape) else None
 
     def batches(self, size, limit=None, first=0):
-        """As `Dataset.batches`, but with as many samples together as the loader has."""
+        """As `Dataset.batches`, but with as many samples together as the loader has. Raises DataError where it
+        gives another number of samples than it says, as a batch_sampler may; under a limit, only where it gives
+        fewer."""
         stop, start = len(self) if limit is None else min(limit, len(self)), 0
         for x, y in pairs_of(self._loader):
             rows = slice(max(first - start, 0), stop - start)
             start += len(x)
+            if limit is None and start > stop:
+                raise self._miscounted(f"more than {len(self)}")
             if len(x[rows]):
                 yield x[rows], None if y is None else checked_labels(y, len(x), "the loader")[rows]
-            if start >= stop:
+            if limit is not None and start >= stop:
                 return
-        raise DataError(f"the loader gave {start} samples, but says that it has {len(self)}")
+        if start < stop:
+            raise self._miscounted(start)
+
+    def _miscounted(self, n):
+        return DataError(f"the loader gave {n} samples, but says that it has {len(self)}, by its sampler or data "
+                         "set; give one that gives what it says, or arrays, (x, y)")

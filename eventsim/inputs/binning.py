@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from eventsim.arguments import index_of, shown, with_attributes
 from eventsim.errors import DataError
 
 MAX_EVENT_LEVEL = (1 << 16) - 1  # bin_events gives uint16
@@ -24,12 +25,14 @@ def bin_events(x, y, polarity, t, events, timesteps):
 
     x, y: column and row, pixels. polarity: 0 (darker) or 1 (brighter). t: microseconds from the
     start of the recording; step = floor(t / bin_width). All of one length, in any order.
-    events: EventBins. timesteps: steps to give; later events are dropped.
+    events: EventBins. timesteps: steps to give, at least 1; later events are dropped.
 
     Returns levels, uint16 (T, C, H, W), C = 2, or 1 where one channel has both polarities. Raises DataError, which
-    counts events from 0, for an event outside the sensor, of another polarity, before the start, or too many in
-    one place.
+    counts events from 0, for an event outside the sensor, of another polarity, before the start, too many in
+    one place, or times that are seconds: fractions, all of them within the first of several steps.
     """
+    with_attributes(events, ("bin_width", "sensor_size", "polarities", "coincident"), "events", "an EventBins")
+    timesteps = index_of(timesteps, "timesteps", 1)
     x, y = _event_column(x, "x"), _event_column(y, "y")
     polarity, t = _event_column(polarity, "polarity"), _event_column(t, "t")
     if not len(x) == len(y) == len(polarity) == len(t):
@@ -46,6 +49,7 @@ def bin_events(x, y, polarity, t, events, timesteps):
     ))
     _check_events(~(t >= 0), lambda i: f"event {i} is at t = {t[i]}, expected 0 or later")
     step = steps_of(t, 0, events.bin_width)
+    _check_unit(t, step, events.bin_width, timesteps)
     kept = step < timesteps
     channel = {"off_on": polarity, "on_off": 1 - polarity, "one": np.zeros_like(polarity)}[events.polarities]
     shape = (timesteps, *events.shape)
@@ -63,15 +67,34 @@ def bin_events(x, y, polarity, t, events, timesteps):
     return levels.astype(np.uint16).reshape(shape)
 
 
+def event_array(values, name) -> np.ndarray:
+    """One column of events as an array. Raises DataError, naming it, where its rows differ in length."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise DataError(f"{name} of the events is {shown(values)}, expected one number per event") from None
+
+
 def _event_column(values, name):
     """One column of events as float64 or int64, so that no unsigned arithmetic wraps."""
-    values = np.asarray(values)
+    values = event_array(values, name)
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise DataError(f"{name} of the events has shape {values.shape} and type {values.dtype}, "
                         "expected one number per event")
     if values.dtype.kind == "f" and name != "t":
         raise DataError(f"{name} of the events has type {values.dtype}, expected integers")
     return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+
+
+def _check_unit(t, step, width, timesteps):
+    """Raise DataError where times seem to be seconds."""
+    if t.dtype.kind != "f" or timesteps == 1 or step.any():
+        return
+    fractions = t != np.floor(t)
+    if fractions.any():
+        raise DataError(f"t has {t[fractions.argmax()]:.10g}, and all events are within the first step of "
+                        f"{width:g} us, expected microseconds: of seconds give 1e6 * t; of microseconds leave out "
+                        "fractions, np.floor(t)")
 
 
 def _check_events(wrong, describe):

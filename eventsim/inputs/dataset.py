@@ -5,21 +5,22 @@ Read lazily: a data set keeps its labels in memory and reads one batch of sample
 
 import copy
 import math
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 import numpy as np
 
-from eventsim.arguments import path_of, with_attributes
+from eventsim.arguments import index_of, path_of, with_attributes
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
 from eventsim.inputs.event_files.five_bytes import fits_events
-from eventsim.inputs.event_files.options import KEYS, refuse_given
-from eventsim.inputs.encoders import Encoding, unit_values
+from eventsim.inputs.event_files.options import checked_options, KEYS, refuse_given
+from eventsim.inputs.encoders import Encoding, SCALE_OF_BYTES, unit_values
 from eventsim.inputs.images import (
     CIFAR_TEST, CifarSource, fits_cifar, IDX_IMAGES, IdxSource, image_parts, image_source,
 )
-from eventsim.inputs.levels import check_values
+from eventsim.inputs.levels import check_values, takes_shades
 from eventsim.inputs.preparing import DataOptions, of_part, OF_RECORDINGS
 from eventsim.inputs.recordings import is_data_set, RecordingSource, recordings_of_file, recordings_of_folder
 from eventsim.storage.hdf5 import members_of
@@ -44,14 +45,15 @@ def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
     input_node: gives shape, layout, range of levels and how events are binned.
         `layout` is the order of axes in HDF5, .npz and IDX files; CIFAR's own is fixed. IDX and
         CIFAR images also fit a vector (F,), in the order C, H, W.
-    timesteps: steps that event recordings are binned into, None: each has its own length; other files bring
-        their own or none.
+    timesteps: steps that event recordings are binned into, 1 or more, None: each has its own length; other files
+        bring their own or none.
     options: fields of `DataOptions`: for recordings, what their files leave open and what is to be done with
         them; for values, an encoder that makes spikes of them.
 
     Raises DataError, here and while batches are read, naming the file.
     """
-    path, asked = Path(path_of(path)), DataOptions(**options)
+    path, asked = Path(path_of(path)), checked_options(DataOptions, options)
+    timesteps = None if timesteps is None else index_of(timesteps, "timesteps", 1)
     with_attributes(input_node, ("shape", "encoding", "layout"), "input_node", "an Input")
     with reading(path):
         source = _source(path, input_node, timesteps, asked)
@@ -138,6 +140,43 @@ class Dataset:
         """Whether the samples are recordings of events."""
         return isinstance(self._source, RecordingSource)
 
+    @property
+    def path(self) -> Path:
+        """Of the file or folder that is read."""
+        return self._source.path
+
+    def check_made_for(self, input_node) -> None:
+        """Raise DataError where this Input, of a model that is to run the samples, would make other levels of the
+        file than the one that it was opened for."""
+        if input_node is self._input:
+            return
+        names = ["shape"] if self._input.shape != input_node.shape else []
+        if self.of_events:
+            names += self._bins_that_differ(input_node.events)
+        elif not names and self._is_arranged_otherwise(input_node):
+            names = ["layout"]
+        if names:
+            mine, models = (", ".join(f"{name} {getattr(node if hasattr(node, name) else node.events, name)}"
+                                      for name in names) for node in (self._input, input_node))
+            raise DataError(f"{self.name}: was opened for an input of {mine}, but that of the model is of {models}: "
+                            "open it for the model that runs it, open_dataset(path, model[model.input])")
+
+    def _bins_that_differ(self, bins):
+        """Names of the fields of a model's EventBins (or None) that it says, and that differ from those here."""
+        if bins is None:
+            return []
+        ignored = (*bins.assumed, *([] if self._source.by_width else ["bin_width"]))
+        return [name for name in self._input.events.different(bins) if name not in ignored]
+
+    def _is_arranged_otherwise(self, input_node):
+        if input_node.layout == self._input.layout:
+            return False
+        other, shape = copy.copy(self), self._source.sample_shape
+        other._input = input_node
+        other._check_fit()
+        places = np.arange(math.prod(shape)).reshape(1, *shape)
+        return not np.array_equal(self._arrange(places), other._arrange(places))
+
     def batches(self, size, limit=None, first=0):
         """Yield (x, y) for `size` samples at a time, in the file's order.
 
@@ -146,10 +185,10 @@ class Dataset:
             the sample to begin with.
         """
         for value, name in ((size, "size"), (1 if limit is None else limit, "limit")):
-            if value != int(value) or value < 1:
+            if not (isinstance(value, Real) and value >= 1 and value % 1 == 0):
                 raise DataError(f"{name} is {value!r}, expected a whole number above 0")
         stop = len(self) if limit is None else min(int(limit), len(self))
-        return self._batches(int(size), stop, first)
+        return self._batches(int(size), stop, index_of(first, "first"))
 
     def _batches(self, size, stop, first):
         self._source.n_dropped = 0
@@ -238,23 +277,52 @@ class _Encoder(NamedTuple):
 
 
 class EncodedDataset(Dataset):
-    """A Dataset whose values become spikes, each sample by itself."""
+    """A Dataset whose values become spikes, each sample by itself. Raises DataError for an Input that takes
+    pictures: its levels are shades, of which spikes would be the darkest two."""
+
+    _largest_byte: Optional[int] = None  # read so far, where bytes are shares of a scale that nobody gave
 
     def __init__(self, source, input_node, name, encoder: _Encoder):
         self._encoder = encoder
         super().__init__(source, input_node, name)
         self._encoding = encoder.encoding(self.n_steps is not None)
         self.n_steps = self.n_steps or encoder.timesteps
+        self._check_takes_spikes(input_node)
+
+    @property
+    def notes(self):
+        said = _said_of_scale(self._largest_byte)
+        return {**super().notes, said: 1} if said else super().notes
+
+    def check_made_for(self, input_node) -> None:
+        super().check_made_for(input_node)
+        self._check_takes_spikes(input_node)
+
+    def _check_takes_spikes(self, input_node):
+        if takes_shades(input_node):
+            raise DataError(f"{self._encoder.path}: the model's input takes images of {input_node.bits} bits as "
+                            "they are, not spikes: leave encode out (--encode)")
 
     def _values(self, x, start):
         asked = self._encoder.asked
         try:
             if self._encoding.makes_steps or asked.full_scale is not None:
+                if asked.full_scale is None and x.dtype == np.uint8:
+                    self._largest_byte = max(self._largest_byte or 0, int(x.max(initial=0)))
                 x = unit_values(x, asked.full_scale)
             return np.stack([self._encoding(one, self._encoder.timesteps, (asked.seed, start + i))
                              for i, one in enumerate(x)])
         except DataError as error:
             raise DataError(f"{self._source.path}: {error}") from None
+
+
+def _said_of_scale(largest):
+    """What is said of bytes that stay far below the scale that is taken for them, or "". largest: of them, or
+    None."""
+    if largest is None or largest > SCALE_OF_BYTES // 2:
+        return ""
+    return (f"values are encoded as shares of {SCALE_OF_BYTES}, as bytes are, but the largest one is {largest} "
+            "(full_scale, --full-scale, says otherwise)")
 
 
 def _source(path, input_node, timesteps, options):

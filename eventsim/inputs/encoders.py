@@ -20,20 +20,22 @@ from eventsim.errors import DataError
 EPSILON = 1e-7
 LARGEST = 1e30  # of an option: float32 holds its products
 LATEST = 1 << 40  # step
+LARGEST_SCALE = 1e38  # that float32 holds, as it holds its inverse
+SCALE_OF_BYTES = 255
 SWITCHES = ("linear", "normalize", "clip", "bypass")
 
 
 def poisson(x, timesteps, seed=0, gain=1.0, offset=0.0, first_spike_time=0) -> np.ndarray:
     """`spikegen.rate`: in each step a spike with probability gain x + offset, at least 0 and at most 1.
 
-    x: (*shape) in 0 to 1. seed: as `numpy.random.default_rng` takes it. first_spike_time: steps before it have
-        none.
-    Returns uint8 (timesteps, *shape).
+    x: (*shape) in 0 to 1. timesteps: 1 or more. seed: as `numpy.random.default_rng` takes it. first_spike_time:
+        one of the steps; those before it have none.
+    Returns uint8 (timesteps, *shape). Raises DataError.
     """
     _check_options(-LARGEST, LARGEST, gain=gain, offset=offset)
-    first_spike_time = index_of(first_spike_time, "first_spike_time")
+    timesteps, first_spike_time = _steps(timesteps, first_spike_time)
     chance = np.clip(_unit(x, "poisson") * gain + offset, 0, 1)
-    draws = np.random.default_rng(seed).random((timesteps, *chance.shape), np.float32)
+    draws = _generator(seed).random((timesteps, *chance.shape), np.float32)
     spikes = (draws < chance).astype(np.uint8)
     spikes[:first_spike_time] = 0
     return spikes
@@ -43,17 +45,17 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
     """`spikegen.latency`: one spike each, the earlier the larger the value.
 
     x: (*shape) in 0 to 1. The time is tau log(x / (x - threshold)), that of a membrane charged by x.
+    timesteps: 1 or more. first_spike_time: one of them, that of the largest values.
     switches: linear: it is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`; clip:
     values below the threshold have no spike; bypass: times after the last step are left out instead of refused.
-    Returns uint8 (timesteps, *shape).
+    Returns uint8 (timesteps, *shape). Raises DataError.
     """
-    linear, normalize, clip, bypass = (bool(switches.pop(name, False)) for name in SWITCHES)
+    linear, normalize, clip, bypass = (_switch(name, switches.pop(name, False)) for name in SWITCHES)
     if switches:
         raise DataError(f"latency takes no {', '.join(switches)}, but {', '.join(SWITCHES)}")
     _check_options(0, 1, threshold=threshold)
     _check_options(1 / LARGEST, LARGEST, tau=tau)
-    if not 0 <= first_spike_time < timesteps:
-        raise DataError(f"first_spike_time is {first_spike_time}, expected 0 to {timesteps - 1}")
+    timesteps, first_spike_time = _steps(timesteps, first_spike_time)
     x, one = _unit(x, "latency"), np.float32
     if linear:
         tau = timesteps - 1 - first_spike_time if normalize else tau
@@ -79,11 +81,14 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
 def delta(x, threshold=0.1, padding=False, off_spike=False) -> np.ndarray:
     """`spikegen.delta`: a spike where a value has grown by the threshold or more since the step before.
 
-    x: (T, *shape). padding: what is before the first step is like it, else 0. off_spike: a spike of -1 where it
-    has fallen as much. Returns int8 (T, *shape).
+    x: (T, *shape). threshold: 0 or more. padding: what is before the first step is like it, else 0. off_spike: a
+    spike of -1 where it has fallen as much. Returns int8 (T, *shape). Raises DataError.
     """
-    _check_options(-LARGEST, LARGEST, threshold=threshold)
+    _check_options(0, LARGEST, threshold=threshold)
+    padding, off_spike = _switch("padding", padding), _switch("off_spike", off_spike)
     x = _real(x, "delta")
+    if not x.ndim:
+        raise DataError("delta takes values of several steps, (T, *shape), found a single number")
     with np.errstate(over="ignore", invalid="ignore"):  # infinite values grow, or not, from infinite ones
         x = x.astype(np.float64 if x.dtype.itemsize > 4 and x.dtype.kind == "f" else np.float32)
         before = np.concatenate((x[:1] if padding else np.zeros_like(x[:1]), x[:-1]))
@@ -98,6 +103,7 @@ _KEYS = {
     "delta": ("threshold", "padding", "off_spike"),
 }
 _WHOLE = ("first_spike_time",)
+_SWITCHES = (*SWITCHES, "padding", "off_spike")  # that may stand without a value
 
 
 @dataclass(frozen=True)
@@ -109,15 +115,20 @@ class Encoding:
 
     @staticmethod
     def of(text) -> "Encoding":
-        """Raises DataError for an encoder or an option that there is not."""
+        """Raises DataError for an encoder or an option that there is not, and for an option given twice or without
+        the number that it needs."""
         name, _, rest = str(text).partition(":")
         if name not in _KEYS:
             raise DataError(f"encode is {text!r}, expected {', '.join(_KEYS)}")
         options = {}
         for part in filter(None, rest.split(",")):
-            key, _, value = part.partition("=")
+            key, given, value = part.partition("=")
             if key not in _KEYS[name]:
                 raise DataError(f"encode is {text!r}: {name} has no {key!r}, but {', '.join(_KEYS[name])}")
+            if key in options:
+                raise DataError(f"encode is {text!r}: {key} is given twice")
+            if not value and (given or key not in _SWITCHES):
+                raise DataError(f"encode is {text!r}: {key} has no value, expected a number, {key}=X")
             try:
                 options[key] = True if not value else int(value) if key in _WHOLE else float(value)
             except ValueError:
@@ -142,14 +153,15 @@ _ENCODERS = {"poisson": poisson, "latency": latency, "delta": delta}
 
 
 def unit_values(x, full_scale=None) -> np.ndarray:
-    """Values as shares of the full scale, float32. full_scale: None: 255 of bytes, 1 of fractions. Raises
+    """Values as shares of the full scale, float32. full_scale: above 0; None: 255 of bytes, 1 of fractions. Raises
     DataError where it is not known."""
     x = _real(x, "encoding")
     if full_scale is None:
         if x.dtype != np.uint8 and x.dtype.kind not in "fb":
             raise DataError(f"values of type {x.dtype} have no full scale of their own: say which value is to be "
                             f"taken as 1 (--full-scale)")
-        full_scale = 255 if x.dtype == np.uint8 else 1
+        full_scale = SCALE_OF_BYTES if x.dtype == np.uint8 else 1
+    _check_options(1 / LARGEST_SCALE, LARGEST_SCALE, full_scale=full_scale)
     with np.errstate(over="ignore"):  # infinite, so refused
         return x.astype(np.float32) / np.float32(full_scale)
 
@@ -160,8 +172,32 @@ def _check_options(least, most, **options):
             raise DataError(f"{name} is {shown(value)}, expected a number from {least:g} to {most:g}")
 
 
+def _switch(name, value) -> bool:
+    if not (isinstance(value, (Real, np.bool_)) and value in (0, 1)):
+        raise DataError(f"{name} is {shown(value)}, expected True or False, 1 or 0")
+    return bool(value)
+
+
+def _steps(timesteps, first_spike_time):
+    """Both as int, the second one of the steps."""
+    timesteps, first = index_of(timesteps, "timesteps", 1), index_of(first_spike_time, "first_spike_time")
+    if first >= timesteps:
+        raise DataError(f"first_spike_time is {first}, expected 0 to {timesteps - 1}")
+    return timesteps, first
+
+
+def _generator(seed):
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise DataError(f"seed is {shown(seed)}, expected a whole number from 0 on, or several") from None
+
+
 def _real(x, what):
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"{what} takes an array of numbers ({' '.join(str(error).split())})") from None
     if x.dtype.kind not in "biuf":
         raise DataError(f"{what} takes numbers, found an array of type {x.dtype}")
     return x

@@ -4,19 +4,22 @@
     for block in stream:
         block["t"], block["x"], block["y"], block["p"]
 
-A block is a structured array of `EVENT`: t in microseconds, x the column and y the row, from 0 on, counted from
-the upper left; p is 1 where it became brighter, else 0. Sensors of one row, such as a cochlea's, have y = 0.
+A block is a structured array of `EVENT`: t in whole microseconds, x the column and y the row, from 0 on, counted
+from the upper left; p is 1 where it became brighter, else 0. Sensors of one row, such as a cochlea's, have y = 0.
 """
 
 from collections.abc import Mapping
+from math import floor, isfinite
+from numbers import Real
 from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
+from eventsim.arguments import index_of, shown
 from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError
-from eventsim.inputs.binning import bin_events, steps_of
-from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.binning import event_array, bin_events, steps_of
+from eventsim.inputs.event_files.options import Duration, EventOptions, microseconds
 from eventsim.inputs.gaps import without_gaps
 from eventsim.model.input import EventBins
 
@@ -26,6 +29,7 @@ MICROSECOND = 1e-6
 AT_ONCE = 1 << 16  # events of a block
 LARGEST_TIME = 1 << 62  # microseconds
 MOST_PIXELS = 65_535  # along an axis of a sensor
+ROUNDED = 4  # of the last digit of a float, by which t / 1e6 * 1e6 may differ from t
 
 Block = np.ndarray  # of EVENT
 Span = Optional[Tuple[float, float]]  # first, and the one to end before
@@ -54,14 +58,21 @@ class EventStream(Shown):
 
     def __init__(self, blocks: Union[Callable[[], Iterator], Iterable], name="events", sensor_size=None,
                  start: Optional[int] = None, notes: Optional[List[str]] = None):
+        if start is not None and not (isinstance(start, Real) and isfinite(start)):
+            raise DataError(f"{name}: start is {shown(start)}, expected microseconds, or None for the time of the "
+                            "first event")
+        if not callable(blocks) and not hasattr(blocks, "__iter__"):
+            raise DataError(f"{name}: blocks is {shown(blocks)}, expected an iterable of blocks of events, or a "
+                            "function that returns one")
         self._blocks = blocks
         self.name, self.start = name, start
-        self.sensor_size = None if sensor_size is None else tuple(int(size) for size in sensor_size)
+        self.sensor_size = _size_of(sensor_size, name)
         self.notes = [] if notes is None else notes
 
     @staticmethod
     def from_numpy(events, sensor_size=None, name="arrays", start=None) -> "EventStream":
-        """Of a structured array or a mapping with columns t (microseconds), x, y and p (0 and 1, or -1 and 1)."""
+        """Of a structured array or a mapping with columns t (whole microseconds), x, y and p (0 and 1, or -1 and
+        1). Raises DataError where a time has a fraction, as that of seconds has."""
         block = block_of(events, name)
         return EventStream(lambda: (block[i : i + AT_ONCE] for i in range(0, len(block), AT_ONCE)), name,
                            sensor_size, start)
@@ -87,29 +98,40 @@ class EventStream(Shown):
         return np.concatenate([np.empty(0, EVENT), *self])
 
     def crop(self, x: Span = None, y: Span = None, t: Span = None) -> "EventStream":
-        """Only the events with first <= value < stop; columns and rows are then counted from `first` on."""
-        height, width = self._size("crop") if x or y else (self.sensor_size or (None, None))
-        (left, right), (top, bottom) = x or (0, width), y or (0, height)
-        if (x or y) and not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        """Only the events with first <= value < stop; columns and rows are then counted from `first` on, and steps
+        from the first time. x, y: whole numbers of pixels. t: microseconds, the first of them whole. Raises
+        DataError where a span is none, or reaches beyond the sensor."""
+        stream = self if x is None and y is None else self._cropped(x, y)
+        return stream if t is None else stream._from_to(*_span(t, "t", self.name, "microseconds"))
+
+    def _cropped(self, x, y):
+        height, width = self._size("crop")
+        left, right = (0, width) if x is None else _span(x, "x", self.name, "columns of pixels")
+        top, bottom = (0, height) if y is None else _span(y, "y", self.name, "rows of pixels")
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             raise DataError(f"{self.name}: cannot be cropped to x {left} to {right}, y {top} to {bottom}: the "
                             f"sensor has {width} x {height} pixels")
 
         def cropped(block):
-            if x or y:
-                block = block[(block["x"] >= left) & (block["x"] < right) & (block["y"] >= top)
-                              & (block["y"] < bottom)]
-                block["x"] -= np.uint16(left)
-                block["y"] -= np.uint16(top)
-            return block if t is None else block[(block["t"] >= t[0]) & (block["t"] < t[1])]
+            block = block[(block["x"] >= left) & (block["x"] < right) & (block["y"] >= top)
+                          & (block["y"] < bottom)]
+            block["x"] -= np.uint16(left)
+            block["y"] -= np.uint16(top)
+            return block
 
-        size = (bottom - top, right - left) if x or y else self.sensor_size
-        return self._changed(cropped, size, self.start if t is None else int(t[0]))
+        return self._changed(cropped, (bottom - top, right - left), self.start)
+
+    def _from_to(self, first, stop):
+        def within(block):
+            return block[(block["t"] >= first) & (block["t"] < stop)]
+
+        return self._changed(within, self.sensor_size, first)
 
     def downsample(self, factor: int) -> "EventStream":
         """factor x factor pixels become one, which has all their events."""
-        if factor != int(factor) or not 1 <= factor <= MOST_PIXELS:
-            raise DataError(f"{self.name}: cannot be downsampled by {factor!r}, expected a whole number from 1 to "
-                            f"{MOST_PIXELS}")
+        if not (_is_whole(factor) and 1 <= factor <= MOST_PIXELS):
+            raise DataError(f"{self.name}: cannot be downsampled by {shown(factor)}, expected a whole number from "
+                            f"1 to {MOST_PIXELS}")
         size = tuple(-(-length // int(factor)) for length in self._size("downsample"))
 
         def reduced(block):
@@ -123,8 +145,10 @@ class EventStream(Shown):
     def oriented(self, x="x", y="y") -> "EventStream":
         """Columns and rows taken from others: "x", "y", "-x" or "-y", those with a minus counted from the other
         end. oriented(x="-x") mirrors, oriented(x="y", y="x") transposes, oriented(x="-y", y="x") turns."""
-        if {x.removeprefix("-"), y.removeprefix("-")} != {"x", "y"}:
-            raise DataError(f"{self.name}: cannot be oriented to x={x!r}, y={y!r}, expected x and y, each once")
+        axes = {axis.removeprefix("-") if isinstance(axis, str) else None for axis in (x, y)}
+        if axes != {"x", "y"}:
+            raise DataError(f"{self.name}: cannot be oriented to x={shown(x)}, y={shown(y)}, expected x and y, "
+                            "each once")
         sizes = dict(zip("yx", self._size("orient")))
 
         def taken(block, name):
@@ -138,18 +162,22 @@ class EventStream(Shown):
 
         return self._changed(turned, (sizes[y[-1]], sizes[x[-1]]), self.start)
 
-    def bins(self, width, polarities="off_on", coincident="sum", slack=0, at_once=64,
-             longest_gap="1min") -> Iterator[np.ndarray]:
+    def bins(self, width, polarities="off_on", coincident="sum", slack: Duration = 0, at_once=64,
+             longest_gap: Duration = "1min") -> Iterator[np.ndarray]:
         """Levels, uint16 (steps, C, H, W), `at_once` steps at a time and fewer in the end, in bounded memory.
 
         width: microseconds of a step. polarities, coincident: as of `EventBins`. slack: a step is complete once an
-        event has come that is `slack` microseconds or more behind its end. What comes into it after that is late:
-        it is left out, and counted in `n_late` of the iterator that this returns. So are events before the first
-        step. longest_gap: silence that becomes steps, microseconds or text such as "2h"; an event that comes later
-        than that after the newest one before it raises DataError, as one wild time would become years of steps.
+        event has come that is `slack`, microseconds or text such as "1ms", or more behind its end. What comes into
+        it after that is late: it is left out, and counted in `n_late` of the iterator that this returns. So are
+        events before the first step. longest_gap: silence that becomes steps, microseconds or text such as "2h";
+        an event that comes later than that after the newest one before it raises DataError, as one wild time would
+        become years of steps.
         """
-        bins = EventBins(width, polarities, coincident, self._size("bin"))
-        return Bins(without_gaps(self, EventOptions(longest_gap=longest_gap)), bins, slack, at_once)
+        bins, slack_us = EventBins(width, polarities, coincident, self._size("bin")), microseconds(slack, "slack")
+        if slack_us < 0:
+            raise DataError(f"slack is {slack!r}, expected a time from 0 on")
+        stream = without_gaps(self, EventOptions(longest_gap=longest_gap))
+        return Bins(stream, bins, slack_us, index_of(at_once, "at_once", 1))
 
     def _changed(self, change, size, start):
         def blocks():
@@ -290,7 +318,7 @@ def _column(events, key, name):
     if not isinstance(events, (np.ndarray, Mapping)) or key not in named:
         known = list(named)[:10] if isinstance(events, (np.ndarray, Mapping)) else type(events).__name__
         raise DataError(f"{name}: no column {key!r} of events, expected t, x, y, p (found {known})")
-    column = np.asarray(events[key])
+    column = event_array(events[key], f"{name}: {key}")
     if column.ndim != 1 or column.dtype.kind not in "biuf":
         raise DataError(f"{name}: {key} of the events has shape {column.shape} and type {column.dtype}, expected "
                         f"one number per event")
@@ -298,13 +326,45 @@ def _column(events, key, name):
 
 
 def _times(column, name):
-    if column.dtype.kind == "f":
-        column = np.floor(column)
     with np.errstate(over="ignore"):  # of a wider float than float64: infinite, so refused
         sizes = np.abs(column.astype(np.float64))
     if len(column) and not (sizes < LARGEST_TIME).all():
         raise DataError(f"{name}: t has values that are no microseconds (not finite, or beyond {LARGEST_TIME})")
-    return column.astype(np.int64)
+    if column.dtype.kind != "f":
+        return column.astype(np.int64)
+    times = np.rint(column).astype(np.int64)
+    fractions = np.abs(column - times) > ROUNDED * np.spacing(sizes)
+    if fractions.any():
+        raise DataError(f"{name}: t has {float(column[fractions.argmax()])!r}, expected whole microseconds: of "
+                        "seconds give 1e6 * t, and round what are fractions of a microsecond, np.rint(t)")
+    return times
+
+
+def _is_whole(value) -> bool:
+    """Whether it is a number without a fraction."""
+    return isinstance(value, Real) and isfinite(value) and value == floor(value)
+
+
+def _size_of(value, name):
+    """(height, width) as int, of what `EventOptions` takes as sensor_size, or of an array; of None, None."""
+    try:
+        size = EventOptions(sensor_size=value.tolist() if isinstance(value, np.ndarray) else value).sensor_size
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    return None if size is None else tuple(map(int, size))
+
+
+def _span(value, key, name, unit):
+    """(first, stop) of what a stream is cropped to; whole where that can be."""
+    try:
+        first, stop = value
+        right = _is_whole(first) and first <= stop and (key == "t" or _is_whole(stop))
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise DataError(f"{name}: cannot be cropped to {key}={shown(value)}, expected (first, stop), whole "
+                        f"{unit}, the first not above the other")
+    return int(first), int(stop) if _is_whole(stop) else stop
 
 
 def _places(key):

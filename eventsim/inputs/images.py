@@ -98,7 +98,8 @@ class IdxSource(Source):
         if "images" not in stem:
             return None
         stem = stem.replace("images", "labels").replace("idx3", "idx1")
-        found = (self.path.with_name(name) for name in (stem, stem + ".gz"))
+        other = stem.replace(".idx1", "-idx1") if ".idx1" in stem else stem.replace("-idx1", ".idx1")
+        found = (self.path.with_name(name + gz) for name in (stem, other) for gz in ("", ".gz"))
         return next((path for path in found if path.is_file()), None)
 
     def _read_labels(self, path):

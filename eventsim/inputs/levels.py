@@ -5,6 +5,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.tensors import as_array
 
+SCALED = "it looks scaled to 0..1: give the raw integers, the model does the scaling itself"
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
 
@@ -13,7 +14,8 @@ def to_levels(x, input_node, timesteps=None, narrow=False):
 
     x: (N, *shape), a still sample, or (N, T, *shape), one frame per step; shape is the Input's,
         channels first; an array, or what `tensors.as_array` makes one of. For encoding "image" and
-        "spikes" bool, integers, or floats that hold whole numbers: levels, not yet scaled. For "real" any real numbers.
+        "spikes" bool, integers, or floats that hold whole numbers: levels, not yet scaled; for an "image" of
+        several bits, no bool or floats whose largest value is 1: they look scaled. For "real" any real numbers.
     timesteps: steps of the run, or None; must agree with T where both are given.
     narrow: whether levels that are bytes may stay so.
 
@@ -130,6 +132,14 @@ def check_values(x, input_node):
         raise DataError(f"x has values down to {lowest} but {_range(input_node)}{remedy}")
     if highest > high:
         raise DataError(f"x has values up to {highest} but {_range(input_node)}")
+    if highest == 1 and x.dtype.kind in "bf" and takes_shades(input_node):  # 0 and 1 of a picture, not its levels
+        raise DataError(f"x is of type {x.dtype} and has no value but 0 and 1, expected whole levels from 0 to "
+                        f"{high}; {SCALED}; where they are levels, give them as integers, x.astype(np.uint8)")
+
+
+def takes_shades(input_node) -> bool:
+    """Whether the Input takes pictures of more than black and white, level for level."""
+    return input_node.encoding == "image" and input_node.bits > 1
 
 
 def _are_levels(x, input_node):
@@ -167,9 +177,4 @@ def _range(input_node):
 
 def _fractional(x, low, high):
     message = f"x has fractional values, expected whole levels from {low} to {high}"
-    if x.min() >= 0 and x.max() <= 1:
-        return (
-            f"{message}; it looks scaled to 0..1: give the raw integers, "
-            "the model does the scaling itself"
-        )
-    return message
+    return f"{message}; {SCALED}" if x.min() >= 0 and x.max() <= 1 else message

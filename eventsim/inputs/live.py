@@ -24,7 +24,8 @@ from eventsim.inputs.event_files.opening import open_events
 from eventsim.inputs.event_files.options import EventOptions, KEYS, refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note
 from eventsim.inputs.event_files.text_events import (
-    check_first, event_columns, header_layout, layout_of, LONGEST_LINE, of_rows, without_comment, wrong_line,
+    check_first, check_length, event_columns, header_layout, is_too_long, layout_of, LONGEST_LINE, of_rows,
+    text_of, wrong_line,
 )
 from eventsim.inputs.events import Block, block_of, BlockMaker, EventStream
 
@@ -32,6 +33,7 @@ STDIN = "-"
 RECORD = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])  # 13 bytes
 TIME_BYTES = 8  # of a binary event; the last is 0 for two thousand years, and no text has a 0
 READ_BYTES = 1 << 16  # at most at once; fewer where fewer have come
+LONGEST_REST = 4 * (LONGEST_LINE + 1)  # bytes of a line that has not ended: of UTF-8, 4 a character
 OF_TEXT = ("time_unit", "columns")
 
 
@@ -173,7 +175,7 @@ def _text_blocks(pieces, name, options, notes):
     lines, layout = _Lines(name), None
     in_microseconds, made = None, BlockMaker(name)
     for piece in pieces:
-        held, overlong = lines.added(piece)
+        held = lines.added(piece)
         if layout is None:
             layout, held = lines.layout(held, options, notes)
             in_microseconds = in_microseconds or layout and Microseconds(layout.unit, notes, ahead=False)
@@ -182,10 +184,7 @@ def _text_blocks(pieces, name, options, notes):
             yield from in_microseconds.blocks(columns, made, name)
         if wrong is not None:
             raise wrong_line(name, wrong, layout)
-        if overlong:
-            raise DataError(f"{name}: line {overlong} has more than {LONGEST_LINE} characters: it is no text of "
-                            "events")
-    if lines.rest.strip():
+    if text_of(lines.rest.decode("utf-8", "replace")):
         _ended_within(notes, lines.rest)
 
 
@@ -197,24 +196,30 @@ class _Lines:
         self._name, self._number, self._header = name, 0, None
 
     def added(self, piece):
-        """((number, text) of the lines that have ended and hold something, the number of one too long, or None)."""
-        *whole, self.rest = (self.rest + piece).split(b"\n")
-        if self._number == 0 and whole:
-            whole[0] = whole[0].removeprefix(BOM_UTF8)
-        overlong = next((i for i, line in enumerate((*whole, self.rest)) if len(line) > LONGEST_LINE), None)
-        whole, first = whole[:overlong], self._number + 1
+        """(number, text) of the lines that have ended and hold something, as of `text_of`, and of the last one
+        where it is too long already."""
+        data = self.rest + piece
+        if self._number == 0:
+            data = data.removeprefix(BOM_UTF8)
+        *whole, rest = data.split(b"\n")
+        self.rest = rest[:LONGEST_REST]
+        texts = [text_of(line.decode("utf-8", "replace")) for line in whole]
+        if len(rest) > LONGEST_LINE:
+            start = text_of(rest.decode("utf-8", "replace"))
+            texts += [start] if is_too_long(start) else []
+        first = self._number + 1
         self._number += len(whole)
-        texts = (without_comment(line.decode("utf-8", "replace")) for line in whole)
-        return ([(number, text) for number, text in enumerate(texts, first) if text],
-                None if overlong is None else first + overlong)
+        return [(number, text) for number, text in enumerate(texts, first) if text]
 
     def layout(self, held, options, notes):
         """(the layout, None before the first line of events; the lines of events), of the lines that came first."""
         if held and self._header is None:
+            check_length(held[0], self._name)
             self._header = header_layout(held[0][1], options, self._name) or ()
             held = held[1:] if self._header else held
         if not held:
             return None, held
+        check_length(held[0], self._name)
         first = held[0][1]
         if self._header:
             return of_rows(self._header, first), held

@@ -9,6 +9,7 @@ import numpy as np
 
 from eventsim.arguments import instance_of
 from eventsim.errors import DataError
+from eventsim.inputs.encoders import LARGEST_SCALE
 from eventsim.inputs.event_files.options import EventOptions, refuse_given
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.binning import steps_of
@@ -26,7 +27,6 @@ TYPES = {  # field -> its types, and what messages call them
     "test_share": (Real, "a share between 0 and 1, such as 0.1"), "full_scale": (Real, "a number above 0"),
     "encode": (str, "the name of an encoder"),
 }
-LARGEST_SCALE = 1e38  # that float32 holds, as it holds its inverse
 MOST_BYTES = 1 << 31  # of the levels of one recording
 
 
@@ -41,8 +41,9 @@ class DataOptions(EventOptions):
     part: of folders that have parts: "test", "train" or "all". test_share: of class folders without parts, the
     share of each class, last in the order of names, that is the test part; None: there are no parts.
     encode: "poisson", "latency" or "delta", with options as in "latency:linear,tau=5", makes spikes of values (see
-    `encoders`). seed: of the random ones.
-    full_scale: the value that is taken as 1; None: 255 of bytes, 1 of fractions.
+    `encoders`). seed: of the random ones, from 0 on.
+    full_scale: the value that is taken as 1; None: 255 of bytes, 1 of fractions; the data's notes say so where
+    bytes stay below half of it.
     """
 
     crop: Optional[Tuple[int, int, int, int]] = None
@@ -67,6 +68,8 @@ class DataOptions(EventOptions):
         for name, allowed in (("split", SPLITS), ("part", PARTS)):
             if getattr(self, name) not in allowed:
                 raise DataError(f"{name} is {getattr(self, name)!r}, expected {', '.join(map(str, allowed))}")
+        if self.seed < 0:
+            raise DataError(f"seed is {self.seed!r}, expected a whole number from 0 on")
         if self.full_scale is not None and not 1 / LARGEST_SCALE <= self.full_scale <= LARGEST_SCALE:
             raise DataError(f"full_scale is {self.full_scale!r}, expected a number above 0")
         if self.test_share is not None and not 0 < self.test_share < 1:

@@ -24,6 +24,7 @@ from eventsim.inputs.preparing import check_size, check_steps, Cut, DataOptions,
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
 from eventsim.storage.nearby import MOST_NAMED, MOST_OPENED
 from eventsim.storage.reading import reading
+from eventsim.text import listed, many
 
 SUFFIXES = (".bin", ".aedat", ".aedat4", ".raw", ".dat", ".es", ".npy", ".npz", ".h5", ".hdf5", ".csv", ".tsv",
             ".txt")
@@ -57,12 +58,14 @@ def recordings_of_file(path, options: DataOptions) -> Optional[Recordings]:
     found = event_format(path, options)
     if found is None:
         return None
-    if found is not cochlea or options.sample is not None:
+    if found is not cochlea:
         return Recordings(path, [One(path, partial(open_as, found, path, options))])
     n, labels, names = cochlea.n_recordings(path)
     labels = None if labels is None else checked_labels(labels, n, path)
+    taken = range(n) if options.sample is None else [options.sample]
+    known = range(0 if labels is None else n)  # of another number, what opens it says that there is none
     return Recordings(path, [
-        One(path, partial(_sample, path, i, options), None if labels is None else int(labels[i])) for i in range(n)
+        One(path, partial(_sample, path, i, options), int(labels[i]) if i in known else None) for i in taken
     ], names)
 
 
@@ -84,7 +87,7 @@ def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
         return found and found._replace(notes=(*found.notes, *left_out))
     found = _of_folders(path, [path], [path], options)
     if found is not None:
-        _check_without_parts(path, options, any(one.label is not None for one in found.all))
+        _check_without_parts(path, options, found.numbered or bool(found.class_names))
     return found
 
 
@@ -118,7 +121,7 @@ def _of_folders(path, taken, folders, options):
     if not any(map(partial(_holds_some, options=options), taken)):
         return None
     return Recordings(path, [One(file, partial(_open, file, options)) for file in files],
-                      notes=tuple(_without_prose(path, taken)))
+                      notes=(*_without_prose(path, taken), *_without_suffix(path, taken, _folders_below(taken))))
 
 
 def _class_folders(folder):
@@ -145,6 +148,13 @@ def _named_as_recordings(folder):
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
 
 
+def _named_otherwise(folder):
+    """Files whose suffix is none of a recording, but for hidden ones."""
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if entry.name[0] != "." and entry.is_file()
+                      and Path(entry.name).suffix.lower() not in SUFFIXES)
+
+
 def _is_recording(file, options):
     try:
         return event_format(file, options) is not None
@@ -161,6 +171,17 @@ def _without_prose(path, folders):
     if files:
         has = "has" if len(files) == 1 else "have"
         yield f"{_listed(path, files)} beside these {has} no events; left out"
+
+
+def _without_suffix(path, taken, beside):
+    """Notes on files whose suffix is none of a recording, in folders that are taken, and in others beside them
+    which have no recordings at all."""
+    folders = [*taken, *(folder for folder in beside if not _named_as_recordings(folder))]
+    files = [file for folder in folders for file in _named_otherwise(folder)]
+    if files:
+        have = "has a suffix" if len(files) == 1 else "have suffixes"
+        yield (f"{_listed(path, files)} beside these {have} of no recording; left out (unpack or rename what is "
+               "one)")
 
 
 def _left_out(path, files, where):
@@ -187,6 +208,11 @@ def _folders_beside(folder, taken, options):
     return [each for each in others if any(map(partial(_holds_some, options=options), (each, *_folders_in(each))))]
 
 
+def _folders_below(folders, taken=()):
+    """All folders in some folders, but for those of names that are taken."""
+    return [each for folder in folders for each in _folders_in(folder) if each.name not in taken]
+
+
 def _folders_in(folder):
     with os.scandir(folder) as entries:
         return sorted(folder / entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
@@ -206,21 +232,20 @@ def _open(path, options):
 def _classes(path, folders, names, options):
     """Of class folders of these names, sorted: numbers are labels, of others the places in the order."""
     labels = _labels_of(path, names)
-    found = [
-        One(file, partial(_open, file, options), labels[name])
-        for folder in folders for name in sorted(names, key=labels.get) if (folder / name).is_dir()
-        for file in _part(_files(folder / name), options)
-    ]
-    held = [folder / name for folder in folders for name in names if (folder / name).is_dir()]
+    in_order = sorted(names, key=labels.get)
+    held = [folder / name for folder in folders for name in in_order if (folder / name).is_dir()]
+    taken = {each: _part(_files(each), options) for each in held}
+    found = [One(file, partial(_open, file, options), labels[each.name]) for each in held for file in taken[each]]
     beside = [each for folder in folders for each in _beside(folder, names, options)]
     beside += [each for folder in held for each in _folders_beside(folder, (), options)]
-    notes = (*_without_prose(path, held), *_left_out(path, beside, "taken from the folders of classes"))
+    notes = (*_without_prose(path, held), *_left_out(path, beside, "taken from the folders of classes"),
+             *_without_suffix(path, held, _folders_below(folders, names)), *_without_share(path, taken, options))
     if names[0].isdecimal():
         return Recordings(path, found, notes=notes, numbered=True)
-    listed = [f"{place} {name}" for name, place in labels.items()]
-    if len(listed) > MOST_NAMED:
-        listed[MOST_NAMED - 1 : -1] = ["..."]
-    by_place = f"labelled by the place of its class folder in sorted order: {', '.join(listed)}"
+    places = [f"{place} {name}" for name, place in labels.items()]
+    if len(places) > MOST_NAMED:
+        places[MOST_NAMED - 1 : -1] = ["..."]
+    by_place = f"labelled by the place of its class folder in sorted order: {', '.join(places)}"
     return Recordings(path, found, tuple(names), notes, by_place=by_place)
 
 
@@ -247,6 +272,20 @@ def _part(files, options):
         return files
     n_train = math.ceil(round(len(files) * (1 - options.test_share), 6))
     return files[n_train:] if options.part == "test" else files[:n_train]
+
+
+def _without_share(path, taken, options):
+    """Notes on classes of which the part has nothing though they have files. Raises DataError where it has nothing
+    of any. taken: folder of a class -> its files that are in the part."""
+    n_files = {each.name: len(_files(each)) for each, files in taken.items() if not files}
+    without = [name for name, n in n_files.items() if n]
+    if without and not any(taken.values()):
+        n, other = max(n_files.values()), "larger" if options.part == "test" else "smaller"
+        raise DataError(f"{path}: test_share is {options.test_share:g}, which leaves the {options.part} part nothing "
+                        f"of classes of at most {many(n, 'file')}: give a {other} one (--test-share)")
+    if without:
+        yield (f"test_share {options.test_share:g} leaves the {options.part} part nothing of "
+               f"{'class' if len(without) == 1 else 'classes'} {listed(without, MOST_NAMED)}")
 
 
 # ---- DVS128 Gesture
@@ -289,7 +328,8 @@ class RecordingSource(Source):
     """Recordings, each binned as the model's Input says.
 
     timesteps: steps of every recording, later events being dropped; None: each has its own, `lengths`.
-    notes: what was assumed or mended, in words: text -> how many recordings.
+    notes: what was assumed or mended, in words: text -> how many recordings. by_width: whether a step is as long as
+    the Input says, not a share of a recording.
     """
 
     def __init__(self, recordings: Recordings, input_node, timesteps, options: DataOptions):
@@ -307,7 +347,7 @@ class RecordingSource(Source):
         self.notes = Counter(self._notes)
         labels = [one.label for one in self._all]
         self.labels = None if None in labels or not labels else np.array(labels, np.int64)
-        self._timesteps, self.lengths = timesteps, None
+        self._timesteps, self.lengths, self.by_width = timesteps, None, options.split == "width"
         check_steps(timesteps or 1, input_node.events, self.path)
         if timesteps is None and self._all:
             self.lengths = np.array([self._cut(one).n_steps for one in self._all], np.int64)

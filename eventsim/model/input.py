@@ -1,8 +1,8 @@
 """The Input of a model, and how event recordings become its levels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 from eventsim.errors import ModelError
 from eventsim.model.node import Node
@@ -61,6 +61,10 @@ class EventBins:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in self.assumed)
         return (f"the model's file does not say how recordings become steps; assumed were {values}; to say it, give "
                 f"{flags}")
+
+    def different(self, other: "EventBins") -> List[str]:
+        """Names of the fields in which another differs."""
+        return [each.name for each in fields(self) if getattr(self, each.name) != getattr(other, each.name)]
 
     @property
     def shape(self) -> Tuple[int, int, int]:

@@ -88,7 +88,7 @@ def test_limit(tmp_path):
     assert len(read_all(dataset, 3, limit=100)[0]) == 7
 
 
-@pytest.mark.parametrize("size, limit", [(0, None), (1.5, None), (1, 0), (1, -1)])
+@pytest.mark.parametrize("size, limit", [(0, None), (1.5, None), (1, 0), (1, -1), ("a", None), (1, float("inf"))])
 def test_bad_size_or_limit(tmp_path, size, limit):
     with pytest.raises(DataError, match="expected a whole number above 0"):
         open_dataset(write_mnist(tmp_path), MNIST).batches(size, limit)
@@ -110,6 +110,15 @@ def test_idx_without_labels_and_of_another_type(tmp_path):
     path = tmp_path / "t10k-images-idx3-ubyte"
     path.write_bytes(idx(IMAGES))
     assert_holds(open_dataset(path, MNIST), IMAGES[:, None], None)
+
+
+@pytest.mark.parametrize("labels", ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "t10k-labels.idx1-ubyte.gz"])
+@pytest.mark.parametrize("images", ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte.gz"])
+def test_labels_lie_beside_images_in_either_spelling(tmp_path, images, labels):
+    for name, array in ((images, IMAGES), (labels, DIGITS)):
+        content = idx(array)
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert_holds(open_dataset(tmp_path, MNIST), IMAGES[:, None], DIGITS)
 
 
 def test_damaged_idx(tmp_path):
@@ -448,6 +457,19 @@ def test_real_nmnist():
     n_kept = sum(int(x.sum()) for x, y in dataset.batches(32))
     n_events = sum(f.stat().st_size for f in (SHARED / "n-mnist" / "Test").rglob("*.bin")) // 5
     assert n_kept + dataset.n_dropped_events == n_events
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"croop": 1}, "'croop' is no option, expected one of sensor_size, .*; did you mean 'crop'"),
+    ({"sensorsize": (1, 1)}, "'sensorsize' is no option, .*; did you mean 'sensor_size'"),
+    ({"seed": -1, "encode": "poisson"}, "seed is -1, expected a whole number from 0 on"),
+    ({"timesteps": "3"}, "timesteps is '3', expected a whole number from 1 on"),
+    ({"timesteps": 0}, "timesteps is 0, expected a whole number from 1 on"),
+], ids=str)
+def test_options_that_there_are_not_are_one_line(tmp_path, options, message):
+    with pytest.raises(DataError, match=f"^{message}") as caught:
+        open_dataset(write_mnist(tmp_path), MNIST, **options)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("options", [

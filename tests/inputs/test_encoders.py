@@ -78,12 +78,76 @@ def test_data_sets_encode_each_sample_by_itself(tmp_path):
     (dict(encode="poisson"), None, "give their number"),
     (dict(encode="delta"), None, "delta encodes changes from step to step, but the samples have no steps"),
     (dict(encode="poisson", full_scale=10), 4, "poisson takes values from 0 to 1, found .*full-scale"),
+    (dict(encode="poisson:gain"), 4, "gain has no value, expected a number, gain=X"),
+    (dict(encode="poisson:gain="), 4, "gain has no value, expected a number, gain=X"),
+    (dict(encode="latency:linear="), 4, "linear has no value"),
+    (dict(encode="latency:linear=7"), 4, "linear is 7.0, expected True or False, 1 or 0"),
+    (dict(encode="latency:tau=1,tau=2"), 4, "encode is 'latency:tau=1,tau=2': tau is given twice"),
+    (dict(encode="latency:linear,linear=0"), 4, "linear is given twice"),
 ])
 def test_what_cannot_be_encoded(tmp_path, options, steps, match):
     np.save(tmp_path / "a.npy", np.full((2, 1, 4, 5), 99, np.uint8))
     with pytest.raises(DataError, match=match):
         list(open_dataset(tmp_path / "a.npy", Input((1, 4, 5)), steps, **options).batches(2))
     assert Encoding.of("poisson").makes_steps and not Encoding.of("delta").makes_steps
+
+
+@pytest.mark.parametrize("encode, message", [
+    (lambda: poisson(X, -1), "timesteps is -1, expected a whole number from 1 on"),
+    (lambda: poisson(X, 2.5), "timesteps is 2.5, expected a whole number from 1 on"),
+    (lambda: poisson(X, 5, seed=-1), "seed is -1, expected a whole number from 0 on"),
+    (lambda: poisson(X, 5, seed="a"), "seed is 'a', expected a whole number from 0 on"),
+    (lambda: poisson(X, 5, first_spike_time=5), "first_spike_time is 5, expected 0 to 4"),
+    (lambda: latency(X, 10.0), "timesteps is 10.0, expected a whole number from 1 on"),
+    (lambda: latency(X, 10, first_spike_time="a"), "first_spike_time is 'a', expected a whole number from 0 on"),
+    (lambda: latency(X, 10, first_spike_time=10), "first_spike_time is 10, expected 0 to 9"),
+    (lambda: latency(X, 10, clip="no"), "clip is 'no', expected True or False, 1 or 0"),
+    (lambda: delta(X, -0.1), "threshold is -0.1, expected a number from 0 to 1e.30"),
+    (lambda: delta(X, padding=np.zeros(3)), r"padding is array\(.*, expected True or False"),
+    (lambda: delta(3.0), "delta takes values of several steps"),
+    (lambda: poisson([[1], [1, 0]], 5), "poisson takes an array of numbers "),
+    (lambda: unit_values(X, 0), "full_scale is 0, expected a number from 1e-38 to 1e.38"),
+    (lambda: unit_values(X, "a"), "full_scale is 'a', expected a number"),
+])
+def test_arguments_that_say_nothing_are_one_line(encode, message):
+    with pytest.raises(DataError, match=f"^{message}") as caught:
+        encode()
+    assert "\n" not in str(caught.value)
+
+
+def test_images_are_not_encoded_for_an_input_that_takes_them(tmp_path):
+    """A spike would be the darkest shade but one."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.full((2, 1, 4, 5), 99, np.uint8))
+    for encode in ("poisson", "latency:linear"):
+        with pytest.raises(DataError, match=f"^{path}: the model's input takes images of 5 bits as they are.*encode"):
+            open_dataset(path, Input((1, 4, 5), "image", 5), 4, encode=encode)
+    for node in (Input((1, 4, 5), "image", 1), Input((1, 4, 5), "spikes", 5), Input((1, 4, 5), "real")):
+        [(x, _)] = open_dataset(path, node, 4, encode="poisson").batches(2)
+        np.testing.assert_array_equal(x[1], poisson(np.full((1, 4, 5), np.float32(99) / 255), 4, (0, 1)))
+    dataset = open_dataset(path, Input((1, 4, 5)), 4, encode="poisson")
+    dataset.check_made_for(Input((1, 4, 5), "spikes", 5))
+    with pytest.raises(DataError, match="takes images of 5 bits as they are"):
+        dataset.check_made_for(Input((1, 4, 5), "image", 5))
+
+
+@pytest.mark.parametrize("largest, options, said", [
+    (16, {}, True), (127, {}, True), (128, {}, False), (16, dict(full_scale=16), False),
+    (16, dict(full_scale=255), False),
+])
+def test_a_full_scale_far_above_all_values_is_said(tmp_path, largest, options, said):
+    x = np.zeros((5, 1, 4, 5), np.uint8)
+    x[2, 0, 1, 1] = largest
+    np.save(tmp_path / "a.npy", x)
+    dataset = open_dataset(tmp_path / "a.npy", Input((1, 4, 5)), 4, encode="poisson", **options)
+    list(dataset.batches(2))
+    text = (f"values are encoded as shares of 255, as bytes are, but the largest one is {largest} (full_scale, "
+            "--full-scale, says otherwise)")
+    assert dataset.notes == ({text: 1} if said else {})
+    np.save(tmp_path / "b.npy", x / np.float32(1000))  # shares that are small on purpose
+    dataset = open_dataset(tmp_path / "b.npy", Input((1, 4, 5)), 4, encode="poisson")
+    list(dataset.batches(2))
+    assert dataset.notes == {}
 
 
 HUGE = ("nan", "inf", "-inf", "1e300", "-1e300", "1e-300", "0", "-1")

@@ -353,6 +353,9 @@ def test_shd(tmp_path):
     stream = holds(path, {"t": [250000, 500000, 125000], "x": [3, 699, 0], "y": [0, 0, 0], "p": [1, 1, 1]}, sample=0)
     assert stream.sensor_size == (1, 700) and stream.start == 0
     assert "has events out of order; each counts at its own time" in stream.notes
+    with h5py.File(path, "a") as file:
+        file["x"], file["y"] = np.zeros((2, 3)), [0, 1]
+    assert "holds x, y beside the events; not read" in read(path, sample=1)[1].notes
     refused(path, "holds 2 recordings; give the number of one")
     refused(path, r"holds 2 recordings.*\(it was 2\)", sample=2)
     write_shd(path, [([0.5], [700])], [0])

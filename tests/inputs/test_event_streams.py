@@ -143,8 +143,29 @@ def test_what_a_stream_refuses():
         (lambda: stream(size=None).bins(10), "does not say how many pixels its sensor has"),
         (lambda: stream(size=(5, 5)).read(), r"outside the sensor of 5 x 5 pixels"),
         (lambda: stream().crop(x=(5, 30)), "cannot be cropped to x 5 to 30"),
+        (lambda: stream().crop(x=3), r"to x=3, expected \(first, stop\), whole columns of pixels"),
+        (lambda: stream().crop(x=0), "cannot be cropped to x=0, expected"),
+        (lambda: stream().crop(x=(0.5, 2)), r"to x=\(0.5, 2\), expected \(first, stop\), whole columns of pixels"),
+        (lambda: stream().crop(y=(0, "2")), "expected .*, whole rows of pixels"),
+        (lambda: stream().crop(y=(3, 2)), "the first not above the other"),
+        (lambda: stream().crop(t=(20.7, 101)), r"to t=\(20.7, 101\), expected .*, whole microseconds"),
+        (lambda: stream().crop(t=(np.nan, 101)), "whole microseconds"),
         (lambda: stream().downsample(0), "cannot be downsampled by 0"),
+        (lambda: stream().downsample(None), "cannot be downsampled by None, expected a whole number"),
+        (lambda: stream().downsample(np.inf), "cannot be downsampled by inf"),
+        (lambda: stream().downsample("2"), "cannot be downsampled by '2'"),
         (lambda: stream().oriented("x", "x"), "cannot be oriented"),
+        (lambda: stream().oriented(x=None), "cannot be oriented to x=None, y='y', expected x and y, each once"),
+        (lambda: stream().bins(10, slack=-50), "slack is -50, expected a time from 0 on"),
+        (lambda: stream().bins(10, slack=np.nan), "slack is nan, expected microseconds"),
+        (lambda: stream().bins(10, at_once=0), "at_once is 0, expected a whole number from 1 on"),
+        (lambda: stream(size="4x4"), r"sensor_size is '4x4', expected \(height, width\) in pixels"),
+        (lambda: stream(size=(4,)), r"sensor_size is \(4,\), expected"),
+        (lambda: stream(size=(4.5, 4)), "sensor_size is"),
+        (lambda: EventStream([], start="now"), "start is 'now', expected microseconds"),
+        (lambda: EventStream(5), "events: blocks is 5, expected an iterable of blocks of events"),
+        (lambda: stream().oriented(x=["x"]), "cannot be oriented"),
+        (lambda: stream({**EVENTS, "t": [[1], [2, 3]]}), "t of the events is .*, expected one number per event"),
         (lambda: EventStream.from_numpy({"t": [1], "x": [1]}), "no column 'y' of events"),
         (lambda: EventStream.from_numpy({"t": [1], "x": [1], "y": [1, 2], "p": [1]}), "1, 1, 2, 1 events"),
         (lambda: EventStream.from_numpy({"t": [1], "x": [0.5], "y": [1], "p": [1]}), "x has values from 0.5"),
@@ -152,6 +173,62 @@ def test_what_a_stream_refuses():
     ):
         with pytest.raises(DataError, match=match):
             make()
+
+
+def test_spans_and_slacks_of_every_kind_of_number():
+    t = EVENTS["t"]
+    for span in ((3000, 4000), (3000.0, 3999.5), np.array([3000, 4000])):
+        assert len(stream().crop(t=span).read()) == ((t >= 3000) & (t < 4000)).sum()
+    assert len(stream().crop(t=(3000, np.inf)).read()) == (t >= 3000).sum()
+    assert stream().crop(x=(2.0, 5.0)).sensor_size == (10, 3) and stream(size=np.array(SIZE)).sensor_size == SIZE
+    first = stream().crop(x=(2, 9), t=(3001, 4000))
+    inside = (EVENTS["x"] >= 2) & (EVENTS["x"] < 9) & (t >= 3001) & (t < 4000)
+    steps = joined(first.bins(10)).sum(axis=(1, 2, 3))
+    np.testing.assert_array_equal(steps, np.bincount((t[inside] - 3001) // 10))
+    np.testing.assert_array_equal(joined(stream().bins(100, slack="1ms")), joined(stream().bins(100, slack=1000)))
+
+
+# ---- times that are no whole microseconds
+
+
+SECONDS = {**EVENTS, "t": EVENTS["t"] / 1e6}
+
+
+@pytest.mark.parametrize("make", [
+    lambda: EventStream.from_numpy(SECONDS), lambda: EventStream([SECONDS]).read(), lambda: block_of(SECONDS),
+    lambda: block_of({**SECONDS, "t": SECONDS["t"].astype(np.float32)}),
+    lambda: block_of({**EVENTS, "t": EVENTS["t"] + 0.5}),
+])
+def test_fractions_of_a_microsecond_are_refused(make):
+    with pytest.raises(DataError, match=r"t has .*, expected whole microseconds: of seconds give 1e6 \* t"):
+        make()
+
+
+def test_whole_times_in_floats_are_taken():
+    t = np.random.default_rng(1).integers(0, 1 << 40, 5000)
+    events = {"t": t / 1e6 * 1e6, **{key: np.zeros(5000, int) for key in "xyp"}}  # differ in their last digit
+    assert (events["t"] != t).any() and (block_of(events)["t"] == t).all()
+    for dtype in (np.float16, np.float32, np.longdouble):
+        one = {"t": np.array([0, 3, 1500], dtype), **{key: [0] * 3 for key in "xyp"}}
+        assert block_of(one)["t"].tolist() == [0, 3, 1500]
+
+
+def test_seconds_are_not_binned_as_microseconds():
+    bins = EventBins(1000, sensor_size=(4, 4))
+    with pytest.raises(DataError, match="t has 0.01, and all events are within the first step of 1000 us"):
+        bin_events([1, 2], [1, 2], [0, 1], [0.01, 0.9], bins, 4)
+    assert bin_events([1, 2], [1, 2], [0, 1], [0.5, 1000.5], bins, 4).sum(axis=(1, 2, 3)).tolist() == [1, 1, 0, 0]
+    assert bin_events([1], [1], [0], [0.5], bins, 1).sum() == bin_events([1], [1], [0], [0.0], bins, 4).sum() == 1
+
+
+@pytest.mark.parametrize("change, match", [
+    (dict(timesteps=0), "timesteps is 0, expected a whole number from 1 on"),
+    (dict(timesteps=2.5), "timesteps is 2.5, expected"),
+    (dict(events=(4, 4)), r"events is \(4, 4\), expected an EventBins"),
+])
+def test_what_binning_refuses(change, match):
+    with pytest.raises(DataError, match=match):
+        bin_events([1], [1], [0], [5], **{"events": EventBins(10, sensor_size=(4, 4)), "timesteps": 2, **change})
 
 
 # ---- data sets
@@ -222,6 +299,32 @@ def test_class_folders_and_their_parts(tmp_path):
     np.testing.assert_array_equal(found[0], levels_of(EVENTS)[:5])
 
 
+def class_folders(folder, **n_files):
+    for name, n in n_files.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            write_recording(folder / name / f"{i}.bin", [1], [2], [1], [5])
+    return folder
+
+
+def test_a_share_that_leaves_a_class_without_samples_is_said(tmp_path):
+    folder = class_folders(tmp_path / "a", cat=2, dog=10)
+    dataset = open_dataset(folder, NODE, 5, test_share=0.1)
+    assert dataset.labels.tolist() == [1]
+    assert "test_share 0.1 leaves the test part nothing of class 'cat'" in dataset.notes
+    for options in (dict(test_share=0.5), dict(test_share=0.1, part="train"), dict(test_share=0.1, part="all"), {}):
+        assert not any("leaves" in text for text in open_dataset(folder, NODE, 5, **options).notes)
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), ("0", "1")])
+def test_a_share_that_leaves_no_sample_at_all_is_refused(tmp_path, names):
+    folder = class_folders(tmp_path / "a", **dict.fromkeys(names, 2))
+    with pytest.raises(DataError, match="a: test_share is 0.1, which leaves the test part nothing of classes of at "
+                                        r"most 2 files: give a larger one \(--test-share\)$"):
+        open_dataset(folder, NODE, 5, test_share=0.1)
+    assert len(open_dataset(folder, NODE, 5, test_share=0.5)) == 2
+
+
 def test_gestures_from_their_beginning_to_their_end(tmp_path):
     t = EVENTS["t"]
     spans = [(3, int(t[10]), int(t[700])), (11, int(t[700]), int(t[1500]))]
@@ -256,6 +359,11 @@ def test_shd_as_a_data_set(tmp_path):
     assert dataset.labels.tolist() == [4, 1] and dataset.lengths.tolist() == [5, 2]
     first, second = read_all(dataset)
     assert np.argwhere(first).tolist() == [[2, 0], [4, 139]] and np.argwhere(second).tolist() == [[1, 1]]
+    one = open_dataset(tmp_path / "shd_test.h5", node, downsample=5, sample=1)
+    assert one.labels.tolist() == [1] and one.lengths.tolist() == [2]
+    np.testing.assert_array_equal(read_all(one), [second[:2]])
+    with pytest.raises(DataError, match=r"holds 2 recordings; give the number of one.*\(it was 2\)"):
+        open_dataset(tmp_path / "shd_test.h5", node, downsample=5, sample=2)
 
 
 def test_plain_npy_frames(tmp_path):

@@ -51,6 +51,27 @@ def test_recordings_that_are_left_out_are_said(tmp_path, files, expected):
     assert said(notes) == ([] if expected is None else [f"taken from {expected}"])
 
 
+@pytest.mark.parametrize("files, expected", [
+    ({"up/a.csv": 1, "up/2.csv.gz": 0, "up/3.aer": 0}, "up/2.csv.gz, up/3.aer beside these have suffixes"),
+    ({"0/a.csv": 1, "1/b.csv": 1, "1/b.csv.gz": 0}, "1/b.csv.gz beside these has a suffix"),
+    ({"up/a.csv": 1, "down/2.csv.gz": 0}, "down/2.csv.gz beside these has a suffix"),
+    ({"0/a.csv": 1, "1/2.csv.gz": 0}, "1/2.csv.gz beside these has a suffix"),
+    ({"a.csv": 1, "b.PNG": 0, "more/c.aer": 0}, "b.PNG, more/c.aer beside these have suffixes"),
+    ({"Test/up/a.csv": 1, "Test/up/b.zip": 0, "Train/up/c.csv": 1, "Train/up/d.zip": 0},
+     "up/b.zip beside these has a suffix"),
+    ({"up/a.csv": 1, **{f"up/{i}.csv.gz": 0 for i in range(9)}},
+     "up/0.csv.gz, up/1.csv.gz, up/2.csv.gz, up/3.csv.gz and 5 more beside these have suffixes"),
+    ({"up/a.csv": 1, "up/.hidden": 0, "LICENSE": 0}, None), ({"up/a.csv": 1, "down/B.CSV": 1}, None),
+])
+def test_files_of_other_suffixes_are_said(tmp_path, files, expected):
+    for name, has_events in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(EVENTS if has_events else "\x1f\x8b")
+    _, notes = read(tmp_path)
+    assert said(notes) == ([] if expected is None else [
+        f"{expected} of no recording; left out (unpack or rename what is one)"])
+
+
 PROSE = "Recorded in the garden, 3 flies.\nSee the paper.\n"
 
 

@@ -131,6 +131,19 @@ def test_lines_of_a_pipe_that_are_no_plain_events():
     assert cut_anyhow(long, keep_going=True)[0] == [1]
 
 
+@pytest.mark.parametrize("long", [
+    b"# " + b"1,5,6,1 " * 1000, b"% " + b"1,5,6,1 " * 1000, b"#" * 20_000 + b"1,5,6,1", b"# " + b"\xc2\xb5" * 4000,
+])
+def test_a_comment_of_any_length_is_no_event_of_a_pipe(long):
+    data = b"1,5,6,1\n" + long + b"\n2,5,6,1\r\n" + long
+    for n in (1 << 16, 4096, 999):
+        found, notes = piped(*in_pieces(data, n))
+        assert found["t"].tolist() == [1, 2] and not any("middle" in note for note in notes)
+        assert piped(*in_pieces(b"\xef\xbb\xbf" + long + b"\n" + data, n))[0]["t"].tolist() == [1, 2]
+        with pytest.raises(DataError, match="line 5 is .oops."):
+            piped(*in_pieces(data + b"\noops\n", n))
+
+
 @pytest.mark.parametrize("data, cut, n", [(TEXT, 5, 59), (TEXT, 1, 59), (BINARY, 1, 59), (BINARY, 12, 59), (BINARY, 14, 58)])
 def test_an_end_in_the_middle_of_an_event_is_said(data, cut, n):
     found, notes = piped(data[:-cut])

@@ -6,6 +6,8 @@ import pytest
 import eventsim
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.columns import named_columns, unit_of_times
+from eventsim.inputs.event_files.options import EventOptions
+from eventsim.inputs.live import event_stream
 
 ROW = [(1000, 5, 6, 1)]
 
@@ -67,6 +69,62 @@ def test_a_first_line_of_width_and_height(tmp_path):
     assert "its first line, '240 180', is taken as width and height of the sensor" in stream.notes
     assert read(tmp_path / "events.txt", "240,180\nt,x,y,p\n1000,5,6,1\n")[0] == ROW
     refused(tmp_path / "events.txt", "4 3\n0.0 5 6 1\n0.001 7 800 0\n", "outside the sensor of 4 x 3 pixels")
+
+
+# ---- two columns that say the same
+
+
+@pytest.mark.parametrize("header, taken, other", [
+    ("t,x,y,p,t", "t", "t"), ("time,t,x,y,p", "t", "time"), ("t,x,y,on,p", "p", "on"), ("x,col,y,t,p", "x", "col"),
+    ("sec,nsec,x,y,p", "sec", "nsec"), ("t_us,x,y,p,t_ms", "t_us", "t_ms"),
+    ('"ts",x,y,p,Timestamp', '"ts"', "Timestamp"),
+])
+def test_two_columns_of_the_same_are_refused_in_text(tmp_path, header, taken, other):
+    text = header + "\n5,6,7,1,1\n"
+    match = f"its header has '{taken}' and '{other}', which may both be of the same, .*: rename the one"
+    refused(tmp_path / "a.csv", text, match)
+    with open(tmp_path / "a.csv", "rb", buffering=0) as file, pytest.raises(DataError, match=match):
+        event_stream(file, EventOptions()).read()
+
+
+def test_a_column_that_says_the_same_is_noted_of_arrays(tmp_path):
+    import h5py
+
+    rows = np.array([(5, 6, 1, 0, 1000)], [(name, "i8") for name in ("x", "y", "p", "on", "t")])
+    np.save(tmp_path / "a.npy", rows)
+    np.savez(tmp_path / "a.npz", events=rows, label=3)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["events"] = rows
+    for file in sorted(tmp_path.iterdir()):
+        stream = eventsim.open_events(file)
+        assert [event.item() for event in stream.read()] == ROW
+        assert "has a column 'on' beside 'p', which may say the same; not read" in stream.notes
+    assert "holds label beside the events; not read" in stream.notes
+
+
+@pytest.mark.parametrize("names, place, said", [
+    ("x y events/t events/x events/y events/p", "events", "x, y"),
+    ("events/t events/x events/y events/p CD/events/t CD/events/x CD/events/y CD/events/p", "events",
+     "CD/events/"),
+    ("t x y p on height width", "", "on"),
+    ("CD/events/t CD/events/x CD/events/y CD/events/p CD/indexes/id EXT/t height width", "CD/events",
+     "EXT, CD/indexes"),
+    ("events/t events/x events/y events/p events/ms height width", "events", "events/ms"),
+    ("t x y p a b c d e f g", "", "a, b, c, d, e and 2 more"), ("t x y p height width", "", None),
+])
+def test_what_hdf5_holds_beside_the_events_is_said(tmp_path, names, place, said):
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in names.split():
+            inside = name.rpartition("/")[0] == place
+            file[name] = dict(t=[1000], x=[5], y=[6], p=[1]).get(name[-1], [1]) if inside else [9]
+        for name in ("height", "width") if "height" in names else ():
+            file[name][...] = 20
+    stream = eventsim.open_events(tmp_path / "a.h5")
+    assert [event.item() for event in stream.read()] == ROW
+    assert [note for note in stream.notes if "beside" in note] == (
+        [] if said is None else [f"holds {said} beside the events; not read"])
 
 
 # ---- units
@@ -148,3 +206,33 @@ def test_a_fraction_after_whole_times_is_refused(tmp_path, monkeypatch):
         eventsim.open_events(tmp_path / "a.npz").read()
     in_seconds = eventsim.open_events(tmp_path / "a.npz", time_unit=1).read()["t"]
     assert in_seconds.tolist() == [1_000_000, 2_000_000, 3_000_000, 500_000]
+
+
+# ---- long lines
+
+
+LONG = ["# " + "1,5,6,1 " * 1000, "#" + "x" * 4095, "% " + "1,5,6,1 " * 1000, "2,7,8,0 # " + "9" * 5000,
+        "#" * 20_000 + " 1,5,6,1"]
+
+
+@pytest.mark.parametrize("long", LONG)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_comment_of_any_length_is_no_event(tmp_path, long, place):
+    lines = ["t,x,y,p", "1,5,6,1", "3,5,6,1"]
+    lines.insert(place, long if place else long.removeprefix("2,7,8,0 "))
+    expected = [(1, 5, 6, 1), (3, 5, 6, 1)]
+    if place and long.startswith("2"):
+        expected.insert(place - 1, (2, 7, 8, 0))
+    assert read(tmp_path / "a.csv", "\n".join(lines))[0] == expected
+    refused(tmp_path / "a.csv", "\n".join([*lines, "oops"]), "line 5 is 'oops'")
+
+
+@pytest.mark.parametrize("long", ["x" * 5000, "2,5,6,1" + " " * 5000, "2,5,6,1" + " " * 4090 + "9", "," * 4097])
+def test_any_other_line_that_is_too_long_is_refused(tmp_path, long):
+    match = "line 3 has more than 4096 characters: it is no text of events"
+    text = f"t,x,y,p\n1,5,6,1\n{long}\n3,5,6,1\n"
+    refused(tmp_path / "a.csv", text, match)
+    events, stream = read(tmp_path / "a.csv", text, keep_going=True)
+    assert events == [(1, 5, 6, 1)] and match in stream.notes[-1]
+    refused(tmp_path / "a.csv", "t,x,y,p," + "a" * 5000 + "\n1,5,6,1,7\n", "line 1 has more than 4096 characters")
+    assert read(tmp_path / "a.csv", "t,x,y,p\n1,5,6,1" + " " * 4089 + "\n")[0] == [(1, 5, 6, 1)]

@@ -193,6 +193,27 @@ def test_options_of_some_formats_do_not_apply_to_others(tmp_path, name, option, 
             eventsim.open_events(path, keep_going=True, **{option: value}).read()
 
 
+@pytest.mark.parametrize("name, message", [
+    ("b.csv", "b.csv: no such file$"),
+    ("recordings/first.npz", "no such file, did you mean .*recordings/first.csv"),
+    ("recordings/b/c.csv", "no such file; there is no folder"),
+    ("recordings", "is a folder, expected one recording .*; name one in it: .*first.csv"),
+])
+def test_missing_recordings_and_folders_of_them(tmp_path, name, message):
+    recording(tmp_path / "recordings" / "first.csv")
+    for opened in (eventsim.open_events, lambda path: event_stream(path, EventOptions())):
+        with pytest.raises(DataError, match=message) as caught:
+            opened(tmp_path / name)
+        assert "damaged" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_options_that_open_events_does_not_have(tmp_path):
+    with pytest.raises(DataError, match="^'sensorsize' is no option, .*; did you mean 'sensor_size'"):
+        eventsim.open_events(recording(tmp_path / "a.csv"), sensorsize=(10, 20))
+    with pytest.raises(DataError, match="^path is 5, expected a path"):
+        eventsim.open_events(5)
+
+
 def test_options_of_files_do_not_apply_to_other_sources():
     for source in (EventStream.from_numpy(EVENTS), structured(EVENTS), "udp://127.0.0.1:3333"):
         for options in (dict(time_unit=1e-3), dict(columns="txyp"), dict(sample=0)):

@@ -8,11 +8,12 @@ import numpy as np
 
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.hdf5_events import SIGNATURE
-from eventsim.inputs.event_files.records import Microseconds
+from eventsim.inputs.event_files.records import Microseconds, note_beside
 from eventsim.inputs.events import EVENT, EventStream
 from eventsim.storage.hdf5 import open_hdf5
 
 UNITS = 700
+MEMBERS = ("spikes", "labels", "extra")  # of a file, at its top
 MOST_RECORDINGS = 1 << 20  # of a file; packed, references to none take no room
 
 
@@ -47,12 +48,13 @@ def recording_in(path, options) -> EventStream:
         raise DataError(f"{path}: holds {n} recordings; give the number of one, from 0 on, as sample"
                         + ("" if sample is None else f" (it was {sample})"))
     notes = ["its times are seconds"]
-    return EventStream(lambda: _blocks(path, sample), f"{path}, recording {sample}",
+    return EventStream(lambda: _blocks(path, sample, notes), f"{path}, recording {sample}",
                        options.sensor_size or (1, UNITS), 0, notes)
 
 
-def _blocks(path, sample):
+def _blocks(path, sample, notes):
     with open_hdf5(path, DataError) as root:
+        note_beside(notes, [name for name in root.names() if name not in MEMBERS])
         spikes = root.group("spikes")
         times, units = (spikes.ragged(name).row(sample) for name in ("times", "units"))
     if len(times) != len(units):

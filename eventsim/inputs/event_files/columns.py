@@ -29,6 +29,20 @@ def named_columns(names):
     return None if None in found.values() else found
 
 
+def rivals_of(names, places):
+    """[(name of a column, name of another that says the same), ...]. places: as of `named_columns`."""
+    plain = [_plain(name) for name in names]
+    return [(str(names[taken]).strip(), str(names[place]).strip())
+            for key, taken in places.items() for place, name in enumerate(plain)
+            if place != taken and (name in NAMES[key] or key == "t" and _TIME.fullmatch(name))]
+
+
+def said_of_rivals(names, places):
+    """What notes say of columns that say the same as those that are read."""
+    return [f"has a column {other!r} beside {taken!r}, which may say the same; not read"
+            for taken, other in rivals_of(names, places)]
+
+
 def unit_of_times(name, asked, path):
     """Seconds of one unit of t: what the name of its column says, or else `asked`, which may be None. Raises
     DataError where they differ."""

@@ -1,16 +1,18 @@
 """HDF5 with columns t, x, y and p: at the top, or in events/ or CD/events (Prophesee, DSEC, e2vid)."""
 
+from contextlib import suppress
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.columns import check_order, named_columns, unit_of_times
+from eventsim.inputs.event_files.columns import check_order, named_columns, said_of_rivals, unit_of_times
 from eventsim.inputs.event_files.options import KEYS, refuse_given
-from eventsim.inputs.event_files.records import Microseconds, note
+from eventsim.inputs.event_files.records import Microseconds, note, note_beside
 from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream
 from eventsim.storage.hdf5 import open_hdf5
 
+SIZE = ("height", "width")  # names of the sensor's size at the top
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ALONE = ("arr_0", "data")  # names of a dataset that may hold rows of four numbers, beside those places
 PLACES = ("", "events", "CD/events", "CD", "davis/left/events", "prophesee/left")
@@ -53,9 +55,11 @@ def recording_in(path, options) -> EventStream:
             places = named_columns(names) if names else None
             if places is not None:
                 check_order(places, options.columns, path)
+                notes += said_of_rivals(names, places)
             name_of_times = "" if places is None else names[places["t"]]
         if found.place:
             note(notes, f"has its events in {found.place}/")
+        note_beside(notes, _beside(root, found))
         size = options.sensor_size or _size(root)
     unit = unit_of_times(name_of_times, options.time_unit, path)
     return EventStream(lambda: _blocks(path, unit, options, notes), str(path), size, notes=notes)
@@ -111,6 +115,28 @@ def _rows(root):
     return None
 
 
+def _beside(root, found):
+    """Names of what lies beside the events, but for the sensor's size; of other recordings the whole place."""
+    group, above, names = root, "", []
+    for part in filter(None, found.place.split("/")):
+        names += [above + name for name in group.names() if name != part]
+        above, group = f"{above}{part}/", group.group(part) if group.is_group(part) else None
+    if group is not None:
+        names += [above + name for name in group.names() if name not in found.names.values()]
+    others = [place for place in PLACES if place != found.place and _has_columns(root, place)]
+    return [f"{place}/" for place in others] + [
+        name for name in names
+        if name not in SIZE and not any(f"{place}/".startswith(f"{name}/") for place in others)]
+
+
+def _has_columns(root, place):
+    """Whether arrays at a place have the names of columns, whatever they hold."""
+    with suppress(DataError):  # of what is not read
+        group = _group(root, place) if place else None
+        return group is not None and named_columns(group.names()) is not None
+    return False
+
+
 def _dataset(root, place):
     """The dataset at a place, or None."""
     parent, _, name = place.rpartition("/")
@@ -130,8 +156,8 @@ def _group(root, place):
 
 def _size(root):
     """(height, width), where the file says them as numbers."""
-    if "height" in root and "width" in root and not (root.is_group("height") or root.is_group("width")):
-        sizes = [np.ravel(root.numbers(name)) for name in ("height", "width")]
+    if all(name in root and not root.is_group(name) for name in SIZE):
+        sizes = [np.ravel(root.numbers(name)) for name in SIZE]
         if all(len(size) == 1 and 0 < size[0] <= 1 << 16 for size in sizes):
             return int(sizes[0][0]), int(sizes[1][0])
     return None

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.columns import check_order, named_columns, unit_of_times
+from eventsim.inputs.event_files.columns import check_order, named_columns, said_of_rivals, unit_of_times
 from eventsim.inputs.event_files.options import KEYS, refuse_given
-from eventsim.inputs.event_files.records import Microseconds, note
+from eventsim.inputs.event_files.records import Microseconds, note, note_beside
 from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream
 from eventsim.storage.npz import array_header, npz_member
 from eventsim.storage.reading import READ_ERRORS, reading
@@ -117,7 +117,7 @@ def _in_microseconds(found, path, unit, notes):
 
 def _npy_blocks(path, options, notes):
     with reading(path), open(path, "rb") as file:
-        yield from _rows(file, "the array", path, options)
+        yield from _rows(file, "the array", path, options, notes)
 
 
 def _npz_blocks(path, options, notes):
@@ -126,11 +126,10 @@ def _npz_blocks(path, options, notes):
         places = named_columns(names)
         if places is None:
             alone = next(name for name in ALONE if name in names)
-            yield from _rows(stack.enter_context(npz_member(archive, alone, path)), alone, path, options)
+            note_beside(notes, [name for name in names if name != alone])
+            yield from _rows(stack.enter_context(npz_member(archive, alone, path)), alone, path, options, notes)
             return
-        others = [name for i, name in enumerate(names) if i not in places.values()]
-        if others:
-            note(notes, f"holds {', '.join(others[:5])} beside the events; not read")
+        note_beside(notes, [name for i, name in enumerate(names) if i not in places.values()])
         readers = {key: _column(stack.enter_context(npz_member(archive, names[place], path)), names[place], path)
                    for key, place in places.items()}
         lengths = {names[places[key]]: next(reader) for key, reader in readers.items()}
@@ -153,7 +152,7 @@ def _column(file, name, path):
     yield from _parts(file, shape[0], dtype, name, path)
 
 
-def _rows(file, name, path, options):
+def _rows(file, name, path, options, notes):
     """Columns by key of a structured array (N,) or an array (N, 4)."""
     shape, dtype = array_header(file, name, path)
     if dtype.names is not None:
@@ -161,6 +160,8 @@ def _rows(file, name, path, options):
         if places is None or len(shape) != 1:
             raise DataError(f"{path}: {name} has shape {shape} and columns {list(dtype.names)[:10]}, expected "
                             f"(N,) with t, x, y, p")
+        for said in said_of_rivals(dtype.names, places):
+            note(notes, said)
         for part in _parts(file, shape[0], dtype, name, path):
             yield {key: part[dtype.names[place]] for key, place in places.items()}
         return

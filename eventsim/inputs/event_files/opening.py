@@ -1,15 +1,17 @@
 """Recordings by what they hold: one table of formats, asked in turn."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from eventsim.arguments import path_of
 from eventsim.errors import DataError
 from eventsim.inputs.event_files import (
     aedat2, aedat3, cochlea, dat, faery_files, five_bytes, hdf5_events, numpy_files, text_events,
 )
-from eventsim.inputs.event_files.options import EventOptions, refuse_given
+from eventsim.inputs.event_files.options import checked_options, EventOptions, refuse_given
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
+from eventsim.storage.nearby import remedy_of_folder, remedy_of_missing
 from eventsim.storage.reading import reading, refuse_special, special_file
 
 # Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
@@ -41,11 +43,28 @@ def open_events(path, **options) -> EventStream:
     `notes` once it has been read. Raises DataError, here and while it is read, naming the file;
     MissingPackageError where faery is missing.
     """
-    path, asked = Path(path), EventOptions(**options)
+    path, asked = Path(path_of(path)), checked_options(EventOptions, options)
+    _check_file(path)
     found = event_format(path, asked)
     if found is None:
         raise unknown_format(path)
     return open_as(found, path, asked)
+
+
+def _check_file(path):
+    """Raise DataError, with what was probably meant, where there is no such file or it is a folder."""
+    with suppress(OSError):  # said by what opens it
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder, expected one recording (eventsim.open_dataset takes folders)"
+                            f"{remedy_of_folder(path, _holds_events)}")
+        if not path.exists():
+            raise DataError(f"{path}: no such file{remedy_of_missing(path)}")
+
+
+def _holds_events(path):
+    with suppress(DataError):
+        return event_format(path) is not None
+    return False
 
 
 def unknown_format(path) -> DataError:

@@ -5,11 +5,16 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Optional, Tuple, Union
 
+import numpy as np
+
+from eventsim.arguments import instance_of
 from eventsim.errors import DataError
+from eventsim.text import did_you_mean
 
 KEYS = "txyp"
 MOST_PIXELS = 1 << 16  # along an axis
 UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "min": 6e7, "h": 3.6e9}
+FLAGS = (bool, np.bool_)
 Duration = Union[float, str]  # microseconds, or text such as "10ms"
 
 
@@ -42,8 +47,20 @@ class EventOptions:
             raise DataError(f"sensor_size is {size!r}, expected (height, width) in pixels")
         if self.sample is not None and not isinstance(self.sample, Integral):
             raise DataError(f"sample is {self.sample!r}, expected the number of a recording, from 0 on")
+        instance_of(self.keep_going, FLAGS, "keep_going", "True or False")
         if microseconds(self.longest_gap, "longest_gap") < 0:
             raise DataError(f"longest_gap is {self.longest_gap!r}, expected a time from 0 on")
+
+
+def checked_options(kind, given):
+    """Options of a dataclass, made of what is given by name. Raises DataError for a name that is none of its
+    fields, with the nearest one."""
+    names = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in names:
+            raise DataError(f"{name!r} is no option, expected one of {', '.join(names)}"
+                            f"{did_you_mean(name, names)}")
+    return kind(**given)
 
 
 def refuse_given(options, names, path, what) -> None:

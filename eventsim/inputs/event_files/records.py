@@ -12,6 +12,7 @@ from eventsim.storage.reading import reading
 
 LONGEST_HEADER = 1 << 22  # bytes
 NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+MOST_BESIDE = 5  # names of what lies beside events, in a note
 LATE_PART = 64  # of a turn of a clock: an event that comes later than such a part of it is none of the turn before
 
 
@@ -19,6 +20,13 @@ def note(notes: List[str], text: str) -> None:
     """Say something of a file once."""
     if text not in notes:
         notes.append(text)
+
+
+def note_beside(notes: List[str], names) -> None:
+    """Say what a file holds beside its events, by name."""
+    if names:
+        more = f" and {len(names) - MOST_BESIDE} more" * (len(names) > MOST_BESIDE)
+        note(notes, f"holds {', '.join(names[:MOST_BESIDE])}{more} beside the events; not read")
 
 
 def header_lines(path, mark: bytes, last: bytes = b"") -> tuple:

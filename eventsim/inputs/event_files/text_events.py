@@ -2,7 +2,8 @@
 
 A header may name the columns. Without one, their order is told from the numbers, where only one order makes sense
 (p is 0 or 1, or -1 or 1, t does not fall), and noted. A first line of two whole numbers is the sensor's width and
-height.
+height. A comment, behind # or in a line that begins with %, may be as long as it likes; any other line is of at
+most `LONGEST_LINE` characters.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.columns import check_order, named_columns, unit_of_times
+from eventsim.inputs.event_files.columns import check_order, named_columns, rivals_of, unit_of_times
 from eventsim.inputs.event_files.options import KEYS
 from eventsim.inputs.event_files.records import Microseconds, note
 from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream, MOST_PIXELS
@@ -21,7 +22,7 @@ from eventsim.storage.reading import reading
 
 SUFFIXES = (".csv", ".txt", ".tsv")
 ORDERS = ("txyp", "xypt", "xytp", "typx")
-LONGEST_LINE = 1 << 12
+LONGEST_LINE = 1 << 12  # characters, but for comments
 LOOKED_AT = 1 << 12  # lines, to tell the order of the columns
 MARKS = {";": "semicolons", ",": "commas", "\t": "tabs"}  # what parts fields, in this order; else blanks
 
@@ -37,13 +38,16 @@ class TextLayout(NamedTuple):
 
 
 def header_layout(line, options, path) -> Optional[TextLayout]:
-    """What a line that names the columns says, None of any other. Raises DataError where the options say
-    otherwise."""
+    """What a line that names the columns says, None of any other. Raises DataError where two of its names say the
+    same, or the options say otherwise."""
     mark = _mark_of(line)
     names = line.split(mark)
     places = named_columns(names)
     if places is None:
         return None
+    for taken, other in rivals_of(names, places):
+        raise DataError(f"{path}: its header has {taken!r} and {other!r}, which may both be of the same, expected "
+                        "one column each of t, x, y and p: rename the one that is not to be read")
     check_order(places, options.columns, path)
     return TextLayout(places, mark, len(names), unit_of_times(names[places["t"]], options.time_unit, path))
 
@@ -63,7 +67,7 @@ def holds_events(path, start) -> bool:
     """By suffix, and a first line that is a header of events or four numbers."""
     if path.suffix.lower() not in SUFFIXES:
         return False
-    lines = _first_lines(start)
+    lines = _first_lines(path, start)
     if len(lines) > 1 and _size_in(lines[0]):
         del lines[0]
     return bool(lines) and (named_columns(lines[0].split(_mark_of(lines[0]))) is not None or _has_numbers(lines[0]))
@@ -71,13 +75,18 @@ def holds_events(path, start) -> bool:
 
 def holds_prose(path, start) -> bool:
     """Whether a text file has lines, but none that may be of events, such as notes or a list of names."""
-    lines = _first_lines(start)
+    lines = _first_lines(path, start)
     return bool(lines) and b"\0" not in start and not holds_events(path, start) and not any(map(_has_numbers, lines))
 
 
-def _first_lines(start):
+def _first_lines(path, start):
+    """What the lines of the start hold, or the two first lines where it is a comment and no more."""
     found = map(without_comment, re.split(r"\r\n|[\r\n]", start.decode("utf-8-sig", "replace")))
-    return [line for line in found if line]
+    lines = [line for line in found if line]
+    if lines or len(start) < LONGEST_LINE:
+        return lines
+    with reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
+        return [line for _, line in islice(_lines(file), 2)]
 
 
 def _has_numbers(line):
@@ -95,6 +104,7 @@ def recording_in(path, options) -> EventStream:
         note(notes, f"its first line, {first[0][1]!r}, is taken as width and height of the sensor")
         skipped = 1
     lines = first[skipped:]
+    check_length(lines[0], path)
     header = header_layout(lines[0][1], options, path)
     if header is not None:
         skipped += 1
@@ -121,11 +131,36 @@ def _blocks(path, skipped, layout, notes):
 def _lines(file):
     """(number, text) of the lines that hold something."""
     number = 0
-    while line := file.readline(LONGEST_LINE):
+    while line := file.readline(LONGEST_LINE + 1):
         number += 1
-        line = without_comment(line)
-        if line:
-            yield number, line
+        long = len(line) > LONGEST_LINE
+        text = text_of(line) if long else without_comment(line)
+        if text:
+            yield number, text
+        while long and line and line[-1] != "\n":  # the rest of it
+            line = file.readline(LONGEST_LINE + 1)
+
+
+def text_of(line):
+    """What a line holds, without its comment: "" where that is nothing. Of a line, or the start of one, that is
+    too long without one, more than LONGEST_LINE characters, for `is_too_long`."""
+    if len(line) <= LONGEST_LINE:
+        return without_comment(line)
+    start = line.rstrip("\r\n")[: LONGEST_LINE + 1]
+    comment = "#" in start or start.lstrip(" ").startswith("%")
+    return start if is_too_long(start) and not comment else without_comment(start)
+
+
+def is_too_long(text) -> bool:
+    """Whether a text is no line of events, by its length."""
+    return len(text) > LONGEST_LINE
+
+
+def check_length(line, path):
+    """Raise DataError where a line, (number, text), is too long."""
+    number, text = line
+    if is_too_long(text):
+        raise DataError(f"{path}: line {number} has more than {LONGEST_LINE} characters: it is no text of events")
 
 
 def without_comment(line):
@@ -147,7 +182,11 @@ def event_columns(lines, layout: TextLayout):
 
 
 def _numbers_of_fields(texts, mark):
-    return [text.count(mark) + 1 for text in texts] if mark else [len(text.split()) for text in texts]
+    """How many fields each text has, 0 where it is too long."""
+    numbers = [text.count(mark) + 1 for text in texts] if mark else [len(text.split()) for text in texts]
+    if max(map(len, texts), default=0) <= LONGEST_LINE:
+        return numbers
+    return [0 if is_too_long(text) else n for text, n in zip(texts, numbers)]
 
 
 def _numbers_of(lines, layout):
@@ -189,6 +228,7 @@ def _parsed(texts, layout):
 
 def wrong_line(path, line, layout: TextLayout) -> DataError:
     """What is said of a line, (number, text), that is not as the layout says."""
+    check_length(line, path)
     number, text = line
     return DataError(f"{path}: line {number} is {text[:60]!r}, expected {layout.n_fields} fields parted by "
                      f"{MARKS.get(layout.mark, 'blanks')}, and numbers with a decimal point for t, x, y and p")
