@@ -1,11 +1,13 @@
 """Arrays and event recordings as levels, checked against the model's Input node."""
 
+import warnings
+
 import numpy as np
 
-from eventsim.errors import DataError
+from eventsim.errors import DataError, EventsimWarning
 from eventsim.tensors import as_array
 
-SCALED = "it looks scaled to 0..1: give the raw integers, the model does the scaling itself"
+RAW = "give the raw integers, the model does the scaling itself"
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
 
@@ -15,7 +17,8 @@ def to_levels(x, input_node, timesteps=None, narrow=False):
     x: (N, *shape), a still sample, or (N, T, *shape), one frame per step; shape is the Input's,
         channels first; an array, or what `tensors.as_array` makes one of. For encoding "image" and
         "spikes" bool, integers, or floats that hold whole numbers: levels, not yet scaled; for an "image" of
-        several bits, no bool or floats whose largest value is 1: they look scaled. For "real" any real numbers.
+        several bits, bool or floats whose largest value is 1 are taken so with a warning. For "real" any real
+        numbers.
     timesteps: steps of the run, or None; must agree with T where both are given.
     narrow: whether levels that are bytes may stay so.
 
@@ -116,7 +119,8 @@ def _remedy(found, shape):
 
 
 def check_values(x, input_node):
-    """Raise DataError unless all values of `x` are levels of the Input (finite, if real)."""
+    """Raise DataError unless all values of `x` are levels of the Input (finite, if real). Warns of floats and bools
+    that may be shares of the highest level."""
     if x.dtype.kind in "iu" and input_node.encoding != "real" and _are_levels(x, input_node):
         return
     if x.dtype.kind == "f" and not np.isfinite(_narrowed(x)).all():
@@ -132,9 +136,10 @@ def check_values(x, input_node):
         raise DataError(f"x has values down to {lowest} but {_range(input_node)}{remedy}")
     if highest > high:
         raise DataError(f"x has values up to {highest} but {_range(input_node)}")
-    if highest == 1 and x.dtype.kind in "bf" and takes_shades(input_node):  # 0 and 1 of a picture, not its levels
-        raise DataError(f"x is of type {x.dtype} and has no value but 0 and 1, expected whole levels from 0 to "
-                        f"{high}; {SCALED}; where they are levels, give them as integers, x.astype(np.uint8)")
+    if highest == 1 and x.dtype.kind in "bf" and takes_shades(input_node):  # 0 and 1 of a picture, or its levels?
+        warnings.warn(f"x is of type {x.dtype} and has no value but 0 and 1, taken as those of the levels 0 to {high}: "
+                      f"if it is scaled to 0..1, {RAW}; if they are levels, x.astype(np.uint8) says so",
+                      EventsimWarning, stacklevel=2)
 
 
 def takes_shades(input_node) -> bool:
@@ -177,4 +182,4 @@ def _range(input_node):
 
 def _fractional(x, low, high):
     message = f"x has fractional values, expected whole levels from {low} to {high}"
-    return f"{message}; {SCALED}" if x.min() >= 0 and x.max() <= 1 else message
+    return f"{message}; it looks scaled to 0..1: {RAW}" if x.min() >= 0 and x.max() <= 1 else message

@@ -94,12 +94,12 @@ def compile_given() -> None:
 def modules() -> tuple:
     """Those whose kernels plans call."""
     from eventsim.kernels import (
-        alpha, answering, attending, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
-        train_statistics, transforms,
+        alpha, answering, attending, counting, firing, firing_by_step, gathering, gathering_int8, indexing, integrating,
+        pooling, train_statistics, transforms,
     )
 
-    return (alpha, answering, attending, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
-            train_statistics, transforms)
+    return (alpha, answering, attending, counting, firing, firing_by_step, gathering, gathering_int8, indexing,
+            integrating, pooling, train_statistics, transforms)
 
 
 def _end_with_stdin():

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from eventsim.errors import DataError
+from eventsim.errors import DataError, EventsimWarning
 from eventsim.inputs.binning import bin_events
 from eventsim.inputs.levels import check_values, level_range, to_levels
 from eventsim.model.input import EventBins, Input
@@ -21,9 +21,9 @@ def assert_ready_for_kernels(levels, dtype):
     assert levels.flags.c_contiguous and levels.flags.aligned and levels.flags.writeable
 
 
-@pytest.mark.parametrize("dtype", ["u1", "u2", "i8", "f4", "f8", ">i4", ">f8", "f2"])
+@pytest.mark.parametrize("dtype", ["bool", "u1", "u2", "i8", "f4", "f8", ">i4", ">f8", "f2"])
 def test_still_image_of_every_type(dtype):
-    x = np.arange(24).reshape(2, 1, 4, 3).astype(dtype)
+    x = (np.arange(24).reshape(2, 1, 4, 3) % 2).astype(dtype)
     levels, still = to_levels(x, IMAGE, 7)
     assert still and levels.shape == (2, 1, 1, 4, 3)
     assert_ready_for_kernels(levels, np.int32)
@@ -31,15 +31,16 @@ def test_still_image_of_every_type(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["bool", "f2", "f4", "f8", ">f8"])
-def test_zeros_and_ones_of_a_picture_are_no_levels_of_many(dtype):
-    """They would be the darkest two of 256 shades. Where there are but two, and of spikes, they are levels."""
+def test_zeros_and_ones_of_a_picture_may_be_no_levels_of_many(dtype, recwarn):
+    """They are the darkest two of 256 shades. Where there are but two, and of spikes, they can be nothing else."""
     x = (np.arange(24).reshape(2, 1, 4, 3) % 2).astype(dtype)
-    with pytest.raises(DataError, match=r"no value but 0 and 1, .* to 255; it looks scaled .*astype\(np.uint8\)"):
-        to_levels(x, IMAGE)
+    with pytest.warns(EventsimWarning, match=r"no value but 0 and 1, .* to 255: if .* scaled .*astype\(np.uint8\)"):
+        np.testing.assert_array_equal(to_levels(x, IMAGE)[0][:, 0], x.astype(int))
     for node in (Input((1, 4, 3), "image", 1), Input((1, 4, 3), "spikes", 8)):
         np.testing.assert_array_equal(to_levels(x, node)[0][:, 0], x.astype(int))
     for quiet in (np.zeros_like(x), x.astype(np.uint8), x.astype(int)):
         np.testing.assert_array_equal(to_levels(quiet, IMAGE)[0][:, 0], quiet.astype(int))
+    assert not recwarn.list
 
 
 def test_steps_are_kept():
