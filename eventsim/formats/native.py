@@ -6,6 +6,8 @@ Root
     timesteps       whole    steps that a run takes if it is not told
     timesteps_open  flag     1: nobody said them, a run has to be told; `timesteps` is then 1 and means nothing
                                                                               optional: 0
+    timesteps_fixed flag     1: the model is what it was made from in runs of `timesteps` steps alone
+                                                                              optional: 0
     names           texts    (n,)   names of the nodes, in the model's order; printable, not
                              empty, no "/"
     nodes/<name>    group    one per name, see below
@@ -120,7 +122,8 @@ VERSION = 2
 VERSIONS = {1: (), 2: ("checksums",)}  # that are read -> members that only they have, and have to have
 
 REQUIRED = ("format", "version", "timesteps", "names", "nodes", "edges")
-OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile", "timesteps_open")
+OPTIONAL = ("delays", "class_names", "provenance", "check", "chip", "profile", "timesteps_open",
+            "timesteps_fixed")
 
 MAX_RANK = 4  # of weights
 
@@ -198,6 +201,7 @@ def _read_model(root):
             class_names=_texts(root, "class_names", 1) if "class_names" in root else (),
             provenance=_read_provenance(root),
             chip=_read_chip(root),
+            timesteps_fixed="timesteps_fixed" in root and _flag(root, "timesteps_fixed"),
         ))
     )
 
@@ -425,6 +429,8 @@ def _write_model(root, model):
     put_numbers(root, "timesteps", model.timesteps or 1)
     if model.timesteps is None:
         put_numbers(root, "timesteps_open", 1)
+    if model.timesteps_fixed:
+        put_numbers(root, "timesteps_fixed", 1)
     put_texts(root, "names", list(model.nodes))
     nodes = root.create_group("nodes")
     for name, node in model.nodes.items():

@@ -2,7 +2,8 @@
 
 Rounding moves every number a little; `Rounding` has the largest errors. Named here is what it makes another one: a
 leak that forgets nothing any more, a gain that is 0, a bias whose rounding alone makes neurons fire, or adds more to an
-output than an event does.
+output than an event does, a weight that a chip cuts off, a threshold that has to be exceeded where it was enough to
+reach it.
 """
 
 import numpy as np
@@ -18,12 +19,29 @@ MUCH = 0.1  # of itself: more is no rounding
 STEPS = 10_000  # that are looked at where the model leaves them open
 
 
-def changed_constants(unit, numbers, timesteps):
-    """Constant -> ConstantChange of a layer in integers, in `timesteps` steps (None: STEPS). Raises UnsupportedError
-    where a threshold becomes 0, so that neurons would fire without input."""
-    steps = timesteps or STEPS
-    found = {name: _change(*each) for name, each in _constants(unit, numbers, steps)}
-    return {name: change for name, change in found.items() if change is not None}
+def changed_constants(unit, numbers, model):
+    """Constant -> ConstantChange of a layer of a model in integers, in the model's steps (None: STEPS). Raises
+    UnsupportedError where a threshold becomes 0, so that neurons would fire without input."""
+    steps = model.timesteps or STEPS
+    changed = list(_constants(unit, numbers, steps))
+    if unit.node.sends == "levels" and comparison_of(unit.node, numbers.chip) != comparison_of(unit.node, model.chip):
+        changed.append(_compared(unit, numbers))
+    found = {}
+    for name, each in changed:  # of several paths, the first whose weights change
+        change = _change(*each)
+        if change is not None:
+            found.setdefault(name, change)
+    return found
+
+
+def _compared(unit, numbers):
+    """The threshold where a chip that the model is not meant for compares otherwise: one step of the integers, but whole
+    numbers meet their thresholds all the time."""
+    threshold = firing_thresholds(unit, unit.per_channel("quantum"))[0][:, 0]
+    strict = comparison_of(unit.node, numbers.chip) == ">"
+    after = _rounded(numbers, threshold, 1 if strict else -1)
+    name = "v_threshold (> for >=)" if strict else "v_threshold (>= for >)"
+    return name, (_rounded(numbers, threshold), after, np.ones(threshold.shape))
 
 
 def _constants(unit, numbers, steps):
@@ -40,6 +58,8 @@ def _constants(unit, numbers, steps):
         if path.weight is None:  # what is read as it is
             unrounded = numbers.in_sum(path.amplitude)
             yield "input weight", _relative(path.amplitude, path.amplitude * half_away(unrounded) / unrounded)
+        elif numbers.chip is not None:
+            yield "weight", _cut_off(path.weight, numbers)
     bias = np.broadcast_to(sum_terms([term.value for term in unit.terms], unit.shape), unit.shape)
     if node.sends == "levels":
         yield from _of_neurons(unit, numbers, bias, steps)
@@ -90,10 +110,22 @@ def _relative(before, after):
         return before, after, np.where(before == 0, 0.0, np.abs(after / before - 1))
 
 
-def _rounded(numbers, values):
-    """Values in the units of the membrane, once they are integers."""
+def _cut_off(weight, numbers):
+    """The weight of each output channel that a chip cuts off most."""
+    rows = weight.reshape(len(weight), -1)
+    extremes = np.stack([rows.min(axis=1), rows.max(axis=1)], axis=1)
+    wanted, chip = numbers.in_sum(extremes), numbers.chip
+    kept = np.clip(wanted, chip.lowest_weight, chip.highest_weight)
+    before, after, much = _relative(extremes, extremes * (kept / np.where(wanted == 0, 1.0, wanted)))
+    most = np.argmax(much, axis=1)[:, None]
+    found = (np.take_along_axis(values, most, axis=1)[:, 0] for values in (before, after, much))
+    return tuple(found)
+
+
+def _rounded(numbers, values, more=0):
+    """Values in the units of the membrane, once they are integers; more: steps of the integers beyond them."""
     scale = numbers.unrounded(np.ones(len(values))).reshape(-1, *(1,) * (values.ndim - 1))
-    return half_away(numbers.unrounded(values)) / scale
+    return (half_away(numbers.unrounded(values)) + more) / scale
 
 
 def _change(before, after, much):

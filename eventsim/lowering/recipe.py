@@ -42,7 +42,7 @@ def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None,
         folded = fold(model)
         units = {unit.name: unit for group in folded for unit in group.units}
         check_room(model, dtype.itemsize, memory_limit, units)
-        found = {name: lowered(unit, units, dtype, chip, model.timesteps) for name, unit in units.items()}
+        found = {name: lowered(unit, units, dtype, chip, model) for name, unit in units.items()}
     groups = tuple(
         StageGroup(tuple(found[unit.name].stage for unit in group.units), group.recurrent) for group in folded
     )

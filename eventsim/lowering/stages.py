@@ -29,14 +29,14 @@ class Lowered(NamedTuple):
     safe_steps: Optional[int] = None
 
 
-def lowered(unit, units, dtype, chip, timesteps) -> Lowered:
-    """A unit as a stage. units: name -> Unit. dtype: of membranes. chip: Chip or None. timesteps: the model's.
+def lowered(unit, units, dtype, chip, model) -> Lowered:
+    """A unit as a stage. units: name -> Unit. dtype: of membranes. chip: Chip or None. model: the unit's.
 
     Raises UnsupportedError, naming the node, for what the type or the chip cannot express.
     """
     base = (unit.name, unit.shape, unit.logical_shape, unit.n_bits, unit.signed, unit.max_level)
     if unit.kind == "layer":
-        return _layer(unit, units, base, numbers_for(unit, dtype, chip), timesteps)
+        return _layer(unit, units, base, numbers_for(unit, dtype, chip), model)
     if unit.kind == "input":
         if unit.real and dtype.kind == "i":
             raise UnsupportedError(
@@ -66,13 +66,13 @@ def numbers_for(unit, dtype, chip):
     return numbers_of(unit, dtype, chip)
 
 
-def _layer(unit, units, base, numbers, timesteps):
+def _layer(unit, units, base, numbers, model):
     lanes = layout.lanes_of(unit, numbers.weight_dtype)
     if numbers.chip is not None:
         _refuse_maxima(unit, numbers.chip)
     paths = _paths(unit.paths, unit.shape, _Layout(units, numbers, lanes))
     biases = _biases(unit.terms, unit.shape, numbers, lanes)
-    rounding = _rounding(unit, numbers, timesteps) if numbers.whole else None
+    rounding = _rounding(unit, numbers, model) if numbers.whole else None
     parameters = update(unit, numbers, lanes, biases[0][1])
     steps, scale = None, np.ones(unit.shape[0])
     if numbers.whole:
@@ -160,7 +160,7 @@ def _flat(biases):
     return tuple((first, layout.aligned_array(values)) for first, values in biases)
 
 
-def _rounding(unit, numbers, timesteps) -> Rounding:
+def _rounding(unit, numbers, model) -> Rounding:
     """What fixed point changes in a layer."""
     added = [(unit.terms, unit.shape)] + [(current.terms, current.shape) for current in pooled_currents(unit.paths)]
     scale = numbers.unrounded(np.ones(unit.shape[0]))
@@ -183,7 +183,7 @@ def _rounding(unit, numbers, timesteps) -> Rounding:
         max(error(numbers.unrounded(sum_terms([term.value for term in terms], shape))) for terms, shape in added),
         threshold_error,
         sum(left),
-        changed_constants(unit, numbers, timesteps),
+        changed_constants(unit, numbers, model),
     )
 
 

@@ -71,6 +71,8 @@ class Model(Shown):
     check: inputs with expected results, or None.
     chip: the chip's arithmetic for which the numbers are meant, or None; a Simulator that is not
         told otherwise uses it.
+    timesteps_fixed: whether the model is what it was made from in runs of `timesteps` steps alone, so that runs of
+        others warn.
 
     Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
     `output` (names), `file` (the path that it was loaded from, or None). Raises ModelError and
@@ -85,10 +87,13 @@ class Model(Shown):
     """
 
     def __init__(self, nodes, edges, timesteps=1, class_names=(), provenance=None, check=None,
-                 chip=None):
+                 chip=None, timesteps_fixed=False):
         self.nodes: Dict[str, Node] = mapping(nodes, "nodes", "nodes by name", ModelError)
         self.edges: List[Edge] = [_edge(edge) for edge in several(edges, "edges", EDGES, ModelError)]
         self.timesteps: Optional[int] = None if timesteps is None else integer(timesteps, "timesteps", 1, 1 << 24)
+        self.timesteps_fixed = bool(timesteps_fixed)
+        if self.timesteps_fixed and timesteps is None:
+            raise ModelError("timesteps_fixed is True, but timesteps is None: say which number of steps is meant")
         self.file: Optional[str] = None
         self.class_names: Tuple[str, ...] = tuple(map(str, several(
             [*class_names] if isinstance(class_names, str) else class_names, "class_names", "a name for each class",
@@ -135,6 +140,14 @@ class Model(Shown):
             raise RunError(f"{self.file or 'the model'}: does not say how many steps a run takes, and samples "
                            f"that stand still do not either: give timesteps (--timesteps N)")
         return found
+
+    def doubt_of_steps(self, steps) -> str:
+        """What has to be said of a run of so many steps: "", but where `timesteps_fixed` says others."""
+        if not self.timesteps_fixed or steps == self.timesteps:
+            return ""
+        return (f"{self.file or 'the model'}: equals what it was made from in runs of "
+                f"{many(self.timesteps, 'step')} alone; this run has {steps}, so its outputs may differ from the "
+                f"original's: run {self.timesteps}, or export a model of {many(steps, 'step')}")
 
     def order(self) -> List[List[str]]:
         """Nodes in the order of execution, grouped: a group of several nodes, or of one that

@@ -7,6 +7,7 @@ default has to be in the object; null counts as absent. Keys that no field has a
 
 import json
 import math
+from collections import Counter
 from dataclasses import field, fields, is_dataclass, MISSING
 from functools import lru_cache
 from typing import Dict, get_args, get_origin, get_type_hints, Union
@@ -17,10 +18,19 @@ from eventsim.errors import DataError
 LARGEST_WHOLE = 1 << 64  # beyond it a count is a mistake, and no float holds it exactly
 
 
-def parse_json(text):
+def parse_json(text, once=False):
     """What a JSON text says. Raises ValueError and RecursionError where it says nothing, and for whole numbers beyond
-    2^64, with which no arithmetic is safe."""
-    return json.loads(text, parse_int=_whole)
+    2^64, with which no arithmetic is safe. once: whether an object that has a key twice is refused, too."""
+    return json.loads(text, parse_int=_whole, object_pairs_hook=_each_once if once else None)
+
+
+def _each_once(pairs):
+    """The object of these keys and values, none of which may be hidden by another of the same key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
+        raise ValueError(f"the key {twice!r} is there twice, expected once")
+    return found
 
 
 def _whole(digits):

@@ -53,7 +53,7 @@ class JsonRecords:
         refuse_special(path, FormatError)
         try:
             with open(path, "rb") as file:
-                found = parse_json(file.read(MAX_BYTES).decode("utf-8"))
+                found = parse_json(file.read(MAX_BYTES).decode("utf-8"), once=True)
         except (OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())
             remedy = "" if os.path.exists(path) else remedy_of_missing(path)

@@ -878,6 +878,10 @@ BROKEN = [
     (_more("output"), UnsupportedError, "has 2 nodes of type Output"),
     (_more("affine"), FormatError, r"node 'affine2' \(Affine\): no path leads to it from 'input'"),
     (_edge(("output", "lif")), FormatError, r"node 'output' \(Output\): has edges that lead out of it"),
+    (lambda file: file["node/nodes"].create_group("a/b"), FormatError,
+     r"node 'a': 'type' is missing, and group 'b' is in it, expected a node: if its name is 'a/b', rename it"),
+    (_set("nodes/input/shape", np.array([8, 8])), FormatError,
+     r"node 'conv' \(Conv2d\): input has shape \(8, 8\), expected channels in front, \(1, 8, 8\): give the Input"),
     (_edge(("back", "output")), UnsupportedError, r"node 'output' \(Output\): reads 2 nodes \(.*\), expected 1 "
                                                   r"without"),
     (_edge(("end", "rec")), UnsupportedError,

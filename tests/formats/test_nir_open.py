@@ -12,7 +12,9 @@ from nir_files import chain, DEFAULT, lif, PRESETS, Reference, write
 from oracles import FIELD, needs_field
 
 import eventsim
-from eventsim import Dense, EventsimWarning, FormatError, Input, Model, Neuron, Readout, RunError, Simulator
+from eventsim import (
+    Dense, EventsimWarning, FormatError, Input, Model, Neuron, Readout, RunError, Simulator, UnsupportedError,
+)
 from eventsim.cli import main
 from eventsim.formats.nir import presets
 
@@ -294,6 +296,39 @@ def test_neurons_differ(tmp_path):
     assert (first.comparison, second.comparison) == (">=", ">") and (first.bits, second.bits) == (1, 2)
     assert first.v_min == -1 and second.v_min is None
     assert first.leak == 0.5 and second.leak == pytest.approx(np.exp(-0.5))
+
+
+@pytest.mark.parametrize("reset", ["none", {"n1": "none", "n3": "soft"}], ids=str)
+@pytest.mark.parametrize("kind", ["IF", "LIF", "CubaLIF"])
+def test_nothing_that_resets_comes_late(tmp_path, kind, reset):
+    model, _ = load(tmp_path, two_layers(kind), preset="snntorch", reset=reset)
+    assert model.nodes["n1"].reset == "none" and model.nodes["n1"].reset_delay == 0
+    assert model.nodes["n3"].reset_delay == (0 if reset == "none" else 1)
+    with pytest.raises(UnsupportedError, match="reset 'none' with several bits or with reset_delay"):
+        load(tmp_path, two_layers(kind), preset="snntorch", reset=reset, reset_delay=1)
+
+
+@pytest.mark.parametrize("first, said", [("n=1,x", "--reset n3=zero,..."), ("two words", "--reset n3=zero,..."),
+                                         ("a.lif", "--reset a.lif=zero,...")])
+def test_the_remedy_names_a_node_that_the_command_line_can_name(tmp_path, first, said):
+    nodes, edges = two_layers("LIF")
+    nodes = {first if name == "n1" else name: members for name, members in nodes.items()}
+    edges = [tuple(first if name == "n1" else name for name in edge) for edge in edges]
+    [line] = load(tmp_path, (nodes, edges), preset="snntorch")[1]
+    assert said in line
+
+
+def test_numbers_that_fit_two_axes_are_said(tmp_path):
+    """As many channels as columns: taken per channel, as exporters write them."""
+    steps = np.arange(1.0, 5)
+    for shape, threshold, doubtful in (((4, 3, 4), steps, True), ((4, 3, 4), np.ones(4), False),
+                                       ((4, 3, 4), steps.reshape(4, 1, 1), False), ((4, 3, 5), steps, False)):
+        model, said = load(tmp_path, chain(shape, lif(shape, "IF", v_threshold=threshold)), preset="norse")
+        assert np.array_equal(model.nodes["n0"].v_threshold, threshold.ravel() if np.ptp(threshold) else 1.0)
+        assert ("assumed to be per channel" in model.provenance) == doubtful == bool(said)
+        assert not doubtful or "in v_threshold of node 'n0' (IF): taken per channel" in said[0]
+    _, said = load(tmp_path, chain((4, 4), {"type": "Scale", "scale": steps}, lif((4, 4), "IF")), preset="norse")
+    assert "scale of node 'n0' (Scale)" in said[0]
 
 
 def test_neurons_differ_on_the_command_line(tmp_path, capsys):

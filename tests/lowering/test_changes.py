@@ -132,6 +132,33 @@ def test_the_potential_that_neurons_leak_to():
     assert changes(chain(500, Input((2,)), Dense(WEIGHT), Neuron(v_threshold=0.25, leak=0.99, v_leak=0.3, reset="hard")))
 
 
+@pytest.mark.parametrize("of_chip, of_node, steps", [(">", ">=", 1), (">=", ">", -1), (">", ">", 0), (None, ">=", 0)])
+def test_a_chip_that_compares_otherwise(of_chip, of_node, steps):
+    """Whole numbers meet a threshold: the chip fires at another one then."""
+    model = chain(4, Input((2,)), Dense(np.eye(2)), Neuron(v_threshold=1.0, reset="hard", comparison=of_node))
+    found = changes(model, chip=Chip("mine", comparison=of_chip))
+    assert set(found) == ({("neuron2", f"v_threshold ({of_chip} for {of_node})")} if steps else set())
+    for change in found.values():
+        assert change.before == 1 and np.sign(change.after - 1) == steps and (change.number, change.of) == (2, 2)
+    model.chip = Chip("mine", comparison=of_chip)
+    assert not changes(model, chip=None)  # its own chip says what it means
+    found = changes(model, chip=Chip("other", comparison=of_node))
+    assert bool(found) == bool(steps)
+
+
+@pytest.mark.parametrize("resolution, after", [(1.0, 7.0), (None, None), (0.02, None)])
+def test_a_weight_that_a_chip_cuts_off(resolution, after):
+    neuron = Neuron(v_threshold=100.0, quantum=100.0, reset="hard", resolution=resolution)
+    found = changes(chain(4, Input((2,)), Dense([[300.0, 0.0], [2.0, -5.0]]), neuron), chip=Chip("mine", weight_bits=4))
+    assert {(layer, name) for layer, name in found if name == "weight"} == ({("neuron2", "weight")} if after else set())
+    if after:
+        change = found["neuron2", "weight"]
+        assert (change.before, change.after, change.number, change.of) == (300.0, after, 1, 2)
+        nodes = {"in": Input((2,)), "a": Dense([[300.0, 0.0], [2.0, -5.0]]), "b": Dense(np.eye(2)), "n": neuron}
+        model = Model(nodes, [("in", "a"), ("in", "b"), ("a", "n"), ("b", "n")], timesteps=4)
+        assert changes(model, chip=Chip("mine", weight_bits=4))["n", "weight"] == change, "of two paths, too"
+
+
 @pytest.mark.parametrize("name", ("digits", "mnist", "nmnist", "cifar10", "cifar10_multibit"))
 def test_models_that_are_fit_for_integers_say_nothing(name):
     assert not changes(eventsim.load(DATA / f"{name}.h5"))

@@ -1,5 +1,8 @@
 """A flat NIR graph -> nodes, in the order in which the input reaches them, and edges."""
 
+import numpy as np
+
+from eventsim.formats.nir.ends import handing_on, worth_of
 from eventsim.formats.nir.loops import in_loop, looping, with_steps, without
 from eventsim.formats.nir.nodes import check_shape, TYPES, whole_numbers
 from eventsim.formats.refusing import guarded, unsupported
@@ -7,7 +10,7 @@ from eventsim.model.graph import Edge
 from eventsim.model.input import EventBins, Input, MOST_PIXELS
 from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.parameters import shape_of
-from eventsim.model.transforms import Add, Delay, Flatten
+from eventsim.model.transforms import Add, BatchNorm, Delay, Flatten
 
 BINS = ("bin_width", "polarities", "coincident")  # options of how recordings become steps
 
@@ -18,20 +21,23 @@ class Builder:
     nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends -> names of
     the nodes that asked for them; notes: other assumptions, for the provenance. kinds: name -> what the node
     gives. passing: nodes that only hand on -> their delay in steps; looping: names of nodes in loops; scales: neurons
-    -> factor on their input.
+    -> factor on their input; taken_per_channel: parameters whose shape leaves open which axis they belong to.
     Raises FormatError and UnsupportedError, naming the node.
     """
 
     def __init__(self, graph, reading):
         self.graph, self.reading = graph, reading
         self.nodes, self.edges = {}, [Edge(*edge) for edge in graph.edges]
-        self.used, self.notes = {"encoding": []}, {}
+        self.used, self.notes, self.taken_per_channel = {"encoding": []}, {}, []
         self._shapes, self.kinds, self.passing, self.scales = {}, {}, {}, {}
         self.looping = looping(self.edges)
         self._walk()
+        if self.taken_per_channel:
+            self.notes["assumed to be per channel"] = ", ".join(self.taken_per_channel[:20])
         self._join()
         self._finish()
         self._time()
+        self._repeat()
 
     # ---- nodes
 
@@ -134,16 +140,23 @@ class Builder:
                     self.graph.nodes[name].group, f"reads {len(into)} nodes, of which {', '.join(wrong)} give no "
                     "spikes; only spikes can be summed there: give each its own weights into the next neuron"
                 )
-            joint = _unused(f"{name}.sum", self.nodes)
-            self.nodes[joint], self.kinds[joint] = Add(), "current" if wrong else "spikes"
-            self.edges = [Edge(e.source, joint, e.delay) if e.target == name else e for e in self.edges]
-            self.edges.append(Edge(joint, name))
+            self._sum_before(name, "current" if wrong else "spikes")
+
+    def _sum_before(self, name, kind):
+        """Let a node read an Add of all that leads to it."""
+        joint = _unused(f"{name}.sum", self.nodes)
+        self.nodes[joint], self.kinds[joint] = Add(), kind
+        self.edges = [Edge(e.source, joint, e.delay) if e.target == name else e for e in self.edges]
+        self.edges.append(Edge(joint, name))
 
     def _finish(self):
         """Replace the Output by the node that ends the model; refuse what only an end can be."""
         output = self.graph.output
         group = self.graph.nodes[output].group
         into = [edge for edge in self.edges if edge.target == output]
+        if len(into) > 1 and all(self.kinds[edge.source] == "spikes" for edge in into):
+            self._sum_before(output, "spikes")
+            into = self.edges[-1:]
         if len(into) != 1 or into[0].delay:
             raise unsupported(group, f"reads {len(into)} nodes ({', '.join(e.source for e in into)})"
                               + (" with a delay" if len(into) == 1 else "") + ", expected 1 without delay")
@@ -152,7 +165,11 @@ class Builder:
         last = into[0].source
         self.edges.remove(into[0])
         node = self.nodes[last]
-        if isinstance(node, Flatten) and self.kinds[last] == "spikes":  # answers are flat anyway
+        way = handing_on(self.nodes, self.edges, last) if self.kinds[last] == "spikes" else []
+        worthy = [each for each in way if (worth_of(each) != 1).any()]
+        if worthy:
+            self._read_out_worth(last, any(each.role != "transform" for each in worthy))
+        elif isinstance(node, Flatten) and self.kinds[last] == "spikes":  # answers are flat anyway
             [edge] = [e for e in self.edges if e.target == last]
             if edge.delay == 0 and all(e.source != last for e in self.edges):
                 del self.nodes[last]
@@ -165,6 +182,17 @@ class Builder:
             self.nodes[output] = Readout("sum")  # says which of the loop's neurons is the end
             self.edges.append(Edge(last, output))
         self._refuse_ends()
+
+    def _read_out_worth(self, last, scaled):
+        """End in a Readout of spikes that are not worth 1. scaled: whether a factor makes them so, and not only pools
+        that average: these are summed, as all spikes are, if nobody says otherwise; so are our own older files."""
+        output, how = self.graph.output, self.reading.readout
+        if self.reading.why["readout"] == "given" or scaled and self.reading.guessed("readout"):
+            self.use("readout")
+        else:
+            how, self.notes["assumed readout"] = "sum", "sum (default of spikes)"
+        self.nodes[output] = Readout(how)
+        self.edges.append(Edge(last, output))
 
     def _refuse_ends(self):
         for edge in self.edges:
@@ -192,6 +220,27 @@ class Builder:
             self.nodes, self.edges, self.graph.input, self.reading.recurrent_bias))
         if matters:
             self.use("recurrent_bias")
+
+    # ---- paths that are equal
+
+    def _repeat(self):
+        """Give each edge that is there again a node of its own that changes nothing: what arrives twice counts
+        twice."""
+        seen = set()
+        for i, edge in enumerate(self.edges):
+            if edge in seen:
+                again = _unused(f"{edge.source}.again", self.nodes)
+                self.nodes[again] = self._unchanging(edge.source)
+                self.edges[i] = edge._replace(target=again)
+                self.edges.append(Edge(again, edge.target))
+            seen.add(edge)
+
+    def _unchanging(self, source):
+        """A node that gives what it reads."""
+        if self.kinds[source] == "spikes":
+            return Delay(0)
+        one, zero = np.ones(self._shapes[source][0]), np.zeros(self._shapes[source][0])
+        return BatchNorm(one, zero, zero, one, eps=0.0)
 
 
 def _unused(name, taken):

@@ -63,11 +63,12 @@ class Draft:
         self.edges = without(self.edges, name, 0)
 
     def synapses_before(self, name):
-        """Name of the synapses that give `name`'s current to one reader only, or None."""
+        """Name of the synapses that give `name`'s current to one reader only, past a folded BatchNorm; or None."""
+        way = [name]
         if name not in self.nodes and isinstance(self.model.nodes[name], BatchNorm):
-            name = self.model.incoming(name)[0].source
-        alone = self.model.nodes[name].role == "synapses" and len(self.model.outgoing(name)) == 1
-        return name if alone else None
+            way.append(self.model.incoming(name)[0].source)
+        alone = all(len(self.model.outgoing(each)) == 1 for each in way)
+        return way[-1] if alone and self.model.nodes[way[-1]].role == "synapses" else None
 
     def scale_behind(self, name, worth):
         """A Scale for spikes that are not worth 1."""
@@ -76,7 +77,8 @@ class Draft:
             return
         scale = unused(f"{name}.scale", self.model.nodes, self.nodes)
         self.nodes[scale] = {"type": "Scale", "scale": self.on_neurons(name, worth, "scale")}
-        self.edges = [Edge(scale, *edge[1:]) if edge.source == name else edge for edge in self.edges]
+        self.edges = [Edge(scale, *edge[1:]) if edge.source == name and edge.target in self.model.nodes else edge
+                      for edge in self.edges]  # an Output of spikes counts them, whatever they are worth
         self.edges.append(Edge(name, scale))
 
 

@@ -102,6 +102,10 @@ def _read_node(graph, nodes, prefix, name, depth):
     """Add one node, or all of a nested graph; returns the names at which it is entered and left."""
     full = prefix + name
     group = nodes.group(name, f"node {full!r}")
+    inner = [] if "type" in group else [each for each in group.names() if group.is_group(each)]
+    if inner:
+        raise group.error(f"'type' is missing, and group {inner[0]!r} is in it, expected a node: if its name is "
+                          f"{full + '/' + inner[0]!r}, rename it, since HDF5 makes groups of \"/\"")
     kind = group.text("type")
     if kind not in MEMBERS:
         raise group.error(f"type is {kind!r}, expected one of {', '.join(MEMBERS)}")

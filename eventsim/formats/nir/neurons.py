@@ -174,6 +174,12 @@ def fitted(values, shape, name):
     return values.reshape((-1,) + (1,) * (len(shape) - 1))
 
 
+def fits_two_axes(values, shape):
+    """Whether numbers that `fitted` takes per channel could as well be along the last axis, where NumPy has them, and
+    would be others there."""
+    return len(shape) > 1 and values.shape == shape[:1] == shape[-1:] and bool((values != values[0]).any())
+
+
 def same_shape(a, b):
     """Whether two shapes agree but for axes of length 1."""
     return [n for n in a if n != 1] == [n for n in b if n != 1]

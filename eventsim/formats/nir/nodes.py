@@ -10,7 +10,9 @@ import math
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
-from eventsim.formats.nir.neurons import build_neuron, fitted, INTEGRATING, same_shape, SPIKING
+from eventsim.formats.nir.neurons import (
+    build_neuron, fits_two_axes, fitted, INTEGRATING, same_shape, SPIKING,
+)
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import compact, float_array, MAX_DELAY
@@ -60,6 +62,9 @@ def _convolution(cls, group, shape):
     weight = _numbers(group, "weight")
     settings = {name: _pair(group, name) for name in ("stride", "dilation")}
     groups = _pair(group, "groups")
+    if len(shape) == cls.n_axes:
+        raise ModelError(f"input has shape {shape}, expected channels in front, {(1, *shape)}: give the Input and what "
+                         "lies between such a shape")
     if "input_shape" in group and len(shape) > 1:
         check_shape(group, "input_shape", shape[1:])
     text = _padding_text(group)
@@ -103,7 +108,7 @@ def _flatten(builder, name, group, shape):
 
 @reads_node("Scale")
 def _scale(builder, name, group, shape):
-    scale = compact(_fitted(group, "scale", shape), shape)
+    scale = compact(_fitted(builder, group, "scale", shape), shape)
     if (scale == 1).all():
         builder.passing[name] = 0
         return None
@@ -152,7 +157,7 @@ def _changed_worth(builder, name, scale):
 
 @reads_node("Threshold")
 def _threshold(builder, name, group, shape):
-    threshold = compact(_fitted(group, "threshold", shape), shape)
+    threshold = compact(_fitted(builder, group, "threshold", shape), shape)
     builder.use("comparison", name)
     return Neuron(threshold, leak=0.0, reset="hard", comparison=builder.reading.at(name).comparison)
 
@@ -160,7 +165,7 @@ def _threshold(builder, name, group, shape):
 @reads_node("Delay")
 def _delay(builder, name, group, shape):
     builder.use("dt")
-    delay = _fitted(group, "delay", shape)
+    delay = _fitted(builder, group, "delay", shape)
     steps = np.rint(delay / builder.reading.dt)
     wrong = np.abs(delay / builder.reading.dt - steps) > WHOLE_STEPS * np.maximum(steps, 1)
     if wrong.any() or (steps < 0).any() or (steps > MAX_DELAY).any():
@@ -188,7 +193,7 @@ def _neuron(builder, name, group, shape):
     values = {}
     for part in ("tau", "tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset"):
         if part in group:
-            values[part] = _fitted(group, part, shape, part in ENDLESS[kind])
+            values[part] = _fitted(builder, group, part, shape, part in ENDLESS[kind])
     for option in _used_by(kind, values, reading):
         builder.use(option, name)
     return build_neuron(kind, values, builder.scales.get(name, 1.0), reading, shape)
@@ -237,9 +242,12 @@ def _numbers(group, name):
         raise group.error(error) from None
 
 
-def _fitted(group, name, shape, endless=False):
+def _fitted(builder, group, name, shape, endless=False):
     """A parameter as `fitted`; what differs along one axis only may take a number for each neuron."""
-    found = fitted(_maybe_endless(group, name) if endless else _numbers(group, name), shape, name)
+    values = _maybe_endless(group, name) if endless else _numbers(group, name)
+    found = fitted(values, shape, name)
+    if fits_two_axes(values, shape):
+        builder.taken_per_channel.append(f"{name} of {group.label}")
     if 1 < found.size < math.prod(shape) and found.shape[1:] != (1,) * (len(shape) - 1):
         group.require_room(name, 8 * math.prod(shape))
     return found

@@ -5,6 +5,7 @@ means different spikes in different simulators. Here every such choice is an opt
 set of them. What was chosen, and why, goes into the Model's provenance under "assumed <option>".
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Dict, Optional
@@ -61,8 +62,8 @@ class NirOptions(Options):
         "zero", "where membranes start: zero; leak, at v_leak (norse); reset, at v_reset (spikingjelly); "
         "potentials are then relative to it (default zero)", choices=("zero", "leak", "reset"), per_node=True)
     readout: str = option(
-        "last", "answer of a file that ends without spikes: its last value, sum or mean over the steps (default "
-        "last)", ("last", "sum", "mean"))
+        "last", "answer of a file that ends without spikes, or in spikes that a Scale or a mean makes worth other than "
+        "1: its last value, sum or mean over the steps (default last, behind a mean of spikes sum)", ("last", "sum", "mean"))
     encoding: str = option(
         "spikes", "what the input is: spikes (default: whole numbers), real, or image",
         ("spikes", "real", "image"))
@@ -106,8 +107,7 @@ PRESETS = {
 LOST = {"snntorch": ("reset",), "sinabs": ("bits",)}  # what networks of a tool differ in and its files do not say
 _LOST_TEXT = {
     "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed "
-             "{value}, its default; to say it, give reset (--reset zero, or --reset {node}=zero,... for single "
-             "nodes)",
+             "{value}, its default; to say it, give reset (--reset zero{single})",
     "bits": "sinabs's neurons send any number of spikes a step, and its files do not say how many: assumed bits "
             "{value}, and more spikes than that holds are cut off (saturated_top_bit in the findings of eventsim "
             "stats and report); to say it, give bits (--bits 16 for up to 65535, --bits 1 for SingleSpike)",
@@ -155,11 +155,13 @@ class Reading(NirOptions):
 
     def of_neuron(self, node, kind, recurrent) -> "Reading":
         """The values for one neuron. snnTorch's resets come a step late, but for one: Leaky, a LIF outside a
-        loop, resets to zero at once."""
+        loop, resets to zero at once. Where nothing resets, nothing comes late, if nobody gave that to it."""
         values = self.at(node)
-        by_preset = self.why["reset_delay"] == "preset snntorch" and node not in self.own.get("reset_delay", ())
+        given = self.why["reset_delay"] == "given" or node in self.own.get("reset_delay", ())
+        by_preset = self.why["reset_delay"] == "preset snntorch" and not given
         at_once = kind == "LIF" and not recurrent and values.reset in ("zero", "hard")
-        return replace(values, reset_delay=0) if by_preset and at_once else values
+        no_reset = values.reset == "none" and not given
+        return replace(values, reset_delay=0) if by_preset and at_once or no_reset else values
 
     def guessed(self, name) -> bool:
         """Whether the value of an option is a default, and neither given, stored nor a preset's."""
@@ -187,7 +189,7 @@ class Reading(NirOptions):
         """
         lost = [name for name in LOST.get(self.chosen, ()) if self.why[name].startswith("preset")]
         names = [name for name in used if name in (*OPEN, *OUTSIDE) and not self._settled(name, used[name])]
-        said = [_LOST_TEXT[name].format(value=_shown(getattr(self, name)), node=used[name][0])
+        said = [_LOST_TEXT[name].format(value=_shown(getattr(self, name)), single=_of_single_nodes(used[name]))
                 for name in names if name in lost]
         guessed = [name for name in names if self.guessed(name)]
         if guessed:
@@ -199,6 +201,13 @@ class Reading(NirOptions):
 
     def _settled(self, name, nodes):
         return bool(nodes) and set(nodes) <= set(self.own.get(name, ()))
+
+
+def _of_single_nodes(nodes):
+    """How the command line gives resets of single nodes, of the first whose name it can take; "" where there is
+    none."""
+    names = [node for node in nodes if re.fullmatch(r"[\w.:+-]+", node)]
+    return f", or --reset {names[0]}=zero,... for single nodes" if names else ""
 
 
 def _shown(value):

@@ -4,7 +4,7 @@ A file is HDF5: /version, and /node with `type` "NIRGraph", `nodes` and `edges`.
 is dissolved: its nodes get its name and a dot in front. Each type of node becomes
 
     Input                   Input; a shape of (2, H, W) also takes event recordings
-    Output                  nothing, or a Readout where what it reads are no spikes
+    Output                  nothing, or a Readout where what it reads are no spikes, or not worth 1
     Linear, Affine          Dense
     Conv1d, Conv2d          the same; padding may be "same" or "valid"
     SumPool2d, AvgPool2d    SumPool, AvgPool
@@ -17,9 +17,9 @@ is dissolved: its nodes get its name and a dot in front. Each type of node becom
     I, LI, CubaLI           Readout, as the last node only
 
 The equations of the neurons in steps are in `neurons`. In a loop, spikes arrive a step later at the
-neuron that the input reaches first. Numbers may have any type and shape that broadcasts; members that
-NIR does not have are not read, which a warning says, and listed in the Model's provenance, as is all that was
-assumed.
+neuron that the input reaches first. What arrives on equal paths is summed. Numbers may have any type and
+shape that broadcasts; members that NIR does not have are not read, which a warning says, and listed in the
+Model's provenance, as is all that was assumed.
 """
 
 import re
@@ -64,7 +64,7 @@ def read(root, **given) -> Model:
     if graph.not_read:
         provenance["not read"] = ", ".join(graph.not_read[:20])
     model = guarded(root, lambda: Model(built.nodes, built.edges, reading.timesteps, provenance=provenance))
-    for said in (reading.unsaid(built.used), _not_read(root, graph)):
+    for said in (reading.unsaid(built.used), _not_read(root, graph), _per_channel(built.taken_per_channel)):
         if said:
             warnings.warn(str(root.error(said)), EventsimWarning, stacklevel=3)
     return model
@@ -82,6 +82,15 @@ def _not_read(root, graph):
         said.append(f"has members that are not read: {', '.join(members[:5])}{more}; where one changes what its node "
                     "computes, this is another network")
     return "; ".join(said)
+
+
+def _per_channel(names):
+    """What was taken per channel although it fits the last axis too, in words, or ""."""
+    if not names:
+        return ""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (f"has one number for each channel, or for each of as many columns, in {', '.join(names[:5])}{more}: taken "
+            "per channel, where NumPy takes the last axis; to say which, store the whole map, or (C, 1, 1)")
 
 
 def _with_dt_of_r(reading, graph):

@@ -4,28 +4,32 @@ Taus are written for Euler steps of dt (norse, snnTorch): tau = dt / (1 - leak).
 at once becomes an IF (leak 1) or a LIF, one with a synaptic current a CubaLIF; a Readout an I, LI or
 CubaLI, or nothing where it only hands on its input. `>=` becomes `>` of the next lower float32. A
 BatchNorm folds into the weights before it, or becomes a Scale; the worth of spikes becomes a Scale; an
-Add becomes several edges; delays become Delay nodes, except for the step that every loop takes.
+Add becomes several edges; delays become Delay nodes, except for the step that every loop takes. Pooled or
+flattened spikes that end the model go through a Scale to worth 1, since the answer counts their levels.
 
 NIR has no soft or late reset, no spikes of several bits, no lower limit: `beyond_nir=True` writes such
 neurons as plain ones, as snnTorch does. What the reader then has to assume is left in the metadata of the
 graph ("eventsim.reset" and so on), where `presets` finds it and other readers do not look.
 """
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 
-from eventsim.errors import FormatError, ModelError, UnsupportedError
+from eventsim.errors import EventsimWarning, FormatError, ModelError, UnsupportedError
 from eventsim.formats.nir.draft import Draft, unused
+from eventsim.formats.nir.ends import worth_handed_on
 from eventsim.formats.nir.loops import in_loop, with_steps
 from eventsim.formats.nir.neurons import SPIKING
 from eventsim.formats.nir.presets import NirWriteOptions, OPEN, OPTIONS, STORED
-from eventsim.formats.nir.written import KINDS
+from eventsim.formats.nir.written import integrating, KINDS
 from eventsim.model.graph import Edge
 from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import compact
 from eventsim.model.transforms import BatchNorm
 from eventsim.storage.hdf5_writing import new_hdf5, put, put_numbers, put_open_texts
+from eventsim.text import many
 
 VERSION = "1.0.8"  # of the `nir` package whose layout this is
 DEFAULT_DT = 1e-4  # what snnTorch takes for granted
@@ -34,8 +38,8 @@ DEFAULT_DT = 1e-4  # what snnTorch takes for granted
 def write(model, path, **given):
     """Write `model` to `path`, which appears complete or not at all; `given` are fields of NirWriteOptions.
 
-    Raises UnsupportedError for what NIR cannot express, naming the node, FormatError where the file
-    cannot be written.
+    Warns where the number of steps matters, which the file does not have. Raises UnsupportedError for what NIR
+    cannot express, naming the node, FormatError where the file cannot be written.
     """
     try:
         options = NirWriteOptions(**given)
@@ -49,6 +53,10 @@ def write(model, path, **given):
         raise UnsupportedError(f"{path}: cannot be written: {error}") from None
     with new_hdf5(path) as root:
         _put_file(root, draft)
+    if model.timesteps_fixed:
+        warnings.warn(f"{path}: NIR keeps no number of steps, and the model equals what it was made from in runs of "
+                      f"{many(model.timesteps, 'step')} alone: run the file so (--timesteps {model.timesteps})",
+                      EventsimWarning, stacklevel=3)
 
 
 def _remembered_dt(model):
@@ -71,10 +79,17 @@ def _drafted(model, dt, beyond_nir) -> Draft:
     for name, node in model.nodes.items():
         if isinstance(node, Neuron):
             _move_gain(draft, name, node)
+    spiking = model.kinds[model.output] == "spikes"
+    if spiking:
+        _end(draft)  # now: a sum is taken out, and its edges lead on into the Output
     for name, node in model.nodes.items():
         _add(draft, name, node)
-    _end(draft)
+    if spiking:
+        _count_levels(draft)
+    elif not _ends_as_output(draft):
+        _end(draft)
     _delay(draft)
+    _check_end(draft)
     draft.edges = [edge[:2] for edge in draft.edges]
     if len(set(draft.edges)) != len(draft.edges):
         twice = next(edge for edge in draft.edges if draft.edges.count(edge) > 1)
@@ -129,10 +144,36 @@ def _move_gain(draft, name, node):
 def _end(draft):
     """Add the Output."""
     last = draft.model.output
-    if draft.nodes.get(last, {}).get("type") != "Output":
-        output = unused("output", draft.nodes, draft.model.nodes)
-        draft.nodes[output] = {"type": "Output", "shape": np.array(draft.model.shapes[last])}
-        draft.edges.append(Edge(last, output))
+    output = unused("output", draft.nodes, draft.model.nodes)
+    draft.nodes[output] = {"type": "Output", "shape": np.array(draft.model.shapes[last])}
+    draft.edges.append(Edge(last, output))
+
+
+def _ends_as_output(draft):
+    """Whether the last node, a Readout, is the Output: where that would read several nodes, or one with a delay, which
+    the reader does not take, it is written as neurons instead."""
+    name = draft.model.output
+    if draft.nodes[name]["type"] != "Output":
+        return False
+    alone = [edge.delay for edge in draft.edges if edge.target == name] == [0]
+    if not alone:
+        draft.nodes[name] = integrating(draft, name, draft.model.nodes[name])
+    return alone
+
+
+def _count_levels(draft):
+    """Put a Scale before the Output where what ends the model hands on spikes that are not worth 1: the answer
+    counts their levels."""
+    last = draft.model.output
+    worth = worth_handed_on(draft.model, last)
+    if (worth == 1).all():
+        return
+    output = next(name for name, members in draft.nodes.items() if members["type"] == "Output")
+    scale = unused(f"{output}.scale", draft.nodes, draft.model.nodes)
+    draft.nodes[scale] = {"type": "Scale", "scale": draft.on_neurons(last, 1 / worth, "scale")}
+    draft.edges = [edge._replace(target=scale) if edge.target == output else edge for edge in draft.edges]
+    draft.edges.append(Edge(scale, output))
+    draft.options["readout"] = "sum"
 
 
 def _delay(draft):
@@ -148,6 +189,22 @@ def _delay(draft):
         draft.nodes[name] = {"type": "Delay", "delay": np.full(shape, edge.delay * draft.dt)}
         draft.edges[draft.edges.index(edge)] = Edge(name, edge.target)
         draft.edges.append(Edge(edge.source, name))
+
+
+def _check_end(draft):
+    """Refuse a model whose answer is one node's spikes of steps before, which the reader does not take."""
+    name = next(name for name, members in draft.nodes.items() if members["type"] == "Output")
+    while True:
+        sources = [edge.source for edge in draft.edges if edge.target == name]
+        if len(sources) != 1 or draft.nodes[sources[0]]["type"] != "Delay":
+            return
+        [name] = sources
+        delays = draft.nodes[name]["delay"]
+        if (delays != delays.flat[0]).any():
+            return
+        if delays.any():
+            draft.refuse(draft.model.output, "ends the model with a delay, which no reader of the file has room for",
+                         "leave the delay out, or save as .h5")
 
 
 def _without_steps(draft, recurrent_bias):

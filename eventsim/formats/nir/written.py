@@ -162,6 +162,11 @@ def _readout(draft, name, node):
         if kind == "current" or counted:  # a sum of spikes is also what a model that ends in them gives
             draft.options["readout"] = node.reduce
             return {"type": "Output", "shape": np.array(draft.model.shapes[name])}
+    return integrating(draft, name, node)
+
+
+def integrating(draft, name, node):
+    """A Readout as neurons that never fire, which may read several nodes, and late."""
     draft.options["readout"] = node.reduce
     return _dynamics(draft, name, node, ("I", "LI", "CubaLI"))
 
