@@ -9,14 +9,15 @@ import warnings
 
 import torch
 
-from eventsim.arguments import instance_of
-from eventsim.errors import EventsimWarning, ModelError, UnsupportedError
+from eventsim.arguments import instance_of, mapping, shown
+from eventsim.errors import DataError, EventsimWarning, ModelError, UnsupportedError
 from eventsim.from_torch import proof
 from eventsim.from_torch.building import build
 from eventsim.from_torch.independence import depends_on_its_type, depends_on_the_batch
 from eventsim.from_torch.layers import Rules
 from eventsim.from_torch.operations import elementwise, maps, reductions, vectors
 from eventsim.from_torch.libraries import norse, sinabs, snntorch, spikingjelly
+from eventsim.from_torch.other_steps import is_fixed_to_its_steps
 from eventsim.from_torch.preserving import preserved
 from eventsim.from_torch.running import follow, sent_in_float32
 from eventsim.from_torch.samples import read_samples
@@ -58,12 +59,19 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         `lambda y: y.mean(0)`; by default the first.
     provenance: name -> text, how the file was made.
 
+    A network that is another model for each number of steps (`out[:10].sum(0)`, `out.sum(0) / 10`, a bias behind
+    their sum) gives one whose `timesteps_fixed` is set: runs of other numbers of steps warn.
+
     Raises UnsupportedError, naming the place in the network's code, for what has no equal in eventsim, such as an
     answer that depends on how many samples there are;
     ModelError where a spike or an output differs, naming the first layer, step and neuron; DataError for samples
     that do not fit.
     """
     instance_of(net, torch.nn.Module, "net", "a torch.nn.Module")
+    provenance = mapping(provenance, "provenance", "text by key")
+    if output is not None and not callable(output):
+        raise DataError(f"output is {shown(output)}, expected a function of what forward returns, or None")
+    _check_device(net)
     samples = read_samples(x, input, shape, encoding, layout, timesteps)
     try:
         traced = follow(net, RULES, samples, timesteps, layout or ("N" if samples.steps is None else "NT"), output)
@@ -71,6 +79,7 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         raise _with_hint(error, samples, layout or input or shape) from None
     graph = traced.trace.graph
     builds = [build(graph, samples.input, traced.answer, late) for late in traced.late]
+    fixed = is_fixed_to_its_steps(net, RULES, samples, traced, output, builds[0])
     sent = proof.sent_by(traced.trace)
     with preserved(net):
         sent_single = sent_in_float32(net, RULES, samples, traced)
@@ -79,13 +88,13 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
     original = proof.OriginalSpikes(proof.sent_levels(sent, builds[0]), traced.outputs.numpy())
     in_float32 = proof.sent_levels(sent_single, builds[0])
     notes = {"exported from": f"{type(net).__module__}.{type(net).__qualname__}, {traced.way.name}",
-             **(provenance or {})}
+             **provenance}
     if traced.answer.assumed:
         notes["assumed answer"] = f"{traced.answer.reduce} over the steps (the network leaves them as they are)"
     failures = []
     for built in builds:
         try:
-            model = Model(built.nodes, built.edges, traced.timesteps, class_names, notes)
+            model = Model(built.nodes, built.edges, traced.timesteps, class_names, notes, timesteps_fixed=fixed)
             levels = _shaped(samples, model)
             proof.prove(model, levels, original)
         except UnsupportedError as error:
@@ -98,6 +107,14 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         _warn_of(model, traced, original, (cut_off, unknown, depends_on_its_type(net)))
         return model
     raise failures[0]
+
+
+def _check_device(net):
+    """Raise UnsupportedError for a network without numbers."""
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if tensor.is_meta:
+            raise UnsupportedError(f"{name} lies on device 'meta', which holds no numbers: make the network on "
+                                   "'cpu' and load its weights")
 
 
 def _with_hint(error, samples, said):

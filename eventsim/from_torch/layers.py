@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from eventsim.errors import ModelError, UnsupportedError
+from eventsim.from_torch import states
 from eventsim.from_torch.graph import Operation, Operand
 from eventsim.from_torch.operations.registry import Misread, Refused
 from eventsim.from_torch.operations.rows import emit, leading_axes
 from eventsim.from_torch.places import BITS, MASK, Mixed, tensors_in
+from eventsim.from_torch.ranges import name_of_type
 from eventsim.model.node import Node
 from eventsim.model.parameters import compact
 
@@ -32,6 +34,8 @@ class NeuronLayer:
     steps: T of modules that take samples and steps as one axis ("(NT)"), or -1.
     delay: steps by which its neurons here read later than the module does.
     unlimited: whether its neurons send any number of spikes a step: their bits are then chosen by what they send.
+    rest: name of each attribute in which the module keeps a state from call to call -> what it starts at; None of
+        modules whose attributes are unknown: then whatever a call computes and keeps must be there at the next.
     """
 
     node: Node
@@ -43,6 +47,7 @@ class NeuronLayer:
     steps: int = -1
     delay: int = 0
     unlimited: bool = False
+    rest: Optional[Dict[str, float]] = None
 
     @property
     def signed(self):
@@ -85,16 +90,71 @@ class Rules:
 
     def call(self, trace, module, forward, args, kwargs):
         """Run a module that is taken whole, and say what it gave."""
-        rule, _ = self.find(module)
+        found = states.before(trace, module)
         number = trace.graph.add(Operation("state", (1,), where=trace.where()), ("state", id(module)))
         with trace.within(number):
             out = forward(*args, **kwargs)
-        try:
-            return _record(trace, module, rule, args, kwargs, out)
-        except (Refused, Mixed, ModelError, UnsupportedError) as error:
-            trace.refuse(out, f"{type(module).__name__} {trace.name_of(module)!r} {_verb(error)}",
-                         misread=isinstance(error, (Misread, Mixed)))
+        watched = trace.watched.get(id(module))
+        if watched is not None and watched.refusal is not None:
+            trace.spoil(out, watched.refusal)
             return out
+        try:
+            return self._record(trace, module, found, states.taken_beside(forward, args, kwargs),
+                                tensors_in((args, kwargs))[0], out)
+        except (Refused, Mixed, ModelError, UnsupportedError) as error:
+            refusal = trace.refuse(out, f"{type(module).__name__} {trace.name_of(module)!r} {_verb(error)}",
+                                   misread=isinstance(error, (Misread, Mixed)))
+            if id(module) in trace.watched:
+                trace.watched[id(module)].refusal = refusal
+            return out
+
+    def _record(self, trace, module, found, slots, x, out):
+        """Say what a call of a module gave for x. found: the module before it."""
+        rule, cls = self.find(module)
+        spoilt = trace.refused(x)
+        if spoilt is not None:
+            trace.spoil(out, spoilt)
+            if id(module) in trace.watched:
+                trace.watched[id(module)].refusal = spoilt
+            return out
+        layer = as_layer(rule, module, x)
+        if x.is_floating_point() and trace.narrows(x.dtype) and trace.places.knows(x):
+            raise Refused(f"computes in {name_of_type(x.dtype)}, as what it reads, and rounds what a model does "
+                          "not; convert what it reads to float32, x.float()")
+        taken = Taken(module, cls, layer, x, slots, found, tensors_in(out))
+        if layer.node.integrates():
+            _record_neurons(trace, taken)
+        else:
+            _record_stateless(trace, taken)
+        return out
+
+
+class Taken(NamedTuple):
+    """One call of a module that is taken whole. cls: the class whose rule it has. layer: what the rule says.
+    x: what it read. slots: what it was given beside. before: the module before it. outputs: all tensors that it
+    gave."""
+
+    module: torch.nn.Module
+    cls: type
+    layer: NeuronLayer
+    x: torch.Tensor
+    slots: List[states.Slot]
+    before: states.Before
+    outputs: List[torch.Tensor]
+
+    @property
+    def value(self):
+        """The spikes, or the value of what never fires."""
+        return self.outputs[self.layer.output]
+
+
+def _record_stateless(trace, taken):
+    value, module, layer = taken.value, taken.module, taken.layer
+    n_axes = leading_axes(trace, trace.places.of(taken.x))
+    [part] = _whole(trace, taken.x, n_axes)
+    emit(trace, "module", value.shape[n_axes:], [part],
+         {"layer": layer, "name": trace.name_of(module), "class": type(module).__name__,
+          "module": id(module), "current": layer.node.gives("spikes") == "current"}, value)
 
 
 def _verb(error):
@@ -118,26 +178,6 @@ def changes(module, cls) -> List[str]:
     return found + own
 
 
-def _record(trace, module, rule, args, kwargs, out):
-    inputs = tensors_in((args, kwargs))
-    x, states = inputs[0], inputs[1:]
-    if trace.refused(x) is not None:
-        trace.places.write(tensors_in(out)[0], torch.tensor(trace.graph.first_place(trace.refused(x))))
-        return out
-    outputs = tensors_in(out)
-    layer = as_layer(rule, module, x)
-    value = outputs[layer.output]
-    if layer.node.integrates():
-        _record_neurons(trace, module, layer, x, states, value, outputs)
-    else:
-        n_axes = leading_axes(trace, trace.places.of(x))
-        [part] = _whole(trace, x, n_axes)
-        emit(trace, "module", value.shape[n_axes:], [part],
-             {"layer": layer, "name": trace.name_of(module), "class": type(module).__name__,
-              "module": id(module), "current": layer.node.gives("spikes") == "current"}, value)
-    return out
-
-
 def as_layer(rule, module, x) -> NeuronLayer:
     """What a rule says of a module, a node by itself as a NeuronLayer. x: what the module is given."""
     found = rule(module, x)
@@ -154,7 +194,9 @@ def _whole(trace, x, n_axes):
     return [(parts[0].node, parts[0].rows)]
 
 
-def _record_neurons(trace, module, layer, x, states, value, outputs):
+def _record_neurons(trace, taken):
+    layer, x, value = taken.layer, taken.x, taken.value
+    trace.watched.setdefault(id(taken.module), states.Watched())
     axes, given = layer.axes, value
     if axes == "(NT)":
         x, value = (_unfolded(v, layer, trace.samples) for v in (x, value))
@@ -163,7 +205,7 @@ def _record_neurons(trace, module, layer, x, states, value, outputs):
     if layer.axes == "N" and x.shape[0] != trace.samples:
         raise Misread(f"is given {x.shape[0]} rows for {trace.samples} samples; it does one step at a time")
     shape = tuple(value.shape[n_axes:])
-    number, first = _number_of(trace, module, layer, states, shape)
+    number, first = _number_of(trace, taken, shape)
     n_steps = 1 if axes == "N" else x.shape[axes.index("T")]
     steps = list(range(first, first + n_steps))
     source = constant = None
@@ -183,22 +225,10 @@ def _record_neurons(trace, module, layer, x, states, value, outputs):
     places = trace.graph.first_place(number) + torch.from_numpy(rows.copy())[:, None] * node.size \
         + torch.arange(node.size)
     trace.places.write(value, places.view(value.shape))
-    for i, state in enumerate(outputs):
-        if state is not outputs[layer.output]:
-            _record_state(trace, number, i, state, steps[-1])
-
-
-def _record_state(trace, number, i, state, step):
-    """Say that a tensor is what a layer keeps from a step to the next; i: its place in what forward returns."""
-    node = trace.nodes[number]
-    layer = node.settings["layer"]
-    membrane = layer.membrane is not None and i == layer.membrane
-    kept = trace.graph.add(Operation("state", node.shape, (Operand(number),), {"membrane": membrane}, node.where),
-                           ("kept", number, i))
-    rows = step * trace.samples + torch.arange(trace.samples)
-    places = trace.graph.first_place(kept) + rows[:, None] * node.size + torch.arange(node.size)
-    fits = state.numel() == places.numel()
-    trace.places.write(state, places.view(state.shape) if fits else places.reshape(-1)[0])
+    for i, state in enumerate(taken.outputs):
+        if state is not taken.value:
+            states.keep(trace, number, i, state, steps[-1], membrane=i == layer.membrane)
+    states.remember(trace, taken.module, layer, number, steps[-1], taken.outputs)
 
 
 def _constant_of(x, layer):
@@ -232,9 +262,25 @@ def steps_first(value, layer, n):
     return (_unfolded(value, layer, n) if layer.axes == "(NT)" else value).transpose(0, 1)
 
 
-def _number_of(trace, module, layer, states, shape):
+def _number_of(trace, taken, shape):
     """(number, first step) of a call: of the neurons whose state it goes on with, else of new ones."""
-    known = [trace.places.of(state) for state in states if trace.places.knows(state)]
+    number, first = _goes_on(trace, taken)
+    if number is None:
+        module = taken.module
+        number = trace.graph.add(Operation(
+            "layer", shape, (), {"module": module, "layer": taken.layer, "name": trace.name_of(module),
+                                 "class": type(module).__name__}, trace.where(),
+        ), ("layer", id(module)))
+    states.refuse_changed(trace, taken)
+    return number, first
+
+
+def _goes_on(trace, taken):
+    """(number, first step) of the neurons whose state a call goes on with; (None, 0) where it starts anew."""
+    module, layer = taken.module, taken.layer
+    given = [slot.value for slot in taken.slots if slot.value is not None]
+    known = [trace.places.of(state) for state in given
+             if trace.places.knows(state) and trace.refused(state) is None]
     if known:
         place = int(known[0].reshape(-1)[0])
         kept = trace.nodes[place >> BITS]
@@ -249,9 +295,8 @@ def _number_of(trace, module, layer, states, shape):
             raise Refused("is given a state that is older than a step")
         _refuse_changed(node.settings["layer"], layer)
         return number, step + 1
-    hidden = not states
     tries = [i for i in trace.calls if trace.nodes[i].settings["module"] is module]
-    if tries and hidden:
+    if tries and (not given or any(trace.places.knows(state) for state in given)):
         number = tries[0]
         _refuse_changed(trace.nodes[number].settings["layer"], layer)
         return number, trace.calls[number][-1].steps[-1] + 1
@@ -260,13 +305,9 @@ def _number_of(trace, module, layer, states, shape):
         raise Refused(f"is called again with a state that it has not given (its call before was step {first}): "
                       "either it starts anew, or two places share it; give each place neurons of its own, and "
                       "hand each step the state of the step before")
-    if any(state.any() for state in states):
+    if any(state.any() for state in given):
         raise Refused("starts from a state that is not zero, and a model starts at rest; start from zeros")
-    number = trace.graph.add(Operation(
-        "layer", shape, (), {"module": module, "layer": layer, "name": trace.name_of(module),
-                             "class": type(module).__name__}, trace.where(),
-    ), ("layer", id(module)))
-    return number, 0
+    return None, 0
 
 
 def _refuse_changed(first, now):

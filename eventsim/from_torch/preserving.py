@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import torch
 
 from eventsim.from_torch.libraries import LIBRARIES
+from eventsim.from_torch.random_numbers import generators
 
 RESETS = ("reset_mem", "reset", "reset_states")  # how libraries name it
 
@@ -12,17 +13,21 @@ RESETS = ("reset_mem", "reset", "reset_states")  # how libraries name it
 @contextmanager
 def preserved(net):
     """Run a network in evaluation, without gradients, from its initial state; then put back every tensor,
-    attribute, hook and flag of it, the numbers of torch's random generators and the default type."""
+    attribute, hook and flag of it, the numbers of random generators (torch's, Python's, NumPy's, its own) and the
+    default type."""
     modules = list(net.modules())
     kept = [(module, {name: _kept(value) for name, value in vars(module).items()}) for module in modules]
     tensors = {id(t): (t, t.detach().clone()) for module in modules for t in _tensors(vars(module))}
     default = torch.get_default_dtype()
+    states = [(generator, generator.get()) for generator in generators(net)]
     try:
         with torch.no_grad(), torch.random.fork_rng():
             net.eval()
             yield
     finally:
         torch.set_default_dtype(default)
+        for generator, state in states:
+            generator.put(state)
         for module, attributes in kept:
             _put_back(vars(module), attributes)
         for tensor, values in tensors.values():
@@ -55,8 +60,28 @@ def _changed(value, dtype):
 
 
 def _same(a, b):
-    return a.shape == b.shape and a.dtype == b.dtype and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) \
-        if a.is_floating_point() and not a.is_sparse else a.shape == b.shape and torch.equal(a, b)
+    if (a.shape, a.dtype, a.layout) != (b.shape, b.dtype, b.layout):
+        return False
+    return a.is_meta or all(map(_equal, _parts(a), _parts(b)))
+
+
+def _equal(a, b):
+    if a.is_floating_point():
+        a, b = torch.nan_to_num(a), torch.nan_to_num(b)
+    return torch.equal(a, b)
+
+
+def _parts(tensor):
+    """The dense tensors that a tensor consists of: itself, or what a sparse one keeps."""
+    if tensor.layout == torch.strided:
+        return [tensor]
+    if tensor.layout == torch.sparse_coo:
+        once = tensor.coalesce()  # every place once
+        return [once.indices(), once.values()]
+    by_rows = tensor.layout in (torch.sparse_csr, torch.sparse_bsr)
+    indices = (tensor.crow_indices(), tensor.col_indices()) if by_rows else (
+        tensor.ccol_indices(), tensor.row_indices())
+    return [*indices, tensor.values()]
 
 
 def _kept(value):

@@ -1,6 +1,7 @@
 """Running a network as its author would: all steps in one call, or one call for each step."""
 
 import functools
+import inspect
 import os
 import traceback
 from contextlib import ExitStack
@@ -10,15 +11,19 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import torch
 
+from eventsim.arguments import shown
 from eventsim.errors import EventsimError, UnsupportedError
 from eventsim.from_torch.building import Answer, refusal_at
 from eventsim.from_torch.graph import Operation
 from eventsim.from_torch.layers import steps_first
 from eventsim.from_torch.places import BITS, MASK, tensors_in
 from eventsim.from_torch.preserving import in_type, preserved, reset
+from eventsim.from_torch.random_numbers import generators, states
 from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
 from eventsim.model.neurons import Readout
+
+QUANTISED = ("torch.ao.nn.quantized", "torch.nn.quantized", "torch.ao.nn.intrinsic.quantized")  # modules of torch
 
 
 class Way(NamedTuple):
@@ -68,8 +73,7 @@ def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
     failures = []
     for way in ways(samples.steps, timesteps, layout):
         try:
-            with preserved(net):  # what an earlier way has left is no initial state
-                return _follow(net, rules, samples, timesteps, way, choose)
+            return follow_as(net, rules, samples, timesteps, way, choose)
         except EventsimError as error:
             failures.append((way, error))
         except Exception as error:  # the user's own code may raise anything on what it does not take
@@ -77,6 +81,12 @@ def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
                 raise
             failures.append((way, error))
     raise _best(net, failures)
+
+
+def follow_as(net, rules, samples, timesteps, way, choose) -> Traced:
+    """Follow a network as it takes its samples in one way. Raises what its code raises, and UnsupportedError."""
+    with preserved(net):  # what an earlier way has left is no initial state
+        return _follow(net, rules, samples, timesteps, way, choose)
 
 
 def _ours(error):
@@ -92,12 +102,39 @@ def _best(net, failures):
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
     raised = said(likeliest)
     if not ours:
-        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {raised}; see "
-                                "layout and timesteps")
+        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {raised}; "
+                                f"{_remedy(net, likeliest)}")
     error = min(ours, key=lambda each: getattr(each, "rank", 0))
     if isinstance(likeliest, EventsimError):
         return error
     return UnsupportedError(f"{error} (called {first.name}, it raises {raised})")
+
+
+def _remedy(net, error):
+    """What to do about an exception of a network's own code."""
+    module = net.get_submodule(getattr(error, "raised_by", ""))
+    if type(module).__module__.startswith(QUANTISED):
+        return (f"{type(module).__name__} holds packed whole numbers, which have no equal in eventsim: export the "
+                "network of floats that it was made from")
+    if _needed(net):
+        return (f"forward needs {', '.join(_needed(net))} beside the samples: wrap the network in a module whose "
+                "forward takes the samples alone")
+    if any(frame.name == "__deepcopy__" for frame in traceback.extract_tb(error.__traceback__)):
+        return "copy.deepcopy of what it computes cannot be followed: use x.clone()"
+    if "Sparse" in str(error):
+        return "sparse tensors have no equal in eventsim: make them dense, x.to_dense()"
+    return "see layout and timesteps"
+
+
+def _needed(net):
+    """Names of what a network's forward needs beside the samples."""
+    try:
+        found = [*inspect.signature(net.forward).parameters.values()]
+    except (TypeError, ValueError):  # of what is not written in Python
+        return []
+    positional = [each for each in found if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    named = [each for each in found if each.kind == each.KEYWORD_ONLY]
+    return [each.name for each in (*positional[1:], *named) if each.default is each.empty]
 
 
 def said(error) -> str:
@@ -110,6 +147,12 @@ class _Misread(UnsupportedError):
     """The network ran, but not as the way supposed."""
 
     rank = 1
+
+
+class _OutputFails(UnsupportedError):
+    """The network ran, and the user's `output` raised something, as it may where the way is another."""
+
+    rank = 0.5
 
 
 class _OtherSteps(UnsupportedError):
@@ -131,12 +174,17 @@ def _follow(net, rules, samples, timesteps, way, choose):
     if samples.input.encoding == "spikes" and not samples.input.signed and samples.input.scale == 1:
         trace.input_bits = samples.input.bits
     given = source if still else source.transpose(0, 1)
-    results = []
+    results, sources = [], generators(net)
+    before = states(sources)
     with trace.running():
         for x in way.calls(given, timesteps or samples.steps):
             results.append(_called(net, x, trace))
         if choose:
-            results = [choose(result) for result in results]
+            results = [_chosen(choose, result) for result in results]
+    moved = [source.name for source, old, new in zip(sources, before, states(sources)) if old != new]
+    if moved:
+        raise UnsupportedError(f"{type(net).__name__} takes random numbers ({', '.join(moved)}); a network that "
+                               "is run has none: leave them out")
     numbers = [[] if choose else _answers(trace, result) for result in results]
     chosen = results if choose else [tensors_in(result)[i] for result, own in zip(results, numbers) for i in own]
     if not chosen or not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
@@ -213,8 +261,23 @@ def _called(net, x, trace):
     except EventsimError:
         raise
     except Exception as error:
-        error.raised_in = trace.where().of_module
+        error.raised_in, error.raised_by = trace.where().of_module, trace.where().module
         raise
+
+
+def _chosen(choose, result):
+    """What the user's `output` gives of what a call returned."""
+    try:
+        return choose(result)
+    except Exception as error:  # the user's own code may raise anything
+        raise _OutputFails(f"output raises {said(error)}, given what forward returned "
+                               f"({_described(result)})") from None
+
+
+def _described(value):
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, (list, tuple, dict)) else shown(value)
 
 
 def _answers(trace, result):

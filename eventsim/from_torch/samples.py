@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 import torch
 
+from eventsim.arguments import index_of, instance_of, shown
 from eventsim.errors import DataError
 from eventsim.model.input import Input
 from eventsim.model.parameters import MAX_BITS
@@ -31,15 +32,16 @@ def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samp
         that is made from `shape` and `encoding`, where they are given, and from the numbers. timesteps: that the
         user gives, or None.
     """
-    array = as_array(x)
+    _check_arguments(input_node, shape, timesteps)
+    array = _array(x)
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise DataError(f"x has type {array.dtype} and shape {array.shape}, expected numbers, at least one sample")
     array = np.asarray(array, np.int64 if array.dtype.kind in "biu" else np.float64)
     if not np.isfinite(array).all():
         raise DataError("x has numbers that are not finite")
     shape = input_node.shape if input_node is not None else shape
-    counts = isinstance(timesteps, (int, np.integer)) and timesteps > 1
-    if counts and shape is None and layout is None and array.ndim in (3, 5) and timesteps in array.shape[:2]:
+    counts = (timesteps or 1) > 1 and timesteps in array.shape[:2]
+    if counts and shape is None and layout is None and array.ndim in (3, 5):
         axis = array.shape[:2].index(timesteps)
         raise DataError(f"x has shape {array.shape}, and axis {axis} is as long as timesteps={timesteps}: say "
                         f"layout='{('TN', 'NT')[axis]}' if it counts steps, or layout='N' if each sample stands still")
@@ -54,10 +56,42 @@ def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samp
     return Samples(levels, values_of(levels, input_node), input_node, array.shape[1] if moving else None)
 
 
+def _check_arguments(input_node, shape, timesteps):
+    """Raise DataError, naming it, for an argument of another type."""
+    remedy = f"; say encoding={input_node!r}" if isinstance(input_node, str) else ""
+    instance_of(input_node, (Input, type(None)), "input", f"an eventsim.Input or None{remedy}")
+    if shape is not None and (not np.iterable(shape) or isinstance(shape, str)):
+        raise DataError(f"shape is {shown(shape)}, expected the axes of one step of a sample, such as (6,) or "
+                        "(1, 28, 28)")
+    if timesteps is not None:
+        index_of(timesteps, "timesteps", 1)
+
+
+def _array(x):
+    try:
+        return as_array(x)
+    except DataError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:  # whatever NumPy and torch raise
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"x is no array of numbers ({reason}); expected samples of one shape, (N, ...); of pairs "
+                        "(x, y) give x alone") from None
+
+
+def _check_axes(array, layout):
+    """Raise DataError where nothing is left for a sample's own axes."""
+    if array.ndim <= len(layout):
+        axes = {"N": "samples", "NT": "samples and steps", "TN": "steps and samples"}[layout]
+        raise DataError(f"x has shape {array.shape}, and layout {layout!r} says that its first axes are {axes}: "
+                        f"expected ({', '.join(layout)}, ...) with at least one axis more; give x[None] if it is "
+                        "one sample, or another layout")
+
+
 def _layout(array, shape, layout):
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout is {layout!r}, expected one of {', '.join(map(repr, LAYOUTS))}")
     if shape is None:
+        _check_axes(array, layout or "N")
         return layout or "N"
     shape = tuple(shape)
     for candidate in ((layout,) if layout else ("N", "NT")):
@@ -107,6 +141,14 @@ def _levels(array, node):
         raise DataError(f"x has levels from {levels.min()} to {levels.max()}, expected {low} to {top} "
                         f"({node.bits} bits)")
     return levels
+
+
+def another(samples) -> torch.Tensor:
+    """A sample of the same kind that differs from the first: float64 (1, ...), as the network takes it. Where that
+    is high among all, this is low."""
+    first, low, high = samples.levels[:1], samples.levels.min(), samples.levels.max()
+    other = low + (high - first) if low < high else np.full_like(first, 0 if low else 1)
+    return values_of(other, samples.input)
 
 
 def values_of(levels, node) -> torch.Tensor:

@@ -9,6 +9,7 @@ import functools
 import inspect
 import os
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -18,16 +19,15 @@ from torch.utils._pytree import tree_map_only
 from eventsim.errors import UnsupportedError
 from eventsim.from_torch.graph import OperationGraph, Operation, Where
 from eventsim.from_torch.libraries import LIBRARIES
-from eventsim.from_torch.operations.moving import MOVES
+from eventsim.from_torch.operations.moving import indices_in, MOVES
 from eventsim.from_torch.operations.registry import (
     LOOKS, name_of, OPERATIONS, OWN_NEURONS, Refused, SHAPES, writes_to,
 )
 from eventsim.from_torch.places import BITS, Mixed, Places, tensors_in
+from eventsim.from_torch.ranges import bounds_of, holds, name_of_type, range_of, WIDE
 
 OURS = os.path.dirname(os.path.abspath(__file__))
 INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
-# bits of whole numbers that a type holds
-HELD = {torch.bool: 1, torch.int8: 7, torch.uint8: 8, torch.bfloat16: 8, torch.float16: 11, torch.int16: 15}
 SMALL = (torch.float32, torch.float16, torch.bfloat16)
 SUMS = ("add", "sub", "mul", "div", "sum", "mean")  # what an answer may make of membranes
 THRESHOLDS = ("v_threshold", "threshold", "spike_threshold", "p")
@@ -49,6 +49,11 @@ class Tracing:
         self.refusals = []
         self.calls = {}  # number of a layer -> list of Call
         self.input_bits = None  # of an input of whole levels
+        self.watched = {}  # id of a module -> Watched
+        # whether the network computes in half precision: it is then taken as its net.float()
+        self.in_half = any(t.is_floating_point() and t.dtype not in WIDE
+                           for t in (*net.parameters(), *net.buffers()))
+        self.small = SMALL if self.in_half else SMALL[:1]  # floats that are computed with in float64
         self._modules = list(net.modules())
         self._names = {id(module): name for name, module in net.named_modules()}
         self._stack = []  # modules that run
@@ -83,38 +88,36 @@ class Tracing:
         self.places.count_up(tensor, self.graph.first_place(number))
         return number
 
-    def holds(self, dtype, tensor):
-        """Whether a narrower type holds all that a tensor can be, whatever the sample: spikes, or whole levels."""
-        places = self.places.of(tensor)
-        for number in torch.unique(places[places >= 0] >> BITS).tolist():
-            node = self.nodes[number]
-            if node.kind in ("refused", "state"):
-                continue
-            if node.kind == "input":
-                whole, bits = self.input_bits is not None, self.input_bits
-            else:
-                layer = node.settings.get("layer")
-                fires = node.kind == "layer" and layer.node.fires()
-                whole, bits = fires and bool((layer.node.worth == 1).all()), layer.node.n_bits if fires else 0
-            if not whole or bits > HELD.get(dtype, 31):
-                return False
-        return True
+    def narrows(self, dtype) -> bool:
+        """Whether the network holds less in a type than a model computes with."""
+        return dtype not in WIDE and dtype not in self.small
 
     def widened(self, tensor):
         """A tensor of floats in float64; other tensors as they are."""
-        if tensor.dtype not in SMALL:
-            return tensor
+        return self._in_float64(tensor) if tensor.dtype in self.small else tensor
+
+    def widened_wholly(self, tensor):
+        """The same, whatever floats it has."""
+        return self._in_float64(tensor) if tensor.dtype in SMALL else tensor
+
+    def _in_float64(self, tensor):
         wide = tensor.double()
         if self.places.knows(tensor):
             self.places.write(wide, self.places.of(tensor).clone())
         return wide
 
     def refuse(self, out, reason, misread=False):
-        """Whatever depends on `out` cannot be taken; misread: because of how the network was called."""
+        """Whatever depends on `out` cannot be taken; misread: because of how the network was called. Returns the
+        number of the refusal."""
         where = self._neurons_or(self.where())
         number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread},
                                           where=where),
                                 ("refused", reason, where))
+        self.spoil(out, number)
+        return number
+
+    def spoil(self, out, number):
+        """Say that all numbers of some tensors depend on a refused node."""
         for tensor in tensors_in(out):
             self.places.write(tensor, torch.tensor(self.graph.first_place(number)))
 
@@ -244,9 +247,9 @@ class _Following(TorchDispatchMode):
             return out
         if not known:
             return func(*args, **kwargs)
-        if cast is not None and not trace.holds(cast, known[-1]):
+        if cast is not None and trace.places.knows(cast.source) and not holds(trace, cast.dtype, cast.source):
             out = func(*args, **kwargs)
-            trace.refuse(out, f"rounds what is no spikes to {str(cast).removeprefix('torch.')}, and a model does not; "
+            trace.refuse(out, f"rounds what is no spikes to {name_of_type(cast.dtype)}, and a model does not; "
                               "leave that out")
             return out
         if name in LOOKS:
@@ -263,33 +266,51 @@ class _Following(TorchDispatchMode):
         if func.is_view:
             return func(*args, **kwargs)  # places belong to the memory that it shares
         moves = MOVES.get(plain)
-        if moves is not None:
-            places = moves(trace, func, args, kwargs)
-            out = func(*args, **kwargs)
-            trace.places.write(out, places)
-            return out
-        spoilt = next((n for n in map(trace.refused, tensors_in((args, kwargs))) if n is not None), None)
+        spoiling = indices_in(func, args, kwargs) if moves else tensors_in((args, kwargs))
+        spoilt = next((n for n in map(trace.refused, spoiling) if n is not None), None)
         if spoilt is not None:
             out = func(*args, **kwargs)
-            for tensor in tensors_in(out):
-                trace.places.write(tensor, torch.tensor(trace.graph.first_place(spoilt)))
+            trace.spoil(out, spoilt)
             return out
-        rule = OPERATIONS.get(plain)
+        if moves is not None:
+            return self._moved(moves, func, args, kwargs)
         before = [t.clone() if writes and i == 0 else t for i, t in enumerate(args)] if writes else args
         if writes:
             self._copy_places(args[0], before[0])
         out = func(*args, **kwargs)
         try:
-            if rule is None:
-                raise Refused(f"does {name!r}, which has no equal in eventsim; {remedy_of(plain)}")
-            if plain not in SUMS and any(trace.keeps(t) for t in tensors_in((before, kwargs))
-                                         if trace.places.knows(t)):
-                raise Refused("computes with the membrane of neurons, which only they themselves can; use their "
-                              "spikes")
-            rule(trace, func, before, kwargs, out)
+            self._computed(func, plain, before, kwargs, out)
         except (Refused, Mixed) as error:
             trace.refuse(out, str(error) if isinstance(error, Refused) else f"{name!r} reads {error}")
         return out
+
+    def _moved(self, moves, func, args, kwargs):
+        try:
+            places, reason = moves(self._trace, func, args, kwargs), None
+        except Refused as error:
+            reason = str(error)
+        out = func(*args, **kwargs)
+        if reason is None:
+            self._trace.places.write(out, places)
+        else:
+            self._trace.refuse(out, reason)
+        return out
+
+    def _computed(self, func, plain, before, kwargs, out):
+        """Say what an operation computed. Raises Refused or Mixed."""
+        trace, rule = self._trace, OPERATIONS.get(plain)
+        if rule is None:
+            raise Refused(f"does {name_of(func)!r}, which has no equal in eventsim; {remedy_of(plain)}")
+        given = tensors_in((before, kwargs))
+        if plain not in SUMS and any(trace.keeps(t) for t in given if trace.places.knows(t)):
+            raise Refused("computes with the membrane of neurons, which only they themselves can; use their "
+                          "spikes")
+        if any(t.dtype in SMALL for t in given):  # halves, which rules need not know
+            before, kwargs = tree_map_only(torch.Tensor, trace.widened_wholly, (before, kwargs))
+        rule(trace, func, before, kwargs, out)
+        for tensor in tensors_in(out):
+            if trace.narrows(tensor.dtype) and trace.places.knows(tensor):
+                _refuse_overflow(trace, plain, tensor)
 
     def _copy_places(self, source, target):
         if self._trace.places.knows(source):
@@ -301,6 +322,19 @@ class _Following(TorchDispatchMode):
                 if not self._trace.places.knows(tensor):
                     self._trace.places.write(tensor,
                                              torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+
+
+def _refuse_overflow(trace, name, out):
+    """Refuse the result of an operation in a type that does not hold all that it may be, whatever the sample."""
+    if holds(trace, out.dtype, out):
+        return
+    found, bounds, kind = range_of(trace, out), bounds_of(out.dtype), name_of_type(out.dtype)
+    if found is None:
+        raise Refused(f"does {name!r} in {kind}, which rounds or cuts it, and a model does not; convert to "
+                      "float32 before it, x.float()")
+    raise Refused(f"does {name!r} in {kind}, where whole numbers from {bounds.low:.0f} to {bounds.high:.0f} are "
+                  f"exact, and which may come to {found.high if found.high > bounds.high else found.low:.0f}; convert to "
+                  "float32 before it, x.float()")
 
 
 def _autocasts():
@@ -326,27 +360,33 @@ def remedy_of(name) -> str:
     return REMEDIES.get(name, "leave it out, or register a rule for the module that does it")
 
 
+class Cast(NamedTuple):
+    """A change to a type that may hold less. dtype: the type. source: what is given to it."""
+
+    dtype: torch.dtype
+    source: torch.Tensor
+
+
 def cast_of(func, args, kwargs):
-    """The type to which an operation narrows what it is given, or None."""
+    """The Cast that an operation does, or None."""
     name = name_of(func)
     if name == "_to_copy":
         dtype, source = kwargs.get("dtype"), args[0]
-    elif name == "copy_" and len(args) > 1 and isinstance(args[1], torch.Tensor):
+    elif name in ("copy_", "fill_") and len(args) > 1 and isinstance(args[1], torch.Tensor):
         dtype, source = args[0].dtype, args[1]
     else:
         return None
-    wide = dtype in (None, torch.float32, torch.float64) or dtype == source.dtype
-    return None if wide or not source.is_floating_point() else dtype
+    return None if dtype in (None, *WIDE) or dtype == source.dtype else Cast(dtype, source)
 
 
 def in_double(trace, func, args, kwargs):
     """The arguments with float64 wherever they have a smaller float."""
     if writes_to(func):  # what is written to has to stay itself
         first = args[0] if args else None
-        if isinstance(first, torch.Tensor) and first.dtype in SMALL:
+        if isinstance(first, torch.Tensor) and first.dtype in trace.small:
             return args, kwargs
     args, kwargs = tree_map_only(torch.Tensor, trace.widened, (args, kwargs))
-    if kwargs.get("dtype") in SMALL:
+    if kwargs.get("dtype") in trace.small:
         kwargs = {**kwargs, "dtype": torch.float64}
     return args, kwargs
 

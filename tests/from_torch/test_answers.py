@@ -75,6 +75,39 @@ def test_a_network_that_counts_its_samples_is_refused(end, middle):
         export()
 
 
+@pytest.mark.parametrize("middle", [
+    lambda h, x: h + h[:1] / 2, lambda h, x: h + h[-1:] / 2, lambda h, x: h.roll(1, 0), lambda h, x: h.flip(0)])
+@pytest.mark.parametrize("value", [0, 1, "spikes", "numbers"])
+def test_one_sample_that_is_mixed_with_others_is_refused(middle, value):
+    random = np.random.default_rng(0)
+    x = {"spikes": random.integers(0, 2, (1, 5, 6)), "numbers": random.random((1, 5, 6))}.get(
+        value, np.full((1, 5, 6), value))
+    with pytest.raises(UnsupportedError, match="computes otherwise for 2 samples than for 1: .* on the others"):
+        eventsim.from_torch(Answering(lambda y: y.sum(0), middle), x, layout="NT")
+
+
+def test_a_current_centred_over_one_sample_is_refused():
+    class Centred(Answering):
+        def forward(self, x):
+            current = self.fc(x)  # (T, N, 12)
+            membrane, total = self.lif.init_leaky(), 0
+            for step in current - current.mean(1, keepdim=True) / 2:
+                spikes, membrane = self.lif(step, membrane)
+                total = total + spikes
+            return total
+
+    with pytest.raises(UnsupportedError, match="computes otherwise for 2 samples than for 1"):
+        eventsim.from_torch(Centred(None), np.random.default_rng(0).random((5, 1, 6)), layout="TN")
+
+
+@pytest.mark.parametrize("end", [lambda y: y.sum(0), lambda y: y.mean(0).flatten(), lambda y: y[-1].tile(1, 1)])
+@pytest.mark.parametrize("x", [np.zeros((1, 5, 6), int), np.full((1, 5, 6), 3),
+                               np.random.default_rng(0).random((1, 5, 6))])
+def test_one_sample_alone_is_taken(end, x, recwarn):
+    eventsim.from_torch(Answering(end), x, layout="NT")
+    assert not [each for each in recwarn if "how many samples" in str(each.message)]
+
+
 @pytest.mark.parametrize("end, output", [
     (lambda y: (y.sum(0), torch.linspace(0, 1, y.shape[1])), None), (lambda y: y.sum(0).flatten(), None),
     (lambda y: (torch.arange(y.shape[1]) / y.shape[1], y.sum(0)), lambda found: found[1]),

@@ -92,6 +92,17 @@ def test_nothing_of_the_network_changes(fails):
     assert torch.equal(x, kept)
 
 
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc"])
+def test_sparse_tensors_among_its_attributes_are_left_alone(layout):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), snntorch.Leaky(beta=0.8, threshold=0.3, init_hidden=True))
+    weight = net[0].weight.detach().clone()
+    net.mask = {"coo": weight.to_sparse, "csr": weight.to_sparse_csr, "csc": weight.to_sparse_csc}[layout]()
+    kept = net.mask
+    assert eventsim.from_torch(net, 3 * torch.rand(3, 6), timesteps=4).check.outputs.any()
+    assert net.mask is kept and torch.equal(kept.to_dense(), weight)
+
+
 def test_training_goes_on_as_if_nothing_had_happened():
     losses = []
     for exports in (False, True):

@@ -1,5 +1,7 @@
 """What may be given as samples, what Input is made of them, and how a network takes them."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,41 @@ def test_samples_that_do_not_fit_are_refused(x, message):
         read_samples(x, eventsim.Input((12,)), None, None, None)
 
 
+@pytest.mark.parametrize("x", [
+    lambda: [(torch.rand(2, 12), 1)], lambda: [torch.rand(12), torch.rand(5)], lambda: [[1.0, 2.0], [3.0]],
+    lambda: torch.rand(2, 12, device="meta")])
+def test_what_is_no_array_is_refused_with_a_remedy(x):
+    with pytest.raises(DataError, match=r"x is no array of numbers \(.*\); expected samples of one shape, "
+                                        r"\(N, ...\); of pairs \(x, y\) give x alone"):
+        eventsim.from_torch(chain(), x(), timesteps=4)
+
+
+@pytest.mark.parametrize("argument, value, message", [
+    ("shape", 12, r"shape is 12, expected the axes of one step of a sample, such as \(6,\)"),
+    ("input", "image", "input is 'image', expected an eventsim.Input or None; say encoding='image'"),
+    ("provenance", "a", "provenance is 'a', expected text by key"),
+    ("output", "spikes", "output is 'spikes', expected a function of what forward returns, or None"),
+    ("timesteps", True, "timesteps is True, expected a whole number from 1 on"),
+    ("timesteps", 8.5, "timesteps is 8.5, expected a whole number from 1 on"),
+    ("timesteps", 4.0, "timesteps is 4.0, expected a whole number from 1 on"),
+    ("timesteps", 0, "timesteps is 0, expected a whole number from 1 on"),
+    ("layout", "NT", r"x has shape \(3, 12\), and layout 'NT' says that its first axes are samples and steps: "
+                     r"expected \(N, T, ...\) with at least one axis more"),
+])
+def test_an_argument_of_another_type_is_named(argument, value, message):
+    with pytest.raises(DataError, match=message):
+        eventsim.from_torch(chain(), 2 * torch.rand(3, 12), **{"timesteps": 4, argument: value})
+
+
+def test_numpys_whole_numbers_are_timesteps():
+    assert eventsim.from_torch(chain(), 2 * torch.rand(3, 12), timesteps=np.int64(4)).timesteps == 4
+
+
+def test_a_network_without_numbers_is_refused():
+    with pytest.raises(UnsupportedError, match="0.weight lies on device 'meta', which holds no numbers"):
+        eventsim.from_torch(chain().to("meta"), torch.rand(3, 12), timesteps=4)
+
+
 def test_an_unknown_layout_is_refused():
     with pytest.raises(DataError, match="layout is 'CHW', expected one of 'N', 'NT', 'TN'"):
         read_samples(np.ones((2, 12)), None, None, None, "CHW")
@@ -144,6 +181,49 @@ def test_a_network_that_does_not_take_the_samples_says_its_own_error():
     with pytest.raises(UnsupportedError, match=r"Sequential does not take the samples \(all at once\): "
                                                r"module '0' \(Linear\): RuntimeError"):
         eventsim.from_torch(chain(), torch.rand(3, 5), timesteps=4)
+
+
+class Calls(nn.Module):
+    """Sums what `call` makes of the network's spikes."""
+
+    def __init__(self, call):
+        super().__init__()
+        self.net, self.call, self.fc = chain(), call, nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.call(self, self.net(x))
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = chain()
+
+    def forward(self, x, num_steps, *, scale, shift=0):
+        return sum(self.net(x) for _ in range(num_steps))
+
+
+def quantised():
+    return torch.ao.quantization.quantize_dynamic(chain(), {nn.Linear})
+
+
+@pytest.mark.parametrize("make, message", [
+    (Counting, "forward needs num_steps, scale beside the samples: wrap the network in a module whose"),
+    (lambda: Calls(lambda net, y: net.fc(copy.deepcopy(y))), "copy.deepcopy .* cannot be followed: use x.clone"),
+    (quantised, r"module '0' \(Linear\): .* Linear holds packed whole numbers, which have no equal in eventsim"),
+])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*quantize_per_tensor")
+def test_what_a_network_raises_comes_with_a_remedy(make, message):
+    with pytest.raises(UnsupportedError, match=f"does not take the samples .*{message}"):
+        eventsim.from_torch(make(), 2 * torch.rand(3, 12), timesteps=4)
+
+
+@pytest.mark.parametrize("output, message", [
+    (lambda y: y["spikes"], r"output raises IndexError: .*, given what forward returned \(a tensor of shape \(3, 4"),
+    (lambda y: y.spikes, "output raises AttributeError: 'Tensor' object has no attribute 'spikes'")])
+def test_what_output_raises_is_not_blamed_on_the_network(output, message):
+    with pytest.raises(UnsupportedError, match=message):
+        eventsim.from_torch(Calls(lambda net, y: y), 2 * torch.rand(3, 12), timesteps=4, output=output)
 
 
 # ---- what is said beside

@@ -59,7 +59,8 @@ def _synapses(module):
 def _lif(module, x):
     axes, shape = _shape(module, x)
     before, recurrent = _synapses(module)
-    return NeuronLayer(Neuron(**_leaks(module, shape), **_potentials(module, shape)), axes, before, recurrent)
+    node = Neuron(**_leaks(module, shape), **_potentials(module, shape))
+    return NeuronLayer(node, axes, before, recurrent, rest={})
 
 
 def _li(module, x):
@@ -69,7 +70,7 @@ def _li(module, x):
     else:
         before = None
     _refuse_leak(module, shape)
-    return NeuronLayer(Readout("last", **_leaks(module, shape)), axes, before)
+    return NeuronLayer(Readout("last", **_leaks(module, shape)), axes, before, rest={})
 
 
 def _refuse_leak(module, shape):
@@ -81,15 +82,15 @@ def _box(module, x):
     axes, shape = _shape(module, x)
     if getattr(getattr(module.p, "reset_method", None), "__name__", "reset_value") != "reset_value":
         raise UnsupportedError("its reset method is not reset_value")
-    return NeuronLayer(Neuron(**_leaks(module, shape), **_potentials(module, shape)), axes)
+    return NeuronLayer(Neuron(**_leaks(module, shape), **_potentials(module, shape)), axes, rest={})
 
 
 def _box_li(module, x):
     axes, shape = _shape(module, x)
     _refuse_leak(module, shape)
-    return NeuronLayer(Readout("last", **_leaks(module, shape)), axes)
+    return NeuronLayer(Readout("last", **_leaks(module, shape)), axes, rest={})
 
 
 def _iaf(module, x):
     axes, shape = _shape(module, x)
-    return NeuronLayer(Neuron(**_potentials(module, shape)), axes)
+    return NeuronLayer(Neuron(**_potentials(module, shape)), axes, rest={})

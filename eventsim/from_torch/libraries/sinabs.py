@@ -12,6 +12,8 @@ from eventsim.model.parameters import compact, MAX_BITS, parameter_on
 from eventsim.model.synapses import Dense
 from eventsim.model.transforms import SumPool
 
+REST = {"v_mem": 0.0, "i_syn": 0.0}  # its states start at
+
 
 def add_rules(rules):
     """Add the rules of this library."""
@@ -58,7 +60,7 @@ def _firing(module, x):
     if module.min_v_mem is not None:
         fields["v_min"] = on_neurons(module.min_v_mem, shape, "min_v_mem")
     return NeuronLayer(Neuron(**fields), axes, recurrent=_recurrent(module), steps=steps,
-                       unlimited=fields["bits"] == MAX_BITS)
+                       unlimited=fields["bits"] == MAX_BITS, rest=REST)
 
 
 def _spikes(module):
@@ -97,4 +99,4 @@ def _leaking(module, x):
     axes, shape, steps = _axes(module, x)
     if module.min_v_mem is not None:
         raise UnsupportedError("min_v_mem of what never fires has no equal in eventsim")
-    return NeuronLayer(Readout("last", **_dynamics(module, shape)), axes, steps=steps)
+    return NeuronLayer(Readout("last", **_dynamics(module, shape)), axes, steps=steps, rest=REST)

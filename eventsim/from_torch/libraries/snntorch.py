@@ -13,6 +13,8 @@ from eventsim.from_torch.libraries.spiking import comparison_at_threshold
 from eventsim.model.neurons import Alpha, Neuron
 from eventsim.model.synapses import Conv2d, Dense
 
+REST = dict.fromkeys(("mem", "syn", "syn_exc", "syn_inh", "spk"), 0.0)  # its states start at
+
 
 def add_rules(rules):
     """Add the rules of this library."""
@@ -27,7 +29,7 @@ def _neurons(module, x):
     if hasattr(module, "alpha"):
         fields["current_leak"] = on_neurons(module.alpha.clamp(0, 1), shape, "alpha")
     return NeuronLayer(Neuron(**fields), recurrent=_recurrent(module, shape),
-                       membrane=2 if "current_leak" in fields else 1)
+                       membrane=2 if "current_leak" in fields else 1, rest=REST)
 
 
 def _lapicque(module, x):
@@ -37,7 +39,7 @@ def _lapicque(module, x):
     r, c, dt = (torch.as_tensor(getattr(module, name)).double() for name in ("R", "C", "time_step"))
     fields = {"leak": on_neurons(1 - dt / (r * c), shape, "R"),
               "input_gain": on_neurons(r * (1 / (r * c)) * dt, shape, "C")}
-    return NeuronLayer(Neuron(**fields, **_firing(module, shape)), membrane=1)
+    return NeuronLayer(Neuron(**fields, **_firing(module, shape)), membrane=1, rest=REST)
 
 
 def _alpha(module, x):
@@ -53,11 +55,11 @@ def _alpha(module, x):
     if module.reset_mechanism != "none":
         reset = {"zero": "hard", "subtract": "soft"}[module.reset_mechanism]
         return NeuronLayer(Alpha(**leaks, gain=on_neurons(tau, shape, "alpha"), reset=reset,
-                                 **_spikes(module, shape)), membrane=3)
+                                 **_spikes(module, shape)), membrane=3, rest=REST)
     return NeuronLayer(Neuron(
         leak=leaks["inhibitory_leak"], current_leak=leaks["excitatory_leak"],
         input_gain=on_neurons(tau * (alpha - beta), shape, "alpha"), **_firing(module, shape),
-    ), delay=1, membrane=3)
+    ), delay=1, membrane=3, rest=REST)
 
 
 _RULES = {"Lapicque": _lapicque, "Alpha": _alpha}

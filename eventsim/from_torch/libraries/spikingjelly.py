@@ -39,6 +39,6 @@ def _rule(tau_of):
             fields["leak"] = 1 - 1 / tau
             if module.decay_input:
                 fields["input_gain"] = 1 / tau
-        return NeuronLayer(Neuron(**fields), axes="TN" if several else "N")
+        return NeuronLayer(Neuron(**fields), axes="TN" if several else "N", rest={"v": origin})
 
     return rule

@@ -9,6 +9,7 @@ from eventsim.from_torch.operations.rows import (
     add_steps, constant, CURRENTS, emit, gives_current, refuse_known, rows_of,
 )
 from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO, tensors_in
+from eventsim.from_torch.ranges import range_of
 
 
 @operation("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
@@ -137,15 +138,32 @@ def _relu(trace, func, args, kwargs, out):
                   f"result; {OWN_NEURONS}")
 
 
-@operation("clamp", "clamp_min", "hardtanh", "abs", "threshold")
+@operation("clamp", "clamp_min", "clamp_max", "hardtanh", "abs", "threshold")
 def _clamp(trace, func, args, kwargs, out):
     name = name_of(func).rstrip("_")
-    below = name == "clamp_min" and not isinstance(args[1], torch.Tensor) and args[1] <= 0
-    if (name == "abs" or below) and _never_negative(trace, args[0]):  # whatever the sample, nothing changes
-        trace.places.write(out, trace.places.of(args[0]).clone())
+    if name == "abs" and _never_negative(trace, args[0]) or _stays_within(trace, name, args):
+        trace.places.write(out, trace.places.of(args[0]).clone())  # whatever the sample, nothing changes
         return
     raise Refused(f"does {name_of(func)!r} to a signal, which has no equal in eventsim; put spiking neurons in its "
                   "place, or leave it out")
+
+
+def _stays_within(trace, name, args):
+    """Whether bounds are numbers that nothing of a tensor passes, whatever the sample."""
+    limits = {"clamp_min": lambda x, low: (low, None), "clamp_max": lambda x, high: (None, high),
+              "clamp": lambda x, low=None, high=None: (low, high),
+              "hardtanh": lambda x, low=-1, high=1: (low, high)}
+    if name not in limits:
+        return False
+    low, high = limits[name](*args)
+    if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
+        return False
+    if low is not None and (low > 0 or not _never_negative(trace, args[0])):
+        return False
+    if high is None:
+        return True
+    found = range_of(trace, args[0])
+    return found is not None and found.high <= high
 
 
 def _never_negative(trace, x):
@@ -158,7 +176,10 @@ def _is_spikes(trace, number):
     node = trace.nodes[number]
     if node.kind in ("max_pool", "avg_pool", "add"):
         return all(_is_spikes(trace, source.node) for source in node.sources)
-    return node.kind == "layer" and not node.settings["layer"].signed
+    if node.kind != "layer":
+        return False
+    layer = node.settings["layer"]
+    return layer.node.fires() and not layer.signed
 
 
 def elementwise(trace, x, scale, shift, out):

@@ -2,13 +2,19 @@
 
 import torch
 
-from eventsim.from_torch.places import CONSTANT, ZERO
+from eventsim.from_torch.operations.registry import Refused
+from eventsim.from_torch.places import CONSTANT, tensors_in, ZERO
 
 
 def _moved(trace, func, args, kwargs):
-    """The same operation on places."""
+    """The same operation on places. Raises Refused where a signal says which numbers are moved."""
     kwargs = {name: value for name, value in kwargs.items() if name not in ("dtype", "memory_format")}
-    args, kwargs = _as_places(trace, args), _as_places(trace, kwargs)
+    data, indices = _data_and_indices(func, args)
+    for index in tensors_in((indices, kwargs)):
+        if trace.places.knows(index):
+            raise Refused("picks numbers by a signal (an index or a mask that depends on the sample), which has "
+                          "no equal in eventsim; leave it out, or return what it reads")
+    args, kwargs = (*_as_places(trace, data), *_on_cpu(indices)), _on_cpu(kwargs)
     try:
         return func(*args, **kwargs)
     except NotImplementedError:  # not for whole numbers; places are below 2^53
@@ -16,12 +22,29 @@ def _moved(trace, func, args, kwargs):
         return func(*args, **kwargs).long()
 
 
+def _data_and_indices(func, args):
+    """Arguments that are moved, and those that say where to: all of `repeat_interleave` of one tensor."""
+    n = 0 if str(func) == "aten.repeat_interleave.Tensor" else 1
+    return args[:n], args[n:]
+
+
+def indices_in(func, args, kwargs):
+    """The tensors by which an operation that moves numbers picks them."""
+    return tensors_in((_data_and_indices(func, args)[1], kwargs))
+
+
 def _as_places(trace, value):
     if isinstance(value, torch.Tensor):
-        return trace.places.of(value) if value.is_floating_point() else value.cpu()
-    if isinstance(value, dict):
-        return {name: _as_places(trace, item) for name, item in value.items()}
+        return trace.places.of(value)
     return type(value)(_as_places(trace, item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _on_cpu(value):
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {name: _on_cpu(item) for name, item in value.items()}
+    return type(value)(map(_on_cpu, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _same(trace, func, args, kwargs):
@@ -39,7 +62,9 @@ def _padded(trace, func, args, kwargs):
 
 def _filled(trace, func, args, kwargs):
     value = 0 if len(args) < 2 else args[1]
-    return torch.tensor(ZERO if not isinstance(value, torch.Tensor) and value == 0 else CONSTANT)
+    if isinstance(value, torch.Tensor):
+        return trace.places.of(value).clone()
+    return torch.tensor(ZERO if value == 0 else CONSTANT)
 
 
 MOVES = {

@@ -1,0 +1,117 @@
+"""Ranges: the whole numbers that a tensor can hold, whatever the sample, and the types that hold them all."""
+
+from typing import NamedTuple, Optional
+
+import numpy as np
+import torch
+
+from eventsim.from_torch.places import BITS, ZERO
+
+WIDE = (torch.float32, torch.float64)  # types in which a model computes
+
+
+class WholeRange(NamedTuple):
+    """Least and largest of some whole numbers."""
+
+    low: float
+    high: float
+
+
+def name_of_type(dtype) -> str:
+    """A type of torch, for people."""
+    return str(dtype).removeprefix("torch.")
+
+
+def bounds_of(dtype) -> WholeRange:
+    """The whole numbers between which a type holds every one."""
+    if dtype == torch.bool:
+        return WholeRange(0, 1)
+    if dtype.is_floating_point or dtype.is_complex:
+        most = 2 / torch.finfo(dtype).eps
+        return WholeRange(-most, most)
+    limits = torch.iinfo(dtype)
+    return WholeRange(limits.min, limits.max)
+
+
+def range_of(trace, tensor) -> Optional[WholeRange]:
+    """The range of a tensor's numbers that depend on the input, or None where one of them need not be whole. What
+    is refused already counts as 0, and so does what neurons keep where the network computes in half precision."""
+    places = trace.places.of(tensor)
+    found = [WholeRange(0, 0)] if bool((places == ZERO).any()) else []
+    for number in torch.unique(places[places >= 0] >> BITS).tolist():
+        found.append(_range_of_node(trace, number))
+    if any(each is None for each in found):
+        return None
+    return WholeRange(min((r.low for r in found), default=0), max((r.high for r in found), default=0))
+
+
+def holds(trace, dtype, tensor) -> bool:
+    """Whether a type holds all that a tensor can be, whatever the sample: spikes, or whole levels."""
+    found, bounds = range_of(trace, tensor), bounds_of(dtype)
+    return found is not None and bounds.low <= found.low and found.high <= bounds.high
+
+
+def _range_of_node(trace, number):
+    node = trace.nodes[number]
+    rule = _RULES.get(node.kind)
+    return None if rule is None else rule(trace, node)
+
+
+def _of_input(trace, node):
+    return None if trace.input_bits is None else WholeRange(0, (1 << trace.input_bits) - 1)
+
+
+def _of_layer(trace, node):
+    neurons = node.settings["layer"].node
+    if not neurons.fires() or not bool((neurons.worth == 1).all()):
+        return None
+    top = (1 << neurons.n_bits) - 1
+    return WholeRange(-top if node.settings["layer"].signed else 0, top)
+
+
+def _of_kept(trace, node):
+    return WholeRange(0, 0) if trace.in_half else None
+
+
+def _of_source(trace, node):
+    return _range_of_node(trace, node.sources[0].node)
+
+
+def _of_sum(trace, node):
+    parts = [_range_of_node(trace, source.node) for source in node.sources]
+    return None if any(part is None for part in parts) else WholeRange(*map(sum, zip(*parts)))
+
+
+def _of_steps(trace, node):
+    return _weighed(_of_source(trace, node), np.array(list(node.settings["weights"].values()))[None], None)
+
+
+def _of_affine(trace, node):
+    scale, shift = (np.asarray(node.settings[name], float).reshape(-1) for name in ("scale", "shift"))
+    return _weighed(_of_source(trace, node), scale[:, None], shift)
+
+
+def _of_synapses(trace, node):
+    weight = node.settings["weight"]
+    return _weighed(_of_source(trace, node), weight.reshape(len(weight), -1), node.settings["bias"],
+                    at_borders=node.kind == "convolution")
+
+
+def _weighed(source, weights, shift, at_borders=False):
+    """The range of sums of numbers, weighed by rows of `weights`, and `shift`; at_borders: where any of them may
+    be missing."""
+    shift = np.zeros(1) if shift is None else shift
+    if source is None or (weights != np.rint(weights)).any() or (shift != np.rint(shift)).any():
+        return None
+    ends = np.stack([weights * source.low, weights * source.high])
+    low, high = ends.min(0), ends.max(0)
+    if at_borders:
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
+    return WholeRange(float((low.sum(1) + shift).min()), float((high.sum(1) + shift).max()))
+
+
+_RULES = {
+    "refused": lambda trace, node: WholeRange(0, 0), "state": _of_kept, "input": _of_input, "layer": _of_layer,
+    "add": _of_sum, "steps": _of_steps, "affine": _of_affine, "linear": _of_synapses, "convolution": _of_synapses,
+    "max_pool": _of_source, "upsample": _of_source,
+}
