@@ -4,7 +4,7 @@
 What changes while it runs lives in a `State`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Dict, List, Optional, Tuple, Union
 
@@ -14,7 +14,10 @@ from eventsim.display.card import Card, MOST_ROWS, Shown, times
 from eventsim.kernels.arguments import Geometry, Update
 from eventsim.model.chip import Chip
 from eventsim.model.node import Node
+from eventsim.storage.fingerprints import fingerprint_of
 from eventsim.text import many, NONE
+
+FOLLOWING = ("fan_out", "products")  # fields of stages and paths that follow from the others
 
 
 @dataclass(frozen=True)
@@ -334,10 +337,27 @@ class Program(Shown):
         return {layer.name: layer.n_neurons for layer in self.layers}
 
     @cached_property
+    def fingerprint(self) -> str:
+        """Of what is computed, to the bit: precision, structure and constants. The same for a model that is loaded
+        again, and whatever a model says besides: its steps, its classes, how files become levels."""
+        return fingerprint_of((self.precision, self.dtype, self.input, self.output, self.history,
+                               [(group.recurrent, list(map(_told, group.stages))) for group in self.groups]))
+
+    @cached_property
     def bias_steps(self) -> Tuple[int, ...]:
         """Steps from which on another bias is added somewhere."""
         return tuple(sorted({step for layer in self.layers if isinstance(layer, LayerStage)
                              for step in layer.bias_steps}))
+
+
+def _told(part):
+    """What a fingerprint says of a stage, or of a path of one."""
+    told = {each.name: getattr(part, each.name) for each in fields(part) if each.name not in FOLLOWING}
+    if "paths" in told:
+        told["paths"] = list(map(_told, part.paths))
+    if isinstance(part, InputStage):
+        told["node"] = part.node.encoding  # all else of it says how files become levels, or is in the constants
+    return type(part).__name__, told
 
 
 def _paths_text(stage):

@@ -412,6 +412,8 @@ CASES = [
     (lambda: model({"in": IN, "n": N}, class_names=["a"]), ModelError,
      r"class_names has 1 entries, but node 'n' \(Neuron\) gives 32 outputs"),
     (lambda: model({"in": IN, "n": N}, timesteps=0), ModelError, "timesteps is 0, expected a whole number from 1"),
+    (lambda: Model({"in": IN, "n": N}, [("in", "n")], timesteps=None, timesteps_fixed=True), ModelError,
+     "timesteps_fixed is True, but timesteps is None: say which number of steps is meant"),
     # folding
     (lambda: lowered(MAP, CONV, Flatten(), Neuron(input_gain=np.arange(1, 13))), UnsupportedError,
      r"node 'c' \(Neuron\): input_gain differs between positions of one channel of the flattened map; put the Flatten"),
@@ -534,6 +536,8 @@ CASES = [
      "state.pending is None, expected arrays by the names of layers"),
     (lambda: run_with_state(lambda s: s.membranes.update(b=[0.0])), DataError,
      r"state.membranes of 'b' is \[0.0\], expected an array"),
+    (lambda: Simulator(_tiny(weight=2.0)).run([[1]], state=Simulator(_tiny()).run([[1]]).state), DataError,
+     "state is of another network, whose weights, other constants or arithmetic differ, expected one that a run"),
     (_with_refractory_counter, DataError,
      "state.waiting of 'n' has a refractory counter of 7, which no run leaves; give a state as a run returned it"),
 ]

@@ -108,6 +108,33 @@ def test_loaders_that_do_not_fit():
         SIMULATOR.run(type("Dicts", (Loader,), {"__iter__": lambda self: iter([{"x": X}])})(X))
 
 
+class InBatches:
+    """A loader whose batches are chosen by hand, as by a batch_sampler; its sampler says ten samples."""
+
+    batch_size, dataset, sampler = None, X, range(10)
+
+    def __init__(self, *batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter([(X[batch], Y[batch]) for batch in self.batches])
+
+
+@pytest.mark.parametrize("batches", [
+    (range(5), range(5), range(5, 10), (0, 0, 0)), (range(10), (1,)), (range(7), range(4)),
+])
+def test_a_loader_that_gives_more_than_it_says_is_refused(batches, tmp_path):
+    """Not only the first ten are run in silence; whoever asks for so many gets them."""
+    loader = InBatches(*map(list, batches))
+    with pytest.raises(DataError, match="the loader gave more than 10 samples, but says that it has 10, by its"):
+        eventsim.evaluate(SIMULATOR, loader, out=tmp_path / "run.h5")
+    assert list(tmp_path.iterdir()) == []
+    for limit in (4, 10):
+        assert eventsim.evaluate(SIMULATOR, loader, limit=limit).samples == limit
+    assert eventsim.evaluate(SIMULATOR, loader, shard=(0, 2)).samples == 5
+    assert eventsim.evaluate(SIMULATOR, InBatches([0, 1, 2], list(range(3, 10)))).samples == 10
+
+
 def test_what_is_neither():
     assert not is_tensor(X) and not is_loader(X) and not is_loader([X]) and not is_tensor("x")
     assert as_array([[1, 2], [3, 4]]).shape == (2, 2)

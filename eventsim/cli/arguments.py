@@ -3,14 +3,13 @@
 import argparse
 import os
 import re
-import sys
-import warnings
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from eventsim.cli.parsing import add_help, ShowOptions
-from eventsim.errors import DataError, EventsimError, EventsimWarning, FormatError
+from eventsim.cli.screen import tell, warnings_by
+from eventsim.errors import DataError, EventsimError, FormatError
 
 PRECISIONS = ("float32", "float64", "int8", "fixed")
 MOST_DIGITS = 18  # of whole numbers: they fit into 64 bits
@@ -194,13 +193,13 @@ def _key(name):
 # ---- what the arguments name
 
 
-def load_model(path, arguments):
+def load_model(path, arguments, note=tell):
     """The Model in a file, with the options among the parsed arguments; as `loaded`."""
     from eventsim import formats
 
     options = {name: getattr(arguments, _key(name), None) for name in formats.options()}
     try:
-        return loaded(path, options)
+        return loaded(path, options, note)
     except FormatError:
         data = getattr(arguments, "data", None)
         exchanged = data and Path(data).is_file() and formats.format_of(data)
@@ -210,24 +209,17 @@ def load_model(path, arguments):
         raise
 
 
-def loaded(path, options):
-    """The Model in a file, as `formats.load`; what the file leaves open is said on standard error."""
+def loaded(path, options, note=tell):
+    """The Model in a file, as `formats.load`. note: called with each text on what the file leaves open."""
     from eventsim import formats
 
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", EventsimWarning)
+    with warnings_by(note):
         try:
-            model = formats.load(path, **options)
+            return formats.load(path, **options)
         except FormatError as error:
             if _is_of_another_kind(path):
                 raise FormatError(f"{error}; model files are native (.h5), NIR (.nir) or lava-dl (.net)") from None
             raise
-    for one in said:
-        if issubclass(one.category, EventsimWarning):
-            print(f"eventsim: {one.message}", file=sys.stderr)
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return model
 
 
 def _is_of_another_kind(path):

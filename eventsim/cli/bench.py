@@ -7,7 +7,8 @@ from eventsim.cli.arguments import (
     add_chip, add_data, add_model, add_options, add_output, add_precision, check_suffix, load_model, naming,
     output_group, positive,
 )
-from eventsim.cli.screen import Screen, width
+from eventsim.cli.data_arguments import say_notes
+from eventsim.cli.screen import Screen, warnings_by, width
 from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
@@ -48,30 +49,35 @@ def run_bench(arguments):
     """eventsim bench MODEL [DATA]"""
     from eventsim.engine.benchmark import benchmark, chrome_trace
     from eventsim.engine.simulator import Simulator
+    from eventsim.runs.summary_text import dropped_notes
     from eventsim.storage import writing
 
     writing.spare(arguments.trace, arguments.model, *filter(None, [arguments.data, arguments.chip]))
     check_suffix(arguments.trace, "a trace", ".json")
-    model = load_model(arguments.model, arguments)
-    with naming(arguments.model):
+    screen = Screen(arguments)
+    model = load_model(arguments.model, arguments, screen.note)
+    with naming(arguments.model), warnings_by(screen.note):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)
-    x, what = _samples(model, arguments)
-    with Screen(arguments).compiling(), naming(arguments.model, arguments.data):
+    x, what, dropped = _samples(model, arguments, screen)
+    with screen.compiling(), naming(arguments.model, arguments.data), warnings_by(screen.note):
         found = benchmark(simulator, x, arguments.timesteps, arguments.rounds)
     if arguments.trace:
         content = json_text({"traceEvents": chrome_trace(found.steps)}).encode()
         writing.write_file(arguments.trace, content)
     if arguments.json:
-        print(json_text(_as_json(found, arguments)))
+        notes = screen.notes + ([] if arguments.data else [f"run on {what}"]) + dropped_notes(dropped)
+        print(json_text({**_as_json(found, arguments), "dropped_events": dropped, "notes": notes}))
         return 0
     print(_as_text(found, f"{arguments.model} on {what}", width()))
+    for text in dropped_notes(dropped):
+        print(wrapped(text, width()))
     if arguments.trace:
         print(wrapped(f"trace: {arguments.trace}, for chrome://tracing or ui.perfetto.dev", width()))
     return 0
 
 
-def _samples(model, arguments):
-    """(x, what they are) of a round."""
+def _samples(model, arguments, screen):
+    """(x, what they are, events left out) of a round."""
     import numpy as np
 
     from eventsim.inputs.dataset import open_dataset
@@ -79,15 +85,17 @@ def _samples(model, arguments):
     node = model.nodes[model.input]
     if arguments.data:
         data = open_dataset(arguments.data, node, arguments.timesteps or model.timesteps)
-        return next(data.batches(arguments.limit, arguments.limit))[0], arguments.data
+        x = next(data.batches(arguments.limit, arguments.limit))[0]
+        say_notes(data, arguments.data, screen)
+        return x, arguments.data, data.n_dropped_events
     x = None if model.check is None else model.check.x
     _check_room(arguments.limit, prod(node.shape) if x is None else x[0].size)
     if x is not None:
-        return x[np.arange(arguments.limit) % len(x)], "its check samples"
+        return x[np.arange(arguments.limit) % len(x)], "its check samples", 0
     random, shape = np.random.default_rng(0), (arguments.limit, *node.shape)
     if node.encoding == "real":
-        return random.normal(size=shape), "random numbers"
-    return random.integers(0, 1 << node.bits, shape), "random levels, which are no data: times depend on them"
+        return random.normal(size=shape), "random numbers", 0
+    return random.integers(0, 1 << node.bits, shape), "random levels, which are no data: times depend on them", 0
 
 
 def _check_room(limit, size):

@@ -1,11 +1,9 @@
 """The command `check`: does a file compute what its trainer computed?"""
 
-import sys
-
 from eventsim.cli.arguments import (
     add_memory_limit, add_model, add_options, add_output, load_model, naming, output_group,
 )
-from eventsim.cli.screen import print_line, print_marked, Screen, width
+from eventsim.cli.screen import print_line, print_marked, Screen, tell, warnings_by, width
 from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
@@ -36,14 +34,21 @@ def run_check(arguments):
     """eventsim check MODEL"""
     from eventsim.comparison import self_check
 
-    model = load_model(arguments.model, arguments)
+    screen = Screen(arguments)
+    model = load_model(arguments.model, arguments, screen.note)
     if model.check is None:
-        print(f"eventsim: {arguments.model}: nothing to check: the file has no check group", file=sys.stderr)
+        tell(f"{arguments.model}: nothing to check: the file has no check group")
+        if arguments.json:
+            print(json_text({"model": arguments.model, "passed": None, "samples": 0, "checks": [],
+                             "notes": screen.notes}))
         return 2
-    with naming(arguments.model), Screen(arguments).compiling():
+    with naming(arguments.model), screen.compiling(), warnings_by(screen.note):
         result = self_check.check(model, arguments.memory_limit)
     if arguments.json:
-        print(json_text({"model": arguments.model, "passed": result.passed, **result.measures}))
+        print(json_text({
+            "model": arguments.model, "passed": result.passed, "samples": len(model.check.x), **result.measures,
+            "output_tolerance": self_check.OUTPUT_TOLERANCE, "spike_tolerance": self_check.SPIKE_TOLERANCE,
+            "checks": [vars(finding) for finding in result.findings], "notes": screen.notes}))
     else:
         columns = width()
         print_marked("\n".join(wrapped(line, columns, INDENT) for line in result.lines), COLOURS)

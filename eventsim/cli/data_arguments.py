@@ -1,11 +1,12 @@
 """Flags that say how data is read, for the commands that take DATA."""
 
 import argparse
-import sys
 from functools import partial
 
 from eventsim.cli.arguments import natural, positive
 from eventsim.cli.parsing import ShowOptions
+from eventsim.cli.screen import tell
+from eventsim.errors import DataError
 from eventsim.text import many, printable
 
 MOST_SAID = 10  # lines
@@ -78,14 +79,22 @@ def data_options(arguments):
     return {name: value for name, value in found.items() if value is not None}
 
 
-def say_notes(dataset, name):
-    """Say on standard error what was assumed or mended of the data."""
-    said = list(dataset.notes.items())
-    for text, n in said[:MOST_SAID]:
+def check_whole(arguments, dataset):
+    """Raise DataError where recordings are to be run as long as they are, but the data has none."""
+    if arguments.whole and not dataset.of_events:
+        raise DataError(f"{arguments.data}: whole does not apply to values, but to recordings of events: leave it "
+                        "out (--whole)")
+
+
+def say_notes(dataset, name, screen, besides=()):
+    """Say what was assumed or mended of the data, the first of it on standard error, all of it in the JSON.
+    besides: texts that are said already."""
+    notes = {text: n for text, n in dataset.notes.items() if text not in besides}
+    for i, (text, n) in enumerate(notes.items()):
         of = f"{many(n, 'recording')}: " if dataset.of_events else ""
-        print(f"eventsim: {name}: {of}{printable(text)}", file=sys.stderr)
-    if len(said) > MOST_SAID:
-        print(f"eventsim: {name}: and {len(said) - MOST_SAID} more things to say of it", file=sys.stderr)
+        screen.note(f"{name}: {of}{printable(text)}", silently=i >= MOST_SAID)
+    if len(notes) > MOST_SAID:
+        tell(f"{name}: and {len(notes) - MOST_SAID} more things to say of it")
 
 
 def _numbers(mark, n):

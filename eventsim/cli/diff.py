@@ -5,13 +5,14 @@ other command.
 """
 
 import os
-from contextlib import ExitStack
+from contextlib import contextmanager, ExitStack
+from math import prod
 
 from eventsim.cli.arguments import (
     add_data, add_memory_limit, add_output, loaded, named_twice, naming, output_group, positive,
 )
-from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
-from eventsim.cli.screen import Screen, width
+from eventsim.cli.data_arguments import add_data_options, check_whole, data_options, say_notes
+from eventsim.cli.screen import Screen, warnings_by, width
 from eventsim.errors import DataError, FormatError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import did_you_mean, wrapped
@@ -59,39 +60,107 @@ def _variables(text):
 
 def run_diff(arguments):
     """eventsim diff A B DATA"""
-    from eventsim.inputs.dataset import open_dataset
     from eventsim.comparison.divergence import Comparing
-    from eventsim.comparison.text import as_text
     from eventsim.comparison.sides import TraceSide
+    from eventsim.comparison.text import as_text
     from eventsim.comparison.traces import is_trace, open_trace
 
     screen = Screen(arguments)
     with ExitStack() as stack:
         stack.enter_context(screen.compiling())
-        a = _run(arguments.a, arguments.memory_limit)
+        stack.enter_context(warnings_by(screen.note))
+        a = _run(arguments.a, arguments.memory_limit, screen)
         if is_trace(arguments.b):
             b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
         else:
-            b = _run(arguments.b, arguments.memory_limit)
-        node = a.model.nodes[a.model.input]
-        steps = None if arguments.whole else arguments.timesteps or a.model.timesteps
-        data = open_dataset(arguments.data, node, steps, **data_options(arguments)).with_labels_of(a.model.class_names)
-        _check_steps(data, arguments, a, b)
+            b = _run(arguments.b, arguments.memory_limit, screen)
+        data = _data_of_a(arguments, a, b)
         steps = data.n_steps or a.model.steps(arguments.timesteps)
         comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
-        for batch in _batches(data, a, b, comparing, arguments, screen):
+        other = _data_of_b(arguments, a, b, comparing.steps)
+        for batch in _batches(data, other, a, b, comparing, arguments, screen):
             comparing.add(*batch)
         found = comparing.result()
-        say_notes(data, arguments.data)
+    _say_all(data, other, arguments, b, screen)
+    _note_unknown_labels(data, arguments, a, found.samples, screen)
+    dropped = [data.n_dropped_events, None if b.is_trace else (other or data).n_dropped_events]
+    found.notes += _dropped_notes(dropped)
     if arguments.json:
-        print(json_text({"data": arguments.data, **found.as_json()}))
+        plain = found.as_json()
+        print(json_text({"data": arguments.data, **plain, "dropped_events": dropped,
+                         "notes": [*plain["notes"], *screen.notes]}))
     else:
         columns = width()
         print(wrapped(as_text(found, arguments.data, columns), columns))
     return 0 if found.equal else DIFFERENT
 
 
-def _run(text, memory_limit):
+def _data_of_a(arguments, a, b):
+    """The Dataset as A reads it."""
+    from eventsim.inputs.dataset import open_dataset
+
+    steps = None if arguments.whole else arguments.timesteps or a.model.timesteps
+    with _telling(a, b):
+        data = open_dataset(arguments.data, a.model.nodes[a.model.input], steps, **data_options(arguments))
+    check_whole(arguments, data)
+    _check_steps(data, arguments, a, b)
+    return data.with_labels_of(a.model.class_names)
+
+
+def _data_of_b(arguments, a, b, steps):
+    """The Dataset as B reads it, or None where it does as A."""
+    from eventsim.inputs.dataset import open_dataset
+
+    if not _reads_otherwise(b, a):
+        return None
+    with _telling(b, a):
+        return open_dataset(arguments.data, b.model.nodes[b.model.input], steps, **data_options(arguments))
+
+
+@contextmanager
+def _telling(side, other):
+    """Say in errors of data for which model it is, where the two of them read it in different forms."""
+    try:
+        yield
+    except DataError as error:
+        if side.is_trace or other.is_trace or not _reads_otherwise(side, other):
+            raise
+        raise DataError(f"{error} (the model is {side.label})") from None
+
+
+def _told(batches, side, other):
+    """Batches that one side reads, with errors as `_telling` says them."""
+    with _telling(side, other):
+        yield from batches
+
+
+def _say_all(data, other, arguments, b, screen):
+    """Say what was assumed or mended of the data, as A reads it, and what else there is as B does."""
+    say_notes(data, arguments.data, screen)
+    if other is not None:
+        say_notes(other, f"{arguments.data}, as {b.label} reads it", screen, besides=data.notes)
+
+
+def _note_unknown_labels(data, arguments, a, n_samples, screen):
+    """Say how many of the samples have a label that is no class of the model's."""
+    from eventsim.statistics.decisions import n_unknown, unknown_text
+
+    n_classes = prod(a.model.shapes[a.model.output])
+    unknown = 0 if data.labels is None else n_unknown(data.labels[:n_samples], n_classes)
+    if unknown:
+        screen.note(f"{arguments.data}: {unknown_text(unknown, n_samples, n_classes)}")
+
+
+def _dropped_notes(dropped):
+    """What is said of the events that A and B have left out; of both in one line where they are the same."""
+    from eventsim.runs.summary_text import dropped_notes
+
+    if dropped[1] in (None, dropped[0]):
+        return dropped_notes(dropped[0])
+    return [f"{side}: {text}" for side, n in zip("AB", dropped) for text in dropped_notes(n)]
+
+
+def _run(text, memory_limit, screen):
     """The Run of MODEL, with what may stand behind its @s."""
     from eventsim.comparison.sides import SimulatorSide
     from eventsim.engine.simulator import Simulator
@@ -100,7 +169,7 @@ def _run(text, memory_limit):
     path, arithmetic, options = _target(text)
     if path == text and is_trace(path):
         raise DataError(f"{path}: not a model file; a trace can only be B")
-    model = loaded(path, options)
+    model = loaded(path, options, screen.note)
     with naming(text):
         return SimulatorSide(Simulator(model, **arithmetic, memory_limit=memory_limit), text)
 
@@ -196,23 +265,17 @@ def _reads_otherwise(b, a):
     return not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input])
 
 
-def _batches(data, a, b, comparing, arguments, screen):
+def _batches(data, other, a, b, comparing, arguments, screen):
     """(xa, xb, labels, lengths) batch by batch; B sees the data in its own layout."""
-    from eventsim.inputs.dataset import open_dataset
-
     total = min(arguments.limit or len(data), len(data))
-    mine = data.batches(comparing.batch, arguments.limit)
-    other = None
-    if _reads_otherwise(b, a):
-        theirs = open_dataset(arguments.data, b.model.nodes[b.model.input], comparing.steps,
-                              **data_options(arguments))
-        other = theirs.batches(comparing.batch, arguments.limit)
+    mine = _told(data.batches(comparing.batch, arguments.limit), a, b)
+    theirs = None if other is None else _told(other.batches(comparing.batch, arguments.limit), b, a)
     done = 0
     with screen.bar(total) as move:
         for x, labels in mine:
             if comparing.exhausted:
                 return
             lengths = None if data.lengths is None else data.lengths[done : done + len(x)]
-            yield x, x if other is None else next(other)[0], labels, lengths
+            yield x, x if theirs is None else next(theirs)[0], labels, lengths
             done += len(x)
             move(done)

@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from eventsim.cli.screen import terminal_size
 from eventsim.cli.usage import usage_error
+from eventsim.errors import DataError
 
 MOST_COLUMNS = 100  # of help
 HELP = ("-h", "--help")
@@ -49,6 +51,11 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, "expected one argument")
         if "" in arg_strings and not action.option_strings and not action.choices:
             raise argparse.ArgumentError(action, "is an empty name")
+        if arg_strings == [""] and action.type is Path:  # which would take it for the folder that one is in
+            raise DataError(f"{action.option_strings[-1]} '' is no name of a file to write: give one, or leave it "
+                            "out")
+        if arg_strings == [""] and action.type is None and not action.choices:
+            raise argparse.ArgumentError(action, "is empty: give a value, or leave it out")
         if action in self._given:
             raise argparse.ArgumentError(action, "is given twice")
         if _is_single(action):

@@ -1,14 +1,13 @@
 """The command `run`: a data set through a model, a batch at a time, in bounded memory."""
 
-import sys
 from pathlib import Path
 
 from eventsim.cli.arguments import (
     add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision, check_suffix,
     load_model, naming, natural, output_group, positive,
 )
-from eventsim.cli.data_arguments import add_data_options, data_options, say_notes
-from eventsim.cli.screen import Screen, width
+from eventsim.cli.data_arguments import add_data_options, check_whole, data_options, say_notes
+from eventsim.cli.screen import Screen, warnings_by, width
 from eventsim.errors import DataError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import printable, share_percent
@@ -59,6 +58,7 @@ def run_run(arguments):
     from eventsim.engine.simulator import Simulator
     from eventsim.inputs.dataset import open_dataset
     from eventsim.runs.evaluating import evaluate
+    from eventsim.runs.summary_text import dropped_notes
     from eventsim.storage import writing
 
     _check(arguments)
@@ -68,25 +68,29 @@ def run_run(arguments):
     energy = find_energy_table(arguments.energy or DEFAULT)
     screen = Screen(arguments)
     with screen.doing(f"loaded {arguments.model}"):
-        model = load_model(arguments.model, arguments)
-    with naming(arguments.model), screen.doing("made it ready to run"):
+        model = load_model(arguments.model, arguments, screen.note)
+    with naming(arguments.model), screen.doing("made it ready to run"), warnings_by(screen.note):
         simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip,
                               memory_limit=arguments.memory_limit)
+    _check_audit(arguments, simulator)
     steps = None if arguments.whole else arguments.timesteps or model.timesteps
     dataset = open_dataset(arguments.data, model.nodes[model.input], steps, **data_options(arguments))
+    check_whole(arguments, dataset)
     dataset = dataset.with_labels_of(model.class_names)
     total = min(arguments.limit or len(dataset), len(dataset))
-    with screen.doing(f"ran {total} samples"), screen.compiling(), screen.bar(total) as move:
+    with screen.doing(f"ran {total} samples"), screen.compiling(), screen.bar(total) as move, \
+            warnings_by(screen.note):
         summary = evaluate(
             simulator, dataset, progress=lambda done, total: move(done), out=arguments.out,
             record=arguments.record, limit=arguments.limit, timesteps=arguments.timesteps, audit=arguments.audit,
             conventions=arguments.conventions, energy=energy, detailed=arguments.detailed, model=arguments.model,
             data=arguments.data,
         )
-    say_notes(dataset, arguments.data)
-    _warn_of_saturation(model, summary)
+    say_notes(dataset, arguments.data, screen)
+    _note_saturation(model, summary, screen)
     if arguments.json:
-        print(json_text(summary.to_json(printed=True)))
+        notes = screen.notes + dropped_notes(summary.dropped_events)
+        print(json_text({**summary.to_json(printed=True), "notes": notes}))
         return 0
     columns = width()
     print(summary.as_text(columns))
@@ -97,13 +101,20 @@ def run_run(arguments):
     return 0
 
 
-def _warn_of_saturation(model, summary):
-    """Say on standard error which share of a sigma-delta network's messages met the end of their width."""
+def _note_saturation(model, summary, screen):
+    """Say which share of a sigma-delta network's messages met the end of their width."""
     shares = summary.saturated_messages
     if shares:
         listed = ", ".join(f"{printable(name)} {share_percent(share)}" for name, share in shares.items())
-        print(f"eventsim: {model.file}: messages were cut off at the end of their width ({listed}), where Lava's "
-              "are not: check the input's unit (--input-low, --input-high), or --message-bits", file=sys.stderr)
+        screen.note(f"{model.file}: messages were cut off at the end of their width ({listed}), where Lava's "
+                    "are not: check the input's unit (--input-low, --input-high), or --message-bits")
+
+
+def _check_audit(arguments, simulator):
+    """Raises DataError where a run in floats is to be audited."""
+    if arguments.audit and simulator.program.dtype.kind == "f":
+        raise DataError(f"--audit says how far integers went, but this run is in {simulator.precision}: add "
+                        "--precision int8 or --chip CHIP, or leave it out")
 
 
 def _check(arguments):

@@ -3,7 +3,10 @@
 import os
 import sys
 import time
+import warnings
 from contextlib import contextmanager
+
+from eventsim.errors import EventsimWarning
 
 COLOURS = {"red": "31", "green": "32", "yellow": "33"}
 SEVERITIES = {"fault:": "red", "warning:": "yellow"}  # of findings
@@ -56,12 +59,39 @@ def keep_matplotlib_quiet() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
+def tell(text) -> None:
+    """Say something in a line of standard error."""
+    print(f"eventsim: {text}", file=sys.stderr)
+
+
+@contextmanager
+def warnings_by(tell):
+    """Let a function of a text say eventsim's warnings, each time that there is one; others are shown as ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", EventsimWarning)
+        shown = warnings.showwarning
+
+        def show(message, category, *where, **more):
+            tell(message) if issubclass(category, EventsimWarning) else shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
 class Screen:
     """What a command says while it works, on standard error. quiet: no bars. verbose: what was done, and how long
-    it took."""
+    it took. notes: what `note` has said, for the JSON."""
 
     def __init__(self, arguments):
         self.quiet, self.verbose = getattr(arguments, "quiet", False), getattr(arguments, "verbose", False)
+        self.notes = []
+
+    def note(self, text, silently=False) -> None:
+        """Say what a reader of the result has to know, once, and keep it. silently: only keep it."""
+        if str(text) not in self.notes:
+            self.notes.append(str(text))
+            if not silently:
+                tell(text)
 
     @contextmanager
     def doing(self, what):

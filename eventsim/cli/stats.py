@@ -1,9 +1,12 @@
 """The command `stats`: the statistics of a run file, as tables."""
 
+import os
+from itertools import islice
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, check_suffix, opened, output_group
 from eventsim.cli.screen import print_marked, SEVERITIES, width
+from eventsim.errors import DataError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import printable, wrapped
 
@@ -35,7 +38,8 @@ def add_parser(commands):
     target = stats.add_argument_group("what is written").add_mutually_exclusive_group()
     target.add_argument("--csv", type=Path, metavar="DIR",
                         help="each table to DIR/NAME.csv, the units of columns to DIR/columns.csv; tables of an "
-                             "earlier export to DIR that this run does not have are removed")
+                             "earlier export to DIR are replaced, and those that this run does not have removed; "
+                             "a file of yours that has the name of one is refused")
     target.add_argument("--npz", type=Path, metavar="FILE", help="the tables as NumPy structured arrays")
     add_output(output_group(stats))
 
@@ -105,10 +109,12 @@ def _export(found, arguments):
     from eventsim.storage import writing
 
     if arguments.csv is not None:
-        earlier = {name: rows for name, rows in _exported(arguments.csv).items() if name not in found}
+        exported = _exported(arguments.csv)
+        earlier = {name: rows for name, rows in exported.items() if name not in found}
         texts = {name: table.as_csv() for name, table in found.items()}
         texts["columns"] = _columns(found, earlier if arguments.table else {}).as_csv()
         contents = {arguments.csv / f"{name}.csv": text.encode() for name, text in texts.items()}
+        _spare_foreign({path: text.decode() for path, text in contents.items() if path.stem not in exported})
         with writing.new_folder(arguments.csv):
             writing.write_files(contents)
         _settle(earlier, arguments)
@@ -124,22 +130,37 @@ def _export(found, arguments):
 def _exported(folder):
     """Tables of an earlier export to a folder that are still there as it wrote them: name -> rows of its columns.csv.
     A file that only has the name of one of our tables is none."""
-    import csv
-
     from eventsim.report.tables import TABLES
 
-    def rows_of(name):
-        try:
-            with open(folder / f"{name}.csv", encoding="utf-8", newline="") as file:
-                return list(csv.reader(file)) if name == "columns" else [next(csv.reader(file), [])]
-        except (OSError, ValueError, csv.Error):
-            return []
-
     found = {}
-    for row in rows_of("columns")[1:]:
+    for row in _rows_of(folder / "columns.csv")[1:]:
         if len(row) == 3 and row[0] in TABLES:
             found.setdefault(row[0], []).append(tuple(row))
-    return {name: rows for name, rows in found.items() if rows_of(name) == [[column for _, column, _ in rows]]}
+    return {name: rows for name, rows in found.items()
+            if _rows_of(folder / f"{name}.csv", 1) == [[column for _, column, _ in rows]]}
+
+
+def _rows_of(path, most=None):
+    """Rows of a CSV file, at most so many; none of what cannot be read."""
+    import csv
+
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return list(islice(csv.reader(file), most))
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+def _spare_foreign(texts):
+    """Raise DataError where a file is there that is about to be replaced and has another header than ours, so that
+    somebody else wrote it. texts: path -> what it will hold, of those that no earlier export is known to have
+    written."""
+    import csv
+
+    for path, text in texts.items():
+        if os.path.lexists(path) and _rows_of(path, 1) != list(islice(csv.reader(text.splitlines()), 1)):
+            raise DataError(f"{path}: was not written by eventsim, and would be replaced: give another folder, or "
+                            "move it away")
 
 
 def _settle(earlier, arguments):

@@ -9,7 +9,7 @@ from eventsim.cli.arguments import (
 )
 from eventsim.cli.data_arguments import add_data_options, data_options
 from eventsim.cli.parsing import add_help
-from eventsim.cli.screen import width
+from eventsim.cli.screen import Screen, tell, warnings_by, width
 from eventsim.cli.streams import OutputError
 from eventsim.errors import DataError, EventsimError
 from eventsim.storage.json_fields import json_text
@@ -57,36 +57,37 @@ def add_parser(commands):
 
 def run_stream(arguments):
     """eventsim stream MODEL SOURCE"""
-    stream, model = _opened(arguments)
+    screen = Screen(arguments)
+    stream, model = _opened(arguments, screen)
     show = _show_json if arguments.json else _show_text
     try:
         for window in stream:
             show(window, model.class_names)
     except EventsimError as error:
         if stream.summary.windows or isinstance(error, OutputError):
-            _end(stream, arguments.json, error)
+            _end(stream, arguments.json, screen, error)
         raise
     except BaseException as error:  # nobody reads our output, Ctrl-C, or a signal that ends it
-        _end(stream, arguments.json, error)
+        _end(stream, arguments.json, screen, error)
         raise
-    _end(stream, arguments.json)
+    _end(stream, arguments.json, screen)
     return 0
 
 
-def _opened(arguments):
+def _opened(arguments, screen):
     """(Stream, Model)."""
     from eventsim.engine.simulator import Simulator
     from eventsim.inputs.live import event_stream
     from eventsim.inputs.preparing import DataOptions, prepared
 
-    model = load_model(arguments.model, arguments)
+    model = load_model(arguments.model, arguments, screen.note)
     if model.nodes[model.input].events is None:
         raise DataError(f"{arguments.model}: its input is values, not events, so that it cannot be streamed: use "
                         f"eventsim run {arguments.model} DATA, or give a model whose input is events")
     if model.nodes[model.input].events.assumption:
-        print(f"eventsim: {arguments.model}: {model.nodes[model.input].events.assumption}", file=sys.stderr)
+        screen.note(f"{arguments.model}: {model.nodes[model.input].events.assumption}")
     _check_source(arguments.source)
-    with naming(arguments.model):
+    with naming(arguments.model), warnings_by(screen.note):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)
     options = DataOptions(**data_options(arguments))
     source = prepared(event_stream(arguments.source, options), options)
@@ -160,13 +161,14 @@ def _show_json(window, names):
     print(json_text(found), flush=True)
 
 
-def _end(stream, as_json, error=None):
+def _end(stream, as_json, screen, error=None):
     """Notes and the summary, whatever ended the stream, so that what is said does not depend on when a reader of our
     output left. error: what ended it, if anything did."""
     summary = stream.summary
     for text in summary.notes:
-        print(f"eventsim: {stream.source.name}: {printable(text)}", file=sys.stderr)
-    text = json_text({"summary": vars(summary)}) if as_json else "\n" + wrapped(_summary_text(summary), width())
+        tell(f"{stream.source.name}: {printable(text)}")
+    found = {**vars(summary), "notes": [*screen.notes, *summary.notes]}
+    text = json_text({"summary": found}) if as_json else "\n" + wrapped(_summary_text(summary), width())
     unread = isinstance(error, UNREAD)
     try:
         if not unread:

@@ -1,5 +1,6 @@
 """Errors of usage: one line that says what was probably meant."""
 
+import os
 import re
 
 OTHER_WORDS = {  # what other tools call our commands and options
@@ -21,6 +22,7 @@ NEEDLESS = {  # options that users of other tools look for -> why there is none
 }
 CLOSE, CLOSE_OF_SHORT = 0.7, 0.65  # of difflib's likeness, from 0 to 1: what is less like a word was not meant
 SHORT = 4  # letters
+OF_NAMES = r"the following arguments are required|unrecognized arguments|.*: ignored explicit argument"
 _KINDS = {"int": "a whole number", "float": "a number"}
 
 
@@ -35,6 +37,9 @@ def usage_error(command, message, words, flags, given, commands_with) -> str:
 
 
 def _meaning(message, words, flags, given, commands_with):
+    name = _name_like_an_option(given, flags)
+    if name and re.match(OF_NAMES, message):
+        return f"{name!r} is taken for an option: a name that begins with - is written ./{name}"
     for pattern, say in (
         (r"the following arguments are required: (.*)", lambda names: _missing(names, words)),
         (r"unrecognized arguments: (\S+)", lambda word: _unknown(word, flags, commands_with)),
@@ -52,6 +57,15 @@ def _meaning(message, words, flags, given, commands_with):
         if found:
             return say(*found.groups())
     return message
+
+
+def _name_like_an_option(given, flags):
+    """The first word that begins as options do, is none and names a file, by what there is or by its suffix."""
+    for word in given[: given.index("--")] if "--" in given else given:
+        if word[:1] == "-" and word.partition("=")[0] not in flags and (
+                os.path.lexists(word) or re.search(r"\.[A-Za-z]\w*$", word)):
+            return word
+    return ""
 
 
 def _missing(names, words):

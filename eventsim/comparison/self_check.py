@@ -19,19 +19,30 @@ OUTPUT_TOLERANCE = 1e-9  # relative to the largest output, for float64
 SPIKE_TOLERANCE = 1e-3  # share of the spikes that may differ in float32
 
 
+@dataclass(frozen=True)
+class CheckFinding:
+    """One thing that was compared. result: "ok", "FAILED", or "info", which only reports. text: for people."""
+
+    result: str
+    text: str
+
+
 @dataclass
 class CheckResult:
-    """passed: whether all that has to hold holds. lines: what was compared, for people.
-    measures: the same as numbers."""
+    """passed: whether all that has to hold holds. findings: what was compared. measures: the same as numbers."""
 
     passed: bool = True
-    lines: List[str] = field(default_factory=list)
+    findings: List[CheckFinding] = field(default_factory=list)
     measures: Dict = field(default_factory=dict)
+
+    @property
+    def lines(self) -> List[str]:
+        """The findings for people, a line each."""
+        return [f"{finding.result:<6}  {finding.text}" for finding in self.findings]
 
     def note(self, held, text):
         """Add a finding; held None only reports."""
-        mark = {True: "ok    ", False: "FAILED", None: "info  "}[held]
-        self.lines.append(f"{mark}  {text}")
+        self.findings.append(CheckFinding({True: "ok", False: "FAILED", None: "info"}[held], text))
         if held is False:
             self.passed = False
 

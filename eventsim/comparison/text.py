@@ -51,7 +51,17 @@ def _first(found, width):
                      *(_value(v, i) for v, i in zip(values, _integers(first, variable)))))
         if variable == "potentials" and any(first.decisions):
             rows += _decision_rows(first)
-    return wrapped(head, width) + "\n\n" + aligned_table(("", "A", "B"), rows, width).rstrip()
+    table = aligned_table(("", "A", "B"), rows).rstrip()
+    if width is not None and max(map(len, table.splitlines())) > width:  # neither A nor B can be left out
+        table = "\n".join(_beneath(rows, width))
+    return wrapped(head, width) + "\n\n" + table
+
+
+def _beneath(rows, width):
+    """Lines of a table of A and B for a narrow screen, the two of each row one below the other."""
+    for name, *values in rows:
+        yield wrapped(name.strip(), width)
+        yield from (wrapped(f"  {side}  {value}", width, "     ") for side, value in zip("AB", values))
 
 
 def _integers(first, variable):

@@ -16,7 +16,8 @@ class RunContext:
     precision: "float32", "float64", "int8" or "fixed". chip: of a "fixed" run, else None. weight_bits:
     layer -> width of its integer weights; {} under a chip, which has one width. workers: threads. rounding: layer
     -> what became of its weights as integers, {} in floats. bin_width: microseconds of a step, where a stream has cut
-    its events into steps of its own; else None: as the model's input says, where it does.
+    its events into steps of its own; else None: as the model's input says, where it does. fingerprint: of what was
+    computed, see `program.Program`; "" where it is not known.
     """
 
     model: Model = field(repr=False, compare=False)
@@ -26,6 +27,7 @@ class RunContext:
     workers: int = field(default=1, compare=False)
     rounding: Dict[str, Rounding] = field(default_factory=dict, repr=False)
     bin_width: Optional[float] = None
+    fingerprint: str = field(default="", repr=False)
 
     @property
     def step_width(self) -> Optional[float]:
@@ -40,4 +42,4 @@ class RunContext:
         widths = {} if program.chip is not None else {
             name: rounding.weight_bits for name, rounding in program.rounding.items()}
         return RunContext(simulator.model, program.precision, program.chip, widths, simulator.workers,
-                          program.rounding)
+                          program.rounding, fingerprint=program.fingerprint)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from functools import cached_property
 from typing import Callable, NamedTuple, Optional, Tuple
 
@@ -20,7 +21,7 @@ from eventsim.engine.schedules import Begun, Schedule, Schedules
 from eventsim.engine.state import State
 from eventsim.engine.threads import Threads
 from eventsim.engine.timing import Clock
-from eventsim.errors import DataError
+from eventsim.errors import DataError, EventsimWarning
 from eventsim.inputs.levels import check_steps_said, checked_levels, to_levels
 from eventsim.kernels.calling import COMPILES
 from eventsim.merging import merge
@@ -69,12 +70,14 @@ class Executor:
         self._schedules = Schedules(program, self._sizes, chunk, block)
         self._checked_before = self._input.encoding == "real" or self._input.signed  # others are by a kernel
         self._wants, self._known, self._local = {}, {}, threading.local()
+        self._doubted = False
 
     def run(self, x, timesteps=None, record=(), state=None, keep_state=False, clock=None,
-            samples_first=True) -> Recording:
+            samples_first=True, blank=False) -> Recording:
         """Run samples of one length. x, timesteps, record, state and errors: as of `Simulator.run`. keep_state:
         whether the Recording has one. clock: a `Clock`, None for a new one. samples_first: whether it is known
-        that the first axis of x is that of samples; else an x that looks otherwise is refused."""
+        that the first axis of x is that of samples; else an x that looks otherwise is refused. blank: whether
+        nobody reads the answer, so that nothing is said of the number of steps."""
         if type(record) is not tuple:
             record = record_names(record)
         key = None
@@ -94,6 +97,8 @@ class Executor:
         levels, still = to_levels(x, self._input, timesteps, narrow=True)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
         done = self._states.check(state, len(levels), steps)
+        if not blank:
+            self._doubt(done + steps, state is not None)
         begun = Begun(done, steps, still, state is None, keep_state, levels.dtype == np.uint8)
         if key is not None:
             known = self._known_of(record, begun, levels.shape)
@@ -104,6 +109,14 @@ class Executor:
                 self.runner.prepare(known.alike, levels, clock)
         return self._run(_flatten_positions(levels), record, begun, clock, lambda start, stop: (
             State() if state is None else state.samples(start, stop)))
+
+    def _doubt(self, steps, goes_on):
+        """Warn, once, where the model is not meant for so many steps in all. goes_on: whether they are the next piece
+        of a run, which may end later."""
+        doubt = self.model.doubt_of_steps(steps)
+        if doubt and not self._doubted and not (goes_on and steps < self.model.timesteps):
+            self._doubted = True
+            warnings.warn(doubt, EventsimWarning, stacklevel=4)
 
     def _key(self, x, timesteps, record, keep_state, samples_first):
         """What runs from the beginning share that are alike, whatever the values of x; None where nobody knows."""
@@ -142,6 +155,8 @@ class Executor:
     def _finished(self, recording, clock):
         recording.context, recording.timing = self.context, clock.finish()
         recording.seconds = recording.timing.seconds
+        if recording.state is not None:
+            recording.state.fingerprint = self.program.fingerprint
         return recording
 
     def go_on(self, levels, record, state: State) -> Recording:

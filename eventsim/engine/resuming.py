@@ -63,6 +63,7 @@ class StateRules:
                 )
             done = integer(state.step, "state.step", 1, 1 << 62)
             self._check_arrays(state, n_samples)
+            self._check_fingerprint(state)
         return self.check_steps(state, steps, done)
 
     def check_steps(self, state, steps, done=None) -> int:
@@ -97,6 +98,12 @@ class StateRules:
             if wrong:
                 raise DataError(f"state.{key[0]} of {key[1]!r} has {wrong}, which no run leaves; give a state as a run "
                                 "returned it")
+
+    def _check_fingerprint(self, state):
+        if state.fingerprint and state.fingerprint != self.program.fingerprint:
+            raise DataError(
+                "state is of another network, whose weights, other constants or arithmetic differ, expected one that "
+                f"a run of this model at precision {self.program.precision!r} returned; run it from the beginning")
 
     def _arrays(self, state):
         """(kind, name) -> array, of all that a state holds."""

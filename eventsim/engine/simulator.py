@@ -24,6 +24,7 @@ from eventsim.engine.stream_options import StreamOptions
 from eventsim.engine.streaming import Stream
 from eventsim.engine.timing import Clock, TimedStep
 from eventsim.errors import DataError, EventsimWarning
+from eventsim.inputs.event_files.options import checked_options
 from eventsim.lowering.recipe import lower
 from eventsim.model.network import Model
 from eventsim.model.parameters import integer
@@ -119,7 +120,8 @@ class Simulator(Shown):
             levels and planes), "intervals" (between events, and correlations) and "membranes", gathered
             while it runs into `Recording.statistics`; "timing" (each kernel, called one by one in one thread,
             into `Recording.timing`).
-        state: `Recording.state` of an earlier run of the same samples, to continue it.
+        state: `Recording.state` of an earlier run of the same samples, to continue it; of the same network in the
+            same arithmetic, which another simulator may have.
         lengths: steps of each sample, whole numbers (N,), where they differ: of sample i only the first lengths[i]
             steps of x are run, as if it were alone, and what comes after is in no count, statistic or answer. Such
             a run has no `Recording.state`.
@@ -160,8 +162,8 @@ class Simulator(Shown):
         node, record = self.model.nodes[self.model.input], record_names(record)
         if record in self._compiled:
             return
-        self.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8),
-                 timesteps=1, record=record)
+        self._executor.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8), 1,
+                           record, keep_state=True, samples_first=False, blank=True)
         self._compiled.add(record)
         if record:
             self.compile()
@@ -204,4 +206,4 @@ class Simulator(Shown):
         run of all steps, bit for bit, however the source's blocks are cut. Kernels are compiled at once.
         Raises DataError where the source or a time does not fit.
         """
-        return Stream(self, lambda: self._executor, source, window, StreamOptions(**options))
+        return Stream(self, lambda: self._executor, source, window, checked_options(StreamOptions, options))

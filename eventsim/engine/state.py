@@ -22,6 +22,8 @@ class State(Later, Shown):
     them. history: per stage, the last planes (of a real input: values) that delayed readers still
     need. sums: float64, int64 or float32 (N, classes), what the output has summed so far.
     proved: the step up to which int32 is proved to hold, where that is beyond the program's `safe_steps`, else 0.
+    fingerprint: of what was computed, see `program.Program`; "" where it is not known, as of a state of an earlier
+    eventsim.
     """
 
     step: int = merged(samples="same", steps="last", default_factory=int)
@@ -32,6 +34,10 @@ class State(Later, Shown):
     history: Dict[str, np.ndarray] = merged(samples="concatenate", steps="last", default_factory=dict)
     sums: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default_factory=lambda: None)
     proved: int = merged(samples="min", steps="last", default_factory=int)
+    fingerprint: str = merged("same", default_factory=str)
+
+    def __setstate__(self, kept):
+        vars(self).update({**vars(State()), **kept})  # a pickle of an earlier eventsim lacks what is new
 
     def card(self) -> Card:
         """How far the run is, and what it keeps."""
@@ -46,7 +52,7 @@ class State(Later, Shown):
 
         return State(
             int(self.step), *(cut(getattr(self, kind)) for kind in KINDS_OF_STATE),
-            None if self.sums is None else self.sums[start:stop].copy(), self.proved,
+            None if self.sums is None else self.sums[start:stop].copy(), self.proved, self.fingerprint,
         )
 
 

@@ -1,12 +1,14 @@
 """What a stream is asked for: windows, steps, what is late, how decisions are smoothed."""
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import List, NamedTuple, Optional, Tuple
 
+from eventsim.arguments import instance_of
 from eventsim.display.card import Card, Shown
 from eventsim.engine.state import State
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.options import Duration, EventOptions, microseconds, UNITS
+from eventsim.inputs.event_files.options import Duration, EventOptions, FLAGS, microseconds, UNITS
 from eventsim.model.input import EventBins
 from eventsim.text import all_digits, many
 
@@ -45,8 +47,10 @@ class StreamOptions(EventOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.smoothing < 1:
+        if not (isinstance(self.smoothing, Real) and 0 <= self.smoothing < 1):
             raise DataError(f"smoothing is {self.smoothing!r}, expected a share from 0 to below 1")
+        for name in ("fresh", "realtime", "flush"):
+            instance_of(getattr(self, name), FLAGS, name, "True or False")
         if microseconds(self.slack, "slack") < 0:
             raise DataError(f"slack is {self.slack!r}, expected a time from 0 on")
 

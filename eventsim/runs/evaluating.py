@@ -18,7 +18,7 @@ from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, EventsimError, EventsimWarning, ModelError
 from eventsim.inputs.arrays import ArrayData, LoaderData
 from eventsim.inputs.dataset import Dataset, open_dataset
-from eventsim.inputs.levels import check_layout
+from eventsim.inputs.levels import array_of, check_layout
 from eventsim.merging import merge
 from eventsim.model.parameters import integer
 from eventsim.runs.file import Writer
@@ -205,7 +205,7 @@ class _Evaluating:
                     sums, close_up = self._with_details(sums, np.concatenate(close_up)), []
                 if progress is not None:
                     progress(start + len(x) - part.first, part.stop - part.first)
-            summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events))
+            summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events, taken=self._taken()))
             writer.finish(summary.to_json(), sums.statistics)
         self._say_notes()
         if unknown:
@@ -213,6 +213,14 @@ class _Evaluating:
             text = unknown_text(unknown, part.stop - part.first, self._n_classes)
             warnings.warn(data + text, EventsimWarning, stacklevel=3)
         return summary
+
+    def _taken(self):
+        """Which samples are run, as `RunSums` has it."""
+        first, stop, total = self.part
+        name = str(self.dataset.path.absolute()) + self.dataset.name if isinstance(self.dataset, Dataset) else ""
+        if not name and stop - first == total:
+            return {}  # arrays, whole: others of the same size may be more of the same data
+        return {name or f"{total} samples": np.array([[first, stop]])}
 
     def _say_notes(self):
         """Warn of what was assumed or mended of a data set that was opened here, whose notes nobody else sees."""
@@ -239,7 +247,9 @@ class _Evaluating:
     def _batches(self) -> Iterator:
         """(number of the first sample, x, y) of each batch."""
         start = self.part.first
-        for x, y in self.dataset.batches(self.batch, self.part.stop, self.part.first):
+        limit, n = self.asked.limit, len(self.dataset)
+        all_there_are = self.part.stop == n and (limit is None or limit > n)
+        for x, y in self.dataset.batches(self.batch, None if all_there_are else self.part.stop, self.part.first):
             yield start, x, y
             start += len(x)
 
@@ -310,16 +320,25 @@ def _opened(dataset, model, asked):
     if is_loader(dataset):
         return LoaderData(dataset, model.nodes[model.input]), None
     if isinstance(dataset, Dataset):
+        dataset.check_made_for(model.nodes[model.input])
         return dataset.with_labels_of(model.class_names), dataset.name
     if hasattr(dataset, "batches"):
         return dataset, dataset.name
     if isinstance(dataset, tuple) and len(dataset) not in (2, 3):
         raise DataError(f"dataset is a tuple of {len(dataset)}, expected (x, y) or (x, y, lengths)")
     x, y, lengths = (*dataset, None, None)[:3] if isinstance(dataset, tuple) else (dataset, None, None)
-    data = ArrayData(x, y, model.nodes[model.input])
+    data = ArrayData(_of_list(x) if isinstance(dataset, list) else x, y, model.nodes[model.input])
     if lengths is not None:
         data.lengths = checked_lengths(lengths, np.asarray(x))
     return data, None
+
+
+def _of_list(samples):
+    try:
+        return array_of(samples)
+    except DataError:
+        raise DataError(f"dataset is a list of {len(samples)} that make no array, expected samples of one shape, "
+                        "(N, ...), or, of an array and its labels, a tuple: (x, y)") from None
 
 
 def _part(asked, n_samples):

@@ -8,7 +8,7 @@ import platform
 import re
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -23,8 +23,10 @@ from eventsim.display.card import Card, Shown
 from eventsim.errors import RunError
 from eventsim.merging import merge
 from eventsim.model.describing import describe
+from eventsim.model.kinds import node_type
 from eventsim.program import ConstantChange
 from eventsim.runs import summary_text
+from eventsim.runs.parts import checked_parts, without_whole
 from eventsim.runs.sums import RunSums
 from eventsim.statistics.counts import EXECUTED, NAMES
 from eventsim.storage.json_fields import from_json, member, outside, to_json
@@ -53,8 +55,8 @@ class Totals:
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """Counts of one layer over all samples. firing_rate: events per neuron, step and sample. mean_level: of
-    its events, absolute."""
+    """Counts of one layer over all samples. firing_rate: events per neuron, step and sample; None of a readout,
+    which sends none. mean_level: of its events, absolute; None where there were none, or they have no level."""
 
     name: Optional[str] = None
     neurons: Optional[int] = None
@@ -205,7 +207,8 @@ class RunSummary(Shown):
     def from_json(found, path) -> "RunSummary":
         """The summary that `to_json` gave, also that of eventsim 0.1. path: of the file that has it.
         Raises DataError of one line, naming the file, where a value is not of its type."""
-        return from_json(RunSummary, found, path, "summary")
+        summary = from_json(RunSummary, found, path, "summary")
+        return replace(summary, layers=_defined(summary.layers, summary.nodes))
 
     def card(self) -> Card:
         """The result, and what the first layers cost."""
@@ -229,22 +232,23 @@ def summarise(sums: RunSums) -> RunSummary:
     n, model = counts.n_samples, context.model
     energy = assess(model, counts, context.precision, sums.energy_table, context.chip, context.weight_bits)
     totals = counts.totals()
+    nodes = from_json(Tuple[NodeSummary, ...], describe(model)["nodes"], "model", "nodes")
     return RunSummary(
         sums.model, sums.data, n, counts.steps, sums.dropped_events, context.precision, context.workers,
         None if sums.n_right is None else sums.n_right / n, sums.seconds,
         n / sums.seconds if sums.seconds else None,
         Totals(**_counted(totals), word_operations=int(counts.word_operations.sum()),
                energy_joule=energy.total.cost.arithmetic * n),  # memory is in `energy`
-        tuple(
+        _defined((
             LayerSummary(name, counts.neurons[name], counts.firing_rate(name), counts.mean_level(name),
                          **_counted(counts.layer_totals(name)))
             for name in counts.layers
-        ),
+        ), nodes),
         energy.summary(), None if context.chip is None else context.chip.name,
         None if sums.audit is None else {name: _audit(layer) for name, layer in sums.audit.items()},
         None if sums.conventions is None else sums.conventions.summary(),
         _weights(context.rounding), _not_finite(sums),
-        _made(), from_json(Tuple[NodeSummary, ...], describe(model)["nodes"], "model", "nodes"),
+        _made(), nodes,
         tuple(model.class_names), sums,
     )
 
@@ -252,8 +256,9 @@ def summarise(sums: RunSums) -> RunSummary:
 def merge_summaries(parts) -> RunSummary:
     """One summary of several parts of a data set, as if they had run together; `seconds` add up.
 
-    parts: `RunSummary`s, in the data set's order. Raises RunError where they do not belong together, or
-    were read from files, which do not keep all that is needed.
+    parts: `RunSummary`s, in any order. Raises RunError where they do not belong together (parts of different
+    networks or arithmetic, of the same samples, with statistics and without), or were read from files, which do
+    not keep all that is needed. Arrays that were run whole are taken to be different samples: they have no name.
     """
     parts = several(parts, "parts", "RunSummary objects")
     for part in parts:
@@ -261,7 +266,16 @@ def merge_summaries(parts) -> RunSummary:
     if not parts or any(part.sums is None for part in parts):
         raise RunError("only summaries that `evaluate` returned can be merged, at least one; those of files lack "
                        "the exact sums")
-    return summarise(merge([part.sums for part in parts]))
+    sums = merge(checked_parts([part.sums for part in parts]))
+    return summarise(replace(sums, taken=without_whole(sums.taken)))
+
+
+def _defined(layers, nodes):
+    """Layers without the rates of those that send no events, and the mean levels where there is none. nodes:
+    `NodeSummary` of the model's."""
+    readouts = {node.name for node in nodes if node_type(node.kind).role == "readout"}
+    return tuple(replace(layer, firing_rate=None if layer.name in readouts else layer.firing_rate,
+                         mean_level=layer.mean_level or None) for layer in layers)
 
 
 def _counted(totals):

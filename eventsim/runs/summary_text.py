@@ -1,6 +1,6 @@
 """The tables that `eventsim run` prints for people."""
 
-from typing import Dict
+from typing import Dict, List
 
 from eventsim.display.card import Card, MOST_ROWS
 from eventsim.statistics.not_finite import overflow_text
@@ -17,12 +17,17 @@ def summary_text(summary, width=None) -> str:
     """What was run, a row per layer, and what it would cost, in lines of at most `width` characters. summary:
     `RunSummary`."""
     samples = max(summary.samples or 0, 1)
-    tail = "\n".join([_tail(summary, samples), *_lost(summary), *_overflown(summary)])
-    if summary.dropped_events:
-        tail += (f"\n{many(summary.dropped_events, 'event')} of the recordings lay outside the steps and "
-                 f"{'was' if summary.dropped_events == 1 else 'were'} left out: --timesteps N takes more in")
+    tail = "\n".join([_tail(summary, samples), *_lost(summary), *_overflown(summary),
+                      *dropped_notes(summary.dropped_events)])
     text = wrapped(_head(summary), width) + "\n" + _layers(summary, samples, width) + wrapped(tail, width)
     return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit, width)
+
+
+def dropped_notes(n) -> List[str]:
+    """What is said of n events that came before the first step or after the last: one line, or none."""
+    verb = "was" if n == 1 else "were"
+    return [f"{many(n, 'event')} of the recordings lay outside the steps and {verb} left out: --timesteps N takes "
+            "more in"] if n else []
 
 
 def summary_card(summary) -> Card:

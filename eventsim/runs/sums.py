@@ -46,7 +46,9 @@ class RunSums:
     labels. dropped_events: of event recordings, those after the last step. audit: layer -> `LayerAudit`,
     or None. conventions: what other tools would count, or None. statistics: or None. messages: layer that sends
     changes -> `Messages`, or None. n_not_finite: samples whose output is infinite or nan. overflown: layer -> such
-    potentials, of the samples in which they were looked for.
+    potentials, of the samples in which they were looked for. taken: which samples of which data set, path and
+    name, or size where it has none -> int64 (n, 2), the first and one past the last of each stretch; None or {}
+    where nobody knows.
     """
 
     ALIKE: ClassVar[str] = "runs of the same model and data in the same arithmetic"
@@ -61,10 +63,11 @@ class RunSums:
     dropped_events: int = merged("sum", default=0)
     audit: Optional[Dict[str, LayerAudit]] = merged(samples="merge", default=None)
     conventions: Optional[Conventions] = merged(samples="merge", default=None)
-    statistics: Optional[Statistics] = merged(samples="merge", lacking="other", default=None)
+    statistics: Optional[Statistics] = merged(samples="merge", default=None)
     messages: Optional[Dict[str, Messages]] = merged(samples="merge", default=None)
     n_not_finite: int = merged("sum", default=0)
     overflown: Dict[str, int] = merged("sum", lacking="other", default_factory=dict)
+    taken: Optional[Dict[str, np.ndarray]] = merged(samples="concatenate", lacking="other", default=None)
 
 
 def sums_of(recording: Recording, labels=None) -> RunSums:

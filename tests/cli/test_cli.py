@@ -102,6 +102,13 @@ def test_check_json(run_json):
     assert [found[f"float64_levels_different_neuron{i}"] for i in (1, 2, 3)] == [0, 0, 0]
 
 
+def test_check_json_says_what_its_text_says(run, run_json):
+    found, lines = run_json("check", MODEL), run("check", MODEL)[1].splitlines()[:-1]
+    assert [f"{one['result']:<6}  {one['text']}" for one in found["checks"]] == lines and len(lines) == 8
+    assert {one["result"] for one in found["checks"]} == {"ok", "info"}
+    assert (found["samples"], found["output_tolerance"], found["spike_tolerance"]) == (16, 1e-9, 1e-3)
+
+
 def changed(tmp_path, change):
     """A copy of the model file after `change(file)`."""
     path = tmp_path / "changed.h5"
@@ -128,7 +135,11 @@ def test_nothing_to_check(run, tmp_path):
     path = changed(tmp_path, lambda file: file.pop("check"))
     status, out, err = run("check", path)
     assert status == 2 and out == ""
-    assert err == f"eventsim: {path}: nothing to check: the file has no check group\n"
+    said = f"eventsim: {path}: nothing to check: the file has no check group\n"
+    assert err == said
+    status, out, err = run("check", path, "--json")
+    assert (status, err) == (2, said)
+    assert json.loads(out) == {"model": str(path), "passed": None, "samples": 0, "checks": [], "notes": []}
 
 
 # ---- run
@@ -148,7 +159,7 @@ def test_run(run):
 @pytest.mark.parametrize("precision", ("float32", "float64", "int8"))
 def test_run_json(run_json, precision):
     found = run_json("run", MODEL, DATA, "--precision", precision)
-    assert list(found) == KEYS + ["weights"] * (precision == "int8")
+    assert list(found) == KEYS + ["weights"] * (precision == "int8") + ["notes"]
     assert [found[k] for k in KEYS[:7]] == [MODEL, DATA, 599, 2, 0, precision, 1]
     assert found["accuracy"] > 0.97 and found["seconds"] > 0
     assert found["samples_per_second"] == pytest.approx(599 / found["seconds"])
@@ -178,8 +189,9 @@ def test_run_says_what_python_says(run_json):
     for row in found["layers"]:
         totals = recording.counts.layer_totals(row["name"])
         assert {c: row[c] for c in COUNTS + EXECUTED} == {c: totals[c] for c in COUNTS + EXECUTED}
-        assert row["firing_rate"] == recording.counts.firing_rate(row["name"])
-        assert row["mean_level"] == recording.counts.mean_level(row["name"])
+        sends = row["name"] != "readout"  # a readout has no events, so neither rate nor level
+        assert row["firing_rate"] == (recording.counts.firing_rate(row["name"]) if sends else None)
+        assert row["mean_level"] == (recording.counts.mean_level(row["name"]) if sends else None)
     assert found["totals"]["neuron_updates"] == 599 * 2 * sum(n for k, n in LAYERS.items() if k != "input")
 
 
@@ -199,6 +211,24 @@ def test_data_without_labels(run, run_json, tmp_path):
     path = data_file(tmp_path / "x.h5", digits(5)[0])
     assert run_json("run", MODEL, path)["accuracy"] is None
     assert "no labels of 5 samples" in run("run", MODEL, path)[1]
+
+
+@pytest.mark.parametrize("words", [["run", MODEL], ["diff", MODEL, MODEL]], ids=lambda words: words[0])
+def test_labels_that_are_no_class_are_in_the_json(run, tmp_path, words):
+    x, y = digits(5)
+    path = data_file(tmp_path / "x.h5", x, y + 10)
+    for _ in range(2):  # each time
+        status, out, err = run(*words, path, "--json")
+        [note] = json.loads(out)["notes"]
+        assert status == 0 and err == f"eventsim: {note}\n" and f"{path}: 5 of 5 labels are none of the" in note
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_floats_are_not_audited(run, tmp_path, precision):
+    words = ("run", MODEL, DATA, "--limit", 3, "--audit", "--out", tmp_path / "o.h5", "--precision", precision)
+    assert_one_line(*run(*words), f"eventsim: --audit says how far integers went, but this run is in {precision}: "
+                                  "add --precision int8 or --chip CHIP")
+    assert not list(tmp_path.iterdir()) and run(*words[:-1], "int8")[0] == 0
 
 
 def test_data_with_steps(run_json, tmp_path):
@@ -228,6 +258,7 @@ def test_out(run_json, tmp_path):
     out = tmp_path / "out.h5"
     found = run_json("run", MODEL, DATA, "--limit", 300, "--out", out, "--record", "spikes",
                      "--record", "potentials:neuron2", "--record", "outputs")
+    assert found.pop("notes") == []
     assert os.listdir(tmp_path) == ["out.h5"]
     x, y = digits(300)
     recording = eventsim.Simulator(eventsim.load(MODEL)).run(

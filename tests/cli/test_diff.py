@@ -15,9 +15,11 @@ from processes import python
 from recorded_traces import recorded, save
 
 import eventsim
-from eventsim import Dense, Input, Model, Neuron
+from eventsim import Dense, Flatten, Input, Model, Neuron
 from eventsim.cli import main
+from eventsim.comparison.text import as_text
 from eventsim.model.chip import find_chip
+from eventsim.text import wrapped
 
 
 @pytest.fixture
@@ -57,13 +59,39 @@ def test_different(run, files):
     assert "reading: The thresholds differ: 1 in A, 0.875 in B; look at v_threshold" in words
 
 
+@pytest.mark.parametrize("columns", [30, 40, 44, 100])
+def test_a_narrow_screen_shows_both_sides(columns):
+    """What A and B had in the neuron stands beside each other, or below each other, but is never left out."""
+    found = eventsim.compare(network(), planted("one threshold"), samples(20))
+    values = [f"{value:.9g}" for pair in found.first.values_there.values() for value in pair]
+    text = wrapped(as_text(found, "", columns), columns)
+    assert max(map(len, text.splitlines())) <= columns and ": B" not in text.replace("B: B", "")
+    there = text.partition("\n\n")[2].partition("share of neurons")[0].split()
+    assert all(value in there for value in values) and {"A", "B", ">="} <= set(there)
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+@pytest.mark.parametrize("other, said", [
+    (Input((1, 8, 8), bits=1), "values up to "), (Input((2, 8, 8), bits=8), "samples have shape (1, 8, 8)")])
+def test_an_error_of_data_says_which_model_it_is_for(run, tmp_path, other, said, exchanged):
+    paths = [str(tmp_path / name) for name in ("fits.h5", "other.h5")]
+    for path, node in zip(paths, (Input((1, 8, 8), "image", bits=8), other)):
+        nodes = {"in": node, "flat": Flatten(), "fc": Dense(np.ones((3, 64 * node.shape[0]))), "n": Neuron()}
+        eventsim.save(Model(nodes, list(zip(nodes, list(nodes)[1:])), 4), path)
+    data = data_file(tmp_path / "x.h5", np.full((3, 1, 8, 8), 200, np.uint8))
+    assert_one_line(*run("diff", *(paths[::-1] if exchanged else paths), data), said, f"(the model is {paths[1]})")
+    once = run("diff", paths[1], paths[1], data)
+    assert_one_line(*once, said)
+    assert "(the model is" not in once[2]  # both read it alike
+
+
 def test_json(capsys, files):
     a, b, x = files
     assert main(["diff", a, b, x, "--json"]) == 3
     out, err = capsys.readouterr()
     found = json.loads(out)
     expected = eventsim.compare(network(), planted("one threshold"), samples(20), np.arange(20) % 3).as_json()
-    assert found.pop("data") == x and err == "" and out.count("\n") == 1
+    assert found.pop("dropped_events") == [0, 0] and found.pop("data") == x and err == "" and out.count("\n") == 1
     assert (found.pop("a"), found.pop("b")) == (a, b)
     assert found == {k: v for k, v in json.loads(json.dumps(expected)).items() if k not in "ab"}
 

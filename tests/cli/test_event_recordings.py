@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from command import assert_one_line, DATA, MODEL
 from event_files import made_events, structured, write_dat
 
 import eventsim
@@ -76,6 +77,51 @@ def test_what_was_mended_is_said(run, model, recordings):
     status, out, err = run("run", model, recordings, "--whole", "--keep-going")
     assert status == 0 and "2 samples" in out and err.count("\n") == 1
     assert "1 recording: damaged: " in err and "only what stands before is taken" in err
+
+
+LEFT_OUT = "{} events of the recordings lay outside the steps and were left out: --timesteps N takes more in"
+
+
+@pytest.fixture
+def text(tmp_path):
+    """(a recording whose unit of time is assumed, how many of its events come after 4 steps of 500 us)."""
+    path, times = tmp_path / "walk.csv", 100 * np.arange(60)
+    path.write_text("t,x,y,p\n" + "".join(f"{t},{t // 100 % 20},{t // 100 % 10},1\n" for t in times))
+    return path, int((times >= 4 * 500).sum())
+
+
+@pytest.mark.parametrize("words", [["run"], ["diff"], ["bench", "--rounds", 1]], ids=lambda words: words[0])
+def test_what_is_said_of_recordings_is_in_text_and_json(run, model, text, words):
+    """Events that are left out, and the unit that is assumed, whichever command runs them."""
+    path, late = text
+    command, *options = words
+    models = [model, f"{model}@float64"] if command == "diff" else [model]
+    left_out, assumed = LEFT_OUT.format(late), f"{path}: 1 recording: its times are taken as microseconds"
+    status, out, err = run(command, *models, path, *options)
+    assert status == 0 and left_out in out and err.startswith(f"eventsim: {assumed}") and err.count("\n") == 1
+    status, out, err = run(command, *models, path, *options, "--json")
+    found = json.loads(out)
+    assert found["dropped_events"] == ([late, late] if command == "diff" else late)
+    assert sorted(found["notes"]) == sorted([left_out, err.removeprefix("eventsim: ").strip()])
+    status, out, _ = run(command, *models, path, *options, "--timesteps", 12)
+    assert status == 0 and "left out:" not in out
+
+
+def test_diff_says_what_each_side_left_out(run, model, text, tmp_path):
+    path, late = text
+    loaded = eventsim.load(model)
+    nodes = {**loaded.nodes, "in": Input((2, *SIZE), bits=8, events=EventBins(1000, sensor_size=SIZE))}
+    eventsim.save(eventsim.Model(nodes, loaded.edges, 4), tmp_path / "wide.h5")
+    later = late - 20  # steps are twice as wide: of 60 events one in each 100 us, 20 more are within
+    words = "diff", model, tmp_path / "wide.h5", path
+    said = " ".join(run(*words)[1].split())
+    assert f" A: {LEFT_OUT.format(late)} B: {LEFT_OUT.format(later)} " in said
+    assert json.loads(run(*words, "--json")[1])["dropped_events"] == [late, later]
+
+
+@pytest.mark.parametrize("words", [["run", MODEL, DATA], ["diff", MODEL, MODEL, DATA]], ids=lambda words: words[0])
+def test_values_have_no_whole_length(run, words):
+    assert_one_line(*run(*words, "--whole"), f"{DATA}: whole does not apply to values", "leave it out (--whole)")
 
 
 def test_a_sensor_is_fitted_to_the_model(run, run_json, model, tmp_path):

@@ -122,7 +122,6 @@ def test_stats_csv_leaves_no_table_of_another_run(run, done, digits, tmp_path):
     x = np.random.default_rng(0).integers(0, 17, (4, 1, 8, 8))
     eventsim.save_run(eventsim.Simulator(eventsim.load(MODEL)).run(x, record="statistics"), unlabelled)
     done("stats", digits, "--csv", folder)
-    (folder / "samples.csv").write_text("mine\n")  # the name of one of ours
     (folder / "notes.csv").write_text("mine\n")
     status, out, err = run("stats", unlabelled, "--csv", folder)
     assert status == 0 and err.startswith(f"eventsim: {folder}: removed ") and err.count("\n") == 1
@@ -136,6 +135,24 @@ def test_stats_csv_leaves_no_table_of_another_run(run, done, digits, tmp_path):
     (folder / "confusion.csv").write_text("not,as,it,was,written\n")
     done("stats", unlabelled, "--csv", folder)
     assert (folder / "confusion.csv").exists()
+
+
+@pytest.mark.parametrize("name, text", [("samples", "mine\n"), ("neurons", ""), ("columns", "table,mine\n")])
+@pytest.mark.parametrize("exported", [False, True])
+def test_stats_csv_spares_what_it_did_not_write(run, done, digits, tmp_path, name, text, exported):
+    """A file of the user's with the name of one of ours, whether or not there was an export before."""
+    if exported:
+        done("stats", digits, "--csv", tmp_path)
+    theirs = tmp_path / f"{name}.csv"
+    theirs.write_text(text)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    status, out, err = run("stats", digits, "--csv", tmp_path)
+    assert (status, out) == (1, "") and err.startswith(f"eventsim: {theirs}: was not written by eventsim")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    theirs.unlink()
+    done("stats", digits, "--csv", tmp_path)
+    (tmp_path / "columns.csv").unlink(missing_ok=True)  # then by the header
+    done("stats", digits, "--csv", tmp_path)
 
 
 def test_stats_npz(done, digits, tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from event_files import made_events, write_dat
 
 import eventsim
 from eventsim import Dense, EventBins, Flatten, Input, Neuron, Readout
+from eventsim.errors import EventsimWarning
 from eventsim.inputs.live import RECORD
 
 SIZE = (10, 20)
@@ -62,6 +64,15 @@ def test_a_line_per_window_and_a_summary(run, model, recording):
     assert first == f"{n} windows, {LAST // 500 + 1} steps ({(LAST // 500 + 1) * 0.0005:.4g} s), 300 events"
     assert speed.startswith("real-time factor ") and "events/s" in speed
     assert latency.startswith("latency ") and "(99 %)" in latency
+
+
+def test_the_summary_has_what_is_said_of_the_model(run, model, recording, monkeypatch):
+    loaded = eventsim.load(model)
+    monkeypatch.setattr(eventsim.formats, "load", lambda path, **options: warnings.warn(
+        f"{path}: its reset is assumed", EventsimWarning, stacklevel=2) or loaded)
+    status, out, err = run("stream", model, recording, "--json", "--window", "10ms")
+    assert status == 0 and err == f"eventsim: {model}: its reset is assumed\n"
+    assert json.loads(out.splitlines()[-1])["summary"]["notes"] == [f"{model}: its reset is assumed"]
 
 
 def test_json_lines(run, model, recording):

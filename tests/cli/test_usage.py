@@ -166,6 +166,32 @@ def _raises(draw, opened, given):
 # ---- files
 
 
+@pytest.mark.parametrize("command, name", [
+    (["run", MODEL], "-dash.npz"), (["run", MODEL, DATA], "-dash.npz"), (["info"], "--dash"), (["stats"], "-q.h5"),
+    (["convert", MODEL], "-v.nir"), (["run", MODEL], "-nowhere.npz"),
+])
+def test_a_name_that_begins_like_an_option(refused, monkeypatch, tmp_path, command, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.npz").touch()
+    (tmp_path / "--dash").touch()
+    said = f"{name!r} is taken for an option: a name that begins with - is written ./{name}"
+    assert refused(*command, name) == said
+
+
+def test_a_missing_name_is_still_missing(refused):
+    assert refused("run", MODEL, "--limit=3", "-q") == "DATA is missing"
+
+
+def test_an_empty_file_to_write(run):
+    for words in (("run", MODEL, DATA, "--out"), ("bench", MODEL, "--trace"), ("stats", MODEL, "--csv")):
+        assert_one_line(*run(*words, ""), f"{words[-1]} '' is no name of a file to write")
+
+
+@pytest.mark.parametrize("option", ["--energy", "--chip", "--record", "--encode", "--columns"])
+def test_an_empty_value(refused, option):
+    assert refused("run", MODEL, DATA, option, "") == f"{option} is empty: give a value, or leave it out"
+
+
 @pytest.mark.parametrize("words", [["info", ""], ["run", MODEL, ""], ["stats", ""], ["convert", MODEL, ""]])
 def test_an_empty_name(refused, words):
     assert refused(*words).endswith(" is an empty name")

@@ -1,9 +1,13 @@
 """States that were changed by hand: kernels index with what they hold, so that all of it is checked before."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from eventsim import Add, Chip, DataError, Dense, Input, Model, Neuron, Readout, Simulator
+import eventsim
+from eventsim import Add, Chip, DataError, Dense, EventBins, Input, Model, Neuron, Readout, RunError, Simulator
+from eventsim.merging import merge
 
 
 def network(encoding="spikes", **options):
@@ -143,3 +147,78 @@ def test_a_current_that_one_turn_leaves_outside_its_width_goes_on():
     second = simulator.run(x[:, 1:], state=first.state, record="currents")
     np.testing.assert_array_equal(
         np.concatenate((first.currents("out"), second.currents("out")), axis=1), expected.currents("out"))
+
+
+# ---- states of other networks
+
+
+def one_layer(weight=1.0, bins=None, **neuron):
+    """Two inputs and two neurons."""
+    nodes = {"in": Input((2, 1, 1), events=bins), "w": eventsim.Conv2d(np.full((2, 2, 1, 1), weight)),
+             "n": Neuron(**{"v_threshold": 2.0, "leak": 0.5, **neuron})}
+    return Model(nodes, [("in", "w"), ("w", "n")], 3)
+
+
+LEVELS = np.array([[[1, 0], [1, 1], [0, 1]]]).reshape(1, 3, 2, 1, 1)
+OTHERS = {
+    "a weight": one_layer(1.25), "a threshold": one_layer(v_threshold=2.5), "a leak": one_layer(leak=0.75),
+    "a reset": one_layer(reset="hard"), "a comparison": one_layer(comparison=">"), "a bias": one_layer(bias=0.125),
+}
+
+
+@pytest.mark.parametrize("precision", ("float32", "int8"))
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_state_of_another_network_is_refused(precision, case):
+    state = Simulator(one_layer(), precision).run(LEVELS).state
+    other = Simulator(OTHERS[case], precision)
+    with pytest.raises(DataError, match="^state is of another network[^\n]*precision '[^\n]*$"):
+        other.run(LEVELS, state=state)
+    with pytest.raises(RunError, match="cannot be merged; merge parts of the same model"):
+        merge([Simulator(one_layer(), precision).run(LEVELS), other.run(LEVELS)])
+
+
+def test_a_state_of_other_arithmetic_is_refused():
+    state = Simulator(one_layer(), "int8").run(LEVELS).state
+    with pytest.raises(DataError, match="^state is of another network"):
+        Simulator(one_layer(), chip=Chip("mine")).run(LEVELS, state=state)
+
+
+@pytest.mark.parametrize("precision", ("float32", "float64", "int8"))
+def test_a_state_of_the_same_network_is_taken(precision, tmp_path):
+    """Loaded again, by another simulator, from a pickle, and where models differ in what no step computes."""
+    simulator = Simulator(one_layer(), precision)
+    state = simulator.run(LEVELS).state
+    expected = simulator.run(LEVELS, state=state).levels("n")
+    eventsim.save(simulator.model, tmp_path / "model.h5")
+    again = eventsim.load(tmp_path / "model.h5")
+    again.timesteps, again.class_names = 7, ("a", "b")
+    binned = one_layer(bins=EventBins(5.0, sensor_size=(1, 1)))
+    for other in (Simulator(again, precision, 2, chunk=1), Simulator(binned, precision),
+                  pickle.loads(pickle.dumps(simulator))):
+        for given in (state, pickle.loads(pickle.dumps(state)), state.samples(0, 1)):
+            np.testing.assert_array_equal(other.run(LEVELS, state=given).levels("n"), expected)
+    parts = [Simulator(model, precision).run(LEVELS) for model in (simulator.model, again)]
+    assert len(merge(parts).output) == 2
+
+
+def test_a_state_of_an_earlier_eventsim_is_taken():
+    """Its pickle says neither what was computed nor up to which step int32 is proved to hold."""
+    simulator = Simulator(one_layer())
+    state = simulator.run(LEVELS).state
+    kept = {name: value for name, value in state.__getstate__().items() if name not in ("fingerprint", "proved")}
+    earlier = type(state).__new__(type(state))
+    earlier.__setstate__(kept)
+    for other in (simulator, Simulator(one_layer(1.25))):
+        assert other.run(LEVELS, state=earlier).timesteps == 3
+
+
+def test_a_stream_does_not_go_on_from_another_network():
+    bins = EventBins(1000.0, sensor_size=(1, 1))
+    events = np.zeros(8, [("t", "<i8"), ("x", "<i4"), ("y", "<i4"), ("p", "i1")])
+    events["t"] = np.arange(8) * 1000
+    stream = Simulator(one_layer(bins=bins)).stream([events[:2]], "2ms")
+    assert len(list(stream)) == 1
+    options = dict(window="2ms", state=stream.state)
+    assert len(list(Simulator(one_layer(bins=bins)).stream([events[2:]], **options))) == 3
+    with pytest.raises(DataError, match="state is of another network"):
+        next(Simulator(one_layer(1.25, bins)).stream([events[2:]], **options))

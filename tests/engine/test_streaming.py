@@ -402,6 +402,19 @@ def test_a_source_is_opened_by_what_it_is():
         Simulator(model).stream(stream)
 
 
+@pytest.mark.parametrize("source, options, message", [
+    ([], dict(bogus=1), "'bogus' is no option, expected one of sensor_size, .* smoothing, "),
+    ([], dict(sensorsize=SIZE), "'sensorsize' is no option, .*; did you mean 'sensor_size'"),
+    ([], dict(smoothing="a"), "smoothing is 'a', expected a share"),
+    *(([], {name: value}, f"{name} is {value!r}, expected True or False")
+      for name in ("fresh", "realtime", "flush", "keep_going") for value in ("no", 0)),
+    ([{"t": [0.1, 0.5], "x": [0, 1], "y": [0, 0], "p": [1, 1]}], {}, "t has 0.1, expected whole microseconds"),
+])
+def test_what_a_stream_is_not_asked_for(source, options, message):
+    with pytest.raises(DataError, match=message):
+        list(simulator("convolution").stream(source, **options))
+
+
 @pytest.mark.parametrize("options, message", [
     (dict(step="1e-320s"), "step is '1e-320s', expected a time above"),
     (dict(step="1e-10s"), "window is .*, 1e.08 steps of 0.0001 us; expected a whole number of steps, from 1 to"),

@@ -63,7 +63,7 @@ def test_python_and_the_command_write_the_same_file(digits, tmp_path, capsys):
                  "--detailed", "9", "--record", "spikes:neuron3", "--record", "outputs", "--out",
                  str(tmp_path / "command.h5"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert not {"made", "nodes", "class_names"} & printed.keys()
+    assert not {"made", "nodes", "class_names"} & printed.keys() and printed.pop("notes") == []
     assert {key: value for key, value in printed.items() if key not in MEASURED} == {
         key: value for key, value in said(summary).items() if key in printed}
     with eventsim.open_run(tmp_path / "python.h5") as ours, eventsim.open_run(tmp_path / "command.h5") as theirs:
@@ -179,6 +179,139 @@ def test_parts_that_do_not_belong_together(digits, tmp_path):
         eventsim.merge_summaries([])
 
 
+def part(i, n=3, model=None, precision="int8", **options):
+    """Part i of n of the small data, whose labels are 8."""
+    own, x, y = small_network()
+    return eventsim.evaluate(Simulator(model or own, precision), (x, y), shard=(i, n), **options)
+
+
+def changed_network(**options):
+    """The small network with other weights, or other names of its classes."""
+    model = small_network()[0]
+    nodes = dict(model.nodes)
+    if not options:
+        nodes["fc"] = Dense(np.round(nodes["fc"].weight * 0.75))
+    return Model(nodes, model.edges, timesteps=4, **{"class_names": model.class_names, **options})
+
+
+@pytest.mark.parametrize("others, message", [
+    ((lambda: part(1, model=changed_network()),), "they are of two networks, whose weights, .*; merge parts of"),
+    ((lambda: part(1, model=changed_network(class_names="xyz")),),
+     "their models name other classes, 'x', 'y', 'z' and 'a'"),
+    ((lambda: part(1, precision="float32"),), "they ran in float32 and int8; run all parts alike"),
+    ((lambda: part(1, precision=None, model=changed_network(chip=eventsim.Chip("mine"))),),
+     "they ran in fixed of chip 'mine' and int8"),
+    ((lambda: part(1, statistics=True),), "only one of them has statistics; give all parts statistics=True"),
+    ((lambda: part(0),), "both have samples 0 to 1 of the data; give each part of it once"),
+    ((lambda: part(1), lambda: part(0, 2)), "both have samples 0 to 1 of the data"),
+    ((lambda: eventsim.merge_summaries([part(1), part(2)]), lambda: part(1)), "both have samples 2 to 4 of "),
+])
+def test_what_is_no_other_part_of_the_same_run_is_refused(others, message):
+    parts = [part(0), *(other() for other in others)]
+    with pytest.raises(RunError, match=rf"^parts\[\d\] and parts\[\d\] cannot be merged: {message}[^\n]*$"):
+        eventsim.merge_summaries(parts)
+
+
+def test_parts_merge_in_any_order_and_of_a_network_loaded_again(digits, tmp_path):
+    """Statistics keep samples in an order, which is that of the data."""
+    options = dict(limit=40, statistics=True, detailed=11)
+    simulators = [digits, Simulator(eventsim.load(MODEL), "int8", workers=2), digits]
+    parts = [eventsim.evaluate(simulators[i], DATA, shard=(i, 3), **options) for i in range(3)]
+    whole = eventsim.evaluate(digits, DATA, **options)
+    for merged in (eventsim.merge_summaries([parts[2], parts[0], parts[1]]),
+                   eventsim.merge_summaries([parts[2], eventsim.merge_summaries([parts[1], parts[0]])])):
+        assert said(merged) == said(whole)
+        assert_same_arrays(merged.statistics, whole.statistics)
+    with pytest.raises(RunError, match="both have samples 0 to 39"):
+        eventsim.merge_summaries([whole, whole])
+
+
+def test_arrays_that_are_run_apart_merge():
+    """They have no name: those that are whole are taken to be different samples, however many they are."""
+    model, x, y = small_network()
+    simulator = Simulator(model)
+    parts = [eventsim.evaluate(simulator, (x[rows], y[rows])) for rows in (slice(0, 4), slice(4, 8))]
+    assert said(eventsim.merge_summaries(parts)) == said(eventsim.evaluate(simulator, (x, y)))
+    halves = [eventsim.merge_summaries([eventsim.evaluate(simulator, (x, y), shard=(i, 2)) for i in range(2)])] * 2
+    assert eventsim.merge_summaries(halves).samples == 16
+
+
+def test_parts_of_other_steps_of_events_are_refused():
+    x = np.zeros((2, 3, 2, 2, 2), int)
+    parts = [eventsim.evaluate(Simulator(event_network(width)), x) for width in (10, 20)]
+    with pytest.raises(RunError, match="models make steps of events by bin_width 20.0 and by bin_width 10.0"):
+        eventsim.merge_summaries(parts)
+
+
+# ---- data opened for another model
+
+
+def event_network(bin_width=10.0, assumed=(), **bins):
+    """Events of 2 x 2 pixels."""
+    events = eventsim.EventBins(bin_width, sensor_size=(2, 2), **bins)
+    events.assumed = assumed
+    nodes = {"in": Input((2, 2, 2), bits=4, events=events), "flat": eventsim.Flatten(),
+             "fc": Dense(np.arange(24.0).reshape(3, 8)), "out": Readout()}
+    return Model(nodes, [("in", "flat"), ("flat", "fc"), ("fc", "out")], 3)
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Three events, one in every 10 us."""
+    path = tmp_path / "events.csv"
+    path.write_text("t,x,y,p\n0,0,0,1\n10,1,0,0\n20,0,1,1\n")
+    return path
+
+
+@pytest.mark.parametrize("bins, said", [
+    (dict(bin_width=5.0), "bin_width 5.0, but that of the model is of bin_width 10.0"),
+    (dict(polarities="on_off"), "polarities on_off, but that of the model is of polarities off_on"),
+    (dict(coincident="merge", bin_width=20.0), "bin_width 20.0, coincident merge, but that of the model is of"),
+])
+def test_recordings_that_were_opened_for_other_steps_are_refused(recording, bins, said):
+    data = eventsim.open_dataset(recording, event_network(**bins)["in"], 3)
+    with pytest.raises(DataError, match=f"^events.csv: was opened for an input of {said}[^\n]*: open it for"):
+        eventsim.evaluate(Simulator(event_network()), data)
+
+
+def test_recordings_that_were_opened_for_the_same_steps_run(recording):
+    """Also where the model's own width is only assumed, or no step has it."""
+    expected = eventsim.evaluate(Simulator(event_network()), recording)
+    for opened, model in ((event_network(), event_network()),
+                          (event_network(), event_network(7.0, assumed=("bin_width",)))):
+        data = eventsim.open_dataset(recording, opened["in"], 3)
+        assert eventsim.evaluate(Simulator(model), data).totals == expected.totals
+    data = eventsim.open_dataset(recording, event_network(7.0)["in"], 3, split="number")
+    assert eventsim.evaluate(Simulator(event_network()), data).totals == expected.totals
+
+
+def picture_network(layout):
+    nodes = {"in": Input((1, 2, 3), "image", bits=4, layout=layout), "flat": eventsim.Flatten(),
+             "fc": Dense(np.eye(6)), "out": Readout()}
+    return Model(nodes, [("in", "flat"), ("flat", "fc"), ("fc", "out")])
+
+
+def test_values_that_were_opened_for_other_axes_are_refused(tmp_path):
+    x = np.arange(12).reshape(2, 2, 3)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "turned.npy", x.transpose(0, 2, 1))
+    simulator = Simulator(picture_network("CHW"))
+    data = eventsim.open_dataset(tmp_path / "x.npy", picture_network("HW")["in"])  # there are no channels
+    assert eventsim.evaluate(simulator, data).samples == 2
+    data = eventsim.open_dataset(tmp_path / "turned.npy", picture_network("CWH")["in"])
+    with pytest.raises(DataError, match=r"turned.npy: samples have shape \(3, 2\), expected axes"):
+        eventsim.evaluate(simulator, data)
+    square = np.arange(8).reshape(2, 2, 2)
+    np.save(tmp_path / "square.npy", square)
+    data = eventsim.open_dataset(tmp_path / "square.npy", Input((1, 2, 2), "image", bits=4, layout="CWH"))
+    model = Model({"in": Input((1, 2, 2), "image", bits=4), "out": Readout()}, [("in", "out")])
+    with pytest.raises(DataError, match="opened for an input of layout CWH, but that of the model is of layout"):
+        eventsim.evaluate(Simulator(model), data)
+    data = eventsim.open_dataset(tmp_path / "x.npy", Input((2, 3), "image", bits=4))
+    with pytest.raises(DataError, match=r"opened for an input of shape \(2, 3\), but that of the model is of"):
+        eventsim.evaluate(simulator, data)
+
+
 # ---- what cannot be asked
 
 
@@ -206,6 +339,8 @@ def test_data_that_does_not_fit(tmp_path):
     model, x, y = small_network()
     for data, message in (
         (x[:, :, :5], r"levels|shape"), (x[0, 0], r"x has shape \(6,\), expected \(N, 6\), or with steps after N"),
+        ([x, y], r"dataset is a list of 2 that make no array, expected samples .* a tuple: \(x, y\)$"),
+        ([(x, y)], r"dataset is a list of 1 that make no array, .* a tuple: \(x, y\)$"),
         ((x, y[:3]), "arrays: y has 3 labels, but x has 8 samples"), ((x, y + 0.5), "no class number"),
     ):
         with pytest.raises(DataError, match=message):

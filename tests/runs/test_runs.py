@@ -251,3 +251,16 @@ def test_labels_are_one_number_per_sample(tmp_path, wrong):
             action()
     assert not list(tmp_path.iterdir())
     assert recording.accuracy(recording.predictions) == 1.0
+
+
+def test_what_sends_no_event_has_no_rate_and_what_is_silent_has_no_level():
+    nodes = {"in": Input((4,)), "fc": Dense(np.ones((3, 4))), "silent": Neuron(v_threshold=1e9),
+             "fc2": Dense(np.ones((2, 3))), "out": Readout()}
+    model = eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), 2)
+    summary = eventsim.evaluate(eventsim.Simulator(model), (np.ones((5, 4)), np.zeros(5, int)))
+    found = {layer["name"]: (layer["firing_rate"], layer["mean_level"]) for layer in summary.to_json()["layers"]}
+    assert found == {"in": (1.0, 1.0), "silent": (0.0, None), "out": (None, None)}
+    old = summary.to_json()
+    for layer in old["layers"]:  # as eventsim 0.1 wrote them
+        layer.update(firing_rate=layer["firing_rate"] or 0.0, mean_level=layer["mean_level"] or 0.0)
+    assert eventsim.runs.summary.RunSummary.from_json(old, "old.h5").layers == summary.layers
