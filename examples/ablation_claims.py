@@ -48,8 +48,12 @@ class Found:
         return cls(float(np.mean(values)), deviation, len(values))
 
     def percent(self):
-        """As accuracy."""
-        return f"{100 * self.mean:.2f} ± {100 * self.deviation:.2f}"
+        """As accuracy; of one run without a deviation."""
+        return _with_error(f"{100 * self.mean:.2f}", self.deviation)
+
+
+def _with_error(number, error):
+    return f"{number} ± {100 * error:.2f}" if isfinite(error) else number
 
 
 def verdict(better, worse, words=CLAIMED):
@@ -58,7 +62,7 @@ def verdict(better, worse, words=CLAIMED):
     error = sqrt(better.deviation**2 / better.n + worse.deviation**2 / worse.n)
     separated = abs(difference) > STANDARD_ERRORS * error
     word = words[2] if not separated else words[0] if difference > 0 else words[1]
-    return word, f"{100 * difference:+.2f} ± {100 * error:.2f}"
+    return word, _with_error(f"{100 * difference:+.2f}", error)
 
 
 def by_chance(n):

@@ -108,6 +108,7 @@ def test_runs_that_did_not_learn_are_told():
 def test_the_number_of_runs_that_a_claim_needs_is_not_made_up():
     one = report.Study([made_up(cell, 0, 0.5) for cell in (Cell("SRIF", 4), Cell("SRIF+MPR", 4))])
     assert claims.MPR_CLAIM.runs_needed(one) is None  # one run has no deviation
+    assert claims.MPR_CLAIM.judged(one) == ("not separated", "+0.00") and one.found(Cell("SRIF", 4)).percent() == "50.00"
     bits = report.Study([made_up(Cell(n=n), seed, 0.5 + 0.01 * seed) for n in range(2) for seed in range(3)])
     assert claims.MULTI_BIT_CLAIMS[0].runs_needed(bits) is None  # the paper says no number
     assert len(claims.CLAIMS) == 29
