@@ -1,8 +1,6 @@
 """The command `stream`: events as they come through a model, one line per window."""
 
-import os
 import sys
-from contextlib import suppress
 
 from eventsim.cli.arguments import (
     add_chip, add_model, add_options, add_precision, load_model, naming, output_group,
@@ -77,6 +75,7 @@ def run_stream(arguments):
 def _opened(arguments, screen):
     """(Stream, Model)."""
     from eventsim.engine.simulator import Simulator
+    from eventsim.inputs.event_files.opening import check_recording
     from eventsim.inputs.live import event_stream
     from eventsim.inputs.preparing import DataOptions, prepared
 
@@ -86,40 +85,17 @@ def _opened(arguments, screen):
                         f"eventsim run {arguments.model} DATA, or give a model whose input is events")
     if model.nodes[model.input].events.assumption:
         screen.note(f"{arguments.model}: {model.nodes[model.input].events.assumption}")
-    _check_source(arguments.source)
+    if not (arguments.source.startswith("udp:") or arguments.source == "-"):
+        check_recording(arguments.source, "eventsim run")
     with naming(arguments.model), warnings_by(screen.note):
         simulator = Simulator(model, arguments.precision, chip=arguments.chip)
     options = DataOptions(**data_options(arguments))
     source = prepared(event_stream(arguments.source, options), options)
-    return simulator.stream(
-        source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
-        smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime,
-        longest_gap=options.longest_gap, keep_going=options.keep_going), model
-
-
-def _check_source(source):
-    """Raise DataError, with what was probably meant, where there is no such file or it is a folder."""
-    from eventsim.storage.nearby import remedy_of_folder, remedy_of_missing
-
-    if source.startswith("udp:") or source == "-":
-        return
-    if os.path.isdir(source):
-        raise DataError(f"{source}: is a folder, expected one recording (eventsim run takes folders)"
-                        f"{remedy_of_folder(source, _holds_events)}")
-    try:
-        os.lstat(source)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise DataError(f"{source}: no such file{remedy_of_missing(source)}") from None
-    except OSError:  # said by what opens it
-        pass
-
-
-def _holds_events(path):
-    from eventsim.inputs.event_files.opening import event_format
-
-    with suppress(DataError):
-        return event_format(path) is not None
-    return False
+    with warnings_by(screen.note):
+        return simulator.stream(
+            source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
+            smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime,
+            longest_gap=options.longest_gap, keep_going=options.keep_going), model
 
 
 # ---- lines

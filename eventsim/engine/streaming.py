@@ -1,6 +1,7 @@
 """Streaming: events without end through a simulator, a window of steps at a time, in bounded memory."""
 
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import Callable, Iterator, List
 
@@ -14,7 +15,7 @@ from eventsim.engine.stepping import Levels, Stepping
 from eventsim.engine.stream_overflows import Overflows
 from eventsim.engine.stream_options import Course, duration_text, span_text, StreamOptions, StreamState
 from eventsim.engine.stream_summary import StreamSummary, Tally
-from eventsim.errors import DataError
+from eventsim.errors import DataError, EventsimWarning
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.live import event_stream
 from eventsim.inputs.preparing import check_sensor
@@ -97,6 +98,9 @@ class Stream(Shown):
         self.source = event_stream(source, options)
         check_sensor(self.source, node.events)
         self.course = Course.of(window, options, node.events)
+        doubt = simulator.model.doubt_of_steps(self.course.window if options.fresh else None)
+        if doubt:
+            warnings.warn(doubt, EventsimWarning, stacklevel=3)
         self._simulator, self._executor, self._options = simulator, executor, options
         self._stepping = Stepping(self.course, self.source.start)
         self._levels = Levels(self.course.window if options.fresh else self.course.stride, self.course.bins,
@@ -258,7 +262,8 @@ class Stream(Shown):
         executor = self._executor()
         if state is not None and executor is self._left_by and self._levels.are_at_most(self._highest):
             return executor.go_on(levels, self._record, state)
-        return self._simulator.run(levels, levels.shape[1], self._record, state)
+        return executor.run(levels, levels.shape[1], self._record, state, keep_state=True, samples_first=False,
+                            blank=True)
 
     def _time(self, step):
         return self._stepping.start + step * self.course.bins.bin_width

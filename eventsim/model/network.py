@@ -141,13 +141,18 @@ class Model(Shown):
                            f"that stand still do not either: give timesteps (--timesteps N)")
         return found
 
-    def doubt_of_steps(self, steps) -> str:
-        """What has to be said of a run of so many steps: "", but where `timesteps_fixed` says others."""
+    def doubt_of_steps(self, steps: Optional[int]) -> str:
+        """What has to be said of a run of so many steps, None of one that goes on: "", but where `timesteps_fixed`
+        says others."""
         if not self.timesteps_fixed or steps == self.timesteps:
             return ""
+        ran, remedy = f"this run has {steps}", f"run {self.timesteps}, or export a model of {many(steps or 1, 'step')}"
+        if steps is None:
+            ran = "this run goes on"
+            remedy = f"let each window start afresh (--fresh), of {many(self.timesteps, 'step')}"
         return (f"{self.file or 'the model'}: equals what it was made from in runs of "
-                f"{many(self.timesteps, 'step')} alone; this run has {steps}, so its outputs may differ from the "
-                f"original's: run {self.timesteps}, or export a model of {many(steps, 'step')}")
+                f"{many(self.timesteps, 'step')} alone; {ran}, so its outputs may differ from the original's: "
+                f"{remedy}")
 
     def order(self) -> List[List[str]]:
         """Nodes in the order of execution, grouped: a group of several nodes, or of one that

@@ -46,6 +46,7 @@ def model_card(model) -> Card:
 
 def _title(model):
     steps = "steps not given" if model.timesteps is None else many(model.timesteps, "step")
+    steps += " alone" * model.timesteps_fixed
     return f"Model({many(len(model.nodes), 'node')}, {many(len(model.edges), 'edge')}, {steps})"
 
 

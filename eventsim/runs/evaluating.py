@@ -18,6 +18,7 @@ from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError, EventsimError, EventsimWarning, ModelError
 from eventsim.inputs.arrays import ArrayData, LoaderData
 from eventsim.inputs.dataset import Dataset, open_dataset
+from eventsim.inputs.event_files.options import FLAGS
 from eventsim.inputs.levels import array_of, check_layout
 from eventsim.merging import merge
 from eventsim.model.parameters import integer
@@ -35,7 +36,6 @@ BATCH = (16, 1024)  # at least and at most so many samples
 LARGE_BATCH, ANSWER_BYTES = 4096, 16 << 20  # at most, where only answers are kept of each, of so many bytes in all
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 4096, 4, 64
-FLAGS = (bool, np.bool_)
 MOST_SAID = 5  # notes on the data in a warning
 
 

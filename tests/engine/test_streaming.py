@@ -1,6 +1,7 @@
 """Streams: the same bits as one run, however they are cut; windows, late events, real time, memory."""
 
 import gc
+import re
 import threading
 import tracemalloc
 from dataclasses import replace
@@ -12,7 +13,7 @@ from event_files import made_events, structured
 from small_networks import chain, conv, recurrent, weights
 
 from eventsim import Dense, EventBins, EventStream, Flatten, Input, Model, Neuron, Readout, Simulator
-from eventsim.errors import DataError, RunError
+from eventsim.errors import DataError, EventsimWarning, RunError
 from eventsim.engine.stream_options import Course, StreamOptions
 from eventsim.inputs.live import event_stream
 from eventsim.merging import merge
@@ -423,3 +424,17 @@ def test_what_a_stream_is_not_asked_for(source, options, message):
 def test_steps_beyond_number_are_refused(options, message):
     with pytest.raises(DataError, match=message):
         Course.of(options.pop("window", None), StreamOptions(**options), EventBins(1000, sensor_size=(1, 1)))
+
+
+@pytest.mark.parametrize("options, said", [({}, "this run goes on, .* start afresh"), ({"fresh": True}, ""),
+                                           ({"fresh": True, "window": 3}, "this run has 3, .* run 2, or export")])
+def test_a_stream_says_where_the_number_of_steps_matters(options, said, recwarn):
+    bins = EventBins(1000, sensor_size=(4, 4))
+    nodes = {"in": Input((2, 4, 4), bits=8, events=bins), "flat": Flatten(), "fc": Dense(np.ones((3, 32))),
+             "n": Neuron()}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=2, timesteps_fixed=True)
+    events = {"t": np.arange(0, 9000, 500), "x": np.arange(18) % 4, "y": np.arange(18) % 3, "p": np.arange(18) % 2}
+    windows = list(Simulator(model).stream([events], f"{options.pop('window', 2)}ms", **options))
+    found = [str(each.message) for each in recwarn.list if each.category is EventsimWarning]
+    assert len(windows) > 1 and len(found) == bool(said) and all(re.search(said, text) for text in found)
+    assert "2 steps alone" in repr(model).splitlines()[0]

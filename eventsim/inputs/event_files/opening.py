@@ -44,18 +44,20 @@ def open_events(path, **options) -> EventStream:
     MissingPackageError where faery is missing.
     """
     path, asked = Path(path_of(path)), checked_options(EventOptions, options)
-    _check_file(path)
+    check_recording(path, "eventsim.open_dataset")
     found = event_format(path, asked)
     if found is None:
         raise unknown_format(path)
     return open_as(found, path, asked)
 
 
-def _check_file(path):
-    """Raise DataError, with what was probably meant, where there is no such file or it is a folder."""
+def check_recording(path, takes_folders) -> None:
+    """Raise DataError, with what was probably meant, where there is no such file or it is a folder. takes_folders:
+    what does."""
+    path = Path(path)
     with suppress(OSError):  # said by what opens it
         if path.is_dir():
-            raise DataError(f"{path}: is a folder, expected one recording (eventsim.open_dataset takes folders)"
+            raise DataError(f"{path}: is a folder, expected one recording ({takes_folders} takes folders)"
                             f"{remedy_of_folder(path, _holds_events)}")
         if not path.exists():
             raise DataError(f"{path}: no such file{remedy_of_missing(path)}")
