@@ -263,8 +263,11 @@ class _Following(TorchDispatchMode):
         plain = name[:-1] if writes else name
         if plain in SHAPES:
             return func(*args, **kwargs)
-        if func.is_view:
-            return func(*args, **kwargs)  # places belong to the memory that it shares
+        if func.is_view:  # places belong to the memory that it shares
+            out = func(*args, **kwargs)
+            if isinstance(out, torch.Tensor) and out.dtype != args[0].dtype:
+                trace.refuse(out, f"reads the bits of {name_of_type(args[0].dtype)} as {name_of_type(out.dtype)}")
+            return out
         moves = MOVES.get(plain)
         spoiling = indices_in(func, args, kwargs) if moves else tensors_in((args, kwargs))
         spoilt = next((n for n in map(trace.refused, spoiling) if n is not None), None)

@@ -56,6 +56,8 @@ def in_bfloat16(net, spk):
 REFUSED = {
     "or of bools": (dict(middle=back(lambda spk: spk.bool() + spk.bool())), "does 'add' in bool, where .* to 2"),
     "levels to bools": (dict(first=back(lambda x: x.int().bool())), "rounds what is no spikes to bool"),
+    "bits as integers": (dict(current=lambda net, spk: net.fc2(spk).view(torch.int32).view(torch.float32)),
+                         "reads the bits of .*"),
     "levels to bytes": (dict(first=back(lambda x: (100 * x.int()).to(torch.uint8))), "rounds .* to uint8"),
     "a sum in bytes": (dict(count=lambda net, sent: (100 * torch.stack(sent)).sum(0, dtype=torch.uint8)),
                        "does 'sum' in uint8, where whole numbers from 0 to 255 .* to 400"),
