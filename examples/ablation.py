@@ -62,6 +62,7 @@ class Budget:
 
     network: of trainer.networks, a ResNet. stride: of its stem. augmentation: "none", or "simple": crop and flip.
     half: convolutions in bfloat16; processors without instructions for it are several times faster in float32.
+    clip: of `trainer.training.Recipe`.
     """
 
     widths: tuple = (16, 32, 64)
@@ -73,6 +74,7 @@ class Budget:
     network: str = "resnet8"
     augmentation: str = "none"
     half: bool = True
+    clip: float = 0.0
 
 
 NEURONS = ("hard LIF", "hard IF", "SRIF")
@@ -118,9 +120,10 @@ class Run:
     bit_use: tuple
     error: float
     rectified_error: float
-    network: str = Budget.network  # older files lack it, and the next two
+    network: str = Budget.network  # older files lack it, and the next three
     augmentation: str = Budget.augmentation
     half: bool = Budget.half
+    clip: float = Budget.clip
 
     @property
     def cell(self):
@@ -154,7 +157,7 @@ def _parsed(text, kind):
 def write(runs, path=RUNS):
     """Save Runs, in an order that does not depend on when they ended."""
     names = [field.name for field in fields(Run)]
-    runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in (*names[:12], *names[-3:])))
+    runs = sorted(runs, key=lambda run: tuple(str(getattr(run, name)) for name in (*names[:12], *names[-4:])))
     save(path, names, ([_text(getattr(run, name)) for name in names] for run in runs))
 
 
@@ -219,7 +222,7 @@ def train_and_measure(folder, cell, seed, budget, session=Session()):
     torch.manual_seed(seed)
     net = build(cell, budget)
     trainer = Trainer(net, part, data.input_node,
-                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=budget.half),
+                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=budget.half, clip=budget.clip),
                       checkpoint=session.checkpoint(cell, seed, budget))
     losses = trainer.run(seconds=session.seconds, log=session.note(cell, seed, trainer))
     if not trainer.finished:
@@ -388,6 +391,8 @@ def main(argv=None):
     budget.add_argument("--lr", type=float, default=Budget.lr, help="default 0.1; ResNet20 without MPR does not "
                         "learn at that, but at 0.02")
     budget.add_argument("--augmentation", choices=("none", "simple"), default=Budget.augmentation)
+    budget.add_argument("--clip", type=float, default=Budget.clip, metavar="NORM", help="longest gradient of all "
+                        "weights together (default 0: any); hard reset in ResNet20 does not learn without, but with 5")
     budget.add_argument("--float32", dest="half", action="store_false", help="instead of bfloat16")
     args = p.parse_args(argv)
     RESULTS.mkdir(exist_ok=True)

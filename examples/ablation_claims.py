@@ -186,7 +186,7 @@ def described(budget):
     widths = ", ".join(map(str, budget.widths))
     size = "" if budget.stride == 1 else ", maps halved"
     seen = "" if budget.augmentation == "none" else ", crop and flip"
-    precision = "" if budget.half else ", float32"
+    precision = ("" if budget.half else ", float32") + (f", gradients of norm {budget.clip:g} at most" if budget.clip else "")
     return (f"{budget.network} ({widths}{size}), {budget.samples:,} images{seen}, {budget.epochs} epochs, batches "
             f"of {budget.batch_size}, learning rate {budget.lr:g}{precision}")
 

@@ -65,6 +65,8 @@ class Recipe:
     half: mixed precision: float16 on a GPU, bfloat16 elsewhere. Membranes stay float32.
     seed: of the order of the samples, their augmentation and of dropout; not of the weights.
     spike_penalty: factor of `SpikePenalty`, which is added to the loss.
+    clip: largest norm of all gradients together: longer ones are shortened to it. 0: none are. Through many layers
+        of hard reset the surrogate's gradients grow until the first BatchNorms' scales run away.
     """
 
     epochs: int
@@ -75,6 +77,7 @@ class Recipe:
     seed: int = 0
     half: bool = False
     spike_penalty: float = 0.0
+    clip: float = 0.0
 
 
 # Fewer input channels than this are less than one block of oneDNN's (8 with AVX2, 16 with AVX-512).
@@ -219,6 +222,9 @@ class Trainer:
             loss = loss + self.recipe.spike_penalty * self.penalty.share()
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        if self.recipe.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
@@ -261,8 +267,8 @@ class Trainer:
 
 
 def _without_default(recipe):
-    """A recipe as a dict; without a penalty as checkpoints had it that are older than the penalty."""
-    return {name: value for name, value in recipe.items() if name != "spike_penalty" or value}
+    """A recipe as a dict, without the settings that older checkpoints lack where they change nothing."""
+    return {name: value for name, value in recipe.items() if name not in ("spike_penalty", "clip") or value}
 
 
 def read_checkpoint(file, path, device="cpu"):

@@ -21,7 +21,7 @@ from ablation import Budget, Cell, Run, Session  # noqa: E402
 
 
 LARGE = {"network": "resnet20", "stride": 1, "samples": 45000, "epochs": 10, "augmentation": "simple",
-         "half": False}
+         "half": False, "clip": 5.0}
 
 
 def made_up(cell, seed, accuracy, **changed):
@@ -64,7 +64,7 @@ def test_rows_keep_their_budget_and_older_files_have_the_first(tmp_path):
     assert runs[1].budget == Budget(**LARGE) and ablation.missing([cell], range(2), Budget(**LARGE), runs) == [
         (cell, 1)]
     lines = (tmp_path / "runs.csv").read_text().splitlines()
-    older = [line.rsplit(",", 3)[0] for line in lines]
+    older = [line.rsplit(",", 4)[0] for line in lines]
     (tmp_path / "older.csv").write_text("\n".join(older) + "\n")
     assert {run.network for run in ablation.read(tmp_path / "older.csv")} == {"resnet8"}
 
@@ -84,7 +84,7 @@ def test_claims_are_judged_at_each_budget(tmp_path, capsys):
     assert claims.rows(large)[0][4:6] == ("2 and 3", "reproduced")
     section = report.other_budgets(runs)
     assert "resnet20 (16, 32, 64), 45,000 images, crop and flip, 10 epochs, " in section
-    assert "learning rate 0.1, float32; 0.1 hours" in section
+    assert "learning rate 0.1, float32, gradients of norm 5 at most; 0.1 hours" in section
     assert "hours. Of 1 claims: 1 reproduced, 0 the opposite, 0 not separated." in section
     assert "| SRIF+MPR | 4 | 1 + 0 | no | 92.94 | 91.05 ± 0.07 | 1 k | 2 k | 3 k | 2 | 3.0 |" in section
     assert "0.250 ± 0.000 before MPR, 0.050 ± 0.000 after, 5.0 times less (paper: 0.28, 0.04)" in section
