@@ -23,14 +23,15 @@ __version__ = "0.2.0"
 
 # Imported when first used: `import eventsim` compiles nothing and stays quick.
 _HOMES = {
-    "Model": "model.network", "Edge": "model.graph", "Check": "model.network",
+    "Model": "model.network", "Edge": "model.graph", "Check": "model.check",
     "Simulator": "engine.simulator", "Recording": "engine.recording",
-    "Stream": "engine.streaming", "StreamWindow": "engine.streaming", "StreamState": "engine.stream_options",
+    "Stream": "engine.stream.streaming", "StreamWindow": "engine.stream.streaming",
+    "StreamState": "engine.stream.state",
     "evaluate": "runs.evaluating", "Evaluation": "runs.evaluating", "merge_summaries": "runs.summary",
-    "RunSummary": "runs.summary", "open_dataset": "inputs.dataset",
+    "RunSummary": "runs.summary", "open_dataset": "inputs.dataset", "Dataset": "inputs.dataset",
     "EventStream": "inputs.events", "open_events": "inputs.event_files.opening",
     "open_run": "runs.file", "save_run": "runs.file", "Run": "runs.file",
-    "Statistics": "statistics.result", "to_neo": "runs.neo",
+    "Spikes": "spikes", "Counts": "statistics.counts", "Statistics": "statistics.result", "to_neo": "runs.neo",
     "compare": "comparison.divergence", "Comparison": "comparison.result",
     "Divergence": "comparison.result", "Trace": "comparison.traces",
     "load": "formats", "save": "formats",
@@ -43,6 +44,10 @@ _HOMES = {
     "BatchNorm": "model.transforms", "Add": "model.transforms", "Delay": "model.transforms",
     "Neuron": "model.neurons", "Alpha": "model.neurons", "SigmaDelta": "model.neurons", "Readout": "model.neurons",
     "Chip": "model.chip", "EnergyTable": "costs.energy_table",
+    # what the keywords of load, save, open_dataset, open_events and Simulator.stream may be
+    "NirOptions": "formats.nir.presets", "NirWriteOptions": "formats.nir.presets",
+    "LavaOptions": "formats.lava.options", "DataOptions": "inputs.preparing",
+    "EventOptions": "inputs.event_files.options", "StreamOptions": "engine.stream.options",
 }
 _CALLED = ("from_torch",)  # packages that are themselves called
 __all__ = ["__version__", *_HOMES, *_CALLED]
@@ -59,4 +64,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,7 +1,9 @@
-"""Arguments of public functions: checked by type where they enter, in one line that names them."""
+"""Checks of the arguments of public functions: what has the wrong type is refused in one line that names it."""
 
 import os
 from collections.abc import Mapping
+from math import isfinite, prod
+from numbers import Real
 from operator import index
 from pathlib import Path
 
@@ -9,14 +11,14 @@ from eventsim.errors import DataError, RunError
 
 
 def shown(value) -> str:
-    """A value in one short line."""
+    """Return repr(value) on one line of at most 60 characters, cut off with "..."."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def path_of(value, name="path", error=DataError):
-    """A path as it is given: text or os.PathLike of text. Raises `error` for others; a number would be taken for an
-    open file."""
+    """Return a path unchanged if it is a str or an os.PathLike of str. Raises `error` for anything else: `open`
+    would take a number for an open file."""
     try:
         if not isinstance(os.fspath(value), str):
             raise TypeError
@@ -26,26 +28,30 @@ def path_of(value, name="path", error=DataError):
 
 
 def suffix_of(value, name="path", error=DataError) -> str:
-    """The suffix of a path, in small letters; errors as `path_of`."""
+    """Return the suffix of a path in lower case, "" for none. Raises `error` for what is no path, as `path_of`
+    does."""
     return Path(path_of(value, name, error)).suffix.lower()
 
 
 def instance_of(value, kinds, name, expected, error=DataError):
-    """A value that has to be of some type (or types). expected: what messages call it."""
+    """Return a value of a type, or of one of a tuple of types. Raises `error` for others. expected: what the
+    message calls the type."""
     if not isinstance(value, kinds):
         raise error(f"{name} is {shown(value)}, expected {expected}")
     return value
 
 
 def with_attributes(value, attributes, name, expected):
-    """A value that has to offer some attributes. expected: what messages call it."""
+    """Return a value that has all these attributes. Raises DataError for others. expected: what the message calls
+    such a value."""
     if not all(hasattr(value, attribute) for attribute in attributes):
         raise DataError(f"{name} is {shown(value)}, expected {expected}")
     return value
 
 
 def several(value, name, expected, error=DataError) -> tuple:
-    """One text, or any number of values, as a tuple; of None nothing."""
+    """Return the values of an iterable as a tuple: (value,) for a str, () for None. Raises `error` for what is not
+    iterable."""
     if isinstance(value, str):
         return (value,)
     try:
@@ -55,22 +61,24 @@ def several(value, name, expected, error=DataError) -> tuple:
 
 
 def names_of(value, name, expected) -> tuple:
-    """One name, or any number of them, as a tuple; of None nothing."""
-    found = several(value, name, expected)
-    if not all(isinstance(one, str) for one in found):
+    """Return one name, or the names of an iterable, as a tuple of str: () for None. Raises DataError for
+    others."""
+    names = several(value, name, expected)
+    if not all(isinstance(one, str) for one in names):
         raise DataError(f"{name} is {shown(value)}, expected {expected}")
-    return found
+    return names
 
 
 def known_names(names, known, noun, error=RunError) -> None:
-    """Raise `error`, naming what there is, for the first of the names that is not known. noun: what they name."""
+    """Raise `error` for the first name that is not in `known`, and list those that are. noun: what the names
+    name."""
     for name in names:
         if name not in known:
-            raise error(f"no {noun} {name!r}; there are: {', '.join(map(repr, known)) or 'none'}")
+            raise error(f"no {noun} {shown(name)}; there are: {', '.join(map(repr, known)) or 'none'}")
 
 
 def mapping(value, name, expected, error=DataError) -> dict:
-    """A dict of what names something; of None nothing."""
+    """Return a mapping, or the pairs of an iterable, as a dict: {} for None. Raises `error` for others."""
     try:
         return {} if value is None else dict(value)
     except (TypeError, ValueError):
@@ -78,37 +86,68 @@ def mapping(value, name, expected, error=DataError) -> dict:
 
 
 def members(value, kind, name) -> dict:
-    """A dict of the mapping of names to what has to be of some class (`kind`)."""
+    """Return a mapping of str to instances of the class `kind` as a dict. Raises DataError for others."""
     expected = f"a mapping of names to {kind.__name__}"
     if not isinstance(value, Mapping):
         raise DataError(f"{name} is {shown(value)}, expected {expected}")
-    for key, one in value.items():
-        if not isinstance(key, str) or not isinstance(one, kind):
-            raise DataError(f"{name} has {shown(key)}: {shown(one)}, expected {expected}")
+    for key, member in value.items():
+        if not isinstance(key, str) or not isinstance(member, kind):
+            raise DataError(f"{name} has {shown(key)}: {shown(member)}, expected {expected}")
     return dict(value)
 
 
-def indices_of(value, name) -> list:
-    """One whole number, or any number of them, as a list of int; of None nothing."""
+def integer(value, name, low, high=None, error=DataError) -> int:
+    """Return a whole number of any type as an int. It may be from `low` to `high`, both included; a `high` of None
+    sets no limit. Raises `error` for others, and for True and False."""
+    number = _number(value)
+    if number is None or number != number // 1 or number < low or high is not None and number > high:
+        end = "on" if high is None else f"to {high}"
+        raise error(f"{name} is {shown(value)}, expected a whole number from {low} {end}")
+    return int(number)
+
+
+def finite_number(value, name, error=DataError) -> float:
+    """Return a finite number of any type as a float. Raises `error` for others, and for True and False."""
+    number = _number(value)
     try:
-        found = list(map(_index, value if value is not None else ()))
+        if number is not None and isfinite(number):
+            return float(number)
+    except OverflowError:
+        pass
+    raise error(f"{name} is {shown(value)}, expected a finite number")
+
+
+def _number(value):
+    """Return a number, or the only number in an array, tensor or list; None for anything else and for a bool."""
+    if callable(getattr(value, "tolist", None)) and prod(getattr(value, "shape", (2,))) == 1:
+        value = value.tolist()
+    while isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, Real) and not isinstance(value, bool) else None
+
+
+def indices_of(value, name) -> list:
+    """Return one whole number, or those of an iterable, as a list of int: [] for None. Raises DataError for
+    others."""
+    try:
+        indices = list(map(_index, value if value is not None else ()))
     except TypeError:
-        found = [_index(value)]
-    if None in found:
+        indices = [_index(value)]
+    if None in indices:
         raise DataError(f"{name} is {shown(value)}, expected a whole number, or several")
-    return found
+    return indices
 
 
 def index_of(value, name, least=0) -> int:
-    """A whole number, at least so large."""
-    found = _index(value)
-    if found is None or found < least:
+    """Return a whole number of an integer type, at least `least`, as an int. Raises DataError for others."""
+    number = _index(value)
+    if number is None or number < least:
         raise DataError(f"{name} is {shown(value)}, expected a whole number from {least} on")
-    return found
+    return number
 
 
 def _index(value):
-    """A whole number as int, or None for what is none."""
+    """Return a number of an integer type as an int, None for anything else and for a bool."""
     try:
         return None if isinstance(value, bool) else index(value)
     except TypeError:
@@ -116,6 +155,12 @@ def _index(value):
 
 
 def open_run_of(value):
-    """A run file that is open, as `eventsim.open_run` gives it."""
+    """Return an open run file, as `eventsim.open_run` gives it. Raises DataError for anything else."""
     return with_attributes(value, ("path", "recorded", "n_samples", "counts"), "run",
                            "a run as eventsim.open_run gives it")
+
+
+def width_of(value):
+    """Return the greatest number of characters of a line, or None for lines of any length. Raises DataError for
+    others."""
+    return None if value is None else integer(value, "width", 1)

@@ -10,8 +10,8 @@ The fields of a dataclass say how they merge, and one function merges them all:
         by_step: np.ndarray = merged("concatenate")                # (samples, steps)
         right: Optional[np.ndarray] = merged(samples="sum", steps="concatenate", lacking="none")
 
-    whole = merge(parts)                    # of different samples, in their order
-    whole = merge(chunks, along="steps")    # of the same samples, one stretch of steps after another
+    total = merge(parts)                    # of different samples, in their order
+    total = merge(chunks, along="steps")    # of the same samples, one stretch of steps after another
     so_far = merge((so_far, batch))         # so_far may be None: None is what adds nothing
 
 `merged(how)` holds for both; `samples=` or `steps=` for one of them, and a type merges along those only
@@ -25,7 +25,7 @@ that all its fields name. How:
 
 A field may be a dict, of dicts too: its values merge by name, or all together where its type has `merge_all`.
 Where a value is None in some parts, or a name stands in some dicts only, `lacking` decides: "refuse" (RunError;
-the default), "other" (it is taken from the parts that have it) or "none" (the whole is None; of values, not of
+the default), "other" (it is taken from the parts that have it) or "none" (the result is None; of values, not of
 names). Of all parts None is None always. A class may say in `ALIKE` what its parts have to share; errors quote it.
 
 The law: merging is associative; merging one part gives that part; and where no field says
@@ -65,7 +65,7 @@ def merged(how=None, *, samples=None, steps=None, lacking="refuse", **options):
 
 
 def merge(parts, along="samples"):
-    """One whole of several parts: dataclasses of one type whose fields are `merged`, or dicts of such.
+    """Return what several parts are together: dataclasses of one type whose fields are `merged`, or dicts of such.
 
     parts: in order; None adds nothing. along: "samples", or "steps" of the same samples. Returns None
     of nothing, and the one part there is as it is. Raises RunError where parts do not belong together.
@@ -78,34 +78,36 @@ def merge(parts, along="samples"):
 
 @lru_cache(maxsize=None)
 def rules(kind):
-    """{field: MergeRule} of a type that merges. Raises TypeError for any other."""
-    found = {each.name: each.metadata.get("merge") for each in fields(kind)} if is_dataclass(kind) else {}
-    if not found or None in found.values():
-        silent = [name for name, rule in found.items() if rule is None] or ["nothing"]
+    """Return {field: MergeRule} of a type that merges. Raises TypeError for any other."""
+    by_field = {each.name: each.metadata.get("merge") for each in fields(kind)} if is_dataclass(kind) else {}
+    if not by_field or None in by_field.values():
+        silent = [name for name, rule in by_field.items() if rule is None] or ["nothing"]
         raise TypeError(f"{kind.__name__} cannot be merged: {', '.join(silent)} in it says how")
-    return found
+    return by_field
 
 
-def rearranged(whole, order):
-    """The samples of a whole in another order. order: the place of each in the whole. Sums, and what is of all
-    samples, stay."""
-    if whole is None:
+def rearranged(merged_parts, order):
+    """Return merged parts with their samples in another order: sample i is what sample order[i] was. Sums, and
+    what is of all samples, stay."""
+    if merged_parts is None:
         return None
-    if isinstance(whole, Mapping):
-        return {name: rearranged(value, order) for name, value in whole.items()}
+    if isinstance(merged_parts, Mapping):
+        return {name: rearranged(value, order) for name, value in merged_parts.items()}
     values = {}
-    for name, rule in rules(type(whole)).items():
-        value = getattr(whole, name)
+    for name, rule in rules(type(merged_parts)).items():
+        value = getattr(merged_parts, name)
         if value is not None and rule.samples == "concatenate":
             value = _each(value, lambda array: array[order])
         elif rule.samples == "merge":
             value = rearranged(value, order)
         values[name] = value
-    return type(whole)(**values)
+    return type(merged_parts)(**values)
 
 
 def _each(value, change):
-    return {name: _each(one, change) for name, one in value.items()} if isinstance(value, Mapping) else change(value)
+    if isinstance(value, Mapping):
+        return {name: _each(inner, change) for name, inner in value.items()}
+    return change(value)
 
 
 def _dataclasses(parts, along, place):
@@ -134,8 +136,8 @@ def _value(values, how, lacking, along, place):
     if how == "last":
         return values[-1]
     if isinstance(first, Mapping):
-        whole = _at_once(values, how)
-        return _by_name(values, how, lacking, along, place) if whole is None else whole
+        together = _at_once(values, how)
+        return _by_name(values, how, lacking, along, place) if together is None else together
     if how == "merge":
         return _dataclasses(values, along, place)
     if how == "concatenate":
@@ -155,7 +157,7 @@ def _present(values, lacking, place):
 
 
 def _at_once(values, how):
-    """What a type of mappings that merges all names together makes of them, or None."""
+    """Return the values merged by a type of mappings that merges all names together, or None for other types."""
     kind = type(values[0])
     if not hasattr(kind, "merge_all") or any(type(value) is not kind for value in values):
         return None
@@ -168,11 +170,11 @@ def _by_name(dicts, how, lacking, along, place):
         if lacking != "other":
             raise _refusal(place, *_two_different([list(each) for each in dicts]))
         names = dict.fromkeys(name for each in dicts for name in each)
-    whole = {}
+    by_name = {}
     for name in names:
         values = [each[name] for each in dicts if name in each]
-        whole[name] = values[0] if len(values) == 1 else _value(values, how, lacking, along, (*place, name))
-    return whole
+        by_name[name] = values[0] if len(values) == 1 else _value(values, how, lacking, along, (*place, name))
+    return by_name
 
 
 def _sum(values, place):
@@ -207,7 +209,7 @@ def _two_different(values):
 
 
 def _refusal(place, first, second, shown=None):
-    """RunError. place: the types, fields and names in dicts that lead to the two values."""
+    """Return a RunError. place: the types, fields and names in dicts that lead to the two values."""
     path = ".".join(getattr(each, "__name__", None) or str(each) for each in place) or "parts"
     kind = next((each for each in reversed(place) if isinstance(each, type)), None)
     first, second = map(shown or _shown, (first, second))

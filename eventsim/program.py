@@ -1,4 +1,4 @@
-"""Program: what the Simulator runs. Plain, read-only arrays, laid out as kernels take them.
+"""Program: what the Simulator runs, as plain, read-only arrays that are laid out as kernels take them.
 
 `lower` makes it from a Model for one precision; nothing ever writes to it, so threads share it.
 What changes while it runs lives in a `State`.
@@ -17,7 +17,7 @@ from eventsim.model.node import Node
 from eventsim.storage.fingerprints import fingerprint_of
 from eventsim.text import many, NONE
 
-FOLLOWING = ("fan_out", "products")  # fields of stages and paths that follow from the others
+DERIVED = ("fan_out", "products")  # fields of stages and paths that follow from the others
 
 
 @dataclass(frozen=True)
@@ -111,20 +111,20 @@ class PooledSums:
 
 
 def pools_of(paths) -> Tuple[PooledSums, ...]:
-    """The pools among some paths; those before other pools, too."""
-    found = ()
+    """Return the pools among some paths; those before other pools, too."""
+    pools = ()
     for path in paths:
         if isinstance(path, PooledSums):
-            found += (path, *pools_of(path.paths))
-    return found
+            pools += (path, *pools_of(path.paths))
+    return pools
 
 
 def synapses_of(paths) -> Tuple[Synapses, ...]:
-    """The synapses of some paths, in the order in which they are added; those before pools, too."""
-    found = ()
+    """Return the synapses of some paths, in the order in which they are added; those before pools, too."""
+    synapses = ()
     for path in paths:
-        found += synapses_of(path.paths) if isinstance(path, PooledSums) else (path,)
-    return found
+        synapses += synapses_of(path.paths) if isinstance(path, PooledSums) else (path,)
+    return synapses
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class ConstantChange:
     of: Optional[int] = None
 
     def as_text(self, name, layer) -> str:
-        """In words, of a constant and a layer of these names."""
+        """Return the change in words, of a constant and a layer of these names."""
         of = f" of {self.number} of {self.of} neurons" if (self.of or 0) > 1 else ""
         before, after = (NONE if value is None else f"{value:.6g}" for value in (self.before, self.after))
         return f"the {name}{of} of {layer} from {before} to {after}"
@@ -149,13 +149,12 @@ class ConstantChange:
 
 @dataclass(frozen=True)
 class Rounding:
-    """What fixed point changed in one layer. Errors are in units of the membrane.
+    """What fixed point changed in one layer.
 
-    scale: smallest and largest number of integer steps per membrane unit (D / quantum).
-    weight_bits: 8 or 16. n_weights, n_zeroed: synaptic weights, and those that became 0. n_clipped: those that a
-    chip cuts off. n_left: those that are not 0.
-    weight_error, bias_error, threshold_error: largest absolute rounding errors. constants: name -> ConstantChange of
-    those constants that are another number now: leaks and gains of another tenth, say.
+    scale: smallest and largest number of integer steps per membrane unit (D / quantum). weight_bits: 8 or 16.
+    n_weights: synaptic weights; n_zeroed: those that became 0; n_clipped: those that a chip cuts off; n_left:
+    those that are not 0. weight_error: largest absolute rounding error of a weight, in units of the membrane.
+    constants: name -> ConstantChange of those constants that became other numbers, see `lowering.changes`.
     """
 
     scale: Tuple[float, float]
@@ -164,8 +163,6 @@ class Rounding:
     n_zeroed: int
     n_clipped: int
     weight_error: float
-    bias_error: float
-    threshold_error: float
     n_left: int
     constants: Dict[str, ConstantChange] = field(default_factory=dict)
 
@@ -220,10 +217,11 @@ class InputStage(Stage):
 
 @dataclass(frozen=True)
 class WordStage(Stage):
-    """A word operation on spikes. operation: "sum", "max", "spread", "concat", "flatten" or "delay"; sources: (name, delay).
+    """A word operation on spikes.
 
-    window: int64 (6,): kernel, stride, padding, (y, x) each; 1, 1, 1, 1, 0, 0 adds trains.
-    masks: of "delay", uint64 (positions * words,) per source: the neurons taken from it.
+    operation: "sum", "max", "spread", "concat", "flatten" or "delay". sources: (name, delay) of each train it
+    reads. window: int64 (6,): kernel, stride, padding, (y, x) each; 1, 1, 1, 1, 0, 0 adds trains. masks: of
+    "delay", uint64 (positions * words,) per source: the neurons taken from it.
     """
 
     operation: str
@@ -254,18 +252,18 @@ class LayerStage(Stage):
     @cached_property
     def steps_per_channel(self):
         """`steps_per_unit` of the channels of `logical_shape`; read-only, as all recordings share it."""
-        found = np.repeat(self.steps_per_unit, self.logical_shape[0] // self.shape[0])
-        found.setflags(write=False)
-        return found
+        steps = np.repeat(self.steps_per_unit, self.logical_shape[0] // self.shape[0])
+        steps.setflags(write=False)
+        return steps
 
     @cached_property
     def synapses(self) -> Tuple[Synapses, ...]:
-        """Of all paths; those before pools, too."""
+        """The synapses of all paths; those before pools, too."""
         return synapses_of(self.paths)
 
     @cached_property
     def pools(self) -> Tuple[PooledSums, ...]:
-        """Of all paths; those before other pools, too."""
+        """The pools of all paths; those before other pools, too."""
         return pools_of(self.paths)
 
     @cached_property
@@ -308,7 +306,7 @@ class Program(Shown):
     chip: Optional[Chip] = None
 
     def card(self) -> Card:
-        """Its first stages and how their sums are made."""
+        """Return its first stages and how their sums are made."""
         stages = list(self.stages.values())
         rows = [(stage.name, getattr(stage, "operation", "input" if isinstance(stage, InputStage) else "layer"),
                  times(stage.logical_shape), stage.bits or NONE, _paths_text(stage))
@@ -323,25 +321,27 @@ class Program(Shown):
 
     @cached_property
     def stages(self) -> Dict[str, Stage]:
-        """By name, in the order in which they run."""
+        """The stages by name, in the order in which they run."""
         return {stage.name: stage for group in self.groups for stage in group.stages}
 
     @cached_property
     def layers(self) -> List[Stage]:
         """The rows of a report: input, neurons, readout."""
-        return [s for s in self.stages.values() if not isinstance(s, WordStage)]
+        return [stage for stage in self.stages.values() if not isinstance(stage, WordStage)]
 
     @cached_property
     def neurons(self) -> Dict[str, int]:
-        """Of each layer of a report."""
+        """How many neurons each layer of a report has, by name."""
         return {layer.name: layer.n_neurons for layer in self.layers}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of what is computed, to the bit: precision, structure and constants. The same for a model that is loaded
-        again, and whatever a model says besides: its steps, its classes, how files become levels."""
-        return fingerprint_of((self.precision, self.dtype, self.input, self.output, self.history,
-                               [(group.recurrent, list(map(_told, group.stages))) for group in self.groups]))
+        """The fingerprint of what is computed, to the bit: precision, structure and constants. It is the same for
+        a model that is loaded again, and whatever a model says besides: its steps, its classes, how files become
+        levels.
+        """
+        groups = [(group.recurrent, list(map(_fingerprinted, group.stages))) for group in self.groups]
+        return fingerprint_of((self.precision, self.dtype, self.input, self.output, self.history, groups))
 
     @cached_property
     def bias_steps(self) -> Tuple[int, ...]:
@@ -350,18 +350,18 @@ class Program(Shown):
                              for step in layer.bias_steps}))
 
 
-def _told(part):
-    """What a fingerprint says of a stage, or of a path of one."""
-    told = {each.name: getattr(part, each.name) for each in fields(part) if each.name not in FOLLOWING}
-    if "paths" in told:
-        told["paths"] = list(map(_told, part.paths))
+def _fingerprinted(part):
+    """Return what a fingerprint says of a stage, or of a path of one."""
+    values = {entry.name: getattr(part, entry.name) for entry in fields(part) if entry.name not in DERIVED}
+    if "paths" in values:
+        values["paths"] = list(map(_fingerprinted, part.paths))
     if isinstance(part, InputStage):
-        told["node"] = part.node.encoding  # all else of it says how files become levels, or is in the constants
-    return type(part).__name__, told
+        values["node"] = part.node.encoding  # all else of it says how files become levels, or is in the constants
+    return type(part).__name__, values
 
 
 def _paths_text(stage):
-    """Where a stage reads, and how its kernel sums: `conv1 by gather`."""
+    """Return where a stage reads, and how its kernel sums: `conv1 by gather`."""
     if isinstance(stage, WordStage):
         return ", ".join(name for name, _ in stage.sources[:4])
     paths = stage.synapses[:4] if isinstance(stage, LayerStage) else ()

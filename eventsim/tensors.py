@@ -1,7 +1,9 @@
-"""Tensors: what other libraries give where arrays are expected, recognised by what it can do and never by import.
+"""Tensors and loaders of other libraries, taken where arrays are expected. They are recognised by their
+attributes, so that no such library is imported.
 
 A tensor may be on any device, need gradients, be sparse, or have a type that NumPy lacks (bfloat16). A loader is
-what `torch.utils.data.DataLoader` is: an iterable of batches x or (x, y) with `dataset` and `batch_size`.
+like `torch.utils.data.DataLoader`: an iterable of batches x or (x, y) with the attributes `dataset` and
+`batch_size`.
 """
 
 import numpy as np
@@ -10,18 +12,19 @@ from eventsim.errors import DataError
 
 
 def is_tensor(x) -> bool:
-    """Whether x is a torch tensor, or something that is one in all that matters."""
+    """Return whether x has `detach`, `cpu` and `numpy`, as a torch tensor does."""
     return all(callable(getattr(x, name, None)) for name in ("detach", "cpu", "numpy"))
 
 
 def is_loader(x) -> bool:
-    """Whether x is a DataLoader, or something that is one in all that matters."""
+    """Return whether x has `__iter__`, `dataset` and `batch_size`, as a torch DataLoader does."""
     return all(hasattr(x, name) for name in ("__iter__", "dataset", "batch_size"))
 
 
 def as_array(x) -> np.ndarray:
-    """x as NumPy has it: an array, a tensor, a (nested) list of either, or of a loader all x one after another.
-    Raises what NumPy raises for others, DataError for batches of a loader that are neither x nor (x, y)."""
+    """Return an array, a tensor or a (nested) list of them as an array, and the x of a loader's batches joined
+    along axis 0. Raises DataError for masked values, for a loader without batches and for batches that are neither
+    x nor (x, y), and what NumPy raises for anything else that is no array."""
     if type(x) is np.ndarray:
         return x
     if isinstance(x, np.ma.MaskedArray):
@@ -46,7 +49,8 @@ def _unmasked(x):
 
 
 def _holds_tensors(x):
-    """Whether x has to be looked at by itself."""
+    """Return whether x is a tensor or masked array, or a (nested) list that begins with one: NumPy alone would
+    convert these wrongly or slowly."""
     return is_tensor(x) or isinstance(x, np.ma.MaskedArray) or (
         isinstance(x, (list, tuple)) and bool(x) and _holds_tensors(x[0]))
 
@@ -63,11 +67,12 @@ def _numbers(tensor):
 
 
 def pairs_of(loader):
-    """(x, y or None) of each batch of a loader, as arrays. Raises DataError for other batches."""
+    """Yield (x, y) of each batch of a loader as arrays, with None for y where a batch is only x. Raises DataError
+    for other batches."""
     for batch in loader:
         parts = list(batch) if isinstance(batch, (list, tuple)) else [batch]
         if not 1 <= len(parts) <= 2 or isinstance(batch, dict):
-            found = "a dict" if isinstance(batch, dict) else f"{len(parts)} parts"
-            raise DataError(f"a batch of the loader is {found}, expected x or (x, y); give a collate_fn that makes "
-                            "them")
+            received = "a dict" if isinstance(batch, dict) else f"{len(parts)} parts"
+            raise DataError(f"a batch of the loader is {received}, expected x or (x, y); give a collate_fn that "
+                            "makes them")
         yield as_array(parts[0]), as_array(parts[1]) if len(parts) == 2 else None

@@ -166,7 +166,8 @@ def test_what_merges_and_what_is_free_of_order():
     assert {"Counts", "SummedCounts", "Range", "LayerAudit", "Decisions", "TrainStatistics", "MembraneStatistics",
             "Statistics", "TrainTotals", "Conventions", "Spikes", "State", "Recording"} <= set(TYPES)
     free = {kind.__name__ for kind, along in CASES if along == "samples" and in_any_order(kind, along)}
-    assert {"SummedCounts", "Range", "LayerAudit", "Decisions", "TrainStatistics", "TrainTotals", "Conventions"} <= free
+    assert {"SummedCounts", "Range", "LayerAudit", "Decisions", "TrainStatistics", "TrainTotals",
+            "Conventions"} <= free
     assert not {"Counts", "MembraneStatistics", "Statistics", "Spikes", "State", "Recording"} & free
     steps = {kind.__name__ for kind, along in CASES if along == "steps"}
     assert {"Counts", "Range", "LayerAudit", "MembraneStatistics", "Spikes", "State", "Recording"} <= steps

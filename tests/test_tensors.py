@@ -69,7 +69,8 @@ def test_loaders_and_tensors_are_taken_wherever_arrays_are(wrap, tmp_path, expec
         assert eventsim.compare(SIMULATOR, SIMULATOR, x, wrap(Y)).accuracy == (right, right)
     assert SIMULATOR.score(loader) == SIMULATOR.score(wrap(X), wrap(Y)) == right
     assert [len(part.output) for part in SIMULATOR.iterate(loader)] == [3, 3, 3, 1]
-    summaries = [eventsim.evaluate(SIMULATOR, data, out=tmp_path / "run.h5") for data in (loader, (wrap(X), wrap(Y)))]
+    summaries = [eventsim.evaluate(SIMULATOR, data, out=tmp_path / "run.h5")
+                 for data in (loader, (wrap(X), wrap(Y)))]
     assert [(s.accuracy, s.samples, s.totals.additions) for s in summaries] == [
         (right, 10, expected.counts.total("additions"))] * 2
     eventsim.save_run(expected, tmp_path / "saved.h5", labels=wrap(Y))

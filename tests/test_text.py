@@ -5,8 +5,8 @@ import math
 import pytest
 
 from eventsim.text import (
-    aligned_table, did_you_mean, joule, many, number, percent, printable, quantity, share_decimals, share_percent,
-    up_to_steps, visible, wrapped,
+    aligned_table, did_you_mean, inflected, joule, justified, lines_of, many, n_cells, number, percent, printable,
+    quantity, share_decimals, share_percent, shortened, up_to_steps, visible, wrapped,
 )
 
 
@@ -52,6 +52,7 @@ def test_joule(value, text):
 def test_number_and_many():
     assert (number(0.31564), number(math.nan), number(12345.6, 4)) == ("0.316", "-", "1.235e+04")
     assert (many(1, "sample"), many(2, "sample"), many(0, "sample")) == ("1 sample", "2 samples", "0 samples")
+    assert [inflected(n, "is", "are") for n in (0, 1, 2)] == ["are", "is", "are"]
 
 
 def test_nothing_steers_a_terminal():
@@ -101,6 +102,45 @@ def test_columns_are_left_out_in_the_order_stated_after_text_is_cut():
     assert len(cut) == 4 and cut[2] == "conv1        Conv2d  0.25  padding 1x1, stride 2.."
     assert table(width=40, drop=("kind", "rate"))[-1] == "left out, for 40 columns: kind"
     assert table(width=40, drop=("rate", "kind"))[-1] == "left out, for 40 columns: kind, rate"
+
+
+WIDE = "\u5c42" * 16  # 32 cells
+MARKED = "e\u0301" * 10  # 10 cells
+
+
+@pytest.mark.parametrize("text, n",
+                         (("", 0), ("conv1", 5), (WIDE, 32), (MARKED, 10), ("\uff21b", 3), ("\u3099", 0)))
+def test_cells_of_a_terminal(text, n):
+    assert n_cells(text) == n
+    assert justified(text, 40).startswith(text) and justified(text, 40, True).endswith(text)
+    assert n_cells(justified(text, 40)) == n_cells(justified(text, 40, True)) == 40
+
+
+@pytest.mark.parametrize("text", ("x" * 40, WIDE, MARKED * 4, WIDE + "x" + WIDE))
+def test_what_is_cut_fits_its_cells(text):
+    for width in range(3, 30):
+        short = shortened(text, width)
+        assert width - 1 <= n_cells(short) <= width and short.endswith("..") and text.startswith(short[:-2])
+    assert shortened(text, 200) == text
+
+
+@pytest.mark.parametrize("width", range(12, 60))
+def test_a_table_of_wide_names_fits_its_width_and_stays_aligned(width):
+    for name in (WIDE, MARKED, "x" + WIDE):
+        rows = [(name, "Conv2d", "0.25"), ("conv", "Dense", "1")]
+        lines = aligned_table(("layer", "kind", "rate"), rows, width).splitlines()
+        assert max(map(n_cells, lines)) <= width
+        several = len(lines[0].split()) > 1  # columns; those behind the first stand to the right
+        assert not several or n_cells(lines[0]) == n_cells(lines[2]) == n_cells(lines[3])
+
+
+@pytest.mark.parametrize("width", range(4, 60))
+def test_running_text_of_wide_characters_fits_its_width(width):
+    text = f"one {WIDE} {MARKED} two {WIDE}{WIDE}"
+    lines = wrapped(text, width, "  ").split("\n")
+    assert max(map(n_cells, lines)) <= width
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert max(map(n_cells, lines_of(text, width, max_lines=2, placeholder=" .."))) <= width
 
 
 def test_running_text_is_wrapped_line_by_line():

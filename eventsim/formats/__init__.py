@@ -1,14 +1,15 @@
-"""Model files: recognise the format by what a file says, and dispatch.
+"""Model files: recognise the format of a file by its content, and read and write models.
 
-A new format is a module with `recognises(root)` and `read(root, **options)`, its line in `readers`, and in
-READ_OPTIONS the dataclass of what it can be told (see `options`); one that can be written also has
-`write(model, path, **options)`, its suffixes in `_writer` and in WRITE_OPTIONS. Options are known without
-the modules, which need h5py.
+A new format is a module with `recognises(root)` and `read(root, **options)`, a dataclass of its options (see
+`options`), and its entry in FORMATS. A format that can be written also has a module with `write(model, path,
+**options)`. The modules need h5py, so they are imported when a file is read or written.
 """
 
 import contextlib
+from importlib import import_module
 from pathlib import Path
-from typing import Dict, Optional
+from types import ModuleType
+from typing import Callable, Dict, NamedTuple, Optional, Tuple, Type
 
 from eventsim.arguments import instance_of, path_of, suffix_of
 from eventsim.errors import EventsimError, FormatError, ModelError
@@ -17,69 +18,84 @@ from eventsim.formats.nir.presets import NirOptions, NirWriteOptions
 from eventsim.formats.options import check_known, Option, Options, options_of
 from eventsim.model.network import Model
 
-READ_OPTIONS = {"native": Options, "NIR": NirOptions, "lava-dl": LavaOptions}  # by the name that messages use
-WRITE_OPTIONS = {".h5": Options, ".hdf5": Options, ".nir": NirWriteOptions}  # by suffix
-NUMBERS_OF_ANY, NUMBERS_PER_BYTE = 12_000_000, 12  # that are read of a model file
+
+class Format(NamedTuple):
+    """A format of model files.
+
+    name: its name in messages. suffixes: of its files, the usual one first. reader: a function that imports the
+        module that reads it. read_options: the dataclass of that module's options. writer, write_options: likewise
+        for writing, or None.
+    """
+
+    name: str
+    suffixes: Tuple[str, ...]
+    reader: Callable[[], ModuleType]
+    read_options: Type[Options]
+    writer: Optional[Callable[[], ModuleType]] = None
+    write_options: Optional[Type[Options]] = None
 
 
-def readers() -> Dict:
-    """Modules that read, by the names of their formats."""
-    from eventsim.formats import native
-    from eventsim.formats.lava import reader as lava
-    from eventsim.formats.nir import reader as nir
+# `load` takes the first of these that recognises a file.
+FORMATS = (
+    Format("native", (".h5", ".hdf5"), lambda: import_module("eventsim.formats.native"), Options,
+           lambda: import_module("eventsim.formats.native"), Options),
+    Format("NIR", (".nir",), lambda: import_module("eventsim.formats.nir.reader"), NirOptions,
+           lambda: import_module("eventsim.formats.nir.writer"), NirWriteOptions),
+    Format("lava-dl", (".net",), lambda: import_module("eventsim.formats.lava.reader"), LavaOptions),
+)
+READ_OPTIONS = {each.name: each.read_options for each in FORMATS}
+BY_SUFFIX = {suffix: each for each in FORMATS for suffix in each.suffixes}
+WRITE_OPTIONS = {suffix: each.write_options for suffix, each in BY_SUFFIX.items() if each.writer is not None}
+NUMBERS_OF_ANY, NUMBERS_PER_BYTE = 12_000_000, 12  # limits of what is read of a model file
 
-    return {"native": native, "NIR": nir, "lava-dl": lava}
 
-
-def _writer(suffix):
-    """The module that writes files of a suffix."""
-    from eventsim.formats import native
-    from eventsim.formats.nir import writer as nir
-
-    return {".h5": native, ".hdf5": native, ".nir": nir}[suffix]
+def readers() -> Dict[str, ModuleType]:
+    """Import the modules that read, and return them by the names of their formats."""
+    return {each.name: each.reader() for each in FORMATS}
 
 
 def options() -> Dict[str, Dict[str, Option]]:
-    """What readers can be told: name of an option -> name of a format -> Option."""
-    found = {}
-    for what, declared in READ_OPTIONS.items():
+    """Return the options of readers: name of an option -> name of a format -> Option."""
+    by_name: Dict[str, Dict[str, Option]] = {}
+    for format_name, declared in READ_OPTIONS.items():
         for name, option in options_of(declared).items():
-            found.setdefault(name, {})[what] = option
-    return found
+            by_name.setdefault(name, {})[format_name] = option
+    return by_name
 
 
 def write_options() -> Dict[str, Option]:
-    """What writers can be told: name of an option -> Option."""
+    """Return the options of writers: name of an option -> Option."""
     return {name: option for declared in WRITE_OPTIONS.values() for name, option in options_of(declared).items()}
 
 
 def format_of(path) -> Optional[str]:
-    """The name of the format of a model file: of one that can be read, what it holds; else what its suffix says,
-    or None."""
+    """Return the name of the format of a model file, or None. If the file can be read, its content decides; if
+    not, its suffix."""
     from eventsim.storage.hdf5 import open_hdf5
 
     if Path(path).is_file():
         with contextlib.suppress(EventsimError), open_hdf5(path) as root:
-            return next((what for what, reader in readers().items() if reader.recognises(root)), None)
-    return {".h5": "native", ".hdf5": "native", ".nir": "NIR", ".net": "lava-dl"}.get(Path(path).suffix.lower())
+            return next((name for name, reader in readers().items() if reader.recognises(root)), None)
+    by_suffix = BY_SUFFIX.get(Path(path).suffix.lower())
+    return None if by_suffix is None else by_suffix.name
 
 
 def numbers_of_models(size) -> int:
-    """How many numbers are read of a model file of so many bytes. Of real weights, packed, it never is a tenth; a
-    small file is read in bounded time and memory whatever it declares."""
+    """Return the most numbers that are read of a model file of `size` bytes, so that a small file takes bounded
+    time and memory whatever it declares. Packed real weights do not reach a tenth of it."""
     return NUMBERS_OF_ANY + NUMBERS_PER_BYTE * size
 
 
 def load(path, **options) -> Model:
-    """The Model in a file of any known format, whatever its suffix.
+    """Return the Model in a file of any known format, whatever its suffix.
 
-    options: what the format of the file leaves open; those of None are left to its defaults. See
-        `NirOptions` and `LavaOptions`; native files take none.
+    options: what the format of the file leaves open; None stands for the default. See `NirOptions` and
+        `LavaOptions`; native files take none.
 
-    Raises FormatError for a file that is missing, damaged, not allowed or describes no valid
-    model and for an option that its format does not have, UnsupportedError for a valid model that
-    eventsim does not run. All name the file. What a file leaves open and no option says is an
-    EventsimWarning, where it matters for the result; the Model's provenance lists everything.
+    Raises FormatError for a file that is missing, damaged, not allowed or describes no valid model, and for an
+    option that its format does not have; UnsupportedError for a valid model that eventsim does not run. All name
+    the file. Warns (EventsimWarning) of defaults that matter for the result; the Model's provenance lists all of
+    them.
 
     >>> import tempfile
     >>> import eventsim
@@ -96,17 +112,17 @@ def load(path, **options) -> Model:
     given = {name: value for name, value in options.items() if value is not None}
     check_hdf5(path_of(path, "path", FormatError))
     with open_hdf5(path, room=numbers_of_models) as root:
-        for what, reader in readers().items():
+        for name, reader in readers().items():
             if reader.recognises(root):
-                check_known(path, what, options_of(READ_OPTIONS[what]), given)
+                check_known(path, name, options_of(READ_OPTIONS[name]), given)
                 model = reader.read(root, **given)
                 model.file = str(path)
                 return model
-        what = what_is_held(root.names())
-        what = f": it is {what}" if what and "model" not in what else ""
+        content = what_is_held(root.names())
+        content = f": it is {content}" if content and "model" not in content else ""
         raise root.error(
             f"not a model file: 'format' is not {FORMAT!r}; "
-            f"the file holds {sorted(root.names())[:10]}{what}"
+            f"the file holds {sorted(root.names())[:10]}{content}"
         )
 
 
@@ -115,8 +131,9 @@ def save(model, path, **options) -> None:
 
     options: see `NirWriteOptions`; native files take none.
 
-    The file appears complete or not at all; an existing one is replaced. Raises FormatError, and
-    UnsupportedError, naming the node, for what the format cannot express.
+    The file appears complete or not at all. An existing file is replaced. Raises FormatError if the file cannot be
+    written or is of no format that can be, and UnsupportedError, which names the node, for what the format cannot
+    express.
     """
     suffix = suffix_of(path, "path", FormatError)
     instance_of(model, Model, "model", "a Model", ModelError)
@@ -127,4 +144,4 @@ def save(model, path, **options) -> None:
         )
     given = {name: value for name, value in options.items() if value is not None}
     check_known(path, suffix, options_of(WRITE_OPTIONS[suffix]), given)
-    _writer(suffix).write(model, path, **given)
+    BY_SUFFIX[suffix].writer().write(model, path, **given)

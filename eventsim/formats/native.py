@@ -3,10 +3,10 @@
 Root
     format          text     "eventsim model"
     version         whole    2; 1 where there are no checksums, as up to eventsim 0.1
-    timesteps       whole    steps that a run takes if it is not told
-    timesteps_open  flag     1: nobody said them, a run has to be told; `timesteps` is then 1 and means nothing
+    timesteps       whole    steps of a run that is given no number
+    timesteps_open  flag     1: every run has to be given a number; `timesteps` is then 1 and has no meaning
                                                                               optional: 0
-    timesteps_fixed flag     1: the model is what it was made from in runs of `timesteps` steps alone
+    timesteps_fixed flag     1: the model equals the network it was made from only in runs of `timesteps` steps
                                                                               optional: 0
     names           texts    (n,)   names of the nodes, in the model's order; printable, not
                              empty, no "/"
@@ -77,24 +77,25 @@ check: inputs with what the trainer computed from them (`eventsim.Check`)
     level_counts    group    optional; <name of a Neuron or Alpha>: whole (N, T, L), how many of its neurons
                              sent each level in a step; L = 2^bits, signed 2^(bits + 1) - 1
 
-checksums: what is noticed when a bit of the file changes. The parts are `nodes/<name>`, the group of each node;
+checksums: they show that a bit of the file has changed. The parts are `nodes/<name>`, the group of each node;
 `check`, that group, where it is; and `model`, all else but the checksums themselves. The checksum of a part is the
-SHA-256, in hexadecimal, of one line per dataset in it, at any depth, sorted by the bytes of its path, each with a line
-feed behind it:
+SHA-256, in hexadecimal, of one line per dataset in it, at any depth, sorted by the bytes of its path, each with a
+line feed behind it:
 
-    path type shape digest          such as nodes/conv1/weight f4 16,1,3,3 8c1f... or nodes/conv1/kind text - 5d0a...
+    path type shape digest          such as
+    nodes/conv1/weight f4 16,1,3,3 8c1f...  or  nodes/conv1/kind text - 5d0a...
 
-with single spaces. path: from the root, without a "/" in front. type: f, i, u or b (HDF5 boolean) and the bytes of a
-number, or text. shape: sizes of the axes, with commas; - where there are none. digest: SHA-256, in hexadecimal, of the
-elements in C order: numbers little-endian, texts in UTF-8, each with a NUL behind it. Packing and chunks do not
-matter. Whoever changes a file by hand removes `checksums` and sets `version` to 1, and has new ones by
-`eventsim convert`.
+with single spaces. path: from the root, without a "/" in front. type: f, i, u or b (HDF5 boolean) and the bytes of
+a number, or text. shape: sizes of the axes, with commas; - where there are none. digest: SHA-256, in hexadecimal,
+of the elements in C order: numbers little-endian, texts in UTF-8, each with a NUL behind it. Packing and chunks do
+not matter. To change a file by hand, remove `checksums` and set `version` to 1; `eventsim convert` then adds new
+ones.
 
 Types. *text*: a string, UTF-8 without NUL, of fixed or variable length; *texts*: an array of them.
 *whole*: an integer of any width; *wholes*: a list of them. *flag*: integer or HDF5 boolean, 0 or 1.
 *number*, *numbers*: integers or floats of at most 64 bits, all finite, of the rank given. Anything
-may be packed with gzip, lzf, shuffle and fletcher32. Attributes mean nothing and are not read;
-members that are not named here are errors, and so are links, virtual datasets and external storage.
+may be packed with gzip, lzf, shuffle and fletcher32. Attributes are not read; members
+that are not named here are errors, and so are links, virtual datasets and external storage.
 
 `save` writes float64 as float32 where that loses nothing, and every field that is not None, so that
 a file keeps its meaning should a default ever change. A change of what a file means, or a new
@@ -107,15 +108,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from eventsim.errors import ModelError
 from eventsim.formats.refusing import guarded, MAX_EDGES, MAX_NODES
+from eventsim.model.check import Check
 from eventsim.model.chip import Chip
 from eventsim.model.input import EventBins
 from eventsim.model.kinds import NODE_TYPES
-from eventsim.model.network import Check, Model
-from eventsim.model.parameters import Parameter
+from eventsim.model.network import Model
+from eventsim.model.parameters import Axes, Parameter
 from eventsim.storage.checksums import SummedGroup, checksums_of
-from eventsim.storage.hdf5_writing import new_hdf5, put_numbers, put_texts
+from eventsim.storage.hdf5_writing import new_hdf5, write_numbers, write_texts
 
 FORMAT = "eventsim model"
 VERSION = 2
@@ -132,30 +133,31 @@ MAX_RANK = 4  # of weights
 
 
 def recognises(root) -> bool:
-    """Whether a file says that it is in this format."""
+    """Return whether a file says that it is in this format."""
     return "format" in root and root.text("format") == FORMAT
 
 
 def read(root) -> Model:
-    """Model from the root Group of a file; FormatError or UnsupportedError, naming the file."""
-    lines = root.sum_up()
-    version = _whole(root, "version")
+    """Return the Model of a file from its root StoredGroup. Raises FormatError or UnsupportedError, which name the
+    file."""
+    lines = root.start_checksums()
+    version = _whole_number(root, "version")
     if version not in VERSIONS:
         raise root.error(f"version of the format is {version}; this eventsim reads versions "
                          f"{' and '.join(map(str, VERSIONS))}")
     _check_members(root, (*REQUIRED, *VERSIONS[version]), OPTIONAL)
     if version == 1:
-        root.sum_up_no_more()
+        root.stop_checksums()
         return _read_model(root)
     expected = _read_checksums(root)
-    root.text("format")  # once more, as it counts
+    root.text("format")  # again, now that lines are collected
     model = _read_model(root)
     _compare(root, model, checksums_of(lines, _part), expected)
     return model
 
 
 def _read_checksums(root):
-    """part -> checksum."""
+    """Return the checksums in the file: part -> checksum."""
     pairs = _texts(root, "checksums", 2, 2)
     sums = dict(pairs)
     if len(sums) != len(pairs):
@@ -164,27 +166,27 @@ def _read_checksums(root):
 
 
 def _part(path):
-    """The part whose checksum a dataset counts in."""
+    """Return the part whose checksum covers the dataset at `path`, or None for the checksums themselves."""
     first, _, rest = path.partition("/")
     if first == "nodes":
         return f"nodes/{rest.partition('/')[0]}"
     return {"check": "check", "checksums": None}.get(first, "model")
 
 
-def _compare(root, model, found, expected):
-    """Raise FormatError, naming the node, where a part does not add up to its checksum."""
-    for part in sorted(found.keys() | expected.keys()):
-        if found.get(part) != expected.get(part):
+def _compare(root, model, actual, expected):
+    """Raise FormatError, which names the node, if a part does not have the checksum that the file gives for it."""
+    for part in sorted(actual.keys() | expected.keys()):
+        if actual.get(part) != expected.get(part):
             name = part.removeprefix("nodes/")
             node = model.nodes.get(name) if name != part else None
             where = part if node is None else f"node {name!r} ({node.kind})"
-            here, there = (str(sums.get(part, "none"))[:8] for sums in (found, expected))
+            here, there = (str(sums.get(part, "none"))[:8] for sums in (actual, expected))
             raise root.error(f"{where}: damaged: its checksum is {here}, expected {there}; take an intact copy "
                              "of the file (who changed it by hand: see eventsim.formats.native)")
 
 
 def _read_model(root):
-    """The Model, whose parts have not been compared with their checksums."""
+    """Return the Model, before its parts are compared with their checksums."""
     names = _texts(root, "names", 1)
     groups = root.group("nodes")
     if len(names) > MAX_NODES:
@@ -193,31 +195,30 @@ def _read_model(root):
         odd = sorted(set(names).symmetric_difference(groups.names())) or "one twice"
         raise root.error(f"'names' and the groups in 'nodes' differ: {odd}")
     nodes = {name: _read_node(groups, name) for name in names}
-    return guarded(
-        root, lambda: _with_check(root, Model(
-            nodes,
-            _read_edges(root),
-            timesteps=_read_steps(root),
-            class_names=_texts(root, "class_names", 1) if "class_names" in root else (),
-            provenance=_read_provenance(root),
-            chip=_read_chip(root),
-            timesteps_fixed="timesteps_fixed" in root and _flag(root, "timesteps_fixed"),
-        ))
-    )
+    return guarded(root, lambda: Model(
+        nodes,
+        _read_edges(root),
+        timesteps=_read_steps(root),
+        class_names=_texts(root, "class_names", 1) if "class_names" in root else (),
+        provenance=_read_provenance(root),
+        check=_read_check(root),
+        chip=_read_chip(root),
+        timesteps_fixed="timesteps_fixed" in root and _flag(root, "timesteps_fixed"),
+    ))
 
 
 def _read_steps(root):
-    """Steps, or None where they are open."""
-    steps = _whole(root, "timesteps")
+    """Return the number of steps, or None where it is open."""
+    steps = _whole_number(root, "timesteps")
     return None if "timesteps_open" in root and _flag(root, "timesteps_open") else steps
 
 
 def _read_chip(root):
-    """The chip, which eventsim 0.1 called "profile"; or None."""
-    found = [name for name in ("chip", "profile") if name in root]
-    if len(found) > 1:
+    """Return the chip, or None. eventsim 0.1 named it "profile"."""
+    names = [name for name in ("chip", "profile") if name in root]
+    if len(names) > 1:
         raise root.error("holds 'chip' and 'profile', two names of the same; expected only 'chip'")
-    name = found[0] if found else None
+    name = names[0] if names else None
     return None if name is None else _read_fields(root.group(name, name), Chip)
 
 
@@ -241,7 +242,8 @@ def _read_node(groups, name):
 
 
 def _read_fields(group, cls, others=()):
-    """A dataclass from the members of a group; `others` are members that are no fields."""
+    """Return an instance of a dataclass from the members of a group. others: further members, which are no
+    fields."""
     types = _field_types(cls)
     required = [f.name for f in fields(cls) if f.default is MISSING]
     _check_members(group, (*others, *required), [name for name in types if name not in required])
@@ -253,7 +255,7 @@ def _read_fields(group, cls, others=()):
 
 @lru_cache(maxsize=None)
 def _field_types(cls):
-    """name -> key of _READERS and _WRITERS, from the annotations of a dataclass."""
+    """Return name of a field -> key of _READERS and _WRITERS, from the annotations of a dataclass."""
     hints = typing.get_type_hints(cls)
     types = {f.name: _plain(hints[f.name]) for f in fields(cls)}
     assert all(kind in _READERS for kind in types.values()), f"{cls} has a field of a new type"
@@ -263,6 +265,8 @@ def _field_types(cls):
 def _plain(annotation):
     if annotation == Parameter:
         return np.ndarray
+    if annotation in (Axes, typing.Optional[Axes]):
+        return tuple
     if typing.get_origin(annotation) is typing.Union:  # Optional[...]: absent when None
         rest = [a for a in typing.get_args(annotation) if a is not type(None)]
         return np.ndarray if np.ndarray in rest else _plain(rest[0])
@@ -270,58 +274,58 @@ def _plain(annotation):
 
 
 def _numbers(group, name):
-    found = group.numbers(name)
-    if found.dtype.kind == "b":
+    values = group.numbers(name)
+    if values.dtype.kind == "b":
         raise group.error(f"{name!r} holds booleans, expected numbers")
-    if found.ndim > MAX_RANK:
-        raise group.error(f"{name!r} has {found.ndim} axes, expected at most {MAX_RANK}")
-    return found
+    if values.ndim > MAX_RANK:
+        raise group.error(f"{name!r} has {values.ndim} axes, expected at most {MAX_RANK}")
+    return values
 
 
 def _number(group, name):
-    found = _numbers(group, name)
-    if found.ndim:
-        raise group.error(f"{name!r} has shape {found.shape}, expected a single number")
-    return float(found)
+    value = _numbers(group, name)
+    if value.ndim:
+        raise group.error(f"{name!r} has shape {value.shape}, expected a single number")
+    return float(value)
 
 
 def _integers(group, name, rank, max_size=None):
-    found = group.numbers(name)
-    if found.dtype.kind not in "iu":
-        raise group.error(f"{name!r} has type {found.dtype}, expected integers")
-    if found.ndim not in rank or (max_size is not None and found.size > max_size):
-        raise group.error(f"{name!r} has shape {found.shape}, expected {_RANKS[rank]}")
-    return found
+    values = group.numbers(name)
+    if values.dtype.kind not in "iu":
+        raise group.error(f"{name!r} has type {values.dtype}, expected integers")
+    if values.ndim not in rank or (max_size is not None and values.size > max_size):
+        raise group.error(f"{name!r} has shape {values.shape}, expected {_RANKS[rank]}")
+    return values
 
 
 _RANKS = {(0,): "a single whole number", (0, 1): "one to three whole numbers",
           (1,): "a list", (3,): "(N, T, L)"}
 
 
-def _whole(group, name):
+def _whole_number(group, name):
     return int(_integers(group, name, (0,)))
 
 
-def _wholes(group, name):
-    """A tuple of ints, or an int where the dataset holds a scalar."""
-    found = _integers(group, name, (0, 1), 3).tolist()
-    return tuple(found) if isinstance(found, list) else found
+def _whole_numbers(group, name):
+    """Return a tuple of ints, or an int where the dataset is 0-d."""
+    values = _integers(group, name, (0, 1), 3).tolist()
+    return tuple(values) if isinstance(values, list) else values
 
 
 def _flag(group, name):
-    found = group.numbers(name)
-    if found.ndim or found.dtype.kind not in "biu" or found not in (0, 1):
-        raise group.error(f"{name!r} is {found}, expected a flag, 0 or 1")
-    return bool(found)
+    value = group.numbers(name)
+    if value.ndim or value.dtype.kind not in "biu" or value not in (0, 1):
+        raise group.error(f"{name!r} is {value}, expected a flag, 0 or 1")
+    return bool(value)
 
 
 def _texts(group, name, rank, width=None):
-    """A (nested, for rank 2) list of str."""
-    found = group.texts(name)
-    if found.ndim != rank or (width is not None and found.shape[1:] != (width,)):
+    """Return a list of str for rank 1, a list of lists of str for rank 2. width: of the rows."""
+    texts = group.texts(name)
+    if texts.ndim != rank or (width is not None and texts.shape[1:] != (width,)):
         expected = "a list" if rank == 1 else f"(n, {width})"
-        raise group.error(f"{name!r} has shape {found.shape}, expected {expected}")
-    return found.tolist()
+        raise group.error(f"{name!r} has shape {texts.shape}, expected {expected}")
+    return texts.tolist()
 
 
 def _read_edges(root):
@@ -346,104 +350,52 @@ def _read_provenance(root):
     return provenance
 
 
-def _with_check(root, model):
-    if "check" in root:
-        group = root.group("check", "check")
-        _check_members(group, ("x", "outputs"), ("level_counts",))
-        counts = {}
-        if "level_counts" in group:
-            folder = group.group("level_counts", "check: level_counts")
-            counts = {
-                name: _integers(folder, name, (3,)).astype(np.int64) for name in folder.names()
-            }
-        outputs = _numbers(group, "outputs").astype(np.float64)
-        model.check = Check(group.numbers("x"), outputs, counts)
-        _check_check(model)
-    return model
-
-
-def _check_check(model):
-    """Raise ModelError where the check does not fit the model."""
-    check = model.check
-    shape, n_outputs = model.shapes[model.input], int(np.prod(model.shapes[model.output]))
-    x, outputs = np.asarray(check.x), np.asarray(check.outputs)
-    n_leading = x.ndim - len(shape)
-    if n_leading not in (1, 2) or x.shape[n_leading:] != shape or not x.size:
-        raise ModelError(
-            f"check: x has shape {x.shape}, expected (N, *{shape}) or (N, T, *{shape})"
-        )
-    if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8 or not np.isfinite(x).all():
-        raise ModelError(f"check: x has type {x.dtype} or a value that is not finite")
-    if outputs.shape != (len(x), n_outputs):
-        raise ModelError(
-            f"check: outputs has shape {outputs.shape}, expected {(len(x), n_outputs)}"
-        )
-    if outputs.dtype.kind not in "iuf" or not np.isfinite(outputs).all():
-        raise ModelError("check: outputs has a value that is not a finite number")
-    n_steps = x.shape[1] if n_leading == 2 else None
-    for name, counts in check.level_counts.items():
-        n_steps = _check_level_counts(model, name, np.asarray(counts), len(x), n_steps)
-
-
-def _check_level_counts(model, name, counts, n_samples, n_steps):
-    """Steps of the counts of one node; `n_steps` is what they have to be, or None."""
-    where = f"check: level_counts of {name!r}"
-    node = model.nodes.get(name)
-    if node is None or node.sends != "levels":
-        raise ModelError(f"{where}: the model has no such Neuron")
-    n_levels = 2 ** (node.n_bits + 1) - 1 if node.signed else 2 ** node.n_bits
-    if (
-        counts.dtype.kind not in "iu"
-        or counts.ndim != 3
-        or (counts.shape[0], counts.shape[2]) != (n_samples, n_levels)
-        or not counts.size
-        or (n_steps is not None and counts.shape[1] != n_steps)
-    ):
-        steps = "T" if n_steps is None else n_steps
-        raise ModelError(
-            f"{where}: {counts.dtype} of shape {counts.shape}, "
-            f"expected integers of shape ({n_samples}, {steps}, {n_levels})"
-        )
-    size = int(np.prod(model.shapes[name]))
-    if (counts < 0).any() or (counts > size).any() or (counts.sum(axis=2) != size).any():
-        raise ModelError(f"{where}: the counts of a step do not add up to its {size} neurons")
-    return counts.shape[1]
+def _read_check(root):
+    if "check" not in root:
+        return None
+    group = root.group("check", "check")
+    _check_members(group, ("x", "outputs"), ("level_counts",))
+    counts = {}
+    if "level_counts" in group:
+        folder = group.group("level_counts", "check: level_counts")
+        counts = {name: _integers(folder, name, (3,)).astype(np.int64) for name in folder.names()}
+    return Check(group.numbers("x"), _numbers(group, "outputs").astype(np.float64), counts)
 
 
 # ---- writing
 
 
 def write(model, path):
-    """Write `model` to `path`, which appears complete or not at all. Raises FormatError."""
+    """Write a Model to a file, which appears complete or not at all. Raises FormatError."""
     with new_hdf5(path) as root:
         if model.check is not None:
-            _check_check(model)
+            model.check.check_shapes(model)
         summed = SummedGroup(root)
         _write_model(summed, model)
-        put_texts(root, "checksums", np.array(list(checksums_of(summed.lines, _part).items()), dtype=object))
+        write_texts(root, "checksums", np.array(list(checksums_of(summed.lines, _part).items()), dtype=object))
 
 
 def _write_model(root, model):
-    put_texts(root, "format", FORMAT)
-    put_numbers(root, "version", VERSION)
-    put_numbers(root, "timesteps", model.timesteps or 1)
+    write_texts(root, "format", FORMAT)
+    write_numbers(root, "version", VERSION)
+    write_numbers(root, "timesteps", model.timesteps or 1)
     if model.timesteps is None:
-        put_numbers(root, "timesteps_open", 1)
+        write_numbers(root, "timesteps_open", 1)
     if model.timesteps_fixed:
-        put_numbers(root, "timesteps_fixed", 1)
-    put_texts(root, "names", list(model.nodes))
+        write_numbers(root, "timesteps_fixed", 1)
+    write_texts(root, "names", list(model.nodes))
     nodes = root.create_group("nodes")
     for name, node in model.nodes.items():
         group = nodes.create_group(name)
-        put_texts(group, "kind", node.kind)
+        write_texts(group, "kind", node.kind)
         _write_fields(group, node)
     ends = [(edge.source, edge.target) for edge in model.edges]
-    put_texts(root, "edges", np.array(ends, dtype=object).reshape(-1, 2))
-    put_numbers(root, "delays", np.array([edge.delay for edge in model.edges], dtype=np.int64))
+    write_texts(root, "edges", np.array(ends, dtype=object).reshape(-1, 2))
+    write_numbers(root, "delays", np.array([edge.delay for edge in model.edges], dtype=np.int64))
     if model.class_names:
-        put_texts(root, "class_names", list(model.class_names))
+        write_texts(root, "class_names", list(model.class_names))
     if model.provenance:
-        put_texts(root, "provenance", np.array(list(model.provenance.items()), dtype=object))
+        write_texts(root, "provenance", np.array(list(model.provenance.items()), dtype=object))
     if model.chip is not None:
         _write_fields(root.create_group("chip"), model.chip)
     if model.check is not None:
@@ -451,11 +403,11 @@ def _write_model(root, model):
 
 
 def _write_check(group, check):
-    put_numbers(group, "x", check.x)
-    put_numbers(group, "outputs", check.outputs)
+    write_numbers(group, "x", check.x)
+    write_numbers(group, "outputs", check.outputs)
     counts = group.create_group("level_counts")
     for name, value in check.level_counts.items():
-        put_numbers(counts, name, value)
+        write_numbers(counts, name, value)
 
 
 def _write_fields(group, instance):
@@ -469,24 +421,24 @@ def _write_events(group, name, events):
     _write_fields(group.create_group(name), events)
 
 
-# what a field's annotation means in the file
+# type of a field, from its annotation -> function
 _READERS = {
     str: lambda group, name: group.text(name),
     bool: _flag,
-    int: _whole,
+    int: _whole_number,
     float: _number,
-    tuple: _wholes,
+    tuple: _whole_numbers,
     np.ndarray: _numbers,
     EventBins: lambda group, name: _read_fields(
         group.group(name, f"{group.label}: {name}"), EventBins
     ),
 }
 _WRITERS = {
-    str: put_texts,
-    bool: lambda group, name, value: put_numbers(group, name, np.uint8(value)),
-    int: put_numbers,
-    float: put_numbers,
-    tuple: put_numbers,
-    np.ndarray: put_numbers,
+    str: write_texts,
+    bool: lambda group, name, value: write_numbers(group, name, np.uint8(value)),
+    int: write_numbers,
+    float: write_numbers,
+    tuple: write_numbers,
+    np.ndarray: write_numbers,
     EventBins: _write_events,
 }

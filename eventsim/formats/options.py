@@ -4,9 +4,9 @@
     class MyOptions(Options):
         bits: int = option(1, "width of a spike (default 1)", limits=(1, 16))
 
-What is said here is what everything else derives from: which values are taken, the flags of the commands,
-`@name=value` of `eventsim diff`, and what help says. An option with `per_node=True` also takes a value per
-node: {"lif1": "zero", "lif2": "soft"} in Python, `--reset lif1=zero,lif2=soft` on the command line.
+Everything else derives from these declarations: which values are allowed, the flags of the commands, `@name=value`
+of `eventsim diff`, and the help. An option with `per_node=True` also takes a value per node: {"lif1": "zero",
+"lif2": "soft"} in Python, `--reset lif1=zero,lif2=soft` on the command line.
 """
 
 import typing
@@ -15,17 +15,18 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Dict, NamedTuple, Optional, Tuple
 
+from eventsim.arguments import finite_number, integer
 from eventsim.errors import FormatError, ModelError
-from eventsim.model.parameters import choice, finite_number, integer
+from eventsim.model.parameters import choice
 from eventsim.text import did_you_mean
 
 
 class Option(NamedTuple):
-    """What an option is declared as.
+    """The declaration of an option.
 
     kind: float, int, str or bool. help: what it decides, with its default, in one line.
-    choices: all values that it can have, or empty. limits: lowest and highest of whole numbers.
-    positive: of floats that have to be above 0, what they are ("a time"), else "".
+    choices: all values that it can have, or (). limits: lowest and highest value of an int.
+    positive: what a float that has to be above 0 is, such as "a time", else "".
     default: None where the file decides. per_node: whether single nodes may have values of their own.
     """
 
@@ -38,24 +39,24 @@ class Option(NamedTuple):
     per_node: bool = False
 
     def checked(self, name, value):
-        """The value in the option's type, or name of a node -> value; ModelError, beginning with `name`, for one
-        that it cannot have."""
+        """Return the value in the option's type, or a dict name of a node -> value. Raises ModelError, which
+        begins with `name`, for a value that is not allowed."""
         if isinstance(value, Mapping) and self.per_node:
-            return {str(node): self.checked(f"{name} of {node}", one) for node, one in value.items()}
+            return {str(node): self.checked(f"{name} of {node}", given) for node, given in value.items()}
         if self.kind is str:
             return choice(value, name, self.choices)
         if self.kind is bool:
-            return bool(integer(int(value) if isinstance(value, bool) else value, name, 0, 1))
+            return bool(integer(int(value) if isinstance(value, bool) else value, name, 0, 1, ModelError))
         if self.kind is int:
-            return integer(value, name, *self.limits)
-        value = finite_number(value, name)
+            return integer(value, name, *self.limits, ModelError)
+        value = finite_number(value, name, ModelError)
         if self.positive and value <= 0:
             raise ModelError(f"{name} is {value}, expected {self.positive} above 0")
         return value
 
     def parsed(self, text):
-        """The value that a text on a command line says, or name of a node -> value; ValueError where it says
-        none."""
+        """Return the value of a text on a command line, or a dict name of a node -> value. Raises ValueError for
+        text that is no value of the option's type."""
         if self.per_node and "=" in text and text not in self.choices:
             parts = (part.partition("=") for part in text.split(","))
             return {node: self.parsed(value) for node, _, value in parts}
@@ -65,18 +66,20 @@ class Option(NamedTuple):
 
 
 def option(default, help, choices=(), limits=None, positive="", per_node=False, **notes):
-    """A field of a dataclass of Options, see Option; notes: what the format itself wants to know of it."""
+    """Declare a field of a subclass of Options, see Option. notes: further metadata of the field, for the
+    format."""
     if limits is None and choices and all(isinstance(each, int) for each in choices):
         limits = min(choices), max(choices)
-    said = {"help": help, "choices": tuple(choices), "limits": limits, "positive": positive, "per_node": per_node}
-    return field(default=default, metadata={"option": said, **notes})
+    declared = {"help": help, "choices": tuple(choices), "limits": limits, "positive": positive,
+                "per_node": per_node}
+    return field(default=default, metadata={"option": declared, **notes})
 
 
 @dataclass(frozen=True)
 class Options:
-    """Base of a format's options; without fields: of a format that takes none.
+    """The base class of a format's options, which itself serves formats that take none.
 
-    Raises ModelError for a value that an option cannot have; None is left as it is.
+    Raises ModelError for a value that an option cannot have. None is always allowed.
     """
 
     def __post_init__(self):
@@ -87,7 +90,7 @@ class Options:
 
 @lru_cache(maxsize=None)
 def options_of(cls) -> Dict[str, Option]:
-    """Name -> Option of a dataclass of Options."""
+    """Return the options that a subclass of Options declares: name -> Option."""
     hints = typing.get_type_hints(cls)
     return {
         item.name: Option(_plain(hints[item.name]), **item.metadata["option"], default=item.default)
@@ -96,14 +99,14 @@ def options_of(cls) -> Dict[str, Option]:
 
 
 def _plain(hint):
-    """The type of Optional[type], or the type itself."""
+    """Return the type in Optional[type], or a plain type itself."""
     return next((each for each in typing.get_args(hint) if each is not type(None)), hint)
 
 
 def check_known(path, what, known, given):
     """Raise FormatError for an option that its format does not have.
 
-    path: of the file. what: name of the format. known: names of its options. given: names.
+    path: of the file. what: name of the format. known: names of its options. given: names of the options to check.
     """
     for name in given:
         if name not in known:

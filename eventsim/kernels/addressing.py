@@ -1,4 +1,4 @@
-"""Where kernels find things: planes of a train, a row of neurons, the window under a position."""
+"""Addressing: where kernels find planes of a train, a row of neurons, the window under a position."""
 
 from typing import NamedTuple
 
@@ -8,38 +8,38 @@ from eventsim.kernels.vectors import eight_zeros, lanes_of, load, load_one, same
 
 @inlined
 def slot_of(slots, s):
-    """The slot of a train that holds step `s` of the samples' steps, one after another."""
+    """Return the slot of a train that holds step `s` of the samples' steps, one after another."""
     return (s // slots.steps) * slots.per_sample + slots.first + s % slots.steps
 
 
 @inlined
 def read_slot_of(slots, s):
-    """`slot_of`, of a train whose single slot may stand for every step."""
+    """Return `slot_of`, of a train whose single slot may stand for every step."""
     t = s % slots.steps if slots.per_sample > 1 or slots.steps == 1 else 0
     return (s // slots.steps) * slots.per_sample + slots.first + t
 
 
 @inlined
 def n_planes_of(slots):
-    """Planes of a slot, of both signs."""
+    """Return the planes of a slot, of all signs."""
     return slots.bits * (1 + slots.signed)
 
 
 @inlined
 def words_of(slots):
-    """Words of a position."""
+    """Return the words of a position."""
     return (slots.channels + 63) >> 6
 
 
 @inlined
 def plane_size(slots):
-    """Words of a plane."""
+    """Return the words of a plane."""
     return slots.height * slots.width * ((slots.channels + 63) >> 6)
 
 
 @inlined
 def are_zero(words, first, n):
-    """Whether n words from `first` on are all 0."""
+    """Return whether n words from `first` on are all 0."""
     for k in range(n >> 3):
         if not eight_are_empty(words, first + 8 * k, 1, 0):
             return False
@@ -51,7 +51,7 @@ def are_zero(words, first, n):
 
 @inlined
 def eight_are_empty(planes, first, n_planes, apart):
-    """Whether eight words from `first` on are 0 in so many planes. apart: words from plane to plane."""
+    """Return whether eight words from `first` on are 0 in so many planes. apart: words from plane to plane."""
     none = eight_zeros(planes)
     for b in range(n_planes):
         if not same_bits(load(planes, first + b * apart, none), none):
@@ -69,32 +69,32 @@ class Span(NamedTuple):
 
 @inlined
 def span_of(ranges, tile):
-    """The Span of a tile, loaded before the loops: LLVM cannot know that sums do not overlap ranges."""
+    """Return the Span of a tile, loaded before the loops: LLVM cannot know that sums do not overlap ranges."""
     return Span(load_one(ranges, 3 * tile), load_one(ranges, 3 * tile + 1), load_one(ranges, 3 * tile + 2))
 
 
 @inlined
 def input_row(g, row, ky):
-    """The input row under a kernel row; it may lie in the padding."""
+    """Return the input row under a kernel row; it may lie in the padding."""
     return row * g.stride_y - g.padding_y + ky * g.dilation_y
 
 
 @inlined
 def input_column(g, ox, kx):
-    """The input column under a kernel column; it may lie in the padding."""
+    """Return the input column under a kernel column; it may lie in the padding."""
     return ox * g.stride_x - g.padding_x + kx * g.dilation_x
 
 
 @inlined
 def columns_under(g, ox, kx):
-    """(first, one past the last) input column of the run of taps from `kx` on, padding left out."""
+    """Return (first, one past the last) input column of the run of taps from `kx` on, without padding."""
     left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
     return max(left, 0), min(left + g.run, g.width)
 
 
 @inlined
 def weight_row(g, span, tile, ky, kx, ox):
-    """The weight row of an event with index 0; an event's own is its index further on."""
+    """Return the weight row of an event with index 0; an event's own is its index further on."""
     left = ox * g.stride_x - g.padding_x + kx * g.dilation_x
     tap = (tile * g.kernel_height + ky) * g.kernel_width + kx
     return tap * g.rows_per_tap - left * g.channels - span.first_channel
@@ -102,14 +102,15 @@ def weight_row(g, span, tile, ky, kx, ox):
 
 @inlined
 def pointers_under(g, span, p, lo, hi):
-    """Where the pointers to the first event of some columns, and to the one after their last, stand.
+    """Return where the pointers to the first event of some columns, and to the one after their last, stand.
     p: the pointer of the input row."""
     return p + lo * g.groups + span.first_group, p + (hi - 1) * g.groups + span.last_group
 
 
 @inlined
 def highest_plane(pointers, plane, per_plane, g):
-    """One past the highest plane of a step that has events, of either sign. plane: number of the step's first."""
+    """Return one past the highest plane of a step that has events, of any sign. plane: number of the step's
+    first."""
     b = g.bits
     while b > 0:
         events = _count_events(pointers, (plane + b - 1) * per_plane, per_plane)
@@ -123,7 +124,7 @@ def highest_plane(pointers, plane, per_plane, g):
 
 @inlined
 def _count_events(pointers, p, per_plane):
-    """Events of a plane whose pointers begin at p."""
+    """Return the events of a plane whose pointers begin at p."""
     return load_one(pointers, p + per_plane - 1) - load_one(pointers, p)
 
 
@@ -144,7 +145,7 @@ class Place(NamedTuple):
 
 @inlined
 def place_of(update, maps, g, sample, channel, position):
-    """The Place of as many channels from `channel` on as an element of maps.masks holds, at a position."""
+    """Return the Place of as many channels from `channel` on as an element of maps.masks holds, at a position."""
     lanes = lanes_of(maps.masks)
     padded = g.tiles * maps.lanes
     positions = g.out_height * g.out_width

@@ -1,5 +1,5 @@
-"""Compiling ahead: while this process compiles the first of many kernels, others compile the last of them, and leave
-them in the folder of compiled kernels, where this process then finds them.
+"""Compiling ahead: while this process compiles the first of many kernels, others compile the last of them, and
+leave them in the folder of compiled kernels, where this process then finds them.
 
 Nobody waits for another: what is not there when its turn comes is compiled here. Where no other process can be
 started, or it fails, everything is.
@@ -57,8 +57,8 @@ class Helpers:
 
 
 def _command():
-    """Python as it runs here: with its flags, and modules from where this process has them. A folder that is
-    relative is another one once the process has gone elsewhere."""
+    """Return the command for Python as it runs here: with its flags, and modules from where this process has them.
+    A folder that is relative is another one once the process has gone elsewhere."""
     flags = [flag for name, flag in FLAGS.items() if getattr(sys.flags, name, False)]
     path = [folder for folder in sys.path if os.path.isabs(folder)]
     return [sys.executable, *flags, "-c", CODE.format([*path, str(Path(__file__).parents[2])])]
@@ -69,8 +69,8 @@ def _environment():
 
 
 def _spare_cores():
-    """Cores beside the one that compiles here; 0 where what is compiled elsewhere would not come back, or where
-    there is no Python to start: a program that has Python in it is another one."""
+    """Return the number of cores beside the one that compiles here; 0 where what is compiled elsewhere would not
+    come back, or where there is no Python to start: a program that has Python in it is another one."""
     program = Path(sys.executable or "").name.lower()
     if base_of_kernels() is None or not program.startswith("python") or getattr(sys, "frozen", False):
         return 0
@@ -83,19 +83,19 @@ def _named(kernel, signature):
 
 
 def compile_given() -> None:
-    """What the other process runs: compile the kernels that stdin names, until it ends."""
+    """Compile, in another process, the kernels that stdin names, until it ends."""
     kernels = {(module.__name__, name): kernel for module in modules() for name, kernel in vars(module).items()}
-    given = pickle.load(sys.stdin.buffer)
+    names = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    for module, name, signature in given:
+    for module, name, signature in names:
         by_address(kernels[module, name]).compile(signature)
 
 
 def modules() -> tuple:
-    """Those whose kernels plans call."""
+    """Return the modules whose kernels plans call."""
     from eventsim.kernels import (
-        alpha, answering, attending, counting, firing, firing_by_step, gathering, gathering_int8, indexing, integrating,
-        pooling, train_statistics, transforms,
+        alpha, answering, attending, counting, firing, firing_by_step, gathering, gathering_int8, indexing,
+        integrating, pooling, train_statistics, transforms,
     )
 
     return (alpha, answering, attending, counting, firing, firing_by_step, gathering, gathering_int8, indexing,

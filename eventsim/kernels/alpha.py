@@ -1,4 +1,4 @@
-"""Alpha neurons: how their rows of sums end. As `firing`, but that a membrane is the difference of two currents."""
+"""Alpha neurons: how their rows of sums end. As in `firing`, but a membrane is the difference of two currents."""
 
 from eventsim.kernels.addressing import place_of
 from eventsim.kernels.compiling import compiled
@@ -8,8 +8,8 @@ from eventsim.kernels.vectors import at_least, decayed, lanes_of, load, scaled, 
 
 @compiled
 def fire_alpha(sums, still, update, maps, geometry, sample, tile, row):
-    """Alpha neurons, a row of them. Whether a spike of the step before resets is read off the membrane that it left,
-    as snnTorch does. Writes the arrays of maps."""
+    """Update a row of Alpha neurons. The membrane that the step before left says whether a spike resets it now, as
+    in snnTorch. Writes the arrays of maps."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -18,7 +18,7 @@ def fire_alpha(sums, still, update, maps, geometry, sample, tile, row):
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
             bias = load(n.bias, p.bias, zero)
             threshold = load(n.thresholds, p.neuron, zero)
-            taken = load(n.least, p.neuron, zero)
+            amount = load(n.least, p.neuron, zero)
             reset_at = next_reset(n, maps)
             u = zero
             if not maps.fresh:
@@ -47,7 +47,7 @@ def fire_alpha(sums, still, update, maps, geometry, sample, tile, row):
                     excitatory = select(resets, zero, excitatory)
                 else:
                     u = u - select(resets, before, zero)
-                    excitatory = excitatory - select(resets, taken, zero)
+                    excitatory = excitatory - select(resets, amount, zero)
                 inhibitory = select(resets, zero, inhibitory)
                 store_one(maps.masks, p.mask + t * p.masks_per_plane, at_least(u, threshold))
                 if maps.traces_currents:

@@ -1,6 +1,6 @@
-"""What the output says after a run: a readout the sum or the mean of its membranes, or the last of them; neurons
-the sum of the levels that they sent. Sums go over the steps, one after another. A class is a channel at a
-position, all positions of a channel one after another."""
+"""Answers of a run. A readout gives the sum or the mean of its membranes, or the last of them; neurons give the
+sum of the levels that they sent. Sums go over the steps, one after another. A class is a channel at a position,
+all positions of a channel one after another."""
 
 from eventsim.kernels.addressing import n_planes_of, plane_size, read_slot_of, words_of
 from eventsim.kernels.arguments import LAST, MEAN, ONE
@@ -37,7 +37,7 @@ def sum_answers(membranes, sums, answers, unit, clock, sizes):
 
 @inlined
 def _divide(values, o, number):
-    """Divide by a whole number, as the type of the values holds it."""
+    """Divide by an integer, as the type of the values holds it."""
     value = load_one(values, o)
     store_one(values, o, number)
     store_one(values, o, value / load_one(values, o))

@@ -1,4 +1,4 @@
-"""What kernels are given: sizes, arrays and parameters, as named tuples. Needs no compiler.
+"""Arguments of kernels: sizes, arrays and parameters, as named tuples. They need no compiler.
 
 Arrays are flat and C-contiguous. Layouts (channels last; `lanes` is the number of bits of one element
 of `masks`):
@@ -39,7 +39,8 @@ MOST_PAIRS = 256  # int8 rows that an int16 sum always holds
 # "error" wraps, too: the run is refused afterwards, by what `audit` says.
 SUM, CURRENT, MEMBRANE = 0, 1, 2
 NO_LIMIT, WRAP, WRAP_ONCE, SATURATE = 0, 1, 2, 3
-NEVER = 2**31 - 1  # the threshold, in integers, of planes that a channel lacks
+INT32_MAX = 2**31 - 1
+NEVER = INT32_MAX  # the threshold, in integers, of planes that a channel lacks
 SUM_UP, MEAN, LAST = 0, 1, 2  # AnswerSizes.reduce
 # How `calling.drive` holds what it runs: numbers of an instruction and of a call, and how many words it may pass.
 INSTRUCTION, CALL = 5, 4
@@ -104,12 +105,12 @@ class Windows(NamedTuple):
 
     planes: np.ndarray
     slots: Slots
-    words: np.ndarray  # uint64 [word, plane, column of the input]: windows of one row, those between them, too; scratch
+    words: np.ndarray  # uint64 [word, plane, input column]: windows of a row, those between them, too; scratch
     columns: int  # of words: a multiple of 8
-    bands: np.ndarray  # uint64 [word, plane, column of the input, padding around]: bits under a word's kernel rows;
-    # its own: the padding is 0 and stays so
+    bands: np.ndarray  # uint64 [word, plane, column of the input, padding around]: bits under a word's kernel
+    # rows; its own: the padding is 0 and stays so
     band: int  # of bands, for one plane: a multiple of 8
-    highest: np.ndarray  # int64 [step]: one past the highest plane, of either sign, that has a bit; its own: written
+    highest: np.ndarray  # int64 [step]: one past the highest plane, of any sign, that has a bit; its own: written
     # at the first row of a tile and sample, read at the others
 
 
@@ -178,7 +179,7 @@ class Maps(NamedTuple):
 
     membrane: np.ndarray
     filtered: np.ndarray  # synaptic currents; of Alpha: the excitatory ones
-    pending: np.ndarray  # amount still to be subtracted (reset_delay); what SigmaDelta has sent; Alpha's inhibition
+    pending: np.ndarray  # amount still to subtract (reset_delay); what SigmaDelta has sent; Alpha's inhibition
     waiting: np.ndarray  # int32 steps of refractoriness left
     current: np.ndarray
     masks: np.ndarray  # uint16, whatever the lanes of a tile are
@@ -249,12 +250,13 @@ class AnswerSizes(NamedTuple):
     fresh: int  # whether sums begin with the first step
 
 
-LEVEL_TABLES = 4  # in which levels are counted in turn: most are 0, and each addition would wait for the one before
+LEVEL_TABLES = 4  # levels are counted in them in turn: most are 0, and each addition would wait for the last
 
 
 class TrainSums(NamedTuple):
-    """What is summed over the samples of a train; behind the sums, what kernels sum with. Of `small`, `plane_bytes`
-    and `held`, `count_briefly` keeps what it has not added to the sums yet; the others are zeros before and after."""
+    """What is summed over the samples of a train; behind the sums, what kernels sum with. In `small`,
+    `plane_bytes` and `n_pending`, `count_briefly` keeps what it has not added to the sums yet; the others are
+    zeros before and after."""
 
     events: np.ndarray  # int64 [neuron]
     squares: np.ndarray  # float64 [neuron], of a sample's events: whole numbers
@@ -264,7 +266,7 @@ class TrainSums(NamedTuple):
     small: np.ndarray  # int16 [2, neuron], events and their squares
     bytes: np.ndarray  # int8 [neuron], events
     plane_bytes: np.ndarray  # int8 [plane, neuron], set bits
-    held: np.ndarray  # int64 [1], samples
+    n_pending: np.ndarray  # int64 [1], samples
     words: np.ndarray  # uint64 [plane], what was read last
 
 

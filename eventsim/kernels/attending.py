@@ -9,9 +9,8 @@ from eventsim.kernels.vectors import load_one, store_one
 
 @compiled
 def attend(totals, attended, weights, sizes):
-    """Gains from summed levels. Writes weights F [sample and step, padded channel], but not behind the channels:
-    gains, or, where there are amplitudes, these times the gains; integers are 256ths of gains, and whole
-    amplitudes.
+    """Write weights F [sample and step, padded channel], but not behind the channels: gains of summed levels, or,
+    where there are amplitudes, these times the gains; integers are 256ths of gains, and rounded amplitudes.
 
     totals: int64 [sample and step, channel of the source]. attended: Attended. sizes: AttendedSizes.
     """
@@ -37,7 +36,7 @@ def attend(totals, attended, weights, sizes):
 
 @inlined
 def _mean(totals, s, a, sizes):
-    """The mean of each channel over the positions. Writes a.means."""
+    """Write the mean of each channel over the positions into a.means."""
     if sizes.projects:
         for c in range(sizes.channels):
             store_one(a.means, c, 0.0)
@@ -55,21 +54,21 @@ def _mean(totals, s, a, sizes):
 
 @inlined
 def _rounded_sigmoid(z, thresholds):
-    """How many of 256 ascending thresholds z reaches."""
+    """Return how many of 256 ascending thresholds z reaches."""
     if z >= load_one(thresholds, 255):
         return 256
-    reached = 0
+    number = 0
     step = 128
     while step:
-        reached += step if z >= load_one(thresholds, reached + step - 1) else 0
+        number += step if z >= load_one(thresholds, number + step - 1) else 0
         step >>= 1
-    return reached
+    return number
 
 
 @inlined
 def _half_away(value):
-    """Rounded, half away from zero."""
+    """Return a value rounded half away from zero."""
     size = abs(value)
-    whole = floor(size)
-    whole += 1 if size - whole >= 0.5 else 0  # floor(size + 0.5) would round first
-    return -whole if value < 0 else whole
+    rounded = floor(size)
+    rounded += 1 if size - rounded >= 0.5 else 0  # floor(size + 0.5) would round first
+    return -rounded if value < 0 else rounded

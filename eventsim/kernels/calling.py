@@ -21,22 +21,23 @@ _ADDRESSES = {}  # (kernel, types_of) -> where its code begins, see `addresses_o
 
 
 def addresses_of(calls) -> list:
-    """Where the code of compiled kernels begins. calls: (kernel, arguments, types_of) of each; the arguments are
-    arrays, integers and tuples of them, and types_of decides their types, so that those that were seen before are
-    not looked through again. Compiles kernels, or loads them from the cache; says how many are new before the first.
+    """Return where the code of compiled kernels begins. calls: (kernel, arguments, types_of) of each; the
+    arguments are arrays, integers and tuples of them, and types_of decides their types, so that those that were
+    seen before are not looked through again. Compiles kernels, or loads them from the cache; says how many are new
+    before the first.
     """
     new = {}
     for kernel, arguments, types_of in calls:
         if (kernel, types_of) not in _ADDRESSES and (kernel, types_of) not in new:
             new[kernel, types_of] = by_address(kernel), tuple(map(_type_of, arguments))
-    left = list(new.values())
+    remaining = list(new.values())
     with Helpers() as helpers:
         for key, (kernel, signature) in new.items():
-            expect(len(left))
-            del left[0]
+            expect(len(remaining))
+            del remaining[0]
             _ADDRESSES[key] = _address(kernel, signature)
             if kernel.stats.cache_misses.get(signature):  # the others are hardly kept either
-                helpers.start(left)
+                helpers.start(remaining)
     expect(0)
     return [_ADDRESSES[kernel, types_of] for kernel, _, types_of in calls]
 

@@ -1,7 +1,7 @@
 """How kernels are compiled, and the folder that keeps them, named by the contents of this package.
 
-What is kept is pickled, and unpickling runs code: so nothing is read that somebody else could have written, nor what
-is not, to the bit, what was saved.
+What is kept is pickled, and unpickling runs code: so nothing is read that somebody else could have written, nor
+what is not, to the bit, what was saved.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pathlib import Path
 import llvmlite
 import numba
 from numba import config, njit
-from numba.core import event
+from numba.core import event as numba_events
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
@@ -27,7 +27,8 @@ from numba.core.serialize import dumps
 # _nrt=False: kernels allocate nothing, and Numba would count references, atomically, at each call
 # that it inlines: of seven arrays at each position that `fire_untraced` updates.
 # The last two: nobody calls kernels from C, and Numba finds nothing to rewrite in them.
-OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", _nrt=False, no_cfunc_wrapper=True, no_rewrites=True)
+OPTIONS = dict(nogil=True, boundscheck=False, error_model="numpy", _nrt=False, no_cfunc_wrapper=True,
+               no_rewrites=True)
 
 DIGEST = hashlib.sha256
 OLD = 3600  # seconds; what a process was writing before then, it is not writing any more
@@ -35,7 +36,8 @@ ANEW = "every process compiles them anew"
 
 
 def _cache_folder():
-    """Where compiled kernels are kept, or None, with a warning, where nothing is writable or others can write.
+    """Return where compiled kernels are kept, or None, with a warning, where nothing is writable or others can
+    write.
 
     Numba notices a change in the file of a function, not in the files that it uses: the folder is
     named by the names and contents of all files of this package, so that an edit never runs old code.
@@ -44,19 +46,20 @@ def _cache_folder():
     sources = DIGEST()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    given = os.environ.get("EVENTSIM_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(given or os.environ.get("XDG_CACHE_HOME") or "~/.cache", "eventsim", sources.hexdigest()[:16])
+    chosen = os.environ.get("EVENTSIM_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(chosen or os.environ.get("XDG_CACHE_HOME") or "~/.cache", "eventsim", sources.hexdigest()[:16])
     try:
         # fail where nobody knows a home, and where the current folder is gone
-        folder = (folder if given else folder.expanduser()).absolute()
+        folder = (folder if chosen else folder.expanduser()).absolute()
         folder.parents[1].mkdir(parents=True, exist_ok=True)
         for made in (folder.parent, folder):
             made.mkdir(mode=0o777 if _shared() else 0o700, exist_ok=True)
         for part in (folder, *folder.resolve().parents):
             _check(os.stat(part), part)
     except (OSError, RuntimeError, _Refused) as error:
-        _warn(f"compiled kernels cannot be kept in {folder} ({getattr(error, 'strerror', None) or error}): {ANEW}; "
-              "set EVENTSIM_CACHE_DIR to a folder that can be written")
+        reason = getattr(error, "strerror", None) or error
+        _warn(f"compiled kernels cannot be kept in {folder} ({reason}): {ANEW}; set EVENTSIM_CACHE_DIR to a "
+              "folder that can be written")
         return None
     return str(folder)
 
@@ -70,19 +73,19 @@ class _Refused(Exception):
 
 
 def _shared():
-    """Whether the user trusts all who can write the folder."""
+    """Return whether the user trusts all who can write the folder."""
     return os.environ.get("EVENTSIM_SHARED_CACHE", "") not in ("", "0")
 
 
-def _check(found, path):
+def _check(status, path):
     """Raise _Refused where others than us and root own a file or folder, or can write it, as ssh does.
-    found: its os.stat_result."""
+    status: its os.stat_result."""
     if _shared():
         return
-    if found.st_uid not in (os.geteuid(), 0):
-        raise _Refused(f"{path} belongs to user {found.st_uid}, not to you; EVENTSIM_SHARED_CACHE=1 trusts it")
-    open_to_all = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX  # only owners rename or remove there
+    if status.st_uid not in (os.geteuid(), 0):
+        raise _Refused(f"{path} belongs to user {status.st_uid}, not to you; EVENTSIM_SHARED_CACHE=1 trusts it")
+    open_to_all = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX  # only owners rename or remove there
     if open_to_all and not sticky:
         raise _Refused(f"others can write {path}; chmod go-w it, or EVENTSIM_SHARED_CACHE=1 trusts them")
 
@@ -104,21 +107,21 @@ _FOLDER = _cache_folder()
 
 
 def base_of_kernels():
-    """The folder that EVENTSIM_CACHE_DIR names so that other processes keep compiled kernels where this one does;
-    None where none are kept."""
+    """Return the folder that EVENTSIM_CACHE_DIR names so that other processes keep compiled kernels where this
+    process does; None where none are kept."""
     return None if _FOLDER is None else Path(_FOLDER).parents[1]
 
 
 class _Kept:
-    """What FunctionCache keeps of one kernel, a file per signature: the digest of all that follows, and the pickled
-    signature and code."""
+    """What FunctionCache keeps of one kernel, a file per signature: the digest of all that follows, and the
+    pickled signature and code."""
 
     def __init__(self, folder, name):
         self._folder = Path(folder)
         self._name = name
 
     def load(self, key):
-        """What was saved under `key`, or None: then it is compiled."""
+        """Return what was saved under `key`, or None: then it is compiled."""
         path = self._path(key)
         try:
             with open(path, "rb") as file:
@@ -203,20 +206,22 @@ class _Implementation(CompileResultCacheImpl):
 
 
 class _Cache(FunctionCache):
-    """Numba's cache with our files. Two processes that compile one kernel at once write the same file, each whole."""
+    """Numba's cache with our files. Two processes that compile one kernel at once write the same file, each
+    whole."""
 
     _impl_class = _Implementation
 
     def __init__(self, function, what):
         super().__init__(function)
         code = function.__code__
-        self._cache_file = _Kept(_FOLDER, f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}{what}")
+        name = f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}{what}"
+        self._cache_file = _Kept(_FOLDER, name)
 
 
 @contextlib.contextmanager
 def _uncollected():
-    """Without garbage collection: nearly all that compiling makes lives until its end, and looking through it again
-    and again takes a seventh of the time."""
+    """Without garbage collection: nearly all that compiling makes lives until its end, and looking through it
+    again and again takes a seventh of the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -259,14 +264,14 @@ def inlined(function):
     return _without_wrapper(function, forceinline=True)
 
 
-def _without_wrapper(function, **more):
-    dispatcher = njit(**OPTIONS, **more, no_cpython_wrapper=True)(function)
+def _without_wrapper(function, **options):
+    dispatcher = njit(**OPTIONS, **options, no_cpython_wrapper=True)(function)
     if not config.DISABLE_JIT:
         dispatcher._compile_for_args = _refuse  # the call would end the process
     return dispatcher
 
 
-def _refuse(*arguments, **more):
+def _refuse(*arguments, **keywords):
     raise TypeError("this is called by kernels, or by its address, and not from Python")
 
 
@@ -275,7 +280,7 @@ if hasattr(os, "register_at_fork"):  # a child that is forked while another thre
                         after_in_child=global_compiler_lock.release)
 
 
-class Compiled(event.Listener):
+class Compiled(numba_events.Listener):
     """Kernels that are compiled, not loaded, while it listens: how many were, and in how many seconds.
 
     tell: called before and after each with how many are done and how many will be, as far as that is known.
@@ -294,7 +299,7 @@ class Compiled(event.Listener):
         self._depth += 1
 
     def on_end(self, event):
-        """It is compiled."""
+        """A function has been compiled."""
         self._depth -= 1
         if self._depth == 0:
             self.compiled += 1
@@ -309,17 +314,17 @@ WATCHING = []  # every Compiled of `watched`
 def watched(tell):
     """Call tell(done, total) before and after each kernel that is compiled, not loaded, while the body runs; gives
     what is known of it, a `Compiled`. total: all that are known to be needed by then."""
-    found = Compiled(tell)
-    WATCHING.append(found)
-    event.register("numba:compile", found)
+    listener = Compiled(tell)
+    WATCHING.append(listener)
+    numba_events.register("numba:compile", listener)
     try:
-        yield found
+        yield listener
     finally:
-        event.unregister("numba:compile", found)
-        WATCHING.remove(found)
+        numba_events.unregister("numba:compile", listener)
+        WATCHING.remove(listener)
 
 
 def expect(n) -> None:
     """Say how many kernels are about to be compiled or loaded."""
-    for found in WATCHING:
-        found.pending = n
+    for listener in WATCHING:
+        listener.pending = n

@@ -12,10 +12,10 @@ from eventsim.kernels.vectors import (
 
 @compiled
 def count_words(planes, fan_out, zero_weights, counts, slots, bits, apart):
-    """Popcounts of the planes. fan_out: int64 [position, word], fan-out of the word's position. zero_weights:
-    uint64 [bit, position, word], of `bits` bits from the top: how many of these synapses have a weight of 0, one
-    bit for each channel. Adds to counts int64 [sample * apart, 6]: events, set bits, sum of |level|, events and set
-    bits times fan-out, and events times synapses with a weight of 0."""
+    """Count what is set in the planes. fan_out: int64 [position, word], fan-out of the word's position.
+    zero_weights: uint64 [bit, position, word], of `bits` bits from the top: how many of these synapses have a
+    weight of 0, one bit for each channel. Adds to counts int64 [sample * apart, 6]: events, set bits, sum of
+    |level|, events and set bits times fan-out, and events times synapses with a weight of 0."""
     size = plane_size(slots)
     in_eights = size & ~7
     for sample in range(slots.samples):
@@ -28,8 +28,8 @@ def count_words(planes, fan_out, zero_weights, counts, slots, bits, apart):
 
 @inlined
 def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, first, n_words, to):
-    """`count_words` of the first words of each plane of a sample, eight at a time. first: where its planes begin;
-    to: where its counts do. No map has 2^32 targets of one position."""
+    """Do what `count_words` does, of the first words of each plane of a sample, eight at a time. first: where its
+    planes begin; to: where its counts do. No map has 2^32 targets of one position."""
     size, like, n_planes = plane_size(slots), eight_zeros(fan_out), n_planes_of(slots)
     all_events, all_bits, all_levels = like, like, like
     fanned_events, fanned_bits, on_zeros = like, like, like
@@ -67,7 +67,7 @@ def _count_eights(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, f
 
 @inlined
 def _count_planes(planes, o, slots, size, like):
-    """Set bits and sums of |level| of eight words of all planes. o: of the first plane's."""
+    """Return the set bits and sums of |level| of eight words of all planes. o: of the first plane's."""
     bits, levels, sign = like, like, 0
     while sign < 1 + slots.signed:
         level, b = like, slots.bits - 1
@@ -82,7 +82,7 @@ def _count_planes(planes, o, slots, size, like):
 
 @inlined
 def _count_one_by_one(planes, fan_out, zero_weights, counts, slots, bits_of_zeros, first, begin, to):
-    """`count_words` of the words of each plane of a sample from number `begin` on."""
+    """Do what `count_words` does, of the words of each plane of a sample from number `begin` on."""
     size, n_planes = plane_size(slots), n_planes_of(slots)
     for i in range(begin, size):
         events = 0
@@ -118,20 +118,20 @@ def _count_one_by_one(planes, fan_out, zero_weights, counts, slots, bits_of_zero
 
 @compiled
 def sum_counts(counted, constants, terms, counts, sizes):
-    """What was counted, as counts: constants and, for each term, what one of it adds. Writes counts int64
-    [sample, count], and sets counted int64 [sample, counted] to 0 for the next block.
+    """Write counts int64 [sample, count]: constants and, for each term, its factor times what was counted. Sets
+    counted int64 [sample, counted] to 0 for the next block.
 
     terms: int64 [term, 3]: number of what was counted, of the count that it adds to, and by how much.
     """
     for sample in range(sizes.samples):
-        first, of = sample * sizes.counts, sample * sizes.counted
+        first, begin = sample * sizes.counts, sample * sizes.counted
         for i in range(sizes.counts):
             store_one(counts, first + i, load_one(constants, i))
         for k in range(0, 3 * sizes.terms, 3):
-            found = load_one(counted, of + load_one(terms, k))
-            _add(counts, first + load_one(terms, k + 1), found * load_one(terms, k + 2))
+            number = load_one(counted, begin + load_one(terms, k))
+            _add(counts, first + load_one(terms, k + 1), number * load_one(terms, k + 2))
         for i in range(sizes.counted):
-            store_one(counted, of + i, 0)
+            store_one(counted, begin + i, 0)
 
 
 @inlined
@@ -141,7 +141,7 @@ def _add(counts, o, number):
 
 @compiled
 def channel_levels(planes, totals, bytes_, slots, stride_y, stride_x):
-    """Sum of the levels of each channel over every stride-th position, from 64 sums of set bits at a time. Writes
+    """Sum the levels of each channel over every stride-th position, from 64 sums of set bits at a time. Writes
     bytes_ int8 [64] (scratch) and totals int64 [sample, step, channel] (zeroed before)."""
     bits, height, width, channels = slots.bits, slots.height, slots.width, slots.channels
     words, n_planes = words_of(slots), n_planes_of(slots)
@@ -174,6 +174,6 @@ def channel_levels(planes, totals, bytes_, slots, stride_y, stride_x):
 
 @inlined
 def _add_levels(totals, o, bytes_, n, level):
-    """Add n numbers of set bits, each of them so many levels."""
+    """Add n numbers of set bits, each times `level`."""
     for c in range(n):
         _add(totals, o + c, np.int64(load_one(bytes_, c)) * level)

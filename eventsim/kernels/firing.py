@@ -1,17 +1,19 @@
-"""How a row of sums ends that fires; `firing_by_step` and `integrating` have the others.
+"""Firing: how a row of sums ends that fires; `firing_by_step` and `integrating` have the others.
 
-Each takes a row of sums and `still`, whether it holds one step for all, adds what earlier paths have left where
-maps.adds, and, at the last path, updates the membranes. A path calls the one that its layer needs by address.
-They take as many channels at once as an element of maps.masks holds: 16, whatever the lanes of a tile are, so that
-they are compiled once, and what a neuron has to remember takes few registers.
+Each kernel takes a row of sums and `still`, whether it holds a single step for all, adds what earlier paths have
+left where maps.adds, and, at the last path, updates the membranes. A path calls the kernel that its layer needs by
+address. They take as many channels at once as an element of maps.masks holds: 16, whatever the lanes of a tile
+are, so that they are compiled once, and what a neuron has to remember takes few registers.
 """
+
+from typing import NamedTuple
 
 from eventsim.kernels.addressing import place_of
 from eventsim.kernels.arguments import CURRENT, MEMBRANE, NEVER, NO_LIMIT, SATURATE, SUM, WRAP, WRAP_ONCE
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import (
-    load_one, at_least, below, and_, decayed, or_, lanes_of, load, negated, next_index, same_bits, store_one, scaled,
-    select, shifted, splat, store, wrapped, and_not, zeros,
+    and_, and_not, at_least, below, decayed, lanes_of, load, load_one, negated, next_index, or_, same_bits, scaled,
+    select, shifted, splat, store, store_one, wrapped, zeros,
 )
 
 # Planes from this one on are seldom sent: a processor that guesses so does not wait for their comparisons. Lower
@@ -21,15 +23,16 @@ SELDOM_SENT = 2
 
 @inlined
 def _may_repeat(still, update, maps):
-    """Whether equal sums and biases at two positions make equal spikes and membranes: these begin at 0, nothing else
-    is added, and all positions have the same parameters. Asked of sums that stand for all steps: most of an image is
-    like its neighbour, what spikes make differs somewhere."""
+    """Return whether equal sums and biases at two positions make equal spikes and membranes: these begin at 0,
+    nothing else is added, and all positions have the same parameters. Only sums that stand for all steps are
+    compared: most of an image is like its neighbour, what spikes make differs somewhere."""
     return still and maps.fresh and not maps.adds and not update.per_position
 
 
 @inlined
 def _repeats(sums, k, update, maps, p, zero):
-    """Whether the sums of some channels at `k` and their biases are, to the bit, those of the column before."""
+    """Return whether the sums of some channels at `k` and their biases are, to the bit, those of the column
+    before."""
     if not same_bits(load(sums, k, zero), load(sums, k - maps.lanes, zero)):
         return False
     if not update.bias_per_position:
@@ -54,7 +57,7 @@ def _repeat(maps, p, n_planes, zero):
 
 @inlined
 def plane_sent(u, threshold, amount, masks, o, zero):
-    """The membranes after a plane, whose spikes are written. Writes masks."""
+    """Return the membranes after a plane, whose spikes are written into masks."""
     spikes = at_least(u, threshold)
     store_one(masks, o, spikes)
     return u - select(spikes, amount, zero)
@@ -62,8 +65,8 @@ def plane_sent(u, threshold, amount, masks, o, zero):
 
 @compiled
 def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` with a soft reset and one or two planes. Without a loop over planes, thresholds and amounts
-    stay in registers for all steps. Writes maps.masks and maps.membrane."""
+    """Do what `fire_untraced` does, for a soft reset and one or two planes. Without a loop over planes,
+    thresholds and amounts stay in registers for all steps. Writes maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -113,9 +116,9 @@ def fire_softly(sums, still, update, maps, geometry, sample, tile, row):
 
 @compiled
 def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_traced` for what most layers are: unsigned, reset at once, soft or hard, nothing traced; limited from
-    below or not. The same operations in the same order, without the tests of the options in between. Writes
-    maps.masks and maps.membrane."""
+    """Update a row of what most layers are: unsigned, reset at once, soft or hard, nothing traced; limited from
+    below or not. The operations and their order are those of `fire_traced`, without the tests of the options in
+    between. Writes maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -141,7 +144,7 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
                     u = decayed(u, load(n.leak, p.neuron, zero), 12, 0, 0)
                 u = u + x
                 if n.bits > SELDOM_SENT and not at_least(u, load(n.thresholds, p.neuron, zero)):
-                    for b in range(n.bits):  # thresholds rise from plane to plane: what misses the lowest sends none
+                    for b in range(n.bits):  # thresholds rise: what misses the lowest sends nothing
                         store_one(maps.masks, mask + b * p.masks_per_plane, nobody)
                 elif n.hard:
                     h = u
@@ -169,35 +172,55 @@ def fire_untraced(sums, still, update, maps, geometry, sample, tile, row):
 
 @inlined
 def next_reset(n, maps):
-    """First step, counted from the first one here, before which the state is set to 0; or -1."""
+    """Return the first step, counted from the first of this run, before which the state is set to 0; or -1."""
     if n.reset_interval == 0:
         return -1
     return (n.reset_offset - load_one(maps.clock, 0) - maps.start) % n.reset_interval
 
 
-@inlined
-def _noted(x, which, rule, low, high, maps, audit, padded, zero):
-    """Keep the lowest and highest value, and how often x leaves the limits of `which`."""
-    low_at = audit + 3 * which * padded
-    lowest = load(maps.audit, low_at, zero)
-    store(maps.audit, low_at, select(below(x, lowest), x, lowest))
-    highest = load(maps.audit, low_at + padded, zero)
-    store(maps.audit, low_at + padded, select(below(highest, x), x, highest))
-    if rule != NO_LIMIT:
-        outside = or_(below(x, splat(low, zero)), below(splat(high, zero), x))
-        number = load(maps.audit, low_at + 2 * padded, zero)
-        store(maps.audit, low_at + 2 * padded, number + select(outside, splat(1, zero), zero))
+class Limits(NamedTuple):
+    """The width of the sums, currents or membranes of some channels."""
+
+    rule: int
+    low: int
+    high: int
+    audit: int  # where their lowest values are noted
+    padded: int  # channels of the layer
 
 
 @inlined
-def _limits_of(n, which):
-    """(rule, low, high) of a number, loaded once for all steps."""
-    return load_one(n.limits, 3 * which), load_one(n.limits, 3 * which + 1), load_one(n.limits, 3 * which + 2)
+def _limits_of(n, which, p, sample):
+    """Return the Limits of SUM, CURRENT or MEMBRANE, loaded once for all steps."""
+    k = 3 * which
+    return Limits(load_one(n.limits, k), load_one(n.limits, k + 1), load_one(n.limits, k + 2),
+                  (sample * 9 + k) * p.padded + p.channel, p.padded)
 
 
 @inlined
-def _within(x, rule, low, high, zero):
-    """x as a number of limited width holds it."""
+def _limited(x, limits, n, maps, zero):
+    """Return x as a number of limited width holds it, once it is noted. Writes maps.audit."""
+    if maps.audits:
+        _note(x, limits, maps, zero)
+    return _within(x, limits, zero) if n.narrow else x
+
+
+@inlined
+def _note(x, limits, maps, zero):
+    """Note the lowest and highest value, and how often x leaves its limits. Writes maps.audit."""
+    lowest = load(maps.audit, limits.audit, zero)
+    store(maps.audit, limits.audit, select(below(x, lowest), x, lowest))
+    highest = load(maps.audit, limits.audit + limits.padded, zero)
+    store(maps.audit, limits.audit + limits.padded, select(below(highest, x), x, highest))
+    if limits.rule != NO_LIMIT:
+        outside = or_(below(x, splat(limits.low, zero)), below(splat(limits.high, zero), x))
+        number = load(maps.audit, limits.audit + 2 * limits.padded, zero)
+        store(maps.audit, limits.audit + 2 * limits.padded, number + select(outside, splat(1, zero), zero))
+
+
+@inlined
+def _within(x, limits, zero):
+    """Return x as a number of limited width holds it."""
+    rule, low, high = limits.rule, limits.low, limits.high
     if rule == WRAP:
         x = wrapped(x, low, high - low)
     elif rule == WRAP_ONCE:
@@ -213,11 +236,26 @@ def _within(x, rule, low, high, zero):
     return x
 
 
+@inlined
+def _summed(sums, k, o, bias, limits, n, maps, p, zero):
+    """Return the sum at `k`, with what earlier paths have left at `o`, as the current of a membrane: limited,
+    scaled, shifted, with its bias. Writes maps.audit."""
+    x = load(sums, k, zero)
+    if maps.adds:
+        x = load(maps.current, o, zero) + x
+    x = _limited(x, limits, n, maps, zero)
+    if n.gains:
+        x = scaled(x, load(n.gain, p.neuron, zero))
+    if n.shift:
+        x = shifted(x, n.shift)
+    return x + bias
+
+
 @compiled
 def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
-    """Neurons and readouts with any options, traced or not, a row of them: all steps of some channels at one
-    position, by successive approximation: from the top plane down, what reaches the plane's threshold sends it and
-    loses its amount. Writes the arrays of maps."""
+    """Update a row of neurons or readouts with any options, traced or not: all steps of some channels at a
+    position. Levels are found by successive approximation: from the top plane down, what reaches the plane's
+    threshold sends it and loses its amount. Writes the arrays of maps."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -227,11 +265,10 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
             bias = load(n.bias, p.bias, zero)
             n_planes = n.bits * (1 + n.signed)
-            audit = sample * 9 * p.padded + p.channel
             reset_at = next_reset(n, maps)
-            sum_rule, sum_low, sum_high = _limits_of(n, SUM)
-            current_rule, current_low, current_high = _limits_of(n, CURRENT)
-            membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
+            sum_limits = _limits_of(n, SUM, p, sample)
+            current_limits = _limits_of(n, CURRENT, p, sample)
+            membrane_limits = _limits_of(n, MEMBRANE, p, sample)
             u = zero
             if not maps.fresh:
                 u = load(maps.membrane, p.state, zero)
@@ -245,27 +282,14 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                         store(maps.pending, p.state, zero)
                     if n.pauses:
                         store(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
-                x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
                 o = p.traced + t * p.per_step
-                if maps.adds:
-                    x = load(maps.current, o, zero) + x
-                if maps.audits:
-                    _noted(x, SUM, sum_rule, sum_low, sum_high, maps, audit, p.padded, zero)
-                if n.narrow:
-                    x = _within(x, sum_rule, sum_low, sum_high, zero)
-                if n.gains:
-                    x = scaled(x, load(n.gain, p.neuron, zero))
-                if n.shift:
-                    x = shifted(x, n.shift)
-                x = x + bias
+                k = ((0 if still else t) * g.out_width + ox) * maps.lanes + first
+                x = _summed(sums, k, o, bias, sum_limits, n, maps, p, zero)
                 if n.filters:
                     i = load(maps.filtered, p.state, zero)
                     x = decayed(i, load(n.current_leak, p.neuron, zero),
                                 n.decay_bits, n.decay_positive, n.decay_negative) + x
-                if maps.audits:
-                    _noted(x, CURRENT, current_rule, current_low, current_high, maps, audit, p.padded, zero)
-                if n.narrow:
-                    x = _within(x, current_rule, current_low, current_high, zero)
+                x = _limited(x, current_limits, n, maps, zero)
                 if n.filters:
                     store(maps.filtered, p.state, x)
                 if maps.traces_currents:
@@ -288,10 +312,7 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                     left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
                     idle = below(zeros(maps.waiting, maps.masks), left)
                     h = select(idle, u, h)
-                if maps.audits:
-                    _noted(h, MEMBRANE, membrane_rule, membrane_low, membrane_high, maps, audit, p.padded, zero)
-                if n.narrow:
-                    h = _within(h, membrane_rule, membrane_low, membrane_high, zero)
+                h = _limited(h, membrane_limits, n, maps, zero)
                 if maps.traces_potentials:
                     store(maps.potentials, o, h)
                 minus = nobody
@@ -332,9 +353,9 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                     u = select(below(u, lowest), lowest, u)
                 if n.pauses:
                     left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
-                    one_less = left - splat(1, left)
+                    fewer = left - splat(1, left)
                     pause = load(n.refractory, p.neuron, left)
-                    store(maps.waiting, p.state, select(fired, pause, select(idle, one_less, left)))
+                    store(maps.waiting, p.state, select(fired, pause, select(idle, fewer, left)))
                 if maps.traces_residuals:
                     store(maps.residuals, o, u)
             if maps.keeps:
@@ -343,8 +364,8 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
 
 @compiled
 def send_changes(sums, still, update, maps, geometry, sample, tile, row):
-    """SigmaDelta, a row of them. The level of a change is found from the top plane down; negative changes have
-    thresholds of their own, since floor takes them away from zero. Writes the arrays of maps."""
+    """Update a row of SigmaDelta neurons. The level of a change is found from the top plane down; negative changes
+    have thresholds of their own, since floor takes them away from zero. Writes the arrays of maps."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -354,11 +375,10 @@ def send_changes(sums, still, update, maps, geometry, sample, tile, row):
             bias = load(n.bias, p.bias, zero)
             drive = load(n.drive, p.neuron, zero)
             least = load(n.least, p.neuron, zero)
-            audit = sample * 9 * p.padded + p.channel
             reset_at = next_reset(n, maps)
-            sum_rule, sum_low, sum_high = _limits_of(n, SUM)
-            current_rule, current_low, current_high = _limits_of(n, CURRENT)
-            membrane_rule, membrane_low, membrane_high = _limits_of(n, MEMBRANE)
+            sum_limits = _limits_of(n, SUM, p, sample)
+            current_limits = _limits_of(n, CURRENT, p, sample)
+            membrane_limits = _limits_of(n, MEMBRANE, p, sample)
             u = load(maps.membrane, p.state, zero)
             sent = load(maps.pending, p.state, zero)
             if maps.fresh:
@@ -369,32 +389,13 @@ def send_changes(sums, still, update, maps, geometry, sample, tile, row):
                     reset_at += n.reset_interval
                     u = zero
                     sent = zero
-                x = load(sums, ((0 if still else t) * g.out_width + ox) * maps.lanes + first, zero)
                 o = p.traced + t * p.per_step
-                if maps.adds:
-                    x = load(maps.current, o, zero) + x
-                if maps.audits:
-                    _noted(x, SUM, sum_rule, sum_low, sum_high, maps, audit, p.padded, zero)
-                if n.narrow:
-                    x = _within(x, sum_rule, sum_low, sum_high, zero)
-                if n.gains:
-                    x = scaled(x, load(n.gain, p.neuron, zero))
-                if n.shift:
-                    x = shifted(x, n.shift)
-                x = x + bias
-                if maps.audits:
-                    _noted(x, CURRENT, current_rule, current_low, current_high, maps, audit, p.padded, zero)
-                if n.narrow:
-                    x = _within(x, current_rule, current_low, current_high, zero)
+                k = ((0 if still else t) * g.out_width + ox) * maps.lanes + first
+                x = _summed(sums, k, o, bias, sum_limits, n, maps, p, zero)
+                x = _limited(x, current_limits, n, maps, zero)
                 if maps.traces_currents:
                     store(maps.currents, o, x)
-                if n.changes == 1:
-                    x = u + x
-                if maps.audits:
-                    _noted(x, MEMBRANE, membrane_rule, membrane_low, membrane_high, maps, audit, p.padded, zero)
-                if n.narrow:
-                    x = _within(x, membrane_rule, membrane_low, membrane_high, zero)
-                u = x
+                u = _limited(u + x if n.changes == 1 else x, membrane_limits, n, maps, zero)
                 active = u + drive
                 if n.rectified:
                     active = select(below(active, zero), zero, active)

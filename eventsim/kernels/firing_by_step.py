@@ -1,4 +1,4 @@
-"""How a row of sums ends that fires, step by step: kernels of the form of `firing`."""
+"""Firing step by step: how a row of sums ends that fires, by kernels of the form of `firing`."""
 
 from eventsim.kernels.addressing import place_of
 from eventsim.kernels.compiling import compiled, inlined
@@ -8,9 +8,10 @@ from eventsim.kernels.vectors import at_least, below, decayed, lanes_of, load, s
 
 @compiled
 def fire_by_step(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_untraced` where each step has sums of its own and all positions have the same parameters. Step by step,
-    and each membrane in the place of its last sum: so no position waits for the one before, and the caches are not
-    asked for the sums and spikes of all steps at every position. Writes sums, maps.masks and maps.membrane."""
+    """Do what `fire_untraced` does, where each step has sums of its own and all positions have the same
+    parameters. It goes step by step, with each membrane in the place of its last sum: so no position waits for the
+    one before, and the caches are not asked for the sums and spikes of all steps at every position. Writes sums,
+    maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)
@@ -63,8 +64,8 @@ def fire_by_step(sums, still, update, maps, geometry, sample, tile, row):
 
 @inlined
 def _some_sent(u, fired, n, maps, p, mask, zero):
-    """`plane_sent`, of any number of planes. fired: who reaches the lowest threshold; thresholds rise from plane to plane,
-    so that the others send nothing. Writes maps.masks."""
+    """Return `plane_sent` of any number of planes. fired: who reaches the lowest threshold; thresholds rise from
+    plane to plane, so that the others send nothing. Writes maps.masks."""
     nobody = below(zero, zero)
     if not fired:
         for b in range(n.bits):
@@ -79,10 +80,10 @@ def _some_sent(u, fired, n, maps, p, mask, zero):
 
 @compiled
 def fire_once(sums, still, update, maps, geometry, sample, tile, row):
-    """`fire_by_step` in a single step from membranes that are kept, with a soft reset and one or two planes, where
-    nothing else is added and all positions have the same bias. Of a stream's few events most of the time goes into
-    neurons that get none, and the tests of options would take longer than their membranes. Writes maps.masks and
-    maps.membrane."""
+    """Do what `fire_by_step` does, in a single step from membranes that are kept, with a soft reset and one or
+    two planes, where nothing else is added and all positions have the same bias. A stream has few events: most of
+    the time goes into neurons that get none, and the tests of options would take longer than their membranes.
+    Writes maps.masks and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)

@@ -16,7 +16,7 @@ from eventsim.kernels.vectors import (
 
 @compiled
 def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
-    """Weight rows of the events under each window, added. Any element type. Writes sums.
+    """Add the weight rows of the events under each window. Any element type. Writes sums.
 
     Kernel row by kernel row, so that a tile's weights of one kernel row stay in the first-level
     cache, and two steps at a time, so that two chains of additions overlap.
@@ -40,7 +40,7 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                 if iy < 0 or iy >= g.height:
                     continue
                 for t in range(0, steps, 2):
-                    two = t + 1 < steps
+                    has_second = t + 1 < steps
                     p = (sample * steps + t) * per_step + (b + negative * g.bits) * per_plane
                     p += iy * g.width * g.groups
                     for ox in range(g.out_width):
@@ -49,7 +49,7 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                         y = zero
                         if not fresh:
                             x = load(sums, k, zero)
-                            if two:
+                            if has_second:
                                 y = load(sums, k + g.out_width * lanes, zero)
                             if doubles:
                                 x = x + x
@@ -63,14 +63,14 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                             if lo >= hi:
                                 continue
                             base = weight_row(g, span, tile, ky, kx, ox)
-                            a, z = pointers_under(g, span, p, lo, hi)
-                            i = load_one(pointers, a)
-                            i_end = load_one(pointers, z)
+                            first, last = pointers_under(g, span, p, lo, hi)
+                            i = load_one(pointers, first)
+                            i_end = load_one(pointers, last)
                             j = i_end
                             j_end = i_end
-                            if two:
-                                j = load_one(pointers, a + per_step)
-                                j_end = load_one(pointers, z + per_step)
+                            if has_second:
+                                j = load_one(pointers, first + per_step)
+                                j_end = load_one(pointers, last + per_step)
                             stop = i + min(i_end - i, j_end - j)
                             while i < stop:
                                 x = x + load(
@@ -95,7 +95,7 @@ def gather_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row
                             x = negated(x)
                             y = negated(y)
                         store(sums, k, x)
-                        if two:
+                        if has_second:
                             store(sums, k + g.out_width * lanes, y)
                 fresh = False
                 doubles = False
@@ -136,9 +136,9 @@ def near_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
                             if lo >= hi:
                                 continue
                             base = weight_row(g, span, tile, ky, kx, ox)
-                            a, z = pointers_under(g, span, p, lo, hi)
-                            i = load_one(pointers, a)
-                            i_end = load_one(pointers, z)
+                            first, last = pointers_under(g, span, p, lo, hi)
+                            i = load_one(pointers, first)
+                            i_end = load_one(pointers, last)
                             for e in range(i, i_end):
                                 x = x + load(weight, (base + np.int64(load_one(index, e))) * lanes, zero)
                     if negative:
@@ -202,10 +202,10 @@ def slide_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row)
 
 @compiled
 def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
-    """`gather_rows` for windows of few neurons, such as an image's 3x3x3: the bits under `geometry.word_rows` rows of
-    a window make one word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums. Needs no
-    index. Four windows are summed at a time, so that four chains of additions overlap. Rows come in order, from 0 on
-    for each tile and sample. Writes windows.words, windows.bands, windows.highest and sums."""
+    """`gather_rows` for windows of few neurons, such as an image's 3x3x3: the bits under `geometry.word_rows` rows
+    of a window make one word, each part of which, `geometry.part_bits` bits, is looked up in a table of sums.
+    Needs no index. Four windows are summed at a time, so that four chains of additions overlap. Rows come in
+    order, from 0 on for each tile and sample. Writes windows.words, windows.bands, windows.highest and sums."""
     g = geometry
     slots, words, columns = windows.slots, windows.words, windows.columns
     lanes, stride = lanes_of(masks), g.stride_x
@@ -226,7 +226,8 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
         for first in range(0, g.out_width, 4):
             if highest and first % 8 == 0:
                 top = 0 if _are_idle(words, first * stride, highest, columns, g) else highest
-            o1, o2, o3 = min(first + 1, last), min(first + 2, last), min(first + 3, last)  # the last ones once more
+            # the last windows once more where fewer than four are left
+            o1, o2, o3 = min(first + 1, last), min(first + 2, last), min(first + 3, last)
             x0, x1, x2, x3 = zero, zero, zero, zero
             above = top
             while above > 0:
@@ -234,13 +235,13 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
                 y0, y1, y2, y3 = none, none, none, none
                 k = 0
                 while k < at_once:
-                    at = (above - 1 - k) * columns
-                    four = at + first * stride, at + o1 * stride, at + o2 * stride, at + o3 * stride
+                    o = (above - 1 - k) * columns
+                    four = o + first * stride, o + o1 * stride, o + o2 * stride, o + o3 * stride
                     y0, y1, y2, y3 = _sum_of_parts(
                         (y0 + y0, y1 + y1, y2 + y2, y3 + y3), words, four, apart, weight, table, lanes, g)
                     if g.signed:  # -(-y + w) is y - w
-                        at = g.bits * columns
-                        four = four[0] + at, four[1] + at, four[2] + at, four[3] + at
+                        o = g.bits * columns
+                        four = four[0] + o, four[1] + o, four[2] + o, four[3] + o
                         y0, y1, y2, y3 = _sum_of_parts((negated(y0), negated(y1), negated(y2), negated(y3)), words,
                                                        four, apart, weight, table, lanes, g)
                         y0, y1, y2, y3 = negated(y0), negated(y1), negated(y2), negated(y3)
@@ -261,7 +262,8 @@ def window_rows(sums, masks, windows, weight, geometry, sample, tile, row):
 
 @inlined
 def _are_idle(words, first, highest, columns, g):
-    """Whether eight windows, and those between them, hold no bit in the planes below `highest`, of either sign."""
+    """Return whether eight windows, and those between them, have no bit in the planes below `highest`, of any
+    sign."""
     for word in range(_words_of(g)):
         for k in range(g.stride_x):
             for negative in range(1 + g.signed):
@@ -273,21 +275,21 @@ def _are_idle(words, first, highest, columns, g):
 
 @inlined
 def _words_of(g):
-    """Words of a window."""
+    """Return the words of a window."""
     return (g.kernel_height + g.word_rows - 1) // g.word_rows
 
 
 @inlined
-def _sum_of_parts(four, words, at, apart, weight, table, lanes, g):
-    """Four sums and the weights of their windows' neurons, part by part. at: of their first words. apart: from a
-    window's word to its next. table: number of the first part's first sum."""
+def _sum_of_parts(four, words, offsets, apart, weight, table, lanes, g):
+    """Return four sums with the weights of their windows' neurons added, part by part. offsets: of their first
+    words. apart: from a window's word to its next. table: number of the first part's first sum."""
     bits = np.uint64(g.part_bits)
     mask = (ONE << bits) - ONE
     y0, y1, y2, y3 = four
-    at0, at1, at2, at3 = at
+    o0, o1, o2, o3 = offsets
     part = 0
     while part < g.parts:
-        w0, w1, w2, w3 = load_one(words, at0), load_one(words, at1), load_one(words, at2), load_one(words, at3)
+        w0, w1, w2, w3 = load_one(words, o0), load_one(words, o1), load_one(words, o2), load_one(words, o3)
         end = min(part + g.word_parts, g.parts)
         while part < end:
             y0 = y0 + load(weight, (table + np.int64(w0 & mask)) * lanes, y0)
@@ -297,13 +299,13 @@ def _sum_of_parts(four, words, at, apart, weight, table, lanes, g):
             w0, w1, w2, w3 = w0 >> bits, w1 >> bits, w2 >> bits, w3 >> bits
             table += 1 << g.part_bits
             part = next_index(part)
-        at0, at1, at2, at3 = at0 + apart, at1 + apart, at2 + apart, at3 + apart
+        o0, o1, o2, o3 = o0 + apart, o1 + apart, o2 + apart, o3 + apart
     return y0, y1, y2, y3
 
 
 @inlined
 def _highest_plane(planes, slot, g):
-    """One past the highest plane, of either sign, that has a bit. slot: where the planes begin."""
+    """Return one past the highest plane, of any sign, that has a bit. slot: where the planes begin."""
     size = g.height * g.width
     highest = g.bits
     while highest > 0:
@@ -316,18 +318,20 @@ def _highest_plane(planes, slot, g):
 
 @inlined
 def _write_bands(windows, slot, top, g, row):
-    """The bits under the kernel's rows at each column of the input. slot: where its planes begin; from plane `top` on,
-    of either sign, they have no bit. Writes windows.bands, but for the padding, which stays 0. Returns one past the
-    highest plane, of either sign, that has a bit here; the bands of those above may be those of other rows."""
+    """Write the bits under the kernel's rows at each column of the input into windows.bands, but not into the
+    padding, which stays 0. slot: where its planes begin; from plane `top` on, of any sign, they have no bit.
+    Returns one past the highest plane, of any sign, that has a bit here; the bands of those above may be those of
+    other rows."""
     highest = 0
     for word in range(_words_of(g)):
-        highest = max(highest, _write_bands_of(word, windows, slot, top, g, row))
+        highest = max(highest, _write_bands_of_word(word, windows, slot, top, g, row))
     return highest
 
 
 @inlined
-def _write_bands_of(word, windows, slot, top, g, row):
-    """`_write_bands` of a word's kernel rows, by (row, channel), with room for a kernel's columns between rows."""
+def _write_bands_of_word(word, windows, slot, top, g, row):
+    """Do what `_write_bands` does, of a word's kernel rows, by (row, channel), with room for a kernel's columns
+    between rows."""
     planes, shift, apart = windows.planes, g.kernel_width * g.channels, g.width * g.dilation_y
     none = eight_zeros(planes)
     first_row = word * g.word_rows
@@ -349,25 +353,25 @@ def _write_bands_of(word, windows, slot, top, g, row):
         filled = none
         for first in range(0, g.width if g.width >= 8 else 0, 8):
             column = min(first, g.width - 8)  # the last eight overlap those before
-            at, ky = bottom + column, begin + 1
-            bits = load(planes, at, none)
+            i, ky = bottom + column, begin + 1
+            bits = load(planes, i, none)
             while ky < end:
-                at -= apart
-                bits = or_(shifted(bits, shift), load(planes, at, none))
+                i -= apart
+                bits = or_(shifted(bits, shift), load(planes, i, none))
                 ky = next_index(ky)
             bits = shifted(bits, (begin - first_row) * shift)
             store(windows.bands, o + column, bits)
             filled = or_(filled, bits)
         any_bit = not same_bits(filled, none)
         for column in range(g.width if g.width < 8 else 0):
-            at = bottom + column
-            few = load_one(planes, at)
+            i = bottom + column
+            band = load_one(planes, i)
             for _ in range(begin + 1, end):
-                at -= apart
-                few = (few << np.uint64(shift)) | load_one(planes, at)
-            few <<= np.uint64((begin - first_row) * shift)
-            store_one(windows.bands, o + column, few)
-            any_bit = any_bit or few != 0
+                i -= apart
+                band = (band << np.uint64(shift)) | load_one(planes, i)
+            band <<= np.uint64((begin - first_row) * shift)
+            store_one(windows.bands, o + column, band)
+            any_bit = any_bit or band != 0
         if any_bit:
             highest = max(highest, plane % g.bits + 1)
     return highest
@@ -375,19 +379,19 @@ def _write_bands_of(word, windows, slot, top, g, row):
 
 @inlined
 def _write_windows(windows, highest, g):
-    """The bits under each window of an output row, by (row, column, channel), word after word, each of plane after
-    plane, of those below `highest`: of strides, too, they are made at every column, eight at a time, and read at each
-    stride-th. Writes windows.words."""
+    """Write the bits under each window of an output row into windows.words, by (row, column, channel): word after
+    word, each of plane after plane, of those below `highest`. They are made at every column, eight at a time, and
+    read at each stride-th."""
     none = eight_zeros(windows.bands)
     for part in range(_words_of(g) * (1 + g.signed)):  # of words, and in each the planes of either sign
         for b in range(highest):
             plane = b + part * g.bits
             end = plane * windows.band + (g.kernel_width - 1) * g.dilation_x
             for column in range(0, windows.columns, 8):
-                word, at, kx = none, end + column, 0
+                word, i, kx = none, end + column, 0
                 while kx < g.kernel_width:
-                    word = or_(shifted(word, g.channels), load(windows.bands, at, none))
-                    at -= g.dilation_x
+                    word = or_(shifted(word, g.channels), load(windows.bands, i, none))
+                    i -= g.dilation_x
                     kx = next_index(kx)
                 store(windows.words, plane * windows.columns + column, word)
 
@@ -401,7 +405,7 @@ def clear_rows(sums, masks, columns):
 
 @compiled
 def masked_rows(sums, source, slots, weight, weight_steps, geometry, sample, tile, row):
-    """Depthwise synapses and identity shortcuts: a tap's weights, masked by the spikes of the
+    """Sum depthwise synapses and identity shortcuts: a tap's weights, masked by the spikes of the
     position it meets. `source`: masks of the train that is read; `slots`: where its steps stand;
     weight_steps: 0, or the number of steps where each sample and step has weights of its own. Writes
     sums."""
@@ -444,7 +448,7 @@ def masked_rows(sums, source, slots, weight, weight_steps, geometry, sample, til
 
 @compiled
 def real_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
-    """Real-valued input: the only synapses that multiply. events: RealEvents. Writes sums."""
+    """Sum the synapses of real-valued input, the only ones that multiply. events: RealEvents. Writes sums."""
     g = geometry
     index, pointers = events.index, events.pointers
     lanes = lanes_of(masks)
@@ -466,9 +470,9 @@ def real_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
                     if lo >= hi:
                         continue
                     base = weight_row(g, span, tile, ky, kx, ox)
-                    a, z = pointers_under(g, span, p, lo, hi)
-                    i = load_one(pointers, a)
-                    i_end = load_one(pointers, z)
+                    first, last = pointers_under(g, span, p, lo, hi)
+                    i = load_one(pointers, first)
+                    i_end = load_one(pointers, last)
                     for e in range(i, i_end):
                         o = (base + np.int64(load_one(index, e))) * lanes
                         x = x + load(weight, o, zero) * splat(load_one(events.strengths, e), zero)

@@ -13,7 +13,7 @@ from eventsim.kernels.vectors import (
 
 @inlined
 def _sum_of_pairs(words, highs, n, like):
-    """The sums of `n` <= 256 paired rows. A word is 256 * high + (low + 128), so that the low
+    """Return the sums of `n` <= 256 paired rows. A word is 256 * high + (low + 128), so that the low
     bytes of `words - 256 * highs` sum to at most 255 * 256, which 16 unsigned bits hold."""
     return joined(low_sums(words, highs), highs, like) - first_half(128 * n, like)
 
@@ -58,9 +58,9 @@ def pair_rows(sums, masks, events, weight, ranges, geometry, sample, tile, row):
                             if lo >= hi:
                                 continue
                             base = weight_row(g, span, tile, ky, kx, ox)
-                            a, z = pointers_under(g, span, p, lo, hi)
-                            i = load_one(pointers, a)
-                            i_end = load_one(pointers, z)
+                            first, last = pointers_under(g, span, p, lo, hi)
+                            i = load_one(pointers, first)
+                            i_end = load_one(pointers, last)
                             while i < i_end:
                                 stop = min(i_end, i + MOST_PAIRS - n)
                                 n += stop - i

@@ -1,4 +1,4 @@
-"""From levels to planes, and from planes to sorted events."""
+"""Indexing: levels become planes, and planes become sorted events."""
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from eventsim.kernels.vectors import (
 
 @compiled
 def pack(levels, planes, slots):
-    """Levels int32 or uint8 [sample, step, channel, position] into planes. Writes planes, which were 0 if `bits` is 1
-    or levels are signed.
+    """Pack levels int32 or uint8 [sample, step, channel, position] into planes. Writes planes, which were 0 if
+    `bits` is 1 or levels are signed.
 
-    Narrow levels are mostly 0 and set one by one; wide ones (images) plane by plane, over all
+    Narrow levels are mostly 0 and are set one by one; wide ones (images) plane by plane, over all
     positions, which LLVM makes vectors of."""
     bits, signed, channels = slots.bits, slots.signed, slots.channels
     positions, words = slots.height * slots.width, words_of(slots)
@@ -53,13 +53,13 @@ def pack(levels, planes, slots):
 
 @inlined
 def _bit_of(level, b, at_bit):
-    """Bit b of a level that is not below 0, at the bit of its channel."""
+    """Return bit b of a level that is not below 0, at the bit of its channel."""
     return np.uint64((level >> b) & 1) << at_bit
 
 
 @inlined
 def _pack_vector(levels, i, planes, o, channels):
-    """One bit of so many levels, which stand side by side, 64 at a time."""
+    """Pack one bit of so many levels, which stand side by side, 64 at a time. Writes planes."""
     none = zeros(levels, planes)
     one = splat(1, none)
     for w in range(channels >> 6):
@@ -73,7 +73,7 @@ def _pack_vector(levels, i, planes, o, channels):
 
 @inlined
 def _pack_bits(levels, i, planes, o, slots, bit):
-    """A channel's map of one bit, and its sign, 64 positions at a time. Writes planes from `o` on."""
+    """Pack a channel's map of one bit, and its sign, 64 positions at a time. Writes planes from `o` on."""
     positions, words = slots.height * slots.width, words_of(slots)
     none = zeros(levels, planes)
     one = splat(1, none)
@@ -101,7 +101,7 @@ def _set_bits(planes, which, o, words, bit):
 
 @compiled
 def index_events(planes, index, pointers, slots, by_column, table):
-    """Set bits of the planes as sorted events. Writes index (with room for 8 more than there are
+    """Sort the set bits of the planes as events. Writes index (with room for 8 more than there are
     events) and pointers.
 
     by_column: walk the map column by column instead of row by row (`slide_rows`).
@@ -146,7 +146,7 @@ def index_events(planes, index, pointers, slots, by_column, table):
 
 @compiled
 def index_groups(planes, index, pointers, slots, groups):
-    """`index_events`, row by row, with a pointer for each group of channels. Writes index and
+    """Sort events as `index_events` does, row by row, with a pointer for each group of channels. Writes index and
     pointers."""
     height, width, channels, n_planes = slots.height, slots.width, slots.channels, n_planes_of(slots)
     words = words_of(slots)
@@ -179,8 +179,8 @@ def index_groups(planes, index, pointers, slots, groups):
 
 @compiled
 def index_reals(values, events, samples, per_sample, first, geometry):
-    """Nonzero real inputs F [sample, slot, position, channel] as RealEvents: of events.steps slots of each sample
-    from `first` on, of `per_sample` that it has. Writes the arrays of events."""
+    """Sort nonzero real inputs F [sample, slot, position, channel] as RealEvents: of events.steps slots of each
+    sample from `first` on, of `per_sample` that it has. Writes the arrays of events."""
     height, width, channels = geometry.height, geometry.width, geometry.channels
     per_group = channels // geometry.groups
     k = 0

@@ -1,4 +1,5 @@
-"""How a row of sums ends that does not fire: joined with other paths, or integrated. Arguments as in `firing`."""
+"""Integrating: a row of sums that does not fire is joined with other paths, or integrated. Arguments as in
+`firing`."""
 
 from eventsim.kernels.addressing import place_of
 from eventsim.kernels.compiling import compiled
@@ -25,7 +26,7 @@ def join_sums(sums, still, update, maps, geometry, sample, tile, row):
 
 @compiled
 def integrate_sums(sums, still, update, maps, geometry, sample, tile, row):
-    """Membranes that never fire, a row of them. Writes maps.potentials and maps.membrane."""
+    """Update a row of membranes that never fire. Writes maps.potentials and maps.membrane."""
     g = geometry
     n = update
     zero = zeros(sums, maps.masks)

@@ -1,4 +1,4 @@
-"""What statistics count of membranes."""
+"""Sums, counts and histograms of membranes."""
 
 import math
 
@@ -7,13 +7,13 @@ import numpy as np
 from eventsim.kernels.compiling import compiled, inlined
 from eventsim.kernels.vectors import load_one, store_one
 
-TANH = math.tanh(1.5)  # Numba would work it out for each membrane
+HEIGHT = 2 * math.tanh(1.5)  # Numba would work it out for each membrane
 
 
 @inlined
 def _bin(value, edges, per_unit):
-    """The number of edges, evenly spaced, that are not above the value, a number. per_unit: about as many
-    lie in a unit."""
+    """Return the number of edges, evenly spaced, that are not above the value, which is not NaN. per_unit: about
+    as many edges lie in a unit."""
     last = edges.size - 1
     first = load_one(edges, 0)
     if value < first:
@@ -35,19 +35,19 @@ def _count(array, offset):
 
 @inlined
 def _rectified(u, most):
-    """j + phi(u - j), see statistics.membranes.rectified."""
+    """Return j + phi(u - j), to the bit `model.rectifier.rectified`; most: its n_levels."""
     j = min(max(np.floor(u), 0.0), most - 1.0)
     rest = u - j
     if rest < 0:
-        return j + (1 - np.cbrt(1 - rest))
+        return j + (1 - (1 - rest) ** (1 / 3))
     if rest > 1:
-        return j + np.cbrt(rest)
-    return j + (math.tanh(3 * (rest - 0.5)) / (2 * TANH) + 0.5)
+        return j + rest ** (1 / 3)
+    return j + (math.tanh(3 * (rest - 0.5)) / HEIGHT + 0.5)
 
 
 @compiled
 def note_membranes(traces, parameters, edges, noted, rows, neurons, rectifies, signed):
-    """Where membranes were. traces: MembraneTraces. parameters: float64 [5, neuron]: steps per unit of
+    """Note where membranes were. traces: MembraneTraces. parameters: float64 [5, neuron]: steps per unit of
     the membrane, the histograms' unit, quantum, first threshold in quanta, highest level. edges: float64.
 
     noted: MembraneSums. Adds to its histograms, distances and unusual, widens its extremes, and writes

@@ -1,4 +1,4 @@
-"""Addresses: what kernels that are called by address take for an array, and how they are called."""
+"""Pointers: kernels that are called by address take one for an array; how such kernels are called."""
 
 from llvmlite import ir
 from numba import types
@@ -20,7 +20,7 @@ class Pointer(types.Type):
 
 
 def element(dtype):
-    """The LLVM type of a number."""
+    """Return the LLVM type of a number."""
     if isinstance(dtype, types.Float):
         return ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
     return ir.IntType(dtype.bitwidth)
@@ -52,8 +52,8 @@ def call_address(typing, address, words, first, count):
             switch.add_case(ir.Constant(_WORD, number), block)
             builder.position_at_end(block)
             kind = ir.FunctionType(ir.IntType(32), [_BYTES, _BYTES] + [_WORD] * number)
-            given = [builder.load(builder.gep(words, [ir.Constant(_WORD, i)])) for i in range(number)]
-            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), nothing + given)
+            passed = [builder.load(builder.gep(words, [ir.Constant(_WORD, i)])) for i in range(number)]
+            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), nothing + passed)
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
@@ -63,7 +63,7 @@ def call_address(typing, address, words, first, count):
 
 @intrinsic
 def address_of(typing, array):
-    """Where an array's first element is."""
+    """Return where an array's first element is."""
 
     def generate(context, builder, signature, arguments):
         data = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data

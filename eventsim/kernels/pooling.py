@@ -1,4 +1,4 @@
-"""One row of what the largest sums under windows give to membranes."""
+"""Pooling of sums: one row of the largest sums under windows."""
 
 from eventsim.kernels.addressing import input_column, input_row
 from eventsim.kernels.compiling import compiled
@@ -7,7 +7,8 @@ from eventsim.kernels.vectors import below, lanes_of, load, negated, select, sto
 
 @compiled
 def pooled_rows(sums, masks, pooled, geometry, sample, tile, row):
-    """The largest sum, its bias included, of the positions under each window; padding is none. Writes sums."""
+    """Find the largest sum, its bias included, of the positions under each window; padding is none. Writes
+    sums."""
     g = geometry
     lanes = lanes_of(masks)
     zero = zeros(sums, masks)

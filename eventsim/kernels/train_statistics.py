@@ -1,6 +1,6 @@
-"""What statistics count of each neuron's train.
+"""Counts, levels and intervals of each neuron's train, for statistics.
 
-A layer of few channels has most of its words empty: `pack` of them, a power of two, are taken as one, each
+A layer of few channels has most of its words empty: `pack` of them, a power of two, are taken as one word, each
 with 64 / pack bits. A neuron's index is its bit, from word to word so made.
 """
 
@@ -16,7 +16,7 @@ from eventsim.kernels.vectors import (
 
 @inlined
 def _occupied(planes, o, n_planes, size):
-    """Which of a word's neurons have any plane set."""
+    """Return which of a word's neurons have any plane set."""
     word = load_one(planes, o)
     b = 1
     while b < n_planes:  # one by one: LLVM would gather them into a vector
@@ -27,7 +27,7 @@ def _occupied(planes, o, n_planes, size):
 
 @inlined
 def _packed(planes, slot, n_planes, size, pack, i):
-    """`_occupied` of the i-th `pack` words from `slot` on, together."""
+    """Return `_occupied` of the i-th `pack` words from `slot` on, as one word."""
     if pack == 1:
         return _occupied(planes, slot + i, n_planes, size)
     first = slot + i * pack  # a vector that is narrowed, where that is an instruction or two
@@ -38,18 +38,18 @@ def _packed(planes, slot, n_planes, size, pack, i):
             return packed(planes, first, 4)
         if pack == 64:
             return packed(planes, first, 64)
-    together = np.uint64(0)
+    union = np.uint64(0)
     shift = np.uint64(0)
     for k in range(i * pack, min((i + 1) * pack, size)):
-        together |= _occupied(planes, slot + k, n_planes, size) << shift
+        union |= _occupied(planes, slot + k, n_planes, size) << shift
         shift += np.uint64(64 // pack)
-    return together
+    return union
 
 
 @inlined
 def _gather_word(planes, words, slot, sizes, i):
-    """The i-th `pack` words of a slot: of each plane into words, and returns those of any plane. sizes: planes, words
-    of a plane, words together."""
+    """Write the i-th `pack` words of each plane of a slot into words, and return those of any plane. sizes:
+    planes, words of a plane, words taken as one."""
     n_planes, size, pack = sizes
     union = _packed(planes, slot, 1, size, pack, i)
     if n_planes == 1:
@@ -71,17 +71,17 @@ def _add_bits(bytes_, words, n_planes, o, apart):
     one = splat(1, none)
     b = 0
     while b < n_planes:
-        at = o + b * apart
-        store(bytes_, at, load(bytes_, at, none) + select(load_one(words, b), one, none))
+        k = o + b * apart
+        store(bytes_, k, load(bytes_, k, none) + select(load_one(words, b), one, none))
         b = next_index(b)
 
 
 @compiled
 def count_neurons(planes, counts, sums, slots, pack, kept, ends):
-    """Per neuron, events and the square of a sample's events; of several planes also the set bits of each. Adds to
-    those of sums, TrainSums.
+    """Count the events of each neuron and the square of a sample's events; of several planes also the set bits of
+    each. Adds to those of sums, TrainSums.
 
-    counts: int32 [sample or 1, neuron], events of a sample so far, its own row where `kept`. Adds the
+    counts: int32 [sample or 1, neuron], events of a sample so far, in a row of its own where `kept`. Adds the
     chunk's, and, where these are the samples' last steps (`ends`), adds them and their squares to
     sums, and clears them. Adds 0 or 1 to 64 bytes at a time, and those to counts before they overflow."""
     events, squares, by_step, totals, words = sums.events, sums.squares, sums.by_step, sums.planes, sums.words
@@ -146,7 +146,8 @@ def _settle(sums, n_words, n_planes, masks):
 
 @inlined
 def _count_words(planes, by_step, slot, steps, size, none):
-    """Events of a sample's neurons in the one word of each step: planes at slot, then `size` words on."""
+    """Return the events of a sample's neurons in a single word of each step: planes at slot, then `size` words
+    on."""
     one = splat(1, none)
     of_sample = none
     t = 0
@@ -160,8 +161,8 @@ def _count_words(planes, by_step, slot, steps, size, none):
 
 @inlined
 def _count_pairs(planes, by_step, slot, steps, sizes, i, low_bits, high_bits, none):
-    """As `_count_words`, of two planes, gathered. Returns the events of the sample, and the set bits of each plane
-    so far with those of the sample."""
+    """Count as `_count_words` does, of two planes, gathered. Returns the events of the sample, and the set bits of
+    each plane so far with those of the sample."""
     _, size, pack = sizes
     one = splat(1, none)
     of_sample = none
@@ -179,7 +180,7 @@ def _count_pairs(planes, by_step, slot, steps, sizes, i, low_bits, high_bits, no
 
 @inlined
 def _count_gathered(planes, sums, slot, steps, sizes, i, none, levelled):
-    """As `_count_words`, of words that are gathered; counts set bits of planes and small levels, too."""
+    """Count as `_count_words` does, of words that are gathered; count set bits of planes and small levels, too."""
     by_step, words, of_planes, (n_planes, size, pack) = sums.by_step, sums.words, sums.plane_bytes, sizes
     one, apart = splat(1, none), (size + pack - 1) // pack * 64
     of_sample = none
@@ -199,31 +200,31 @@ def _count_gathered(planes, sums, slot, steps, sizes, i, none, levelled):
 
 @compiled
 def count_briefly(planes, sums, slots, pack, levelled):
-    """As `count_neurons`, for all steps of samples that have at most 127, and, where `levelled`, neurons of each
-    small level, too. Sums stay in 16 bits, for as many samples as their squares, and the bytes of planes, allow:
-    `sums.held` says how many are there, from this call and those before. The samples of a block are taken word by
-    word, so that a word's sums stay in registers."""
-    small, held, bytes_ = sums.small, sums.held, sums.plane_bytes
+    """Count as `count_neurons` does, all steps of samples that have at most 127, and, where `levelled`, neurons of
+    each small level, too. Sums stay in 16 bits, for as many samples as their squares, and the bytes of planes,
+    allow: `sums.n_pending` says how many are there, from this call and those before. The samples of a block are
+    taken word by word, so that a word's sums stay in registers."""
+    small, n_pending, bytes_ = sums.small, sums.n_pending, sums.plane_bytes
     steps, n_planes, size = slots.steps, n_planes_of(slots), plane_size(slots)
     n_words = (size + pack - 1) // pack
     brief, none = zeros(small, planes), zeros(sums.bytes, planes)
-    most = 32767 // (steps * steps)
+    most_samples = 32767 // (steps * steps)
     if n_planes > 1:
-        most = min(most, 127 // steps)
+        most_samples = min(most_samples, 127 // steps)
     plain, sizes, apart = n_planes == 1 and pack == 1, (n_planes, size, pack), slots.per_sample * n_planes * size
     done = 0
     while done < slots.samples:
-        if load_one(held, 0) == most:
+        if load_one(n_pending, 0) == most_samples:
             _settle(sums, n_words, n_planes, planes)
-            store_one(held, 0, 0)
-        last = min(slots.samples, done + most - load_one(held, 0))
-        store_one(held, 0, load_one(held, 0) + last - done)
+            store_one(n_pending, 0, 0)
+        last = min(slots.samples, done + most_samples - load_one(n_pending, 0))
+        store_one(n_pending, 0, load_one(n_pending, 0) + last - done)
         for i in range(n_words):
-            at, o = i * 64, (n_words + i) * 64
-            events, squares = load(small, at, brief), load(small, o, brief)
+            k, o = i * 64, (n_words + i) * 64
+            events, squares = load(small, k, brief), load(small, o, brief)
             low, high = none, none
             if n_planes == 2:
-                low, high = load(bytes_, at, none), load(bytes_, o, none)
+                low, high = load(bytes_, k, none), load(bytes_, o, none)
             slot = slots.first * n_planes * size + done * apart
             for _ in range(done, last):
                 if plain:
@@ -236,17 +237,17 @@ def count_briefly(planes, sums, slots, pack, levelled):
                 wide = widened(of_sample, brief)
                 events, squares = events + wide, squares + wide * wide
                 slot += apart
-            store(small, at, events)
+            store(small, k, events)
             store(small, o, squares)
             if n_planes == 2:
-                store(bytes_, at, low)
+                store(bytes_, k, low)
                 store(bytes_, o, high)
         done = last
 
 
 @inlined
 def _transposed(square):
-    """The 8 x 8 bits of a word, row by row in its bytes, with rows and columns exchanged (H. S. Warren,
+    """Return the 8 x 8 bits of a word, row by row in its bytes, with rows and columns exchanged (H. S. Warren,
     Hacker's Delight, 7-3)."""
     t = (square ^ (square >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
     square ^= t ^ (t << np.uint64(7))
@@ -258,8 +259,8 @@ def _transposed(square):
 
 @inlined
 def _count_small_levels(counts, words, n_planes):
-    """Neurons of each level in words of at most 8 planes, not signed, the empty bits as level 0. Adds to counts
-    int64 [LEVEL_TABLES, 256]."""
+    """Count the neurons of each level in words of at most 8 planes, not signed, the empty bits as level 0. Adds to
+    counts int64 [LEVEL_TABLES, 256]."""
     for part in range(0, 64, 8):
         square = np.uint64(0)
         for b in range(n_planes):
@@ -276,8 +277,8 @@ def _count_small_levels(counts, words, n_planes):
 
 @compiled
 def count_small_levels(planes, words, counts, slots, pack):
-    """Neurons of each level, of at most 8 planes and not signed, the empty bits of words as level 0. Adds to
-    counts int64 [LEVEL_TABLES, 256]. words: uint64 [planes] (scratch)."""
+    """Count the neurons of each level, of at most 8 planes and not signed, the empty bits of words as level 0.
+    Adds to counts int64 [LEVEL_TABLES, 256]. words: uint64 [planes] (scratch)."""
     n_planes, size = n_planes_of(slots), plane_size(slots)
     n_words = (size + pack - 1) // pack
     for s in range(slots.samples * slots.steps):
@@ -289,7 +290,7 @@ def count_small_levels(planes, words, counts, slots, pack):
 
 @compiled
 def count_levels(planes, counts, slots):
-    """Events of each level but 0. Adds to counts int64 [level]: level k at k, or at k + 2^bits - 1
+    """Count the events of each level but 0. Adds to counts int64 [level]: level k at k, or at k + 2^bits - 1
     where signed."""
     bits, n_planes, size = slots.bits, n_planes_of(slots), plane_size(slots)
     zero = slots.signed * ((1 << bits) - 1)
@@ -309,7 +310,7 @@ def count_levels(planes, counts, slots):
 
 @compiled
 def note_intervals(planes, last, before, intervals, slots, step, pack):
-    """Intervals between the events of a neuron, and how consecutive ones differ.
+    """Note the intervals between the events of a neuron, and how consecutive ones differ.
 
     last, before: int32 [sample, neuron], absolute step of the last event (-1: none yet) and the
     interval that ended with it (0: none yet); brought up to date. step: absolute step of the first.

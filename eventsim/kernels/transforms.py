@@ -1,5 +1,5 @@
-"""Word operations on planes: pooling, adding, joining, spreading, delaying and flattening trains, 64 neurons at
-a time."""
+"""Transforms of trains by operations on words, 64 neurons at a time: pooling, adding, joining, spreading, delaying
+and flattening."""
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def sum_words(planes, source, to, of, window):
 
 @inlined
 def _windows_over(i, kernel, stride, padding, n):
-    """The first window, and one past the last, of n along an axis, that has position i of the source."""
+    """Return the first window, and one past the last, of n along an axis, that has position i of the source."""
     padded = i + padding
     first = (padded - kernel) // stride + 1 if padded >= kernel else 0
     return first, min(padded // stride + 1, n)
@@ -58,7 +58,7 @@ def _windows_over(i, kernel, stride, padding, n):
 
 @inlined
 def _has_bit(planes, i, bits, apart):
-    """Whether a word has a bit in any plane."""
+    """Return whether a word has a bit in any plane."""
     for b in range(bits):
         if load_one(planes, i + b * apart) != 0:
             return True
@@ -82,7 +82,7 @@ def _add_level(planes, o, plane, bits, source, i, s_plane, s_bits):
 
 @compiled
 def cancel_words(planes, slots):
-    """Make signed levels canonical: positive minus negative planes, the sign in one of the two.
+    """Make signed levels canonical: positive minus negative planes, with bits in the planes of one sign only.
     Writes planes."""
     bits, per_plane = slots.bits, plane_size(slots)
     for s in range(slots.samples * slots.steps):
@@ -107,7 +107,7 @@ def cancel_words(planes, slots):
 @compiled
 def delay_words(planes, source, mask, to, of):
     """Take the levels of the neurons in `mask` (uint64 [position, word]) from a train that is read
-    later by one delay. to, of: Slots of the target and of the source. Writes planes, which were 0
+    later by a delay. to, of: Slots of the target and of the source. Writes planes, which were 0
     there."""
     n_planes, per_plane = n_planes_of(to), plane_size(to)
     for sample in range(to.samples):
@@ -122,9 +122,9 @@ def delay_words(planes, source, mask, to, of):
 
 @compiled
 def max_words(planes, source, to, of, window):
-    """Largest level in each window, of levels without a sign, 64 channels at a time. From the top plane down, a
-    bit is set where any level has it of those that have all bits above it which the largest has. Arguments as
-    `sum_words`; target and source have the same bits. Writes planes."""
+    """Find the largest level in each window, of levels without a sign, 64 channels at a time. From the top plane
+    down, a bit is set where any level has it of those that have all bits above it which the largest has. Arguments
+    as `sum_words`; target and source have the same bits. Writes planes."""
     height, width = to.height, to.width
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
     inside = (height - 1) * stride_y + 2 <= of.height and (width - 1) * stride_x + 2 <= of.width
@@ -140,7 +140,8 @@ def max_words(planes, source, to, of, window):
 
 @inlined
 def _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x):
-    """Windows of 2x2 inside the map, of one slot: what is still among the largest stays in registers."""
+    """Find the largest levels of windows of 2x2 inside the map, of one slot: what is still among the largest stays
+    in registers. Writes planes."""
     words, row = words_of(to), of.width * words_of(to)
     plane, s_plane = plane_size(to), plane_size(of)
     for oy in range(to.height):
@@ -171,7 +172,7 @@ def _largest_of_four(planes, o, source, i, to, of, stride_y, stride_x):
 
 @inlined
 def _largest_under(planes, o, source, i, to, of, window):
-    """Any windows, of one slot; padding never wins."""
+    """Find the largest levels of any windows, of one slot; padding never wins. Writes planes."""
     words, plane, s_plane = words_of(to), plane_size(to), plane_size(of)
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
     for oy in range(to.height):
@@ -201,8 +202,8 @@ def _largest_under(planes, o, source, i, to, of, window):
 
 @compiled
 def max_signed_words(planes, source, to, of, window):
-    """Largest level in each window, of levels with a sign, compared plane by plane from the top. Padding never
-    wins. Arguments as `sum_words`; target and source have the same bits. Writes planes (zeroed before)."""
+    """Find the largest level in each window, of levels with a sign, compared plane by plane from the top. Padding
+    never wins. Arguments as `sum_words`; target and source have the same bits. Writes planes (zeroed before)."""
     words, bits, height, width = words_of(to), to.bits, to.height, to.width
     s_height, s_width = of.height, of.width
     kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x = window
@@ -230,15 +231,15 @@ def max_signed_words(planes, source, to, of, window):
                             if not fresh:
                                 wins = _greater(source, i + w, s_plane, planes, o + w, plane, bits)
                             for b in range(n_planes):
-                                old = load_one(planes, o + b * plane + w)
-                                new = load_one(source, i + b * s_plane + w)
-                                store_one(planes, o + b * plane + w, (old & ~wins) | (new & wins))
+                                largest = load_one(planes, o + b * plane + w)
+                                level = load_one(source, i + b * s_plane + w)
+                                store_one(planes, o + b * plane + w, (largest & ~wins) | (level & wins))
                         fresh = False
 
 
 @inlined
 def _greater(x, i, x_plane, y, o, y_plane, bits):
-    """Channels whose level in x is greater than in y."""
+    """Return the channels whose level in x is greater than in y."""
     greater = np.uint64(0)
     smaller = np.uint64(0)
     x_minus = np.uint64(0)
@@ -260,7 +261,7 @@ def _greater(x, i, x_plane, y, o, y_plane, bits):
 
 @compiled
 def flatten_words(planes, source, to, of):
-    """Maps (C, H, W) as vectors (C * H * W): moves each set bit. to, of: Slots of the target and of
+    """Flatten maps (C, H, W) to vectors (C * H * W) by moving each set bit. to, of: Slots of the target and of
     the source; a source of one slot stands for every step. Writes planes (zeroed before)."""
     n_planes, positions = n_planes_of(to), of.height * of.width
     words, s_words = words_of(to), words_of(of)

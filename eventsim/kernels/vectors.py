@@ -220,8 +220,8 @@ def decayed(typing, x, factor, bits, positive, negative):
         low = builder.sub(magnitude, builder.shl(high, bits))
         rest = builder.add(positive, builder.and_(sign, builder.sub(negative, positive)))
         rest = builder.lshr(builder.add(builder.mul(low, arguments[1]), rest), bits)
-        whole = builder.add(builder.mul(high, arguments[1]), rest)
-        return builder.sub(builder.xor(whole, sign), sign)
+        product = builder.add(builder.mul(high, arguments[1]), rest)
+        return builder.sub(builder.xor(product, sign), sign)
 
     return x(x, factor, bits, positive, negative), generate
 
@@ -241,8 +241,8 @@ def shifted(typing, x, bits):
 
 @intrinsic
 def wrapped(typing, x, low, mask):
-    """((x - low) & mask) + low: int32 lanes brought into low to low + mask, mask + 1 a power of
-    two, by whole turns; x itself for floats."""
+    """((x - low) & mask) + low: int32 lanes wrapped into low to low + mask, mask + 1 a power of
+    two; x itself for floats."""
 
     def generate(context, builder, signature, arguments):
         if is_float(x):
@@ -353,7 +353,8 @@ def first_half(typing, number, like):
 
 @intrinsic
 def packed(typing, words, offset, number):
-    """The lowest 64 / number bits of as many uint64 from a flat offset on, together. number: a literal power of two."""
+    """The lowest 64 / number bits of as many uint64 from a flat offset on, together. number: a literal power of
+    two."""
     if not isinstance(number, types.IntegerLiteral):
         return None
     n = number.literal_value
@@ -438,7 +439,8 @@ def bit_counts(typing, words):
 
 @intrinsic
 def times_small(typing, x, y):
-    """x * y of 64-bit integers from 0 to 2^32 - 1, which is one instruction where the product of others takes ten."""
+    """x * y of 64-bit integers from 0 to 2^32 - 1, which is one instruction where the product of others takes
+    ten."""
 
     def generate(context, builder, signature, arguments):
         low = constant(x, (1 << 32) - 1)
@@ -475,7 +477,8 @@ def sum_of(typing, x):
 
 if config.DISABLE_JIT:
     from eventsim.kernels.vectors_numpy import (
-        load_one, at_least, below, bit_count, bit_counts, and_, decayed, eight_zeros, or_, first_half, next_index,
-        half_zeros, high_bytes, joined, lanes_of, load, low_sums, negated, packed, same_bits, store_one, scaled, select,
-        shifted, splat, store, sum_of, times_small, trailing_zeros, widened, wrapped, weighted, and_not, zeros,
+        and_, and_not, at_least, below, bit_count, bit_counts, decayed, eight_zeros, first_half, half_zeros,
+        high_bytes, joined, lanes_of, load, load_one, low_sums, negated, next_index, or_, packed, same_bits,
+        scaled, select, shifted, splat, store, store_one, sum_of, times_small, trailing_zeros, weighted, widened,
+        wrapped, zeros,
     )

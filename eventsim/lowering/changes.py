@@ -1,9 +1,9 @@
 """Changes: constants of a layer that are not what they were once they are integers.
 
-Rounding moves every number a little; `Rounding` has the largest errors. Named here is what it makes another one: a
-leak that forgets nothing any more, a gain that is 0, a bias whose rounding alone makes neurons fire, or adds more to an
-output than an event does, a weight that a chip cuts off, a threshold that has to be exceeded where it was enough to
-reach it.
+Rounding moves every number a little. This module names the constants that become other numbers: a leak that
+forgets nothing any more, a gain that is 0, a bias whose rounding alone makes neurons fire, or adds more to an
+output than an event does, a weight that a chip cuts off, a threshold that has to be exceeded where it was enough
+to reach it.
 """
 
 import numpy as np
@@ -15,28 +15,29 @@ from eventsim.lowering.rounding import half_away
 from eventsim.program import ConstantChange
 
 LEAKS = ("leak", "current_leak")
-MUCH = 0.1  # of itself: more is no rounding
+LARGEST_SHARE = 0.1  # of itself, by which rounding may change a constant
 STEPS = 10_000  # that are looked at where the model leaves them open
 
 
 def changed_constants(unit, numbers, model):
-    """Constant -> ConstantChange of a layer of a model in integers, in the model's steps (None: STEPS). Raises
-    UnsupportedError where a threshold becomes 0, so that neurons would fire without input."""
+    """Return constant -> ConstantChange of a layer of a model in integers, in the model's steps (None: STEPS).
+    Raises UnsupportedError where a threshold becomes 0, so that neurons would fire without input."""
     steps = model.timesteps or STEPS
-    changed = list(_constants(unit, numbers, steps))
-    if unit.node.sends == "levels" and comparison_of(unit.node, numbers.chip) != comparison_of(unit.node, model.chip):
-        changed.append(_compared(unit, numbers))
-    found = {}
-    for name, each in changed:  # of several paths, the first whose weights change
-        change = _change(*each)
+    constants = list(_constants(unit, numbers, steps))
+    if unit.node.sends == "levels":
+        meant, used = (comparison_of(unit.node, chip) for chip in (model.chip, numbers.chip))
+        constants += [_compared(unit, numbers)] if used != meant else []
+    changes = {}
+    for name, values in constants:  # of several paths, the first whose weights change
+        change = _change(*values)
         if change is not None:
-            found.setdefault(name, change)
-    return found
+            changes.setdefault(name, change)
+    return changes
 
 
 def _compared(unit, numbers):
-    """The threshold where a chip that the model is not meant for compares otherwise: one step of the integers, but whole
-    numbers meet their thresholds all the time."""
+    """Return the threshold where a chip that the model is not meant for compares otherwise. It moves by one step
+    of the integers, but integers meet their thresholds all the time."""
     threshold = firing_thresholds(unit, unit.per_channel("quantum"))[0][:, 0]
     strict = comparison_of(unit.node, numbers.chip) == ">"
     after = _rounded(numbers, threshold, 1 if strict else -1)
@@ -45,7 +46,7 @@ def _compared(unit, numbers):
 
 
 def _constants(unit, numbers, steps):
-    """(name, (before, after, how much of itself it has changed)) of the constants that a layer has."""
+    """Yield (name, (before, after, share of itself by which it changes)) of the constants that a layer has."""
     node = unit.node
     for name in LEAKS:
         if getattr(node, name, None) is not None:
@@ -62,88 +63,90 @@ def _constants(unit, numbers, steps):
             yield "weight", _cut_off(path.weight, numbers)
     bias = np.broadcast_to(sum_terms([term.value for term in unit.terms], unit.shape), unit.shape)
     if node.sends == "levels":
-        yield from _of_neurons(unit, numbers, bias, steps)
+        yield from _neuron_constants(unit, numbers, bias, steps)
     elif node.sends == "changes":
         threshold = unit.on_map("v_threshold")
         yield "v_threshold", _relative(threshold, _rounded(numbers, threshold))
     else:
-        yield "bias", _of_readout(unit, numbers, bias, steps)
+        yield "bias", _readout_bias(unit, numbers, bias, steps)
 
 
-def _of_neurons(unit, numbers, bias, steps):
-    """Constants of neurons that fire at a threshold."""
+def _neuron_constants(unit, numbers, bias, steps):
+    """Yield what `_constants` does, of neurons that fire at a threshold."""
     threshold = firing_thresholds(unit, unit.per_channel("quantum"))[0][:, 0]
     rounded = _rounded(numbers, threshold)
     _check_silent(unit, numbers, threshold, rounded)
     yield "v_threshold", _relative(threshold, rounded)
     firing = np.where(threshold > 0, threshold, np.inf)
-    many = adds_up(unit.on_map("leak", 1.0), steps)
+    total = adds_up(unit.on_map("leak", 1.0), steps)
     drive = np.zeros(unit.shape) if unit.drive is None else unit.drive
     for name, constant in (("bias", bias), ("v_leak", drive)):
         after = _rounded(numbers, constant)
-        yield name, (constant, after, MUCH * np.abs(after - constant) * many / firing)  # which alone fires from 1 on
+        share = LARGEST_SHARE * np.abs(after - constant) * total / firing  # its rounding alone fires from 1 on
+        yield name, (constant, after, share)
     for name in ("v_reset", "v_min"):
         before = unit.on_map(name)
         after = _rounded(numbers, before)
         yield name, (before, after, np.abs(after - before) / firing)
 
 
-def _of_readout(unit, numbers, bias, steps):
-    """The bias of outputs, where its rounding adds up to the largest weight, which is the most that one event is
-    worth."""
-    before, after, much = _relative(bias, _rounded(numbers, bias))
+def _readout_bias(unit, numbers, bias, steps):
+    """Return (before, after, share) of the bias of outputs, the share 0 where its rounding adds up to less than
+    the largest weight, which is the most that one event adds."""
+    before, after, share = _relative(bias, _rounded(numbers, bias))
     largest = max((np.abs(value).max(initial=0) for path in unit.synapses
                    for value in (path.weight, path.amplitude) if value is not None), default=0)
     adds = np.abs(after - before) * adds_up(unit.on_map("leak", 1.0), steps)
-    adds *= steps if unit.node.reduce in ("sum", "mean") else 1  # which an event is in once
-    return before, after, np.where(adds >= largest, much, 0.0)
+    adds *= steps if unit.node.reduce in ("sum", "mean") else 1  # an event is in such a sum once
+    return before, after, np.where(adds >= largest, share, 0.0)
 
 
 def adds_up(leak, steps):
-    """What an input of 1 in every step adds up to behind a leak."""
+    """Return what an input of 1 in every step adds up to behind a leak."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(leak == 1, float(steps), (1 - leak**steps) / (1 - leak))
 
 
 def _relative(before, after):
+    """Return (before, after, share of `before` by which they differ)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return before, after, np.where(before == 0, 0.0, np.abs(after / before - 1))
 
 
 def _cut_off(weight, numbers):
-    """The weight of each output channel that a chip cuts off most."""
+    """Return (before, after, share) of the weight of each output channel that a chip cuts off most."""
     rows = weight.reshape(len(weight), -1)
     extremes = np.stack([rows.min(axis=1), rows.max(axis=1)], axis=1)
-    wanted, chip = numbers.in_sum(extremes), numbers.chip
-    kept = np.clip(wanted, chip.lowest_weight, chip.highest_weight)
-    before, after, much = _relative(extremes, extremes * (kept / np.where(wanted == 0, 1.0, wanted)))
-    most = np.argmax(much, axis=1)[:, None]
-    found = (np.take_along_axis(values, most, axis=1)[:, 0] for values in (before, after, much))
-    return tuple(found)
+    unrounded, chip = numbers.in_sum(extremes), numbers.chip
+    clipped = np.clip(unrounded, chip.lowest_weight, chip.highest_weight)
+    columns = _relative(extremes, extremes * (clipped / np.where(unrounded == 0, 1.0, unrounded)))
+    worst = np.argmax(columns[2], axis=1)[:, None]
+    return tuple(np.take_along_axis(values, worst, axis=1)[:, 0] for values in columns)
 
 
-def _rounded(numbers, values, more=0):
-    """Values in the units of the membrane, once they are integers; more: steps of the integers beyond them."""
+def _rounded(numbers, values, extra_steps=0):
+    """Return values in the units of the membrane, once they are integers. extra_steps: of the integers, beyond
+    them."""
     scale = numbers.unrounded(np.ones(len(values))).reshape(-1, *(1,) * (values.ndim - 1))
-    return (half_away(numbers.unrounded(values)) + more) / scale
+    return (half_away(numbers.unrounded(values)) + extra_steps) / scale
 
 
-def _change(before, after, much):
-    """The ConstantChange where it is most; None where none changes by more than MUCH."""
-    much = np.broadcast_to(much, before.shape)
-    number = int((much > MUCH).sum())
+def _change(before, after, share):
+    """Return the ConstantChange where it is largest; None where no constant changes by more than LARGEST_SHARE."""
+    share = np.broadcast_to(share, before.shape)
+    number = int((share > LARGEST_SHARE).sum())
     if not number:
         return None
-    at = np.unravel_index(np.argmax(much), before.shape)
-    return ConstantChange(float(before[at]), float(after[at]) + 0.0, number, before.size)  # no -0
+    index = np.unravel_index(np.argmax(share), before.shape)
+    return ConstantChange(float(before[index]), float(after[index]) + 0.0, number, before.size)  # no -0
 
 
 def _check_silent(unit, numbers, threshold, rounded):
     """Raise UnsupportedError for a threshold above 0 that becomes 0."""
     if comparison_of(unit.node, numbers.chip) == ">=" and ((threshold > 0) & (rounded == 0)).any():
-        least = threshold[threshold > 0].min()
+        smallest = threshold[threshold > 0].min()
         step = 1 / numbers.unrounded(np.ones(unit.shape[0])).min()
         raise UnsupportedError(
-            f"{unit.label}: its v_threshold of {least:.4g} is less than half a step of its integers ({step:.4g}), which "
-            "would make it fire without input; run it in float32, or rescale the layer"
+            f"{unit.label}: its v_threshold of {smallest:.4g} is less than half a step of its integers "
+            f"({step:.4g}), which would make it fire without input; run it in float32, or rescale the layer"
         )

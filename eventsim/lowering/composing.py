@@ -1,7 +1,8 @@
-"""Composing: synapses that read synapses, with no neurons between, as one array of synapses.
+"""Composing: synapses that read synapses, with no neurons between, become one array of synapses.
 
-Every composed weight is the exact sum of its products, rounded once to float64. Products of whole numbers
-are summed that float64 holds without rounding, so that their order, and with it the machine, does not matter.
+Every composed weight is the exact sum of its products, rounded once to float64. The factors are parted into
+integers so small that float64 holds the sums of their products without rounding: their order, and with it the
+machine, does not matter.
 """
 
 from dataclasses import replace
@@ -14,7 +15,7 @@ from eventsim.lowering.linear import Current, exact_sum, Path, Term
 
 LARGEST_WEIGHT = 1 << 22  # numbers of a composed weight
 MOST_PRODUCTS = 1 << 33  # of all its sums together
-AT_A_TIME = 1 << 18  # composed weights: their sums are in pieces, each an array
+AT_A_TIME = 1 << 18  # composed weights that are summed: each part of their sums is an array
 TOGETHER = 4  # sums of one exponent that are added
 MANTISSA = 53
 
@@ -47,7 +48,7 @@ def dense_of_current(weight, current) -> Current:
 
 
 def _dense_of_path(weight, path):
-    n_out, _, height, width = weight.shape
+    n_out = len(weight)
     n_weights, per_output = n_out * int(np.prod(path.source_shape)), path.weight[0].size
     _refuse_large(n_weights, weight.size * per_output,
                   f"{n_out:,} x {n_weights // n_out:,} weights")
@@ -62,9 +63,9 @@ def _dense_of_path(weight, path):
         for first in range(0, n_out, step)
     ])
     if path.spread != (1, 1):  # positions between those that exist give nothing
-        there = np.zeros(composed.shape, bool)
-        there[:, :, :: path.spread[0], :: path.spread[1]] = True
-        composed[~there] = 0
+        exists = np.zeros(composed.shape, bool)
+        exists[:, :, :: path.spread[0], :: path.spread[1]] = True
+        composed[~exists] = 0
     return Path(path.unit, path.delay, path.source_shape, path.scale, composed, real=path.real, spread=path.spread)
 
 
@@ -73,7 +74,7 @@ def _spread_back(outer, inner, path):
     what the path reads."""
     n_groups, n = path.groups, len(outer)
     n_in, kernel = inner.shape[1], inner.shape[2:]
-    found = np.zeros((n_groups, n_in, n, *path.source_shape[1:]))
+    composed = np.zeros((n_groups, n_in, n, *path.source_shape[1:]))
     outer = outer.reshape(n, n_groups, -1, *outer.shape[2:]).transpose(1, 2, 0, 3, 4)  # (groups, out, n, H, W)
     inner = inner.reshape(n_groups, -1, n_in, *kernel)
     for tap in np.ndindex(*kernel):
@@ -85,8 +86,8 @@ def _spread_back(outer, inner, path):
         if not part.size:
             continue
         sums = inner[..., tap[0], tap[1]].swapaxes(1, 2) @ part.reshape(*part.shape[:2], -1)
-        found[..., y, x] += sums.reshape(n_groups, n_in, *part.shape[2:])
-    return found.transpose(2, 0, 1, 3, 4).reshape(n, n_groups * n_in, *path.source_shape[1:])
+        composed[..., y, x] += sums.reshape(n_groups, n_in, *part.shape[2:])
+    return composed.transpose(2, 0, 1, 3, 4).reshape(n, n_groups * n_in, *path.source_shape[1:])
 
 
 def _reached(n_out, size, stride, shift):
@@ -137,13 +138,13 @@ def _convolution_of_path(weight, groups, window, path):
     n_products = outer.shape[2] * int(np.prod(outer.shape[3:]))
 
     def combined(outer, inner):
-        found = np.zeros((n_groups, outer.shape[1], inner.shape[2], *extent))
+        composed = np.zeros((n_groups, outer.shape[1], inner.shape[2], *extent))
         for tap in np.ndindex(*outer.shape[3:]):
             first = [t * d * s for t, d, s in zip(tap, window.dilation, path.stride)]
             y, x = (slice(f, f + (k - 1) * d + 1, d) for f, k, d in zip(first, inner.shape[3:], path.dilation))
             sums = outer[..., tap[0], tap[1]] @ inner.reshape(*inner.shape[:2], -1)
-            found[..., y, x] += sums.reshape(*sums.shape[:2], *inner.shape[2:])
-        return found
+            composed[..., y, x] += sums.reshape(*sums.shape[:2], *inner.shape[2:])
+        return composed
 
     composed = _exact(n_products, outer, inner, combined)
     return replace(
@@ -166,7 +167,7 @@ def _grouped(weight, groups, n_groups):
 def _convolved(weight, values, groups, window, shape):
     """A convolution of one map (in, H, W), on the map `shape`."""
     n_in = weight.shape[1]
-    found = np.zeros((groups, len(weight) // groups, *shape[1:]))
+    sums = np.zeros((groups, len(weight) // groups, *shape[1:]))
     weight = weight.reshape(groups, -1, *weight.shape[1:])
     values = values.reshape(groups, n_in, *values.shape[1:])
     for tap in np.ndindex(*weight.shape[3:]):
@@ -177,9 +178,9 @@ def _convolved(weight, values, groups, window, shape):
         part = values[:, :, y, x]
         if not part.size:
             continue
-        sums = weight[..., tap[0], tap[1]] @ part.reshape(groups, n_in, -1)
-        found[:, :, ys, xs] += sums.reshape(groups, -1, *part.shape[2:])
-    return found.reshape(shape)
+        products = weight[..., tap[0], tap[1]] @ part.reshape(groups, n_in, -1)
+        sums[:, :, ys, xs] += products.reshape(groups, -1, *part.shape[2:])
+    return sums.reshape(shape)
 
 
 def _on_map(term, shape):
@@ -203,59 +204,61 @@ def _exact(n_products, a, b, bilinear):
     bits = (MANTISSA - ceil(log2(max(n_products * TOGETHER, 1)))) // 2
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return np.full(np.shape(bilinear(a, b)), np.nan)
-    parts = _added([(bilinear(x, y), p + q) for x, p in _whole_parts(a, bits) for y, q in _whole_parts(b, bits)])
+    parts = _added([(bilinear(x, y), p + q)
+                    for x, p in _integer_parts(a, bits) for y, q in _integer_parts(b, bits)])
     if not parts:
         return bilinear(np.zeros_like(a), np.zeros_like(b))
     last = max(exponent for _, exponent in parts)
     scaled = [np.ldexp(values, exponent - last) for values, exponent in parts]
-    found = np.ldexp(_rounded_sum(scaled), last)
-    return np.where(np.isfinite(found), found, np.nan) + 0.0
+    sums = np.ldexp(_rounded_sum(scaled), last)
+    return np.where(np.isfinite(sums), sums, np.nan) + 0.0
 
 
 def _rounded_sum(parts):
     """The exact sum of arrays, rounded once, elementwise."""
-    high, low, left = parts[0], np.zeros_like(parts[0]), np.zeros_like(parts[0])
+    high, low, remainder = parts[0], np.zeros_like(parts[0]), np.zeros_like(parts[0])
     for part in parts[1:]:
         high, error = _two_sum(high, part)
         low, error = _two_sum(low, error)
-        left += np.abs(error)
+        remainder += np.abs(error)
     sums, error = _two_sum(high, low)
-    if not left.any():  # high + low is the sum, and one IEEE addition rounds it
+    if not remainder.any():  # high + low is the sum, and one IEEE addition rounds it
         return sums
-    # what is left decides only where the rest is as near to the middle between two numbers
+    # the remainder decides only where the error is as near to the middle between two numbers
     half, size = np.spacing(np.abs(sums)) / 2, np.abs(error)
-    near = (np.abs(size - half) <= 2 * left) | (np.abs(size - half / 2) <= 2 * left) | ~np.isfinite(sums)
-    for index in zip(*np.nonzero(near & (left > 0))):
+    near = (np.abs(size - half) <= 2 * remainder) | (np.abs(size - half / 2) <= 2 * remainder) | ~np.isfinite(sums)
+    for index in zip(*np.nonzero(near & (remainder > 0))):
         sums[index] = exact_sum([float(part[index]) for part in parts])
     return sums
 
 
 def _two_sum(a, b):
-    """(a + b rounded, what that leaves out), exactly."""
+    """Return (a + b rounded, what that leaves out), exactly."""
     total = a + b
-    of_b = total - a
-    return total, (a - (total - of_b)) + (b - of_b)
+    part_b = total - a
+    return total, (a - (total - part_b)) + (b - part_b)
 
 
 def _added(parts):
-    """Parts (whole numbers, exponent) with those of one exponent added, so many that the sums are whole, too."""
-    found = []
+    """Return parts (integers, exponent) with those of one exponent added, so few that the sums are exact, too."""
+    sums = []
     for values, exponent in parts:
-        for entry in found:
+        for entry in sums:
             if entry[1] == exponent and entry[2] < TOGETHER:
                 entry[0], entry[2] = entry[0] + values, entry[2] + 1
                 break
         else:
-            found.append([values, exponent, 1])
-    return [(values, exponent) for values, exponent, _ in found]
+            sums.append([values, exponent, 1])
+    return [(values, exponent) for values, exponent, _ in sums]
 
 
-def _whole_parts(values, bits):
-    """[(whole numbers below 2^bits as float64, exponent)] that make up some values exactly, the largest first."""
-    found = []
+def _integer_parts(values, bits):
+    """Return [(integers below 2^bits as float64, exponent)] that make up some values exactly, the largest
+    first."""
+    parts = []
     while values.any():
         exponent = int(np.frexp(np.abs(values).max())[1]) - bits
-        whole = np.trunc(np.ldexp(values, -exponent))
-        found.append((whole, exponent))
-        values = values - np.ldexp(whole, exponent)
-    return found
+        integers = np.trunc(np.ldexp(values, -exponent))
+        parts.append((integers, exponent))
+        values = values - np.ldexp(integers, exponent)
+    return parts

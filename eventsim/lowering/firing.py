@@ -1,20 +1,19 @@
 """Neurons in the numbers of a run: what they decide with, and the kernels' Update.
 
 A kind of neurons has one function here, registered with @decides: it says which thresholds a membrane is
-held against, what a level takes from it, and which branches of the kernels it needs.
+compared with, what a level takes from it, and which branches of the kernels it needs.
 """
 
-from math import tanh
 from typing import List, NamedTuple
 
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.kernels.arguments import Update
+from eventsim.kernels.arguments import NEVER, Update
 from eventsim.lowering import layout, overflow
 from eventsim.lowering.linear import exact_sum, value_or
-from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
+from eventsim.model.rectifier import phi
 
 # what `kernels.firing.fire_untraced` leaves out
 SPECIAL = ("signed", "reset_delay", "filters", "drives", "gains", "pauses", "reset_interval")
@@ -56,12 +55,12 @@ def update(unit, numbers, lanes, bias) -> Update:
         "v_reset": unit.on_map("v_reset"), "v_min": unit.on_map("v_min"), "least": np.zeros(shape),
         **decision.maps,
     }
-    into = {"leak": numbers.decay, "current_leak": numbers.decay, "gain": numbers.factor}
-    maps = {name: into.get(name, numbers.unit)(values) for name, values in exact.items()}
+    roundings = {"leak": numbers.decay, "current_leak": numbers.decay, "gain": numbers.factor}
+    maps = {name: roundings.get(name, numbers.unit)(values) for name, values in exact.items()}
     maps["refractory"] = unit.on_map("refractory").astype(np.int32)
     per_position = _differs_inside_channels(shape, (*maps.values(), *decision.thresholds))
     limits = overflow.limits(chip)
-    found = Update(
+    parameters = Update(
         **_laid_out(maps, decision, numbers, lanes, per_position),
         bias=bias,
         limits=limits,
@@ -79,19 +78,19 @@ def update(unit, numbers, lanes, bias) -> Update:
         per_position=int(per_position),
         bias_per_position=int(bias.shape[0] > 1),
     )._replace(**decision.settings)
-    special = found.changes or found.alpha or any(getattr(found, name) for name in SPECIAL)
+    special = parameters.changes or parameters.alpha or any(getattr(parameters, name) for name in SPECIAL)
     plain = chip is None and not special
-    return found._replace(plain=int(plain))
+    return parameters._replace(plain=int(plain))
 
 
 def _plain_flags():
-    """Flags that only some kinds of neurons set."""
+    """Return the flags that only some kinds of neurons set, all 0."""
     return dict.fromkeys(
         ("plain", "changes", "alpha", "hard", "reset_delay", "filters", "limited", "rectified", "pauses"), 0)
 
 
 def _decay(chip):
-    """Fields of `Update` that say how a decay is rounded."""
+    """Return the fields of `Update` that say how a decay is rounded."""
     bits = 12 if chip is None else chip.decay_bits
     half = 1 << (bits - 1)
     positive, negative = {
@@ -101,26 +100,26 @@ def _decay(chip):
 
 
 def _differs_inside_channels(shape, maps):
-    """Whether any map (C, H, W) holds several numbers in one channel."""
+    """Return whether any map (C, H, W) holds several numbers in one channel."""
     rows = [m.reshape(shape[0], -1) for m in maps] if shape[1:] != (1, 1) else []
     return any(((row != row[:, :1]) & (row == row)).any() for row in rows)  # nan: a plane that is never sent
 
 
 def _laid_out(maps, decision, numbers, lanes, per_position):
-    """Fields of `Update` that are arrays, channels last."""
+    """Return the fields of `Update` that are arrays, channels last."""
 
-    def laid(values, fill=0):
+    def channels_last(values, fill=0):
         return layout.channels_last(values if per_position else values[:, :1, :1], lanes, fill)
 
-    found = {name: laid(values) for name, values in maps.items()}
-    found["thresholds"] = stacked([laid(t, numbers.never) for t in decision.thresholds], numbers.dtype)
-    found["amounts"] = stacked(
+    arrays = {name: channels_last(values) for name, values in maps.items()}
+    arrays["thresholds"] = stacked([channels_last(t, numbers.never) for t in decision.thresholds], numbers.dtype)
+    arrays["amounts"] = stacked(
         [layout.channels_last(a[:, None, None], lanes) for a in decision.amounts], numbers.dtype)
-    return found
+    return arrays
 
 
 def stacked(planes, dtype):
-    """Planes as one array (planes, positions, padded channels)."""
+    """Return planes as one array (planes, positions, padded channels)."""
     if not planes:
         return np.zeros((0, 1, 1), dtype)
     return np.ascontiguousarray(np.stack(planes))
@@ -131,8 +130,8 @@ def stacked(planes, dtype):
 
 @decides(Neuron)
 def _levels(unit, numbers):
-    """Levels of the membrane: floor((H - v_threshold) / quantum) + 1, one threshold per bit. They rise from plane to
-    plane, which kernels rely on."""
+    """Neurons send floor((H - v_threshold) / quantum) + 1 and have one threshold per bit. The thresholds rise from
+    plane to plane, which kernels rely on."""
     node = unit.node
     quantum, bits = unit.per_channel("quantum"), unit.per_channel("bits")
     exact, theta = firing_thresholds(unit, quantum)
@@ -143,8 +142,8 @@ def _levels(unit, numbers):
         if comparison == ">":
             threshold = numbers.above(threshold)
         if b == 0 and node.rectify:
-            moved = (theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]
-            threshold[moved] = _rectified(numbers, theta, quantum, moved, comparison)[moved]
+            moves = (theta != quantum[:, None, None] / 2) & (bits == 1)[:, None, None]
+            threshold[moves] = _rectified(numbers, theta, quantum, moves, comparison)
         _check_reachable(unit, numbers, threshold[bits > b], comparison)
         threshold[bits <= b] = numbers.never
         thresholds.append(threshold)
@@ -158,10 +157,10 @@ def _levels(unit, numbers):
 
 
 def _threshold(unit, numbers, exact):
-    """Thresholds in the run's type. Raises UnsupportedError where a float above 0 becomes 0; of integers `changes`
-    does."""
+    """Return thresholds in the run's type. Raises UnsupportedError where a float above 0 becomes 0; `changes` does
+    where an integer does."""
     threshold = numbers.unit(exact)
-    if not numbers.whole and ((exact > 0) & (threshold == 0)).any():
+    if not numbers.integer and ((exact > 0) & (threshold == 0)).any():
         raise UnsupportedError(f"{unit.label}: its v_threshold of {exact[exact > 0].min():.4g} is less than "
                                f"{numbers.dtype} holds, which would make it fire without input; {numbers.remedy}")
     return threshold
@@ -171,17 +170,17 @@ def _check_reachable(unit, numbers, thresholds, comparison):
     """Raise UnsupportedError for thresholds that stand for "never", but are reached where membranes wrap."""
     if overflow.reaches_all(numbers.chip) and comparison == ">=" and (thresholds == numbers.never).any():
         raise UnsupportedError(
-            f"{unit.label}: a threshold is {INT32_MAX} steps, expected less under a chip whose membranes wrap at 32 "
-            "bits; rescale the layer, or lower its resolution"
+            f"{unit.label}: a threshold is {NEVER} steps, expected less under a chip whose membranes wrap at "
+            "32 bits; rescale the layer, or lower its resolution"
         )
 
 
 @decides(SigmaDelta)
 def _changes(unit, numbers):
-    """Changes: thresholds (C, 1, 1) per plane of positive, then of negative changes. floor(o / q) is at
-    least j where o >= j q, and below -j where -o > j q."""
+    """Neurons send changes, and have thresholds (C, 1, 1) per plane of positive, then of negative changes: floor(o
+    / q) is at least j where o >= j q, and below -j where -o > j q."""
     node, quantum = unit.node, unit.per_channel("quantum")
-    level = _amount(unit, numbers, quantum)  # rounded once: then levels are whole multiples
+    level = _amount(unit, numbers, quantum)  # rounded once: then levels are integer multiples
     _amount(unit, numbers, (2.0**unit.n_bits - 1) * quantum)  # all planes together have to fit
     amounts = [level * level.dtype.type(2**b) for b in range(unit.n_bits)]
     planes = amounts + [numbers.above(amount - level) for amount in amounts]
@@ -192,7 +191,7 @@ def _changes(unit, numbers):
 
 @decides(Alpha)
 def _alpha(unit, numbers):
-    """One threshold, which also is what a soft reset takes."""
+    """Neurons have one threshold, which also is what a soft reset takes."""
     node = unit.node
     threshold = _threshold(unit, numbers, unit.on_map("v_threshold"))
     if node.comparison == ">":
@@ -211,16 +210,16 @@ def _nothing(unit, numbers):
 
 
 def comparison_of(node, chip):
-    """">" or ">=": the chip's, else the neuron's."""
+    """Return ">" or ">=": the chip's, else the neuron's."""
     return value_or(None if chip is None else chip.comparison, node.comparison)
 
 
 def _amount(unit, numbers, quanta):
-    """What a plane takes from the membrane, (C,) in the run's type; never 0 steps."""
+    """Return what a plane takes from the membrane, (C,) in the run's type. Raises UnsupportedError for 0 steps."""
     amount = numbers.unit(quanta)
-    if not amount.all() and not numbers.whole:
-        raise UnsupportedError(f"{unit.label}: its quantum of {quanta.min():.4g} is less than {numbers.dtype} holds; "
-                               f"{numbers.remedy}")
+    if not amount.all() and not numbers.integer:
+        raise UnsupportedError(f"{unit.label}: its quantum of {quanta.min():.4g} is less than {numbers.dtype} "
+                               f"holds; {numbers.remedy}")
     if not amount.all():
         resolution = unit.node.resolution
         remedy = "run it in float32, or rescale the layer" if resolution is None else "raise the resolution"
@@ -230,69 +229,58 @@ def _amount(unit, numbers, quanta):
 
 
 def firing_thresholds(unit, quantum):
-    """c_b = theta - delta + 2^b delta exactly rounded, float64 (C, n_bits, H, W), and theta."""
+    """Return c_b = theta - delta + 2^b delta exactly rounded, float64 (C, n_bits, H, W), and theta."""
     theta = unit.on_map("v_threshold")
     flat = theta.reshape(unit.shape[0], -1)
     alike = (flat == flat[:, :1]).all()
     thresholds = flat[:, :1] if alike else flat
-    known, place = distinct(thresholds.ravel(), np.repeat(quantum, thresholds.shape[1]))
+    pairs, row = distinct(thresholds.ravel(), np.repeat(quantum, thresholds.shape[1]))
     sums = np.array([[exact_sum((t, -delta, 2.0**b * delta)) for b in range(unit.n_bits)]
-                     for t, delta in known.tolist()])
-    exact = np.moveaxis(sums[place].reshape(*thresholds.shape, unit.n_bits), 2, 1)
+                     for t, delta in pairs.tolist()])
+    exact = np.moveaxis(sums[row].reshape(*thresholds.shape, unit.n_bits), 2, 1)
     exact = np.broadcast_to(exact, (unit.shape[0], unit.n_bits, flat.shape[1]))
     return exact.reshape(unit.shape[0], unit.n_bits, *unit.shape[1:]), theta
 
 
 def distinct(*columns):
-    """The different rows of columns of float64, (rows, columns), and the place of each row among them: what is
-    worked out in Python is worked out once for each."""
+    """Return the different rows of columns of float64, (rows, columns), and the index of each row among them: what
+    is worked out in Python is worked out once for each."""
     code = np.zeros(len(columns[0]), np.int64)
     for column in columns:  # one by one: rows as a whole sort ten times as slowly
         if (column != column[:1]).any():
-            values, place = np.unique(column, return_inverse=True)
-            code = np.unique(code * len(values) + place.reshape(-1), return_inverse=True)[1].reshape(-1)
+            values, index = np.unique(column, return_inverse=True)
+            code = np.unique(code * len(values) + index.reshape(-1), return_inverse=True)[1].reshape(-1)
     first = np.zeros(code.max(initial=-1) + 1, np.intp)
     first[code] = np.arange(len(code))
     return np.stack([column[first] for column in columns], axis=1), code
 
 
-def _rectified(numbers, theta, quantum, moved, comparison):
-    """Fold MPR into thresholds of one-bit channels, where they are `moved`: the smallest number of the
-    run's type whose phi passes. There is one, since phi (InfLoR-SNN, eq. 9) rises."""
-    found, channel = np.zeros(theta.shape, numbers.dtype), np.nonzero(moved)[0]
-    if channel.size:
-        of_each = quantum[channel]
-        steps = np.broadcast_to(numbers.steps_in(channel, of_each), channel.shape)
-        known, place = distinct(theta[moved], of_each, steps)
-        passing = [smallest_passing(*each, comparison == ">", numbers.dtype) for each in known.tolist()]
-        found[moved] = np.array(passing, numbers.dtype)[place]
-    return found
-
-
-def rectifier(u):
-    """phi of the membrane potential rectifier MPR (InfLoR-SNN, eq. 9), u and phi in quanta."""
-    if u < 0:
-        return 1 - (1 - u) ** (1 / 3)
-    if u <= 1:
-        return tanh(3 * (u - 0.5)) / (2 * tanh(1.5)) + 0.5
-    return u ** (1 / 3)
+def _rectified(numbers, theta, quantum, moves, comparison):
+    """Return the thresholds, 1D, of the neurons of one-bit channels where MPR moves them: the smallest number of
+    the run's type whose phi passes. There is one, since phi (InfLoR-SNN, eq. 9) rises."""
+    channel = np.nonzero(moves)[0]
+    quantum = quantum[channel]
+    steps = np.broadcast_to(numbers.steps_in(channel, quantum), channel.shape)
+    rows, row = distinct(theta[moves], quantum, steps)
+    passing = [smallest_passing(*values, comparison == ">", numbers.dtype) for values in rows.tolist()]
+    return np.array(passing, numbers.dtype)[row]
 
 
 def smallest_passing(theta, quantum, steps, strict, dtype):
-    """Smallest number of `dtype` whose phi is >= (or >) theta / quantum, by bisection.
+    """Return the smallest number of `dtype` whose phi is >= (strict: >) theta / quantum, found by bisection; where
+    none passes, what no membrane reaches.
 
-    Integers count in quantum / steps. Floats are bisected in the order of their bit patterns, infinities too.
-    Where none passes: what no membrane reaches."""
+    Integers count in quantum / steps. Floats are bisected in the order of their bit patterns, infinities too."""
     theta, quantum, steps = float(theta), float(quantum), float(steps)
     target = theta / quantum
     integer = dtype.kind == "i"
 
     def passes(h):
-        phi = rectifier(h / steps if integer else float(h) / quantum)
-        return phi > target if strict else phi >= target
+        rectified = phi(h / steps if integer else float(h) / quantum)
+        return rectified > target if strict else rectified >= target
 
     if integer:
-        low, high, number = -INT32_MAX, INT32_MAX, int
+        low, high, number = -NEVER, NEVER, int
     else:
         bits = np.dtype(f"i{dtype.itemsize}")
         top = int(np.array(np.inf, dtype).view(bits))
@@ -303,7 +291,7 @@ def smallest_passing(theta, quantum, steps, strict, dtype):
             return -value if order < 0 else value
 
     if not passes(number(high)):
-        return INT32_MAX if integer else np.nan
+        return NEVER if integer else np.nan
     while low < high:
         middle = (low + high) // 2
         if passes(number(middle)):

@@ -1,4 +1,4 @@
-"""Folding: what a Model's graph comes down to, in exact float64, before any precision is chosen.
+"""Folding: reduces a Model's graph to units, in exact float64, before any precision is chosen.
 
 Everything between two spiking nodes is linear, but for maxima of currents, so it becomes *paths* (one
 synapse array from one spike train into one membrane) and *terms* (constants that are added at every step). Input
@@ -11,15 +11,15 @@ do not depend on the machine. Rounding to the type of a run happens once, in `re
 from graphlib import TopologicalSorter
 from typing import List
 
-from eventsim.errors import UnsupportedError
 from eventsim.lowering.layers import layer
+from eventsim.lowering.linear import UNEQUAL
 from eventsim.lowering.rules import add_flattened, input_unit, RULES
 from eventsim.lowering.units import Group, Units
 from eventsim.model.network import Model
 
 
 def fold(model: Model) -> List[Group]:
-    """The units of a model in the order of execution.
+    """Return the units of a model in the order of execution.
 
     Raises UnsupportedError, naming the node, for graphs that cannot run by additions.
     """
@@ -29,15 +29,13 @@ def fold(model: Model) -> List[Group]:
         for name in names:
             if model.kinds[name] != "current":  # evaluated by those that read it
                 _emit(units, name)
-        new = list(units.units.values())[n_before:]
-        if new:
+        added = list(units.units.values())[n_before:]
+        if added:
             recurrent = model.is_recurrent(names)
-            groups.append(Group(_in_order(new, recurrent), recurrent))
+            groups.append(Group(_in_order(added, recurrent), recurrent))
     if model.output not in units.units:
-        raise UnsupportedError(
-            f"{model.label(model.output)}: the model ends in a sum of unequal quanta; "
-            "give its trains equal quanta, or read them with a Readout"
-        )
+        raise units.refusal(model.output, f"the model ends in {UNEQUAL}; give its trains equal quanta, or read "
+                            "them with a Readout")
     return groups
 
 
@@ -55,8 +53,8 @@ def _emit(units, name):
 
 
 def _in_order(units, recurrent):
-    """Units of a group, each after those of the group that it reads (in the same step, where they
-    run step by step)."""
+    """Return the units of a group, each after those of the group that it reads (in the same step, where they run
+    step by step)."""
     reads = {
         unit.name: [r.unit for r in (*unit.trains, *unit.synapses) if not (recurrent and r.delay)]
         for unit in units

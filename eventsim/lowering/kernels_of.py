@@ -7,11 +7,12 @@ from eventsim.program import LayerStage, Program
 
 
 def kernels_of(program: Program) -> List[Dict]:
-    """One entry for each path of synapses, plain data: layer, source, delay, kernel (see `Synapses.method`), lanes
-    (channels that it adds at once), tiles (of so many channels), weights (their type as they are added, or of the
-    tables) and why."""
+    """Return one entry for each path of synapses, plain data: layer, source, delay, kernel (see
+    `Synapses.method`), lanes (channels that it adds at once), tiles (of so many channels), weights (their type as
+    they are added, or of the tables) and why."""
     return [
-        {"layer": layer.name, "source": path.source, "delay": path.delay, "kernel": path.method, "lanes": layer.lanes,
-         "tiles": path.geometry.tiles, "weights": str(path.weight.dtype), "why": WHY[path.method]}
+        {"layer": layer.name, "source": path.source, "delay": path.delay, "kernel": path.method,
+         "lanes": layer.lanes, "tiles": path.geometry.tiles, "weights": str(path.weight.dtype),
+         "why": WHY[path.method]}
         for layer in program.stages.values() if isinstance(layer, LayerStage) for path in layer.synapses
     ]

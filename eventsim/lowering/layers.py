@@ -1,4 +1,4 @@
-"""What reaches a membrane: the unit of a node with a membrane, with all paths and terms that lead into it."""
+"""Layers: the unit of a node with a membrane has all paths and terms that lead into it."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from eventsim.model.parameters import is_per_neuron
 
 
 def layer(units, name) -> Unit:
-    """The unit of neurons or of a readout; what it reads is added before it."""
+    """Return the unit of neurons or of a readout, once the units that it reads are added."""
     node, shape = units.model.nodes[name], units.held_shape(name)
     unit = Unit(name, "layer", node, shape, units.model.shapes[name])
     for edge in units.model.incoming(name):
@@ -31,10 +31,10 @@ def layer(units, name) -> Unit:
 
 
 def _add_identity(units, unit, train):
-    """One synapse per neuron, of the worth of a level."""
+    """Add one synapse per neuron, whose weight is the value of a level."""
     if train.flattened and train.shape != unit.shape:
         train = repacked(units, train)
-    if train.flattened:  # both held as the same map: one amplitude per channel of the map
+    if train.flattened:  # train and unit are held as the same map: one amplitude per channel of the map
         scale = _per_channel(unit, "scale", train.scale)
         offset = None if train.offset is None else train.offset.reshape(unit.shape)
     else:
@@ -60,7 +60,7 @@ def _fold_gain(unit):
 
 
 def _fold_constants(unit):
-    """What is added at every step: to the sum where that is the same, else to the membrane."""
+    """Fold what is added at every step into the sum where that is the same, else into the membrane."""
     node = unit.node
     potential, bias = (1 - unit.on_map("leak")) * unit.on_map("v_leak"), unit.on_map("bias")
     if node.sends == "changes" or getattr(node, "current_leak", None) is not None:
@@ -71,7 +71,8 @@ def _fold_constants(unit):
 
 
 def _per_channel(unit, what, flat):
-    """One value per channel of a map from one per neuron, which must not differ inside it."""
+    """Return one value per channel of a map. flat: one per neuron. Raises UnsupportedError where they differ
+    inside a channel. what: how messages name them."""
     rows = np.asarray(flat).reshape(unit.shape[0], -1)
     if (rows != rows[:, :1]).any():
         raise UnsupportedError(
@@ -81,9 +82,7 @@ def _per_channel(unit, what, flat):
     return rows[:, 0].copy()
 
 
-def _check_held(unit, found):
-    if found != unit.shape:
-        raise UnsupportedError(
-            f"{unit.label}: its inputs are flattened from maps of shapes {found} and "
-            f"{unit.shape}; put the Flatten after this node"
-        )
+def _check_held(unit, shape):
+    if shape != unit.shape:
+        raise UnsupportedError(f"{unit.label}: its inputs are flattened from maps of shapes {shape} and "
+                               f"{unit.shape}; put the Flatten after this node")

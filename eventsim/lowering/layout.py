@@ -12,7 +12,7 @@ from eventsim.program import FanOut
 
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 WORD = 64  # inputs
-MOST_IMAGE_CHANNELS, MOST_IMAGE_INPUTS = 4, 256  # under a window; but for extreme weights, int16 holds the sum of so many int8
+MOST_IMAGE_CHANNELS, MOST_IMAGE_INPUTS = 4, 256  # under a window: int16 holds most sums of so many int8
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
 ANY = 64  # planes: more than levels have
@@ -21,7 +21,7 @@ MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faste
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
 
 
-# Why a path is run as it is, by `program.Synapses.method`.
+# Why a path runs as it does, by `program.Synapses.method`
 WHY = {
     "windowed": "at most 64 inputs, or 256 of an image, under a window: parts of it looked up in tables of sums",
     "slide": "windows three columns wide, moved by one: each event added to the three columns that it reaches",
@@ -35,8 +35,8 @@ WHY = {
 
 
 class Parts(NamedTuple):
-    """How a window's inputs are parted, by row, column, channel: some kernel rows make a word, a word some parts of so
-    many bits. number: of parts of the window; its last word may have fewer than `per_word`."""
+    """How a window's inputs, by row, column, channel, are cut into words of some kernel rows each, and words into
+    parts of so many bits. number: of parts of the window; its last word may have fewer than `per_word`."""
 
     number: int
     bits: int
@@ -61,14 +61,14 @@ class Rows(NamedTuple):
 
 
 def lanes_of(unit, weight_dtype):
-    """Channels of a layer that a kernel processes at once."""
+    """Return how many channels of a layer a kernel processes at once."""
     widest = max((p.weight.shape[1] * p.weight.shape[3] for p in unit.synapses if p.weight is not None),
                  default=1)
     return lanes_for(unit.shape[0], weight_dtype, widest)
 
 
 def lanes_for(channels, weight_dtype, row_weights):
-    """Channels that a kernel processes at once.
+    """Return how many channels a kernel processes at once.
 
     Measured on a Zen 4: pairs of int8 are fastest with 64; float32 with 64 where a kernel row has
     few weights per output channel (row_weights, taps times input channels), else with 32, whose
@@ -76,9 +76,9 @@ def lanes_for(channels, weight_dtype, row_weights):
     need, for int8 a third.
     """
     widest = {1: 64, 2: 32, 4: 64 if row_weights <= MOST_ROW_WEIGHTS else 32, 8: 16}
-    most = (4 / 3 if weight_dtype.itemsize == 1 else 5 / 4) * _padded(channels, 16)
+    most_channels = (4 / 3 if weight_dtype.itemsize == 1 else 5 / 4) * _padded(channels, 16)
     for lanes in (64, 32):
-        if lanes <= widest[weight_dtype.itemsize] and _padded(channels, lanes) <= most:
+        if lanes <= widest[weight_dtype.itemsize] and _padded(channels, lanes) <= most_channels:
             return lanes
     return 16
 
@@ -88,7 +88,7 @@ def _padded(channels, lanes):
 
 
 def channels_last(values, lanes, fill=0):
-    """(C, H, W) to (H * W, padded C), filled up."""
+    """Return values (C, H, W) as (H * W, padded C), filled up."""
     channels = values.shape[0]
     out = np.full((values[0].size, _padded(channels, lanes)), fill, values.dtype)
     out[:, :channels] = values.reshape(channels, -1).T
@@ -96,7 +96,7 @@ def channels_last(values, lanes, fill=0):
 
 
 def mask_words(mask):
-    """bool (C, H, W) as the words of one plane: uint64 (positions * words,)."""
+    """Return a mask, bool (C, H, W), as the words of one plane: uint64 (positions * words,)."""
     channels = mask.shape[0]
     bits = np.zeros((mask[0].size, -(-channels // 64) * 64), bool)
     bits[:, :channels] = mask.reshape(channels, -1).T
@@ -104,7 +104,7 @@ def mask_words(mask):
 
 
 def can_slide(path, weight_shape, out_shape):
-    """Whether `kernels.gathering.slide_rows` can run a path: windows three columns wide, moved by one."""
+    """Return whether `kernels.gathering.slide_rows` can run a path: windows three columns wide, moved by one."""
     return (
         weight_shape[3] == 3 and path.stride == (1, 1) and path.dilation == (1, 1)
         and path.groups == 1 and out_shape[2] >= 3
@@ -112,18 +112,19 @@ def can_slide(path, weight_shape, out_shape):
 
 
 def fits_window(path, weight_shape, image):
-    """Whether `kernels.gathering.window_rows` is to run a path: at most 64 neurons under a window of several
-    positions, or 256 of an image of few channels, half of whose bits are set; at most 64 under a row of it."""
+    """Return whether `kernels.gathering.window_rows` is to run a path: at most 64 neurons under a window of
+    several positions, or 256 of an image of few channels, half of whose bits are set; at most 64 under a row of
+    it."""
     _, channels, height, width = weight_shape
     if path.groups > 1 or height * width == 1 or channels * width > WORD:
         return False
-    most = MOST_IMAGE_INPUTS if image and channels <= MOST_IMAGE_CHANNELS else WORD
-    return channels * height * width <= most
+    most_inputs = MOST_IMAGE_INPUTS if image and channels <= MOST_IMAGE_CHANNELS else WORD
+    return channels * height * width <= most_inputs
 
 
 def method(path, weight, out_shape, lanes, image):
-    """Name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. image: whether the path
-    reads one."""
+    """Return the name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. image:
+    whether the path reads one."""
     by_shape = _method_of_shape(path, weight.shape, image)
     if by_shape:
         return by_shape
@@ -137,7 +138,7 @@ def method(path, weight, out_shape, lanes, image):
 
 
 def _method_of_shape(path, weight_shape, image):
-    """The kernel of a path whose weights' numbers do not matter to the choice, or ""."""
+    """Return the kernel of a path whose weights' numbers do not matter to the choice, or ""."""
     if path.weight is None or path.real:
         return "real" if path.real else "masked"
     if path.attention is not None:
@@ -148,18 +149,18 @@ def _method_of_shape(path, weight_shape, image):
 
 
 def _sums_fit(weight):
-    """Whether 16 bits hold the sum of any of an output's weights."""
-    whole, axes = weight.astype(np.int64), (1, 2, 3)
-    return bool((whole.clip(0).sum(axes) <= 32767).all() and (whole.clip(None, 0).sum(axes) >= -32768).all())
+    """Return whether 16 bits hold the sum of any of an output's weights."""
+    wide, axes = weight.astype(np.int64), (1, 2, 3)
+    return bool((wide.clip(0).sum(axes) <= 32767).all() and (wide.clip(None, 0).sum(axes) >= -32768).all())
 
 
 def _rows_are_near(weight, lanes):
-    """Whether a tile's weights, as int16, are read as fast as pairs of int8."""
+    """Return whether a tile's weights, as int16, are read as fast as pairs of int8."""
     return weight[0].size * lanes * 2 <= MOST_SLIDE_BYTES
 
 
 def geometry(path, out_shape, kernel, rows, levels):
-    """The Geometry of a path into a layer of out_shape (C, H, W). kernel: (kH, kW). rows: Rows. levels:
+    """Return the Geometry of a path into a layer of out_shape (C, H, W). kernel: (kH, kW). rows: Rows. levels:
     (bits, signed) of the spikes that it reads."""
     one_run = path.n_groups == 1 and path.dilation[1] == 1
     inputs = kernel[0] * kernel[1] * rows.per_tap  # under one window
@@ -180,7 +181,7 @@ def geometry(path, out_shape, kernel, rows, levels):
 
 
 def pool_geometry(shape, out_shape, window, lanes):
-    """The Geometry of a pool of sums. shape, out_shape: (C, H, W) before and after. window: kernel, stride,
+    """Return the Geometry of a pool of sums. shape, out_shape: (C, H, W) before and after. window: kernel, stride,
     padding, (y, x) each."""
     (kernel, stride, padding), ones = window, (1, 1)
     return Geometry(
@@ -190,9 +191,9 @@ def pool_geometry(shape, out_shape, window, lanes):
     )
 
 
-def weight_rows(weight, groups, lanes, method):
-    """Weights (out, in / groups, kH, kW) as Rows in the layout of the kernel `method`."""
-    if method == "masked":
+def weight_rows(weight, groups, lanes, kernel):
+    """Return weights (out, in / groups, kH, kW) as Rows in the layout of a kernel, which `method` names."""
+    if kernel == "masked":
         taps = weight[:, 0].transpose(1, 2, 0)
         padded = np.zeros((*taps.shape[:2], _padded(weight.shape[0], lanes)), weight.dtype)
         padded[:, :, : weight.shape[0]] = taps
@@ -206,21 +207,21 @@ def weight_rows(weight, groups, lanes, method):
         tile, lane = divmod(o, lanes)
         first = o // (n_out // groups) * n_in - ranges[tile, 2]
         rows[tile, :, :, first : first + n_in, lane] = weight[o].transpose(1, 2, 0)
-    if method == "windowed":
+    if kernel == "windowed":
         parts = window_parts(height, width * n_in, n_out)
         tables, planes_at_once = _tables(rows.reshape(tiles, height, -1, lanes), parts)
         return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts, planes_at_once)
-    if method in ("slide", "slide_pairs"):
+    if kernel in ("slide", "slide_pairs"):
         rows = rows.transpose(0, 1, 3, 2, 4)
-    if method in ("pairs", "slide_pairs"):
+    if kernel in ("pairs", "slide_pairs"):
         rows = _paired(rows, lanes)
-    if method == "slide" and rows.dtype.kind == "i":
+    if kernel == "slide" and rows.dtype.kind == "i":
         rows = rows.astype(np.int16)
     return Rows(aligned_array(rows), ranges, rows_per_tap, lanes)
 
 
 def laid_out_size(path, lanes, image) -> int:
-    """How many numbers `weight_rows` makes of a path's weights. image: whether the path reads one."""
+    """Return how many numbers `weight_rows` makes of a path's weights. image: whether the path reads one."""
     n_out, n_in, height, width = path.weight.shape
     padded, by_shape = _padded(n_out, lanes), _method_of_shape(path, path.weight.shape, image)
     if by_shape == "masked":
@@ -233,10 +234,11 @@ def laid_out_size(path, lanes, image) -> int:
 
 
 def window_parts(height, inputs, channels) -> Parts:
-    """The Parts of a window of `height` rows of `inputs` neurons each, as few as there can be, all alike."""
+    """Return the Parts of a window of `height` rows of `inputs` neurons each, as few as there can be, all
+    alike."""
     rows = min(WORD // inputs, height)
-    most = MOST_PART_BITS if channels <= NARROW else MOST_WIDE_PART_BITS
-    per_word = -(-rows * inputs // most)
+    most_bits = MOST_PART_BITS if channels <= NARROW else MOST_WIDE_PART_BITS
+    per_word = -(-rows * inputs // most_bits)
     bits = -(-rows * inputs // per_word)
     words = -(-height // rows)
     last = (height - (words - 1) * rows) * inputs
@@ -244,23 +246,24 @@ def window_parts(height, inputs, channels) -> Parts:
 
 
 def _tables(rows, parts):
-    """Sums of all subsets of each part's rows, in their order from +0. rows: (tiles, kernel rows, inputs of each,
-    lanes). Returns (tiles, parts, 2^bits, lanes), of integers as int16 or int32, whichever holds a window's, and how
-    many planes' sum their type holds, doubled from the top: sum of absolute weights times 2^planes - 1."""
+    """Return the sums of all subsets of each part's rows, added in their order from +0, (tiles, parts, 2^bits,
+    lanes): of integers int16 or int32, whichever holds a window's; and how many planes' sum their type holds,
+    doubled from the top: sum of absolute weights times 2^planes - 1. rows: (tiles, kernel rows, inputs of each,
+    lanes)."""
     tiles, height, inputs, lanes = rows.shape
-    whole = rows.dtype.kind == "i"
-    tables = np.zeros((tiles, parts.number, 1 << parts.bits, lanes), np.int32 if whole else rows.dtype)
+    integers = rows.dtype.kind == "i"
+    tables = np.zeros((tiles, parts.number, 1 << parts.bits, lanes), np.int32 if integers else rows.dtype)
     for y, i in np.ndindex(height, inputs):
         word, inside = divmod(y, parts.rows)
         part, bit = divmod(inside * inputs + i, parts.bits)
         part += word * parts.per_word
         having = np.flatnonzero(np.arange(1 << parts.bits) >> bit & 1)
         tables[:, part, having] = tables[:, part, having] + rows[:, y, i, None]
-    if not whole:
+    if not integers:
         return tables, ANY
-    most = int(np.abs(rows.astype(np.int64)).sum(axis=(1, 2)).max(initial=1))
-    at_once = (np.iinfo(np.int16).max // max(most, 1) + 1).bit_length() - 1
-    return (tables.astype(np.int16), at_once) if at_once else (tables, ANY)
+    largest_sum = int(np.abs(rows.astype(np.int64)).sum(axis=(1, 2)).max(initial=1))
+    planes_at_once = (np.iinfo(np.int16).max // max(largest_sum, 1) + 1).bit_length() - 1
+    return (tables.astype(np.int16), planes_at_once) if planes_at_once else (tables, ANY)
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):
@@ -274,14 +277,15 @@ def _ranges(n_out, n_in, groups, lanes, tiles):
 
 
 def _paired(rows, lanes):
-    """Two int8 rows halves in one int16: 256 * high + (low + 128); see kernels.gathering_int8.pair_rows."""
+    """Return the halves of each int8 row in one int16: 256 * high + (low + 128); see
+    kernels.gathering_int8.pair_rows."""
     wide = rows.astype(np.int32)
     half = lanes // 2
     return (256 * wide[..., half:] + wide[..., :half] + 128).astype(np.int16)
 
 
 def aligned_array(array, boundary=64):
-    """A flat C-contiguous copy that starts at a multiple of `boundary` bytes."""
+    """Return a flat C-contiguous copy that starts at a multiple of `boundary` bytes."""
     flat = np.ascontiguousarray(array).reshape(-1)
     buffer = np.empty(flat.nbytes + boundary, np.uint8)
     start = -buffer.ctypes.data % boundary
@@ -291,7 +295,7 @@ def aligned_array(array, boundary=64):
 
 
 def fan_out(weight, path, out_shape, groups):
-    """FanOut of a path. weight: (out, in / groups, kH, kW) as the run uses it."""
+    """Return the FanOut of a path. weight: (out, in / groups, kH, kW) as the run uses it."""
     n_out, n_in, height, width = weight.shape
     taps_y = _taps(path, out_shape, height, 0)
     taps_x = _taps(path, out_shape, width, 1)
@@ -307,21 +311,21 @@ def fan_out(weight, path, out_shape, groups):
     per_tap = (weight != 0).reshape(groups, n_out // groups, n_in, height, width).sum(axis=1)
     per_tap = per_tap.reshape(groups * n_in, height, width)
     classes = {}
-    of_position = np.array([
+    class_of_position = np.array([
         classes.setdefault((ys, xs), len(classes)) for ys in taps_y for xs in taps_x
     ], np.int32)
     nonzero = np.array([
         per_tap[:, list(ys)][:, :, list(xs)].sum(axis=(1, 2)) for ys, xs in classes
     ], np.int64)
-    return FanOut(per_position, per_word, total, of_position, nonzero)
+    return FanOut(per_position, per_word, total, class_of_position, nonzero)
 
 
 def _taps(path, out_shape, kernel, axis):
-    """For each input position of an axis, the kernel taps over which it reaches an output."""
+    """Return, for each input position of an axis, the kernel taps over which it reaches an output."""
     size, n_out = path.source_shape[1 + axis], out_shape[1 + axis]
     taps = [[] for _ in range(size)]
     for k in range(kernel):
-        at = np.arange(n_out) * path.stride[axis] - path.padding[axis] + k * path.dilation[axis]
-        for i in at[(at >= 0) & (at < size)]:
+        inputs = np.arange(n_out) * path.stride[axis] - path.padding[axis] + k * path.dilation[axis]
+        for i in inputs[(inputs >= 0) & (inputs < size)]:
             taps[i].append(k)
     return [tuple(t) for t in taps]

@@ -13,11 +13,13 @@ import numpy as np
 from eventsim.model.node import Node
 
 MapShape = Tuple[int, int, int]  # (channels, height, width)
+UNEQUAL = "a sum of unequal quanta"  # what messages call several trains
+SHIFTED = "values whose zero is shifted (mean or BatchNorm)"  # and a train with an offset
 
 
 @dataclass
 class Train:
-    """Spikes as a reader sees them: a level k of channel c is worth k * scale[c] + offset[c].
+    """Spikes as a reader sees them: a level k of channel c has the value k * scale[c] + offset[c].
 
     unit: name of the unit that emits them. delay: steps. shape: (C, H, W) of the unit.
     scale, offset: float64 per channel of the reader's shape: (C,), or (C * H * W,) where
@@ -33,6 +35,13 @@ class Train:
     offset_step: int = 0
     real: bool = False
     flattened: bool = False
+
+    @property
+    def content(self) -> str:
+        """How messages call what is not plain spikes; "" for plain spikes."""
+        if self.real:
+            return "real numbers"
+        return SHIFTED if self.offset is not None else ""
 
     def delayed(self, steps):
         """The train as a reader sees it `steps` later."""
@@ -104,6 +113,11 @@ class Current:
     paths: List[Union[Path, "Maximum"]]
     terms: List[Term]
 
+    @property
+    def maximum(self) -> Optional["Maximum"]:
+        """The first of its paths that is a maximum, or None."""
+        return next((path for path in self.paths if isinstance(path, Maximum)), None)
+
     def scaled(self, factor):
         """The current with everything into channel c multiplied by factor[c]."""
         return Current(self.shape, [path.scaled(factor) for path in self.paths],
@@ -140,24 +154,15 @@ class Maximum:
 
 
 def synaptic(paths) -> List[Path]:
-    """The paths of synapses among some, in their order; those that end before a Maximum, too."""
-    found = []
+    """Return the paths of synapses among some, in their order; those that end before a Maximum, too."""
+    synapses = []
     for path in paths:
-        found += synaptic(path.current.paths) if isinstance(path, Maximum) else [path]
-    return found
-
-
-def pooled_currents(paths) -> List[Current]:
-    """The currents whose maximum is taken among some paths; those before other maxima, too."""
-    found = []
-    for path in paths:
-        if isinstance(path, Maximum):
-            found += [path.current, *pooled_currents(path.current.paths)]
-    return found
+        synapses += synaptic(path.current.paths) if isinstance(path, Maximum) else [path]
+    return synapses
 
 
 def exact_sum(values):
-    """`math.fsum`; NaN, which no precision takes, where the sum leaves float64."""
+    """Return `math.fsum`; NaN, which no precision takes, where the sum leaves float64."""
     try:
         return fsum(values)
     except (OverflowError, ValueError):  # of numbers, or of infinities of both signs
@@ -165,40 +170,39 @@ def exact_sum(values):
 
 
 def map_shape(shape) -> MapShape:
-    """(C, H, W) of a shape: (C, L) is held as (C, 1, L), (F,) as (F, 1, 1)."""
+    """Return (C, H, W) of a shape: (C, L) is held as (C, 1, L), (F,) as (F, 1, 1)."""
     return {1: (*shape, 1, 1), 2: (shape[0], 1, shape[-1]), 3: tuple(shape)}[len(shape)]
 
 
 def spread(values, shape):
-    """Per channel to per feature of the flattened map, in the order C, H, W."""
+    """Return values per feature of a flattened map, in the order C, H, W. values: per channel."""
     return np.repeat(values, shape[1] * shape[2])
 
 
 def bias_terms(bias):
-    """A node's own bias (C,) as terms from step 0 on; none for None."""
+    """Return a node's own bias (C,) as terms from step 0 on; none for None."""
     return [] if bias is None else [Term(bias[:, None, None])]
 
 
 def per_group(values, weight_shape, groups):
-    """Per input channel values, shaped to multiply a weight (out, in / groups, kH, kW)."""
+    """Return values per input channel, shaped to multiply a weight (out, in / groups, kH, kW)."""
     n_out, n_in = weight_shape[:2]
     rows = np.repeat(values.reshape(groups, n_in), n_out // groups, axis=0)
     return rows[:, :, None, None]
 
 
 def taps_inside(n_out, size, kernel, stride, padding, dilation):
-    """For each output position of one axis, the kernel taps that meet the input."""
+    """Return, for each output position of one axis, the kernel taps that meet the input."""
     starts = np.arange(n_out)[:, None] * stride - padding + np.arange(kernel) * dilation
     return [tuple(np.flatnonzero((row >= 0) & (row < size))) for row in starts]
 
 
 def border_sums(products, path, shape):
-    """Sum of products (out, in / groups, kH, kW) over the taps inside the input, per position.
-
-    Positions that meet the same taps share one sum. Returns (out, H, W)."""
+    """Return (out, H, W): at each position, the sum of products (out, in / groups, kH, kW) over the taps inside
+    the input. Positions that meet the same taps share one sum."""
     rows, columns = (
         taps_inside(shape[1 + axis], path.source_shape[1 + axis], products.shape[2 + axis],
-                     path.stride[axis], path.padding[axis], path.dilation[axis])
+                    path.stride[axis], path.padding[axis], path.dilation[axis])
         for axis in (0, 1)
     )
     sums = {
@@ -213,19 +217,19 @@ def border_sums(products, path, shape):
 
 
 def _composed_extent(path, kernel):
-    """(extent of the synapses' window, extent with a pooling window behind it), (y, x) each."""
+    """Return (extent of the synapses' window, extent with a pooling window behind it), (y, x) each."""
     reach = [(k - 1) * d + 1 for k, d in zip(path.weight.shape[2:], path.dilation)]
     return reach, [r + (n - 1) * s for r, n, s in zip(reach, kernel, path.stride)]
 
 
 def composed_size(path, kernel):
-    """(numbers that each weight is summed from, weights) of what `compose` makes."""
+    """Return (numbers that each weight is summed from, weights) of what `compose` makes."""
     n_out, n_in, height, width = path.weight.shape
     return min(kernel[0] * kernel[1], height * width), n_out * n_in * prod(_composed_extent(path, kernel)[1])
 
 
 def compose(path, kernel, stride, divisor):
-    """Synapses followed by a pooling window, as one convolution."""
+    """Return synapses followed by a pooling window as one convolution."""
     n_out, n_in, height, width = path.weight.shape
     reach, extent = _composed_extent(path, kernel)
     if kernel[0] * kernel[1] <= height * width:  # the weights, moved to each position of the window
@@ -238,9 +242,9 @@ def compose(path, kernel, stride, divisor):
     else:  # each weight, at all positions of the window: the same numbers in fewer rows
         shifted = np.zeros((height * width, n_out, n_in, *extent))
         for i, (a, b) in enumerate(np.ndindex(height, width)):
-            y, x = a * path.dilation[0], b * path.dilation[1]
-            shifted[i, :, :, y : y + (kernel[0] - 1) * path.stride[0] + 1 : path.stride[0],
-                    x : x + (kernel[1] - 1) * path.stride[1] + 1 : path.stride[1]] = path.weight[:, :, a, b, None, None]
+            y, x = (slice(first, first + (size - 1) * step + 1, step) for first, size, step
+                    in zip((a * path.dilation[0], b * path.dilation[1]), kernel, path.stride))
+            shifted[i, :, :, y, x] = path.weight[:, :, a, b, None, None]
     flat = shifted.reshape(len(shifted), -1)
     composed = np.array([exact_sum(column) for column in flat.T]).reshape(shifted.shape[1:])
     return replace(
@@ -250,7 +254,7 @@ def compose(path, kernel, stride, divisor):
 
 
 def pooled_term(term, kernel, stride, divisor, shape):
-    """A term summed over pooling windows and divided, on the pooled map `shape`."""
+    """Return a term summed over pooling windows and divided, on the pooled map `shape`."""
     n = kernel[0] * kernel[1]
     if term.value.shape[1:] == (1, 1):
         return term if divisor == n else Term(term.value * n, term.first_step)
@@ -263,18 +267,18 @@ def pooled_term(term, kernel, stride, divisor, shape):
 
 
 def sum_terms(terms, shape):
-    """Exactly rounded sum of terms (C, 1, 1) or (C, H, W) per neuron; (C, 1, 1) if all are."""
+    """Return the exactly rounded sum of terms (C, 1, 1) or (C, H, W) per neuron; (C, 1, 1) if all are."""
     if not terms:
         return np.zeros((shape[0], 1, 1))
     if len(terms) == 1:
         return terms[0]
-    whole = np.broadcast_shapes(*(term.shape for term in terms))
-    stacked = np.stack([np.broadcast_to(term, whole).ravel() for term in terms], axis=1)
+    shape = np.broadcast_shapes(*(term.shape for term in terms))
+    stacked = np.stack([np.broadcast_to(term, shape).ravel() for term in terms], axis=1)
     if stacked.shape[1] == 2:  # one IEEE addition is already exactly rounded
-        return (stacked[:, 0] + stacked[:, 1]).reshape(whole)
-    return np.array([exact_sum(row) for row in stacked.tolist()]).reshape(whole)
+        return (stacked[:, 0] + stacked[:, 1]).reshape(shape)
+    return np.array([exact_sum(row) for row in stacked.tolist()]).reshape(shape)
 
 
 def value_or(value, default):
-    """`value`, or the default where it is None."""
+    """Return `value`, or the default where it is None."""
     return default if value is None else value

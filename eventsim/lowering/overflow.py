@@ -1,4 +1,4 @@
-"""Widths: what integers can reach, and what holds them.
+"""Overflow: bounds of what integers can reach, and proofs that int32 holds them.
 
 Bounds are worst cases: every input sends its highest level at once, with the sign that hurts.
 """
@@ -8,9 +8,8 @@ from typing import Optional
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.kernels.arguments import NO_LIMIT, SATURATE, WRAP, WRAP_ONCE
+from eventsim.kernels.arguments import INT32_MAX, NO_LIMIT, SATURATE, WRAP, WRAP_ONCE
 from eventsim.lowering.linear import Maximum
-from eventsim.lowering.rounding import INT32_MAX
 from eventsim.model.chip import Chip
 
 MOST_STEPS = 1 << 40
@@ -20,26 +19,27 @@ RULES = {"wrap": WRAP, "error": WRAP, "wrap_once": WRAP_ONCE,
 
 
 def limits(chip: Optional[Chip]) -> np.ndarray:
-    """int64 (9,): rule, low and high of the sum, the current and the membrane, for the kernels."""
-    found = []
+    """Return int64 (9,), for the kernels: rule, low and high of the sum, the current and the membrane."""
+    rules = []
     for name in NAMES:
         bits = None if chip is None else getattr(chip, name + "_bits")
         if bits is None or bits == 32:  # int32 itself wraps
-            found += [NO_LIMIT, 0, 0]
+            rules += [NO_LIMIT, 0, 0]
             continue
         overflow, top = getattr(chip, name + "_overflow"), 1 << (bits - 1)
         low = -top + 1 if overflow in ("wrap_once", "saturate_symmetric") else -top
-        found += [RULES[overflow], low, top if overflow == "wrap_once" else top - 1]
-    return np.array(found, np.int64)
+        rules += [RULES[overflow], low, top if overflow == "wrap_once" else top - 1]
+    return np.array(rules, np.int64)
 
 
 def reaches_all(chip: Optional[Chip]) -> bool:
-    """Whether membranes may be any int32: they wrap at that width, with no proof that they stay below it."""
+    """Return whether membranes may be any int32: they wrap at that width, with no proof that they stay below
+    it."""
     return _limit(chip, "membrane") == ("wrap", 1 << 31)
 
 
 def sum_bound(paths, units, numbers) -> int:
-    """The largest weighted sum of one step: every input sends its highest level."""
+    """Return the largest weighted sum of one step: every input sends its highest level."""
     total = 0
     for path in paths:
         if isinstance(path, Maximum):
@@ -55,17 +55,17 @@ def sum_bound(paths, units, numbers) -> int:
     return total
 
 
-def safe_steps(label, update, sum_bound, chip) -> Optional[int]:
-    """Steps from zero state that int32 is proved to hold, None: any number.
+def safe_steps(label, update, largest_sum, chip) -> Optional[int]:
+    """Return how many steps from zero state int32 is proved to hold, None: any number.
 
     A number that wraps needs no proof: int32 wraps alike. Any other has to fit int32 before it is
     brought back to its width.
 
-    update: the layer's, with the largest bias. sum_bound: of the weighted sum of one step.
+    update: the layer's, with the largest bias. largest_sum: `sum_bound` of one step.
     Raises UnsupportedError, beginning with `label`, where one step may already be too much.
     """
     rule, top = _limit(chip, "sum")
-    total = sum_bound
+    total = largest_sum
     if rule != "wrap":
         _require(label, total)
     if rule == "wrap_once":
@@ -77,13 +77,14 @@ def safe_steps(label, update, sum_bound, chip) -> Optional[int]:
     drive = _largest(update.drive) + (
         int(update.amounts.astype(np.int64).sum(axis=0).max()) if update.reset_delay else 0
     )
-    bound, growth, most = _current(label, update, step, chip)
-    return _least(most, _membrane(label, update, bound, growth, drive, chip))
+    bound, growth, current_steps = _current(label, update, step, chip)
+    membrane_steps = _membrane(label, update, bound, growth, drive, chip)
+    return min((steps for steps in (current_steps, membrane_steps) if steps is not None), default=None)
 
 
 def _current(label, update, step, chip):
-    """(bound, growth, steps): after t steps the current is within bound + growth * t, which holds for
-    so many steps (None: any)."""
+    """Return (bound, growth, steps): after t steps the current is within bound + growth * t, which holds for so
+    many steps (None: any)."""
     rule, top = _limit(chip, "current")
     unit = 1 << update.decay_bits
     fade = _largest(update.current_leak) if update.filters else 0
@@ -91,7 +92,7 @@ def _current(label, update, step, chip):
         return top, 0, None
     if rule and rule != "wrap":
         excess = step - 2 * top if rule == "wrap_once" else 0
-        if excess > 0 and fade >= unit:  # turns, and still moves on
+        if excess > 0 and fade >= unit:  # wraps, and still moves on
             return top + step, excess, _steps(label, lambda t: top + step + excess * t)
         bound = max(top, (max(excess, 0) + 1) * unit // (unit - fade) + 1) if excess > 0 else top
         _require(label, bound * fade // unit + step)
@@ -105,7 +106,7 @@ def _current(label, update, step, chip):
 
 
 def _membrane(label, update, bound, growth, drive, chip):
-    """Steps until a membrane that takes bound + growth * t and drive at step t leaves int32."""
+    """Return the steps until a membrane that takes bound + growth * t and drive at step t leaves int32."""
     rule, top = _limit(chip, "membrane")
     if rule == "wrap":
         if update.changes and top < 1 << 31:  # what wraps is the sum of the changes, before the bias
@@ -124,8 +125,8 @@ def _membrane(label, update, bound, growth, drive, chip):
 
 
 def _steps(label, reach):
-    """The most steps t with reach(t), which never falls, below INT32_MAX, the threshold of planes that a channel
-    lacks; None: all that a run can have."""
+    """Return the most steps t with reach(t), which never falls, below INT32_MAX, the threshold of planes that a
+    channel lacks; None: all that a run can have."""
     low, high = 0, MOST_STEPS
     if reach(high) < INT32_MAX:
         return None
@@ -138,7 +139,7 @@ def _steps(label, reach):
 
 
 def _limit(chip, name):
-    """(rule, 2^(n - 1)) of a number of n bits; ("", 0) where it has no width of its own."""
+    """Return (rule, 2^(n - 1)) of a number of n bits; ("", 0) where it has no width of its own."""
     bits = None if chip is None else getattr(chip, name + "_bits")
     return ("", 0) if bits is None else (getattr(chip, name + "_overflow"), 1 << (bits - 1))
 
@@ -148,12 +149,8 @@ def _require(label, bound):
         raise _too_much(label, bound)
 
 
-def _least(a, b):
-    return b if a is None else a if b is None else min(a, b)
-
-
 def _start(update):
-    """How far from 0 a membrane can be without any input."""
+    """Return how far from 0 a membrane can be without any input."""
     start = max(_largest(update.v_reset), _largest(update.v_min))
     if update.bits and not update.changes:  # a soft reset takes U down to threshold - amount
         lowest = update.thresholds.astype(np.int64) - update.amounts
@@ -165,7 +162,5 @@ def _largest(values):
     return int(np.abs(values.astype(np.int64)).max(initial=0))
 
 
-def _too_much(label, reached):
-    return UnsupportedError(
-        f"{label}: one step can reach {reached}, more than int32 holds; run it in float32"
-    )
+def _too_much(label, bound):
+    return UnsupportedError(f"{label}: one step can reach {bound}, more than int32 holds; run it in float32")

@@ -1,4 +1,4 @@
-"""Model -> Program: choose numbers for one precision and lay them out for the kernels.
+"""Recipe: lowers a Model to a Program. It chooses numbers for one precision and lays them out for the kernels.
 
 `folding` has reduced the graph to paths and terms in float64. Here every constant is rounded
 once to the type of the run: to float32, to float64, or, for "int8", to integers (see
@@ -22,11 +22,11 @@ PRECISIONS = ("float32", "float64", "int8")
 
 def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None,
           memory_limit: Optional[int] = None) -> Program:
-    """The program of a model at one precision; "fixed" is integers under a chip.
+    """Return the program of a model at one precision; "fixed" is integers under a chip.
 
-    memory_limit: bytes that the model may take; None: three quarters of the machine's memory. Raises ModelError for
-    an unknown precision or no model at all, UnsupportedError (naming the node) for what the precision or the chip
-    cannot express, and for what takes more memory, before any is taken.
+    memory_limit: bytes that the model may take; None: three quarters of the machine's memory. Raises ModelError
+    for an unknown precision or no model at all, UnsupportedError (naming the node) for what the precision or the
+    chip cannot express, and for what takes more memory, before any is taken.
     """
     if not isinstance(model, Model):
         raise ModelError(
@@ -42,34 +42,34 @@ def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None,
         folded = fold(model)
         units = {unit.name: unit for group in folded for unit in group.units}
         check_room(model, dtype.itemsize, memory_limit, units)
-        found = {name: lowered(unit, units, dtype, chip, model) for name, unit in units.items()}
+        lowered_units = {name: lowered(unit, units, dtype, chip, model) for name, unit in units.items()}
     groups = tuple(
-        StageGroup(tuple(found[unit.name].stage for unit in group.units), group.recurrent) for group in folded
+        StageGroup(tuple(lowered_units[unit.name].stage for unit in group.units), group.recurrent)
+        for group in folded
     )
-    safe_steps = [one.safe_steps for one in found.values() if one.safe_steps is not None]
-    rounding = {name: one.rounding for name, one in found.items() if one.rounding is not None}
+    safe_steps = [unit.safe_steps for unit in lowered_units.values() if unit.safe_steps is not None]
+    rounding = {name: unit.rounding for name, unit in lowered_units.items() if unit.rounding is not None}
     return Program(
-        precision, dtype, groups, _history(groups), model.input, model.output,
-        min(safe_steps, default=None), rounding, chip,
+        precision, dtype, groups, history=_history(groups), input=model.input, output=model.output,
+        safe_steps=min(safe_steps, default=None), rounding=rounding, chip=chip,
     )
 
 
 def _check_delays(model, chip):
     """Raise UnsupportedError where a delay is longer than a chip's."""
-    most = None if chip is None else chip.max_delay
-    if most is None:
+    longest = None if chip is None else chip.max_delay
+    if longest is None:
         return
     waits = [(f"edge {edge.source!r} -> {edge.target!r}", edge.delay) for edge in model.edges]
     waits += [(model.label(name), node.longest_delay) for name, node in model.nodes.items()]
     for label, delay in waits:
-        if delay > most:
+        if delay > longest:
             raise UnsupportedError(
-                f"{label}: delay is {delay} steps, but chip {chip.name!r} has at most {most}"
-            )
+                f"{label}: delay is {delay} steps, but chip {chip.name!r} has at most {longest}")
 
 
 def _history(groups):
-    """name -> steps for which a stage's spikes are read again."""
+    """Return name -> steps for which a stage's spikes are read again."""
     stages = [stage for group in groups for stage in group.stages]
     history = {stage.name: 0 for stage in stages}
     for stage in stages:
@@ -81,4 +81,4 @@ def _history(groups):
 def _reads(stage):
     if isinstance(stage, WordStage):
         return stage.sources
-    return [(s.source, s.delay) for s in getattr(stage, "synapses", ())]
+    return [(path.source, path.delay) for path in getattr(stage, "synapses", ())]

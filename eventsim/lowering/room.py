@@ -1,7 +1,8 @@
 """Room: how much memory a model needs, node by node, before anything is allocated for it.
 
-A small file can describe a network of any size. What is counted grows with maps and delays, which a file only names,
-and with what weights are laid out in: least estimates of what lowering and one sample take at the same time.
+A small file can describe a network of any size. What is counted grows with maps and delays, which a file only
+names, and with what weights are laid out in. Each number is at most what lowering and one sample take at the same
+time.
 """
 
 import os
@@ -34,14 +35,14 @@ class Need(NamedTuple):
 
 
 def machine_memory() -> int:
-    """Bytes of memory that this machine has, or that its control group leaves to this process."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Return the bytes of memory that this machine has, or that its control group leaves to this process."""
+    n_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in map(Path, CONTROL_GROUPS):
         try:
-            found = min(found, int(path.read_text("utf-8")))
+            n_bytes = min(n_bytes, int(path.read_text("utf-8")))
         except (OSError, ValueError):  # no such group, or "max"
             pass
-    return found
+    return n_bytes
 
 
 def check_room(model: Model, item: int, limit: Optional[int], units: Optional[Dict[str, Unit]] = None) -> None:
@@ -56,7 +57,7 @@ def check_room(model: Model, item: int, limit: Optional[int], units: Optional[Di
 
 
 def too_large(need, total, limit) -> UnsupportedError:
-    """The error (not raised) for a need that is part of a total beyond a limit."""
+    """Return the error (not raised) for a need that is part of a total beyond a limit."""
     share = "" if total == need.n_bytes else f", and the model {size_text(total)} in all"
     return UnsupportedError(
         f"{need.label}: {need.what} take {size_text(need.n_bytes)} of memory{share}, more than the limit of "
@@ -65,7 +66,7 @@ def too_large(need, total, limit) -> UnsupportedError:
 
 
 def size_text(n_bytes) -> str:
-    """Bytes in the largest unit that keeps them above 1."""
+    """Return bytes in the largest unit that keeps them above 1."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if n_bytes >= unit:
             return f"{n_bytes / unit:.3g} {name}"
@@ -73,8 +74,8 @@ def size_text(n_bytes) -> str:
 
 
 def needs_of(model: Model, item: int) -> List[Need]:
-    """What every node takes, and every edge that delays. item: bytes of a membrane."""
-    needs = [_of_node(model, name, item) for name in model.nodes]
+    """Return what every node takes, and every edge that delays. item: bytes of a membrane."""
+    needs = [_need_of_node(model, name, item) for name in model.nodes]
     for edge in model.edges:
         waits = edge.delay + model.nodes[edge.target].longest_delay
         if waits:
@@ -86,7 +87,7 @@ def needs_of(model: Model, item: int) -> List[Need]:
     return needs
 
 
-def _of_node(model, name, item):
+def _need_of_node(model, name, item):
     node, shape = model.nodes[name], model.shapes[name]
     label, n, padded = model.label(name), prod(shape), _padded(shape)
     if node.integrates():
@@ -103,19 +104,19 @@ def _of_node(model, name, item):
 
 
 def layouts_of(units: Dict[str, Unit], item: int) -> List[Need]:
-    """What weights take that are laid out in several times as many numbers: in tables of the sums of small windows,
-    and in tiles that several groups of channels share. units: name -> Unit. item: bytes of a membrane."""
+    """Return what weights take that are laid out in several times as many numbers: in tables of the sums of small
+    windows, and in tiles that several groups of channels share. units: name -> Unit. item: bytes of a membrane."""
     needs = []
     for unit in units.values():
         lanes = lanes_of(unit, np.dtype(f"f{item}"))  # of int8 there are as many or more, but its rows are smaller
         for path in unit.synapses:
             if path.weight is None:
                 continue
-            more = laid_out_size(path, lanes, units[path.unit].is_image) - path.weight.size
-            if more > 0:
-                needs.append(Need(unit.label, f"{all_digits(path.weight.size)} weights before it, laid out for "
-                                  f"kernels as {all_digits(path.weight.size + more)} numbers,", 2 * item * more,
-                                  "use fewer channels"))
+            size, laid_out = path.weight.size, laid_out_size(path, lanes, units[path.unit].is_image)
+            if laid_out > size:
+                needs.append(Need(
+                    unit.label, f"{all_digits(size)} weights before it, laid out for kernels as "
+                    f"{all_digits(laid_out)} numbers,", 2 * item * (laid_out - size), "use fewer channels"))
     return needs
 
 
@@ -131,6 +132,6 @@ def _padded(shape):
 
 
 def _plane_bytes(shape):
-    """Of one plane of spikes, one step, one sample."""
+    """Return the bytes of one plane of spikes, one step, one sample."""
     channels, height, width = map_shape(shape)
     return -(-channels // 64) * 8 * height * width

@@ -1,8 +1,8 @@
 """Rounding: from float64 constants to the numbers of a run, once.
 
 Fixed point: output channel o of a layer with quantum delta counts its membrane in steps of
-delta / D, D the largest even whole number, at most 2^14, with which every synaptic weight fits
-int8 (int16 for the whole layer where D would be below 16). D is even so that half a quantum,
+delta / D, D the largest even integer, at most 2^14, with which every synaptic weight fits
+int8 (int16 for all of the layer where D would be below 16). D is even so that half a quantum,
 the threshold that rounds to nearest, is exact. Rounding is half away from zero.
 """
 
@@ -12,24 +12,24 @@ from typing import ClassVar, Optional
 import numpy as np
 
 from eventsim.errors import UnsupportedError
+from eventsim.kernels.arguments import NEVER
 from eventsim.model.chip import Chip
 
-INT32_MAX = 2**31 - 1
 MOST_ROUNDED = 1 << 20  # weights at a time
 
 
 def half_away(values):
-    """Round half away from zero, as float64."""
+    """Return values rounded half away from zero, as float64."""
     size = np.abs(values)
-    whole = np.floor(size)
-    size -= whole  # in place: of a large dense layer each array is a gigabyte
-    whole += size >= 0.5  # floor(size + 0.5) would round first
+    rounded = np.floor(size)
+    size -= rounded  # in place: of a large dense layer each array is a gigabyte
+    rounded += size >= 0.5  # floor(size + 0.5) would round first
     del size
-    return np.copysign(whole, values)
+    return np.copysign(rounded, values)
 
 
 def largest_error(values, rounded, scale):
-    """The largest difference, over scale (channels,)."""
+    """Return the largest difference of values and rounded (channels, ...), over scale (channels,)."""
     trailing = (1,) * (values.ndim - 1)
     return float((np.abs(rounded - values) / scale.reshape(-1, *trailing)).max(initial=0))
 
@@ -46,7 +46,7 @@ class Numbers:
     node: str
 
     shift: ClassVar[int] = 0  # bits by which sums are shifted before they meet a state
-    whole: ClassVar[bool] = False  # whether all numbers are integers
+    integer: ClassVar[bool] = False  # whether all numbers are integers
 
     @property
     def never(self):
@@ -70,42 +70,43 @@ class Numbers:
         return cast
 
     def weight(self, values):
-        """(out, ...) to the type of weights."""
+        """Return weights (out, ...) in their type."""
         return self._cast(values)
 
     def unit(self, values):
-        """(channels, ...) in membrane units to the run's type."""
+        """Return values (channels, ...) in membrane units in the run's type."""
         return self._cast(values)
 
     def unrounded(self, values):
-        """(channels, ...) in the run's unit, before rounding."""
+        """Return values (channels, ...) in the run's unit, before rounding."""
         return values
 
     def factor(self, values):
-        """Gains to the run's type."""
-        found = self._cast(values)
-        if ((values != 0) & (found == 0)).any():
-            raise UnsupportedError(f"{self.node}: a gain is less than {self.dtype} holds, and would be 0; {self.remedy}")
-        return found
+        """Return gains in the run's type."""
+        gains = self._cast(values)
+        if ((values != 0) & (gains == 0)).any():
+            raise UnsupportedError(
+                f"{self.node}: a gain is less than {self.dtype} holds, and would be 0; {self.remedy}")
+        return gains
 
     def amplitude(self, values):
-        """(channels,) of identity synapses to the run's type."""
+        """Return the weights (channels,) of identity synapses in the run's type."""
         return self._cast(values)
 
     def in_sum(self, values):
-        """(channels, ...) in the unit of a sum of weights, before rounding."""
+        """Return values (channels, ...) in the unit of a sum of weights, before rounding."""
         return values
 
     def decay(self, values):
-        """Leaks to the run's type."""
+        """Return leaks in the run's type."""
         return self._cast(values)
 
     def steps_in(self, channel, quantum):
-        """Integer steps of channels' states in so much of their membranes; 0 for floats."""
+        """Return the integer steps of channels' states in so much of their membranes; 0 for floats."""
         return 0
 
     def above(self, threshold):
-        """The smallest number greater than each threshold of the run's type."""
+        """Return the smallest number greater than each threshold of the run's type."""
         return np.nextafter(threshold, self.dtype.type(np.inf))
 
 
@@ -122,11 +123,11 @@ class FixedPoint(Numbers):
     quantum: np.ndarray = None
     chip: Optional[Chip] = None
 
-    whole: ClassVar[bool] = True
+    integer: ClassVar[bool] = True
 
     @property
     def never(self):
-        return INT32_MAX
+        return NEVER
 
     @property
     def shift(self):
@@ -140,35 +141,35 @@ class FixedPoint(Numbers):
     def unrounded(self, values):
         return self.in_sum(values) * 2.0**self.shift
 
-    def _fitting(self, whole, dtype):
-        if not np.abs(whole).max(initial=0) <= np.iinfo(dtype).max:  # refuses NaN, too
+    def _fitting(self, integers, dtype):
+        if not np.abs(integers).max(initial=0) <= np.iinfo(dtype).max:  # refuses NaN, too
             raise UnsupportedError(
                 f"{self.node}: a bias, threshold or potential does not fit {np.dtype(dtype).name} "
                 "in fixed point; run it in float32, or rescale the layer"
             )
-        return whole.astype(dtype)
+        return integers.astype(dtype)
 
     def weight(self, values):
-        found = np.empty(values.shape, self.weight_dtype)
+        weights = np.empty(values.shape, self.weight_dtype)
         for rows, numbers in self.blocks(values):
-            found[rows] = numbers.whole_weights(values[rows])[0]
-        return found
+            weights[rows] = numbers.integer_weights(values[rows])[0]
+        return weights
 
     def rounding_of(self, values):
-        """Of weights (out, ...): how many are rounded to 0, how many a chip clips, the largest error in
-        membrane units, and how many are not 0."""
+        """Return what rounding weights (out, ...) does: how many become 0, how many a chip clips, the largest
+        error in membrane units, and how many are not 0."""
         n_zeroed, n_clipped, worst, n_left = 0, 0, 0.0, 0
         for rows, numbers in self.blocks(values):
-            whole, clipped = numbers.whole_weights(values[rows])
-            n_zeroed += int(((whole == 0) & (values[rows] != 0)).sum())
+            rounded, clipped = numbers.integer_weights(values[rows])
+            n_zeroed += int(((rounded == 0) & (values[rows] != 0)).sum())
             n_clipped += clipped
-            n_left += int(np.count_nonzero(whole))
-            scale = numbers.in_sum(np.ones(len(whole)))
-            worst = max(worst, largest_error(numbers.in_sum(values[rows]), whole, scale))
+            n_left += int(np.count_nonzero(rounded))
+            scale = numbers.in_sum(np.ones(len(rounded)))
+            worst = max(worst, largest_error(numbers.in_sum(values[rows]), rounded, scale))
         return n_zeroed, n_clipped, worst, n_left
 
     def blocks(self, values):
-        """(slice of output channels, Numbers of these) of weights (out, ...): rounding them takes several
+        """Yield (slice of output channels, Numbers of these) of weights (out, ...): rounding them takes several
         arrays of float64 each, which for all weights of a large dense layer would be gigabytes."""
         size = max(1, MOST_ROUNDED * len(values) // max(values.size, 1))
         for first in range(0, len(values), size):
@@ -176,14 +177,14 @@ class FixedPoint(Numbers):
             steps, quantum = (np.broadcast_to(v, len(values))[rows] for v in (self.steps, self.quantum))
             yield rows, replace(self, steps=steps, quantum=quantum)
 
-    def whole_weights(self, values):
-        """Weights (out, ...) as whole numbers, float64, and how many a chip has clipped."""
+    def integer_weights(self, values):
+        """Return weights (out, ...) as integers, float64, and how many a chip has clipped."""
         if self.chip is None:
             return half_away(self.in_sum(values)), 0
         step = self.chip.weight_step
-        whole = step * half_away(self.in_sum(values) / step)
-        kept = np.clip(whole, self.chip.lowest_weight, self.chip.highest_weight)
-        return kept, int((kept != whole).sum())
+        rounded = step * half_away(self.in_sum(values) / step)
+        clipped = np.clip(rounded, self.chip.lowest_weight, self.chip.highest_weight)
+        return clipped, int((clipped != rounded).sum())
 
     def amplitude(self, values):
         return self._fitting(half_away(self.in_sum(values)), np.int32)
@@ -206,4 +207,4 @@ class FixedPoint(Numbers):
         return self.steps[channel] * 2.0**self.shift * (quantum / self.quantum[channel])
 
     def above(self, threshold):
-        return np.minimum(threshold.astype(np.int64) + 1, INT32_MAX).astype(np.int32)
+        return np.minimum(threshold.astype(np.int64) + 1, NEVER).astype(np.int32)

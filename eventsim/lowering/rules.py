@@ -1,4 +1,4 @@
-"""Rules: what each kind of node comes down to, one function per kind.
+"""Rules: one function for each kind of node says what the node comes down to.
 
 A rule takes (units, name) and returns what the node gives to those that read it: a list of Trains, or a
 Current. Nodes that change words of spikes (pools, sums, delays) add their units on the way.
@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from eventsim.errors import UnsupportedError
 from eventsim.lowering.composing import convolution_of_current, dense_of_current, TooLarge, Window
 from eventsim.lowering.linear import (
-    bias_terms, border_sums, compose, composed_size, Current, exact_sum, map_shape, Maximum, Path, per_group, pooled_term,
-    spread, synaptic, Term, Train,
+    bias_terms, border_sums, compose, composed_size, Current, exact_sum, map_shape, Maximum, Path, per_group,
+    pooled_term, SHIFTED, spread, synaptic, Term, Train, UNEQUAL,
 )
 from eventsim.lowering.room import size_text
 from eventsim.lowering.units import Unit
@@ -23,26 +22,25 @@ from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Rest
 from eventsim.model.transforms import (
     Add, AvgPool, BatchNorm, Concat, Delay, Flatten, MaxPool, SumPool, Upsample,
 )
+from eventsim.registry import registers
 
 RULES = {}  # kind -> rule
+lowers = registers(RULES)
 LARGEST_COMPOSED = 1 << 27  # numbers that the weights of a pooled current are summed from
 
 
-def lowers(*types):
-    """Make a function the rule of some types of nodes."""
-
-    def register(rule):
-        RULES.update({cls.kind: rule for cls in types})
-        return rule
-
-    return register
+def numbered(name, trains):
+    """Return pairs of the name of a unit and the train that it reads, one for each train that a node reads. A
+    single unit has the node's name."""
+    names = [name] if len(trains) == 1 else [f"{name}/{i}" for i in range(len(trains))]
+    return zip(names, trains)
 
 
 # ---- what sends spikes
 
 
 def input_unit(units, name) -> Unit:
-    """The unit of the Input."""
+    """Return the unit of the Input."""
     node = units.model.nodes[name]
     real = node.encoding == "real"
     return Unit(name, "input", node, units.held_shape(name), units.model.shapes[name],
@@ -80,20 +78,14 @@ def _delay(units, name):
     steps = units.model.nodes[name].steps
     if (steps == steps.flat[0]).all() and name != units.model.output:  # which needs a unit
         return [train.delayed(int(steps.flat[0])) for train in trains]
-    return [
-        _delayed_neurons(units, name, name if len(trains) == 1 else f"{name}/{i}", train)
-        for i, train in enumerate(trains)
-    ]
+    return [_delayed_neurons(units, name, unit_name, train) for unit_name, train in numbered(name, trains)]
 
 
 def _delayed_neurons(units, name, unit_name, train):
-    """A unit that reads a train once per delay and takes from it the neurons of that delay."""
+    """Add a unit that reads a train once per delay and takes from it the neurons of that delay; return its
+    train."""
     node, logical = units.model.nodes[name], units.model.shapes[name]
-    if train.real or train.offset is not None:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: delays single neurons of real numbers, or of values whose "
-            "zero is shifted (mean or BatchNorm); it takes spikes"
-        )
+    units.check_spikes(name, [train], "delays single neurons of ")
     steps = parameter_on(node.steps, logical, "steps").reshape(train.shape)
     delays = np.unique(steps).astype(int).tolist()
     units.add(Unit(
@@ -118,16 +110,14 @@ def _flatten(units, name):
 
 
 def repacked(units, train) -> Train:
-    """A flattened train held as a vector: a unit of its own moves the bits."""
+    """Return a flattened train held as a vector: a unit of its own moves the bits."""
     name = f"{train.unit}/flat/{train.delay}"
     if name not in units.units:
         source = units.units.get(train.unit)
         node = units.model.nodes[train.unit] if source is None else source.node
         if train.real:
-            raise UnsupportedError(
-                f"{units.model.label(train.unit)}: flattened real numbers can be read only by "
-                "Dense; give the Input the flat shape"
-            )
+            raise units.refusal(
+                train.unit, "flattened real numbers can be read only by Dense; give the Input the flat shape")
         add_flattened(units, name, node, train)
     return Train(name, 0, units.units[name].shape, train.scale, train.offset, train.offset_step)
 
@@ -160,10 +150,8 @@ def _add(units, name):
 def _added_currents(units, name, currents):
     shapes = sorted({current.shape for current in currents})
     if len(shapes) > 1:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: its inputs are flattened from maps of shapes {shapes[0]} and "
-            f"{shapes[1]}; put the Flatten after this node"
-        )
+        raise units.refusal(name, f"its inputs are flattened from maps of shapes {shapes[0]} and {shapes[1]}; put "
+                            "the Flatten after this node")
     return Current(shapes[0], [path for current in currents for path in current.paths],
                    [term for current in currents for term in current.terms])
 
@@ -172,13 +160,9 @@ def _added_currents(units, name, currents):
 def _concat(units, name):
     trains = []
     for edge in units.model.incoming(name):
-        found = units.along(edge)
-        if len(found) != 1 or found[0].offset is not None or found[0].real:
-            raise UnsupportedError(
-                f"{units.model.label(name)}: joins {edge.source!r}, a sum of unequal quanta, values whose zero is "
-                "shifted (mean or BatchNorm) or real numbers; it takes spikes"
-            )
-        trains.append(repacked(units, found[0]) if found[0].flattened else found[0])
+        read = units.along(edge)
+        units.check_spikes(name, read, f"joins {edge.source!r}, ")
+        trains += [repacked(units, train) if train.flattened else train for train in read]
     ranges = [units.range_of(train.unit) for train in trains]
     unit = units.add(Unit(
         name, "concat", units.model.nodes[name], map_shape(units.model.shapes[name]), units.model.shapes[name],
@@ -191,22 +175,18 @@ def _concat(units, name):
 def _upsample(units, name):
     node, logical = units.model.nodes[name], units.model.shapes[name]
     factors = (1, *node.factors(1)) if len(logical) == 2 else node.factors(2)
-    trains = units.source(name)
     return [
-        _spread(units, name if len(trains) == 1 else f"{name}/{i}", node, train, logical, (factors, factors))
-        for i, train in enumerate(trains)
+        _spread(units, unit_name, node, train, logical, (factors, factors))
+        for unit_name, train in numbered(name, units.source(name))
     ]
 
 
 def _spread(units, name, node, train, logical, window):
-    """A train whose positions lie a stride apart on a larger map of `logical` shape, each several times.
+    """Return a train whose positions lie a stride apart on a larger map of `logical` shape, each several times.
     window: (kernel, stride), (y, x) each."""
     (kernel, stride), shape = window, map_shape(logical)
-    if train.real or (train.offset is not None and kernel != stride):
-        raise UnsupportedError(
-            f"{units.model.label(name.partition('/')[0])}: reads real numbers, or values whose zero is shifted "
-            "(mean or BatchNorm); it takes spikes"
-        )
+    if train.real or kernel != stride:  # between positions that lie apart there is no offset
+        units.check_spikes(name, [train])
     units.add(Unit(name, "spread", node, shape, logical, *units.range_of(train.unit), trains=[train],
                    window=(kernel, stride, (0, 0))))
     return Train(name, 0, shape, train.scale, train.offset, train.offset_step)
@@ -235,30 +215,25 @@ def _pooled(units, name, kind, average=False):
     if isinstance(value, Current):
         _refuse_attention(units, name, value)
         if kind == "max":
-            label = units.model.label(name)
-            return Current(map_shape(logical), [Maximum(value, window, np.ones(logical[0]), label)], [])
+            maximum = Maximum(value, window, np.ones(logical[0]), units.model.label(name))
+            return Current(map_shape(logical), [maximum], [])
         return _pooled_current(units, name, value, window, average)
     if kind == "max" and len(value) > 1:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: maximum of a sum of unequal quanta; give the trains equal quanta"
-        )
-    trains = []
-    for i, train in enumerate(value):
-        unit = Unit(name if len(value) == 1 else f"{name}/{i}", kind, units.model.nodes[name], map_shape(logical),
-                    logical, trains=[train], window=window)
-        trains.append(_pooled_train(units, unit, train, average))
-    return trains
+        raise units.refusal(name, f"maximum of {UNEQUAL}; give the trains equal quanta")
+    pooled = Unit(name, kind, units.model.nodes[name], map_shape(logical), logical, window=window)
+    return [
+        _pooled_train(units, replace(pooled, name=unit_name, trains=[train]), train, average)
+        for unit_name, train in numbered(name, value)
+    ]
 
 
 def _pooled_train(units, unit, train, average):
-    """Add the unit, which reads the train, with the range of its levels."""
+    """Add the unit, which reads the train, with the range of its levels; return its train."""
     kernel, _, padding = unit.window
     shifted = train.offset is not None and train.offset.any()
     if shifted and unit.kind == "sum" and (not average or any(padding)):
-        raise UnsupportedError(
-            f"{unit.label}: pools values whose zero is shifted (mean or BatchNorm); only "
-            "average pooling without padding can; pool after the next synapses"
-        )
+        raise units.refusal(unit.name, f"pools {SHIFTED}; only average pooling without padding can; pool after "
+                            "the next synapses")
     n = kernel[0] * kernel[1]
     top, signed = units.range_of(train.unit)
     units.add(replace(unit, max_level=top * n if unit.kind == "sum" else top, signed=signed))
@@ -268,37 +243,31 @@ def _pooled_train(units, unit, train, average):
 
 def _pooled_current(units, name, current, window, average):
     kernel, stride, padding = window
-    maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
-    if maximum is not None:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: sums what {maximum.label} gives, the maximum of a current, which does "
-            "not compose with the synapses before it; pool the spikes instead"
-        )
+    if current.maximum is not None:
+        raise units.refusal(name, f"sums what {current.maximum.label} gives, the maximum of a current, which does "
+                            "not compose with the synapses before it; pool the spikes instead")
     shape = map_shape(units.model.shapes[name])
     exact = all((size - k) // s + 1 == n for size, k, s, n
                 in zip(current.shape[1:], kernel, stride, shape[1:]))
     if any(padding) or not exact or current.shape[0] != shape[0]:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: pools a current with padding or ceil_mode, which does not "
-            "compose with the synapses before it; pool the spikes instead"
-        )
+        raise units.refusal(name, "pools a current with padding or ceil_mode, which does not compose with the "
+                            "synapses before it; pool the spikes instead")
     divisor = kernel[0] * kernel[1] if average else 1
     for path in current.paths:
-        _refuse_large(units.model.label(name), path, kernel)
+        _refuse_large(units, name, path, kernel)
     paths = [compose(path, kernel, stride, divisor) for path in current.paths]
     terms = [pooled_term(term, kernel, stride, divisor, shape) for term in current.terms]
     return Current(shape, paths, terms)
 
 
-def _refuse_large(label, path, kernel):
+def _refuse_large(units, name, path, kernel):
     """Raise UnsupportedError where a pool and the synapses before it would make too many weights."""
     rows, numbers = composed_size(path, kernel)
     if rows * numbers > LARGEST_COMPOSED:
-        raise UnsupportedError(
-            f"{label}: pools a current, which with the synapses before it makes {numbers:,} weights, sums of up to "
-            f"{rows:,} numbers: {size_text(8 * rows * numbers)}, expected at most {size_text(8 * LARGEST_COMPOSED)}; "
-            "pool the spikes instead, or smaller windows"
-        )
+        raise units.refusal(
+            name, f"pools a current, which with the synapses before it makes {numbers:,} weights, sums of up to "
+            f"{rows:,} numbers: {size_text(8 * rows * numbers)}, expected at most "
+            f"{size_text(8 * LARGEST_COMPOSED)}; pool the spikes instead, or smaller windows")
 
 
 # ---- what is linear
@@ -320,9 +289,7 @@ def _batch_norm(units, name):
         ]
     shift = node.bias - node.running_mean * factor
     if factor.size != value.shape[0]:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: normalises a flattened current; put it before the Flatten"
-        )
+        raise units.refusal(name, "normalises a flattened current; put it before the Flatten")
     _refuse_attention(units, name, value)
     scaled = value.scaled(factor)
     return replace(scaled, terms=scaled.terms + [Term(shift[:, None, None])])
@@ -330,9 +297,7 @@ def _batch_norm(units, name):
 
 def _refuse_attention(units, name, current):
     if any(path.attention is not None for path in synaptic(current.paths)):
-        raise UnsupportedError(
-            f"{units.model.label(name)}: a Restimulation must lead straight into a Neuron"
-        )
+        raise units.refusal(name, "a Restimulation must lead straight into a Neuron")
 
 
 @lowers(Dense)
@@ -370,7 +335,7 @@ def _conv2d(units, name):
 
 @lowers(ConvTranspose2d)
 def _conv_transpose2d(units, name):
-    """A convolution of the map with zeros between its positions."""
+    """Return the current of a convolution of the map with zeros between its positions."""
     node = units.model.nodes[name]
     shape = node.spread_shape(units.model.shapes[units.model.incoming(name)[0].source])
     trains = [
@@ -407,25 +372,23 @@ def _convolved_current(units, name, node, current):
     composed = _composed(units, name, current, lambda: convolution_of_current(
         node.weight, node.groups, window, current, shape))
     if composed is None:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: {_reads(units, name)}, and pads it, where the synapses before it would "
-            "give more than padding; put a Neuron between them, or pad before both"
-        )
+        raise units.refusal(name, f"{_reads(units, name)}, and pads it, where the synapses before it would give "
+                            "more than padding; put a Neuron between them, or pad before both")
     return replace(composed, terms=bias_terms(node.bias) + composed.terms)
 
 
 def _composed(units, name, current, compose_with):
-    """What compose_with() makes of synapses behind a current; UnsupportedError where they do not compose."""
-    maximum = next((path for path in current.paths if isinstance(path, Maximum)), None)
-    if maximum is not None:
-        raise UnsupportedError(f"{units.model.label(name)}: {_reads(units, name)}, the maximum that "
-                               f"{maximum.label} takes; put a Neuron between them")
+    """Return what compose_with() makes of synapses behind a current. Raises UnsupportedError where they do not
+    compose.
+    """
+    if current.maximum is not None:
+        raise units.refusal(name, f"{_reads(units, name)}, the maximum that {current.maximum.label} takes; put a "
+                            "Neuron between them")
     _refuse_attention(units, name, current)
     try:
         return compose_with()
     except TooLarge as error:
-        raise UnsupportedError(f"{units.model.label(name)}: {_reads(units, name)}; {error}; put a Neuron between "
-                               "them") from None
+        raise units.refusal(name, f"{_reads(units, name)}; {error}; put a Neuron between them") from None
 
 
 def _reads(units, name):
@@ -436,11 +399,7 @@ def _reads(units, name):
 @lowers(Restimulation)
 def _restimulation(units, name):
     node, trains = units.model.nodes[name], units.source(name)
-    if len(trains) != 1 or trains[0].offset is not None:
-        raise UnsupportedError(
-            f"{units.model.label(name)}: reads a sum of unequal quanta, or values whose zero is "
-            "shifted (mean or BatchNorm); it takes the spikes of one node"
-        )
+    units.check_spikes(name, trains, takes="the spikes of one node")
     train = repacked(units, trains[0]) if trains[0].flattened else trains[0]
     path = Path(train.unit, train.delay, train.shape, train.scale, attention=node)
     if node.weight is None:

@@ -1,4 +1,4 @@
-"""Scales: the numbers of a layer; in fixed point, how many steps make one quantum."""
+"""Scales: which numbers a layer has; in fixed point, how many steps make one quantum."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ SMALLEST_INT8_D = 16  # a coarser grid than 16 steps a quantum takes int16 weigh
 
 
 def numbers_of(unit, dtype, chip) -> Numbers:
-    """The numbers of a layer: a cast to floats, or integers with a scale chosen from its weights.
+    """Return the numbers of a layer: a cast to floats, or integers with a scale chosen from its weights.
 
     Raises UnsupportedError where no scale fits.
     """
@@ -36,14 +36,14 @@ def numbers_of(unit, dtype, chip) -> Numbers:
     if unit.node.resolution is not None:
         quantum = np.ones(unit.shape[0])
     numbers = FixedPoint(dtype, np.dtype(np.int8), unit.label, steps, quantum, chip)
-    whole = [numbers.whole_weights(kernel)[0] for kernel in kernels]
-    if any(w.min() < -128 or w.max() > 127 for w in whole):
+    rounded = [numbers.integer_weights(kernel)[0] for kernel in kernels]
+    if any(weights.min() < -128 or weights.max() > 127 for weights in rounded):
         numbers.weight_dtype = np.dtype(np.int16)
     return numbers
 
 
 def _steps_of_chip(unit, kernels, quantum, chip):
-    """D per channel under a chip: the node's own resolution, or what fits its weights."""
+    """Return D per channel under a chip: the node's own resolution, or what fits its weights."""
     node = unit.node
     if node.resolution is not None:
         return np.full(unit.shape[0], node.resolution / 2.0**chip.weight_shift)
@@ -54,12 +54,12 @@ def _steps_of_chip(unit, kernels, quantum, chip):
     constants = np.maximum(constants, np.abs(theta).max(axis=1))
     steps = steps_in_chip(kernels, quantum, constants, chip, unit.label)
     # every plane of a message has to fit int32
-    most = 2.0 ** (30 - (unit.n_bits - 1) - chip.weight_shift)
-    return np.minimum(steps, max(most, 2.0))
+    most_steps = 2.0 ** (30 - (unit.n_bits - 1) - chip.weight_shift)
+    return np.minimum(steps, max(most_steps, 2.0))
 
 
 def steps_per_quantum(kernels, quantum, label):
-    """D per channel and the type of the weights; see `rounding`."""
+    """Return D per channel and the type of the weights; see `rounding`."""
     for weight_dtype, fewest in ((np.dtype(np.int8), SMALLEST_INT8_D), (np.dtype(np.int16), 2)):
         limits = np.iinfo(weight_dtype)
         steps = _common_steps(kernels, quantum, limits.min, limits.max)
@@ -72,7 +72,7 @@ def steps_per_quantum(kernels, quantum, label):
 
 
 def steps_in_chip(kernels, quantum, constants, chip, label):
-    """D per channel with which the weights fit a chip's, and the constants (float64 (C,), largest
+    """Return D per channel with which the weights fit a chip's, and the constants (float64 (C,), largest
     threshold or amount) a quarter of its membrane: the rest is headroom."""
     steps = _common_steps(kernels, quantum, chip.lowest_weight, chip.highest_weight,
                           chip.weight_step)
@@ -98,7 +98,7 @@ def _common_steps(kernels, quantum, low, high, step=1):
 
 
 class _Limits(NamedTuple):
-    """Of whole weights, which are multiples of `step`."""
+    """The limits of integer weights, which are multiples of `step`."""
 
     low: int
     high: int
@@ -106,25 +106,25 @@ class _Limits(NamedTuple):
 
 
 def _largest_steps(lowest, highest, quantum, limits):
-    """Largest even D <= 2^14 of each channel with which both extremes, rounded to multiples of the step, stay
-    inside the limits; 0 where there is none."""
+    """Return the largest even D <= 2^14 of each channel with which its lowest and highest weight, rounded to
+    multiples of the step, stay inside the limits; 0 where there is none."""
     largest, step = np.maximum(np.abs(lowest), np.abs(highest)), limits.step
     with np.errstate(divide="ignore", over="ignore"):
-        most = np.minimum(LARGEST_D, (limits.high + 2 * step) * quantum / largest)
-    steps = np.where(largest == 0, LARGEST_D, np.minimum(LARGEST_D, 2 * np.floor(most / 2) + 2))
-    left = np.flatnonzero(largest)
-    while left.size:
-        low, high = (step * half_away(value[left] * steps[left] / quantum[left] / step)
+        most_steps = np.minimum(LARGEST_D, (limits.high + 2 * step) * quantum / largest)
+    steps = np.where(largest == 0, LARGEST_D, np.minimum(LARGEST_D, 2 * np.floor(most_steps / 2) + 2))
+    open_channels = np.flatnonzero(largest)
+    while open_channels.size:
+        low, high = (step * half_away(value[open_channels] * steps[open_channels] / quantum[open_channels] / step)
                      for value in (lowest, highest))
-        left = left[~((limits.low <= low) & (high <= limits.high))]
-        steps[left] -= 2
-        left = left[steps[left] > 0]
+        open_channels = open_channels[~((limits.low <= low) & (high <= limits.high))]
+        steps[open_channels] -= 2
+        open_channels = open_channels[steps[open_channels] > 0]
     return steps
 
 
 def readout_scale(unit, kernels, top=127.0):
-    """Integer steps per unit of a readout: one for all its outputs, so that they compare. top: the
-    largest weight. Below top / LARGEST_SCALE, weights round to fewer steps and in the end to 0."""
+    """Return the integer steps per unit of a readout: one number for all its outputs, so that they compare. top:
+    the largest weight. Below top / LARGEST_SCALE, weights round to fewer steps and in the end to 0."""
     largest = max((np.abs(kernel).max() for kernel in kernels), default=None)
     if largest is None:
         top = float(LARGEST_D)

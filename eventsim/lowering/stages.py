@@ -7,9 +7,9 @@ import numpy as np
 from eventsim.errors import UnsupportedError
 from eventsim.lowering import layout, overflow
 from eventsim.lowering.changes import changed_constants
-from eventsim.lowering.firing import firing_thresholds, update
-from eventsim.lowering.linear import Maximum, pooled_currents, sum_terms
-from eventsim.lowering.rounding import half_away, largest_error, Numbers
+from eventsim.lowering.firing import update
+from eventsim.lowering.linear import Maximum, sum_terms
+from eventsim.lowering.rounding import Numbers
 from eventsim.lowering.scales import numbers_of
 from eventsim.lowering.units import Unit
 from eventsim.program import (
@@ -30,7 +30,7 @@ class Lowered(NamedTuple):
 
 
 def lowered(unit, units, dtype, chip, model) -> Lowered:
-    """A unit as a stage. units: name -> Unit. dtype: of membranes. chip: Chip or None. model: the unit's.
+    """Return a unit as a stage. units: name -> Unit. dtype: of membranes. chip: Chip or None. model: the unit's.
 
     Raises UnsupportedError, naming the node, for what the type or the chip cannot express.
     """
@@ -52,7 +52,8 @@ def lowered(unit, units, dtype, chip, model) -> Lowered:
 
 
 def numbers_for(unit, dtype, chip):
-    """Numbers of a layer, whose spikes the chip can send."""
+    """Return the numbers of a layer. Raises UnsupportedError where they cannot be, or a chip cannot send its
+    spikes."""
     if unit.node.floats_only and dtype.kind == "i":
         raise UnsupportedError(f"{unit.label}: its resets have no fixed point; run it in float32")
     if chip is not None and unit.n_bits > chip.spike_bits:
@@ -60,9 +61,7 @@ def numbers_for(unit, dtype, chip):
             f"{unit.label}: its spikes have {unit.n_bits} bits, but chip {chip.name!r} has {chip.spike_bits}"
         )
     if chip is not None and unit.signed and not chip.signed_spikes:
-        raise UnsupportedError(
-            f"{unit.label}: its spikes have a sign, which chip {chip.name!r} does not"
-        )
+        raise UnsupportedError(f"{unit.label}: its spikes have a sign, which chip {chip.name!r} does not")
     return numbers_of(unit, dtype, chip)
 
 
@@ -70,16 +69,15 @@ def _layer(unit, units, base, numbers, model):
     lanes = layout.lanes_of(unit, numbers.weight_dtype)
     if numbers.chip is not None:
         _refuse_maxima(unit, numbers.chip)
-    paths = _paths(unit.paths, unit.shape, _Layout(units, numbers, lanes))
+    paths = _paths(unit.paths, unit.shape, _Context(units, numbers, lanes))
     biases = _biases(unit.terms, unit.shape, numbers, lanes)
-    rounding = _rounding(unit, numbers, model) if numbers.whole else None
+    rounding = _rounding(unit, numbers, model) if numbers.integer else None
     parameters = update(unit, numbers, lanes, biases[0][1])
     steps, scale = None, np.ones(unit.shape[0])
-    if numbers.whole:
+    if numbers.integer:
         largest = max((bias for _, bias in biases), key=lambda bias: np.abs(bias.astype(np.int64)).max())
-        steps = overflow.safe_steps(
-            unit.label, parameters._replace(bias=largest), overflow.sum_bound(unit.paths, units, numbers), numbers.chip
-        )
+        largest_sum = overflow.sum_bound(unit.paths, units, numbers)
+        steps = overflow.safe_steps(unit.label, parameters._replace(bias=largest), largest_sum, numbers.chip)
         scale = numbers.unrounded(scale)
     flat = {name: layout.aligned_array(getattr(parameters, name)) for name in FLAT}
     stage = LayerStage(
@@ -93,13 +91,11 @@ def _layer(unit, units, base, numbers, model):
 def _refuse_maxima(unit, chip):
     for path in unit.paths:
         if isinstance(path, Maximum):
-            raise UnsupportedError(
-                f"{path.label}: takes the maximum of a current, which chip {chip.name!r} cannot; pool the spikes, "
-                "or run in int8"
-            )
+            raise UnsupportedError(f"{path.label}: takes the maximum of a current, which chip {chip.name!r} "
+                                   "cannot; pool the spikes, or run in int8")
 
 
-class _Layout(NamedTuple):
+class _Context(NamedTuple):
     """What the paths of a layer have in common. units: name -> Unit."""
 
     units: Dict[str, Unit]
@@ -107,23 +103,23 @@ class _Layout(NamedTuple):
     lanes: int
 
 
-def _paths(paths, shape, laid):
-    """Paths into a layer, or into a pool before it, whose map is `shape`. laid: _Layout."""
-    return tuple(_pooled(path, shape, laid) if isinstance(path, Maximum) else _synapses(path, shape, laid)
+def _paths(paths, shape, context):
+    """Return the paths into a layer, or into a pool before it, whose map is `shape`."""
+    return tuple(_pooled(path, shape, context) if isinstance(path, Maximum) else _synapses(path, shape, context)
                  for path in paths)
 
 
-def _pooled(maximum, shape, laid):
-    current, (_, numbers, lanes) = maximum.current, laid
+def _pooled(maximum, shape, context):
+    current, (_, numbers, lanes) = maximum.current, context
     biases = _biases(current.terms, current.shape, numbers, lanes)
     signs = layout.channels_last(maximum.signs.astype(numbers.dtype)[:, None, None], lanes)
-    return PooledSums(_paths(current.paths, current.shape, laid), _flat(biases), layout.aligned_array(signs),
+    return PooledSums(_paths(current.paths, current.shape, context), _flat(biases), layout.aligned_array(signs),
                       layout.pool_geometry(current.shape, shape, maximum.window, lanes))
 
 
-def _synapses(path, shape, laid):
-    """One path of synapses."""
-    (_, numbers, lanes), source = laid, laid.units[path.unit]
+def _synapses(path, shape, context):
+    """Return one path of synapses."""
+    (_, numbers, lanes), source = context, context.units[path.unit]
     if path.weight is None:
         weight = numbers.amplitude(path.amplitude)[:, None, None, None]
     else:
@@ -147,7 +143,7 @@ def _attention(path, numbers):
 
 
 def _biases(terms, shape, numbers, lanes):
-    """(first step, padded array) for every step at which the bias of a map changes."""
+    """Return (first step, padded array) for every step at which the bias of a map changes."""
     starts = sorted({0} | {term.first_step for term in terms})
     biases = []
     for start in starts:
@@ -161,35 +157,26 @@ def _flat(biases):
 
 
 def _rounding(unit, numbers, model) -> Rounding:
-    """What fixed point changes in a layer."""
-    added = [(unit.terms, unit.shape)] + [(current.terms, current.shape) for current in pooled_currents(unit.paths)]
+    """Return what fixed point changes in a layer."""
     scale = numbers.unrounded(np.ones(unit.shape[0]))
-
-    def error(values):
-        return largest_error(values, half_away(values), scale)
-
-    threshold_error = 0.0
-    if unit.node.sends == "levels":
-        threshold_error = error(numbers.unrounded(firing_thresholds(unit, unit.per_channel("quantum"))[0]))
     weights = [path.weight for path in unit.synapses if path.weight is not None]
     zeroed, clipped, worst, left = zip(*map(numbers.rounding_of, weights)) if weights else ((), (), (), ())
     return Rounding(
-        (float(scale.min()), float(scale.max())),
-        numbers.weight_dtype.itemsize * 8,
-        sum(w.size for w in weights),
-        sum(zeroed),
-        sum(clipped),
-        max(worst, default=0.0),
-        max(error(numbers.unrounded(sum_terms([term.value for term in terms], shape))) for terms, shape in added),
-        threshold_error,
-        sum(left),
-        changed_constants(unit, numbers, model),
+        scale=(float(scale.min()), float(scale.max())),
+        weight_bits=numbers.weight_dtype.itemsize * 8,
+        n_weights=sum(weight.size for weight in weights),
+        n_zeroed=sum(zeroed),
+        n_clipped=sum(clipped),
+        weight_error=max(worst, default=0.0),
+        n_left=sum(left),
+        constants=changed_constants(unit, numbers, model),
     )
 
 
 def _products(unit):
-    """Multiplications per step of a layer, whatever arrives."""
+    """Return the multiplications per step of a layer, whatever arrives."""
     n = unit.node.products_per_step(unit.logical_shape)
     if unit.gain is not None:
         n += unit.gain.size
-    return n + sum(path.attention.products_per_step(unit.shape) for path in unit.synapses if path.attention is not None)
+    attentions = [path.attention for path in unit.synapses if path.attention is not None]
+    return n + sum(attention.products_per_step(unit.shape) for attention in attentions)

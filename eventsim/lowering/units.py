@@ -1,4 +1,4 @@
-"""Units: what a model's graph is folded into, in float64, before a precision is chosen."""
+"""Units: a model's graph is folded into them, in float64, before a precision is chosen."""
 
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Tuple, Union
@@ -6,7 +6,7 @@ from typing import Callable, Dict, List, Optional, Tuple, Union
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.lowering.linear import Current, map_shape, MapShape, Maximum, Path, synaptic, Term, Train
+from eventsim.lowering.linear import Current, map_shape, MapShape, Maximum, Path, synaptic, Term, Train, UNEQUAL
 from eventsim.model.network import Model
 from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import parameter_on
@@ -65,12 +65,13 @@ class Unit:
         return label_of(self.name.partition("/")[0], self.node)
 
     def on_map(self, name, default=0.0):
-        """A field of the node, or the default where it has none: float64 (C, H, W)."""
+        """Return a field of the node, or the default where it has none: float64 (C, H, W)."""
         value = getattr(self.node, name, None)
         return parameter_on(default if value is None else value, self.logical_shape, name).reshape(self.shape)
 
     def per_channel(self, name):
-        """A field of the node that is constant in each channel of the map that it is held as: (C,)."""
+        """Return a field of the node, (C,), that is constant in each channel of the map that it is held as. Raises
+        UnsupportedError where it is not."""
         rows = self.on_map(name).reshape(self.shape[0], -1)
         if (rows != rows[:, :1]).any():
             raise UnsupportedError(
@@ -100,8 +101,19 @@ class Units:
         self.units: Dict[str, Unit] = {}
         self.values: Dict[str, object] = {}
 
+    def refusal(self, name, text) -> UnsupportedError:
+        """Return the error (not raised) of a node. name: of the node, or of a unit of it."""
+        return UnsupportedError(f"{self.model.label(name.partition('/')[0])}: {text}")
+
+    def check_spikes(self, name, trains, reads="reads ", takes="spikes") -> None:
+        """Raise UnsupportedError where trains are not the plain spikes of one node. reads, takes: what messages
+        say before what the trains are, and after it."""
+        content = UNEQUAL if len(trains) != 1 else trains[0].content
+        if content:
+            raise self.refusal(name, f"{reads}{content}; it takes {takes}")
+
     def add(self, unit) -> Unit:
-        """Add a unit; UnsupportedError where its levels take too many bits."""
+        """Add a unit. Raises UnsupportedError where its levels take too many bits."""
         if unit.n_bits > MAX_PLANES:
             raise UnsupportedError(
                 f"{unit.label}: levels up to {unit.max_level} take {unit.n_bits} bits, expected at most "
@@ -111,7 +123,7 @@ class Units:
         return unit
 
     def held_shape(self, name) -> MapShape:
-        """(C, H, W) in which a node's output is held; a flattened current stays a map."""
+        """Return (C, H, W) in which a node's output is held; a flattened current stays a map."""
         model = self.model
         while not (model.nodes[name].pools or model.nodes[name].role == "synapses"):
             sources = [edge.source for edge in model.incoming(name)]
@@ -122,18 +134,18 @@ class Units:
         return map_shape(model.shapes[name])
 
     def range_of(self, name):
-        """(max_level, signed) of a unit; a neuron's is known before its unit exists."""
+        """Return (max_level, signed) of a unit; a neuron's is known before its unit exists."""
         if name in self.units:
             return self.units[name].max_level, self.units[name].signed
         node = self.model.nodes[name]
         return 2**node.n_bits - 1, node.signed
 
     def source(self, name):
-        """What a node with one edge reads."""
+        """Return what a node with one edge reads."""
         return self.along(self.model.incoming(name)[0])
 
     def along(self, edge):
-        """What arrives at the end of an edge: Trains or a Current, delayed."""
+        """Return what arrives at the end of an edge: Trains or a Current, delayed."""
         value = self.value(edge.source)
         if not edge.delay:
             return value
@@ -142,7 +154,8 @@ class Units:
         return [train.delayed(edge.delay) for train in value]
 
     def value(self, name):
-        """What a node gives; first, without recursion, what the linear nodes before it give."""
+        """Return what a node gives. It is worked out without recursion, after what the linear nodes before it
+        give."""
         waiting = [name]
         while waiting:
             last = waiting[-1]

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import List, Optional
 
+from eventsim.arguments import integer, shown
 from eventsim.errors import ModelError
-from eventsim.model.parameters import choice, integer, MAX_DELAY
+from eventsim.model.parameters import choice, MAX_DELAY
 from eventsim.storage.json_record import JsonRecords
 
 OVERFLOWS = ("wrap", "wrap_once", "saturate", "saturate_symmetric", "error")
@@ -73,21 +74,21 @@ class Chip:
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
-            raise ModelError(f"name is {self.name!r}, expected the name of a chip")
+            raise ModelError(f"name is {shown(self.name)}, expected the name of a chip")
         if not isinstance(self.description, str):
-            raise ModelError(f"description is {self.description!r}, expected text")
+            raise ModelError(f"description is {shown(self.description)}, expected text")
         for name, low, high in (("weight_bits", 2, 16), ("weight_step", 1, 256), ("weight_shift", 0, 16),
                                 ("decay_bits", 1, 16), ("spike_bits", 1, 16)):
-            self._put(name, integer(getattr(self, name), name, low, high))
+            self._set(name, integer(getattr(self, name), name, low, high, ModelError))
         if self.max_delay is not None:
-            self._put("max_delay", integer(self.max_delay, "max_delay", 0, MAX_DELAY))
+            self._set("max_delay", integer(self.max_delay, "max_delay", 0, MAX_DELAY, ModelError))
         for name in ("sum", "current", "membrane"):
             self._check_width(name + "_bits", name + "_overflow")
         choice(self.decay_rounding, "decay_rounding", ROUNDINGS)
         if self.comparison is not None:
             choice(self.comparison, "comparison", (">", ">="))
         if not isinstance(self.signed_spikes, bool):
-            raise ModelError(f"signed_spikes is {self.signed_spikes!r}, expected true or false")
+            raise ModelError(f"signed_spikes is {shown(self.signed_spikes)}, expected true or false")
         if self.weight_step >= self.highest_weight:
             raise ModelError(
                 f"weight_step is {self.weight_step}, but a weight of {self.weight_bits} bits "
@@ -96,14 +97,16 @@ class Chip:
 
     def _check_width(self, name, overflow):
         choice(getattr(self, overflow), overflow, OVERFLOWS)
-        bits = getattr(self, name)
-        if bits is None:
+        if getattr(self, name) is None:
             return
+        bits = integer(getattr(self, name), name, 2, 32, ModelError)
+        if bits == 31:
+            raise ModelError(f"{name} is 31, expected a whole number from 2 to 30, or 32")
         if bits == 32 and getattr(self, overflow) != "wrap":
             raise ModelError(f"{name} is 32, which can only wrap; set {overflow} to 'wrap'")
-        self._put(name, integer(bits, name, 2, 32 if bits == 32 else 30))
+        self._set(name, bits)
 
-    def _put(self, name, value):
+    def _set(self, name, value):
         object.__setattr__(self, name, value)
 
     @property

@@ -12,7 +12,7 @@ from eventsim.model.transforms import AvgPool, Flatten, MaxPool
 
 
 def common_networks() -> List[Model]:
-    """An image through convolutions, pools and dense layers into neurons of two bits, and spikes into those of one."""
+    """Images pass convolutions, pools and dense layers into neurons of two bits, spikes into those of one."""
     image, spikes = Input((1, 8, 8), "image", bits=8), Input((2, 8, 8))
     return [_network(image, Neuron(bits=2), AvgPool(2)), _network(spikes, Neuron(), MaxPool(2))]
 

@@ -36,7 +36,8 @@ def is_default(node, key) -> bool:
 def _shown_default(node, key, default):
     """A default as `shown` writes it: a number for all axes is a list where the setting is one."""
     value = node.shown()[key]
-    return [default] * len(value) if isinstance(value, list) and not isinstance(default, (list, tuple)) else default
+    for_all_axes = isinstance(value, list) and not isinstance(default, (list, tuple))
+    return [default] * len(value) if for_all_axes else default
 
 
 def plain(value):

@@ -4,7 +4,15 @@ from typing import NamedTuple
 
 
 class Edge(NamedTuple):
-    """`target` reads what `source` gave `delay` whole steps before (nothing before the start)."""
+    """An edge: `target` reads what `source` gave `delay` whole steps before (nothing before the start).
+
+    A Model takes any (source, target) or (source, target, delay) and checks it; its `edges` are of this class.
+
+    >>> from eventsim import Edge, Input, Model, Neuron
+    >>> model = Model({"in": Input((4,)), "n": Neuron()}, [Edge("in", "n"), Edge("n", "n", delay=1)])
+    >>> [(edge.source, edge.delay) for edge in model.incoming("n")]
+    [('in', 0), ('n', 1)]
+    """
 
     source: str
     target: str

@@ -4,10 +4,11 @@ from dataclasses import dataclass, fields
 from math import prod
 from typing import List, Optional, Tuple
 
+from eventsim.arguments import finite_number, instance_of, integer
 from eventsim.errors import ModelError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    choice, finite_number, integer, integers, MAX_BITS, Parameter, parameter, Shape, shape_of,
+    choice, flag, integers, MAX_BITS, Parameter, parameter, Shape, shape_of,
 )
 
 
@@ -25,8 +26,9 @@ class EventBins:
     coincident: "sum" counts events that share pixel and step, "merge" makes them one.
     sensor_size: (height, width) in pixels; (1, N) of a row of N sensors, such as a cochlea.
 
-    `shape` is that of a step's levels, (C, height, width). An Input may also take them in a row, (C * height *
-    width,). `assumed` are the names of those fields that a file left open, to be said where recordings are read.
+    `shape` is that of the levels of one step, (C, height, width). An Input may also take them flattened, (C *
+    height * width,). `assumed` are the names of the fields that a file left open, which are reported where
+    recordings are read. Raises ModelError when it is made for values that do not fit.
 
     >>> from eventsim import EventBins, Input
     >>> Input((2, 34, 34), events=EventBins(bin_width=5000)).shape  # 5 ms per step
@@ -41,7 +43,7 @@ class EventBins:
     assumed = ()
 
     def __post_init__(self):
-        self.bin_width = finite_number(self.bin_width, "bin_width")
+        self.bin_width = finite_number(self.bin_width, "bin_width", ModelError)
         if self.bin_width <= 0:
             raise ModelError(f"bin_width is {self.bin_width}, expected microseconds above 0")
         choice(self.polarities, "polarities", POLARITIES)
@@ -59,8 +61,8 @@ class EventBins:
         values = ", ".join(f"{name} {getattr(self, name):.10g}{units[name]}" if name in units
                            else f"{name} {getattr(self, name)}" for name in self.assumed)
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in self.assumed)
-        return (f"the model's file does not say how recordings become steps; assumed were {values}; to say it, give "
-                f"{flags}")
+        return (f"the model's file does not say how recordings become steps; assumed were {values}; to say it, "
+                f"give {flags}")
 
     def different(self, other: "EventBins") -> List[str]:
         """Names of the fields in which another differs."""
@@ -88,6 +90,8 @@ class Input(Node):
         "HW" (one channel), "CL", "LC", "F". The Simulator itself always takes channels first.
     events: how event recordings are binned, or None.
 
+    Raises ModelError when it is made for values that do not fit.
+
     >>> from eventsim import Input
     >>> Input((1, 28, 28), "image", bits=8, scale=1 / 255, mean=0.1307, std=0.3081).n_bits
     8
@@ -111,16 +115,18 @@ class Input(Node):
     def __post_init__(self):
         self.shape = shape_of(self.shape)
         choice(self.encoding, "encoding", ("image", "spikes", "real"))
-        self.bits = integer(self.bits, "bits", 1, 8 if self.encoding == "image" else MAX_BITS)
-        self.signed = bool(self.signed)
-        self.scale = finite_number(self.scale, "scale")
+        self.bits = integer(self.bits, "bits", 1, 8 if self.encoding == "image" else MAX_BITS, ModelError)
+        self.signed = flag(self.signed, "signed")
+        self.scale = finite_number(self.scale, "scale", ModelError)
         self.mean = parameter(self.mean, "mean")
         self.std = parameter(self.std, "std")
         layouts = {1: ("F",), 2: ("CL", "LC"), 3: ("CHW", "HWC", "CWH", "WHC", "HCW", "WCH")}
         allowed = layouts[len(self.shape)]
         if len(self.shape) == 3 and self.shape[0] == 1:
             allowed += ("HW",)
-        self.layout = choice(self.layout or allowed[0], "layout", allowed)
+        if not isinstance(self.layout, str) or self.layout:
+            choice(self.layout, "layout", allowed)
+        self.layout = self.layout or allowed[0]
         if self.scale <= 0:
             raise ModelError(f"scale is {self.scale}, expected a value above 0")
         if (self.std <= 0).any():
@@ -129,6 +135,11 @@ class Input(Node):
             raise ModelError(f"mean and std belong to encoding 'image', not {self.encoding!r}")
         if self.signed and self.encoding != "spikes":
             raise ModelError(f"signed levels belong to encoding 'spikes', not {self.encoding!r}")
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if value.size != 1 and value.shape != self.shape[:1]:
+                raise ModelError(f"{name} has shape {value.shape}, expected () or {self.shape[:1]}")
+        instance_of(self.events, (EventBins, type(None)), "events", "an EventBins or None", ModelError)
         if self.events is not None:
             if self.encoding != "spikes" or self.signed:
                 raise ModelError("events belong to encoding 'spikes' without sign")
@@ -147,9 +158,3 @@ class Input(Node):
     def still(self) -> bool:
         """Whether its levels are the same at every step."""
         return self.encoding == "image"
-
-    def check(self, shape):
-        for name in ("mean", "std"):
-            value = getattr(self, name)
-            if value.size != 1 and value.shape != shape[:1]:
-                raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")

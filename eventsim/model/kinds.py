@@ -25,8 +25,8 @@ from eventsim.model.transforms import (
 NODE_TYPES: Dict[str, Type[Node]] = {
     cls.kind: cls
     for cls in (
-        Input, Dense, Conv1d, Conv2d, ConvTranspose2d, SumPool, AvgPool, MaxPool, Upsample, Flatten, BatchNorm, Add,
-        Concat, Delay, Restimulation, Neuron, Alpha, SigmaDelta, Readout,
+        Input, Dense, Conv1d, Conv2d, ConvTranspose2d, SumPool, AvgPool, MaxPool, Upsample, Flatten,
+        BatchNorm, Add, Concat, Delay, Restimulation, Neuron, Alpha, SigmaDelta, Readout,
     )
 }
 

@@ -5,58 +5,38 @@ exists: the constructor infers every shape and raises ModelError or UnsupportedE
 name of the node for anything that could not be simulated.
 """
 
-from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.arguments import instance_of, mapping, several, shown
-from eventsim.display.card import Card, Shown, times
+from eventsim.arguments import instance_of, integer, mapping, several, shown
+from eventsim.display.card import Card, Shown
 from eventsim.display.table import Table
 from eventsim.errors import EventsimError, ModelError, RunError
+from eventsim.model.check import Check
 from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.node import label_of, Node
-from eventsim.model.parameters import integer, MAX_DELAY, Shape
+from eventsim.model.parameters import flag, LARGEST_NODE, MAX_DELAY, Shape
 from eventsim.model.showing import model_card, node_table
 from eventsim.text import listed, many
 
 
-@dataclass(repr=False)
-class Check(Shown):
-    """Inputs with what the trainer computed from them, so that a file can prove itself.
-
-    x: (N, ...) or (N, T, ...), as `Simulator.run` takes it.
-    outputs: float64 (N, classes), of the folded network in float64.
-    level_counts: per neuron node, int64 (N, T, L): how many of its neurons sent each level in a
-        step. Index i is level i (L = 2^bits), or level i - (2^bits - 1) where levels are signed
-        (L = 2^(bits + 1) - 1).
-
-    >>> import numpy as np
-    >>> from eventsim import Check
-    >>> Check(x=np.ones((2, 4)), outputs=np.zeros((2, 3))).level_counts
-    {}
-    """
-
-    x: np.ndarray
-    outputs: np.ndarray
-    level_counts: Dict[str, np.ndarray] = field(default_factory=dict)
-
-    def card(self) -> Card:
-        """Shapes, and the nodes whose levels were counted."""
-        return Card(f"Check({many(len(self.x), 'sample')})", [
-            ("x", times(np.shape(self.x))), ("outputs", times(np.shape(self.outputs))),
-            ("levels counted of", listed(self.level_counts))])
-
-
 EDGES = "pairs (source, target), or (source, target, delay)"
+GROUP = "a list of names, as of `order`"
+MOST_STEPS = 1 << 24  # of a run
 
 
 def _edge(edge):
-    if isinstance(edge, str) or not 2 <= len(several(edge, "edges", EDGES, ModelError)) <= 3:
+    values = several(edge, "edges", EDGES, ModelError)
+    if isinstance(edge, str) or not 2 <= len(values) <= 3 or not all(isinstance(name, str) for name in values[:2]):
         raise ModelError(f"edges has {shown(edge)}, expected {EDGES}")
-    return Edge(*edge)
+    return Edge(*values)
+
+
+def _steps(timesteps):
+    return integer(timesteps, "timesteps", 1, MOST_STEPS, ModelError)
 
 
 class Model(Shown):
@@ -65,18 +45,18 @@ class Model(Shown):
     nodes: name -> node. Names are printable (messages stay one line), free of "/" and not empty.
     edges: (source, target) or (source, target, delay); the order of the edges into a node is
         the order in which its paths are summed.
-    timesteps: steps that a run takes if it is not told; None: unknown, so that it has to be told.
+    timesteps: steps of a run that is given no number; None: unknown, so that every run must be given one.
     class_names: one per output, or empty.
     provenance: where the model comes from, free text by key.
     check: inputs with expected results, or None.
-    chip: the chip's arithmetic for which the numbers are meant, or None; a Simulator that is not
-        told otherwise uses it.
-    timesteps_fixed: whether the model is what it was made from in runs of `timesteps` steps alone, so that runs of
-        others warn.
+    chip: the chip's arithmetic for which the numbers are meant, or None; a Simulator uses it unless it is given
+        another.
+    timesteps_fixed: whether the model equals what it was made from only in runs of `timesteps` steps, so that runs
+        of other lengths warn.
 
-    Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and
-    `output` (names), `file` (the path that it was loaded from, or None). Raises ModelError and
-    UnsupportedError, naming the node.
+    Attributes besides these: `shapes` and `kinds` (name -> what the node gives), `input` and `output` (names),
+    `file` (the path that it was loaded from, or None). Everything is checked when the Model is made, which raises
+    ModelError and UnsupportedError, naming the node.
 
     >>> import numpy as np
     >>> from eventsim import Dense, Input, Model, Neuron
@@ -90,16 +70,19 @@ class Model(Shown):
                  chip=None, timesteps_fixed=False):
         self.nodes: Dict[str, Node] = mapping(nodes, "nodes", "nodes by name", ModelError)
         self.edges: List[Edge] = [_edge(edge) for edge in several(edges, "edges", EDGES, ModelError)]
-        self.timesteps: Optional[int] = None if timesteps is None else integer(timesteps, "timesteps", 1, 1 << 24)
-        self.timesteps_fixed = bool(timesteps_fixed)
+        self.timesteps: Optional[int] = None if timesteps is None else _steps(timesteps)
+        self.timesteps_fixed = flag(timesteps_fixed, "timesteps_fixed")
         if self.timesteps_fixed and timesteps is None:
             raise ModelError("timesteps_fixed is True, but timesteps is None: say which number of steps is meant")
         self.file: Optional[str] = None
         self.class_names: Tuple[str, ...] = tuple(map(str, several(
-            [*class_names] if isinstance(class_names, str) else class_names, "class_names", "a name for each class",
-            ModelError)))
-        self.provenance: Dict[str, str] = {str(k): str(v) for k, v in mapping(provenance, "provenance", "text by key", ModelError).items()}
-        self.check: Optional[Check] = instance_of(check, (Check, type(None)), "check", "a Check or None", ModelError)
+            [*class_names] if isinstance(class_names, str) else class_names, "class_names",
+            "a name for each class", ModelError)))
+        self.provenance: Dict[str, str] = {
+            str(key): str(text)
+            for key, text in mapping(provenance, "provenance", "text by key", ModelError).items()}
+        self.check: Optional[Check] = instance_of(check, (Check, type(None)), "check", "a Check or None",
+                                                  ModelError)
         self.chip: Optional[Chip] = instance_of(chip, (Chip, type(None)), "chip", "a Chip or None", ModelError)
         self._check_graph()
         self.input: str = self._find_input()
@@ -112,41 +95,49 @@ class Model(Shown):
                 f"class_names has {len(self.class_names)} entries, but {self.label(self.output)} "
                 f"gives {n_outputs} outputs"
             )
+        if self.check is not None:
+            self.check.check_shapes(self)
 
     def incoming(self, name) -> List[Edge]:
-        """Edges into a node, in the file's order."""
+        """Return the edges into a node, in the order of `edges`. Raises ModelError for an unknown name."""
+        self[name]
         return self._incoming[name]
 
     def outgoing(self, name) -> List[Edge]:
-        """Edges out of a node, in the file's order."""
+        """Return the edges out of a node, in the order of `edges`. Raises ModelError for an unknown name."""
+        self[name]
         return self._outgoing[name]
 
     def label(self, name) -> str:
-        """How messages name a node: node 'conv1' (Conv2d)."""
-        return label_of(name, self.nodes[name])
+        """Return how messages name a node: node 'conv1' (Conv2d). Raises ModelError for an unknown name."""
+        return label_of(name, self[name])
 
     def steps(self, timesteps=None) -> int:
-        """Steps of a run of samples that stand still: those asked for, else the model's.
+        """Return the steps of a run whose samples have none themselves: `timesteps`, or those of the model.
 
-        Raises RunError, naming the file, where nobody says them, and where the input is one of events, of which a
-        single frame is repeated only if timesteps are given.
+        Raises ModelError for timesteps that are no whole number above 0. Raises RunError, naming the file,
+        where neither gives them, and where the model reads events: a single frame of events is repeated only
+        if timesteps are given.
         """
-        found, bins = timesteps or self.timesteps, self.nodes[self.input].events
-        if timesteps is None and (found or 1) > 1 and bins is not None and bins.polarities != "one":
-            raise RunError(f"{self.file or 'the model'}: reads events over {found} steps, but samples have no "
-                           f"steps: a "
-                           f"single frame is repeated only if asked for, timesteps={found} (--timesteps {found})")
-        if found is None:
+        if timesteps is not None:
+            return _steps(timesteps)
+        steps, bins = self.timesteps, self.nodes[self.input].events
+        if steps is None:
             raise RunError(f"{self.file or 'the model'}: does not say how many steps a run takes, and samples "
                            f"that stand still do not either: give timesteps (--timesteps N)")
-        return found
+        if steps > 1 and bins is not None and bins.polarities != "one":
+            raise RunError(f"{self.file or 'the model'}: reads events over {steps} steps, but samples have no "
+                           f"steps: a single frame is repeated only if asked for, timesteps={steps} (--timesteps "
+                           f"{steps})")
+        return steps
 
     def doubt_of_steps(self, steps: Optional[int]) -> str:
-        """What has to be said of a run of so many steps, None of one that goes on: "", but where `timesteps_fixed`
-        says others."""
+        """Return a warning if the model is not meant for runs of `steps` steps (None: endless), else ""."""
+        steps = None if steps is None else integer(steps, "steps", 0, error=ModelError)
         if not self.timesteps_fixed or steps == self.timesteps:
             return ""
-        ran, remedy = f"this run has {steps}", f"run {self.timesteps}, or export a model of {many(steps or 1, 'step')}"
+        ran = f"this run has {steps}"
+        remedy = f"run {self.timesteps}, or export a model of {many(steps or 1, 'step')}"
         if steps is None:
             ran = "this run goes on"
             remedy = f"let each window start afresh (--fresh), of {many(self.timesteps, 'step')}"
@@ -155,36 +146,39 @@ class Model(Shown):
                 f"{remedy}")
 
     def order(self) -> List[List[str]]:
-        """Nodes in the order of execution, grouped: a group of several nodes, or of one that
-        reads itself, is recurrent and runs step by step; inside it, nodes follow the edges
-        without delay."""
+        """Return the names of the nodes in the order of execution, in groups: a group of several nodes, or of one
+        that reads itself, is recurrent and runs step by step; inside it, nodes follow the edges without delay."""
         components = strongly_connected(self.nodes, self._outgoing)
         position = {name: i for i, name in enumerate(self._zero_delay_order())}
         return [sorted(component, key=position.__getitem__) for component in components]
 
     def is_recurrent(self, group) -> bool:
-        """Whether a group of `order` has to run step by step."""
+        """Return whether a group of `order` runs step by step. Raises ModelError where it is no group of names."""
+        if isinstance(group, str) or not several(group, "group", GROUP, ModelError):
+            raise ModelError(f"group is {shown(group)}, expected {GROUP}")
+        for name in group:
+            self[name]
         return len(group) > 1 or any(e.target == group[0] for e in self.outgoing(group[0]))
 
     def __getitem__(self, name) -> Node:
-        """The node of a name. Raises ModelError, naming those that there are, for others."""
-        if name not in self.nodes:
-            raise ModelError(f"{self.file or 'the model'}: no node {name!r}; there are: {listed(self.nodes)}")
+        """Return the node of this name. Raises ModelError, listing the names that exist, for an unknown one."""
+        if name not in self:
+            raise ModelError(f"{self.file or 'the model'}: no node {shown(name)}; there are: {listed(self.nodes)}")
         return self.nodes[name]
 
     def __contains__(self, name):
-        return name in self.nodes
+        return isinstance(name, str) and name in self.nodes
 
     def __iter__(self):
-        """Names of the nodes."""
+        """Iterate over the names of the nodes."""
         return iter(self.nodes)
 
     def summary(self) -> Table:
-        """One row per node, in the order of execution: what it is, what it gives and reads, its weights."""
+        """Return one row per node, in the order of execution: what it is, what it gives and reads, its weights."""
         return node_table(self)
 
     def card(self) -> Card:
-        """Its graph, in a notebook as a picture, and the first nodes."""
+        """Return a card of the graph, which a notebook shows as a picture, and of the first nodes."""
         return model_card(self)
 
     # ---- checks, in the order in which they build on each other
@@ -196,10 +190,10 @@ class Model(Shown):
             named = isinstance(name, str) and name.isprintable() and "/" not in name
             if not named or name in ("", ".", ".."):
                 raise ModelError(
-                    f"{name!r} is no name for a node: expected text without '/' and control characters"
+                    f"{shown(name)} is no name for a node: expected text without '/' and control characters"
                 )
             if not isinstance(node, Node):
-                raise ModelError(f"node {name!r} is {node!r}, expected one of eventsim's nodes")
+                raise ModelError(f"node {name!r} is {shown(node)}, expected one of eventsim's nodes")
         self._incoming = {name: [] for name in self.nodes}
         self._outgoing = {name: [] for name in self.nodes}
         seen = set()
@@ -210,7 +204,7 @@ class Model(Shown):
                         f"edge {source!r} -> {target!r} names node {end!r}, which does not exist"
                     )
             try:
-                delay = integer(delay, "delay", 0, MAX_DELAY)
+                delay = integer(delay, "delay", 0, MAX_DELAY, ModelError)
             except ModelError as error:
                 raise ModelError(f"edge {source!r} -> {target!r}: {error}") from None
             edge = self.edges[i] = Edge(source, target, delay)
@@ -242,7 +236,7 @@ class Model(Shown):
         return self._sorted(edges, "without a Neuron", "only a Neuron can close a cycle")
 
     def _sorted(self, edges, what, remedy):
-        """All nodes, sources of `edges` before their targets; ModelError where they form a cycle."""
+        """Return all nodes, sources of `edges` before their targets. Raises ModelError where they form a cycle."""
         before = {name: [] for name in self.nodes}
         for edge in edges:
             before[edge.target].append(edge.source)
@@ -287,26 +281,26 @@ class Model(Shown):
         self._check_reached()
         shapes = {self.input: self.nodes[self.input].shape}
         self._spread_shapes(shapes, [self.input])
-        # behind a node that joins its own output to its input: from those whose weights say what they give
+        # behind a node that joins its own output to its input, shapes come from nodes whose weights tell theirs
         own = {name: node.own_shape for name, node in self.nodes.items() if node.own_shape and name not in shapes}
         shapes.update(own)
         self._spread_shapes(shapes, list(own))
-        for name in sorted(self.nodes, key=lambda name: self.nodes[name].joins):  # whose inputs are named first
+        for name in sorted(self.nodes, key=lambda name: self.nodes[name].joins):  # their inputs are named first
             if name not in shapes:
-                raise ModelError(f"{self.label(name)}: its shape depends on its own output, which a node before it "
-                                 "joins to other inputs; lead that output through a Dense")
+                raise ModelError(f"{self.label(name)}: its shape depends on its own output, which a node before "
+                                 "it joins to other inputs; lead that output through a Dense")
             for edge in self._incoming[name]:
-                found = self._shape_of(edge, shapes)
-                if found != shapes[name]:
+                shape = self._shape_of(edge, shapes)
+                if shape != shapes[name]:
                     raise ModelError(
-                        f"{self.label(name)}: {edge.source!r} gives shape {found}, "
+                        f"{self.label(name)}: {edge.source!r} gives shape {shape}, "
                         f"but its other inputs give {shapes[name]}"
                     )
             self._named(name, self.nodes[name].check, shapes[name])
         return shapes
 
     def _spread_shapes(self, shapes, waiting):
-        """Add to `shapes` those that follow from the nodes that wait."""
+        """Add to `shapes` the shapes that follow from those of the nodes in `waiting`."""
         missing = {name: {edge.source for edge in self._incoming[name]} - shapes.keys()
                    for name, node in self.nodes.items() if node.joins}
         while waiting:
@@ -318,7 +312,7 @@ class Model(Shown):
                     waiting.append(edge.target)
 
     def _check_reached(self):
-        """Raise ModelError for a node that nothing of the input comes to."""
+        """Raise ModelError for a node to which no path leads from the input."""
         reached, waiting = {self.input}, [self.input]
         while waiting:
             new = {edge.target for edge in self._outgoing[waiting.pop()]} - reached
@@ -329,13 +323,14 @@ class Model(Shown):
                 raise ModelError(f"{self.label(name)}: no path leads to it from {self.input!r}")
 
     def _shape_of(self, edge, shapes):
-        """Shape of an edge's target, from what the edge brings; of one that joins, from all its edges."""
+        """Return the shape of an edge's target, from what the edge brings or, where it joins, from all edges."""
         target = self.nodes[edge.target]
         if target.joins:
-            out = self._named(edge.target, target.joined_shape, [shapes[e.source] for e in self._incoming[edge.target]])
+            read = [shapes[each.source] for each in self._incoming[edge.target]]
+            out = self._named(edge.target, target.joined_shape, read)
         else:
             out = self._named(edge.target, target.output_shape, shapes[edge.source], f" from {edge.source!r}")
-        if np.prod(out, dtype=np.float64) > 1 << 28:
+        if np.prod(out, dtype=np.float64) > LARGEST_NODE:
             raise ModelError(f"{self.label(edge.target)}: shape {out} has more than 2^28 neurons")
         return out
 
@@ -347,7 +342,7 @@ class Model(Shown):
             raise type(error)(f"{self.label(name)}: {error}{origin}") from None
 
     def _find_output(self):
-        """The one Readout or spiking node that ends the model; a recurrent one may read itself."""
+        """Return the one Readout or spiking node that ends the model; a recurrent one may read itself."""
         ends = []
         for group in self.order():
             within = set(group)

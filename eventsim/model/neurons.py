@@ -1,40 +1,35 @@
-"""The nodes that have a membrane: Neuron and Alpha fire, SigmaDelta sends changes, Readout does neither."""
+"""The nodes that have a membrane: Neuron and Alpha fire, SigmaDelta sends changes, Readout does neither.
+
+Each checks its own fields when it is made: numbers are finite and become float64 (widths and steps int64), arrays
+may be torch tensors. Shapes are checked when a Model is made. Both checks raise ModelError, or UnsupportedError
+for combinations that are not defined.
+"""
 
 from dataclasses import dataclass
-from typing import ClassVar, Optional
+from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import finite_number, integer
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    along_channels, choice, finite_number, integer, MAX_BITS, Parameter, parameter, parameter_on, whole_array,
+    along_channels, ANY_SHAPE, choice, flag, input_shape, MAX_BITS, Parameter, parameter, parameter_on,
+    whole_array,
 )
 
 
 def _check_leaks(node, leaks=(("leak", "membrane"), ("current_leak", "current"))):
-    for name, of in leaks:
+    for name, quantity in leaks:
         value = getattr(node, name)
         if value is not None and ((value < 0).any() or (value > 1).any()):
-            raise ModelError(f"{name} has a value outside 0 to 1 (it is the factor on the {of})")
+            raise ModelError(f"{name} has a value outside 0 to 1 (it is the factor on the {quantity})")
 
 
 def _check_resets(node):
-    node.reset_interval = integer(node.reset_interval, "reset_interval", 0, 1 << 24)
+    node.reset_interval = integer(node.reset_interval, "reset_interval", 0, 1 << 24, ModelError)
     most = (node.reset_interval or 1 << 24) - 1
-    node.reset_offset = integer(node.reset_offset, "reset_offset", 0, most)
-
-
-def _n_states(node):
-    """Numbers that a neuron keeps: the membrane, and the synaptic current where there is one."""
-    return 1 if node.current_leak is None else 2
-
-
-def _products(node, names, shape):
-    """Products that factors take in every step; those of 0 and 1 take none."""
-    found = [(name, getattr(node, name)) for name in names]
-    whole = [parameter_on(value, shape, name) for name, value in found if value is not None]
-    return sum(int(((factor != 0) & (factor != 1)).sum()) for factor in whole)
+    node.reset_offset = integer(node.reset_offset, "reset_offset", 0, most, ModelError)
 
 
 def _check_positive(node, *names):
@@ -44,24 +39,66 @@ def _check_positive(node, *names):
             raise ModelError(f"{name} has a value that is not above 0")
 
 
-def _check_per_channel(node, names, shape):
-    for name in names:
-        value = getattr(node, name)
-        if value is not None and value.size != 1 and value.shape != shape[:1]:
-            raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")
-
-
 def _resolution(value):
     if value is None:
         return None
-    value = finite_number(value, "resolution")
+    value = finite_number(value, "resolution", ModelError)
     if value <= 0:
         raise ModelError(f"resolution is {value}, expected integer steps per unit, above 0")
     return value
 
 
+class _Membrane(Node):
+    """The base of all nodes that have a membrane.
+
+    per_channel: fields that may have one value per channel. per_neuron: fields that may also have one per neuron.
+    factors: fields that multiply what a neuron keeps, in every step.
+    """
+
+    accepts = ("spikes", "real", "scaled", "current")
+    inputs = (1, None)
+    per_channel: ClassVar[Tuple[str, ...]] = ()
+    per_neuron: ClassVar[Tuple[str, ...]]
+    factors: ClassVar[Tuple[str, ...]] = ("leak", "current_leak")
+
+    def check(self, shape):
+        shape = input_shape(shape, ANY_SHAPE, 1, 2, 3)
+        for name in self.per_channel:
+            value = getattr(self, name)
+            if value is not None and value.size != 1 and value.shape != shape[:1]:
+                raise ModelError(f"{name} has shape {value.shape}, expected () or {shape[:1]}")
+        for name in self.per_neuron:
+            value = getattr(self, name)
+            if value is not None:
+                parameter_on(value, shape, name)
+
+    @property
+    def states_per_neuron(self):
+        return 1 if self.current_leak is None else 2  # the membrane, and the synaptic current where there is one
+
+    def products_per_step(self, shape):
+        shape = input_shape(shape, ANY_SHAPE, 1, 2, 3)
+        values = {name: getattr(self, name) for name in self.factors}
+        arrays = [parameter_on(value, shape, name) for name, value in values.items() if value is not None]
+        return sum(int(((array != 0) & (array != 1)).sum()) for array in arrays)  # factors of 0 and 1 take none
+
+
+class _Sender(_Membrane):
+    """The base of Neuron, Alpha and SigmaDelta, which send spikes."""
+
+    role = "neurons"
+
+    def gives(self, read):
+        return "spikes"
+
+    @property
+    def worth(self) -> Parameter:
+        """Return what one level is worth to the nodes that read it, () or (C,)."""
+        return self.quantum if self.output_quantum is None else self.output_quantum
+
+
 @dataclass(repr=False, eq=False)
-class Neuron(Node):
+class Neuron(_Sender):
     """Integrate-and-fire neurons: IF, LIF, SRIF, multi-bit, signed, current-based.
 
         I[t] = current_leak * I[t-1] + input_gain * X[t]        I[-1] = 0; input_gain * X without it
@@ -71,30 +108,33 @@ class Neuron(Node):
         U[t] = v_reset where k[t] > 0, else H[t]        reset "hard"
         U[t] = H[t]                                     reset "none"
 
-    (InfLoR-SNN, eqs. 2 to 7; SRIF is leak 1, v_threshold 0.5, quantum 1, 1 bit, soft.) U[-1] = 0.
-    All in the membrane's unit. `quantum`, `output_quantum` and `bits` may be scalar or per
-    channel, the other numbers also per neuron.
+    (InfLoR-SNN, eqs. 2 to 7; SRIF is leak 1, v_threshold 0.5, quantum 1, 1 bit, soft.) U[-1] = 0. All are in
+    the membrane's unit. `quantum`, `output_quantum` and `bits` may be scalar or per channel, the other
+    numbers also per neuron.
 
     leak: factor on the membrane per step, 1 for IF; larger forgets more slowly.
     current_leak: factor on the synaptic current per step (CUBA), or None: the input acts at once.
     input_gain: factor on the summed input (biases of the synapses included).
     bias: added to the membrane at every step, past the synaptic current and the gain.
-    v_leak: potential the leak tends to.
+    v_leak: potential to which the leak tends.
     v_threshold: first level's threshold.
     reset: "soft" (subtract what was sent), "hard" (to v_reset) or "none" (go on; of one bit only).
     reset_delay: 1 applies the reset one step late, after leak and input (snnTorch).
     v_min: lower limit of U after the reset, or None.
     refractory: steps after a spike in which U stays and input is ignored (I goes on).
-    reset_interval, reset_offset: I, U and what waits are set to 0 before step t whenever t modulo
-        reset_interval is reset_offset; 0: never. Chips that present one sample after another do it.
-    comparison: ">=" or ">", how H meets its thresholds.
+    reset_interval, reset_offset: I, U and what waits are set to 0 before step t whenever t modulo reset_interval
+        is reset_offset; 0: never. Chips that present one sample after another do so.
+    comparison: ">=" or ">", by which H is compared with its thresholds.
     quantum: size of one level in the membrane.
-    output_quantum: worth of one level to the nodes that read it; None: `quantum`.
+    output_quantum: what one level is worth to the nodes that read it; None: `quantum`.
     bits: width of a level, m + n of the Multi-Bit Mechanism.
     signed: k = sign(H) * level(|H|).
     rectify: whether the step function sees the rectified membrane phi (MPR, InfLoR-SNN eq. 9),
         in quanta. It never changes the membrane.
     resolution: integer steps per membrane unit in fixed point; None: chosen from the weights.
+
+    Raises ModelError for values that are no finite numbers or out of range, UnsupportedError for combinations that
+    are not defined.
 
     >>> from eventsim import Input, Model, Neuron, Simulator
     >>> model = Model({"in": Input((1,), scale=0.5), "n": Neuron()}, [("in", "n")], timesteps=4)
@@ -103,12 +143,12 @@ class Neuron(Node):
     """
 
     kind = "Neuron"
-    role = "neurons"
     sends = "levels"
     shown_fields = ("leak", "current_leak", "v_threshold", "comparison", "quantum", "bits", "reset", "signed",
                     "rectify")
-    accepts = ("spikes", "real", "scaled", "current")
-    inputs = (1, None)
+    per_channel = ("quantum", "output_quantum", "bits")
+    per_neuron = ("v_threshold", "leak", "input_gain", "v_leak", "v_reset", "v_min", "refractory", "current_leak",
+                  "bias")
 
     v_threshold: Parameter = 1.0
     leak: Parameter = 1.0
@@ -141,8 +181,8 @@ class Neuron(Node):
         self.bits = whole_array(self.bits, "bits", 1, MAX_BITS)
         choice(self.reset, "reset", ("soft", "hard", "none"))
         choice(self.comparison, "comparison", (">=", ">"))
-        self.reset_delay = integer(self.reset_delay, "reset_delay", 0, 1)
-        self.signed, self.rectify = bool(self.signed), bool(self.rectify)
+        self.reset_delay = integer(self.reset_delay, "reset_delay", 0, 1, ModelError)
+        self.signed, self.rectify = flag(self.signed, "signed"), flag(self.rectify, "rectify")
         _check_positive(self, "quantum", "output_quantum")
         _check_leaks(self)
         _check_resets(self)
@@ -157,12 +197,7 @@ class Neuron(Node):
             raise UnsupportedError("reset_delay together with refractory is not defined")
 
     def check(self, shape):
-        _check_per_channel(self, ("quantum", "output_quantum", "bits"), shape)
-        for name in ("v_threshold", "leak", "input_gain", "v_leak", "v_reset", "v_min", "refractory",
-                     "current_leak", "bias"):
-            value = getattr(self, name)
-            if value is not None:
-                parameter_on(value, shape, name)
+        super().check(shape)
         if self.rectify:
             self._check_rectifier(shape)
 
@@ -178,28 +213,13 @@ class Neuron(Node):
 
     @property
     def n_bits(self) -> int:
-        """Planes that the layer's spikes take: the widest channel's bits."""
+        """Return how many bit-planes the layer's spikes take: the bits of the widest channel."""
         return int(self.bits.max())
-
-    @property
-    def worth(self) -> np.ndarray:
-        """Worth of one level to those that read it, () or (C,)."""
-        return self.quantum if self.output_quantum is None else self.output_quantum
-
-    def gives(self, read):
-        return "spikes"
-
-    @property
-    def states_per_neuron(self):
-        return _n_states(self)
-
-    def products_per_step(self, shape):
-        return _products(self, ("leak", "current_leak"), shape)
 
 
 @dataclass(repr=False, eq=False)
-class Alpha(Node):
-    """Neurons whose membrane follows an alpha function: the difference of two synaptic currents (snnTorch's Alpha).
+class Alpha(_Sender):
+    """Neurons whose membrane is the difference of two synaptic currents, an alpha function (snnTorch's Alpha).
 
         E[t] = excitatory_leak * E[t-1] + X[t]                                  E[-1] = 0
         I[t] = inhibitory_leak * I[t-1] + X[t]                                  I[-1] = 0
@@ -211,17 +231,18 @@ class Alpha(Node):
         E[t] = I[t] = H[t] = 0                                                  reset "hard"
         H[t] = H[t] - I[t-1];  E[t] = E[t] - v_threshold;  I[t] = 0             reset "soft"
 
-    Both are snnTorch's, "zero" and "subtract", in every rounding of floats; its inhibitory current is -I. Without a
-    reset these are Neurons with a synaptic current, of input_gain gain * (excitatory_leak - inhibitory_leak), a step
-    later. All but output_quantum may be scalar, per channel or per neuron. Runs in floats only.
+    Both equal snnTorch's resets "zero" and "subtract" in every rounding of floats; its inhibitory current is
+    -I. Without a reset, Alpha equals a Neuron with a synaptic current and the input_gain gain *
+    (excitatory_leak - inhibitory_leak), one step later. All but output_quantum may be scalar, per channel or
+    per neuron. It runs in floats only.
 
-    excitatory_leak, inhibitory_leak: factors on the currents per step, larger forgets more slowly; a positive input
-        raises the membrane where excitatory_leak is the larger.
+    excitatory_leak, inhibitory_leak: factors on the currents per step, a larger one forgets more slowly; a
+        positive input raises the membrane where excitatory_leak is the larger.
     gain: factor from the difference of the currents to the membrane; snnTorch takes
         log(excitatory_leak) / (log(inhibitory_leak) - log(excitatory_leak)) + 1.
-    v_threshold, comparison, output_quantum (None: 1), reset_interval, reset_offset: as in Neuron.
+    v_threshold, comparison, output_quantum (None: 1), reset_interval, reset_offset and errors: as in Neuron.
 
-    Of "currents" a run records E[t] - I[t] before the reset, of "potentials" and "residuals" H[t].
+    A run records E[t] - I[t] before the reset as "currents", and H[t] as "potentials" and as "residuals".
 
     >>> from eventsim import Alpha, Input, Model, Simulator
     >>> model = Model({"in": Input((1,)), "n": Alpha(0.9, 0.5, gain=1.5, v_threshold=0.5)}, [("in", "n")])
@@ -230,14 +251,14 @@ class Alpha(Node):
     """
 
     kind = "Alpha"
-    role = "neurons"
     sends = "levels"
     shown_fields = ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold", "comparison", "reset")
-    accepts = ("spikes", "real", "scaled", "current")
-    inputs = (1, None)
     decides_by = {"currents": "excitatory_leak, inhibitory_leak and periodic reset",
                   "potentials": "gain and reset", "spikes": "v_threshold and comparison"}
     floats_only = True
+    per_channel = ("output_quantum",)
+    per_neuron = ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold")
+    factors = ("excitatory_leak", "inhibitory_leak", "gain")
 
     excitatory_leak: Parameter
     inhibitory_leak: Parameter
@@ -257,7 +278,7 @@ class Alpha(Node):
     rectify: ClassVar[bool] = False
 
     def __post_init__(self):
-        for name in ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold"):
+        for name in self.per_neuron:
             setattr(self, name, parameter(getattr(self, name), name))
         if self.output_quantum is not None:
             self.output_quantum = parameter(self.output_quantum, "output_quantum")
@@ -267,34 +288,18 @@ class Alpha(Node):
         _check_leaks(self, (("excitatory_leak", "excitatory current"), ("inhibitory_leak", "inhibitory current")))
         _check_resets(self)
 
-    def check(self, shape):
-        for name in ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold"):
-            parameter_on(getattr(self, name), shape, name)
-        _check_per_channel(self, ("output_quantum",), shape)
-
     @property
     def leak(self) -> np.ndarray:
-        """The factor on what it forgets most slowly."""
+        """Return the larger leak: the factor on the current that is forgotten more slowly."""
         return np.maximum(self.excitatory_leak.max(), self.inhibitory_leak.max())
-
-    @property
-    def worth(self) -> np.ndarray:
-        """Worth of a spike to those that read it, () or (C,)."""
-        return self.quantum if self.output_quantum is None else self.output_quantum
-
-    def gives(self, read):
-        return "spikes"
 
     @property
     def states_per_neuron(self):
         return 3  # two currents and the membrane, which decides on the reset
 
-    def products_per_step(self, shape):
-        return _products(self, ("excitatory_leak", "inhibitory_leak", "gain"), shape)
-
 
 @dataclass(repr=False, eq=False)
-class Readout(Node):
+class Readout(_Membrane):
     """Integrates and never fires.
 
         I[t] = current_leak * I[t-1] + input_gain * X[t]        I[-1] = 0; input_gain * X without it
@@ -303,7 +308,7 @@ class Readout(Node):
     The answer after step t is V summed over the steps so far ("sum"), their mean ("mean"), or
     V[t] alone ("last"). leak 0 (the default) makes V the current of the step, so that "sum" is
     the summed input and "mean" the average over the steps (InfLoR-SNN, section 4.1); leak 1 with
-    "last" is an integrator. The other fields are those of Neuron.
+    "last" is an integrator. The other fields and the errors are those of Neuron.
 
     >>> from eventsim import Input, Model, Readout, Simulator
     >>> model = Model({"in": Input((1,), bits=2), "out": Readout("sum")}, [("in", "out")], timesteps=4)
@@ -314,8 +319,7 @@ class Readout(Node):
     kind = "Readout"
     role = "readout"
     shown_fields = ("reduce", "leak", "current_leak")
-    accepts = ("spikes", "real", "scaled", "current")
-    inputs = (1, None)
+    per_neuron = ("leak", "input_gain", "v_leak", "current_leak", "bias")
 
     reduce: str = "mean"
     leak: Parameter = 0.0
@@ -337,24 +341,12 @@ class Readout(Node):
         _check_resets(self)
         self.resolution = _resolution(self.resolution)
 
-    def check(self, shape):
-        for name in ("leak", "input_gain", "v_leak", "current_leak", "bias"):
-            if getattr(self, name) is not None:
-                parameter_on(getattr(self, name), shape, name)
-
     def gives(self, read):
         return "output"
 
-    @property
-    def states_per_neuron(self):
-        return _n_states(self)
-
-    def products_per_step(self, shape):
-        return _products(self, ("leak", "current_leak"), shape)
-
 
 @dataclass(repr=False, eq=False)
-class SigmaDelta(Node):
+class SigmaDelta(_Sender):
     """Neurons that send changes, as signed graded spikes (lava-dl's SDNN).
 
         S[t] = S[t-1] + X[t]  ("sigma_delta"), or X[t]  ("delta")           S[-1] = 0
@@ -366,11 +358,11 @@ class SigmaDelta(Node):
 
     A level is worth `quantum`; what floor and the width cut off is lost, as in Lava.
 
-    mode: "sigma_delta" sums what arrives, which is changes; "delta" takes it as it is: an encoder.
+    mode: "sigma_delta" sums the changes that arrive; "delta" takes what arrives as it is, and so encodes.
     v_threshold: smallest change that is sent, at least 0; parameter. bias: parameter.
-    quantum: worth of a level, also in the membrane. bits: width of a message without its sign.
-    rectify: ReLU. Of "potentials" a run records a[t], of "residuals" a[t] - sent[t].
-    reset_interval, reset_offset, resolution: as in Neuron.
+    quantum: what a level is worth, also in the membrane. bits: width of a message without its sign.
+    rectify: whether a ReLU is applied. A run records a[t] as "potentials", and a[t] - sent[t] as "residuals".
+    reset_interval, reset_offset, resolution and errors: as in Neuron.
 
     >>> from eventsim import Input, Model, SigmaDelta, Simulator
     >>> model = Model({"in": Input((1,), bits=4), "n": SigmaDelta("delta")}, [("in", "n")])
@@ -379,13 +371,12 @@ class SigmaDelta(Node):
     """
 
     kind = "SigmaDelta"
-    role = "neurons"
     sends = "changes"
     shown_fields = ("mode", "v_threshold", "quantum", "bits", "rectify")
-    accepts = ("spikes", "real", "scaled", "current")
-    inputs = (1, None)
     decides_by = {"potentials": "mode, bias and rectify", "spikes": "v_threshold, quantum and bits",
                   "residuals": "bits and quantum"}
+    per_neuron = ("v_threshold", "bias")
+    factors = ()
 
     mode: str = "sigma_delta"
     v_threshold: Parameter = 0.0
@@ -400,14 +391,15 @@ class SigmaDelta(Node):
     # what neurons have besides, for whoever treats all alike
     signed: ClassVar[bool] = True
     leak: ClassVar[float] = 1.0
+    output_quantum: ClassVar[None] = None
 
     def __post_init__(self):
         choice(self.mode, "mode", ("sigma_delta", "delta"))
         self.v_threshold = parameter(self.v_threshold, "v_threshold")
         self.bias = parameter(self.bias, "bias")
-        self.quantum = finite_number(self.quantum, "quantum")
-        self.bits = integer(self.bits, "bits", 1, MAX_BITS)
-        self.rectify = bool(self.rectify)
+        self.quantum = finite_number(self.quantum, "quantum", ModelError)
+        self.bits = integer(self.bits, "bits", 1, MAX_BITS, ModelError)
+        self.rectify = flag(self.rectify, "rectify")
         _check_resets(self)
         self.resolution = _resolution(self.resolution)
         if self.quantum <= 0:
@@ -415,22 +407,10 @@ class SigmaDelta(Node):
         if (self.v_threshold < 0).any():
             raise ModelError("v_threshold has a value below 0")
 
-    def check(self, shape):
-        for name in ("v_threshold", "bias"):
-            parameter_on(getattr(self, name), shape, name)
-
     @property
     def n_bits(self) -> int:
-        """Planes of one sign that the layer's spikes take."""
+        """Return how many bit-planes the layer's spikes of one sign take."""
         return self.bits
-
-    @property
-    def worth(self) -> float:
-        """Worth of one level to those that read it."""
-        return self.quantum
-
-    def gives(self, read):
-        return "spikes"
 
     @property
     def states_per_neuron(self):

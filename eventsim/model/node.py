@@ -10,7 +10,7 @@ from typing import ClassVar, Dict, Optional
 import numpy as np
 
 from eventsim.errors import ModelError
-from eventsim.model.parameters import Shape
+from eventsim.model.parameters import ANY_SHAPE, input_shape, Shape
 
 
 class Node:
@@ -29,8 +29,8 @@ class Node:
     pools: whether it gives one value per window of what it reads.
     joins: whether its shape depends on all that it reads (`joined_shape`), not on each alone.
     shown_fields: fields that `eventsim info` shows, where a node has them.
-    decides_by: of "neurons", variable of a run -> the fields that it depends on, in words, where they are not those
-        of Neuron.
+    decides_by: of "neurons", variable of a run -> the fields that it depends on, in words, where they
+        are not those of Neuron.
     floats_only: whether its arithmetic is not defined in integers.
     """
 
@@ -92,8 +92,8 @@ class Node:
         return None
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Shape of the output for an input of `shape`; raises ModelError if it does not fit."""
-        return shape
+        """Shape of the output for an input of `shape`. Raises ModelError where it does not fit."""
+        return input_shape(shape, ANY_SHAPE, 1, 2, 3)
 
     def joined_shape(self, shapes) -> Shape:
         """Shape of the output of a node that joins, for inputs of several shapes, in the order of its edges."""

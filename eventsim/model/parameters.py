@@ -4,17 +4,20 @@ from typing import Tuple, Union
 
 import numpy as np
 
-from eventsim.arguments import shown
-from eventsim.errors import ModelError
+from eventsim.arguments import integer, shown
+from eventsim.errors import DataError, ModelError
 from eventsim.tensors import as_array
 from eventsim.text import did_you_mean
 
 Parameter = Union[float, np.ndarray]
 Shape = Tuple[int, ...]
+Axes = Union[int, Tuple[int, ...]]  # the same for all axes of space, or one for each
 
 MAX_BITS = 16  # of a level; 16-bit graded spikes are the widest in the formats we read
 MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
 MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
+LARGEST_NODE = 1 << 28  # neurons
+ANY_SHAPE = "(C, H, W), (C, L) or (F,)"
 
 
 def float_array(value, name):
@@ -23,21 +26,13 @@ def float_array(value, name):
         array = as_array(value)
         if array.dtype.kind not in "biuf":
             raise TypeError
-        with np.errstate(invalid="ignore", over="ignore"):  # signalling NaN, and what only wider types hold: refused
+        with np.errstate(invalid="ignore", over="ignore"):  # signalling NaN, numbers beyond float64: refused
             array = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, DataError):
         raise ModelError(f"{name} is {shown(value)}, expected a number or an array of numbers") from None
     if array.size == 0 or not np.isfinite(array).all():
         raise ModelError(f"{name} has a value that is not finite (or no value at all)")
     return array
-
-
-def finite_number(value, name):
-    """One finite number as a float."""
-    array = float_array(value, name)
-    if array.size != 1:
-        raise ModelError(f"{name} has shape {array.shape}, expected a single number")
-    return float(array.reshape(()))
 
 
 def parameter(value, name):
@@ -46,23 +41,44 @@ def parameter(value, name):
     return array.reshape(()) if array.size == 1 else array
 
 
-def integer(value, name, low, high):
-    """A whole number from `low` to `high`, both included, as an int."""
-    try:
-        whole = not isinstance(value, (bool, np.bool_)) and int(value) == value
-    except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole or not low <= value <= high:
-        raise ModelError(f"{name} is {shown(value)}, expected a whole number from {low} to {high}")
-    return int(value)
-
-
 def integers(value, name, length, low, high):
     """A scalar or a sequence as a tuple of `length` whole numbers."""
-    values = (value,) * length if np.ndim(value) == 0 else tuple(value)
+    values = _values(value)
+    values = (value,) * length if values is None else values
     if len(values) != length:
         raise ModelError(f"{name} is {shown(value)}, expected {length} whole numbers")
-    return tuple(integer(v, name, low, high) for v in values)
+    return tuple(integer(v, name, low, high, ModelError) for v in values)
+
+
+def along_axes(value, name, low, high):
+    """Axes: a whole number for all axes of space as an int, or one for each of one or two as a tuple."""
+    values = _values(value)
+    if values is None:
+        return integer(value, name, low, high, ModelError)
+    if not 1 <= len(values) <= 2:
+        raise ModelError(f"{name} is {shown(value)}, expected a whole number, or one for each axis of space")
+    return integers(values, name, len(values), low, high)
+
+
+def input_shape(shape, expected, *ranks):
+    """The shape of an input as a tuple of whole numbers. expected: what messages call it; ranks: how many axes it
+    may have."""
+    values = _values(shape)
+    if values is None or len(values) not in ranks:
+        raise ModelError(f"input has shape {shown(shape)}, expected {expected}")
+    return integers(values, "shape of the input", len(values), 1, LARGEST_NODE)
+
+
+def _values(value):
+    """The values of a sequence as a tuple, None for what is a single one."""
+    return tuple(value) if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) else None
+
+
+def flag(value, name):
+    """True or False, which may be given as 1 or 0."""
+    if not isinstance(value, (bool, np.bool_, int, np.integer)) or value not in (0, 1):
+        raise ModelError(f"{name} is {shown(value)}, expected True or False")
+    return bool(value)
 
 
 def choice(value, name, choices):
@@ -75,12 +91,13 @@ def choice(value, name, choices):
 
 def shape_of(value, name="shape"):
     """A whole number or a sequence as a shape of one to three axes."""
-    shape = (value,) if np.ndim(value) == 0 else tuple(value)
+    values = _values(value)
+    shape = (value,) if values is None else values
     if not 1 <= len(shape) <= 3:
-        raise ModelError(f"{name} is {shape!r}, expected (C, H, W), (C, L) or (F,)")
+        raise ModelError(f"{name} is {shown(shape)}, expected {ANY_SHAPE}")
     shape = integers(shape, name, len(shape), 1, MAX_EXTENT)
-    if np.prod(shape, dtype=np.float64) > MAX_EXTENT * 16:
-        raise ModelError(f"{name} is {shape!r}: more than {MAX_EXTENT * 16} neurons in one node")
+    if np.prod(shape, dtype=np.float64) > LARGEST_NODE:
+        raise ModelError(f"{name} is {shape!r}: more than {LARGEST_NODE} neurons in one node")
     return shape
 
 
@@ -118,7 +135,8 @@ def is_per_neuron(value, shape):
 def whole_array(value, name, low, high):
     """Whole numbers of any shape as int64."""
     array = parameter(value, name)
-    if (array != np.floor(array)).any() or (array < low).any() or (array > high).any():
+    outside = (array != np.floor(array)) | (array < low) | (array > high)
+    if outside.any() or as_array(value).dtype.kind == "b":
         raise ModelError(f"{name} is {shown(value)}, expected whole numbers from {low} to {high}")
     return array.astype(np.int64)
 

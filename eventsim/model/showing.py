@@ -59,8 +59,8 @@ def _classes(names):
 
 def _reads(model, name):
     edges = model.incoming(name)
-    said = [edge.source + (f" (delay {edge.delay})" if edge.delay else "") for edge in edges[:8]]
-    return ", ".join(said) + (f", ... ({len(edges)} in all)" if len(edges) > 8 else "")
+    sources = [edge.source + (f" (delay {edge.delay})" if edge.delay else "") for edge in edges[:8]]
+    return ", ".join(sources) + (f", ... ({len(edges)} in all)" if len(edges) > 8 else "")
 
 
 def _settings(node):

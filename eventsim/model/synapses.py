@@ -1,17 +1,21 @@
-"""Nodes with weights: Dense, Conv1d, Conv2d, Restimulation."""
+"""Nodes with weights: Dense, Conv1d, Conv2d, ConvTranspose2d, Restimulation.
+
+Each checks its own fields when it is made, and raises ModelError.
+"""
 
 from dataclasses import dataclass
-from typing import ClassVar, Optional, Tuple
+from typing import ClassVar, Optional
 
 import numpy as np
 
+from eventsim.arguments import integer
 from eventsim.errors import ModelError
 from eventsim.model.node import extent, Node
-from eventsim.model.parameters import float_array, integer, integers, MAX_EXTENT
+from eventsim.model.parameters import ANY_SHAPE, Axes, float_array, input_shape, integers, MAX_EXTENT
 
 
 class _Synapses(Node):
-    """What nodes of one fixed weight per synapse share. n_axes: spatial axes that the weights run along."""
+    """The base of nodes with one fixed weight per synapse. n_axes: how many spatial axes the weights have."""
 
     role = "synapses"
     accepts = ("spikes", "real", "scaled", "current")
@@ -28,7 +32,11 @@ class _Synapses(Node):
 
 @dataclass(repr=False, eq=False)
 class Dense(_Synapses):
-    """Fully connected synapses. weight: (out, in); bias: (out,) or None, added at every step.
+    """Fully connected synapses.
+
+    weight: (out, in). bias: (out,) or None, added at every step. Both are kept as float64. Raises ModelError, when
+    it is made, for arrays of other shapes or with values that are no finite numbers, and, when a Model is made
+    with it, for another number of inputs.
 
     >>> import numpy as np
     >>> from eventsim import Dense
@@ -53,8 +61,7 @@ class Dense(_Synapses):
         return (self.weight.shape[0],)
 
     def output_shape(self, shape):
-        if len(shape) != 1:
-            raise ModelError(f"input has shape {shape}, expected (F,): put a Flatten before it")
+        shape = input_shape(shape, "(F,): put a Flatten before it", 1)
         if shape[0] != self.weight.shape[1]:
             raise ModelError(f"weight has {self.weight.shape[1]} inputs, but {shape[0]} arrive")
         return (self.weight.shape[0],)
@@ -70,7 +77,7 @@ def _bias(bias, n_channels):
 
 
 class _Convolution(_Synapses):
-    """What Conv1d and Conv2d share."""
+    """The base of Conv1d and Conv2d."""
 
     def __post_init__(self):
         self.weight = float_array(self.weight, "weight")
@@ -81,7 +88,7 @@ class _Convolution(_Synapses):
         self.stride = integers(self.stride, "stride", self.n_axes, 1, 1 << 15)
         self.padding = integers(self.padding, "padding", self.n_axes, 0, 1 << 15)
         self.dilation = integers(self.dilation, "dilation", self.n_axes, 1, 1 << 15)
-        self.groups = integer(self.groups, "groups", 1, MAX_EXTENT)
+        self.groups = integer(self.groups, "groups", 1, MAX_EXTENT, ModelError)
         if self.weight.shape[0] % self.groups:
             raise ModelError(
                 f"weight has {self.weight.shape[0]} output channels, "
@@ -89,9 +96,7 @@ class _Convolution(_Synapses):
             )
 
     def output_shape(self, shape):
-        expected = "(C, L)" if self.n_axes == 1 else "(C, H, W)"
-        if len(shape) != 1 + self.n_axes:
-            raise ModelError(f"input has shape {shape}, expected {expected}")
+        shape = input_shape(shape, "(C, L)" if self.n_axes == 1 else "(C, H, W)", 1 + self.n_axes)
         n_in = self.weight.shape[1] * self.groups
         if shape[0] != n_in:
             raise ModelError(f"weight has {n_in} input channels, but {shape[0]} arrive")
@@ -105,7 +110,10 @@ class _Convolution(_Synapses):
 
 @dataclass(repr=False, eq=False)
 class Conv1d(_Convolution):
-    """Cross-correlation along one axis, as torch.nn.Conv1d. weight: (out, in / groups, K).
+    """Cross-correlation along one axis, as torch.nn.Conv1d.
+
+    weight: (out, in / groups, K). bias: (out,) or None, added at every step. Both are kept as float64. stride,
+    padding, dilation, groups: whole numbers, as in torch. Errors: as for Dense.
 
     >>> import numpy as np
     >>> from eventsim import Conv1d
@@ -118,15 +126,18 @@ class Conv1d(_Convolution):
 
     weight: np.ndarray
     bias: Optional[np.ndarray] = None
-    stride: Tuple[int] = 1
-    padding: Tuple[int] = 0
-    dilation: Tuple[int] = 1
+    stride: Axes = 1
+    padding: Axes = 0
+    dilation: Axes = 1
     groups: int = 1
 
 
 @dataclass(repr=False, eq=False)
 class Conv2d(_Convolution):
-    """Cross-correlation, as torch.nn.Conv2d. weight: (out, in / groups, kH, kW).
+    """Cross-correlation, as torch.nn.Conv2d.
+
+    weight: (out, in / groups, kH, kW). bias: (out,) or None, added at every step. Both are kept as float64.
+    stride, padding, dilation: whole numbers, (y, x) or one for both; groups: as in torch. Errors: as for Dense.
 
     >>> import numpy as np
     >>> from eventsim import Conv2d
@@ -139,15 +150,18 @@ class Conv2d(_Convolution):
 
     weight: np.ndarray
     bias: Optional[np.ndarray] = None
-    stride: Tuple[int, int] = 1
-    padding: Tuple[int, int] = 0
-    dilation: Tuple[int, int] = 1
+    stride: Axes = 1
+    padding: Axes = 0
+    dilation: Axes = 1
     groups: int = 1
 
 
 @dataclass(repr=False, eq=False)
 class ConvTranspose2d(_Synapses):
-    """Transposed convolution on (C, H, W), as torch.nn.ConvTranspose2d. weight: (in, out / groups, kH, kW).
+    """Transposed convolution on (C, H, W), as torch.nn.ConvTranspose2d.
+
+    weight: (in, out / groups, kH, kW). output_padding: rows and columns added behind, less than stride or
+    dilation. The other fields and errors are those of Conv2d.
 
     >>> import numpy as np
     >>> from eventsim import ConvTranspose2d
@@ -162,17 +176,17 @@ class ConvTranspose2d(_Synapses):
 
     weight: np.ndarray
     bias: Optional[np.ndarray] = None
-    stride: Tuple[int, int] = 1
-    padding: Tuple[int, int] = 0
-    output_padding: Tuple[int, int] = 0
-    dilation: Tuple[int, int] = 1
+    stride: Axes = 1
+    padding: Axes = 0
+    output_padding: Axes = 0
+    dilation: Axes = 1
     groups: int = 1
 
     def __post_init__(self):
         self.weight = float_array(self.weight, "weight")
         if self.weight.ndim != 4:
             raise ModelError(f"weight has shape {self.weight.shape}, expected (in, out / groups, kH, kW)")
-        self.groups = integer(self.groups, "groups", 1, MAX_EXTENT)
+        self.groups = integer(self.groups, "groups", 1, MAX_EXTENT, ModelError)
         if self.weight.shape[0] % self.groups:
             raise ModelError(f"weight has {self.weight.shape[0]} input channels, expected a multiple of groups = "
                              f"{self.groups}")
@@ -182,21 +196,21 @@ class ConvTranspose2d(_Synapses):
         for axis in (0, 1):
             reach = self.dilation[axis] * (self.weight.shape[2 + axis] - 1)
             if self.padding[axis] > reach:
-                raise ModelError(f"padding is {self.padding}, expected at most dilation * (kernel - 1), which is {reach}")
+                raise ModelError(f"padding is {self.padding}, expected at most dilation * (kernel - 1), which is "
+                                 f"{reach}")
             if self.output_padding[axis] >= max(self.stride[axis], self.dilation[axis]):
                 raise ModelError(f"output_padding is {self.output_padding}, expected less than stride or dilation")
 
     def spread_shape(self, shape):
-        """(C, H, W) with stride - 1 zeros between the positions of a map of `shape`, and output_padding behind."""
+        """Return the shape of a map of `shape` with stride - 1 zeros between positions, output_padding behind."""
+        shape = input_shape(shape, "(C, H, W)", 3)
         return (shape[0], *((n - 1) * s + 1 + p for n, s, p in zip(shape[1:], self.stride, self.output_padding)))
 
     def output_shape(self, shape):
-        if len(shape) != 3:
-            raise ModelError(f"input has shape {shape}, expected (C, H, W)")
         return self.as_convolution().output_shape(self.spread_shape(shape))
 
     def as_convolution(self) -> Conv2d:
-        """The convolution of the spread map that it is."""
+        """Return the convolution of the spread map that equals this node."""
         n_in, per_group, *kernel = self.weight.shape
         grouped = self.weight.reshape(self.groups, n_in // self.groups, per_group, *kernel)[..., ::-1, ::-1]
         weight = grouped.swapaxes(1, 2).reshape(self.groups * per_group, n_in // self.groups, *kernel)
@@ -206,10 +220,10 @@ class ConvTranspose2d(_Synapses):
 
 @dataclass(repr=False, eq=False)
 class Restimulation(Node):
-    """Effective signals of the previous layer, weighted by channel attention (ECA).
+    """Weights the effective signals of the previous layer by channel attention (ECA).
 
-    Our reading of the Multi-Bit Mechanism, whose abstract names re-stimulation and efficient
-    channel attention but gives no formula. For spikes s of the previous layer:
+    This is our reading of the Multi-Bit Mechanism, whose abstract names re-stimulation and efficient channel
+    attention but gives no formula. For spikes s of the previous layer:
 
         q = P(s)                          P: identity, or a strided 1x1 convolution
         m[c] = mean over positions of q[c]
@@ -217,7 +231,8 @@ class Restimulation(Node):
         current = g * q                   added to the neuron's weighted input
 
     kernel: (K,), K odd, over neighbouring channels, zero-padded, no bias.
-    weight: (out, in, 1, 1) of P, or None for the identity. stride: of P, (y, x).
+    weight: (out, in, 1, 1) of P, or None for the identity. stride: of P, (y, x) or one number for both.
+    Arrays are kept as float64. Errors: as for Dense.
 
     >>> import numpy as np
     >>> from eventsim import Restimulation
@@ -231,7 +246,7 @@ class Restimulation(Node):
 
     kernel: np.ndarray
     weight: Optional[np.ndarray] = None
-    stride: Tuple[int, int] = 1
+    stride: Axes = 1
 
     def __post_init__(self):
         self.kernel = float_array(self.kernel, "kernel")
@@ -246,14 +261,16 @@ class Restimulation(Node):
             raise ModelError(f"stride is {self.stride}, but without weight q is the identity")
 
     def output_shape(self, shape):
-        return shape if self.weight is None else self.projection.output_shape(shape)
+        if self.weight is None:
+            return super().output_shape(shape)
+        return self.projection.output_shape(shape)
 
     def gives(self, read):
         return "current"
 
     @property
     def projection(self) -> Optional[Conv2d]:
-        """P as a node, None for the identity."""
+        """Return P as a node, None for the identity."""
         return None if self.weight is None else Conv2d(self.weight, stride=self.stride)
 
     @property
@@ -261,5 +278,6 @@ class Restimulation(Node):
         return 0 if self.weight is None else self.weight.size
 
     def products_per_step(self, shape):
+        shape = input_shape(shape, ANY_SHAPE, 1, 2, 3)
         gated = shape[0] if self.weight is None else int(np.prod(shape))  # the identity's are folded into g
         return self.kernel.size * shape[0] + gated

@@ -1,4 +1,4 @@
-"""Fingerprints: one short text of plain values, the same wherever they are the same to the bit."""
+"""Fingerprints: a short text for plain values, equal if and only if the values are equal to the bit."""
 
 import hashlib
 import sys
@@ -9,8 +9,9 @@ import numpy as np
 
 
 def fingerprint_of(value) -> str:
-    """SHA-256, in hexadecimal, of a value: numbers, texts, None, types of arrays, arrays, and tuples, lists,
-    mappings (in their order) and dataclasses of these. Raises TypeError for others: two might look alike."""
+    """Return the SHA-256 of a value in hexadecimal. A value is a number, text, None, dtype or array, or a tuple,
+    list, mapping (in its order) or dataclass of values. Raises TypeError for anything else, since two others that
+    differ could have the same text."""
     digest = hashlib.sha256()
     _add(digest, value)
     return digest.hexdigest()

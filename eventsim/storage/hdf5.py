@@ -1,8 +1,9 @@
-"""HDF5 files read as data: nothing is followed, run or allocated that the file does not hold.
+"""HDF5 files read as data: no link is followed, no plug-in is run, and no memory is taken for data that the file
+does not hold.
 
-h5py alone follows links into other files, fills a dataset of any declared size with its fill value
-and loads filter plug-ins. Here every object is looked at before it is opened or read, and what
-h5py raises becomes one line that names the file.
+h5py alone follows links into other files, fills a dataset of any declared size with its fill value and loads
+filter plug-ins. Here every object is checked before it is opened or read, and what h5py raises becomes one line
+that names the file.
 """
 
 import math
@@ -19,14 +20,14 @@ from eventsim.storage.heaps import damaged_heap, longest_reference
 from eventsim.storage.nearby import remedy_of_folder, remedy_of_missing, what_is_held
 from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
 
-# What h5py raises for damaged files and for objects that are not what the caller took them for.
+# What h5py raises for damaged files and for objects of another kind than the caller expects.
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 
 GROUP, DATASET = h5py.h5g.GroupID, h5py.h5d.DatasetID
 
 MAX_TOTAL = 1 << 34  # bytes read into memory from one file
 MAX_TEXTS = 3 << 14  # strings in one file: as many edges as a model may have, and its names
-DATASETS_OF_ANY, BYTES_PER_DATASET = 512, 256  # that are opened of a file: less than any takes with its name
+DATASETS_OF_ANY, BYTES_PER_DATASET = 512, 256  # limit of datasets that are opened; a real one takes more bytes
 MAX_TEXT_BYTES = 1 << 26  # of all strings of one dataset together
 MIN_CHUNK_LIMIT = 1 << 24  # bytes; growable datasets may have chunks larger than their data
 
@@ -40,27 +41,25 @@ FILTERS = {
 
 @contextmanager
 def open_hdf5(path, error=FormatError, room=None):
-    """Open `path` for reading; gives its root StoredGroup, and closes the file in the end.
+    """Open `path` for reading as a context manager, which gives its root StoredGroup.
 
-    error: class of what is raised for anything wrong with the file. room: of a file that is read whole, how many
-        numbers, of 8 bytes, may be read, by its size; default: as much data as it can hold packed.
+    error: the class raised for anything wrong with the file. room: a function from the size of the file, in bytes,
+        to how many numbers of 8 bytes may be read; default: as many bytes as such a file can hold packed.
     """
     refuse_special(path, error)
     try:
         size = os.path.getsize(path)
         handle = h5py.File(path, "r")
     except H5PY_ERRORS as cause:
-        if getattr(cause, "errno", None):  # not what is in the file: it is missing, a folder, not ours to read
+        if getattr(cause, "errno", None):  # of the system: the file is missing, a folder or not readable
             raise error(f"{path}: cannot be read ({os.strerror(cause.errno)}){_remedy(path)}") from None
-        raise error(
-            f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})"
-        ) from None
+        raise error(f"{path}: damaged, truncated or unreadable HDF5 file ({one_line(cause)})") from None
     with handle:
         yield StoredGroup(handle, _File(path, size, error, room))
 
 
 def members_of(path):
-    """Names at the root of an HDF5 file; none where it cannot be read as one."""
+    """Return the names at the root of an HDF5 file, [] if it cannot be read as one."""
     try:
         with open_hdf5(path) as root:
             return root.names()
@@ -75,7 +74,7 @@ def _remedy(path):
 
 
 class _File:
-    """What all groups of one file share: its name, its size, what was read so far."""
+    """The state that all groups of one file share: its path, its size and how much of it was read."""
 
     def __init__(self, path, size, error, room):
         self.path = path
@@ -84,29 +83,31 @@ class _File:
         self.bounded = room is not None
         self.most = min(MAX_TOTAL, 8 * room(size) if self.bounded else MAX_RATIO * size)  # bytes that may be read
         self.n_read, self.n_texts, self.n_opened = 0, 0, 0  # bytes, strings and datasets so far
-        self.lines = None  # path -> line of a checksum, of all that is read, where somebody wants them
-        self._sound = None  # whether heaps can be walked through, once that is known
+        self.lines = None  # path -> line of a checksum for every dataset that is read, once they are collected
+        self._sound = None  # whether heaps are undamaged, once that is known
 
     def has_sound_heaps(self, handle):
-        """Whether HDF5 can look for strings of variable length without going round for ever."""
+        """Return whether the heaps are undamaged: in others HDF5 would look for strings for ever."""
         if self._sound is None:
             width = handle.file.id.get_create_plist().get_sizes()[1]
             self._sound = damaged_heap(self.path, width) is None
         return self._sound
 
     def count(self, n_bytes):
-        """Whether so many more bytes may be read; objects can be linked, so read, many times."""
+        """Count n_bytes that are about to be read, and return whether they are within the limit: links can name
+        one dataset many times."""
         self.n_read += n_bytes
         return self.n_read <= self.most
 
     def opens_another(self):
-        """Whether one more dataset may be opened: opening takes time, and so many a file can hold only as links."""
+        """Count a dataset that is about to be opened, and return whether it is within the limit, which only
+        repeated links exceed."""
         self.n_opened += 1
         return not self.bounded or self.n_opened <= DATASETS_OF_ANY + self.size // BYTES_PER_DATASET
 
 
 class StoredGroup:
-    """A group of the file. label: how messages name it, such as "node 'conv1' (Conv2d)"."""
+    """A group of the file. label: its name in messages, such as "node 'conv1' (Conv2d)"."""
 
     def __init__(self, handle, file, label="", path=""):
         self._handle = handle
@@ -116,16 +117,17 @@ class StoredGroup:
         self._names = None
 
     def error(self, message):
-        """The file's kind of error (not raised), with the file and this group in front."""
+        """Return (not raise) an error of the file's class, with the file and this group in front of the
+        message."""
         where = f"{self.label}: " if self.label else ""
         return self._file.error(f"{self._file.path}: {where}{one_line(message)}")
 
-    def in_front_of(self, message) -> bool:
-        """Whether a message names the file already."""
+    def is_named_in(self, message) -> bool:
+        """Return whether a message begins with the name of the file."""
         return str(message).startswith(f"{self._file.path}: ")
 
     def names(self):
-        """Names of all members, in the file's order."""
+        """Return the names of all members, in the file's order."""
         if self._names is None:
             with self._h5py("the list of members"):
                 names = list(self._handle)
@@ -140,119 +142,124 @@ class StoredGroup:
         return name in self._known
 
     def group(self, name, label="") -> "StoredGroup":
-        """The group `name` inside this one."""
-        found = self._member(name)
-        if not isinstance(found, GROUP):
-            raise self.error(f"{name!r} is {_what(found)}, expected a group")
-        return StoredGroup(h5py.Group(found), self._file, label or self.label, f"{self._path}{name}/")
+        """Return the group `name` inside this one, or raise an error. label: see the class."""
+        identifier = self._member(name)
+        if not isinstance(identifier, GROUP):
+            raise self.error(f"{name!r} is {_what(identifier)}, expected a group")
+        return StoredGroup(h5py.Group(identifier), self._file, label or self.label, f"{self._path}{name}/")
 
     def is_group(self, name) -> bool:
-        """Whether the member `name` is a group."""
+        """Return whether the member `name` is a group."""
         return isinstance(self._member(name), GROUP)
 
     def dataset(self, name) -> "StoredArray":
-        """The dataset `name`, checked but not yet read."""
+        """Return the dataset `name`, checked but not yet read."""
         if not self._file.opens_another():
-            raise self.error(f"{name!r}: the file of {self._file.size} bytes names the same datasets again and again")
-        found = self._member(name)
-        if not isinstance(found, DATASET):
-            raise self.error(f"{name!r} is {_what(found)}, expected a dataset")
-        return StoredArray(found, name, self)
+            raise self.error(f"{name!r}: the file of {self._file.size} bytes names the same datasets again and "
+                             "again")
+        identifier = self._member(name)
+        if not isinstance(identifier, DATASET):
+            raise self.error(f"{name!r} is {_what(identifier)}, expected a dataset")
+        return StoredArray(identifier, name, self)
 
     def numbers(self, name) -> np.ndarray:
-        """The dataset `name` as numbers of native byte order: bool, integers or floats."""
-        found = self.dataset(name)
-        found.require_numbers()
-        as_floats = 8 * math.prod(found.shape) if self._file.bounded else 0
-        self.require_room(name, max(found.n_bytes, found.chunk_bytes, as_floats))
-        values = found.rows(())
+        """Return the dataset `name` as an array of bool, integers or floats of native byte order."""
+        stored = self.dataset(name)
+        stored.require_numbers()
+        as_floats = 8 * math.prod(stored.shape) if self._file.bounded else 0
+        self.require_room(name, max(stored.n_bytes, stored.chunk_bytes, as_floats))
+        values = stored.rows(())
         self._sum(name, values)
         return values
 
     def texts(self, name) -> np.ndarray:
-        """The dataset `name` as an object array of str (0-d for a single one)."""
+        """Return the dataset `name` as an object array of str, 0-d for a single string."""
         values = self._texts(name)
         self._sum(name, values)
         return values
 
     def _texts(self, name):
-        found = self.dataset(name)
-        found.require_text()
-        n_texts = math.prod(found.shape)
+        stored = self.dataset(name)
+        stored.require_text()
+        n_texts = math.prod(stored.shape)
         self._file.n_texts += n_texts
         if self._file.n_texts > MAX_TEXTS:
             raise self.error(f"{name!r} holds {n_texts} strings, expected at most {MAX_TEXTS} in a file")
-        self.require_room(name, max(found.n_bytes, found.chunk_bytes))
-        open_length = h5py.check_string_dtype(found.dtype).length is None
+        self.require_room(name, max(stored.n_bytes, stored.chunk_bytes))
+        open_length = h5py.check_string_dtype(stored.dtype).length is None
         if open_length:
-            self._require_heaps(name, found, "strings", 1)
-        if (n_texts * self._file.size if open_length else found.n_bytes) <= MAX_TEXT_BYTES:  # whatever their lengths
-            return found.texts()
-        out = np.empty(found.shape, dtype=object)
+            self._require_heaps(name, stored, "strings", 1)
+        most_bytes = n_texts * self._file.size if open_length else stored.n_bytes
+        if most_bytes <= MAX_TEXT_BYTES:
+            return stored.texts()
+        out = np.empty(stored.shape, dtype=object)
         n_bytes = 0
-        for index in np.ndindex(found.shape):
-            out[index], n = found.text(index)
+        for index in np.ndindex(stored.shape):
+            out[index], n = stored.text(index)
             n_bytes += n
             if n_bytes > MAX_TEXT_BYTES:
                 raise self.error(f"{name!r} holds more than {MAX_TEXT_BYTES} bytes of text")
         return out
 
     def ragged(self, name) -> "RaggedArray":
-        """The dataset `name` of arrays (N,) of numbers, each of its own length."""
-        found = self.dataset(name)
-        base = h5py.check_vlen_dtype(found.dtype)
-        if not isinstance(base, np.dtype) or base.kind not in "biuf" or len(found.shape) != 1:
-            raise self.error(f"{name!r} has shape {found.shape} and type {found.dtype}, expected arrays of "
+        """Return the dataset `name`, (N,), whose elements are arrays of numbers of different lengths."""
+        stored = self.dataset(name)
+        base = h5py.check_vlen_dtype(stored.dtype)
+        if not isinstance(base, np.dtype) or base.kind not in "biuf" or len(stored.shape) != 1:
+            raise self.error(f"{name!r} has shape {stored.shape} and type {stored.dtype}, expected arrays of "
                              "numbers")
-        self._require_heaps(name, found, "arrays", base.itemsize)
-        return RaggedArray(found)
+        self._require_heaps(name, stored, "arrays", base.itemsize)
+        return RaggedArray(stored)
 
-    def _require_heaps(self, name, found, what, item):
-        """Raise where HDF5 would go round for ever in a heap of strings or arrays, or take memory for one that is
-        longer than the file. what: "strings" or "arrays"; item: bytes of an element of one."""
+    def _require_heaps(self, name, stored, what, item):
+        """Raise an error if a heap is damaged, in which HDF5 would loop for ever, or if a string or array declares
+        more bytes than the file has. what: "strings" or "arrays". item: bytes of a character or number."""
         if not self._file.has_sound_heaps(self._handle):
             raise self.error(f"{name!r} cannot be read, the file is damaged (in a heap of {what})")
         with self._h5py(f"{name!r}"):
-            longest = longest_reference(found.id, self._file.path)
+            longest = longest_reference(stored.id, self._file.path)
         if longest * item > self._file.size:
-            raise self.error(f"{name!r} cannot be read, the file of {self._file.size} bytes is damaged (one of its "
-                             f"{what} declares {longest * item})")
+            raise self.error(f"{name!r} cannot be read, the file of {self._file.size} bytes is damaged (one of "
+                             f"its {what} declares {longest * item})")
 
     def text(self, name) -> str:
-        """The single string `name`."""
-        found = self.texts(name)
-        if found.size != 1:
-            raise self.error(f"{name!r} has shape {found.shape}, expected a single string")
-        return found.reshape(())[()]
+        """Return the single string `name`."""
+        texts = self.texts(name)
+        if texts.size != 1:
+            raise self.error(f"{name!r} has shape {texts.shape}, expected a single string")
+        return texts.reshape(())[()]
+
+    def attribute(self, name):
+        """Return the text of an attribute, or its at most eight numbers as a list; None for other values and where
+        there is no such attribute."""
+        return _attribute(self._handle, name, self)
 
     def _member(self, name):
-        """The member's low-level identifier: h5py's own objects look through all properties of each."""
+        """Return the low-level identifier of a member: h5py's own objects would read all its properties."""
         if name not in self:
             raise self.error(f"{name!r} is missing")
-        found = _opened(self._handle.id, name.encode())
-        if found is not None:
-            return found
+        identifier = _opened(self._handle.id, name.encode())
+        if identifier is not None:
+            return identifier
         with self._h5py(f"{name!r}"):
             link = self._handle.get(name, getlink=True)
-        if link is None:  # in the list, but not where its name would be looked for
+        if link is None:  # listed, but not where HDF5 looks up its name
             raise self.error(f"{name!r} cannot be found, the file is damaged")
         if not isinstance(link, h5py.HardLink):
             kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
-            raise self.error(
-                f"{name!r} is {kind} to {link.path!r}, which is not followed: "
-                "store the data itself in the file"
-            )
+            raise self.error(f"{name!r} is {kind} to {link.path!r}, which is not followed: store the data itself "
+                             "in the file")
         with self._h5py(f"{name!r}"):
             return self._handle[name].id
 
-    def sum_up(self) -> dict:
-        """From now on, what is read of this file goes into the dict that this returns: path -> line, as of
-        `checksums.line_of`."""
+    def start_checksums(self) -> dict:
+        """Return a dict path -> line (see `checksums.line_of`), which gets every dataset that is read from now
+        on."""
         self._file.lines = {}
         return self._file.lines
 
-    def sum_up_no_more(self) -> None:
-        """From now on, what is read is not summed."""
+    def stop_checksums(self) -> None:
+        """Collect no more lines."""
         self._file.lines = None
 
     def _sum(self, name, values):
@@ -261,20 +268,19 @@ class StoredGroup:
             self._file.lines[path] = line_of(path, values)
 
     def require_room(self, name, n_bytes):
-        """Raise where reading `name`, which takes so many bytes of memory, would read more of the file than it may."""
+        """Raise an error if n_bytes more, the memory that `name` takes, exceed what may be read of the file."""
         if not self._file.count(n_bytes):
-            raise self.error(
-                f"{name!r}: the file declares more data than its {self._file.size} bytes can hold, or than the "
-                f"{self._file.most} bytes that are read of it; store it without compression"
-            )
+            raise self.error(f"{name!r}: the file declares more data than its {self._file.size} bytes can hold, "
+                             f"or than the {self._file.most} bytes that are read of it; store it without "
+                             "compression")
 
     def _h5py(self, what):
         return _Reading(self, what)
 
 
 class _Reading:
-    """Around calls of h5py: what it raises names the file and what was read. A class, as a generator takes longer
-    than most of those calls."""
+    """A context manager for calls of h5py, which turns its errors into ones that name the file and what was read.
+    A class, since a generator takes longer than most of these calls."""
 
     __slots__ = "_group", "_what"
 
@@ -290,15 +296,33 @@ class _Reading:
 
 
 def _opened(group, name):
-    """The group or dataset that a hard link names, or None: of low-level group and name, in half the time of h5py,
-    which follows the name three times. What is anything else, or damaged, is left to those who can say what it is."""
+    """Return the identifier of the group or dataset that a hard link names, or None for anything else or damaged,
+    which the caller then examines. Takes half the time of h5py, which looks up the name three times."""
     try:
         if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
             return None
-        found = h5py.h5o.open(group, name)
+        identifier = h5py.h5o.open(group, name)
     except H5PY_ERRORS:
         return None
-    return found if isinstance(found, (GROUP, DATASET)) else None
+    return identifier if isinstance(identifier, (GROUP, DATASET)) else None
+
+
+def _attribute(handle, name, group):
+    """Return what `StoredGroup.attribute` does, for an object of h5py. group: for messages."""
+    with group._h5py(f"attribute {name!r}"):
+        if name not in handle.attrs:
+            return None
+        stored = handle.attrs.get_id(name)
+        text = h5py.check_string_dtype(stored.dtype)
+        if stored.shape is None or math.prod(stored.shape) > 8 or text is None and stored.dtype.kind not in "biuf":
+            return None
+        if text is not None and text.length is None and not group._file.has_sound_heaps(group._handle):
+            raise group.error(f"attribute {name!r} cannot be read, the file is damaged (in a heap of strings)")
+        values = np.ravel(np.asarray(handle.attrs[name], object if text is not None else None)).tolist()
+    if text is None:
+        return values
+    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
+    return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else None
 
 
 def _what(member):
@@ -307,17 +331,20 @@ def _what(member):
 
 
 class StoredArray:
-    """A dataset whose storage was checked: inside the file, and as large as its shape says. id: h5py's, of low
-    level."""
+    """A dataset whose storage was checked: it is in the file, and as large as its shape says.
 
-    def __init__(self, found, name, group):
-        self.id = found
+    id: h5py.h5d.DatasetID. shape, dtype: as stored. n_bytes: of all elements. chunk_bytes: of a chunk, unpacked; 0
+        where there are no chunks.
+    """
+
+    def __init__(self, identifier, name, group):
+        self.id = identifier
         self._group = group
         self._name = name
         layout, n_external, filters, chunks = h5py.h5d.CONTIGUOUS, 0, [], None
         with group._h5py(f"{name!r}"):
-            if found.get_offset() is None:  # else it lies in this file as it is; asking for more takes longer
-                properties = found.get_create_plist()
+            if identifier.get_offset() is None:  # else it is contiguous; looking up its properties takes long
+                properties = identifier.get_create_plist()
                 layout = properties.get_layout()
                 n_external = properties.get_external_count()
                 filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
@@ -328,10 +355,10 @@ class StoredArray:
         if n_external:
             raise self._error("keeps its data in another file, which is not followed")
         with group._h5py(f"{name!r}"):
-            space = found.get_space()
+            space = identifier.get_space()
             self.shape = None if space.get_simple_extent_type() == h5py.h5s.NULL else space.shape
-            self.dtype = found.dtype
-            n_stored = found.get_storage_size()
+            self.dtype = identifier.dtype
+            n_stored = identifier.get_storage_size()
         self._check_filters(filters)
         if self.shape is None:
             raise self._error("has no data")
@@ -343,28 +370,28 @@ class StoredArray:
 
     @cached_property
     def handle(self) -> h5py.Dataset:
-        """h5py's own object, which reads parts and attributes."""
+        """h5py's own object, which can read parts and attributes."""
         return h5py.Dataset(self.id)
 
     @property
     def is_text(self) -> bool:
-        """Whether the elements are strings."""
+        """Return whether the elements are strings."""
         return h5py.check_string_dtype(self.dtype) is not None
 
     def require_numbers(self):
-        """Raise unless the elements are bool, integers or floats of at most 64 bits."""
+        """Raise an error unless the elements are bool, integers or floats of at most 64 bits."""
         if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
             raise self._error(f"holds {self._content()}, expected numbers")
 
     def require_text(self):
-        """Raise unless the elements are strings."""
+        """Raise an error unless the elements are strings."""
         if h5py.check_string_dtype(self.dtype) is None:
             raise self._error(f"holds {self._content()}, expected text")
 
     def rows(self, selection) -> np.ndarray:
-        """The part that `selection` (a slice, or () for all) names, as numbers."""
+        """Return the rows in a slice, or all for (), as numbers of native byte order."""
         with self._group._h5py(f"{self._name!r}"):
-            if selection == () and self.n_bytes:  # whole: at once, without h5py's selections
+            if selection == () and self.n_bytes:  # all at once, without h5py's selections
                 values = np.empty(self.shape, self.dtype)
                 self.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
             else:
@@ -372,17 +399,21 @@ class StoredArray:
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def wholes(self, attribute) -> tuple:
-        """The whole numbers, at most eight, that an attribute of the dataset holds."""
+        """Return the at most eight whole numbers of an attribute as ints. Raises an error for anything else."""
         with self._group._h5py(f"{self._name!r}"):
             known = attribute in self.handle.attrs
-            found = self.handle.attrs.get_id(attribute) if known else None
-        if not known or found.shape is None or math.prod(found.shape) > 8 or found.dtype.kind not in "biu":
+            stored = self.handle.attrs.get_id(attribute) if known else None
+        if not known or stored.shape is None or math.prod(stored.shape) > 8 or stored.dtype.kind not in "biu":
             raise self._error(f"has no attribute {attribute!r} of whole numbers")
         with self._group._h5py(f"{self._name!r}"):
             return tuple(int(v) for v in np.ravel(self.handle.attrs[attribute]))
 
+    def attribute(self, name):
+        """Return what `StoredGroup.attribute` does."""
+        return _attribute(self.handle, name, self._group)
+
     def texts(self) -> np.ndarray:
-        """All elements, which are known to be strings, at once: an object array of str."""
+        """Return all elements, which have to be strings, as an object array of str."""
         values = np.empty(self.shape, self.dtype)
         if self.n_bytes:
             with self._group._h5py(f"{self._name!r}"):
@@ -393,7 +424,7 @@ class StoredArray:
         return out
 
     def text(self, index):
-        """(string at `index`, its length in bytes); the elements are known to be strings."""
+        """Return (string at `index`, its bytes). The elements have to be strings."""
         with self._group._h5py(f"{self._name!r}"):
             value = bytes(self.handle[index])
         return self._decoded(value), len(value)
@@ -415,31 +446,27 @@ class StoredArray:
     def _check_filters(self, filters):
         for code in filters:
             if code not in FILTERS or filters.count(code) > 1:
-                raise self._error(
-                    f"is packed with HDF5 filter {code}, expected {', '.join(FILTERS.values())}, "
-                    "each at most once"
-                )
+                raise self._error(f"is packed with HDF5 filter {code}, expected {', '.join(FILTERS.values())}, "
+                                  "each at most once")
 
     def _check_size(self, n_stored, ratio):
         if self.n_bytes > ratio * min(n_stored, self._group._file.size):
-            raise self._error(
-                f"has shape {self.shape}, {self.n_bytes} bytes, but the file holds "
-                f"{n_stored} bytes for it"
-            )
+            raise self._error(f"has shape {self.shape}, {self.n_bytes} bytes, but the file holds {n_stored} bytes "
+                              "for it")
 
 
 class RaggedArray:
-    """A dataset of arrays of their own lengths. shape: (N,)."""
+    """A dataset (N,) whose elements are arrays of different lengths. shape: (N,)."""
 
     def __init__(self, stored: StoredArray):
         self._stored, self.shape = stored, stored.shape
 
     def row(self, i) -> np.ndarray:
-        """Array i. Raises DataError or FormatError where there are fewer."""
+        """Return array i. Raises the file's class of error where there are fewer."""
         if not 0 <= i < self.shape[0]:
             raise self._stored._error(f"has {self.shape[0]} rows, expected more than {i}")
-        found = self._stored.rows(slice(i, i + 1))[0]
-        return found.astype(found.dtype.newbyteorder("="), copy=False)
+        values = self._stored.rows(slice(i, i + 1))[0]
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 _SIGNATURES = {

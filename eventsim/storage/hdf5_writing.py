@@ -1,7 +1,7 @@
 """HDF5 files that appear complete or not at all: written under another name, then renamed.
 
-HDF5 crashes where closing a file fails, as it does on a full disk. So it never writes to a file itself, but to a
-`_Sink`, which never fails: it keeps what the disk refuses in memory, until the file is closed and given up.
+HDF5 crashes if closing a file fails, as on a full disk. So HDF5 does not write to the file itself but to a
+`_Sink`, which never fails: it keeps in memory what the disk refuses, until the file is closed and given up.
 """
 
 import atexit
@@ -28,9 +28,9 @@ PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # of a
 
 @contextmanager
 def new_hdf5(path):
-    """Gives the root of the file that will be `path`; an existing file is replaced in the end.
+    """Write an HDF5 file as a context manager, which gives its root. At the end it replaces an existing file.
 
-    Raises FormatError, naming the file, where it cannot be written or a ModelError escapes.
+    Raises FormatError, which names the file, if it cannot be written or if the block raises a ModelError.
     """
     try:
         # "v108": the oldest library that has small object headers; all later ones read them
@@ -47,7 +47,7 @@ def new_hdf5(path):
 
 @contextmanager
 def _hdf5(file, **options):
-    """Gives the root of an HDF5 file in a NewFile, and its `_Sink`; closes it in the end."""
+    """Open an HDF5 file in a NewFile as a context manager, which gives its root and its `_Sink`."""
     sink = _Sink(file)
     with h5py.File(sink, "w", **options) as root:
         _OPEN.add(root)
@@ -58,8 +58,8 @@ def _hdf5(file, **options):
             _OPEN.discard(root)
 
 
-# A file that an interruption leaves open, which may come between any two statements, is closed when the process ends
-# and not when Python frees it: that may be while an exception is on its way, which h5py would take for one of ours.
+# An interruption between two statements can leave a file open. It is closed when the process ends and not when
+# Python frees it: that may be while an exception is raised, which h5py would take for one of the `_Sink`.
 _OPEN = set()
 
 
@@ -70,8 +70,8 @@ def _close_open():
 
 
 class _Sink:
-    """A NewFile as the file object that h5py writes to. Nothing raises but reading: the first error of writing is
-    kept for `check`, and from then on the bytes stay in memory, where HDF5 still finds them when it closes."""
+    """A NewFile as the file object that h5py writes to. Writing never raises: the first error is kept for `check`,
+    and later bytes stay in memory, where HDF5 finds them when it closes the file."""
 
     def __init__(self, file):
         self._file = file
@@ -81,21 +81,21 @@ class _Sink:
         self._refused = []  # (offset, bytes), oldest first
 
     def check(self) -> None:
-        """Raise the OSError that writing met, if any."""
+        """Raise the first OSError of writing, if there was one."""
         if self._error is not None:
             raise self._error
 
     def seek(self, offset, whence=os.SEEK_SET):
-        """Move; returns the position, in bytes."""
+        """Move to a position, and return it in bytes."""
         self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         return self._position
 
     def tell(self):
-        """The position, in bytes."""
+        """Return the position in bytes."""
         return self._position
 
     def write(self, content):
-        """Write bytes at the position; returns how many."""
+        """Write bytes at the position, and return how many."""
         offset, n = self._position, len(content)
         self._try(self._file.write, content, offset)
         if self._error is not None:
@@ -105,7 +105,7 @@ class _Sink:
         return n
 
     def readinto(self, buffer):
-        """Fill a buffer from the position; returns how many bytes there are."""
+        """Fill a buffer from the position, and return how many bytes there were."""
         view = memoryview(buffer).cast("B")
         start, n = self._position, max(0, min(len(view), self._size - self._position))
         stored = os.pread(self._file.descriptor, n, start)
@@ -118,20 +118,20 @@ class _Sink:
         return n
 
     def read(self, n):
-        """The next n bytes, fewer at the end."""
+        """Return the next n bytes, or fewer at the end."""
         buffer = bytearray(n)
         return bytes(buffer[: self.readinto(buffer)])
 
     def truncate(self, size):
-        """Make the file as long as that."""
+        """Set the length of the file in bytes."""
         self._try(os.ftruncate, self._file.descriptor, size)
         self._size = size
 
     def flush(self):
-        """Nothing waits here."""
+        """Do nothing, since nothing is buffered."""
 
     def _try(self, function, *arguments):
-        if os.getpid() != self._process:  # a forked child that ends: the file is its parent's
+        if os.getpid() != self._process:  # a forked child that ends; the file belongs to its parent
             self._error = OSError(errno.EPERM, "by a forked process")
         if self._error is None:
             try:
@@ -140,15 +140,15 @@ class _Sink:
                 self._error = error
 
 
-# What users handle, in the order in which handlers are given back
+# Signals that users handle, in the order in which their handlers are restored
 _SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU,
             signal.SIGCHLD, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
 def _undisturbed():
-    """Let handlers of signals wait until what is within has ended: one that raises while HDF5 writes to a `_Sink`
-    would fail that write. They run in the main thread alone."""
+    """Delay the handlers of signals until the block has ended: one that raises while HDF5 writes to a `_Sink`
+    would make that write fail. Only the main thread runs handlers, so in others nothing is delayed."""
     waiting, handlers = [], {}
     if threading.current_thread() is threading.main_thread():
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -164,7 +164,7 @@ def _undisturbed():
 
 
 def _give_back(handlers):
-    """Set handlers of signals, all of them, even where one that was set has raised already."""
+    """Set all handlers of signals, also if one of them runs and raises as soon as it is set."""
     if handlers:
         try:
             signal.signal(*handlers[0])
@@ -173,13 +173,13 @@ def _give_back(handlers):
 
 
 def _refused(path, error):
-    """What to say where a file cannot be written."""
-    said = reason(error) if isinstance(error, OSError) else error
-    return f"{path}: cannot be written ({one_line(said)}){remedy_of_folderless(path)}"
+    """Return the message for a file that cannot be written."""
+    cause = reason(error) if isinstance(error, OSError) else error
+    return f"{path}: cannot be written ({one_line(cause)}){remedy_of_folderless(path)}"
 
 
-def put(group, name, array):
-    """Write an array, packed where that saves something."""
+def write_array(group, name, array):
+    """Write an array, packed if it is large enough for that to save bytes."""
     options = {}
     if array.ndim > 0 and array.nbytes >= MIN_PACKED:
         options = {"compression": "gzip", "shuffle": True, "chunks": _chunks(array.shape, array.dtype.itemsize)}
@@ -187,8 +187,9 @@ def put(group, name, array):
 
 
 def _chunks(shape, item_bytes):
-    """Shape of the chunks, each of which is packed on its own: whole rows, as many as LARGEST_CHUNK bytes hold, and
-    as many in each. Those of h5py's choice reach far beyond the array, and what is there is packed and kept, too."""
+    """Return the shape of the chunks, each of which is packed on its own: of at most LARGEST_CHUNK bytes, of whole
+    rows where one fits, and all of about the same length. The chunks that h5py chooses reach far beyond the array,
+    and HDF5 packs and stores that, too."""
     chunks, room = list(shape), max(1, LARGEST_CHUNK // item_bytes)
     for axis, length in enumerate(shape):
         each = prod(shape[axis + 1 :])
@@ -201,20 +202,21 @@ def _chunks(shape, item_bytes):
 
 
 def narrowed(value):
-    """float32 if that represents every value exactly, else the float64 array itself."""
+    """Return a float64 array as float32 if that represents every value exactly, else the array itself."""
     with np.errstate(over="ignore"):
         narrow = value.astype(np.float32)
     return narrow if np.array_equal(narrow.astype(np.float64), value) else value
 
 
-def put_numbers(group, name, value):
-    """Write numbers, float64 as float32 where that loses nothing."""
+def write_numbers(group, name, value):
+    """Write numbers, and float64 as float32 if that represents them exactly."""
     value = np.asarray(value)
-    put(group, name, narrowed(value) if value.dtype == np.float64 else value)
+    write_array(group, name, narrowed(value) if value.dtype == np.float64 else value)
 
 
-def put_texts(group, name, value):
-    """One string or an array of strings, as UTF-8 of fixed length."""
+def write_texts(group, name, value):
+    """Write one string or an array of strings as UTF-8 of fixed length. Raises FormatError for text that HDF5
+    cannot hold."""
     texts = np.asarray(value, dtype=object)
     encoded = np.empty(texts.shape, dtype=object)
     for index in np.ndindex(texts.shape):
@@ -227,17 +229,19 @@ def put_texts(group, name, value):
             raise FormatError(f"{text!r} in {name!r} is not valid Unicode") from None
     length = max([1, *map(len, encoded.ravel())])
     utf8 = encoded.astype(h5py.string_dtype("utf-8", length))
-    put(group, name, utf8)
+    write_array(group, name, utf8)
 
 
-def put_open_texts(group, name, value):
-    """One string or an array of strings, as UTF-8 of variable length."""
+def write_open_texts(group, name, value):
+    """Write one string or an array of strings as UTF-8 of variable length."""
     group.create_dataset(name, data=value, dtype=h5py.string_dtype())
 
 
 class GrowingHdf5:
-    """A file whose datasets grow by rows, which appears under its name when it is finished, or not at all.
-    A context manager. Raises DataError, naming the file, where writing fails."""
+    """A file whose datasets grow by rows. It appears under its name when it is finished, or not at all.
+
+    A context manager that returns itself. Raises DataError, which names the file, if writing fails.
+    """
 
     def __init__(self, path):
         self.path = path
@@ -258,24 +262,24 @@ class GrowingHdf5:
     def __contains__(self, name):
         return name in self._root
 
-    def put(self, name, value) -> None:
+    def write_value(self, name, value) -> None:
         """Write one number, text or small array."""
         with self._guarded():
             self._root[name] = value
 
-    def put_array(self, name, values) -> None:
-        """Write an array that stays as it is, packed where that saves something."""
+    def write_array(self, name, values) -> None:
+        """Write an array that will not grow, packed if it is large enough for that to save bytes."""
         packed = PACKED if values.nbytes > MIN_PACKED else {}
         with self._guarded():
             self._root.create_dataset(name, data=values, **packed)
 
     def append(self, name, values, attributes=()) -> None:
-        """Add rows to a dataset; the first ones create it. attributes: name -> value, set each time."""
+        """Add rows to a dataset, which the first ones create. attributes: name -> value, set each time."""
         with self._guarded():
             self._append(name, values, attributes)
 
     def _append(self, name, values, attributes):
-        """Also lets go of the dataset, which writes, before the guard ends."""
+        """Add rows to a dataset and release it, which writes, before the caller's guard ends."""
         if name in self._root:
             dataset = self._root[name]
             dataset.resize(dataset.shape[0] + len(values), axis=0)
@@ -286,7 +290,7 @@ class GrowingHdf5:
         dataset.attrs.update(attributes)
 
     def finish(self) -> None:
-        """Close the file and give it its name; an existing one is replaced."""
+        """Close the file and give it its name. An existing file is replaced."""
         with self._guarded():
             self._root.close()
             self._sink.check()

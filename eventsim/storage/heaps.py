@@ -1,7 +1,7 @@
-"""Heaps of HDF5, where strings and arrays of variable length lie, looked at before HDF5 does.
+"""Checks of HDF5's heaps, where strings and arrays of variable length are stored, before HDF5 reads them.
 
-HDF5 walks through a damaged heap for ever, and takes memory for as many elements as a reference to one declares
-before it looks for them: a changed byte makes 4 GB of it.
+HDF5 loops for ever in a damaged heap. It also allocates as many elements as a reference declares before it looks
+for them: one changed byte can make it 4 GB.
 """
 
 import mmap
@@ -15,19 +15,22 @@ SIGNATURE = b"GCOL\x01\x00\x00\x00"
 
 
 def longest_reference(dataset, path) -> int:
-    """Most elements that a reference of a dataset declares. dataset: h5py's low-level one, of strings or arrays of
-    variable length. Raises ValueError where its references cannot be seen, and what reading the file raises."""
+    """Return the largest number of elements that a reference in a dataset declares.
+
+    dataset: h5py.h5d.DatasetID of strings or arrays of variable length. Raises ValueError where the references
+    cannot be read without HDF5, and what reading the file raises.
+    """
     width = h5py.h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
     reference = np.dtype([("length", "<u4"), ("rest", f"V{width + 4}")])
     longest = 0
     for part in _stored_parts(dataset, path, reference.itemsize):
-        found = np.frombuffer(part, reference, len(part) // reference.itemsize)
-        longest = max(longest, int(found["length"].max(initial=0)))
+        references = np.frombuffer(part, reference, len(part) // reference.itemsize)
+        longest = max(longest, int(references["length"].max(initial=0)))
     return longest
 
 
 def _stored_parts(dataset, path, item):
-    """Bytes of a dataset as they lie in the file, unpacked, part by part."""
+    """Yield the stored bytes of a dataset, unpacked, one chunk after another. item: bytes of an element."""
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
     if layout == h5py.h5d.CONTIGUOUS:
@@ -47,7 +50,8 @@ def _stored_parts(dataset, path, item):
 
 
 def _unpacked(content, filters, mask, item, n_bytes):
-    """A chunk without its filters, of which `mask` says which were left out. n_bytes: of the chunk, unpacked."""
+    """Return a chunk with its filters undone. mask: a bit is set for each filter that this chunk skipped. n_bytes:
+    size of the chunk when unpacked."""
     for i, code in reversed(list(enumerate(filters))):
         if mask >> i & 1:
             continue
@@ -59,15 +63,16 @@ def _unpacked(content, filters, mask, item, n_bytes):
         elif code == h5py.h5z.FILTER_FLETCHER32:
             content = content[:-4]
         elif code == h5py.h5z.FILTER_SHUFFLE:
-            whole = len(content) // item * item
-            content = np.frombuffer(content[:whole], np.uint8).reshape(item, -1).T.tobytes() + content[whole:]
+            n_shuffled = len(content) // item * item  # the filter leaves a rest as it is
+            octets = np.frombuffer(content[:n_shuffled], np.uint8).reshape(item, -1)
+            content = octets.T.tobytes() + content[n_shuffled:]
         else:
             raise ValueError("it is packed with lzf; store it without compression, or with gzip")
     return content
 
 
 def damaged_heap(path, size_of_lengths):
-    """Offset of the first heap in the file that cannot be walked through, or None.
+    """Return the offset of the first damaged heap in the file, or None.
 
     size_of_lengths: bytes of a length in this file, as its creation properties say.
     """
@@ -84,7 +89,8 @@ def damaged_heap(path, size_of_lengths):
 
 
 def _walks(data, start, width):
-    """Whether the heap at `start` ends where it says, object by object."""
+    """Return whether the sizes of the objects in the heap at `start` add up to the size in its header. width:
+    bytes of a length."""
     length = {2: "<H", 4: "<I", 8: "<Q"}.get(width)
     header = _aligned(8 + width)  # of the heap, and of an object
     if length is None or start + header > len(data):
@@ -92,13 +98,13 @@ def _walks(data, start, width):
     end = start + struct.unpack_from(length, data, start + 8)[0]
     if end > len(data):
         return False
-    at = start + header
-    while at + header <= end:
-        index, size = struct.unpack_from("<H", data, at)[0], struct.unpack_from(length, data, at + 8)[0]
+    offset = start + header
+    while offset + header <= end:
+        index, size = struct.unpack_from("<H", data, offset)[0], struct.unpack_from(length, data, offset + 8)[0]
         if index == 0 and size < header:
             return False
-        at += size if index == 0 else header + _aligned(size)
-    return at <= end
+        offset += size if index == 0 else header + _aligned(size)
+    return offset <= end
 
 
 def _aligned(n):

@@ -1,8 +1,8 @@
 """JSON objects as dataclasses: written from the fields, read back with every value's type checked.
 
-The fields of a dataclass are the schema. Types: int, float (any number), str, object (anything), another
-dataclass, Optional of one, Tuple[one, ...] for lists and Dict[str, one] for objects. A field without
-default has to be in the object; null counts as absent. Keys that no field has are left out.
+The fields of a dataclass are the schema. The type of a field is int or float (any number), str, object (anything),
+another dataclass, Optional[type], Tuple[type, ...] for a list or Dict[str, type] for an object. A field without
+default has to be in the object; null counts as absent. Keys that no field has are ignored.
 """
 
 import json
@@ -15,61 +15,63 @@ from typing import Dict, get_args, get_origin, get_type_hints, Union
 from eventsim.errors import DataError
 
 
-LARGEST_WHOLE = 1 << 64  # beyond it a count is a mistake, and no float holds it exactly
+INTEGER_LIMIT = 1 << 64  # a larger count is a mistake
 
 
 def parse_json(text, once=False):
-    """What a JSON text says. Raises ValueError and RecursionError where it says nothing, and for whole numbers beyond
-    2^64, with which no arithmetic is safe. once: whether an object that has a key twice is refused, too."""
-    return json.loads(text, parse_int=_whole, object_pairs_hook=_each_once if once else None)
+    """Return the value of a JSON text. Raises ValueError and RecursionError for text that is not JSON, and
+    ValueError for whole numbers of 2^64 or more, with which int64 and float64 cannot calculate. once: whether to
+    raise ValueError for an object with the same key twice, too."""
+    return json.loads(text, parse_int=_bounded_integer, object_pairs_hook=_each_once if once else None)
 
 
 def _each_once(pairs):
-    """The object of these keys and values, none of which may be hidden by another of the same key."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Return the dict of (key, value) pairs. Raises ValueError where a key is there twice."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
         twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
         raise ValueError(f"the key {twice!r} is there twice, expected once")
-    return found
+    return value
 
 
-def _whole(digits):
-    value = int(digits) if len(digits) < 30 else LARGEST_WHOLE
-    if abs(value) >= LARGEST_WHOLE:
+def _bounded_integer(digits):
+    value = int(digits) if len(digits) < 30 else INTEGER_LIMIT
+    if abs(value) >= INTEGER_LIMIT:
         raise ValueError(f"a whole number of {len(digits.lstrip('-'))} digits, expected less than 2^64")
     return value
 
 
 def member(default=None, absent=False, formerly=None, **options):
-    """A field of such a dataclass. absent: left out of the object where it is None. formerly: the name that
-    older files have for it."""
+    """Declare a field. absent: whether it is left out of the object where it is None. formerly: its key in older
+    files. options: of `dataclasses.field`."""
     return field(default=default, metadata={"absent": absent, "formerly": formerly}, **options)
 
 
 def outside(default=None, **options):
-    """A field that is no part of the JSON object."""
+    """Declare a field that is not part of the JSON object. options: of `dataclasses.field`."""
     return field(default=default, metadata={"outside": True}, repr=False, compare=False, **options)
 
 
 def to_json(record) -> Dict:
-    """The JSON object of a dataclass, its keys in the order of the fields."""
+    """Return the JSON object of a dataclass as a dict, with keys in the order of the fields."""
     return {
-        one.name: _plain(value) for one in fields(record) if not one.metadata.get("outside")
-        for value in [getattr(record, one.name)]
-        if value is not None or not one.metadata.get("absent")
+        entry.name: _plain(value) for entry in fields(record) if not entry.metadata.get("outside")
+        for value in [getattr(record, entry.name)]
+        if value is not None or not entry.metadata.get("absent")
     }
 
 
 def json_text(value) -> str:
-    """Plain values as JSON on one line. Numbers that are not finite are null, since JSON has none."""
+    """Return plain values as JSON on one line, with null for numbers that are not finite, which JSON does not
+    have."""
     return json.dumps(_finite(value), allow_nan=False)
 
 
 def _finite(value):
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -77,24 +79,24 @@ def _plain(value):
     if is_dataclass(value):
         return to_json(value)
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value
 
 
 def from_json(kind, value, path, place):
-    """The dataclass `kind` from a JSON object of the file `path`; place: what messages call the object.
-    Raises DataError of one line where a value is of another type, or one that is needed is missing."""
+    """Return the value of type `kind`, usually a dataclass, from a JSON value in the file `path`. place: what
+    messages call the value. Raises DataError where a value has another type or a required one is missing."""
     if is_dataclass(kind):
         return _record(kind, value, path, place)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is tuple:
         _require(path, place, value, list, "a list")
-        return tuple(_each(arguments[0], one, path, f"{place}.{i}") for i, one in enumerate(value))
+        return tuple(_each(arguments[0], item, path, f"{place}.{i}") for i, item in enumerate(value))
     if origin is dict:
         _require(path, place, value, dict, "an object")
-        return {key: _each(arguments[1], one, path, f"{place}.{key}") for key, one in value.items()}
+        return {key: _each(arguments[1], item, path, f"{place}.{key}") for key, item in value.items()}
     if kind is not object:
         _require(path, place, value, str if kind is str else (int, float), "text" if kind is str else "a number")
     return value
@@ -102,23 +104,24 @@ def from_json(kind, value, path, place):
 
 def _record(kind, value, path, place):
     _require(path, place, value, dict, "an object")
-    found = {one: _given(one, value) for one, _ in _members(kind)}
-    for one, member_value in found.items():
-        if member_value is None and one.default is MISSING and one.default_factory is MISSING:
-            raise DataError(f"{path}: damaged: {place[:80]!r} has no {one.name!r}")
-    given = {one.name: from_json(its_kind, found[one], path, f"{place}.{one.name}")
-             for one, its_kind in _members(kind) if found[one] is not None}
+    values = {entry: _given(entry, value) for entry, _ in _members(kind)}
+    for entry, member_value in values.items():
+        if member_value is None and entry.default is MISSING and entry.default_factory is MISSING:
+            raise DataError(f"{path}: damaged: {place[:80]!r} has no {entry.name!r}")
+    given = {entry.name: from_json(its_kind, values[entry], path, f"{place}.{entry.name}")
+             for entry, its_kind in _members(kind) if values[entry] is not None}
     return kind(**given)
 
 
-def _given(one, value):
-    """What an object has for a field, under its own name or the one of older files."""
-    found, former = value.get(one.name), one.metadata.get("formerly")
-    return value.get(former) if found is None and former else found
+def _given(entry, value):
+    """Return the value of a field in an object, under its name or its key in older files; None where it has
+    none."""
+    current, former = value.get(entry.name), entry.metadata.get("formerly")
+    return value.get(former) if current is None and former else current
 
 
 def _each(kind, value, path, place):
-    """A member of a list or of an object of equal members: null is only a value where values are simple."""
+    """Return an item of a list, or of an object used as a dict. Only an item of a simple type may be null."""
     if value is None and not (is_dataclass(kind) or get_origin(kind)):
         return None
     return from_json(kind, value, path, place)
@@ -126,19 +129,20 @@ def _each(kind, value, path, place):
 
 @lru_cache(maxsize=None)
 def _members(kind):
-    """(field, its type without Optional) of the fields that are part of the object."""
+    """Return (field, type without Optional) for the fields of a dataclass that are part of the object."""
     hints = get_type_hints(kind)
-    return tuple((one, _without_none(hints[one.name])) for one in fields(kind) if not one.metadata.get("outside"))
+    entries = [entry for entry in fields(kind) if not entry.metadata.get("outside")]
+    return tuple((entry, _without_none(hints[entry.name])) for entry in entries)
 
 
 def _without_none(kind):
     if get_origin(kind) is not Union:
         return kind
-    [kind] = [one for one in get_args(kind) if one is not type(None)]
+    [kind] = [argument for argument in get_args(kind) if argument is not type(None)]
     return kind
 
 
-def _require(path, place, found, types, expected):
-    if not isinstance(found, types):
+def _require(path, place, value, types, expected):
+    if not isinstance(value, types):
         # repr: a name out of a file stays in one line
-        raise DataError(f"{path}: damaged: {place[:80]!r} is {type(found).__name__}, expected {expected}")
+        raise DataError(f"{path}: damaged: {place[:80]!r} is {type(value).__name__}, expected {expected}")

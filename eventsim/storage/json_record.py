@@ -1,4 +1,4 @@
-"""Records in JSON files: data that a user may replace by a file of their own, some of it built in."""
+"""Records in JSON files: built-in data, which users can replace by files of their own."""
 
 import os
 from dataclasses import MISSING, dataclass, fields
@@ -17,10 +17,10 @@ MAX_BYTES = 1 << 16  # of a file
 
 @dataclass(frozen=True)
 class JsonRecords:
-    """Finds and reads the records of one dataclass.
+    """A reader of the records of one dataclass.
 
     cls: the dataclass, which has a field `name` and raises ModelError for values that do not fit.
-    what: how messages name it, such as "chip". folder: of the built-in files, <name>.json.
+    what: the word for a record in messages, such as "chip". folder: holds the built-in files <name>.json.
     """
 
     cls: type
@@ -28,13 +28,14 @@ class JsonRecords:
     folder: Path
 
     def names(self) -> List[str]:
-        """Names of the built-in records, sorted."""
+        """Return the names of the built-in records, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
 
     def find(self, given):
-        """The record itself, the built-in one of that name, or the one in the JSON file at that path.
+        """Return a record: `given` itself if it is one, else the built-in one of that name, else the one in the
+        JSON file at that path.
 
-        Raises FormatError, naming the file and the field.
+        Raises FormatError, which names the file and the field.
         """
         if isinstance(given, self.cls):
             return given
@@ -49,30 +50,30 @@ class JsonRecords:
         return self.read(path)
 
     def read(self, path):
-        """The record in the JSON file at `path`. Raises FormatError, naming the file and the field."""
+        """Return the record in the JSON file at `path`. Raises FormatError, which names the file and the field."""
         refuse_special(path, FormatError)
         try:
             with open(path, "rb") as file:
-                found = parse_json(file.read(MAX_BYTES).decode("utf-8"), once=True)
+                record = parse_json(file.read(MAX_BYTES).decode("utf-8"), once=True)
         except (OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())
             remedy = "" if os.path.exists(path) else remedy_of_missing(path)
             raise FormatError(f"{path}: cannot be read as {self._a_record} ({reason}){remedy}") from None
-        return self._made(found, path)
+        return self._made(record, path)
 
-    def _made(self, found, path):
+    def _made(self, record, path):
         known = [field.name for field in fields(self.cls)]
-        if not isinstance(found, dict):
+        if not isinstance(record, dict):
             raise FormatError(f"{path}: not {self._a_record}: expected an object with {', '.join(known)}")
-        for name in found:
+        for name in record:
             if name not in known:
                 raise FormatError(f"{path}: {name!r} is unknown, expected only {', '.join(known)}")
         missing = [field.name for field in fields(self.cls)
-                   if field.default is MISSING and field.default_factory is MISSING and field.name not in found]
+                   if field.default is MISSING and field.default_factory is MISSING and field.name not in record]
         if missing:
             raise FormatError(f"{path}: {', '.join(missing)} missing, expected {', '.join(known)}")
         try:
-            return self.cls(**found)
+            return self.cls(**record)
         except ModelError as error:
             raise FormatError(f"{path}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""What was probably meant by a name that leads nowhere: remedies for messages."""
+"""Ends of messages about a path that does not exist or is a folder: what was probably meant."""
 
 import itertools
 import os
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from eventsim.text import nearest
 
-MOST_NAMES = 2000  # of a folder that are looked through
-MOST_OPENED = 50  # of its files that are looked into
-MOST_NAMED = 4  # in a message
+MOST_NAMES = 2000  # entries of a folder that are compared
+MOST_OPENED = 50  # files of a folder that are opened
+MOST_NAMED = 4  # files in a message
 
 
 def remedy_of_missing(path) -> str:
-    """What to say behind the name of a file that does not exist, or "": the folder that is missing, or a file with
-    a name near it, above all the same with a suffix."""
+    """Return the end of a message about a file that does not exist: the missing folder, else the file beside it
+    whose name is nearest (first of all the same name with another suffix), or ""."""
     path = Path(path)
     if not path.parent.is_dir():
         return remedy_of_folderless(path)
-    names = [name for name in _names(path.parent) if name != path.name]  # which may be a link that leads nowhere
+    names = [name for name in _names(path.parent) if name != path.name]  # not itself, a broken link
     same = [name for name in names if Path(name).stem in (path.name, path.stem)]
     by_stem = {Path(name).stem: name for name in reversed(names)}
     meant = same[0] if same else by_stem.get(nearest(path.stem, by_stem))
@@ -25,13 +25,13 @@ def remedy_of_missing(path) -> str:
 
 
 def remedy_of_folderless(path) -> str:
-    """What to say where the folder of a file does not exist, or ""."""
+    """Return the end of a message that names the folder of a file if that does not exist, or ""."""
     return "" if Path(path).parent.is_dir() else f"; there is no folder {Path(path).parent}"
 
 
 def remedy_of_folder(path, meant) -> str:
-    """What to say where a folder is given and a file was meant: those of its files that were, or "". meant: says
-    of the path of a file whether it may have been."""
+    """Return the end of a message about a folder given for a file: the files in it that may be meant, or "".
+    meant: a function that takes the path of a file and returns whether it may be."""
     paths = [Path(path) / name for name in _names(path)[:MOST_OPENED]]
     inside = [str(each) for each in paths if each.is_file() and meant(each)]
     more = ", ..." * (len(inside) > MOST_NAMED)
@@ -39,7 +39,7 @@ def remedy_of_folder(path, meant) -> str:
 
 
 def what_is_held(names) -> str:
-    """What kind of file of ours, or of other tools, an HDF5 file is that has these members at its root, or ""."""
+    """Return what an HDF5 file with these names at its root is, in words such as "a NIR model", or ""."""
     for members, what in (
         ({"summary", "counts"}, "a run file, for stats, plot and report"),
         ({"nodes", "edges"}, "a model"),
@@ -54,7 +54,7 @@ def what_is_held(names) -> str:
 
 def _names(folder):
     try:
-        with os.scandir(folder) as found:
-            return sorted(entry.name for entry in itertools.islice(found, MOST_NAMES) if entry.name[:1] != ".")
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in itertools.islice(entries, MOST_NAMES) if entry.name[:1] != ".")
     except OSError:
         return []

@@ -1,4 +1,4 @@
-"""Files: what reading damaged ones raises, as one line; .npz, checked before it is read; writing whole ones."""
+"""Headers of .npy and .npz files, checked before memory is allocated for their arrays."""
 
 import os
 import warnings
@@ -10,52 +10,51 @@ from eventsim.storage.reading import check_declared, declared_bytes, HEADER_ERRO
 
 
 def npz_member(archive, name, path):
-    """The open member `name` of the .npz `archive` (a ZipFile) at `path`."""
+    """Open the member `name` of the .npz `archive` (a ZipFile) at `path`. Raises DataError where that fails."""
     with reading(path, ZIP_ERRORS):
         return archive.open(f"{name}.npy")
 
 
-def npz_header(archive, file, name, path):
-    """(shape, dtype) of an open member in C order; leaves `file` at its data. Raises DataError."""
-    shape, dtype, fortran_order = npz_header_of_any_order(archive, file, name, path)
-    if fortran_order:
-        raise DataError(
-            f"{path}: {name} is in Fortran order, which cannot be read sample by sample; "
-            "save np.ascontiguousarray of it"
-        )
-    return shape, dtype
-
-
 def array_header(file, name, path):
-    """(shape, dtype) of an array in C order, of numbers or of columns of numbers, in an open file; leaves it at
-    the data. Raises DataError."""
+    """Read the header of an open .npy file, up to its data. Returns (shape, dtype, whether the array is in Fortran
+    order). Raises DataError for a damaged header, and for elements that are Python objects."""
     shape, dtype, fortran_order = _header(file, name, path)
     declared_bytes(shape, dtype.itemsize, path)
-    if fortran_order and len(shape) > 1 or dtype.hasobject:
-        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, in "
-                        f"{'Fortran' if fortran_order else 'C'} "
-                        "order, expected numbers in C order")
-    return shape, dtype
+    if dtype.hasobject:
+        raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected numbers")
+    return shape, dtype, fortran_order and len(shape) > 1
+
+
+def fortran_array(file, shape, dtype, name, path) -> np.ndarray:
+    """Read the data of an array in Fortran order, all at once, since its samples are not contiguous. Raises
+    DataError where the file is too short."""
+    n_bytes = declared_bytes(shape, dtype.itemsize, path)
+    check_declared(n_bytes, os.path.getsize(path), path)
+    data = file.read(n_bytes)
+    if len(data) < n_bytes:
+        raise DataError(f"{path}: {name} has {len(data)} bytes, but shape {shape} of {dtype} takes {n_bytes}: "
+                        "truncated")
+    return np.frombuffer(data, dtype).reshape(shape[::-1]).T
 
 
 def npz_header_of_any_order(archive, file, name, path):
-    """(shape, dtype, whether in Fortran order) of an open member; leaves `file` at its data. Raises
-    DataError unless it holds numbers, as many bytes of them as it says."""
+    """Read the header of an open member, up to its data. Returns (shape, dtype, whether the array is in Fortran
+    order). Raises DataError unless the member holds numbers, and as many bytes as its shape needs."""
     shape, dtype, fortran_order = _header(file, name, path)
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise DataError(f"{path}: {name} holds elements of type {dtype}, expected numbers")
     n_bytes = declared_bytes(shape, dtype.itemsize, path)
     check_declared(n_bytes, os.path.getsize(path), path)
-    found = archive.getinfo(f"{name}.npy").file_size - file.tell()
-    if found != n_bytes:
+    n_stored = archive.getinfo(f"{name}.npy").file_size - file.tell()
+    if n_stored != n_bytes:
         raise DataError(
-            f"{path}: {name} has {found} bytes, but shape {shape} of {dtype} takes {n_bytes}"
+            f"{path}: {name} has {n_stored} bytes, but shape {shape} of {dtype} takes {n_bytes}"
         )
     return shape, dtype, fortran_order and len(shape) > 1
 
 
 def _header(file, name, path):
-    """(shape, dtype, whether in Fortran order); leaves `file` at the data."""
+    """Read a .npy header, up to the data. Returns (shape, dtype, whether the array is in Fortran order)."""
     with reading(path, HEADER_ERRORS):
         version = np.lib.format.read_magic(file)
     headers = {

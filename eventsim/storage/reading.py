@@ -1,4 +1,4 @@
-"""What reading damaged files raises, as one line."""
+"""Damaged files: what reading them raises becomes a DataError of one line."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from eventsim.errors import DataError, EventsimError
 
 MAX_AXES, MAX_BYTES = 32, 1 << 62  # of an array
 MAX_RATIO = 1032  # the most that deflate can shrink, and more than lzf can
-# What damaged files make the standard library raise, and NumPy for the header of an array.
+# What the standard library raises for damaged files, and NumPy for a damaged header of an array
 READ_ERRORS = (
     OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile,
     NotImplementedError, UnicodeDecodeError,  # zipfile: of an unknown version, names in no code
@@ -27,14 +27,15 @@ SPECIAL = (
 
 
 def one_line(error) -> str:
-    """An error or any text as one line of bounded length."""
+    """Return an error or text on one line of at most 300 characters, cut off with "..."."""
     text = " ".join(str(error).split())
     return text if len(text) <= 300 else text[:297] + "..."
 
 
 @contextmanager
 def reading(path, errors=READ_ERRORS):
-    """Turn what reading damaged files raises into a DataError of one line."""
+    """Turn errors of reading a damaged file into a DataError of one line that names it. Other EventsimErrors
+    pass."""
     try:
         yield
     except EventsimError:  # says what is wrong already
@@ -47,8 +48,9 @@ def reading(path, errors=READ_ERRORS):
 
 
 def special_file(path) -> str:
-    """What a path names instead of a file or folder, or "": reading a pipe would wait for a writer, a device never
-    ends. Links are followed, nothing is opened; what cannot be looked at is left to those who open it."""
+    """Return what kind of special file a path names, such as "a device", or "" for anything else and where the
+    path cannot be looked up. Follows links and opens nothing: reading a pipe would wait for a writer, and a device
+    may never end."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -57,15 +59,15 @@ def special_file(path) -> str:
 
 
 def refuse_special(path, error=DataError):
-    """Raise `error` where a path that is to be read or replaced names a pipe, a socket or a device."""
-    found = special_file(path)
-    if found:
-        raise error(f"{path}: is {found}, expected a file")
+    """Raise `error` if a path that will be read or replaced names a pipe, a socket or a device."""
+    kind = special_file(path)
+    if kind:
+        raise error(f"{path}: is {kind}, expected a file")
 
 
 def declared_bytes(shape, item, path) -> int:
-    """Bytes of an array of a declared shape, of `item` bytes each. Raises DataError for a shape that no array can
-    have: one without elements can still be too large in its other axes."""
+    """Return the bytes of an array of a declared shape with elements of `item` bytes. Raises DataError for a shape
+    that no array can have, also where it has no elements but its other axes are too long."""
     too_many = math.prod(max(n, 1) for n in shape) * item > MAX_BYTES
     if len(shape) > MAX_AXES or too_many or any(n < 0 for n in shape):
         shown = ", ".join(map(str, shape[:8])) + (", ..." if len(shape) > 8 else "")
@@ -75,15 +77,16 @@ def declared_bytes(shape, item, path) -> int:
 
 
 def check_declared(n_declared, n_stored, path):
-    """Refuse more bytes than deflate could have packed into what is there, before allocation."""
+    """Raise DataError if deflate cannot have packed n_declared bytes into n_stored. To be called before memory is
+    allocated."""
     if n_declared > MAX_RATIO * n_stored:
         raise DataError(f"{path}: declares {n_declared} bytes of data, but holds {n_stored}")
 
 
 class HoldsFile:
-    """What reads from a file that it keeps open: neither pickled nor copied, as another process cannot go on with
-    its place in the file."""
+    """A base class of objects that keep a file open. They cannot be pickled or copied, since a copy would share
+    the position in the file."""
 
     def __getstate__(self):
-        raise TypeError(f"a {type(self).__name__.lstrip('_')} of an open file cannot be pickled or copied; pass the path, "
-                        "and open it again")
+        raise TypeError(f"a {type(self).__name__.lstrip('_')} of an open file cannot be pickled or copied; pass "
+                        "the path, and open it again")

@@ -1,7 +1,7 @@
 """Files that appear complete or not at all: written under another name, then renamed.
 
-While a file is written its other name is locked (flock), which ends with the process, however that ends. So the
-next writer of the same file knows what a killed run has left, and removes it.
+While a file is written, its temporary name is locked (flock). The lock ends with the process, however that ends,
+so the next writer of the same file recognises what a killed run has left and removes it.
 """
 
 import atexit
@@ -20,11 +20,16 @@ from eventsim.storage.nearby import remedy_of_folderless
 from eventsim.storage.reading import refuse_special
 
 LONGEST_NAME = 255  # bytes of the name of a file
+SUFFIXES = (  # of files of a kind
+    ".csv", ".dat", ".gif", ".gz", ".h5", ".hdf5", ".htm", ".html", ".jpeg", ".jpg", ".json", ".md", ".net",
+    ".nir", ".npy", ".npz", ".onnx", ".pdf", ".png", ".pt", ".pth", ".svg", ".tsv", ".txt", ".xlsx", ".xml",
+    ".zip",
+)
 
 
 @contextmanager
 def writing(path):
-    """Turn what writing raises into a DataError of one line."""
+    """Turn an OSError of writing into a DataError of one line that names the file."""
     try:
         yield
     except OSError as error:
@@ -32,13 +37,16 @@ def writing(path):
 
 
 def reason(error) -> str:
-    """What an OSError says, as one line."""
+    """Return the message of an OSError on one line."""
     return " ".join(str(error.strerror or error).split())
 
 
 class NewFile:
-    """A file that will be `path` once it is finished, and vanishes if it is not. A context manager, which gives
-    itself. `descriptor` is open for reading and writing until then. Raises OSError."""
+    """A file that gets the name `path` when it is finished, and is removed if it is not.
+
+    A context manager that returns itself. `descriptor` is open for reading and writing inside it. Its methods
+    raise OSError.
+    """
 
     def __init__(self, path):
         self.path = Path(path)
@@ -54,7 +62,7 @@ class NewFile:
             descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             if _locked(descriptor):
                 self.descriptor = descriptor
-            else:  # another writer has just taken it for a leftover
+            else:  # another writer has just removed it as a leftover
                 os.close(descriptor)
         return self
 
@@ -62,15 +70,15 @@ class NewFile:
         self._forget()
 
     def write(self, content, offset) -> None:
-        """Write bytes at an offset, all of them."""
+        """Write all bytes of `content` at an offset."""
         view = memoryview(content).cast("B")
         while view:  # a disk that is nearly full, or a signal, cuts a write short
             n = os.pwrite(self.descriptor, view, offset)
             view, offset = view[n:], offset + n
 
     def finish(self) -> None:
-        """Give the file its name; an existing one is replaced."""
-        os.close(os.dup(self.descriptor))  # where a network's file system says what it could not write
+        """Give the file its name. An existing file is replaced."""
+        os.close(os.dup(self.descriptor))  # a network file system reports here what it could not write
         os.replace(self._temporary, self.path)
         self._forget()
 
@@ -83,8 +91,8 @@ class NewFile:
             os.close(descriptor)
 
 
-# (process, name) of temporary files: what an interruption, which may come between any two statements, leaves of them
-# goes when the process ends. A forked child has them, too, but they are not its own.
+# (process, path) of temporary files. An interruption between two statements can leave one, which is removed when
+# the process ends. A forked child has the same set, but does not own the files.
 _UNFINISHED = set()
 
 
@@ -97,12 +105,13 @@ def _remove_unfinished():
 
 
 def write_file(path, content: bytes) -> None:
-    """Write a file that appears complete or not at all. Raises DataError, naming it."""
+    """Write a file that appears complete or not at all. Raises DataError, which names it."""
     write_files({path: content})
 
 
 def write_temporary(prefix, suffix, content: bytes) -> str:
-    """Write a new file that only the user can read into the temporary folder; returns its path. Raises DataError."""
+    """Write a new file into the temporary folder, readable only by this user, and return its path. Raises
+    DataError."""
     with writing(tempfile.gettempdir()):
         number, path = tempfile.mkstemp(suffix, prefix)
         with os.fdopen(number, "wb") as file:
@@ -111,13 +120,15 @@ def write_temporary(prefix, suffix, content: bytes) -> str:
 
 
 def open_null() -> int:
-    """The null device, opened: its number."""
+    """Open the null device for reading and writing and return its file descriptor."""
     return os.open(os.devnull, os.O_RDWR)
 
 
 def write_files(contents) -> None:
-    """Write files, of which all appear, complete, or none. contents: path -> bytes. Raises DataError, naming the
-    one that cannot be written."""
+    """Write several files, which get their names after all of them are written: if one cannot be, none appears.
+
+    contents: path -> bytes. Raises DataError, which names the file that cannot be written.
+    """
     with ExitStack() as opened:
         files = []
         for path, content in contents.items():
@@ -130,7 +141,7 @@ def write_files(contents) -> None:
 
 
 def remove_files(paths) -> None:
-    """Remove files of ours. Raises DataError, naming the first that cannot be removed."""
+    """Remove files. Raises DataError, which names the first that cannot be removed."""
     for path in paths:
         with writing(path):
             os.unlink(path)
@@ -138,8 +149,8 @@ def remove_files(paths) -> None:
 
 @contextmanager
 def new_folder(path):
-    """Make a folder, and those above it, where they are missing; one that was not there goes again where what is
-    within raises and leaves it empty. Raises DataError, naming it."""
+    """Create a folder, and those above it, if they are missing. If the block raises, a folder that was created is
+    removed again where it is empty. Raises DataError, which names the folder."""
     missing = not os.path.exists(path)
     with writing(path):
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -153,8 +164,8 @@ def new_folder(path):
 
 
 def spare(path, *read) -> None:
-    """Raises DataError where writing to `path` (None: nothing is written) would replace a file that is read, or
-    what is no file, and where it is no name of one."""
+    """Raise DataError if writing to `path` would replace one of the files `read` or a special file, or if it
+    cannot be the name of a file. A `path` of None is not written, so it passes."""
     if path is not None:
         if "\0" in str(path) or not Path(path).name:
             raise DataError(f"{str(path)!r} is no name of a file to write")
@@ -164,8 +175,23 @@ def spare(path, *read) -> None:
             raise DataError(f"{path}: is what is read, and would be replaced; give another name to write to")
 
 
+def check_suffix(path, what, *suffixes) -> None:
+    """Raise DataError if the suffix of a file to write is one of another kind of file, or if its name is "-".
+
+    path: None where none is written. what: is written, for the message. suffixes: of this kind, the usual one
+    first.
+    """
+    suffix = Path(path or "").suffix.lower()
+    if str(path) == "-":
+        raise DataError(f"-: {what} is not written to standard output, but into a file; give a name, such as "
+                        f"out{suffixes[0]}")
+    if suffix in SUFFIXES and suffix not in suffixes:
+        raise DataError(f"{path}: {what} is written as {suffixes[0]}, not {suffix!r}; name it "
+                        f"{Path(path).stem}{suffixes[0]}")
+
+
 def _check_replaceable(path):
-    """Raise OSError for a folder, a device or a pipe, which renaming would replace by a file or fails to."""
+    """Raise OSError if `path` is a folder, a device, a pipe or a socket, which must not be replaced by a file."""
     with suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -175,26 +201,28 @@ def _check_replaceable(path):
 
 
 def _begin(path):
-    """What the other name of a file begins with: as much of its own as leaves room for the rest."""
+    """Return how the temporary name of a file begins: with as much of its own name as LONGEST_NAME has room
+    for."""
     return os.fsdecode(os.fsencode(f".{path.name}")[:LONGEST_NAME - len(".0123456789ab.tmp")]) + "."
 
 
 def _remove_leftovers(path):
-    """Remove what runs that were killed while they wrote `path` have left; never what one writes that lives."""
+    """Remove the temporary files of killed runs that were writing `path`, but not those of running ones."""
     pattern = re.compile(re.escape(_begin(path)) + r"[0-9a-f]{12}\.tmp")
     with suppress(OSError), os.scandir(path.parent) as entries:
-        found = [entry.path for entry in entries if pattern.fullmatch(entry.name)]
-        for leftover in found:
+        leftovers = [entry.path for entry in entries if pattern.fullmatch(entry.name)]
+        for leftover in leftovers:
             with suppress(OSError):
                 _remove_leftover(leftover)
 
 
 def _remove_leftover(path):
-    """Remove a temporary file of ours whose writer has ended. Raises OSError where it lives, or nobody can say."""
+    """Remove a temporary file of this user whose writer has ended. Raises OSError if it still runs, or if the file
+    system cannot tell."""
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        found = os.fstat(descriptor)
-        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)
     finally:
@@ -202,7 +230,8 @@ def _remove_leftover(path):
 
 
 def _locked(descriptor):
-    """Lock a new file of ours. Whether it is still ours; where files cannot be locked nobody removes it."""
+    """Lock a new file, and return whether it is still there: another writer may have removed it. Where files
+    cannot be locked, nobody removes them."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -57,8 +57,8 @@ def test_pilotnet_runs_free_from_the_image():
         if f"{name}_u" in truth:
             assert np.array_equal(run.currents(f"layer{k}")[0], steps_first(truth[f"{name}_u"])), name
             v = steps_first(truth[f"{name}_v"])
-            told = v != 128  # the chip's code for a neuron that has just spiked
-            assert np.array_equal(run.residuals(f"layer{k}")[0][told], v[told]), name
+            known = v != 128  # the chip's code for a neuron that has just spiked
+            assert np.array_equal(run.residuals(f"layer{k}")[0][known], v[known]), name
             n_states += v.size
     assert (n_spikes, n_states) == (3_804_192, 1_029_024)
 
@@ -113,7 +113,7 @@ def test_the_arithmetic_of_these_tests_is_that_of_the_oracles():
 # ---- networks at random, against plain integer arithmetic
 
 
-def run_both(tmp_path, layers, x, steps, texts="fixed", fires_at_threshold=False, reset_interval=0,
+def run_and_trace(tmp_path, layers, x, steps, texts="fixed", fires_at_threshold=False, reset_interval=0,
              bits=None, **options):
     """(run of the file in eventsim, traces of plain arithmetic)."""
     path = tmp_path / "random.net"
@@ -126,7 +126,7 @@ def run_both(tmp_path, layers, x, steps, texts="fixed", fires_at_threshold=False
 
 
 def same_traces(model, run, layers, traces):
-    """Assert that all states of all layers are equal; how many spikes there were."""
+    """Assert that all states of all layers are equal, and return the number of spikes."""
     spikes = 0
     for k, (layer, trace) in enumerate(zip(layers, traces)):
         name = f"layer{k}"
@@ -139,8 +139,8 @@ def same_traces(model, run, layers, traces):
         if "u" in trace and k:
             pairs["currents"] = trace["u"]
         for kind, expected in pairs.items():
-            found = run.levels(name) if kind == "spikes" else getattr(run, kind)(name)
-            assert np.array_equal(found[0].reshape(expected.shape), expected), (name, kind)
+            values = run.levels(name) if kind == "spikes" else getattr(run, kind)(name)
+            assert np.array_equal(values[0].reshape(expected.shape), expected), (name, kind)
     return spikes
 
 
@@ -157,7 +157,7 @@ def test_random_networks_equal_plain_arithmetic(tmp_path, make, rule, seed):
         x = np.cumsum(rng.integers(-9, 10, (steps, *shape)) * (rng.random((steps, *shape)) < 0.2), axis=0)
     else:
         x = rng.integers(-20, 60, (steps, *shape) if seed % 3 else shape)
-    run, traces = run_both(
+    run, traces = run_and_trace(
         tmp_path, layers, x, steps, ("fixed", "object")[seed % 2], seed % 2 == 1, (0, 13)[seed // 3],
         (None, 4)[seed // 3] if rule == "SDNN" else None,
     )
@@ -182,7 +182,7 @@ def dense(weight, neuron, **others):
 
 def equal_runs(tmp_path, layers, x, **options):
     """Assert that the traces are the same; the traces."""
-    run, traces = run_both(tmp_path, layers, x, len(x), **options)
+    run, traces = run_and_trace(tmp_path, layers, x, len(x), **options)
     assert same_traces(formats.load(tmp_path / "random.net"), run, layers, traces) > 0
     return traces
 
@@ -228,7 +228,7 @@ def test_a_membrane_at_its_threshold_fires_only_with_ge(tmp_path):
     layers = chain(dense([[24, 2], [26, -2]], cuba(26, decay=4096)), inputs=2)
     x = np.array([[1, 1], [0, 0], [0, 0], [1, 0], [0, 0]])
     for fires in (False, True):
-        run, traces = run_both(tmp_path, [*layers, dense([[2, 2]], cuba(1))], x, 5, fires_at_threshold=fires)
+        run, traces = run_and_trace(tmp_path, [*layers, dense([[2, 2]], cuba(1))], x, 5, fires_at_threshold=fires)
         assert np.array_equal(run.levels("layer1")[0], traces[1]["sent"])
         assert traces[1]["sent"].sum() == (2 if fires else 0)
 
@@ -251,16 +251,16 @@ def test_delays_may_reach_62_steps(tmp_path):
 def test_chunks_blocks_and_continued_runs_are_the_same(tmp_path, rule):
     model = loaded(tmp_path, maps(2, rule), reset_interval=7)
     x = np.random.default_rng(0).integers(-20, 60, (3, 23, *model.nodes["input"].shape))
-    whole = Simulator(model).run(x, record=TRACES)
+    run = Simulator(model).run(x, record=TRACES)
     cut = Simulator(model, chunk=4, block=2, workers=2).run(x, record=TRACES)
     simulator = Simulator(model)
     first = simulator.run(x[:, :9], record=TRACES)
     second = simulator.run(x[:, 9:], record=TRACES, state=first.state)
-    for name in (n for n in whole.spikes if n.startswith("layer")):
-        assert np.array_equal(cut.levels(name), whole.levels(name))
-        assert np.array_equal(np.concatenate([first.levels(name), second.levels(name)], 1), whole.levels(name))
+    for name in (n for n in run.spikes if n.startswith("layer")):
+        assert np.array_equal(cut.levels(name), run.levels(name))
+        assert np.array_equal(np.concatenate([first.levels(name), second.levels(name)], 1), run.levels(name))
     for kind in TRACES[1:]:
-        for name, expected in whole.traces[kind].items():
+        for name, expected in run.traces[kind].items():
             assert np.array_equal(cut.traces[kind][name], expected), (kind, name)
             assert np.array_equal(np.concatenate([first.traces[kind][name], second.traces[kind][name]], 1),
                                   expected)
@@ -349,7 +349,7 @@ def test_all_values_that_an_input_takes_are_exact(tmp_path, weight, bias, rule):
     top = 2**bits - 1
     x = np.random.default_rng(0).integers(-top, top + 1, (40, 4))
     x[:, 0], x[:, 1] = top, np.where(np.arange(40) % 2, top, -top)
-    run, traces = run_both(tmp_path, layers, x, 40)
+    run, traces = run_and_trace(tmp_path, layers, x, 40)
     assert np.array_equal(run.levels("layer0")[0], traces[0]["sent"])
     assert np.array_equal(run.residuals("layer0")[0], traces[0].get("v", traces[0].get("res")))
     largest = abs(weight) * (2 * top + 1) + abs(bias)
@@ -417,7 +417,7 @@ def test_a_saved_model_keeps_its_meaning(tmp_path):
 # ---- files that are wrong
 
 
-def whole_file():
+def full_file():
     """Every type of layer and of member, CUBA."""
     neuron = cuba(25, refDelay=1, gradedSpike=False)
     pooled = {"shape": (2, 2, 2), "kernelSize": [2, 2], "stride": [2, 2], "padding": [0, 0],
@@ -444,8 +444,8 @@ OPTIONAL = {"weight of input", "bias", "delay", "inFeatures", "outFeatures", "in
 
 
 def members():
-    """(layer, member) of all datasets of `whole_file`."""
-    for i, layer in enumerate(whole_file()):
+    """(layer, member) of all datasets of `full_file`."""
+    for i, layer in enumerate(full_file()):
         yield from ((i, name) for name in ("type", *layer.values))
         yield from ((i, f"neuron/{name}") for name in layer.neuron or {})
 
@@ -462,26 +462,26 @@ def refused(path, error=EventsimError, match=".", **options):
     assert str(path) in one_line(caught.value)
 
 
-def test_the_whole_file_is_valid(tmp_path):
-    lava.write(tmp_path / "a.net", whole_file())
+def test_the_full_file_is_valid(tmp_path):
+    lava.write(tmp_path / "a.net", full_file())
     assert formats.load(tmp_path / "a.net").output == "layer5"
 
 
 @pytest.mark.parametrize("i, name", list(members()))
 def test_every_dataset_is_needed_or_optional(tmp_path, i, name):
     path = tmp_path / "a.net"
-    lava.write(path, whole_file())
+    lava.write(path, full_file())
     with h5py.File(path, "a") as file:
         del file[f"layer/{i}/{name}"]
-    kind = whole_file()[i].type
+    kind = full_file()[i].type
     if name in OPTIONAL or f"{name} of {kind}" in OPTIONAL:
         formats.load(path)
     else:
         refused(path, FormatError, f"layer {i}.*'{name.rpartition('/')[2]}' is missing")
 
 
-def put(name, value):
-    """An edit of a file that replaces a member."""
+def new(name, value):
+    """An edit of a file that gives a member a new value."""
 
     def edit(file):
         if name in file:
@@ -499,10 +499,12 @@ def without(*names):
     return edit
 
 
-def both(*edits):
+def join(*parts):
+    """An edit that makes several edits."""
+
     def edit(file):
-        for one in edits:
-            one(file)
+        for part in parts:
+            part(file)
 
     return edit
 
@@ -528,84 +530,84 @@ def linked(name, link):
 BROKEN = {
     "no layers": (without(*(f"layer/{i}" for i in range(6))), FormatError, "'layer/0' is missing"),
     "a gap": (without("layer/2"), FormatError, "'layer/2' is missing; the file has 5 layers"),
-    "a name": (put("layer/first", 1), FormatError, "'layer/first' is no layer"),
-    "a leading zero": (put("layer/06", 1), FormatError, "'layer/06' is no layer"),
-    "layer as data": (both(without("layer"), put("layer", 3)), FormatError, "'layer' is a dataset"),
-    "one layer as data": (put("layer/3", 3), FormatError, "'3' is a dataset, expected a group"),
-    "type as number": (put("layer/3/type", 3), FormatError, "layer 3: 'type' holds elements of type int64"),
-    "two types": (put("layer/3/type", ["flatten", "dense"]), FormatError, r"shape \(2,\), expected a single"),
+    "a name": (new("layer/first", 1), FormatError, "'layer/first' is no layer"),
+    "a leading zero": (new("layer/06", 1), FormatError, "'layer/06' is no layer"),
+    "layer as data": (join(without("layer"), new("layer", 3)), FormatError, "'layer' is a dataset"),
+    "one layer as data": (new("layer/3", 3), FormatError, "'3' is a dataset, expected a group"),
+    "type as number": (new("layer/3/type", 3), FormatError, "layer 3: 'type' holds elements of type int64"),
+    "two types": (new("layer/3/type", ["flatten", "dense"]), FormatError, r"shape \(2,\), expected a single"),
     "no input": (without("layer/0/type"), FormatError, "layer 0: 'type' is missing"),
-    "input not first": (put("layer/0/type", "dense"), FormatError, "layer 0 has to be the input"),
-    "a second input": (put("layer/3/type", "input"), FormatError, "layer 3 .input.: layer 0 has to be"),
-    "unknown type": (put("layer/3/type", "fold"), UnsupportedError,
+    "input not first": (new("layer/0/type", "dense"), FormatError, "layer 0 has to be the input"),
+    "a second input": (new("layer/3/type", "input"), FormatError, "layer 3 .input.: layer 0 has to be"),
+    "unknown type": (new("layer/3/type", "fold"), UnsupportedError,
                      "layer 3: type 'fold' is not supported; supported layers are input, dense"),
-    "unknown neuron": (put("layer/1/neuron/type", "LSTM"), UnsupportedError,
+    "unknown neuron": (new("layer/1/neuron/type", "LSTM"), UnsupportedError,
                        r"layer 1 .conv.: type 'LSTM' is not supported; supported neurons are CUBA, LOIHI, SDNN"),
-    "mixed neurons": (put("layer/4/neuron/type", "SDNN"), UnsupportedError,
+    "mixed neurons": (new("layer/4/neuron/type", "SDNN"), UnsupportedError,
                       "layer 4 .dense_rec.: neurons of type 'SDNN' beside 'CUBA'"),
-    "complex": (both(without("layer/4/weight"), put("layer/4/weight/real", 1), put("layer/4/weight/imag", 1)),
+    "complex": (join(without("layer/4/weight"), new("layer/4/weight/real", 1), new("layer/4/weight/imag", 1)),
                 UnsupportedError, "layer 4 .dense_rec.: 'weight' is complex"),
-    "complex map": (both(without("layer/1/weight"), put("layer/1/weight/real", 1)),
+    "complex map": (join(without("layer/1/weight"), new("layer/1/weight/real", 1)),
                     UnsupportedError, "layer 1 .conv.: 'weight' is complex"),
-    "graded": (put("layer/1/neuron/gradedSpike", True), UnsupportedError, "'gradedSpike' is 1.0, only 0"),
-    "refractory": (put("layer/1/neuron/refDelay", 4), UnsupportedError, "'refDelay' is 4.0, only 1"),
-    "exponent": (put("layer/1/neuron/wgtExp", -2), UnsupportedError, "'wgtExp' is -2.0, only 0"),
-    "messages": (put("layer/1/neuron/messageBits", 8), UnsupportedError, "'messageBits' is 8.0, only 0"),
-    "late output": (put("layer/5/delay", [0, 1]), UnsupportedError, "'delay' would delay the model's output"),
-    "flat shape": (put("layer/3/shape", [1, 1, 9]), FormatError, "'shape' is .1, 1, 9., but the layer reads"),
-    "two axes": (put("layer/0/shape", [4, 4]), FormatError, "'shape' has shape .2,., expected 1 or 3 value"),
-    "shape of a map": (put("layer/1/shape", [32]), FormatError, "'shape' has shape .1,., expected 3 value"),
-    "shape of another map": (put("layer/1/shape", [2, 4, 5]), FormatError, "becomes .2, 4, 4."),
-    "shape of zeros": (put("layer/1/shape", [2, 0, 4]), FormatError, "'shape' has a value of 0"),
-    "a map of a row": (both(put("layer/0/shape", [16])), FormatError,
+    "graded": (new("layer/1/neuron/gradedSpike", True), UnsupportedError, "'gradedSpike' is 1.0, only 0"),
+    "refractory": (new("layer/1/neuron/refDelay", 4), UnsupportedError, "'refDelay' is 4.0, only 1"),
+    "exponent": (new("layer/1/neuron/wgtExp", -2), UnsupportedError, "'wgtExp' is -2.0, only 0"),
+    "messages": (new("layer/1/neuron/messageBits", 8), UnsupportedError, "'messageBits' is 8.0, only 0"),
+    "late output": (new("layer/5/delay", [0, 1]), UnsupportedError, "'delay' would delay the model's output"),
+    "flat shape": (new("layer/3/shape", [1, 1, 9]), FormatError, "'shape' is .1, 1, 9., but the layer reads"),
+    "two axes": (new("layer/0/shape", [4, 4]), FormatError, "'shape' has shape .2,., expected 1 or 3 value"),
+    "shape of a map": (new("layer/1/shape", [32]), FormatError, "'shape' has shape .1,., expected 3 value"),
+    "shape of another map": (new("layer/1/shape", [2, 4, 5]), FormatError, "becomes .2, 4, 4."),
+    "shape of zeros": (new("layer/1/shape", [2, 0, 4]), FormatError, "'shape' has a value of 0"),
+    "a map of a row": (join(new("layer/0/shape", [16])), FormatError,
                        "layer 1 .conv.: reads 16 neurons in a row"),
-    "a pool of a row": (both(put("layer/2/type", "flatten"), put("layer/2/shape", [32]),
-                             put("layer/3/type", "pool"), put("layer/3/weight", np.ones((1, 1, 2, 2)))),
+    "a pool of a row": (join(new("layer/2/type", "flatten"), new("layer/2/shape", [32]),
+                             new("layer/3/type", "pool"), new("layer/3/weight", np.ones((1, 1, 2, 2)))),
                         FormatError, "layer 3 .pool.: reads 32 neurons in a row"),
-    "a kernel too large": (both(put("layer/1/weight", np.full((2, 1, 9, 9), 8.0)), without("layer/1/kernelSize")),
+    "a kernel too large": (join(new("layer/1/weight", np.full((2, 1, 9, 9), 8.0)), without("layer/1/kernelSize")),
                            FormatError, "layer 1 .conv.: kernel of 9 .* is larger than the input of 4"),
-    "another kernel": (put("layer/1/kernelSize", [3, 5]), FormatError, "'kernelSize' is .3, 5., but"),
-    "another inFeatures": (put("layer/5/inFeatures", 4), FormatError, "'inFeatures' is .4., but"),
-    "another outChannels": (put("layer/1/outChannels", 4), FormatError, "'outChannels' is .4., but"),
-    "groups": (put("layer/1/groups", 2), FormatError, "'groups' is 2, which does not divide the 1"),
-    "no groups": (put("layer/1/groups", 0), FormatError, "'groups' has a value of 0"),
-    "weights of three axes": (put("layer/1/weight", np.ones((2, 3, 3))), FormatError,
+    "another kernel": (new("layer/1/kernelSize", [3, 5]), FormatError, "'kernelSize' is .3, 5., but"),
+    "another inFeatures": (new("layer/5/inFeatures", 4), FormatError, "'inFeatures' is .4., but"),
+    "another outChannels": (new("layer/1/outChannels", 4), FormatError, "'outChannels' is .4., but"),
+    "groups": (new("layer/1/groups", 2), FormatError, "'groups' is 2, which does not divide the 1"),
+    "no groups": (new("layer/1/groups", 0), FormatError, "'groups' has a value of 0"),
+    "weights of three axes": (new("layer/1/weight", np.ones((2, 3, 3))), FormatError,
                               r"'weight' has shape \(2, 3, 3\), expected \(out, in / groups, kH, kW\)"),
-    "weights of five axes": (put("layer/1/weight", np.ones((2, 1, 3, 3, 2))), FormatError, "and perhaps an axis"),
-    "weights too few": (put("layer/5/weight", np.ones(5)), FormatError, r"shape \(5,\), expected 6 value"),
-    "weights turned": (put("layer/5/weight", np.ones((3, 2))), FormatError, r"shape \(3, 2\), expected \(2, 3\)"),
-    "recurrent weights": (put("layer/4/weight_rec", np.ones((3, 4))), FormatError, "expected 9 value"),
-    "a weight too large": (put("layer/5/weight", [2, 2, 2, 2, 2, 256.0]), FormatError,
+    "weights of five axes": (new("layer/1/weight", np.ones((2, 1, 3, 3, 2))), FormatError, "and perhaps an axis"),
+    "weights too few": (new("layer/5/weight", np.ones(5)), FormatError, r"shape \(5,\), expected 6 value"),
+    "weights turned": (new("layer/5/weight", np.ones((3, 2))), FormatError, r"shape \(3, 2\), expected \(2, 3\)"),
+    "recurrent weights": (new("layer/4/weight_rec", np.ones((3, 4))), FormatError, "expected 9 value"),
+    "a weight too large": (new("layer/5/weight", [2, 2, 2, 2, 2, 256.0]), FormatError,
                            "'weight' has a value of 256, expected whole numbers from -256 to 255"),
-    "a weight too small": (put("layer/4/weight_rec", np.full((3, 3), -258.0)), FormatError, "value of -258"),
-    "a fraction": (put("layer/5/weight", [2, 2, 2, 2, 2, 0.5]), FormatError, "value of 0.5, expected whole"),
-    "no number": (put("layer/5/weight", [2, 2, 2, 2, 2, np.nan]), FormatError, "value of nan, expected whole"),
-    "infinity": (put("layer/5/bias", np.inf), FormatError, "'bias' has a value of inf"),
-    "odd weights": (put("layer/5/weight", [2, 2, 2, 2, 3, -2]), FormatError, "1 odd values such as 3"),
-    "text for weights": (put("layer/5/weight", "many"), FormatError, "'weight' has shape .., expected 6"),
-    "text for a bias": (put("layer/5/bias", "much"), FormatError, "'bias' holds text, expected numbers"),
-    "biases": (put("layer/5/bias", [1, 2, 3]), FormatError, r"'bias' has shape \(3,\), expected 1 or 2"),
-    "a bias too large": (put("layer/5/bias", 2.0**24), FormatError, "value of 1.67772e.07, expected"),
-    "a delay too long": (put("layer/1/delay", [0, 63]), FormatError, "'delay' has a value of 63, .* 0 to 62"),
-    "a delay below 0": (put("layer/1/delay", -1), FormatError, "'delay' has a value of -1"),
-    "a decay too large": (put("layer/1/neuron/vDecay", 4097), FormatError, "'vDecay' has a value of 4097"),
-    "decays": (put("layer/1/neuron/iDecay", [1, 2, 3]), FormatError, r"'iDecay' has shape \(3,\)"),
-    "a threshold below 0": (put("layer/1/neuron/vThMant", -1), FormatError, "'vThMant' has a value of -1"),
-    "a stride of 0": (put("layer/1/stride", 0), FormatError, "'stride' has a value of 0"),
-    "three strides": (put("layer/1/stride", [1, 1, 1]), FormatError, "expected 1 or 2 value"),
-    "a pool's stride": (put("layer/2/stride", [1, 1]), UnsupportedError,
+    "a weight too small": (new("layer/4/weight_rec", np.full((3, 3), -258.0)), FormatError, "value of -258"),
+    "a fraction": (new("layer/5/weight", [2, 2, 2, 2, 2, 0.5]), FormatError, "value of 0.5, expected whole"),
+    "no number": (new("layer/5/weight", [2, 2, 2, 2, 2, np.nan]), FormatError, "value of nan, expected whole"),
+    "infinity": (new("layer/5/bias", np.inf), FormatError, "'bias' has a value of inf"),
+    "odd weights": (new("layer/5/weight", [2, 2, 2, 2, 3, -2]), FormatError, "1 odd values such as 3"),
+    "text for weights": (new("layer/5/weight", "many"), FormatError, "'weight' has shape .., expected 6"),
+    "text for a bias": (new("layer/5/bias", "much"), FormatError, "'bias' holds text, expected numbers"),
+    "biases": (new("layer/5/bias", [1, 2, 3]), FormatError, r"'bias' has shape \(3,\), expected 1 or 2"),
+    "a bias too large": (new("layer/5/bias", 2.0**24), FormatError, "value of 1.67772e.07, expected"),
+    "a delay too long": (new("layer/1/delay", [0, 63]), FormatError, "'delay' has a value of 63, .* 0 to 62"),
+    "a delay below 0": (new("layer/1/delay", -1), FormatError, "'delay' has a value of -1"),
+    "a decay too large": (new("layer/1/neuron/vDecay", 4097), FormatError, "'vDecay' has a value of 4097"),
+    "decays": (new("layer/1/neuron/iDecay", [1, 2, 3]), FormatError, r"'iDecay' has shape \(3,\)"),
+    "a threshold below 0": (new("layer/1/neuron/vThMant", -1), FormatError, "'vThMant' has a value of -1"),
+    "a stride of 0": (new("layer/1/stride", 0), FormatError, "'stride' has a value of 0"),
+    "three strides": (new("layer/1/stride", [1, 1, 1]), FormatError, "expected 1 or 2 value"),
+    "a pool's stride": (new("layer/2/stride", [1, 1]), UnsupportedError,
                         "stride, padding and dilation are .1, 1."),
-    "a pool's padding": (put("layer/2/padding", 1), UnsupportedError, "in lava-dl others run across channels"),
+    "a pool's padding": (new("layer/2/padding", 1), UnsupportedError, "in lava-dl others run across channels"),
     "no neurons": (without("layer/1/neuron"), FormatError, "layer 1 .conv.: 'neuron' is missing"),
-    "no neurons inside": (both(without("layer/4/neuron"), put("layer/4/type", "dense")), FormatError,
+    "no neurons inside": (join(without("layer/4/neuron"), new("layer/4/type", "dense")), FormatError,
                           "layer 4 .dense.: 'neuron' is missing"),
-    "neurons as data": (put("layer/1/neuron", 5), FormatError, "'neuron' is a dataset, expected a group"),
-    "steps": (put("simulation/tSample", 0), FormatError, "simulation: 'tSample' has a value of 0"),
-    "huge input": (put("layer/0/shape", [1 << 24] * 3), FormatError, "layer 0 .input.: shape is .*neurons in one"),
-    "huge dense": (put("layer/5/shape", [1 << 24] * 3), FormatError, "'outFeatures' is .2., but the layer has 47"),
-    "huge dense again": (both(put("layer/5/shape", [1 << 24] * 3), without("layer/5/outFeatures")), FormatError,
+    "neurons as data": (new("layer/1/neuron", 5), FormatError, "'neuron' is a dataset, expected a group"),
+    "steps": (new("simulation/tSample", 0), FormatError, "simulation: 'tSample' has a value of 0"),
+    "huge input": (new("layer/0/shape", [1 << 24] * 3), FormatError, "layer 0 .input.: shape is .*neurons in one"),
+    "huge dense": (new("layer/5/shape", [1 << 24] * 3), FormatError, "'outFeatures' is .2., but the layer has 47"),
+    "huge dense again": (join(new("layer/5/shape", [1 << 24] * 3), without("layer/5/outFeatures")), FormatError,
                          "'weight' has shape .6,., expected 141670"),
-    "huge number": (put("layer/0/shape", [1e18]), FormatError, "'shape' has a value of 1e.18"),
+    "huge number": (new("layer/0/shape", [1e18]), FormatError, "'shape' has a value of 1e.18"),
     "huge weights": (sparse("layer/4/weight", (3, 8 * 10**12)), FormatError, "'weight' has shape"),
     "huge bias": (sparse("layer/1/bias", (10**12,)), FormatError, "'bias' has shape"),
     "empty weights": (sparse("layer/5/weight", (2, 3)), FormatError, "holds 0 bytes"),
@@ -617,11 +619,11 @@ BROKEN = {
     "soft link": (linked("layer/5/weight", h5py.SoftLink("/layer/4/weight")), FormatError, "is a soft link"),
 }
 BROKEN |= {
-    f"layer {kind}": (put("layer/3/type", kind), UnsupportedError, f"layer 3: type '{kind}' is not supported")
+    f"layer {kind}": (new("layer/3/type", kind), UnsupportedError, f"layer 3: type '{kind}' is not supported")
     for kind in ("average", "convT", "unpool", "concat", "dense_comp")
 }
 BROKEN |= {
-    f"neurons {kind}": (put("layer/1/neuron/type", kind), UnsupportedError, f"type '{kind}' is not supported")
+    f"neurons {kind}": (new("layer/1/neuron/type", kind), UnsupportedError, f"type '{kind}' is not supported")
     for kind in ("RF", "RF_IZ", "RF_PHASE", "ALIF", "ADRF", "ADRF_IZ", "S4D")
 }
 
@@ -630,21 +632,21 @@ BROKEN |= {
 def test_broken_files_are_refused_in_one_line(tmp_path, case):
     edit, error, match = BROKEN[case]
     path = tmp_path / "a.net"
-    lava.write(path, whole_file())
+    lava.write(path, full_file())
     with h5py.File(path, "a") as file:
         edit(file)
     refused(path, error, match)
 
 
 SDNN_BROKEN = {
-    "weight below 0": (put("layer/0/weight", -3), UnsupportedError, "'weight' is -3; only weights above 0"),
-    "sigma inside": (put("layer/1/neuron/sigma_output", True), UnsupportedError, "sigma_output is supported for"),
-    "sigma with bias": (both(put("layer/2/neuron/sigma_output", True), put("layer/2/bias", 3)),
+    "weight below 0": (new("layer/0/weight", -3), UnsupportedError, "'weight' is -3; only weights above 0"),
+    "sigma inside": (new("layer/1/neuron/sigma_output", True), UnsupportedError, "sigma_output is supported for"),
+    "sigma with bias": (join(new("layer/2/neuron/sigma_output", True), new("layer/2/bias", 3)),
                         UnsupportedError, "sigma_output is supported for the last layer, without bias"),
-    "wide messages": (put("layer/1/neuron/messageBits", 24), FormatError, "'messageBits' has a value of 24"),
+    "wide messages": (new("layer/1/neuron/messageBits", 24), FormatError, "'messageBits' has a value of 24"),
     "no threshold": (without("layer/1/neuron/vThMant"), FormatError, "layer 1 .dense., neuron: 'vThMant' is "
                                                                      "missing"),
-    "thresholds": (put("layer/1/neuron/vThMant", [1, 2, 3]), FormatError, r"'vThMant' has shape \(3,\)"),
+    "thresholds": (new("layer/1/neuron/vThMant", [1, 2, 3]), FormatError, r"'vThMant' has shape \(3,\)"),
 }
 
 
@@ -676,14 +678,14 @@ def test_a_pool_too_large_is_refused(tmp_path):
     ({"timesteps": 0}, "timesteps is 0"),
 ])
 def test_wrong_options_are_refused(tmp_path, options, match):
-    lava.write(tmp_path / "a.net", whole_file())
+    lava.write(tmp_path / "a.net", full_file())
     refused(tmp_path / "a.net", FormatError, match, **options)
 
 
 @pytest.mark.parametrize("share", [0, 0.05, 0.3, 0.6, 0.9, 0.999])
 def test_truncated_files_are_refused(tmp_path, share):
     path = tmp_path / "a.net"
-    lava.write(path, whole_file())
+    lava.write(path, full_file())
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     refused(path, FormatError)
@@ -698,13 +700,13 @@ def test_other_files_are_refused(tmp_path):
 
 def test_flipped_bytes_are_refused_or_harmless(tmp_path):
     path = tmp_path / "a.net"
-    lava.write(path, whole_file())
+    lava.write(path, full_file())
     data = path.read_bytes()
     rng = np.random.default_rng(0)
     for _ in range(100):
         broken = bytearray(data)
-        for at in rng.integers(0, len(data), 3):
-            broken[at] ^= 1 << rng.integers(8)
+        for position in rng.integers(0, len(data), 3):
+            broken[position] ^= 1 << rng.integers(8)
         path.write_bytes(broken)
         try:
             formats.load(path)

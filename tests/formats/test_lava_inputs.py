@@ -27,10 +27,10 @@ def dense(n_out, n_in, neuron, seed=0, **members):
 def loaded(path, layers, **options):
     """(Model, what was said while it was read)."""
     lava.write(path, layers)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = formats.load(path, **options)
-    return model, [str(one.message) for one in said if one.category is EventsimWarning]
+    return model, [str(warning.message) for warning in caught if warning.category is EventsimWarning]
 
 
 # ---- no input layer
@@ -43,11 +43,11 @@ def test_a_dense_first_layer_reads_spikes(tmp_path, members):
     if members == {"weight": "flat"}:
         members = {"weight": layers[0].values["weight"].reshape(-1)}
     layers[0] = dense(6, 9, CUBA, bias=3.0, **members)
-    model, said = loaded(tmp_path / "a.net", layers)
+    model, messages = loaded(tmp_path / "a.net", layers)
     assert (model.shapes["input"], model.nodes["input"].bits, model.nodes["input"].signed) == ((9,), 1, False)
     assert "layer 0, which is dense" in model.provenance["assumed input"]
-    assert len(said) == 1 and "it has no input layer" in said[0]
-    assert "--input-bits" in said[0] and "\n" not in said[0]
+    assert len(messages) == 1 and "it has no input layer" in messages[0]
+    assert "--input-bits" in messages[0] and "\n" not in messages[0]
     x = np.random.default_rng(2).integers(0, 2, (40, 9))
     run = Simulator(model).run(x[None], record=("spikes", "currents", "residuals"))
     expected = lava.run([Layer("input", {"shape": [9]}), dense(6, 9, CUBA, bias=3.0), layers[1]], x, 40)
@@ -96,15 +96,15 @@ def pixels(neuron, weight=76.0, bias=64.0):
 @pytest.mark.parametrize("low, high", [(-1, 1), (0, 1), (-0.4242, 2.8215)])
 def test_normalised_inputs(tmp_path, neuron, low, high):
     """What is injected for pixels 0 to 255, against weight * x + bias of normalised x, to half a whole number."""
-    model, said = loaded(tmp_path / "a.net", pixels(neuron), input_low=low, input_high=high)
+    model, messages = loaded(tmp_path / "a.net", pixels(neuron), input_low=low, input_high=high)
     node = model.nodes["input"]
-    assert (node.bits, node.signed, said) == (8, False, [])
+    assert (node.bits, node.signed, messages) == (8, False, [])
     assert model.provenance["assumed input_low"] == f"{low:g} (given)"
     run = Simulator(model).run(np.arange(256)[None], timesteps=1, record=("spikes", "potentials"))
-    found = run.potentials("layer0")[0, 0] / model.nodes["layer0"].resolution
-    assert np.abs(found - (76 * np.linspace(low, high, 256) + 64)).max() <= 0.5 + 1e-9
+    injected = run.potentials("layer0")[0, 0] / model.nodes["layer0"].resolution
+    assert np.abs(injected - (76 * np.linspace(low, high, 256) + 64)).max() <= 0.5 + 1e-9
     if neuron["type"] == "CUBA":
-        assert np.array_equal(found, np.rint(found)) and len(set(found)) > 70
+        assert np.array_equal(injected, np.rint(injected)) and len(set(injected)) > 70
     model, _ = loaded(tmp_path / "a.net", pixels(neuron), input_low=low, input_high=high, input_bits=4)
     assert model.nodes["input"].bits == 4
 
@@ -114,17 +114,17 @@ def test_normalised_pixels_are_told_apart(tmp_path):
     layers = pixels(CUBA)
     x = np.arange(256)
     model, _ = loaded(tmp_path / "a.net", layers, input_low=-1, input_high=1)
-    found = Simulator(model).run(x[None], timesteps=64).levels("layer0")[0]
-    model, said = loaded(tmp_path / "a.net", layers, input_is_bias=True)
+    sent = Simulator(model).run(x[None], timesteps=64).levels("layer0")[0]
+    model, messages = loaded(tmp_path / "a.net", layers, input_is_bias=True)
     made = np.rint(76 * (2 * x / 255 - 1) + 64).astype(int)
     expected = Simulator(model).run(made[None], timesteps=64).levels("layer0")[0]
-    assert np.array_equal(found, expected) and len(set(expected.sum(axis=0))) > 10
+    assert np.array_equal(sent, expected) and len(set(expected.sum(axis=0))) > 10
     traced = lava.run(layers, made, 64, is_bias=True)[0]["sent"]
-    assert np.array_equal(found, traced.reshape(found.shape))
-    assert said == []
-    model, said = loaded(tmp_path / "a.net", layers)
+    assert np.array_equal(sent, traced.reshape(sent.shape))
+    assert messages == []
+    model, messages = loaded(tmp_path / "a.net", layers)
     assert (Simulator(model).run(x[None], timesteps=64).levels("layer0")[0][:, 3:] == 1).all()  # as it was taken
-    assert len(said) == 1 and "as the trainer normalised them" in said[0] and "--input-low" in said[0]
+    assert len(messages) == 1 and "as the trainer normalised them" in messages[0] and "--input-low" in messages[0]
 
 
 @pytest.mark.parametrize("options", [{"input_low": 0}, {"input_high": 1}, {"input_low": 1, "input_high": -1}],
@@ -144,19 +144,19 @@ def test_messages_that_are_cut_off_are_said(tmp_path, capsys):
     """Weight 64 where there is none: a change by n is a message of 4096 n, and 16 bits end at 65535."""
     path = str(tmp_path / "a.net")
     layers = [Layer("input", {"shape": [2]}, dict(SDNN)), dense(2, 2, SDNN, weight=np.array([[2.0, 0], [0, 2.0]]))]
-    _, said = loaded(path, layers)
-    assert len(said) == 1 and "a weight of 64 was assumed for it, as netx does" in said[0]
+    _, messages = loaded(path, layers)
+    assert len(messages) == 1 and "a weight of 64 was assumed for it, as netx does" in messages[0]
     x = np.array([[[10, 0], [15, 0], [40, 0], [40, 20], [30, 20]]])  # changes 10, 5, 25, 20, -10: two of five
     np.savez(tmp_path / "x.npz", x=x)
     for flags in ([], ["--audit"], ["--json"], ["--out", str(tmp_path / "run.h5")]):
         assert main(["run", path, str(tmp_path / "x.npz"), *flags]) == 0
-        told = capsys.readouterr()
-        lines = told.err.splitlines()
+        captured = capsys.readouterr()
+        lines = captured.err.splitlines()
         assert len(lines) == 2 and "a weight of 64 was assumed" in lines[0]
         assert lines[1].startswith(f"eventsim: {path}: messages were cut off at the end of their width (layer0 "
                                    "40.00 %)")
         if flags == ["--json"]:
-            json.loads(told.out)
+            json.loads(captured.out)
     np.savez(tmp_path / "x.npz", x=x // 4)
     assert main(["run", path, str(tmp_path / "x.npz"), "--input-is-bias"]) == 0
     assert capsys.readouterr().err == ""

@@ -15,7 +15,8 @@ from eventsim.errors import EventsimError, FormatError, UnsupportedError
 from eventsim.formats import native
 from eventsim.model.input import EventBins, Input
 from eventsim.model.kinds import NODE_TYPES
-from eventsim.model.network import Check, Model
+from eventsim.model.check import Check
+from eventsim.model.network import Model
 from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
 from eventsim.model.synapses import Conv1d, Conv2d, ConvTranspose2d, Dense, Restimulation
 from eventsim.model.transforms import (
@@ -174,26 +175,26 @@ SAVED = [images, events, sequence, chip, maxima, enlarged]
 MODELS = [first_images, second_images, third_images, events, sequence, chip, maxima]
 
 
-def assert_equal(found, expected):
+def assert_equal(actual, expected):
     """Deep equality of nodes, arrays, containers and numbers."""
-    if isinstance(expected, np.ndarray) or isinstance(found, np.ndarray):
-        np.testing.assert_array_equal(found, expected)
+    if isinstance(expected, np.ndarray) or isinstance(actual, np.ndarray):
+        np.testing.assert_array_equal(actual, expected)
     elif hasattr(expected, "__dataclass_fields__"):
-        assert type(found) is type(expected)
+        assert type(actual) is type(expected)
         for item in fields(expected):
-            assert_equal(getattr(found, item.name), getattr(expected, item.name))
+            assert_equal(getattr(actual, item.name), getattr(expected, item.name))
     elif isinstance(expected, dict):
-        assert list(found) == list(expected)
+        assert list(actual) == list(expected)
         for key in expected:
-            assert_equal(found[key], expected[key])
+            assert_equal(actual[key], expected[key])
     else:
-        assert found == expected and type(found) is type(expected)
+        assert actual == expected and type(actual) is type(expected)
 
 
-def assert_same_model(found, expected):
-    assert_equal(found.nodes, expected.nodes)
+def assert_same_model(actual, expected):
+    assert_equal(actual.nodes, expected.nodes)
     for name in ("edges", "timesteps", "class_names", "provenance", "check", "shapes", "kinds", "chip"):
-        assert_equal(getattr(found, name), getattr(expected, name))
+        assert_equal(getattr(actual, name), getattr(expected, name))
 
 
 def saved(tmp_path, model=None):
@@ -243,16 +244,16 @@ def loads_or_refuses(path):
 def test_round_trip(tmp_path, make, name):
     model = make()
     eventsim.save(model, str(tmp_path / name))
-    found = formats.load(tmp_path / name)
-    assert_same_model(found, model)
-    formats.save(found, tmp_path / "again.h5")
+    again = formats.load(tmp_path / name)
+    assert_same_model(again, model)
+    formats.save(again, tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / name).read_bytes()
     assert sorted(f.name for f in tmp_path.iterdir()) == sorted(["again.h5", name])
 
 
 def test_all_node_types_are_covered():
-    found = {node.kind for make in SAVED for node in make().nodes.values()}
-    assert found == set(NODE_TYPES)
+    kinds = {node.kind for make in SAVED for node in make().nodes.values()}
+    assert kinds == set(NODE_TYPES)
 
 
 def test_the_specification_names_every_node_and_field():
@@ -308,11 +309,11 @@ def test_what_other_writers_may_do(tmp_path):
 # ---- every key in turn
 
 def keys_of(make, tmp_path):
-    found = []
+    keys = []
     with h5py.File(saved(tmp_path, make())) as file:
-        file.visit(found.append)
-    found.remove("checksums")  # see by_hand
-    return found
+        file.visit(keys.append)
+    keys.remove("checksums")  # see by_hand
+    return keys
 
 
 def is_optional(key):
@@ -349,9 +350,9 @@ def test_parts_of_images_have_every_member(tmp_path):
 @pytest.mark.parametrize("make", MODELS)
 def test_removing_each_member(tmp_path, make):
     path = saved(tmp_path, make())
-    whole = path.read_bytes()
+    content = path.read_bytes()
     for key in keys_of(make, tmp_path):
-        path.write_bytes(whole)
+        path.write_bytes(content)
         with by_hand(path) as file:
             del file[key]
         if key in OTHER_MEANING:
@@ -367,7 +368,7 @@ def test_removing_each_member(tmp_path, make):
 def test_corrupting_each_member(tmp_path, make):
     """Another type, rank, or value that is not finite in place of each dataset and group."""
     path = saved(tmp_path, make())
-    whole = path.read_bytes()
+    content = path.read_bytes()
     replacements = {
         "text": "some text", "texts": ["a", "b"], "complex": np.complex128(1), "huge": 10**18,
         "rank": np.ones((1, 1, 1, 1, 1)), "none": np.zeros((0,)), "nan": np.nan,
@@ -380,7 +381,7 @@ def test_corrupting_each_member(tmp_path, make):
         # four for each member, in turn: all with all would take a minute
         for what in (kinds[(4 * i + j) % len(kinds)] for j in range(4)):
             value = replacements[what]
-            path.write_bytes(whole)
+            path.write_bytes(content)
             with by_hand(path) as file:
                 was_group = isinstance(file[key], h5py.Group)
                 kind = None if was_group else file[key].dtype.kind
@@ -464,9 +465,9 @@ CONVOLUTION = "node 'conv2' \\(Conv2d\\): "
     (dict(nodes__spikes__comparison="<"), "comparison is '<', expected one of '>=', '>'"),
     (dict(nodes__in__events=1), "'events' is a dataset, expected a group"),
     (dict(check__x=np.zeros((2, 3, 8))), r"check: x has shape \(2, 3, 8\), expected"),
-    (dict(check__x=np.full((2, 3, 8, 8), np.nan)), "check: x has type float64 or a value that is not finite"),
+    (dict(check__x=np.full((2, 3, 8, 8), np.nan)), "check: x has a value that is not finite"),
     (dict(check__outputs=np.zeros((2, 4))), r"check: outputs has shape \(2, 4\), expected \(2, 5\)"),
-    (dict(check__outputs=np.full((2, 5), np.inf)), "check: outputs has a value that is not a finite"),
+    (dict(check__outputs=np.full((2, 5), np.inf)), "check: outputs has a value that is not finite"),
     (dict(check__y=1), "check: 'y' is unknown, expected only x, outputs, level_counts"),
     (dict(check__level_counts__out=np.zeros((2, 3, 4), int)),
      "level_counts of 'out': the model has no such Neuron"),
@@ -516,26 +517,26 @@ def test_steps_of_check_must_agree(tmp_path):
 
 def test_truncated_files(tmp_path):
     path = saved(tmp_path)
-    whole = path.read_bytes()
-    for length in [0, 1, 7, 8, 9, 48, 96, *range(100, len(whole), 997), len(whole) - 1]:
-        path.write_bytes(whole[:length])
+    content = path.read_bytes()
+    for length in [0, 1, 7, 8, 9, 48, 96, *range(100, len(content), 997), len(content) - 1]:
+        path.write_bytes(content[:length])
         refuses(path, "empty, expected|not an HDF5 file|damaged, truncated or unreadable")
 
 
 def test_flipped_bits(tmp_path):
     """What loads all the same is what was saved."""
     path = saved(tmp_path)
-    whole, expected = path.read_bytes(), formats.load(path)
+    content, expected = path.read_bytes(), formats.load(path)
     rng = np.random.default_rng(3)
-    places = list(range(0, 800, 8)) + rng.integers(0, len(whole) * 8, 200).tolist()
+    places = list(range(0, 800, 8)) + rng.integers(0, len(content) * 8, 200).tolist()
     n_loaded = 0
     for place in places:
-        flipped = bytearray(whole)
+        flipped = bytearray(content)
         flipped[place // 8] ^= 1 << (place + place // 8) % 8
         path.write_bytes(flipped)
-        found = loaded_or_refused(path)
-        if found is not None:
-            assert_same_model(found, expected)
+        model = loaded_or_refused(path)
+        if model is not None:
+            assert_same_model(model, expected)
             n_loaded += 1
     assert n_loaded < len(places)
 
@@ -718,19 +719,19 @@ def test_a_failed_save_leaves_nothing(tmp_path):
     cannot_save(model, path, "cannot be written")
     model = sequence()
     model.check.x = model.check.x.astype(object)
-    cannot_save(model, path, "check: x has type object")
+    cannot_save(model, path, "check: x is object of shape")
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path = saved(tmp_path)
-    whole = path.read_bytes()
+    content = path.read_bytes()
 
     def full(*args, **options):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(native, "_write_check", full)
     cannot_save(images(), path, "cannot be written .No space left on device")
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == content
 
     def interrupt(*args, **options):
         raise KeyboardInterrupt
@@ -738,7 +739,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(native, "_write_check", interrupt)
     with pytest.raises(KeyboardInterrupt):
         formats.save(images(), path)
-    assert [f.name for f in tmp_path.iterdir()] == ["net.h5"] and path.read_bytes() == whole
+    assert [f.name for f in tmp_path.iterdir()] == ["net.h5"] and path.read_bytes() == content
 
 
 def test_file_mode_follows_the_umask(tmp_path):
@@ -765,26 +766,25 @@ def test_errors_of_another_class(tmp_path):
 
 def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path):
     """At seeded positions all over the file."""
-    path, whole = tmp_path / "flipped.h5", Path(MODEL).read_bytes()
-    expected, found = formats.load(MODEL), []
-    for position in np.random.default_rng(12).integers(0, 8 * len(whole), 30):
-        damaged = bytearray(whole)
+    path, content = tmp_path / "flipped.h5", Path(MODEL).read_bytes()
+    expected, errors = formats.load(MODEL), []
+    for position in np.random.default_rng(12).integers(0, 8 * len(content), 30):
+        damaged = bytearray(content)
         damaged[position // 8] ^= 1 << position % 8
         path.write_bytes(damaged)
         try:
             assert_same_model(formats.load(path), expected)
         except FormatError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-            found.append(str(error))
-    assert len(found) > 15
+            errors.append(str(error))
+    assert len(errors) > 15
 
 
 def test_another_weight_than_was_saved_names_file_and_node(tmp_path):
     path = saved(tmp_path)
     with h5py.File(path, "r+") as file:
         file["nodes/conv2/weight"][0, 0, 0, 0] += 1
-    with pytest.raises(FormatError, match=r"node 'conv2' \(Conv2d\): damaged: its checksum is \w{8}, expected \w{8}"):
-        formats.load(path)
+    refuses(path, r"node 'conv2' \(Conv2d\): damaged: its checksum is \w{8}, expected \w{8}")
 
 
 def test_checksums_are_computed_as_the_specification_says(tmp_path):

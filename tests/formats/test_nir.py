@@ -130,8 +130,8 @@ def test_recordings(reading, tmp_path, capsys):
         shutil.copy(first, folder)
     arguments = ["run", str(ORACLES / "cnn_sinabs.nir"), str(tmp_path), "--timesteps", "300", "--json"]
     assert main(arguments + READINGS[reading]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["samples"] == 3 and found["accuracy"] == 1 and found["samples_per_second"] > 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["samples"] == 3 and summary["accuracy"] == 1 and summary["samples_per_second"] > 0
 
 
 # ---- every node against plain NumPy
@@ -366,8 +366,8 @@ def test_the_worth_of_spikes_takes_a_scale(tmp_path):
     model = eventsim.load(write(tmp_path / "net.nir", nodes, edges))
     assert model.nodes["input"].scale == 0.5 and model.nodes["n1"].output_quantum == 0.5
     expected = Reference(nodes, edges, **PRESETS["norse"]).run(spikes(20, 2, 4, 4, top=3))
-    found = Simulator(model).run(spikes(20, 2, 4, 4, top=3)[None])
-    assert np.array_equal(found.levels("n4")[0], expected["n4"]) and expected["n4"].any()
+    run = Simulator(model).run(spikes(20, 2, 4, 4, top=3)[None])
+    assert np.array_equal(run.levels("n4")[0], expected["n4"]) and expected["n4"].any()
 
 
 def test_weights_that_read_weights_are_composed_or_refused(tmp_path):
@@ -510,11 +510,14 @@ def test_a_member_that_nobody_knows_is_said(tmp_path, member, value):
         assert member in eventsim.load(path).provenance["not read"]
 
 
-@pytest.mark.parametrize("version, known", [("0.2", True), ("1.0.4", True), ("1", True), ("v1.0", True), ("unknown", True), ("9.0", False), ("10.1", False)])
+@pytest.mark.parametrize("version, known", [
+    ("0.2", True), ("1.0.4", True), ("1", True), ("v1.0", True), ("unknown", True), ("9.0", False),
+    ("10.1", False),
+])
 def test_a_version_that_nobody_knows_is_said(tmp_path, version, known, recwarn):
     eventsim.load(write(tmp_path / "new.nir", *plain(), version=version))
-    said = [str(each.message) for each in recwarn if "NIR version" in str(each.message)]
-    assert (not said) == known and all(f"is of NIR version {version}" in each for each in said)
+    messages = [str(each.message) for each in recwarn if "NIR version" in str(each.message)]
+    assert (not messages) == known and all(f"is of NIR version {version}" in each for each in messages)
 
 
 def test_flatten_with_an_axis_of_samples(tmp_path):
@@ -548,10 +551,10 @@ def test_presets_are_documented():
 
 def test_what_was_assumed_is_said(tmp_path, capsys):
     path = write(tmp_path / "net.nir", *plain())
-    found = eventsim.load(path, preset="norse", dt=5e-4).provenance
-    assert found["assumed dt"] == "0.0005 (given)" and found["assumed reset"] == "hard (preset norse)"
+    provenance = eventsim.load(path, preset="norse", dt=5e-4).provenance
+    assert provenance["assumed dt"] == "0.0005 (given)" and provenance["assumed reset"] == "hard (preset norse)"
     assert eventsim.load(path).provenance["assumed comparison"] == "> (default, as norse)"
-    assert not {"assumed recurrent_bias", "assumed start", "assumed bin_width"} & set(found)
+    assert not {"assumed recurrent_bias", "assumed start", "assumed bin_width"} & set(provenance)
     assert main(["info", str(path), "--dt", "5e-4", "--no-input-signed"]) == 0
     out = capsys.readouterr().out
     assert "assumed dt: 0.0005 (given)" in out and "assumed input_signed: no (given)" in out
@@ -599,7 +602,7 @@ WRONG_OPTIONS = [
     ({"preset": "brian"}, "preset is 'brian', expected one of 'norse', 'snntorch', 'sinabs', 'spikingjelly'"),
     ({"speed": 3}, "'speed' is no option for NIR files, expected one of bin_width, bits, coincident, "),
     ({"dt": 0}, "dt is 0.0, expected a time above 0"),
-    ({"dt": "fast"}, "dt is 'fast', expected a number"),
+    ({"dt": "fast"}, "dt is 'fast', expected a finite number"),
     ({"reset": "late"}, "reset is 'late', expected one of 'hard', 'zero', 'soft'"),
     ({"bits": 17}, "bits is 17, expected a whole number from 1 to 16"),
     ({"input_signed": 2}, "input_signed is 2, expected a whole number from 0 to 1"),
@@ -731,9 +734,9 @@ def members():
     """(file, path) of every member of the parts, and whether it is a dataset."""
     for name in PARTS:
         with h5py.File(io.BytesIO(valid_bytes(name))) as file:
-            found = []
-            file.visit(found.append)
-            yield from ((name, path, isinstance(file[path], h5py.Dataset)) for path in found)
+            paths = []
+            file.visit(paths.append)
+            yield from ((name, path, isinstance(file[path], h5py.Dataset)) for path in paths)
 
 
 MEMBERS = list(members())
@@ -836,7 +839,7 @@ def _set(member, value):
     return change
 
 
-def _both(*changes):
+def _join(*changes):
     return lambda file: [change(file) for change in changes]
 
 
@@ -952,16 +955,16 @@ def test_broken_files(tmp_path, edit, kind, message):
 
 
 def test_damaged_files(tmp_path):
-    whole = write(tmp_path / "whole.nir", *rich()).read_bytes()
+    content = write(tmp_path / "whole.nir", *rich()).read_bytes()
     path = tmp_path / "broken.nir"
-    for n in (0, 7, 100, 2000, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:n])
+    for n in (0, 7, 100, 2000, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:n])
         assert_refused(path)
     rng = np.random.default_rng(0)
     for _ in range(60):
-        damaged = bytearray(whole)
-        for at in rng.integers(0, len(whole), 20):
-            damaged[at] = rng.integers(256)
+        damaged = bytearray(content)
+        for position in rng.integers(0, len(content), 20):
+            damaged[position] = rng.integers(256)
         path.write_bytes(damaged)
         try:
             eventsim.load(path)
@@ -1006,7 +1009,8 @@ REFUSED = {
         preset="sinabs", integration="impulse"),
     "LI, from its leak": _unsupported(
         *chain((2,), lif(2, "LI", v_leak=np.array([0.0, 1.0]))),
-        r"node 'n0' \(LI\): its membranes would start at v_leak, which is not 0 .* choose start='zero'", preset="norse"),
+        r"node 'n0' \(LI\): its membranes would start at v_leak, which is not 0 .* choose start='zero'",
+        preset="norse"),
     "r of 0": _unsupported(
         *chain((2,), lif(2, r=np.zeros(2))),
         "r .or w_in. has a value that is not above 0, by which 'scaled_euler'",
@@ -1082,16 +1086,16 @@ def looped(delayed, **fields):
 
 def convolutional():
     """Every node that NIR has, or that can be written with others."""
-    zero, one = np.zeros(4), np.ones(4)
+    zeros, ones = np.zeros(4), np.ones(4)
     hard = dict(PLAIN, v_threshold=0.6)
     nodes = {
         "in": Input((2, 8, 8), bits=2, scale=0.5, events=EventBins(500.0, "on_off", "merge", (8, 8))),
         "conv": Conv2d(weights(4, 2, 3, 3), weights(4), padding=1),
-        "norm": BatchNorm(one + 1, one / 3, one / 2, one, eps=0.5, scale=0.5),
+        "norm": BatchNorm(ones + 1, ones / 3, ones / 2, ones, eps=0.5, scale=0.5),
         "a": Neuron(leak=weights(4) ** 2 % 1, input_gain=weights(4) ** 2 + 0.5, v_leak=0.1, quantum=0.5, **hard),
         "b": Neuron(0.5, input_gain=weights(4, 8, 8) ** 2, **PLAIN),
         "sum": Add(), "pool": SumPool(2), "average": AvgPool((1, 2), stride=1),
-        "scaled": BatchNorm(one * 2, zero, zero, one, eps=0.0),
+        "scaled": BatchNorm(ones * 2, zeros, zeros, ones, eps=0.0),
         "group": Conv2d(weights(2, 2, 3, 1), groups=2, stride=(2, 1), dilation=(1, 2)),
         "c": Neuron(leak=0.0, v_reset=-0.25, v_leak=0.5, bias=0.1, **hard), "delay": eventsim.Delay([1, 3]),
         "flat": Flatten(), "dense": Dense(weights(5, 6)),
@@ -1141,11 +1145,11 @@ def inputs_of(model, steps=12):
     return x * 0.3 if node.encoding == "real" else x
 
 
-def assert_same_spikes(found, expected, precisions=("float32", "float64")):
+def assert_same_spikes(actual, expected, precisions=("float32", "float64")):
     """All neurons of the same name, and the answers."""
     x = inputs_of(expected)
     for precision in precisions:
-        a, b = (Simulator(model, precision).run(x, record=("spikes", "outputs")) for model in (found, expected))
+        a, b = (Simulator(model, precision).run(x, record=("spikes", "outputs")) for model in (actual, expected))
         for name, node in expected.nodes.items():
             if isinstance(node, Neuron):
                 assert np.array_equal(a.levels(name), b.levels(name)), name
@@ -1181,10 +1185,10 @@ def test_round_trip_of_oracles(tmp_path, name, options, saving):
     assert again.edges == model.edges and list(again.nodes) == list(model.nodes)
     x = spikes(2, 40, *model.shapes[model.input], rate=0.2)
     for precision in ("float32", "float64"):
-        found, expected = (Simulator(each, precision).run(x) for each in (again, model))
+        actual, expected = (Simulator(each, precision).run(x) for each in (again, model))
         for layer, node in model.nodes.items():
             if isinstance(node, Neuron):
-                assert np.array_equal(found.levels(layer), expected.levels(layer))
+                assert np.array_equal(actual.levels(layer), expected.levels(layer))
     assert again.provenance["assumed reset"].endswith("(stored in the file)")
 
 
@@ -1223,11 +1227,11 @@ def test_every_network_is_saved_or_refused(tmp_path, name):
         assert any(key in name and re.search(reason, str(error)) for key, reason in reasons.items()), str(error)
         return
     x = inputs_of(model)
-    found, expected = (Simulator(each, "float64").run(x, record=("spikes", "outputs")) for each in (again, model))
+    actual, expected = (Simulator(each, "float64").run(x, record=("spikes", "outputs")) for each in (again, model))
     for layer, node in model.nodes.items():
         if isinstance(node, Neuron):
-            assert np.array_equal(found.levels(layer), expected.levels(layer)), layer
-    assert np.allclose(found.outputs, expected.outputs)
+            assert np.array_equal(actual.levels(layer), expected.levels(layer)), layer
+    assert np.allclose(actual.outputs, expected.outputs)
 
 
 def soft(**fields):
@@ -1306,7 +1310,7 @@ def test_what_nir_cannot_express(tmp_path, make, options, message):
 
 @pytest.mark.parametrize("options, message", [
     ({"dt": 0}, "net.nir: cannot be written: dt is 0.0, expected a time above 0"),
-    ({"dt": "slow"}, "net.nir: cannot be written: dt is 'slow', expected a number"),
+    ({"dt": "slow"}, "net.nir: cannot be written: dt is 'slow', expected a finite number"),
     ({"step": 1}, "net.nir: 'step' is no option for .nir files, expected one of beyond_nir, dt"),
 ])
 def test_wrong_options_of_saving(tmp_path, options, message):
@@ -1473,7 +1477,8 @@ def attempts(tmp_path, monkeypatch):
     yield lambda: eventsim.load(write(tmp_path / "net.nir", *plain(), metadata={"eventsim.dt": np.ones(3)}))
     yield lambda: eventsim.load(write(tmp_path / "net.nir", *_names_that_collide()))
     yield lambda: eventsim.load(write(tmp_path / "net.nir", *_pools_in_a_loop()))
-    for limit, module in (("MAX_NODES", nir_graph), ("MAX_EDGES", nir_graph), ("MAX_PAIRS", nir_graph), ("MAX_EDGES", loops)):
+    for limit, module in (("MAX_NODES", nir_graph), ("MAX_EDGES", nir_graph), ("MAX_PAIRS", nir_graph),
+                          ("MAX_EDGES", loops)):
         with monkeypatch.context() as patch:
             patch.setattr(module, limit, 5)
             yield lambda: eventsim.load(edited(tmp_path, "rich", lambda file: None))
@@ -1484,18 +1489,19 @@ def test_every_raise_is_reached(tmp_path, monkeypatch):
     for attempt in attempts(tmp_path, monkeypatch):
         with pytest.raises(EventsimError) as error:
             attempt()
-        found = error.value
-        while found is not None:
-            trace = found.__traceback__
+        cause = error.value
+        while cause is not None:
+            trace = cause.__traceback__
             while trace is not None:
                 reached.add((Path(trace.tb_frame.f_code.co_filename).resolve(), trace.tb_lineno))
                 trace = trace.tb_next
-            found = found.__context__
+            cause = cause.__context__
     package = Path(eventsim.__file__).resolve().parent
     modules = [*(package / "formats" / "nir").glob("*.py"), package / "formats" / "options.py",
                package / "formats" / "refusing.py", package / "storage" / "hdf5_writing.py"]
     assert len(modules) > 8
-    elsewhere = {"supported", "GrowingHdf5", "_Sink"}  # of lava-dl's files, run files and full disks, whose tests reach them
+    # of lava-dl's files, run files and full disks, whose tests reach them
+    elsewhere = {"supported", "GrowingHdf5", "_Sink"}
     missing = [
         f"{path.name}:{node.lineno}" for path in modules for top in ast.parse(path.read_text()).body
         if getattr(top, "name", None) not in elsewhere for node in ast.walk(top)

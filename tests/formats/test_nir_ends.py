@@ -6,8 +6,8 @@ import pytest
 
 import eventsim
 from eventsim import (
-    Add, AvgPool, BatchNorm, Delay, Dense, EventsimWarning, Flatten, Input, Model, Neuron, Readout, Simulator, SumPool,
-    UnsupportedError,
+    Add, AvgPool, BatchNorm, Delay, Dense, EventsimWarning, Flatten, Input, Model, Neuron, Readout, Simulator,
+    SumPool, UnsupportedError,
 )
 from nir_files import chain, DEFAULT, lif, PRESETS, Reference, write
 
@@ -58,9 +58,10 @@ def test_a_worth_at_the_end_is_kept(tmp_path, case):
     assert np.allclose(outputs(eventsim.load(tmp_path / "again.nir"), x), outputs(default, x))
 
 
-@pytest.mark.parametrize("after", [(), (Flatten(),), (SumPool(2),), (AvgPool(2), Flatten()), (Delay([0, 2]), Flatten()),
-                                   (Delay(1), Delay([0, 2]))],
-                         ids=str)
+@pytest.mark.parametrize("after", [
+    (), (Flatten(),), (SumPool(2),), (AvgPool(2), Flatten()), (Delay([0, 2]), Flatten()),
+    (Delay(1), Delay([0, 2])),
+], ids=str)
 def test_models_that_count_levels_still_do(tmp_path, after):
     """A model that ends in spikes answers with their levels, whatever they are worth to those that read them."""
     nodes = {"in": Input((2, 4, 4), bits=2), "n": Neuron(output_quantum=[0.5, 2.0], **PLAIN),
@@ -82,7 +83,8 @@ BOTH = ("b", "last")
 
 
 @pytest.mark.parametrize("make", [
-    lambda: ends_in(Add(), BOTH), lambda: ends_in(Add(), BOTH, delay=2), lambda: ends_in(Add(), ("a", "last", 1), BOTH),
+    lambda: ends_in(Add(), BOTH), lambda: ends_in(Add(), BOTH, delay=2),
+    lambda: ends_in(Add(), ("a", "last", 1), BOTH),
     lambda: ends_in(Readout("sum"), BOTH), lambda: ends_in(Readout("last"), BOTH, delay=1),
     lambda: Model({"in": Input((3,), bits=2), "a": Neuron(**PLAIN), "r": Readout("sum")},
                   [("in", "a"), ("a", "r", 1)], 6),
@@ -94,9 +96,10 @@ BOTH = ("b", "last")
     lambda: Model({"in": Input((3,), bits=2), "w": Dense(np.eye(3)), "flat": Flatten(), "r": Readout("mean")},
                   [("in", "w"), ("w", "flat", 1), ("flat", "r")], 6),
     lambda: Model({"in": Input((3,), bits=2), "w": Dense(np.eye(3)), "v": Dense(2 * np.eye(3)), "both": Add(),
-                   "r": Readout("last")}, [("in", "w"), ("in", "v"), ("w", "both"), ("v", "both"), ("both", "r")], 6),
-], ids=("sum", "late", "the same twice", "readout", "last", "late readout", "late current", "late currents", "flat",
-        "currents"))
+                   "r": Readout("last")},
+                  [("in", "w"), ("in", "v"), ("w", "both"), ("v", "both"), ("both", "r")], 6),
+], ids=("sum", "late", "the same twice", "readout", "last", "late readout", "late current", "late currents",
+        "flat", "currents"))
 def test_sums_and_delays_at_the_end(tmp_path, make):
     model, x = make(), levels(2, 6, 3)
     eventsim.save(model, tmp_path / "net.nir")
@@ -120,7 +123,8 @@ def test_a_sum_of_a_file_at_its_end(tmp_path):
 def test_a_delay_that_the_reader_would_refuse_is_not_written(tmp_path, last):
     nodes = {"in": Input((3,)), "n": Neuron(**PLAIN), "last": last}
     model = Model(nodes, [("in", "n"), ("n", "last", 1)], 4)
-    with pytest.raises(UnsupportedError, match="node 'last' .*: ends the model with a delay, .* leave the delay out"):
+    message = "node 'last' .*: ends the model with a delay, .* leave the delay out"
+    with pytest.raises(UnsupportedError, match=message):
         eventsim.save(model, tmp_path / "net.nir")
     assert not list(tmp_path.iterdir())
 
@@ -133,7 +137,8 @@ LATE = {"type": "Delay", "delay": np.full(4, 1e-3)}
 
 @pytest.mark.parametrize("beside", [(ONES,), (ONES, ONES), (LATE, LATE), (ONES, LATE, LATE)],
                          ids=("once", "twice", "late", "both"))
-@pytest.mark.parametrize("before", [(), ({"type": "Linear", "weight": np.eye(4) * 0.75},)], ids=("spikes", "current"))
+@pytest.mark.parametrize("before", [(), ({"type": "Linear", "weight": np.eye(4) * 0.75},)],
+                         ids=("spikes", "current"))
 @pytest.mark.parametrize("into", ["neurons", "weights"])
 def test_what_arrives_twice_counts_twice(tmp_path, beside, before, into):
     reader = {"type": "Linear", "weight": np.eye(4)[::-1]} if into == "weights" else None
@@ -177,7 +182,8 @@ def test_sums_that_make_a_late_path_twice(tmp_path):
     model = Model(nodes, [("in", "a"), ("a", "b"), ("a", "sum", 1), ("b", "sum"), ("sum", "c"), ("a", "c", 1)], 8)
     eventsim.save(model, tmp_path / "net.nir")
     x = levels(2, 8, 3, top=1)
-    assert np.array_equal(outputs(eventsim.load(tmp_path / "net.nir"), x), outputs(model, x)) and outputs(model, x).any()
+    expected = outputs(model, x)
+    assert np.array_equal(outputs(eventsim.load(tmp_path / "net.nir"), x), expected) and expected.any()
 
 
 # ---- gains and the weights before them
@@ -186,9 +192,11 @@ def test_sums_that_make_a_late_path_twice(tmp_path):
 @pytest.mark.parametrize("shared", ["norm", "weights", "nothing"])
 def test_a_shared_current_keeps_its_gains(tmp_path, shared):
     """Neurons of different gains that read one BatchNorm, or one Dense; and one neuron alone."""
-    one, zero, rng = np.ones(4), np.zeros(4), np.random.default_rng(0)
-    nodes = {"in": Input((5,)), "fc": Dense(rng.normal(0, 0.6, (4, 5))), "bn": BatchNorm(2 * one, zero, zero, one),
-             "a": Neuron(leak=0.5, input_gain=0.5, v_threshold=0.4, **PLAIN), "b": Neuron(leak=0.9, input_gain=1.0, **PLAIN),
+    ones, zeros, rng = np.ones(4), np.zeros(4), np.random.default_rng(0)
+    nodes = {"in": Input((5,)), "fc": Dense(rng.normal(0, 0.6, (4, 5))),
+             "bn": BatchNorm(2 * ones, zeros, zeros, ones),
+             "a": Neuron(leak=0.5, input_gain=0.5, v_threshold=0.4, **PLAIN),
+             "b": Neuron(leak=0.9, input_gain=1.0, **PLAIN),
              "sum": Add(), "out": Neuron(leak=0.9, v_threshold=1.5, **PLAIN)}
     readers = {"norm": ("bn", "bn"), "weights": ("fc", "fc"), "nothing": ("bn", "in")}[shared]
     if shared == "weights":
@@ -202,8 +210,8 @@ def test_a_shared_current_keeps_its_gains(tmp_path, shared):
     eventsim.save(model, tmp_path / "net.nir")
     again = eventsim.load(tmp_path / "net.nir")
     for name in ("a", "b", "out"):
-        found, expected = (Simulator(each, "float64").run(x).levels(name) for each in (again, model))
-        assert np.array_equal(found, expected) and expected.any(), name
+        actual, expected = (Simulator(each, "float64").run(x).levels(name) for each in (again, model))
+        assert np.array_equal(actual, expected) and expected.any(), name
 
 
 def test_a_number_of_steps_that_matters_is_said_where_the_file_has_none(tmp_path, recwarn):
@@ -211,5 +219,6 @@ def test_a_number_of_steps_that_matters_is_said_where_the_file_has_none(tmp_path
     edges = [("in", "fc"), ("fc", "n")]
     eventsim.save(Model(nodes, edges, timesteps=8), tmp_path / "any.nir")
     assert not recwarn.list
-    with pytest.warns(EventsimWarning, match="NIR keeps no number of steps, .* in runs of 8 steps alone: .*--timesteps 8"):
+    message = "NIR keeps no number of steps, .* in runs of 8 steps alone: .*--timesteps 8"
+    with pytest.warns(EventsimWarning, match=message):
         eventsim.save(Model(nodes, edges, timesteps=8, timesteps_fixed=True), tmp_path / "fixed.nir")

@@ -13,7 +13,7 @@ from oracles import FIELD, needs_field
 
 import eventsim
 from eventsim import (
-    Dense, EventsimWarning, FormatError, Input, Model, Neuron, Readout, RunError, Simulator, UnsupportedError,
+    EventsimWarning, FormatError, Input, Model, Neuron, Readout, RunError, Simulator, UnsupportedError,
 )
 from eventsim.cli import main
 from eventsim.formats.nir import presets
@@ -27,10 +27,10 @@ def one_if(r, weight=0.3, **members):
 
 def load(tmp_path, network, **options):
     """The Model of a file, and what was said while it was read."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = eventsim.load(write(tmp_path / "net.nir", *network), **options)
-    return model, [str(one.message) for one in said]
+    return model, [str(warning.message) for warning in caught]
 
 
 def steps_of(model, x=STEPS):
@@ -133,8 +133,8 @@ def test_no_number_of_steps_no_run(tmp_path, capsys):
     assert "--timesteps N" in err
     assert main(["run", *flat, *given]) == 0
     assert main(["run", str(path), str(tmp_path / "steps.npz"), "--preset", "norse"]) == 0
-    both = [f"{path}@norse", f"{path}@norse", str(tmp_path / "flat.npz")]
-    assert main(["diff", *both]) == 1 and main(["diff", *both, *given]) == 0
+    sides = [f"{path}@norse", f"{path}@norse", str(tmp_path / "flat.npz")]
+    assert main(["diff", *sides]) == 1 and main(["diff", *sides, *given]) == 0
 
 
 def test_open_steps_stay_open(tmp_path, capsys):
@@ -182,13 +182,13 @@ def written_by_spikingjelly(dt=1e-4):
 @pytest.mark.parametrize("kind", ["IF", "LIF", "CubaLIF"])
 def test_spikingjelly(tmp_path, kind):
     nodes, edges = two_layers(kind, **written_by_spikingjelly()[kind])
-    model, said = load(tmp_path, (nodes, edges), preset="spikingjelly", input_bits=1)
+    model, messages = load(tmp_path, (nodes, edges), preset="spikingjelly", input_bits=1)
     x = np.random.default_rng(1).integers(0, 2, (2, 40, 6))
-    found = Simulator(model, "float64").run(x)
-    for levels, sample in zip(found.levels("n3"), x):
+    run = Simulator(model, "float64").run(x)
+    for levels, sample in zip(run.levels("n3"), x):
         expected = Reference(nodes, edges, **PRESETS["spikingjelly"]).run(sample)["n3"]
         assert np.array_equal(levels, expected) and expected.any()
-    assert not said
+    assert not messages
 
 
 def test_spikingjelly_fires_at_its_threshold(tmp_path):
@@ -207,11 +207,11 @@ def test_norse_starts_at_the_leak(tmp_path):
 
 def test_sinabs_by_its_own_defaults(tmp_path):
     """norm_input=True: the input times 1 - exp(-1 / tau); min_v_mem=None: no lower limit."""
-    model, said = load(tmp_path, chain((1,), lif(1, tau=10.0)), preset="sinabs")
+    model, messages = load(tmp_path, chain((1,), lif(1, tau=10.0)), preset="sinabs")
     assert model.nodes["n0"].input_gain == pytest.approx(-np.expm1(-0.1), rel=1e-15)
     assert model.nodes["n0"].leak == pytest.approx(np.exp(-0.1), rel=1e-15)
     assert load(tmp_path, one_if(1.0), preset="sinabs")[0].nodes["n1"].v_min is None
-    [only] = said
+    [only] = messages
     assert "sinabs's neurons send any number of spikes a step" in only
     assert "assumed bits 8, and more spikes" in only
     assert "was assumed" not in only and not load(tmp_path, one_if(1.0), preset="sinabs", bits=1)[1]
@@ -232,13 +232,14 @@ def test_snntorch_subtracts_a_step_late(tmp_path):
     """beta = 1, 0.3 a step: 1.2 fires at step 3; 1.5 - 1, 0.8, 1.1 fires at step 6; 0.4, 0.7, 1.0, 1.3."""
     network = chain((1,), {"type": "Linear", "weight": np.array([[0.3]])}, snntorch_lif(0.5))
     network[0]["n1"].update(tau=np.array([np.inf]), r=np.array([np.inf]))
-    model, said = load(tmp_path, network, preset="snntorch")
+    model, messages = load(tmp_path, network, preset="snntorch")
     node = model.nodes["n1"]
     assert (node.reset, node.reset_delay, node.leak, node.v_threshold, node.input_gain) == ("soft", 1, 1, 1, 1)
-    assert len(said) == 1 and "which reset" in said[0] and "--reset" in said[0] and "\n" not in said[0]
+    [line] = messages
+    assert "which reset" in line and "--reset" in line and "\n" not in line
     assert steps_of(model)[:2] == [3, 6]
-    model, said = load(tmp_path, network, preset="snntorch", reset="zero")
-    assert steps_of(model) == [3, 7, 11] and not said and model.nodes["n1"].reset_delay == 0
+    model, messages = load(tmp_path, network, preset="snntorch", reset="zero")
+    assert steps_of(model) == [3, 7, 11] and not messages and model.nodes["n1"].reset_delay == 0
 
 
 def test_an_infinite_tau_needs_an_infinite_r(tmp_path):
@@ -284,12 +285,12 @@ def test_what_snntorch_writes_is_what_it_computes(tmp_path, kind, reset):
 def test_neurons_differ(tmp_path):
     nodes, edges = two_layers("LIF")
     own = {"n1": "zero", "n3": "soft"}
-    model, said = load(tmp_path, (nodes, edges), preset="snntorch", reset=own)
-    assert [model.nodes[name].reset for name in own] == ["hard", "soft"] and not said
+    model, messages = load(tmp_path, (nodes, edges), preset="snntorch", reset=own)
+    assert [model.nodes[name].reset for name in own] == ["hard", "soft"] and not messages
     assert [model.nodes[name].reset_delay for name in own] == [0, 1]
     assert model.provenance["assumed reset"] == "zero of n1, soft of n3 (given), else soft (preset snntorch)"
-    _, said = load(tmp_path, (nodes, edges), preset="snntorch", reset={"n1": "zero"})
-    assert len(said) == 1 and "which reset" in said[0]
+    _, messages = load(tmp_path, (nodes, edges), preset="snntorch", reset={"n1": "zero"})
+    assert len(messages) == 1 and "which reset" in messages[0]
     model, _ = load(tmp_path, (nodes, edges), comparison={"n1": ">="}, bits={"n3": 2}, lower_limit={"n1": "all"},
                     reset="soft", integration={"n3": "exponential"})
     first, second = model.nodes["n1"], model.nodes["n3"]
@@ -308,14 +309,14 @@ def test_nothing_that_resets_comes_late(tmp_path, kind, reset):
         load(tmp_path, two_layers(kind), preset="snntorch", reset=reset, reset_delay=1)
 
 
-@pytest.mark.parametrize("first, said", [("n=1,x", "--reset n3=zero,..."), ("two words", "--reset n3=zero,..."),
-                                         ("a.lif", "--reset a.lif=zero,...")])
-def test_the_remedy_names_a_node_that_the_command_line_can_name(tmp_path, first, said):
+@pytest.mark.parametrize("first, remedy", [("n=1,x", "--reset n3=zero,..."), ("two words", "--reset n3=zero,..."),
+                                           ("a.lif", "--reset a.lif=zero,...")])
+def test_the_remedy_names_a_node_that_the_command_line_can_name(tmp_path, first, remedy):
     nodes, edges = two_layers("LIF")
     nodes = {first if name == "n1" else name: members for name, members in nodes.items()}
     edges = [tuple(first if name == "n1" else name for name in edge) for edge in edges]
     [line] = load(tmp_path, (nodes, edges), preset="snntorch")[1]
-    assert said in line
+    assert remedy in line
 
 
 def test_numbers_that_fit_two_axes_are_said(tmp_path):
@@ -323,12 +324,12 @@ def test_numbers_that_fit_two_axes_are_said(tmp_path):
     steps = np.arange(1.0, 5)
     for shape, threshold, doubtful in (((4, 3, 4), steps, True), ((4, 3, 4), np.ones(4), False),
                                        ((4, 3, 4), steps.reshape(4, 1, 1), False), ((4, 3, 5), steps, False)):
-        model, said = load(tmp_path, chain(shape, lif(shape, "IF", v_threshold=threshold)), preset="norse")
+        model, messages = load(tmp_path, chain(shape, lif(shape, "IF", v_threshold=threshold)), preset="norse")
         assert np.array_equal(model.nodes["n0"].v_threshold, threshold.ravel() if np.ptp(threshold) else 1.0)
-        assert ("assumed to be per channel" in model.provenance) == doubtful == bool(said)
-        assert not doubtful or "in v_threshold of node 'n0' (IF): taken per channel" in said[0]
-    _, said = load(tmp_path, chain((4, 4), {"type": "Scale", "scale": steps}, lif((4, 4), "IF")), preset="norse")
-    assert "scale of node 'n0' (Scale)" in said[0]
+        assert ("assumed to be per channel" in model.provenance) == doubtful == bool(messages)
+        assert not doubtful or "in v_threshold of node 'n0' (IF): taken per channel" in messages[0]
+    network = chain((4, 4), {"type": "Scale", "scale": steps}, lif((4, 4), "IF"))
+    assert "scale of node 'n0' (Scale)" in load(tmp_path, network, preset="norse")[1][0]
 
 
 def test_neurons_differ_on_the_command_line(tmp_path, capsys):
@@ -336,8 +337,8 @@ def test_neurons_differ_on_the_command_line(tmp_path, capsys):
     np.savez(tmp_path / "x.npz", x=np.ones((1, 6, 6), int))
     own = ["--preset", "snntorch", "--reset", "n1=zero,n3=soft"]
     assert main(["convert", str(path), str(tmp_path / "out.h5"), *own]) == 0
-    told = capsys.readouterr()
-    assert "assumed reset: zero of n1, soft of n3 (given)" in told.out and told.err == ""
+    captured = capsys.readouterr()
+    assert "assumed reset: zero of n1, soft of n3 (given)" in captured.out and captured.err == ""
     model = eventsim.load(tmp_path / "out.h5")
     assert [model.nodes[name].reset for name in ("n1", "n3")] == ["hard", "soft"]
     sides = [f"{path}@snntorch@reset=n1=zero,n3=soft,dt=1e-4", str(tmp_path / "out.h5"), str(tmp_path / "x.npz")]
@@ -354,7 +355,7 @@ def test_neurons_differ_on_the_command_line(tmp_path, capsys):
     ({"reset": {"lif9": "zero"}}, "reset is given for 'lif9', expected some of n1, n3"),
     ({"reset": {"n0": "zero"}}, "reset is given for 'n0', expected some of n1, n3"),
     ({"reset": {"n1": "never"}}, "reset of n1 is 'never', expected one of"),
-    ({"dt": {"n1": 1e-3}}, "dt is {'n1': 0.001}, expected a number"),
+    ({"dt": {"n1": 1e-3}}, "dt is {'n1': 0.001}, expected a finite number"),
 ])
 def test_wrong_values_of_neurons(tmp_path, options, message):
     with pytest.raises(FormatError, match=message) as error:
@@ -370,14 +371,15 @@ GIVEN = dict(dt=1e-3, integration="euler", reset="hard", reset_delay=0, comparis
 
 def test_defaults_are_said_in_one_line(tmp_path, capsys):
     network = two_layers("LIF")
-    _, said = load(tmp_path, network)
-    [line] = said
+    _, messages = load(tmp_path, network)
+    [line] = messages
     assert line.startswith(f"{tmp_path}/net.nir: ") and "\n" not in line
     assert all(f"{name} " in line and "--" + name.replace("_", "-") in line for name in GIVEN)
     assert "--preset" in line and "readout" not in line and "start" not in line
     for preset in ("norse", "sinabs", "spikingjelly"):
-        said = load(tmp_path, network, preset=preset, **({"dt": 1e-3} if preset == "norse" else {"dt": 5e-4}))[1]
-        assert said == [] if preset != "sinabs" else len(said) == 1 and "assumed bits 8, and more" in said[0]
+        messages = load(tmp_path, network, preset=preset, dt=1e-3 if preset == "norse" else 5e-4)[1]
+        assert len(messages) == (preset == "sinabs")
+        assert all("assumed bits 8, and more" in message for message in messages)
     assert load(tmp_path, network, **GIVEN)[1] == []
     for left in GIVEN:
         [line] = load(tmp_path, network, **{name: value for name, value in GIVEN.items() if name != left})[1]
@@ -400,9 +402,9 @@ def test_warnings_on_the_command_line(tmp_path, capsys):
     for command in (["run", path, str(tmp_path / "x.npz")], ["info", path],
                     ["convert", path, str(tmp_path / "a.h5")]):
         assert main([*command, "--json"]) == 0
-        told = capsys.readouterr()
-        json.loads(told.out)
-        assert told.err.startswith(f"eventsim: {path}: the file leaves open") and told.err.count("\n") == 1
+        captured = capsys.readouterr()
+        json.loads(captured.out)
+        assert captured.err.startswith(f"eventsim: {path}: the file leaves open") and captured.err.count("\n") == 1
         assert main([*command, "--preset", "norse"]) == 0
         assert capsys.readouterr().err == ""
     assert main(["run", path, str(tmp_path / "x.npz"), "--preset", "snntorch", "--dt", "1e-3"]) == 0
@@ -452,12 +454,12 @@ def an_li(v_leak):
 
 def test_an_output_that_would_start_at_its_leak_is_refused(tmp_path):
     for options in ({"preset": "norse"}, {"start": "leak"}):
-        with pytest.raises(eventsim.UnsupportedError, match=r"\(LI\).*start at v_leak, which is not 0.*start='zero'"):
+        with pytest.raises(UnsupportedError, match=r"\(LI\).*start at v_leak, which is not 0.*start='zero'"):
             load(tmp_path, an_li(1.0), **options)
-    model, said = load(tmp_path, an_li(1.0))
-    assert "start zero" in said[0] and "assumed start" in model.provenance
-    model, said = load(tmp_path, an_li(0.0), preset="norse", readout="last")
-    assert not said and "assumed start" not in model.provenance
+    model, messages = load(tmp_path, an_li(1.0))
+    assert "start zero" in messages[0] and "assumed start" in model.provenance
+    model, messages = load(tmp_path, an_li(0.0), preset="norse", readout="last")
+    assert not messages and "assumed start" not in model.provenance
 
 
 def test_how_recordings_become_steps_is_said_where_there_are_some(tmp_path, capsys):
@@ -467,15 +469,16 @@ def test_how_recordings_become_steps_is_said_where_there_are_some(tmp_path, caps
     np.savez(tmp_path / "x.npz", x=np.ones((1, 3, 2, 4, 4), np.uint8))
     rest = ("--preset", "norse", "--timesteps", "3")
 
-    def said(command, data, *options):
+    def stderr_of(command, data, *options):
         assert main([command, str(path), str(data), *rest, *options]) == 0
         return capsys.readouterr().err
 
-    text = said("run", events)
-    assert "assumed were bin_width 1000 us, polarities off_on, coincident sum; to say it, give --bin-width," in text
-    assert "assumed were polarities off_on; " in said("run", events, "--bin-width", "500", "--coincident", "sum")
-    assert "assumed were bin_width" in said("stream", events, "--window", "3ms")
+    assumed = "assumed were bin_width 1000 us, polarities off_on, coincident sum; to say it, give --bin-width,"
+    assert assumed in stderr_of("run", events)
+    text = stderr_of("run", events, "--bin-width", "500", "--coincident", "sum")
+    assert "assumed were polarities off_on; " in text
+    assert "assumed were bin_width" in stderr_of("stream", events, "--window", "3ms")
     everything = ("--bin-width", "500", "--coincident", "sum", "--polarities", "off_on")
-    for text in (said("run", tmp_path / "x.npz"), said("run", events, *everything), said("stream", events, "--window",
-                                                                                         "3ms", *everything)):
-        assert "assumed were" not in text
+    for arguments in (("run", tmp_path / "x.npz"), ("run", events, *everything),
+                      ("stream", events, "--window", "3ms", *everything)):
+        assert "assumed were" not in stderr_of(*arguments)

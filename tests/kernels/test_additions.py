@@ -133,7 +133,8 @@ MUTATIONS = {
     "a column": ("slide_rows", ADD_LEFT, ADD_LEFT + " * b"),
     "a column doubled by a product": ("slide_rows", "store(sums, k, x + x + widened(left, like))",
                                       "store(sums, k, x * splat(2, like) + widened(left, like))"),
-    "a column of pairs": ("slide_pair_rows", "words_1 = words_1 + word", "words_1 = words_1 + scaled(word, words_2)"),
+    "a column of pairs": ("slide_pair_rows", "words_1 = words_1 + word",
+                          "words_1 = words_1 + scaled(word, words_2)"),
     "in place": ("slide_pair_rows", "words_0 = words_0 + word", "words_0 *= word"),
     "a part of a window": ("_sum_of_parts", ADD_PART, ADD_PART + " * lanes"),
     "a plane of a window": ("window_rows", DOUBLED, DOUBLED.replace("x0 + x0", "x0 * splat(2, x0)")),
@@ -210,8 +211,8 @@ def test_real_rows_would_be_found():
 
 
 def test_every_row_kernel_is_checked():
-    """What writes sums is a row function, ends a row, or is part of one, or measures the machine, or keeps membranes
-    in their place; only those of real input and attention multiply."""
+    """What writes sums is a row function, ends a row, or is part of one, or measures the machine, or keeps
+    membranes in their place; only those of real input and attention multiply."""
     writing = {
         name for name, node in functions(KERNELS).items()
         if any(isinstance(c, ast.Call) and called(c) == "store" and ast.unparse(c.args[0]) == "sums"

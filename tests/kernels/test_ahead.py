@@ -1,4 +1,4 @@
-"""Kernels that other processes compile ahead: they are found in the folder, and nothing depends on these processes."""
+"""Kernels that other processes compile ahead: they are found in the folder; nothing depends on these processes."""
 
 import ast
 import os
@@ -46,13 +46,13 @@ def test_what_another_process_compiles_is_loaded(tmp_path):
 
 
 def test_all_kernels_of_plans_are_known():
-    """Kernels of statistics and limits, and what begins a run, are called from Python; `drive` calls the others."""
+    """Kernels of statistics and of the peak, and what begins a run, are called from Python, others by `drive`."""
     names = {module.__name__.rpartition(".")[2] for module in ahead.modules()}
     for name, tree in KERNEL_TREES.items():
         kernels = [node for node in tree.body if isinstance(node, ast.FunctionDef) and "compiled" in map(
             ast.unparse, node.decorator_list)]
         if kernels and not name.endswith("_statistics.py") and name not in ("beginning.py", "calling.py",
-                                                                                   "limits.py"):
+                                                                                   "peak.py"):
             assert name[:-3] in names
 
 

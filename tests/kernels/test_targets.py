@@ -114,7 +114,8 @@ def native():
 def limited(tmp_path_factory):
     """What each limited target gives; their kernels are compiled side by side, once."""
     running = {
-        name: None if name == "AVX2" and not _has_avx512() else _start(FEWER, EVENTSIM_CACHE_DIR=str(tmp_path_factory.mktemp(name)), **environment)
+        name: None if name == "AVX2" and not _has_avx512()
+        else _start(FEWER, EVENTSIM_CACHE_DIR=str(tmp_path_factory.mktemp(name)), **environment)
         for name, environment in TARGETS.items()
     }
     return {name: process and _finish(process) for name, process in running.items()}
@@ -140,7 +141,8 @@ def test_same_bits(limited, target):
 def test_registers_are_limited(limited, target):
     found = _given(limited, target)["registers"]
     assert {"gather_rows", "pair_rows", "slide_rows", "slide_pair_rows", "window_rows", "masked_rows", "real_rows",
-            "pooled_rows", "fire_traced", "fire_untraced", "fire_softly", "fire_by_step", "fire_once"} <= found.keys()
+            "pooled_rows", "fire_traced", "fire_untraced", "fire_softly", "fire_by_step",
+            "fire_once"} <= found.keys()
     for kernel, kinds in found.items():
         assert set(kinds) <= ALLOWED[target], kernel
     assert ALLOWED[target] == set(found["gather_rows"]), "the check sees the vectors"
@@ -155,7 +157,7 @@ def test_native_uses_the_widest(tmp_path):
 
 
 def test_jit_off():
-    """The NumPy twins, which check every index, run whole models to the same bits: two samples, as they are slow."""
+    """The NumPy twins, which check every index, run models to the same bits: two samples, as they are slow."""
     found = _finish(_start(RUNS, NUMBA_DISABLE_JIT="1", SAMPLES_OF_TEST="2"))
     assert found["digests"] == digests(RUNS, 2)
 

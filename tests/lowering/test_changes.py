@@ -37,7 +37,8 @@ def readout(leak, timesteps=5000):
 
 
 @pytest.mark.parametrize("leak, timesteps, after", (
-    (0.9999, 5000, 1.0), (0.9997, 5000, 0.999755859375), (0.9999, 100, None), (0.9, 5000, None), (1.0, 5000, None)))
+    (0.9999, 5000, 1.0), (0.9997, 5000, 0.999755859375), (0.9999, 100, None), (0.9, 5000, None),
+    (1.0, 5000, None)))
 def test_a_leak_that_adds_up_to_another_sum(leak, timesteps, after):
     found = changes(readout(leak, timesteps))
     if after is None:
@@ -113,8 +114,10 @@ def test_the_bias_of_an_output(reduce, leak, timesteps, changed):
 def test_potentials_that_neurons_are_brought_to(name):
     weight = np.array(WEIGHT) / 8
     for value, after in ((-0.003, 0.0), (-0.5, None)):
-        found = changes(chain(9, Input((2,)), Dense(weight), Neuron(v_threshold=0.02, reset="hard", **{name: value})))
-        assert ((("neuron2", name) in found) and found["neuron2", name].after) == (False if after is None else after)
+        found = changes(chain(9, Input((2,)), Dense(weight),
+                              Neuron(v_threshold=0.02, reset="hard", **{name: value})))
+        assert ((("neuron2", name) in found) and found["neuron2", name].after) == (
+            False if after is None else after)
 
 
 def test_the_threshold_of_changes():
@@ -129,10 +132,12 @@ def test_a_float_that_the_type_does_not_hold_is_refused_for_alpha_neurons_too():
 
 
 def test_the_potential_that_neurons_leak_to():
-    assert changes(chain(500, Input((2,)), Dense(WEIGHT), Neuron(v_threshold=0.25, leak=0.99, v_leak=0.3, reset="hard")))
+    assert changes(chain(500, Input((2,)), Dense(WEIGHT),
+                         Neuron(v_threshold=0.25, leak=0.99, v_leak=0.3, reset="hard")))
 
 
-@pytest.mark.parametrize("of_chip, of_node, steps", [(">", ">=", 1), (">=", ">", -1), (">", ">", 0), (None, ">=", 0)])
+@pytest.mark.parametrize("of_chip, of_node, steps",
+                         [(">", ">=", 1), (">=", ">", -1), (">", ">", 0), (None, ">=", 0)])
 def test_a_chip_that_compares_otherwise(of_chip, of_node, steps):
     """Whole numbers meet a threshold: the chip fires at another one then."""
     model = chain(4, Input((2,)), Dense(np.eye(2)), Neuron(v_threshold=1.0, reset="hard", comparison=of_node))
@@ -149,8 +154,10 @@ def test_a_chip_that_compares_otherwise(of_chip, of_node, steps):
 @pytest.mark.parametrize("resolution, after", [(1.0, 7.0), (None, None), (0.02, None)])
 def test_a_weight_that_a_chip_cuts_off(resolution, after):
     neuron = Neuron(v_threshold=100.0, quantum=100.0, reset="hard", resolution=resolution)
-    found = changes(chain(4, Input((2,)), Dense([[300.0, 0.0], [2.0, -5.0]]), neuron), chip=Chip("mine", weight_bits=4))
-    assert {(layer, name) for layer, name in found if name == "weight"} == ({("neuron2", "weight")} if after else set())
+    found = changes(chain(4, Input((2,)), Dense([[300.0, 0.0], [2.0, -5.0]]), neuron),
+                    chip=Chip("mine", weight_bits=4))
+    assert {(layer, name) for layer, name in found if name == "weight"} == (
+        {("neuron2", "weight")} if after else set())
     if after:
         change = found["neuron2", "weight"]
         assert (change.before, change.after, change.number, change.of) == (300.0, after, 1, 2)

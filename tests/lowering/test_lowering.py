@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from eventsim import (
-    Conv2d, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Simulator, UnsupportedError,
+    Concat, Conv2d, ConvTranspose2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Restimulation,
+    Simulator, SumPool, UnsupportedError,
 )
+from eventsim.kernels.arguments import NEVER
 from eventsim.lowering.firing import DECISIONS
 from eventsim.lowering.folding import fold
-from eventsim.lowering.rounding import INT32_MAX
 from eventsim.lowering.rules import lowers, RULES
 from eventsim.lowering.scales import numbers_of
 from eventsim.lowering.units import Unit, Units
@@ -56,10 +57,30 @@ def test_fold_by_hand():
     assert layer.drive is None and layer.gain is None
 
 
+SHIFTED = r"values whose zero is shifted \(mean or BatchNorm\)"
+
+
+@pytest.mark.parametrize("node, message", (
+    (Concat(), rf"joins 'a', {SHIFTED}; it takes spikes"),
+    (Delay([0, 1]), rf"delays single neurons of {SHIFTED}; it takes spikes"),
+    (ConvTranspose2d(np.ones((2, 1, 2, 2)), stride=2), rf"reads {SHIFTED}; it takes spikes"),
+    (Restimulation(np.ones(3)), rf"reads {SHIFTED}; it takes the spikes of one node"),
+    (SumPool(2), rf"pools {SHIFTED}; only average pooling without padding can; pool after the next synapses"),
+), ids=lambda case: getattr(case, "kind", ""))
+def test_what_is_not_spikes_is_said(node, message):
+    """Messages name what was found, not all that could have been."""
+    nodes = {"a": Input((2, 4, 4), "image", 4, mean=0.5), "p": MaxPool(1), "b": node, "n": Neuron()}
+    edges = [("a", "b"), ("b", "n")] + [("a", "p"), ("p", "b")] * (node.kind == "Concat")
+    model = Model(nodes if node.kind == "Concat" else {name: nodes[name] for name in "abn"}, edges)
+    with pytest.raises(UnsupportedError, match=rf"^node 'b' \({node.kind}\): {message}$"):
+        fold(model)
+
+
 def test_values_are_evaluated_once():
     model = chain(Input((1, 4, 4)), Conv2d(np.ones((1, 1, 3, 3))), Flatten(), Readout())
     calls = []
-    rules = {kind: lambda units, name, rule=rule: calls.append(name) or rule(units, name) for kind, rule in RULES.items()}
+    rules = {kind: lambda units, name, rule=rule: calls.append(name) or rule(units, name)
+             for kind, rule in RULES.items()}
     units = Units(model, rules)
     assert units.value("c") is units.value("c") and calls == ["a", "b", "c"]
     assert units.held_shape("d") == (1, 2, 2)
@@ -75,9 +96,10 @@ def test_numbers_of_floats_and_integers():
     [_, group] = fold(chain(Input((2,)), Dense([[0.5, 1.0]]), Neuron()))
     unit = group.units[0]
     floats, integers = (numbers_of(unit, np.dtype(dtype), None) for dtype in (np.float32, np.int32))
-    assert not floats.whole and np.isnan(floats.never) and floats.chip is None and floats.shift == 0
-    assert integers.whole and integers.never == INT32_MAX and integers.chip is None and integers.shift == 0
-    assert integers.steps.tolist() == [126.0] and integers.weight(unit.paths[0].weight).ravel().tolist() == [63, 126]
+    assert not floats.integer and np.isnan(floats.never) and floats.chip is None and floats.shift == 0
+    assert integers.integer and integers.never == NEVER and integers.chip is None and integers.shift == 0
+    assert integers.steps.tolist() == [126.0]
+    assert integers.weight(unit.paths[0].weight).ravel().tolist() == [63, 126]
     assert floats.steps_in(0, 2.0) == 0 and integers.steps_in(0, 2.0) == 252.0
 
 
@@ -85,11 +107,12 @@ def test_numbers_of_floats_and_integers():
 @pytest.mark.parametrize("comparison", (">=", ">"))
 @pytest.mark.parametrize("rectify", (False, True))
 def test_thresholds_rise_from_plane_to_plane(rectify, comparison, precision):
-    """Kernels know by the lowest who sends nothing. Planes that a channel lacks are never reached: nan in floats."""
+    """Kernels know by the lowest who sends nothing. Planes that a channel lacks are never reached: nan."""
     rng = np.random.default_rng(3)
     for _ in range(20):
         theta, quantum = np.exp(rng.normal(0, 2, (2, 9)))
-        theta = quantum / 2 if rectify else rng.choice([-1, 1, 1], 9) * theta  # MPR of several bits knows only these
+        # MPR of several bits knows only half a quantum
+        theta = quantum / 2 if rectify else rng.choice([-1, 1, 1], 9) * theta
         node = Neuron(v_threshold=theta, quantum=quantum, bits=rng.integers(1, 9, 9), comparison=comparison,
                       rectify=rectify)
         update = Simulator(chain(Input((9,), bits=8), node), precision).program.stages["b"].update

@@ -14,7 +14,8 @@ from command import DATA, MODEL, assert_one_line
 
 import eventsim
 from eventsim import (
-    AvgPool, Conv2d, Delay, Dense, Flatten, FormatError, Input, MaxPool, Model, ModelError, Neuron, Readout, Simulator,
+    AvgPool, Conv2d, Delay, Dense, Flatten, FormatError, Input, MaxPool, Model, ModelError, Neuron, Readout,
+    Simulator,
     UnsupportedError,
 )
 from eventsim.cli import main
@@ -47,7 +48,8 @@ def chain(*nodes):
 
 def changed(path, change):
     """A small native file after `change(file)`."""
-    eventsim.save(Model({"in": Input((4,)), "d": Dense(np.ones((3, 4))), "n": Neuron()}, [("in", "d"), ("d", "n")]), path)
+    eventsim.save(Model({"in": Input((4,)), "d": Dense(np.ones((3, 4))), "n": Neuron()},
+                        [("in", "d"), ("d", "n")]), path)
     with h5py.File(path, "r+") as file:
         change(file)
     return path
@@ -105,8 +107,8 @@ def many_texts(file):
 
 
 @pytest.mark.parametrize("change, message", (
-    (packed_weights, "node 'd' .Dense.: 'weight': the file declares more data than its [0-9]+ bytes can hold, or than the "
-     "[0-9]+ bytes that are read of it; store it without compression"),
+    (packed_weights, "node 'd' .Dense.: 'weight': the file declares more data than its [0-9]+ bytes can hold, or "
+     "than the [0-9]+ bytes that are read of it; store it without compression"),
     (linked_chunks, "'v_min': the file declares more data"),
     (linked_nodes, "the file of [0-9]+ bytes names the same datasets again and again"),
     (many_nodes, "'names' has 4097 entries, expected at most 4096 nodes"),
@@ -132,8 +134,8 @@ def nir_file(path, neuron, shape, edges, links=0):
     with h5py.File(path, "w") as file:
         graph = file.create_group("node")
         graph["type"], graph["edges"] = "NIRGraph", np.array(edges, "S8")
-        for name, members in (("input", {"type": "Input", "shape": shape}), ("output", {"type": "Output", "shape": shape}),
-                              ("s0", neuron)):
+        for name, members in (("input", {"type": "Input", "shape": shape}),
+                              ("output", {"type": "Output", "shape": shape}), ("s0", neuron)):
             group = graph.create_group(f"nodes/{name}")
             for key, value in members.items():
                 group[key] = value
@@ -147,16 +149,18 @@ def test_nir_files_that_are_small_and_ask_for_much(tmp_path):
     row[0, 0] = column[..., 0] = 0.5
     ends = [("input", "s0"), ("s0", "output")]
     wide = nir_file(tmp_path / "wide.nir", {"type": "IF", "r": row, "v_threshold": column}, shape, ends)
-    spread = {"type": "Conv2d", "weight": np.ones((1, 1, 2, 2)), "bias": np.zeros(1), "stride": 1, "dilation": 30001,
-              "groups": 1, "padding": "same"}
+    spread = {"type": "Conv2d", "weight": np.ones((1, 1, 2, 2)), "bias": np.zeros(1), "stride": 1,
+              "dilation": 30001, "groups": 1, "padding": "same"}
     dilated = nir_file(tmp_path / "dilated.nir", spread, (1, 8, 8), ends)
     for path, name in ((wide, "r"), (dilated, "weight")):
         with within(20 * MB), pytest.raises(FormatError, match=f"'{name}': the file declares more data"):
             eventsim.load(path)
     clique = [(f"s{a}", f"s{b}") for a, b in itertools.permutations(range(12), 2)]
-    path = nir_file(tmp_path / "clique.nir", {"type": "IF", "r": 1.0, "v_threshold": 1.0}, (4,), [*ends, *clique], 12)
+    path = nir_file(tmp_path / "clique.nir", {"type": "IF", "r": 1.0, "v_threshold": 1.0}, (4,),
+                    [*ends, *clique], 12)
     assert len(eventsim.load(path, timesteps=1).edges) > len(clique)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(FormatError, match="14 nodes and 134 edges, expected at most"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(
+            FormatError, match="14 nodes and 134 edges, expected at most"):
         patch.setattr(nir_graph, "MAX_PAIRS", 14 * 134 - 1)
         eventsim.load(path, timesteps=1)
 
@@ -168,8 +172,9 @@ LARGE = {
                 "node 'n2' .Neuron.: 256,032,001 neurons .1x16001x16001. take 32.8 GB of memory"),
     "spikes": (chain(Input((1 << 24,)), Neuron()), "node 'n1' .Neuron.: 16,777,216 neurons .16777216. take"),
     "delay": (chain(Input((1 << 22,)), Delay(4096), Neuron()),
-              "node 'n1' .Delay.: spikes of 4,194,304 values .4194304., kept for 4096 steps, take 2.15 GB of memory, and "
-              "the model 2.43 GB in all, more than the limit of 500 MB; use a smaller map or delay, or raise memory_limit"),
+              "node 'n1' .Delay.: spikes of 4,194,304 values .4194304., kept for 4096 steps, take 2.15 GB of "
+              "memory, and the model 2.43 GB in all, more than the limit of 500 MB; use a smaller map or delay, "
+              "or raise memory_limit"),
     "edge": (Model({"in": Input((1 << 22,)), "n": Neuron()}, [("in", "n", 4096)]), "node 'in' .Input.: spikes of"),
 }
 
@@ -193,7 +198,8 @@ def test_the_limit_is_a_number_and_the_machine_has_memory():
         with pytest.raises(ModelError, match="memory_limit is"):
             Simulator(small, memory_limit=wrong)
     assert 100 * MB < room.machine_memory() < 1 << 50
-    assert [room.size_text(n) for n in (999, 1500, 2 * MB, 3_200 * MB)] == ["999 bytes", "1.5 kB", "2 MB", "3.2 GB"]
+    assert [room.size_text(n) for n in (999, 1500, 2 * MB, 3_200 * MB)] == [
+        "999 bytes", "1.5 kB", "2 MB", "3.2 GB"]
 
 
 def test_pooled_synapses_take_as_few_rows_as_they_can():
@@ -213,7 +219,8 @@ def test_pooled_synapses_take_as_few_rows_as_they_can():
     with within(60 * MB, 20):
         Simulator(chain(Input((1, 100, 100)), Conv2d(np.ones((1, 1, 3, 3))), AvgPool(64, stride=1), Neuron()))
     large = chain(Input((1, 1, 1)), Conv2d(np.ones((1, 1, 1, 1)), padding=6000), AvgPool(12001), Neuron())
-    with pytest.raises(UnsupportedError, match="node 'n2' .AvgPool.: pools a current, which .* makes 144,024,001 weights"):
+    with pytest.raises(UnsupportedError,
+                       match="node 'n2' .AvgPool.: pools a current, which .* makes 144,024,001 weights"):
         Simulator(large, memory_limit=1 << 50)
 
 
@@ -222,7 +229,7 @@ LAID_OUT = {
     "image": (Input((1, 8, 8), bits=8, encoding="image"), Flatten(), Dense(np.ones((4096, 64)))),
     "window": (Input((2, 5, 5)), Conv2d(np.ones((8192, 2, 5, 5)))),
     "groups": (Input((2048, 3, 3)), Conv2d(np.ones((4096, 2, 3, 3)), groups=1024)),
-    "current": (Input((1, 8, 8)), Conv2d(np.ones((4096, 1, 8, 8)) / 64), AvgPool(1), MaxPool(1)),
+    "current": (Input((1, 8, 8)), Conv2d(np.ones((512, 1, 8, 8)) / 64), AvgPool(1), MaxPool(1)),
 }
 
 
@@ -241,16 +248,19 @@ def test_what_weights_are_laid_out_in_is_counted(nodes, precision, item):
     assert peak > 2 * plain
     limit = int(0.8 * peak)
     began = time.process_time()
-    with pytest.raises(UnsupportedError, match=r"node 'n[0-9]' .Neuron.: [0-9,]+ weights before it, laid out for kernels as "
-                       r"[0-9,]+ numbers, take .* more than the limit of .*; use fewer channels, or raise memory_limit"):
+    with pytest.raises(UnsupportedError, match="node 'n[0-9]' .Neuron.: [0-9,]+ weights before it, laid out for "
+                       "kernels as [0-9,]+ numbers, take .* more than the limit of .*; use fewer channels, or "
+                       "raise memory_limit"):
         Simulator(model, precision, memory_limit=limit)
     assert time.process_time() - began < 5
     assert Simulator(model, precision, memory_limit=int(1.5 * peak)).memory_limit == int(1.5 * peak)
 
 
 def test_commands_have_the_limit(capsys):
-    for arguments in (("run", MODEL, DATA), ("check", MODEL), ("info", MODEL, "--kernels", "int8"), ("diff", MODEL, MODEL, DATA)):
-        assert_one_line(main([*arguments, "--memory-limit", "10k"]), *capsys.readouterr(), MODEL, "more than the limit of 10 kB")
+    for arguments in (("run", MODEL, DATA), ("check", MODEL), ("info", MODEL, "--kernels", "int8"),
+                      ("diff", MODEL, MODEL, DATA)):
+        assert_one_line(main([*arguments, "--memory-limit", "10k"]), *capsys.readouterr(), MODEL,
+                        "more than the limit of 10 kB")
     for wrong in ("0", "x", "-1", "1T", "1.5G", ""):
         with pytest.raises(SystemExit):
             main(["run", MODEL, DATA, "--memory-limit", wrong])

@@ -13,10 +13,10 @@ from eventsim.model.kinds import NODE_TYPES, node_type
 from eventsim.model.node import Node
 
 ROLES = {
-    "Input": "input", "Dense": "synapses", "Conv1d": "synapses", "Conv2d": "synapses", "Restimulation": "attention",
-    "SumPool": "transform", "AvgPool": "transform", "MaxPool": "transform", "Flatten": "transform",
-    "BatchNorm": "transform", "Add": "transform", "Delay": "transform", "Neuron": "neurons", "SigmaDelta": "neurons",
-    "Alpha": "neurons", "Readout": "readout",
+    "Input": "input", "Dense": "synapses", "Conv1d": "synapses", "Conv2d": "synapses",
+    "Restimulation": "attention", "SumPool": "transform", "AvgPool": "transform", "MaxPool": "transform",
+    "Flatten": "transform", "BatchNorm": "transform", "Add": "transform", "Delay": "transform",
+    "Neuron": "neurons", "SigmaDelta": "neurons", "Alpha": "neurons", "Readout": "readout",
     "ConvTranspose2d": "synapses", "Upsample": "transform", "Concat": "transform",
 }
 
@@ -24,7 +24,8 @@ ROLES = {
 def test_roles():
     assert {kind: cls.role for kind, cls in NODE_TYPES.items()} == ROLES
     assert {kind for kind, cls in NODE_TYPES.items() if cls.fires()} == {"Neuron", "Alpha", "SigmaDelta"}
-    assert {kind for kind, cls in NODE_TYPES.items() if cls.integrates()} == {"Neuron", "Alpha", "SigmaDelta", "Readout"}
+    assert {kind for kind, cls in NODE_TYPES.items() if cls.integrates()} == {
+        "Neuron", "Alpha", "SigmaDelta", "Readout"}
     assert {kind: cls.sends for kind, cls in NODE_TYPES.items() if cls.sends} == {
         "Neuron": "levels", "Alpha": "levels", "SigmaDelta": "changes"}
     assert {kind for kind, cls in NODE_TYPES.items() if cls.floats_only} == {"Alpha"}
@@ -37,9 +38,10 @@ def test_roles():
 @pytest.mark.parametrize("node, read, given", [
     (Input((2,)), "", "spikes"), (Input((2,), "real"), "", "real"), (Dense(np.ones((1, 2))), "real", "current"),
     (BatchNorm([1], [0], [0], [1]), "spikes", "scaled"), (BatchNorm([1], [0], [0], [1]), "current", "current"),
-    (MaxPool(2), "spikes", "spikes"), (MaxPool(2), "current", "current"), (Flatten(), "current", "current"), (Flatten(), "scaled", "scaled"),
-    (Add(), "spikes", "spikes"), (Add(), "current", "current"), (Neuron(), "current", "spikes"), (SigmaDelta(), "real", "spikes"),
-    (Readout(), "current", "output"), (Restimulation([1.0]), "spikes", "current"), (Delay(1), "spikes", "spikes"),
+    (MaxPool(2), "spikes", "spikes"), (MaxPool(2), "current", "current"), (Flatten(), "current", "current"),
+    (Flatten(), "scaled", "scaled"), (Add(), "spikes", "spikes"), (Add(), "current", "current"),
+    (Neuron(), "current", "spikes"), (SigmaDelta(), "real", "spikes"), (Readout(), "current", "output"),
+    (Restimulation([1.0]), "spikes", "current"), (Delay(1), "spikes", "spikes"),
 ])
 def test_what_nodes_give(node, read, given):
     assert node.gives(read) == given
@@ -66,4 +68,5 @@ def test_what_is_shown():
 
 
 def test_every_kind_is_in_the_random_models():
-    assert {node.kind for model, _ in every_node_models().values() for node in model.nodes.values()} == set(NODE_TYPES)
+    assert {node.kind for model, _ in every_node_models().values()
+            for node in model.nodes.values()} == set(NODE_TYPES)

@@ -11,7 +11,7 @@ from reference.numbers import fixed_point, limited, readout_scale
 from reference.synapses import Largest
 
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.model.neurons import Alpha, Neuron, Readout, SigmaDelta
+from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 
 COUNT_NAMES = (
     "events", "synops", "nonzero_synops", "additions", "doublings", "macs", "multiplications",

@@ -377,9 +377,9 @@ class LargestSums:
 
 def _inputs_of_a_part(path, image):
     """Inputs of a word and of a part of it, where sums are made in parts: windows of several positions that all
-    outputs see, of at most 64 inputs, or of at most 256 of an image of up to 4 channels. A word is as many rows of the
-    window as have 64 inputs together. Of each, as few parts as there can be of up to 9 inputs, or of 7 where there are
-    more than 32 channels, all alike. (0, 0): an input at a time."""
+    outputs see, of at most 64 inputs, or of at most 256 of an image of up to 4 channels. A word is as many rows of
+    the window as have 64 inputs together. Of each, as few parts as there can be of up to 9 inputs, or of 7 where
+    there are more than 32 channels, all alike. (0, 0): an input at a time."""
     kernel = path.kernel
     channels, (height, width) = kernel.grid[0], kernel.weight.shape[2:]
     most = 256 if image and channels <= 4 else 64

@@ -523,9 +523,9 @@ def test_a_delayed_maximum_is_nothing_at_first():
 
 
 def test_a_maximum_of_a_sum_of_currents_for_two_readers():
-    nodes = {"in": Input((1, 1, 3), bits=2), "a": Conv2d([[[[1.0]]]]), "b": Conv2d([[[[-2.0]]]], [1.0]), "sum": Add(),
-             "max": MaxPool((1, 3)), "m": Neuron(1e6, quantum=1e6), "n": Neuron(1e6, quantum=1e6, input_gain=-1.0),
-             "d": Conv2d([[[[1.0]]]]), "out": Neuron()}
+    nodes = {"in": Input((1, 1, 3), bits=2), "a": Conv2d([[[[1.0]]]]), "b": Conv2d([[[[-2.0]]]], [1.0]),
+             "sum": Add(), "max": MaxPool((1, 3)), "m": Neuron(1e6, quantum=1e6),
+             "n": Neuron(1e6, quantum=1e6, input_gain=-1.0), "d": Conv2d([[[[1.0]]]]), "out": Neuron()}
     edges = [("in", "a"), ("in", "b", 1), ("a", "sum"), ("b", "sum"), ("sum", "max"), ("max", "m"), ("max", "n"),
              ("m", "d"), ("d", "out"), ("n", "out")]
     x = np.array([[1, 0, 3], [0, 2, 1]]).reshape(1, 2, 1, 1, 3)
@@ -960,7 +960,8 @@ def test_counts_of_a_tiny_net_by_hand():
 
 def test_synapses_before_a_maximum_are_counted():
     """3x3 kernel over 4x4, then 2x2 windows: two outputs per row and column of the map before the pool."""
-    model = chain(Input((1, 4, 4), bits=2), Conv2d(np.ones((3, 1, 3, 3))), MaxPool(2), Neuron(leak=0.5), timesteps=2)
+    model = chain(Input((1, 4, 4), bits=2), Conv2d(np.ones((3, 1, 3, 3))), MaxPool(2), Neuron(leak=0.5),
+                  timesteps=2)
     x = np.zeros((1, 1, 4, 4), int)
     x[0, 0, 0, 0], x[0, 0, 1, 1] = 3, 1  # the corner reaches one output, the inner one all four, of 3 channels
     counts = {k: int(v[0]) for k, v in simulate(model, x, "float32").counts["neuron3"].items()}

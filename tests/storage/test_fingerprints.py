@@ -23,8 +23,8 @@ DIFFERENT = [
 
 
 def test_different_values_have_different_fingerprints():
-    found = [fingerprint_of(value) for value in DIFFERENT]
-    assert len(set(found)) == len(DIFFERENT) and {len(one) for one in found} == {64}
+    fingerprints = [fingerprint_of(value) for value in DIFFERENT]
+    assert len(set(fingerprints)) == len(DIFFERENT) and {len(fingerprint) for fingerprint in fingerprints} == {64}
 
 
 @pytest.mark.parametrize("first, second", [

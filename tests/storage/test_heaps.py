@@ -26,11 +26,11 @@ def write(path, texts=("eventsim", "a text that is longer than the others", ""))
 def objects(data):
     """(offset, index, size) of the objects of the first heap, free space too."""
     start = data.find(SIGNATURE)
-    at, end = start + HEADER, start + struct.unpack_from("<Q", data, start + 8)[0]
-    while at + HEADER <= end:
-        index, size = struct.unpack_from("<H", data, at)[0], struct.unpack_from("<Q", data, at + 8)[0]
-        yield at, index, size
-        at += size if index == 0 else HEADER + -(-size // 8) * 8
+    offset, end = start + HEADER, start + struct.unpack_from("<Q", data, start + 8)[0]
+    while offset + HEADER <= end:
+        index, size = struct.unpack_from("<H", data, offset)[0], struct.unpack_from("<Q", data, offset + 8)[0]
+        yield offset, index, size
+        offset += size if index == 0 else HEADER + -(-size // 8) * 8
 
 
 def read(path):
@@ -61,17 +61,17 @@ def damages():
     """name -> change of the bytes of a file."""
 
     def free_space_of_size_0(data):
-        at = next(at for at, index, _ in objects(data) if index == 0)
-        data[at + 8 : at + 16] = bytes(8)
+        offset = next(offset for offset, index, _ in objects(data) if index == 0)
+        data[offset + 8 : offset + 16] = bytes(8)
 
     def objects_become_free_space(data):
-        at = next(at for at, index, _ in objects(data) if index == 1)
-        data[at : at + 2] = bytes(2)
-        data[at + 8 : at + 16] = struct.pack("<Q", 3)
+        offset = next(offset for offset, index, _ in objects(data) if index == 1)
+        data[offset : offset + 2] = bytes(2)
+        data[offset + 8 : offset + 16] = struct.pack("<Q", 3)
 
     def object_beyond_the_heap(data):
-        at = next(at for at, index, _ in objects(data) if index == 1)
-        data[at + 8 : at + 16] = struct.pack("<Q", 1 << 40)
+        offset = next(offset for offset, index, _ in objects(data) if index == 1)
+        data[offset + 8 : offset + 16] = struct.pack("<Q", 1 << 40)
 
     def heap_beyond_the_file(data):
         start = data.find(SIGNATURE)
@@ -88,7 +88,8 @@ def test_damaged_heaps_are_refused(tmp_path, name):
     damages()[name](data)
     path.write_bytes(data)
     assert damaged_heap(path, 8) == data.find(SIGNATURE)
-    with pytest.raises(FormatError, match=r"x.h5: 'one' cannot be read, the file is damaged \(in a heap of strings\)"):
+    message = r"x.h5: 'one' cannot be read, the file is damaged \(in a heap of strings\)"
+    with pytest.raises(FormatError, match=message):
         read(path)
 
 
@@ -150,5 +151,6 @@ def test_no_memory_for_what_a_reference_alone_declares(tmp_path, options, kind):
         place = file["x"].id.get_offset() + 16
     data[place:place + 4] = struct.pack("<I", 0x7fffffff)
     path.write_bytes(data)
-    with open_hdf5(path) as root, pytest.raises(FormatError, match=f"one of its (strings|{kind}) declares 2147483647"):
+    message = f"one of its (strings|{kind}) declares 2147483647"
+    with open_hdf5(path) as root, pytest.raises(FormatError, match=message):
         root.texts("x") if kind == "texts" else root.ragged("x")

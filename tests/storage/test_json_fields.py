@@ -13,7 +13,8 @@ from eventsim.storage.json_fields import json_text
 
 
 def test_what_is_not_finite_is_null():
-    given = {"a": [1.5, float("nan"), (float("inf"), 2)], "b": {"c": -float("inf"), "d": True, "e": None, "f": "nan"}}
+    given = {"a": [1.5, float("nan"), (float("inf"), 2)],
+             "b": {"c": -float("inf"), "d": True, "e": None, "f": "nan"}}
     assert json.loads(json_text(given)) == {"a": [1.5, None, [None, 2]],
                                             "b": {"c": None, "d": True, "e": None, "f": "nan"}}
 

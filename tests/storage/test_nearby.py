@@ -7,7 +7,8 @@ from eventsim.storage.nearby import remedy_of_folder, remedy_of_folderless, reme
 
 @pytest.mark.parametrize("name, remedy", (
     ("net", ", did you mean {}/net.h5?"), ("net.hdf5", ", did you mean {}/net.h5?"),
-    ("digist.npz", ", did you mean {}/digits.npz?"), ("nothing.h5", ""), ("none/net.h5", "; there is no folder {}/none"),
+    ("digist.npz", ", did you mean {}/digits.npz?"), ("nothing.h5", ""),
+    ("none/net.h5", "; there is no folder {}/none"),
 ))
 def test_missing(tmp_path, name, remedy):
     for there in ("net.h5", "digits.npz", ".net.h5.tmp"):
@@ -28,8 +29,8 @@ def test_folders(tmp_path):
 
 @pytest.mark.parametrize("names, what", (
     (["x", "y"], "a data set"), (["nodes", "edges", "x"], "a model"), (["node"], "a NIR model"),
-    (["layer", "simulation"], "a lava-dl model"), (["counts", "summary"], "a run file, for stats, plot and report"),
-    (["weights"], ""), ([], ""),
+    (["layer", "simulation"], "a lava-dl model"), (["weights"], ""), ([], ""),
+    (["counts", "summary"], "a run file, for stats, plot and report"),
 ))
 def test_what_a_file_is(names, what):
     assert what_is_held(names) == what

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -16,7 +17,7 @@ from eventsim.cli import main
 from eventsim.errors import DataError, FormatError
 from eventsim.runs import evaluating
 from eventsim.storage import writing
-from eventsim.storage.hdf5_writing import GrowingHdf5, LARGEST_CHUNK, put, put_texts
+from eventsim.storage.hdf5_writing import GrowingHdf5, LARGEST_CHUNK, write_array, write_texts
 from support.command import DATA, MODEL
 from support.processes import python
 
@@ -49,11 +50,11 @@ def save_growing(path):
     """A file whose datasets grow beyond what HDF5 keeps in memory."""
     rows = np.random.default_rng(0).integers(0, 1 << 62, (2, 6_000))
     with GrowingHdf5(path) as file:
-        file.put("format", "test")
+        file.write_value("format", "test")
         for _ in range(3):
             file.append("rows", rows, {"shape": (1, 2)})
             file.append("small", np.arange(2))
-        file.put_array("last", rows[0])
+        file.write_array("last", rows[0])
         file.finish()
 
 
@@ -177,10 +178,10 @@ def test_every_command_under_a_limit_of_the_size_of_files_and_on_a_full_disk(mad
     lines = [json.dumps([limit, str(where), [*map(str, arguments)]]) for limit, where, arguments, _ in calls]
     done = python("-c", LIMITED, input="\n".join(lines))
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
-    for (_, where, arguments, said), line in zip(calls, done.stdout.splitlines(), strict=True):
+    for (_, where, arguments, reason), line in zip(calls, done.stdout.splitlines(), strict=True):
         status, out, err, left = json.loads(line)
         assert (status, out, left) == (1, "", ["out.h5"]), (arguments, err)
-        assert err.count("\n") == 1 and f"cannot be written ({said})" in err and str(where) in err, err
+        assert err.count("\n") == 1 and f"cannot be written ({reason})" in err and str(where) in err, err
         assert only_old(where)
 
 
@@ -195,10 +196,10 @@ def test_a_signal_that_ends_a_run_leaves_nothing(number, folder, monkeypatch, ca
 
     monkeypatch.setattr(evaluating.Writer, "add", add_and_end)
     before = signal.getsignal(number)
-    status, said = SIGNALS[number]
+    status, message = SIGNALS[number]
     assert main(["run", MODEL, DATA, "--limit", "4", "--out", str(folder / "out.h5")]) == status
     err = capsys.readouterr().err
-    assert said in err and err.count("\n") == 1
+    assert message in err and err.count("\n") == 1
     assert only_old(folder)
     assert signal.getsignal(number) is before
 
@@ -215,17 +216,17 @@ def test_nohup_is_respected(folder, monkeypatch):
 
 def writing_child(path):
     """A process that is in the middle of writing `path`; returns its id."""
-    ready, told = os.pipe()
+    ready, started = os.pipe()
     child = os.fork()
     if not child:
         try:
             with writing.NewFile(path) as file:
                 file.write(b"half", 0)
-                os.write(told, b"x")
+                os.write(started, b"x")
                 signal.pause()
         finally:
             os._exit(1)
-    os.close(told)
+    os.close(started)
     os.read(ready, 1)
     os.close(ready)
     return child
@@ -234,7 +235,8 @@ def writing_child(path):
 def test_what_a_killed_run_left_goes_with_the_next_of_the_same_file(folder):
     """And only that: not what a living one writes, of another file, or of another name."""
     path = folder / "out.h5"
-    others = {".out.h5.0123456789ab.tmp.keep", ".out.h5.tmp", ".out.h5.0123456789AB.tmp", ".out_h5.0123456789ab.tmp"}
+    others = {".out.h5.0123456789ab.tmp.keep", ".out.h5.tmp", ".out.h5.0123456789AB.tmp",
+              ".out_h5.0123456789ab.tmp"}
     for name in others:
         (folder / name).write_bytes(b"")
     living, killed = writing_child(path), writing_child(path)
@@ -283,9 +285,9 @@ def test_a_writer_whose_new_file_was_taken_for_a_leftover_makes_another(folder, 
     assert taken and os.listdir(folder) == ["out.h5"] and (folder / "out.h5").read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("special, said", [("folder", "Is a directory"), ("pipe", "no regular file"),
+@pytest.mark.parametrize("special, reason", [("folder", "Is a directory"), ("pipe", "no regular file"),
                                            ("link to a pipe", "no regular file")])
-def test_what_is_no_file_is_never_replaced(special, said, tmp_path):
+def test_what_is_no_file_is_never_replaced(special, reason, tmp_path):
     path = tmp_path / "out.h5"
     if special == "folder":
         path.mkdir()
@@ -294,7 +296,7 @@ def test_what_is_no_file_is_never_replaced(special, said, tmp_path):
         path.symlink_to(tmp_path / "pipe") if special.startswith("link") else (tmp_path / "pipe").rename(path)
     kept = os.lstat(path)
     for save in (save_model, save_growing, lambda path: writing.write_file(path, b"")):
-        with pytest.raises((DataError, FormatError), match=rf"out\.h5: cannot be written \(.*{said}"):
+        with pytest.raises((DataError, FormatError), match=rf"out\.h5: cannot be written \(.*{reason}"):
             save(path)
     assert os.lstat(path) == kept
 
@@ -308,7 +310,7 @@ def test_weights_take_no_more_than_they_are(shape, tmp_path):
     """Chunks that reach far beyond an array would be packed and kept, too."""
     array = np.random.default_rng(0).standard_normal(shape, np.float32)
     with h5py.File(tmp_path / "weights.h5", "w") as file:
-        put(file, "weight", array)
+        write_array(file, "weight", array)
         dataset = file["weight"]
         assert dataset.id.get_storage_size() < array.nbytes
         assert np.prod(dataset.chunks) * array.itemsize <= LARGEST_CHUNK
@@ -317,5 +319,29 @@ def test_weights_take_no_more_than_they_are(shape, tmp_path):
 
 def test_long_texts_are_written_whole(tmp_path):
     with h5py.File(tmp_path / "texts.h5", "w") as file:
-        put_texts(file, "texts", ["a" * (LARGEST_CHUNK + 1), "b"])
+        write_texts(file, "texts", ["a" * (LARGEST_CHUNK + 1), "b"])
         assert [len(text) for text in file["texts"].asstr()[...]] == [LARGEST_CHUNK + 1, 1]
+
+
+@pytest.mark.parametrize("name, message", (
+    ("a.txt", "a.txt: a run is written as .h5, not '.txt'; name it a.h5"), ("a.PNG", "written as .h5, not '.png'"),
+    ("-", "-: a run is not written to standard output, but into a file; give a name, such as out.h5"),
+))
+@pytest.mark.parametrize("write", ("save_run", "evaluate"))
+def test_a_run_is_not_written_under_the_name_of_something_else(name, message, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    simulator = eventsim.Simulator(Model({"in": Input((2,)), "n": Neuron()}, [("in", "n")]))
+    with pytest.raises(DataError, match=re.escape(message)):
+        if write == "save_run":
+            eventsim.save_run(simulator.run(np.ones((1, 2), int)), name)
+        else:
+            eventsim.evaluate(simulator, np.ones((1, 2), int), out=name)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", ("a.h5", "a.hdf5", "a", "a.run", "v1.2"))
+def test_a_run_is_written_under_any_other_name(name, tmp_path):
+    simulator = eventsim.Simulator(Model({"in": Input((2,)), "n": Neuron()}, [("in", "n")]))
+    eventsim.save_run(simulator.run(np.ones((1, 2), int)), tmp_path / name)
+    with eventsim.open_run(tmp_path / name) as run:
+        assert run.n_samples == 1

@@ -1,7 +1,8 @@
 """What each type of layer of a lava-dl file becomes, one function per type.
 
 A function takes (network, group, name, last): the `Network`, the layer's group in the file, the name of its
-neurons, and whether it is the last layer. It is registered with @reads_layer.
+neurons, and whether it is the last layer. It adds the layer's nodes to the network, and is registered with
+@reads_layer.
 """
 
 from math import prod
@@ -16,8 +17,9 @@ from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import MAX_BITS, MAX_EXTENT
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import Flatten
+from eventsim.registry import registers
 
-# members that change nothing or are looked at, by type of layer; "not read" lists the others
+# type of layer -> members that are read or have no effect; "not read" in the provenance lists the others
 _SYNAPSES = {"weight", "bias", "delay"}
 _DENSE = _SYNAPSES | {"inFeatures", "outFeatures"}
 _POOL = _SYNAPSES | {"kernelSize", "stride", "padding", "dilation"}
@@ -33,22 +35,13 @@ MEMBERS = {
 LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: beyond it a current wraps, and Lava's bias saturates
 LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
 WIDTH, WIDTH_OF_SDNN = 1 << 23, 1 << 30  # of a state, on either side of 0
-FINEST = 8  # binary digits of what a level of SDNN's normalised input is worth
+FINEST = 8  # most binary digits behind the point of the value of a level of SDNN's normalised input
 ROUNDED_INPUT = "input.whole"
-INPUT_WEIGHT = 64  # netx's where a file has none: 1 in lava-dl's unit
-MOST_WEIGHTS = 1 << 26  # of a pool, which the file has only once for all channels
+INPUT_WEIGHT = 64  # of netx for a file without one: 1 in lava-dl's unit
+MOST_WEIGHTS = 1 << 26  # of a pool, once they are repeated for all channels
 
 TYPES = {}  # type of a layer -> function
-
-
-def reads_layer(*types):
-    """Make a function the one that reads some types of layers."""
-
-    def register(function):
-        TYPES.update(dict.fromkeys(types, function))
-        return function
-
-    return register
+reads_layer = registers(TYPES)
 
 
 @reads_layer("input")
@@ -65,17 +58,17 @@ def _input(network, group, name, last):
         node = sigma_delta(network, group, bias, mode="delta", rectify=False)
     else:
         node = current_based(network, group, bias, input_gain=weight)
-        node.current_leak = None  # what is injected is a bias: it acts at once
+        node.current_leak = None  # the input is injected as a bias, which acts at once
     if network.options.input_low is not None and network.sdnn:
         node.resolution *= _finer(network, node, weight * (2**network.nodes["input"].bits - 1), bias)
-    network.put(name, node, 0)
+    network.add_neurons(name, node, 0)
 
 
 def _finer(network, node, span, bias):
-    """How many times as many steps the states of SDNN's input take, a power of 2, so that the fraction that a
-    level is worth is kept: as many as the states' width has room for.
+    """Return a factor, a power of 2, by which the states of SDNN's input get finer steps, so that the value of a
+    level keeps its fraction: the largest for which the states still fit their width, at most 2 ** FINEST.
 
-    span: highest minus lowest of what is injected. bias: the lowest.
+    span: highest minus lowest injected value. bias: the lowest.
     """
     furthest = max(abs(bias), abs(bias + span)) + float(np.max(node.v_threshold))
     room = WIDTH_OF_SDNN / node.resolution / max(furthest, 1)
@@ -83,10 +76,11 @@ def _finer(network, node, span, bias):
 
 
 def _rounded(network, group, weight, bias):
-    """Add neurons without memory that make whole numbers of weight * level + bias, as Lava injects them, and
-    send them as levels. Returns (weight, bias) of those.
+    """Add neurons without memory that round weight * level + bias to whole numbers, as Lava injects them, and send
+    these as levels. Returns (weight, bias) of the new levels.
 
-    In the unit of the Input's levels: a level more at every 1 / weight, the first where half of it is reached.
+    Thresholds are in the unit of the Input's levels: one level more for every 1 / weight, the first at half of
+    that.
     """
     step, lowest = 1 / abs(weight), float(np.rint(bias))
     fraction = (bias - lowest) * np.sign(weight)
@@ -103,7 +97,8 @@ def _rounded(network, group, weight, bias):
 
 
 def _input_node(network, group, weight, bias, graded):
-    """Add the Input; (weight, bias) of its levels. weight, bias: of the values that they stand for."""
+    """Add the Input. Returns (weight, bias) of its levels; the arguments are those of the values that levels stand
+    for."""
     options = network.options
     low, high = (options.input_low, options.input_high)
     unfit = low is not None and high is not None and (high <= low or not graded or options.input_signed)
@@ -128,7 +123,7 @@ def _input_node(network, group, weight, bias, graded):
 
 
 def implied_input(network, group):
-    """An input of spikes before a first layer that is dense, as some files of netx's tutorials have none."""
+    """Add an input of spikes before a dense first layer: some files of netx's tutorials have no input layer."""
     n_out = prod(layer_shape(group))
     _check_real(group, "weight")
     shape = group.dataset("weight").shape
@@ -146,13 +141,13 @@ def implied_input(network, group):
 
 
 def _exact_bits(network, weight, bias):
-    """Width of input values, at most MAX_BITS, for which weight * x + bias stays in the state."""
+    """Return the bits of input values, at most MAX_BITS, for which weight * x + bias fits the state."""
     largest = max(0, (LARGEST_INPUT_OF_SDNN if network.sdnn else LARGEST_INPUT) - abs(bias))
     return int(np.clip(int(largest / max(abs(weight), 1) + 1).bit_length() - 1, 1, MAX_BITS))
 
 
 def _transformation(network, group):
-    """(weight, bias) of the input's values."""
+    """Return (weight, bias) of the input's values, and note what was assumed."""
     if network.options.input_is_bias:
         network.assume("input_is_bias", True, False)
         return 1.0, 0.0
@@ -211,9 +206,9 @@ def _conv(network, group, name, last):
 
 @reads_layer("pool")
 def _pool(network, group, name, last):
-    """Sums times a weight: a depthwise convolution. Where the kernel does not divide the map, the
-    zeros that the format adds at the bottom and the right become padding on all sides, under a
-    kernel that begins with as many zeros."""
+    """Add a pool, sums times a weight, as a depthwise convolution. Where the kernel does not divide the map, the
+    zeros that the format adds at the bottom and the right become padding on all sides, and the kernel begins with
+    as many zeros."""
     shape, kernel = _maps(network, group)
     geometry = (pair(group, "stride", 1), pair(group, "padding", 0), pair(group, "dilation", 1))
     if geometry != (kernel, (0, 0), (1, 1)):
@@ -231,22 +226,22 @@ def _pool(network, group, name, last):
 
 
 def _maps(network, group):
-    """(shape of the layer, size of its kernel)."""
+    """Return (shape of the layer, size of its kernel)."""
     if len(network.shape) == 1:
         raise group.error(f"reads {network.shape[0]} neurons in a row, expected a map (C, H, W)")
     _check_real(group, "weight")
-    found = group.dataset("weight").shape
-    if len(found) not in (4, 5) or found[4:] not in ((), (1,)):
-        raise group.error(f"'weight' has shape {found}, expected (out, in / groups, kH, kW), and perhaps "
+    sizes = group.dataset("weight").shape
+    if len(sizes) not in (4, 5) or sizes[4:] not in ((), (1,)):
+        raise group.error(f"'weight' has shape {sizes}, expected (out, in / groups, kH, kW), and perhaps "
                           "an axis of 1 behind them")
-    repeats(group, "kernelSize", found[2:4])
-    return layer_shape(group, (3,)), found[2:4]
+    repeats(group, "kernelSize", sizes[2:4])
+    return layer_shape(group, (3,)), sizes[2:4]
 
 
 def _convolution(network, group, name, node, shape, last):
-    found = guarded(group, lambda: node.output_shape(network.shape))
-    if found != shape:
-        raise group.error(f"'shape' is {shape}, but {network.shape} becomes {found}")
+    computed = guarded(group, lambda: node.output_shape(network.shape))
+    if computed != shape:
+        raise group.error(f"'shape' is {shape}, but {network.shape} becomes {computed}")
     network.shape = shape
     network.layer(group, name, node, last)
 
@@ -263,7 +258,7 @@ def _flatten(network, group, name, last):
 
 
 def weights(network, group, name, shape):
-    """Weights in physical units, of `shape`."""
+    """Return the weights `name`, float64 of `shape`, in the unit of the neurons' inputs."""
     _check_real(group, name)
     values = whole_values(group, name, -256, 255, (prod(shape),))
     axes = values.shape[: len(shape)] if values.ndim > 1 else shape
@@ -274,7 +269,7 @@ def weights(network, group, name, shape):
 
 
 def _representable(network, group, name, values):
-    """Weights as netx loads them."""
+    """Return weights as netx loads them. Raises FormatError for odd ones where signs are mixed."""
     if (values >= 0).all() or (values <= 0).all():
         network.odd_weights |= bool((values % 2).any())
         return values

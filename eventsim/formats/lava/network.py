@@ -12,12 +12,11 @@ MAX_FILE_DELAY = 62
 
 
 class Network:
-    """Nodes and edges so far: `tail` is the node that the next layer reads, of `shape`, as it was `delay`
-    steps before.
+    """Nodes and edges so far. The next layer reads the node `tail`, of `shape`, `delay` steps later.
 
-    options: LavaOptions. sdnn: whether the file's neurons are SDNN. n_neurons: layers that have them.
-    odd_weights: whether weights of one sign are odd. provenance: of the Model. unread: members of the
-    file that mean nothing here. open: what was assumed, matters and no option says: sentences.
+    options: LavaOptions. sdnn: whether the file's neurons are SDNN. n_neurons: layers with neurons so far.
+    odd_weights: whether weights of one sign are odd. provenance: of the Model. unread: members of the file that
+    are not read. open: sentences about assumptions that matter and that no option states.
     """
 
     def __init__(self, options, sdnn):
@@ -31,27 +30,29 @@ class Network:
         self.open = []
 
     def assume(self, name, value, is_default, why="default"):
-        """Note what was assumed: given, or a default."""
+        """Note the value of an option, and whether it was given or is a default. why: where the default is
+        from."""
         self.provenance[f"assumed {name}"] = f"{value} ({why if is_default else 'given'})"
 
     def append(self, name, node):
-        """A node that reads the tail and becomes it."""
+        """Add a node that reads the tail, and make it the tail."""
         self.nodes[name] = node
         self.edges.append(Edge(self.tail, name, self.delay))
         self.tail, self.delay = name, 0
 
-    def put(self, name, node, delay):
-        """The neurons of a layer, which read the tail."""
+    def add_neurons(self, name, node, delay):
+        """Add the neurons of a layer, which read the tail with a delay, and make them the tail."""
         self.nodes[name] = node
         self.edges.append(Edge(self.tail, name, delay))
         self.tail = name
         self.n_neurons += 1
 
     def layer(self, group, name, synapses, last, again=None):
-        """Synapses, the neurons behind them one step later, and the delay of what these send."""
+        """Add synapses, the neurons behind them one step later, and the delay of what the neurons send. again:
+        synapses from the neurons to themselves, or None."""
         self.append(f"{name}.weight", synapses)
         node = neurons_of(self, group, last and again is None)
-        self.put(name, node, 1)
+        self.add_neurons(name, node, 1)
         if again is not None:
             self.nodes[f"{name}.weight_rec"] = again
             self.edges += [Edge(name, f"{name}.weight_rec"), Edge(f"{name}.weight_rec", name, 1)]
@@ -69,11 +70,11 @@ class Network:
                 self.delay = int(steps)
 
     def resets(self):
-        """Fields of a node that is zeroed periodically; layers that only flatten do not count."""
+        """Return the fields of a node that is zeroed periodically. Layers without neurons do not count."""
         interval = self.options.reset_interval
         offset = self.n_neurons % interval if interval else 0
         return {"reset_interval": interval, "reset_offset": offset}
 
     def note(self, neuron, known):
-        """Note members of a neuron group that are not read."""
+        """Note the members of a neuron group that are not read. known: those that are."""
         self.unread |= {f"neuron/{name}" for name in neuron.names() if name not in known}

@@ -1,4 +1,4 @@
-"""lava-dl's neurons as eventsim's. The functions take the `Network`, and the group of the layer in the file."""
+"""lava-dl's neurons as eventsim's. The functions take the `Network` and the layer's group in the file."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from eventsim.formats.refusing import unsupported
 from eventsim.model.neurons import Neuron, Readout, SigmaDelta
 from eventsim.model.parameters import MAX_BITS
 
-PLAIN = {"refDelay": 1, "gradedSpike": 0, "wgtExp": 0, "messageBits": 0}  # all that CUBA can have
+PLAIN = {"refDelay": 1, "gradedSpike": 0, "wgtExp": 0, "messageBits": 0}  # the only values supported for CUBA
 CUBA_MEMBERS = {"type", "iDecay", "vDecay", "vThMant", *PLAIN}
 SDNN_MEMBERS = {"type", "vThMant", "activation", "sigma_output", "messageBits"}
 
@@ -19,7 +19,7 @@ MAX_NUMBER = 1 << 23  # of biases: what a state of 24 bits holds
 
 
 def neurons_of(network, group, last):
-    """The neurons of a layer that reads another."""
+    """Return the neurons of a layer that reads another one. last: whether they are the last node."""
     bias = 0.0
     if "bias" in group:
         bias = per_channel(group, "bias", -MAX_NUMBER, MAX_NUMBER, network.shape[0])
@@ -38,21 +38,23 @@ def neurons_of(network, group, last):
 
 
 def _integrator(network, group, bias):
-    """A last dense layer without neurons: sums for ever, and shows the sum."""
+    """Return the neurons of a last dense layer that has none in the file: they add up their input and never
+    fire."""
     network.assume(f"neurons of {group.label}", "iDecay 0, vDecay 4096, never firing", True, "as netx")
     unit, steps = (UNIT, UNIT) if network.sdnn else (1, STATE_STEPS)
     return Readout("last", 0.0, current_leak=1.0, bias=bias / unit, resolution=steps, **network.resets())
 
 
 def current_based(network, group, bias, **others):
-    """CUBA: states count STATE_STEPS to one unit of the file's numbers."""
+    """Return CUBA neurons, whose states count STATE_STEPS to one unit of the file's numbers. others: fields of
+    Neuron."""
     neuron = group.group("neuron", f"{group.label}, neuron")
     for name, plain in PLAIN.items():
-        found = plain
+        values = plain
         if name in neuron:
-            found = per_channel(neuron, name, -UNIT, UNIT, network.shape[0])
-        if np.any(found != plain):
-            raise unsupported(neuron, f"{name!r} is {found}, only {plain} is supported")
+            values = per_channel(neuron, name, -UNIT, UNIT, network.shape[0])
+        if np.any(values != plain):
+            raise unsupported(neuron, f"{name!r} is {values}, only {plain} is supported")
     decay, current_decay, threshold = (
         per_channel(neuron, name, 0, most, network.shape[0])
         for name, most in (("vDecay", UNIT), ("iDecay", UNIT), ("vThMant", NEVER_FIRES + 1))
@@ -71,7 +73,8 @@ def _read_out(network, group, node):
 
 
 def sigma_delta(network, group, bias, **others):
-    """SDNN: states count UNIT steps to one unit of the file's thresholds and biases."""
+    """Return SDNN neurons, whose states count UNIT steps to one unit of the file's thresholds and biases. others:
+    fields of SigmaDelta."""
     neuron = group.group("neuron", f"{group.label}, neuron")
     threshold = per_channel(neuron, "vThMant", 0, NEVER_FIRES, network.shape[0])
     bits = network.options.message_bits

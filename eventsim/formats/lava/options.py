@@ -1,4 +1,4 @@
-"""What lava-dl's files leave open: the options of the reader."""
+"""The options of the reader of lava-dl's files: what the files leave open."""
 
 from dataclasses import dataclass
 from typing import Optional

@@ -43,25 +43,25 @@ NEURON_TYPES = ("CUBA", "LOIHI", "SDNN")
 
 
 def recognises(root) -> bool:
-    """Whether a file looks like lava-dl's."""
+    """Return whether a file looks like one of lava-dl."""
     return "layer" in root
 
 
 def read(root, **given) -> Model:
-    """Model from the root Group of a file; `given` are fields of LavaOptions.
+    """Return the Model of a file from its root StoredGroup. given: fields of LavaOptions.
 
-    Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does
-    not run; both name the file and the layer. What the file leaves open and only defaults decide is an
-    EventsimWarning of one line.
+    Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does not run; both
+    name the file and the layer. Warns in one line (EventsimWarning) of what the file leaves open and only defaults
+    decide.
     """
-    said = []
-    model = guarded(root, lambda: _model(root, LavaOptions(**given), said))
-    if said:
-        warnings.warn(str(root.error("; ".join(said))), EventsimWarning, stacklevel=3)
+    model, assumptions = guarded(root, lambda: _model(root, LavaOptions(**given)))
+    if assumptions:
+        warnings.warn(str(root.error("; ".join(assumptions))), EventsimWarning, stacklevel=3)
     return model
 
 
-def _model(root, options, said):
+def _model(root, options):
+    """Return (the Model, sentences about what was assumed)."""
     groups = _groups(root)
     kinds = [_kind(group, i) for i, group in enumerate(groups)]
     network = Network(options, _is_sdnn(groups))
@@ -74,10 +74,10 @@ def _model(root, options, said):
         TYPES[kind](network, group, f"layer{i}", group is groups[-1])
         network.unread |= set(group.names()) - MEMBERS[kind] - {"type", "shape", "neuron"}
     timesteps = _timesteps(root, network)
-    said += network.open
     if network.unread:
         network.provenance["not read"] = ", ".join(sorted(network.unread))
-    return Model(network.nodes, network.edges, timesteps, provenance=network.provenance, chip=_chip(network))
+    model = Model(network.nodes, network.edges, timesteps, provenance=network.provenance, chip=_chip(network))
+    return model, network.open
 
 
 def _groups(root):
@@ -103,16 +103,16 @@ def _kind(group, i):
 
 
 def _is_sdnn(groups):
-    found = {}
+    first_of_kind = {}
     for group in groups:
         if "neuron" in group:
             kind = supported(group.group("neuron"), "type", NEURON_TYPES, "neurons")
-            found.setdefault(kind == "SDNN", (group, kind))
-    if len(found) > 1:
-        (_, other), (group, kind) = found.values()
+            first_of_kind.setdefault(kind == "SDNN", (group, kind))
+    if len(first_of_kind) > 1:
+        (_, other), (group, kind) = first_of_kind.values()
         raise unsupported(group, f"neurons of type {kind!r} beside {other!r}; a file has to have "
                            "either SDNN or CUBA")
-    return True in found
+    return True in first_of_kind
 
 
 def _timesteps(root, network):

@@ -1,6 +1,6 @@
-"""What lava-dl's files hold: whole numbers, pairs, shapes and names, each checked when it is read.
+"""Values in lava-dl's files: whole numbers, pairs and shapes, each checked when it is read.
 
-Every function takes the `storage.hdf5.StoredGroup` that holds the value and raises FormatError, naming it.
+Every function takes the `storage.hdf5.StoredGroup` that has the value, and raises FormatError, which names it.
 """
 
 from math import prod
@@ -11,7 +11,8 @@ from eventsim.model.parameters import MAX_EXTENT
 
 
 def whole_values(group, name, low, high, sizes):
-    """The dataset `name` as float64 whole numbers from low to high; sizes: how many there may be."""
+    """Return the dataset `name`, whole numbers from low to high, as float64 of its shape. sizes: how many there
+    may be."""
     shape = group.dataset(name).shape
     if prod(shape) not in sizes:
         expected = " or ".join(str(size) for size in sorted(set(sizes)))
@@ -27,30 +28,30 @@ def whole_values(group, name, low, high, sizes):
 
 
 def whole_number(group, name, low, high):
-    """A single whole number."""
+    """Return a single whole number from low to high."""
     return int(whole_values(group, name, low, high, (1,)).reshape(()))
 
 
 def per_channel(group, name, low, high, n_channels):
-    """One number, as a float, or one per channel, (C,)."""
+    """Return a float, or float64 (C,) where the numbers of the channels differ."""
     values = whole_values(group, name, low, high, (1, n_channels)).reshape(-1)
     return float(values[0]) if (values == values[0]).all() else values
 
 
 def pair(group, name, low):
-    """Two whole numbers, H and W, or one for both."""
+    """Return two whole numbers, for H and W; the file may have one for both."""
     values = whole_values(group, name, low, 1 << 15, (1, 2)).reshape(-1)
     return tuple(int(v) for v in np.broadcast_to(values, 2))
 
 
 def layer_shape(group, sizes=(1, 3)):
-    """The layer's shape, (N,) or (C, H, W)."""
+    """Return the shape of the layer, (N,) or (C, H, W)."""
     return tuple(int(n) for n in whole_values(group, "shape", 1, MAX_EXTENT, sizes).reshape(-1))
 
 
 def repeats(group, name, expected):
-    """Check a number, or a pair, that the file says once more."""
+    """Raise FormatError if the number or pair `name`, which a file may have in addition, is not as expected."""
     if name in group:
-        found = whole_values(group, name, 0, MAX_EXTENT, (1, np.size(expected))).reshape(-1)
-        if (found != expected).any():
-            raise group.error(f"{name!r} is {found.astype(int).tolist()}, but the layer has {expected}")
+        values = whole_values(group, name, 0, MAX_EXTENT, (1, np.size(expected))).reshape(-1)
+        if (values != expected).any():
+            raise group.error(f"{name!r} is {values.astype(int).tolist()}, but the layer has {expected}")

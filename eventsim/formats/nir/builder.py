@@ -1,8 +1,8 @@
-"""A flat NIR graph -> nodes, in the order in which the input reaches them, and edges."""
+"""The nodes and edges of a Model from a flat NIR graph. Nodes are in the order in which the input reaches them."""
 
 import numpy as np
 
-from eventsim.formats.nir.ends import handing_on, worth_of
+from eventsim.formats.nir.ends import handing_on, level_value
 from eventsim.formats.nir.loops import in_loop, looping, with_steps, without
 from eventsim.formats.nir.nodes import check_shape, TYPES, whole_numbers
 from eventsim.formats.refusing import guarded, unsupported
@@ -12,17 +12,17 @@ from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.parameters import shape_of
 from eventsim.model.transforms import Add, BatchNorm, Delay, Flatten
 
-BINS = ("bin_width", "polarities", "coincident")  # options of how recordings become steps
+BINS = ("bin_width", "polarities", "coincident")  # options that decide how recordings become steps
 
 
 class Builder:
-    """Turns a flat graph into nodes and edges.
+    """The conversion of a flat graph to nodes and edges.
 
-    nodes: name -> Node; edges: list of Edge; used: names of the options on which the result depends -> names of
-    the nodes that asked for them; notes: other assumptions, for the provenance. kinds: name -> what the node
-    gives. passing: nodes that only hand on -> their delay in steps; looping: names of nodes in loops; scales: neurons
-    -> factor on their input; taken_per_channel: parameters whose shape leaves open which axis they belong to.
-    Raises FormatError and UnsupportedError, naming the node.
+    nodes: name -> Node. edges: list of Edge. used: option on which the result depends -> names of the nodes that
+    use it. notes: other assumptions, for the provenance. kinds: name -> what the node gives, such as "spikes".
+    passing: node that only hands on its input -> its delay in steps. looping: names of the nodes in loops. scales:
+    neuron -> factor on its input. taken_per_channel: parameters whose shape fits the channels and the last axis.
+    Raises FormatError and UnsupportedError, which name the node.
     """
 
     def __init__(self, graph, reading):
@@ -88,37 +88,39 @@ class Builder:
         self.kinds[name] = "real" if reading.encoding == "real" else "spikes"
 
     def _events(self, shape):
-        """How recordings become levels of such an input, or None where they cannot."""
+        """Return how recordings become levels of an input of this shape, or None where they cannot."""
         reading = self.reading
         if reading.encoding != "spikes" or reading.input_signed:
             return None
         if len(shape) == 3 and shape[0] == 2:
             for option in BINS:
                 self.use(option)
-            return self._bins(EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:]), BINS)
+            bins = EventBins(reading.bin_width, reading.polarities, reading.coincident, shape[1:])
+            return self._bins(bins, BINS)
         size = shape[1:] if len(shape) == 3 else (1, *shape)
         if len(shape) == 2 or len(shape) == 3 and shape[0] != 1 or max(size) > MOST_PIXELS:
             return None
-        return self._bins(EventBins(reading.bin_width, "one", reading.coincident, size), ("bin_width", "coincident"))
+        bins = EventBins(reading.bin_width, "one", reading.coincident, size)
+        return self._bins(bins, ("bin_width", "coincident"))
 
     def _bins(self, bins, options):
         bins.assumed = tuple(option for option in options if self.reading.guessed(option))
         return bins
 
     def _without_samples(self, shape):
-        """The Input's shape without the axis of samples that norse 1.1 writes, where it can be nothing else: one
-        of 1 before a row that only weights read, or before three axes."""
+        """Return the shape of the Input without the axis of samples that norse 1.1 writes. An axis of 1 can only
+        be that before a row that only weights read, or before three axes."""
         name = self.graph.input
         kinds = {self.graph.nodes[target].kind for source, target in self.graph.edges if source == name}
         row = len(shape) == 2 and kinds and kinds <= {"Linear", "Affine"}
         if shape[:1] != (1,) or not (row or len(shape) == 4):
             return shape
-        said = f"{shape[1:]}: the first axis of {shape} counts samples (norse 1.1)"
-        self.notes[f"assumed shape of {name}"] = said
+        reason = f"{shape[1:]}: the first axis of {shape} counts samples (norse 1.1)"
+        self.notes[f"assumed shape of {name}"] = reason
         return shape[1:]
 
     def use(self, option, node=None):
-        """Note that the result depends on an option, and the node that asked for it."""
+        """Note that the result depends on an option, and the node that uses it."""
         asked = self.used.setdefault(option, [])
         if node is not None and node not in asked:
             asked.append(node)
@@ -126,7 +128,8 @@ class Builder:
     # ---- edges
 
     def _join(self):
-        """Take out what only hands on, and join several sources of a node that takes one."""
+        """Remove nodes that only hand on their input, and put an Add before nodes that take one input but have
+        several."""
         for name, delay in self.passing.items():
             group = self.graph.nodes[name].group
             self.edges = guarded(group, lambda: without(self.edges, name, delay))
@@ -143,14 +146,22 @@ class Builder:
             self._sum_before(name, "current" if wrong else "spikes")
 
     def _sum_before(self, name, kind):
-        """Let a node read an Add of all that leads to it."""
+        """Let a node read an Add of all its sources."""
         joint = _unused(f"{name}.sum", self.nodes)
         self.nodes[joint], self.kinds[joint] = Add(), kind
         self.edges = [Edge(e.source, joint, e.delay) if e.target == name else e for e in self.edges]
         self.edges.append(Edge(joint, name))
 
     def _finish(self):
-        """Replace the Output by the node that ends the model; refuse what only an end can be."""
+        """Replace the Output by the node that ends the model. Refuse nodes inside that can only be an end."""
+        last = self._remove_output()
+        for end in (self._end_in_scaled_spikes, self._end_in_flatten, self._end_in_current, self._end_in_loop):
+            if end(last):
+                break
+        self._refuse_ends()
+
+    def _remove_output(self):
+        """Remove the edge into the Output. Returns the name of the node that it came from."""
         output = self.graph.output
         group = self.graph.nodes[output].group
         into = [edge for edge in self.edges if edge.target == output]
@@ -162,37 +173,59 @@ class Builder:
                               + (" with a delay" if len(into) == 1 else "") + ", expected 1 without delay")
         if any(edge.source == output for edge in self.edges):
             raise group.error("has edges that lead out of it")
-        last = into[0].source
         self.edges.remove(into[0])
-        node = self.nodes[last]
-        way = handing_on(self.nodes, self.edges, last) if self.kinds[last] == "spikes" else []
-        worthy = [each for each in way if (worth_of(each) != 1).any()]
-        if worthy:
-            self._read_out_worth(last, any(each.role != "transform" for each in worthy))
-        elif isinstance(node, Flatten) and self.kinds[last] == "spikes":  # answers are flat anyway
-            [edge] = [e for e in self.edges if e.target == last]
-            if edge.delay == 0 and all(e.source != last for e in self.edges):
-                del self.nodes[last]
-                self.edges.remove(edge)
-        elif self.kinds[last] in ("current", "scaled"):
-            self.nodes[output] = Readout(self.reading.readout)
-            self.edges.append(Edge(last, output))
-            self.use("readout")
-        elif sum(isinstance(self.nodes[name], Neuron) for name in in_loop(self.edges, last)) > 1:
-            self.nodes[output] = Readout("sum")  # says which of the loop's neurons is the end
-            self.edges.append(Edge(last, output))
-        self._refuse_ends()
+        return into[0].source
 
-    def _read_out_worth(self, last, scaled):
-        """End in a Readout of spikes that are not worth 1. scaled: whether a factor makes them so, and not only pools
-        that average: these are summed, as all spikes are, if nobody says otherwise; so are our own older files."""
-        output, how = self.graph.output, self.reading.readout
+    # Ways to end a model, tried in this order. Each returns whether it applies to the last node.
+
+    def _end_in_scaled_spikes(self, last):
+        """Read out spikes whose level of 1 has another value than 1."""
+        way = handing_on(self.nodes, self.edges, last) if self.kinds[last] == "spikes" else []
+        scaling = [node for node in way if (level_value(node) != 1).any()]
+        if scaling:
+            self._read_out_scaled_spikes(last, any(node.role != "transform" for node in scaling))
+        return bool(scaling)
+
+    def _end_in_flatten(self, last):
+        """Remove a Flatten of spikes that nothing else reads, since outputs are flat anyway."""
+        if not isinstance(self.nodes[last], Flatten) or self.kinds[last] != "spikes":
+            return False
+        [edge] = [e for e in self.edges if e.target == last]
+        if edge.delay == 0 and all(e.source != last for e in self.edges):
+            del self.nodes[last]
+            self.edges.remove(edge)
+        return True
+
+    def _end_in_current(self, last):
+        """Read out a current."""
+        if self.kinds[last] not in ("current", "scaled"):
+            return False
+        self._read_out(last, self.reading.readout)
+        self.use("readout")
+        return True
+
+    def _end_in_loop(self, last):
+        """Read out one of several neurons in a loop, so that the model has one end."""
+        several = sum(isinstance(self.nodes[name], Neuron) for name in in_loop(self.edges, last)) > 1
+        if several:
+            self._read_out(last, "sum")
+        return several
+
+    def _read_out(self, last, reduce):
+        """End the model with a Readout of the last node."""
+        self.nodes[self.graph.output] = Readout(reduce)
+        self.edges.append(Edge(last, self.graph.output))
+
+    def _read_out_scaled_spikes(self, last, scaled):
+        """End the model with a Readout of spikes whose level of 1 has another value than 1. scaled: whether a
+        factor gives them that value. If only average pools do, they are summed by default, as other spikes are,
+        also in older files of eventsim."""
+        reduce = self.reading.readout
         if self.reading.why["readout"] == "given" or scaled and self.reading.guessed("readout"):
             self.use("readout")
         else:
-            how, self.notes["assumed readout"] = "sum", "sum (default of spikes)"
-        self.nodes[output] = Readout(how)
-        self.edges.append(Edge(last, output))
+            reduce, self.notes["assumed readout"] = "sum", "sum (default of spikes)"
+        self._read_out(last, reduce)
 
     def _refuse_ends(self):
         for edge in self.edges:
@@ -209,7 +242,7 @@ class Builder:
     # ---- loops
 
     def _time(self):
-        """Give loops their step, and move what all neurons of a Delay wait to its edge."""
+        """Delay loops by a step, and move the delay that all neurons of a Delay share to the edge before it."""
         for name, node in self.nodes.items():
             if isinstance(node, Delay):
                 least = int(node.steps.min())
@@ -224,8 +257,7 @@ class Builder:
     # ---- paths that are equal
 
     def _repeat(self):
-        """Give each edge that is there again a node of its own that changes nothing: what arrives twice counts
-        twice."""
+        """Put a node that changes nothing on each repeated edge, so that what arrives twice counts twice."""
         seen = set()
         for i, edge in enumerate(self.edges):
             if edge in seen:
@@ -236,11 +268,11 @@ class Builder:
             seen.add(edge)
 
     def _unchanging(self, source):
-        """A node that gives what it reads."""
+        """Return a node that gives what it reads."""
         if self.kinds[source] == "spikes":
             return Delay(0)
-        one, zero = np.ones(self._shapes[source][0]), np.zeros(self._shapes[source][0])
-        return BatchNorm(one, zero, zero, one, eps=0.0)
+        ones, zeros = np.ones(self._shapes[source][0]), np.zeros(self._shapes[source][0])
+        return BatchNorm(ones, zeros, zeros, ones, eps=0.0)
 
 
 def _unused(name, taken):

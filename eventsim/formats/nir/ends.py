@@ -1,6 +1,7 @@
-"""The end of a network whose answer is spikes: what a level is worth there.
+"""The end of a network whose answer is spikes: the value of a level there.
 
-A model that ends in spikes answers with their summed levels. NIR's nodes give values: a level times what it is worth.
+The answer of a model that ends in spikes is the sum of their levels. NIR's nodes give values: a level times the
+value of a level of 1.
 """
 
 import numpy as np
@@ -9,9 +10,10 @@ from eventsim.model.transforms import AvgPool
 
 
 def handing_on(nodes, edges, last):
-    """The nodes through which spikes come to the end: what sends them, and the transforms on the way.
+    """Return the nodes through which spikes come to the end: those that send them, and the transforms behind
+    these.
 
-    nodes: name -> Node. edges: of Edge. last: name of the node before the end, which gives spikes.
+    nodes: name -> Node. edges: list of Edge. last: name of the node before the end, which gives spikes.
     """
     waiting = [last]
     for name in waiting:
@@ -20,8 +22,8 @@ def handing_on(nodes, edges, last):
     return [nodes[name] for name in waiting]
 
 
-def worth_of(node, n_axes=2):
-    """What a node makes of a level of 1, float64 () or (C,): the worth of what sends it, or a pool's share.
+def level_value(node, n_axes=2):
+    """Return the value of a level of 1 that a node sends, or the factor of a transform on it: float64 () or (C,).
     n_axes: axes of space that a pool works on."""
     if node.role == "neurons":
         return np.asarray(node.worth, np.float64)
@@ -30,18 +32,18 @@ def worth_of(node, n_axes=2):
     return np.asarray(1 / np.prod(node.geometry(n_axes)[0]) if isinstance(node, AvgPool) else 1.0)
 
 
-def worth_handed_on(model, last):
-    """Worth of a level of the last node of a model, float64 () or (C,), where pools, sums and the like hand on spikes;
-    1 where neurons end it, whose answer counts levels anyway."""
+def level_value_at_end(model, last):
+    """Return the value of a level of 1 at the end of a model: float64 () or (C,). It is 1 where neurons end the
+    model, since their levels are counted; transforms hand on the value of the spikes that they read."""
     way = [last]
     while model.nodes[way[-1]].role == "transform":
-        way.append(model.incoming(way[-1])[0].source)  # one of several: sums of unequal worths cannot end a model
+        way.append(model.incoming(way[-1])[0].source)  # or another: those of one end have equal values
     if len(way) == 1:
         return np.ones(())
-    worth = worth_of(model.nodes[way[-1]])
+    values = level_value(model.nodes[way[-1]])
     for source, name in zip(way[:0:-1], way[-2::-1]):
         shape = model.shapes[source]
-        worth = worth * worth_of(model.nodes[name], len(shape) - 1)
-        if model.nodes[name].reshapes and worth.ndim:
-            worth = np.repeat(worth, int(np.prod(shape)) // len(worth))
-    return worth
+        values = values * level_value(model.nodes[name], len(shape) - 1)
+        if model.nodes[name].reshapes and values.ndim:
+            values = np.repeat(values, int(np.prod(shape)) // len(values))
+    return values

@@ -1,4 +1,5 @@
-"""A NIR file as one flat graph: nested graphs dissolved, members and edges checked, nothing computed."""
+"""A NIR file as one flat graph: nested graphs are dissolved, members and edges are checked, nothing is
+computed."""
 
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Tuple
@@ -6,8 +7,8 @@ from typing import Dict, List, NamedTuple, Tuple
 from eventsim.formats.refusing import MAX_EDGES, MAX_NODES, unsupported
 from eventsim.storage.hdf5 import StoredGroup
 
-MAX_DEPTH = 16  # of nested graphs; hard links can nest a file in itself
-MAX_PAIRS = 1 << 21  # nodes times edges, which looking for loops can take
+MAX_DEPTH = 16  # of nested graphs; hard links can nest a graph in itself
+MAX_PAIRS = 1 << 21  # nodes times edges, which bounds the time of looking for loops
 
 _LIF = ("r", "v_leak", "v_threshold")
 _CONV = ("weight", "bias", "stride", "padding", "dilation", "groups")
@@ -37,7 +38,7 @@ MEMBERS = {
 
 
 class RawNode(NamedTuple):
-    """A node as it is in the file: its type and its group."""
+    """A node in the file: its type and its group."""
 
     kind: str
     group: StoredGroup
@@ -47,8 +48,8 @@ class RawNode(NamedTuple):
 class Graph:
     """All nodes of a file by their full names, and the edges between them, each once.
 
-    input, output: the two of the outermost graph. passing: inputs and outputs of nested graphs,
-    which hand on what they get. not_read: members that mean nothing here.
+    input, output: names of the two of the outermost graph. passing: names of the inputs and outputs of nested
+    graphs, which only hand on what they read. not_read: members that NIR does not have.
     """
 
     nodes: Dict[str, RawNode] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class Graph:
 
 
 def read_graph(root) -> Graph:
-    """The graph below /node of a file. Raises FormatError and UnsupportedError, naming the node."""
+    """Return the graph below /node of a file. Raises FormatError and UnsupportedError, which name the node."""
     top = root.group("node", "the graph")
     kind = top.text("type")
     if kind != "NIRGraph":
@@ -69,13 +70,13 @@ def read_graph(root) -> Graph:
     graph.input, graph.output = _read_level(graph, top, "", 0)
     graph.edges = list(dict.fromkeys(graph.edges))  # duplicates occur and mean one edge
     if len(graph.nodes) * len(graph.edges) > MAX_PAIRS:
-        raise top.error(f"{len(graph.nodes)} nodes and {len(graph.edges)} edges, expected at most {MAX_PAIRS} of both "
-                        "multiplied; save as .h5")
+        raise top.error(f"{len(graph.nodes)} nodes and {len(graph.edges)} edges, expected at most {MAX_PAIRS} of "
+                        "both multiplied; save as .h5")
     return graph
 
 
 def _read_level(graph, group, prefix, depth):
-    """Add the nodes and edges of one (nested) graph; returns the names of its Input and Output."""
+    """Add the nodes and edges of one (nested) graph. Returns the names of its Input and Output."""
     if depth > MAX_DEPTH:
         raise group.error(f"graphs are nested more than {MAX_DEPTH} deep")
     _check_members(graph, group, "NIRGraph")
@@ -99,7 +100,7 @@ def _read_level(graph, group, prefix, depth):
 
 
 def _read_node(graph, nodes, prefix, name, depth):
-    """Add one node, or all of a nested graph; returns the names at which it is entered and left."""
+    """Add one node, or all of a nested graph. Returns the names of the nodes at which it is entered and left."""
     full = prefix + name
     group = nodes.group(name, f"node {full!r}")
     inner = [] if "type" in group else [each for each in group.names() if group.is_group(each)]
@@ -131,8 +132,8 @@ def _check_members(graph, group, kind):
 
 
 def _read_edges(group):
-    found = group.dataset("edges")
-    if 0 in found.shape:  # an empty list has no type
+    stored = group.dataset("edges")
+    if 0 in stored.shape:  # an empty list has no type
         return []
     edges = group.texts("edges")
     if edges.ndim != 2 or edges.shape[1] != 2:
@@ -141,12 +142,12 @@ def _read_edges(group):
 
 
 def _only(graph, group, prefix, kind, ports):
-    """Full name of the one Input or Output of a level."""
-    found = [prefix + name for name in ports
+    """Return the full name of the one Input or Output of a (nested) graph."""
+    names = [prefix + name for name in ports
              if prefix + name in graph.nodes and graph.nodes[prefix + name].kind == kind]
-    if len(found) > 1:
-        raise unsupported(group, f"has {len(found)} nodes of type {kind} ({', '.join(found)}), expected 1; "
+    if len(names) > 1:
+        raise unsupported(group, f"has {len(names)} nodes of type {kind} ({', '.join(names)}), expected 1; "
                           "split the graph, or join them")
-    if not found:
+    if not names:
         raise group.error(f"has no node of type {kind}, expected 1")
-    return found[0]
+    return names[0]

@@ -1,4 +1,4 @@
-"""Edges with delays, and the steps that NIR's loops take: what reading and writing have in common."""
+"""Edges with delays, and the step of delay that NIR's loops take, for the reader and the writer."""
 
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.formats.refusing import MAX_EDGES
@@ -7,8 +7,8 @@ from eventsim.model.neurons import Neuron
 
 
 def without(edges, name, delay):
-    """Edges (source, target, delay) after node `name` is taken out: all that read it read what it read,
-    `delay` steps later, in its place. Raises ModelError where it reads itself."""
+    """Return the edges without node `name`: what reads it reads what it read, `delay` steps later, in its place.
+    edges: list of Edge. Raises ModelError where the node reads itself."""
     into = [edge for edge in edges if edge.target == name]
     out = [edge for edge in edges if edge.source == name]
     if any(edge.source == name for edge in into):
@@ -25,11 +25,12 @@ def without(edges, name, delay):
 
 
 def with_steps(nodes, edges, start, recurrent_bias):
-    """(edges, whether recurrent_bias mattered): a step of delay for every loop in which nothing takes time.
+    """Return (edges, whether recurrent_bias mattered), with a step of delay in every loop in which nothing takes
+    time.
 
-    nodes: name -> Node. start: name of the Input. recurrent_bias: the first step in which biases on the
-    way of a loop act: 1 puts the delay behind them, 0 before them. Raises ModelError for a loop without
-    a spiking neuron, UnsupportedError where one bias would have to do both.
+    nodes: name -> Node. start: name of the Input. recurrent_bias: the first step in which biases in a loop act: 1
+    puts the delay behind them, 0 before them. Raises ModelError for a loop without a spiking neuron,
+    UnsupportedError where a delay before a bias would also be on a path outside the loop.
     """
     neurons = {name for name, node in nodes.items() if isinstance(node, Neuron)}
     delayed, matters = set(), False
@@ -41,7 +42,8 @@ def with_steps(nodes, edges, start, recurrent_bias):
 
 
 def _before_weights(nodes, edges, i, recurrent_bias):
-    """(index of the edge that leaves the neuron on the way along edge i, whether there is a bias on it)."""
+    """Return (index of the edge that leaves the neuron from which edge i gets its spikes, whether there is a bias
+    between them)."""
     biased = False
     while not isinstance(nodes[edges[i].source], Neuron):
         name = edges[i].source
@@ -62,12 +64,11 @@ def _before_weights(nodes, edges, i, recurrent_bias):
 
 
 def loops(edges, neurons, start):
-    """Indices of the edges that close a loop in which nothing takes time.
+    """Return the indices of the edges that close a loop in which nothing takes time.
 
-    They are those into the node of a strongly connected part that is nearest to `start`, so that what
-    enters the loop there is not delayed (ties go to neurons, then to the first name); then the same again
-    for the loops that are left. edges: (source, target, delay). neurons: names. Raises ModelError for
-    a loop without any.
+    Those are the edges into one node of each strongly connected part: the one nearest to `start`, so that what
+    enters the loop there is not delayed (ties go to neurons, then to the first name). The loops that are left are
+    then closed in the same way. edges: list of Edge. neurons: names. Raises ModelError for a loop without neurons.
     """
     distance = _distances(edges, start)
     names = list(dict.fromkeys(name for edge in edges for name in edge[:2]))
@@ -95,7 +96,7 @@ def loops(edges, neurons, start):
 
 
 def looping(edges):
-    """Names of the nodes that are in a loop with others."""
+    """Return the names of the nodes that are in a loop with other nodes."""
     outgoing = {name: [] for edge in edges for name in edge[:2]}
     for edge in edges:
         outgoing[edge.source].append(edge)
@@ -103,13 +104,13 @@ def looping(edges):
 
 
 def in_loop(edges, name):
-    """Names of all nodes that lead to `name` and that it leads to, itself among them."""
+    """Return the names of all nodes from which a path leads to `name` and back, and `name` itself."""
     backwards = [Edge(edge.target, edge.source) for edge in edges]
     return _distances(edges, name).keys() & _distances(backwards, name).keys()
 
 
 def _distances(edges, start):
-    """Edges from `start` to each node that can be reached."""
+    """Return how many edges lead from `start` to each node that can be reached."""
     readers = {}
     for edge in edges:
         readers.setdefault(edge.source, []).append(edge.target)

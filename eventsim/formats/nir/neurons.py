@@ -1,4 +1,4 @@
-"""NIR's neurons as eventsim's: the equations of NIR in steps, under a Reading.
+"""NIR's neurons as eventsim's: the equations of NIR in discrete steps. A Reading says how they are discretised.
 
 Everything is float64. In the formulas, a = dt / tau ("euler") or 1 - exp(-dt / tau) ("exponential"):
 
@@ -21,21 +21,21 @@ from eventsim.model.parameters import compact
 
 SPIKING = ("IF", "LIF", "CubaLIF")
 INTEGRATING = ("I", "LI", "CubaLI")
-ROUNDED = 1e-6  # how far a tau of a float32 file may be below a step
+ROUNDED = 1e-6  # relative error of a float32 tau or gain
 
 
 def build_neuron(kind, values, scale, reading, shape):
-    """The Neuron, or for kinds that never fire the Readout.
+    """Return the Neuron, or the Readout for kinds that never fire.
 
-    kind: in SPIKING or INTEGRATING. values: float64 by NIR's names, as `fitted` gives them. scale: a
-    factor on the input (a Scale before it). shape: the neurons'. Raises ModelError and UnsupportedError.
+    kind: in SPIKING or INTEGRATING. values: float64 by NIR's names, as `fitted` gives them. scale: a factor on the
+    input (a Scale before it). shape: of the neurons. Raises ModelError and UnsupportedError.
     """
     dynamics = _dynamics(kind, values, reading)
     if kind in INTEGRATING:
         if reading.start == "leak" and dynamics["v_leak"].any():
             raise UnsupportedError(
-                "its membranes would start at v_leak, which is not 0 (start leak, as in norse), but those of an output "
-                "that never fires start at 0; choose start='zero'"
+                "its membranes would start at v_leak, which is not 0 (start leak, as in norse), but those of an "
+                "output that never fires start at 0; choose start='zero'"
             )
         dynamics["input_gain"] = dynamics["input_gain"] * scale
         return Readout(reading.readout, **{name: compact(value, shape) for name, value in dynamics.items()})
@@ -45,14 +45,14 @@ def build_neuron(kind, values, scale, reading, shape):
 
 
 def _potentials(kind, values, dynamics, reading):
-    """v_threshold, v_reset, v_leak and, where they are needed, quantum and v_min; "scaled_euler" changes
-    the gain."""
+    """Return v_threshold, v_reset, v_leak and, where they are needed, quantum and v_min. For "scaled_euler" also
+    changes the gain in `dynamics`."""
     threshold = values["v_threshold"]
-    found = {"v_threshold": threshold, "v_leak": dynamics["v_leak"], "v_reset": np.zeros(1)}
+    potentials = {"v_threshold": threshold, "v_leak": dynamics["v_leak"], "v_reset": np.zeros(1)}
     if reading.reset == "hard":
-        found["v_reset"] = values.get("v_reset", np.zeros(1))
+        potentials["v_reset"] = values.get("v_reset", np.zeros(1))
     if reading.lower_limit == "all" or (reading.lower_limit == "IF" and kind == "IF"):
-        found["v_min"] = -threshold
+        potentials["v_min"] = -threshold
     unit, origin = np.ones(1), np.zeros(1)
     if reading.integration == "scaled_euler" and kind != "IF":
         unit, dynamics["input_gain"] = dynamics["input_gain"], np.ones(1)
@@ -62,15 +62,15 @@ def _potentials(kind, values, dynamics, reading):
                 "integration='euler'"
             )
     if reading.start != "zero":
-        origin = found["v_leak" if reading.start == "leak" else "v_reset"]
-    found = {name: (value - origin) / unit for name, value in found.items()}
+        origin = potentials["v_leak" if reading.start == "leak" else "v_reset"]
+    potentials = {name: (value - origin) / unit for name, value in potentials.items()}
     if reading.reset == "soft" or reading.bits > 1:
-        found["quantum"] = threshold / unit
-    return found
+        potentials["quantum"] = threshold / unit
+    return potentials
 
 
 def _dynamics(kind, values, reading):
-    """leak, input_gain, v_leak and, where there is one, current_leak, as arrays."""
+    """Return leak, input_gain, v_leak and, where there is one, current_leak, as arrays."""
     r = values["r"]
     if kind in ("I", "IF"):
         return {"leak": np.ones(1), "input_gain": _integrated(r, reading), "v_leak": np.zeros(1)}
@@ -90,19 +90,19 @@ def _dynamics(kind, values, reading):
 
 
 def _integrated(r, reading):
-    """Factor on what an IF or I adds."""
+    """Return the factor on the input of an IF or I."""
     way = reading.if_input
     if way == "x" or (way == "auto" and (r == 1).all()):
         return np.ones(1)
     if way == "r":
         return r
     gain = reading.dt * r
-    return np.where(np.abs(gain - 1) < ROUNDED, 1.0, gain)  # r is 1 / dt, in float32
+    return np.where(np.abs(gain - 1) < ROUNDED, 1.0, gain)  # where r is 1 / dt in float32
 
 
 def _gain(share, tau, factor, reading):
-    """Factor on the input of a leaky state; where tau is infinite, so has to be the factor, and they cancel:
-    snnTorch writes factor = tau / dt."""
+    """Return the factor on the input of a leaky state. An infinite tau is allowed where the factor is infinite,
+    too, and they cancel: snnTorch writes factor = tau / dt."""
     endless = np.isinf(tau) | np.isinf(factor)
     if not endless.any():
         return share * factor
@@ -115,12 +115,12 @@ def _gain(share, tau, factor, reading):
 
 
 def _decay(tau, name, reading):
-    """(factor that a step leaves of a state, the share a that it takes away)."""
+    """Return (the share of a state that a step leaves, the share a that it takes away)."""
     if (tau <= 0).any():
         raise ModelError(f"{name} has a value that is not above 0")
     steps = reading.dt / tau
     if reading.integration in ("exponential", "impulse"):
-        # math, not NumPy, whose exp differs between processors; few values differ
+        # of math, since NumPy's exp differs between processors; there are few different values
         left = {x: (math.exp(-x), -math.expm1(-x)) for x in np.unique(steps).tolist()}
         pairs = np.array([left[x] for x in steps.ravel().tolist()])
         return pairs[:, 0].reshape(steps.shape), pairs[:, 1].reshape(steps.shape)
@@ -154,10 +154,10 @@ def _firing(values, reading, shape):
 
 
 def fitted(values, shape, name):
-    """A parameter of a node of `shape`: float64 that broadcasts to it, of as many axes.
+    """Return a parameter of a node as float64 of as many axes as `shape`, to which it broadcasts.
 
-    values: () or one number, the whole shape (axes of length 1 may be missing or added), one per channel,
-    or any shape of as many axes that broadcasts. Raises ModelError.
+    values: one number; of the whole shape (axes of length 1 may be missing or added); (C,), one per channel; or of
+    any shape of as many axes that broadcasts. Raises ModelError for others.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.size == 1:
@@ -175,11 +175,11 @@ def fitted(values, shape, name):
 
 
 def fits_two_axes(values, shape):
-    """Whether numbers that `fitted` takes per channel could as well be along the last axis, where NumPy has them, and
-    would be others there."""
+    """Return whether values that `fitted` takes per channel also fit the last axis, to which NumPy would broadcast
+    them, and would give another parameter there."""
     return len(shape) > 1 and values.shape == shape[:1] == shape[-1:] and bool((values != values[0]).any())
 
 
 def same_shape(a, b):
-    """Whether two shapes agree but for axes of length 1."""
+    """Return whether two shapes are equal apart from axes of length 1."""
     return [n for n in a if n != 1] == [n for n in b if n != 1]

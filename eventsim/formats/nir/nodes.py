@@ -1,8 +1,8 @@
 """NIR's nodes as eventsim's, one function per type of node in a file.
 
-A function takes (builder, name, group, shape): the `Builder`, the node's name and group in the file, and the
-shape that reaches it. It returns a node, or None for one that only hands on what it gets, of which it
-tells the builder. It is registered with @reads_node.
+A function takes (builder, name, group, shape): the `Builder`, the node's name and group in the file, and the shape
+of its input. It returns a node; or None for a node that only hands on its input, which it then adds to
+`builder.passing`. It is registered with @reads_node.
 """
 
 import math
@@ -18,24 +18,16 @@ from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import compact, float_array, MAX_DELAY
 from eventsim.model.synapses import Conv1d, Conv2d, Dense
 from eventsim.model.transforms import AvgPool, BatchNorm, Delay, Flatten, SumPool
+from eventsim.registry import registers
 
-WHOLE_STEPS = 1e-6  # how far a delay in steps may be from a whole number: float32 files
-# what snnTorch writes as infinite for a leak of 1, by type of neuron
+ROUNDED_STEPS = 1e-6  # relative error of a float32 delay in steps
+# type of neuron -> members that snnTorch writes as infinite for a leak of 1
 _CUBA = ("tau_syn", "tau_mem", "r", "w_in")
 ENDLESS = {"LIF": ("tau", "r"), "LI": ("tau", "r"), "CubaLIF": _CUBA, "CubaLI": _CUBA, "IF": (), "I": ()}
 GIVEN = {"current": "a current", "real": "real numbers", "scaled": "scaled spikes", "output": "a readout"}
 
 TYPES = {}  # type of a node in a file -> function
-
-
-def reads_node(*types):
-    """Make a function the one that reads some types of nodes."""
-
-    def register(function):
-        TYPES.update(dict.fromkeys(types, function))
-        return function
-
-    return register
+reads_node = registers(TYPES)
 
 
 @reads_node("Linear")
@@ -63,8 +55,8 @@ def _convolution(cls, group, shape):
     settings = {name: _pair(group, name) for name in ("stride", "dilation")}
     groups = _pair(group, "groups")
     if len(shape) == cls.n_axes:
-        raise ModelError(f"input has shape {shape}, expected channels in front, {(1, *shape)}: give the Input and what "
-                         "lies between such a shape")
+        raise ModelError(f"input has shape {shape}, expected channels in front, {(1, *shape)}: give the Input and "
+                         "what lies between such a shape")
     if "input_shape" in group and len(shape) > 1:
         check_shape(group, "input_shape", shape[1:])
     text = _padding_text(group)
@@ -87,16 +79,16 @@ def _avg_pool(builder, name, group, shape):
 
 @reads_node("Flatten")
 def _flatten(builder, name, group, shape):
-    start, end = _whole(group, "start_dim"), _whole(group, "end_dim")
+    start, end = _whole_number(group, "start_dim"), _whole_number(group, "end_dim")
     if "input_type" in group:
         check_shape(group, "input_type", shape)
     n = len(shape)
     first, last = (i + n if i < 0 else i for i in (start, end))
-    whole = first <= 0 and last == n - 1
-    if not whole and start == 1 and end in (-1, n):  # torch's own, which counts the samples' axis
-        whole = True
+    all_axes = first <= 0 and last == n - 1
+    if not all_axes and start == 1 and end in (-1, n):  # torch's default, which counts the samples' axis
+        all_axes = True
         builder.notes["assumed start_dim"] = f"1 of {name!r} counts an axis of samples (torch's default)"
-    if not whole or n > 3:
+    if not all_axes or n > 3:
         raise UnsupportedError(
             f"flattens axes {start} to {end} of {n}; only all of them together are supported"
         )
@@ -115,16 +107,16 @@ def _scale(builder, name, group, shape):
     if scale.ndim > 1:
         _scale_neurons(builder, name, scale)
         return None
-    if _changed_worth(builder, name, scale):
+    if _taken_by_source(builder, name, scale):
         builder.passing[name] = 0
         return None
     scale = np.array(np.broadcast_to(scale, shape[:1]))
-    zero, one = np.zeros(shape[0]), np.ones(shape[0])
-    return BatchNorm(scale, zero, zero, one, eps=0.0)
+    zeros, ones = np.zeros(shape[0]), np.ones(shape[0])
+    return BatchNorm(scale, zeros, zeros, ones, eps=0.0)
 
 
 def _scale_neurons(builder, name, scale):
-    """A factor per neuron goes into the neurons that read it."""
+    """Make a factor per neuron part of the gain of the neurons that read it."""
     for source, target in builder.graph.edges:
         if source == name:
             raw = builder.graph.nodes[target]
@@ -138,8 +130,8 @@ def _scale_neurons(builder, name, scale):
     builder.passing[name] = 0
 
 
-def _changed_worth(builder, name, scale):
-    """Whether a factor could become what the spikes of the one node before are worth."""
+def _taken_by_source(builder, name, scale):
+    """Make a factor part of the value of a level of the one node before, and return whether that is possible."""
     readers = [target for source, target in builder.graph.edges if source == name]
     sources = [source for source, target in builder.graph.edges if target == name]
     alone = len(sources) == 1 and [t for s, t in builder.graph.edges if s == sources[0]] == [name]
@@ -167,11 +159,11 @@ def _delay(builder, name, group, shape):
     builder.use("dt")
     delay = _fitted(builder, group, "delay", shape)
     steps = np.rint(delay / builder.reading.dt)
-    wrong = np.abs(delay / builder.reading.dt - steps) > WHOLE_STEPS * np.maximum(steps, 1)
+    wrong = np.abs(delay / builder.reading.dt - steps) > ROUNDED_STEPS * np.maximum(steps, 1)
     if wrong.any() or (steps < 0).any() or (steps > MAX_DELAY).any():
-        found = delay[wrong | (steps < 0) | (steps > MAX_DELAY)].flat[0]
+        first = delay[wrong | (steps < 0) | (steps > MAX_DELAY)].flat[0]
         raise ModelError(
-            f"delay is {found:.9g}, or {found / builder.reading.dt:.9g} steps of dt = "
+            f"delay is {first:.9g}, or {first / builder.reading.dt:.9g} steps of dt = "
             f"{builder.reading.dt:.6g}, expected whole steps from 0 to {MAX_DELAY}; give another dt"
         )
     steps = compact(steps, shape)
@@ -200,14 +192,14 @@ def _neuron(builder, name, group, shape):
 
 
 def same_input_gain(graph):
-    """The one r that all IF neurons of a graph have, or None."""
-    found = [raw.group.numbers("r") for raw in graph.nodes.values() if raw.kind == "IF"]
-    values = {float(one) for r in found if r.dtype.kind in "iuf" and r.size for one in (r.min(), r.max())}
+    """Return the r that all IF neurons of a graph share, or None."""
+    gains = [raw.group.numbers("r") for raw in graph.nodes.values() if raw.kind == "IF"]
+    values = {float(gain) for r in gains if r.dtype.kind in "iuf" and r.size for gain in (r.min(), r.max())}
     return values.pop() if len(values) == 1 else None
 
 
 def _used_by(kind, values, reading):
-    """Options that decide what a neuron does."""
+    """Yield the options on which the behaviour of a neuron depends."""
     if "tau" in values or "tau_mem" in values:
         yield from ("dt", "integration")
     else:
@@ -225,73 +217,75 @@ def _used_by(kind, values, reading):
 
 
 def check_shape(group, name, shape):
-    """Raise FormatError unless the shape `name` of a node is the one that reaches it."""
-    found = whole_numbers(group, name)
-    if not same_shape(found, shape):
-        raise group.error(f"{name} is {found}, but {shape} arrives")
+    """Raise FormatError unless the member `name`, a shape, is that of the input of the node."""
+    stored = whole_numbers(group, name)
+    if not same_shape(stored, shape):
+        raise group.error(f"{name} is {stored}, but {shape} arrives")
 
 
 def _numbers(group, name):
-    """A dataset of finite numbers as float64."""
-    found = group.numbers(name)
-    if found.dtype.kind == "b":
+    """Return a dataset of finite numbers as float64."""
+    values = group.numbers(name)
+    if values.dtype.kind == "b":
         raise group.error(f"{name!r} holds booleans, expected numbers")
     try:
-        return float_array(found, name)
+        return float_array(values, name)
     except ModelError as error:
         raise group.error(error) from None
 
 
 def _fitted(builder, group, name, shape, endless=False):
-    """A parameter as `fitted`; what differs along one axis only may take a number for each neuron."""
+    """Return a parameter as `fitted` does. endless: whether it may be infinite. A parameter that differs along
+    another axis than the channels will take one number per neuron, so the memory for that is checked first."""
     values = _maybe_endless(group, name) if endless else _numbers(group, name)
-    found = fitted(values, shape, name)
+    parameter = fitted(values, shape, name)
     if fits_two_axes(values, shape):
         builder.taken_per_channel.append(f"{name} of {group.label}")
-    if 1 < found.size < math.prod(shape) and found.shape[1:] != (1,) * (len(shape) - 1):
+    if 1 < parameter.size < math.prod(shape) and parameter.shape[1:] != (1,) * (len(shape) - 1):
         group.require_room(name, 8 * math.prod(shape))
-    return found
+    return parameter
 
 
 def _maybe_endless(group, name):
-    """A dataset of finite numbers, or infinite ones above 0, as float64."""
-    found = group.numbers(name)
-    if found.dtype.kind != "f" or not np.isposinf(found).any():
+    """Return a dataset of numbers, finite or +infinity, as float64."""
+    values = group.numbers(name)
+    if values.dtype.kind != "f" or not np.isposinf(values).any():
         return _numbers(group, name)
-    if np.isnan(found).any() or np.isneginf(found).any():
+    if np.isnan(values).any() or np.isneginf(values).any():
         raise group.error(f"{name} has a value that is not finite")
-    return found.astype(np.float64)
+    return values.astype(np.float64)
 
 
 def _bias(group):
-    """(C,) or None where it is zero."""
+    """Return a bias (C,), or None where it is zero."""
     bias = _numbers(group, "bias")
     return bias if bias.any() else None
 
 
 def whole_numbers(group, name):
-    """A short list of whole numbers as a tuple, whatever their type."""
-    found = _numbers(group, name)
-    if found.ndim > 1 or found.size > 8 or (found != np.floor(found)).any() or (np.abs(found) > 1 << 30).any():
+    """Return at most 8 whole numbers of any type as a tuple of ints."""
+    values = _numbers(group, name)
+    short = values.ndim <= 1 and values.size <= 8
+    if not short or (values != np.floor(values)).any() or (np.abs(values) > 1 << 30).any():
         raise group.error(f"{name!r} is not a short list of whole numbers")
-    return tuple(found.reshape(-1).astype(int).tolist())
+    return tuple(values.reshape(-1).astype(int).tolist())
 
 
 def _pair(group, name):
-    """Whole numbers per axis, or one for all."""
-    found = whole_numbers(group, name)
-    return found[0] if len(found) == 1 else found
+    """Return a tuple of whole numbers, one per axis, or an int for all axes."""
+    values = whole_numbers(group, name)
+    return values[0] if len(values) == 1 else values
 
 
-def _whole(group, name):
-    found = whole_numbers(group, name)
-    if len(found) != 1:
-        raise group.error(f"{name!r} is {found}, expected one whole number")
-    return found[0]
+def _whole_number(group, name):
+    values = whole_numbers(group, name)
+    if len(values) != 1:
+        raise group.error(f"{name!r} is {values}, expected one whole number")
+    return values[0]
 
 
 def _padding_text(group):
-    """"same", "valid" or "" where the padding is of numbers."""
+    """Return "same" or "valid", or "" where the padding is numbers."""
     if not group.dataset("padding").is_text:
         return ""
     text = group.text("padding")
@@ -301,8 +295,9 @@ def _padding_text(group):
 
 
 def _same_padding(cls, group, weight, settings):
-    """(weight, dilation, padding) of padding "same". torch pads one more at the end where an even
-    number of taps leaves an odd number to pad: a first tap of zeros does the same."""
+    """Return (weight, dilation, padding) for padding "same". Where an even number of taps leaves an odd number of
+    zeros to pad, torch pads one more at the end; here the weight gets a first tap of zeros, which does the
+    same."""
     if settings["stride"] not in (1, (1,), (1, 1)):
         raise UnsupportedError(f"padding 'same' with stride {settings['stride']} is not defined; give numbers")
     n_axes = cls.n_axes
@@ -322,7 +317,8 @@ def _same_padding(cls, group, weight, settings):
 
 
 def _spread(weight, axis, step):
-    """The same taps with their dilation as zeros between them, and one zero before them."""
+    """Return the weight with its dilation along an axis written as zeros between the taps, and one zero before
+    them."""
     shape = list(weight.shape)
     shape[axis] = step * (shape[axis] - 1) + 2
     wide = np.zeros(shape)

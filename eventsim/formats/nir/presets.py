@@ -2,7 +2,8 @@
 
 NIR describes continuous time. How a simulator makes steps of it is not in a file, so the same file
 means different spikes in different simulators. Here every such choice is an option; a preset is a
-set of them. What was chosen, and why, goes into the Model's provenance under "assumed <option>".
+set of them, for files that one tool wrote. What was chosen, and why, goes into the Model's
+provenance under "assumed <option>".
 """
 
 import re
@@ -27,7 +28,7 @@ class NirOptions(Options):
     """What NIR leaves open, and what its files do not say; the defaults are close to norse's."""
 
     preset: Optional[str] = option(
-        None, "whose reading of the file, with that tool's defaults: sets the options that are not given "
+        None, "written by this tool, from a network with its defaults: sets the options that are not given "
         "(default: close to norse's)", ("norse", "snntorch", "sinabs", "spikingjelly"))
     dt: float = _open(
         1e-3, "length of a step, in the unit of the file's taus and delays (default 0.001 s, or 1 / r where IF "
@@ -62,8 +63,9 @@ class NirOptions(Options):
         "zero", "where membranes start: zero; leak, at v_leak (norse); reset, at v_reset (spikingjelly); "
         "potentials are then relative to it (default zero)", choices=("zero", "leak", "reset"), per_node=True)
     readout: str = option(
-        "last", "answer of a file that ends without spikes, or in spikes that a Scale or a mean makes worth other than "
-        "1: its last value, sum or mean over the steps (default last, behind a mean of spikes sum)", ("last", "sum", "mean"))
+        "last", "answer of a file that ends without spikes, or in spikes that a Scale or a mean makes worth other "
+        "than 1: its last value, sum or mean over the steps (default last, behind a mean of spikes sum)",
+        ("last", "sum", "mean"))
     encoding: str = option(
         "spikes", "what the input is: spikes (default: whole numbers), real, or image",
         ("spikes", "real", "image"))
@@ -107,7 +109,8 @@ PRESETS = {
 LOST = {"snntorch": ("reset",), "sinabs": ("bits",)}  # what networks of a tool differ in and its files do not say
 _LOST_TEXT = {
     "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed "
-             "{value}, its default; to say it, give reset (--reset zero{single})",
+             "{value}, its default; to say it, give reset (--reset zero{single}; zero is also what snnTorch's own "
+             "import_from_nir makes of every file)",
     "bits": "sinabs's neurons send any number of spikes a step, and its files do not say how many: assumed bits "
             "{value}, and more spikes than that holds are cut off (saturated_top_bit in the findings of eventsim "
             "stats and report); to say it, give bits (--bits 16 for up to 65535, --bits 1 for SingleSpike)",
@@ -189,15 +192,15 @@ class Reading(NirOptions):
         """
         lost = [name for name in LOST.get(self.chosen, ()) if self.why[name].startswith("preset")]
         names = [name for name in used if name in (*OPEN, *OUTSIDE) and not self._settled(name, used[name])]
-        said = [_LOST_TEXT[name].format(value=_shown(getattr(self, name)), single=_of_single_nodes(used[name]))
+        texts = [_LOST_TEXT[name].format(value=_shown(getattr(self, name)), single=_of_single_nodes(used[name]))
                 for name in names if name in lost]
         guessed = [name for name in names if self.guessed(name)]
         if guessed:
             values = ", ".join(f"{name} {_shown(getattr(self, name))}" for name in guessed)
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in guessed)
             preset = "" if self.chosen else "a preset (--preset), or "
-            said.append(f"the file leaves open and was assumed: {values}; to say it, give {preset}{flags}")
-        return "; ".join(said)
+            texts.append(f"the file leaves open and was assumed: {values}; to say it, give {preset}{flags}")
+        return "; ".join(texts)
 
     def _settled(self, name, nodes):
         return bool(nodes) and set(nodes) <= set(self.own.get(name, ()))

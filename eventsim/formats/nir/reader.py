@@ -1,4 +1,4 @@
-"""NIR graphs (`.nir`) <-> Model, see https://neuroir.org and `presets` for what they leave open.
+"""The reader of NIR graphs (`.nir`), see https://neuroir.org, and `presets` for what they leave open.
 
 A file is HDF5: /version, and /node with `type` "NIRGraph", `nodes` and `edges`. A graph inside a graph
 is dissolved: its nodes get its name and a dot in front. Each type of node becomes
@@ -35,22 +35,22 @@ from eventsim.formats.nir.presets import DEFAULTS, Reading, STORED
 from eventsim.formats.refusing import guarded
 from eventsim.model.network import Model
 
-SHAPES = ("input_type ", "output_type ")  # members that say again what the edges say
-NEWEST = 1  # version that is known
+SHAPES = ("input_type ", "output_type ")  # members that only repeat what the edges say
+NEWEST = 1  # major version of NIR that is known
 LONGEST_STEP = 0.01  # seconds: an r of IF neurons below 1 / this is taken for a gain, not for 1 / dt
 
 
 def recognises(root) -> bool:
-    """Whether a file looks like a NIR graph."""
+    """Return whether a file looks like a NIR graph."""
     return "node" in root
 
 
 def read(root, **given) -> Model:
-    """Model from the root Group of a file; `given` are fields of NirOptions.
+    """Return the Model of a file from its root StoredGroup. given: fields of NirOptions.
 
-    Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does
-    not run; both name the file and the node. What the file leaves open and only defaults decide is an
-    EventsimWarning of one line.
+    Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does not run; both
+    name the file and the node. Warns in one line (EventsimWarning) of what the file leaves open and only defaults
+    decide, of members that are not read, and of numbers that fit two axes.
     """
     graph = read_graph(root)
     reading = _with_dt_of_r(guarded(root, lambda: Reading.of(given, _stored(root))), graph)
@@ -64,37 +64,37 @@ def read(root, **given) -> Model:
     if graph.not_read:
         provenance["not read"] = ", ".join(graph.not_read[:20])
     model = guarded(root, lambda: Model(built.nodes, built.edges, reading.timesteps, provenance=provenance))
-    for said in (reading.unsaid(built.used), _not_read(root, graph), _per_channel(built.taken_per_channel)):
-        if said:
-            warnings.warn(str(root.error(said)), EventsimWarning, stacklevel=3)
+    for message in (reading.unsaid(built.used), _not_read(root, graph), _per_channel(built.taken_per_channel)):
+        if message:
+            warnings.warn(str(root.error(message)), EventsimWarning, stacklevel=3)
     return model
 
 
 def _not_read(root, graph):
-    """What a file says that nobody here knows, in words, or ""."""
+    """Return in words what the file has that is not read, or ""."""
     version = root.text("version") if "version" in root else ""
     major = re.match(r"v?(\d+)", version)
     newer = major is not None and int(major[1]) > NEWEST
-    said = [f"is of NIR version {version}, and this eventsim knows those before {NEWEST + 1}"] if newer else []
+    reasons = [f"is of NIR version {version}, and this eventsim knows those before {NEWEST + 1}"] if newer else []
     members = [member for member in graph.not_read if not member.startswith(SHAPES)]
     if members:
         more = f" and {len(members) - 5} more" if len(members) > 5 else ""
-        said.append(f"has members that are not read: {', '.join(members[:5])}{more}; where one changes what its node "
-                    "computes, this is another network")
-    return "; ".join(said)
+        reasons.append(f"has members that are not read: {', '.join(members[:5])}{more}; where one changes what "
+                       "its node computes, this is another network")
+    return "; ".join(reasons)
 
 
 def _per_channel(names):
-    """What was taken per channel although it fits the last axis too, in words, or ""."""
+    """Return in words which parameters were taken per channel although they fit the last axis, too, or ""."""
     if not names:
         return ""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (f"has one number for each channel, or for each of as many columns, in {', '.join(names[:5])}{more}: taken "
-            "per channel, where NumPy takes the last axis; to say which, store the whole map, or (C, 1, 1)")
+    return (f"has one number for each channel, or for each of as many columns, in {', '.join(names[:5])}{more}: "
+            "taken per channel, where NumPy takes the last axis; to say which, store the whole map, or (C, 1, 1)")
 
 
 def _with_dt_of_r(reading, graph):
-    """The reading with dt = 1 / r where IF neurons say it: SpikingJelly writes them so."""
+    """Return the reading with dt = 1 / r if IF neurons have an r that can be that: SpikingJelly writes them so."""
     r = same_input_gain(graph)
     free = reading.guessed("dt") or reading.why["dt"] == "preset spikingjelly"
     if r is None or not free or reading.if_input not in ("auto", "dt_r") or not 1 / LONGEST_STEP <= r < np.inf:
@@ -103,7 +103,7 @@ def _with_dt_of_r(reading, graph):
 
 
 def _check_own(root, reading, built):
-    """Raise FormatError for values of nodes that do not exist, or to which the option means nothing."""
+    """Raise FormatError for options of single nodes that do not exist or do not use the option."""
     for option, values in reading.own.items():
         known = built.used.get(option, [])
         for node in values:
@@ -113,21 +113,21 @@ def _check_own(root, reading, built):
 
 
 def _stored(root):
-    """Options that our writer left in the metadata of the outermost graph."""
+    """Return the options that our writer left in the metadata of the outermost graph."""
     graph = root.group("node")
     if "metadata" not in graph or not graph.is_group("metadata"):
         return {}
     metadata = graph.group("metadata", "metadata")
     names = [name for name in metadata.names() if name.removeprefix(STORED) in DEFAULTS
              and name.startswith(STORED)]
-    found = {name.removeprefix(STORED): _value(metadata, name) for name in names}
-    return {"if_input": "r", **found} if "dt" in found else found  # eventsim 0.2 wrote gains as they are
+    options = {name.removeprefix(STORED): _value(metadata, name) for name in names}
+    return {"if_input": "r", **options} if "dt" in options else options  # eventsim 0.2 wrote gains as they are
 
 
 def _value(metadata, name):
     if metadata.dataset(name).is_text:
         return metadata.text(name)
-    found = metadata.numbers(name)
-    if found.ndim:
-        raise metadata.error(f"{name!r} has shape {found.shape}, expected a single value")
-    return found.item()
+    value = metadata.numbers(name)
+    if value.ndim:
+        raise metadata.error(f"{name!r} has shape {value.shape}, expected a single value")
+    return value.item()

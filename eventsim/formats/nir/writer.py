@@ -1,4 +1,4 @@
-"""Model -> NIR: what NIR can express, in the layout of the `nir` package.
+"""The writer of NIR graphs: the Models that NIR can express, in the layout of the `nir` package.
 
 Taus are written for Euler steps of dt (norse, snnTorch): tau = dt / (1 - leak). A Neuron whose input acts
 at once becomes an IF (leak 1) or a LIF, one with a synaptic current a CubaLIF; a Readout an I, LI or
@@ -19,7 +19,7 @@ import numpy as np
 
 from eventsim.errors import EventsimWarning, FormatError, ModelError, UnsupportedError
 from eventsim.formats.nir.draft import Draft, unused
-from eventsim.formats.nir.ends import worth_handed_on
+from eventsim.formats.nir.ends import level_value_at_end
 from eventsim.formats.nir.loops import in_loop, with_steps
 from eventsim.formats.nir.neurons import SPIKING
 from eventsim.formats.nir.presets import NirWriteOptions, OPEN, OPTIONS, STORED
@@ -28,7 +28,7 @@ from eventsim.model.graph import Edge
 from eventsim.model.neurons import Neuron
 from eventsim.model.parameters import compact
 from eventsim.model.transforms import BatchNorm
-from eventsim.storage.hdf5_writing import new_hdf5, put, put_numbers, put_open_texts
+from eventsim.storage.hdf5_writing import new_hdf5, write_array, write_numbers, write_open_texts
 from eventsim.text import many
 
 VERSION = "1.0.8"  # of the `nir` package whose layout this is
@@ -36,10 +36,10 @@ DEFAULT_DT = 1e-4  # what snnTorch takes for granted
 
 
 def write(model, path, **given):
-    """Write `model` to `path`, which appears complete or not at all; `given` are fields of NirWriteOptions.
+    """Write a Model to a file, which appears complete or not at all. given: fields of NirWriteOptions.
 
-    Warns where the number of steps matters, which the file does not have. Raises UnsupportedError for what NIR
-    cannot express, naming the node, FormatError where the file cannot be written.
+    Warns where the model holds for one number of steps only, which the file cannot keep. Raises UnsupportedError,
+    which names the node, for what NIR cannot express, and FormatError if the file cannot be written.
     """
     try:
         options = NirWriteOptions(**given)
@@ -52,10 +52,10 @@ def write(model, path, **given):
     except UnsupportedError as error:
         raise UnsupportedError(f"{path}: cannot be written: {error}") from None
     with new_hdf5(path) as root:
-        _put_file(root, draft)
+        _write_file(root, draft)
     if model.timesteps_fixed:
-        warnings.warn(f"{path}: NIR keeps no number of steps, and the model equals what it was made from in runs of "
-                      f"{many(model.timesteps, 'step')} alone: run the file so (--timesteps {model.timesteps})",
+        warnings.warn(f"{path}: NIR keeps no number of steps, and the model equals what it was made from in runs "
+                      f"of {many(model.timesteps, 'step')} alone: run the file so (--timesteps {model.timesteps})",
                       EventsimWarning, stacklevel=3)
 
 
@@ -68,7 +68,7 @@ def _remembered_dt(model):
 
 
 def _drafted(model, dt, beyond_nir) -> Draft:
-    """The file of a model. Raises ModelError and UnsupportedError, naming the node."""
+    """Return the Draft of a model. Raises ModelError and UnsupportedError, which name the node."""
     if model.chip is not None:
         raise UnsupportedError(f"its numbers are meant for chip {model.chip.name!r}, which NIR "
                                "does not know; save as .h5")
@@ -81,7 +81,7 @@ def _drafted(model, dt, beyond_nir) -> Draft:
             _move_gain(draft, name, node)
     spiking = model.kinds[model.output] == "spikes"
     if spiking:
-        _end(draft)  # now: a sum is taken out, and its edges lead on into the Output
+        _end(draft)  # before sums are removed, so that their edges lead into the Output
     for name, node in model.nodes.items():
         _add(draft, name, node)
     if spiking:
@@ -110,7 +110,8 @@ def _add(draft, name, node):
 
 
 def _normalise(draft, name, node):
-    """Fold a BatchNorm into the weights before it, where nothing else reads them."""
+    """Fold a BatchNorm into the weights before it if nothing else reads them, else make it a Scale. Raises
+    UnsupportedError for a Scale that would have to add something."""
     factor = node.weight * node.scale / np.sqrt(node.running_var + node.eps)
     shift = node.bias - node.running_mean * factor
     source = draft.model.incoming(name)[0].source
@@ -125,8 +126,8 @@ def _normalise(draft, name, node):
 
 
 def _move_gain(draft, name, node):
-    """Put what makes r of an IF or LIF other than 1 into the weights before it: norse takes r for 1,
-    and so does snnTorch of an IF."""
+    """Move the gain of an IF or LIF into the weights before it, so that its r is 1: norse takes r for 1, and so
+    does snnTorch for an IF."""
     gain, leak = (draft.on_neurons(name, getattr(node, part), part) for part in ("input_gain", "leak"))
     spiking = (leak == 1).all()
     if node.current_leak is not None or (not spiking and (leak == 1).any()):
@@ -142,7 +143,7 @@ def _move_gain(draft, name, node):
 
 
 def _end(draft):
-    """Add the Output."""
+    """Add the Output behind the last node."""
     last = draft.model.output
     output = unused("output", draft.nodes, draft.model.nodes)
     draft.nodes[output] = {"type": "Output", "shape": np.array(draft.model.shapes[last])}
@@ -150,8 +151,8 @@ def _end(draft):
 
 
 def _ends_as_output(draft):
-    """Whether the last node, a Readout, is the Output: where that would read several nodes, or one with a delay, which
-    the reader does not take, it is written as neurons instead."""
+    """Return whether the last node, a Readout, is written as the Output. If that would read several nodes, or one
+    with a delay, which the reader refuses, the Readout is written as neurons instead."""
     name = draft.model.output
     if draft.nodes[name]["type"] != "Output":
         return False
@@ -162,22 +163,22 @@ def _ends_as_output(draft):
 
 
 def _count_levels(draft):
-    """Put a Scale before the Output where what ends the model hands on spikes that are not worth 1: the answer
-    counts their levels."""
+    """Put a Scale before the Output if a level of 1 has another value than 1 there, since the answer counts
+    levels."""
     last = draft.model.output
-    worth = worth_handed_on(draft.model, last)
-    if (worth == 1).all():
+    values = level_value_at_end(draft.model, last)
+    if (values == 1).all():
         return
     output = next(name for name, members in draft.nodes.items() if members["type"] == "Output")
     scale = unused(f"{output}.scale", draft.nodes, draft.model.nodes)
-    draft.nodes[scale] = {"type": "Scale", "scale": draft.on_neurons(last, 1 / worth, "scale")}
+    draft.nodes[scale] = {"type": "Scale", "scale": draft.on_neurons(last, 1 / values, "scale")}
     draft.edges = [edge._replace(target=scale) if edge.target == output else edge for edge in draft.edges]
     draft.edges.append(Edge(scale, output))
     draft.options["readout"] = "sum"
 
 
 def _delay(draft):
-    """Leave out the step that readers give to every loop; put Delay nodes on the other delays."""
+    """Remove the step that readers give to every loop, and put Delay nodes on the other edges with a delay."""
     for bias in (OPEN["recurrent_bias"], 1 - OPEN["recurrent_bias"]):
         quick = _without_steps(draft, bias)
         if quick is not None:
@@ -192,7 +193,7 @@ def _delay(draft):
 
 
 def _check_end(draft):
-    """Refuse a model whose answer is one node's spikes of steps before, which the reader does not take."""
+    """Raise UnsupportedError if the answer is delayed spikes of one node, which the reader does not take."""
     name = next(name for name, members in draft.nodes.items() if members["type"] == "Output")
     while True:
         sources = [edge.source for edge in draft.edges if edge.target == name]
@@ -203,19 +204,19 @@ def _check_end(draft):
         if (delays != delays.flat[0]).any():
             return
         if delays.any():
-            draft.refuse(draft.model.output, "ends the model with a delay, which no reader of the file has room for",
-                         "leave the delay out, or save as .h5")
+            draft.refuse(draft.model.output, "ends the model with a delay, which no reader of the file has room "
+                         "for", "leave the delay out, or save as .h5")
 
 
 def _without_steps(draft, recurrent_bias):
-    """Edges from which the reader makes those of the model, or None where there are none."""
+    """Return edges from which the reader makes those of the draft, or None where there are none."""
     nodes = {
         name: draft.model.nodes[name] if members["type"] in SPIKING
         else SimpleNamespace(bias=members.get("bias")) for name, members in draft.nodes.items()
     }
     slow = [i for i, edge in enumerate(draft.edges) if edge.delay]
-    found = {i for i in slow if draft.edges[i].source in in_loop(draft.edges, draft.edges[i].target)}
-    quick = [e._replace(delay=e.delay - 1) if i in found else e for i, e in enumerate(draft.edges)]
+    in_loops = {i for i in slow if draft.edges[i].source in in_loop(draft.edges, draft.edges[i].target)}
+    quick = [e._replace(delay=e.delay - 1) if i in in_loops else e for i, e in enumerate(draft.edges)]
     try:
         again, _ = with_steps(nodes, quick, draft.model.input, recurrent_bias)
     except (ModelError, UnsupportedError):
@@ -223,21 +224,21 @@ def _without_steps(draft, recurrent_bias):
     return quick if again == draft.edges else None
 
 
-def _put_file(root, draft):
-    """Fill the root of the file."""
-    put_open_texts(root, "version", VERSION)
+def _write_file(root, draft):
+    """Write a draft into the root of the file."""
+    write_open_texts(root, "version", VERSION)
     graph = root.create_group("node")
-    put_open_texts(graph, "type", "NIRGraph")
-    put_open_texts(graph, "edges", np.array(draft.edges, dtype=object).reshape(-1, 2))
+    write_open_texts(graph, "type", "NIRGraph")
+    write_open_texts(graph, "edges", np.array(draft.edges, dtype=object).reshape(-1, 2))
     nodes = graph.create_group("nodes")
     for name, members in draft.nodes.items():
         group = nodes.create_group(name)
         for member, value in members.items():
-            write_member = put_open_texts if member == "type" else put_numbers
+            write_member = write_open_texts if member == "type" else write_numbers
             write_member(group, member, value)
     metadata = graph.create_group("metadata")
     for name, value in draft.options.items():
         if isinstance(value, str):
-            put_open_texts(metadata, STORED + name, value)
+            write_open_texts(metadata, STORED + name, value)
         else:
-            put(metadata, STORED + name, np.asarray(value))
+            write_array(metadata, STORED + name, np.asarray(value))

@@ -1,7 +1,7 @@
 """What each kind of node becomes in a NIR file, one function per kind.
 
-A function takes (draft, name, node) and returns the members of the file's node, or None for a node that is
-taken out. It is registered with @writes.
+A function takes (draft, name, node) and returns the members of the file's node, or None for a node that is left
+out. It is registered with @writes.
 """
 
 import numpy as np
@@ -11,18 +11,10 @@ from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.synapses import Conv1d, Conv2d, Dense
 from eventsim.model.transforms import Add, AvgPool, BatchNorm, Delay, Flatten, SumPool
+from eventsim.registry import registers
 
 KINDS = {}  # kind of a node -> function
-
-
-def writes(*types):
-    """Make a function the one that writes some types of nodes."""
-
-    def register(function):
-        KINDS.update({cls.kind: function for cls in types})
-        return function
-
-    return register
+writes = registers(KINDS)
 
 
 @writes(Input)
@@ -97,7 +89,7 @@ def _flatten(draft, name, node):
 
 @writes(Add)
 def _sum(draft, name, node):
-    """Edges say a sum; of currents only where they lead into neurons."""
+    """Leave out a sum, since edges into one node are summed. Readers sum currents only at neurons."""
     readers = [edge.target for edge in draft.model.outgoing(name)]
     if draft.model.kinds[name] == "current" and not all(draft.model.nodes[n].integrates() for n in readers):
         draft.refuse(name, "NIR's readers sum currents only in neurons")
@@ -105,7 +97,7 @@ def _sum(draft, name, node):
 
 @writes(BatchNorm)
 def _nothing(draft, name, node):
-    """What of it was not folded is there already."""
+    """Leave out a BatchNorm that was folded; the others are in the draft already."""
 
 
 @writes(Delay)
@@ -159,21 +151,21 @@ def _readout(draft, name, node):
     if plain and len(before) == 1:
         kind, source = draft.model.kinds[before[0].source], draft.model.nodes[before[0].source]
         counted = isinstance(source, Neuron) and node.reduce == "sum" and (source.worth == 1).all()
-        if kind == "current" or counted:  # a sum of spikes is also what a model that ends in them gives
+        if kind == "current" or counted:  # the answer of a model that ends in spikes is their sum, too
             draft.options["readout"] = node.reduce
             return {"type": "Output", "shape": np.array(draft.model.shapes[name])}
     return integrating(draft, name, node)
 
 
 def integrating(draft, name, node):
-    """A Readout as neurons that never fire, which may read several nodes, and late."""
+    """Return the members of a Readout as neurons that never fire. They may read several nodes, and with delays."""
     draft.options["readout"] = node.reduce
     return _dynamics(draft, name, node, ("I", "LI", "CubaLI"))
 
 
 def _dynamics(draft, name, node, kinds):
-    """type, r and taus of what a Neuron and a Readout share; the three kinds are for leak 1, for
-    less, and with a synaptic current."""
+    """Return the type, r and taus of a Neuron or Readout. kinds: the types for a leak of 1, for a smaller leak,
+    and with a synaptic current."""
     leak, gain, v_leak, bias = (
         draft.on_neurons(name, getattr(node, part), part) for part in ("leak", "input_gain", "v_leak", "bias")
     )
@@ -195,13 +187,13 @@ def _dynamics(draft, name, node, kinds):
         r = np.ones(gain.shape) if moved else quotient(gain, share)
         return {"type": kinds[1], "tau": tau, "r": r, "v_leak": v_leak}
     tau_syn = draft.tau(draft.on_neurons(name, node.current_leak, "current_leak"))
-    r = tau / draft.dt  # snnTorch wants it so
+    r = tau / draft.dt  # as snnTorch expects
     w_in = quotient(gain, share * r * (draft.dt / tau_syn))
     return {"type": kinds[2], "tau_syn": tau_syn, "tau_mem": tau, "r": r, "v_leak": v_leak, "w_in": w_in}
 
 
 def _integrated(draft, name, gain):
-    """r of an IF or I: 1 where the input is added as it is, else what NIR's dv/dt = r I needs."""
+    """Return the r of an IF or I: 1 where the input is added as it is, else gain / dt, from NIR's dv/dt = r I."""
     if (gain == 1).all():
         return gain
     r = quotient(gain, draft.dt)

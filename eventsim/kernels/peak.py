@@ -1,4 +1,5 @@
-"""What this machine can add at most: the inner loop of the gathering kernels, and nothing around it."""
+"""The peak of additions: the inner loop of the gathering kernels, with nothing around it, shows how many this
+machine can make."""
 
 from eventsim.kernels.compiling import compiled
 from eventsim.kernels.vectors import lanes_of, load, store, zeros
