@@ -11,13 +11,13 @@ from eventsim.inputs.levels import array_of
 from eventsim.inputs.source import check_shape_of_labels, checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.nearby import MOST_NAMED, what_is_held
-from eventsim.storage.npz import array_header, npz_header, npz_member
+from eventsim.storage.npz import array_header, npz_header_of_any_order, npz_member
 from eventsim.storage.reading import READ_ERRORS
 from eventsim.tensors import as_array, pairs_of
 
 
 def notes_on(names):
-    """What is said of a file that holds arrays of these names."""
+    """Return what notes say of a file that holds arrays of these names."""
     others = [name for name in names if name not in ("x", "y")]
     if not others:
         return {}
@@ -66,14 +66,14 @@ class NpzSource(Source):
                 raise DataError(f"{path}: holds {names[:10]}, expected x.npy and optionally y.npy: name them, "
                                 "np.savez(file, x=x, y=y)")
             with npz_member(archive, "x", path) as file:
-                shape, self._dtype = npz_header(archive, file, "x", path)
+                shape, self._dtype, self.in_fortran_order = npz_header_of_any_order(archive, file, "x", path)
             if not shape:
                 raise DataError(f"{path}: x is a single number, expected (N, ...)")
             self.notes = notes_on([name.removesuffix(".npy") for name in names])
             self.n_samples, self.sample_shape = shape[0], shape[1:]
             if "y.npy" in names:
                 with npz_member(archive, "y", path) as file:
-                    shape, dtype = npz_header(archive, file, "y", path)
+                    shape, dtype, _ = npz_header_of_any_order(archive, file, "y", path)
                     check_shape_of_labels(shape, dtype, self.n_samples, path)
                     data = file.read(math.prod(shape) * dtype.itemsize)
                     y = np.frombuffer(data, dtype).reshape(shape)
@@ -82,7 +82,7 @@ class NpzSource(Source):
     def read(self, size, stop, first=0):
         path = self.path
         with zipfile.ZipFile(path) as archive, npz_member(archive, "x", path) as file:
-            npz_header(archive, file, "x", path)
+            npz_header_of_any_order(archive, file, "x", path)
             yield from self.read_stream(file, self._dtype, self.sample_shape, range(first, stop, size))
 
 
@@ -92,7 +92,7 @@ class NpySource(Source):
     def __init__(self, path):
         self.path = path
         with open(path, "rb") as file:
-            shape, self._dtype = array_header(file, "x", path)
+            shape, self._dtype, self.in_fortran_order = array_header(file, "x", path)
         if not shape or self._dtype.kind not in "biuf":
             raise DataError(f"{path}: holds shape {shape} and type {self._dtype}, expected numbers (N, ...)")
         self.n_samples, self.sample_shape = shape[0], shape[1:]
@@ -107,16 +107,16 @@ SOURCES = {".npy": NpySource, ".npz": NpzSource, ".h5": Hdf5Source, ".hdf5": Hdf
 
 
 def holds_samples(path) -> bool:
-    """Whether a file that is no recording of events has samples in arrays."""
+    """Return whether a file that is no recording of events has samples in arrays."""
     try:
-        found = SOURCES.get(path.suffix.lower())
-        return found is not None and bool(found(path).n_samples)
+        source = SOURCES.get(path.suffix.lower())
+        return source is not None and bool(source(path).n_samples)
     except (DataError, *READ_ERRORS):
         return False
 
 
 class ArrayData:
-    """Samples in memory, with what a `Dataset` offers of a file.
+    """Samples in memory, with the interface of a `Dataset`.
 
     x: (N, *shape) or (N, T, *shape), channels first, as `Simulator.run` takes it. y: (N,) whole numbers
     from 0 on, or None. input_node: the model's Input.
@@ -138,7 +138,7 @@ class ArrayData:
         return len(self._x)
 
     def batches(self, size, limit=None, first=0):
-        """As `Dataset.batches`."""
+        """Yield batches as `Dataset.batches` does."""
         stop = len(self) if limit is None else min(limit, len(self))
         for start in range(first, stop, size):
             rows = slice(start, min(start + size, stop))
@@ -146,7 +146,7 @@ class ArrayData:
 
 
 class LoaderData:
-    """Batches of a loader (see `tensors`), with what a `Dataset` offers of a file; they stay as they come.
+    """Batches of a loader (see `tensors`), as they come, with the interface of a `Dataset`.
 
     labels: None, since they come with the batches. input_node: the model's Input. Raises DataError for a loader
     whose length is not known.
@@ -170,14 +170,14 @@ class LoaderData:
 
     @cached_property
     def n_steps(self):
-        """Steps of the samples of its first batch, or None where they stand still."""
+        """The number of steps in the samples of its first batch, or None where they stand still."""
         x, _ = next(pairs_of(self._loader), (np.empty(0), None))
         return x.shape[1] if x.ndim == 2 + len(self._input.shape) else None
 
     def batches(self, size, limit=None, first=0):
-        """As `Dataset.batches`, but with as many samples together as the loader has. Raises DataError where it
-        gives another number of samples than it says, as a batch_sampler may; under a limit, only where it gives
-        fewer."""
+        """Yield batches as `Dataset.batches` does, but each of as many samples as the loader gives. Raises
+        DataError where the loader gives another number of samples than it states, as a batch_sampler may; under a
+        limit, only where it gives fewer."""
         stop, start = len(self) if limit is None else min(limit, len(self)), 0
         for x, y in pairs_of(self._loader):
             rows = slice(max(first - start, 0), stop - start)

@@ -1,4 +1,4 @@
-"""From events to levels: how many fall into each bin."""
+"""From events to levels: counts how many events fall into each bin."""
 
 from math import prod
 
@@ -12,19 +12,48 @@ LARGEST_STEP = 1 << 62  # beyond all that a run can have
 
 
 def steps_of(times, start, width):
-    """The step that each time is in, int64: step s lasts from start + s * width on.
+    """Return the step that each time is in, int64: the last step s with s * width <= times - start, in floats. A
+    time at which a step begins is in that step, whatever the width.
 
-    The one rule for all: `//` of floats may give another whole number than the floor of their quotient, and a step
-    that two places count differently would have events that belong to no chunk.
+    This is the one rule for all code: if two places counted a step differently, events would belong to no chunk.
     """
-    return np.clip(np.floor((times - start) / width), -LARGEST_STEP, LARGEST_STEP).astype(np.int64)
+    since = times - start
+    steps = np.floor(since / width)
+    if width % 1:  # the quotient may be rounded up to a whole number, or down below one
+        steps = steps + ((steps + 1) * width <= since) - (steps * width > since)
+    return np.clip(steps, -LARGEST_STEP, LARGEST_STEP).astype(np.int64)
+
+
+def late_events(t, step, newest, reached, done=0):
+    """Return which events come too late for their step, bool (n,), or None where none does.
+
+    t, step: time and step of each event, in the order in which they come. newest: the newest
+    time before them, or None.
+    reached: function that gives, for the times of events, the step before which nothing is waited for after these
+    events. done: the first step that is not over.
+    """
+    if (t[1:] >= t[:-1]).all() and (newest is None or t[0] >= newest):  # in order
+        return step < done if step[0] < done else None
+    before = np.maximum.accumulate(np.concatenate(([t[0] if newest is None else newest], t[:-1])))
+    late = step < np.maximum(reached(before), done)
+    return late if late.any() else None
+
+
+def places_of(x, y, polarity, events):
+    """Return the place of each event in the flattened levels (C, H, W) of a step, int64. events: EventBins."""
+    _, height, width = events.shape
+    places = y.astype(np.int64) * width + x
+    if events.polarities != "one":
+        bright = 1 if events.polarities == "off_on" else 0
+        places += (polarity == bright) * np.int64(height * width)
+    return places
 
 
 def bin_events(x, y, polarity, t, events, timesteps):
     """Count the events of one recording per step, polarity and pixel.
 
-    x, y: column and row, pixels. polarity: 0 (darker) or 1 (brighter). t: microseconds from the
-    start of the recording; step = floor(t / bin_width). All of one length, in any order.
+    x, y: column and row, pixels. polarity: 0 (darker) or 1 (brighter). t: microseconds from the start of the
+    recording; step = floor(t / bin_width). All have one length; events may be in any order.
     events: EventBins. timesteps: steps to give, at least 1; later events are dropped.
 
     Returns levels, uint16 (T, C, H, W), C = 2, or 1 where one channel has both polarities. Raises DataError, which
@@ -51,12 +80,9 @@ def bin_events(x, y, polarity, t, events, timesteps):
     step = steps_of(t, 0, events.bin_width)
     _check_unit(t, step, events.bin_width, timesteps)
     kept = step < timesteps
-    channel = {"off_on": polarity, "on_off": 1 - polarity, "one": np.zeros_like(polarity)}[events.polarities]
     shape = (timesteps, *events.shape)
-    place = np.ravel_multi_index(
-        tuple(c[kept].astype(np.int64) for c in (step, channel, y, x)), shape
-    )
-    levels = np.bincount(place, minlength=prod(shape))
+    places = step[kept] * prod(events.shape) + places_of(x[kept], y[kept], polarity[kept], events)
+    levels = np.bincount(places, minlength=prod(shape))
     if events.coincident == "merge":
         levels = np.minimum(levels, 1)
     if levels.max() > MAX_EVENT_LEVEL:
@@ -68,7 +94,7 @@ def bin_events(x, y, polarity, t, events, timesteps):
 
 
 def event_array(values, name) -> np.ndarray:
-    """One column of events as an array. Raises DataError, naming it, where its rows differ in length."""
+    """Return one column of events as an array. Raises DataError, naming it, where its rows differ in length."""
     try:
         return np.asarray(values)
     except ValueError:
@@ -76,7 +102,7 @@ def event_array(values, name) -> np.ndarray:
 
 
 def _event_column(values, name):
-    """One column of events as float64 or int64, so that no unsigned arithmetic wraps."""
+    """Return one column of events as float64 or int64, so that no unsigned arithmetic wraps."""
     values = event_array(values, name)
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise DataError(f"{name} of the events has shape {values.shape} and type {values.dtype}, "

@@ -15,6 +15,9 @@ from eventsim.arguments import index_of, path_of, with_attributes
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import Hdf5Source, NpySource, NpzSource
 from eventsim.inputs.event_files.five_bytes import fits_events
+from eventsim.inputs.event_files.formats import OF_VALUES
+from eventsim.inputs.event_files.hdf5_events import is_hdf5
+from eventsim.inputs.event_files.opening import refuse_dangling, START_BYTES
 from eventsim.inputs.event_files.options import checked_options, KEYS, refuse_given
 from eventsim.inputs.encoders import Encoding, SCALE_OF_BYTES, unit_values
 from eventsim.inputs.images import (
@@ -22,16 +25,16 @@ from eventsim.inputs.images import (
 )
 from eventsim.inputs.levels import check_values, takes_shades
 from eventsim.inputs.preparing import DataOptions, of_part, OF_RECORDINGS
-from eventsim.inputs.recordings import is_data_set, RecordingSource, recordings_of_file, recordings_of_folder
+from eventsim.inputs.recordings import (
+    is_data_set, RecordingSource, recordings_of_file, recordings_of_folder, remedy_of_depth,
+)
 from eventsim.storage.hdf5 import members_of
 from eventsim.storage.nearby import MOST_NAMED, remedy_of_folder, remedy_of_missing
 from eventsim.storage.reading import reading, refuse_special
 from eventsim.text import listed
 
-KNOWN = (
-    "HDF5 or .npz with x and y, MNIST IDX, CIFAR binary (.bin), .npy, recordings of events, or a folder of one of "
-    "these"
-)
+KNOWN = f"{OF_VALUES}, recordings of events, or a folder of one of these"
+MOST_COLOURS = 4  # channels of an image, with one of transparency
 
 
 def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
@@ -46,9 +49,9 @@ def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
         `layout` is the order of axes in HDF5, .npz and IDX files; CIFAR's own is fixed. IDX and
         CIFAR images also fit a vector (F,), in the order C, H, W.
     timesteps: steps that event recordings are binned into, 1 or more, None: each has its own length; other files
-        bring their own or none.
-    options: fields of `DataOptions`: for recordings, what their files leave open and what is to be done with
-        them; for values, an encoder that makes spikes of them.
+        bring their own steps or none.
+    options: fields of `DataOptions`: for recordings, what their files leave open and how they are prepared; for
+        values, an encoder that turns them into spikes.
 
     Raises DataError, here and while batches are read, naming the file.
     """
@@ -73,13 +76,21 @@ def open_dataset(path, input_node, timesteps=None, **options) -> "Dataset":
 class Dataset:
     """Samples of one file or folder, channels first, with labels.
 
-    name: of the file or folder, with the part that was taken. labels: int64 (N,), or None.
-    n_steps: of every sample, or None where samples stand still.
+    name: name of the file or folder, with the part that was taken. labels: int64 (N,), or None.
+    n_steps: number of steps of every sample, or None where samples stand still.
     n_dropped_events: events later than the last step, or before the first, among the samples that the latest call
         of `batches` has read so far; 0 for other than event recordings.
     lengths: steps of each sample, int64 (N,), where recordings have their own; batches are then as long as their
         longest. None: all have n_steps.
-    notes: what was assumed or mended, in words -> of how many recordings (1 of a file of values).
+    notes: what was assumed or mended, in words -> for how many recordings (1 for a file of values).
+
+    >>> import eventsim, numpy as np
+    >>> np.savez("samples.npz", x=np.arange(8).reshape(2, 4), y=[1, 0])
+    >>> dataset = eventsim.open_dataset("samples.npz", eventsim.Input((4,), bits=3))
+    >>> dataset
+    Dataset('samples.npz', 2 samples)
+    >>> [(x.shape, labels.tolist()) for x, labels in dataset.batches(2)]
+    [((2, 4), [1, 0])]
     """
 
     _by_name, _said = False, ""
@@ -100,34 +111,38 @@ class Dataset:
 
     @property
     def n_dropped_events(self):
+        """The number of events that the latest call of `batches` has left out so far, see above."""
         return self._source.n_dropped
 
     @property
     def notes(self):
+        """What was assumed or mended: text -> for how many recordings."""
         assumed = self._input.events.assumption if self.of_events and self._input.events else ""
         by_place = "" if self._by_name else self._source.by_place
         return {**{text: len(self) for text in (assumed, self._said, by_place) if text}, **self._source.notes}
 
     def with_labels_of(self, class_names) -> "Dataset":
-        """Itself, with labels that are places among a model's classes: where both name their classes and share a name,
-        by name, and a class that the model does not have is none of its; else by place, as in the file, which is said
+        """Return a copy whose labels are places among a model's classes, or itself where that changes
+        nothing. Where both name their classes and share a name, labels go by name, and a class that the model
+        lacks gets a place behind its classes; else they go by place, as in the file, and the notes say so
         where names differ."""
         ours, theirs = [str(name) for name in class_names], self._names_of_labels()
         if not theirs or not ours or self._by_name:
             return self
-        found = copy.copy(self)
+        relabelled = copy.copy(self)
         if not set(theirs.values()) & set(ours):
             if not self._source.numbered and not all(name.isdecimal() for name in ours):
-                found._said = (f"its classes ({listed(theirs.values(), MOST_NAMED)}) are none of the model's "
-                               f"({listed(ours, MOST_NAMED)}), so that labels are taken by place")
-            return found
+                relabelled._said = (f"its classes ({listed(theirs.values(), MOST_NAMED)}) are none of the model's "
+                                    f"({listed(ours, MOST_NAMED)}), so that labels are taken by place")
+            return relabelled
         places = {label: ours.index(name) if name in ours else len(ours) + i
                   for i, (label, name) in enumerate(theirs.items())}
-        found.labels, found._by_name = np.array([places[label] for label in self.labels.tolist()], np.int64), True
-        return found
+        relabelled.labels = np.array([places[label] for label in self.labels.tolist()], np.int64)
+        relabelled._by_name = True
+        return relabelled
 
     def _names_of_labels(self):
-        """{label: name of its class}, where classes have names."""
+        """Return {label: name of its class}, where classes have names."""
         source = self._source
         if self.labels is None:
             return {}
@@ -142,12 +157,12 @@ class Dataset:
 
     @property
     def path(self) -> Path:
-        """Of the file or folder that is read."""
+        """The path of the file or folder that is read."""
         return self._source.path
 
     def check_made_for(self, input_node) -> None:
-        """Raise DataError where this Input, of a model that is to run the samples, would make other levels of the
-        file than the one that it was opened for."""
+        """Raise DataError where this Input, of a model that is to run the samples, would turn the file into other
+        levels than the Input for which it was opened."""
         if input_node is self._input:
             return
         names = ["shape"] if self._input.shape != input_node.shape else []
@@ -158,11 +173,13 @@ class Dataset:
         if names:
             mine, models = (", ".join(f"{name} {getattr(node if hasattr(node, name) else node.events, name)}"
                                       for name in names) for node in (self._input, input_node))
-            raise DataError(f"{self.name}: was opened for an input of {mine}, but that of the model is of {models}: "
-                            "open it for the model that runs it, open_dataset(path, model[model.input])")
+            raise DataError(f"{self.name}: was opened for an input of {mine}, but that of the model is of "
+                            f"{models}: open it for the model that runs it, open_dataset(path, "
+                            "model[model.input])")
 
     def _bins_that_differ(self, bins):
-        """Names of the fields of a model's EventBins (or None) that it says, and that differ from those here."""
+        """Return the names of the fields that a model's EventBins (or None) state, and that
+        differ from those here."""
         if bins is None:
             return []
         ignored = (*bins.assumed, *([] if self._source.by_width else ["bin_width"]))
@@ -207,7 +224,7 @@ class Dataset:
                 start = end
 
     def _values(self, x, start):
-        """What a batch, from sample `start` on, is run as."""
+        """Return the values as which a batch, from sample `start` on, is run."""
         return x
 
     def _check_fit(self):
@@ -218,32 +235,36 @@ class Dataset:
             )
         # no memory behind it: only the shapes are wanted
         empty = np.broadcast_to(np.uint8(0), (1, *source.sample_shape))
-        found, shape = self._arrange(empty, check_only=True), self._input.shape
-        if found is None or found[-len(shape):] != shape:
+        arranged, shape = self._arrange(empty, check_only=True), self._input.shape
+        if arranged is None or arranged[-len(shape):] != shape:
             raise DataError(
                 f"{source.path}: samples have shape {source.sample_shape}, expected axes "
                 f"{source.layout or self._input.layout} (or steps before them) that make the "
                 f"model's input {shape}{self._remedy_of_shape(shape)}"
             )
-        self.n_steps = found[1] if len(found) == 2 + len(shape) else None
+        self.n_steps = arranged[1] if len(arranged) == 2 + len(shape) else None
 
     def _remedy_of_shape(self, shape):
-        """Where the channels stand last, say how they come first."""
+        """Return a remedy for samples of an unfit shape, such as channels that stand last, or ""."""
         last = (*shape[1:], shape[0])
         if len(shape) > 1 and self._source.sample_shape[-len(shape):] == last:
             return f"; its channels come last: write np.moveaxis(x, -1, {-len(shape)})"
+        n, *rest = self._source.sample_shape or (0,)
+        if tuple(rest) == shape[1:] and shape[0] == 1 < n <= MOST_COLOURS:
+            return "; where these are steps, write x[:, :, np.newaxis]"
         if self._input.events is not None and self._source.sample_shape == (len(KEYS),):
             return "; where its rows are events, give the order of their columns (--columns txyp)"
         return ""
 
     def _arrange(self, x, check_only=False):
-        """Samples as in the file to channels first. check_only: just the shape, None if unfit."""
+        """Return samples, which are as in the file, with channels first. check_only: return just the
+        shape, None if unfit."""
         shape = self._input.shape
         flat = len(shape) == 1 and self._source.is_image
         if flat and math.prod(x.shape[1:]) == shape[0]:
             return (1, *shape) if check_only else x.reshape(-1, *shape)
         layout = self._source.layout or self._input.layout
-        if x.ndim == len(layout) and shape[0] == 1:  # no channel axis in the file
+        if shape[0] == 1 and self._leaves_out_channels(x.shape, layout):
             layout = layout.replace("C", "")
         n_leading = x.ndim - len(layout)  # the sample axis, and maybe steps
         if n_leading not in (1, 2):
@@ -254,31 +275,41 @@ class Dataset:
             x = np.expand_dims(x, n_leading)
         return x.shape if check_only else np.ascontiguousarray(x)
 
+    def _leaves_out_channels(self, shape, layout):
+        """Return whether samples for an input of one channel have no axis of channels: (N, H, W), or (N, T, H,
+        W) where T does not stand where channels would, or is larger than their number in an image. shape: with
+        the axis of samples."""
+        if "C" not in layout or len(shape) != len(layout) + 1 or self._source.layout:
+            return len(shape) == len(layout)
+        channels = 1 + layout.index("C")
+        return shape[channels] != 1 and (channels > 1 or shape[1] > MOST_COLOURS)
+
 
 class _Encoder(NamedTuple):
-    """What makes spikes of samples, as asked for by `DataOptions`. path: for messages."""
+    """Turns samples into spikes, as `DataOptions` ask for it. path: for messages."""
 
     asked: DataOptions
     timesteps: Optional[int]
     path: Path
 
     def encoding(self, has_steps) -> Encoding:
-        """Raises DataError where it does not fit samples that have steps, or have none."""
-        found = Encoding.of(self.asked.encode)
-        if found.name != "poisson":
-            refuse_given(self.asked, ("seed",), self.path, f"{found.name}, which draws nothing")
-        if found.makes_steps and (has_steps or self.timesteps is None):
-            raise DataError(f"{self.path}: {found.name} makes steps of samples that have none; "
+        """Return the encoding. Raises DataError where it does not fit samples that have steps,
+        or that have none."""
+        encoding = Encoding.of(self.asked.encode)
+        if encoding.name != "poisson":
+            refuse_given(self.asked, ("seed",), self.path, f"{encoding.name}, which draws nothing")
+        if encoding.makes_steps and (has_steps or self.timesteps is None):
+            raise DataError(f"{self.path}: {encoding.name} makes steps of samples that have none; "
                             + ("these have some" if has_steps else "give their number (--timesteps N)"))
-        if not found.makes_steps and not has_steps:
-            raise DataError(f"{self.path}: {found.name} encodes changes from step to step, but the samples have "
-                            f"no steps, (N, T, ...)")
-        return found
+        if not encoding.makes_steps and not has_steps:
+            raise DataError(f"{self.path}: {encoding.name} encodes changes from step to step, but the samples "
+                            f"have no steps, (N, T, ...)")
+        return encoding
 
 
 class EncodedDataset(Dataset):
     """A Dataset whose values become spikes, each sample by itself. Raises DataError for an Input that takes
-    pictures: its levels are shades, of which spikes would be the darkest two."""
+    pictures: its levels are shades, and spikes would be the two darkest of them."""
 
     _largest_byte: Optional[int] = None  # read so far, where bytes are shares of a scale that nobody gave
 
@@ -291,8 +322,8 @@ class EncodedDataset(Dataset):
 
     @property
     def notes(self):
-        said = _said_of_scale(self._largest_byte)
-        return {**super().notes, said: 1} if said else super().notes
+        text = _said_of_scale(self._largest_byte)
+        return {**super().notes, text: 1} if text else super().notes
 
     def check_made_for(self, input_node) -> None:
         super().check_made_for(input_node)
@@ -317,8 +348,8 @@ class EncodedDataset(Dataset):
 
 
 def _said_of_scale(largest):
-    """What is said of bytes that stay far below the scale that is taken for them, or "". largest: of them, or
-    None."""
+    """Return what notes say of bytes that stay far below the scale that is assumed for them, or "". largest: the
+    largest byte, or None."""
     if largest is None or largest > SCALE_OF_BYTES // 2:
         return ""
     return (f"values are encoded as shares of {SCALE_OF_BYTES}, as bytes are, but the largest one is {largest} "
@@ -326,7 +357,8 @@ def _said_of_scale(largest):
 
 
 def _source(path, input_node, timesteps, options):
-    """The source for a path, by what it holds."""
+    """Return the source for a path, by what the path holds."""
+    refuse_dangling(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder{remedy_of_missing(path)}")
     if path.is_dir():
@@ -334,13 +366,14 @@ def _source(path, input_node, timesteps, options):
     refuse_special(path)
     refuse_given(options, ("part", "test_share"), path, "a file, which has no parts")
     with open(path, "rb") as file:
-        start = file.read(8)
+        start = file.read(START_BYTES)
     # nothing but the model tells a CIFAR file from a recording where both fit
-    if path.suffix.lower() != ".bin" or input_node.events is not None or fits_events(path) and not fits_cifar(path):
+    if (path.suffix.lower() != ".bin" or input_node.events is not None
+            or fits_events(path) and not fits_cifar(path)):
         recordings = recordings_of_file(path, options)
         if recordings is not None:
             return RecordingSource(recordings, input_node, timesteps, options)
-    if start == b"\x89HDF\r\n\x1a\n":
+    if is_hdf5(start):
         return Hdf5Source(path)
     if start.startswith(b"PK"):
         return NpzSource(path)
@@ -350,8 +383,8 @@ def _source(path, input_node, timesteps, options):
         return CifarSource(path)
     if "idx" in path.name or start.startswith(b"\x1f\x8b") or start[:2] == b"\0\0":
         return IdxSource(path)
-    found = "of no known format" if start else "empty"
-    raise DataError(f"{path}: {found}, expected {KNOWN}")
+    reason = "of no known format" if start else "empty"
+    raise DataError(f"{path}: {reason}, expected {KNOWN}")
 
 
 def _folder_source(path, input_node, timesteps, options):
@@ -363,12 +396,12 @@ def _folder_source(path, input_node, timesteps, options):
         return RecordingSource(recordings, input_node, timesteps, options)
     raise DataError(
         f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>, [Test/]<class> "
-        f"or recordings of events" + _remedy_of_parent(path)
+        f"or recordings of events" + (_remedy_of_parent(path) or remedy_of_depth(path, options))
     )
 
 
 def _remedy_of_parent(path):
-    """What to say of a folder in which data sets lie: their names."""
+    """Return what to say of a folder in which data sets lie: their names."""
     folders = [str(folder) for folder in sorted(path.iterdir()) if is_data_set(folder)]
     if folders:
         more = ", ..." * (len(folders) > MOST_NAMED)

@@ -1,9 +1,9 @@
-"""Spikes of values that are no events, as snnTorch's `spikegen` defines them, with a seed.
+"""Turns values that are no events into spikes, as snnTorch's `spikegen` defines them, with a seed.
 
     spikes = poisson(image / 255, timesteps=100, seed=0)          # uint8 (T, *shape)
     spikes = encode("latency:linear,clip", image / 255, 100)
 
-Each function takes one sample. A data set encodes sample i of it with the seed (seed, i), so that spikes do not
+Each function takes one sample. A data set encodes its sample i with the seed (seed, i), so that spikes do not
 depend on batches, parts or threads.
 """
 
@@ -26,10 +26,10 @@ SWITCHES = ("linear", "normalize", "clip", "bypass")
 
 
 def poisson(x, timesteps, seed=0, gain=1.0, offset=0.0, first_spike_time=0) -> np.ndarray:
-    """`spikegen.rate`: in each step a spike with probability gain x + offset, at least 0 and at most 1.
+    """Spike in each step with probability gain x + offset, kept within 0 to 1 (`spikegen.rate`).
 
     x: (*shape) in 0 to 1. timesteps: 1 or more. seed: as `numpy.random.default_rng` takes it. first_spike_time:
-        one of the steps; those before it have none.
+        one of the steps; the steps before it have no spikes.
     Returns uint8 (timesteps, *shape). Raises DataError.
     """
     _check_options(-LARGEST, LARGEST, gain=gain, offset=offset)
@@ -42,13 +42,13 @@ def poisson(x, timesteps, seed=0, gain=1.0, offset=0.0, first_spike_time=0) -> n
 
 
 def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switches) -> np.ndarray:
-    """`spikegen.latency`: one spike each, the earlier the larger the value.
+    """Give each value one spike, the earlier the larger the value is (`spikegen.latency`).
 
     x: (*shape) in 0 to 1. The time is tau log(x / (x - threshold)), that of a membrane charged by x.
-    timesteps: 1 or more. first_spike_time: one of them, that of the largest values.
-    switches: linear: it is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`; clip:
-    values below the threshold have no spike; bypass: times after the last step are left out instead of refused.
-    Returns uint8 (timesteps, *shape). Raises DataError.
+    timesteps: 1 or more. first_spike_time: the step in which the largest values spike.
+    switches: linear: the time is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`;
+    clip: values below the threshold have no spike; bypass: times after the last step are left out instead of
+    refused. Returns uint8 (timesteps, *shape). Raises DataError.
     """
     linear, normalize, clip, bypass = (_switch(name, switches.pop(name, False)) for name in SWITCHES)
     if switches:
@@ -79,10 +79,11 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
 
 
 def delta(x, threshold=0.1, padding=False, off_spike=False) -> np.ndarray:
-    """`spikegen.delta`: a spike where a value has grown by the threshold or more since the step before.
+    """Spike where a value has grown by the threshold or more since the step before (`spikegen.delta`).
 
-    x: (T, *shape). threshold: 0 or more. padding: what is before the first step is like it, else 0. off_spike: a
-    spike of -1 where it has fallen as much. Returns int8 (T, *shape). Raises DataError.
+    x: (T, *shape). threshold: 0 or more. padding: whether the step before the first equals it; else it
+    is 0. off_spike: whether values that have fallen as much give a spike of -1. Returns int8 (T,
+    *shape). Raises DataError.
     """
     _check_options(0, LARGEST, threshold=threshold)
     padding, off_spike = _switch("padding", padding), _switch("off_spike", off_spike)
@@ -115,8 +116,8 @@ class Encoding:
 
     @staticmethod
     def of(text) -> "Encoding":
-        """Raises DataError for an encoder or an option that there is not, and for an option given twice or without
-        the number that it needs."""
+        """Return the encoding that a text names. Raises DataError for an encoder or an option that does not exist,
+        and for an option given twice or without the number that it needs."""
         name, _, rest = str(text).partition(":")
         if name not in _KEYS:
             raise DataError(f"encode is {text!r}, expected {', '.join(_KEYS)}")
@@ -137,11 +138,11 @@ class Encoding:
 
     @property
     def makes_steps(self) -> bool:
-        """Whether a sample has no steps before it, but `timesteps` after it."""
+        """Whether it takes samples without steps and gives them `timesteps` steps."""
         return "timesteps" in signature(_ENCODERS[self.name]).parameters
 
     def __call__(self, x, timesteps, seed) -> np.ndarray:
-        """Spikes (T, *shape) of one sample."""
+        """Return the spikes (T, *shape) of one sample."""
         if self.name == "poisson":
             return poisson(x, timesteps, seed, **self.options)
         if self.name == "latency":  # a run has its number of steps: times fill it
@@ -153,8 +154,8 @@ _ENCODERS = {"poisson": poisson, "latency": latency, "delta": delta}
 
 
 def unit_values(x, full_scale=None) -> np.ndarray:
-    """Values as shares of the full scale, float32. full_scale: above 0; None: 255 of bytes, 1 of fractions. Raises
-    DataError where it is not known."""
+    """Return values as shares of the full scale, float32. full_scale: above 0; None: 255 for bytes, 1 for
+    fractions. Raises DataError where it is not known."""
     x = _real(x, "encoding")
     if full_scale is None:
         if x.dtype != np.uint8 and x.dtype.kind not in "fb":
@@ -179,7 +180,7 @@ def _switch(name, value) -> bool:
 
 
 def _steps(timesteps, first_spike_time):
-    """Both as int, the second one of the steps."""
+    """Return both as int; first_spike_time is one of the steps."""
     timesteps, first = index_of(timesteps, "timesteps", 1), index_of(first_spike_time, "first_spike_time")
     if first >= timesteps:
         raise DataError(f"first_spike_time is {first}, expected 0 to {timesteps - 1}")

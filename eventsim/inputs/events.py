@@ -1,6 +1,6 @@
 """Events as they come: blocks of bounded size, from a file, an array, or a source without end.
 
-    stream = eventsim.open_events("recording.raw")     
+    stream = eventsim.open_events("recording.raw")
     for block in stream:
         block["t"], block["x"], block["y"], block["p"]
 
@@ -15,10 +15,10 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from eventsim.arguments import index_of, shown
+from eventsim.arguments import finite_number, index_of, shown
 from eventsim.display.card import Card, Shown
-from eventsim.errors import DataError
-from eventsim.inputs.binning import event_array, bin_events, steps_of
+from eventsim.errors import DataError, ModelError
+from eventsim.inputs.binning import bin_events, event_array, late_events, steps_of
 from eventsim.inputs.event_files.options import Duration, EventOptions, microseconds
 from eventsim.inputs.gaps import without_gaps
 from eventsim.model.input import EventBins
@@ -71,36 +71,36 @@ class EventStream(Shown):
 
     @staticmethod
     def from_numpy(events, sensor_size=None, name="arrays", start=None) -> "EventStream":
-        """Of a structured array or a mapping with columns t (whole microseconds), x, y and p (0 and 1, or -1 and
-        1). Raises DataError where a time has a fraction, as that of seconds has."""
+        """Return the stream of a structured array, or of a mapping, with columns t (whole microseconds), x, y and
+        p (0 and 1, or -1 and 1). Raises DataError where a time has a fraction, as seconds have."""
         block = block_of(events, name)
         return EventStream(lambda: (block[i : i + AT_ONCE] for i in range(0, len(block), AT_ONCE)), name,
                            sensor_size, start)
 
     def card(self) -> Card:
-        """Its sensor, and what is known before it is read."""
+        """Return a card of its sensor, and of what is known before it is read."""
         size = "size not known" if self.sensor_size is None else "{1} x {0} pixels".format(*self.sensor_size)
         facts = [] if self.start is None else [("start", f"{self.start} us")]
         return Card(f"EventStream({self.name!r}, {size})", facts, note="; ".join(self.notes))
 
     def __iter__(self) -> Iterator[Block]:
-        """Blocks of at least one event. Raises DataError where the file is damaged, an event is outside, or has no
-        polarity."""
+        """Iterate over blocks of at least one event. Raises DataError where the file is damaged, an event is
+        outside, or has no polarity."""
         made = BlockMaker(self.name)
-        for found in self._blocks() if callable(self._blocks) else self._blocks:
-            block = made(found)
+        for events in self._blocks() if callable(self._blocks) else self._blocks:
+            block = made(events)
             if len(block):
                 self._check_inside(block)
                 yield block
 
     def read(self) -> Block:
-        """All events in one block."""
+        """Return all events in one block."""
         return np.concatenate([np.empty(0, EVENT), *self])
 
     def crop(self, x: Span = None, y: Span = None, t: Span = None) -> "EventStream":
-        """Only the events with first <= value < stop; columns and rows are then counted from `first` on, and steps
-        from the first time. x, y: whole numbers of pixels. t: microseconds, the first of them whole. Raises
-        DataError where a span is none, or reaches beyond the sensor."""
+        """Return the stream of only those events with first <= value < stop; columns and rows are then counted
+        from `first` on, and steps from the first time. x, y: whole numbers of pixels. t: microseconds, the first
+        of them whole. Raises DataError where a span is none, or reaches beyond the sensor."""
         stream = self if x is None and y is None else self._cropped(x, y)
         return stream if t is None else stream._from_to(*_span(t, "t", self.name, "microseconds"))
 
@@ -128,7 +128,7 @@ class EventStream(Shown):
         return self._changed(within, self.sensor_size, first)
 
     def downsample(self, factor: int) -> "EventStream":
-        """factor x factor pixels become one, which has all their events."""
+        """Return the stream in which factor x factor pixels become one, which has all their events."""
         if not (_is_whole(factor) and 1 <= factor <= MOST_PIXELS):
             raise DataError(f"{self.name}: cannot be downsampled by {shown(factor)}, expected a whole number from "
                             f"1 to {MOST_PIXELS}")
@@ -143,8 +143,9 @@ class EventStream(Shown):
         return self._changed(reduced, size, self.start)
 
     def oriented(self, x="x", y="y") -> "EventStream":
-        """Columns and rows taken from others: "x", "y", "-x" or "-y", those with a minus counted from the other
-        end. oriented(x="-x") mirrors, oriented(x="y", y="x") transposes, oriented(x="-y", y="x") turns."""
+        """Return the stream whose columns and rows are taken from "x", "y", "-x" or "-y", those with a minus
+        counted from the other end. oriented(x="-x") mirrors, oriented(x="y", y="x") transposes,
+        oriented(x="-y", y="x") turns."""
         axes = {axis.removeprefix("-") if isinstance(axis, str) else None for axis in (x, y)}
         if axes != {"x", "y"}:
             raise DataError(f"{self.name}: cannot be oriented to x={shown(x)}, y={shown(y)}, expected x and y, "
@@ -164,16 +165,25 @@ class EventStream(Shown):
 
     def bins(self, width, polarities="off_on", coincident="sum", slack: Duration = 0, at_once=64,
              longest_gap: Duration = "1min") -> Iterator[np.ndarray]:
-        """Levels, uint16 (steps, C, H, W), `at_once` steps at a time and fewer in the end, in bounded memory.
+        """Iterate over levels, uint16 (steps, C, H, W), of `at_once` steps at a time, fewer in the
+        end, in bounded memory.
 
-        width: microseconds of a step. polarities, coincident: as of `EventBins`. slack: a step is complete once an
-        event has come that is `slack`, microseconds or text such as "1ms", or more behind its end. What comes into
-        it after that is late: it is left out, and counted in `n_late` of the iterator that this returns. So are
-        events before the first step. longest_gap: silence that becomes steps, microseconds or text such as "2h";
-        an event that comes later than that after the newest one before it raises DataError, as one wild time would
-        become years of steps.
+        width: microseconds of a step. polarities, coincident: as in `EventBins`. slack: a step is complete
+        once an event has come that is `slack`, microseconds or text such as "1ms", or more behind its end. An
+        event that comes into it after that is late: it is left out, and counted in `n_late` of the iterator
+        that this returns. So are events before the first step. longest_gap: the longest silence that becomes
+        steps, microseconds or text such as "2h"; an event that comes later than that after the newest one
+        before it raises DataError, as one wild time would become years of steps. Raises DataError for
+        arguments that do not fit.
         """
-        bins, slack_us = EventBins(width, polarities, coincident, self._size("bin")), microseconds(slack, "slack")
+        width = finite_number(width, "width")
+        if width <= 0:
+            raise DataError(f"width is {width}, expected microseconds above 0")
+        try:
+            bins = EventBins(width, polarities, coincident, self._size("bin"))
+        except ModelError as error:
+            raise DataError(str(error)) from None
+        slack_us = microseconds(slack, "slack")
         if slack_us < 0:
             raise DataError(f"slack is {slack!r}, expected a time from 0 on")
         stream = without_gaps(self, EventOptions(longest_gap=longest_gap))
@@ -223,7 +233,7 @@ class Bins:
                 start = int(block["t"][0])
             newest, block = self._in_time(block, start, newest, bins.bin_width, slack)
             waiting = np.concatenate((waiting, block))
-            complete = int(steps_of(newest - slack, start, bins.bin_width))  # steps that nothing comes into any more
+            complete = int(steps_of(newest - slack, start, bins.bin_width))  # steps before it get no more events
             while complete - first >= at_once:
                 chunk, waiting = _parted(waiting, start, bins.bin_width, first + at_once)
                 yield _levels(chunk, start, bins, first, at_once)
@@ -236,41 +246,43 @@ class Bins:
             first += steps
 
     def _in_time(self, block, start, newest, width, slack):
-        """(time of the newest event, those events that are not late)."""
-        before = block["t"].copy()
-        if newest is not None:
-            before[0] = max(before[0], newest)
-        newest = np.maximum.accumulate(before)
-        step = steps_of(block["t"], start, width)
-        late = (step < steps_of(newest - slack, start, width)) | (step < 0)
+        """Return (time of the newest event, the events that are not late)."""
+        t = block["t"]
+        late = late_events(t, steps_of(t, start, width), newest,
+                           lambda times: steps_of(times - slack, start, width))
+        newest = int(t.max()) if newest is None else max(int(t.max()), newest)
+        if late is None:
+            return newest, block
         self.n_late += int(late.sum())
-        return int(newest[-1]), block[~late] if late.any() else block
+        return newest, block[~late]
 
 
 def _parted(block, start, width, step):
-    """The events before a step, and the others."""
+    """Return the events before a step, and the others."""
     before = steps_of(block["t"], start, width) < step
     return block[before], block[~before]
 
 
 def _levels(block, start, bins, first, steps):
-    """Of `steps` steps from `first` on."""
+    """Return the levels of `steps` steps, from the step `first` on."""
     return bin_steps(block, steps_of(block["t"], start, bins.bin_width) - first, bins, steps)
 
 
 def bin_steps(block, step, bins: EventBins, steps) -> np.ndarray:
-    """Levels, uint16 (steps, C, H, W), of events whose step is known, int64, from 0 on."""
+    """Return the levels, uint16 (steps, C, H, W), of events whose step is known, int64, from 0 on."""
     one = EventBins(1, bins.polarities, bins.coincident, bins.sensor_size)
     return bin_events(block["x"], block["y"], block["p"], step, one, steps)
 
 
 def block_of(events, name="events") -> Block:
-    """A structured array or a mapping with numbers t, x, y, p as a block. Raises DataError, naming `name`."""
+    """Return a structured array, or a mapping with numbers t, x, y, p, as a block. Raises
+    DataError, naming `name`."""
     return BlockMaker(name)(events)
 
 
 class BlockMaker:
-    """Makes blocks of what comes, one after another, of one recording, in which darker is 0 or -1, not both.
+    """Turns what comes of one recording into blocks, one after another. Darker is 0 or -1 in
+    all of them, not both.
 
     name: for messages.
     """
@@ -279,7 +291,7 @@ class BlockMaker:
         self._name, self._darker = name, None  # darker: the value that has been seen for it
 
     def __call__(self, events) -> Block:
-        """What `block_of` makes of these. Raises DataError."""
+        """Return these events as a block, as `block_of` does. Raises DataError."""
         if isinstance(events, np.ndarray) and events.dtype == EVENT:
             if (events["p"] > 1).any():
                 self._refuse(events["p"])
@@ -303,13 +315,13 @@ class BlockMaker:
         return (column > 0).astype(np.uint8)
 
     def _refuse(self, column):
-        raise DataError(f"{self._name}: p has values from {column.min()} to {column.max()}, expected 0 and 1, or -1 "
-                        "and 1")
+        raise DataError(f"{self._name}: p has values from {column.min()} to {column.max()}, expected 0 and 1, or "
+                        "-1 and 1")
 
     def _check_darker(self, darker):
         if self._darker not in (None, darker):
-            raise DataError(f"{self._name}: p has both -1 and 0, expected 0 and 1, or -1 and 1: leave out the events "
-                            "that are neither brighter nor darker")
+            raise DataError(f"{self._name}: p has both -1 and 0, expected 0 and 1, or -1 and 1: leave out the "
+                            "events that are neither brighter nor darker")
         self._darker = darker
 
 
@@ -341,12 +353,13 @@ def _times(column, name):
 
 
 def _is_whole(value) -> bool:
-    """Whether it is a number without a fraction."""
+    """Return whether a value is a number without a fraction."""
     return isinstance(value, Real) and isfinite(value) and value == floor(value)
 
 
 def _size_of(value, name):
-    """(height, width) as int, of what `EventOptions` takes as sensor_size, or of an array; of None, None."""
+    """Return (height, width) as int from what `EventOptions` take as sensor_size, or from an
+    array; None for None."""
     try:
         size = EventOptions(sensor_size=value.tolist() if isinstance(value, np.ndarray) else value).sensor_size
     except DataError as error:
@@ -355,7 +368,7 @@ def _size_of(value, name):
 
 
 def _span(value, key, name, unit):
-    """(first, stop) of what a stream is cropped to; whole where that can be."""
+    """Return (first, stop) of the span to which a stream is cropped, as whole numbers where possible."""
     try:
         first, stop = value
         right = _is_whole(first) and first <= stop and (key == "t" or _is_whole(stop))

@@ -1,4 +1,4 @@
-"""Gaps: silence that no recording means, as one wild time leaves it behind, refused before it is run."""
+"""Gaps: refuses, before it is run, silence that no recording means, such as one wild time leaves behind."""
 
 from time import perf_counter
 
@@ -8,19 +8,20 @@ from eventsim.errors import DataError
 from eventsim.inputs.event_files.options import EventOptions, microseconds, UNITS
 
 
-def without_gaps(stream, options: EventOptions, newest=None, live=False, whole=False):
-    """An `EventStream` up to the first event that is more than `longest_gap` later than all events before it: there
-    a DataError is raised that names its time, or, to keep going, the stream ends and its notes say so.
+def without_gaps(stream, options: EventOptions, newest=None, live=False, at_once=False):
+    """Return an `EventStream` up to the first event that is more than `longest_gap` later than all events before
+    it. There it raises DataError, naming the time of that event, or, to keep going, ends, and its notes say so.
 
-    newest: time of an event before the first one; None: the stream's start. live: whether blocks come as they
-    happen, so that a gap may be as much longer as nothing came. whole: whether it is read as a whole, so that its
-    first step begins at its smallest time; an event as much before all others is then a gap, too.
+    newest: time of an event before the first one; None: the stream's start. live: whether blocks come as
+    they happen, so that a gap may be longer by the time in which nothing came. at_once: whether the stream is
+    read as a whole, so that its first step begins at its smallest time; an event that much before all others
+    then leaves a gap, too.
     """
     longest = microseconds(options.longest_gap, "longest_gap")
 
     def blocks():
         known, came = stream.start if newest is None else newest, perf_counter()
-        lowest, early = None, whole and stream.start is None
+        lowest, early = None, at_once and stream.start is None
         for block in stream:
             allowed = longest + ((perf_counter() - came) * UNITS["s"] if live else 0.0)
             came = perf_counter()

@@ -24,7 +24,7 @@ CIFAR_LABELS = {"CIFAR-10": (10,), "CIFAR-100": (20, 100)}  # values of each lab
 
 
 def image_parts(folder):
-    """{"test": paths, "train": paths} of the parts of MNIST or CIFAR that a folder has, complete or not."""
+    """Return {"test": paths, "train": paths} of the parts of MNIST or CIFAR that a folder has, complete or not."""
     def held(*names):
         return [folder / name for name in names if (folder / name).is_file()]
 
@@ -37,7 +37,7 @@ def image_parts(folder):
 
 
 def image_source(folder, paths):
-    """The samples of the files of one part of a folder, or of both, as `image_parts` has them."""
+    """Return the samples in the files of one part of a folder, or of both, as `image_parts` returns them."""
     batches = [path.name for path in paths if path.name in CIFAR_BATCHES]
     if 0 < len(batches) < len(CIFAR_BATCHES):
         raise DataError(f"{folder}: has only {', '.join(batches)} of the train part, expected {CIFAR_BATCHES[0]} "
@@ -70,7 +70,7 @@ class IdxSource(Source):
 
     @staticmethod
     def _header(path, file):
-        """(dtype, shape); leaves `file` at the data."""
+        """Return (dtype, shape), and leave `file` at the data."""
         magic = file.read(4)
         if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not magic[3]:
             raise DataError(
@@ -99,8 +99,8 @@ class IdxSource(Source):
             return None
         stem = stem.replace("images", "labels").replace("idx3", "idx1")
         other = stem.replace(".idx1", "-idx1") if ".idx1" in stem else stem.replace("-idx1", ".idx1")
-        found = (self.path.with_name(name + gz) for name in (stem, other) for gz in ("", ".gz"))
-        return next((path for path in found if path.is_file()), None)
+        candidates = (self.path.with_name(name + gz) for name in (stem, other) for gz in ("", ".gz"))
+        return next((path for path in candidates if path.is_file()), None)
 
     def _read_labels(self, path):
         with reading(path), self._open(path) as file:
@@ -121,7 +121,7 @@ class IdxSource(Source):
 
 
 def fits_cifar(path) -> bool:
-    """Whether a file has the size of whole records."""
+    """Return whether the size of a file is that of a whole number of records."""
     return any(os.path.getsize(path) % (math.prod(CIFAR_SHAPE) + len(v)) == 0 for v in CIFAR_LABELS.values())
 
 

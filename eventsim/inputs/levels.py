@@ -1,10 +1,10 @@
-"""Arrays and event recordings as levels, checked against the model's Input node."""
+"""Arrays and event recordings become levels, checked against the model's Input node."""
 
 import warnings
 
 import numpy as np
 
-from eventsim.errors import DataError, EventsimWarning
+from eventsim.errors import DataError, EventsimWarning, LevelError
 from eventsim.tensors import as_array
 
 RAW = "give the raw integers, the model does the scaling itself"
@@ -35,7 +35,7 @@ def to_levels(x, input_node, timesteps=None, narrow=False):
 
 
 def checked_levels(x, input_node, narrow=False):
-    """What `to_levels` makes of an array whose shape fits, in that shape. Raises DataError."""
+    """Return what `to_levels` returns for an array whose shape fits, in that shape. Raises DataError."""
     _check_type(x)
     check_values(x, input_node)
     if input_node.encoding == "real":
@@ -50,7 +50,7 @@ def checked_levels(x, input_node, narrow=False):
 
 
 def array_of(x):
-    """x as an array of numbers. Raises DataError where it is none."""
+    """Return x as an array of numbers. Raises DataError where it is none."""
     try:
         x = as_array(x)
     except DataError:
@@ -67,29 +67,48 @@ def _check_type(x):
 
 
 def check_shape_of_samples(x, shape, timesteps):
-    """Whether x is still; DataError where it does not fit."""
+    """Return whether x stands still. Raises DataError where it does not fit."""
     if x.ndim not in (1 + len(shape), 2 + len(shape)) or x.shape[-len(shape):] != shape:
         expected = f"expected (N, {', '.join(map(str, shape))}), or the same with steps (N, T, ...)"
         raise DataError(f"x has shape {x.shape}, {expected}{_remedy(x.shape, shape)}")
     if x.size == 0:
         raise DataError(f"x has shape {x.shape}, which holds no value")
-    still = x.ndim == 1 + len(shape)
-    if not still and timesteps is not None and x.shape[1] != timesteps:
-        raise DataError(
-            f"x has {x.shape[1]} steps, but the run has {timesteps}: "
-            "give the same number, or leave timesteps out"
-        )
+    still = is_still(x, shape)
+    if not still:
+        check_number_of_steps(x.shape[1], timesteps)
     return still
 
 
+def is_still(x, shape) -> bool:
+    """Return whether samples x stand still, (N, *shape), so that every step sees the same; else (N, T, *shape)."""
+    return np.ndim(x) <= 1 + len(shape)
+
+
+def check_number_of_steps(steps, timesteps) -> None:
+    """Raise DataError where samples of `steps` steps are to run for other `timesteps`, unless those are None."""
+    if timesteps is not None and steps != timesteps:
+        raise DataError(f"x has {steps} steps, but the run has {timesteps}: give the same number, or leave "
+                        "timesteps out")
+
+
+def steps_of_run(x, model, timesteps=None) -> int:
+    """Return the number of steps of a run of samples x, an array: their own or, where they stand still,
+    `timesteps` or the model's. Raises DataError where their own number is not `timesteps`, RunError
+    where none is given."""
+    if is_still(x, model.shapes[model.input]):
+        return model.steps(timesteps)
+    check_number_of_steps(x.shape[1], timesteps)
+    return x.shape[1]
+
+
 def check_steps_said(model, x, timesteps) -> None:
-    """Raise DataError where x looks as if steps came before samples, and nobody says the steps."""
+    """Raise DataError where x looks as if steps came before samples, and the number of steps is not given."""
     if timesteps is None:
         check_layout(_shape(x), model.nodes[model.input], model.timesteps)
 
 
 def _shape(x):
-    """Of an array or nested lists; () of what is none, which `to_levels` says."""
+    """Return the shape of an array or of nested lists; () for anything else, which `to_levels` refuses."""
     try:
         return tuple(np.shape(x))
     except (TypeError, ValueError, RuntimeError):
@@ -106,21 +125,21 @@ def check_layout(shape, input_node, timesteps) -> None:
                         f"timesteps={shape[1]} (--timesteps {shape[1]})")
 
 
-def _remedy(found, shape):
-    """What turns a shape that users often have into the expected one."""
+def _remedy(given, shape):
+    """Return what turns a shape that users often have into the expected one."""
     channels_last = shape[1:] + shape[:1]
-    if found == shape:
+    if given == shape:
         return "; a single sample needs a sample axis: x[np.newaxis]"
-    if len(shape) == 3 and found[-3:] == channels_last:
+    if len(shape) == 3 and given[-3:] == channels_last:
         return "; channels come first: np.moveaxis(x, -1, -3)"
-    if len(shape) == 3 and shape[0] == 1 and found[-2:] == shape[1:]:
+    if len(shape) == 3 and shape[0] == 1 and given[-2:] == shape[1:]:
         return "; the channel axis is missing: np.expand_dims(x, -3)"
     return ""
 
 
 def check_values(x, input_node):
-    """Raise DataError unless all values of `x` are levels of the Input (finite, if real). Warns of floats and bools
-    that may be shares of the highest level."""
+    """Raise DataError unless all values of `x` are levels of the Input (finite, if real). Warns where floats or
+    bools may be shares of the highest level."""
     if x.dtype.kind in "iu" and input_node.encoding != "real" and _are_levels(x, input_node):
         return
     if x.dtype.kind == "f" and not np.isfinite(_narrowed(x)).all():
@@ -135,21 +154,22 @@ def check_values(x, input_node):
         remedy = "" if input_node.signed else "; negative levels need an Input with signed=True"
         raise DataError(f"x has values down to {lowest} but {_range(input_node)}{remedy}")
     if highest > high:
-        raise DataError(f"x has values up to {highest} but {_range(input_node)}")
+        raise LevelError(f"x has values up to {highest} but {_range(input_node)}")
     if highest == 1 and x.dtype.kind in "bf" and takes_shades(input_node):  # 0 and 1 of a picture, or its levels?
-        warnings.warn(f"x is of type {x.dtype} and has no value but 0 and 1, taken as those of the levels 0 to {high}: "
-                      f"if it is scaled to 0..1, {RAW}; if they are levels, x.astype(np.uint8) says so",
+        warnings.warn(f"x is of type {x.dtype} and has no value but 0 and 1, taken as those of the levels 0 to "
+                      f"{high}: if it is scaled to 0..1, {RAW}; if they are levels, x.astype(np.uint8) says so",
                       EventsimWarning, stacklevel=2)
 
 
 def takes_shades(input_node) -> bool:
-    """Whether the Input takes pictures of more than black and white, level for level."""
+    """Return whether the Input takes pictures of more than black and white, level for level."""
     return input_node.encoding == "image" and input_node.bits > 1
 
 
 def _are_levels(x, input_node):
-    """Whether integers are levels of an Input without a sign, whose highest is above them all, negative ones, too,
-    where they are read as unsigned. `argmax` takes a third of the time that `max` takes of one sample."""
+    """Return whether integers are levels of an Input without a sign: none is above its highest level when
+    they are read as unsigned, which makes negative ones the largest. `argmax` takes a third of the time of
+    `max` for one sample."""
     if input_node.signed or not x.dtype.isnative:
         return False
     unsigned = x if x.dtype.kind == "u" else x.view(UNSIGNED[x.dtype.itemsize])
@@ -157,20 +177,20 @@ def _are_levels(x, input_node):
 
 
 def _narrowed(x):
-    """Floats as float64 where their type is wider: infinite where float64 does not hold them."""
+    """Return floats as float64 where their type is wider; those that float64 does not hold become infinite."""
     with np.errstate(over="ignore"):
         return x.astype(np.float64) if x.dtype.itemsize > 8 else x
 
 
 def _extremes(x, low, high):
-    """(lowest, highest) value of x, or `low` and `high` where its type has none beyond."""
+    """Return (lowest, highest) value of x, or `low` and `high` where its type holds none beyond."""
     kept = np.iinfo(x.dtype) if x.dtype.kind in "iu" else None
     lowest = low if kept is not None and kept.min >= low else int(x.min())
     return lowest, high if kept is not None and kept.max <= high else int(x.max())
 
 
 def level_range(input_node):
-    """(lowest, highest) level that the Input takes."""
+    """Return (lowest, highest) level that the Input takes."""
     high = (1 << input_node.bits) - 1
     return (-high if input_node.signed else 0), high
 

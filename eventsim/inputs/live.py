@@ -1,10 +1,11 @@
 """Sources without end: pipes, packets and iterators of blocks as an `EventStream`; recordings alike.
 
-Through a pipe (standard input, or a named one) come either lines of text, t,x,y,p, or binary events of 13 bytes:
-t uint64 in microseconds, x and y uint16, p uint8, little-endian (faery's t64_x16_y16_on8). The first bytes tell; the
-unit of the times of text is told by the first that is not 0, so that nothing depends on how the bytes are cut.
-UDP packets bring such binary events, as faery sends them. They are read here: faery's own reader leaves out, without
-a word, packets that begin before the end of the one before, which here count by the rule for late events.
+Through a pipe (standard input, or a named one) come either lines of text, t,x,y,p, or binary events of 13
+bytes: t uint64 in microseconds, x and y uint16, p uint8, little-endian (faery's t64_x16_y16_on8). The first
+bytes tell which. The first time that is not 0 tells the unit of times in text, so that nothing depends on how
+the bytes are cut. UDP packets bring such binary events, as faery sends them. They are read here, as faery's own
+reader leaves out, without a word, packets that begin before the end of the one before; here the rule for late
+events applies to them.
 """
 
 import os
@@ -22,10 +23,10 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.opening import open_events
 from eventsim.inputs.event_files.options import EventOptions, KEYS, refuse_given
-from eventsim.inputs.event_files.records import Microseconds, note
+from eventsim.inputs.event_files.records import Microseconds, note, sensor_size_of
 from eventsim.inputs.event_files.text_events import (
-    check_first, check_length, event_columns, header_layout, is_too_long, layout_of, LONGEST_LINE, of_rows,
-    text_of, wrong_line,
+    check_comments, check_first, check_length, comment_in, comment_layout, event_columns, header_layout,
+    is_too_long, layout_of, LONGEST_LINE, of_rows, text_of, wrong_line,
 )
 from eventsim.inputs.events import Block, block_of, BlockMaker, EventStream
 
@@ -37,13 +38,22 @@ LONGEST_REST = 4 * (LONGEST_LINE + 1)  # bytes of a line that has not ended: of 
 OF_TEXT = ("time_unit", "columns")
 
 
-def event_stream(source, options: EventOptions) -> EventStream:
-    """Events of a source, as they come.
+def event_stream(source, options: EventOptions, default_size=None) -> EventStream:
+    """Return the events of a source, as they come.
 
     source: an `EventStream`; the path of a recording or of a named pipe; "-", standard input; "udp://HOST:PORT",
         packets; a file opened for bytes; or an iterable of blocks, as `block_of` takes them.
-    options: for what the source leaves open.
+    options: for what the source leaves open. default_size: (height, width) of the sensor where neither the source
+        nor the options say it.
     """
+    stream = _stream_of(source, options)
+    size = sensor_size_of(stream.name, stream.sensor_size, options) or default_size
+    if size is None or stream.sensor_size is not None:
+        return stream
+    return EventStream(stream, stream.name, size, stream.start, stream.notes)
+
+
+def _stream_of(source, options):
     if isinstance(source, EventStream):
         refuse_given(options, (*OF_TEXT, "sample"), source.name, "an EventStream")
         return source
@@ -86,21 +96,22 @@ def _opened(name, options, notes):
 
 
 def _of_packets(name, options):
-    """Of UDP packets that come to "udp://HOST:PORT"."""
-    found = re.fullmatch(r"udp://(\[[^]]+\]|[^:/\[\]]+):(\d{1,5})", name)
-    if found is None or not 0 < int(found[2]) < 1 << 16:
+    """Return the stream of UDP packets that come to "udp://HOST:PORT"."""
+    address = re.fullmatch(r"udp://(\[[^]]+\]|[^:/\[\]]+):(\d{1,5})", name)
+    if address is None or not 0 < int(address[2]) < 1 << 16:
         raise DataError(f"{name}: is no address of UDP, expected udp://HOST:PORT, such as udp://127.0.0.1:3333")
     refuse_given(options, (*OF_TEXT, "sample"), name, "packets of binary events")
     notes: List[str] = []
 
     def blocks():
-        family = socket.AF_INET6 if found[1].startswith("[") else socket.AF_INET
+        family = socket.AF_INET6 if address[1].startswith("[") else socket.AF_INET
         with _failing(name), socket.socket(family, socket.SOCK_DGRAM) as receiver:
-            receiver.bind((found[1].strip("[]"), int(found[2])))
+            receiver.bind((address[1].strip("[]"), int(address[2])))
             while True:
                 packet = receiver.recv(READ_BYTES)
                 if len(packet) % RECORD.itemsize:
-                    note(notes, f"has packets that end within an event of {RECORD.itemsize} bytes; those are left out")
+                    note(notes, f"has packets that end within an event of {RECORD.itemsize} bytes; those are left "
+                                "out")
                 yield block_of(np.frombuffer(packet, RECORD, len(packet) // RECORD.itemsize), name)
 
     return EventStream(blocks, name, options.sensor_size, notes=notes)
@@ -108,7 +119,7 @@ def _of_packets(name, options):
 
 @contextmanager
 def _failing(name):
-    """What the system refuses, as one line."""
+    """Raise DataError, in one line, for what the system refuses."""
     try:
         yield
     except OSError as error:
@@ -116,7 +127,7 @@ def _failing(name):
 
 
 def _of_pipe(number, name, options, kept_open=None):
-    """kept_open: the file whose number it is."""
+    """Return the stream of a pipe. kept_open: the file whose number it is."""
     notes: List[str] = []
 
     def blocks():
@@ -128,7 +139,7 @@ def _of_pipe(number, name, options, kept_open=None):
 
 
 def _blocks(number, name, options, notes) -> Iterator[Block]:
-    """Of a file by its number. Says in the notes where it ends within an event."""
+    """Yield blocks from a file, given by its number. The notes say so where it ends within an event."""
     refuse_given(options, ("sample",), name, "a source of one recording")
     start = b""
     while len(start) < TIME_BYTES:
@@ -175,12 +186,12 @@ def _text_blocks(pieces, name, options, notes):
     lines, layout = _Lines(name), None
     in_microseconds, made = None, BlockMaker(name)
     for piece in pieces:
-        held = lines.added(piece)
+        numbered = lines.added(piece)
         if layout is None:
-            layout, held = lines.layout(held, options, notes)
+            layout, numbered = lines.layout(numbered, options, notes)
             in_microseconds = in_microseconds or layout and Microseconds(layout.unit, notes, ahead=False)
-        columns, wrong = event_columns(held, layout) if held else ({}, None)
-        if held and len(columns["t"]):
+        columns, wrong = event_columns(numbered, layout) if numbered else ({}, None)
+        if numbered and len(columns["t"]):
             yield from in_microseconds.blocks(columns, made, name)
         if wrong is not None:
             raise wrong_line(name, wrong, layout)
@@ -189,44 +200,56 @@ def _text_blocks(pieces, name, options, notes):
 
 
 class _Lines:
-    """Lines of text out of pieces of bytes. rest: of the line that has not ended."""
+    """Puts lines of text together from pieces of bytes. rest: bytes of the line that has not ended."""
 
     def __init__(self, name):
         self.rest = b""
         self._name, self._number, self._header = name, 0, None
+        self._comments, self._begun = [], False  # comments before the first line that holds something else
 
     def added(self, piece):
-        """(number, text) of the lines that have ended and hold something, as of `text_of`, and of the last one
-        where it is too long already."""
+        """Return (number, text) of the lines that have ended and hold something, as `text_of` returns it, and of
+        the last line where it is already too long."""
         data = self.rest + piece
         if self._number == 0:
             data = data.removeprefix(BOM_UTF8)
-        *whole, rest = data.split(b"\n")
+        *lines, rest = data.split(b"\n")
         self.rest = rest[:LONGEST_REST]
-        texts = [text_of(line.decode("utf-8", "replace")) for line in whole]
+        texts = [text_of(line.decode("utf-8", "replace")) for line in lines]
         if len(rest) > LONGEST_LINE:
             start = text_of(rest.decode("utf-8", "replace"))
             texts += [start] if is_too_long(start) else []
+        if not self._begun:
+            n_comments = next((i for i, text in enumerate(texts) if text), len(lines))
+            self._comments += filter(None,
+                                     (comment_in(line.decode("utf-8", "replace")) for line in lines[:n_comments]))
+            self._begun = any(texts)
         first = self._number + 1
-        self._number += len(whole)
+        self._number += len(lines)
         return [(number, text) for number, text in enumerate(texts, first) if text]
 
-    def layout(self, held, options, notes):
-        """(the layout, None before the first line of events; the lines of events), of the lines that came first."""
-        if held and self._header is None:
-            check_length(held[0], self._name)
-            self._header = header_layout(held[0][1], options, self._name) or ()
-            held = held[1:] if self._header else held
-        if not held:
-            return None, held
-        check_length(held[0], self._name)
-        first = held[0][1]
-        if self._header:
-            return of_rows(self._header, first), held
-        check_first(first, self._name)
+    def layout(self, numbered, options, notes):
+        """Return (the layout, None before the first line of events; the lines of events) from the
+        lines that came first."""
+        if numbered and self._header is None:
+            check_length(numbered[0], self._name)
+            self._header = header_layout(numbered[0][1], options, self._name) or ()
+            numbered = numbered[1:] if self._header else numbered
+        if not numbered:
+            return None, numbered
+        check_length(numbered[0], self._name)
+        first = numbered[0][1]
+        header = self._header or comment_layout(self._comments, first, options, self._name, notes)
+        if header:
+            layout = of_rows(header, first)
+        else:
+            check_first(first, self._name)
+            if options.columns is None:
+                note(notes, "does not name its columns; taken as t, x, y, p (columns says otherwise)")
+            layout = layout_of(options.columns or KEYS, first, options)
         if options.columns is None:
-            note(notes, "does not name its columns; taken as t, x, y, p (columns says otherwise)")
-        return layout_of(options.columns or KEYS, first, options), held
+            check_comments(self._comments, layout, self._name)
+        return layout, numbered
 
 
 def _ended_within(notes, rest):

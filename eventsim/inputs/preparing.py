@@ -1,4 +1,4 @@
-"""What is done with recordings and values before they become levels, as a user asks for it."""
+"""Prepares recordings and values, as a user asks for it, before they become levels."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -32,17 +32,20 @@ MOST_BYTES = 1 << 31  # of the levels of one recording
 
 @dataclass(frozen=True)
 class DataOptions(EventOptions):
-    """How data sets are read; with the fields of `EventOptions`. What does not apply to the data is refused.
+    """How data sets are read; it has the fields of `EventOptions`, too. Options that do not apply
+    to the data are refused.
 
     crop: (left, top, right, bottom) in pixels, right and bottom not included. downsample: so many pixels along
-    each axis become one. orient: columns and rows as `EventStream.oriented` takes them. In this order.
-    split: "width": a step is `bin_width` of the model's input long; "number": `timesteps` steps of equally many
-    events; "time": `timesteps` steps of equal length (both as SpikingJelly's frames of a fixed number).
-    part: of folders that have parts: "test", "train" or "all". test_share: of class folders without parts, the
-    share of each class, last in the order of names, that is the test part; None: there are no parts.
-    encode: "poisson", "latency" or "delta", with options as in "latency:linear,tau=5", makes spikes of values (see
-    `encoders`). seed: of the random ones, from 0 on.
-    full_scale: the value that is taken as 1; None: 255 of bytes, 1 of fractions; the data's notes say so where
+    each axis become one. orient: columns and rows as `EventStream.oriented` takes them. They apply in this order.
+    split: "width": a step is `bin_width` of the model's input long; "number": `timesteps` steps of equally
+    many events; "time": `timesteps` steps of equal length (both as SpikingJelly's frames of a fixed number:
+    the last step has the remainder, and all events where there are fewer events, or microseconds, than
+    steps; the notes say so).
+    part: for folders that have parts: "test", "train" or "all". test_share: for class folders without parts, the
+    share of each class that is the test part, the last files in the order of names; None: there are no parts.
+    encode: "poisson", "latency" or "delta", with options as in "latency:linear,tau=5", turns values into spikes
+    (see `encoders`). seed: for random encoders, from 0 on.
+    full_scale: the value that is taken as 1; None: 255 for bytes, 1 for fractions; the data's notes say so where
     bytes stay below half of it.
     """
 
@@ -80,36 +83,28 @@ class DataOptions(EventOptions):
                                 f"(--{name.replace('_', '-')}), or give an encoder (--encode)")
 
 
-def of_part(path: Path, options: DataOptions, found: Dict[str, List[Path]]) -> List[Path]:
-    """What a folder that has parts has of the part that is asked for, "train" before "test". found: part -> what
-    the folder has of it. Raises DataError where it does not have the part."""
+def of_part(path: Path, options: DataOptions, paths_of_parts: Dict[str, List[Path]]) -> List[Path]:
+    """Return the paths of the part that is asked for in a folder with parts, "train" before "test".
+    paths_of_parts: part -> its paths in the folder. Raises DataError where the folder does not have the part."""
     refuse_given(options, ("test_share",), path, "a folder that has parts of its own")
     wanted = ("train", "test") if options.part == "all" else (options.part,)
-    missing = [part for part in wanted if part not in found]
+    missing = [part for part in wanted if part not in paths_of_parts]
     if missing:
-        has = ", ".join(each.name for paths in found.values() for each in paths)
-        other = next(iter(found))
+        has = ", ".join(each.name for paths in paths_of_parts.values() for each in paths)
+        other = next(iter(paths_of_parts))
         raise DataError(f"{path}: has no {missing[0]} part, only {has}: take that, part={other!r} "
                         f"(--part {other})")
-    return [each for part in wanted for each in found[part]]
+    return [each for part in wanted for each in paths_of_parts[part]]
 
 
 def prepared(stream: EventStream, options: DataOptions) -> EventStream:
-    """The stream cropped, downsampled and turned."""
+    """Return the stream cropped, downsampled and turned."""
     if options.crop is not None:
         left, top, right, bottom = options.crop
         stream = stream.crop((left, right), (top, bottom))
     if options.downsample != 1:
         stream = stream.downsample(options.downsample)
     return stream if options.orient is None else stream.oriented(*options.orient)
-
-
-def check_size(stream: EventStream, options: DataOptions) -> None:
-    """Raise DataError where a recording that says its sensor's size has another than is said."""
-    if options.sensor_size is not None and stream.sensor_size != tuple(options.sensor_size):
-        height, width = stream.sensor_size
-        raise DataError(f"{stream.name}: its sensor has {width} x {height} pixels, but sensor_size is "
-                        f"{tuple(options.sensor_size)}, (height, width): leave it out (--sensor-size)")
 
 
 def check_sensor(stream: EventStream, bins: EventBins) -> None:
@@ -121,7 +116,7 @@ def check_sensor(stream: EventStream, bins: EventBins) -> None:
 
 
 def check_steps(timesteps: int, bins: EventBins, name) -> None:
-    """Raise DataError where the levels of a recording, one of `name`, take too many bytes."""
+    """Raise DataError where the levels of a recording of `name` take too many bytes."""
     n_bytes = 2 * timesteps * int(np.prod(bins.shape))
     if n_bytes > MOST_BYTES:
         raise DataError(f"{name}: {timesteps} steps take {n_bytes} bytes as levels, at most {MOST_BYTES} are "
@@ -132,7 +127,8 @@ class Cut:
     """The events of one recording, in order of time, and the step of each. The first step begins where the stream
     says, else at the smallest time.
 
-    n_early: events before the first step, which are in no step. n_steps: those that the events reach, by width.
+    n_early: number of events before the first step, which are in no step. n_steps: number of steps that the
+    events reach, by width.
     """
 
     def __init__(self, stream: EventStream, bins: EventBins, split="width", timesteps=None):
@@ -149,9 +145,9 @@ class Cut:
         if split == "width":
             self.step = steps_of(events["t"], start, bins.bin_width)
         elif split == "number":
-            self.step = _by_number(len(events), timesteps)
+            self.step = _by_number(len(events), timesteps, stream.notes)
         else:
-            self.step = _by_time(events["t"], timesteps)
+            self.step = _by_time(events["t"], timesteps, stream.notes)
         early = self.step < 0
         self.n_early = int(early.sum())
         self.events, self.step = (events[~early], self.step[~early]) if self.n_early else (events, self.step)
@@ -159,27 +155,46 @@ class Cut:
         self.name, self.bins = stream.name, bins
 
     def levels(self, timesteps) -> np.ndarray:
-        """uint16 (timesteps, C, H, W). Raises DataError where an event is outside the sensor, or they are too
-        many."""
+        """Return the levels, uint16 (timesteps, C, H, W). Raises DataError where an event is outside the sensor,
+        or where there are too many."""
         check_steps(timesteps, self.bins, self.name)
-        return bin_steps(self.events, self.step, self.bins, timesteps)
+        try:
+            return bin_steps(self.events, self.step, self.bins, timesteps)
+        except DataError as error:
+            raise DataError(f"{self.name}: {error}") from None
 
 
 def _check_silent(stream, timesteps):
-    """Say that a recording has no events; raise DataError where only they say how many steps it has."""
+    """Note that a recording has no events. Raise DataError where only events tell how many steps it has."""
     if timesteps is None:
         raise DataError(f"{stream.name}: has no events, which alone say how long it is: run a number of steps "
                         "(--timesteps N, without --whole), or move it out")
     note(stream.notes, "has no events; all its levels are 0")
 
 
-def _by_number(n, timesteps):
+def _by_number(n, timesteps, notes):
+    """Return the step of each of n events: equally many in each step, and the remainder in the last."""
     each = n // timesteps
+    if timesteps > 1:
+        _note_remainder(each, n % timesteps, "number", "events", notes)
     return np.minimum(np.arange(n) // each, timesteps - 1) if each else np.full(n, timesteps - 1)
 
 
-def _by_time(t, timesteps):
-    each = (int(t[-1]) - int(t[0])) // timesteps
-    if each <= 0:
+def _by_time(t, timesteps, notes):
+    """Return the step of events at these times, in order: steps are equally many whole microseconds long, the last
+    one longer by the remainder."""
+    each, remainder = divmod(int(t[-1]) - int(t[0]), timesteps)
+    if timesteps > 1:
+        _note_remainder(each, remainder, "time", "us", notes)
+    if not each:
         return np.full(len(t), timesteps - 1)
     return np.minimum((t - t[0]) // each, timesteps - 1)
+
+
+def _note_remainder(each, remainder, split, unit, notes):
+    """Note where the last step has at least twice as much as each of the others."""
+    if not each:
+        note(notes, f"has fewer {unit} than steps, so that split={split!r} puts all events into the last one")
+    elif remainder >= each:
+        note(notes, f"has so few {unit} for its steps that split={split!r} makes the last one, which has the "
+                    "remainder, at least twice as large as each other")

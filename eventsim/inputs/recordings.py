@@ -14,13 +14,13 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.arrays import holds_samples
 from eventsim.inputs.event_files import cochlea
-from eventsim.inputs.event_files.opening import event_format, is_prose, open_as, unknown_format
+from eventsim.inputs.event_files.opening import event_format, is_prose, open_as, refuse_dangling, unknown_format
 from eventsim.inputs.event_files.options import refuse_given
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.images import image_parts
 from eventsim.inputs.levels import check_values
-from eventsim.inputs.preparing import check_size, check_steps, Cut, DataOptions, of_part, prepared
+from eventsim.inputs.preparing import check_steps, Cut, DataOptions, of_part, prepared
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
 from eventsim.storage.nearby import MOST_NAMED, MOST_OPENED
 from eventsim.storage.reading import reading
@@ -34,7 +34,7 @@ PART_FOLDERS = {"test": ("Test", "test"), "train": ("Train", "train")}
 
 
 class One(NamedTuple):
-    """One recording of a data set. path: for messages. opened: gives its EventStream."""
+    """One recording of a data set. path: names it in messages. opened: function that returns its EventStream."""
 
     path: Path
     opened: Callable[[], EventStream]
@@ -42,8 +42,9 @@ class One(NamedTuple):
 
 
 class Recordings(NamedTuple):
-    """path: of the folder or file that has them. notes: what is said of each. numbered: whether labels are the
-    numbers that classes are named by. by_place: what is said where labels are places of class folders, or ""."""
+    """The recordings of a data set. path: the folder or file that has them. notes: what is said of each.
+    numbered: whether labels are the numbers that name the classes. by_place: what is said where labels are places
+    of class folders, or ""."""
 
     path: Path
     all: List[One]
@@ -54,12 +55,12 @@ class Recordings(NamedTuple):
 
 
 def recordings_of_file(path, options: DataOptions) -> Optional[Recordings]:
-    """Of a file of events, None of any other."""
-    found = event_format(path, options)
-    if found is None:
+    """Return the recordings of a file of events, None for any other."""
+    module = event_format(path, options)
+    if module is None:
         return None
-    if found is not cochlea:
-        return Recordings(path, [One(path, partial(open_as, found, path, options))])
+    if module is not cochlea:
+        return Recordings(path, [One(path, partial(open_as, module, path, options))])
     n, labels, names = cochlea.n_recordings(path)
     labels = None if labels is None else checked_labels(labels, n, path)
     taken = range(n) if options.sample is None else [options.sample]
@@ -74,30 +75,32 @@ def _sample(path, i, options):
 
 
 def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
-    """Of DVS128 Gesture, of a folder of class folders (or its parts), or of recordings; None of any other."""
+    """Return the recordings of DVS128 Gesture, of a folder of class folders (or its parts), or of
+    recordings, else None."""
     trials = {part: [path / name] for part, name in GESTURE_TRIALS.items() if (path / name).is_file()}
     if trials:
         return _gestures(path, of_part(path, options, trials), options)
     parts = _part_folders(path, options.part)
     if parts:
         taken, folders = of_part(path, options, parts), [folder for [folder] in parts.values()]
-        found = _of_folders(taken[0] if len(taken) == 1 else path, taken, folders, options)
+        recordings = _of_folders(taken[0] if len(taken) == 1 else path, taken, folders, options)
         beside = _beside(path, [folder.name for folder in folders], options)
         left_out = _left_out(path, beside, "taken from the parts of a folder")
-        return found and found._replace(notes=(*found.notes, *left_out))
-    found = _of_folders(path, [path], [path], options)
-    if found is not None:
-        _check_without_parts(path, options, found.numbered or bool(found.class_names))
-    return found
+        return recordings and recordings._replace(notes=(*recordings.notes, *left_out))
+    recordings = _of_folders(path, [path], [path], options)
+    if recordings is not None:
+        _check_without_parts(path, options, recordings.numbered or bool(recordings.class_names))
+    return recordings
 
 
 def _part_folders(folder, part="test"):
-    """{part: [its folder]} of a folder's parts. part: the one asked for; else `Train` alone may be a class."""
-    found = {name: [folder / each] for name, names in PART_FOLDERS.items() for each in reversed(names)
+    """Return {part: [its folder]} of a folder. part: the part asked for; unless it is "train", `Train`
+    alone may be a class."""
+    folders = {name: [folder / each] for name, names in PART_FOLDERS.items() for each in reversed(names)
              if (folder / each).is_dir()}
-    if list(found) == ["train"] and part != "train" and set(_class_folders(folder)) - set(found["train"]):
+    if list(folders) == ["train"] and part != "train" and set(_class_folders(folder)) - set(folders["train"]):
         return {}
-    return found
+    return folders
 
 
 def _check_without_parts(path, options, has_classes):
@@ -110,7 +113,8 @@ def _check_without_parts(path, options, has_classes):
 
 
 def _of_folders(path, taken, folders, options):
-    """Of class folders or recordings in each of the folders that are taken. folders: those whose classes count."""
+    """Return the recordings in the folders taken, or in their class folders. folders: those
+    whose classes count."""
     names = sorted({each.name for folder in folders for each in _class_folders(folder)})
     named = [folder / name for folder in folders for name in names if not name.isdecimal()]
     if any(is_data_set(each, options) for each in named):
@@ -125,12 +129,14 @@ def _of_folders(path, taken, folders, options):
 
 
 def _class_folders(folder):
+    for each in folder.iterdir():
+        refuse_dangling(each)
     return [each for each in sorted(folder.iterdir())
             if each.is_dir() and each.name[0] != "." and (each.name.isdecimal() or _files(each))]
 
 
 def is_data_set(folder, options: DataOptions = DataOptions()) -> bool:
-    """Whether a path is a folder that is a data set itself: of images, of parts, of class numbers or of values."""
+    """Return whether a path is a folder that is a data set: of images, of parts, of class numbers or of values."""
     if not folder.is_dir() or folder.name[0] == ".":
         return False
     if image_parts(folder) or _part_folders(folder) or any(
@@ -149,7 +155,7 @@ def _named_as_recordings(folder):
 
 
 def _named_otherwise(folder):
-    """Files whose suffix is none of a recording, but for hidden ones."""
+    """Return the files whose suffix is none of a recording, except hidden ones."""
     with os.scandir(folder) as entries:
         return sorted(folder / entry.name for entry in entries if entry.name[0] != "." and entry.is_file()
                       and Path(entry.name).suffix.lower() not in SUFFIXES)
@@ -166,7 +172,7 @@ def _is_recording(file, options):
 
 
 def _without_prose(path, folders):
-    """Notes on the text files of folders that have no events."""
+    """Yield notes on the text files of folders that have no events."""
     files = [file for folder in folders for file in _named_as_recordings(folder) if is_prose(file)]
     if files:
         has = "has" if len(files) == 1 else "have"
@@ -174,8 +180,8 @@ def _without_prose(path, folders):
 
 
 def _without_suffix(path, taken, beside):
-    """Notes on files whose suffix is none of a recording, in folders that are taken, and in others beside them
-    which have no recordings at all."""
+    """Yield notes on files whose suffix is none of a recording, in folders that are taken, and in others beside
+    them that have no recordings at all."""
     folders = [*taken, *(folder for folder in beside if not _named_as_recordings(folder))]
     files = [file for folder in folders for file in _named_otherwise(folder)]
     if files:
@@ -185,7 +191,7 @@ def _without_suffix(path, taken, beside):
 
 
 def _left_out(path, files, where):
-    """Notes on recordings that are none of those that lie somewhere."""
+    """Yield notes on recordings that are not among those of the data set. where: where those lie."""
     if files:
         yield f"{where}; {_listed(path, files)} beside these {'is' if len(files) == 1 else 'are'} left out"
 
@@ -197,19 +203,20 @@ def _listed(path, files):
 
 
 def _beside(folder, taken, options):
-    """Files of a folder that are recordings, and folders that hold some, but for those of names that are taken."""
+    """Return the recordings in a folder and the folders that hold some, except those whose names are taken."""
     return [*(file for file in _files(folder) if _is_recording(file, options)),
             *_folders_beside(folder, taken, options)]
 
 
 def _folders_beside(folder, taken, options):
-    """Folders in a folder that hold recordings, or whose folders do, but for those of names that are taken."""
+    """Return the folders in a folder that hold recordings, or whose folders do, except those
+    whose names are taken."""
     others = [each for each in _folders_in(folder) if each.name not in taken]
     return [each for each in others if any(map(partial(_holds_some, options=options), (each, *_folders_in(each))))]
 
 
 def _folders_below(folders, taken=()):
-    """All folders in some folders, but for those of names that are taken."""
+    """Return all folders in some folders, except those whose names are taken."""
     return [each for folder in folders for each in _folders_in(folder) if each.name not in taken]
 
 
@@ -223,34 +230,49 @@ def _holds_some(folder, options):
 
 
 def _open(path, options):
-    found = event_format(path, options)
-    if found is None:
+    module = event_format(path, options)
+    if module is None:
         raise DataError(f"{unknown_format(path)}; what is no recording is to be moved out of the folder")
-    return open_as(found, path, options)
+    return open_as(module, path, options)
 
 
 def _classes(path, folders, names, options):
-    """Of class folders of these names, sorted: numbers are labels, of others the places in the order."""
+    """Return the recordings of class folders, sorted: a name that is a number is the label, else its
+    place in the order is."""
     labels = _labels_of(path, names)
     in_order = sorted(names, key=labels.get)
-    held = [folder / name for folder in folders for name in in_order if (folder / name).is_dir()]
-    taken = {each: _part(_files(each), options) for each in held}
-    found = [One(file, partial(_open, file, options), labels[each.name]) for each in held for file in taken[each]]
+    class_folders = [folder / name for folder in folders for name in in_order if (folder / name).is_dir()]
+    taken = {each: _part(_files(each), options) for each in class_folders}
+    recordings = [One(file, partial(_open, file, options), labels[each.name])
+                  for each in class_folders for file in taken[each]]
+    if class_folders and not any(map(_files, class_folders)):
+        classes = listed([each.name for each in class_folders], MOST_NAMED)
+        remedy = remedy_of_depth(path, options, class_folders)
+        raise DataError(f"{path}: its class folders {classes} have no recordings{remedy}")
     beside = [each for folder in folders for each in _beside(folder, names, options)]
-    beside += [each for folder in held for each in _folders_beside(folder, (), options)]
-    notes = (*_without_prose(path, held), *_left_out(path, beside, "taken from the folders of classes"),
-             *_without_suffix(path, held, _folders_below(folders, names)), *_without_share(path, taken, options))
+    beside += [each for folder in class_folders for each in _folders_beside(folder, (), options)]
+    notes = (*_without_prose(path, class_folders), *_left_out(path, beside, "taken from the folders of classes"),
+             *_without_suffix(path, class_folders, _folders_below(folders, names)),
+             *_without_share(path, taken, options))
     if names[0].isdecimal():
-        return Recordings(path, found, notes=notes, numbered=True)
+        return Recordings(path, recordings, notes=notes, numbered=True)
     places = [f"{place} {name}" for name, place in labels.items()]
     if len(places) > MOST_NAMED:
         places[MOST_NAMED - 1 : -1] = ["..."]
     by_place = f"labelled by the place of its class folder in sorted order: {', '.join(places)}"
-    return Recordings(path, found, tuple(names), notes, by_place=by_place)
+    return Recordings(path, recordings, tuple(names), notes, by_place=by_place)
+
+
+def remedy_of_depth(path, options, folders=None) -> str:
+    """Return what to say of a folder without recordings where the folders within its own folders have some, or "".
+    folders: its own folders; None: all of them."""
+    below = _folders_below(_folders_in(path) if folders is None else folders)
+    deeper = [each for each in below[:MOST_OPENED] if _holds_some(each, options)]
+    return f"; they lie a folder deeper, in {_listed(path, deeper)}: move them up" if deeper else ""
 
 
 def _labels_of(path, names):
-    """{name of a class folder: its label}."""
+    """Return {name of a class folder: its label}."""
     numbers = [name for name in names if name.isdecimal()]
     if not numbers:
         return {name: place for place, name in enumerate(names)}
@@ -260,6 +282,10 @@ def _labels_of(path, names):
         raise DataError(f"{path}: has class folders named by numbers and others ({', '.join(few[:MOST_NAMED])}), "
                         f"expected all to be {kinds}: rename it or move it out")
     labels = {name: int(name) for name in names}
+    for name, other in zip(sorted(names, key=labels.get), sorted(names, key=labels.get)[1:]):
+        if labels[name] == labels[other]:
+            raise DataError(f"{path}: has class folders {name} and {other}, which are the same number: rename one "
+                            "of them, or put their recordings together")
     largest = max(names, key=labels.get)
     if labels[largest] >= N_CLASSES:
         raise DataError(f"{path / largest}: is named by no class, expected a number below {N_CLASSES}")
@@ -267,7 +293,7 @@ def _labels_of(path, names):
 
 
 def _part(files, options):
-    """The part that is asked for of the files of a class."""
+    """Return those files of a class that are in the part that is asked for."""
     if options.test_share is None or options.part == "all":
         return files
     n_train = math.ceil(round(len(files) * (1 - options.test_share), 6))
@@ -275,14 +301,14 @@ def _part(files, options):
 
 
 def _without_share(path, taken, options):
-    """Notes on classes of which the part has nothing though they have files. Raises DataError where it has nothing
-    of any. taken: folder of a class -> its files that are in the part."""
+    """Yield notes on classes that have files, but none in the part. Raises DataError where the part has no files
+    of any class. taken: folder of a class -> its files that are in the part."""
     n_files = {each.name: len(_files(each)) for each, files in taken.items() if not files}
     without = [name for name, n in n_files.items() if n]
     if without and not any(taken.values()):
         n, other = max(n_files.values()), "larger" if options.part == "test" else "smaller"
-        raise DataError(f"{path}: test_share is {options.test_share:g}, which leaves the {options.part} part nothing "
-                        f"of classes of at most {many(n, 'file')}: give a {other} one (--test-share)")
+        raise DataError(f"{path}: test_share is {options.test_share:g}, which leaves the {options.part} part "
+                        f"nothing of classes of at most {many(n, 'file')}: give a {other} one (--test-share)")
     if without:
         yield (f"test_share {options.test_share:g} leaves the {options.part} part nothing of "
                f"{'class' if len(without) == 1 else 'classes'} {listed(without, MOST_NAMED)}")
@@ -292,8 +318,8 @@ def _without_share(path, taken, options):
 
 
 def _gestures(path, lists, options):
-    """Each gesture of each trial, from its beginning to its end, as the official lists have them."""
-    found = []
+    """Return each gesture of each trial, from its beginning to its end, as the official lists have them."""
+    gestures = []
     for each in lists:
         with reading(each):
             trials = each.read_text("utf-8-sig").split()
@@ -301,9 +327,9 @@ def _gestures(path, lists, options):
             file = path / trial
             if file.name != trial or not file.is_file():
                 raise DataError(f"{each}: names {trial!r}, which is not in the folder")
-            found += [One(file, partial(_gesture, file, span, options), label - 1)
+            gestures += [One(file, partial(_gesture, file, span, options), label - 1)
                       for label, *span in _labels(file.with_name(f"{file.stem}_labels.csv"))]
-    return Recordings(path, found)
+    return Recordings(path, gestures)
 
 
 def _labels(path):
@@ -328,7 +354,7 @@ class RecordingSource(Source):
     """Recordings, each binned as the model's Input says.
 
     timesteps: steps of every recording, later events being dropped; None: each has its own, `lengths`.
-    notes: what was assumed or mended, in words: text -> how many recordings. by_width: whether a step is as long as
+    notes: what was assumed or mended, in words -> for how many recordings. by_width: whether a step is as long as
     the Input says, not a share of a recording.
     """
 
@@ -362,7 +388,7 @@ class RecordingSource(Source):
             yield np.stack([self._levels(one, steps) for one in self._all[start:end]])
 
     def _steps(self, start, stop):
-        """Steps of an array of some recordings: those of the longest."""
+        """Return the number of steps in an array of some recordings: that of the longest."""
         return self._timesteps or (1 if self.lengths is None else int(self.lengths[start:stop].max()))
 
     def _levels(self, one, steps):
@@ -370,20 +396,20 @@ class RecordingSource(Source):
         self.n_dropped += int((cut.step >= steps).sum()) + cut.n_early
         if cut.n_early:
             self.notes.update(["has events before its first step; left out"])
+        levels = cut.levels(steps)
         try:
-            levels = cut.levels(steps)
             check_values(levels, self._input)
         except DataError as error:
-            raise error if str(error).startswith(str(one.path)) else DataError(f"{one.path}: {error}") from None
+            raise type(error)(f"{one.path}: {error}") from None
         return levels.reshape(steps, *self._input.shape)
 
     def _cut(self, one, noting=False):
         stream = one.opened()
-        check_size(stream, self._options)
         stream = prepared(stream, self._options)
         split = self._options.split
-        if split == "time" or split == "width" and self._timesteps is None:  # else no silence is run but is asked for
-            stream = without_gaps(stream, self._options, whole=True)
+        # in other cases no silence is run that is not asked for
+        if split == "time" or split == "width" and self._timesteps is None:
+            stream = without_gaps(stream, self._options, at_once=True)
         cut = Cut(stream, self._input.events, split, self._timesteps)
         if noting:
             self.notes.update(stream.notes)

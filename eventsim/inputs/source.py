@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.storage.npz import fortran_array
 
 N_CLASSES = 1 << 31  # that labels can name
 PASSED_BYTES = 1 << 24  # at a time
@@ -23,7 +24,7 @@ def check_shape_of_labels(shape, dtype, n_samples, path):
 
 
 def checked_labels(y, n_samples, path):
-    """Labels as int64 (N,), or DataError."""
+    """Return labels as int64 (N,). Raises DataError for what can be none."""
     check_shape_of_labels(y.shape, y.dtype, n_samples, path)
     if y.dtype.kind == "f":
         with np.errstate(invalid="ignore"):  # signalling NaN, which is refused below
@@ -38,17 +39,19 @@ class Source:
     """One data file or folder. Subclasses set the attributes, and have
 
     read(size, stop, first): yields arrays of `size` samples (fewer in the end), from `first` up to `stop`.
-    path: for messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
-    layout: order of the stored axes, or "" for the Input's own. is_image: fits a vector as well.
+    path: names it in messages. n_samples; sample_shape: as stored. labels: int64 (N,) or None.
+    layout: order of the stored axes, or "" for the Input's own. is_image: whether samples also fit a vector.
+    in_fortran_order: for a binary stream, whether its first axis, that of samples, changes fastest.
     n_dropped: events dropped by the latest `read`. lengths: int64 (N,), steps of each sample, or None. notes:
-    words -> how many recordings (1 of a file of values) they are said of. class_names: of class folders, in the
-    labels' order. numbered: whether labels are the numbers by which classes are named. by_place: what is said where
+    words -> of how many recordings (1 for a file of values) they are said. class_names: names of class folders, in
+    the labels' order. numbered: whether labels are the numbers that name the classes. by_place: what is said where
     labels are places of class folders, or "".
     """
 
     labels = None
     layout = ""
     is_image = False
+    in_fortran_order = False
     n_dropped = 0
     lengths = None
     notes = MappingProxyType({})
@@ -57,7 +60,14 @@ class Source:
     by_place = ""
 
     def read_stream(self, file, dtype, shape, starts):
-        """`read` for samples of `shape` that follow each other in a binary stream. starts: of the arrays."""
+        """Read samples of `shape` that follow each other in a binary stream, or are interleaved in Fortran order;
+        yields arrays as `read` does. starts: the first sample of each array."""
+        if self.in_fortran_order:
+            samples = fortran_array(file, (self.n_samples, *shape), dtype, "x", self.path)
+            for start in starts:
+                yield samples[start : min(start + starts.step, starts.stop)].astype(
+                    dtype.newbyteorder("="), order="C")
+            return
         n_bytes = math.prod(shape) * dtype.itemsize
         self._pass_over(file, starts.start * n_bytes)
         for start in starts:
@@ -75,7 +85,7 @@ class Source:
             yield samples.astype(dtype.newbyteorder("="))
 
     def _pass_over(self, file, n_bytes):
-        """Read so many bytes for nothing: not every stream can be entered in the middle."""
+        """Read so many bytes and drop them: not every stream can be entered in the middle."""
         while n_bytes:
             passed = len(file.read(min(n_bytes, PASSED_BYTES)))
             if not passed:
@@ -84,7 +94,7 @@ class Source:
 
 
 class JoinedSource(Source):
-    """Files of one kind, one after another; a batch ends where its file does. path: of their folder."""
+    """Files of one kind, one after another; a batch ends where its file does. path: their folder."""
 
     def __init__(self, path, sources):
         first = sources[0]

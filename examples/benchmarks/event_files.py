@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import eventsim  # noqa: E402
 from event_files import (  # noqa: E402
-    aedat3_packet, made_events, structured, write_aedat2, write_aedat3, write_dat, write_recording,
+    aedat3_packet, made_events, structured, write_aedat2, write_aedat3, write_dat, write_evt2, write_recording,
 )
 
 N_EVENTS = 2_000_000
@@ -37,6 +37,7 @@ def written(folder):
         aedat3_packet({key: column[i : i + size] for key, column in events.items()})
         for i in range(0, N_EVENTS, size)))
     write_dat(folder / "dat2.dat", events, lines=b"% Height 128\n% Width 128\n")
+    write_evt2(folder / "evt2.raw", events, b"% evt 2.0\n% geometry 128x128\n% end\n")
     write_recording(folder / "nmnist.bin", events["x"], events["y"], events["p"], events["t"])
     np.save(folder / "structured.npy", structured(events))
     np.savez(folder / "columns.npz", **events)
@@ -76,7 +77,8 @@ def hand_csv(path):
     return tuple(np.loadtxt(path, np.int64, delimiter=",", skiprows=1).T)
 
 
-HANDS = {"aedat2.aedat": hand_aedat2, "aedat3.aedat": None, "dat2.dat": None, "nmnist.bin": hand_bin,
+HANDS = {"aedat2.aedat": hand_aedat2, "aedat3.aedat": None, "dat2.dat": None, "evt2.raw": None,
+         "nmnist.bin": hand_bin,
          "structured.npy": hand_npy, "columns.npz": hand_npz, "text.csv": hand_csv}
 
 
@@ -91,7 +93,9 @@ def read_by_faery(path):
         import faery
 
         return sum(len(packet) for packet in faery.events_stream_from_file(path))
-    except Exception:  # whatever it has against a file
+    except BaseException as error:  # whatever it has against a file; what its compiled part raises is no Exception
+        if isinstance(error, KeyboardInterrupt):
+            raise
         return None
 
 
@@ -136,7 +140,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         files = written(Path(folder))
         if asked.files is not None:
-            files.update((path, hand_bin if path.suffix == ".bin" else None) for path in sorted(asked.files.iterdir())
+            files.update((path, hand_bin if path.suffix == ".bin" else None)
+                         for path in sorted(asked.files.iterdir())
                          if path.suffix in (".bin", ".dat", ".raw", ".aedat4", ".aedat", ".es"))
         rows = [row for row in rows_of(files, asked.rounds) if row["events"]]
     if asked.json:
@@ -144,7 +149,8 @@ def main():
         return
     print("| file | events | ms | million events a second | beside |\n|---|---|---|---|---|")
     for row in rows:
-        beside = ", ".join(f"{name} {1e3 * other['seconds']:.1f} ms" for name, other in row["others"].items()) or "-"
+        others = row["others"].items()
+        beside = ", ".join(f"{name} {1e3 * other['seconds']:.1f} ms" for name, other in others) or "-"
         print(f"| `{row['file']}` | {row['events']:,} | {1e3 * row['seconds']:.1f} | "
               f"{row['events_per_second'] / 1e6:.1f} | {beside} |")
 

@@ -3,7 +3,6 @@
 import gzip
 import os
 import struct
-import sys
 import tempfile
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -25,7 +24,8 @@ from eventsim.engine.simulator import Simulator
 from eventsim.formats import save
 from eventsim.model.chip import chip_names, find_chip
 from eventsim.costs.energy_table import energy_table_names, find_energy_table
-from eventsim.model.network import Check, Model
+from eventsim.model.check import Check
+from eventsim.model.network import Model
 from eventsim.runs import summary
 from eventsim.runs.file import save_run
 from fuzz.damage import TREE_OF, remember
@@ -168,8 +168,7 @@ def _write_events(folder):
                             recordings.aedat3_packet(events, kind=0), recordings.aedat3_packet(events, turns=1))
     recordings.write_dat(folder / "two.dat", events)
     recordings.write_dat(folder / "one.dat", events, version=1, lines=b"")
-    if _is_there("faery"):
-        recordings.write_evt2(folder / "two.raw", events)
+    recordings.write_evt2(folder / "two.raw", events)
     np.save(folder / "rows.npy", with_rows)
     np.savez(folder / "rows.npz", events=with_rows)
     np.savez_compressed(folder / "columns.npz", **events)
@@ -187,14 +186,6 @@ def _write_events(folder):
     recordings.write_nmnist(folder / "classes")
     trial = (events, [(1, 1000, 2000), (2, 2000, 2500)])
     recordings.write_gestures(folder / "gestures", {"user01": trial})
-
-
-def _is_there(package):
-    try:
-        __import__(package)
-    except ImportError:
-        return False
-    return package in sys.modules
 
 
 def _idx(array):

@@ -139,8 +139,8 @@ def _limit(what, most):
 
 
 def _used_and_state(child):
-    """Ticks of the processor that a child took, and the letter of its state. One that sleeps without end hangs; one
-    that waits for the processor or was stopped does not, and one that computes without end meets its limit."""
+    """Ticks of the processor that a child took, and the letter of its state. One that sleeps without end hangs;
+    one that waits for the processor or was stopped does not, and one that computes without end meets its limit."""
     fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12]), fields[0]
 

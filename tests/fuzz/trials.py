@@ -38,7 +38,8 @@ from eventsim.runs.file import open_run
 from fuzz import cases
 from fuzz.fence import Broken, fenced
 
-# of the processor, and of memory, that reading may take; changes can make files of some hundred MB, which take longer
+# of the processor, and of memory, that reading may take; changes can make files of some hundred MB, which take
+# longer
 READ_SECONDS, READ_BYTES, LARGE = 3.0, 500 << 20, 64 << 20
 SIMULATED_BYTES = 24 << 20  # memory_limit of what is run
 COMPARED_SYNAPSES = 4000  # models beyond are not compared with the reference

@@ -112,7 +112,8 @@ def test_idx_without_labels_and_of_another_type(tmp_path):
     assert_holds(open_dataset(path, MNIST), IMAGES[:, None], None)
 
 
-@pytest.mark.parametrize("labels", ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "t10k-labels.idx1-ubyte.gz"])
+@pytest.mark.parametrize("labels",
+                         ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "t10k-labels.idx1-ubyte.gz"])
 @pytest.mark.parametrize("images", ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte.gz"])
 def test_labels_lie_beside_images_in_either_spelling(tmp_path, images, labels):
     for name, array in ((images, IMAGES), (labels, DIGITS)):
@@ -317,7 +318,7 @@ def test_npz_that_cannot_be_read_as_a_stream(tmp_path):
         (b"\x93NUMPY\x01", "cannot be read"),
         (b"\x93NUMPY\x01\0\x05\0{((((", "cannot be read"),
         (header((5, 6), version=3) + bytes(30), r"\.npy version \(3, 0\), expected 1.0 or 2.0"),
-        (header((5, 6), order=True) + bytes(30), "x is in Fortran order"),
+        (header((5, 6), order=True) + bytes(29), r"x has 29 bytes, but shape \(5, 6\) of uint8 takes 30"),
         (header((5, 6)) + bytes(29), r"x has 29 bytes, but shape \(5, 6\) of uint8 takes 30"),
         (header((1 << 40, 6)), "declares 6597069766656 bytes of data, but holds"),
         (header((-5, 6)) + bytes(30), "none below 0"),
@@ -412,7 +413,7 @@ def test_bad_nmnist(tmp_path):
     path.write_bytes(b"")
     refuses(tmp_path, "has 0 bytes", EVENTS, 5, names=path)
     path.unlink()
-    refuses(tmp_path, "empty: 0 samples", EVENTS, 5)
+    refuses(tmp_path, "its class folders '3' have no recordings$", EVENTS, 5)
     path.mkdir()
     refuses(tmp_path, "cannot be read, .*directory", EVENTS, 5, names=path)
 
@@ -421,12 +422,13 @@ def test_bad_nmnist(tmp_path):
 
 def test_no_data_set(tmp_path):
     refuses(tmp_path / "absent.h5", "no such file or folder")
-    refuses(tmp_path, r"a folder with none of t10k-images-idx3-ubyte, .*, test_batch.bin, test.bin, \[Test/\]<digit>")
+    refuses(tmp_path,
+            r"a folder with none of t10k-images-idx3-ubyte, .*, test_batch.bin, test.bin, \[Test/\]<digit>")
     path = tmp_path / "data.txt"
     path.write_bytes(b"")
     refuses(path, "empty, expected HDF5 or .npz")
     path.write_bytes(b"some text")
-    refuses(path, "of no known format, expected HDF5 or .npz with x and y, MNIST IDX")
+    refuses(path, "of no known format, expected HDF5 or .npz with x and y, .npy, MNIST IDX")
 
 
 # ---- the real files
@@ -475,7 +477,8 @@ def test_options_that_there_are_not_are_one_line(tmp_path, options, message):
 @pytest.mark.parametrize("options", [
     {"time_unit": "ms"}, {"columns": 5}, {"sensor_size": 5}, {"sensor_size": (1, float("nan"))}, {"sample": "x"},
     {"crop": 5}, {"crop": "abcd"}, {"crop": (1, 2)}, {"downsample": "x"}, {"test_share": "x"}, {"encode": 5},
-    {"seed": "x"}, {"full_scale": "x"}, {"full_scale": float("nan")}, {"full_scale": 0.0}, {"full_scale": 1e-320}, {"orient": 5}, {"split": []},
+    {"seed": "x"}, {"full_scale": "x"}, {"full_scale": float("nan")}, {"full_scale": 0.0}, {"full_scale": 1e-320},
+    {"orient": 5}, {"split": []},
 ], ids=str)
 def test_options_of_other_types_are_one_line(tmp_path, options):
     [name] = options

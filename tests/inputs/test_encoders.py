@@ -17,8 +17,9 @@ X[0, :5] = 0, 1, 0.005, 0.01, 0.5
 
 @pytest.mark.parametrize("options", [
     dict(tau=2, bypass=True), dict(tau=2, bypass=True, first_spike_time=3, clip=True), dict(normalize=True),
-    dict(normalize=True, first_spike_time=2), dict(linear=True, tau=9), dict(linear=True, normalize=True, clip=True),
-    dict(linear=True, normalize=True, threshold=0.3), dict(linear=True, tau=30, bypass=True, clip=True, threshold=0.2),
+    dict(normalize=True, first_spike_time=2), dict(linear=True, tau=9),
+    dict(linear=True, normalize=True, clip=True), dict(linear=True, normalize=True, threshold=0.3),
+    dict(linear=True, tau=30, bypass=True, clip=True, threshold=0.2),
 ])
 def test_latency_is_snntorchs(options):
     torch, spikegen = pytest.importorskip("torch"), pytest.importorskip("snntorch.spikegen")
@@ -67,7 +68,8 @@ def test_data_sets_encode_each_sample_by_itself(tmp_path):
                                   latency(images[5] / np.float32(255), 6, linear=True, normalize=True))
     moving = np.random.default_rng(3).normal(size=(2, 9, 1, 4, 5))
     np.save(tmp_path / "b.npy", moving)
-    dataset = open_dataset(tmp_path / "b.npy", Input((1, 4, 5), signed=True), encode="delta:off_spike,threshold=0.4")
+    dataset = open_dataset(tmp_path / "b.npy", Input((1, 4, 5), signed=True),
+                           encode="delta:off_spike,threshold=0.4")
     np.testing.assert_array_equal(next(dataset.batches(2))[0][1], delta(moving[1], 0.4, off_spike=True))
 
 
@@ -120,7 +122,8 @@ def test_images_are_not_encoded_for_an_input_that_takes_them(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.full((2, 1, 4, 5), 99, np.uint8))
     for encode in ("poisson", "latency:linear"):
-        with pytest.raises(DataError, match=f"^{path}: the model's input takes images of 5 bits as they are.*encode"):
+        with pytest.raises(DataError,
+                           match=f"^{path}: the model's input takes images of 5 bits as they are.*encode"):
             open_dataset(path, Input((1, 4, 5), "image", 5), 4, encode=encode)
     for node in (Input((1, 4, 5), "image", 1), Input((1, 4, 5), "spikes", 5), Input((1, 4, 5), "real")):
         [(x, _)] = open_dataset(path, node, 4, encode="poisson").batches(2)
@@ -153,19 +156,22 @@ def test_a_full_scale_far_above_all_values_is_said(tmp_path, largest, options, s
 HUGE = ("nan", "inf", "-inf", "1e300", "-1e300", "1e-300", "0", "-1")
 
 
-@pytest.mark.parametrize("name, keys", [("poisson", ("gain", "offset")), ("latency", ("threshold", "tau")), ("delta", ("threshold",))])
+@pytest.mark.parametrize("name, keys", [("poisson", ("gain", "offset")), ("latency", ("threshold", "tau")),
+                                        ("delta", ("threshold",))])
 @pytest.mark.filterwarnings("error")
 def test_options_of_any_size_are_taken_or_refused(name, keys):
     """And values: nothing is computed from what is no number."""
-    values = (X, np.zeros((2, 3)), np.ones((2, 3)), np.zeros((0, 3)), np.full((2, 3), 1e308), np.full((2, 3), np.nan),
-              np.full((2, 3), np.longdouble("1e400")), np.ones((2, 3), complex), np.array([["a"]]), np.array([[2**63 - 1, -2**63]]))
+    values = (X, np.zeros((2, 3)), np.ones((2, 3)), np.zeros((0, 3)), np.full((2, 3), 1e308),
+              np.full((2, 3), np.nan), np.full((2, 3), np.longdouble("1e400")), np.ones((2, 3), complex),
+              np.array([["a"]]), np.array([[2**63 - 1, -2**63]]))
     for text in [f"{name}:{key}={value}" for key in keys for value in HUGE]:
         for more in ("", ",linear", ",normalize=0", ",linear,bypass,normalize=0") if name == "latency" else ("",):
             for x in values:
                 with suppress(DataError):
                     spikes = Encoding.of(text + more)(x, 5, 0)
                     assert text.partition("=")[2] not in ("nan", "inf", "-inf")
-                    assert spikes.shape == (x.shape if name == "delta" else (5, *x.shape)) and abs(spikes).max(initial=0) <= 1
+                    assert spikes.shape == (x.shape if name == "delta" else (5, *x.shape))
+                    assert abs(spikes).max(initial=0) <= 1
     with pytest.raises(DataError, match="first_spike_time is -1, expected"):
         poisson(X, 5, first_spike_time=-1)
     with pytest.raises(DataError, match="tau is nan, expected a number from 1e-30 to 1e.30"):

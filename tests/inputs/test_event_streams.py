@@ -8,7 +8,7 @@ from event_files import (
 
 from eventsim import EventBins, EventStream, Input
 from eventsim.errors import DataError
-from eventsim.inputs.binning import bin_events
+from eventsim.inputs.binning import bin_events, steps_of
 from eventsim.inputs.dataset import open_dataset
 from eventsim.inputs.events import block_of, EVENT
 
@@ -30,7 +30,7 @@ def levels_of(events, width=100, polarities="off_on", size=SIZE):
     """All at once, by `bin_events`."""
     t = events["t"] - events["t"][0]
     return bin_events(events["x"], events["y"], events["p"], t, EventBins(width, polarities, sensor_size=size),
-                      int(np.floor(t.max() / width)) + 1)
+                      int(steps_of(t.max(), 0, width)) + 1)
 
 
 def joined(chunks):
@@ -45,7 +45,8 @@ def test_bins_are_the_same_however_events_and_steps_are_cut(polarities):
     events = {key: column[:300] for key, column in EVENTS.items()}
     expected = levels_of(events, polarities=polarities)
     for n, at_once in ((1, 1), (7, 64), (50, 3), (5000, 1000)):
-        np.testing.assert_array_equal(joined(in_pieces(events, n).bins(100, polarities, at_once=at_once)), expected)
+        np.testing.assert_array_equal(joined(in_pieces(events, n).bins(100, polarities, at_once=at_once)),
+                                      expected)
     assert expected.sum() == 300
 
 
@@ -62,7 +63,8 @@ def test_widths_that_floats_divide_unevenly(width):
         assert found.n_late == 0 and expected.sum() == len(events["t"])
     for last in edges[1:]:
         two = {"t": np.array([0, last]), "x": np.zeros(2, int), "y": np.zeros(2, int), "p": np.ones(2, int)}
-        np.testing.assert_array_equal(joined(in_pieces(two, 1).bins(width, longest_gap="1h")), levels_of(two, width))
+        np.testing.assert_array_equal(joined(in_pieces(two, 1).bins(width, longest_gap="1h")),
+                                      levels_of(two, width))
 
 
 def test_polarities_are_of_one_kind():
@@ -73,7 +75,8 @@ def test_polarities_are_of_one_kind():
         darker = [value > 0 for p in blocks for value in p]
         assert of(*blocks).read()["p"].tolist() == darker
     for blocks in (([-1, 0, 1],), ([-1, 1], [0]), ([0.0], [1], [-1])):
-        with pytest.raises(DataError, match="p has both -1 and 0, expected 0 and 1, or -1 and 1: leave out the events"):
+        with pytest.raises(DataError,
+                           match="p has both -1 and 0, expected 0 and 1, or -1 and 1: leave out the events"):
             of(*blocks).read()
 
 
@@ -81,7 +84,8 @@ def test_polarities_are_of_one_kind():
 def test_polarities_of_blocks_are_checked(p):
     block = np.zeros(3, EVENT)
     block["p"] = [0, 1, p]
-    for make in (lambda: EventStream([block]).read(), lambda: EventStream.from_numpy(block), lambda: block_of(block)):
+    for make in (lambda: EventStream([block]).read(), lambda: EventStream.from_numpy(block),
+                 lambda: block_of(block)):
         with pytest.raises(DataError, match=f"p has values from 0 to {p}, expected 0 and 1, or -1 and 1"):
             make()
 
@@ -90,7 +94,8 @@ def test_a_source_without_end_is_binned_as_it_comes():
     def endless():
         t = 0
         while True:
-            yield {"t": np.arange(t, t + 100), "x": np.zeros(100, int), "y": np.zeros(100, int), "p": np.ones(100, int)}
+            yield {"t": np.arange(t, t + 100), "x": np.zeros(100, int), "y": np.zeros(100, int),
+                   "p": np.ones(100, int)}
             t += 100
 
     found = EventStream(endless(), sensor_size=(1, 1)).bins(1000, at_once=2)
@@ -111,7 +116,8 @@ def test_a_wild_time_ends_bins_instead_of_becoming_steps():
     wild = {"t": [0, 100, 150, 3 * 10**14, 200], "x": [0] * 5, "y": [0] * 5, "p": [1] * 5}
     bins = in_pieces(wild, 3).bins(100, at_once=1)
     assert next(bins)[0, 1, 0, 0] == 1
-    with pytest.raises(DataError, match="an event at t = 300000000000000 us .* 150 us, .* at most 60 s is run: mend"):
+    with pytest.raises(DataError,
+                       match="an event at t = 300000000000000 us .* 150 us, .* at most 60 s is run: mend"):
         list(bins)
     short = {**{name: values[:4] for name, values in wild.items()}, "t": [0, 100, 150, 700]}
     with pytest.raises(DataError, match="silence of at most 0.0005 s is run"):
@@ -293,7 +299,8 @@ def test_class_folders_and_their_parts(tmp_path):
     assert dataset.labels.tolist() == [0, 1]  # Faces_easy, airplanes: as Python sorts
     assert len(open_dataset(tmp_path / "caltech", NODE, 5, test_share=0.1, part="train")) == 18
     assert len(open_dataset(tmp_path / "caltech", NODE, 5)) == 20
-    with pytest.raises(DataError, match="128 x 128 pixels, but the model's input takes 20 x 10: crop or downsample"):
+    with pytest.raises(DataError,
+                       match="128 x 128 pixels, but the model's input takes 20 x 10: crop or downsample"):
         read_all(open_dataset(tmp_path / "cifar", NODE, 5))
     found = read_all(open_dataset(tmp_path / "cifar", NODE, 5, crop=(0, 0, 20, 10), test_share=0.1))
     np.testing.assert_array_equal(found[0], levels_of(EVENTS)[:5])
@@ -312,15 +319,16 @@ def test_a_share_that_leaves_a_class_without_samples_is_said(tmp_path):
     dataset = open_dataset(folder, NODE, 5, test_share=0.1)
     assert dataset.labels.tolist() == [1]
     assert "test_share 0.1 leaves the test part nothing of class 'cat'" in dataset.notes
-    for options in (dict(test_share=0.5), dict(test_share=0.1, part="train"), dict(test_share=0.1, part="all"), {}):
+    for options in (dict(test_share=0.5), dict(test_share=0.1, part="train"),
+                    dict(test_share=0.1, part="all"), {}):
         assert not any("leaves" in text for text in open_dataset(folder, NODE, 5, **options).notes)
 
 
 @pytest.mark.parametrize("names", [("cat", "dog"), ("0", "1")])
 def test_a_share_that_leaves_no_sample_at_all_is_refused(tmp_path, names):
     folder = class_folders(tmp_path / "a", **dict.fromkeys(names, 2))
-    with pytest.raises(DataError, match="a: test_share is 0.1, which leaves the test part nothing of classes of at "
-                                        r"most 2 files: give a larger one \(--test-share\)$"):
+    with pytest.raises(DataError, match="a: test_share is 0.1, which leaves the test part nothing of classes of "
+                                        r"at most 2 files: give a larger one \(--test-share\)$"):
         open_dataset(folder, NODE, 5, test_share=0.1)
     assert len(open_dataset(folder, NODE, 5, test_share=0.5)) == 2
 
@@ -338,7 +346,8 @@ def test_gestures_from_their_beginning_to_their_end(tmp_path):
     (tmp_path / "user24_fluorescent_labels.csv").write_text("class,startTime_usec,endTime_usec\n1,2\n")
     with pytest.raises(DataError, match="line 2 is '1, 2, None', expected whole numbers class, startTime_usec"):
         open_dataset(tmp_path, node)
-    for name in ("absent.aedat", f"../{tmp_path.name}/user24_fluorescent.aedat", str(tmp_path / "user24_fluorescent.aedat")):
+    for name in ("absent.aedat", f"../{tmp_path.name}/user24_fluorescent.aedat",
+                 str(tmp_path / "user24_fluorescent.aedat")):
         (tmp_path / "trials_to_test.txt").write_text(f"{name}\n")
         with pytest.raises(DataError, match=f"names '{name}', which is not in the folder"):
             open_dataset(tmp_path, node)

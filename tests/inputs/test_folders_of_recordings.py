@@ -155,7 +155,41 @@ def test_rows_of_four_numbers_are_told_the_remedy(tmp_path, name):
         eventsim.open_events(tmp_path / name)
     for path in (tmp_path / name, tmp_path):
         assert read(path, 100, columns="xypt")[0].sum() == 300
-    assert eventsim.open_events(tmp_path / name, columns="xypt").read()["t"].tolist() == made_events()["t"].tolist()
+    events = eventsim.open_events(tmp_path / name, columns="xypt").read()
+    assert events["t"].tolist() == made_events()["t"].tolist()
     if name == "a.npy":
         with pytest.raises(DataError, match="where its rows are events, give the order .* .--columns txyp"):
             read(tmp_path / name)
+
+
+# ---- folders that are not as they seem
+
+
+@pytest.mark.parametrize("classes", [("0", "3"), ("cat", "dog")])
+def test_recordings_a_folder_too_deep_are_found(tmp_path, classes):
+    for name in classes:
+        write_recording(tmp_path / name / "s1" / "a.bin", [1], [2], [1], [5])
+    where = ", ".join(f"{name}/s1" for name in classes)
+    with pytest.raises(DataError, match=f"{tmp_path}: .*they lie a folder deeper, in {where}: move them up"):
+        open_dataset(tmp_path, NODE, 5)
+
+
+@pytest.mark.parametrize("names", [("1", "01"), ("7", "007", "3")])
+def test_class_folders_of_the_same_number_are_refused(tmp_path, names):
+    for name in names:
+        write_recording(tmp_path / name / "a.bin", [1], [2], [1], [5])
+    with pytest.raises(DataError, match=f"has class folders {names[1]} and {names[0]}, which are the same number"):
+        open_dataset(tmp_path, NODE, 5)
+
+
+@pytest.mark.parametrize("link", ["b.bin", "0/b.bin", "0/b.csv", "3"])
+def test_links_that_lead_nowhere_are_named(tmp_path, link):
+    write_recording(tmp_path / ("a.bin" if link == "b.bin" else "0/a.bin"), [1], [2], [1], [5])
+    (tmp_path / link).symlink_to("gone.bin")
+    match = f"{tmp_path / link}: is a link to gone.bin, which does not exist: mend the link, or remove it"
+    with pytest.raises(DataError, match=match):
+        for _ in open_dataset(tmp_path, NODE, 5).batches(1):
+            pass
+    for opened in (eventsim.open_events, lambda path: open_dataset(path, NODE, 5)):
+        with pytest.raises(DataError, match=match):
+            opened(tmp_path / link)

@@ -12,7 +12,8 @@ from eventsim.inputs.preparing import DataOptions
 
 HOUR = 3_600_000_000  # microseconds
 TIMES = np.concatenate((np.arange(20) * 1000, [HOUR], 20_000 + np.arange(20) * 1000))
-FOUND = f"an event at t = {HOUR} us comes 3599.98 s after 19000 us, the newest time before it, and silence of at most"
+FOUND = (f"an event at t = {HOUR} us comes 3599.98 s after 19000 us, the newest time before it, and silence of "
+         "at most")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,8 @@ def files(tmp_path_factory):
 
 
 def of(times, **options):
-    return EventStream.from_numpy({"t": times, "x": times % 3, "y": 0 * times, "p": 0 * times + 1}, (1, 3), **options)
+    return EventStream.from_numpy({"t": times, "x": times % 3, "y": 0 * times, "p": 0 * times + 1}, (1, 3),
+                                  **options)
 
 
 @pytest.mark.parametrize("at_once", (41, 7, 1))
@@ -37,7 +39,8 @@ def test_a_stream_ends_at_a_wild_time(files, at_once):
     """After the windows before it, however the blocks are cut."""
     blocks = [dict(t=t, x=t % 3, y=0 * t, p=0 * t + 1) for t in np.split(TIMES, range(at_once, 41, at_once))]
     stream, windows = Simulator(files[0]).stream(EventStream(lambda: iter(blocks), "cut"), "5ms"), []
-    with pytest.raises(DataError, match=f"^cut: {FOUND} 60 s is run: mend its time, or allow more .longest_gap, --lo"):
+    with pytest.raises(DataError,
+                       match=f"^cut: {FOUND} 60 s is run: mend its time, or allow more .longest_gap, --lo"):
         windows.extend(stream)
     windows += stream
     assert [window.n_events for window in windows] == [5, 5, 5]  # of the fourth the newest event is within

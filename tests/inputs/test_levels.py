@@ -34,7 +34,8 @@ def test_still_image_of_every_type(dtype):
 def test_zeros_and_ones_of_a_picture_may_be_no_levels_of_many(dtype, recwarn):
     """They are the darkest two of 256 shades. Where there are but two, and of spikes, they can be nothing else."""
     x = (np.arange(24).reshape(2, 1, 4, 3) % 2).astype(dtype)
-    with pytest.warns(EventsimWarning, match=r"no value but 0 and 1, .* to 255: if .* scaled .*astype\(np.uint8\)"):
+    with pytest.warns(EventsimWarning,
+                      match=r"no value but 0 and 1, .* to 255: if .* scaled .*astype\(np.uint8\)"):
         np.testing.assert_array_equal(to_levels(x, IMAGE)[0][:, 0], x.astype(int))
     for node in (Input((1, 4, 3), "image", 1), Input((1, 4, 3), "spikes", 8)):
         np.testing.assert_array_equal(to_levels(x, node)[0][:, 0], x.astype(int))

@@ -47,7 +47,8 @@ def assert_events(found, n=60):
 
 
 @pytest.mark.parametrize("n", [1, 7, 100, 10_000])
-@pytest.mark.parametrize("data", [TEXT, b"t,x,y,p\n" + TEXT, b"# made\r\n\n" + TEXT.replace(b"\n", b"\r\n"), BINARY])
+@pytest.mark.parametrize("data",
+                         [TEXT, b"t,x,y,p\n" + TEXT, b"# made\r\n\n" + TEXT.replace(b"\n", b"\r\n"), BINARY])
 def test_events_through_a_pipe_however_they_are_cut(data, n):
     found, notes = piped(*in_pieces(data, n))
     assert_events(found)
@@ -105,8 +106,8 @@ def test_the_unit_does_not_depend_on_how_bytes_are_cut(times, expected, said):
 
 def test_a_fraction_that_contradicts_the_unit_is_refused_wherever_bytes_are_cut():
     data = b"0,5,6,1\n2,5,6,1\n2.5,5,6,1\n3,5,6,1\n"
-    assert "has t = 2.5, a fraction, after times that are whole, and so were taken as microseconds: give their unit " \
-           "(time_unit, --time-unit SECONDS)" in cut_anyhow(data)
+    assert ("has t = 2.5, a fraction, after times that are whole, and so were taken as microseconds: give their "
+            "unit (time_unit, --time-unit SECONDS)") in cut_anyhow(data)
     found, notes = cut_anyhow(data, keep_going=True)
     assert found == [0, 2] and "damaged: has t = 2.5, a fraction" in notes[-1]
     assert cut_anyhow(data, time_unit=1)[0] == [0, 2_000_000, 2_500_000, 3_000_000]
@@ -144,7 +145,8 @@ def test_a_comment_of_any_length_is_no_event_of_a_pipe(long):
             piped(*in_pieces(data + b"\noops\n", n))
 
 
-@pytest.mark.parametrize("data, cut, n", [(TEXT, 5, 59), (TEXT, 1, 59), (BINARY, 1, 59), (BINARY, 12, 59), (BINARY, 14, 58)])
+@pytest.mark.parametrize("data, cut, n",
+                         [(TEXT, 5, 59), (TEXT, 1, 59), (BINARY, 1, 59), (BINARY, 12, 59), (BINARY, 14, 58)])
 def test_an_end_in_the_middle_of_an_event_is_said(data, cut, n):
     found, notes = piped(data[:-cut])
     assert_events(found, n)
@@ -166,7 +168,8 @@ def test_damage_is_one_line():
 
 
 def test_a_closed_pipe_is_one_line(tmp_path):
-    with open(tmp_path / "written", "wb") as file, pytest.raises(DataError, match="written: cannot be read \\(Bad"):
+    with open(tmp_path / "written", "wb") as file, pytest.raises(
+            DataError, match="written: cannot be read \\(Bad"):
         event_stream(file, EventOptions()).read()
 
 

@@ -34,7 +34,8 @@ def refused(path, text, match, **options):
     ",t,x,y,p,\na,1000,5,6,1,b\n",
     '"","t","x","y","p"\n"1",1000,5,6,1\n',  # R
     "\ufefft,x,y,p\r\n1000,5,6,1\r\n", "\ufeff0.001 5 6 1\n0.002 7 8 0\n",  # Excel
-    "t, x, y, p\n1000, 5, 6, 1\n", "t x y p\n1000,5,6,1\n", "t,x,y,p\n1000 5 6 1\n", "t,x,y,p # made\n1000,5,6,1 # c\n",
+    "t, x, y, p\n1000, 5, 6, 1\n", "t x y p\n1000,5,6,1\n", "t,x,y,p\n1000 5 6 1\n",
+    "t,x,y,p # made\n1000,5,6,1 # c\n",
     "Time [us],X,Y,Polarity,label\n1000,5,6,1,up\n",
 ])
 def test_columns_are_those_that_the_header_names(tmp_path, text):
@@ -46,7 +47,8 @@ def test_columns_are_those_that_the_header_names(tmp_path, text):
     ("t,x,y,p\n1,5,6,1,9\n2,5,6,1,9\n", "line 2 is '1,5,6,1,9', expected 4 fields"),
     ("t,x,y,p,q\n1,5,6,1\n", "line 2 is '1,5,6,1', expected 5 fields"),
     ('"t" "x" "y" "p"\n"1" 1 5 6 1\n', "line 2 is .*, expected 4 fields parted by blanks"),
-    ("t;x;y;p\n0,001;5;0;1\n", "line 2 is '0,001;5;0;1', .* parted by semicolons, and numbers with a decimal point"),
+    ("t;x;y;p\n0,001;5;0;1\n",
+     "line 2 is '0,001;5;0;1', .* parted by semicolons, and numbers with a decimal point"),
     ("t x y p\n0,001 5 0 1\n", "line 2 is '0,001 5 0 1', expected 4 fields parted by commas"),
     ("0,001;5;0;1\n0,002;5;0;1\n", "cannot be told"),
     (",t,x,y,p\n0,1000,,6,1\n", "line 2 is '0,1000,,6,1', expected 5 fields parted by commas, and numbers"),
@@ -131,9 +133,9 @@ def test_what_hdf5_holds_beside_the_events_is_said(tmp_path, names, place, said)
 
 
 @pytest.mark.parametrize("name, seconds", [
-    ("t", None), ("ts", None), ("timestamps", None), ("t_us", 1e-6), ("ts_us", 1e-6), ("time_us", 1e-6), ("us", 1e-6),
-    ("t_ms", 1e-3), ("timestamp_ns", 1e-9), ("t[s]", 1.0), ("t [us]", 1e-6), ("Time (s)", 1.0), ("t/ms", 1e-3),
-    ('"t_us"', 1e-6), ("t_\u00b5s", 1e-6), ("time.microseconds", 1e-6), (" t_sec ", 1.0),
+    ("t", None), ("ts", None), ("timestamps", None), ("t_us", 1e-6), ("ts_us", 1e-6), ("time_us", 1e-6),
+    ("us", 1e-6), ("t_ms", 1e-3), ("timestamp_ns", 1e-9), ("t[s]", 1.0), ("t [us]", 1e-6), ("Time (s)", 1.0),
+    ("t/ms", 1e-3), ('"t_us"', 1e-6), ("t_\u00b5s", 1e-6), ("time.microseconds", 1e-6), (" t_sec ", 1.0),
 ])
 def test_the_name_of_a_column_says_its_unit(tmp_path, name, seconds):
     assert named_columns(["x", "y", "p", name]) == {"x": 0, "y": 1, "p": 2, "t": 3}
@@ -160,8 +162,8 @@ def test_units_of_names_in_every_format(tmp_path, name, factor):
     np.savez(tmp_path / "a.npz", **columns)
     np.savez(tmp_path / "b.npz", events=rows)
     np.save(tmp_path / "a.npy", rows)
-    for file, held in (("a.h5", {key: np.array(column) for key, column in columns.items()} if "/" not in name else {}),
-                       ("b.h5", {"events": rows})):
+    arrays = {key: np.array(column) for key, column in columns.items()} if "/" not in name else {}
+    for file, held in (("a.h5", arrays), ("b.h5", {"events": rows})):
         with h5py.File(tmp_path / file, "w") as opened:
             for key, value in held.items():
                 opened[key] = value

@@ -311,7 +311,8 @@ def test_events_before_the_first_step_are_counted(tmp_path, monkeypatch):
     lambda s: s.crop(x=(0, 5)), lambda s: s.downsample(2), lambda s: s.oriented("-x"),
 ])
 def test_a_sensor_without_a_size_cannot_be_changed(change):
-    with pytest.raises(DataError, match="arrays: does not say how many pixels .* so it cannot .*--sensor-size HxW"):
+    with pytest.raises(DataError,
+                       match="arrays: does not say how many pixels .* so it cannot .*--sensor-size HxW"):
         change(EventStream.from_numpy(EVENTS))
 
 

@@ -10,27 +10,32 @@ import re
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.records import header_lines, note, records, TimeStamps
+from eventsim.inputs.event_files.records import header_lines, note, records, sensor_size_of, TimeStamps
 from eventsim.inputs.events import EVENT, EventStream
+from eventsim.storage.reading import reading
 
 DAVIS_SIZES = {"240": (180, 240), "346": (260, 346), "640": (480, 640), "128": (128, 128), "208": (192, 208)}
 DVS128 = (128, 128)
+# no events read so: each has an address whose lowest or highest byte is 0, or whose highest is above those of text
+TEXT = re.compile(rb"[\t\x20-\x7e]{16,60}")
+LOOKED_AT = 1 << 12  # bytes after a header
 
 
 def holds_events(path, start) -> bool:
-    """By the first line."""
+    """Return whether a file has this format, by its first line."""
     return start.startswith((b"#!AER-DAT1", b"#!AER-DAT2"))
 
 
 def recording_in(path, options) -> EventStream:
-    """The recording in a file."""
+    """Return the recording in a file."""
     lines, place = header_lines(path, b"#", b"#End Of ASCII")
     if not lines:
-        raise DataError(f"{path}: damaged: the first line of its header does not end")
+        raise DataError(f"{path}: the first line of its header has bytes that are no text: damaged")
+    _check_no_text(path, place)
     if lines[0].startswith("#!AER-DAT1"):
         raise DataError(f"{path}: is AEDAT 1.0, with 6 bytes an event; save it as AEDAT 2.0 with jAER")
-    said = re.search(r"AEChip: *(\S+)", "\n".join(lines))
-    chip = said[1].rpartition(".")[2] if said else ""
+    chip_line = re.search(r"AEChip: *(\S+)", "\n".join(lines))
+    chip = chip_line[1].rpartition(".")[2] if chip_line else ""
     notes, davis = [], re.search(r"(?i)davis(\d+)?", chip)
     if davis and davis[1] not in DAVIS_SIZES:
         raise DataError(f"{path}: is of the sensor {chip!r}, expected DVS128 or a DAVIS of "
@@ -40,15 +45,25 @@ def recording_in(path, options) -> EventStream:
                         f"DAVIS")
     if not chip:
         note(notes, "does not name its sensor; taken as DVS128")
-    size = DAVIS_SIZES[davis[1]] if davis else DVS128
+    size = sensor_size_of(path, DAVIS_SIZES[davis[1]] if davis else DVS128, options)
     note(notes, "counts x from the right; turned round")
     return EventStream(lambda: _blocks(path, place, bool(davis), size, notes), str(path), size, notes=notes)
 
 
+def _check_no_text(path, place):
+    """Raise DataError where text stands after the header: lines of a header that is damaged before them."""
+    with reading(path), open(path, "rb") as file:
+        file.seek(place)
+        text = TEXT.search(file.read(LOOKED_AT))
+    if text is not None:
+        raise DataError(f"{path}: has text where its events begin, {text[0].decode()!r}: a line of its header "
+                        "before it is damaged")
+
+
 def _blocks(path, place, davis, size, notes):
     clock, width = TimeStamps(32, notes), size[1]
-    for found in records(path, place, [("address", ">u4"), ("t", ">u4")]):
-        address, t = found["address"].astype(np.uint32), clock(found["t"])
+    for rows in records(path, place, [("address", ">u4"), ("t", ">u4")]):
+        address, t = rows["address"].astype(np.uint32), clock(rows["t"])
         x_at, x_bits, y_at, y_bits = (12, 0x3FF, 22, 0x1FF) if davis else (1, 0x7F, 8, 0x7F)
         block = np.empty(len(address), EVENT)
         x = (address >> np.uint32(x_at) & np.uint32(x_bits)).astype(np.int64)

@@ -7,8 +7,9 @@ row, whose events are all brighter (B. Cramer et al., IEEE TNNLS 33, 2022).
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.hdf5_events import SIGNATURE
-from eventsim.inputs.event_files.records import Microseconds, note_beside
+from eventsim.inputs.event_files.columns import unit_in_words
+from eventsim.inputs.event_files.hdf5_events import is_hdf5, UNIT_ATTRIBUTES
+from eventsim.inputs.event_files.records import Microseconds, note_beside, sensor_size_of
 from eventsim.inputs.events import EVENT, EventStream
 from eventsim.storage.hdf5 import open_hdf5
 
@@ -18,8 +19,8 @@ MOST_RECORDINGS = 1 << 20  # of a file; packed, references to none take no room
 
 
 def holds_events(path, start) -> bool:
-    """Whether it has spikes/times and spikes/units."""
-    if not start.startswith(SIGNATURE):
+    """Return whether a file has spikes/times and spikes/units."""
+    if not is_hdf5(start):
         return False
     with open_hdf5(path, DataError) as root:
         spikes = root.group("spikes") if "spikes" in root and root.is_group("spikes") else ()
@@ -27,7 +28,7 @@ def holds_events(path, start) -> bool:
 
 
 def n_recordings(path):
-    """(how many the file holds, labels int64 or None, class names)."""
+    """Return (how many recordings the file holds, labels int64 or None, class names)."""
     with open_hdf5(path, DataError) as root:
         [n] = root.group("spikes").ragged("times").shape
         if n > MOST_RECORDINGS:
@@ -39,7 +40,7 @@ def n_recordings(path):
 
 
 def recording_in(path, options) -> EventStream:
-    """One of the recordings."""
+    """Return one of the recordings."""
     n, _, _ = n_recordings(path)
     sample = options.sample
     if sample is None and n == 1:
@@ -47,12 +48,23 @@ def recording_in(path, options) -> EventStream:
     if sample is None or not 0 <= sample < n:
         raise DataError(f"{path}: holds {n} recordings; give the number of one, from 0 on, as sample"
                         + ("" if sample is None else f" (it was {sample})"))
-    notes = ["its times are seconds"]
-    return EventStream(lambda: _blocks(path, sample, notes), f"{path}, recording {sample}",
-                       options.sensor_size or (1, UNITS), 0, notes)
+    unit = _unit(path)
+    notes = ["its times are seconds" if unit == 1 else f"its times are of {unit:g} s, as an attribute says"]
+    return EventStream(lambda: _blocks(path, sample, unit, notes), f"{path}, recording {sample}",
+                       sensor_size_of(path, (1, UNITS), options), 0, notes)
 
 
-def _blocks(path, sample, notes):
+def _unit(path):
+    """Return the seconds of one unit of time: 1 unless an attribute says otherwise. Raises DataError
+    where it names no unit."""
+    with open_hdf5(path, DataError) as root:
+        times = root.group("spikes").dataset("times")
+        units = [unit_in_words(text, name, None, path, "mend it") for name in UNIT_ATTRIBUTES
+                 if (text := times.attribute(name)) is not None]
+    return units[0] if units else 1.0
+
+
+def _blocks(path, sample, unit, notes):
     with open_hdf5(path, DataError) as root:
         note_beside(notes, [name for name in root.names() if name not in MEMBERS])
         spikes = root.group("spikes")
@@ -65,5 +77,5 @@ def _blocks(path, sample, notes):
     if not (np.isfinite(times) & (times >= 0)).all():
         raise DataError(f"{path}: recording {sample} has times that are no seconds from 0 on")
     block = np.zeros(len(times), EVENT)
-    block["t"], block["x"], block["p"] = Microseconds(1.0, [])(times), units, 1
+    block["t"], block["x"], block["p"] = Microseconds(unit, notes)(times), units, 1
     yield block

@@ -19,18 +19,18 @@ MARK, MARKED = 240, 1 << 13  # row of what is no event; microseconds that it add
 
 
 def holds_events(path, start) -> bool:
-    """By suffix: the format has no header, and CIFAR's .bin has none either."""
+    """Return whether a file has this format, by its suffix: it has no header, and CIFAR's .bin has none either."""
     return path.suffix.lower() == ".bin"
 
 
 def recording_in(path, options) -> EventStream:
-    """The recording in a file."""
+    """Return the recording in a file."""
     notes = []
     return EventStream(lambda: _blocks(path, notes), str(path), options.sensor_size, 0, notes)
 
 
 def fits_events(path) -> bool:
-    """Whether a file has the size of whole events."""
+    """Return whether the size of a file is that of a whole number of events."""
     return os.path.getsize(path) % EVENT_BYTES == 0
 
 
@@ -40,8 +40,8 @@ def _blocks(path, notes):
         raise DataError(f"{path}: has {size} bytes, expected a multiple of {EVENT_BYTES} above 0: truncated, or "
                         f"no N-MNIST recording")
     clock, added = TimeStamps(TIME_BITS, notes), 0
-    for found in records(path, 0, np.dtype((np.uint8, EVENT_BYTES))):
-        x, y, *rest = found.T.astype(np.int64)
+    for rows in records(path, 0, np.dtype((np.uint8, EVENT_BYTES))):
+        x, y, *rest = rows.T.astype(np.int64)
         block = np.empty(len(x), EVENT)
         block["x"], block["y"], block["p"] = x, y, rest[0] >> 7
         block["t"] = clock((rest[0] & 0x7F) << 16 | rest[1] << 8 | rest[2]) + added

@@ -10,7 +10,7 @@ from eventsim.inputs.event_files.columns import check_order, named_columns, said
 from eventsim.inputs.event_files.options import KEYS, refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note, note_beside
 from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream
-from eventsim.storage.npz import array_header, npz_member
+from eventsim.storage.npz import array_header, fortran_array, npz_member
 from eventsim.storage.reading import READ_ERRORS, reading
 
 NPY, ZIP = b"\x93NUMPY", b"PK"
@@ -18,10 +18,10 @@ ALONE = ("events", "arr_0", "data")  # names of the one array of a .npz that hol
 
 
 def holds_events(path, start) -> bool:
-    """Whether an array of the file has columns of events; other arrays are data sets."""
+    """Return whether an array of the file has columns of events; other arrays are data sets."""
     if start.startswith(NPY):
         with reading(path), open(path, "rb") as file:
-            _, dtype = array_header(file, "the array", path)
+            _, dtype, _ = array_header(file, "the array", path)
         return dtype.names is not None
     if not start.startswith(ZIP):
         return False
@@ -39,10 +39,10 @@ def holds_events(path, start) -> bool:
 
 
 def holds_columns(path, start) -> bool:
-    """Whether an array of the file can be columns of events in an order that is said."""
+    """Return whether an array of the file can be columns of events in an order that is given."""
     if start.startswith(NPY):
         with open(path, "rb") as file:
-            shape, dtype = array_header(file, "the array", path)
+            shape, dtype, _ = array_header(file, "the array", path)
     elif start.startswith(ZIP):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -55,20 +55,20 @@ def holds_columns(path, start) -> bool:
 
 
 def _alone(archive, path):
-    """(shape, dtype) of the one array that may hold events; of no axes where there is none."""
+    """Return (shape, dtype) of the one array that may hold events; the shape () where there is none."""
     names = _names(archive)
     name = None if "x" in names else next((name for name in ALONE if name in names), None)
     return ((), np.dtype(float)) if name is None else _header(archive, name, path)
 
 
 def _header(archive, name, path):
-    """(shape, dtype) of an array."""
+    """Return (shape, dtype) of an array."""
     with npz_member(archive, name, path) as file:
-        return array_header(file, name, path)
+        return array_header(file, name, path)[:2]
 
 
 def recording_in(path, options) -> EventStream:
-    """The recording in a file."""
+    """Return the recording in a file."""
     notes = []
     with open(path, "rb") as file:
         packed = file.read(2) == ZIP
@@ -81,7 +81,7 @@ def recording_in(path, options) -> EventStream:
 
 
 def _name_of_times(path, packed):
-    """What the file calls t, "" where nothing has a name."""
+    """Return the name of t in the file, "" where columns have no names."""
     with reading(path), open(path, "rb") as file, ExitStack() as stack:
         if packed:
             archive = stack.enter_context(zipfile.ZipFile(file))
@@ -95,10 +95,10 @@ def _name_of_times(path, packed):
 
 
 def _check_columns(path, packed, options):
-    """Raise DataError where the file names its columns otherwise than is said."""
+    """Raise DataError where the file names its columns in another order than the options give."""
     if not packed:
         with open(path, "rb") as file:
-            _, dtype = array_header(file, "the array", path)
+            _, dtype, _ = array_header(file, "the array", path)
     else:
         with zipfile.ZipFile(path) as archive:
             if named_columns(_names(archive)) is not None:
@@ -109,9 +109,9 @@ def _check_columns(path, packed, options):
         check_order(places, options.columns, path)
 
 
-def _in_microseconds(found, path, unit, notes):
+def _in_microseconds(parts, path, unit, notes):
     in_microseconds, made = Microseconds(unit, notes), BlockMaker(str(path))
-    for columns in found:
+    for columns in parts:
         yield from in_microseconds.blocks(columns, made, path)
 
 
@@ -144,8 +144,8 @@ def _names(archive):
 
 
 def _column(file, name, path):
-    """Yields the number of elements, then parts of them."""
-    shape, dtype = array_header(file, name, path)
+    """Yield the number of elements, then parts of them."""
+    shape, dtype, _ = array_header(file, name, path)
     if len(shape) != 1 or dtype.kind not in "biuf":
         raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected one number per event")
     yield shape[0]
@@ -153,15 +153,15 @@ def _column(file, name, path):
 
 
 def _rows(file, name, path, options, notes):
-    """Columns by key of a structured array (N,) or an array (N, 4)."""
-    shape, dtype = array_header(file, name, path)
+    """Yield columns by key, from a structured array (N,) or an array (N, 4)."""
+    shape, dtype, in_fortran_order = array_header(file, name, path)
     if dtype.names is not None:
         places = named_columns(dtype.names)
         if places is None or len(shape) != 1:
             raise DataError(f"{path}: {name} has shape {shape} and columns {list(dtype.names)[:10]}, expected "
                             f"(N,) with t, x, y, p")
-        for said in said_of_rivals(dtype.names, places):
-            note(notes, said)
+        for text in said_of_rivals(dtype.names, places):
+            note(notes, text)
         for part in _parts(file, shape[0], dtype, name, path):
             yield {key: part[dtype.names[place]] for key, place in places.items()}
         return
@@ -169,7 +169,12 @@ def _rows(file, name, path, options, notes):
         raise DataError(f"{path}: {name} has shape {shape} and type {dtype}, expected a structured array with t, "
                         f"x, y, p, or (N, 4) and the order of its columns (--columns txyp); samples are to be "
                         f"named: np.savez(file, x=x, y=y)")
-    for part in _parts(file, shape[0], np.dtype((dtype, shape[1:])), name, path):
+    if in_fortran_order:
+        rows = fortran_array(file, shape, dtype, name, path)
+        parts = (rows[first : first + AT_ONCE] for first in range(0, len(rows), AT_ONCE))
+    else:
+        parts = _parts(file, shape[0], np.dtype((dtype, shape[1:])), name, path)
+    for part in parts:
         yield {key: part[:, options.columns.index(key)] for key in KEYS}
 
 

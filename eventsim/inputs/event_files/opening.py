@@ -1,13 +1,15 @@
-"""Recordings by what they hold: one table of formats, asked in turn."""
+"""Opens recordings by what they hold: one table of formats, asked in turn."""
 
+import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from eventsim.arguments import path_of
 from eventsim.errors import DataError
 from eventsim.inputs.event_files import (
-    aedat2, aedat3, cochlea, dat, faery_files, five_bytes, hdf5_events, numpy_files, text_events,
+    aedat2, aedat3, aedat4, cochlea, dat, es, evt, five_bytes, hdf5_events, numpy_files, text_events,
 )
+from eventsim.inputs.event_files.formats import OF_EVENTS
 from eventsim.inputs.event_files.options import checked_options, EventOptions, refuse_given
 from eventsim.inputs.event_files.records import note
 from eventsim.inputs.events import EventStream
@@ -16,9 +18,7 @@ from eventsim.storage.reading import reading, refuse_special, special_file
 
 # Each has `holds_events(path, start)` and `recording_in(path, options)`. Asked in this order: first those that
 # tell by their first bytes, then those that look into a file, then by suffix.
-FORMATS = (aedat2, aedat3, faery_files, dat, cochlea, hdf5_events, numpy_files, text_events, five_bytes)
-KNOWN = ("N-MNIST or N-Caltech101 .bin, .npy, .npz or HDF5 with t, x, y, p, SHD or SSC .h5, AEDAT 2, 3.1 or 4, "
-         "DAT, EVT 2 or 3 .raw, .es, .csv or .txt")
+FORMATS = (aedat2, aedat3, aedat4, es, evt, dat, cochlea, hdf5_events, numpy_files, text_events, five_bytes)
 # option -> the formats that it applies to, and what the others are
 NAMED = (hdf5_events, numpy_files, text_events)
 # formats that may hold rows whose columns have no names -> whether a file does
@@ -26,18 +26,17 @@ OF_ROWS = {numpy_files: numpy_files.holds_columns, hdf5_events: hdf5_events.hold
 OF_FORMATS = {
     "time_unit": (NAMED, "a format that has a unit of its own"),
     "columns": (NAMED, "a format that has columns of its own"),
-    "sample": ((cochlea,), "a file of one recording"),
+    "sample": ((cochlea, aedat3, aedat4), "a file of one recording"),
 }
 START_BYTES = 1 << 12
 
 
 def open_events(path, **options) -> EventStream:
-    """The recording of events in a file, whatever its format, read as it is.
+    """Open the recording of events in a file, whatever its format, to be read as it is.
 
-    path: N-MNIST or N-Caltech101 .bin; structured .npy, .npz or HDF5 with t, x, y, p; SHD or SSC .h5 (`sample`
-        says which recording); AEDAT 2.0, 3.1, 4; DAT; EVT 2 or 3 (.raw); ES; CSV or text. AEDAT 4, EVT and ES
-        are read through faery: `pip install "eventsim-snn[events]"`.
-    options: fields of `EventOptions`: sensor_size, time_unit, columns, keep_going, sample.
+    path: a file of a camera, a data set, arrays or text, in one of `event_files.formats.RECORDINGS`. AEDAT 4 and
+        Event Stream are read through faery: `pip install "eventsim-snn[events]"`.
+    options: fields of `EventOptions`; `sample` says which recording of a file that has several is opened.
 
     What was assumed or mended (units, mirrored axes, clocks that ran over, times out of order) is in the stream's
     `notes` once it has been read. Raises DataError, here and while it is read, naming the file;
@@ -45,22 +44,30 @@ def open_events(path, **options) -> EventStream:
     """
     path, asked = Path(path_of(path)), checked_options(EventOptions, options)
     check_recording(path, "eventsim.open_dataset")
-    found = event_format(path, asked)
-    if found is None:
+    module = event_format(path, asked)
+    if module is None:
         raise unknown_format(path)
-    return open_as(found, path, asked)
+    return open_as(module, path, asked)
 
 
 def check_recording(path, takes_folders) -> None:
     """Raise DataError, with what was probably meant, where there is no such file or it is a folder. takes_folders:
-    what does."""
+    names what does take folders."""
     path = Path(path)
+    refuse_dangling(path)
     with suppress(OSError):  # said by what opens it
         if path.is_dir():
             raise DataError(f"{path}: is a folder, expected one recording ({takes_folders} takes folders)"
                             f"{remedy_of_folder(path, _holds_events)}")
         if not path.exists():
             raise DataError(f"{path}: no such file{remedy_of_missing(path)}")
+
+
+def refuse_dangling(path) -> None:
+    """Raise DataError where a path is a link whose target does not exist."""
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path}: is a link to {os.readlink(path)}, which does not exist: mend the link, or "
+                        "remove it")
 
 
 def _holds_events(path):
@@ -70,45 +77,48 @@ def _holds_events(path):
 
 
 def unknown_format(path) -> DataError:
-    """What is said of a file for which `event_format` gives None."""
+    """Return what is said of a file for which `event_format` gives None."""
     with reading(path), open(path, "rb") as file:
         start = file.read(START_BYTES)
         if any(holds(path, start) for holds in OF_ROWS.values()):
             return DataError(f"{path}: holds rows of four numbers without names: where they are events, give the "
                              "order of the columns, such as 'txyp' (columns, --columns txyp)")
-    return DataError(f"{path}: holds no events of a known format, expected {KNOWN}")
+    return DataError(f"{path}: holds no events of a known format, expected {OF_EVENTS}")
 
 
 def event_format(path, options: EventOptions = EventOptions()):
-    """The module of `FORMATS` that reads a file, or None. Raises DataError where it cannot be read."""
+    """Return the module of `FORMATS` that reads a file, or None. Raises DataError where it cannot be read."""
     refuse_special(path)
+    refuse_dangling(path)
     with reading(path), open(path, "rb") as file:
         start = file.read(START_BYTES)
         rows = () if options.columns is None else [each for each, holds in OF_ROWS.items() if holds(path, start)]
-    return rows[0] if rows else next((found for found in FORMATS if found.holds_events(path, start)), None)
+    return rows[0] if rows else next((module for module in FORMATS if module.holds_events(path, start)), None)
 
 
 def is_prose(path) -> bool:
-    """Whether a file is text without events, such as notes or a list of names, as it lies beside recordings."""
+    """Return whether a file is text without events, such as notes or a list of names that lie
+    beside recordings."""
     if path.suffix.lower() not in text_events.SUFFIXES or special_file(path):
         return False
+    refuse_dangling(path)
     with reading(path), open(path, "rb") as file:
         return text_events.holds_prose(path, file.read(START_BYTES))
 
 
-def open_as(found, path, options: EventOptions) -> EventStream:
-    """The recording in a file of a known format."""
+def open_as(module, path, options: EventOptions) -> EventStream:
+    """Return the recording in a file of a known format."""
     for option, (formats, others) in OF_FORMATS.items():
-        if found not in formats:
+        if module not in formats:
             refuse_given(options, (option,), path, others)
     with reading(path):
-        stream = found.recording_in(path, options)
+        stream = module.recording_in(path, options)
     return EventStream(lambda: _watched(stream, path, options), stream.name, stream.sensor_size, stream.start,
                        stream.notes)
 
 
 def _watched(stream, path, options):
-    """The blocks, up to damage where that is wanted; that times fall is noted."""
+    """Yield the blocks, up to damage where that is wanted, and note where times fall."""
     newest = None
     with _up_to_damage(stream, path, options):
         for block in stream:
@@ -127,7 +137,7 @@ def _up_to_damage(stream, path, options):
     except DataError as error:
         if not options.keep_going:
             raise
-        said = str(error).removeprefix(f"{path}: ")
-        note(stream.notes, f"damaged: {said}; only what stands before is taken")
+        reason = str(error).removeprefix(f"{path}: ")
+        note(stream.notes, f"damaged: {reason}; only what stands before is taken")
 
 

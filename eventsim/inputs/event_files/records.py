@@ -2,12 +2,13 @@
 
 import os
 import re
+from math import isclose
 from typing import Iterator, List
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.events import AT_ONCE, Block, BlockMaker, MICROSECOND
+from eventsim.inputs.events import AT_ONCE, Block, BlockMaker, MICROSECOND, ROUNDED
 from eventsim.storage.reading import reading
 
 LONGEST_HEADER = 1 << 22  # bytes
@@ -17,40 +18,64 @@ LATE_PART = 64  # of a turn of a clock: an event that comes later than such a pa
 
 
 def note(notes: List[str], text: str) -> None:
-    """Say something of a file once."""
+    """Add a note on a file, once."""
     if text not in notes:
         notes.append(text)
 
 
 def note_beside(notes: List[str], names) -> None:
-    """Say what a file holds beside its events, by name."""
+    """Note what a file holds beside its events, by name."""
     if names:
         more = f" and {len(names) - MOST_BESIDE} more" * (len(names) > MOST_BESIDE)
         note(notes, f"holds {', '.join(names[:MOST_BESIDE])}{more} beside the events; not read")
 
 
-def header_lines(path, mark: bytes, last: bytes = b"") -> tuple:
-    """(lines that begin with `mark`, as text; the place after them). last: a line that ends them.
+def sensor_size_of(path, stated, options):
+    """Return the sensor's (height, width): what the file states or else what `EventOptions` state; None where
+    neither does. Raises DataError where they differ. stated: (height, width) as in the file, or None."""
+    asked = options.sensor_size
+    if stated is None or asked is None:
+        return asked if stated is None else stated
+    if tuple(stated) != tuple(asked):
+        height, width = stated
+        raise DataError(f"{path}: its sensor has {width} x {height} pixels, but sensor_size is {tuple(asked)}, "
+                        "(height, width): leave it out (--sensor-size)")
+    return stated
 
-    Where no such line does, the first events may begin with the mark, and one of their bytes may be the end of a
-    line; they have bytes that no text has.
+
+def header_lines(path, mark: bytes, last: bytes = b"") -> tuple:
+    """Return (lines that begin with `mark`, as text; the place after them). last: a line that ends them, whatever
+    bytes stand before it.
+
+    Where the file has no such line, the header ends before the first line that does not begin with the mark,
+    or has bytes that no text has: the first events may begin with the mark, and one of their bytes may be
+    the end of a line. Raises DataError where a line before the last does not begin with the mark, or the
+    file ends within a line.
     """
-    lines, place = [], 0
     with reading(path), open(path, "rb") as file:
-        while place < LONGEST_HEADER:
-            line = file.readline(LONGEST_HEADER)
-            if not line.startswith(mark) or not line.endswith(b"\n") or NO_TEXT.search(line):
+        start = file.read(LONGEST_HEADER)
+    last_place = start.find(b"\n" + last) + 1 if last else 0  # of the last line; 0: there is none
+    lines, place = [], 0
+    while place < len(start) and not (last_place and place > last_place):
+        end = start.find(b"\n", place) + 1
+        line = start[place : end or None]
+        if not line.startswith(mark) or not last_place and NO_TEXT.search(line):
+            if not last_place:
                 return lines, place
-            place += len(line)
-            lines.append(line.decode("utf-8", "replace").strip())
-            if last and line.startswith(last):
-                return lines, place
-    raise DataError(f"{path}: its header does not end within {LONGEST_HEADER} bytes: damaged")
+            raise DataError(f"{path}: line {len(lines) + 1} of its header does not begin with {mark.decode()}: "
+                            "damaged")
+        if not end and len(start) < LONGEST_HEADER:
+            raise DataError(f"{path}: ends within line {len(lines) + 1} of its header: truncated")
+        lines.append(line.decode("utf-8", "replace").strip())
+        place = end or len(start)
+    if place == LONGEST_HEADER:
+        raise DataError(f"{path}: its header does not end within {LONGEST_HEADER} bytes: damaged")
+    return lines, place
 
 
 def records(path, place, dtype) -> Iterator[np.ndarray]:
-    """Arrays of records that follow each other from a place of the file on. Raises DataError after the last whole
-    one where the file ends within one."""
+    """Yield arrays of records that follow each other from a place of the file on. Raises DataError after the last
+    whole one where the file ends within one."""
     dtype = np.dtype(dtype)
     with reading(path), open(path, "rb") as file:
         file.seek(place)
@@ -64,33 +89,34 @@ def records(path, place, dtype) -> Iterator[np.ndarray]:
 
 
 class TimeStamps:
-    """Times of a counter of so many bits, which begins again at 0, as int64 that go on."""
+    """Turns times of a counter of so many bits, which begins again at 0, into int64 that go on."""
 
     def __init__(self, bits, notes: List[str]):
         self._bits, self._turn, self._notes = bits, 1 << bits, notes
         self._turns, self._before = 0, None
 
     def __call__(self, ticks) -> np.ndarray:
-        """ticks: unsigned, of the events that follow the ones before. A fall by more than half a turn is a new
-        turn. A rise by nearly a turn, after one, is an event that came late from the turn before; any other is a
-        pause, which is said where it is longer than half a turn."""
+        """Return the times of the events that follow the ones before. ticks: their counter, unsigned. A fall by
+        more than half a turn is a new turn. A rise by nearly a turn, after one, is an event that came late from
+        the turn before; any other is a pause, which is said where it is longer than half a turn."""
         if not len(ticks):
             return ticks.astype(np.int64)
         raw = ticks.astype(np.int64)
-        found = raw + self._turns * self._turn
+        times = raw + self._turns * self._turn
         steps = np.diff(raw, prepend=raw[0] if self._before is None else self._before)
         for i in np.flatnonzero(np.abs(steps) > self._turn // 2):
             turn = self._turn_at(int(steps[i]))
             self._turns += turn
-            found[i:] += turn * self._turn
+            times[i:] += turn * self._turn
         if ((steps < -(self._turn // LATE_PART)) & (steps >= -(self._turn // 2))).any():
             note(self._notes, f"its clock of {self._bits} bits falls by up to half a turn; taken as events out of "
                               "order, not as a pause in which it ran over")
         self._before = raw[-1]
-        return found
+        return times
 
     def _turn_at(self, step):
-        """1 where a clock that changed by more than half a turn has run over, -1 where an event came late."""
+        """Return 1 where a clock that changed by more than half a turn has run over, -1 where
+        an event came late."""
         name = f"its clock of {self._bits} bits"
         if step < 0 or self._turns and self._turn - step <= self._turn // LATE_PART:
             note(self._notes, f"{name} ran over; times go on")
@@ -101,12 +127,13 @@ class TimeStamps:
 
 
 class Microseconds:
-    """Times as whole microseconds, one array after another, whose unit is told once: by the first times, other than
-    0, which is the same in every unit. Where they are whole numbers it is microseconds, and a fraction after that is
-    no time of the same unit.
+    """Turns times into whole microseconds, one array after another. Their unit is told once, by the first times
+    other than 0, which is the same in every unit: where they are whole numbers, it is microseconds, and a fraction
+    after that is no time of the same unit.
 
-    unit: seconds of one; None: told, and noted. ahead: whether the first array that has such times is looked at as
-    a whole; else the first of these times tells, so that it makes no difference how they are cut into arrays.
+    unit: seconds of one unit; None: it is told from the times, and noted. ahead: whether all times of the first
+    array that has such times tell it; else the first of these times does, so that it makes no difference how
+    they are cut into arrays.
     """
 
     def __init__(self, unit, notes: List[str], ahead=True):
@@ -114,8 +141,8 @@ class Microseconds:
         self._told = False
 
     def n_fitting(self, times) -> int:
-        """How many of the times come before the first that is a fraction, where they are microseconds, told from
-        those before it. times: of any type."""
+        """Return how many times come before the first fraction, where the unit is microseconds as told from the
+        times before it. times: numbers of any type."""
         if self._unit is not None and not self._told or times.dtype.kind not in "biuf" or times.ndim != 1:
             return len(times)
         parts = _fractions(times)
@@ -126,34 +153,50 @@ class Microseconds:
             self._tell(not parts[first].any())
         return int(parts.argmax()) if self._unit == MICROSECOND and parts.any() else len(times)
 
-    def _tell(self, whole):
-        self._unit, self._told = MICROSECOND if whole else 1.0, True
-        note(self._notes, f"its times are taken as {'microseconds' if whole else 'seconds'}, as "
-                          f"{'whole numbers' if whole else 'fractions'} are (time_unit says otherwise)")
+    def _tell(self, are_whole):
+        self._unit, self._told = MICROSECOND if are_whole else 1.0, True
+        note(self._notes, f"its times are taken as {'microseconds' if are_whole else 'seconds'}, as "
+                          f"{'whole numbers' if are_whole else 'fractions'} are (time_unit says otherwise)")
 
     def __call__(self, times) -> np.ndarray:
-        """times: those that fit. Of anything but integers and floats they stay as they are, for `block_of` to
-        refuse."""
+        """Return the microsecond in which each time is. times: those that fit. A fraction is left out, and noted,
+        unless it comes from the rounding of floats alone, as in 0.3 s * 1e6 = 299999.99999999994 us. Times that
+        are neither integers nor floats stay as they are, for `block_of` to refuse."""
         if times.dtype.kind not in "biuf" or times.dtype.kind in "iu" and self._unit in (None, MICROSECOND):
             return times
-        with np.errstate(over="ignore"):  # infinite, so refused where times are checked
-            return np.rint(times.astype(np.float64) * ((self._unit or MICROSECOND) / MICROSECOND))
+        scale = (self._unit or MICROSECOND) / MICROSECOND
+        if times.dtype.kind in "iu" and scale < 1 and isclose(round(1 / scale) * scale, 1):
+            rounded, rest = np.divmod(times, round(1 / scale))
+            has_fractions = rest.any()
+        else:
+            precision = max(np.finfo(each).eps
+                            for each in (times.dtype if times.dtype.kind == "f" else float, float))
+            with np.errstate(over="ignore", invalid="ignore"):  # infinite, so refused where times are checked
+                exact = times.astype(np.float64) * scale
+                rounded = np.rint(exact)
+                fractions = np.abs(exact - rounded) > np.abs(exact) * (ROUNDED * float(precision))
+            has_fractions = fractions.any()
+            if has_fractions:
+                rounded[fractions] = np.floor(exact[fractions])
+        if has_fractions:
+            note(self._notes, "its times have fractions of a microsecond, which are left out")
+        return rounded
 
     def blocks(self, columns, made: BlockMaker, name) -> Iterator[Block]:
-        """The block that `made` makes of columns by key, up to the first time that does not fit, for which
-        DataError is raised. name: for messages, of the file."""
+        """Yield the block that `made` makes of columns by key, up to the first time that does not fit; for that
+        one, raise DataError. name: names the file in messages."""
         n = self.n_fitting(columns["t"])
         taken = columns if n == len(columns["t"]) else {key: column[:n] for key, column in columns.items()}
         if n:
             yield made({**taken, "t": self(taken["t"])})
         if taken is not columns:
-            raise DataError(f"{name}: has t = {columns['t'][n]}, a fraction, after times that are whole, and so were "
-                            "taken as microseconds: give their unit (time_unit, --time-unit SECONDS), or name it, as "
-                            "in a column t_us or t_s")
+            raise DataError(f"{name}: has t = {columns['t'][n]}, a fraction, after times that are whole, and so "
+                            "were taken as microseconds: give their unit (time_unit, --time-unit SECONDS), or "
+                            "name it, as in a column t_us or t_s")
 
 
 def _fractions(times):
-    """Which times are finite and not whole."""
+    """Return which times are finite and not whole."""
     if times.dtype.kind != "f":
         return np.zeros(len(times), bool)
     return np.isfinite(times) & (times != np.floor(times))

@@ -1,9 +1,9 @@
 """Text: one event a line, columns parted by commas, semicolons, tabs or blanks (.csv, .txt).
 
-A header may name the columns. Without one, their order is told from the numbers, where only one order makes sense
-(p is 0 or 1, or -1 or 1, t does not fall), and noted. A first line of two whole numbers is the sensor's width and
-height. A comment, behind # or in a line that begins with %, may be as long as it likes; any other line is of at
-most `LONGEST_LINE` characters.
+A header may name the columns, and so may a comment before the first event. Without one, their order is told from
+the numbers, where only one order makes sense (p is 0 or 1, or -1 or 1, t does not fall), and noted. A first line
+of two whole numbers is the sensor's width and height. A comment, behind # or in a line that begins with %, may
+have any length; any other line has at most `LONGEST_LINE` characters.
 """
 
 import re
@@ -16,7 +16,7 @@ import numpy as np
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.columns import check_order, named_columns, rivals_of, unit_of_times
 from eventsim.inputs.event_files.options import KEYS
-from eventsim.inputs.event_files.records import Microseconds, note
+from eventsim.inputs.event_files.records import Microseconds, note, sensor_size_of
 from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream, MOST_PIXELS
 from eventsim.storage.reading import reading
 
@@ -28,8 +28,9 @@ MARKS = {";": "semicolons", ",": "commas", "\t": "tabs"}  # what parts fields, i
 
 
 class TextLayout(NamedTuple):
-    """How lines hold events. places: key -> its field. mark: what parts the fields, None: blanks. n_fields: of every
-    line. unit: seconds of one unit of t, None where neither the header nor the user says it."""
+    """How lines hold events. places: key -> its field. mark: what separates the fields, None: blanks.
+    n_fields: how many fields every line has. unit: seconds of one unit of t, None where neither the header nor
+    the user states it."""
 
     places: Dict[str, int]
     mark: Optional[str]
@@ -38,8 +39,8 @@ class TextLayout(NamedTuple):
 
 
 def header_layout(line, options, path) -> Optional[TextLayout]:
-    """What a line that names the columns says, None of any other. Raises DataError where two of its names say the
-    same, or the options say otherwise."""
+    """Return the layout that a line states which names the columns, None for any other. Raises DataError where two
+    of its names say the same, or the options say otherwise."""
     mark = _mark_of(line)
     names = line.split(mark)
     places = named_columns(names)
@@ -52,37 +53,90 @@ def header_layout(line, options, path) -> Optional[TextLayout]:
     return TextLayout(places, mark, len(names), unit_of_times(names[places["t"]], options.time_unit, path))
 
 
+def comment_in(line) -> str:
+    """Return what a line that is a comment says, or "" for any other."""
+    text = line.strip(" \t\r\n\ufeff")
+    return text.lstrip("#% \t") if text[:1] in ("#", "%") else ""
+
+
+def comment_layout(comments, line, options, path, notes) -> Optional[TextLayout]:
+    """Return, and note, the layout that comments state which name as many columns as a line of events has
+    fields, or None where none does. Raises DataError where comments name them in several ways, or the
+    options say otherwise."""
+    n_fields, layouts = _numbers_of_fields([line], _mark_of(line)), {}
+    for comment in comments:
+        names = _names_in(comment)
+        fits = _numbers_of_fields([names], _mark_of(names)) == n_fields
+        if fits and (layout := header_layout(names, options, path)) is not None:
+            layouts[comment] = layout
+    if len({(*layout.places.values(), layout.unit) for layout in layouts.values()}) > 1:
+        raise DataError(f"{path}: has comments that name its columns in several ways, "
+                        f"{' and '.join(map(_shortened, layouts))}: leave one of them")
+    for comment, layout in layouts.items():
+        note(notes, f"its comment {_shortened(comment)} is taken as the names of its columns")
+        return layout
+    return None
+
+
+def check_comments(comments, layout: TextLayout, path) -> None:
+    """Raise DataError where a comment names the columns in another order than they are taken."""
+    for comment in comments:
+        places = named_columns(re.split(r"[,;\s]+", _names_in(comment)))
+        stated, taken = (places and "".join(sorted(each, key=each.get)) for each in (places, layout.places))
+        if places and stated != taken:
+            raise DataError(f"{path}: its comment {_shortened(comment)} names the columns in the order {stated}, "
+                            f"but they are taken as {taken}: give their order (columns, --columns), or mend the "
+                            "comment")
+
+
+def _names_in(comment):
+    """Return the part of a comment that may name columns, as in "columns: (t, x, y, p)"; a unit in brackets goes
+    with the name before it."""
+    names = re.sub(r"^.*[:=]", "", comment).strip()
+    names = names[1:-1] if names[:1] + names[-1:] in ("()", "[]", "{}") else names
+    return re.sub(r"\s+(?=[\[(])", "", names)
+
+
+def _shortened(comment):
+    return repr(comment[:60])
+
+
 def layout_of(order, line, options) -> TextLayout:
-    """Of lines without a header, as the first is. order: of the four columns, such as "txyp"."""
+    """Return the layout of lines without a header, by the first. order: order of the four
+    columns, such as "txyp"."""
     return TextLayout({key: order.index(key) for key in KEYS}, _mark_of(line), len(KEYS), options.time_unit)
 
 
 def of_rows(header: TextLayout, line) -> TextLayout:
-    """The layout that a header says for the lines below it, of which this is the first: they may be parted by
-    something else than the names."""
+    """Return the layout that a header states for the lines below it, of which this is the first: their fields may
+    be separated by something else than the names are."""
     return header if header.mark and header.mark in line else header._replace(mark=_mark_of(line))
 
 
 def holds_events(path, start) -> bool:
-    """By suffix, and a first line that is a header of events or four numbers."""
+    """Return whether a file has this format, by its suffix and a first line that is a header of
+    events or four numbers."""
     if path.suffix.lower() not in SUFFIXES:
         return False
     lines = _first_lines(path, start)
     if len(lines) > 1 and _size_in(lines[0]):
         del lines[0]
-    return bool(lines) and (named_columns(lines[0].split(_mark_of(lines[0]))) is not None or _has_numbers(lines[0]))
+    return bool(lines) and (
+        named_columns(lines[0].split(_mark_of(lines[0]))) is not None or _has_numbers(lines[0]))
 
 
 def holds_prose(path, start) -> bool:
-    """Whether a text file has lines, but none that may be of events, such as notes or a list of names."""
+    """Return whether a text file has lines, but none that may be events, such as notes or a list of names."""
     lines = _first_lines(path, start)
-    return bool(lines) and b"\0" not in start and not holds_events(path, start) and not any(map(_has_numbers, lines))
+    return bool(lines) and b"\0" not in start and not (
+        holds_events(path, start) or any(map(_has_numbers, lines)))
 
 
 def _first_lines(path, start):
-    """What the lines of the start hold, or the two first lines where it is a comment and no more."""
-    found = map(without_comment, re.split(r"\r\n|[\r\n]", start.decode("utf-8-sig", "replace")))
-    lines = [line for line in found if line]
+    """Return what the lines of the start hold, or the first two lines where the start is no
+    more than a comment."""
+    texts = map(without_comment, re.split(r"\r\n|[\r\n]", start.decode("utf-8-sig", "replace")))
+    lines = [line for line in texts if line]
     if lines or len(start) < LONGEST_LINE:
         return lines
     with reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
@@ -90,15 +144,17 @@ def _first_lines(path, start):
 
 
 def _has_numbers(line):
-    """Whether it has the numbers of an event, however they are parted."""
+    """Return whether a line has the numbers of an event, however they are separated."""
     parts = [part for part in re.split(r"[,;\s]+", line) if part]
     return sum(map(_is_number, parts)) >= len(KEYS)
 
 
 def recording_in(path, options) -> EventStream:
-    """The recording in a file."""
+    """Return the recording in a file."""
     with reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
         first = list(islice(_lines(file), LOOKED_AT))
+    with reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
+        comments = _first_comments(file)
     notes, skipped, size = [], 0, _size_in(first[0][1])
     if size is not None:
         note(notes, f"its first line, {first[0][1]!r}, is taken as width and height of the sensor")
@@ -109,11 +165,15 @@ def recording_in(path, options) -> EventStream:
     if header is not None:
         skipped += 1
         layout = of_rows(header, lines[1][1]) if lines[1:] else header
+    elif (header := comment_layout(comments, lines[0][1], options, path, notes)) is not None:
+        layout = of_rows(header, lines[0][1])
     else:
         check_first(lines[0][1], path)
         layout = layout_of(options.columns or _told(path, lines, notes), lines[0][1], options)
-    return EventStream(lambda: _blocks(path, skipped, layout, notes), str(path), options.sensor_size or size,
-                       notes=notes)
+    if options.columns is None:
+        check_comments(comments, layout, path)
+    return EventStream(lambda: _blocks(path, skipped, layout, notes), str(path),
+                       sensor_size_of(path, size, options), notes=notes)
 
 
 def _blocks(path, skipped, layout, notes):
@@ -129,7 +189,7 @@ def _blocks(path, skipped, layout, notes):
 
 
 def _lines(file):
-    """(number, text) of the lines that hold something."""
+    """Yield (number, text) of the lines that hold something."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
@@ -141,9 +201,23 @@ def _lines(file):
             line = file.readline(LONGEST_LINE + 1)
 
 
+def _first_comments(file):
+    """Return what the comments say that stand before the header, or before the first event."""
+    comments, has_size = [], False
+    while line := file.readline(LONGEST_LINE + 1):
+        is_long, text = len(line) > LONGEST_LINE, text_of(line)
+        if text and (has_size or not _size_in(text)):
+            break
+        has_size = has_size or bool(text)
+        comments.append(comment_in(line))
+        while is_long and line and line[-1] != "\n":  # the rest of it
+            line = file.readline(LONGEST_LINE + 1)
+    return [comment for comment in comments if comment]
+
+
 def text_of(line):
-    """What a line holds, without its comment: "" where that is nothing. Of a line, or the start of one, that is
-    too long without one, more than LONGEST_LINE characters, for `is_too_long`."""
+    """Return what a line holds without its comment, "" where that is nothing. For a line, or the start of one,
+    that is too long without it, return more than LONGEST_LINE characters, for `is_too_long`."""
     if len(line) <= LONGEST_LINE:
         return without_comment(line)
     start = line.rstrip("\r\n")[: LONGEST_LINE + 1]
@@ -152,7 +226,7 @@ def text_of(line):
 
 
 def is_too_long(text) -> bool:
-    """Whether a text is no line of events, by its length."""
+    """Return whether a text is too long for a line of events."""
     return len(text) > LONGEST_LINE
 
 
@@ -164,13 +238,14 @@ def check_length(line, path):
 
 
 def without_comment(line):
-    """A line without what stands behind #; "" where nothing is left. A tab at its end may part an empty field."""
+    """Return a line without what stands behind #; "" where nothing is left. A tab at its end may
+    separate an empty field."""
     line = (line.partition("#")[0] if "#" in line else line).strip(" \r\n")
     return "" if line[:1] == "%" or line.isspace() else line
 
 
 def event_columns(lines, layout: TextLayout):
-    """({"t": float64 or int64 of the lines up to the first that is wrong, ...}, that line or None).
+    """Return ({"t": float64 or int64 of the lines up to the first that is wrong, ...}, that line or None).
 
     lines: (number, text) of each.
     """
@@ -182,7 +257,7 @@ def event_columns(lines, layout: TextLayout):
 
 
 def _numbers_of_fields(texts, mark):
-    """How many fields each text has, 0 where it is too long."""
+    """Return how many fields each text has, 0 where it is too long."""
     numbers = [text.count(mark) + 1 for text in texts] if mark else [len(text.split()) for text in texts]
     if max(map(len, texts), default=0) <= LONGEST_LINE:
         return numbers
@@ -190,7 +265,7 @@ def _numbers_of_fields(texts, mark):
 
 
 def _numbers_of(lines, layout):
-    """As `event_columns`, of lines that have all fields."""
+    """Return what `event_columns` does, for lines that have all fields."""
     if not lines:
         return {key: np.empty(0) for key in KEYS}, None
     try:
@@ -204,11 +279,13 @@ def _numbers_of(lines, layout):
     if wrong is not None:
         return columns, wrong
     more, wrong = _numbers_of(lines[half:], layout)
-    return {key: np.concatenate((columns[key], more[key])) if len(more[key]) else columns[key] for key in KEYS}, wrong
+    return {key: np.concatenate((columns[key], more[key])) if len(more[key]) else columns[key]
+            for key in KEYS}, wrong
 
 
 def _parsed(texts, layout):
-    """Columns by key; t as integers wherever its own text is, as floats hold no large ones. Raises ValueError."""
+    """Return columns by key; t as integers wherever its own text is, as floats hold no large
+    ones. Raises ValueError."""
     def table(dtype, *wanted):
         with warnings.catch_warnings():  # NumPy 1 cuts off the fractions of what should be integers, and warns
             warnings.simplefilter("error", DeprecationWarning)
@@ -227,7 +304,7 @@ def _parsed(texts, layout):
 
 
 def wrong_line(path, line, layout: TextLayout) -> DataError:
-    """What is said of a line, (number, text), that is not as the layout says."""
+    """Return what is said of a line, (number, text), that is not as the layout states."""
     check_length(line, path)
     number, text = line
     return DataError(f"{path}: line {number} is {text[:60]!r}, expected {layout.n_fields} fields parted by "
@@ -238,8 +315,8 @@ def check_first(line, path):
     """Raise DataError where a first line, which is no header, has more than four fields, or says a size."""
     [n] = _numbers_of_fields([line], _mark_of(line))
     if _size_in(line):
-        raise DataError(f"{path}: its first line is {line!r}, expected an event: leave it out, and say the sensor's "
-                        "size otherwise (sensor_size, --sensor-size HxW)")
+        raise DataError(f"{path}: its first line is {line!r}, expected an event: leave it out, and say the "
+                        "sensor's size otherwise (sensor_size, --sensor-size HxW)")
     if n > len(KEYS):
         raise DataError(f"{path}: has {n} columns and no header: name them in its first line, such as t,x,y,p, or "
                         "leave out what is no t, x, y or p")
@@ -258,19 +335,19 @@ def _told(path, lines, notes):
 
 def _fits(rows, order):
     t, p, x, y = (rows[order.index(key)] for key in "tpxy")
-    whole = all((c == np.floor(c)).all() and c.min() >= 0 and c.max() < 1 << 16 for c in (x, y))
-    return whole and bool(np.isin(p, (-1, 0, 1)).all()) and bool((np.diff(t) >= 0).all())
+    in_pixels = all((c == np.floor(c)).all() and c.min() >= 0 and c.max() < 1 << 16 for c in (x, y))
+    return in_pixels and bool(np.isin(p, (-1, 0, 1)).all()) and bool((np.diff(t) >= 0).all())
 
 
 def _mark_of(line):
-    """What parts the fields of a line, None: blanks."""
+    """Return what separates the fields of a line, None: blanks."""
     return next((mark for mark in MARKS if mark in line), None)
 
 
 def _size_in(line):
-    """(height, width), of a line of two whole numbers, else None."""
-    found = re.fullmatch(r"(\d{1,5})[,;\s]+(\d{1,5})", line)
-    sizes = [int(size) for size in found.groups()] if found else [0]
+    """Return (height, width) from a line of two whole numbers, else None."""
+    match = re.fullmatch(r"(\d{1,5})[,;\s]+(\d{1,5})", line)
+    sizes = [int(size) for size in match.groups()] if match else [0]
     return (sizes[1], sizes[0]) if 0 < min(sizes) and max(sizes) <= MOST_PIXELS else None
 
 
