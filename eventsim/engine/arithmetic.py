@@ -9,16 +9,16 @@ from eventsim.model.chip import Chip, find_chip
 
 
 def arithmetic_of(model, precision, chip) -> Tuple[str, Optional[Chip]]:
-    """(precision, Chip or None) of a run, from what was given and what the model says. Arguments as of
-    `Simulator`. Raises ModelError."""
+    """Return (precision, Chip or None) of a run, from what was given and what the model says. Arguments as of
+    `Simulator`. Raises ModelError, and FormatError where there is no such chip."""
     if not isinstance(precision, (str, type(None))):
         raise ModelError(f"precision is {shown(precision)}, expected one of {', '.join(PRECISIONS)}, 'fixed' or "
                          "None")
     if precision not in (None, "fixed"):
         if chip is not None:
-            raise ModelError(f"precision is {precision!r}, but a chip computes in 'fixed'; give one")
+            raise ModelError(f"precision is {shown(precision)}, but a chip computes in 'fixed'; give one")
         return precision, None
-    found = getattr(model, "chip", None) if chip is None else find_chip(chip)  # `lower` checks model
-    if found is None and precision == "fixed":
+    chip_of_run = getattr(model, "chip", None) if chip is None else find_chip(chip)  # `lower` checks model
+    if chip_of_run is None and precision == "fixed":
         raise ModelError("precision 'fixed' needs a chip: the model has none, so name one")
-    return ("float32", None) if found is None else ("fixed", found)
+    return ("float32", None) if chip_of_run is None else ("fixed", chip_of_run)

@@ -44,19 +44,19 @@ def bind_attention(binding: Binding, layer: LayerStage, synapses: Synapses, plan
 
 @lru_cache(maxsize=None)
 def thresholds() -> np.ndarray:
-    """float64 (256,): the least number whose rounded sigmoid is 1, 2, ... 256 of 256. Read-only."""
-    found = np.array([_least(k) for k in range(1, 257)])
-    found.setflags(write=False)
-    return found
+    """Return float64 (256,): the least number whose rounded sigmoid is 1, 2, ... 256 of 256. Read-only."""
+    least = np.array([_least(k) for k in range(1, 257)])
+    least.setflags(write=False)
+    return least
 
 
 def rounded_sigmoid(z) -> int:
-    """256 times the sigmoid, rounded."""
+    """Return 256 times the sigmoid, rounded."""
     return floor(256 * (1 / (1 + exp(-z))) + 0.5) if z >= -700 else 0
 
 
 def _least(k):
-    """The least number whose rounded sigmoid is k, by halving what is around the exact one."""
+    """Return the least number whose rounded sigmoid is k, by halving what is around the exact one."""
     near = log((k - 0.5) / (256.5 - k))
     below, reached = near - 1e-6, near + 1e-6
     while True:

@@ -6,31 +6,30 @@ from typing import Iterator, Optional, Tuple
 
 import numpy as np
 
-from eventsim.arguments import shown
+from eventsim.arguments import instance_of, integer, shown
 from eventsim.display.progress import sample_bar
 from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
 from eventsim.errors import DataError, EventsimWarning
+from eventsim.inputs.batches import BATCH, batch_size
 from eventsim.inputs.levels import array_of, check_shape_of_samples, check_steps_said
-from eventsim.model.parameters import integer
 from eventsim.statistics.decisions import n_unknown, one_label_each, unknown_text
 from eventsim.tensors import is_loader, pairs_of
 
 NO_SAMPLES = "x is a loader that has no sample: give some"
-BATCH_VALUES, BATCH = 1 << 20, (16, 1024)  # of x at a time, and at least and most so many samples
 
 
 def predictions_of(executor: Executor, x, timesteps, progress) -> np.ndarray:
-    """As `Simulator.predict`."""
-    found = [recording.predictions for recording, _ in _labelled(executor, x, None, timesteps, progress)]
-    if not found:
+    """Predict the classes of samples, as `Simulator.predict`."""
+    predictions = [recording.predictions for recording, _ in _labelled(executor, x, None, timesteps, progress)]
+    if not predictions:
         raise DataError(NO_SAMPLES)
-    return np.concatenate(found)
+    return np.concatenate(predictions)
 
 
 def score_of(executor: Executor, x, y, timesteps, progress) -> float:
-    """As `Simulator.score`."""
+    """Score predictions against labels, as `Simulator.score`."""
     n, n_right, unknown = 0, 0, 0
     for recording, labels in _labelled(executor, x, y, timesteps, progress):
         if labels is None:
@@ -46,7 +45,7 @@ def score_of(executor: Executor, x, y, timesteps, progress) -> float:
 
 
 def recordings_of(executor: Executor, batches, timesteps, record) -> Iterator[Recording]:
-    """As `Simulator.iterate`."""
+    """Run batches one after another, as `Simulator.iterate`."""
     record = record_names(record)
     try:
         batches = pairs_of(batches) if is_loader(batches) else iter(batches)
@@ -69,8 +68,9 @@ def _is_pair(batch):
 
 
 def _labelled(executor, x, y, timesteps, progress):
-    """(Recording, labels or None) of samples, batch by batch. y: labels, or None. Other arguments as of
+    """Yield (Recording, labels or None) of samples, batch by batch. y: labels, or None. Other arguments as of
     `Simulator.predict`."""
+    instance_of(progress, (bool, np.bool_, type(None)), "progress", "True, False or None")
     pairs, n = _pairs(executor.model, x, y, timesteps)
     done = 0
     with sample_bar(n, progress) as move:
@@ -81,7 +81,7 @@ def _labelled(executor, x, y, timesteps, progress):
 
 
 def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
-    """(batches of x, and their labels or None), and how many samples there are: None of a loader."""
+    """Return an iterator of (batch of x, its labels or None), and how many samples there are, None of a loader."""
     if is_loader(x):
         if y is not None:
             raise DataError("y is given, but x is a loader, whose batches have the labels; give one of them")
@@ -94,5 +94,5 @@ def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
     check_shape_of_samples(x, shape, timesteps)
     n = len(x)
     y = None if y is None else one_label_each(y, n)
-    size = int(np.clip(BATCH_VALUES // np.prod(shape), *BATCH))
+    size = batch_size(np.prod(shape), *BATCH)
     return ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, n, size)), n

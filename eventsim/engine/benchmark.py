@@ -1,15 +1,16 @@
 """Benchmark: how fast a simulator runs some samples, layer by layer, and how fast the machine could add."""
 
 import time
+from copy import copy
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from eventsim.arguments import integer
 from eventsim.engine.simulator import Simulator
-from eventsim.engine.synchronous import COUNTING
 from eventsim.engine.timing import TimedStep
-from eventsim.kernels.limits import repeat_additions
+from eventsim.kernels.peak import repeat_additions
 
 IN_CACHE, IN_MEMORY = 1 << 13, 1 << 25  # bytes of weights: in a first-level cache, in none
 LANES = np.zeros(1, np.uint64)  # 64 lanes: as wide as kernels are
@@ -28,11 +29,12 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How fast samples ran in one thread, each of `rounds` times; seconds are those of the fastest round, per sample.
+    """How fast samples ran in one thread, each of `rounds` times; seconds are those of the fastest round, per
+    sample.
 
-    seconds: of all. python: outside of kernels. layers: within them, in the model's order. additions: of all layers.
-    limit: additions in a second that this core reached, of weights in the first-level cache; from_memory: of weights
-    in main memory. steps: those of the fastest round whose kernels were timed one by one.
+    seconds: of all. python: outside of kernels. layers: within them, in the model's order. additions: of all
+    layers. limit: additions in a second that this core reached, of weights in the first-level cache; from_memory:
+    of weights in main memory. steps: those of the fastest round whose kernels were timed one by one.
     """
 
     samples: int
@@ -49,7 +51,7 @@ class Benchmark:
 
     @property
     def samples_per_second(self) -> float:
-        """Of the fastest round."""
+        """The samples per second of the fastest round."""
         return 1 / self.seconds
 
 
@@ -57,29 +59,33 @@ def benchmark(simulator: Simulator, x, timesteps=None, rounds=5) -> Benchmark:
     """Measure a simulator with samples x, as `Simulator.run` takes them, in one thread.
 
     Kernels are compiled before. Each round runs the samples as a whole, and again with kernels called one by one.
-    The time of a layer is the share of its kernels, each at its fastest and less what such a call costs, of the time
-    within kernels of the fastest whole run.
+    The time of a layer is the share of its kernels, each at its fastest and less what such a call costs, of the
+    time within kernels of the fastest whole run.
     """
-    one = Simulator(simulator.model, simulator.precision, 1, simulator.chunk, simulator.block, simulator.program.chip)
-    one.run(x, timesteps, record=())
-    one.time_steps(x, timesteps)
-    found, timed, limits = [], [], []
+    rounds = integer(rounds, "rounds", 1, 1 << 24)
+    single = copy(simulator)
+    single.workers = 1
+    single.run(x, timesteps, record=())
+    single.time_steps(x, timesteps)
+    recordings, timed, limits = [], [], []
     for _ in range(rounds):  # in turns: what else the machine does hits all of them
-        limits.append(additions_per_second(one.program.dtype))
-        found.append(one.run(x, timesteps, record=()))
-        timed.append(one.time_steps(x, timesteps))
+        limits.append(additions_per_second(single.program.dtype))
+        recordings.append(single.run(x, timesteps, record=()))
+        timed.append(single.time_steps(x, timesteps))
     limit, from_memory = np.max(limits, axis=0)
-    best = min((recording.timing for recording in found), key=lambda timing: timing.seconds)
-    counts, n = found[0].counts, len(found[0].output)
+    best = min((recording.timing for recording in recordings), key=lambda timing: timing.seconds)
+    counts, n = recordings[0].counts, len(recordings[0].output)
     additions = {name: _additions(counts.layer_totals(name)) / n for name in counts.layers}
-    shares = _shares(timed)
     per_sample = best.compiled / n
     layers = tuple(
         LayerTime(stage, sum(kernels.values()) * per_sample,
                   {kernel: share * per_sample for kernel, share in kernels.items()}, additions.get(stage, 0.0))
-        for stage, kernels in shares.items())
-    return Benchmark(n, found[0].timesteps, one.precision, rounds, best.seconds / n,
-                     (best.seconds - best.compiled) / n, layers, sum(additions.values()), float(limit), float(from_memory), tuple(min(timed, key=_seconds_of)))
+        for stage, kernels in _shares(timed).items())
+    return Benchmark(
+        samples=n, timesteps=recordings[0].timesteps, precision=single.precision, rounds=rounds,
+        seconds=best.seconds / n, python=(best.seconds - best.compiled) / n, layers=layers,
+        additions=sum(additions.values()), limit=float(limit), from_memory=float(from_memory),
+        steps=tuple(min(timed, key=_seconds_of)))
 
 
 def _additions(totals):
@@ -87,8 +93,8 @@ def _additions(totals):
 
 
 def _shares(timed):
-    """stage -> kernel -> share of the time within kernels, without what calling them one by one costs. timed: the
-    steps of each round."""
+    """Return stage -> kernel -> share of the time within kernels, without what calling them one by one costs.
+    timed: the steps of each round."""
     cost, rounds = _seconds_of_a_call(), [_by_stage(steps) for steps in timed]
     seconds = {
         stage: {kernel: max(min(each[stage][kernel][0] for each in rounds) - cost * calls, 0.0)
@@ -101,14 +107,14 @@ def _shares(timed):
 
 
 def _by_stage(steps):
-    """stage -> kernel -> (seconds, calls)."""
-    found = {}
+    """Return stage -> kernel -> (seconds, calls)."""
+    stages = {}
     for step in steps:
         if step.kernel != "Python":
-            kernels = found.setdefault(step.stage, {})
+            kernels = stages.setdefault(step.stage, {})
             seconds, calls = kernels.get(step.kernel, (0.0, 0))
             kernels[step.kernel] = seconds + step.seconds, calls + 1
-    return found
+    return stages
 
 
 def _seconds_of(steps):
@@ -116,7 +122,7 @@ def _seconds_of(steps):
 
 
 def _seconds_of_a_call():
-    """What a kernel costs that is called from Python and does nothing."""
+    """Return the seconds of a call from Python of a kernel that does nothing."""
     from eventsim.kernels import calling
 
     nothing, times = np.zeros(0, np.int64), []
@@ -128,8 +134,8 @@ def _seconds_of_a_call():
 
 
 def additions_per_second(dtype) -> Tuple[float, float]:
-    """The most additions in a second of one core: rows of weights of 64 lanes added to sums in registers, with the
-    weights in the first-level cache, and in main memory. dtype: of the run; integers add 16 bits wide."""
+    """Measure the most additions in a second of one core: rows of weights of 64 lanes added to sums in registers,
+    with the weights in the first-level cache, and in main memory. dtype: of the run; integers add 16 bits wide."""
     dtype = np.dtype(np.int16) if np.dtype(dtype).kind == "i" else np.dtype(dtype)
     return tuple(_rate(np.zeros(n_bytes // dtype.itemsize, dtype)) for n_bytes in (IN_CACHE, IN_MEMORY))
 
@@ -151,12 +157,12 @@ def _seconds(weights, sums, repeats):
 
 
 def chrome_trace(steps: Sequence[TimedStep]) -> List[Dict]:
-    """Timed steps as events of Chrome's trace format (chrome://tracing, Perfetto): kernels, one below
+    """Return timed steps as events of Chrome's trace format (chrome://tracing, Perfetto): kernels, one below
     the other by stage; "ts" and "dur" in microseconds."""
     stages = {stage: number for number, stage in enumerate(dict.fromkeys(step.stage for step in steps), 1)}
     names = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": {"name": stage}}
              for stage, number in stages.items()]
     return names + [
-        {"name": step.kernel, "cat": "count" if step.stage == COUNTING else "kernel", "ph": "X", "pid": 1,
-         "tid": stages[step.stage], "ts": 1e6 * step.began, "dur": 1e6 * step.seconds}
+        {"name": step.kernel, "cat": "kernel", "ph": "X", "pid": 1, "tid": stages[step.stage],
+         "ts": 1e6 * step.began, "dur": 1e6 * step.seconds}
         for step in steps]

@@ -33,10 +33,11 @@ class Binding:
     sums: Dict[str, TrainObserver] = field(default_factory=dict)
 
     @property
-    def whole(self) -> Span:
+    def all_steps(self) -> Span:
         """All steps of the chunk."""
         return Span(0, self.setting.steps)
 
     def traced(self, layer) -> Tuple[str, ...]:
-        """What is traced of a layer, in the order of `Traces`: plans of one setting keep arrays in one order."""
+        """Return what is traced of a layer, in the order of `Traces`: plans of one setting keep arrays in one
+        order."""
         return tuple(kind for kind in Traces._fields if (layer, kind) in self.setting.traces)

@@ -18,7 +18,7 @@ FAR_BYTES = 16 << 20  # of all steps of a sample: below, what chunks cost is mor
 RECURRENT_STEPS = 128  # of a chunk
 BLOCK_BYTES = 8 << 20  # that the samples of a block write; smaller blocks load large weights more often
 NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in a cache while a small block goes through all layers
-NEAR_BLOCK = 256 << 10  # bytes that the samples of such a block write: in tiny networks, calls cost more than caches
+NEAR_BLOCK = 256 << 10  # bytes that samples of such a block write: in tiny networks, calls cost more than caches
 LARGEST_BLOCK = 64  # samples
 BY_EVENTS = ("gather", "pairs", "slide", "slide_pairs", "attended")  # methods of paths that read sorted events
 
@@ -35,7 +35,7 @@ class Sizes:
 
 
 def sizes(program: Program) -> Sizes:
-    """Of a program's trains and layers."""
+    """Return the Sizes of a program's trains and layers."""
     stages, item = program.stages, program.dtype.itemsize
     layers = [stage for stage in stages.values() if isinstance(stage, LayerStage)]
     trains = {s.name: s.n_planes * s.positions * s.words * 8 for s in stages.values()}
@@ -66,7 +66,8 @@ def longest_chunk(program: Program, sizes: Sizes, steps: int, observed: int, gat
 
 
 def chunks(program: Program, done: int, steps: int, longest: int) -> List[int]:
-    """Lengths of the chunks of a run: cut where a bias changes, and at most so long. done: steps before."""
+    """Return the lengths of the chunks of a run: cut where a bias changes, and at most so long. done: steps
+    before."""
     cuts = {step - done for step in program.bias_steps}
     cuts = {cut for cut in cuts if 0 < cut < steps} | set(range(0, steps, longest)) | {0, steps}
     ordered = sorted(cuts)
@@ -74,7 +75,7 @@ def chunks(program: Program, done: int, steps: int, longest: int) -> List[int]:
 
 
 def bias_step(program: Program, done: int) -> int:
-    """The step since which no bias has changed, after `done` steps."""
+    """Return the step since which no bias has changed, after `done` steps."""
     return max((step for step in program.bias_steps if step <= done), default=0)
 
 
@@ -95,8 +96,8 @@ def samples_of_piece(program: Program, sizes: Sizes, setting: Setting) -> int:
 def blocks_of(sizes: Sizes, steps: int, n: int) -> List[int]:
     """Samples of the blocks into which n samples are cut, the largest first: of each size as many as there is room
     for. The samples of a block go through a layer before the next one: few, so that what a layer leaves is in the
-    caches when the next one reads it, unless weights have to be loaded anew for each. Few sizes, all powers of two,
-    so that runs of any number of samples need few plans."""
+    caches when the next one reads it, unless weights have to be loaded anew for each. Few sizes, all powers of
+    two, so that runs of any number of samples need few plans."""
     near = sizes.weights <= NEAR_WEIGHTS
     most = max(1, min((NEAR_BLOCK if near else BLOCK_BYTES) // (steps * sizes.step), LARGEST_BLOCK))
     largest = 1 << (most.bit_length() - 1)

@@ -67,7 +67,7 @@ class Trains:
     still_input: bool
 
     def real_values(self, delay, span: Span):
-        """Real input as a reader with a delay takes it: F (n, steps or 1, positions, channels)."""
+        """Return real input as a reader with a delay takes it: F (n, steps or 1, positions, channels)."""
         if self.still_input:
             return self.real
         first = first_slot(self.real, self.steps, delay, span)
@@ -75,8 +75,8 @@ class Trains:
 
 
 def first_slot(real, steps, delay, span: Span) -> int:
-    """The slot of a real input with which some steps begin, for a reader with a delay. real: (n, slots, ...), the
-    last `steps` of which are the chunk's."""
+    """Return the slot of a real input with which some steps begin, for a reader with a delay. real: (n, slots,
+    ...), the last `steps` of which are the chunk's."""
     return real.shape[1] - steps - delay + span.start
 
 
@@ -86,8 +86,8 @@ class Chunk:
 
     n_samples, steps: of the chunk. still_input: whether the input's only step stands for all. names: (kind, what)
     of the arrays that its plan kept, which are in `arrays`. sent: stage -> ChunkTrain of a block, whose planes are
-    those of the chunk only where they were kept. sums: layer -> TrainObserver, what statistics summed, one for each
-    plan that ran: until this thread runs its next chunk.
+    those of the chunk only where they were kept. sums: layer -> TrainObserver, what statistics summed, one for
+    each plan that ran: until this thread runs its next chunk.
     """
 
     n_samples: int

@@ -15,9 +15,9 @@ class RunContext:
 
     precision: "float32", "float64", "int8" or "fixed". chip: of a "fixed" run, else None. weight_bits:
     layer -> width of its integer weights; {} under a chip, which has one width. workers: threads. rounding: layer
-    -> what became of its weights as integers, {} in floats. bin_width: microseconds of a step, where a stream has cut
-    its events into steps of its own; else None: as the model's input says, where it does. fingerprint: of what was
-    computed, see `program.Program`; "" where it is not known.
+    -> what became of its weights as integers, {} in floats. bin_width: microseconds of a step, where a stream has
+    cut its events into steps of its own; else None: as the model's input says, where it does. fingerprint: of what
+    was computed, see `program.Program`; "" where it is not known.
     """
 
     model: Model = field(repr=False, compare=False)
@@ -31,13 +31,13 @@ class RunContext:
 
     @property
     def step_width(self) -> Optional[float]:
-        """Microseconds of a step, None where nothing says them."""
+        """The microseconds of a step, None where nothing says them."""
         events = self.model.nodes[self.model.input].events
         return self.bin_width or (None if events is None else events.bin_width)
 
     @staticmethod
     def of(simulator) -> "RunContext":
-        """Of the runs of a `Simulator`."""
+        """Return the context of the runs of a `Simulator`."""
         program = simulator.program
         widths = {} if program.chip is not None else {
             name: rounding.weight_bits for name, rounding in program.rounding.items()}

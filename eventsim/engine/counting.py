@@ -32,7 +32,7 @@ class CountedSlots(NamedTuple):
     fan_out: Optional[int]  # its id
 
 
-Found = Dict[CountedSlots, np.ndarray]  # what was counted of slots: int64 (n, COUNTED)
+WordsOfSlots = Dict[CountedSlots, np.ndarray]  # what was counted of slots: int64 (n, COUNTED)
 
 
 @dataclass(frozen=True)
@@ -72,33 +72,34 @@ def bind_counts(binding: Binding) -> None:
 
 
 def _wanted(binding) -> Dict[CountedSlots, Optional[FanOut]]:
-    """What has to be counted, each once."""
+    """Return what has to be counted, each once."""
     program, fans = binding.program, {}
     for layer in program.layers:
         for path in layer.synapses if isinstance(layer, LayerStage) else ():
             if path.method != "real":
-                window = binding.sent[path.source].window(path.delay, *binding.whole)
+                window = binding.sent[path.source].window(path.delay, *binding.all_steps)
                 fans[CountedSlots(path.source, *window, id(path.fan_out))] = path.fan_out
     for layer in program.layers:  # last: what readers have counted serves again
         if layer.bits and not (isinstance(layer, InputStage) and layer.real):
-            window = binding.sent[layer.name].window(0, *binding.whole)
+            window = binding.sent[layer.name].window(0, *binding.all_steps)
             if not any(slots[:3] == (layer.name, *window) for slots in fans):
                 fans[CountedSlots(layer.name, *window, None)] = None
     return fans
 
 
 def _linear(binding, words, number):
-    """The counts of a chunk in which nothing was counted, and by how much each thing counted once adds to them."""
+    """Return the counts of a chunk in which nothing was counted, and by how much each thing counted once adds to
+    them."""
     counted = np.concatenate((np.zeros((1, number), np.int64), np.eye(number, dtype=np.int64)))
-    found = {slots: counted[:, first : first + COUNTED] for slots, first in words.items()}
+    of_slots = {slots: counted[:, first : first + COUNTED] for slots, first in words.items()}
     program = binding.program
     counts = Counts.empty({layer.name: layer.n_neurons for layer in program.layers}, number + 1)
     for layer in program.layers:
         row = counts.layers[layer.name]
         if isinstance(layer, LayerStage):
-            _count_layer(binding, found, layer, row)
+            _count_layer(binding, of_slots, layer, row)
         if layer.bits and not (isinstance(layer, InputStage) and layer.real):
-            _count_emitted(binding, found, layer, row)
+            _count_emitted(binding, of_slots, layer, row)
     for stage in program.stages.values():
         if isinstance(stage, WordStage):
             steps = 1 if binding.sent[stage.name].still else binding.setting.steps
@@ -110,7 +111,8 @@ def _linear(binding, words, number):
 
 
 def count_chunk(program: Program, chunk: Chunk) -> Counts:
-    """Counts of a chunk that was just run, from the kept array `COUNTS`, int64 (n, number of counts)."""
+    """Return the Counts of a chunk that was just run, from the kept array `COUNTS`, int64 (n, number of
+    counts)."""
     values = chunk.arrays.own(COUNTS)
     if program.stages[program.input].real:
         counts = _as_counts(program.neurons, chunk.n_samples, chunk.steps, values)
@@ -135,7 +137,7 @@ def _count_real_input(program, trains, rows):
                 _count_real(trains, path, rows[layer.name])
 
 
-def _count_layer(binding, found: Found, layer: LayerStage, row):
+def _count_layer(binding, of_slots: WordsOfSlots, layer: LayerStage, row):
     program, steps = binding.program, binding.setting.steps
     reads = [path for path in layer.synapses if path.method != "real"]
     row["dense_macs"] += steps * sum(path.fan_out.total for path in layer.synapses)
@@ -145,23 +147,24 @@ def _count_layer(binding, found: Found, layer: LayerStage, row):
     row["multiplications"] += steps * layer.products
     row["neuron_updates"] += steps * layer.n_neurons
     for path in reads:
-        _count_path(binding, found, path, row)
+        _count_path(binding, of_slots, path, row)
 
 
-def _count_emitted(binding, found: Found, layer, row):
+def _count_emitted(binding, of_slots: WordsOfSlots, layer, row):
     train = binding.sent[layer.name]
-    window = train.window(0, *binding.whole)
-    words = next(words for slots, words in found.items() if slots[:3] == (layer.name, *window))
+    window = train.window(0, *binding.all_steps)
+    words = next(words for slots, words in of_slots.items() if slots[:3] == (layer.name, *window))
     repeats = binding.setting.steps if train.still else 1
     row["events"] += words[:, EVENTS] * repeats
     row["levels"] += words[:, LEVELS] * repeats
 
 
-def _count_path(binding, found: Found, synapses: Synapses, row):
+def _count_path(binding, of_slots: WordsOfSlots, synapses: Synapses, row):
     source = binding.sent[synapses.source]
-    slots = CountedSlots(synapses.source, *source.window(synapses.delay, *binding.whole), id(synapses.fan_out))
+    window = source.window(synapses.delay, *binding.all_steps)
+    slots = CountedSlots(synapses.source, *window, id(synapses.fan_out))
     repeats = binding.setting.steps if source.still else 1
-    words = found[slots]
+    words = of_slots[slots]
     row["synops"] += words[:, FANNED_EVENTS] * repeats
     row["additions"] += words[:, FANNED_BITS] * repeats
     row["executed_synops"] += words[:, FANNED_EVENTS]

@@ -4,10 +4,11 @@ import threading
 import time
 import warnings
 from functools import cached_property
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import integer
 from eventsim.engine.blocks import sizes
 from eventsim.engine.context import RunContext
 from eventsim.engine.lengths import run_by_length
@@ -20,12 +21,11 @@ from eventsim.engine.running import Alike, Runner
 from eventsim.engine.schedules import Begun, Schedule, Schedules
 from eventsim.engine.state import State
 from eventsim.engine.threads import Threads
-from eventsim.engine.timing import Clock
+from eventsim.engine.timing import Clock, TimedStep
 from eventsim.errors import DataError, EventsimWarning
-from eventsim.inputs.levels import check_steps_said, checked_levels, to_levels
+from eventsim.inputs.levels import array_of, check_steps_said, checked_levels, is_still, to_levels
 from eventsim.kernels.calling import COMPILES
 from eventsim.merging import merge
-from eventsim.model.parameters import integer
 from eventsim.program import Program
 
 MOST_WANTS, MOST_KNOWN = 32, 256  # sets of what was recorded, and of runs that are alike, that are kept
@@ -52,8 +52,14 @@ class _Known(NamedTuple):
 
 
 def _flatten_positions(levels):
-    """Levels (N, T, *shape) as (N, T, C, positions)."""
+    """Return levels (N, T, *shape) as (N, T, C, positions)."""
     return levels.reshape(*levels.shape[:3], -1)
+
+
+def _copies(state: Optional[State]) -> Callable[[int, int], State]:
+    """Return a function (start, stop) -> State of these samples, whose arrays kernels may write. state: of all, or
+    None."""
+    return lambda start, stop: State() if state is None else state.samples(start, stop)
 
 
 class Executor:
@@ -72,54 +78,79 @@ class Executor:
         self._wants, self._known, self._local = {}, {}, threading.local()
         self._doubted = False
 
-    def run(self, x, timesteps=None, record=(), state=None, keep_state=False, clock=None,
-            samples_first=True, blank=False) -> Recording:
+    def run(self, x, timesteps=None, record=(), state=None, keep_state=False, samples_first=True) -> Recording:
         """Run samples of one length. x, timesteps, record, state and errors: as of `Simulator.run`. keep_state:
-        whether the Recording has one. clock: a `Clock`, None for a new one. samples_first: whether it is known
-        that the first axis of x is that of samples; else an x that looks otherwise is refused. blank: whether
-        nobody reads the answer, so that nothing is said of the number of steps."""
+        whether the Recording has one. samples_first: whether it is known that the first axis of x is that of
+        samples; else an x that looks otherwise is refused."""
         if type(record) is not tuple:
             record = record_names(record)
         key = None
-        if state is None and clock is None:
+        if state is None:
             key = self._key(x, timesteps, record, keep_state, samples_first)
-            known = self._known.get(key)  # once: another thread may clear them
-            if known is not None:
-                recording = self._run_alike(x, known, Clock())
-                if recording is not None:
-                    return recording
-        if state is None and not samples_first:
-            check_steps_said(self.model, x, timesteps)
-        clock = Clock(TIMING in record) if clock is None else clock
+            recording = self._run_alike(key, x)
+            if recording is not None:
+                return recording
+            if not samples_first:
+                check_steps_said(self.model, x, timesteps)
+        record = record_names(record)
+        clock = Clock(TIMING in record)
+        levels, begun = self._begun(x, timesteps, state, keep_state)
+        self._doubt(begun)
+        self._learn(key, record, begun, levels, clock)
+        return self._run(levels, record, begun, clock, _copies(state))
+
+    def run_unjudged(self, x, timesteps, record, state=None) -> Recording:
+        """Run samples of which nobody reads the answer (blank ones, the windows of a stream), so that nothing is
+        said of the number of steps. The Recording has a state. record: a tuple. Other arguments as of `run`."""
+        key = None
+        if state is None:
+            key = self._key(x, timesteps, record, True, True)
+            recording = self._run_alike(key, x)
+            if recording is not None:
+                return recording
+        clock = Clock(TIMING in record)
+        levels, begun = self._begun(x, timesteps, state, True)
+        self._learn(key, record, begun, levels, clock)
+        return self._run(levels, record, begun, clock, _copies(state))
+
+    def time_steps(self, x, timesteps=None) -> List[TimedStep]:
+        """Run samples, as `run` takes them, with kernels called one by one; what ran, in order."""
+        check_steps_said(self.model, x, timesteps)
+        clock = Clock(detailed=True)
+        levels, begun = self._begun(x, timesteps, None, False)
+        self._run(levels, (), begun, clock, _copies(None))
+        return clock.steps
+
+    def _begun(self, x, timesteps, state, keep_state):
+        """Return (levels of samples, how their run begins). Arguments and errors: as of `run`."""
         check_processor(self.program.dtype)
         if timesteps is not None:
             timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
         levels, still = to_levels(x, self._input, timesteps, narrow=True)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
         done = self._states.check(state, len(levels), steps)
-        if not blank:
-            self._doubt(done + steps, state is not None)
-        begun = Begun(done, steps, still, state is None, keep_state, levels.dtype == np.uint8)
-        if key is not None:
-            known = self._known_of(record, begun, levels.shape)
-            if known is not None:
-                if len(self._known) >= MOST_KNOWN:
-                    self._known.clear()
-                self._known[key] = known
-                self.runner.prepare(known.alike, levels, clock)
-        return self._run(_flatten_positions(levels), record, begun, clock, lambda start, stop: (
-            State() if state is None else state.samples(start, stop)))
+        return levels, Begun(done, steps, still, state is None, keep_state, levels.dtype == np.uint8)
 
-    def _doubt(self, steps, goes_on):
-        """Warn, once, where the model is not meant for so many steps in all. goes_on: whether they are the next piece
-        of a run, which may end later."""
+    def _doubt(self, begun: Begun):
+        """Warn, once, where the model is not meant for so many steps in all. A run that goes on may end later."""
+        steps = begun.done + begun.steps
         doubt = self.model.doubt_of_steps(steps)
-        if doubt and not self._doubted and not (goes_on and steps < self.model.timesteps):
+        if doubt and not self._doubted and (begun.fresh or steps >= self.model.timesteps):
             self._doubted = True
             warnings.warn(doubt, EventsimWarning, stacklevel=4)
 
+    def _learn(self, key, record, begun: Begun, levels, clock: Clock):
+        """Keep what runs with this key share, if they have one. levels: of the first of them."""
+        known = None if key is None else self._known_of(record, begun, levels)
+        if known is not None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = known
+            self.runner.prepare(known.alike, levels, clock)
+
     def _key(self, x, timesteps, record, keep_state, samples_first):
-        """What runs from the beginning share that are alike, whatever the values of x; None where nobody knows."""
+        """Return a key that runs from the beginning share where they differ in the values of x alone; None where
+        that is not known."""
         plain = type(x) is np.ndarray and type(timesteps) in (int, type(None)) and set(map(type, record)) <= {str}
         if plain and COMPILES:
             dtype = x.dtype
@@ -127,21 +158,25 @@ class Executor:
                     self.model.timesteps)
         return None
 
-    def _known_of(self, record, begun: Begun, shape) -> Optional[_Known]:
-        """What is worked out for all runs alike, of one piece and one chunk of which nothing is gathered; of
-        others None. shape: of their levels."""
+    def _known_of(self, record, begun: Begun, levels) -> Optional[_Known]:
+        """Return what is worked out for all runs alike, where they are of one piece and one chunk and nothing is
+        gathered; else None. levels: of the first of them."""
         wanted = self._wanted(record)
         if TIMING in record or wanted.wishes.gathered or self._may_fail:
             return None
-        schedule = self._schedules.of(wanted, begun)
-        if len(schedule.chunks) > 1 or min(schedule.samples, -(-shape[0] // self.threads.workers)) < shape[0]:
+        schedule, n = self._schedules.of(wanted, begun), len(levels)
+        if len(schedule.chunks) > 1 or min(schedule.samples, -(-n // self.threads.workers)) < n:
             return None
-        alike = Alike(schedule.chunks[0], (*shape[:3], -1))
+        alike = Alike(schedule.chunks[0], (*levels.shape[:3], -1))
         return _Known(alike, Recorder(wanted, begun.steps), begun.keep_state)
 
-    def _run_alike(self, x, known: _Known, clock: Clock) -> Optional[Recording]:
-        """Run samples all at once, as some before. x: samples like theirs but for its values; None is returned where
-        `run` has to say what is wrong."""
+    def _run_alike(self, key, x) -> Optional[Recording]:
+        """Run samples all at once, as some before with this key. x: samples like theirs but for its values. None
+        is returned where no run with the key is known, and where `run` has to say what is wrong."""
+        known = self._known.get(key)  # once: another thread may clear them
+        if known is None:
+            return None
+        clock = Clock()
         if self._checked_before or x.dtype not in LEVELS or not x.flags.carray:
             x = checked_levels(x, self._input, narrow=True)
         chunk = self.runner.run_alike(known.alike, x, clock)
@@ -166,11 +201,11 @@ class Executor:
         steps = levels.shape[1]
         done = self._states.check_steps(state, steps)
         begun = Begun(done, steps, False, False, True, levels.dtype == np.uint8)
-        return self._run(_flatten_positions(levels), record, begun, Clock(TIMING in record), lambda start, stop: state)
+        return self._run(levels, record, begun, Clock(TIMING in record), lambda start, stop: state)
 
     def _run(self, levels, record, begun: Begun, clock, state_of: Callable[[int, int], State]) -> Recording:
-        """levels: (n, steps or 1, C, positions). state_of: the State of some samples before."""
-        wanted = self._wanted(record)
+        """Run levels (n, steps or 1, *shape). state_of: the State of some samples before."""
+        levels, wanted = _flatten_positions(levels), self._wanted(record)
         n, keep_state = len(levels), begun.keep_state
         schedule = self._schedules.of(wanted, begun)
         recorder = Recorder(wanted, begun.steps)
@@ -198,16 +233,16 @@ class Executor:
         began = time.perf_counter()
         if timesteps is not None:
             raise DataError("timesteps are those of all samples; give timesteps or lengths, not both")
-        node = self.model.nodes[self.model.input]
-        if np.ndim(x) == 1 + len(node.shape):
-            raise DataError(f"lengths are steps of samples that have some, but x has shape {np.shape(x)}, samples that "
-                            "stand still: give x of shape (N, T, ...), or leave lengths out")
+        x = array_of(x)
+        if is_still(x, self._input.shape):
+            raise DataError(f"lengths are steps of samples that have some, but x has shape {x.shape}, samples "
+                            "that stand still: give x of shape (N, T, ...), or leave lengths out")
         recording = run_by_length(lambda part: self.run(part, None, record), x, lengths)
         recording.seconds = time.perf_counter() - began
         return recording
 
     def _run_piece(self, piece: _Piece, schedule: Schedule, recorder: Recorder, keep_state: bool):
-        """A Recording of a piece's samples, chunk after chunk."""
+        """Run a piece's samples, chunk after chunk."""
         state, done, parts = piece.state, 0, []
         with recorder.observer.block(piece.start, len(piece.levels), len(schedule.chunks) > 1) as observer:
             for setting in schedule.chunks:
@@ -224,19 +259,18 @@ class Executor:
         return recording
 
     def _wanted(self, record: Tuple[str, ...]) -> Wanted:
-        """What runs with a record (see `record_names`) keep, looked through once."""
+        """Return what runs with a record (see `record_names`) keep; each record is looked through once."""
         record = tuple(name for name in record if name != TIMING)
-        key = tuple(map(str, record))
-        wanted = self._wants.get(key)
+        wanted = self._wants.get(record)
         if wanted is None:
             if len(self._wants) >= MOST_WANTS:
                 self._wants.clear()
-            wanted = self._wants[key] = Wanted(self.program, self.model, record)
+            wanted = self._wants[record] = Wanted(self.program, self.model, record)
         return wanted
 
     @property
     def runner(self) -> Runner:
-        """This thread's own."""
+        """The Runner of this thread."""
         try:
             return self._local.runner
         except AttributeError:

@@ -24,7 +24,7 @@ def address_of_array(array) -> int:
 
 
 def zeros(shape, dtype):
-    """An array of zeros, aligned to 64 bytes."""
+    """Return an array of zeros, aligned to 64 bytes."""
     n_bytes = prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(n_bytes + 64, np.uint8)
     start = -raw.ctypes.data % 64
@@ -42,7 +42,7 @@ class Buffers:
         self._made: Dict[object, List[np.ndarray]] = {}
 
     def take(self, name, shape, dtype, cleared=True) -> np.ndarray:
-        """An array, C-contiguous: of zeros, or, not cleared, of anything."""
+        """Return an array, C-contiguous: of zeros, or, not cleared, of anything."""
         n_bytes = prod(shape) * dtype.itemsize
         if not LEAST_REUSED <= n_bytes <= MOST_REUSED or not UNUSED:
             return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)
@@ -100,7 +100,7 @@ class Together:
         self._small = []  # (piece, where it is aligned, the address there) of small pieces
 
     def take(self, buffers: Buffers) -> Tuple["CutArrays", int]:
-        """The arrays by name, and where the piece begins."""
+        """Return the arrays by name, and the address at which their piece begins."""
         for piece, start, begin in self._small:
             if sys.getrefcount(piece) == UNUSED:
                 return CutArrays(self._cuts, piece, start), begin
@@ -129,7 +129,7 @@ class CutArrays(dict):
         return array
 
     def own(self, name) -> np.ndarray:
-        """An array that keeps none of the others alive."""
+        """Return an array that keeps none of the others alive."""
         if name not in self._cuts:
             return self[name]
         shape, dtype, offset = self._cuts[name]
@@ -151,7 +151,7 @@ class PlanMemory:
         self.filled: Set[tuple] = set()  # names of kept arrays that may hold anything before
 
     def take(self, name, shape, dtype) -> np.ndarray:
-        """A scratch array, which the next `take` of the name uses again where it is large enough."""
+        """Return a scratch array, which the next `take` of the name uses again where it is large enough."""
         shape = shape if isinstance(shape, tuple) else (shape,)
         n_bytes = prod(shape) * np.dtype(dtype).itemsize
         buffer = self._scratch.get(name)
@@ -160,19 +160,19 @@ class PlanMemory:
         return buffer[:n_bytes].view(dtype).reshape(shape)
 
     def keep(self, name, shape, dtype, filled=False) -> np.ndarray:
-        """A kept array. shape: with the samples of a block first. name: (kind, what). filled: whether kernels
-        write all of it, and read nothing of what it held before."""
+        """Return a kept array. shape: with the samples of a block first. name: (kind, what). filled: whether
+        kernels write all of it, and read nothing of what it held before."""
         if filled:
             self.filled.add(name)
         array = self.kept[name] = self.make(shape, dtype)
         return array
 
     def make(self, shape, dtype) -> np.ndarray:
-        """An array that nothing else uses."""
+        """Return an array that nothing else uses."""
         return self._made(zeros(shape, dtype))
 
     def hold(self, array) -> np.ndarray:
-        """An array that kernels read, kept alive with the others."""
+        """Keep an array that kernels read alive with the others, and return it."""
         return self._made(array)
 
     def _made(self, array):
@@ -195,7 +195,7 @@ class ChunkTrain:
 
     @property
     def per_sample(self):
-        """Slots of one sample."""
+        """The number of slots of one sample."""
         return self.planes.shape[1]
 
     def window(self, delay, start, steps):
@@ -206,7 +206,7 @@ class ChunkTrain:
 
 
 def slots_of(stage, train, first, steps) -> Slots:
-    """`steps` steps of a stage's ChunkTrain from its slot `first` on, as kernels are told."""
+    """Return the Slots of `steps` steps of a stage's ChunkTrain, from its slot `first` on."""
     n, per_sample = train.planes.shape[:2]
     channels, height, width = stage.shape
     return Slots(n, steps, per_sample, first, stage.bits, int(stage.signed), height, width, channels)

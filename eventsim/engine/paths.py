@@ -43,7 +43,7 @@ class Ready(NamedTuple):
 
 
 def prepare(binding: Binding, layer: LayerStage, stepwise=False) -> Ready:
-    """Membranes and traces of a layer, before its first path. stepwise: its paths run step by step."""
+    """Prepare the membranes and traces of a layer, before its first path. stepwise: its paths run step by step."""
     program, setting, memory, name = binding.program, binding.setting, binding.memory, layer.name
     n, steps, dtype = setting.samples, setting.steps, program.dtype
     nothing = NOTHING[dtype]
@@ -51,48 +51,50 @@ def prepare(binding: Binding, layer: LayerStage, stepwise=False) -> Ready:
     traces = _traces(binding, layer)
     shape = (n, steps, layer.positions, layer.padded)
     current = memory.take("current " + name, shape, dtype).reshape(-1) if len(layer.paths) > 1 else nothing
-    masks, mask_slots, first_slot = memory.take("no masks", 1, np.uint64), 1, 0
+    masks, mask_slots, slot = memory.take("no masks", 1, np.uint64), 1, 0
     if layer.bits:
         train = binding.sent[name]
-        masks, mask_slots, first_slot = train.planes, train.per_sample, train.first
+        masks, mask_slots, slot = train.planes, train.per_sample, train.first
+    arrays = {kind: array.reshape(-1) for kind, array in {**state, **traces}.items()}
     maps = Maps(
-        *(state.get(kind, nothing).reshape(-1) for kind in ("membranes", "filtered", "pending")),
-        state.get("waiting", NOTHING[np.dtype(np.int32)]).reshape(-1),
-        current, masks.reshape(-1).view(np.uint16),
-        *(traces.get(kind, nothing).reshape(-1) for kind in ("currents", "potentials", "residuals", "audit")),
-        layer.lanes, binding.clock,
-        *(int(kind in traces) for kind in ("currents", "potentials", "residuals", "audit")),
-        n, steps, steps, 0, mask_slots, first_slot, 0,
-        int(setting.fresh and not stepwise), int("membranes" in state),
-    )
+        membrane=arrays.get("membranes", nothing), filtered=arrays.get("filtered", nothing),
+        pending=arrays.get("pending", nothing), waiting=arrays.get("waiting", NOTHING[np.dtype(np.int32)]),
+        current=current, masks=masks.reshape(-1).view(np.uint16),
+        currents=arrays.get("currents", nothing), potentials=arrays.get("potentials", nothing),
+        residuals=arrays.get("residuals", nothing), audit=arrays.get("audit", nothing),
+        lanes=layer.lanes, clock=binding.clock,
+        traces_currents=int("currents" in traces), traces_potentials=int("potentials" in traces),
+        traces_residuals=int("residuals" in traces), audits=int("audit" in traces),
+        samples=n, steps=steps, total=steps, start=0, mask_slots=mask_slots, first_slot=slot, adds=0,
+        fresh=int(setting.fresh and not stepwise), keeps=int("membranes" in state))
     return Ready(layer, maps, _update_at(layer, setting.bias_step))
 
 
 def _state(binding, layer, stepwise):
-    """What the layer takes from step to step, by kind; not membranes that stay in registers."""
+    """Return the arrays that the layer takes from step to step, by kind; not membranes that stay in registers."""
     setting, memory = binding.setting, binding.memory
-    found = {}
+    arrays = {}
     for kind, (shape, dtype) in arrays_of(layer, setting.samples, binding.program.dtype).items():
         if setting.keeps or not setting.fresh:
             filled = kind == "membranes" and setting.fresh and not stepwise and not layer.update.changes
-            found[kind] = memory.keep((kind, layer.name), shape, dtype, filled)
+            arrays[kind] = memory.keep((kind, layer.name), shape, dtype, filled)
         elif kind != "membranes" or stepwise or layer.update.changes:
-            found[kind] = memory.take((kind, layer.name), shape, dtype)
-            words = found[kind].reshape(-1).view(np.uint64)
+            arrays[kind] = memory.take((kind, layer.name), shape, dtype)
+            words = arrays[kind].reshape(-1).view(np.uint64)
             binding.tape.call(transforms.clear_words, words, words.size)
-    return found
+    return arrays
 
 
 def _traces(binding, layer):
     setting, memory = binding.setting, binding.memory
     n, dtype = setting.samples, binding.program.dtype
-    whole = (n, setting.steps, layer.positions, layer.padded)
+    shape = (n, setting.steps, layer.positions, layer.padded)
     return {kind: memory.keep((kind, layer.name), (n, 9, layer.padded), dtype) if kind == "audit" else
-            memory.keep((kind, layer.name), whole, dtype, filled=True) for kind in binding.traced(layer.name)}
+            memory.keep((kind, layer.name), shape, dtype, filled=True) for kind in binding.traced(layer.name)}
 
 
 def _update_at(layer, step):
-    """The layer's parameters, with the bias of the chunk that begins at an absolute step."""
+    """Return the layer's parameters, with the bias of the chunk that begins at an absolute step."""
     if len(layer.biases) == 1:
         return layer.update
     bias = _bias_at(layer.biases, step)
@@ -100,13 +102,13 @@ def _update_at(layer, step):
 
 
 def _bias_at(biases, step):
-    """The bias of the chunk that begins at an absolute step."""
+    """Return the bias of the chunk that begins at an absolute step."""
     return [values for first, values in biases if first <= step][-1]
 
 
 def _ending(ready, maps, traced, every_step):
-    """The kernel that ends the rows of the layer's last path: of those that cover what it is and what is traced, the
-    fastest. maps: of the path. every_step: whether each of its steps has sums of its own."""
+    """The kernel that ends the rows of the layer's last path: of those that cover what it is and what is traced,
+    the fastest. maps: of the path. every_step: whether each of its steps has sums of its own."""
     update = ready.update
     if update.changes:
         return firing.send_changes
@@ -128,14 +130,14 @@ def _ending(ready, maps, traced, every_step):
 
 def bind_path(binding: Binding, ready: Ready, path: Union[Synapses, PooledSums], span: Span, adds: bool,
               ends: bool) -> None:
-    """One path, for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
+    """Bind one path, for some steps. adds: earlier paths have left their sums. ends: it is the last path."""
     maps, (start, steps) = ready.maps, span
     maps = maps._replace(steps=steps, start=start, first_slot=maps.first_slot + start, adds=int(adds))
     _add_rows(binding, ready, path, span, ends, maps)
 
 
 def _add_rows(binding, ready, path, span, ends, maps):
-    """A path's kernels. ends: whether the neurons are updated by its rows of sums."""
+    """Put a path's kernels on the tape. ends: whether the neurons are updated by its rows of sums."""
     layer, geometry, n = ready.layer, path.geometry, binding.setting.samples
     read = _READS.get(path.method, _read_events)(binding, layer, path, span)
     sums = binding.memory.take("sums", span.steps * geometry.out_width * layer.lanes, binding.program.dtype)
@@ -169,7 +171,7 @@ class Read(NamedTuple):
 
 
 def _read_pooled(binding, layer, pool, span):
-    """The sums before a pool, of its own paths one after another."""
+    """Read the sums before a pool, of its own paths one after another."""
     setting, dtype, g = binding.setting, binding.program.dtype, pool.geometry
     still = all(_stands_still(binding, synapses) for synapses in synapses_of(pool.paths))
     steps = 1 if still else span.steps
@@ -185,20 +187,24 @@ def _read_pooled(binding, layer, pool, span):
 
 
 def _stands_still(binding, synapses):
-    """Whether what synapses read is the same in all steps of the chunk."""
+    """Return whether what synapses read is the same in all steps of the chunk."""
     return binding.still_input if synapses.method == "real" else binding.sent[synapses.source].still
 
 
 def _sums_only(layer, values, shape) -> Maps:
-    """Maps for rows of sums that end in `values`. shape: (samples, steps, positions, padded channels)."""
-    nothing, no_counts = NOTHING[values.dtype], NOTHING[np.dtype(np.int32)]
-    masks = np.zeros(1, np.uint16)
-    return Maps(nothing, nothing, nothing, no_counts, values, masks, nothing, nothing, nothing, nothing,
-                layer.lanes, np.zeros(1, np.int64), 0, 0, 0, 0, shape[0], shape[1], shape[1], 0, 1, 0, 0, 0, 0)
+    """Return Maps for rows of sums that end in `values`. shape: (samples, steps, positions, padded channels)."""
+    samples, steps, *_ = shape
+    nothing = NOTHING[values.dtype]
+    return Maps(
+        membrane=nothing, filtered=nothing, pending=nothing, waiting=NOTHING[np.dtype(np.int32)], current=values,
+        masks=np.zeros(1, np.uint16), currents=nothing, potentials=nothing, residuals=nothing, audit=nothing,
+        lanes=layer.lanes, clock=np.zeros(1, np.int64),
+        traces_currents=0, traces_potentials=0, traces_residuals=0, audits=0,
+        samples=samples, steps=steps, total=steps, start=0, mask_slots=1, first_slot=0, adds=0, fresh=0, keeps=0)
 
 
 def _windows(binding, synapses, span):
-    """(planes, Slots) of the steps that a path reads."""
+    """Return (planes, Slots) of the steps that a path reads."""
     source = binding.sent[synapses.source]
     slots = slots_of(binding.program.stages[synapses.source], source, *source.window(synapses.delay, *span))
     return source.planes.reshape(-1), slots
@@ -218,7 +224,7 @@ def _read_windows(binding, _, synapses, span):
 
 
 def _in_eights(n):
-    """The least multiple of eight that is not below n."""
+    """Return the least multiple of eight that is not below n."""
     return -(-n // 8) * 8
 
 
@@ -245,7 +251,7 @@ _KERNELS = {"slide": gathering.slide_rows, "slide_pairs": gathering_int8.slide_p
 
 
 def _kernel(synapses):
-    """The row kernel of a method that reads events."""
+    """Return the row kernel of a method that reads events."""
     if synapses.method in _KERNELS:
         return _KERNELS[synapses.method]
     near = synapses.geometry.near and synapses.method == "gather"
@@ -272,7 +278,7 @@ _READS = {"masked": _read_masks, "windowed": _read_windows, "real": _read_reals,
 
 
 def _events(binding, synapses, span) -> Events:
-    """Sorted events of a path's source, shared by paths that read the same ones."""
+    """Return the sorted events of a path's source, shared by paths that read the same ones."""
     take, source = binding.memory.take, binding.sent[synapses.source]
     stage = binding.program.stages[synapses.source]
     first, n_steps = source.window(synapses.delay, *span)
@@ -298,5 +304,5 @@ def _events(binding, synapses, span) -> Events:
 
 
 def _attention(binding, layer, synapses, span):
-    """Gains of each sample, step and channel."""
+    """Return the gains of each sample, step and channel."""
     return bind_attention(binding, layer, synapses, *_windows(binding, synapses, span))

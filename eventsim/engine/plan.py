@@ -50,19 +50,19 @@ class Tape:
         self.stages.append(self.stage)
 
     def call(self, kernel, *arguments) -> None:
-        """Once."""
+        """Put a kernel on the tape that is called once."""
         self._put(Step((KernelCall(kernel, arguments),)))
 
     def rows(self, geometry, samples, *calls: KernelCall) -> None:
-        """For each tile, sample and row of a path's output."""
+        """Put kernels on the tape that are called for each tile, sample and row of a path's output."""
         self._put(Step(calls, geometry.tiles, samples, geometry.out_height))
 
 
 class Plan:
     """A tape, bound. memory: what its kernels write. block: samples of a block.
 
-    `kept`: name -> (shape of a sample, dtype, whether it may hold anything before) of the arrays that `run` takes, in
-    the order of their names.
+    `kept`: name -> (shape of a sample, dtype, whether it may hold anything before) of the arrays that `run` takes,
+    in the order of their names.
     """
 
     def __init__(self, tape: Tape, memory: PlanMemory, block: int):
@@ -149,7 +149,8 @@ class _Code:
         return np.array((first, len(self._calls) // CALL, *times), np.int64)
 
     def _flat(self, value) -> "_Flat":
-        """A value as a kernel's words. A tuple that comes again, such as a layer's parameters, is done once."""
+        """Return a value as a kernel's words. A tuple that comes again, such as a layer's parameters, is done
+        once."""
         if isinstance(value, np.ndarray):
             address = value.__array_interface__["data"][0]
             places = [(0, number, address - begin) for number, (begin, n_bytes) in enumerate(self._bounds)

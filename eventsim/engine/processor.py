@@ -20,11 +20,11 @@ class Probe(NamedTuple):
     expected: bytes
 
     def in_eights(self) -> np.ndarray:
-        """All three one after another, as `kernels.beginning` takes them; zeros add up in every mode."""
-        found = np.zeros((3, 8), self.first.dtype)
-        for row, numbers in zip(found, (self.first, self.second, np.frombuffer(self.expected, self.first.dtype))):
+        """Return all three one after another, as `kernels.beginning` takes them; zeros add up in every mode."""
+        rows = np.zeros((3, 8), self.first.dtype)
+        for row, numbers in zip(rows, (self.first, self.second, np.frombuffer(self.expected, self.first.dtype))):
             row[: numbers.size] = numbers
-        return found.reshape(-1)
+        return rows.reshape(-1)
 
 
 MANTISSA = {np.dtype(np.float32): 23, np.dtype(np.float64): 52}  # bits; np.finfo itself depends on the modes
@@ -43,8 +43,9 @@ def _denormals(dtype):
     cannot compute them."""
     least = 1 << MANTISSA[dtype]  # of the least number that is not denormal
     minus = 1 << (8 * dtype.itemsize - 1)
-    found = np.array([[1, least | least >> 1], [0, least | minus], [1, least >> 1]], f"u{dtype.itemsize}").view(dtype)
-    return Probe(found[0], found[1], found[2].tobytes())
+    bits = [[1, least | least >> 1], [0, least | minus], [1, least >> 1]]
+    numbers = np.array(bits, f"u{dtype.itemsize}").view(dtype)
+    return Probe(numbers[0], numbers[1], numbers[2].tobytes())
 
 
 ROUNDING = {dtype: _rounding(dtype) for dtype in MANTISSA}
@@ -53,7 +54,7 @@ DENORMALS = {dtype: _denormals(dtype) for dtype in MANTISSA}
 
 
 def _together(probes):
-    """Several as one, which takes as long as one."""
+    """Join several Probes into one, which takes as long as one of them."""
     first, second, expected = zip(*probes)
     return Probe(np.concatenate(first), np.concatenate(second), b"".join(expected))
 

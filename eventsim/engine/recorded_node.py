@@ -30,25 +30,25 @@ class RecordedNode(Shown):
 
     @property
     def spikes(self) -> Spikes:
-        """What it sent, as bit-planes. Raises RunError if that was not recorded, as the others do."""
+        """What the node sent, as bit-planes. Raises RunError if that was not recorded, as the others do."""
         return self._spikes()
 
     def levels(self) -> np.ndarray:
-        """Whole levels (N, T, *shape) that it sent."""
+        """The levels that the node sent, (N, T, *shape), of the dtype of `Recording.levels`."""
         return self.spikes.levels()
 
     def events(self) -> Table:
-        """One row per event, by sample, step and neuron: sample, step, then neuron, or c and x, or c, y and x of
-        a map, and level, all int64 and counted from 0: `levels()[sample, step, c, y, x]` is the level."""
+        """Return one row per event, by sample, step and neuron: sample, step, then neuron, or c and x, or c, y and
+        x of a map, and level, all int64 and counted from 0: `levels()[sample, step, c, y, x]` is the level."""
         return _events(self.spikes, self.name)
 
     def to_dataframe(self):
-        """`events()` as a `pandas.DataFrame`. Raises MissingPackageError without pandas."""
+        """Return `events()` as a `pandas.DataFrame`. Raises MissingPackageError without pandas."""
         return self.events().to_pandas()
 
     @property
     def currents(self) -> np.ndarray:
-        """What reached its membrane, as `potentials`."""
+        """What reached the membrane, with shape and dtype as of `potentials`."""
         return self._trace("currents")
 
     @property
@@ -58,11 +58,11 @@ class RecordedNode(Shown):
 
     @property
     def residuals(self) -> np.ndarray:
-        """The membrane after the reset, as `potentials`."""
+        """The membrane after the reset, with shape and dtype as of `potentials`."""
         return self._trace("residuals")
 
     def card(self) -> Card:
-        """What was recorded of it, and its first events."""
+        """Show what was recorded of the node, and its first events."""
         facts = [(name.replace("_", " "), quantity(int(self.counts[name].sum())))
                  for name in ("events", "synops", "additions", "macs", "dense_macs") if name in self.counts]
         try:
@@ -85,4 +85,6 @@ def _events(spikes, name):
     shape = spikes.logical_shape
     place = (neuron,) if len(shape) == 1 else np.unravel_index(neuron, shape)
     sample, step = np.divmod(when, max(steps, 1))
-    return Table({"sample": sample, "step": step, **dict(zip(AXES[len(shape)], place)), "level": level}, {"level": "levels"}, f"events of {name}")
+    columns = {"sample": sample, "step": step, **dict(zip(AXES[len(shape)], place)), "level": level}
+    units = {**dict.fromkeys(columns, "counted from 0"), "level": "levels"}
+    return Table(columns, units, f"events of {name}")

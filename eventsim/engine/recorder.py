@@ -5,7 +5,7 @@ from typing import Dict, List, Set, Tuple
 
 import numpy as np
 
-from eventsim.arguments import several
+from eventsim.arguments import several, shown
 from eventsim.engine.answers import ANSWERS
 from eventsim.engine.counting import count_chunk
 from eventsim.engine.overflows import chip_may_fail
@@ -34,25 +34,35 @@ class Wishes:
 
 
 def record_names(record) -> Tuple[str, ...]:
-    """What `run` is to record, which may be one name, any iterable of them, or nothing. Raises DataError."""
-    return several(record, "record", "a name such as 'spikes', or several")
+    """Return the names of what `run` is to record. record: one name, any iterable of them, or None. Raises
+    DataError."""
+    names = several(record, "record", "a name such as 'spikes', or several")
+    for name in names:
+        if not isinstance(name, str):
+            raise _unknown(name, name)
+    return names
 
 
-def read_wishes(record, program: Program, spiking: List[str]) -> Wishes:
-    """record: as `Simulator.run` takes it. spiking: nodes that have spikes. Raises DataError for others."""
+def _unknown(name, kind):
+    return DataError(f"record has {shown(name)}, expected any of {', '.join(KINDS)} or 'kind:node'"
+                     + did_you_mean(kind, KINDS))
+
+
+def read_wishes(record: Tuple[str, ...], program: Program, spiking: List[str]) -> Wishes:
+    """Return the Wishes of a record, see `record_names`. spiking: nodes that have spikes. Raises DataError for
+    names of what there is not."""
     wishes = Wishes()
     layers = [name for name, stage in program.stages.items() if isinstance(stage, LayerStage)]
-    for wish in (record,) if isinstance(record, str) else record or ():
-        kind, _, name = str(wish).partition(":")
+    for wish in record:
+        kind, _, name = wish.partition(":")
         if kind not in KINDS or (kind in WHOLE_KINDS and name):
-            raise DataError(f"record has {wish!r}, expected any of {', '.join(KINDS)} or 'kind:node'"
-                            + did_you_mean(kind, KINDS))
+            raise _unknown(wish, kind)
         if kind in WHOLE_KINDS:
             _wish_whole(wishes, kind, program.dtype)
             continue
         able = spiking if kind == "spikes" else layers
         if name and name not in able:
-            raise DataError(f"record has {wish!r}, but the nodes with {kind} are {', '.join(able)}"
+            raise DataError(f"record has {shown(wish)}, but the nodes with {kind} are {', '.join(able)}"
                             f"{did_you_mean(name, able)}")
         for each in [name] if name else able:
             if kind == "spikes":
@@ -77,9 +87,9 @@ class Wanted:
     """What runs of a program with one `record` have to keep; the same for all of them.
 
     flattened: nodes that only reshape -> the stage whose spikes they show. scales: layer -> MembraneScale, of
-    those whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is only
-    gathered, and what the answer needs. planes: stages whose planes are recorded or looked at in detail. summed:
-    stages whose planes are summed only, so that nobody needs them where they are summed on the way.
+    those whose membranes are gathered. traced: (layer, kind) of what has to be traced: what is recorded, what is
+    only gathered, and what the answer needs. planes: stages whose planes are recorded or looked at in detail.
+    summed: stages whose planes are summed only, so that nobody needs them where they are summed on the way.
     observed_bytes: memory that gathering takes of a sample for one step: traces.
     """
 
@@ -98,8 +108,8 @@ class Wanted:
         # (name, stage, shape) of nodes whose spikes are recorded
         self.spikes = [(name, self.stages[self.flattened.get(name, name)], model.shapes[name])
                        for name in model.nodes if name in self.wishes.spikes]
-        gathered = [self.stages[name] for name in self.scales]
-        self.observed_bytes = sum(2 * stage.positions * stage.padded * program.dtype.itemsize for stage in gathered)
+        size, gathered = program.dtype.itemsize, [self.stages[name] for name in self.scales]
+        self.observed_bytes = sum(2 * stage.positions * stage.padded * size for stage in gathered)
 
     def _traced(self):
         output = self.stages[self.program.output]
@@ -122,7 +132,7 @@ class Wanted:
 
 
 class Recorder:
-    """Takes from the chunks of one run of `steps` what is wanted."""
+    """Takes what is wanted from the chunks of a run of `steps` steps."""
 
     def __init__(self, wanted: Wanted, steps):
         self.wanted, self.steps = wanted, steps
@@ -130,20 +140,21 @@ class Recorder:
         self.observer = Observer(self.program, self.wishes.gathered, steps, wanted.scales)
 
     def statistics(self):
-        """What was gathered of all blocks, or None where nothing was asked for."""
+        """Return what was gathered of all blocks, or None where nothing was asked for."""
         if not self.wishes.gathered:
             return None
         return result.Statistics(self.observer.trains(), self.observer.all_membranes())
 
     def take(self, chunk) -> Recording:
-        """A chunk and its counts as a Recording, which keeps no array of the chunk alive but those recorded."""
+        """Return a chunk and its counts as a Recording, which keeps no array of the chunk alive but those
+        recorded."""
         traces = {}
         for name, kinds in self.wishes.traces.items():
             stage = self.stages[name]
             for kind in kinds:
-                whole = getattr(chunk.traces, kind)[name][..., : stage.shape[0]]
-                shape = (*whole.shape[:2], *stage.logical_shape)
-                traces.setdefault(kind, {})[name] = whole.transpose(0, 1, 3, 2).copy().reshape(shape)
+                values = getattr(chunk.traces, kind)[name][..., : stage.shape[0]]
+                shape = (*values.shape[:2], *stage.logical_shape)
+                traces.setdefault(kind, {})[name] = values.transpose(0, 1, 3, 2).copy().reshape(shape)
         answers = chunk.arrays.own(ANSWERS)
         output = answers[:, 0] if answers.shape[1] == 1 and not self.wishes.outputs else answers[:, -1].copy()
         return Recording(
@@ -164,12 +175,12 @@ def _spikes(stage, shape, chunk):
 
 
 def _flattened(model, stages):
-    """Nodes that only reshape, whose spikes are those of a stage, in another shape: name -> stage."""
-    found = {}
+    """Return the nodes that only reshape, whose spikes are those of a stage in another shape: name -> stage."""
+    stage_of = {}
     for name, node in model.nodes.items():
         if node.reshapes and model.kinds[name] == "spikes" and name not in stages:
             edge = model.incoming(name)[0]
-            source = found.get(edge.source, edge.source)
+            source = stage_of.get(edge.source, edge.source)
             if edge.delay == 0 and source in stages:
-                found[name] = source
-    return found
+                stage_of[name] = source
+    return stage_of

@@ -37,7 +37,7 @@ from eventsim.statistics.counts import Counts
 from eventsim.statistics.decisions import one_label_each
 from eventsim.statistics.ranges import LayerAudit
 from eventsim.statistics.result import Statistics
-from eventsim.text import listed, many, number, quantity
+from eventsim.text import listed, many, NONE, number, quantity
 
 TRACES = ("currents", "potentials", "residuals")
 
@@ -46,7 +46,7 @@ TRACES = ("currents", "potentials", "residuals")
 class Recording(Shown):
     """The result of `Simulator.run` for N samples and T steps; `recording["name"]` is one node of it.
 
-    precision, timesteps, seconds (spent simulating). counts: always there, see `counting`.
+    precision, timesteps, seconds (spent simulating). counts: always there, see `statistics.counts`.
     output: (N, classes), the answer after the last step: float32 or float64 as the run computes,
         float64 for integers (in the model's unit) and for models that end in spikes (summed levels).
     outputs: (N, T, classes), the answer had the run stopped after each step; only if recorded.
@@ -59,6 +59,18 @@ class Recording(Shown):
     context: the model and the arithmetic that it was made with, or None.
     lengths: int64 (N,), the steps of each sample where they were given, `timesteps` being the most; else None.
         After a sample's end spikes and traces are 0, `outputs` stay, and nothing is counted.
+
+    >>> import eventsim, numpy as np
+    >>> model = eventsim.Model({"in": eventsim.Input((4,)), "n": eventsim.Neuron()}, [("in", "n")])
+    >>> recording = eventsim.Simulator(model).run(np.eye(4, dtype=int), timesteps=3, record=("spikes", "outputs"))
+    >>> recording.predictions.tolist()
+    [0, 1, 2, 3]
+    >>> recording.levels("n").shape, recording.levels("n").dtype
+    ((4, 3, 4), dtype('uint8'))
+    >>> recording.outputs[0].tolist()  # levels summed so far, after each step
+    [[1.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]]
+    >>> recording.counts.total("events")
+    24
     """
 
     precision: str = merged("same")
@@ -79,23 +91,25 @@ class Recording(Shown):
 
     @property
     def predictions(self) -> np.ndarray:
-        """int64 (N,): the largest output; ties go to the lowest index."""
+        """The class of each sample, int64 (N,): that of the largest output; ties go to the lowest index."""
         return self.output.argmax(axis=1)
 
     @property
     def outputs(self) -> np.ndarray:
-        """(N, T, classes); raises RunError if "outputs" was not recorded."""
+        """The answer had the run stopped after each step, (N, T, classes), of the dtype of `output`. Raises
+        RunError if "outputs" was not recorded."""
         if self.answers is None:
             raise RunError('outputs were not recorded; run with record=("outputs",)')
         return self.answers
 
     def levels(self, name: str) -> np.ndarray:
-        """Integer levels (N, T, *shape) that a node sent. Raises RunError if not recorded."""
+        """The levels that a node sent, (N, T, *shape): uint8, uint16 or uint32, the narrowest that holds its bits;
+        int32 where they may be negative. Raises RunError if not recorded."""
         return self._recorded(self.spikes, name, "spikes").levels()
 
     def currents(self, name: str) -> np.ndarray:
         """I, what reached the membrane: the synaptic current, or, where a neuron has none, its summed
-        input; as `potentials`."""
+        input. Shape, dtype and errors as of `potentials`."""
         return self._recorded(self.traces.get("currents", {}), name, "currents")
 
     def potentials(self, name: str) -> np.ndarray:
@@ -104,50 +118,53 @@ class Recording(Shown):
         return self._recorded(self.traces.get("potentials", {}), name, "potentials")
 
     def residuals(self, name: str) -> np.ndarray:
-        """U, the membrane after the reset (snnTorch `mem`, SpikingJelly `v`); as `potentials`."""
+        """U, the membrane after the reset (snnTorch `mem`, SpikingJelly `v`). Shape, dtype and errors as of
+        `potentials`."""
         return self._recorded(self.traces.get("residuals", {}), name, "residuals")
 
     def accuracy(self, labels) -> float:
-        """Share of the samples whose prediction equals the label. labels: numbers (N,). Raises DataError
+        """The share of the samples whose prediction equals the label. labels: whole numbers (N,). Raises DataError
         for others."""
         return float((self.predictions == one_label_each(labels, len(self.predictions))).mean())
 
     @property
     def nodes(self) -> Tuple[str, ...]:
-        """Names of the nodes of which anything was recorded or counted, in the model's order."""
+        """The names of the nodes of which anything was recorded or counted, in the model's order."""
         names = dict.fromkeys((*self.counts.layers, *self.spikes,
-                               *(name for found in self.traces.values() for name in found)))
+                               *(name for arrays in self.traces.values() for name in arrays)))
         order = () if self.context is None else self.context.model.nodes
         return tuple(sorted(names, key=list(order).index) if set(names) <= set(order) else names)
 
     def __getitem__(self, name) -> RecordedNode:
-        """What was recorded of one node. Raises RunError, naming those that there are, for others."""
-        if name not in self.nodes:
-            raise RunError(f"nothing of {name!r} in this recording; there are: {listed(self.nodes)}")
+        """Return what was recorded of one node. Raises RunError, naming those that there are, for others."""
+        if name not in self:
+            raise RunError(f"nothing of {shown(name)} in this recording; there are: {listed(self.nodes)}")
         trains = {} if self.statistics is None else self.statistics.trains
         return RecordedNode(name, partial(self._recorded, self.spikes, name, "spikes"), partial(self._trace, name),
                             self.counts.layers.get(name, {}), trains.get(name))
 
     def __contains__(self, name):
-        return name in self.nodes
+        return isinstance(name, str) and name in self.nodes
 
     def __iter__(self):
-        """Names of the nodes."""
+        """Iterate over the names of `nodes`."""
         return iter(self.nodes)
 
     def card(self) -> Card:
-        """The answers, what was recorded, and what the first layers did."""
-        shown = ", ".join(map(str, self.predictions[:10])) + (", ..." if len(self.output) > 10 else "")
-        traces = [f"{kind} of {many(len(found), 'node')}" for kind, found in self.traces.items()]
-        facts = [("predictions", shown), ("recorded", ", ".join([f"spikes of {many(len(self.spikes), 'node')}",
-                                                                 *traces])),
-                 ("seconds", number(self.seconds))]
+        """Show the answers, what was recorded, and what the first layers did."""
+        predictions = ", ".join(map(str, self.predictions[:10])) + (", ..." if len(self.output) > 10 else "")
+        traces = [f"{kind} of {many(len(arrays), 'node')}" for kind, arrays in self.traces.items()]
+        recorded = ", ".join([f"spikes of {many(len(self.spikes), 'node')}", *traces])
+        facts = [("predictions", predictions), ("recorded", recorded), ("seconds", number(self.seconds))]
         n, layers = max(self.counts.n_samples, 1), self.counts.layers
-        rows = [(name, self.counts.neurons[name], number(self.counts.firing_rate(name)),
+        nodes = {} if self.context is None else self.context.model.nodes
+        readouts = {name for name, node in nodes.items() if node.role == "readout"}  # which send no events
+        rows = [(name, self.counts.neurons[name],
+                 NONE if name in readouts else number(self.counts.firing_rate(name)),
                  *(quantity(int(layers[name][count].sum()) / n)
                    for count in ("events", "synops", "additions", "macs")))
                 for name in list(layers)[:MOST_ROWS]]
-        return Card(f"Recording({many(len(self.output), 'sample')}, {many(self.timesteps, 'step')}, "
+        return Card(f"Recording({many(len(self.output), 'sample')}, {self.counts.steps_text}, "
                     f"{self.precision})", facts,
                     ("layer", "neurons", "firing rate", "events", "synops", "additions", "MACs"), rows,
                     len(layers), note='counts are per sample; recording["name"] is one node')
@@ -155,11 +172,11 @@ class Recording(Shown):
     def _trace(self, name, kind):
         return self._recorded(self.traces.get(kind, {}), name, kind)
 
-    def _recorded(self, found, name, kind):
-        if not isinstance(name, str) or name not in found:
-            recorded = ", ".join(map(repr, found)) or "nothing"
+    def _recorded(self, arrays, name, kind):
+        if not isinstance(name, str) or name not in arrays:
+            recorded = ", ".join(map(repr, arrays)) or "nothing"
             raise RunError(
                 f"no {kind} of {shown(name)} in this recording (there are: {recorded}); "
                 f'run with record=("{kind}",) and the name of a node that has {kind}'
             )
-        return found[name]
+        return arrays[name]

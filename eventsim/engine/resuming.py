@@ -9,15 +9,12 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from eventsim.arguments import shown
+from eventsim.arguments import instance_of, integer, shown
 from eventsim.engine.state import arrays_of, KINDS_OF_STATE, State
 from eventsim.errors import DataError, RunError
-from eventsim.kernels.arguments import CURRENT, SATURATE, WRAP
-from eventsim.model.parameters import integer
+from eventsim.kernels.arguments import CURRENT, INT32_MAX, NEVER, SATURATE, WRAP
 from eventsim.program import InputStage, LayerStage, Program
 from eventsim.spikes import Spikes
-
-INT32_MAX = (1 << 31) - 1
 
 
 class ArrayRule(NamedTuple):
@@ -42,33 +39,31 @@ class StateRules:
                 for kind, (shape, dtype) in arrays_of(stage, 1, program.dtype).items():
                     self.rules[kind, name] = ArrayRule(shape[1:], np.dtype(dtype), _numbers(kind, stage, program))
         output = program.stages[program.output]
-        whole = program.dtype.kind == "i" or not output.reduce
+        integer_sums = program.dtype.kind == "i" or not output.reduce
         self.rules["sums", output.name] = ArrayRule(
-            (output.n_neurons,), np.dtype(np.int64) if whole else program.dtype, None)
+            (output.n_neurons,), np.dtype(np.int64) if integer_sums else program.dtype, None)
 
     def _history(self, stage, past):
         if isinstance(stage, InputStage) and stage.real:
             return ArrayRule((past, stage.positions, stage.shape[0]), self.program.dtype, _not_finite)
-        return ArrayRule((past, stage.n_planes, stage.positions, stage.words), np.dtype(np.uint64), _PlaneCheck(stage))
+        shape = past, stage.n_planes, stage.positions, stage.words
+        return ArrayRule(shape, np.dtype(np.uint64), _PlaneCheck(stage))
 
     def check(self, state, n_samples, steps) -> int:
-        """The steps that were done before: 0 at the start of a run, where state is None. Raises DataError where a
-        state is none of n_samples samples of the program, and RunError where `steps` more are not proved to be
-        safe."""
+        """Return the steps that were done before: 0 at the start of a run, where state is None. Raises DataError
+        where a state is none of n_samples samples of the program, and RunError where `steps` more are not proved
+        to be safe."""
         done = 0
         if state is not None:
-            if not isinstance(state, State):
-                raise DataError(
-                    f"state is a {type(state).__name__}, expected the `state` of an earlier Recording"
-                )
+            instance_of(state, State, "state", "the `state` of an earlier Recording")
             done = integer(state.step, "state.step", 1, 1 << 62)
             self._check_arrays(state, n_samples)
             self._check_fingerprint(state)
         return self.check_steps(state, steps, done)
 
     def check_steps(self, state, steps, done=None) -> int:
-        """The steps that were done before. state: as of `check`, known to be one of the program. done: what it says,
-        if that was looked at. Raises RunError where `steps` more are not proved to be safe."""
+        """Return the steps that were done before. state: as of `check`, known to be one of the program. done: what
+        it says, if that was looked at. Raises RunError where `steps` more are not proved to be safe."""
         done = state.step if done is None else done
         safe = self.program.safe_steps
         if safe is not None and state is not None:
@@ -81,14 +76,14 @@ class StateRules:
         return done
 
     def _check_arrays(self, state, n_samples):
-        found = self._arrays(state)
-        n_found = {array.shape[0] for array in found.values() if array.ndim}
-        if n_found != {n_samples} and n_found:
-            n_found.discard(n_samples)
-            raise DataError(f"state is of {sorted(n_found)} samples, but x has {n_samples}")
+        arrays = self._arrays(state)
+        numbers = {array.shape[0] for array in arrays.values() if array.ndim}
+        if numbers != {n_samples} and numbers:
+            numbers.discard(n_samples)
+            raise DataError(f"state is of {sorted(numbers)} samples, but x has {n_samples}")
         rules = self.rules
-        for key in rules if found.keys() == rules.keys() else {**rules, **found}:
-            rule, array = rules.get(key), found.get(key)
+        for key in rules if arrays.keys() == rules.keys() else {**rules, **arrays}:
+            rule, array = rules.get(key), arrays.get(key)
             if rule is None or array is None or array.shape[1:] != rule.shape or array.dtype != rule.dtype:
                 raise DataError(
                     f"state does not fit layer {key[1]!r}; expected one that a run of this model at "
@@ -96,55 +91,57 @@ class StateRules:
                 )
             wrong = rule.wrong and rule.wrong(array)
             if wrong:
-                raise DataError(f"state.{key[0]} of {key[1]!r} has {wrong}, which no run leaves; give a state as a run "
-                                "returned it")
+                raise DataError(f"state.{key[0]} of {key[1]!r} has {wrong}, which no run leaves; give a state "
+                                "as a run returned it")
 
     def _check_fingerprint(self, state):
+        instance_of(state.fingerprint, str, "state.fingerprint", "text")
         if state.fingerprint and state.fingerprint != self.program.fingerprint:
             raise DataError(
-                "state is of another network, whose weights, other constants or arithmetic differ, expected one that "
-                f"a run of this model at precision {self.program.precision!r} returned; run it from the beginning")
+                "state is of another network, whose weights, other constants or arithmetic differ, expected one "
+                f"that a run of this model at precision {self.program.precision!r} returned; run it from the "
+                "beginning")
 
     def _arrays(self, state):
-        """(kind, name) -> array, of all that a state holds."""
-        found = {}
+        """Return (kind, name) -> array, of all that a state holds."""
+        arrays = {}
         for kind in KINDS_OF_STATE:
-            arrays = getattr(state, kind)
-            if not isinstance(arrays, dict):
-                raise DataError(f"state.{kind} is {shown(arrays)}, expected arrays by the names of layers")
-            for name, array in arrays.items():
-                found[kind, name] = array if isinstance(array, np.ndarray) else _no_array(array, f"{kind} of {name!r}")
+            of_kind = getattr(state, kind)
+            if not isinstance(of_kind, dict):
+                raise DataError(f"state.{kind} is {shown(of_kind)}, expected arrays by the names of layers")
+            for name, array in of_kind.items():
+                arrays[kind, name] = _array(array, f"{kind} of {name!r}")
         if state.sums is not None:
-            found["sums", self.program.output] = (
-                state.sums if isinstance(state.sums, np.ndarray) else _no_array(state.sums, "sums"))
-        return found
+            arrays["sums", self.program.output] = _array(state.sums, "sums")
+        return arrays
 
 
 def _proved(state, program, wanted) -> int:
-    """The step up to which int32 is proved to hold, by `safe_steps` or, where that is not enough, by how far the
-    membranes are in truth: where all bounds grow by the same in each step, those that are at most u from 0 have
-    safe_steps * (1 - u / INT32_MAX) steps more."""
+    """Return the step up to which int32 is proved to hold, by `safe_steps` or, where that is not enough, by how
+    far the membranes are in truth: where all bounds grow by the same in each step, those that are at most u from 0
+    have safe_steps * (1 - u / INT32_MAX) steps more."""
     proved = integer(state.proved, "state.proved", 0, 1 << 62)
     if wanted > max(proved, program.safe_steps) and all(
             _grows_evenly(stage) for stage in program.stages.values() if isinstance(stage, LayerStage)):
-        reached = max(max(int(found.max()), -int(found.min())) for found in state.membranes.values())
+        reached = max(max(int(membranes.max()), -int(membranes.min())) for membranes in state.membranes.values())
         more = program.safe_steps * (INT32_MAX - min(reached, INT32_MAX)) // INT32_MAX
         state.proved = max(proved, state.step + more)
     return max(state.proved, program.safe_steps)
 
 
 def _grows_evenly(layer):
-    """Whether a membrane's bound (see `lowering.overflow`) grows by the same in each step. A current of its own may
-    add up, even one that fades where its bound is beyond int32."""
+    """Return whether a membrane's bound (see `lowering.overflow`) grows by the same in each step. A current of its
+    own may add up, even one that fades where its bound is beyond int32."""
     return not layer.update.filters and not layer.update.changes
 
 
-def _no_array(value, name):
-    raise DataError(f"state.{name} is {shown(value)}, expected an array")
+def _array(value, name):
+    return instance_of(value, np.ndarray, f"state.{name}", "an array")
 
 
 def _numbers(kind, layer, program):
-    """What is wrong with the numbers of a layer's array, if anything can be: floats may be any, infinite too."""
+    """Return what finds wrong numbers in a layer's array, None where any number will do: floats may be any,
+    infinite too."""
     update = layer.update
     if kind == "waiting":
         return _Waiting(update.refractory.reshape(-1, layer.padded))
@@ -171,7 +168,9 @@ class _Padding:
 def _outside(low, high):
     def wrong(array):
         lowest, highest = int(array.min()), int(array.max())
-        return "" if low <= lowest and highest <= high else f"numbers from {lowest} to {highest}, beyond {low} to {high}"
+        if low <= lowest and highest <= high:
+            return ""
+        return f"numbers from {lowest} to {highest}, beyond {low} to {high}"
 
     return wrong
 
@@ -219,10 +218,11 @@ class _PlaneCheck:
 
 
 def _never(layer):
-    """bool (planes, channels): which planes no neuron of a channel sends, as nothing reaches their thresholds."""
+    """Return bool (planes, channels): which planes no neuron of a channel sends, as nothing reaches their
+    thresholds."""
     update = layer.update
     positions = layer.positions if update.per_position else 1
     thresholds = update.thresholds.reshape(-1, positions, layer.padded)[:, :, : layer.shape[0]]
-    never = (thresholds == INT32_MAX) if thresholds.dtype.kind == "i" else np.isnan(thresholds)
+    never = (thresholds == NEVER) if thresholds.dtype.kind == "i" else np.isnan(thresholds)
     never = never.all(axis=1)
     return never if len(never) == layer.n_planes else np.concatenate((never, never))  # of both signs alike

@@ -55,6 +55,16 @@ class Kept(NamedTuple):
     others: List[tuple]
 
 
+class ChunkStart(NamedTuple):
+    """What a chunk begins with. bound: one of its plans. setting: but for `samples`. levels: (n, steps or 1, C,
+    positions)."""
+
+    bound: BoundChunk
+    setting: Setting
+    state: State
+    levels: np.ndarray
+
+
 class Prepared(NamedTuple):
     """What runs that are alike share in one thread.
 
@@ -98,8 +108,8 @@ class Runner:
         return chunk
 
     def run_alike(self, alike: Alike, levels, clock: Clock) -> Optional[Chunk]:
-        """Run the only chunk of a run. levels: as of `run_chunk`, in any shape, C-contiguous; None is returned where
-        some are not of the input, or where this thread's processor does not add as it should."""
+        """Run the only chunk of a run. levels: as of `run_chunk`, in any shape, C-contiguous; None is returned
+        where some are not of the input, or where this thread's processor does not add as it should."""
         prepared = self._prepared.pop(alike, None) or self._work_out(alike, clock)
         self._prepared[alike] = prepared  # last of all
         together, others, plans, offsets, addresses = prepared
@@ -108,10 +118,9 @@ class Runner:
         if not begin(read, self._most, self._probe, addresses, offsets, piece):
             return None
         bound, setting = plans[0][0], alike.setting
-        for place, name, shape, dtype in others:
-            shaped = levels.reshape(alike.shape)
-            array = arrays[name] = self._array(name, shape, dtype, bound, setting, BEGINNING, shaped)
-            addresses[place] = address_of_array(array)
+        if others:
+            before = ChunkStart(bound, setting, BEGINNING, levels.reshape(alike.shape))
+            self._fill(arrays, addresses, others, before)
         for bound, first, n_blocks in plans:
             bound.clock[0] = 0
             bound.plan.run(arrays, addresses, first, n_blocks, clock)
@@ -119,7 +128,7 @@ class Runner:
         return Chunk(alike.shape[0], setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent)
 
     def prepare(self, alike: Alike, levels, clock: Clock) -> None:
-        """Have ready what `run_alike` needs for such levels."""
+        """Work out what `run_alike` needs for such levels."""
         self._prepared[alike] = prepared = self._work_out(alike, clock)
         began = time.perf_counter()
         nothing = NO_LEVELS if self._takes_real else levels.reshape(-1)[:0]
@@ -136,7 +145,7 @@ class Runner:
         others, offsets = [], kept.offsets.copy()
         for other in kept.others:
             place, (kind, _), *_ = other
-            if kind == "levels" and (bound.still_input or not alike.setting.still):  # `_repeated` would repeat none
+            if kind == "levels" and (bound.still_input or not alike.setting.still):  # `_repeated` repeats none
                 offsets[place] = -1
             else:
                 others.append(other)
@@ -146,9 +155,9 @@ class Runner:
         return Prepared(kept.together, others, plans, offsets, addresses)
 
     def state_after(self, chunk: Chunk) -> State:
-        """The State after a chunk that was all of a run, worked out when it is first looked at."""
+        """Return the State after a chunk that was all of a run, worked out when it is first looked at."""
         past = self._past
-        sent = chunk.sent if past else {}  # else neither this Runner nor its plans have to stay for the State's sake
+        sent = chunk.sent if past else {}  # else the State would keep this Runner and its plans alive
         ran = chunk.n_samples, chunk.steps, chunk.still_input, chunk.names, chunk.arrays, sent
         return State.later(partial(_left_alone, ran, past, self.program.input))
 
@@ -168,7 +177,7 @@ class Runner:
         return Chunk(n, setting.steps, bound.still_input, bound.plan.kept, arrays, bound.sent, sums)
 
     def _blocks(self, setting, n):
-        """Blocks of n samples, of few sizes where they are compiled: few plans for any number."""
+        """Return the blocks of n samples, of few sizes where they are compiled: few plans for any number."""
         if (setting, n) not in self._cuts:
             if len(self._cuts) >= MOST_CUTS:
                 self._cuts.clear()
@@ -200,7 +209,8 @@ class Runner:
 
     def _drop(self, last):
         """Drop the plans that were used longest ago. last: the setting of the one that was bound last."""
-        ran = [blocks.setting for alike in self._prepared for blocks in self._blocks(alike.setting, alike.shape[0])]
+        ran = [blocks.setting for alike in self._prepared
+               for blocks in self._blocks(alike.setting, alike.shape[0])]
         self._prepared.clear()
         for setting in (*ran, last):  # runs that are prepared do not ask `_bind` for their plans
             if setting in self._bound:
@@ -210,56 +220,81 @@ class Runner:
             del self._bound[oldest], self._bytes[oldest]
 
     def _arrays(self, bound, setting, state, levels):
-        """The kept arrays of all samples, as they are before the chunk, and int64, where they begin."""
+        """Return the kept arrays of all samples, as they are before the chunk, and int64, where they begin."""
         kept = self._kept.get((setting, len(levels)))
         if kept is None:
             kept = self._kept[setting, len(levels)] = _kept(bound.plan.kept, len(levels))
-        arrays, begin = kept.together.take(self._buffers)
-        addresses = kept.offsets + begin
-        for place, name, shape, dtype in kept.others:
-            array = arrays[name] = self._array(name, shape, dtype, bound, setting, state, levels)
-            addresses[place] = address_of_array(array)
+        arrays, piece = kept.together.take(self._buffers)
+        addresses = kept.offsets + piece
+        self._fill(arrays, addresses, kept.others, ChunkStart(bound, setting, state, levels))
         return arrays, addresses
 
-    def _array(self, name, shape, dtype, bound, setting, state, levels):
-        kind, what = name
-        if kind == "levels":
-            return _repeated(levels, bound, setting)
-        if kind == "real":
-            return self._real(levels, bound, setting, state)
-        if name == SUMS and state.sums is not None:
-            return state.sums
-        if kind == "audit":
-            return _blank_audit(shape, dtype)
-        if kind in KINDS_OF_STATE and what in getattr(state, kind):
-            return getattr(state, kind)[what]
-        array = self._buffers.take(name, shape, dtype)
-        if kind == "planes" and what in state.history:
-            array[:, : self.program.history[what]] = state.history[what]
-        return array
+    def _fill(self, arrays, addresses, others, before: ChunkStart):
+        """Put the arrays that are not taken together into `arrays`, and where they begin into `addresses`. others:
+        as of `Kept`."""
+        for place, name, shape, dtype in others:
+            make = _MAKERS.get(name[0], Runner._left)
+            array = arrays[name] = make(self, name, shape, dtype, before)
+            addresses[place] = address_of_array(array)
 
-    def _real(self, levels, bound, setting, state):
-        dtype, name = self.program.dtype, self.program.input
-        past = self.program.history[name]
+    def _levels(self, name, shape, dtype, before):
+        return _repeated(before)
+
+    def _real(self, name, shape, dtype, before):
+        """Return real values, behind those of the steps before that are remembered."""
+        _, entered = name
         with np.errstate(over="ignore"):
-            values = _repeated(levels, bound, setting).transpose(0, 1, 3, 2).astype(dtype, order="C")
+            values = _repeated(before).transpose(0, 1, 3, 2).astype(dtype, order="C")
         if not np.isfinite(values).all():
             raise DataError(f"x has values that {dtype} does not hold; run in float64")
+        past = self.program.history[entered]
         if not past:
             return values
-        before = state.history.get(name)
-        if before is None:
-            before = np.zeros((len(values), past, *values.shape[2:]), dtype)
-        return np.concatenate((before, values), axis=1)
+        remembered = before.state.history.get(entered)
+        if remembered is None:
+            remembered = np.zeros((len(values), past, *values.shape[2:]), dtype)
+        return np.concatenate((remembered, values), axis=1)
+
+    def _audit(self, name, shape, dtype, before):
+        """Return an audit that has seen nothing: lowest and highest value at the other end of the type, no
+        overflow."""
+        audit = np.zeros((shape[0], 3, 3, shape[-1]), dtype)
+        most = np.iinfo(dtype).max if dtype.kind == "i" else np.inf
+        audit[:, :, 0], audit[:, :, 1] = most, -most
+        return audit.reshape(shape)
+
+    def _sums(self, name, shape, dtype, before):
+        return self._buffers.take(name, shape, dtype) if before.state.sums is None else before.state.sums
+
+    def _planes(self, name, shape, dtype, before):
+        """Return planes, those of the steps before that are remembered first."""
+        _, stage = name
+        planes = self._buffers.take(name, shape, dtype)
+        if stage in before.state.history:
+            planes[:, : self.program.history[stage]] = before.state.history[stage]
+        return planes
+
+    def _left(self, name, shape, dtype, before):
+        """Return what the state holds, else zeros."""
+        kind, layer = name
+        arrays = getattr(before.state, kind) if kind in KINDS_OF_STATE else {}
+        return arrays[layer] if layer in arrays else self._buffers.take(name, shape, dtype)
+
+
+# kind of an array -> the method of Runner that makes it of its name (kind, what), shape, dtype and a ChunkStart
+_MAKERS = {"levels": Runner._levels, "real": Runner._real, "audit": Runner._audit, SUMS[0]: Runner._sums,
+           "planes": Runner._planes}
 
 
 def _left_alone(ran, past, entered) -> State:
-    """The State after a chunk that was all of a run. ran: its first fields, which are all that is needed."""
+    """Return the State after a chunk that was all of a run. ran: its first fields, which are all that is
+    needed."""
     return _left_by(Chunk(*ran), State(), past, entered)
 
 
 def _left_by(chunk, state, past, entered) -> State:
-    """The State before a chunk, brought up to date. past: (stage, steps that are remembered). entered: the input."""
+    """Bring the State before a chunk up to date, and return it. past: (stage, steps that are remembered). entered:
+    the input."""
     for kind, what in chunk.names:
         if kind in KINDS_OF_STATE:
             getattr(state, kind)[what] = chunk.arrays.own((kind, what))
@@ -273,7 +308,7 @@ def _left_by(chunk, state, past, entered) -> State:
 
 
 def _kept(kept, n) -> Kept:
-    """kept: as of a Plan."""
+    """Return the Kept of a plan, of n samples. kept: as of a Plan."""
     together, others, places = [], [], []
     for place, (name, (shape, dtype, filled)) in enumerate(kept.items()):
         if filled:
@@ -292,16 +327,9 @@ def _clear(sums):
         summing.clear()
 
 
-def _repeated(levels, bound, setting):
-    """Levels with one slot for each that the plan reads."""
-    if bound.still_input or levels.shape[1] == setting.steps:
+def _repeated(before: ChunkStart):
+    """Return levels with one slot for each that the plan reads."""
+    levels, steps = before.levels, before.setting.steps
+    if before.bound.still_input or levels.shape[1] == steps:
         return np.ascontiguousarray(levels)
-    return np.repeat(levels, setting.steps, axis=1)
-
-
-def _blank_audit(shape, dtype):
-    """Nothing seen yet: lowest and highest value at the other end of the type, no overflow."""
-    audit = np.zeros((shape[0], 3, 3, shape[-1]), dtype)
-    most = np.iinfo(dtype).max if dtype.kind == "i" else np.inf
-    audit[:, :, 0], audit[:, :, 1] = most, -most
-    return audit.reshape(shape)
+    return np.repeat(levels, steps, axis=1)

@@ -31,7 +31,8 @@ class Begun(NamedTuple):
 
 
 class Schedules:
-    """Of the runs of a program. chunk, block: steps and samples processed together, or None to choose by size."""
+    """The Schedules of the runs of a program. chunk, block: steps and samples processed together, or None to
+    choose by size."""
 
     def __init__(self, program: Program, sizes: Sizes, chunk: Optional[int], block: Optional[int]):
         self.program, self.sizes, self.chunk, self.block = program, sizes, chunk, block
@@ -39,7 +40,7 @@ class Schedules:
         self._known = {}
 
     def of(self, wanted: Wanted, begun: Begun) -> Schedule:
-        """The Schedule of a run that keeps what is wanted."""
+        """Return the Schedule of a run that keeps what is wanted."""
         if begun.done > self._last:
             begun = begun._replace(done=self._last)
         key = wanted, begun
@@ -53,10 +54,11 @@ class Schedules:
         longest = self.chunk or longest_chunk(self.program, self.sizes, begun.steps, wanted.observed_bytes,
                                               bool(wanted.wishes.gathered))
         lengths = chunks(self.program, begun.done, begun.steps, longest)
-        whole = len(lengths) == 1
-        planes = wanted.planes if whole else wanted.planes | wanted.summed
-        setting = Setting(1, max(lengths), begun.still, begun.fresh, begun.keep_state or not whole, 0, wanted.traced,
-                          planes, wanted.wishes.outputs, begun.octets, whole and bool(wanted.summed))
+        undivided = len(lengths) == 1
+        planes = wanted.planes if undivided else wanted.planes | wanted.summed
+        keeps = begun.keep_state or not undivided
+        setting = Setting(1, max(lengths), begun.still, begun.fresh, keeps, 0, wanted.traced, planes,
+                          wanted.wishes.outputs, begun.octets, undivided and bool(wanted.summed))
         samples = self.block or samples_of_piece(self.program, self.sizes, setting)
         settings, done = [], 0
         for steps in lengths:

@@ -1,7 +1,7 @@
 """Simulator: a model and the settings that it is run with; each of its jobs stands in a module of its own.
 
 `executing` runs samples, `schedules` cuts runs into pieces and chunks, `threads` keeps the pool, `batches` answers
-for arrays and loaders of any size, `streaming` runs events as they come, `arithmetic` chooses the precision and
+for arrays and loaders of any size, `stream` runs events as they come, `arithmetic` chooses the precision and
 `simulator_card` shows the settings.
 """
 
@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, Optional
 
 import numpy as np
 
+from eventsim.arguments import integer
 from eventsim.display.card import Card, Shown
 from eventsim.engine.arithmetic import arithmetic_of
 from eventsim.engine.batches import predictions_of, recordings_of, score_of
@@ -20,14 +21,13 @@ from eventsim.engine.processor import check_processor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
 from eventsim.engine.simulator_card import simulator_card
-from eventsim.engine.stream_options import StreamOptions
-from eventsim.engine.streaming import Stream
-from eventsim.engine.timing import Clock, TimedStep
-from eventsim.errors import DataError, EventsimWarning
+from eventsim.engine.stream.options import StreamOptions
+from eventsim.engine.stream.streaming import Stream
+from eventsim.engine.timing import TimedStep
+from eventsim.errors import DataError, EventsimWarning, ModelError
 from eventsim.inputs.event_files.options import checked_options
 from eventsim.lowering.recipe import lower
 from eventsim.model.network import Model
-from eventsim.model.parameters import integer
 from eventsim.text import many, printable
 
 MOST_SAID = 5  # constants that a warning names
@@ -45,11 +45,24 @@ class Simulator(Shown):
     three quarters of the machine's memory.
 
     It can be pickled and copied: what is kept are the model and these settings, and the copy lowers the
-    model again. In a forked child it runs on, with threads of its own.
+    model again; `workers`, `chunk` and `block` of a copy may be set. In a forked child it runs on, with threads of
+    its own.
 
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
     Raises UnsupportedError, naming the node, where the precision cannot express the model or memory_limit
-    forbids it, and ModelError for other arguments. Warns of constants that integers make other numbers.
+    forbids it, FormatError where there is no chip of that name or its file is damaged, and ModelError for other
+    arguments. Warns of constants that integers make other numbers.
+
+    >>> import eventsim, numpy as np
+    >>> model = eventsim.Model({"in": eventsim.Input((4,)), "n": eventsim.Neuron()}, [("in", "n")])
+    >>> simulator = eventsim.Simulator(model, precision="int8")
+    >>> x = np.eye(4, dtype=int)  # samples that stand still, shown at each of 5 steps
+    >>> simulator.predict(x, timesteps=5).tolist()
+    [0, 1, 2, 3]
+    >>> simulator.score(x, [0, 1, 2, 2], timesteps=5)
+    0.75
+    >>> simulator.run(x, timesteps=5).levels("n").sum(axis=1).tolist()
+    [[5, 0, 0, 0], [0, 5, 0, 0], [0, 0, 5, 0], [0, 0, 0, 5]]
     """
 
     def __init__(self, model: Model, precision: Optional[str] = None, workers: int = 1,
@@ -58,24 +71,24 @@ class Simulator(Shown):
         precision, chip = arithmetic_of(model, precision, chip)
         self.workers, self.chunk, self.block = workers, chunk, block
         self._check_settings()
-        self.memory_limit = None if memory_limit is None else integer(memory_limit, "memory_limit", 1, 1 << 62)
+        self.memory_limit = _setting(memory_limit, "memory_limit", 1 << 62)
         self._lower(model, precision, chip)
         self._say_what_changed()
 
     def _say_what_changed(self):
         """Warn of constants that integers make other numbers: what runs is another network then."""
-        changed = [one.as_text(name, printable(layer)) for layer, rounding in self.program.rounding.items()
-                   for name, one in rounding.constants.items()]
+        changed = [change.as_text(name, printable(layer)) for layer, rounding in self.program.rounding.items()
+                   for name, change in rounding.constants.items()]
         if changed:
             more = f" and {many(len(changed) - MOST_SAID, 'more constant')}" if len(changed) > MOST_SAID else ""
             arithmetic = self.precision if self.program.chip is None else f"chip {self.program.chip.name!r}"
-            warnings.warn(f"{arithmetic} rounds {', '.join(changed[:MOST_SAID])}{more}, which makes it another network; "
-                          "run in float32, or rescale the layer", EventsimWarning, stacklevel=3)
+            warnings.warn(f"{arithmetic} rounds {', '.join(changed[:MOST_SAID])}{more}, which makes it another "
+                          "network; run in float32, or rescale the layer", EventsimWarning, stacklevel=3)
 
     def _check_settings(self):
-        self.workers = integer(self.workers, "workers", 1, 1024)
-        self.chunk = None if self.chunk is None else integer(self.chunk, "chunk", 1, 1 << 24)
-        self.block = None if self.block is None else integer(self.block, "block", 1, 1 << 24)
+        self.workers = integer(self.workers, "workers", 1, 1024, ModelError)
+        self.chunk = _setting(self.chunk, "chunk", 1 << 24)
+        self.block = _setting(self.block, "block", 1 << 24)
 
     def _lower(self, model, precision, chip):
         self.model, self.precision = model, precision
@@ -86,13 +99,13 @@ class Simulator(Shown):
 
     @property
     def _executor(self):
-        """What runs; another one where the program or a setting was changed since the last run."""
-        found = self._executed
-        if found is None or not all(map(is_, self._settings(), found[0])):
+        """The Executor, another one where the program or a setting was changed since the last run."""
+        executed = self._executed
+        if executed is None or not all(map(is_, self._settings(), executed[0])):
             self._check_settings()
             executor = Executor(self.program, RunContext.of(self), self.chunk, self.block)
-            found = self._executed = self._settings(), executor
-        return found[1]
+            executed = self._executed = self._settings(), executor
+        return executed[1]
 
     def _settings(self):
         return self.program, self.workers, self.chunk, self.block
@@ -137,62 +150,69 @@ class Simulator(Shown):
         return self._executor.run_lengths(x, lengths, timesteps, record)
 
     def predict(self, x, timesteps=None, progress=None) -> np.ndarray:
-        """int64 (N,): the class of each sample, in bounded memory beside x.
+        """Return the class of each sample, int64 (N,), in bounded memory beside x.
 
         x: as `run` takes it, or a loader of batches x or (x, y). progress: True for a bar, False for none; None:
             in notebooks.
+
+        Raises DataError and RunError as `run` does, and DataError of a loader that has no sample.
         """
         return predictions_of(self._executor, x, timesteps, progress)
 
     def score(self, x, y=None, timesteps=None, progress=None) -> float:
-        """Share of the samples whose prediction is their label.
+        """Return the share of the samples whose prediction is their label, a float.
 
-        x: as `predict` takes it. y: labels, numbers (N,); None: those of a loader of (x, y). Raises DataError
-            for labels that do not fit, or are nowhere.
+        x, timesteps, progress: as `predict` takes them. y: labels, whole numbers (N,); None: those of a loader of
+            (x, y).
+
+        Raises DataError for labels that do not fit, or are nowhere, and what `predict` raises.
         """
         return score_of(self._executor, x, y, timesteps, progress)
 
     def card(self) -> Card:
-        """The arithmetic, and what it does to the first layers."""
+        """Show the arithmetic, and what it does to the first layers."""
         return simulator_card(self)
 
     def compile(self, record=()) -> None:
         """Compile, or load from the cache, every kernel that the model needs, by running a blank
-        sample for one step, with what `run` is to record; otherwise the first run does it."""
+        sample for one step; otherwise the first run does it. record: what `run` is to record. Raises DataError for
+        names that are none, and RunError where this thread's processor does not compute as it should."""
         node, record = self.model.nodes[self.model.input], record_names(record)
         if record in self._compiled:
             return
-        self._executor.run(np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8), 1,
-                           record, keep_state=True, samples_first=False, blank=True)
+        blank = np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8)
+        self._executor.run_unjudged(blank, 1, record)
         self._compiled.add(record)
         if record:
             self.compile()
 
     def time_kernels(self, x, timesteps=None, record=()) -> Dict[str, float]:
-        """Seconds that a run spends in each kernel: names of functions of `eventsim.kernels`, joined by "+" where
-        they take turns row by row. Arguments as `run`; in one thread, whatever `workers` is. Everything is
-        compiled before. Calling kernels one by one costs about a microsecond each."""
+        """Return the seconds that a run spends in each kernel, by its name: names of functions of
+        `eventsim.kernels`, joined by "+" where they take turns row by row. Arguments as `run`; in one thread,
+        whatever `workers` is. Everything is compiled before. Calling kernels one by one costs about a microsecond
+        each."""
         record = record_names(record)
-        self._executor.run(x, timesteps, record)
-        return self._executor.run(x, timesteps, (*record, TIMING)).timing.by_kernel()
+        self._executor.run(x, timesteps, record, samples_first=False)
+        return self._executor.run(x, timesteps, (*record, TIMING), samples_first=False).timing.by_kernel()
 
     def time_steps(self, x, timesteps=None) -> List[TimedStep]:
-        """Run x once, calling each kernel from Python, in one thread; what ran, when and for how long, in order.
-        Arguments as `run`. Run before, to have everything compiled."""
-        clock = Clock(detailed=True)
-        self._executor.run(x, timesteps, clock=clock)
-        return clock.steps
+        """Run x once, calling each kernel from Python, in one thread. Return what ran, when and for how long, in
+        order. Arguments and errors as `run`. Run before, to have everything compiled."""
+        return self._executor.time_steps(x, timesteps)
 
     def iterate(self, batches, timesteps=None, record=()) -> Iterator[Recording]:
         """Run batches one after another in bounded memory: one Recording, without state, for each.
 
         batches: an iterable of x as `run` takes it, or of (x, y) or (x, y, lengths) as a `Dataset` gives them; or
             a loader.
+
+        Raises what `run` raises, when the batch comes that it is raised for, and DataError for what is no
+        iterable.
         """
         return recordings_of(self._executor, batches, timesteps, record)
 
     def stream(self, source, window=None, **options) -> Stream:
-        """Run events as they come, without end: an iterator of `StreamWindow`s, in bounded memory.
+        """Run events as they come, without end; return an iterator of `StreamWindow`s, in bounded memory.
 
         source: an `EventStream`; the path of a recording, or of a named pipe; "-", standard input;
             "udp://HOST:PORT"; a file opened for bytes; or an iterable of blocks of events, which are
@@ -207,3 +227,8 @@ class Simulator(Shown):
         Raises DataError where the source or a time does not fit.
         """
         return Stream(self, lambda: self._executor, source, window, checked_options(StreamOptions, options))
+
+
+def _setting(value, name, highest):
+    """Return a setting that is None or a whole number from 1 on. Raises ModelError for others."""
+    return None if value is None else integer(value, name, 1, highest, ModelError)

@@ -5,7 +5,7 @@ from eventsim.text import many, NONE, number, quantity
 
 
 def simulator_card(simulator) -> Card:
-    """Of a `Simulator`."""
+    """Show a `Simulator`."""
     program, model = simulator.program, simulator.model
     facts = [("precision", simulator.precision), ("chip", None if program.chip is None else program.chip.name),
              ("workers", simulator.workers),
@@ -22,7 +22,7 @@ def simulator_card(simulator) -> Card:
 
 
 def _rounded(rounding):
-    """Cells of what fixed point changed in a layer, or of a layer that it did not change."""
+    """Return the cells of what fixed point changed in a layer; blanks where it changed nothing."""
     if rounding is None:
         return (NONE,) * 4
     return (quantity(rounding.n_weights), rounding.weight_bits, quantity(rounding.n_zeroed),

@@ -40,12 +40,12 @@ class State(Later, Shown):
         vars(self).update({**vars(State()), **kept})  # a pickle of an earlier eventsim lacks what is new
 
     def card(self) -> Card:
-        """How far the run is, and what it keeps."""
+        """Show how far the run is, and what the State keeps."""
         kept = [(kind, listed(getattr(self, kind))) for kind in KINDS_OF_STATE if getattr(self, kind)]
         return Card(f"State(after {many(self.step, 'step')})", kept)
 
     def samples(self, start, stop) -> "State":
-        """The state of some of the samples, as copies that kernels can take."""
+        """Return the State of some of the samples, as copies that kernels can take."""
 
         def cut(arrays):
             return {name: np.array(array[start:stop], order="C") for name, array in arrays.items()}
@@ -57,7 +57,7 @@ class State(Later, Shown):
 
 
 def arrays_of(layer: LayerStage, n_samples, dtype) -> Dict[str, tuple]:
-    """{kind: (shape, dtype)} of what a layer takes from step to step."""
+    """Return {kind: (shape, dtype)} of what a layer takes from step to step."""
     update, array = layer.update, ((n_samples, layer.positions, layer.padded), dtype)
     arrays = {"membranes": array}
     if update.filters:

@@ -21,7 +21,7 @@ from eventsim.engine.trains import bind_words, enter, make_room
 from eventsim.program import LayerStage, PooledSums, Program, StageGroup, Synapses, synapses_of, WordStage
 from eventsim.statistics.observing import TrainObserver
 
-COUNTING = "counts"  # the stage of what counts, in timings
+COUNTING = "counts"  # the stage of what counts, in timings; with a "/", which no node's name has, where one has it
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class BoundChunk:
 
 
 def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
-    """A chunk of steps of a block of samples, bound."""
+    """Bind a chunk of steps of a block of samples."""
     binding = Binding(program, setting)
     binding.tape.stage = program.input
     enter(binding)
@@ -48,7 +48,7 @@ def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
             _bind_forward(binding, group)
     binding.tape.stage = program.output
     bind_answers(binding)
-    binding.tape.stage = COUNTING
+    binding.tape.stage = f"{COUNTING}/" if COUNTING in program.stages else COUNTING
     bind_counts(binding)
     if setting.sums:
         bind_sums(binding)
@@ -57,17 +57,17 @@ def bind_chunk(program: Program, setting: Setting) -> BoundChunk:
 
 
 def _bind_forward(binding, group: StageGroup):
-    """Each stage over all steps of the chunk."""
+    """Bind each stage over all steps of the chunk."""
     for stage in group.stages:
         binding.tape.stage = stage.name
         if isinstance(stage, LayerStage):
             make_room(binding, stage)
             ready, last = prepare(binding, stage), len(stage.paths) - 1
             for i, path in enumerate(stage.paths):
-                bind_path(binding, ready, path, binding.whole, adds=i > 0, ends=i == last)
+                bind_path(binding, ready, path, binding.all_steps, adds=i > 0, ends=i == last)
         elif isinstance(stage, WordStage):
             make_room(binding, stage)
-            bind_words(binding, stage, binding.whole)
+            bind_words(binding, stage, binding.all_steps)
 
 
 class _Rest(NamedTuple):
@@ -79,7 +79,7 @@ class _Rest(NamedTuple):
 
 
 def _bind_recurrent(binding, group: StageGroup):
-    """Step by step; paths from outside that come first in a sum run over all steps before."""
+    """Bind layers step by step; paths from outside that come first in a sum run over all steps before."""
     names = {stage.name for stage in group.stages}
     rest: Dict[str, _Rest] = {}
     for stage in group.stages:
@@ -102,22 +102,22 @@ def _bind_recurrent(binding, group: StageGroup):
 
 
 def _bind_outside(binding, layer: LayerStage, names) -> _Rest:
-    """The paths that come before the first one from inside the group, over all steps of the chunk."""
+    """Bind the paths that come before the first one from inside the group, over all steps of the chunk."""
     ready = prepare(binding, layer, stepwise=True)
     paths = _outside_first(layer.paths, names)
     n_outside = next(i for i, path in enumerate(paths) if _reads(path, names))
     for i, path in enumerate(paths[:n_outside]):
-        bind_path(binding, ready, path, binding.whole, adds=i > 0, ends=False)
+        bind_path(binding, ready, path, binding.all_steps, adds=i > 0, ends=False)
     return _Rest(ready, paths[n_outside:], n_outside > 0)
 
 
 def _reads(path, names):
-    """Whether a path reads any of some stages."""
+    """Return whether a path reads any of some stages."""
     return any(synapses.source in names for synapses in synapses_of((path,)))
 
 
 def _outside_first(paths, names):
-    """Paths in the order of their sum, with the first two exchanged (addition commutes) where
+    """Return paths in the order of their sum, with the first two exchanged (addition commutes) where
     that lets the first come from outside the recurrent group."""
     paths = list(paths)
     if len(paths) > 1 and _reads(paths[0], names) and not _reads(paths[1], names):

@@ -6,15 +6,15 @@ from typing import Callable, Iterable, List
 
 
 class Threads:
-    """workers: how many threads. pool: of them, made when it is first needed, or None."""
+    """A pool of threads. workers: how many there are. pool: of them, made when it is first needed, or None."""
 
     def __init__(self, workers: int):
         self.workers, self.pool = workers, None
         self._process = None
 
     def map(self, run: Callable, starts: Iterable) -> List:
-        """What `run` gives of each start, in order. After an error the pool is not kept: threads keep the modes of
-        the processor that they began with."""
+        """Return what `run` gives of each start, in order. After an error the pool is not kept: threads keep the
+        modes of the processor that they began with."""
         if self._process != os.getpid():  # in a forked child the pool has no threads
             self.pool, self._process = ThreadPoolExecutor(self.workers, "eventsim"), os.getpid()
         parts = None

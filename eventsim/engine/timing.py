@@ -26,8 +26,9 @@ class Timing(Shown):
     """Where the seconds of a run went.
 
     seconds: of all. compiled: within compiled kernels (of all threads together). compiling: of binding kernels
-    to arrays: compiling or loading them, where they are new. kernels: stage -> kernel -> seconds, only with "timing"
-    recorded. The stages are the input, the layers, and "counts" for the counting of operations.
+    to arrays: compiling or loading them, where they are new. kernels: stage -> kernel -> seconds, only with
+    "timing" recorded. The stages are the input, the layers, and "counts" for the counting of operations
+    ("counts/" where a node is called so).
 
     >>> import eventsim, numpy as np
     >>> model = eventsim.Model({"in": eventsim.Input((4,)), "n": eventsim.Neuron()}, [("in", "n")])
@@ -43,16 +44,16 @@ class Timing(Shown):
 
     @property
     def python(self) -> float:
-        """Seconds outside of kernels, of a run in one thread."""
+        """The seconds outside of kernels, of a run in one thread."""
         return max(self.seconds - self.compiled - self.compiling, 0.0)
 
     @property
     def layers(self) -> Dict[str, float]:
-        """Seconds of each stage."""
+        """The seconds of each stage."""
         return {stage: sum(kernels.values()) for stage, kernels in self.kernels.items()}
 
     def card(self) -> Card:
-        """Kernels and all else; where kernels were timed, those that took longest."""
+        """Show the time of kernels and of all else; where kernels were timed, those that took longest."""
         steps = sorted(((seconds, stage, kernel) for stage, kernels in self.kernels.items()
                         for kernel, seconds in kernels.items()), reverse=True)
         rows = [(stage, kernel, number(1e3 * seconds), number(100 * seconds / (self.seconds or np.inf)))
@@ -60,21 +61,22 @@ class Timing(Shown):
         facts = [(name, f"{number(1e3 * seconds)} ms") for name, seconds in (
             ("in kernels", self.compiled), ("compiling", self.compiling), ("outside", self.python))]
         note = "" if steps else 'record "timing" for each stage and kernel'
-        return Card(f"Timing({number(1e3 * self.seconds)} ms)", facts, ("stage", "kernel", "ms", "%"), rows, len(steps),
-                    note=note)
+        return Card(f"Timing({number(1e3 * self.seconds)} ms)", facts, ("stage", "kernel", "ms", "%"), rows,
+                    len(steps), note=note)
 
     def by_kernel(self) -> Dict[str, float]:
-        """Seconds of each kernel, of all stages."""
-        found = {}
+        """Return the seconds of each kernel, of all stages."""
+        of_kernels = {}
         for kernels in self.kernels.values():
             for kernel, seconds in kernels.items():
-                found[kernel] = found.get(kernel, 0.0) + seconds
-        return found
+                of_kernels[kernel] = of_kernels.get(kernel, 0.0) + seconds
+        return of_kernels
 
 
 @dataclass
 class Clock:
-    """What a run is timed with. detailed: call kernels one by one, each timed, into steps; else only as a whole."""
+    """What a run is timed with. detailed: call kernels one by one, each timed, into steps; else only as a
+    whole."""
 
     detailed: bool = False
     steps: List[TimedStep] = field(default_factory=list)
@@ -82,7 +84,7 @@ class Clock:
     began: float = field(default_factory=time.perf_counter)
 
     def add(self, stage, kernel, began, ended) -> None:
-        """A step of a stage ran."""
+        """Note that a step of a stage ran."""
         timing, seconds = self.timing, ended - began
         of_stage = timing.kernels.setdefault(stage, {})
         of_stage[kernel] = of_stage.get(kernel, 0.0) + seconds
@@ -91,6 +93,6 @@ class Clock:
         self.steps.append(TimedStep(stage, kernel, began - self.began, seconds))
 
     def finish(self) -> Timing:
-        """The Timing of what ended now."""
+        """Return the Timing of a run that ends now."""
         self.timing.seconds = time.perf_counter() - self.began
         return self.timing

@@ -35,7 +35,7 @@ def enter(binding: Binding) -> None:
 
 
 def make_room(binding: Binding, stage: Stage) -> None:
-    """Room for what a stage will send, with the past steps that are remembered."""
+    """Make room for what a stage will send, with the past steps that are remembered."""
     if stage.bits == 0:
         return
     setting, past = binding.setting, binding.program.history[stage.name]

@@ -255,7 +255,8 @@ def _report_signatures():
         sim.run(x, STEPS, ())
     found = {
         name: [str(signature) for signature in by_address(thing).signatures]
-        for module in (alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms)
+        for module in (alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling,
+                       transforms)
         for name, thing in vars(module).items() if isinstance(thing, Dispatcher)
         and thing.__module__ == module.__name__ and not thing.targetoptions.get("forceinline")
     }

@@ -83,7 +83,8 @@ def looked_up(rng, node, case, precision):
     WIDE_WINDOWS."""
     n_in, n_out, kernel, stride, padding, dilation, _ = case
     nodes = {"in": node,
-             "conv": Conv2d(rng.normal(0, 1, (n_out, n_in, *kernel)), stride=stride, padding=padding, dilation=dilation),
+             "conv": Conv2d(rng.normal(0, 1, (n_out, n_in, *kernel)), stride=stride, padding=padding,
+                            dilation=dilation),
              "fire": Neuron(8.0, bits=4, quantum=5.0), "flat": Flatten()}
     shape = Model(nodes, list(zip(nodes, list(nodes)[1:]))).shapes["flat"]
     nodes |= {"dense": Dense(rng.normal(0, 0.2, (2, *shape))), "out": Readout()}
@@ -107,8 +108,8 @@ def test_wide_windows(case, signed, precision):
     assert_equal_to_reference(model, x[:, 0], precision)
 
 
-# as WIDE_WINDOWS, of images, with more inputs than a word has: the last word full, or of fewer rows; padding that fills
-# a word
+# as WIDE_WINDOWS, of images, with more inputs than a word has: the last word full, or of fewer rows; padding that
+# fills a word
 IMAGE_WINDOWS = [
     (3, 40, (7, 7), (2, 2), (3, 3), (1, 1), (9, 18)), (1, 5, (9, 8), (1, 1), (8, 0), (1, 1), (3, 9)),
     (4, 3, (8, 8), (3, 2), (4, 2), (1, 1), (8, 7)), (3, 20, (5, 5), (1, 1), (2, 2), (1, 2), (4, 11)),
@@ -129,9 +130,10 @@ def test_wide_windows_of_images(case, precision):
 
 
 @pytest.mark.parametrize("inputs, kernel, encoding, windowed", (
-    (4, (8, 8), "image", True), (4, (8, 8), "spikes", False), (5, (4, 4), "image", False), (1, (4, 64), "image", True),
-    (4, (4, 16), "image", True), (4, (5, 16), "image", False), (1, (1, 65), "image", False), (16, (2, 2), "spikes", True),
-    (4, (2, 17), "image", False), (1, (8, 8), "spikes", True), (1, (1, 1), "image", False),
+    (4, (8, 8), "image", True), (4, (8, 8), "spikes", False), (5, (4, 4), "image", False),
+    (1, (4, 64), "image", True), (4, (4, 16), "image", True), (4, (5, 16), "image", False),
+    (1, (1, 65), "image", False), (16, (2, 2), "spikes", True), (4, (2, 17), "image", False),
+    (1, (8, 8), "spikes", True), (1, (1, 1), "image", False),
 ))
 def test_windows_that_are_looked_up(inputs, kernel, encoding, windowed):
     """64 inputs, or 256 of an image of at most four channels, of which a row has at most 64."""

@@ -108,10 +108,12 @@ def test_a_data_set_of_lengths_and_its_file(simulator, together, tmp_path):
     summary = eventsim.evaluate(simulator, (X, Y, LENGTHS), out=path, record=record, conventions=True)
     parts = [eventsim.evaluate(simulator, (X[i : i + 1, :n], Y[i : i + 1]), conventions=True)
              for i, n in enumerate(LENGTHS)]
-    for key in ("events", "synops", "additions", "neuron_updates", "dense_macs", "executed_synops", "word_operations"):
+    for key in ("events", "synops", "additions", "neuron_updates", "dense_macs", "executed_synops",
+                "word_operations"):
         assert getattr(summary.totals, key) == sum(getattr(part.totals, key) for part in parts), key
     for name, sums in summary.sums.conventions.sums.items():
-        assert sums == pytest.approx({key: sum(part.sums.conventions.sums[name][key] for part in parts) for key in sums})
+        assert sums == pytest.approx({key: sum(part.sums.conventions.sums[name][key] for part in parts)
+                                      for key in sums})
     assert summary.accuracy == (together.predictions == Y).mean()
     with eventsim.open_run(path) as run:
         assert run.lengths.tolist() == LENGTHS.tolist() and run.n_steps == 8

@@ -60,7 +60,8 @@ OVERFLOWING = {
     "sum of a threshold": (Input((1,)), Neuron(-HUGE, quantum=HUGE, bits=2)),
     "offsets of an image": (Input((2,), "image", 8, mean=1.0), Dense([[HUGE, HUGE]]), Readout()),
     "infinite offsets": (Input((2,), "image", 8, mean=1e300, std=1e-10), Dense([[HUGE, -HUGE]]), Readout()),
-    "offsets under a window": (Input((1, 2, 2), "image", 8, mean=1.0), Conv2d(np.full((1, 1, 2, 2), HUGE)), Neuron()),
+    "offsets under a window": (Input((1, 2, 2), "image", 8, mean=1.0), Conv2d(np.full((1, 1, 2, 2), HUGE)),
+                               Neuron()),
     "scale of an image": (Input((1,), "image", 8, std=5e-324), Readout()),
     "pooled bias": (Input((1, 2, 2)), Conv2d(np.ones((1, 1, 1, 1)), [HUGE]), SumPool(2), Readout()),
     "BatchNorm of spikes": (Input((1,)), BatchNorm([HUGE], [0], [0], [1e-9], eps=0), Readout()),
@@ -174,12 +175,14 @@ NEURONS = st.builds(
     Neuron, v_threshold=st.floats(-3000, 3000), leak=st.sampled_from((0.0, 0.3, 0.9, 0.9998, 0.99999, 1.0)),
     input_gain=st.sampled_from((1.0, np.array([[[1.5, -0.3]]]), np.array([[[0.1, 0.2]]]))),
     v_leak=st.sampled_from((0.0, 1e4)), v_reset=st.floats(-1e5, 1e5), reset=st.sampled_from(("soft", "hard")),
-    reset_delay=st.sampled_from((0, 1)), v_min=st.sampled_from((None, -10.0, 1e5)), bits=st.sampled_from((1, 3, 16)),
+    reset_delay=st.sampled_from((0, 1)), v_min=st.sampled_from((None, -10.0, 1e5)),
+    bits=st.sampled_from((1, 3, 16)),
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(NEURONS, st.integers(1, 4), st.sampled_from((0, 400_000, 13_000_000)), st.integers(0, 12), st.integers(0, 99))
+@given(NEURONS, st.integers(1, 4), st.sampled_from((0, 400_000, 13_000_000)), st.integers(0, 12),
+       st.integers(0, 99))
 def test_membranes_hold_the_proved_steps(neuron, n_steps, slack, turn, seed):
     """Driven as hard as it goes, up and from `turn` on down, for as many steps as are proved (at
     most 12); with the bias this is a tight fit for membranes that forget nothing."""
@@ -187,11 +190,13 @@ def test_membranes_hold_the_proved_steps(neuron, n_steps, slack, turn, seed):
     weights[0] = 127
     gain = max(1.0, np.abs(neuron.input_gain).max())
     bias = max(INT32_MAX // n_steps - slack - gain * TOP * np.abs(weights).sum(), 0) / gain // 1 / 128
-    model = chain(Input((20, 1, 2), bits=16, signed=True), Conv2d(weights[None, :, None, None] / 128, [bias]), neuron)
+    model = chain(Input((20, 1, 2), bits=16, signed=True),
+                  Conv2d(weights[None, :, None, None] / 128, [bias]), neuron)
     try:
         simulator = Simulator(model, "int8")
     except UnsupportedError as error:
-        assert re.search("one step can reach|does not fit int32|v_threshold of .* is less than half a step", str(error))
+        assert re.search("one step can reach|does not fit int32|v_threshold of .* is less than half a step",
+                         str(error))
         return
     steps = min(simulator.program.safe_steps or 12, 12)
     x = np.where(np.arange(steps) < turn, TOP, -TOP)[None, :, None] * np.sign(weights)
@@ -233,7 +238,8 @@ def test_a_plane_that_a_channel_lacks_never_fires(sign, options, sent):
 
 
 def test_a_threshold_that_means_never_is_refused_where_it_is_reached():
-    with pytest.raises(UnsupportedError, match="^node 'n2' .Neuron.: a threshold is 2147483647 steps, expected less"):
+    with pytest.raises(UnsupportedError,
+                       match="^node 'n2' .Neuron.: a threshold is 2147483647 steps, expected less"):
         Simulator(at_the_top(v_threshold=2.0**31 - 1, bits=1), chip=WRAPS)
 
 

@@ -34,7 +34,7 @@ def test_samples_of_a_block_do_not_matter(name, precision, together, monkeypatch
 
 
 def test_two_plans_run_any_number_of_samples(monkeypatch):
-    """Of a small network: a block of several, and one. What comes again, whatever ran between, is not made again."""
+    """A small network: a block of several, and one. What comes again, whatever ran between, is not made again."""
     made = []
     bind = running.bind_chunk
     monkeypatch.setattr(running, "bind_chunk", lambda *given: made.append(given[1]) or bind(*given))

@@ -106,7 +106,8 @@ def test_public_objects_are_pickled_and_copied(model, x, tmp_path):
     assert pickle.loads(pickle.dumps(summary)).to_json() == summary.to_json()
     assert Simulator(copy.deepcopy(model)).run(x[:3]).output.tobytes() == recording.output.tobytes()
     comparison = eventsim.compare(model, simulator, x[:1])
-    for one in (comparison, eventsim.Trace({"a": x}), eventsim.DataError("said"), *model.nodes.values(), *model.edges):
+    for one in (comparison, eventsim.Trace({"a": x}), eventsim.DataError("said"), *model.nodes.values(),
+                *model.edges):
         assert type(pickle.loads(pickle.dumps(copy.deepcopy(one)))) is type(one)
     eventsim.save_run(recording, tmp_path / "run.h5")
     data = eventsim.open_dataset(DIGITS.with_name("digits_test.h5"), model.nodes[model.input])
@@ -122,7 +123,9 @@ def test_what_holds_an_open_file_refuses_in_one_line(model, x, tmp_path):
     with eventsim.open_run(path) as run, open_trace(path) as recorded, open_trace(tmp_path / "trace.npz") as trace:
         for one in (run, recorded, trace):
             for taken in (pickle.dumps, copy.deepcopy):
-                with pytest.raises(TypeError, match="^a [^\n]* of an open file cannot be pickled or copied; pass the path[^\n]*$"):
+                with pytest.raises(TypeError,
+                                   match="^a [^\n]* of an open file cannot be pickled or copied; pass the "
+                                         "path[^\n]*$"):
                     taken(one)
 
 
@@ -133,8 +136,10 @@ def test_what_tells_modes_apart_is_the_same_in_every_mode():
     """As where a library sets one before eventsim is imported."""
     for bits in (*ROUNDING.values(), *DENORMALS.values()):
         with mode(bits):
-            made = [make(dtype) for dtype in processor.MANTISSA for make in (processor._rounding, processor._denormals)]
-        expected = [known[dtype] for dtype in processor.MANTISSA for known in (processor.ROUNDING, processor.DENORMALS)]
+            made = [make(dtype) for dtype in processor.MANTISSA
+                    for make in (processor._rounding, processor._denormals)]
+        expected = [known[dtype] for dtype in processor.MANTISSA
+                    for known in (processor.ROUNDING, processor.DENORMALS)]
         for one, other in zip(made, expected):
             assert list(map(bytes, one)) == list(map(bytes, other)), hex(bits)
 

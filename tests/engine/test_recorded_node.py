@@ -19,6 +19,7 @@ def recording():
 def _same_events(node, levels, axes):
     columns = node.events().columns
     assert list(columns) == ["sample", "step", *axes, "level"]
+    assert {node.events().units[name] for name in ("sample", "step", *axes)} == {"counted from 0"}
     where = np.nonzero(levels)
     for column, found in zip(columns.values(), (*where, levels[where])):
         assert column.dtype == np.int64

@@ -37,10 +37,14 @@ def levels_of(number, state):
 
 # what is changed in a state -> what is said of it
 CONTENT = {
-    "a channel behind the last": (lambda s: plane(s, "n", 0, 3), "state.history of 'n' has spikes of channels or bits"),
-    "a channel of the input": (lambda s: plane(s, "in", 0, 63), "state.history of 'in' has spikes of channels or bits"),
-    "a bit that a channel lacks": (lambda s: plane(s, "n", 2, 1), "state.history of 'n' has spikes of channels or bits"),
-    "both signs": (lambda s: [plane(s, "n", bit, 2) for bit in (0, 3)], "state.history of 'n' has spikes that are positive and negative at once"),
+    "a channel behind the last": (lambda s: plane(s, "n", 0, 3),
+                                  "state.history of 'n' has spikes of channels or bits"),
+    "a channel of the input": (lambda s: plane(s, "in", 0, 63),
+                               "state.history of 'in' has spikes of channels or bits"),
+    "a bit that a channel lacks": (lambda s: plane(s, "n", 2, 1),
+                                   "state.history of 'n' has spikes of channels or bits"),
+    "both signs": (lambda s: [plane(s, "n", bit, 2) for bit in (0, 3)],
+                   "state.history of 'n' has spikes that are positive and negative at once"),
     "too high a level": (lambda s: levels_of(10, s), "state.history of 'add' has a level of 11, above 9"),
     "a counter below 0": (lambda s: s.waiting["m"].__setitem__((0, 0, 0), -1), "state.waiting .* counter of -1"),
     "too long a pause": (lambda s: s.waiting["m"].__setitem__((0, 0, 0), 3), "state.waiting .* counter of 3"),
@@ -52,7 +56,8 @@ FORM = {
     "levels, not planes": lambda s: s.history.update(n=s.history["n"].astype(np.int64)),
     "no history": lambda s: s.history.pop("n"),
     "one more history": lambda s: s.history.update(out=s.history["n"]),
-    "bytes the other way": lambda s: s.membranes.update(n=s.membranes["n"].astype(s.membranes["n"].dtype.newbyteorder())),
+    "bytes the other way": lambda s: s.membranes.update(
+        n=s.membranes["n"].astype(s.membranes["n"].dtype.newbyteorder())),
     "a single number": lambda s: s.membranes.update(n=np.zeros((), np.float32)),
     "sums of fewer classes": lambda s: setattr(s, "sums", s.sums[:, :1]),
 }
@@ -106,7 +111,8 @@ def test_a_current_beyond_its_width_is_refused():
     simulator, x = Simulator(network(), chip=chip), np.array([[3, 0, 2]])
     state = simulator.run(x).state
     state.filtered["n"][..., 0] = 2048
-    with pytest.raises(DataError, match="^state.filtered of 'n' has numbers from .* to 2048, beyond -2048 to 2047"):
+    with pytest.raises(DataError,
+                       match="^state.filtered of 'n' has numbers from .* to 2048, beyond -2048 to 2047"):
         simulator.run(x, state=state)
 
 

@@ -146,8 +146,8 @@ def test_runs_alike_stay_alike_while_plans_come_and_go(name, precision, monkeypa
 def test_what_the_second_run_needs_is_compiled_with_the_first(dtype):
     if not COMPILES:
         pytest.skip("nothing is compiled")
-    nodes = {"in": eventsim.Input((3,), "real" if dtype == np.float64 else "spikes"), "fc": eventsim.Dense(np.eye(3)),
-             "n": eventsim.Neuron()}
+    nodes = {"in": eventsim.Input((3,), "real" if dtype == np.float64 else "spikes"),
+             "fc": eventsim.Dense(np.eye(3)), "n": eventsim.Neuron()}
     simulator = Simulator(eventsim.Model(nodes, [("in", "fc"), ("fc", "n")], timesteps=4), "float64")
     assert simulator.run(np.ones((1, 3), dtype)).timing.compiling > 0
     known = len(beginning.begin.signatures)
@@ -218,9 +218,9 @@ def test_a_state_is_worked_out_whatever_is_looked_at_first(look):
         State().membrane
 
 
-@pytest.mark.parametrize("look", [lambda c: c.n_samples, lambda c: c["n"]["events"], lambda c: c.total("synops"), repr,
-                                  lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy, lambda c: c.summed(),
-                                  lambda c: c.padded(9), lambda c: c.absent])
+@pytest.mark.parametrize("look", [lambda c: c.n_samples, lambda c: c["n"]["events"], lambda c: c.total("synops"),
+                                  repr, lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy,
+                                  lambda c: c.summed(), lambda c: c.padded(9), lambda c: c.absent])
 def test_counts_are_worked_out_whatever_is_looked_at_first(look):
     simulator, x = Simulator(small()), np.array([[0, 1, 3], [2, 2, 2]])
     expected = Simulator(small()).run(x).counts.totals()
@@ -265,7 +265,8 @@ def test_thresholds_of_rounded_sigmoids():
 
 def test_what_is_recorded_in_another_order_is_the_same_in_blocks_of_another_size(monkeypatch):
     monkeypatch.setattr(blocks, "NEAR_WEIGHTS", 0)  # blocks of several samples
-    simulator, x = Simulator(small()), np.ones((7, 4, 3), np.uint8) * np.arange(7, dtype=np.uint8)[:, None, None] % 4
+    simulator = Simulator(small())
+    x = np.ones((7, 4, 3), np.uint8) * np.arange(7, dtype=np.uint8)[:, None, None] % 4
     kinds = ("currents", "potentials", "residuals")
     expected = simulator.run(x, record=kinds).traces
     for order in permutations(kinds):

@@ -113,7 +113,7 @@ def test_steps():
 @pytest.mark.parametrize("timesteps", (0, -1, 1.5, "four", True, "4"))
 @pytest.mark.parametrize("x", (samples(2), samples(2, 4)), ids=("still", "steps"))
 def test_wrong_steps(timesteps, x):
-    with pytest.raises(ModelError, match="timesteps is .*, expected a whole number from 1"):
+    with pytest.raises(DataError, match="timesteps is .*, expected a whole number from 1"):
         Simulator(network()).run(x, timesteps=timesteps)
 
 
@@ -177,7 +177,9 @@ def test_record_is_any_collection(record):
 
 
 @pytest.mark.parametrize("record, message", [
-    ("nonsense", "record has 'nonsense', expected any of spikes, currents, potentials, residuals, outputs, audit, statistics, intervals, membranes or 'kind:node'"),
+    ("nonsense",
+     "record has 'nonsense', expected any of spikes, currents, potentials, residuals, outputs, audit, statistics, "
+     "intervals, membranes or 'kind:node'"),
     (("spikes", "potential"), "record has 'potential', expected any of"),
     ("outputs:out", "record has 'outputs:out', expected any of"),
     ("spikes:conv", "record has 'spikes:conv', but the nodes with spikes are in, map, vector"),
@@ -194,7 +196,8 @@ def test_what_was_not_recorded():
     found = Simulator(network()).run(samples(2), record=("spikes:map",))
     for call, message in (
         (lambda: found.levels("vector"), r"no spikes of 'vector' in this recording \(there are: 'map'\)"),
-        (lambda: found.potentials("map"), r"no potentials of 'map' .*there are: nothing.*record=\(\"potentials\",\)"),
+        (lambda: found.potentials("map"),
+         r"no potentials of 'map' .*there are: nothing.*record=\(\"potentials\",\)"),
         (lambda: found.residuals("map"), "no residuals of 'map'"),
         (lambda: found.outputs, r"outputs were not recorded; run with record=\(\"outputs\",\)"),
     ):
@@ -449,7 +452,8 @@ def test_rate_of_an_if_neuron(precision):
     """Under constant input q / 256 <= theta, floor(t q / 256) spikes have been sent after t steps."""
     steps = 64
     model = Model(
-        {"in": Input((1,), bits=9, scale=1 / 256), "d": Dense([[1.0]]), "n": Neuron(1.0)}, [("in", "d"), ("d", "n")]
+        {"in": Input((1,), bits=9, scale=1 / 256), "d": Dense([[1.0]]), "n": Neuron(1.0)},
+        [("in", "d"), ("d", "n")]
     )
     q = 16 * np.arange(17)
     sent = Simulator(model, precision).run(q[:, None], steps).levels("n")[:, :, 0].cumsum(axis=1)
@@ -519,7 +523,8 @@ def phi(u):
 def rectified(theta, rectify, bits=1, quantum=1.0, comparison=">="):
     rng = np.random.default_rng(4)
     neuron = Neuron(theta, rectify=rectify, bits=bits, quantum=quantum, comparison=comparison)
-    nodes = {"in": Input((20,), bits=3), "d": Dense(rng.normal(0, 0.3, (40, 20)), rng.normal(0, 0.3, 40)), "n": neuron}
+    nodes = {"in": Input((20,), bits=3), "d": Dense(rng.normal(0, 0.3, (40, 20)), rng.normal(0, 0.3, 40)),
+             "n": neuron}
     return Model(nodes, [("in", "d"), ("d", "n")])
 
 

@@ -4,8 +4,8 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.engine.stream_options import Course
-from eventsim.inputs.binning import steps_of
+from eventsim.engine.stream.options import Course
+from eventsim.inputs.binning import late_events, places_of, steps_of
 from eventsim.inputs.events import Block
 
 NONE = np.empty((2, 0), np.int64)
@@ -14,7 +14,7 @@ NONE = np.empty((2, 0), np.int64)
 class Stepping:
     """Events by step, of windows that are not over.
 
-    Step s has the events with floor((t - start) / width) == s. A window is complete once an event has come that is
+    Step s has the events of which `steps_of` gives s. A window is complete once an event has come that is
     `slack` or more behind its end; an event of a window that is complete, or over, is late, as are events before
     `start`: they are left out, and counted in `n_late`. So the blocks in which events come make no difference.
 
@@ -25,7 +25,7 @@ class Stepping:
         self.start, self.newest = start, None
         self.done = 0  # steps that are over
         self.n_late = 0
-        self._course, self._shape = course, course.bins.shape
+        self._course = course
         self._waiting, self._new = NONE, []  # type: np.ndarray, List[np.ndarray]
 
     @property
@@ -48,36 +48,20 @@ class Stepping:
         if self.start is None:
             self.start = int(t[0])
         step = steps_of(t, self.start, self._course.bins.bin_width)
-        late = self._late(t, step)
+        late = late_events(t, step, self.newest, self._strides_reached, self.done)
         newest = int(t.max())
         self.newest = newest if self.newest is None else max(newest, self.newest)
-        events = np.stack((step, self._places(block)))
+        events = np.stack((step, places_of(block["x"], block["y"], block["p"], self._course.bins)))
         if late is not None:
             self.n_late += int(late.sum())
             events = events[:, ~late]
         if events.shape[1]:
             self._new.append(events)
 
-    def _late(self, t, step):
-        """Which events are late, or None."""
-        in_order = (t[1:] >= t[:-1]).all() and (self.newest is None or t[0] >= self.newest)
-        if in_order:
-            return step < self.done if step[0] < self.done else None
-        before = np.maximum.accumulate(t)  # the newest of the events before each
-        before = np.concatenate(([t[0] if self.newest is None else self.newest], before[:-1]))
-        if self.newest is not None:
-            before = np.maximum(before, self.newest)
+    def _strides_reached(self, newest):
+        """The first step of the window that is not complete, after an event of that time."""
         stride = self._course.stride
-        late = step < np.maximum(self._reached(before) // stride * stride, self.done)
-        return late if late.any() else None
-
-    def _places(self, block):
-        _, height, width = self._shape
-        place = block["y"].astype(np.int64) * width + block["x"]
-        if self._course.bins.polarities != "one":
-            bright = 1 if self._course.bins.polarities == "off_on" else 0
-            place += (block["p"] == bright) * np.int64(height * width)
-        return place
+        return self._reached(newest) // stride * stride
 
     def complete(self, stop) -> bool:
         """Whether the window that ends before step `stop` is complete."""

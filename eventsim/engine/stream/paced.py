@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 
-from eventsim.engine.stream_options import Course
+from eventsim.engine.stream.options import Course
 from eventsim.inputs.events import MICROSECOND
 
 MOST_BLOCKS = 64  # that wait to be taken; then the source waits
@@ -18,25 +18,26 @@ class Pace:
         self._course, self._stepping, self._began, self._first = course, None, None, 0
 
     def begin(self, stepping) -> None:
-        """The first events have come; the first time counts. Steps that are over already took no time."""
+        """Start the clock, as the first events have come; later calls change nothing. Steps that are over already
+        took no time."""
         if self._began is None:
             self._began, self._stepping, self._first = time.perf_counter(), stepping, stepping.done
 
     def due(self, stop) -> float:
-        """When the window is due that ends before step `stop`, as `time.perf_counter` says it."""
+        """Return when the window is due that ends before step `stop`, as `time.perf_counter` says it."""
         span = (stop - self._first) * self._course.bins.bin_width + self._course.slack
         return self._began + span * MICROSECOND
 
     def is_due(self, stop) -> bool:
-        """Whether it is."""
+        """Return whether that window is due."""
         return self._began is not None and time.perf_counter() >= self.due(stop)
 
     def wait(self, stop) -> None:
-        """Until it is."""
+        """Sleep until that window is due."""
         time.sleep(max(0.0, self.due(stop) - time.perf_counter()))
 
     def patience(self):
-        """Seconds until the next window is due, None before the first event."""
+        """Return the seconds until the next window is due, None before the first event."""
         if self._began is None:
             return None
         stride, done = self._course.stride, self._stepping.done
@@ -66,7 +67,7 @@ class Reader:
         return block
 
     def close(self) -> None:
-        """Nobody reads any more."""
+        """Stop reading, as nobody takes the blocks any more."""
         self._closed.set()
 
     def _read(self, source):
@@ -79,10 +80,10 @@ class Reader:
         else:
             self._put((None, None))
 
-    def _put(self, found):
+    def _put(self, item):
         while not self._closed.is_set():
             try:
-                self._queue.put(found, timeout=PATIENCE)
+                self._queue.put(item, timeout=PATIENCE)
                 return True
             except queue.Full:
                 continue

@@ -4,13 +4,11 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import List, NamedTuple, Optional, Tuple
 
-from eventsim.arguments import instance_of
-from eventsim.display.card import Card, Shown
-from eventsim.engine.state import State
+from eventsim.arguments import instance_of, shown
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.options import Duration, EventOptions, FLAGS, microseconds, UNITS
 from eventsim.model.input import EventBins
-from eventsim.text import all_digits, many
+from eventsim.text import many
 
 DEFAULT_WINDOW = 10_000.0  # microseconds
 MOST_STEPS = 1 << 20  # of a window
@@ -48,11 +46,11 @@ class StreamOptions(EventOptions):
     def __post_init__(self):
         super().__post_init__()
         if not (isinstance(self.smoothing, Real) and 0 <= self.smoothing < 1):
-            raise DataError(f"smoothing is {self.smoothing!r}, expected a share from 0 to below 1")
+            raise DataError(f"smoothing is {shown(self.smoothing)}, expected a share from 0 to below 1")
         for name in ("fresh", "realtime", "flush"):
             instance_of(getattr(self, name), FLAGS, name, "True or False")
         if microseconds(self.slack, "slack") < 0:
-            raise DataError(f"slack is {self.slack!r}, expected a time from 0 on")
+            raise DataError(f"slack is {shown(self.slack)}, expected a time from 0 on")
 
 
 class Course(NamedTuple):
@@ -70,7 +68,7 @@ class Course(NamedTuple):
         return self.bins.bin_width, self.window, self.stride
 
     def windows_said(self) -> List[Tuple[str, str]]:
-        """(name, value) of window and stride, for people."""
+        """Return (name, value) of window and stride, for people."""
         facts = [("window", f"{duration_text(self.window * self.bins.bin_width)} ({many(self.window, 'step')})")]
         if self.stride != self.window:
             facts.append(("stride", duration_text(self.stride * self.bins.bin_width)))
@@ -78,8 +76,8 @@ class Course(NamedTuple):
 
     @staticmethod
     def of(window, options: StreamOptions, bins: EventBins) -> "Course":
-        """window: as `Simulator.stream` takes it. bins: the model's. Raises DataError where a time is no whole
-        number of steps."""
+        """Return the Course of a stream. window: as `Simulator.stream` takes it. bins: the model's. Raises
+        DataError where a time is no whole number of steps."""
         if options.step is not None:
             bins = replace(bins, bin_width=_above_0(options.step, "step", 1 / MOST_STEPS))
         width = bins.bin_width
@@ -89,65 +87,33 @@ class Course(NamedTuple):
             steps = _steps(window, "window", width)
         stride = steps if options.stride is None else _steps(options.stride, "stride", width)
         if stride > steps:
-            raise DataError(f"stride is {options.stride!r}, longer than the window: steps between windows would be "
-                            "left out")
+            raise DataError(f"stride is {shown(options.stride)}, longer than the window: steps between windows "
+                            "would be left out")
         return Course(bins, steps, stride, microseconds(options.slack, "slack"))
 
 
 def duration_text(time) -> str:
-    """Microseconds in a unit that keeps them short."""
+    """Return microseconds in a unit that keeps them short."""
     unit = "s" if time >= 1e6 else "ms" if time >= 1e3 else "us"
     return f"{time / UNITS[unit]:.6g} {unit}"
 
 
 def span_text(start, stop) -> str:
-    """From one time to another, in microseconds, as seconds."""
+    """Return the time from `start` to `stop`, in microseconds, as text in seconds."""
     return f"{start / UNITS['s']:.6f} to {stop / UNITS['s']:.6f} s"
 
 
 def _above_0(value, name, least=0.0):
-    """Microseconds. least: that are too few to count on."""
+    """Return a time above `least` as microseconds. Raises DataError for others."""
     time = microseconds(value, name)
     if time <= least:
-        raise DataError(f"{name} is {value!r}, expected a time above {f'{least:.2g} us' if least else 0}")
+        raise DataError(f"{name} is {shown(value)}, expected a time above {f'{least:.2g} us' if least else 0}")
     return time
 
 
 def _steps(value, name, width):
     steps = _above_0(value, name) / width
     if not 0.5 <= steps <= MOST_STEPS or abs(steps - round(steps)) > 1e-6:
-        raise DataError(f"{name} is {value!r}, {steps:g} steps of {width:g} us; expected a whole number of steps, "
-                        f"from 1 to {MOST_STEPS}: give another {name} or step")
+        raise DataError(f"{name} is {shown(value)}, {steps:g} steps of {width:g} us; expected a whole number of "
+                        f"steps, from 1 to {MOST_STEPS}: give another {name} or step")
     return round(steps)
-
-
-@dataclass(repr=False)
-class StreamState(Shown):
-    """What a stream carries from window to window.
-
-    cut: (microseconds of a step, steps of a window, steps between windows). network: `State` after `done` steps,
-    None before the first and where every window resets. start: time at which step 0 begins; newest: of the newest event, both None before the first.
-    done: steps that are over. number: windows that were given. waiting: step and place, int64 (2, n), of events
-    of steps that are not over, or that sliding windows need again. emitted: what the output gave in the last
-    steps, (steps, classes), for windows that slide. scores: of the last window, or None.
-    """
-
-    cut: Tuple[float, int, int]
-    network: Optional[State]
-    start: Optional[int]
-    newest: Optional[int]
-    done: int
-    number: int
-    waiting: object
-    emitted: Optional[object]
-    scores: Optional[object]
-
-    def card(self) -> Card:
-        """How far the stream is, and what it keeps."""
-        step, window, stride = self.cut
-        facts = [("step", duration_text(step)), ("window", many(window, "step")), ("stride", many(stride, "step")),
-                 ("windows given", all_digits(self.number)), ("events waiting", all_digits(self.waiting.shape[1]))]
-        if self.start is not None:
-            facts.append(("events", span_text(self.start, self.newest)))
-        return Card(f"StreamState(after {many(self.done, 'step')})", facts,
-                    note="give it as state= to another stream that goes on")

@@ -16,11 +16,14 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class StreamSummary:
-    """windows; steps and events in them, each counted once, however many windows share it; late_events, left out;
-    stream_seconds, time that the steps last. seconds: spent on windows; wall_seconds: since the stream was made.
-    real_time_factor: stream_seconds / seconds, above 1 where it is faster than what it watches.
-    events_per_second: events / seconds. latency_ms: "p50", "p95", "p99" and "max". notes: what was assumed,
-    mended or cut off of the source, and whether numbers left what floats hold. None where there was no window.
+    """How much a stream has given so far, and how fast.
+
+    windows: how many. steps, events: in them, each counted once, however many windows share it. late_events:
+    events that came too late and were left out. stream_seconds: time that the steps last. seconds: spent on
+    windows. wall_seconds: since the stream was made. real_time_factor: stream_seconds / seconds, above 1 where it
+    is faster than what it watches. events_per_second: events / seconds. latency_ms: "p50", "p95", "p99" and "max".
+    These three are None where there was no window. notes: what was assumed, mended or cut off of the source, and
+    whether numbers left what floats hold.
     """
 
     windows: int
@@ -37,16 +40,16 @@ class StreamSummary:
 
 
 class Tally:
-    """What a StreamSummary is made of."""
+    """Counts what a StreamSummary says."""
 
     def __init__(self):
         self._made = perf_counter()
         self._windows = self._steps = self._events = 0
-        self._seconds, self._longest, self._lasted = 0.0, 0.0, 0
+        self._seconds = self._longest = 0.0
         self._latencies = np.zeros(int(log(LONGEST / SHORTEST) * FINENESS) + 1, np.int64)
 
     def add(self, window, steps, events) -> None:
-        """A window, and how many of its steps and events no window before it had."""
+        """Count a window. steps, events: how many of its own no window before it had."""
         self._windows += 1
         self._steps += steps
         self._events += events
@@ -56,7 +59,7 @@ class Tally:
         self._latencies[int(log(latency / SHORTEST) * FINENESS)] += 1
 
     def summary(self, course, n_late, notes) -> StreamSummary:
-        """So far. notes: on the source and on what came of it."""
+        """Return the StreamSummary so far. notes: on the source and on what came of it."""
         lasted = self._steps * course.bins.bin_width * MICROSECOND
         some = self._windows > 0 and self._seconds > 0
         return StreamSummary(
@@ -66,8 +69,8 @@ class Tally:
 
     def _latency(self):
         below = np.cumsum(self._latencies)
-        found = {}
+        latencies = {}
         for percent in PERCENTILES:
             place = int(np.searchsorted(below, percent / 100 * self._windows))
-            found[f"p{percent}"] = 1e3 * min(self._longest, SHORTEST * float(np.exp((place + 1) / FINENESS)))
-        return {**found, "max": 1e3 * self._longest}
+            latencies[f"p{percent}"] = 1e3 * min(self._longest, SHORTEST * float(np.exp((place + 1) / FINENESS)))
+        return {**latencies, "max": 1e3 * self._longest}

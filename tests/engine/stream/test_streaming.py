@@ -14,7 +14,7 @@ from small_networks import chain, conv, recurrent, weights
 
 from eventsim import Dense, EventBins, EventStream, Flatten, Input, Model, Neuron, Readout, Simulator
 from eventsim.errors import DataError, EventsimWarning, RunError
-from eventsim.engine.stream_options import Course, StreamOptions
+from eventsim.engine.stream.options import Course, StreamOptions
 from eventsim.inputs.live import event_stream
 from eventsim.merging import merge
 from eventsim.inputs.event_files.options import EventOptions
@@ -29,7 +29,8 @@ def _models():
     row = Input((6,), bits=8, scale=0.5, events=EventBins(WIDTH, "one", sensor_size=(1, 6)))
     back = recurrent(rng)
     return {
-        "convolution": chain(rng, maps, conv(6, padding=1, bias=False), Neuron(0.5, leak=0.9), conv(5), Neuron(0.5)),
+        "convolution": chain(rng, maps, conv(6, padding=1, bias=False), Neuron(0.5, leak=0.9), conv(5),
+                             Neuron(0.5)),
         "recurrent": Model({**back.nodes, "input": row}, back.edges, 6),
         "ends in spikes": chain(rng, maps, Flatten(), Dense(weights(rng, 7, 40)), Neuron(0.5), readout=False),
     }
@@ -125,7 +126,8 @@ def test_answers_are_of_the_window_and_scores_of_the_past(name, precision):
     for window in sim.stream([events], 500, stride=200, smoothing=0.75):
         last = round((window.stop - events["t"][0]) / WIDTH)
         steps = given[last - window.steps : last].astype(np.float64)
-        answer = {"last": steps[-1], "mean": steps.mean(axis=0)}.get(stage.reduce, steps.sum(axis=0)).ravel() / unit
+        reduced = {"last": steps[-1], "mean": steps.mean(axis=0)}.get(stage.reduce, steps.sum(axis=0))
+        answer = reduced.ravel() / unit
         np.testing.assert_allclose(window.answer, answer, rtol=1e-5, atol=1e-6)
         new = window.answer.astype(np.float64)
         scores = new if scores is None else 0.75 * scores + 0.25 * new
@@ -166,7 +168,8 @@ def test_late_events_by_the_stated_rule(jitter, slack):
         stream = sim.stream((events[i : i + n] for i in range(0, len(events), n)), "300us", slack=slack)
         windows = list(stream)
         assert stream.summary.late_events == len(events) - len(kept)
-        np.testing.assert_array_equal([window.output for window in windows[:-1]], whole.outputs[0, 2:-1:3][:len(windows) - 1])
+        np.testing.assert_array_equal([window.output for window in windows[:-1]],
+                                      whole.outputs[0, 2:-1:3][:len(windows) - 1])
         np.testing.assert_array_equal(windows[-1].output, whole.output[0])
         assert sum(window.n_events for window in windows) == len(kept) == stream.summary.events
 
@@ -330,7 +333,7 @@ def test_the_summary_adds_up():
 
 
 def overflowing(weight=3e38, hidden=False):
-    """A network whose sums grow beyond float32; hidden: and come to rest in a hard reset, before a finite output."""
+    """Sums that grow beyond float32; hidden: and come to rest in a hard reset, before a finite output."""
     nodes = {"input": Input((2, *SIZE), bits=8, events=EventBins(WIDTH, sensor_size=SIZE)), "flat": Flatten(),
              "fc": Dense(np.full((3, 40), weight))}
     if hidden:

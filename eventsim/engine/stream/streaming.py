@@ -3,24 +3,30 @@
 import time
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Callable, Iterator, List
+from typing import Callable, Iterator
 
 import numpy as np
 
+from eventsim.arguments import instance_of
 from eventsim.display.card import Card, cut, MOST_ROWS, Shown
+from eventsim.engine.answers import answer_of_steps
 from eventsim.engine.executing import Executor
-from eventsim.engine.paced import Pace, Reader
+from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
-from eventsim.engine.stepping import Levels, Stepping
-from eventsim.engine.stream_overflows import Overflows
-from eventsim.engine.stream_options import Course, duration_text, span_text, StreamOptions, StreamState
-from eventsim.engine.stream_summary import StreamSummary, Tally
-from eventsim.errors import DataError, EventsimWarning
+from eventsim.engine.stream.options import Course, duration_text, span_text, StreamOptions
+from eventsim.engine.stream.overflows import Overflows
+from eventsim.engine.stream.paced import Pace, Reader
+from eventsim.engine.stream.state import StreamState
+from eventsim.engine.stream.stepping import Levels, Stepping
+from eventsim.engine.stream.summary import StreamSummary, Tally
+from eventsim.errors import DataError, EventsimWarning, LevelError
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.live import event_stream
 from eventsim.inputs.preparing import check_sensor
 from eventsim.statistics.counts import Counts
 from eventsim.text import all_digits, many, number, quantity
+
+MERGE = "; where events share a pixel and a step, coincident='merge' makes them one"
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,13 +37,23 @@ class StreamWindow(Shown):
     steps: of the window; fewer at the source's end, and in the first of sliding windows.
     n_events: events in the steps that were run for it: all steps where windows reset, else those since the window
         before.
-    answer: (classes,), what the output gave within the window alone: the sum or mean over its steps, or its last
-        step, as the model's readout says; of models that end in spikes the sum of their levels.
+    answer: (classes,), of the dtype of `Recording.output`: what the output gave within the window alone, the sum
+    or
+        mean over its steps, or its last step, as the model's readout says; of models that end in spikes the sum of
+        their levels.
     scores: float64 (classes,), the answers smoothed: smoothing * scores of the window before + (1 - smoothing) *
         answer.
     recording: of the steps that were run for it, with counts and what was recorded, without state.
     seconds: spent on it. latency: seconds from its end until its answer: `seconds`, and in real time also what it
         had to wait.
+
+    >>> import eventsim
+    >>> bins = eventsim.EventBins(bin_width=1000, sensor_size=(1, 2), polarities="one")
+    >>> model = eventsim.Model({"in": eventsim.Input((2,), events=bins), "n": eventsim.Neuron()}, [("in", "n")], 1)
+    >>> events = [{"t": [0, 1200, 2100], "x": [0, 1, 1], "y": [0, 0, 0], "p": [1, 1, 1]}]
+    >>> window = next(eventsim.Simulator(model).stream(events, window="2ms"))
+    >>> window.start, window.stop, window.n_events, window.answer.tolist()
+    (0.0, 2000.0, 2, [1.0, 1.0])
     """
 
     number: int
@@ -52,7 +68,7 @@ class StreamWindow(Shown):
     latency: float = 0.0
 
     def card(self) -> Card:
-        """When it was, what came, and the classes with the largest scores."""
+        """Show when the window was, what came, and the classes with the largest scores."""
         context, classes = self.recording.context, np.argsort(-self.scores, kind="stable")
         names = () if context is None else context.model.class_names
         names = names if len(names) == len(self.scores) else tuple(map(str, range(len(self.scores))))
@@ -66,17 +82,17 @@ class StreamWindow(Shown):
 
     @property
     def prediction(self) -> int:
-        """The largest score; ties go to the lowest index."""
+        """The class of the largest score; ties go to the lowest index."""
         return int(self.scores.argmax())
 
     @property
     def output(self) -> np.ndarray:
-        """(classes,): the answer since the last reset, as `Simulator.run` of all steps since then gives it."""
+        """The answer since the last reset, (classes,), as `Simulator.run` of all steps since then gives it."""
         return self.recording.output[0]
 
     @property
     def counts(self) -> Counts:
-        """Of the steps that were run for it."""
+        """The counts of the steps that were run for the window."""
         return self.recording.counts
 
 
@@ -88,14 +104,24 @@ class Stream(Shown):
 
     Attributes: source, the `EventStream`, with its `notes`; course, the steps in numbers; state, a `StreamState`
     after the window given last, from which another stream may go on; summary.
+
+    >>> import eventsim
+    >>> bins = eventsim.EventBins(bin_width=1000, sensor_size=(1, 2), polarities="one")
+    >>> model = eventsim.Model({"in": eventsim.Input((2,), events=bins), "n": eventsim.Neuron()}, [("in", "n")], 1)
+    >>> events = [{"t": [0, 1200, 2100], "x": [0, 1, 1], "y": [0, 0, 0], "p": [1, 1, 1]}]
+    >>> stream = eventsim.Simulator(model).stream(events, window="2ms")
+    >>> [(window.number, window.n_events, window.prediction) for window in stream]
+    [(0, 2, 0), (1, 1, 1)]
+    >>> stream.summary.steps, stream.summary.events
+    (3, 3)
     """
 
     def __init__(self, simulator, executor: Callable[[], Executor], source, window, options: StreamOptions):
         node = simulator.model.nodes[simulator.model.input]
         if node.events is None:
-            raise DataError("the model's input does not say how events become levels; give it events=EventBins(...)")
-        options = replace(options, sensor_size=options.sensor_size or node.events.sensor_size)
-        self.source = event_stream(source, options)
+            raise DataError("the model's input does not say how events become levels; give it "
+                            "events=EventBins(...)")
+        self.source = event_stream(source, options, node.events.sensor_size)
         check_sensor(self.source, node.events)
         self.course = Course.of(window, options, node.events)
         doubt = simulator.model.doubt_of_steps(self.course.window if options.fresh else None)
@@ -106,8 +132,9 @@ class Stream(Shown):
         self._levels = Levels(self.course.window if options.fresh else self.course.stride, self.course.bins,
                               node.shape)
         self._output = _Output(simulator.program)
-        self._overflows = Overflows(simulator.program, options.record)
-        self._record = (*_names(options.record), self._output.record, *self._overflows.record)
+        record = record_names(options.record)
+        self._overflows = Overflows(simulator.program, record)
+        self._record = (*record, self._output.record, *self._overflows.record)
         self._network, self._scores, self._number = None, None, 0
         self._left_by = None  # the Executor whose run left the network's state; None where others have it, too
         self._within = False  # whether a window has begun and not come to its end
@@ -123,12 +150,12 @@ class Stream(Shown):
         return self
 
     def __next__(self) -> StreamWindow:
-        """Raises DataError where the source is damaged, or a window has levels that the input does not take;
-        RunError where integers could overflow."""
+        """Return the next window. Raises DataError where the source is damaged, or a window has levels that the
+        input does not take; RunError where integers could overflow."""
         return next(self._windows)
 
     def card(self) -> Card:
-        """What it reads, how it is cut, and how far it is; nothing is read for it."""
+        """Show what the stream reads, how it is cut, and how far it is; nothing is read for it."""
         course, summary = self.course, self.summary
         facts = [("step", duration_text(course.bins.bin_width)), *course.windows_said(),
                  ("windows", "fresh" if self._options.fresh else "one state"),
@@ -142,25 +169,25 @@ class Stream(Shown):
 
     @property
     def state(self) -> StreamState:
-        """After the window given last. Raises DataError where a window failed or was stopped after it: what that
-        left is of no step."""
+        """What is carried on after the window given last. Raises DataError where a window failed or was stopped
+        after it: what that left is of no step."""
         if self._within:
-            raise DataError(f"{self.source.name}: window {self._number} failed or was stopped, so that there is no "
-                            "state to go on from; keep the `state` of windows before")
+            raise DataError(f"{self.source.name}: window {self._number} failed or was stopped, so that there is "
+                            "no state to go on from; keep the `state` of windows before")
         stepping = self._stepping
-        self._left_by = None  # somebody else has the network's state now: the next window looks at it and copies it
+        self._left_by = None  # somebody else has the network's state now: the next window checks and copies it
         return StreamState(self.course.cut, self._network, stepping.start, stepping.newest, stepping.done,
                            self._number, stepping.waiting.copy(), self._emitted, self._scores)
 
     @property
     def summary(self) -> StreamSummary:
-        """Of the windows given so far."""
-        return self._tally.summary(self.course, self._stepping.n_late, (*self.source.notes, *self._overflows.notes))
+        """The StreamSummary of the windows given so far."""
+        notes = *self.source.notes, *self._overflows.notes
+        return self._tally.summary(self.course, self._stepping.n_late, notes)
 
     def _take_up(self, state: StreamState):
-        if not isinstance(state, StreamState) or state.cut != self.course.cut:
-            raise DataError(f"state is {type(state).__name__}, expected the `state` of a stream with the same "
-                            "step, window and stride")
+        instance_of(state, StreamState, "state", "the `state` of a stream")
+        state.check(self.course, self._options.fresh, self._simulator.program)
         stepping = self._stepping
         stepping.start, stepping.newest, stepping.done = state.start, state.newest, state.done
         stepping.waiting = state.waiting
@@ -174,6 +201,7 @@ class Stream(Shown):
         safe = self._simulator.program.safe_steps
         if safe is None or safe >= 2 * blank.shape[1]:  # else the first windows say so
             first = self._run(blank, None)
+            self._output.answer(self._output.emitted(first))
             if not self._options.fresh:
                 self._run(blank, first.state)
 
@@ -240,30 +268,30 @@ class Stream(Shown):
         self._scores = self._smoothed(answer)
         ended = time.perf_counter()
         latency = ended - (pace.due(stop) if pace else began)
-        found = StreamWindow(self._number, self._time(first), self._time(stop), stop - first, len(step), answer,
-                       self._scores, recording, ended - began, latency)
+        stream_window = StreamWindow(
+            number=self._number, start=self._time(first), stop=self._time(stop), steps=stop - first,
+            n_events=len(step), answer=answer, scores=self._scores, recording=recording, seconds=ended - began,
+            latency=latency)
         self._number += 1
-        self._tally.add(found, stop - new, int((step >= new - begin).sum()))
+        self._tally.add(stream_window, stop - new, int((step >= new - begin).sum()))
         self._within = False
-        return found
+        return stream_window
 
     def _run_named(self, levels, first, stop):
         try:
             return self._run(levels, None if self._options.fresh else self._network)
         except DataError as error:
-            many = str(error).startswith("x has values up to")
-            remedy = "; where events share a pixel and a step, coincident='merge' makes them one" if many else ""
-            raise DataError(f"{self.source.name}: window from {self._time(first):g} to {self._time(stop):g} us: "
-                            f"{error}{remedy}") from None
+            remedy = MERGE if isinstance(error, LevelError) else ""
+            raise type(error)(f"{self.source.name}: window from {self._time(first):g} to {self._time(stop):g} us: "
+                              f"{error}{remedy}") from None
 
     def _run(self, levels, state):
-        """A Recording. A state that the window before left is as it was, and is not checked again; nor are all
+        """Run levels. A state that the window before left is as it was, and is not checked again; nor are all
         levels, where those of the events are not too high."""
         executor = self._executor()
         if state is not None and executor is self._left_by and self._levels.are_at_most(self._highest):
             return executor.go_on(levels, self._record, state)
-        return executor.run(levels, levels.shape[1], self._record, state, keep_state=True, samples_first=False,
-                            blank=True)
+        return executor.run_unjudged(levels, levels.shape[1], self._record, state)
 
     def _time(self, step):
         return self._stepping.start + step * self.course.bins.bin_width
@@ -279,30 +307,16 @@ class _Output:
     for it."""
 
     def __init__(self, program):
-        self._layer = program.stages[program.output]
-        self._reduce = self._layer.reduce
-        self._unit = self._layer.steps_per_unit[0] if self._reduce and program.dtype.kind == "i" else None
-        self.record = f"{'potentials' if self._reduce else 'spikes'}:{program.output}"
+        self._layer, self._dtype = program.stages[program.output], program.dtype
+        self.record = f"{'potentials' if self._layer.reduce else 'spikes'}:{program.output}"
 
     def emitted(self, recording) -> np.ndarray:
-        """(steps, classes): membranes of a readout, or levels int64."""
+        """Return (steps, classes): the membranes of a readout, or levels int64."""
         name = self._layer.name
-        found = recording.potentials(name) if self._reduce else recording.levels(name).astype(np.int64)
-        return found.reshape(found.shape[1], -1)
+        values = recording.potentials(name) if self._layer.reduce else recording.levels(name).astype(np.int64)
+        return values.reshape(values.shape[1], -1)
 
     def answer(self, emitted) -> np.ndarray:
-        """(classes,): as `engine.answers` for a run of these steps alone."""
-        if self._reduce == "last" or len(emitted) == 1:
-            found = emitted[-1]
-        else:
-            found = np.add.accumulate(emitted.astype(np.int64) if emitted.dtype.kind == "i" else emitted, axis=0)[-1]
-        if not self._reduce:
-            return found.astype(np.float64)
-        found = found.astype(np.float64 if self._unit is not None else emitted.dtype)
-        if self._reduce == "mean":
-            found = found / found.dtype.type(len(emitted))
-        return found if self._unit is None else found / self._unit
-
-
-def _names(record) -> List[str]:
-    return [record] if isinstance(record, str) else list(record or ())
+        """Return the answer (classes,), as a run of these steps alone gives it."""
+        emitted = emitted if self._layer.reduce else emitted.astype(np.int32)
+        return answer_of_steps(emitted, self._layer, self._dtype)
