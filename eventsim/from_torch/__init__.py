@@ -4,11 +4,13 @@ torch is imported when this is called, not before. `eventsim.from_torch.register
 modules of one's own.
 """
 
+import inspect
 import sys
 from importlib import import_module
 from types import ModuleType
 
-from eventsim.errors import MissingPackageError
+from eventsim.errors import missing
+from eventsim.text import did_you_mean
 
 def _exporting():
     try:
@@ -16,15 +18,26 @@ def _exporting():
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "torch":
             raise
-        raise MissingPackageError("from_torch needs PyTorch, which is not installed: pip install "
-                                  "\"eventsim-snn[torch]\"") from None
+        raise missing("from_torch", "torch", "torch") from None
 
 
 class _Callable(ModuleType):
     """The package, which is also the function: `eventsim.from_torch(...)`."""
 
-    def __call__(self, net, x, *args, **kwargs):
-        return _exporting().from_torch(net, x, *args, **kwargs)
+    def __call__(self, *args, **kwargs):
+        from_torch = _exporting().from_torch
+        _check_names(inspect.signature(from_torch).parameters, args, kwargs)
+        return from_torch(*args, **kwargs)
+
+
+def _check_names(parameters, args, kwargs):
+    """Raise TypeError for a keyword that is no parameter, and for missing samples."""
+    for name in kwargs:
+        if name not in parameters:
+            raise TypeError(f"from_torch has no argument {name!r}{did_you_mean(name, parameters)}")
+    if len(args) < 2 and "x" not in kwargs:
+        raise TypeError("from_torch needs a network and samples, from_torch(net, x, ...): x is a few samples on "
+                        "which the model is proved equal to the network, (N, ...) or with layout='NT' (N, T, ...)")
 
 
 def register(cls, rule):

@@ -10,6 +10,7 @@ from eventsim.errors import ModelError, UnsupportedError
 from eventsim.from_torch.flattening import flatten_maps
 from eventsim.from_torch.graph import Operation, Operand, Where
 from eventsim.from_torch.linear_maps import constants_of, linear_part
+from eventsim.from_torch.operations.registry import SUM_OF_STEPS
 from eventsim.from_torch.operations.rows import gives_current
 from eventsim.model.graph import Edge
 from eventsim.model.input import Input
@@ -50,10 +51,10 @@ class Built(NamedTuple):
 
 
 def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
-    """Nodes and edges of all that the answer depends on. Raises UnsupportedError, naming the place.
+    """Return the nodes and edges of all that the answer depends on. Raises UnsupportedError, naming the place.
 
-    late: where a delay belongs that a network has behind its synapses: at their end, where their biases
-    wait too, or (not late) before them.
+    late: where the model has a delay that the network has behind its synapses: there, so that it delays their
+    biases too, or (False) before them.
     """
     flatten_maps(graph)
     _merge_synapses(graph)
@@ -62,25 +63,24 @@ def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
 
 
 def refusal_at(operation, reason):
-    """An UnsupportedError that says where in the user's code an operation was done."""
-    where = str(operation.where)
-    return UnsupportedError(f"{where}: {reason}" if where else reason)
+    """Return an UnsupportedError that says where in the user's code an operation was done."""
+    return UnsupportedError(operation.where.before(reason))
 
 
 def _check_used(graph, last):
-    """Refuse what the answer depends on and eventsim has no equal for, in the order in which it was done."""
-    found, waiting = {last}, [last]
+    """Refuse the first operation that the answer depends on and that eventsim has no equal for."""
+    used, waiting = {last}, [last]
     while waiting:
         for source in graph.nodes[waiting.pop()].sources:
-            if source.node not in found:
-                found.add(source.node)
+            if source.node not in used:
+                used.add(source.node)
                 waiting.append(source.node)
-    for number in sorted(found):
+    for number in sorted(used):
         operation = graph.nodes[number]
         if operation.kind == "refused":
             raise refusal_at(operation, operation.settings["reason"])
         if operation.kind == "steps":
-            raise refusal_at(operation, "uses a sum over steps before the network's end")
+            raise refusal_at(operation, f"uses a sum over steps before the network's end; {SUM_OF_STEPS}")
         if operation.kind == "state":
             raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their "
                                         "spikes, or that of a last layer without a reset and without recurrence")
@@ -89,14 +89,13 @@ def _check_used(graph, last):
 class _Draft:
     """A model while it is built.
 
-    names: (number of an operation, delay) -> name of its node, or None of a sum of currents, whose parts its
-    readers read. Operations without a state are there once per delay: they wait before their synapses.
+    names: (number of an operation, delay) -> name of its node; None for a sum of currents, whose parts its readers
+    read. Operations without a state have one node for each delay, since delays stand before their synapses.
     """
 
     def __init__(self, graph, input_node, late):
         self.graph, self.input, self.late = graph, input_node, late
         self.nodes, self.edges, self.names, self.layers = {}, [], {}, {}
-        self._entries = {}  # name of a layer's node -> name of the node that reads for it
         self._waiting = []  # keys whose edges are missing
 
     def finish(self, answer):
@@ -147,7 +146,7 @@ class _Draft:
         try:
             self.nodes[name] = self.input if operation.kind == "input" else _node(operation)
         except ModelError as error:
-            raise ModelError(f"{operation.where}: {error}" if str(operation.where) else str(error)) from None
+            raise ModelError(operation.where.before(str(error))) from None
         if operation.kind == "input" and "shape" in operation.settings:
             self.nodes[name] = replace(self.input, shape=operation.settings["shape"], layout="")
         if operation.kind == "layer":
@@ -172,6 +171,9 @@ class _Draft:
         """Lead an operation's result, so many steps late, to a node whose own result has a shape. own: more
         steps, by which the node itself reads late."""
         operation = self.graph.nodes[number]
+        if operation.kind == "layer" and not operation.settings["layer"].node.fires():
+            raise refusal_at(operation, "never fires, so that its value can be the network's answer alone, and "
+                                        "other layers read it; put neurons that fire in its place")
         source, left = self._node(number, delay)
         if source is None and self.nodes[target].inputs[1] == 1:
             source, left = self._joined(number, delay), 0
@@ -231,8 +233,8 @@ def _wanted(operation):
     if not last:
         return kind
     last = f"{kind.lower()}{last}" if last.isdigit() else last
-    found = f"{before}.{last}" if before else last
-    return "input_" if found == "input" else found
+    name = f"{before}.{last}" if before else last
+    return "input_" if name == "input" else name
 
 
 def _node(operation):
@@ -287,10 +289,10 @@ def _merged(second, first, shape):
     x = torch.zeros(n_out, *shape, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
         y = linear_part(first, x)
-        [found] = torch.autograd.grad(y, x, torch.from_numpy(weight).view(y.shape))
+        [gradient] = torch.autograd.grad(y, x, torch.from_numpy(weight).view(y.shape))
     bias = weight @ constants_of(first)
     if second.settings["bias"] is not None:
         bias = bias + second.settings["bias"]
     delay = first.sources[0].delay + second.sources[0].delay
     return Operation("linear", second.shape, (Operand(first.sources[0].node, delay),),
-                     {"weight": found.reshape(n_out, -1).numpy(), "bias": bias}, second.where, second.still)
+                     {"weight": gradient.reshape(n_out, -1).numpy(), "bias": bias}, second.where, second.still)

@@ -48,15 +48,15 @@ def _is_given_by_matrices(graph, layer, flat):
     if len(layer.shape) == 1 or not layer.sources:
         return False
     recurrent = layer.settings["layer"].recurrent
-    waiting, found = [layer.sources[0].node], []
+    waiting, are_vectors = [layer.sources[0].node], []
     while waiting:
         number = waiting.pop()
         operation = graph.nodes[number]
         if operation.kind == "add":
             waiting += [source.node for source in operation.sources]
         else:
-            found.append(operation.kind == "linear" or number in flat)
-    return all(found) and (recurrent is None or not recurrent.n_axes)
+            are_vectors.append(operation.kind == "linear" or number in flat)
+    return all(are_vectors) and (recurrent is None or not recurrent.n_axes)
 
 
 def _pads_a_current(graph, operation):

@@ -30,6 +30,10 @@ class Where(NamedTuple):
         """The module, for people; "" of the network itself."""
         return f"module {self.module!r} ({self.kind})" if self.module else ""
 
+    def before(self, text) -> str:
+        """Return a text with this place before it, where it is known."""
+        return f"{self}: {text}" if str(self) else text
+
     def __str__(self):
         return ", ".join(part for part in (self.of_module, self.code) if part)
 

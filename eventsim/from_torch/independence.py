@@ -1,7 +1,7 @@
-"""Independence: whether a network says the same of a sample whatever else there is, and whatever its type is.
+"""Independence: whether a network gives the same for a sample with whatever others, and in whatever type, it runs.
 
-Of several samples tracing tells which of them a number comes from; what they have in common, such as their number,
-and what a network does to a sample that is alone, shows where one more is run that differs from the first.
+Tracing shows which sample a number comes from. It does not show what depends on the number of samples, nor what
+mixes samples where there is one alone: these show when one more sample runs that differs from the first.
 """
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from eventsim.errors import UnsupportedError
 from eventsim.from_torch.places import tensors_in
 from eventsim.from_torch.preserving import preserved
-from eventsim.from_torch.running import run_in, said
+from eventsim.from_torch.running import error_line, run_in
 from eventsim.from_torch.samples import another
 
 TYPES = (torch.float32, torch.float64)  # in which models run
@@ -18,18 +18,20 @@ FLIPPED = {torch.float64: 0.0, torch.float32: 0.01}  # share of the numbers that
 
 
 def depends_on_its_type(net) -> str:
-    """What has to be said of a network that is held in a type that rounds more than a model does; "" of others."""
+    """Return the warning for a network whose type rounds more than a model does; "" for others."""
     for name, tensor in (*net.named_parameters(), *net.named_buffers()):
         if tensor.is_floating_point() and tensor.dtype not in TYPES:
             kind = str(tensor.dtype).removeprefix("torch.")
-            return (f"{name} is {kind}: the model is proved equal to net.float(), which has the same weights and rounds "
-                    f"less; in {kind} the network itself may fire otherwise")
+            return (f"{name} is {kind}: the model is proved equal to net.float(), which has the same weights and "
+                    f"rounds less; in {kind} the network itself may fire otherwise")
     return ""
 
 
 def depends_on_the_batch(net, rules, samples, traced, choose) -> str:
     """Run a network with one sample more; raise UnsupportedError where it then says something else of the others.
-    choose: as of `from_torch`. Returns what has to be said where that cannot be found out, "" elsewhere."""
+
+    choose: the `output` of `from_torch`. Returns a warning where the network does not run with one more, else "".
+    """
     n, unknown = len(samples.values), ""
     places = (0, 1) if n == 1 else (n,)  # of the sample that is added
     for dtype in reversed(TYPES):  # float64, if the network's own constants allow it
@@ -40,26 +42,56 @@ def depends_on_the_batch(net, rules, samples, traced, choose) -> str:
             alone = run(samples.values)
             together = [(_kept(n, place), run(_with_another(samples, place))) for place in places]
         except Exception as error:  # the user's own code may raise anything
-            unknown = f"it raises {said(error)}"
+            unknown = f"it raises {error_line(error)}"
             continue
         if not all(_says_the_same(alone, ran, kept, dtype) for kept, ran in together):
             if not _repeats(alone, run(samples.values), dtype):
                 raise UnsupportedError(f"{type(net).__name__} computes otherwise when it runs again with the same "
                                        "samples: it takes random numbers, or keeps something from run to run "
                                        "outside of its modules; leave that out")
-            raise UnsupportedError(_text(type(net).__name__, n))
+            raise UnsupportedError(_text(net, n, traced.timesteps))
         if all(_has_answers(alone, ran, kept) for kept, ran in together):
             return ""
         unknown = "its answer then has another shape"
         break
-    return (f"whether the answers depend on how many samples there are is not known, as the network does not run with "
-            f"one more: {unknown}")
+    return ("whether the answers depend on how many samples there are is not known, as the network does not run "
+            f"with one more: {unknown}")
 
 
-def _text(name, n):
-    return (f"{name} computes otherwise for {n + 1} samples than for {n}: what it says of a sample depends on the "
-            "others, or on how many there are; leave that out (such as x.mean(0), x.shape[0] or len(x) in its "
-            "arithmetic)")
+def may_have_steps(net, rules, samples, traced, sent) -> str:
+    """Return the warning for samples of which every layer treats each row alike, as it would the steps of a
+    recording; "" for others.
+
+    sent: number of a layer -> (T, N, ...), what it sent for the samples.
+    """
+    values = samples.values
+    layers = list(sent.values())
+    if samples.steps is not None or values.ndim < 3 or values.shape[1] == 1 or not any(map(torch.any, layers)) \
+            or any(layer.ndim < 4 or layer.shape[2] != values.shape[1] for layer in layers):
+        return ""
+    try:
+        with preserved(net):
+            torch.set_default_dtype(values.dtype)
+            turned = run_in(net, rules, values.flip(1), traced).sent
+    except Exception:  # the user's own code may raise anything
+        return ""
+    if not all(_close(layer.double().flip(2), turned[number], values.dtype) for number, layer in sent.items()):
+        return ""
+    shape = "x".join(map(str, values.shape[1:]))
+    return (f"x was taken as {len(values)} samples of {shape} that stand still, of which every layer treats the "
+            f"{values.shape[1]} rows alike: if an axis of x counts steps, give layout='NT' or 'TN', if not, "
+            "layout='N'")
+
+
+def _text(net, n, timesteps):
+    remedy = "leave that out (such as x.mean(0), x.shape[0] or len(x) in its arithmetic)"
+    for name, module in net.named_modules():
+        if isinstance(getattr(module, "num_timesteps", None), int) and getattr(module, "batch_size", -1) > 0:
+            remedy = (f"{name!r} ({type(module).__name__}) has batch_size={module.batch_size} and takes more "
+                      f"samples as more steps: make it, and those like it, with num_timesteps={timesteps} instead")
+            break
+    return (f"{type(net).__name__} computes otherwise for {n + 1} samples than for {n}: what it says of a sample "
+            f"depends on the others, or on how many there are; {remedy}")
 
 
 def _with_another(samples, place):
@@ -74,39 +106,41 @@ def _kept(n, place):
 
 def _says_the_same(alone, together, kept, dtype):
     """Whether a run (see `_ran`) gives in its layers and answers what another gives for the samples `kept`."""
-    (sent, few), (sent_too, many) = alone, together
-    layers = [_same_samples(one, other, kept, axis=1) for one, other in zip(sent, sent_too)]
-    answers = filter(None, (_same_samples(one, other, kept) for one, other in zip(few, many)))
+    (sent, few), (sent_together, many) = alone, together
+    layers = [_same_samples(*pair, kept, axis=1) for pair in zip(sent, sent_together)]
+    answers = filter(None, (_same_samples(*pair, kept) for pair in zip(few, many)))
     return all(layers) and all(any(_close(*pair, dtype) for pair in pairs) for pairs in (*layers, *answers))
 
 
 def _repeats(before, now, dtype):
     """Whether a run with the same samples gives the same as one before."""
     pairs = zip((*before[0], *before[1]), (*now[0], *now[1]))
-    return all(one.shape == other.shape and _close(one, other, dtype) for one, other in pairs)
+    return all(first.shape == second.shape and _close(first, second, dtype) for first, second in pairs)
 
 
 def _has_answers(alone, together, kept):
     """Whether all answers of a run can be compared with those for the samples `kept` of another."""
     few, many = alone[1], together[1]
-    return len(few) == len(many) and all(_same_samples(one, other, kept) for one, other in zip(few, many))
+    return len(few) == len(many) and all(_same_samples(*pair, kept) for pair in zip(few, many))
 
 
 def _ran(net, rules, values, traced, choose):
-    """(what each layer sent (T, N, ...), the tensors of the answer) of a run."""
+    """Run a network; return (what each layer sent, (T, N, ...), the tensors of the answer)."""
     with preserved(net):
         torch.set_default_dtype(values.dtype)
         ran = run_in(net, rules, values, traced)
         if choose:
             return list(ran.sent.values()), [choose(result) for result in ran.returned]
         tensors = [tensors_in(result) for result in ran.returned]
-        return list(ran.sent.values()), [found[i] for found, chosen in zip(tensors, traced.chosen) for i in chosen]
+        return list(ran.sent.values()), [call[i] for call, chosen in zip(tensors, traced.chosen) for i in chosen]
 
 
 def _same_samples(few, many, kept, axis=None):
-    """[(numbers of samples, numbers of the samples `kept` of more that may be the same)]: an axis of many numbers of
-    a sample may have the samples first or last. axis: that of the samples, None: any. Empty where the shapes do not
-    fit."""
+    """Return [(numbers of samples, those of the samples `kept` of more that may be the same)].
+
+    Along an axis that holds many numbers of each sample, the samples may be the outer or the inner index. axis:
+    the one of the samples, None: any. Empty where the shapes do not fit.
+    """
     n, kept = len(kept), torch.tensor(kept, device=many.device)
     axes = [i for i, (size, other) in enumerate(zip(few.shape, many.shape)) if size != other]
     if few.ndim != many.ndim or len(axes) > 1 or axis is not None and axes != [axis]:

@@ -13,7 +13,7 @@ import torch
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.from_torch import states
 from eventsim.from_torch.graph import Operation, Operand
-from eventsim.from_torch.operations.registry import Misread, Refused
+from eventsim.from_torch.operations.registry import Misread, Refused, SUM_OF_STEPS
 from eventsim.from_torch.operations.rows import emit, leading_axes
 from eventsim.from_torch.places import BITS, MASK, Mixed, tensors_in
 from eventsim.from_torch.ranges import name_of_type
@@ -83,14 +83,19 @@ class Rules:
                     return self._rules[key], cls
         return None, None
 
+    def known(self, library) -> list:
+        """Return the names of a library's classes that have a rule."""
+        return [name.partition(".")[2] for name in self._rules
+                if isinstance(name, str) and name.partition(".")[0] == library]
+
     def taken(self, module) -> bool:
         """Whether a module is taken whole: its class has a rule, and nothing of it was replaced."""
         rule, cls = self.find(module)
         return rule is not None and not changes(module, cls)
 
     def call(self, trace, module, forward, args, kwargs):
-        """Run a module that is taken whole, and say what it gave."""
-        found = states.before(trace, module)
+        """Run a module that is taken whole, record what it gave, and return that."""
+        before = states.before(trace, module)
         number = trace.graph.add(Operation("state", (1,), where=trace.where()), ("state", id(module)))
         with trace.within(number):
             out = forward(*args, **kwargs)
@@ -99,7 +104,7 @@ class Rules:
             trace.spoil(out, watched.refusal)
             return out
         try:
-            return self._record(trace, module, found, states.taken_beside(forward, args, kwargs),
+            return self._record(trace, module, before, states.taken_beside(forward, args, kwargs),
                                 tensors_in((args, kwargs))[0], out)
         except (Refused, Mixed, ModelError, UnsupportedError) as error:
             refusal = trace.refuse(out, f"{type(module).__name__} {trace.name_of(module)!r} {_verb(error)}",
@@ -108,8 +113,8 @@ class Rules:
                 trace.watched[id(module)].refusal = refusal
             return out
 
-    def _record(self, trace, module, found, slots, x, out):
-        """Say what a call of a module gave for x. found: the module before it."""
+    def _record(self, trace, module, before, slots, x, out):
+        """Record what a call of a module gave for x, and return that. before: the module before the call."""
         rule, cls = self.find(module)
         spoilt = trace.refused(x)
         if spoilt is not None:
@@ -117,16 +122,25 @@ class Rules:
             if id(module) in trace.watched:
                 trace.watched[id(module)].refusal = spoilt
             return out
-        layer = as_layer(rule, module, x)
+        layer = self._layer(trace, rule, module, x)
         if x.is_floating_point() and trace.narrows(x.dtype) and trace.places.knows(x):
             raise Refused(f"computes in {name_of_type(x.dtype)}, as what it reads, and rounds what a model does "
                           "not; convert what it reads to float32, x.float()")
-        taken = Taken(module, cls, layer, x, slots, found, tensors_in(out))
+        taken = Taken(module, cls, layer, x, slots, before, tensors_in(out))
         if layer.node.integrates():
             _record_neurons(trace, taken)
         else:
             _record_stateless(trace, taken)
         return out
+
+    def _layer(self, trace, rule, module, x):
+        """The NeuronLayer that a rule makes of a module, of nothing but constants."""
+        n_refusals = len(trace.refusals)
+        layer = as_layer(rule, module, x)
+        if len(trace.refusals) > n_refusals:  # the rule has looked at numbers of the network
+            del trace.refusals[n_refusals:]
+            raise Refused("its parameters depend on the input, and a model's are constants")
+        return layer
 
 
 class Taken(NamedTuple):
@@ -168,24 +182,24 @@ HARMLESS = {"__init__", "__module__", "__doc__", "__qualname__", "__annotations_
 
 
 def changes(module, cls) -> List[str]:
-    """What a module's class, or the module itself, has in place of what `cls` has."""
-    found = []
+    """Return the names of what a module's class, or the module itself, adds to or replaces of `cls`."""
+    added = []
     for sub in type(module).__mro__:
         if sub is cls:
             break
-        found += [name for name in vars(sub) if name not in HARMLESS]
+        added += [name for name in vars(sub) if name not in HARMLESS]
     own = [name for name, value in vars(module).items() if callable(value) and callable(getattr(cls, name, None))]
-    return found + own
+    return added + own
 
 
 def as_layer(rule, module, x) -> NeuronLayer:
-    """What a rule says of a module, a node by itself as a NeuronLayer. x: what the module is given."""
-    found = rule(module, x)
-    return found if isinstance(found, NeuronLayer) else NeuronLayer(found)
+    """Return the NeuronLayer that a rule gives for a module; a node becomes one. x: what the module is given."""
+    layer = rule(module, x)
+    return layer if isinstance(layer, NeuronLayer) else NeuronLayer(layer)
 
 
 def _whole(trace, x, n_axes):
-    """[(node, rows)] of a block that is one node's elements in their own order."""
+    """Return [(node, rows)] of a block that holds all elements of one node in their own order; else refuse it."""
     parts = trace.places.parts(x, n_axes)
     width = int(np.prod(x.shape[n_axes:], dtype=np.int64))
     if len(parts) != 1 or len(parts[0].columns) != width or (parts[0].elements != np.arange(width)).any() \
@@ -296,6 +310,9 @@ def _goes_on(trace, taken):
         _refuse_changed(node.settings["layer"], layer)
         return number, step + 1
     tries = [i for i in trace.calls if trace.nodes[i].settings["module"] is module]
+    if tries and not given and layer.rest == {}:
+        raise Refused("is called again without the state that it has given, so that it starts anew at every call; "
+                      "hand that on: y, state = module(x, state)")
     if tries and (not given or any(trace.places.knows(state) for state in given)):
         number = tries[0]
         _refuse_changed(trace.nodes[number].settings["layer"], layer)
@@ -312,11 +329,11 @@ def _goes_on(trace, taken):
 
 def _refuse_changed(first, now):
     """Refuse a layer that is not what it was in the call before."""
-    for one, other in ((first.node, now.node), (first.before, now.before), (first.recurrent, now.recurrent)):
-        if one is None or other is None:
+    for old, new in ((first.node, now.node), (first.before, now.before), (first.recurrent, now.recurrent)):
+        if old is None or new is None:
             continue
-        for name, value in vars(one).items():
-            if not np.array_equal(value, vars(other)[name]):
+        for name, value in vars(old).items():
+            if not np.array_equal(value, vars(new)[name]):
                 raise Refused(f"changes its parameters between steps ({name}); a model's stay as they are")
 
 
@@ -325,7 +342,7 @@ def _source_of(trace, x, axes, steps):
     [(number, rows)] = _whole(trace, x, len(axes))
     n, still = trace.samples, trace.nodes[number].still
     if trace.nodes[number].kind == "steps":
-        raise Refused("reads a sum over steps")
+        raise Refused(f"reads a sum over steps; {SUM_OF_STEPS}")
     shape = {"N": (1, n), "TN": (len(steps), n), "NT": (n, len(steps))}[axes]
     rows = rows.reshape(shape)
     rows = rows.T if axes == "NT" else rows

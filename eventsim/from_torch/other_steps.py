@@ -59,11 +59,12 @@ def _same_model(built, other):
 
 
 def _same_node(node, other):
-    one, two = vars(node), vars(other)
-    return type(node) is type(other) and one.keys() == two.keys() and all(_same(one[key], two[key]) for key in one)
+    values, others = vars(node), vars(other)
+    return type(node) is type(other) and values.keys() == others.keys() and all(
+        _same(value, others[name]) for name, value in values.items())
 
 
-def _same(one, two):
-    if isinstance(one, (np.ndarray, float)) and isinstance(two, (np.ndarray, float)):
-        return np.shape(one) == np.shape(two) and np.allclose(one, two, rtol=CLOSE, atol=CLOSE * 1e-3)
-    return type(one) is type(two) and bool(np.all(one == two))
+def _same(value, other):
+    if isinstance(value, (np.ndarray, float)) and isinstance(other, (np.ndarray, float)):
+        return np.shape(value) == np.shape(other) and np.allclose(value, other, rtol=CLOSE, atol=CLOSE * 1e-3)
+    return type(value) is type(other) and bool(np.all(value == other))

@@ -95,11 +95,16 @@ class Places:
         if isinstance(known, _Run):
             known = known.first + torch.arange(_length(tensor))
         elif known is None:
-            whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage())
-            known = _constants(whole)
+            storage = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage())
+            known = _constants(storage)
         if tensor.numel():
             known.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).copy_(places)
         self._keep(tensor, known)
+
+    def refresh(self, tensor):
+        """Note that an operation has written constants to a tensor."""
+        if self._entry(tensor) is not None:
+            self.write(tensor, _constants(tensor))
 
     def _keep(self, tensor, places):
         reference = StorageWeakRef(tensor.untyped_storage())

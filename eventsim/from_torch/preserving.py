@@ -7,6 +7,7 @@ import torch
 from eventsim.from_torch.libraries import LIBRARIES
 from eventsim.from_torch.random_numbers import generators
 
+ORIGINAL = "_orig_mod"  # what torch.compile calls the module that it was given
 RESETS = ("reset_mem", "reset", "reset_states")  # how libraries name it
 
 
@@ -27,7 +28,7 @@ def preserved(net):
     finally:
         torch.set_default_dtype(default)
         for generator, state in states:
-            generator.put(state)
+            generator.set(state)
         for module, attributes in kept:
             _put_back(vars(module), attributes)
         for tensor, values in tensors.values():
@@ -36,8 +37,39 @@ def preserved(net):
 
 
 @contextmanager
+def uncompiled(net):
+    """Give the module that torch.compile was given, with those inside it in place of what it made of them."""
+    places = [(module, name, child) for module in net.modules() for name, child in _children(module)
+              if _original(child) is not None]
+    calls = [(module, module._compiled_call_impl) for module in net.modules()
+             if getattr(module, "_compiled_call_impl", None) is not None]
+    try:
+        for module, name, child in places:
+            setattr(module, name, _original(child))
+        for module, _ in calls:
+            module._compiled_call_impl = None
+        yield net if _original(net) is None else _original(net)
+    finally:
+        for module, name, child in places:
+            setattr(module, name, child)
+        for module, call in calls:
+            module._compiled_call_impl = call
+
+
+def _children(module):
+    """Return the (name, module) of all children of a module; one that has two names is there twice."""
+    return [(name, child) for name, child in module.named_modules(remove_duplicate=False)
+            if name and "." not in name]
+
+
+def _original(module):
+    """Return the module that torch.compile was given for what it gave back, None for other modules."""
+    return dict(_children(module)).get(ORIGINAL)
+
+
+@contextmanager
 def in_type(net, dtype):
-    """Give a network floats of one type in place of others, until this is left. What modules share stays shared."""
+    """Give a network floats of one type in place of others, until this is left. Shared tensors stay shared."""
     modules = list(net.modules())
     parameters = {id(p): (p, p.data) for module in modules for p in module.parameters(recurse=False)}
     buffers = [(module, name, value) for module in modules for name, value in module.named_buffers(recurse=False)]

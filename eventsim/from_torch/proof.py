@@ -14,7 +14,8 @@ from eventsim.comparison.self_check import level_counts, OUTPUT_TOLERANCE
 from eventsim.comparison.traces import Trace
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import ModelError
-from eventsim.model.network import Check, Model
+from eventsim.model.check import Check
+from eventsim.model.network import Model
 
 NEAR = {"float64": 1e-9, "float32": 1e-3}  # of a threshold: how far from it rounding can take a membrane across
 
@@ -54,12 +55,12 @@ def _shaped(values, shape):
 
 
 def _levels_of(values, node, name):
-    worth = np.asarray(node.worth)
-    worth = worth.reshape((-1,) + (1,) * (values.ndim - 3)) if worth.ndim else worth
-    levels = np.rint(values / worth)
-    if np.abs(levels * worth - values).max(initial=0) > 1e-6 * np.abs(worth).max():
-        raise ModelError(f"layer {name!r}: sends values that are no whole multiples of {float(worth.max()):.6g}, "
-                         "what its rule says a level is worth")
+    quantum = np.asarray(node.worth)
+    quantum = quantum.reshape((-1,) + (1,) * (values.ndim - 3)) if quantum.ndim else quantum
+    levels = np.rint(values / quantum)
+    if np.abs(levels * quantum - values).max(initial=0) > 1e-6 * np.abs(quantum).max():
+        raise ModelError(f"layer {name!r}: sends values that are no whole multiples of "
+                         f"{float(quantum.max()):.6g}, what its rule says a level is worth")
     top = (1 << node.n_bits) - 1
     if levels.max(initial=0) > top or levels.min(initial=0) < (-top if node.signed else 0):
         raise ModelError(f"layer {name!r}: sends levels from {levels.min():.0f} to {levels.max():.0f}, and its "
@@ -83,8 +84,8 @@ def prove(model: Model, samples, original: OriginalSpikes) -> None:
 
 def _parting(model, samples, original, precision):
     recorded = Trace({name: levels for name, levels in original.levels.items()}, "the original network")
-    found = compare(Simulator(model, precision), recorded, samples)
-    first = found.first
+    divergence = compare(Simulator(model, precision), recorded, samples)
+    first = divergence.first
     if first is None:
         return Parting("the network's spikes differ from the model's", False)
     margin = _margin(first, model.nodes[first.layer])
@@ -93,8 +94,8 @@ def _parting(model, samples, original, precision):
     remedy = "that is rounding: give other samples" if near else \
         "the model is not this network: register a rule for what differs, or report it"
     return Parting(f"layer {first.layer!r} parts from the original network at step {first.step}, sample "
-            f"{first.sample}, neuron {first.neuron}: eventsim sends {first.values[0]:g}, the original "
-                   f"{first.values[1]:g}{shown}; {remedy} ({' '.join(str(found.reading).split())})", near)
+                   f"{first.sample}, neuron {first.neuron}: eventsim sends {first.values[0]:g}, the original "
+                   f"{first.values[1]:g}{shown}; {remedy} ({' '.join(str(divergence.reading).split())})", near)
 
 
 def _margin(first, node):
@@ -112,7 +113,7 @@ def prove_in_float32(model: Model, samples, levels: Dict[str, np.ndarray]) -> No
     Raises ModelError where they first part at a membrane that is not within rounding of a threshold.
     """
     run = Simulator(model, "float32").run(samples, record=tuple(f"spikes:{name}" for name in levels))
-    if any((run.levels(name) != found).any() for name, found in levels.items()):
+    if any((run.levels(name) != expected).any() for name, expected in levels.items()):
         parting = _parting(model, samples, OriginalSpikes(levels, np.zeros(0)), "float32")
         if not parting.near:
             raise ModelError(f"in float32 {parting.text}")

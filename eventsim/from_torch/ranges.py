@@ -37,18 +37,18 @@ def range_of(trace, tensor) -> Optional[WholeRange]:
     """The range of a tensor's numbers that depend on the input, or None where one of them need not be whole. What
     is refused already counts as 0, and so does what neurons keep where the network computes in half precision."""
     places = trace.places.of(tensor)
-    found = [WholeRange(0, 0)] if bool((places == ZERO).any()) else []
+    ranges = [WholeRange(0, 0)] if bool((places == ZERO).any()) else []
     for number in torch.unique(places[places >= 0] >> BITS).tolist():
-        found.append(_range_of_node(trace, number))
-    if any(each is None for each in found):
+        ranges.append(_range_of_node(trace, number))
+    if any(each is None for each in ranges):
         return None
-    return WholeRange(min((r.low for r in found), default=0), max((r.high for r in found), default=0))
+    return WholeRange(min((r.low for r in ranges), default=0), max((r.high for r in ranges), default=0))
 
 
 def holds(trace, dtype, tensor) -> bool:
     """Whether a type holds all that a tensor can be, whatever the sample: spikes, or whole levels."""
-    found, bounds = range_of(trace, tensor), bounds_of(dtype)
-    return found is not None and bounds.low <= found.low and found.high <= bounds.high
+    numbers, bounds = range_of(trace, tensor), bounds_of(dtype)
+    return numbers is not None and bounds.low <= numbers.low and numbers.high <= bounds.high
 
 
 def _range_of_node(trace, number):

@@ -31,17 +31,17 @@ def ways_of_delay(trace) -> Tuple[bool, ...]:
     Raises UnsupportedError, naming the layer, where there is none: it reads different things in turn, so that its
     places in the network would share membranes, or what it reads changes with the steps.
     """
-    found, n_delays = {False, True}, 0
+    ways, n_delays = {False, True}, 0
     for number, calls in trace.calls.items():
         sources = [call.source for call in calls if call.source is not None]
         if not sources:
             continue
         n_delays += any(source.delay for node in trace.nodes for source in node.sources)
-        fits = {late for late in found if _same(trace, sources[-1], calls, late)}
+        fits = {late for late in ways if _same(trace, sources[-1], calls, late)}
         if not fits:
             raise UnsupportedError(_text(trace, number, calls))
-        found = fits
-    return tuple(sorted(found)) if n_delays else (False,)
+        ways = fits
+    return tuple(sorted(ways)) if n_delays else (False,)
 
 
 def _same(trace, complete, calls, late):
@@ -51,12 +51,12 @@ def _same(trace, complete, calls, late):
         moment = Moment(call.steps[0], late)
         expected = _value(trace.graph, complete, moment, {})
         if call.source is None:
-            found = call.constant
+            read = call.constant
         else:
-            found = _value(trace.graph, call.source, moment, {})
-        found, expected = found.reshape(len(found), -1), expected.reshape(1, -1)
-        largest = max(1.0, float(found.abs().max()), float(expected.abs().max()))
-        if found.shape[1] != expected.shape[1] or float((found - expected).abs().max()) > EQUAL * largest:
+            read = _value(trace.graph, call.source, moment, {})
+        read, expected = read.reshape(len(read), -1), expected.reshape(1, -1)
+        largest = max(1.0, float(read.abs().max()), float(expected.abs().max()))
+        if read.shape[1] != expected.shape[1] or float((read - expected).abs().max()) > EQUAL * largest:
             return False
     return True
 

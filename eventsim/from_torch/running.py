@@ -1,28 +1,26 @@
-"""Running a network as its author would: all steps in one call, or one call for each step."""
+"""Running a network as its author does: all steps in one call, or one call for each step."""
 
 import functools
 import inspect
 import os
 import traceback
 from contextlib import ExitStack
-from dataclasses import replace
-from itertools import takewhile
 from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import torch
 
 from eventsim.arguments import shown
 from eventsim.errors import EventsimError, UnsupportedError
-from eventsim.from_torch.building import Answer, refusal_at
-from eventsim.from_torch.graph import Operation
+from eventsim.from_torch.answers import answer_of, answers_in, WrongWay
+from eventsim.from_torch.building import Answer
 from eventsim.from_torch.layers import steps_first
-from eventsim.from_torch.places import BITS, MASK, tensors_in
+from eventsim.from_torch.places import tensors_in
 from eventsim.from_torch.preserving import in_type, preserved, reset
 from eventsim.from_torch.random_numbers import generators, states
 from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
-from eventsim.model.neurons import Readout
 
+STATES = ("state", "states", "hidden")  # how the argument is called that takes what neurons keep
 QUANTISED = ("torch.ao.nn.quantized", "torch.nn.quantized", "torch.ao.nn.intrinsic.quantized")  # modules of torch
 
 
@@ -34,18 +32,18 @@ class Way(NamedTuple):
 
 
 def ways(steps, timesteps, layout) -> List[Way]:
-    """Ways to call a network, the likeliest first. steps: of the samples, or None where they stand still."""
+    """Return the ways to call a network, the likeliest first. steps: of the samples, None: they stand still."""
     if steps is None:
-        found = [Way("all at once", lambda x, n: [x])]
+        candidates = [Way("all at once", lambda x, n: [x])]
         if timesteps is not None:
-            found += [
+            candidates += [
                 Way("repeated, steps first", lambda x, n: [x.expand(n, *x.shape).clone()]),
                 Way("step by step", lambda x, n: [x] * n),
                 Way("repeated, samples first", lambda x, n: [x[:, None].expand(-1, n, *x.shape[1:]).clone()]),
                 Way("repeated, samples and steps as one axis",
                     lambda x, n: [x[:, None].expand(-1, n, *x.shape[1:]).flatten(0, 1).clone()]),
             ]
-        return found
+        return candidates
     first = Way("steps first", lambda x, n: [x.transpose(0, 1).contiguous()])
     second = Way("samples first", lambda x, n: [x])
     each = [Way("step by step", lambda x, n: list(x.transpose(0, 1).contiguous())),
@@ -54,9 +52,12 @@ def ways(steps, timesteps, layout) -> List[Way]:
 
 
 class Traced(NamedTuple):
-    """A run that was followed. way: how. answer: what the network gives. outputs: float64 (N, outputs), its own
-    answer. timesteps: T. late: ways to place delays under which every layer reads the same in every step. chosen:
-    for each call, which of the tensors that it gives are the answer's, where the user does not say."""
+    """A run that was followed.
+
+    way: how the network was called. answer: which node's numbers it gives. outputs: float64 (N, outputs), these
+    numbers. timesteps: T. late: values of `reading.Moment.late` under which every layer reads the same in every
+    step. chosen: for each call, the numbers of the tensors that are its answer; empty where the user says it.
+    """
 
     trace: Tracing
     way: Way
@@ -90,28 +91,28 @@ def follow_as(net, rules, samples, timesteps, way, choose) -> Traced:
 
 
 def _ours(error):
-    """Whether an exception is a mistake of this package."""
+    """Whether an exception comes from a mistake in this package."""
     frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, (NameError, AttributeError, KeyError)) and bool(frames) \
         and frames[-1].filename.startswith(os.path.dirname(os.path.abspath(__file__)))
 
 
 def _best(net, failures):
-    """The most telling of several failures: one of ours, with what torch says of the likeliest way."""
+    """Return the most telling of several errors: one of this package, and what the likeliest way raised."""
     first, likeliest = failures[0]
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
-    raised = said(likeliest)
+    reason = error_line(likeliest)
     if not ours:
-        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {raised}; "
+        return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {reason}; "
                                 f"{_remedy(net, likeliest)}")
     error = min(ours, key=lambda each: getattr(each, "rank", 0))
     if isinstance(likeliest, EventsimError):
-        return error
-    return UnsupportedError(f"{error} (called {first.name}, it raises {raised})")
+        return UnsupportedError(str(error)) if isinstance(error, UnsupportedError) else error
+    return UnsupportedError(f"{error} (called {first.name}, it raises {reason})")
 
 
 def _remedy(net, error):
-    """What to do about an exception of a network's own code."""
+    """Return what to do about an exception of a network's own code."""
     module = net.get_submodule(getattr(error, "raised_by", ""))
     if type(module).__module__.startswith(QUANTISED):
         return (f"{type(module).__name__} holds packed whole numbers, which have no equal in eventsim: export the "
@@ -127,26 +128,25 @@ def _remedy(net, error):
 
 
 def _needed(net):
-    """Names of what a network's forward needs beside the samples."""
-    try:
-        found = [*inspect.signature(net.forward).parameters.values()]
-    except (TypeError, ValueError):  # of what is not written in Python
-        return []
-    positional = [each for each in found if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    named = [each for each in found if each.kind == each.KEYWORD_ONLY]
+    """Return the names of the arguments that a network's forward needs beside the samples."""
+    parameters = _parameters(net)
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    named = [each for each in parameters if each.kind == each.KEYWORD_ONLY]
     return [each.name for each in (*positional[1:], *named) if each.default is each.empty]
 
 
-def said(error) -> str:
-    """An exception in one line."""
+def _parameters(net):
+    """Return the inspect.Parameter of each argument of a network's forward; [] where they are unknown."""
+    try:
+        return [*inspect.signature(net.forward).parameters.values()]
+    except (TypeError, ValueError):  # of what is not written in Python
+        return []
+
+
+def error_line(error) -> str:
+    """Return an exception as one line."""
     where = getattr(error, "raised_in", "")
     return f"{f'{where}: ' if where else ''}{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-class _Misread(UnsupportedError):
-    """The network ran, but not as the way supposed."""
-
-    rank = 1
 
 
 class _OutputFails(UnsupportedError):
@@ -164,51 +164,70 @@ class _OtherSteps(UnsupportedError):
 def _follow(net, rules, samples, timesteps, way, choose):
     torch.set_default_dtype(torch.float64)
     reset(net, rules)
-    n = len(samples.levels)
-    still = samples.steps is None
-    trace = Tracing(net, rules, n)
-    values = samples.values.to(_device(net))
-    shape = samples.input.shape
-    source = values.clone() if still else values.transpose(0, 1).contiguous()
-    trace.give_input(source, shape, still)
-    if samples.input.encoding == "spikes" and not samples.input.signed and samples.input.scale == 1:
-        trace.input_bits = samples.input.bits
-    given = source if still else source.transpose(0, 1)
-    results, sources = [], generators(net)
-    before = states(sources)
-    with trace.running():
-        for x in way.calls(given, timesteps or samples.steps):
-            results.append(_called(net, x, trace))
-        if choose:
-            results = [_chosen(choose, result) for result in results]
-    moved = [source.name for source, old, new in zip(sources, before, states(sources)) if old != new]
-    if moved:
-        raise UnsupportedError(f"{type(net).__name__} takes random numbers ({', '.join(moved)}); a network that "
-                               "is run has none: leave them out")
-    numbers = [[] if choose else _answers(trace, result) for result in results]
-    chosen = results if choose else [tensors_in(result)[i] for result, own in zip(results, numbers) for i in own]
-    if not chosen or not all(isinstance(tensor, torch.Tensor) for tensor in chosen):
-        found = f"output gives {type(results[0]).__name__}" if choose else \
-            f"{type(net).__name__} returns {type(results[0]).__name__}"
-        raise UnsupportedError(f"{found}, in which no tensor depends on its input; say with output=... which tensor "
-                               "of what forward returns is the answer")
+    trace, values = _tracing(net, rules, samples)
+    calls = functools.partial(way.calls, values, timesteps or samples.steps)
+    results = _results(net, trace, calls, choose)
+    numbers = [[] if choose else answers_in(trace, result) for result in results]
+    tensors = results if choose else [tensors_in(result)[i] for result, own in zip(results, numbers) for i in own]
+    _check_tensors(net, tensors, results, choose)
     for reason, where in trace.refusals:
-        raise UnsupportedError(f"{where}: {reason}" if str(where) else reason)
+        raise UnsupportedError(where.before(reason))
     late = ways_of_delay(trace)
-    found = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()],
-                default=timesteps or samples.steps or 1)
-    answer, outputs = _answer(trace, chosen, found)
+    n_steps = max([calls[-1].steps[-1] + 1 for calls in trace.calls.values()],
+                  default=timesteps or samples.steps or 1)
+    answer, outputs = answer_of(trace, tensors, n_steps)
     return Traced(trace, way, answer, outputs, _timesteps(trace, samples, timesteps), late, numbers)
 
 
+def _tracing(net, rules, samples):
+    """Return (Tracing, the values (N, ...) or (N, T, ...) that it follows) for the samples."""
+    trace = Tracing(net, rules, len(samples.levels))
+    values, node = samples.values.to(_device(net)), samples.input
+    still = samples.steps is None
+    source = values.clone() if still else values.transpose(0, 1).contiguous()
+    trace.give_input(source, node.shape, still)
+    trace.input_is_real = node.encoding == "real"
+    if node.encoding == "spikes" and not node.signed and node.scale == 1:
+        trace.input_bits = node.bits
+    return trace, source if still else source.transpose(0, 1)
+
+
+def _results(net, trace, calls, choose):
+    """Return what each call of a network gives while it is followed, or what `choose` takes of that.
+
+    calls: function that gives the argument of each. Raises UnsupportedError where random numbers are used.
+    """
+    sources = generators(net)
+    before = states(sources)
+    with trace.running():
+        results = _outputs(net, calls(), trace)
+        if choose:
+            results = [_chosen(choose, result) for result in results]
+    used = [source.name for source, old, new in zip(sources, before, states(sources)) if old != new]
+    if used:
+        raise UnsupportedError(f"{type(net).__name__} takes random numbers ({', '.join(used)}); a network that "
+                               "is run has none: leave them out")
+    return results
+
+
+def _check_tensors(net, tensors, results, choose):
+    """Raise UnsupportedError where what forward returned, or `choose` took of it, has no answer in it."""
+    if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
+        giver = "output gives" if choose else f"{type(net).__name__} returns"
+        raise UnsupportedError(f"{giver} {type(results[0]).__name__}, in which no tensor depends on its input; "
+                               "say with output=... which tensor of what forward returns is the answer")
+
+
 def sent_in_float32(net, rules, samples, traced):
-    """What the network's layers give in float32, without being followed: number of a layer -> (T, N, ...). Raises
-    UnsupportedError where its code raises anything."""
+    """Run a network in float32, without following it; return number of a layer -> what it sent, (T, N, ...).
+
+    Raises UnsupportedError where the network's code raises anything.
+    """
     try:
         return run_in(net, rules, samples.values.float(), traced).sent
     except Exception as error:  # the user's own code may raise anything
         raise UnsupportedError(f"in float32, with which a model is compared, {type(net).__name__} raises "
-                               f"{said(error)}; let it compute in the type of its input") from None
+                               f"{error_line(error)}; let it compute in the type of its input") from None
 
 
 class Ran(NamedTuple):
@@ -219,25 +238,25 @@ class Ran(NamedTuple):
 
 
 def run_in(net, rules, values, traced) -> Ran:
-    """Run a network as it was traced, in the type of some values (N, ...) or (N, T, ...). What its code raises is
-    raised."""
+    """Run a network as it was traced, in the type of its values (N, ...) or (N, T, ...). Raises what its code
+    raises."""
     reset(net, rules)
-    found, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number
+    sent, layers = {}, {id(traced.trace.nodes[number].settings["module"]): number
                          for number in traced.trace.calls}
     with ExitStack() as stack:
         for module in net.modules():
             if id(module) in layers:
                 number = layers[id(module)]
                 stack.callback(_watched(module, traced.trace.nodes[number].settings["layer"], len(values),
-                                        found.setdefault(number, [])))
+                                        sent.setdefault(number, [])))
         stack.enter_context(in_type(net, values.dtype))
         calls = traced.way.calls(values.to(_device(net)), traced.timesteps)
-        returned = [_called(net, x, traced.trace) for x in calls]
-    return Ran({number: torch.cat(each) for number, each in found.items()}, returned)
+        returned = _outputs(net, calls, traced.trace)
+    return Ran({number: torch.cat(each) for number, each in sent.items()}, returned)
 
 
 def _watched(module, layer, n, values):
-    """Let a module put what it sends for n samples into `values`; returns what undoes that."""
+    """Let a module append what it sends for n samples to `values`; return the function that undoes that."""
     forward = module.forward
 
     @functools.wraps(forward)
@@ -254,10 +273,27 @@ def _device(net):
     return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
-def _called(net, x, trace):
-    """What a call of a network gives. What its own code raises knows the module then."""
+def _outputs(net, calls, trace):
+    """Return what each call of a network gives. One that takes a state and returns it behind what it says, as
+    norse's do, is given it by the next call."""
+    outputs, state = [], ()
+    for x in calls:
+        outputs.append(_called(net, (x, *state), trace))
+        if _hands_on(net) and isinstance(outputs[-1], tuple) and len(outputs[-1]) == 2:
+            state = outputs[-1][1:]
+    return outputs
+
+
+def _hands_on(net):
+    """Whether the second argument of a network's forward is a state that may be left out."""
+    second = _parameters(net)[1:2]
+    return bool(second) and second[0].name in STATES and second[0].default is None
+
+
+def _called(net, args, trace):
+    """Return what a call of a network gives. What its own code raises is given the module as attributes."""
     try:
-        return net(x)
+        return net(*args)
     except EventsimError:
         raise
     except Exception as error:
@@ -266,11 +302,11 @@ def _called(net, x, trace):
 
 
 def _chosen(choose, result):
-    """What the user's `output` gives of what a call returned."""
+    """Return what the user's `output` takes of what a call returned."""
     try:
         return choose(result)
     except Exception as error:  # the user's own code may raise anything
-        raise _OutputFails(f"output raises {said(error)}, given what forward returned "
+        raise _OutputFails(f"output raises {error_line(error)}, given what forward returned "
                                f"({_described(result)})") from None
 
 
@@ -280,19 +316,8 @@ def _described(value):
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, (list, tuple, dict)) else shown(value)
 
 
-def _answers(trace, result):
-    """Of the tensors that forward returned, the number of the first that depends on the input; neurons' spikes before
-    what they keep. Of a list of steps, the tensors behind it that are the same layer's, too."""
-    known = {i: tensor for i, tensor in enumerate(tensors_in(result)) if trace.places.knows(tensor)}
-    numbers, tensors = list(known), list(known.values())
-    first = [int(trace.places.of(t).reshape(-1)[0]) if t.numel() else -1 for t in tensors]
-    alike = list(takewhile(lambda i: tensors[i].shape == tensors[0].shape and first[i] >> BITS == first[0] >> BITS,
-                           range(len(tensors))))
-    return [numbers[i] for i in alike if first[i] not in first[:i]]
-
-
 def _timesteps(trace, samples, timesteps) -> int:
-    """T, which every layer must have done."""
+    """Return T. Raises UnsupportedError where a layer does another number of steps."""
     wanted = samples.steps or timesteps
     done = {number: calls[-1].steps[-1] + 1 for number, calls in trace.calls.items()}
     if not done and wanted is None:
@@ -300,93 +325,10 @@ def _timesteps(trace, samples, timesteps) -> int:
     if wanted is None:
         wanted = max(done.values())
         if wanted == 1:
-            raise _Misread("timesteps are not given, and the network does one step: say how many")
+            raise WrongWay("timesteps are not given, and the network does one step: say how many")
     for number, steps in done.items():
         if steps != wanted:
             name = trace.nodes[number].settings["name"]
-            raise (_OtherSteps if steps > 1 else _Misread)(f"layer {name!r} does {steps} steps, expected "
+            raise (_OtherSteps if steps > 1 else WrongWay)(f"layer {name!r} does {steps} steps, expected "
                                                            f"{wanted}; check timesteps and layout")
     return wanted
-
-
-def _answer(trace, chosen, timesteps):
-    """(Answer, float64 (N, outputs)) of what the calls gave."""
-    for tensor in chosen:
-        number = trace.refused(tensor)
-        if number is not None:
-            refused = trace.nodes[number]
-            error = refusal_at(refused, refused.settings["reason"])
-            raise _Misread(str(error)) if refused.settings["misread"] else error
-    n = trace.samples
-    places = [trace.places.of(tensor) for tensor in chosen]
-    flat = torch.cat([p.reshape(-1) for p in places])
-    if (flat < 0).any() or len(torch.unique(flat >> BITS)) != 1:
-        raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is "
-                               "the answer (output=...)")
-    number = int(flat[0]) >> BITS
-    number, flat = _integrated(trace, number, flat)
-    node = trace.nodes[number]
-    values = torch.cat([t.detach().reshape(-1) for t in chosen]).double().cpu()
-    local = flat & MASK
-    rows, elements = local // node.size, local % node.size
-    steps, of_step = torch.unique(rows // n, return_inverse=True)
-    at = torch.full((len(steps), n, node.size), -1)  # where each number stands in what was returned
-    at[of_step, rows % n, elements] = torch.arange(len(local))
-    if at.numel() != len(local) or (at < 0).any():
-        raise UnsupportedError("returns a part of a layer, or some of its numbers twice")
-    if (at.diff(dim=1) < 0).any() or (at.diff(dim=2) < 0).any():
-        raise UnsupportedError("returns the numbers of a layer in another order, or those of one sample for another; "
-                               "leave that out, or put the order into the last layer's weights")
-    table, first, n_rows = values[at], int(steps[0]), len(steps) * n
-    if node.kind == "steps":
-        return _weighted(trace, node, timesteps), table[0]
-    if node.still:
-        return Answer(number, "mean", assumed=True), table[0]
-    if n_rows == n * timesteps:
-        fires = node.kind == "layer" and node.settings["layer"].node.fires()
-        summed = table.sum(0)
-        return Answer(number, "sum" if fires else "mean", assumed=True), summed if fires else summed / timesteps
-    if n_rows == n and first == timesteps - 1:
-        return Answer(number, "last"), table[0]
-    raise UnsupportedError(f"returns {n_rows // n} of {timesteps} steps")
-
-
-def _integrated(trace, number, flat):
-    """The number and places of a membrane that is the answer, as those of a layer that never fires.
-
-    Only a membrane without a reset, whose spikes do not come back to it, is one; others are left as they are, and
-    refused.
-    """
-    kept = trace.nodes[number]
-    base = trace.nodes[kept.sources[0].node] if kept.sources else kept
-    if kept.kind != "state" or not kept.settings.get("membrane"):
-        return number, flat
-    if base.settings["layer"].node.reset != "none" or base.settings["layer"].recurrent is not None:
-        return number, flat
-    neurons, settings = base.settings["layer"].node, base.settings
-    readout = Readout("last", **{name: getattr(neurons, name) for name in (
-        "leak", "input_gain", "v_leak", "current_leak", "bias")})
-    layer = replace(base.settings["layer"], node=readout)
-    found = trace.graph.add(
-        Operation("layer", base.shape, base.sources, {**settings, "layer": layer}, base.where),
-        ("membrane", number))
-    return found, (found << BITS) + (flat & MASK)
-
-
-def _weighted(trace, node, timesteps):
-    """The Answer that a weighted sum over steps is."""
-    weights = node.settings["weights"]
-    values = set(weights.values())
-    base = node.sources[0].node
-    if trace.nodes[base].kind == "state":
-        base, _ = _integrated(trace, base, torch.zeros(1, dtype=torch.int64))
-    if len(weights) == timesteps and max(values) - min(values) <= 1e-12 * max(map(abs, values)):
-        [value] = {round(v, 15) for v in values} if len(values) == 1 else {max(values)}
-        if value == 1:
-            return Answer(base, "sum")
-        if abs(value * timesteps - 1) < 1e-12:
-            return Answer(base, "mean")
-        return Answer(base, "sum", gain=value)
-    if weights == {timesteps - 1: 1.0}:
-        return Answer(base, "last")
-    raise UnsupportedError("its answer weighs steps differently; eventsim gives their sum, their mean or the last")

@@ -12,17 +12,20 @@ from eventsim.model.parameters import MAX_BITS
 from eventsim.tensors import as_array
 
 LAYOUTS = ("N", "NT", "TN")
+MANY_EVENTS = 15  # in a pixel of one frame: above that, bytes are rather pixels of an image
 WHOLE = 1e-3  # how far a level that was computed from a value may be from a whole number
 
 
 class Samples(NamedTuple):
     """levels: (N, ...) or (N, T, ...) as the engine takes them. values: float64 tensor of the same shape, as the
-    network takes them. input: the Input. steps: T, or None where samples are the same at every step."""
+    network takes them. input: the Input. steps: T, or None where samples are the same at every step. note: a
+    warning about how they were read, or ""."""
 
     levels: np.ndarray
     values: torch.Tensor
     input: Input
     steps: Optional[int]
+    note: str = ""
 
 
 def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samples:
@@ -36,6 +39,7 @@ def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samp
     array = _array(x)
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise DataError(f"x has type {array.dtype} and shape {array.shape}, expected numbers, at least one sample")
+    may_be_pixels = input_node is None and encoding != "spikes" and array.dtype == np.uint8
     array = np.asarray(array, np.int64 if array.dtype.kind in "biu" else np.float64)
     if not np.isfinite(array).all():
         raise DataError("x has numbers that are not finite")
@@ -44,16 +48,30 @@ def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samp
     if counts and shape is None and layout is None and array.ndim in (3, 5):
         axis = array.shape[:2].index(timesteps)
         raise DataError(f"x has shape {array.shape}, and axis {axis} is as long as timesteps={timesteps}: say "
-                        f"layout='{('TN', 'NT')[axis]}' if it counts steps, or layout='N' if each sample stands still")
+                        f"layout='{('TN', 'NT')[axis]}' if it counts steps, or layout='N' if each sample stands "
+                        "still")
     layout = _layout(array, shape, layout)
     if layout == "TN":
         array = array.swapaxes(0, 1)
     moving = layout != "N"
+    if moving and timesteps not in (None, array.shape[1]):
+        raise DataError(f"timesteps is {timesteps}, and x has {array.shape[1]} steps (layout {layout!r}): leave "
+                        f"timesteps out, or give x with {timesteps} steps")
     shape = tuple(array.shape[1 + moving:]) if shape is None else tuple(shape)
     if input_node is None:
         input_node = _made(array, shape, encoding, moving)
     levels = _levels(array, input_node)
-    return Samples(levels, values_of(levels, input_node), input_node, array.shape[1] if moving else None)
+    note = _pixel_note(array, input_node) if may_be_pixels and not moving else ""
+    return Samples(levels, values_of(levels, input_node), input_node, array.shape[1] if moving else None, note)
+
+
+def _pixel_note(array, node):
+    """Return the warning for bytes that stand still and look like pixels, "" for counts of a few events."""
+    if array.max() <= MANY_EVENTS:
+        return ""
+    return (f"x has bytes up to {array.max()}, which the network is given as they are: if it was trained on "
+            f"pixels from 0 to 1, give input=eventsim.Input({node.shape}, 'image', bits=8, scale=1 / 255); if "
+            "they count events, encoding='spikes'")
 
 
 def _check_arguments(input_node, shape, timesteps):
@@ -103,18 +121,18 @@ def _layout(array, shape, layout):
 
 def _made(array, shape, encoding, moving):
     """The Input that the numbers themselves suggest."""
-    whole = (array == np.floor(array)).all()
-    low, top = float(array.min()), float(array.max())
+    is_whole = (array == np.floor(array)).all()
+    lowest, highest = float(array.min()), float(array.max())
     if encoding is None:
-        pixels = not moving and not whole and 0 <= low and top <= 1 and _near_whole(array * 255)
-        encoding = "image" if pixels else "spikes" if whole and top < 1 << MAX_BITS else "real"
+        pixels = not moving and not is_whole and 0 <= lowest and highest <= 1 and _near_whole(array * 255)
+        encoding = "image" if pixels else "spikes" if is_whole and highest < 1 << MAX_BITS else "real"
     if encoding == "image":
-        if array.dtype.kind == "f" and top <= 1:
+        if array.dtype.kind == "f" and highest <= 1:
             return Input(shape, "image", bits=8, scale=1 / 255)
         return Input(shape, "image", bits=8)
     if encoding == "spikes":
-        bits = max(1, int(max(top, -low)).bit_length())
-        return Input(shape, "spikes", bits=bits, signed=low < 0)
+        bits = max(1, int(max(highest, -lowest)).bit_length())
+        return Input(shape, "spikes", bits=bits, signed=lowest < 0)
     return Input(shape, encoding)
 
 
@@ -130,11 +148,11 @@ def _levels(array, node):
     else:  # numbers as the network takes them
         trailing = (-1,) + (1,) * (len(node.shape) - 1)
         mean, std = (np.reshape(v, trailing) if np.ndim(v) else v for v in (node.mean, node.std))
-        found = (array * std + mean) / node.scale
-        if not _near_whole(found):
+        exact = (array * std + mean) / node.scale
+        if not _near_whole(exact):
             raise DataError(f"x has numbers that are no whole levels of the Input (scale {node.scale:.6g}, mean "
                             "and std as given): give the raw whole numbers, or an Input of encoding 'real'")
-        levels = np.rint(found).astype(np.int64)
+        levels = np.rint(exact).astype(np.int64)
     top = (1 << node.bits) - 1
     low = -top if node.signed else 0
     if levels.min() < low or levels.max() > top:

@@ -64,11 +64,11 @@ def taken_beside(forward, args, kwargs) -> List[Slot]:
         bound = inspect.signature(forward).bind(*args, **kwargs)
     except (TypeError, ValueError):  # of what is not written in Python
         return [Slot("", tensor) for tensor in tensors_in((args, kwargs))[1:]]
-    found = []
+    slots = []
     for name in bound.signature.parameters:
-        found += [Slot(name, tensor) for tensor in tensors_in(bound.arguments.get(name))] or [Slot(name, None)]
-    first = next(i for i, slot in enumerate(found) if slot.value is not None)
-    return found[first + 1:]
+        slots += [Slot(name, tensor) for tensor in tensors_in(bound.arguments.get(name))] or [Slot(name, None)]
+    first = next(i for i, slot in enumerate(slots) if slot.value is not None)
+    return slots[first + 1:]
 
 
 def before(trace, module) -> Before:
@@ -83,7 +83,7 @@ def before(trace, module) -> Before:
 
 def _attributes(module):
     """Tensors and numbers that a module keeps, by name; those inside of others by path."""
-    found = {}
+    values = {}
     for path, part in module.named_modules():
         kept = {name: value for name, value in vars(part).items() if name not in OF_TORCH and name not in IN_DICTS}
         for name in IN_DICTS:
@@ -91,13 +91,13 @@ def _attributes(module):
         for name, value in kept.items():
             name = f"{path}.{name}" if path else name
             if isinstance(value, (torch.Tensor, int, float)):
-                found[name] = value
+                values[name] = value
             elif isinstance(value, (list, tuple, dict)):
                 leaves = tree_flatten(value)[0]
                 if len(leaves) <= MANY:
-                    found.update((f"{name}.{i}", leaf) for i, leaf in enumerate(leaves)
+                    values.update((f"{name}.{i}", leaf) for i, leaf in enumerate(leaves)
                                  if isinstance(leaf, torch.Tensor))
-    return found
+    return values
 
 
 def _how(trace, value, left):

@@ -21,7 +21,7 @@ from eventsim.from_torch.graph import OperationGraph, Operation, Where
 from eventsim.from_torch.libraries import LIBRARIES
 from eventsim.from_torch.operations.moving import indices_in, MOVES
 from eventsim.from_torch.operations.registry import (
-    LOOKS, name_of, OPERATIONS, OWN_NEURONS, Refused, SHAPES, writes_to,
+    BEFORE, Fires, LOOKS, name_of, OPERATIONS, OWN_NEURONS, reads_samples, Refused, SHAPES, writes_to, written_by,
 )
 from eventsim.from_torch.places import BITS, Mixed, Places, tensors_in
 from eventsim.from_torch.ranges import bounds_of, holds, name_of_type, range_of, WIDE
@@ -31,7 +31,12 @@ INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-
 SMALL = (torch.float32, torch.float16, torch.bfloat16)
 SUMS = ("add", "sub", "mul", "div", "sum", "mean")  # what an answer may make of membranes
 THRESHOLDS = ("v_threshold", "threshold", "spike_threshold", "p")
+STATEFUL = ("SNNCell", "SNNRecurrentCell", "SNN", "SNNRecurrent", "StatefulLayer", "SpikingNeuron")  # base classes
 EXPORTS = ("numpy", "tolist", "__array__", "__dlpack__", "item", "__bool__", "__int__", "__float__", "__index__")
+MAKERS = ("tensor", "as_tensor", "asarray", "new_tensor", "new")  # of lists of tensors, unseen by the dispatcher
+BY_HAND = ("map_", "map2_", "apply_")  # done element by element in Python
+DATA_DEPENDENT = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+MASKS = (torch.bool, torch.uint8)  # types of indices that say how many elements are picked
 
 
 class Tracing:
@@ -49,6 +54,7 @@ class Tracing:
         self.refusals = []
         self.calls = {}  # number of a layer -> list of Call
         self.input_bits = None  # of an input of whole levels
+        self.input_is_real = False  # whether the input is real numbers, which synapses alone read
         self.watched = {}  # id of a module -> Watched
         # whether the network computes in half precision: it is then taken as its net.float()
         self.in_half = any(t.is_floating_point() and t.dtype not in WIDE
@@ -68,13 +74,27 @@ class Tracing:
             return Where("", user_code())
         return Where(self._names[id(named[-1])], user_code(), type(named[-1]).__name__)
 
-    def _neurons_or(self, where):
-        """The place of the neurons of another library whose own code runs, else `where`."""
+    def _neurons(self, fires):
+        """The module of another library whose own code runs, if it keeps a state, has a threshold or `fires`; else
+        None."""
         for module in self._stack:
-            known = type(module).__module__.partition(".")[0] in LIBRARIES and id(module) in self._names
-            if known and any(hasattr(module, name) for name in THRESHOLDS):
-                return Where(self._names[id(module)], where.code, type(module).__name__)
-        return where
+            if id(module) in self._names and _library_of(module) and (fires or _keeps_state(module)):
+                inside = [each for each in module.modules() if each is not module]
+                if not any(self.rules.taken(each) or _keeps_state(each) for each in inside):
+                    return module
+        return None
+
+    def _refusal(self, reason, fires=False, seeded=False):
+        """Return (reason, Where) of what the network does now; of neurons of a library, that they have no rule."""
+        where, module = self.where(), None if seeded else self._neurons(fires)
+        if module is None:
+            return reason, where
+        library, cls = _library_of(module), type(module).__name__
+        known = self.rules.known(library)
+        if cls not in known:
+            reason = (f"{library}'s {cls} is not among the neurons known ({', '.join(known)}): put one of these "
+                      "in its place, or register a rule for it, eventsim.from_torch.register")
+        return reason, Where(self._names[id(module)], where.code, type(module).__name__)
 
     def name_of(self, module) -> str:
         """A module's path in the network; of one that is not registered there, its class."""
@@ -106,10 +126,11 @@ class Tracing:
             self.places.write(wide, self.places.of(tensor).clone())
         return wide
 
-    def refuse(self, out, reason, misread=False):
-        """Whatever depends on `out` cannot be taken; misread: because of how the network was called. Returns the
-        number of the refusal."""
-        where = self._neurons_or(self.where())
+    def refuse(self, out, reason, misread=False, fires=False, seeded=False):
+        """Whatever depends on `out` cannot be taken; misread: because of how the network was called; fires:
+        because of a comparison, as of neurons; seeded: because of random numbers. Returns the number of the
+        refusal."""
+        reason, where = self._refusal(reason, fires, seeded)
         number = self.graph.add(Operation("refused", (1,), settings={"reason": reason, "misread": misread},
                                           where=where),
                                 ("refused", reason, where))
@@ -141,11 +162,13 @@ class Tracing:
         places = self.places.of(tensor)
         return any(self.nodes[n].kind == "state" for n in torch.unique(places[places >= 0] >> BITS).tolist())
 
-    def look(self, what):
-        """Refuse the network: it looks at numbers, so what it does may depend on the sample."""
+    def look(self, what, reason=None):
+        """Refuse the network, which looks at numbers, so that what it does may depend on the sample. reason: the
+        text of the refusal, or None."""
         if self.inside is None:
-            self.refusals.append((f"looks at the values of its tensors ({what}), so what it does may depend on "
-                                  "the sample; leave that out, or register a rule for the module", self.where()))
+            reason = reason or (f"looks at the values of its tensors ({what}), so what it does may depend on the "
+                                "sample; leave that out, or register a rule for the module")
+            self.refusals.append(self._refusal(reason))
 
     # ---- running
 
@@ -168,8 +191,9 @@ class Tracing:
     def _enter(self, module, inputs):
         self._stack.append(module)
         if isinstance(module, (torch.nn.RNNBase, torch.nn.RNNCellBase)):
-            raise UnsupportedError(f"{self.where()}: has gates or rectifiers, which have no equal in eventsim; put "
-                                   "recurrent spiking neurons in its place (snnTorch's RLeaky, norse's LIFRecurrent)")
+            raise UnsupportedError(f"{self.where()}: has gates or rectifiers, which have no equal in eventsim; "
+                                   "put recurrent spiking neurons in its place (snnTorch's RLeaky, norse's "
+                                   "LIFRecurrent)")
         if self.inside is None and "forward" not in vars(module) and self.rules.taken(module):
             self.refusals.append((f"uses {type(module).__name__}, which is not among the network's modules (put "
                                   "it into an attribute or nn.ModuleList)", self.where()))
@@ -202,6 +226,17 @@ class Tracing:
             self.inside = None
 
 
+def _library_of(module):
+    """Return the name of the library whose module it is, or ""."""
+    name = type(module).__module__.partition(".")[0]
+    return name if name in LIBRARIES else ""
+
+
+def _keeps_state(module):
+    return any(hasattr(module, name) for name in THRESHOLDS) or bool(vars(module).get("_memories")) \
+        or any(cls.__name__ in STATEFUL for cls in type(module).__mro__)
+
+
 class _Looking(TorchFunctionMode):
     """Sees where numbers leave torch for Python; gives functions that take one type of float float64."""
 
@@ -211,16 +246,27 @@ class _Looking(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = getattr(func, "__name__", "")
-        if name in EXPORTS and args and isinstance(args[0], torch.Tensor) and self._trace.places.knows(args[0]):
-            self._trace.look(name.strip("_"))
         kwargs = kwargs or {}
+        if any(map(self._trace.places.knows, _taken_out(name, args, kwargs))):
+            self._trace.look(name.strip("_"))
         if _autocasts():
-            self._trace.refusals.append(("computes under torch.autocast, which rounds what a model does not; leave "
-                                         "that out, and compare what the network does", self._trace.where()))
+            self._trace.refusals.append(("computes under torch.autocast, which rounds what a model does not; "
+                                         "leave that out, and compare what the network does", self._trace.where()))
         types = {t.dtype for t in tensors_in((args, kwargs)) if t.is_floating_point()}
         if len(types) > 1 and torch.float64 in types and not name.endswith("_"):
             args, kwargs = tree_map_only(torch.Tensor, self._trace.widened, (args, kwargs))
         return func(*args, **kwargs)
+
+
+def _taken_out(name, args, kwargs):
+    """The tensors whose numbers a function of torch takes out of it, which the dispatcher does not see."""
+    if name in EXPORTS:
+        return tensors_in(args[:1])
+    if name in MAKERS:
+        return tensors_in([value for value in (*args, *kwargs.values()) if not isinstance(value, torch.Tensor)])
+    if name in BY_HAND:
+        return tensors_in((args, kwargs))
+    return tensors_in((args[1:], kwargs)) if name == "tensor_split" else []
 
 
 class _Following(TorchDispatchMode):
@@ -233,20 +279,24 @@ class _Following(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         trace = self._trace
-        cast = cast_of(func, args, kwargs)
-        args, kwargs = in_double(trace, func, args, kwargs)
+        cast, written = cast_of(func, args, kwargs), written_by(func, args, kwargs)
+        args, kwargs = in_double(trace, func, args, kwargs, written)
         name = name_of(func)
         known = [t for t in tensors_in((args, kwargs)) if trace.places.knows(t)]
         if trace.inside is not None:
             out = func(*args, **kwargs)
-            self._inside(func, known, out)
+            self._inside(known, out, written)
             return out
         if torch.Tag.nondeterministic_seeded in func.tags:
             out = func(*args, **kwargs)
-            trace.refuse(out, f"takes random numbers ({name}); a network that is run has none")
+            trace.refuse((out, written), f"takes random numbers ({name}); a network that is run has none",
+                         seeded=True)
             return out
         if not known:
-            return func(*args, **kwargs)
+            out = func(*args, **kwargs)
+            for tensor in written if name != "set_" else ():  # set_ gives it other memory
+                trace.places.refresh(tensor)
+            return out
         if cast is not None and trace.places.knows(cast.source) and not holds(trace, cast.dtype, cast.source):
             out = func(*args, **kwargs)
             trace.refuse(out, f"rounds what is no spikes to {name_of_type(cast.dtype)}, and a model does not; "
@@ -255,11 +305,11 @@ class _Following(TorchDispatchMode):
         if name in LOOKS:
             trace.look(name.strip("_"))
             return func(*args, **kwargs)
-        return self._followed(func, name, args, kwargs)
+        return self._followed(func, name, args, kwargs, written)
 
-    def _followed(self, func, name, args, kwargs):
+    def _followed(self, func, name, args, kwargs, written):
         trace = self._trace
-        writes = name.endswith("_") and not name.endswith("__")
+        writes = name.endswith("_") and not name.endswith("__") and isinstance(args[0], torch.Tensor)
         plain = name[:-1] if writes else name
         if plain in SHAPES:
             return func(*args, **kwargs)
@@ -273,7 +323,8 @@ class _Following(TorchDispatchMode):
         spoilt = next((n for n in map(trace.refused, spoiling) if n is not None), None)
         if spoilt is not None:
             out = func(*args, **kwargs)
-            trace.spoil(out, spoilt)
+            trace.spoil((out, written), spoilt)
+            self._look_at_result(func, args, kwargs, (out, written))
             return out
         if moves is not None:
             return self._moved(moves, func, args, kwargs)
@@ -284,8 +335,22 @@ class _Following(TorchDispatchMode):
         try:
             self._computed(func, plain, before, kwargs, out)
         except (Refused, Mixed) as error:
-            trace.refuse(out, str(error) if isinstance(error, Refused) else f"{name!r} reads {error}")
+            trace.refuse((out, written), str(error) if isinstance(error, Refused) else f"{name!r} reads {error}",
+                         fires=isinstance(error, Fires))
+            self._look_at_result(func, args, kwargs, (out, written))
         return out
+
+    def _look_at_result(self, func, args, kwargs, results, reason=None):
+        """Refuse the network where an operation without an equal gives no tensors, or some whose shape depends on
+        the numbers that it reads. reason: why it has no equal, where that says more."""
+        if DATA_DEPENDENT.isdisjoint(func.tags):
+            shows = not tensors_in(results)
+        elif name_of(func) == "index":
+            shows = any(t.dtype in MASKS and self._trace.places.knows(t) for t in indices_in(func, args, kwargs))
+        else:
+            shows = True
+        if shows:
+            self._trace.look(name_of(func), reason)
 
     def _moved(self, moves, func, args, kwargs):
         try:
@@ -297,14 +362,16 @@ class _Following(TorchDispatchMode):
             self._trace.places.write(out, places)
         else:
             self._trace.refuse(out, reason)
+            self._look_at_result(func, args, kwargs, out, reason)
         return out
 
     def _computed(self, func, plain, before, kwargs, out):
         """Say what an operation computed. Raises Refused or Mixed."""
         trace, rule = self._trace, OPERATIONS.get(plain)
-        if rule is None:
-            raise Refused(f"does {name_of(func)!r}, which has no equal in eventsim; {remedy_of(plain)}")
         given = tensors_in((before, kwargs))
+        if rule is None:
+            reason = f"does {name_of(func)!r}, which has no equal in eventsim; {remedy_of(trace, plain, given)}"
+            raise (Fires if plain in COMPARISONS else Refused)(reason)
         if plain not in SUMS and any(trace.keeps(t) for t in given if trace.places.knows(t)):
             raise Refused("computes with the membrane of neurons, which only they themselves can; use their "
                           "spikes")
@@ -319,9 +386,9 @@ class _Following(TorchDispatchMode):
         if self._trace.places.knows(source):
             self._trace.places.write(target, self._trace.places.of(source).clone())
 
-    def _inside(self, func, known, out):
-        if known or writes_to(func):
-            for tensor in tensors_in(out):
+    def _inside(self, known, out, written):
+        if known or written:
+            for tensor in tensors_in((out, written)):
                 if not self._trace.places.knows(tensor):
                     self._trace.places.write(tensor,
                                              torch.tensor(self._trace.graph.first_place(self._trace.inside)))
@@ -331,13 +398,14 @@ def _refuse_overflow(trace, name, out):
     """Refuse the result of an operation in a type that does not hold all that it may be, whatever the sample."""
     if holds(trace, out.dtype, out):
         return
-    found, bounds, kind = range_of(trace, out), bounds_of(out.dtype), name_of_type(out.dtype)
-    if found is None:
+    numbers, bounds, kind = range_of(trace, out), bounds_of(out.dtype), name_of_type(out.dtype)
+    if numbers is None:
         raise Refused(f"does {name!r} in {kind}, which rounds or cuts it, and a model does not; convert to "
                       "float32 before it, x.float()")
+    excess = numbers.high if numbers.high > bounds.high else numbers.low
     raise Refused(f"does {name!r} in {kind}, where whole numbers from {bounds.low:.0f} to {bounds.high:.0f} are "
-                  f"exact, and which may come to {found.high if found.high > bounds.high else found.low:.0f}; convert to "
-                  "float32 before it, x.float()")
+                  f"exact, and which may come to {excess:.0f}; "
+                  "convert to float32 before it, x.float()")
 
 
 def _autocasts():
@@ -348,18 +416,22 @@ def _autocasts():
         return torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
 
 
+COMPARISONS = ("gt", "ge", "lt", "le", "heaviside", "sign")
 REMEDIES = {
-    **dict.fromkeys(("gt", "ge", "lt", "le", "heaviside", "sign"), OWN_NEURONS),
-    **dict.fromkeys(("_softmax", "_log_softmax", "argmax", "topk", "max", "sort"),
-                    "return what it reads (eventsim's predictions are the largest outputs)"),
+    **dict.fromkeys(COMPARISONS, OWN_NEURONS),
+    **dict.fromkeys(("_softmax", "_log_softmax", "argmax", "topk", "max", "amax", "sort"),
+                    "return what it reads if it is the answer (eventsim's predictions are the largest outputs), "
+                    "elsewhere put spiking neurons in its place"),
     **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus", "_prelu_kernel"),
                     "put spiking neurons in its place"),
     **dict.fromkeys(("native_layer_norm", "native_group_norm"), "train with BatchNorm"),
 }
 
 
-def remedy_of(name) -> str:
-    """What could replace one of torch's operations."""
+def remedy_of(trace, name, tensors) -> str:
+    """What could replace one of torch's operations on some tensors."""
+    if reads_samples(trace, tensors):
+        return BEFORE
     return REMEDIES.get(name, "leave it out, or register a rule for the module that does it")
 
 
@@ -382,12 +454,11 @@ def cast_of(func, args, kwargs):
     return None if dtype in (None, *WIDE) or dtype == source.dtype else Cast(dtype, source)
 
 
-def in_double(trace, func, args, kwargs):
-    """The arguments with float64 wherever they have a smaller float."""
-    if writes_to(func):  # what is written to has to stay itself
-        first = args[0] if args else None
-        if isinstance(first, torch.Tensor) and first.dtype in trace.small:
-            return args, kwargs
+def in_double(trace, func, args, kwargs, written):
+    """Return an operation's arguments with float64 wherever they have a smaller float. What is written to stays
+    itself, and so does what a view shows, through which others write to it."""
+    if func.is_view or writes_to(func) and any(tensor.dtype in trace.small for tensor in written):
+        return args, kwargs
     args, kwargs = tree_map_only(torch.Tensor, trace.widened, (args, kwargs))
     if kwargs.get("dtype") in trace.small:
         kwargs = {**kwargs, "dtype": torch.float64}

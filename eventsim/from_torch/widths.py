@@ -1,4 +1,4 @@
-"""Widths: bits for spikes of which the network may send any number a step, by what it sends on the check
+"""Widths: the bits of neurons that may send any number of spikes a step, chosen by what they send on the check
 samples."""
 
 import numpy as np
@@ -12,12 +12,11 @@ HEAD_ROOM = 2  # bits above the largest level of the check samples
 def choose_widths(graph, built, sent) -> str:
     """Give the neurons that send any number of spikes a step the bits for what they sent, with room above.
 
-    built: Built, whose nodes are changed. sent: runs, each number of a layer -> values (T, N, ...). Returns what
-        to
-    say of them in one line, "" where there are none. Raises UnsupportedError where a layer sends more than any
-    model holds.
+    built: Built, whose nodes are changed. sent: of each run, number of a layer -> values (T, N, ...). Returns a
+    warning in one line, "" where there are no such neurons. Raises UnsupportedError where a layer sends more than
+    any model holds.
     """
-    said = []
+    lines = []
     for name, node in built.nodes.items():
         number = built.layers.get(name)
         if number is None or not graph.nodes[number].settings["layer"].unlimited:
@@ -29,8 +28,8 @@ def choose_widths(graph, built, sent) -> str:
                                    f"model holds at most {(1 << MAX_BITS) - 1}; raise its threshold")
         bits = min(max(level.bit_length(), 1) + HEAD_ROOM, MAX_BITS)
         node.bits = np.asarray(bits)
-        said.append(f"{name} (at most {level} on the check samples, {(1 << bits) - 1} held)")
-    if not said:
+        lines.append(f"{name} (at most {level} on the check samples, {(1 << bits) - 1} held)")
+    if not lines:
         return ""
-    return (f"any number of spikes a step may come from {', '.join(said)}: the model cuts off what is beyond, "
+    return (f"any number of spikes a step may come from {', '.join(lines)}: the model cuts off what is beyond, "
             "which a run shows as saturated_top_bit in the findings of eventsim stats and report")

@@ -234,7 +234,7 @@ def test_norms_that_follow_no_synapses_and_norms_of_what_others_read(tmp_path):
 
 @pytest.mark.parametrize("layer", [
     nn.Conv2d(2, 2, 3, padding="same"), nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"),
-    nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), nn.AdaptiveAvgPool2d(3),
+    nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), nn.AdaptiveAvgPool2d(3), nn.AdaptiveMaxPool2d((2, 4)),
     nn.MaxPool2d(3, ceil_mode=True), nn.ConvTranspose2d(2, 2, 2, stride=2),
     nn.Upsample(scale_factor=2),
 ], ids=lambda layer: type(layer).__name__)

@@ -134,7 +134,7 @@ REFUSED = {
     "weights of steps": (weighted, lambda net, sent: sum((0.5 + t) * s for t, s in enumerate(sent)),
                          "adds steps of one layer with different weights; eventsim gives their sum"),
     "scaled spikes": (lambda net, x: 0.5 * x + 0.25 * x * torch.arange(4.0), None,
-                      "adds spikes or inputs that are scaled or shifted before it, .* what synapses make of them"),
+                      "adds two signals, one of which is multiplied or shifted before any synapses, .* behind the synapses"),
 }
 
 

@@ -144,6 +144,7 @@ def test_a_network_of_relus_is_refused_in_one_line_that_says_how_to_convert_it()
     (lambda: snntorch.Leaky(beta=0.9, threshold=-0.5, init_hidden=True),
      "Leaky '1' cannot be taken: threshold is -0.5"),
     (lambda: snntorch.Alpha(alpha=0.9, beta=0.8, init_hidden=True, state_quant=lambda mem: mem), "state_quant"),
+    (lambda: nn.Sequential(nn.Unflatten(1, (2, 2, 2)), nn.AdaptiveMaxPool2d((3, 2))), "windows that are not equal"),
     (lambda: nn.Softmax(1), "does '_softmax', which has no equal in eventsim; return what it reads"),
     (lambda: nn.LayerNorm(8), "train with BatchNorm"),
     (lambda: nn.Sigmoid(), "put spiking neurons in its place"),
@@ -213,3 +214,30 @@ def test_neurons_outside_the_networks_modules_are_refused():
 
     with pytest.raises(UnsupportedError, match="uses Leaky, which is not among the network's modules"):
         eventsim.from_torch(Hidden(), 3 * torch.rand(4, 6), timesteps=4)
+
+
+@pytest.mark.parametrize("prepare, message", [
+    (lambda x: x / x.max(), "does 'max', which"), (lambda x: (x > 0.5).float(), "does 'gt', which"),
+    (lambda x: torch.relu(x - 0.5), "does 'relu', which"), (lambda x: x.clamp(0.2, 0.8), "does 'clamp' to a signal"),
+])
+def test_what_is_done_to_the_samples_is_to_be_done_before(prepare, message):
+    class Prepared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.fc(prepare(x))
+
+    with pytest.raises(UnsupportedError, match=f"{message}.*do that to the samples before, and give what it makes"):
+        eventsim.from_torch(Prepared(), torch.rand(3, 4), timesteps=4)
+
+
+def test_real_numbers_and_currents_are_resampled_by_synapses():
+    net = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 2, 3), nn.Upsample(scale_factor=2), nn.Flatten(),
+                        nn.Linear(2 * 12 * 12, 5))
+    torch.manual_seed(0)
+    x = torch.randn(3, 1, 4, 4)
+    model = eventsim.from_torch(net, x, timesteps=2)
+    run = eventsim.Simulator(model, "float64").run(x.double().numpy())
+    assert np.allclose(run.output, net(x).detach().numpy(), atol=1e-5)

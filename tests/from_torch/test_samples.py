@@ -1,6 +1,7 @@
 """What may be given as samples, what Input is made of them, and how a network takes them."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -110,6 +111,78 @@ def test_what_is_no_array_is_refused_with_a_remedy(x):
 def test_an_argument_of_another_type_is_named(argument, value, message):
     with pytest.raises(DataError, match=message):
         eventsim.from_torch(chain(), 2 * torch.rand(3, 12), **{"timesteps": 4, argument: value})
+
+
+@pytest.mark.parametrize("layout, shape, n_steps", [
+    ("NT", (3, 5, 12), 5), ("TN", (5, 3, 12), 5), (None, (3, 5, 12), 5)])
+def test_timesteps_that_the_samples_contradict_are_refused(layout, shape, n_steps):
+    x, options = 2 * torch.rand(shape), {"layout": layout} if layout else {"shape": (12,)}
+    with pytest.raises(DataError, match=rf"timesteps is 7, and x has {n_steps} steps .*leave timesteps out"):
+        eventsim.from_torch(chain(), x, timesteps=7, **options)
+    assert eventsim.from_torch(chain(), x, timesteps=n_steps, **options).timesteps == n_steps
+
+
+def warnings_of(x, net=None, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        eventsim.from_torch(net or chain(), x, timesteps=4, **options)
+    return " ".join(str(each.message) for each in caught if each.category is eventsim.EventsimWarning)
+
+
+def test_an_axis_that_every_layer_treats_alike_may_count_steps():
+    x, said = 2 * torch.rand(3, 6, 12), "x was taken as 3 samples of 6x12 that stand still"
+    assert said in warnings_of(x) and "layout='NT' or 'TN'" in warnings_of(x)
+    assert said not in warnings_of(x, layout="N")
+    mixing = nn.Sequential(*chain()[:2], nn.Flatten(), nn.Linear(48, 3))
+    assert said not in warnings_of(x, mixing)
+
+
+def test_bytes_that_look_like_pixels_are_said():
+    pixels, counts = (torch.linspace(0, n, 36).reshape(3, 12).byte() for n in (255, 9))
+    expected = r"x has bytes up to 255.*give input=eventsim.Input((12,), 'image', bits=8, scale=1 / 255)"
+    for options in ({}, {"encoding": "image"}):
+        assert all(part in warnings_of(pixels, **options) for part in expected.split(".*"))
+    assert "bytes" not in warnings_of(pixels, encoding="spikes") + warnings_of(counts)
+    assert "bytes" not in warnings_of(pixels, input=eventsim.Input((12,), "image", bits=8, scale=1 / 255))
+
+
+@pytest.mark.parametrize("net, remedy", [
+    (lambda: chain().state_dict(), "load_state_dict"), (lambda: "weights.pt", "load_state_dict"),
+    (lambda: AllSteps, r"call what builds the network"), (lambda: None, "expected a torch.nn.Module$"),
+])
+def test_what_is_no_network_is_refused_with_the_way_to_one(net, remedy):
+    with pytest.raises(DataError, match=f"expected a torch.nn.Module.*{remedy}|{remedy}"):
+        eventsim.from_torch(net(), torch.rand(3, 12), timesteps=4)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"num_steps": 4}, "no argument 'num_steps'; did you mean 'timesteps'"), ({}, "needs a network and samples"),
+])
+def test_a_call_that_lacks_samples_or_has_another_name_says_so(options, message):
+    x = [torch.rand(3, 12)] if options else []
+    with pytest.raises(TypeError, match=message):
+        eventsim.from_torch(chain(), *x, **options)
+
+
+def test_timesteps_that_nobody_says_are_asked_for_by_a_public_error():
+    with pytest.raises(UnsupportedError, match="timesteps are not given") as error:
+        eventsim.from_torch(chain(), torch.rand(3, 12))
+    assert type(error.value) is UnsupportedError
+
+
+def test_a_compiled_network_is_taken_as_what_was_compiled():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.compile(chain())
+
+        def forward(self, x):
+            return self.inner(x)
+
+    net, compiled = Outer(), torch.compile(chain())
+    inner, x = net.inner, 2 * torch.rand(3, 12)
+    assert list(eventsim.from_torch(net, x, timesteps=4).nodes)[1] == "inner.linear0" and net.inner is inner
+    assert list(eventsim.from_torch(compiled, x, timesteps=4).nodes)[1] == "linear0"
 
 
 def test_numpys_whole_numbers_are_timesteps():

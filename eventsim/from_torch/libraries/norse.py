@@ -4,6 +4,9 @@ I jumps by x, v += dt tau_mem_inv (v_leak - v + I), I loses dt tau_syn_inv of it
 then v = v_reset. Membranes start at v_leak, so here they are counted from it.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from eventsim.errors import UnsupportedError
@@ -17,7 +20,8 @@ def add_rules(rules):
     for name, rule in (
         ("LIF", _lif), ("LIFCell", _lif), ("LIFRecurrent", _lif), ("LIFRecurrentCell", _lif), ("LI", _li),
         ("LICell", _li), ("LILinearCell", _li), ("LIBoxCell", _box_li), ("LIBox", _box_li), ("LIFBoxCell", _box),
-        ("LIFBox", _box), ("IAFCell", _iaf), ("IAF", _iaf),
+        ("LIFBox", _box), ("IAFCell", _iaf), ("IAF", _iaf), ("LIFRefracCell", _refractory),
+        ("LIFRefracRecurrentCell", _refractory), ("LIFRefracRecurrent", _refractory),
     ):
         rules.register(f"norse.{name}", rule)
 
@@ -31,17 +35,22 @@ def _shape(module, x):
     return axes, shape
 
 
+def _parameters(module):
+    """Return the parameters of a module's membrane and current."""
+    return getattr(module.p, "lif", module.p)
+
+
 def _leaks(module, shape):
-    p, dt = module.p, module.dt
+    p, dt = _parameters(module), module.dt
     share = on_neurons(dt * torch.as_tensor(p.tau_mem_inv).double(), shape, "tau_mem_inv")
-    found = {"leak": 1 - share, "input_gain": share}
+    leaks = {"leak": 1 - share, "input_gain": share}
     if hasattr(p, "tau_syn_inv"):
-        found["current_leak"] = 1 - on_neurons(dt * torch.as_tensor(p.tau_syn_inv).double(), shape, "tau_syn_inv")
-    return found
+        leaks["current_leak"] = 1 - on_neurons(dt * torch.as_tensor(p.tau_syn_inv).double(), shape, "tau_syn_inv")
+    return leaks
 
 
 def _potentials(module, shape):
-    p = module.p
+    p = _parameters(module)
     origin = on_neurons(getattr(p, "v_leak", 0.0), shape, "v_leak")
     return {"v_threshold": on_neurons(p.v_th, shape, "v_th") - origin,
             "v_reset": on_neurons(p.v_reset, shape, "v_reset") - origin, "reset": "hard", "comparison": ">",
@@ -61,6 +70,13 @@ def _lif(module, x):
     before, recurrent = _synapses(module)
     node = Neuron(**_leaks(module, shape), **_potentials(module, shape))
     return NeuronLayer(node, axes, before, recurrent, rest={})
+
+
+def _refractory(module, x):
+    """A spike sets rho to rho_reset; while rho > 0, the membrane stays, and rho loses 1 a step."""
+    layer = _lif(module, x)
+    steps = np.ceil(on_neurons(module.p.rho_reset, _shape(module, x)[1], "rho_reset"))
+    return replace(layer, node=replace(layer.node, refractory=np.maximum(steps, 0).astype(np.int64)))
 
 
 def _li(module, x):

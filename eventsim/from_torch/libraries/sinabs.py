@@ -38,13 +38,13 @@ def _axes(module, x):
 
 def _dynamics(module, shape):
     alpha = module.alpha_mem_calculated.detach().double()
-    found = {"leak": on_neurons(alpha, shape, "tau_mem")}
-    gain = 1 - found["leak"] if getattr(module, "norm_input", False) else 1.0
+    leaks = {"leak": on_neurons(alpha, shape, "tau_mem")}
+    gain = 1 - leaks["leak"] if getattr(module, "norm_input", False) else 1.0
     syn = getattr(module, "alpha_syn_calculated", None)
     if syn is not None:  # i = alpha_syn (i + x)
-        found["current_leak"] = on_neurons(syn.detach().double(), shape, "tau_syn")
-        gain = _times(gain, found["current_leak"], shape)
-    return {**found, "input_gain": gain}
+        leaks["current_leak"] = on_neurons(syn.detach().double(), shape, "tau_syn")
+        gain = _times(gain, leaks["current_leak"], shape)
+    return {**leaks, "input_gain": gain}
 
 
 def _times(a, b, shape):

@@ -43,15 +43,19 @@ def _lapicque(module, x):
 
 
 def _alpha(module, x):
-    """mem = tau (E - I), E = alpha E + x, I = beta I + x. Without a reset, what a Synaptic neuron is a step later, of
-    weight tau (alpha - beta), since alpha^k - beta^k = (alpha - beta) sum over j < k of alpha^j beta^(k - 1 - j)."""
+    """mem = tau (E - I), E = alpha E + x, I = beta I + x.
+
+    Without a reset this is a Synaptic neuron that is a step late and whose weights are multiplied by
+    tau (alpha - beta), since alpha^k - beta^k = (alpha - beta) sum over j < k of alpha^j beta^(k - 1 - j).
+    """
     shape = tuple(x.shape[1:])
     _refuse_unusual(module)
     alpha, beta = (torch.as_tensor(getattr(module, name)).double().clamp(0, 1) for name in ("alpha", "beta"))
     tau = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
     if not torch.isfinite(tau).all():
         raise UnsupportedError("alpha and beta make a tau that is not finite; give alpha and beta above 0")
-    leaks = {"excitatory_leak": on_neurons(alpha, shape, "alpha"), "inhibitory_leak": on_neurons(beta, shape, "beta")}
+    leaks = {"excitatory_leak": on_neurons(alpha, shape, "alpha"),
+             "inhibitory_leak": on_neurons(beta, shape, "beta")}
     if module.reset_mechanism != "none":
         reset = {"zero": "hard", "subtract": "soft"}[module.reset_mechanism]
         return NeuronLayer(Alpha(**leaks, gain=on_neurons(tau, shape, "alpha"), reset=reset,
@@ -69,7 +73,8 @@ def _spikes(module, shape):
     """Threshold, and what a spike is worth."""
     return {"v_threshold": on_neurons(module.threshold, shape, "threshold"),
             "comparison": comparison_at_threshold(module.spike_grad, "spike_grad"),
-            "output_quantum": on_neurons(getattr(module, "graded_spikes_factor", 1.0), shape, "graded_spikes_factor")}
+            "output_quantum": on_neurons(getattr(module, "graded_spikes_factor", 1.0), shape,
+                                         "graded_spikes_factor")}
 
 
 def _firing(module, shape):
@@ -93,11 +98,11 @@ def _firing(module, shape):
 
 def _refuse_unusual(module):
     subtracts = module.reset_mechanism == "subtract"
-    unusual = [text for text, found in (
+    unusual = [text for text, is_used in (
         ("inhibition=True", module.inhibition),
         ("state_quant", module.state_quant),
         ("reset_delay=False by subtraction", subtracts and not getattr(module, "reset_delay", True)),
-    ) if found]
+    ) if is_used]
     if unusual:
         raise UnsupportedError(f"{' and '.join(unusual)} has no equal in eventsim")
 

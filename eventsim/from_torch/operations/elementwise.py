@@ -4,9 +4,11 @@ import numpy as np
 import torch
 
 from eventsim.from_torch.operations.maps import channels, in_order, n_channels
-from eventsim.from_torch.operations.registry import name_of, operation, OWN_NEURONS, Refused
+from eventsim.from_torch.operations.registry import (
+    BEFORE, name_of, operation, OWN_NEURONS, reads_samples, Refused,
+)
 from eventsim.from_torch.operations.rows import (
-    add_steps, constant, CURRENTS, emit, gives_current, refuse_known, rows_of,
+    add_steps, constant, CURRENTS, emit, gives_current, rows_of,
 )
 from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO, tensors_in
 from eventsim.from_torch.ranges import range_of
@@ -22,9 +24,10 @@ def _batch_norm(trace, func, args, kwargs, out):
     if training or mean is None:
         raise Refused("normalises by the statistics of the batch (BatchNorm without running statistics, or in "
                       "training), which depend on the other samples")
-    mean, var = constant(mean, "running_mean"), constant(var, "running_var")
-    weight = np.ones_like(mean) if weight is None else constant(weight, "weight")
-    bias = np.zeros_like(mean) if bias is None else constant(bias, "bias")
+    mean, var, weight, bias = (constant(trace, value, "normalises by numbers that depend on the sample")
+                               for value in (mean, var, weight, bias))
+    weight = np.ones_like(mean) if weight is None else weight
+    bias = np.zeros_like(mean) if bias is None else bias
     gain = weight / np.sqrt(var + eps)
     settings = {"scale": gain, "shift": bias - mean * gain,
                 "norm": {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var, "eps": eps}}
@@ -35,8 +38,8 @@ def _affine_per_channel(trace, x, settings, out):
     """scale * x + shift per channel; x: (B, C, ...)."""
     shape = tuple(x.shape[1:])
     parts = trace.places.parts(x, 1)
-    found = [(part, *channels(trace, part, shape)) for part in parts]
-    if len(found) == 1 and in_order(found[0][2], n_channels(trace.nodes[parts[0].node])):
+    blocks = [(part, *channels(trace, part, shape)) for part in parts]
+    if len(blocks) == 1 and in_order(blocks[0][2], n_channels(trace.nodes[parts[0].node])):
         _affine(trace, parts[0], shape, settings, out)
         return
     view = (1, -1) + (1,) * (len(shape) - 1)
@@ -62,11 +65,8 @@ def _affine(trace, part, shape, settings, out):
 @operation("mul")
 def _mul(trace, func, args, kwargs, out):
     a, b = args
-    if trace.places.knows(a) if isinstance(a, torch.Tensor) else False:
-        refuse_known(trace, b, "multiplies two signals")
-        elementwise(trace, a, b, 0, out)
-    else:
-        elementwise(trace, b, a, 0, out)
+    signal, factor = (a, b) if _is_signal(trace, a) else (b, a)
+    elementwise(trace, signal, constant(trace, factor, "multiplies two signals"), 0, out)
 
 
 @operation("div", "true_divide")
@@ -74,8 +74,7 @@ def _div(trace, func, args, kwargs, out):
     a, b = args
     if kwargs.get("rounding_mode"):
         raise Refused("divides and rounds")
-    refuse_known(trace, b, "divides by a signal")
-    elementwise(trace, a, 1 / b, 0, out)
+    elementwise(trace, a, 1 / torch.as_tensor(constant(trace, b, "divides by a signal")), 0, out)
 
 
 @operation("neg")
@@ -101,38 +100,36 @@ def _sub(trace, func, args, kwargs, out):
 @operation("rsub")
 def _rsub(trace, func, args, kwargs, out):
     other = args[1] if len(args) > 1 else kwargs["other"]
-    refuse_known(trace, other, "subtracts two signals (rsub)")
-    elementwise(trace, args[0], -_alpha(args, kwargs), other, out)
+    elementwise(trace, args[0], -_alpha(args, kwargs), constant(trace, other, "subtracts two signals (rsub)"), out)
 
 
 @operation("where")
 def _where(trace, func, args, kwargs, out):
     """A constant mask, and a constant on one of its sides: a scale and a shift."""
     mask, a, b = args
-    refuse_known(trace, mask, f"does 'where' by a signal, which has no equal in eventsim; {OWN_NEURONS}")
-    known = [isinstance(v, torch.Tensor) and trace.places.knows(v) for v in (a, b)]
-    if all(known):
-        raise Refused("does 'where' with two signals, which has no equal in eventsim; multiply each by a mask and add "
-                      "them")
-    signal, other, kept = (a, b, mask.bool()) if known[0] else (b, a, ~mask.bool())
-    elementwise(trace, signal, kept.double(), torch.where(kept, 0.0, torch.as_tensor(other).double()), out)
+    mask = constant(trace, mask, f"does 'where' by a signal, which has no equal in eventsim; {OWN_NEURONS}") != 0
+    signal, other, keeps_signal = (a, b, mask) if _is_signal(trace, a) else (b, a, ~mask)
+    other = constant(trace, other, "does 'where' with two signals, which has no equal in eventsim; multiply each "
+                                   "by a mask and add them")
+    elementwise(trace, signal, keeps_signal, np.where(keeps_signal, 0.0, other), out)
 
 
 @operation("masked_fill")
 def _masked_fill(trace, func, args, kwargs, out):
     x, mask, value = args
-    refuse_known(trace, mask, f"does 'masked_fill' by a signal, which has no equal in eventsim; {OWN_NEURONS}")
-    refuse_known(trace, value, "fills with a signal")
-    mask = mask.bool()
-    elementwise(trace, x, (~mask).double(), torch.where(mask, torch.as_tensor(value).double(), 0.0), out)
+    mask = constant(trace, mask,
+                    f"does 'masked_fill' by a signal, which has no equal in eventsim; {OWN_NEURONS}") != 0
+    elementwise(trace, x, ~mask, np.where(mask, constant(trace, value, "fills with a signal"), 0.0), out)
 
 
 @operation("relu")
 def _relu(trace, func, args, kwargs, out):
-    """OriginalSpikes are not negative: what rectifies them changes nothing."""
+    """Spikes are not negative, so a rectifier does not change them."""
     if _never_negative(trace, args[0]):
         trace.places.write(out, trace.places.of(args[0]).clone())
         return
+    if reads_samples(trace, args[:1]):
+        raise Refused(f"does 'relu', which has no equal in eventsim; {BEFORE}")
     raise Refused("does 'relu' to a current: eventsim runs spiking networks. Convert a network of ReLUs first, "
                   "for example with examples/trainer/conversion.py (guide bring_your_network.md), then export the "
                   f"result; {OWN_NEURONS}")
@@ -144,8 +141,8 @@ def _clamp(trace, func, args, kwargs, out):
     if name == "abs" and _never_negative(trace, args[0]) or _stays_within(trace, name, args):
         trace.places.write(out, trace.places.of(args[0]).clone())  # whatever the sample, nothing changes
         return
-    raise Refused(f"does {name_of(func)!r} to a signal, which has no equal in eventsim; put spiking neurons in its "
-                  "place, or leave it out")
+    remedy = BEFORE if reads_samples(trace, args[:1]) else "put spiking neurons in its place, or leave it out"
+    raise Refused(f"does {name_of(func)!r} to a signal, which has no equal in eventsim; {remedy}")
 
 
 def _stays_within(trace, name, args):
@@ -162,8 +159,8 @@ def _stays_within(trace, name, args):
         return False
     if high is None:
         return True
-    found = range_of(trace, args[0])
-    return found is not None and found.high <= high
+    numbers = range_of(trace, args[0])
+    return numbers is not None and numbers.high <= high
 
 
 def _never_negative(trace, x):
@@ -183,9 +180,11 @@ def _is_spikes(trace, number):
 
 
 def elementwise(trace, x, scale, shift, out):
-    """scale * x + shift, element by element; scale, shift: numbers or constant tensors that broadcast."""
+    """Add scale * x + shift, element by element. scale, shift: numbers, arrays or tensors that broadcast; Refused
+    where they depend on the input."""
     places = trace.places.of(x).expand(out.shape)
-    scale, shift = (torch.as_tensor(constant(value, "")).expand(out.shape) for value in (scale, shift))
+    scale, shift = (constant(trace, value, "scales or shifts a signal by another") for value in (scale, shift))
+    scale, shift = (torch.as_tensor(value).expand(out.shape) for value in (scale, shift))
     if (scale == 1).all() and (shift == 0).all():
         trace.places.write(out, places.clone())
         return
@@ -203,17 +202,17 @@ def elementwise(trace, x, scale, shift, out):
 
 def _per_element(node, element, values):
     """A factor of each channel of a node, from those of its elements in a tensor."""
-    found = np.zeros(node.size)
-    found[element.numpy()] = values.numpy()
-    if (found[element.numpy()] != values.numpy()).any():
+    factors = np.zeros(node.size)
+    factors[element.numpy()] = values.numpy()
+    if (factors[element.numpy()] != values.numpy()).any():
         raise Refused("scales or shifts steps or samples differently")
-    rows = found.reshape(node.shape[0], -1)
+    rows = factors.reshape(node.shape[0], -1)
     used = np.zeros(node.size, bool)
     used[element.numpy()] = True
     if used.all() and (rows == rows[:, :1]).all():
         return rows[:, 0].copy()
     if used.all():
-        return found.reshape(node.shape)
+        return factors.reshape(node.shape)
     values = np.unique(values.numpy())
     if len(values) == 1:
         return np.full(node.shape[0], values[0])
@@ -228,44 +227,49 @@ def _scaled(trace, number, factors, places):
     if node.kind == "refused":
         return places
     local = places & MASK
-    every = np.unique((local // node.size).numpy())
+    rows = np.unique((local // node.size).numpy())
     if node.kind == "add" and gives_current(trace.graph, number):
         pieces = []
         for source in node.sources:
-            rows = rows_of(trace, source, every)
+            source_rows = rows_of(trace, source, rows)
             shift = factors["shift"] if not pieces else np.zeros_like(factors["shift"])
-            pieces.append(emit(trace, "affine", node.shape, [(source.node, rows)],
+            pieces.append(emit(trace, "affine", node.shape, [(source.node, source_rows)],
                                {"scale": factors["scale"], "shift": shift}))
-        found, _ = emit(trace, "add", node.shape, pieces, {})
+        result, _ = emit(trace, "add", node.shape, pieces, {})
     elif node.kind in CURRENTS and node.settings["bias"] is None and (factors["scale"] == 1).all() \
             and factors["shift"].ndim == 1:
         [source] = node.sources  # a bias that is added by itself
-        found, _ = emit(trace, node.kind, node.shape, [(source.node, rows_of(trace, source, every))],
+        result, _ = emit(trace, node.kind, node.shape, [(source.node, rows_of(trace, source, rows))],
                         {**node.settings, "bias": factors["shift"]})
     else:
-        found, _ = emit(trace, "affine", node.shape, [(number, every)], factors)
-    return trace.graph.first_place(found) + local
+        result, _ = emit(trace, "affine", node.shape, [(number, rows)], factors)
+    return trace.graph.first_place(result) + local
 
 
 def _scaled_steps(trace, node, factors, places):
     scale, shift = np.unique(factors["scale"]), factors["shift"]
     if len(scale) == 1 and not shift.any():
         weights = {step: float(weight * scale[0]) for step, weight in node.settings["weights"].items()}
-        found, _ = add_steps(trace, node.sources[0].node, weights, None, None)
-        return trace.graph.first_place(found) + (places & MASK)
+        result, _ = add_steps(trace, node.sources[0].node, weights, None, None)
+        return trace.graph.first_place(result) + (places & MASK)
     rows = np.unique(((places & MASK) // node.size).numpy())
     number = trace.graph.add(node)
-    found, _ = emit(trace, "affine", node.shape, [(number, rows)], factors)
-    return trace.graph.first_place(found) + (places & MASK)
+    result, _ = emit(trace, "affine", node.shape, [(number, rows)], factors)
+    return trace.graph.first_place(result) + (places & MASK)
+
+
+def _is_signal(trace, value):
+    """Whether a tensor or number depends on the input."""
+    return isinstance(value, torch.Tensor) and trace.places.knows(value)
 
 
 def _sum(trace, a, b, factor, out):
-    """a + factor * b."""
-    known = [isinstance(v, torch.Tensor) and trace.places.knows(v) for v in (a, b)]
-    if not all(known):
-        x, other, scale = (a, b, 1) if known[0] else (b, a, factor)
-        shift = other * factor if known[0] else other
-        elementwise(trace, x, scale, shift, out)
+    """Add a + factor * b."""
+    if not _is_signal(trace, b):
+        elementwise(trace, a, 1, b * factor, out)
+        return
+    if not _is_signal(trace, a):
+        elementwise(trace, b, factor, a, out)
         return
     if factor != 1:
         scaled = torch.zeros_like(b)
@@ -273,13 +277,13 @@ def _sum(trace, a, b, factor, out):
         b = scaled
     first, second = (trace.places.of(v).expand(out.shape) for v in (a, b))
     result = torch.where(first == ZERO, second, torch.where(second == ZERO, first, CONSTANT))
-    both = (first >= 0) & (second >= 0)
-    if ((result == CONSTANT) & ~both).any():
+    are_signals = (first >= 0) & (second >= 0)
+    if ((result == CONSTANT) & ~are_signals).any():
         raise Mixed("numbers that the network computed, beside constants")
-    nodes = torch.stack([first[both] >> BITS, second[both] >> BITS])
-    pairs = np.unique(nodes.numpy(), axis=1).T if both.any() else []
+    nodes = torch.stack([first[are_signals] >> BITS, second[are_signals] >> BITS])
+    pairs = np.unique(nodes.numpy(), axis=1).T if are_signals.any() else []
     for m, n in map(tuple, pairs):
-        where = both & (first >> BITS == int(m)) & (second >> BITS == int(n))
+        where = are_signals & (first >> BITS == int(m)) & (second >> BITS == int(n))
         result[where] = _added(trace, int(m), int(n), first[where] & MASK, second[where] & MASK)
     trace.places.write(out, result)
 
@@ -311,14 +315,17 @@ def _added(trace, m, n, first, second):
 
 
 def _refuse_scaled(a, b, other_steps):
-    """Refuse the sum of two nodes where one scales or shifts what no synapses have weighed yet. other_steps: whether
-    it is of two steps."""
+    """Refuse the sum of two nodes where one scales or shifts what no synapses have weighed yet.
+
+    other_steps: whether the sum is of two steps.
+    """
     if "affine" in (a.kind, b.kind):
         if a.kind == b.kind and a.sources[0].node == b.sources[0].node and other_steps:
-            raise Refused("adds steps of one layer with different weights; eventsim gives their sum, their mean or "
-                          "the last")
-        raise Refused("adds spikes or inputs that are scaled or shifted before it, which has no equal in eventsim; "
-                      "scale or shift what synapses make of them")
+            raise Refused("adds steps of one layer with different weights; eventsim gives their sum, their mean "
+                          "or the last")
+        raise Refused("adds two signals, one of which is multiplied or shifted before any synapses, which has no "
+                      "equal in eventsim; do that behind the synapses, fc(a) + 0.5 * fc(b) in place of "
+                      "fc(a + 0.5 * b)")
 
 
 def _flat_sources(trace, parts):
@@ -341,14 +348,14 @@ def _steps_of(trace, m, n, rows_a, rows_b):
         node = trace.nodes[number]
         if node.kind == "steps":
             bases.add(node.sources[0].node)
-            found = node.settings["weights"]
+            node_weights = node.settings["weights"]
         else:
             bases.add(number)
             steps = np.unique(rows // trace.samples)
             if len(steps) != 1 or node.still:
                 return None
-            found = {int(steps[0]): 1.0}
-        for step, weight in found.items():
+            node_weights = {int(steps[0]): 1.0}
+        for step, weight in node_weights.items():
             weights[step] = weights.get(step, 0.0) + weight
     if len(bases) != 1:
         if any(trace.nodes[number].kind == "steps" for number in (m, n)):

@@ -4,33 +4,31 @@ import numpy as np
 import torch
 
 from eventsim.from_torch.operations.registry import operation, Refused
-from eventsim.from_torch.operations.rows import constant, emit, refuse_known
+from eventsim.from_torch.operations.rows import constant, emit, gives_current
 from eventsim.from_torch.operations.vectors import LARGEST_MATRIX, sum_of_linear
 from eventsim.from_torch.places import ZERO, tensors_in
 
 
 @operation("convolution", "_convolution", "convolution_overrideable", "mkldnn_convolution")
 def _convolution(trace, func, args, kwargs, out):
-    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args[:9]
-    refuse_known(trace, weight, "convolves two signals")
-    refuse_known(trace, bias, "adds a signal as a bias")
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = args[:9]
+    weight = constant(trace, weight, "convolves two signals")
+    bias = constant(trace, bias, "adds a signal as a bias")
     shape = tuple(out.shape[1:])
     if transposed:
-        _transposed(trace, func, args, kwargs, out)
+        _transposed(trace, func, args, kwargs, weight, bias, out)
         return
     if weight.ndim not in (3, 4):
         raise Refused(f"convolves along {weight.ndim - 2} axes; eventsim has one or two")
-    weight = constant(weight, "weight")
-    bias = None if bias is None else constant(bias, "bias")
-    found = trace.places.parts(x, 1)
-    around = _borders(trace, found, tuple(x.shape[1:]))
+    blocks = trace.places.parts(x, 1)
+    around = _borders(blocks, tuple(x.shape[1:]))
     dilation = tuple(dilation)
     padding, weight, dilation = _with_borders(weight, padding, dilation, around)
     shape_inside = (x.shape[1], *(n - a - b for n, (a, b) in zip(x.shape[2:], around)))
     try:
-        parts = [(part, *channels(trace, _inside(part, x.shape[1:], around), shape_inside)) for part in found]
+        parts = [(part, *channels(trace, _inside(part, x.shape[1:], around), shape_inside)) for part in blocks]
     except Refused:
-        write_out(trace, func, args, kwargs, x, out, bias)
+        write_out(trace, func, args, kwargs, out)
         return
     n_source = [n_channels(trace.nodes[part.node]) for part, _, _ in parts]
     plain = len(parts) == 1 and in_order(parts[0][2], n_source[0])
@@ -48,19 +46,18 @@ def _convolution(trace, func, args, kwargs, out):
     sum_of_linear(trace, "convolution", shape, [part for part, _, _ in parts], weights, bias, settings, out)
 
 
-def _transposed(trace, func, args, kwargs, out):
-    x, weight, bias, stride, padding, dilation, _, output_padding, groups = args[:9]
+def _transposed(trace, func, args, kwargs, weight, bias, out):
+    x, _, _, stride, padding, dilation, _, output_padding, groups = args[:9]
     [part, *others] = trace.places.parts(x, 1)
     node = trace.nodes[part.node]
-    whole = not others and weight.ndim == 4 and tuple(x.shape[1:]) == node.shape and \
+    is_whole_node = not others and weight.ndim == 4 and tuple(x.shape[1:]) == node.shape and \
         in_order(part.elements, node.size)
-    if not whole:
-        write_out(trace, func, args, kwargs, x, out, bias)
+    if not is_whole_node:
+        write_out(trace, func, args, kwargs, out)
         return
     emit(trace, "conv_transpose", out.shape[1:], [(part.node, part.rows)], {
-        "weight": constant(weight, "weight"), "bias": None if bias is None else constant(bias, "bias"),
-        "stride": tuple(stride), "padding": tuple(padding), "output_padding": tuple(output_padding),
-        "dilation": tuple(dilation), "groups": groups,
+        "weight": weight, "bias": bias, "stride": tuple(stride), "padding": tuple(padding),
+        "output_padding": tuple(output_padding), "dilation": tuple(dilation), "groups": groups,
     }, out)
 
 
@@ -69,19 +66,27 @@ def _upsample(trace, func, args, kwargs, out):
     x = args[0]
     if any(after % before for after, before in zip(out.shape[2:], x.shape[2:])):
         raise Refused("upsamples by a factor that is no whole number")
+    numbers = [part.node for part in trace.places.parts(x, 1)]
+    if any(gives_current(trace.graph, number) or _is_real_input(trace, number) for number in numbers):
+        write_out(trace, func, args, kwargs, out)  # a node of its own repeats spikes alone
+        return
     factors = tuple(after // before for after, before in zip(out.shape[2:], x.shape[2:]))
     channelwise(trace, "upsample", x, {"scale_factor": factors}, out)
 
 
-def _borders(trace, parts, shape):
+def _is_real_input(trace, number):
+    return trace.input_is_real and trace.nodes[number].kind == "input"
+
+
+def _borders(parts, shape):
     """[(before, after)] per axis of a map (C, ...): the width of the zeros around what nodes computed."""
     columns = np.concatenate([part.columns for part in parts]) if parts else np.zeros(1, int)
-    found = []
+    widths = []
     for axis in range(1, len(shape)):
-        after = int(np.prod(shape[axis + 1:], dtype=np.int64))
-        at = np.unique(columns // after % shape[axis])
-        found.append((int(at[0]), int(shape[axis] - 1 - at[-1])))
-    return found
+        stride = int(np.prod(shape[axis + 1:], dtype=np.int64))
+        positions = np.unique(columns // stride % shape[axis])
+        widths.append((int(positions[0]), int(shape[axis] - 1 - positions[-1])))
+    return widths
 
 
 def _inside(part, shape, around):
@@ -126,10 +131,10 @@ def in_order(numbers, n):
 def _ungrouped(weight, groups):
     """The same convolution with one group: zeros where groups do not mix."""
     n_out, per_group = weight.shape[0] // groups, weight.shape[1]
-    whole = np.zeros((weight.shape[0], per_group * groups, *weight.shape[2:]))
+    dense = np.zeros((weight.shape[0], per_group * groups, *weight.shape[2:]))
     for g in range(groups):
-        whole[g * n_out:(g + 1) * n_out, g * per_group:(g + 1) * per_group] = weight[g * n_out:(g + 1) * n_out]
-    return whole
+        dense[g * n_out:(g + 1) * n_out, g * per_group:(g + 1) * per_group] = weight[g * n_out:(g + 1) * n_out]
+    return dense
 
 
 def channels(trace, part, shape):
@@ -139,42 +144,44 @@ def channels(trace, part, shape):
     """
     area = int(np.prod(shape[1:], dtype=np.int64))
     node = trace.nodes[part.node]
-    found = part.elements.reshape(-1, area) if len(part.elements) % area == 0 else np.zeros((0, area), int)
-    here = part.columns.reshape(-1, area)[:, 0] // area if len(found) else np.zeros(0, int)
+    elements = part.elements.reshape(-1, area) if len(part.elements) % area == 0 else np.zeros((0, area), int)
+    here = part.columns.reshape(-1, area)[:, 0] // area if len(elements) else np.zeros(0, int)
     if node.kind == "input" and node.shape != shape and node.size == np.prod(shape) and \
             (part.elements == np.arange(node.size)).all():
         if node.settings.setdefault("shape", shape) != shape:
             raise Refused(f"reads the input as {shape}, and elsewhere as {node.settings['shape']}")
         return np.arange(shape[0]), np.arange(shape[0])  # the model's input gets the shape in which it is read
-    there = found[:, 0] // area if len(found) else found
-    whole = (
-        len(found) and node.shape[1:] == tuple(shape[1:])
+    there = elements[:, 0] // area if len(elements) else elements
+    has_whole_channels = (
+        len(elements) and node.shape[1:] == tuple(shape[1:])
         and (part.columns.reshape(-1, area) == here[:, None] * area + np.arange(area)).all()
-        and (found == there[:, None] * area + np.arange(area)).all()
+        and (elements == there[:, None] * area + np.arange(area)).all()
     )
-    if not whole:
+    if not has_whole_channels:
         raise Refused("reads a map in another shape or order than it was computed in")
     return here, there
 
 
-def write_out(trace, func, args, kwargs, x, out, bias=None):
-    """A linear operation that eventsim has no node for, as the matrix that it is."""
+def write_out(trace, func, args, kwargs, out):
+    """Add an operation that is linear in its first argument (B, ...), and that eventsim has no node for, as a
+    matrix."""
+    x, *others = args
     parts = trace.places.parts(x, 1)
     n_in, n_out = int(np.prod(x.shape[1:])), int(np.prod(out.shape[1:]))
     if n_in * n_out > LARGEST_MATRIX:
         raise Refused(f"is a linear map of {n_in} x {n_out} numbers without an equal in eventsim, too large to be "
                       "written out as a matrix")
-    args = [arg.cpu() if isinstance(arg, torch.Tensor) else arg for arg in args]
-    args[0] = torch.zeros(1, *x.shape[1:], dtype=torch.float64)
-    zero = func(*args, **kwargs).reshape(-1).numpy().copy()
+    others = [torch.from_numpy(constant(trace, other, "combines two signals")) if isinstance(other, torch.Tensor)
+              else other for other in others]
+    zero = func(torch.zeros(1, *x.shape[1:], dtype=torch.float64), *others, **kwargs).reshape(-1).numpy().copy()
     matrix = np.empty((n_out, n_in))
     step = max(1, (1 << 22) // max(n_in, n_out))
     for start in range(0, n_in, step):
         columns = torch.arange(start, min(start + step, n_in))
         basis = torch.zeros(len(columns), n_in, dtype=torch.float64)
         basis[torch.arange(len(columns)), columns] = 1
-        args[0] = basis.view(-1, *x.shape[1:])
-        matrix[:, columns] = (func(*args, **kwargs).reshape(len(columns), -1).numpy() - zero).T
+        images = func(basis.view(-1, *x.shape[1:]), *others, **kwargs)
+        matrix[:, columns] = (images.reshape(len(columns), -1).numpy() - zero).T
     weights = []
     for part in parts:
         size = trace.nodes[part.node].size
@@ -199,18 +206,37 @@ def _max_pool(trace, func, args, kwargs, out):
         trace.refuse(indices, "uses the indices of a max pool")
 
 
+@operation("adaptive_max_pool2d")
+def _adaptive_max_pool(trace, func, args, kwargs, out):
+    x, pooled = args[0], out[0]
+    window = _even_window(x, pooled)
+    if window is None:
+        raise Refused("takes maxima over windows that are not equal; give an output size that divides the map's")
+    channelwise(trace, "max_pool", x, {"kernel_size": window, "stride": window, "padding": (0,) * len(window),
+                                       "ceil_mode": False}, pooled)
+    trace.refuse(out[1], "uses the indices of a max pool")
+
+
+def _even_window(x, pooled, n_axes=2):
+    """Return the window of an adaptive pool along the last axes, or None where windows differ or overlap."""
+    sizes, pooled_sizes = x.shape[-n_axes:], pooled.shape[-n_axes:]
+    if any(size % n for size, n in zip(sizes, pooled_sizes)):
+        return None
+    return tuple(size // n for size, n in zip(sizes, pooled_sizes))
+
+
 @operation("avg_pool2d", "avg_pool1d")
 def _avg_pool(trace, func, args, kwargs, out):
     x, kernel, stride, padding, ceil, include, divisor = _defaults(args, (None, None, (), 0, False, True, None))
     settings = {**_window(kernel, stride, padding, x.ndim - 2), "ceil_mode": bool(ceil),
                 "count_include_pad": bool(include)}
     if divisor is not None or _unequal(settings, x.shape[2:], out.shape[2:]):
-        write_out(trace, func, args, kwargs, x, out)
+        write_out(trace, func, args, kwargs, out)
         return
     try:
         channelwise(trace, "avg_pool", x, settings, out)
     except Refused:
-        write_out(trace, func, args, kwargs, x, out)
+        write_out(trace, func, args, kwargs, out)
 
 
 def _unequal(settings, before, after):
@@ -226,22 +252,21 @@ def _unequal(settings, before, after):
 def _adaptive(trace, func, args, kwargs, out):
     x = args[0]
     n_axes = len(axes_of(args[1]))
-    before, after = x.shape[-n_axes:], out.shape[-n_axes:]
-    if any(b % a for b, a in zip(before, after)):
-        write_out(trace, func, args, kwargs, x, out)
+    window = _even_window(x, out, n_axes)
+    if window is None:
+        write_out(trace, func, args, kwargs, out)
         return
-    window = tuple(b // a for b, a in zip(before, after))
     settings = {"kernel_size": window, "stride": window, "padding": (0,) * n_axes, "ceil_mode": False,
                 "count_include_pad": True}
     try:
         channelwise(trace, "avg_pool", x, settings, out)
     except Refused:
-        write_out(trace, func, args, kwargs, x, out)
+        write_out(trace, func, args, kwargs, out)
 
 
 @operation("upsample_bilinear2d", "im2col", "col2im", "upsample_bicubic2d", "upsample_linear1d")
 def _linear_map(trace, func, args, kwargs, out):
-    write_out(trace, func, args, kwargs, args[0], out)
+    write_out(trace, func, args, kwargs, out)
 
 
 def _defaults(args, defaults):
@@ -268,15 +293,15 @@ def channelwise(trace, kind, x, settings, out):
     if x.ndim == 4 and x.shape[2] == 1 and parts and len(trace.nodes[parts[0].node].shape) == 2:
         settings = {name: value[1:] if isinstance(value, tuple) else value for name, value in settings.items()}
         x, shape = x.squeeze(2), (shape[0], shape[2])  # torch pools sequences as maps of one row
-    found = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in parts]
-    if len(found) == 1 and in_order(found[0][2], n_channels(trace.nodes[parts[0].node])):
+    blocks = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in parts]
+    if len(blocks) == 1 and in_order(blocks[0][2], n_channels(trace.nodes[parts[0].node])):
         emit(trace, kind, shape, [(parts[0].node, parts[0].rows)], settings, out)
         return
     places = torch.full(out.shape, ZERO, dtype=torch.int64)
-    for part, here, there in found:
-        whole = (trace.nodes[part.node].shape[0], *shape[1:])
-        number, rows = emit(trace, kind, whole, [(part.node, part.rows)], settings)
-        all_places = trace.graph.first_place(number) + torch.from_numpy(rows).view(-1, *[1] * len(whole)) * \
-            int(np.prod(whole)) + torch.arange(int(np.prod(whole))).view(whole)
+    for part, here, there in blocks:
+        node_shape = (trace.nodes[part.node].shape[0], *shape[1:])
+        number, rows = emit(trace, kind, node_shape, [(part.node, part.rows)], settings)
+        all_places = trace.graph.first_place(number) + torch.from_numpy(rows).view(-1, *[1] * len(node_shape)) * \
+            int(np.prod(node_shape)) + torch.arange(int(np.prod(node_shape))).view(node_shape)
         places[:, here] = all_places[:, there]
     trace.places.write(out, places)

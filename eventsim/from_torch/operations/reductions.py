@@ -18,6 +18,16 @@ def _mean_along(trace, func, args, kwargs, out):
     _reduced(trace, func, args, kwargs, out, mean=True)
 
 
+@operation("cumsum")
+def _sums_up_to_each_step(trace, func, args, kwargs, out):
+    x, axis = args[:2]
+    places = trace.places.of(x).movedim(axis, 0)
+    if not _is_time(trace, places):
+        raise Refused("does 'cumsum' along an axis that does not count the steps of one layer; leave it out")
+    for step, total in enumerate(out.movedim(axis, 0)):
+        _over_time(trace, places[:step + 1], total, mean=False)
+
+
 def _reduced(trace, func, args, kwargs, out, mean):
     x = args[0]
     axes = args[1] if len(args) > 1 and args[1] is not None else tuple(range(x.ndim))
@@ -43,7 +53,8 @@ def _reduced(trace, func, args, kwargs, out, mean):
     if any(axis < leading for axis in axes):
         raise Refused("sums over its samples, or over steps and elements at once")
     flat = x.reshape(-1, *x.shape[leading:])
-    trace.places.write(flat, places.reshape(flat.shape)) if flat.data_ptr() != x.data_ptr() else None
+    if flat.data_ptr() != x.data_ptr():
+        trace.places.write(flat, places.reshape(flat.shape))
     shifted = [axis - leading + 1 for axis in axes]
     result = torch.zeros(flat.shape[0], *_without(flat.shape[1:], [axis - 1 for axis in shifted]),
                          dtype=torch.float64)
@@ -51,7 +62,7 @@ def _reduced(trace, func, args, kwargs, out, mean):
     def function(value):
         return value.mean(shifted) if mean else value.sum(shifted)
 
-    write_out(trace, function, [flat], {}, flat, result)
+    write_out(trace, function, [flat], {}, result)
     trace.places.write(out, trace.places.of(result).reshape(out.shape))
 
 
@@ -78,11 +89,12 @@ def _is_time(trace, places):
 
 
 def _over_time(trace, places, out, mean):
+    """Add the sum or mean over the first axis, which `_is_time`."""
     number = int(places.reshape(-1)[0]) >> BITS
     node = trace.nodes[number]
     local = places & MASK
     steps = (local.reshape(len(local), -1)[:, 0] // (node.size * trace.samples)).tolist()
     weights = dict.fromkeys(steps, 1 / len(steps) if mean else 1.0)
-    found, _ = add_steps(trace, number, weights, None, None)
-    trace.places.write(out, (trace.graph.first_place(found) +
+    total, _ = add_steps(trace, number, weights, None, None)
+    trace.places.write(out, (trace.graph.first_place(total) +
                              local[0] % (node.size * trace.samples)).reshape(out.shape))

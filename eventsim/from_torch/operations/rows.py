@@ -13,9 +13,9 @@ CURRENTS = ("linear", "convolution", "conv_transpose")
 
 
 def aligned(trace, parts):
-    """(rows of the result, Sources) of parts that are read together.
+    """Return (rows of the result, its Operands) for parts that are read together.
 
-    parts: list of (node, rows). A row is a step of a sample; sources of an earlier step are delayed.
+    parts: list of (node, rows). A row is a step of a sample; operands of an earlier step are delayed.
     """
     n = trace.samples
     steps = [None if trace.nodes[node].still else rows // n for node, rows in parts]
@@ -68,9 +68,9 @@ def _emit_on_steps(trace, kind, shape, parts, settings, out):
     steps = trace.nodes[node]
     total = math.fsum(steps.settings["weights"].values())
     inner = dict(settings)
-    constant = {"linear": "bias", "convolution": "bias", "affine": "shift"}.get(kind)
-    if constant and inner.get(constant) is not None and np.any(inner[constant]):
-        inner[constant] = np.asarray(inner[constant]) / total
+    summand = {"linear": "bias", "convolution": "bias", "affine": "shift"}.get(kind)
+    if summand and inner.get(summand) is not None and np.any(inner[summand]):
+        inner[summand] = np.asarray(inner[summand]) / total
     base = steps.sources[0].node
     number = trace.graph.add(Operation(kind, tuple(shape), (Operand(base),), inner, trace.where(),
                                        still=trace.nodes[base].still))
@@ -87,15 +87,16 @@ def add_steps(trace, node, weights, rows, out):
     return number, rows
 
 
-def constant(value, what):
-    """A tensor that must not depend on the input, as float64."""
-    return value.detach().double().cpu().numpy() if isinstance(value, torch.Tensor) else np.float64(value)
+def constant(trace, value, refusal):
+    """The numbers of a tensor, array or number as a float64 array; None stays None.
 
-
-def refuse_known(trace, value, what):
-    """Refuse, saying what it does, an operation whose `value` depends on the network's input."""
-    if isinstance(value, torch.Tensor) and trace.places.knows(value):
-        raise Refused(what)
+    Raises Refused with the text `refusal` where they depend on the network's input.
+    """
+    if isinstance(value, torch.Tensor):
+        if trace.places.knows(value):
+            raise Refused(refusal)
+        return value.detach().double().cpu().numpy()
+    return None if value is None else np.float64(value)
 
 
 def rows_of(trace, source, rows):

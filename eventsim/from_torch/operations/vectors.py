@@ -3,10 +3,11 @@
 import numpy as np
 
 from eventsim.from_torch.operations.registry import operation, Refused
-from eventsim.from_torch.operations.rows import constant, emit, refuse_known
+from eventsim.from_torch.operations.rows import constant, emit
 from eventsim.from_torch.places import BITS, MASK, Mixed
 
 LARGEST_MATRIX = 1 << 24  # entries of a linear map that is written out
+PRODUCT = "multiplies two signals (matrix product)"
 
 
 @operation("addmm")
@@ -34,8 +35,8 @@ def _linear(trace, func, args, kwargs, out):
 @operation("bmm")
 def _bmm(trace, func, args, kwargs, out):
     x, weight = args
-    refuse_known(trace, weight, "multiplies two signals (matrix product)")
-    if not (weight == weight[:1]).all():
+    matrices = constant(trace, weight, PRODUCT)
+    if not (matrices == matrices[:1]).all():
         raise Refused("multiplies each row of the batch with another matrix")
     linear(trace, x, weight[0].t(), None, out)
 
@@ -47,9 +48,7 @@ def _mv(trace, func, args, kwargs, out):
 
 def linear(trace, x, weight, bias, out):
     """out = x weight^T + bias along the last axis. x: (..., F). weight: (O, F)."""
-    refuse_known(trace, weight, "multiplies two signals (matrix product)")
-    refuse_known(trace, bias, "adds a signal as a bias")
-    weight = constant(weight, "weight")
+    weight, bias = constant(trace, weight, PRODUCT), constant(trace, bias, "adds a signal as a bias")
     try:
         parts = trace.places.parts(x, x.ndim - 1)
     except Mixed:
@@ -58,7 +57,7 @@ def linear(trace, x, weight, bias, out):
             raise
         _along_an_axis(trace, x, weight, bias, together, out)
         return
-    bias = None if bias is None else np.broadcast_to(constant(bias, "bias").reshape(-1), len(weight)).copy()
+    bias = None if bias is None else np.broadcast_to(bias.reshape(-1), len(weight)).copy()
     sum_of_linear(trace, "linear", (len(weight),), parts, _by_elements(trace, parts, weight), bias, {}, out)
 
 
@@ -96,16 +95,16 @@ def _along_an_axis(trace, x, weight, bias, together, out):
                       "all of them it would be too large; Flatten the map before, or use a convolution")
     parts = trace.places.parts_in_rows(x, x.numel() // (together * n_in))
     matrix = np.kron(np.eye(together), weight)
-    shift = None if bias is None else np.tile(constant(bias, "bias").reshape(-1) + np.zeros(n_out), together)
+    shift = None if bias is None else np.tile(bias.reshape(-1) + np.zeros(n_out), together)
     sum_of_linear(trace, "linear", (len(matrix),), parts, _by_elements(trace, parts, matrix), shift, {}, out)
 
 
 def sum_of_linear(trace, kind, shape, parts, weights, bias, settings, out):
     """One linear operation per part, and their sum; the bias belongs to the first."""
-    found = []
+    products = []
     for part, weight in zip(parts, weights):
-        found.append(emit(trace, kind, shape, [(part.node, part.rows)],
-                          {"weight": weight, "bias": bias if not found else None, **settings},
-                          out if len(parts) == 1 else None))
-    if len(found) > 1:
-        emit(trace, "add", shape, found, {}, out)
+        products.append(emit(trace, kind, shape, [(part.node, part.rows)],
+                             {"weight": weight, "bias": None if products else bias, **settings},
+                             out if len(parts) == 1 else None))
+    if len(products) > 1:
+        emit(trace, "add", shape, products, {}, out)
