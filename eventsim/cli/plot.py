@@ -9,11 +9,7 @@ from eventsim.errors import RunError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import did_you_mean
 
-TAKES = {  # option -> the kinds that take it; --layer: all but those of the answers
-    "--sample": ("raster", "traces"), "--neuron": ("traces",),
-    "--layer": ("raster", "rates", "levels", "planes", "maps", "intervals", "correlations", "operations",
-                "membranes", "drift", "traces"),
-}
+ARGUMENTS = {"--sample": "sample", "--neuron": "neurons", "--layer": "layers"}  # option -> what kinds call it
 
 
 def add_parser(commands):
@@ -64,7 +60,7 @@ def run_plot(arguments):
         if sample >= run.n_samples:
             raise RunError(f"{run.path}: no sample {sample}; there are {run.n_samples}, counted from 0")
         draw = plots.KINDS[arguments.kind]
-        figure = draw(run, arguments.layer or None, sample, tuple(arguments.neuron))
+        figure = draw(run, arguments.layer or None, arguments.sample, tuple(arguments.neuron))
     plots.save_figure(figure, path)
     print(json_text({"run": arguments.model, "kind": arguments.kind, "written": [str(path)]})
           if arguments.json else path)
@@ -72,7 +68,9 @@ def run_plot(arguments):
 
 
 def _check_taken(arguments):
-    """Leave, with one line, where an option is given that this kind of plot does not take."""
-    for flag, kinds in TAKES.items():
-        if getattr(arguments, flag[2:]) not in (None, []) and arguments.kind not in kinds:
-            arguments.refuse(f"{flag} is no option of {arguments.kind}, only of {', '.join(kinds)}")
+    """End the program with one line where an option is given that this kind of plot does not take."""
+    from eventsim.plots.of_runs import taking
+
+    for flag, argument in ARGUMENTS.items():
+        if getattr(arguments, flag[2:]) not in (None, []) and arguments.kind not in taking(argument):
+            arguments.refuse(f"{flag} is no option of {arguments.kind}, only of {', '.join(taking(argument))}")

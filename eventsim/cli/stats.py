@@ -4,7 +4,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
-from eventsim.cli.arguments import add_layers, add_output, add_run, check_suffix, opened, output_group
+from eventsim.cli.arguments import add_layers, add_output, add_run, opened, output_group
 from eventsim.cli.screen import print_marked, SEVERITIES, width
 from eventsim.errors import DataError
 from eventsim.storage.json_fields import json_text
@@ -13,7 +13,7 @@ from eventsim.text import printable, wrapped
 PRINTED = ("findings", "layers")  # tables of `stats` unless it is told otherwise
 LARGE = ("neurons", "correlations")  # tables of as many rows as there are neurons: in files, or when named
 SHOWN = ("layer", "kind", "neurons", "rate", "silent_share", "saturated_share", "mean_level", "entropy", "cv",
-         "fano", "synops", "additions", "dense_macs", "energy", "ann_energy")  # columns of the table of layers
+         "fano", "synops", "additions", "macs", "dense_macs", "energy", "ann_energy")  # columns of layers
 LEFT_OUT = ("entropy", "cv", "fano", "saturated_share", "mean_level", "silent_share", "kind", "synops",
             "lowest", "highest", "error", "mean_first", "rms_first")  # columns, where they do not fit
 MOST_ROWS = 50  # of a table printed for people
@@ -26,11 +26,11 @@ def add_parser(commands):
         description="Print the result, findings and the table of layers, or the tables named: run, findings, "
                     "layers, levels, planes, steps, rates, membranes, intervals, correlations, classes, "
                     "class_rates, confusion, neurons, samples. Without names --csv and --npz write all, and "
-                    "--json prints all but neurons and correlations.",
+                    "--json prints all but neurons and correlations; with --layer, all that are by layer.",
         examples=("eventsim stats run.h5", "eventsim stats run.h5 --table rates --layer conv1",
                   "eventsim stats run.h5 --csv tables"),
     )
-    stats.set_defaults(run=run_stats)
+    stats.set_defaults(run=run_stats, refuse=stats.error)
     group = stats.add_argument_group("what is shown")
     add_run(group)
     group.add_argument("--table", action="append", default=[], metavar="NAME", help="this table; repeat for more")
@@ -46,37 +46,82 @@ def add_parser(commands):
 
 def run_stats(arguments):
     """eventsim stats RUN"""
-    from eventsim.report import tables
-    from eventsim.storage import writing
+    from eventsim.report.tables import table
 
-    writing.spare(arguments.npz, arguments.model)
-    check_suffix(arguments.npz, "an archive of arrays", ".npz")
-    for name in () if arguments.csv is None else (*tables.TABLES, "columns"):
-        writing.spare(arguments.csv / f"{name}.csv", arguments.model)
-    exports = arguments.json or arguments.csv is not None or arguments.npz is not None
+    _check_layers(arguments)
+    _check_paths(arguments)
     with opened(arguments.model) as run:
-        names = arguments.table or PRINTED
-        if exports and not arguments.table:
-            to_file = arguments.csv is not None or arguments.npz is not None
-            names = [name for name in tables.TABLES if to_file or name not in LARGE]
-        found = {name: tables.table(run, name, arguments.layer) for name in dict.fromkeys(names)}
-        if exports and not arguments.table:
-            found = {name: table for name, table in found.items() if len(table)}
-        written = _export(found, arguments)
-        if arguments.json:
-            print(json_text({"run": arguments.model, **({"written": written} if written else {
-                "tables": {name: table.as_json() for name, table in found.items()}})}))
-        elif written:
-            print("\n".join(written))
+        tables = {name: table(run, name, arguments.layer) for name in _names(arguments)}
+        if _exports(arguments) and not arguments.table:
+            tables = {name: each for name, each in tables.items() if len(each)}
+        written = _export(tables, arguments)
+        if _exports(arguments):
+            _say_written(tables, written, arguments)
         else:
-            head = [] if arguments.table else [_head(run)]
-            printed = [*head, *(_printed(name, table, run) for name, table in found.items())]
-            print_marked("\n".join(printed).rstrip(), SEVERITIES)
+            _print(tables, run, arguments)
     return 0
 
 
+def _exports(arguments):
+    """Return whether programs read what comes out."""
+    return arguments.json or _to_file(arguments)
+
+
+def _to_file(arguments):
+    return arguments.csv is not None or arguments.npz is not None
+
+
+def _check_layers(arguments):
+    """End the program with one line where layers of a table are asked for that is of the whole network."""
+    from eventsim.report.tables import TABLES, tables_by_layer
+
+    for name in arguments.table if arguments.layer else ():
+        if name in TABLES and not TABLES[name].by_layer:
+            arguments.refuse(f"--layer is no option of the table {name}, only of {', '.join(tables_by_layer())}")
+
+
+def _check_paths(arguments):
+    """Raise DataError where a file to write is the run itself, or of another kind."""
+    from eventsim.report.tables import TABLES
+    from eventsim.storage import writing
+
+    writing.spare(arguments.npz, arguments.model)
+    writing.check_suffix(arguments.npz, "an archive of arrays", ".npz")
+    for name in () if arguments.csv is None else (*TABLES, "columns"):
+        writing.spare(arguments.csv / f"{name}.csv", arguments.model)
+
+
+def _names(arguments):
+    """Return the names of the tables that are asked for, each once."""
+    from eventsim.report.tables import TABLES, tables_by_layer
+
+    if arguments.table:
+        return list(dict.fromkeys(arguments.table))
+    if not _exports(arguments):
+        return PRINTED
+    names = tables_by_layer() if arguments.layer else TABLES
+    return [name for name in names if _to_file(arguments) or name not in LARGE]
+
+
+def _say_written(tables, written, arguments):
+    """Print the files written, or the tables as JSON. written: paths, none where nothing went into a file."""
+    if arguments.json:
+        values = {"written": written} if written else {
+            "tables": {name: table.as_json() for name, table in tables.items()}}
+        print(json_text({"run": arguments.model, **values}))
+    else:
+        print("\n".join(written))
+
+
+def _print(tables, run, arguments):
+    """Print the tables for people."""
+    head = [] if arguments.table else [_head(run)]
+    texts = [_printed(name, table, run, arguments.layer) for name, table in tables.items()]
+    print_marked("\n".join([*head, *texts]).rstrip(), SEVERITIES)
+
+
 def _head(run):
-    """What was run, and the result."""
+    """Return what was run, and the result."""
     from eventsim.report.page.sections import result
     from eventsim.report.text import WIDTH
 
@@ -85,63 +130,86 @@ def _head(run):
     return f"{wrapped(names or run.path, columns)}\n{wrapped(result(run), columns)}\n"
 
 
-def _printed(name, table, run):
-    """A table for people: findings as sentences, facts as lines, of layers the columns that fit."""
+def _printed(name, table, run, layers):
+    """Return a table for people: findings as sentences, facts as lines, of layers the columns that fit."""
     from eventsim.report.text import findings_text
 
     if name == "findings":
-        return findings_text([dict(zip(table.columns, row)) for row in table.rows], width())
+        return findings_text([dict(zip(table.columns, row)) for row in table.rows], width(), layers)
     if not len(table):
-        return f"{run.path}: nothing for the table {name}\n"
+        reason = _why_empty(name, run)
+        return f"{run.path}: nothing for the table {name}{f': {reason}' if reason else ''}\n"
     if name == "run":
         return "".join(f"{wrapped(printable(f'{fact}: {value}'), width())}\n" for fact, value in table.rows)
     if name == "layers":
-        table = table.of(SHOWN)
+        has_macs = any(macs > 0 for macs in table.columns["macs"])  # of real-valued input
+        table = table.of([column for column in SHOWN if column != "macs" or has_macs])
     return f"{wrapped(table.title, width())}\n\n{table.as_text(MOST_ROWS, width(), LEFT_OUT)}"
 
 
-def _export(found, arguments):
-    """Paths written, in order."""
+def _why_empty(name, run):
+    """Return why a table has no rows, "" where nobody knows."""
+    if name not in ("classes", "confusion"):
+        return "there are no labels" if name == "class_rates" and run.labels is None else ""
+    decisions = run.statistics.decisions
+    return "the answers after each step were not kept" if decisions is None else decisions.no_confusion
+
+
+def _export(tables, arguments):
+    """Write tables into files, and return their paths, in order."""
+    if arguments.csv is not None:
+        return _export_csv(tables, arguments)
+    return [] if arguments.npz is None else _export_npz(tables, arguments.npz)
+
+
+def _export_csv(tables, arguments):
+    from eventsim.storage import writing
+
+    exported = _exported(arguments.csv)
+    earlier = {name: rows for name, rows in exported.items() if name not in tables}
+    texts = {name: table.as_csv() for name, table in tables.items()}
+    texts["columns"] = _columns(tables, earlier if _names_tables(arguments) else {}).as_csv()
+    contents = {arguments.csv / f"{name}.csv": text.encode() for name, text in texts.items()}
+    _spare_foreign({path: text.decode() for path, text in contents.items() if path.stem not in exported})
+    with writing.new_folder(arguments.csv):
+        writing.write_files(contents)
+    _settle(earlier, arguments)
+    return list(map(str, contents))
+
+
+def _export_npz(tables, path):
     import io
 
     import numpy as np
 
     from eventsim.storage import writing
 
-    if arguments.csv is not None:
-        exported = _exported(arguments.csv)
-        earlier = {name: rows for name, rows in exported.items() if name not in found}
-        texts = {name: table.as_csv() for name, table in found.items()}
-        texts["columns"] = _columns(found, earlier if arguments.table else {}).as_csv()
-        contents = {arguments.csv / f"{name}.csv": text.encode() for name, text in texts.items()}
-        _spare_foreign({path: text.decode() for path, text in contents.items() if path.stem not in exported})
-        with writing.new_folder(arguments.csv):
-            writing.write_files(contents)
-        _settle(earlier, arguments)
-        return list(map(str, contents))
-    if arguments.npz is not None:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{name: table.as_arrays() for name, table in found.items()})
-        writing.write_file(arguments.npz, buffer.getvalue())
-        return [str(arguments.npz)]
-    return []
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: table.as_arrays() for name, table in tables.items()})
+    writing.write_file(path, buffer.getvalue())
+    return [str(path)]
+
+
+def _names_tables(arguments):
+    """Return whether only some of the tables were asked for, so that those of an earlier export stay."""
+    return bool(arguments.table or arguments.layer)
 
 
 def _exported(folder):
-    """Tables of an earlier export to a folder that are still there as it wrote them: name -> rows of its columns.csv.
-    A file that only has the name of one of our tables is none."""
+    """Return the tables of an earlier export to a folder that are still there as it wrote them: name -> rows of
+    its columns.csv. A file that only has the name of one of our tables is none of them."""
     from eventsim.report.tables import TABLES
 
-    found = {}
+    exported = {}
     for row in _rows_of(folder / "columns.csv")[1:]:
         if len(row) == 3 and row[0] in TABLES:
-            found.setdefault(row[0], []).append(tuple(row))
-    return {name: rows for name, rows in found.items()
+            exported.setdefault(row[0], []).append(tuple(row))
+    return {name: rows for name, rows in exported.items()
             if _rows_of(folder / f"{name}.csv", 1) == [[column for _, column, _ in rows]]}
 
 
 def _rows_of(path, most=None):
-    """Rows of a CSV file, at most so many; none of what cannot be read."""
+    """Return the rows of a CSV file, at most so many; none of what cannot be read."""
     import csv
 
     try:
@@ -173,19 +241,19 @@ def _settle(earlier, arguments):
         return
     paths = [arguments.csv / f"{name}.csv" for name in earlier]
     names = ", ".join(path.name for path in paths)
-    if arguments.table:
-        said = f"keeps {names} of an earlier export, which may be of another run"
+    if _names_tables(arguments):
+        note = f"keeps {names} of an earlier export, which may be of another run"
     else:
         writing.remove_files(paths)
-        said = f"removed {names} of an earlier export, for which this run has nothing"
-    print(f"eventsim: {printable(arguments.csv)}: {said}", file=sys.stderr)
+        note = f"removed {names} of an earlier export, for which this run has nothing"
+    print(f"eventsim: {printable(arguments.csv)}: {note}", file=sys.stderr)
 
 
-def _columns(found, earlier):
-    """Which unit each column of each table is in: CSV has no place for it. earlier: rows of tables that stay."""
+def _columns(tables, earlier):
+    """Return the unit of each column of each table: CSV has no place for it. earlier: rows of tables that stay."""
     from eventsim.report.tables import Table
 
     rows = [(name, column, table.units.get(column, ""))
-            for name, table in found.items() for column in table.columns]
-    rows += [row for kept in earlier.values() for row in kept]
+            for name, table in tables.items() for column in table.columns]
+    rows += [row for rows_of_table in earlier.values() for row in rows_of_table]
     return Table({key: [row[i] for row in rows] for i, key in enumerate(("table", "column", "unit"))})

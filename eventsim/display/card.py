@@ -6,17 +6,16 @@ terminal.
 """
 
 import re
-import textwrap
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from eventsim.display.markup import element, joined, Markup
-from eventsim.text import all_digits, many, printable
+from eventsim.text import all_digits, justified, lines_of, many, n_cells, printable, shortened
 
 MOST_ROWS = 10  # of a table; the last of a longer one says how many are left
 MOST_LINES = 19  # of a text
-WIDTH = 100  # characters of a line
-LONGEST = 28  # characters of a name in a table, 80 elsewhere
+WIDTH = 100  # cells of a line
+LONGEST = 28  # cells of a name in a table, 80 elsewhere
 CELL = "padding: 1px 10px 1px 0; text-align"
 FIGURE = "overflow-x: auto; margin: 0.4em 0"
 _NUMBER = re.compile(r"([-<>]? ?\d|-$|$|inf|nan)")
@@ -36,23 +35,22 @@ class Card:
     note: str = ""
 
     def as_text(self) -> str:
-        """At most 19 lines of 100 characters."""
+        """Return at most 19 lines of 100 cells of a terminal."""
         facts = "; ".join(f"{name} {cut(value, 80)}" for name, value in self.facts)
-        lines = [cut(self.title, WIDTH), *textwrap.wrap(facts, WIDTH, max_lines=3, placeholder=" ...")]
+        lines = [cut(self.title, WIDTH), *lines_of(facts, WIDTH, max_lines=3, placeholder=" ...")]
         if self.rows:
             lines += self._table()
         if self.note:
-            lines += textwrap.wrap(printable(self.note), WIDTH, max_lines=2, placeholder=" ...")
+            lines += lines_of(printable(self.note), WIDTH, max_lines=2, placeholder=" ...")
         return "\n".join(lines[:MOST_LINES])
 
     def _table(self):
         shown = [[cut(cell) for cell in row] for row in (self.columns, *self.rows[:MOST_ROWS])]
-        widths = [max(len(row[i]) for row in shown) for i in range(len(self.columns))]
+        widths = [max(n_cells(row[i]) for row in shown) for i in range(len(self.columns))]
         n = len(widths)
         while n > 1 and sum(widths[:n]) + 2 * (n - 1) > WIDTH:
             n -= 1
-        lines = [[cell.rjust(width) if number else cell.ljust(width) for cell, width, number in
-                  zip(row[:n], widths, self._numbers())] for row in shown]
+        lines = [[justified(*column) for column in zip(row[:n], widths, self._numbers())] for row in shown]
         lines.insert(1, ["-" * width for width in widths[:n]])
         table = ["  ".join(line).rstrip() for line in lines]
         left = [self._left(), f"{many(len(widths) - n, 'column')} more" if n < len(widths) else ""]
@@ -68,12 +66,12 @@ class Card:
         return f"{all_digits(left)} more {'row' if left == 1 else 'rows'}" if left else ""
 
     def as_html(self) -> str:
-        """The same, with the picture, in an element that brings its style along."""
+        """Return the same with the picture, in an element that brings its style along."""
         parts = [element("div", element("b", cut(self.title, WIDTH)))]
         if self.facts:
-            said = [part for name, value in self.facts
-                    for part in (f"{name}\u00a0", element("b", cut(value, 80)), "; ")][:-1]
-            parts.append(element("div", *said, style="opacity: 0.85; max-width: 60em"))
+            words = [part for name, value in self.facts
+                     for part in (f"{name}\u00a0", element("b", cut(value, 80)), "; ")][:-1]
+            parts.append(element("div", *words, style="opacity: 0.85; max-width: 60em"))
         if self.picture is not None:
             parts.append(element("div", self.picture, style=FIGURE))
         if self.rows:
@@ -113,9 +111,8 @@ class Shown:
 
 
 def cut(text, longest=LONGEST) -> str:
-    """Text in one line of bounded length, without control characters."""
-    text = printable(str(text)[: 4 * longest])
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+    """Return text in one line that takes at most `longest` cells, without control characters."""
+    return shortened(printable(str(text)[: 4 * longest]), longest, "...")
 
 
 def times(shape) -> str:

@@ -19,7 +19,8 @@ VOID = {"meta", "link", "img"}
 def joined(children) -> Markup:
     """Children one after another: Markup as it is, text escaped, None left out."""
     return Markup("".join(
-        child if isinstance(child, Markup) else html.escape(visible(child)) for child in children if child is not None
+        child if isinstance(child, Markup) else html.escape(visible(child))
+        for child in children if child is not None
     ))
 
 

@@ -10,6 +10,7 @@ from typing import List, NamedTuple, Sequence, Tuple
 
 from eventsim.display.card import cut, times
 from eventsim.display.markup import element, Markup
+from eventsim.text import many
 
 COLOURS = {  # by role
     "input": "#8a8f98", "synapses": "#0072b2", "attention": "#cc79a7", "transform": "#56b4e9",
@@ -45,9 +46,9 @@ def strip(boxes: Sequence[Box]) -> Markup:
         drawn.append(_text(FIRST * STEP + STEP / 2, base - HIGHEST / 2, f"{hidden} more"))
     width = STEP * (len(places) + bool(hidden))
     height = base + 34 + below
-    title = element("title", f"{len(boxes)} nodes, in the order of execution")
-    return element("svg", title, *drawn, xmlns="http://www.w3.org/2000/svg", role="img", width=width, height=height,
-                   viewBox=f"0 0 {width} {height}", font_family="sans-serif", font_size=10)
+    title = element("title", f"{many(len(boxes), 'node')}, in the order of execution")
+    return element("svg", title, *drawn, xmlns="http://www.w3.org/2000/svg", role="img", width=width,
+                   height=height, viewBox=f"0 0 {width} {height}", font_family="sans-serif", font_size=10)
 
 
 def _places(boxes):
@@ -90,9 +91,9 @@ def _box(box, place, base, largest):
     size = math.log2(math.prod(box.shape) + 1) / max(largest, 1)
     height = LOWEST + (HIGHEST - LOWEST) * size
     left, middle = place * STEP + (STEP - WIDTH) / 2, place * STEP + STEP / 2
-    said = cut(f"{box.name}: {box.kind}, {times(box.shape)}", 120)
+    label = cut(f"{box.name}: {box.kind}, {times(box.shape)}", 120)
     return element(
-        "g", element("title", said),
+        "g", element("title", label),
         element("rect", x=left, y=round(base - height, 1), width=WIDTH, height=round(height, 1), rx=3,
                 fill=COLOURS.get(box.role, COLOURS["transform"]), fill_opacity="0.85"),
         _text(middle, base + 12, cut(box.name, NAME)), _text(middle, base + 24, times(box.shape), "0.7"))
@@ -113,8 +114,8 @@ def _arc(source, reach, delay, base):
     edge, bend = (base - HIGHEST - 1, -_bend(reach)) if reach > 0 else (base + 28, _bend(reach))
     if not reach:
         start, end = start - 10, end + 10
-    path = element("path", d=f"M{start} {edge}C{start} {edge + bend} {end} {edge + bend} {end} {edge}", fill="none",
-                   stroke="currentColor", stroke_dasharray="3 2" if delay else None)
+    path = element("path", d=f"M{start} {edge}C{start} {edge + bend} {end} {edge + bend} {end} {edge}",
+                   fill="none", stroke="currentColor", stroke_dasharray="3 2" if delay else None)
     if not delay:
         return path
     return element("g", path, element("title", f"delay of {delay}"))

@@ -19,7 +19,7 @@ import numpy as np
 
 from eventsim.arguments import index_of, mapping, names_of, shown
 from eventsim.display.card import Card, MOST_ROWS, Shown
-from eventsim.errors import DataError, MissingPackageError
+from eventsim.errors import DataError, missing
 from eventsim.text import (
     aligned_table, all_digits, did_you_mean, joule, many, NONE, percent, printable, quantity, visible,
 )
@@ -51,7 +51,8 @@ class Table(Shown):
         return len(next(iter(self.columns.values()), ()))
 
     def of(self, names: Iterable[str]) -> "Table":
-        """These columns, without those that have no value at all. Raises DataError for other names."""
+        """Return a table of these columns, without those that have no value at all. Raises DataError for other
+        names."""
         names = names_of(names, "names", "names of columns")
         for name in names:
             if name not in self.columns:
@@ -63,12 +64,12 @@ class Table(Shown):
 
     @property
     def rows(self) -> List[Tuple]:
-        """Python values, row by row; None where a number is undefined."""
+        """Return Python values, row by row; None where a number is undefined."""
         return list(zip(*(_plain(values) for values in self.columns.values())))
 
     def as_csv(self) -> str:
-        """RFC 4180: a line of names, CRLF, an empty cell where a number is undefined. Text that a spreadsheet would
-        take for a formula has an apostrophe in front."""
+        """Return CSV by RFC 4180: a line of names, CRLF, an empty cell where a number is undefined. Text that a
+        spreadsheet would take for a formula has an apostrophe in front."""
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(self.columns)
@@ -76,33 +77,34 @@ class Table(Shown):
         return text.getvalue()
 
     def as_json(self) -> Dict:
-        """{"title", "columns", "units", "rows"}: rows as lists, null where a number is undefined."""
+        """Return {"title", "columns", "units", "rows"}: rows as lists, None where a number is undefined."""
         return {"title": self.title, "columns": list(self.columns),
                 "units": {name: self.units.get(name, "") for name in self.columns},
                 "rows": [list(row) for row in self.rows]}
 
     def as_arrays(self) -> np.ndarray:
-        """One structured array: int64, float64, bool or text per column, nan where undefined."""
+        """Return one structured array: int64, float64, bool or text per column, nan where undefined."""
         arrays = {name: _array(values) for name, values in self.columns.items()}
-        whole = np.empty(len(self), [(name, values.dtype) for name, values in arrays.items()])
+        structured = np.empty(len(self), [(name, values.dtype) for name, values in arrays.items()])
         for name, values in arrays.items():
-            whole[name] = values
-        return whole
+            structured[name] = values
+        return structured
 
     def as_text(self, limit: Optional[int] = None, width: Optional[int] = None, drop: Iterable[str] = ()) -> str:
-        """Aligned for people, at most `limit` rows of `width` characters; "-" where a number is undefined. drop:
-        columns that are left out first where they do not fit; see `text.aligned_table`."""
-        for name, value in dict(limit=limit, width=width).items():
+        """Return aligned text for people, at most `limit` rows in lines of `width` cells of a terminal; "-" where
+        a number is undefined. drop: columns that are left out first where they do not fit; see
+        `text.aligned_table`."""
+        for name, value, least in (("limit", limit, 0), ("width", width, 1)):
             if value is not None:
-                index_of(value, name)
+                index_of(value, name, least)
         rows, drop = self._written(limit), names_of(drop, "drop", "names of columns")
         names = tuple(name.replace("_", " ") for name in self.columns)
         text = aligned_table(names, rows, width, [name.replace("_", " ") for name in drop])
         left = len(self) - len(rows)
-        return text + (f"... and {left} more rows: see --csv or --json\n" if left else "")
+        return text + (f"... and {many(left, 'more row')}: see --csv or --json\n" if left else "")
 
     def _written(self, limit):
-        """Rows as people read them."""
+        """Return rows as people read them."""
         write = [_writer(name, self.units.get(name)) for name in self.columns]
         rows = zip(*(_plain(values[:limit]) for values in self.columns.values()))
         return [tuple(one(value) for one, value in zip(write, row)) for row in rows]
@@ -114,30 +116,28 @@ class Table(Shown):
                     [name.replace("_", " ") for name in names], self._written(MOST_ROWS), len(self))
 
     def to_pandas(self):
-        """A `pandas.DataFrame`: NaN, or None in text, where something is undefined; units and title in its
+        """Return a `pandas.DataFrame`: NaN, or None in text, where something is undefined; units and title in its
         `attrs`. Raises MissingPackageError without pandas."""
         try:
             import pandas
         except ImportError:
-            raise MissingPackageError(
-                "to_pandas needs the package pandas, which is not installed; run pip install pandas") from None
+            raise missing("to_pandas", "pandas") from None
         frame = pandas.DataFrame({name: _series(values) for name, values in self.columns.items()})
         frame.attrs.update(title=self.title, units={name: self.units.get(name, "") for name in self.columns})
         return frame
 
     def __arrow_c_stream__(self, requested_schema=None):
-        """A stream of one batch by the Arrow PyCapsule interface, null where something is undefined; by pyarrow
-        units are in the metadata of fields. Raises MissingPackageError without pyarrow and polars."""
+        """Return a stream of one batch by the Arrow PyCapsule interface, null where something is undefined; by
+        pyarrow units are in the metadata of fields. Raises MissingPackageError without pyarrow and polars."""
         columns = {name: _series(values) for name, values in self.columns.items()}
         made = _by_pyarrow(columns, self.units) or _by_polars(columns)
         if made is None:
-            raise MissingPackageError("Arrow needs the package pyarrow or polars, and neither is installed; run "
-                                      "pip install pyarrow")
+            raise missing("Arrow (without polars)", "pyarrow")
         return made(requested_schema)
 
 
 def _by_pyarrow(columns, units):
-    """What gives the stream, or None without pyarrow."""
+    """Return the function that gives the stream, or None without pyarrow."""
     try:
         import pyarrow
     except ImportError:
@@ -149,7 +149,7 @@ def _by_pyarrow(columns, units):
 
 
 def _by_polars(columns):
-    """What gives the stream, or None without polars."""
+    """Return the function that gives the stream, or None without polars."""
     try:
         import polars
     except ImportError:
@@ -160,7 +160,7 @@ def _by_polars(columns):
 
 
 def _series(values):
-    """A column as other libraries take it: an array, or a list with None where something is undefined."""
+    """Return a column as other libraries take it: an array, or a list with None where something is undefined."""
     if isinstance(values, np.ndarray) and values.dtype.kind != "U":
         return values
     array = _array(values)
@@ -168,7 +168,7 @@ def _series(values):
 
 
 def _plain(values):
-    """Python values; numbers that are not finite become None, since JSON has no word for them."""
+    """Return Python values; numbers that are not finite become None, since JSON has no word for them."""
     values = values.tolist() if isinstance(values, np.ndarray) else values
     return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
 
@@ -179,19 +179,19 @@ def _array(values):
     if all(isinstance(v, (bool, np.bool_)) for v in values) and values:
         return np.array(values, bool)
     if all(v is None or isinstance(v, (int, float, np.number)) for v in values):
-        whole = all(isinstance(v, (int, np.integer)) for v in values)
-        return np.array([math.nan if v is None else v for v in values], np.int64 if whole else np.float64)
+        integers = all(isinstance(v, (int, np.integer)) for v in values)
+        return np.array([math.nan if v is None else v for v in values], np.int64 if integers else np.float64)
     return np.array(["" if v is None else str(v) for v in values], str)
 
 
 def _cell(text):
-    """Text for a spreadsheet: names come out of files that anybody may have made, and are no formulas."""
+    """Return text for a spreadsheet: names come out of files that anybody may have made, and are no formulas."""
     formula = text.lstrip().startswith(FORMULAS) and not NUMBER.fullmatch(text)
     return ("'" if formula else "") + visible(text)
 
 
 def _writer(name, unit):
-    """The function that writes a column's values for people."""
+    """Return the function that writes a column's values for people."""
     if unit == "J/sample":
         return joule
     return percent if name.endswith("share") else _shown

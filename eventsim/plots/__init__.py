@@ -11,10 +11,9 @@ What is empty is said in words within the picture.
 try:
     import matplotlib  # noqa: F401
 except ImportError:
-    from eventsim.errors import MissingPackageError
+    from eventsim.errors import missing
 
-    raise MissingPackageError(
-        "pictures need the package matplotlib, which is not installed; run pip install matplotlib") from None
+    raise missing("drawing", "matplotlib") from None
 
 from eventsim.plots.time_courses import accuracy, drift, membranes, traces
 from eventsim.plots.layers import intervals, levels, operations, planes, rates

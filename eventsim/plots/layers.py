@@ -60,9 +60,9 @@ def rates(trains: Dict[str, TrainStatistics]):
     style.baselines(axes, len(trains))
     for i, train in enumerate(trains.values()):
         rate = train.rates[train.rates > 0]
-        found = np.histogram(np.clip(rate, edges[0], edges[-1]), edges)[0]
-        if found.any():
-            style.ridge(axes, i, edges, _tallest(found))
+        histogram = np.histogram(np.clip(rate, edges[0], edges[-1]), edges)[0]
+        if histogram.any():
+            style.ridge(axes, i, edges, _tallest(histogram))
             mean = max(train.rate, axes.get_xlim()[0])
             axes.plot([mean, mean], [i - 0.42, i + 0.44], color=style.VERMILLION, linewidth=1.2)
         else:
@@ -200,8 +200,8 @@ def planes(trains: Dict[str, TrainStatistics]):
 
 
 def _name_planes(axes, bits, signed):
-    worth = [style.quantity_label(1 << b) if b < 10 else f"2^{b}" for b in range(bits)]
-    names = worth + ["−" + name for name in worth] * signed
+    values = [style.quantity_label(1 << b) if b < 10 else f"2^{b}" for b in range(bits)]
+    names = values + ["−" + name for name in values] * signed
     every = max(-(-len(names) // 12), 1)
     axes.set_xticks(range(0, len(names), every), names[::every])
     axes.set_xlabel("value of the bit (levels)")
@@ -233,10 +233,10 @@ def intervals(trains: Dict[str, TrainStatistics]):
     style.grid(axes)
     style.baselines(axes, len(trains))
     for i, train in enumerate(trains.values()):
-        found = train.interval_histogram[1 : longest + 1]
-        found = np.pad(found, (0, longest - len(found)))
-        if found.any():
-            edges, heights = _interval_bars(found, longest)
+        histogram = train.interval_histogram[1 : longest + 1]
+        histogram = np.pad(histogram, (0, longest - len(histogram)))
+        if histogram.any():
+            edges, heights = _interval_bars(histogram, longest)
             style.ridge(axes, i, edges, _tallest(heights))
         else:
             axes.text(axes.get_xlim()[0], i, " no neuron fired twice in a sample", va="center", size=style.SMALL)
@@ -247,12 +247,12 @@ def intervals(trains: Dict[str, TrainStatistics]):
     return sheet.figure
 
 
-def _interval_bars(found, longest):
+def _interval_bars(histogram, longest):
     """Edges and heights; on a log axis, the mean count per step of bins that grow."""
     if longest <= 20:
-        return np.arange(1, longest + 2) - 0.5, found.astype(float)
+        return np.arange(1, longest + 2) - 0.5, histogram.astype(float)
     edges = np.unique(np.concatenate([np.arange(1, 12), np.geomspace(12, longest + 1, 28).astype(int)]))
-    return edges - 0.5, np.add.reduceat(found, edges[:-1] - 1) / np.diff(edges)
+    return edges - 0.5, np.add.reduceat(histogram, edges[:-1] - 1) / np.diff(edges)
 
 
 def _median(values):
@@ -267,29 +267,29 @@ def operations(counts: Counts):
     title = "Operations of each layer, compared with a dense network"
     instance_of(counts, Counts, "counts", "Counts, such as recording.counts")
     n = max(counts.n_samples, 1)
-    found = {}
+    pairs = {}
     for name, row in counts.layers.items():
         done, dense = (int(row["additions"].sum() + row["macs"].sum()) / n, int(row["dense_macs"].sum()) / n)
         if dense or done:
-            found[name] = (done, dense)
-    if not found:
+            pairs[name] = (done, dense)
+    if not pairs:
         return style.empty(title, "Nothing to show: the run counted no layer with synapses.")
-    done, dense = (sum(pair[i] for pair in found.values()) for i in (0, 1))
+    done, dense = (sum(pair[i] for pair in pairs.values()) for i in (0, 1))
     ratio = f"{style.number_label(done / dense)} of" if dense else "against"
     sheet = style.rows(
-        list(found), title,
+        list(pairs), title,
         [f"Per sample of {counts.steps_text}: {style.quantity_label(done)} additions in "
          f"all, {ratio} the {style.quantity_label(dense)} multiply-accumulates (MACs) that dense layers would "
          "need. Additions include the MACs of real-valued input."],
         (1,), ("additions", "dense", "ratio"), 0.8)
     axes = sheet.panels[0]
-    positive = [value for pair in found.values() for value in pair if value > 0]
+    positive = [value for pair in pairs.values() for value in pair if value > 0]
     axes.set_xscale("log")
     axes.set_xlim(min(positive) / 1.6, max(positive) * 1.6)
     style.quantities(axes.xaxis)
     axes.set_xlabel("operations per sample")
     style.grid(axes)
-    for i, (done, dense) in enumerate(found.values()):
+    for i, (done, dense) in enumerate(pairs.values()):
         more = done > dense
         colour = style.VERMILLION if more else style.BLUE
         if done and dense:
@@ -302,7 +302,7 @@ def operations(counts: Counts):
             axes.text(axes.get_xlim()[0], i, " no event arrived", va="center", size=style.SMALL)
         style.cells(sheet.notes, i, [style.quantity_label(done), style.quantity_label(dense),
                                      style.number_label(done / dense) if dense else "–"], [2] if more else [])
-    _name_points(sheet, any(done > dense for done, dense in found.values()))
+    _name_points(sheet, any(done > dense for done, dense in pairs.values()))
     return sheet.figure
 
 

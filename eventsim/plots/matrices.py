@@ -160,16 +160,18 @@ def correlations(train: TrainStatistics, name: str = ""):
     title = f"Do neurons of {who} fire together?" if name else "Do neurons fire together?"
     if train.n_detailed == 0:
         return style.empty(title, "Nothing to show: the run kept no correlations.")
-    found = train.correlations
-    n = len(found)
-    pairs = found[np.triu_indices(n, 1)]
+    coefficients = train.correlations
+    n = len(coefficients)
+    pairs = coefficients[np.triu_indices(n, 1)]
     pairs = pairs[np.isfinite(pairs)]
-    steady = int(np.isnan(np.diagonal(found)).sum())
-    which = f"All {n} neurons" if n == train.n_neurons \
-        else f"{n} of {style.count_label(train.n_neurons, 'neuron')}, spread over the layer,"
+    steady = int(np.isnan(np.diagonal(coefficients)).sum())
+    which = f"{n} of {style.count_label(train.n_neurons, 'neuron')}, spread over the layer,"
+    if n == train.n_neurons:
+        which = wording.inflected(n, "The only neuron", f"All {n} neurons")
     notes = [f"{which} over {style.count_label(train.n_detailed, 'sample')} of "
              f"{train.steps_text(detailed=True)}."
-             + (f" Hatched: {steady} that never or always fire; they have no correlation." if steady else "")]
+             + (f" Hatched: {style.count_label(steady, 'neuron')} that never or always "
+                f"{wording.inflected(steady, 'fires', 'fire')}, without correlation." if steady else "")]
     if pairs.size:
         notes.append(f"Mean over {style.count_label(pairs.size, 'pair')}: {style.quantity_label(pairs.mean())}; "
                      f"largest {style.quantity_label(pairs.max())}, smallest {style.quantity_label(pairs.min())}.")
@@ -179,7 +181,7 @@ def correlations(train: TrainStatistics, name: str = ""):
     if steady:
         axes.fill_between([-0.5, n - 0.5], -0.5, n - 0.5, facecolor="none", edgecolor=style.GREY, hatch="////",
                           linewidth=0, zorder=0)
-    shown = np.where(np.eye(n, dtype=bool), np.nan, found)
+    shown = np.where(np.eye(n, dtype=bool), np.nan, coefficients)
     image = axes.imshow(shown, cmap=_opposites(), norm=Normalize(-1, 1), interpolation="none", zorder=1)
     ticks = np.unique(np.linspace(0, n - 1, min(n, 6)).astype(int))
     names = [style.quantity_label(train.chosen[i]) for i in ticks]
@@ -222,9 +224,7 @@ def confusion(decisions: Decisions):
     instance_of(decisions, Decisions, "decisions", "Decisions, such as run.statistics.decisions")
     counts = decisions.confusion
     if counts is None or not counts.sum():
-        reason = "the data had no labels" if decisions.correct is None \
-            else "there were too many classes, labels that are none of them, or no sample"
-        return style.empty(title, f"Nothing to show: {reason}.")
+        return style.empty(title, f"Nothing to show: {decisions.no_confusion}.")
     n, right = int(counts.sum()), int(np.trace(counts))
     classes = len(counts)
     wrong = counts - np.diag(np.diagonal(counts))
@@ -233,7 +233,8 @@ def confusion(decisions: Decisions):
     if len(set(names)) < classes:  # what tells them apart was in the middle
         names = [style.short(f"{i} {name}", 14) for i, name in enumerate(given)]
     share = style.percent_label(right / n)
-    notes = [f"{wording.all_digits(right)} of {style.count_label(n, 'sample')} right ({share})."]
+    of_all = f"{wording.all_digits(right)} of {style.count_label(n, 'sample')}"
+    notes = [f"{of_all} right ({share}){decisions.left_out_text}."]
     if wrong.any():
         label, taken = np.unravel_index(wrong.argmax(), wrong.shape)
         notes[0] += (f" Most often {names[label]} is taken for {names[taken]}: "

@@ -1,10 +1,10 @@
 """Kinds: each picture from a run's file, by the name that the command line and the page use.
 
-    KINDS[kind](run, layers=None, sample=0, neurons=()) -> Figure
+    KINDS[kind](run, layers=None, sample=None, neurons=()) -> Figure
 
-layers: names, or None for those that the picture is about. sample: index, for a raster also several.
-neurons: indices into a layer, for traces. A kind that has no use for one of these leaves it. Each
-raises RunError where the run lacks what it needs, saying how to get it.
+layers: names, or None for those that the picture is about. sample: index, for a raster also several; None: the
+first sample. neurons: indices into a layer, for traces. `KINDS[kind].takes` names those of the three that a kind
+takes: it raises DataError for the others, and RunError where the run lacks what it needs, saying how to get it.
 """
 
 import functools
@@ -13,29 +13,51 @@ from dataclasses import replace
 import numpy as np
 
 from eventsim.arguments import indices_of, names_of, open_run_of
-from eventsim.errors import RunError
+from eventsim.errors import DataError, RunError
 from eventsim.merging import merge
 from eventsim.model.kinds import node_type
+from eventsim.model.rectifier import unrectified
 from eventsim.plots import layers as by_layer, matrices, rasters, time_courses
-from eventsim.statistics.membranes import unrectified
 
 MOST_RASTERS = 6  # layers in one picture unless they are named
 MOST_MAPS = 4
 
 
-def _checked(draw):
-    """Run a function that draws a kind once its arguments are of their types. Raises DataError."""
+KINDS = {}
 
-    @functools.wraps(draw)
-    def checked(run, layers=None, sample=0, neurons=()):
-        layers = names_of(layers, "layers", "names of layers, or None")
-        return draw(open_run_of(run), layers, indices_of(sample, "sample"), indices_of(neurons, "neurons"))
 
-    return checked
+def draws(name, takes=()):
+    """Register the function that draws a kind of picture. takes: the names of those of `layers`, `sample` and
+    `neurons` that it is called with, behind the run, once they are of their types; others are refused."""
+
+    def register(draw):
+        @functools.wraps(draw)
+        def checked(run, layers=None, sample=None, neurons=()):
+            open_run_of(run)
+            given = dict(layers=names_of(layers, "layers", "names of layers, or None"),
+                         sample=None if sample is None else indices_of(sample, "sample"),
+                         neurons=indices_of(neurons, "neurons"))
+            for argument, value in given.items():
+                if argument not in takes and value not in (None, (), []):
+                    raise DataError(f"{argument} is no argument of {name}, only of {', '.join(taking(argument))}")
+            if given["sample"] is None:
+                given["sample"] = [0]
+            return draw(run, **{argument: given[argument] for argument in takes})
+
+        checked.takes = tuple(takes)
+        KINDS[name] = checked
+        return checked
+
+    return register
+
+
+def taking(argument):
+    """Return the names of the kinds that take one of the arguments `layers`, `sample` and `neurons`."""
+    return [name for name, draw in KINDS.items() if argument in draw.takes]
 
 
 def _chosen(run, layers, there, what, remedy):
-    """The names asked for, or all there are; RunError in one line for what is not there."""
+    """Return the names asked for, or all there are. Raises RunError for what is not there."""
     there = list(there)
     if not there:
         raise RunError(f"{run.path}: {what} of no layer were recorded; {remedy}")
@@ -46,10 +68,10 @@ def _chosen(run, layers, there, what, remedy):
     return list(layers) if layers else there
 
 
-def _one(run, names, kind):
-    if len(names) > 1:
-        raise RunError(f"{run.path}: {kind} show one layer at a time, not {len(names)}; name one of them")
-    return names[0]
+def _single(run, values, what, kind):
+    if len(values) > 1:
+        raise RunError(f"{run.path}: {kind} show one {what} at a time, not {len(values)}; name one of them")
+    return values[0]
 
 
 def _check_samples(run, samples):
@@ -69,22 +91,22 @@ def _trains(run, layers, detailed=False):
 
 
 def _sending(trains):
-    """Without the input, unless nothing else is there."""
+    """Return the names of the nodes without the input, unless nothing else is there."""
     names = list(trains)
     return names[1:] if len(names) > 1 else names
 
 
 def _membranes(run, layers):
-    found = {name: layer for name, layer in run.statistics.membranes.items() if layer.n_samples}
+    membranes = {name: layer for name, layer in run.statistics.membranes.items() if layer.n_samples}
     nodes = run.summary.nodes
     if nodes and not any(node_type(node.kind).sends == "levels" for node in nodes):
         raise RunError(f"{run.path}: membranes are kept of layers of Neuron, and the model has none")
-    chosen = _chosen(run, layers, found, "membranes", "run again with --out and --detailed 8")
-    return {name: found[name] for name in chosen}
+    chosen = _chosen(run, layers, membranes, "membranes", "run again with --out and --detailed 8")
+    return {name: membranes[name] for name in chosen}
 
 
 def _recorded(run, kind):
-    """Names of the nodes, in the order of the network."""
+    """Return the names of the nodes of which something was recorded, in the order of the network."""
     order = {name: i for i, name in enumerate(run.layers)}
     return sorted(run.recorded.get(kind, ()), key=lambda name: order.get(name, len(order)))
 
@@ -93,44 +115,60 @@ def _spikes(run, name, samples):
     return merge([run.spikes(name, s, s + 1) for s in samples])
 
 
-@_checked
-def raster_of(run, layers=None, sample=0, neurons=()):
+@draws("raster", takes=("layers", "sample"))
+def raster_of(run, layers, sample):
     """Who sent what when, in one sample or several on end: of layers whose spikes were recorded."""
     _check_samples(run, sample)
     names = _chosen(run, layers, _recorded(run, "spikes"), "spikes",
                     "run again with --out and --record spikes, or spikes:LAYER")
     names = names if layers else names[:MOST_RASTERS]
-    figure = rasters.raster({name: _spikes(run, name, sample) for name in names}, range(len(sample)),
-                            numbers=sample)
-    return figure
+    return rasters.raster({name: _spikes(run, name, sample) for name in names}, range(len(sample)), numbers=sample)
 
 
-@_checked
-def rates_of(run, layers=None, sample=0, neurons=()):
+@draws("rates", takes=("layers",))
+def rates_of(run, layers):
     """How often neurons fire: histograms, rate in each step, silent and saturated shares."""
     return by_layer.rates(_trains(run, layers))
 
 
-@_checked
-def levels_of(run, layers=None, sample=0, neurons=()):
+@draws("levels", takes=("layers",))
+def levels_of(run, layers):
     """Which levels events carry."""
     return by_layer.levels(_trains(run, layers))
 
 
-@_checked
-def planes_of(run, layers=None, sample=0, neurons=()):
+@draws("planes", takes=("layers",))
+def planes_of(run, layers):
     """How much each bit-plane is used."""
     return by_layer.planes(_trains(run, layers))
 
 
-@_checked
-def intervals_of(run, layers=None, sample=0, neurons=()):
+@draws("maps", takes=("layers",))
+def maps_of(run, layers):
+    """Rates over (y, x): of layers with positions, unless others are named."""
+    trains = _trains(run, layers)
+    if not layers:
+        spread = [name for name, train in trains.items() if len(train.shape) == 3 and np.prod(train.shape[1:]) > 1]
+        trains = {name: trains[name] for name in (spread or list(trains))[:MOST_MAPS]}
+    return matrices.maps(trains)
+
+
+@draws("intervals", takes=("layers",))
+def intervals_of(run, layers):
     """Steps between two events of a neuron, with CV, LV and Fano factor."""
     return by_layer.intervals(_trains(run, layers, detailed=True))
 
 
-@_checked
-def operations_of(run, layers=None, sample=0, neurons=()):
+@draws("correlations", takes=("layers",))
+def correlations_of(run, layers):
+    """Whether neurons of a layer fire together; of the first layer after the input unless one is named."""
+    trains = _trains(run, layers, detailed=True)
+    name = _single(run, list(trains) if layers else _sending(trains)[:1], "layer", "correlations")
+    return matrices.correlations(trains[name], name)
+
+
+@draws("operations", takes=("layers",))
+def operations_of(run, layers):
     """Operations of each layer against dense."""
     names = _chosen(run, layers, run.counts.layers, "counts", "run again with --out")
     counts = run.counts
@@ -138,46 +176,50 @@ def operations_of(run, layers=None, sample=0, neurons=()):
                                        layers={name: counts.layers[name] for name in names}))
 
 
-@_checked
-def membranes_of(run, layers=None, sample=0, neurons=()):
+@draws("membranes", takes=("layers",))
+def membranes_of(run, layers):
     """Where membranes are before the reset, rectified, and after it, with the thresholds."""
     return time_courses.membranes(_membranes(run, layers))
 
 
-@_checked
-def drift_of(run, layers=None, sample=0, neurons=()):
+@draws("drift", takes=("layers",))
+def drift_of(run, layers):
     """How membranes move over the steps."""
     return time_courses.drift(_membranes(run, layers))
 
 
-@_checked
-def traces_of(run, layers=None, sample=0, neurons=()):
+@draws("traces", takes=("layers", "sample", "neurons"))
+def traces_of(run, layers, sample, neurons):
     """Membranes of chosen neurons of one layer and sample, step by step."""
     _check_samples(run, sample)
-    if len(sample) != 1:
-        raise RunError(f"{run.path}: traces show one sample at a time, not {len(sample)}; name one of them")
-    [sample] = sample
+    sample = _single(run, sample, "sample", "traces")
     names = _chosen(run, layers, _recorded(run, "potentials"), "potentials",
                     "run again with --out and --record potentials:LAYER (and residuals, currents, spikes)")
-    name = _one(run, names if layers else names[:1], "traces")
+    name = _single(run, names if layers else names[:1], "layer", "traces")
     length = None if run.lengths is None else run.lengths[sample]
 
     def trace(kind):
         if name not in run.recorded.get(kind, ()):
             return None
         values = run.trace(kind, name, sample, sample + 1)[0, :length]
-        steps = run.steps_per_unit(name)  # of channels as they are held, which a flattened shape does not show
-        return values / np.repeat(steps, values[0].size // len(steps)).reshape(values.shape[1:])
+        scales = run.steps_per_unit(name)  # of channels as they are held, which a flattened shape does not show
+        return values / np.repeat(scales, values[0].size // len(scales)).reshape(values.shape[1:])
 
-    sent = run.spikes(name, sample, sample + 1).levels()[0, :length] if name in run.recorded.get("spikes", ()) else None
-    return time_courses.traces(trace("potentials"), trace("residuals"), trace("currents"), sent,
-                               _threshold(run, name), neurons, name=name)
-
-
-def _threshold(run, name):
-    """The H from which the first level is sent, where it is the same of all neurons: where they rectify, that whose
-    phi(H) reaches v_threshold. None of nodes whose threshold is not on H: those that send changes."""
+    levels = None
+    if name in run.recorded.get("spikes", ()):
+        levels = run.spikes(name, sample, sample + 1).levels()[0, :length]
     node = run.summary.of_node(name)
+    signed = node is not None and bool(node.settings.get("signed"))
+    return time_courses.traces(trace("potentials"), trace("residuals"), trace("currents"), levels,
+                               threshold=_threshold(node), signed=signed, neurons=neurons, name=name)
+
+
+def _threshold(node):
+    """Return the H from which the first level is sent, where it is the same of all neurons: where they rectify,
+    the H whose phi(H) reaches v_threshold. None of nodes whose threshold is not on H: those that send changes.
+
+    node: of a summary, or None.
+    """
     if node is None or node_type(node.kind).sends != "levels":
         return None
     threshold, quantum = (node.settings.get(key) for key in ("v_threshold", "quantum"))
@@ -187,14 +229,14 @@ def _threshold(run, name):
     return float(unrectified(threshold / quantum) * quantum if rectifies else threshold)
 
 
-@_checked
-def accuracy_of(run, layers=None, sample=0, neurons=()):
+@draws("accuracy")
+def accuracy_of(run):
     """Accuracy and share of final predictions after each step."""
     return time_courses.accuracy(_decisions(run))
 
 
-@_checked
-def confusion_of(run, layers=None, sample=0, neurons=()):
+@draws("confusion")
+def confusion_of(run):
     """Which classes are taken for which."""
     decisions = _decisions(run)
     if decisions.correct is None:
@@ -206,29 +248,3 @@ def _decisions(run):
     if run.statistics.decisions is None:
         raise RunError(f"{run.path}: answers after each step were not kept; run again with --out")
     return run.statistics.decisions
-
-
-@_checked
-def maps_of(run, layers=None, sample=0, neurons=()):
-    """Rates over (y, x): of layers with positions, unless others are named."""
-    trains = _trains(run, layers)
-    if not layers:
-        spread = [name for name, train in trains.items() if len(train.shape) == 3 and np.prod(train.shape[1:]) > 1]
-        trains = {name: trains[name] for name in (spread or list(trains))[:MOST_MAPS]}
-    return matrices.maps(trains)
-
-
-@_checked
-def correlations_of(run, layers=None, sample=0, neurons=()):
-    """Whether neurons of a layer fire together; of the first layer after the input unless one is named."""
-    trains = _trains(run, layers, detailed=True)
-    name = _one(run, list(trains) if layers else _sending(trains)[:1], "correlations")
-    return matrices.correlations(trains[name], name)
-
-
-KINDS = {
-    "raster": raster_of, "rates": rates_of, "levels": levels_of, "planes": planes_of, "maps": maps_of,
-    "intervals": intervals_of, "correlations": correlations_of, "operations": operations_of,
-    "membranes": membranes_of, "drift": drift_of, "traces": traces_of, "accuracy": accuracy_of,
-    "confusion": confusion_of,
-}

@@ -44,8 +44,8 @@ def save_figure(figure: Figure, path) -> None:
     path = Path(path_of(path))
     suffix = path.suffix.lower()
     if suffix not in METADATA:
-        found = repr(suffix) if suffix else "without a suffix"
-        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {found}; name it {path.stem}.png")
+        kind = repr(suffix) if suffix else "without a suffix"
+        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf, not {kind}; name it {path.stem}.png")
     content = _drawn(figure, suffix)
     if suffix == ".png":
         content = _with_palette(np.round(255 * imread(io.BytesIO(content))).astype(np.uint8), SMOOTHING) or content
@@ -100,14 +100,14 @@ def svg(figure: Figure, prefix: str = "figure") -> str:
 
 def _referenced(root):
     """Names that something in the drawing points at, in order of appearance."""
-    found = {}
+    names = {}
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == LINK and value.startswith("#"):
-                found[value[1:]] = None
+                names[value[1:]] = None
             for name in re.findall(r"url\(#([^)]+)\)", value):
-                found[name] = None
-    return found
+                names[name] = None
+    return names
 
 
 def _tidy(element, used):
@@ -140,23 +140,23 @@ def _tidy(element, used):
 
 def _shortened(words):
     """A path; a line along an axis needs one number."""
-    path, at, i = [], (None, None), 0
+    path, point, i = [], (None, None), 0
     while i < len(words):
         command = words[i]
         if command not in ("M", "L"):  # curves and ends of paths stay as they are
             path.append(command)
             i += 1
             if re.match(r"[\d.-]", command):
-                at = (None, None)
+                point = (None, None)
             continue
         x, y = words[i + 1 : i + 3]
-        if command == "L" and x == at[0]:
+        if command == "L" and x == point[0]:
             path.append("V" + y)
-        elif command == "L" and y == at[1]:
+        elif command == "L" and y == point[1]:
             path.append("H" + x)
         else:
             path.append(f"{command}{x} {y}")
-        at, i = (x, y), i + 3
+        point, i = (x, y), i + 3
     return " ".join(path)
 
 

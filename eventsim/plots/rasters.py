@@ -94,17 +94,17 @@ def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks:
 
 def _nodes(given, name):
     """(name -> Spikes, notes on what is left out)."""
-    found = getattr(given, "spikes", given)  # of a Recording, or of one node of it
-    if isinstance(found, Spikes):
-        return {name or getattr(given, "name", ""): found}, []
-    if not isinstance(found, Mapping):
+    spikes = getattr(given, "spikes", given)  # of a Recording, or of one node of it
+    if isinstance(spikes, Spikes):
+        return {name or getattr(given, "name", ""): spikes}, []
+    if not isinstance(spikes, Mapping):
         raise DataError(f"spikes is {shown(given)}, expected a Recording, a node of one, Spikes, or a mapping of "
                         "names to Spikes")
-    found = members(found, Spikes, "spikes")
-    if isinstance(given, Mapping) or len(found) <= MOST_NODES:
-        return found, []
-    return {name: found[name] for name in list(found)[:MOST_NODES]}, [
-        f"The first {MOST_NODES} of {style.count_label(len(found), 'node')}; "
+    spikes = members(spikes, Spikes, "spikes")
+    if isinstance(given, Mapping) or len(spikes) <= MOST_NODES:
+        return spikes, []
+    return {name: spikes[name] for name in list(spikes)[:MOST_NODES]}, [
+        f"The first {MOST_NODES} of {style.count_label(len(spikes), 'node')}; "
         'raster(recording["name"]) draws one.']
 
 
@@ -167,11 +167,11 @@ def _draw_steps(figure, panel, width, top):
     """Above the raster: the share of neurons that fire in each step."""
     axes = style.place(figure, MARGIN, top + 0.05, width, 0.55)
     share = panel.binned.by_step / max(panel.n_neurons, 1)
-    at = panel.binned.step_edges
-    if len(at) - 1 < len(share):
-        share = np.add.reduceat(share, at[:-1]) / np.diff(at)
+    edges = panel.binned.step_edges
+    if len(edges) - 1 < len(share):
+        share = np.add.reduceat(share, edges[:-1]) / np.diff(edges)
     if len(share):
-        axes.stairs(share, at, fill=True, color=style.BLUE, linewidth=0)
+        axes.stairs(share, edges, fill=True, color=style.BLUE, linewidth=0)
     axes.set_xlim(0, max(panel.n_steps, 1))
     axes.set_ylim(0, share.max(initial=0) * 1.05 or 1)
     axes.set_ylabel("firing (%)")

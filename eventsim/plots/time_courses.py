@@ -49,8 +49,8 @@ def membranes(layers: Dict[str, MembraneStatistics]):
     figure, top = style.sheet(
         title,
         [f"Shares of neurons and steps of {_of_samples(layers)}. "
-         f"Dashed: where H meets the levels' thresholds. {ERROR} is the mean squared quantisation error, in quanta²"
-         + (", before and after rectifying (MPR)." if rectify else ".")], 0.35 + down * (height + 0.72))
+         f"Dashed: where H meets the levels' thresholds. {ERROR} is the mean squared quantisation error, in "
+         "quanta²" + (", before and after rectifying (MPR)." if rectify else ".")], 0.35 + down * (height + 0.72))
     _name_curves(figure, top, rectify)
     gap = 0.55
     width = (style.WIDTH - 0.75 - style.RIGHT - gap * (across - 1)) / across
@@ -82,8 +82,8 @@ def _membrane_rows(title, layers):
     units = sorted({layer.unit for layer in layers.values()})
     sheet = style.rows(
         list(layers), title,
-        [f"{_of_samples(layers)}; the fullest bin of a row fills it. Dashes: where H meets the levels' thresholds. "
-         f"Right: mean squared quantisation error {ERROR} in quanta²"
+        [f"{_of_samples(layers)}; the fullest bin of a row fills it. Dashes: where H meets the levels' "
+         f"thresholds. Right: mean squared quantisation error {ERROR} in quanta²"
          + (", and with rectified membranes (MPR)" if rectify else "")
          + "; shares of H beyond the axis."],
         (1,), ("error", *(["rectified"] if rectify else []), "below", "above"), 0.9)
@@ -105,8 +105,8 @@ def _membrane_rows(title, layers):
             if key in heights:
                 axes.step(edges, i + 0.44 - 0.86 * np.append(heights[key], heights[key][-1]), where="post",
                           color=colour, linewidth=0.9)
-        at = layer.fires_at + layer.step * np.arange(min(layer.n_levels, MOST_THRESHOLDS))
-        axes.vlines(at, i - 0.44, i + 0.44, color=style.FOREGROUND, linewidth=0.7, linestyle=(0, (3, 2)))
+        axes.vlines(_thresholds(layer), i - 0.44, i + 0.44, color=style.FOREGROUND, linewidth=0.7,
+                    linestyle=(0, (3, 2)))
         total = max(layer.potentials.sum(), 1)
         errors = [layer.error, layer.rectified_error] if rectify else [layer.error]
         style.cells(sheet.notes, i, [*map(style.quantity_label, errors),
@@ -115,8 +115,16 @@ def _membrane_rows(title, layers):
     return sheet.figure
 
 
+def _thresholds(layer):
+    """Return the H at which neurons decide, of the lowest levels; signed neurons decide below 0 too. Histograms of
+    signed layers, whose thresholds are above 0, and of no others have edges that lie alike on both sides of 0."""
+    thresholds = layer.fires_at + layer.step * np.arange(min(layer.n_levels, MOST_THRESHOLDS))
+    is_signed = layer.threshold > 0 and layer.edges[0] == -layer.edges[-1]
+    return np.concatenate((-thresholds[::-1], thresholds)) if is_signed else thresholds
+
+
 def _merged(counts, n_bins):
-    """Inner bins of a histogram (below, bins, above) as shares of all, every few summed."""
+    """Return the inner bins of a histogram (below, bins, above) as shares of all, every few summed."""
     every = max(len(counts) - 2, 1) // n_bins
     inner = counts[1:-1]
     return inner.reshape(-1, every).sum(axis=1) / max(counts.sum(), 1) if every > 1 and len(inner) % every == 0 \
@@ -135,8 +143,8 @@ def _draw_membranes(axes, name, layer):
         shares.append(_merged(layer.rectified, n_bins))
         axes.stairs(100 * shares[-1], edges, color=style.VERMILLION, linewidth=1.1)
     _scale_shares(axes, np.concatenate(shares))
-    for k in range(min(layer.n_levels, MOST_THRESHOLDS)):
-        axes.axvline(layer.fires_at + k * layer.step, ymax=0.85, **THRESHOLD)
+    for threshold in _thresholds(layer):
+        axes.axvline(threshold, ymax=0.85, **THRESHOLD)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"membrane ({layer.unit})", labelpad=1)
     error = f"{ERROR} {style.number_label(layer.error)}"
@@ -226,17 +234,18 @@ def _name_lines(figure, top, entries, others):
 
 @style.styled
 def traces(potentials, residuals=None, currents=None, levels=None, threshold: Optional[float] = None,
-           neurons: Sequence[int] = (), unit: str = "the model's unit", name: str = "", first_step: int = 1):
-    """Figure of the membranes of chosen neurons of one sample, step by step.
+           neurons: Sequence[int] = (), unit: str = "the model's unit", name: str = "", first_step: int = 1,
+           signed: bool = False):
+    """Figure of the membranes of chosen neurons of trace sample, step by step.
 
     potentials (H, before the reset), residuals (U, after it), currents, levels (what was sent): arrays
-    (T, *shape) or None, the first three in `unit`; threshold, that H meets, in it as well. neurons: indices into the
-    flattened shape; () takes four among those that move, from the liveliest on. Raises DataError for a
-    neuron that is not there.
-    """
+    (T, *shape) or None, the first three in `unit`; threshold, that H meets, in it as well. neurons: indices into
+    the flattened shape; () takes four among those that move, from the liveliest on. signed: whether the neurons
+    also decide at -threshold. Raises DataError for a neuron that is not there. """
     for key, value in dict(name=name, unit=unit).items():
         instance_of(value, str, key, "text")
     instance_of(threshold, (int, float, np.integer, np.floating, type(None)), "threshold", "a number or None")
+    instance_of(signed, (bool, np.bool_), "signed", "True or False")
     neurons, first_step = indices_of(neurons, "neurons"), index_of(first_step, "first_step")
     arrays = _traced(potentials=potentials, residuals=residuals, currents=currents, levels=levels)
     title = f"Membranes of {style.short(name, 40)}" if name else "Membranes of chosen neurons"
@@ -244,19 +253,21 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     if some is None or some.size == 0:
         return style.empty(title, "Nothing to show: no potentials were given.")
     chosen = _chosen(some, arrays["levels"], neurons, name)
+    sent = arrays["levels"]
+    triangles = "" if sent is None else f" Triangles: steps with a spike{_levels_named(sent[:, chosen])}."
     figure, top = style.sheet(title, [
         "H is the membrane before the reset, U after it"
         + (", I what reached it" if arrays["I"] is not None else "")
-        + (". Dashed: the first threshold" if threshold is not None else "")
-        + ("." if levels is None else ". Triangles: steps with a spike" + (
-            ", and levels above 1." if np.abs(arrays["levels"][:, chosen]).max(initial=0) > 1 else "."))],
+        + ("" if threshold is None else f". Dashed: the first threshold{'s, above and below 0' if signed else ''}")
+        + f".{triangles}"],
         0.35 + 1.2 * len(chosen) + 0.35)
     _name_traces(figure, top, arrays)
     steps = np.arange(first_step, first_step + len(some))
+    thresholds = [] if threshold is None else [threshold, -threshold][: 1 + signed]
     for i, neuron in enumerate(chosen):
         axes = style.place(figure, 0.9, top + 0.4 + 1.2 * i, style.WIDTH - 0.9 - style.RIGHT, 0.95)
-        one = {key: None if values is None else values[:, neuron] for key, values in arrays.items()}
-        _draw_trace(axes, steps, one, threshold)
+        trace = {key: None if values is None else values[:, neuron] for key, values in arrays.items()}
+        _draw_trace(axes, steps, trace, thresholds)
         axes.set_ylabel(f"neuron {wording.all_digits(neuron)}", size=style.SMALL)
         if i < len(chosen) - 1:
             axes.set_xticklabels([])
@@ -281,12 +292,12 @@ def _traced(**given):
 def _flat(values, name):
     """(T, neurons)"""
     try:
-        found = as_array(values)
+        array = as_array(values)
     except (TypeError, ValueError, RuntimeError):
-        found = np.array(None)
-    if found.ndim == 0 or found.dtype.kind not in "biuf":
+        array = np.array(None)
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
         raise DataError(f"{name} is {shown(values)}, expected an array of numbers (T, ...) of one sample")
-    return found.reshape(len(found), int(np.prod(found.shape[1:])))
+    return array.reshape(len(array), int(np.prod(array.shape[1:])))
 
 
 def _chosen(potentials, levels, neurons, name):
@@ -315,13 +326,20 @@ def _name_traces(figure, top, arrays):
             x += 0.7
 
 
-def _draw_trace(axes, steps, trace, threshold):
+def _levels_named(levels):
+    """Return which levels of those drawn stand beside their triangles, in words."""
+    if (levels < 0).any():
+        return ", and levels other than 1"
+    return ", and levels above 1" if (levels > 1).any() else ""
+
+
+def _draw_trace(axes, steps, trace, thresholds):
     marker = dict(marker="o", markersize=3) if len(steps) <= 60 else {}
     style.grid(axes, "y")
     for key, colour in (("I", style.GREEN), ("U", style.VERMILLION), ("H", style.BLUE)):
         if trace[key] is not None:
             axes.plot(steps, trace[key], color=colour, linewidth=1.1, **marker)
-    if threshold is not None:
+    for threshold in thresholds:
         axes.axhline(threshold, **THRESHOLD)
     axes.set_xlim(steps[0] - 0.5, steps[-1] + 0.5)
     axes.margins(y=0.18)
@@ -333,9 +351,9 @@ def _draw_trace(axes, steps, trace, threshold):
     fired = np.flatnonzero(trace["levels"])
     axes.plot(steps[fired], np.full(len(fired), 1.0), "v", color=style.FOREGROUND, markersize=4, clip_on=False,
               markeredgewidth=0, transform=axes.get_xaxis_transform())
-    higher = np.flatnonzero(np.abs(trace["levels"]) > 1)
-    if len(higher) <= 40:
-        for step in higher:
+    named = fired[trace["levels"][fired] != 1]
+    if len(named) <= 40:
+        for step in named:
             axes.text(steps[step], 1.06, f"{trace['levels'][step]}", transform=axes.get_xaxis_transform(),
                       ha="center", va="bottom", size=6.5)
 
@@ -353,7 +371,7 @@ def accuracy(decisions: Decisions):
     notes = [f"{style.count_label(decisions.n_samples, 'sample')}. "
              + ("" if right is None
                 else f"{style.percent_label(right[-1])} right after {style.count_label(len(steps), 'step')}. ")
-             + f"A prediction is final after {style.number_label(decisions.mean_final_step)} steps on average."]
+             + f"A prediction is final after {_mean_steps(decisions)} on average."]
     figure, top = style.sheet(title, notes, 3.1)
     axes = style.grid(style.place(figure, 0.85, top + 0.15, 4.4, 2.5), "both")
     marker = dict(marker="o", markersize=4) if len(steps) <= 40 else {}
@@ -371,6 +389,11 @@ def accuracy(decisions: Decisions):
     axes.set_ylabel("share of samples")
     _name_ends(axes, curves)
     return figure
+
+
+def _mean_steps(decisions):
+    mean = decisions.mean_final_step
+    return f"{style.number_label(mean)} {wording.inflected(mean, 'step', 'steps')}"
 
 
 def _name_ends(axes, curves):

@@ -1,45 +1,20 @@
 """Findings: what looks wrong with a network, in words, from the statistics of a run.
 
-Each rule compares a statistic with a threshold that has a name and a reason below. A rule that needs
-many samples to be right says nothing on few: thresholds are set so that a healthy network has no
-finding, and a finding is worth reading.
+Each rule compares a statistic with a threshold that has a name and a reason. A rule that needs many samples to be
+right says nothing on few: thresholds are set so that a healthy network has no finding, and a finding is worth
+reading. Rules on spikes and membranes are below, the others in `answer_rules`.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import List
 
 import numpy as np
 
 from eventsim.arguments import open_run_of
 from eventsim.model.kinds import node_type
-from eventsim.runs.summary import WeightSummary
-from eventsim.runs.summary_text import LOST_SHARE
-from eventsim.text import joule, many, number, percent
-
-# kind -> (severity, what it is), the most important first. "fault": results are wrong or meaningless;
-# "warning": accuracy or cost probably suffers; "note": something is not used.
-KINDS = {
-    "not_finite": ("fault", "numbers that are nan or infinite"),
-    "overflow": ("fault", "integers that left their width"),
-    "zeroed_layer": ("fault", "a layer whose weights the arithmetic all rounds to 0"),
-    "changed_constant": ("fault", "a leak, gain, threshold or bias that the arithmetic makes another number"),
-    "dead_layer": ("fault", "a layer that never fires"),
-    "exploding_membrane": ("fault", "potentials far beyond anything that firing can bring back"),
-    "constant_prediction": ("fault", "one class predicted for every sample"),
-    "strange_labels": ("fault", "labels that are no class of the model"),
-    "at_chance": ("fault", "an accuracy that guessing reaches too"),
-    "saturated_top_bit": ("warning", "levels clipped at the highest"),
-    "saturated": ("warning", "neurons that fire at every step"),
-    "membrane_drift": ("warning", "potentials that move away steadily"),
-    "dim_input": ("warning", "an input that uses a small part of its range"),
-    "lost_weights": ("warning", "weights that the arithmetic clips or rounds to 0"),
-    "denser_than_crossing": ("warning", "event-driven costs more than dense"),
-    "mostly_silent": ("note", "neurons that never fire"),
-    "dead_channels": ("note", "channels that never fire"),
-    "unused_top_bit": ("note", "a bit that is never set"),
-    "rounded_weights": ("note", "some weights that the arithmetic clips or rounds to 0"),
-}
+from eventsim.report import answer_rules
+from eventsim.report.kinds import Finding, KINDS
+from eventsim.text import inflected, many, number, percent
 
 # Below, what a neuron does by chance cannot be told from what it always does. A neuron that fires at
 # one step in ten is silent over 64 chances once in 850 times.
@@ -86,58 +61,22 @@ DRIFTED_RMS, DRIFTED_RMS_BY_STEP = 30.0, 4.0
 # less is a leak or a lower limit at work.
 STILL_GROWING = 1.25
 MIN_STEPS = 4  # to speak of growth
-# The classes of so few samples may all be the same by chance, or by the order of the file.
-MIN_PREDICTIONS = 20
-MIN_PREDICTIONS_UNLABELLED = 100
-# Standard deviations of the accuracy of guessing: 1 in 44 guesses right more often.
-CHANCE_DEVIATIONS = 2.0
-MIN_LABELS = 100
-# A layer that takes less of the network's energy is not worth a change.
-ENERGY_SHARE = 0.01
-# Quantisation rounds the smallest weights to 0 in any network; a fifth changes what it computes. Trained networks
-# lose 1 to 3 % in int8 and as little of their accuracy: that is worth a note, no more.
-LOST_WEIGHTS = 0.2
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that looks wrong. kind: of KINDS. layer: the node's name, or None for the network.
-    sentence: what was found, and what it means. remedy: what to try. numbers: what the rule saw."""
-
-    kind: str
-    layer: Optional[str]
-    sentence: str
-    remedy: str
-    numbers: Dict[str, float] = field(default_factory=dict)
-
-    @property
-    def severity(self) -> str:
-        """"fault", "warning" or "note"."""
-        return KINDS[self.kind][0]
-
-    def as_json(self) -> Dict:
-        """Plain values; numbers that are not finite are None."""
-        numbers = {key: value if value is not None and math.isfinite(value) else None
-                   for key, value in self.numbers.items()}
-        return {"kind": self.kind, "severity": self.severity, "layer": self.layer, "sentence": self.sentence,
-                "remedy": self.remedy, "numbers": numbers}
 
 
 def find(run) -> List[Finding]:
-    """All findings of a `runs.file.Run`, the most important kind first, inside a kind in the model's order."""
+    """Return all findings of a `runs.file.Run`, the most important kind first, inside a kind in the model's
+    order."""
     open_run_of(run)
-    found = []
-    for rule in RULES:
-        found += rule(run)
+    findings = [finding for rule in RULES for finding in rule(run)]
     order = list(KINDS)
-    return sorted(found, key=lambda finding: order.index(finding.kind))
+    return sorted(findings, key=lambda finding: order.index(finding.kind))
 
 
 # ---- what the rules share
 
 
-def _role(run, name):
-    """"input", or what the node sends by itself: "levels", "changes" or "" (see `Node.sends`); of runs that
+def role_of(run, name):
+    """Return "input", or what the node sends by itself: "levels", "changes" or "" (see `Node.sends`); of runs that
     do not say it, what its place implies."""
     node = run.summary.of_node(name)
     if node is not None:
@@ -148,11 +87,11 @@ def _role(run, name):
     return "levels" if name in run.layers else ""
 
 
-def _firing(run):
-    """(name, TrainStatistics) of the nodes that decide to fire. Pools and sums send on what others
+def firing(run):
+    """Return (name, TrainStatistics) of the nodes that decide to fire. Pools and sums send on what others
     decided: what is wrong with them is said of those."""
     return [(name, train) for name, train in run.statistics.trains.items()
-            if _role(run, name) in ("levels", "changes")]
+            if role_of(run, name) in ("levels", "changes")]
 
 
 def _enough(train):
@@ -163,33 +102,33 @@ def _enough(train):
 
 
 def _dead_layers(run):
-    found = []
+    findings = []
     for name, train in run.statistics.trains.items():
-        role = _role(run, name)
+        role = role_of(run, name)
         if not role or train.events.any() or not train.chances:
             continue
         numbers = {"events": 0, "neurons": train.n_neurons, "samples": train.n_samples}
         if role == "input":
-            found.append(Finding(
+            findings.append(Finding(
                 "dead_layer", name, f"{name}, the input, is 0 everywhere in {many(train.n_samples, 'sample')}: "
                                     "nothing drives the network but its biases.",
                 "Check the data, and its scale: integers of the input's range are expected, not numbers of 0 to "
                 "1.",
                 numbers))
         else:
-            found.append(Finding(
+            findings.append(Finding(
                 "dead_layer", name, f"{name} never fires: not one spike of {many(train.n_neurons, 'neuron')} in "
                                     f"{many(train.n_samples, 'sample')} of {train.steps_text()}, so "
                                     "nothing of the input gets past it.",
                 "Lower its v_threshold, or raise the scale of the weights or of the BatchNorm before it; if the "
                 "trainer's spikes differ, run `eventsim diff` against them. With delays, run more steps.",
                 numbers))
-    return found
+    return findings
 
 
 def _silent_neurons(run):
-    found = []
-    for name, train in _firing(run):
+    findings = []
+    for name, train in firing(run):
         if not train.events.any() or not _enough(train):
             continue
         active = train.events > 0
@@ -198,15 +137,15 @@ def _silent_neurons(run):
         samples = float((events**2 / squares).mean())
         by_chance = (1 - min(samples / train.n_samples, 1.0)) ** train.n_samples
         if train.silent_share > SILENT_SHARE and by_chance < SILENT_BY_CHANCE:
-            found.append(Finding(
+            findings.append(Finding(
                 "mostly_silent", name, f"{percent(train.silent_share)} of the {train.n_neurons} neurons of "
                                        f"{name} never fire in {many(train.n_samples, 'sample')}: the layer is "
                                        "wider than this data needs, or its threshold is too high.",
                 "Lower v_threshold, regularise towards a higher rate in training, or remove the silent neurons.",
                 {"silent_share": train.silent_share, "samples": train.n_samples}))
             continue
-        found += _dead_channels(name, train)
-    return found
+        findings += _dead_channels(name, train)
+    return findings
 
 
 def _dead_channels(name, train):
@@ -218,97 +157,103 @@ def _dead_channels(name, train):
         return []
     shown = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
     return [Finding(
-        "dead_channels", name, f"{len(dead)} of the {channels} channels of {name} never fire in "
-                               f"{many(train.n_samples, 'sample')}, at any position (channels {shown}).",
-        "Remove these channels, and the weights that read them: the results on such data stay the same.",
+        "dead_channels", name, f"{len(dead)} of the {channels} channels of {name} "
+                               f"{inflected(len(dead), 'never fires', 'never fire')} in "
+                               f"{many(train.n_samples, 'sample')}, at any position "
+                               f"({inflected(len(dead), 'channel', 'channels')} {shown}).",
+        f"Remove {inflected(len(dead), 'this channel', 'these channels')} and the weights that read "
+        f"{inflected(len(dead), 'it', 'them')}: the results on such data stay the same.",
         {"dead": len(dead), "channels": channels})]
 
 
 def _saturated_neurons(run):
-    found = []
-    for name, train in _firing(run):
+    findings = []
+    for name, train in firing(run):
         if _enough(train) and train.saturated_share > SATURATED_SHARE:
-            meaning = ("they say nothing, and cost as much as dense neurons" if train.bits == 1
-                       else "only their levels say something, and they cost as much as dense neurons")
-            found.append(Finding(
-                "saturated", name, f"{percent(train.saturated_share)} of the {train.n_neurons} neurons of {name} "
-                                   f"fire at every step of all {train.n_samples} samples: {meaning}.",
+            which = (f"The only neuron of {name} fires" if train.n_neurons == 1 else
+                     f"{percent(train.saturated_share)} of the {train.n_neurons} neurons of {name} fire")
+            meaning = "this says nothing" if train.bits == 1 else "only the levels say something"
+            findings.append(Finding(
+                "saturated", name, f"{which} at every step of all {train.n_samples} samples: {meaning}, at the "
+                                   "cost of dense neurons.",
                 "Raise v_threshold, or lower the bias or the scale of the weights before it; if the values "
                 "matter, give it another bit.",
                 {"saturated_share": train.saturated_share, "samples": train.n_samples}))
-    return found
+    return findings
 
 
 def _magnitudes(train):
-    """int64 (2^bits): how often each |level| was sent, 0 first."""
+    """Return int64 (2^bits,): how often each |level| was sent, 0 first."""
     return np.bincount(np.abs(train.level_values), weights=train.level_counts, minlength=1 << train.bits)
 
 
 def _levels(run):
-    found = []
-    for name, train in _firing(run):
+    findings = []
+    for name, train in firing(run):
         counts = _magnitudes(train)
         events, top = counts[1:].sum(), (1 << train.bits) - 1
         if train.bits == 1 or events < MIN_EVENTS:
             continue
         numbers = {"top_level_share": counts[top] / events, "events": float(events), "bits": train.bits}
         if counts[top] > TOP_LEVEL_SHARE * events and counts[top] > TOP_LEVEL_PILE * counts[top - 1]:
-            found.append(Finding(
+            findings.append(Finding(
                 "saturated_top_bit", name,
                 f"{percent(counts[top] / events)} of the spikes of {name} carry the highest level, {top}, and "
                 f"{percent(counts[top - 1] / events)} the one below: the {train.bits}-bit levels are clipped, "
                 "and larger values are lost or sent late.",
                 f"Give {name} another bit, or a larger quantum (and train again).", numbers))
-        elif train.bits < WIDE_BITS and not counts[(top + 1) // 2 :].any() and _role(run, name) == "levels":
+        elif train.bits < WIDE_BITS and not counts[(top + 1) // 2 :].any() and role_of(run, name) == "levels":
             used = int(np.flatnonzero(counts)[-1])
             needed = used.bit_length()
-            found.append(Finding(
+            findings.append(Finding(
                 "unused_top_bit", name, f"No spike of {name} carries a level above {used} in "
                                         f"{many(train.n_samples, 'sample')}: {needed} of its {train.bits} bits "
                                         "would do.",
                 f"Set bits to {needed}: fewer planes take less time and memory, and the results on such data "
                 "stay the same. Or lower the quantum, for finer levels.", {**numbers, "highest_level": used}))
-    return found
+    return findings
 
 
 def _dim_input(run):
-    found = []
+    findings = []
     for name, train in run.statistics.trains.items():
-        if _role(run, name) != "input" or train.bits < 4 or not train.events.any() or not _enough(train):
+        if role_of(run, name) != "input" or train.bits < 4 or not train.events.any() or not _enough(train):
             continue
         used, top = int(np.flatnonzero(_magnitudes(train))[-1]), (1 << train.bits) - 1
         if used < DIM_INPUT * top:
-            found.append(Finding(
+            findings.append(Finding(
                 "dim_input", name, f"The highest level of {name}, the input, is {used} of {top}: almost all of "
                                    "its range is unused.",
                 f"Check the scale of the data: integers of 0 to {top} are expected.",
                 {"highest_level": used, "top_level": top}))
-    return found
+    return findings
 
 
 # ---- rules on membranes
 
 
 def _reach(membranes):
-    """The potential that the highest level needs, in the unit of the statistics, at least one unit."""
+    """Return the potential that the highest level needs, in the unit of the statistics, at least one unit."""
     return max(1.0, membranes.threshold + membranes.step * (membranes.n_levels - 1))
 
 
 def _membranes(run):
-    found = []
+    findings = []
     for name, membranes in run.statistics.membranes.items():
         if membranes.n_not_finite:
-            found.append(Finding(
-                "not_finite", name, f"{membranes.n_not_finite} potentials of {name} are nan or infinite: from "
-                                    "here on nothing means anything.",
+            findings.append(Finding(
+                "not_finite", name, f"{many(membranes.n_not_finite, 'potential')} of {name} "
+                                    f"{inflected(membranes.n_not_finite, 'is', 'are')} nan or infinite: from here "
+                                    "on nothing means anything.",
                 "Look for nan or huge numbers in the weights, the BatchNorm (variance 0) and the input before "
                 "it; `eventsim diff` against float64 shows where it begins.",
                 {"not_finite": membranes.n_not_finite}))
             continue
-        rms, means = (values[: membranes.longest] / _reach(membranes) for values in (membranes.drift, membranes.means))
+        rms, means = (values[: membranes.longest] / _reach(membranes)
+                      for values in (membranes.drift, membranes.means))
         if rms.size and np.isfinite(rms).all():
-            found += _drift(name, membranes, rms, means)
-    return found
+            findings += _drift(name, membranes, rms, means)
+    return findings
 
 
 def _drift(name, membranes, rms, mean):
@@ -326,7 +271,7 @@ def _drift(name, membranes, rms, mean):
                "makes them" if faster and math.isfinite(growth) else "")
         return [Finding(
             "exploding_membrane", name, f"The potentials of {name} reach {thresholds} (root mean square after "
-                                        f"{steps} steps){how}: no spike can bring them back.",
+                                        f"{many(steps, 'step')}){how}: no spike can bring them back.",
             "Check recurrent weights, and the scale of the input, the weights and the BatchNorm before it "
             "against v_threshold.", numbers)]
     shifted = abs(mean[-1]) > max(DRIFTED_MEAN, DRIFTED_MEAN_BY_STEP * steps)
@@ -350,148 +295,4 @@ def _drift(name, membranes, rms, mean):
         f"{meaning}.", remedy, numbers)]
 
 
-# ---- rules on the answer, the arithmetic and the cost
-
-
-def _answers(run):
-    output = np.asarray(run.output)
-    found = []
-    bad = int(np.count_nonzero(~np.isfinite(output).reshape(len(output), -1).all(axis=1)))
-    if bad:
-        return [Finding(
-            "not_finite", run.layers[-1] if run.layers else None,
-            f"The output of {bad} of {many(len(output), 'sample')} is nan or infinite: their predictions mean "
-            "nothing.",
-            "Look for nan or huge numbers in the weights, the BatchNorm (variance 0) and the input; `eventsim "
-            "diff` against float64 shows where it begins.", {"samples": bad})]
-    n, classes = len(output), output.shape[1] if output.ndim > 1 else 1
-    labels = None if run.labels is None else np.asarray(run.labels)
-    predictions = np.asarray(run.predictions)
-    if classes < 2:
-        return []
-    if labels is not None and labels.size and (labels.min() < 0 or labels.max() >= classes):
-        strange = int(np.count_nonzero((labels < 0) | (labels >= classes)))
-        return [Finding(
-            "strange_labels", None, f"{strange} of {many(n, 'label')} are no class of the model: labels run from "
-            f"{labels.min()} to {labels.max()}, and its answers are classes 0 to {classes - 1}. They all count as "
-            "wrong.", "Give the labels from 0 on, in the order in which the model was trained.",
-            {"samples": strange, "classes": classes})]
-    if _constant(predictions, labels):
-        name = _class_name(run, int(predictions[0]), classes)
-        return [Finding(
-            "constant_prediction", None, f"All {n} samples are predicted as class {name}"
-            + ("" if labels is None else f", though {len(np.unique(labels))} classes occur") + ".",
-            "Look for a dead or saturated layer first; then check how the data is normalised and scaled.",
-            {"class": int(predictions[0]), "samples": n})]
-    if labels is not None and n >= MIN_LABELS and len(np.unique(labels)) > 1:
-        accuracy, guess = float((predictions == labels).mean()), 1 / classes
-        bound = guess + CHANCE_DEVIATIONS * math.sqrt(guess * (1 - guess) / n)
-        if accuracy < bound:
-            found.append(Finding(
-                "at_chance", None, f"{percent(accuracy)} of {n} samples are right; guessing among {classes} "
-                                   f"classes gives {percent(guess)}.",
-                "Check that the weights are trained ones, the order of the classes, and how the data is "
-                "normalised and scaled.", {"accuracy": accuracy, "guessing": guess}))
-    return found
-
-
-def _constant(predictions, labels):
-    if len(np.unique(predictions)) > 1:
-        return False
-    if labels is None:
-        return len(predictions) >= MIN_PREDICTIONS_UNLABELLED
-    # labels that are nearly all the same: the network may well be right
-    most = np.unique(labels, return_counts=True)[1].max(initial=0) / max(len(labels), 1)
-    return len(predictions) >= MIN_PREDICTIONS and most < 0.9
-
-
-def _class_name(run, index, classes):
-    names = run.summary.class_names
-    return str(names[index]) if len(names) == classes else str(index)
-
-
-def _integers(run):
-    found = []
-    for name, audit in (run.summary.audit or {}).items():
-        for quantity in ("sum", "current", "membrane"):
-            seen = getattr(audit, quantity)
-            if seen.overflows:
-                found.append(Finding(
-                    "overflow", name,
-                    f"The {quantity} of {name} left its {seen.bits} bits {seen.overflows} times "
-                    f"({seen.overflow}): {seen.bits_needed} bits would have held it.",
-                    "Scale the weights and v_threshold of this layer down, or choose a chip with wider "
-                    "numbers.",
-                    {"overflows": seen.overflows, "bits": seen.bits, "bits_needed": seen.bits_needed}))
-    return found
-
-
-def _weights(run):
-    found, noted = [], {}
-    for name, layer in _weights_of(run.summary).items():
-        zeroed, clipped, weights = layer.zeroed or 0, layer.clipped or 0, layer.weights or 0
-        numbers = {"zeroed": zeroed, "clipped": clipped, "weights": weights}
-        found += [_changed(name, constant, one) for constant, one in (layer.constants or {}).items()]
-        if layer.is_empty:
-            found.append(Finding(
-                "zeroed_layer", name,
-                f"All {weights} weights of {name} are 0 in this arithmetic: nothing that it reads has an effect.",
-                "Rescale the layer: its quantum or threshold is far above its weights; or run it in float32.", numbers))
-        elif layer.lost_share > LOST_WEIGHTS:
-            found.append(Finding(
-                "lost_weights", name,
-                f"{percent(layer.lost_share)} of the weights of {name} do not survive the arithmetic: "
-                f"{zeroed} of {weights} round to 0, {clipped} are clipped.",
-                "Train with these weights' width, or choose a chip with more bits for weights.", numbers))
-        elif layer.lost_share > LOST_SHARE and run.summary.weights:
-            noted[name] = layer
-    if noted:
-        shown = ", ".join(f"{percent(layer.lost_share)} of {name}" for name, layer in noted.items())
-        found.append(Finding(
-            "rounded_weights", None, f"Some weights are rounded to 0 or clipped: {shown}.",
-            "Compare the accuracy with that in float32; if it is lower, train with this arithmetic's weights.",
-            {"layers": len(noted), "largest_share": max(layer.lost_share for layer in noted.values())}))
-    return found
-
-
-def _changed(name, constant, one):
-    return Finding("changed_constant", name, f"This arithmetic rounds {one.as_text(constant, name)}.",
-                   "Run it in float32; or rescale the layer, or choose a chip with more bits for it.", vars(one).copy())
-
-
-def _weights_of(summary):
-    """Layer -> WeightSummary; of older files from the audit."""
-    if summary.weights is not None:
-        return summary.weights
-    return {name: WeightSummary(None, audit.weights, audit.zeroed_weights, audit.clipped_weights)
-            for name, audit in (summary.audit or {}).items()}
-
-
-def _energy(run):
-    energy = run.summary.energy
-    if energy is None:
-        return []
-    whole = sum(layer.total or 0 for layer in energy.layers)
-    found = [_denser(f"{layer.name} costs", layer.name, layer) for layer in energy.layers
-             if layer.costs_more and layer.total > ENERGY_SHARE * whole]
-    if energy.total.costs_more:
-        found.insert(0, _denser("All layers together cost", None, energy.total))
-    return found
-
-
-def _denser(who, layer, energy):
-    crossing, rate = energy.crossing_rate, energy.rate
-    where = (f"inputs fire into {percent(rate)} of the synapses per step; event-driven wins below "
-             f"{percent(crossing)}" if crossing and rate is not None else "event-driven wins at no firing rate")
-    return Finding(
-        "denser_than_crossing", layer, f"{who} {joule(energy.total)} per sample event by event, and "
-                                       f"{joule(energy.ann_total)} as a matched quantised ANN: {where}.",
-        "Lower the firing rates of its inputs (higher thresholds, regularisation), run fewer steps, or run it "
-        "dense."
-        if crossing else "Run it dense, or for fewer steps.",
-        {"energy": energy.total, "ann_energy": energy.ann_total, "rate": math.nan if rate is None else rate,
-         "crossing_rate": math.nan if crossing is None else crossing})
-
-
-RULES = (_dead_layers, _silent_neurons, _saturated_neurons, _levels, _dim_input, _membranes, _answers, _integers,
-         _weights, _energy)
+RULES = (_dead_layers, _silent_neurons, _saturated_neurons, _levels, _dim_input, _membranes, *answer_rules.RULES)

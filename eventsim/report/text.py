@@ -1,25 +1,24 @@
-"""Report: a run as a table for people and as plain data for programs."""
-
-import textwrap
+"""Report: a model, its kernels and the findings about a run as text for people."""
 
 from eventsim.arguments import instance_of
 from eventsim.model.describing import describe, is_default, plain
 from eventsim.model.network import Model
-from eventsim.text import aligned_table, printable, quantity, wrapped
+from eventsim.text import aligned_table, inflected, many, printable, quantity, wrapped
 
 WIDTH = 100  # of running text, where no terminal says it
 
 
 def describe_text(model: Model, name: str, width=None) -> str:
-    """`describe` for people, in lines of at most `width` characters, without the settings that are the default;
-    None: all of them, in lines of any length."""
-    found = describe(instance_of(model, Model, "model", "a Model"))
-    parameters = sum(node["parameters"] for node in found["nodes"])
+    """Return what `describe` says of a model as text for people, in lines of at most `width` cells and without the
+    settings that are the default; width None: with all settings, in lines of any length."""
+    description = describe(instance_of(model, Model, "model", "a Model"))
+    parameters = sum(node["parameters"] for node in description["nodes"])
     head = (
-        f"{printable(name)}: {len(found['nodes'])} nodes, {quantity(parameters)} weights, "
-        f"{steps_text(found['timesteps'])}, "
-        + (f"{found['check']} check samples" if found["check"] else "no check group")
-        + (f", for chip {found['chip']}" if found["chip"] else "") + "\n\n"
+        f"{printable(name)}: {many(len(description['nodes']), 'node')}, "
+        f"{quantity(parameters)} {inflected(parameters, 'weight', 'weights')}, "
+        f"{steps_text(description['timesteps'])}, "
+        + (many(description["check"], "check sample") if description["check"] else "no check group")
+        + (f", for chip {description['chip']}" if description["chip"] else "") + "\n\n"
     )
     rows = [
         (
@@ -28,19 +27,20 @@ def describe_text(model: Model, name: str, width=None) -> str:
             ", ".join(f"{key} {plain(value)}" for key, value in node["settings"].items()
                       if width is None or not is_default(model.nodes[node["name"]], key)),
         )
-        for node in found["nodes"]
+        for node in description["nodes"]
     ]
     text = wrapped(head, width)
     text += aligned_table(("node", "kind", "shape", "reads", "settings"), rows, width, ("reads",), ("settings",))
     if width is not None:
         text += wrapped("settings that are the default are not shown; --json prints all\n", width)
-    for key, value in found["provenance"].items():
+    for key, value in description["provenance"].items():
         text += "\n" + wrapped(printable(f"{key}: {value}"), width, "  ")
     return text
 
 
 def kernels_text(kernels, width=None) -> str:
-    """`lowering.kernels_of` for people. Where the reasons do not fit beside the rest, they stand below."""
+    """Return `lowering.kernels_of` as text for people. Where the reasons do not fit beside the rest, they stand
+    below."""
     rows = [(each["layer"], each["source"], each["kernel"], f"{each['tiles']} x {each['lanes']}", each["weights"],
              each["why"]) for each in kernels]
     columns = ("layer", "reads", "kernel", "channels", "weights", "why")
@@ -52,18 +52,18 @@ def kernels_text(kernels, width=None) -> str:
 
 
 def steps_text(timesteps) -> str:
-    """How many steps a model takes; timesteps: None where it does not say them."""
-    return "steps not given" if timesteps is None else f"{timesteps} steps"
+    """Return how many steps a model takes. timesteps: None where it does not give them."""
+    return "steps not given" if timesteps is None else many(timesteps, "step")
 
 
-def findings_text(found, width=None):
-    """Findings, given as mappings with severity, sentence and remedy, in lines for people. What helps
-    against several of them is said once."""
+def findings_text(rows, width=None, layers=()):
+    """Return findings, given as mappings with severity, sentence and remedy, in lines for people. A remedy for
+    several of them is printed once. layers: those that were asked for, () for all."""
     lines = []
-    for one, following in zip(found, [*found[1:], None]):
-        said = printable(f"{one['severity']}: {one['sentence']}")
-        lines.append(textwrap.fill(said, width or WIDTH, subsequent_indent="  "))
-        if following is None or following["remedy"] != one["remedy"]:
-            lines.append(textwrap.fill(one["remedy"], width or WIDTH, initial_indent="  -> ",
-                                       subsequent_indent="     "))
-    return "\n".join(lines or ["no findings"]) + "\n"
+    for row, next_row in zip(rows, [*rows[1:], None]):
+        lines.append(wrapped(printable(f"{row['severity']}: {row['sentence']}"), width or WIDTH, "  "))
+        if next_row is None or next_row["remedy"] != row["remedy"]:
+            lines.append(wrapped(f"  -> {row['remedy']}", width or WIDTH, "     "))
+    nothing = f"no findings about {', '.join(map(printable, layers))} or the network as a whole" if layers else \
+        "no findings"
+    return "\n".join(lines or [nothing]) + "\n"

@@ -14,6 +14,7 @@ from eventsim.display.card import Card, Shown
 from eventsim.display.strip import Box, strip
 from eventsim.display.table import Table
 from eventsim.report.tables import TABLES, table
+from eventsim.text import n_cells
 
 HOSTILE = "<script>alert(1)</script>&\"'\x1b[31m\u202e"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -35,7 +36,8 @@ def shown(folder):
     """Name -> each object that a user may have as the last line of a cell, of a long network."""
     model = long_model(12)
     simulator, x = Simulator(model, "int8"), np.ones((64, 2, 3), int)
-    recording = simulator.run(x, record=("spikes", "potentials", "statistics", "intervals", "membranes", "outputs"))
+    recording = simulator.run(x, record=(
+        "spikes", "potentials", "statistics", "intervals", "membranes", "outputs"))
     eventsim.save_run(recording, folder / "run.h5", labels=np.arange(64) % 3)
     with eventsim.open_run(folder / "run.h5") as run:
         tables = {f"table {name}": table(run, name) for name in TABLES}
@@ -99,6 +101,15 @@ def test_what_is_shown_first(objects):
     assert len(objects["events"]) == 64 * 2 * 3 - int((recording.levels("n3") == 0).sum())
 
 
+@pytest.mark.parametrize("node, rate", [(Readout(), "-"), (Neuron(v_threshold=9.0), "0")])
+def test_a_recording_shows_no_rate_of_what_sends_no_events(node, rate):
+    """A readout sends none, by what it is; a neuron that is silent has the rate 0."""
+    model = Model({"in": Input((2,)), "n": node}, [("in", "n")], timesteps=2)
+    [row] = [line.split() for line in repr(Simulator(model).run(np.eye(2, dtype=int))).splitlines()
+             if line.startswith("n ")]
+    assert row[:3] == ["n", "2", rate]
+
+
 def test_the_strip_of_a_long_network_leaves_out_the_middle(objects):
     [svg] = re.findall(r"<svg.*</svg>", objects["model"]._repr_html_(), re.DOTALL)
     root = ElementTree.fromstring(svg)
@@ -138,9 +149,18 @@ def test_wide_and_long_cards_say_what_they_leave_out():
         repr(Shown())
 
 
+def test_names_of_wide_characters_keep_a_card_in_line():
+    wide = "\u5c42" * 60
+    card = Card(wide, [("file", wide)] * 3, ("name", "n"), [(wide, "1"), ("x", "2")], note=wide * 3)
+    lines = card.as_text().splitlines()
+    assert max(map(n_cells, lines)) <= 100
+    assert len({n_cells(line) for line in lines if line.endswith(("  1", "  2"))}) == 1
+
+
 def test_nodes_by_name():
     model = long_model(2)
-    assert model["n1"] is model.nodes["n1"] and "n1" in model and "x" not in model and list(model) == list(model.nodes)
+    assert model["n1"] is model.nodes["n1"] and "n1" in model and "x" not in model
+    assert list(model) == list(model.nodes)
     assert model.summary().columns["node"] == ["in", "d0", "n0", "d1", "n1", "back", "end", "out"]
     assert model.summary().columns["weights"] == [0, 9, 0, 9, 0, 9, 9, 0]
     with pytest.raises(eventsim.ModelError, match="the model: no node 'x'; there are: 'in', 'n0', 'n1', 'd0'"):

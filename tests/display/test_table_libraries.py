@@ -20,7 +20,8 @@ def test_pandas():
     frame = TABLE.to_pandas()
     assert list(frame.columns) == list(TABLE.columns)
     assert frame.attrs["units"]["x"] == "1/step" and frame.attrs["title"] == "three rows"
-    found = [tuple(None if pandas.isna(value) else value for value in row) for row in frame.itertuples(index=False)]
+    found = [tuple(None if pandas.isna(value) else value for value in row)
+             for row in frame.itertuples(index=False)]
     assert found == ROWS
     assert frame["n"].dtype == np.int64 and frame["level"].dtype == np.uint8 and frame["yes"].dtype == bool
     assert Table({"n": frame["n"].to_numpy()}).rows == [(1,), (-2,), (1 << 40,)]
@@ -55,5 +56,7 @@ def test_libraries_that_are_absent(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingPackageError, match="to_pandas needs the package pandas.*run pip install pandas"):
         TABLE.to_pandas()
-    with pytest.raises(MissingPackageError, match="pyarrow or polars, and neither is installed; run pip install"):
+    with pytest.raises(MissingPackageError,
+                       match="without polars. needs the package pyarrow, which is not installed; run pip install "
+                             "pyarrow"):
         TABLE.__arrow_c_stream__()

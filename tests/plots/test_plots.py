@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 import eventsim
 from eventsim import (
-    AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, plots, Readout, RunError, SigmaDelta, Simulator,
+    AvgPool, Conv2d, DataError, Dense, Flatten, Input, Model, Neuron, plots, Readout, RunError, SigmaDelta,
+    Simulator,
     spikes,
 )
 from eventsim.plots import binning, style
@@ -517,8 +519,14 @@ def test_names_that_are_not_the_classes_are_not_drawn():
 
 def test_labels_that_are_no_classes_have_no_matrix():
     outputs = np.eye(3)[[0, 1, 2]][:, None]
-    figure = plots.confusion(Decisions.of(outputs, np.array([0, 1, 7])))
-    assert "labels that are none of them" in shown(figure)
+    figure = plots.confusion(Decisions.of(outputs, np.array([-1, 3, 7])))
+    assert "Nothing to show: no label is a class of the model." in shown(figure)
+
+
+def test_confusion_says_what_it_leaves_out():
+    outputs = np.eye(3)[[0, 1, 2]][:, None]
+    text = shown(plots.confusion(Decisions.of(outputs, np.array([0, 1, 3]))))
+    assert "2 of 2 samples right (100\u00a0%), without 1 sample whose label is no class of the model." in text
 
 
 def test_confusion_is_the_matrix():
@@ -718,7 +726,8 @@ def test_files_are_the_same_bytes_each_time(tmp_path, suffix):
 def test_other_suffixes_and_paths_that_cannot_be_written_are_refused(tmp_path):
     figure = plots.rates({})
     for name, found in (("a.jpg", "'.jpg'"), ("a", "without a suffix")):
-        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found + r"; name it a\.png$"):
+        with pytest.raises(DataError, match=r"pictures are written as \.png, \.svg or \.pdf, not " + found
+                           + r"; name it a\.png$"):
             plots.save_figure(figure, tmp_path / name)
     with pytest.raises(DataError, match=r"missing/a\.png: cannot be written \(No such file or directory\)"):
         plots.save_figure(figure, tmp_path / "missing" / "a.png")
@@ -844,7 +853,7 @@ def test_layers_and_samples_can_be_chosen(runs):
     assert [tick.get_text() for tick in main_axes(figure).get_xticklabels()] == ["4", "1"]
     assert "neuron 5" in texts(plots.KINDS["traces"](run, ["fire"], 2, neurons=(5,)))
     for kind, layers, sample, message in (
-        ("rates", ["nowhere"], 0, "no statistics of 'nowhere' \\(there are: 'in', 'fire'"),
+        ("rates", ["nowhere"], None, "no statistics of 'nowhere' \\(there are: 'in', 'fire'"),
         ("traces", ["in"], 0, "no potentials of 'in'"),
         ("raster", None, 6, "no sample 6; the run has samples 0 to 5"),
         ("traces", None, -1, "no sample -1; the run has samples 0 to 5"),
@@ -852,6 +861,14 @@ def test_layers_and_samples_can_be_chosen(runs):
     ):
         with pytest.raises(RunError, match=message):
             plots.KINDS[kind](run, layers, sample)
+
+
+@pytest.mark.parametrize("kind", plots.KINDS)
+def test_a_kind_refuses_what_it_does_not_take(runs, kind):
+    given = dict(layers=["fire"], sample=0, neurons=(0,))
+    for argument in given.keys() - set(plots.KINDS[kind].takes):
+        with pytest.raises(DataError, match=f"^{argument} is no argument of {kind}, only of "):
+            plots.KINDS[kind](runs["full"], **{argument: given[argument]})
 
 
 def _dashed(figure):
@@ -883,6 +900,28 @@ def test_thresholds_are_where_neurons_fire(tmp_path):
     with open_run(tmp_path / "sdnn.h5") as run:
         figure = plots.KINDS["traces"](run)
         assert not _dashed(figure) and "threshold" not in " ".join(texts(figure))
+
+
+@pytest.mark.parametrize("signed", (False, True))
+def test_signed_neurons_have_thresholds_on_both_sides_of_0(tmp_path, signed):
+    nodes = {"in": Input((3,), bits=2), "d": Dense(np.random.default_rng(0).normal(size=(40, 3)) * 0.3),
+             "n": Neuron(v_threshold=0.75, quantum=0.5, bits=2, signed=signed), "o": Dense(np.ones((2, 40))),
+             "out": Readout("sum")}
+    recording = Simulator(Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=30)).run(
+        np.random.default_rng(3).integers(0, 4, (4, 30, 3)), record=("spikes", "potentials", "membranes"))
+    eventsim.save_run(recording, tmp_path / "run.h5")
+    with open_run(tmp_path / "run.h5") as run:
+        figure, stored = plots.KINDS["traces"](run), run.statistics.membranes["n"]
+    assert _dashed(figure) == ({0.75, -0.75} if signed else {0.75})
+    notes = " ".join(texts(figure))
+    assert ("first thresholds, above and below 0" in notes, "levels other than 1" in notes) == (signed, signed)
+    positive = [1, 1 + 2 / 3, 1 + 4 / 3]
+    expected = sorted([*positive, *(-value for value in positive)] if signed else positive)
+    assert sorted(_dashed(plots.membranes({"n": stored}))) == pytest.approx(expected)
+    rows = plots.membranes({f"n{i}": stored for i in range(9)})
+    upright = [path.vertices[0, 0] for axes in rows.axes for lines in axes.collections
+               if isinstance(lines, LineCollection) and lines.get_linestyle()[0][1] for path in lines.get_paths()]
+    assert upright[: len(expected)] == pytest.approx(expected)
 
 
 def test_traces_of_a_run_are_in_the_models_unit(runs, tmp_path):

@@ -45,7 +45,7 @@ def calls(made):
     yield plots.membranes, dict(layers=membranes)
     yield plots.drift, dict(layers=membranes)
     yield plots.traces, dict(potentials=potentials, residuals=potentials, currents=potentials, levels=potentials,
-                             threshold=1.0, neurons=(0,), unit="V", name="a", first_step=1)
+                             threshold=1.0, neurons=(0,), unit="V", name="a", first_step=1, signed=False)
     yield plots.raster, dict(spikes=recording, sample=(), name="a", marks=5, numbers=())
     yield plots.save_figure, dict(figure=figure, path="none/a.png")
     yield plots.svg, dict(figure=figure, prefix="a")
@@ -106,7 +106,7 @@ CASES = (  # what is given, and what is said
     (lambda r, run: plots.KINDS["traces"](run, "fire", [0, 1]), RunError, "traces show one sample at a time"),
     (lambda r, run: plots.KINDS["rates"](run, 3), DataError, "layers is 3, expected names of layers, or None"),
     (lambda r, run: findings.find(r), DataError, "run is Recording.*expected a run as eventsim.open_run gives it"),
-    (lambda r, run: page.render(run, [3]), DataError, "found has a member that is 3, expected a Finding"),
+    (lambda r, run: page.render(run, [3]), DataError, "findings has a member that is 3, expected a Finding"),
     (lambda r, run: tables.table(run, 3), RunError, "^3 is no table; there are: run, findings, layers"),
     (lambda r, run: tables.table(run, "rates", [3]), DataError, r"layers is \[3\], expected names of layers"),
     (lambda r, run: text.describe_text(run, "a"), DataError, "model is Run.*expected a Model"),

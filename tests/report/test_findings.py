@@ -206,7 +206,7 @@ def test_silent_neurons_that_sink_linearly_are_healthy():
 
 @pytest.mark.parametrize("steps", (8, 32, 128, 300))
 def test_steady_currents_are_healthy_however_many_steps_they_run(steps):
-    """0.1.0's data/digits.h5 went on by 0.6 (mean) and 3 (root mean square) a step, and was right 100 % of the time."""
+    """0.1.0's data/digits.h5 went on by 0.6 (mean) and 3 (root mean square) a step, and was always right."""
     course = np.arange(1, steps + 1)
     given = {"first": membranes(-0.6 * course, 3.0 * course)}
     assert find(healthy(n=N, steps=STEPS, membranes=given)) == []
@@ -277,6 +277,38 @@ def test_a_run_that_says_little_is_read_too():
     assert [(f.kind, f.layer) for f in find(made)] == [("dead_layer", "first")]
     empty = dataclasses.replace(made, statistics=type(made.statistics)())
     assert find(empty) == []
+
+
+def dying(values):
+    values[:, :, 3] = 0
+    return values
+
+
+SINGULAR = {  # what there is one of -> (run, words of the sentence)
+    "neuron": (lambda: run({"input": levels(0.3, 4), "n": np.ones((N, STEPS, 1), int)}, np.ones((N, 1))),
+               "The only neuron of n fires at every step of all 64 samples"),
+    "channel": (lambda: healthy(n=N, levels={"first": dying(levels(0.3, 4, 6, 6))}),
+                "1 of the 4 channels of first never fires in 64 samples, at any position (channel 3)"),
+    "potential": (lambda: healthy(n=N, membranes={"first": membranes(0 * STEADY, 0 * STEADY, n_not_finite=1)}),
+                  "1 potential of first is nan"),
+    "step": (lambda: healthy(n=N, membranes={"first": membranes([900.0], [900.0])}), "after 1 step)"),
+    "output": (lambda: healthy(n=N, output=with_nan()), "its prediction means nothing"),
+    "label": (lambda: healthy(n=N, labels=np.r_[4, np.arange(63) % 4]), "1 of 64 labels is no class of the model: "
+              "labels run from 0 to 4, and its answers are classes 0 to 3. It counts as wrong."),
+    "overflow": (lambda: healthy(n=N, audit={"first": {**CHIP["first"], "membrane": {
+        **CHIP["first"]["membrane"], "overflows": 1, "bits": 1}}}), "left its 1 bit 1 time (wrap)"),
+    "weight": (lambda: healthy(n=N,
+                               weights={"first": {"bits": 8, "weights": 1, "zeroed": 1, "clipped": 0, "left": 0}}),
+               "The only weight of first is 0"),
+    "weight of several": (lambda: healthy(n=N, weights={"first": {
+        "bits": 8, "weights": 4, "zeroed": 1, "clipped": 1, "left": 3}}), "1 of 4 rounds to 0, 1 is clipped"),
+}
+
+
+@pytest.mark.parametrize("what", SINGULAR)
+def test_of_one_thing_the_singular_is_used(what):
+    make, words = SINGULAR[what]
+    assert words in "\n".join(finding.sentence for finding in find(make()))
 
 
 def test_a_single_output_is_no_class():

@@ -175,6 +175,15 @@ def test_the_result_is_one_sentence():
     assert sections.title(made) == "net.h5 on data.h5"
 
 
+def test_the_mean_firing_rate_is_that_of_the_neurons():
+    """Bright pixels do not fire, and pools send on what others sent."""
+    made = healthy(levels={"input": np.ones((64, 8, 1, 6, 6), int), "pool": np.ones((64, 8, 8, 3, 3), int)})
+    trains = [made.statistics.trains[name] for name in ("first", "second")]
+    rate = sum(train.events.sum() for train in trains) / sum(train.n_neurons * train.chances for train in trains)
+    text = Document(sections.numbers(made)).text
+    assert f"mean firing rate of the neurons{rate:.3g}" in "".join(text.split("\n")).replace("neurons ", "neurons")
+
+
 def test_every_finding_is_said():
     made = RUNS["faults"]()
     found = findings.find(made)

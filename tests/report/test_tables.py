@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import made_runs
-from eventsim.errors import RunError
+from eventsim.errors import DataError, RunError
 from eventsim.report import tables
 from eventsim.report.tables import Table, TABLES
 from eventsim.runs.summary import RunSummary
@@ -115,7 +115,7 @@ def test_steps_and_samples():
     steps = FOUND["steps"].as_arrays()
     assert list(steps["step"]) == list(range(1, 9))
     assert steps["accuracy"][-1] == (MADE.predictions == MADE.labels).mean()
-    trains = MADE.statistics.trains.values()
+    trains = [MADE.statistics.trains[name] for name in ("first", "second")]  # neither the input nor the pool
     chances = sum(train.n_neurons * train.chances for train in trains)
     assert steps["rate"].mean() == pytest.approx(sum(train.events.sum() for train in trains) / chances)
     samples = FOUND["samples"].as_arrays()
@@ -145,10 +145,53 @@ def test_rates_by_class():
 def test_some_layers_only():
     found = tables.tables(MADE, ["second", "first"])
     assert found["layers"].columns["layer"] == ["first", "second"]
-    assert set(found["neurons"].columns["layer"]) == {"first", "second"}
+    assert all(set(each.columns["layer"]) == {"first", "second"} for each in found.values())
+    assert set(found) == set(FOUND) - WHOLE
     with pytest.raises(RunError, match="made.h5: no layer 'third'; there are: input, first, pool, second, "
                                        "readout"):
         tables.tables(MADE, ["third"])
+
+
+WHOLE = {"run", "steps", "classes", "confusion", "samples"}  # tables of the network as a whole
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_refuses_layers_that_it_does_not_take(name):
+    if name in WHOLE:
+        with pytest.raises(DataError,
+                           match=f"^layers is no argument of the table {name}, only of findings, layers"):
+            tables.table(MADE, name, ["first"])
+    else:
+        assert set(tables.table(MADE, name, ["first"]).columns.get("layer", ())) <= {"first"}
+        with pytest.raises(RunError, match="no layer 'third'"):
+            tables.table(MADE, name, ["third"])
+
+
+@pytest.mark.parametrize("only, layers", (
+    ((), {"", "first"}), (["first"], {"", "first"}), (["second"], {""}), (["second", "first"], {"", "first"})))
+def test_findings_about_the_network_stay_beside_those_of_a_layer(only, layers):
+    broken = healthy(n=64, levels={"first": np.zeros((64, 8, 8, 6, 6), np.int64)}, output=np.eye(4)[[1] * 64])
+    assert set(tables.table(broken, "findings", only).columns["layer"]) == layers
+
+
+def test_real_valued_input_has_a_rate_and_a_readout_none():
+    """There are no statistics of the values of such input; the counts know how many are not 0."""
+    made = healthy(n=16)
+    trains = made.statistics.trains
+    rates = {name: train.rate for name, train in trains.items()}
+    del trains["input"], trains["first"]
+    layers = tables.table(made, "layers").as_arrays()
+    assert list(layers["layer"]) == ["input", "first", "pool", "second", "readout"]
+    assert np.allclose(layers["rate"], [*(rates[name] for name in ("input", "first", "pool", "second")), np.nan],
+                       equal_nan=True)
+    assert np.allclose(layers["sparsity"], 1 - layers["rate"], equal_nan=True)
+    assert np.isnan(layers["silent_share"][:2]).all()
+
+
+@pytest.mark.parametrize("name", ("steps", "rates"))
+def test_tables_say_from_where_steps_are_counted(name):
+    assert FOUND[name].columns["step"][0] == 1 and "counted from 1" in FOUND[name].title
+    assert FOUND[name].as_json()["units"]["step"] == "counted from 1"
 
 
 def test_unknown_tables_are_named():

@@ -13,16 +13,18 @@ from eventsim import __version__
 from eventsim.arguments import instance_of, open_run_of, several
 from eventsim.errors import MissingPackageError
 from eventsim.report import findings as rules
+from eventsim.report.kinds import Finding
 from eventsim.report.page import figures, sections
 from eventsim.display.markup import element, joined, Markup
 
 
-def render(run, found: Optional[List[rules.Finding]] = None) -> str:
-    """The page of a `runs.file.Run`. found: its findings, if they are known already."""
+def render(run, findings: Optional[List[Finding]] = None) -> str:
+    """Return the page of a `runs.file.Run`. findings: those of the run, if they are known already."""
     open_run_of(run)
-    found = rules.find(run) if found is None else list(several(found, "found", "findings of the run, or None"))
-    for one in found:
-        instance_of(one, rules.Finding, "found has a member that", "a Finding")
+    findings = (rules.find(run) if findings is None
+                else list(several(findings, "findings", "findings of the run, or None")))
+    for finding in findings:
+        instance_of(finding, Finding, "findings has a member that", "a Finding")
     script = _part("page.js")
     head = element(
         "head", element("meta", charset="utf-8"),
@@ -34,7 +36,7 @@ def render(run, found: Optional[List[rules.Finding]] = None) -> str:
         element("title", f"{sections.title(run)} - eventsim"),
         element("style", _part("page.css")),
     )
-    body = element("body", element("main", *_body(run, found)), _footer(run), element("script", script))
+    body = element("body", element("main", *_body(run, findings)), _footer(run), element("script", script))
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
@@ -48,10 +50,10 @@ def _part(name):
     return Markup(resources.files("eventsim.report.page").joinpath(name).read_text("utf-8"))
 
 
-def _body(run, found):
-    parts = [("findings", "Findings", sections.findings(run, found)),
+def _body(run, findings):
+    parts = [("findings", "Findings", sections.findings(run, findings)),
              ("numbers", "Key numbers", joined([sections.numbers(run), sections.confused(run)])),
-             ("layers", "Layers", sections.layers(run, found)),
+             ("layers", "Layers", sections.layers(run, findings)),
              ("plots", "Plots", _plots(run)),
              ("run", "How it was run", sections.how(run)),
              ("definitions", "Definitions", sections.definitions())]

@@ -22,7 +22,8 @@ DEFINITIONS = {
         Definition("Level", "The whole number that a spike of several bits carries; 0 is no spike. What one "
                             "level is worth is the layer's quantum.", MULTIBIT),
         Definition("Event", "A neuron whose level is not 0 in one step of one sample."),
-        Definition("Rate", "Events per neuron and step, over all samples."),
+        Definition("Rate", "Events per neuron and step, over all samples. The mean firing rate of the neurons is "
+                           "that of all layers that decide to fire, without the input, pools and sums."),
         Definition("Silent, saturated", "Neurons with no event in any sample; neurons with an event in every "
                                         "step of every sample."),
         Definition("Mean level", "Mean absolute level of the events."),
@@ -86,6 +87,6 @@ DEFINITIONS = {
         Definition("Fault", "Results are probably wrong or mean nothing."),
         Definition("Warning", "Accuracy or cost probably suffers."),
         Definition("Note", "Something is not used. Rules that need many samples say nothing on few; their "
-                           "thresholds, with reasons, are in eventsim/report/findings.py."),
+                           "thresholds, with reasons, are in the package eventsim.report."),
     ),
 }

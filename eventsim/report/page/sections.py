@@ -9,10 +9,11 @@ import numpy as np
 
 from eventsim.costs.energy_summary import EnergyOfAll, EnergySummary
 from eventsim.report import tables
-from eventsim.report.findings import KINDS
+from eventsim.report.findings import firing
+from eventsim.report.kinds import KINDS
 from eventsim.report.page.definitions import DEFINITIONS
 from eventsim.display.markup import element, joined, Markup
-from eventsim.text import all_digits, joule, many, number, percent, quantity, share_percent, typeset
+from eventsim.text import all_digits, inflected, joule, many, number, percent, quantity, share_percent, typeset
 
 MOST_OF_A_KIND = 4  # findings of one kind before the others are named only
 MOST_CLASSES = 40  # rows of the table of classes
@@ -23,13 +24,13 @@ SEVERITIES = list(dict.fromkeys(severity for severity, _ in KINDS.values()))  # 
 
 
 def title(run) -> str:
-    """Model and data, by their file names."""
+    """Return model and data, by their file names."""
     names = [PurePath(name or run.path).name for name in (run.summary.model, run.summary.data)]
     return names[0] if names[0] == names[1] else f"{names[0]} on {names[1]}"
 
 
 def result(run) -> str:
-    """The result in one sentence, the cost in another."""
+    """Return the result in one sentence, the cost in another."""
     summary, n = run.summary, run.n_samples
     arithmetic = summary.chip or summary.precision or "unknown arithmetic"
     how = f"in {run.counts.steps_text} of {arithmetic}"
@@ -37,16 +38,20 @@ def result(run) -> str:
         text = f"{many(n, 'sample')} ran {how}; the data has no labels to compare with."
     else:
         right = int((np.asarray(run.predictions) == np.asarray(run.labels)).sum())
-        verb = "is" if right == 1 else "are"
-        text = f"{right} of {many(n, 'sample')} ({_accuracy(run)}) {verb} predicted correctly {how}."
+        text = (f"{right} of {many(n, 'sample')} ({_accuracy(run)}) {inflected(right, 'is', 'are')} predicted "
+                f"correctly {how}.")
     if not n:
         return text
     totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
-    operations = f"{quantity(totals['additions'])} additions"
+    operations = _operations(totals["additions"], "addition")
     if totals["macs"]:
-        operations += f" and {quantity(totals['macs'])} multiply-accumulates"
+        operations += f" and {_operations(totals['macs'], 'multiply-accumulate')}"
     return (f"{text} A sample takes {operations}; a dense network would need "
-            f"{quantity(totals['dense_macs'])} multiply-accumulates.")
+            f"{_operations(totals['dense_macs'], 'multiply-accumulate')}.")
+
+
+def _operations(n, noun):
+    return f"{quantity(n)} {inflected(n, noun, f'{noun}s')}"
 
 
 def _accuracy(run):
@@ -56,18 +61,19 @@ def _accuracy(run):
 # ---- findings
 
 
-def findings(run, found) -> Markup:
-    """A list of all findings; where a kind has many, the first ones in words and the other layers by name."""
-    if not found:
-        said = element("p", element("b", "Nothing found"), " ", _examined(run))
-        return element("ul", element("li", said, class_="fine"), class_="findings")
-    kinds = dict.fromkeys(finding.kind for finding in found)
-    return element("ul", *(_of_a_kind([finding for finding in found if finding.kind == kind]) for kind in kinds),
-                   class_="findings")
+def findings(run, all_findings) -> Markup:
+    """Return a list of all findings; where a kind has many, the first ones in words and the other layers by
+    name."""
+    if not all_findings:
+        nothing = element("p", element("b", "Nothing found"), " ", _examined(run))
+        return element("ul", element("li", nothing, class_="fine"), class_="findings")
+    kinds = dict.fromkeys(finding.kind for finding in all_findings)
+    return element("ul", *(_of_a_kind([finding for finding in all_findings if finding.kind == kind])
+                           for kind in kinds), class_="findings")
 
 
 def _examined(run):
-    """What the rules could look at: no finding says something about that only."""
+    """Return what the rules could look at, in words: only about that the lack of findings says something."""
     statistics = run.statistics
     sent = any(train.n_samples for train in statistics.trains.values())
     seen = [words for there, words in (
@@ -87,25 +93,26 @@ def _listed(words):
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _of_a_kind(same):
-    """One item: a sentence, or the kind and a list of sentences; what helps is said once."""
-    severity = same[0].severity
+def _of_a_kind(alike):
+    """Return one item for findings of one kind: a sentence, or the kind and a list of sentences; each remedy
+    once."""
+    severity = alike[0].severity
     name = element("b", f"{severity.capitalize()}:", class_=severity)
-    if len(same) == 1:
-        said = [element("p", name, " ", _printed(same[0].sentence))]
+    if len(alike) == 1:
+        parts = [element("p", name, " ", _printed(alike[0].sentence))]
     else:
-        shown = same if len(same) <= MOST_OF_A_KIND else same[: MOST_OF_A_KIND - 1]
-        said = [element("p", name, f" {KINDS[same[0].kind][1]}."),
-                element("ul", *(element("li", _printed(finding.sentence)) for finding in shown))]
-        rest = [finding.layer or "the network" for finding in same[len(shown):]]
-        if rest:
-            said.append(element("p", f"The same of {_listed(rest)}.", class_="more"))
-    remedies = dict.fromkeys(finding.remedy for finding in same)
-    return element("li", *said, *(element("p", remedy, class_="remedy") for remedy in remedies), class_=severity)
+        shown = alike if len(alike) <= MOST_OF_A_KIND else alike[: MOST_OF_A_KIND - 1]
+        parts = [element("p", name, f" {KINDS[alike[0].kind][1]}."),
+                 element("ul", *(element("li", _printed(finding.sentence)) for finding in shown))]
+        others = [finding.layer or "the network" for finding in alike[len(shown):]]
+        if others:
+            parts.append(element("p", f"The same of {_listed(others)}.", class_="more"))
+    remedies = dict.fromkeys(finding.remedy for finding in alike)
+    return element("li", *parts, *(element("p", remedy, class_="remedy") for remedy in remedies), class_=severity)
 
 
 def _printed(sentence):
-    """A sentence of a finding, which is ASCII, as it is printed."""
+    """Return a sentence of a finding, which is ASCII, as it is printed."""
     return sentence.replace(" uJ ", " \u00b5J ")
 
 
@@ -113,18 +120,19 @@ def _printed(sentence):
 
 
 def numbers(run) -> Markup:
-    """The numbers that people ask for first."""
+    """Return the numbers that people ask for first."""
     summary, n = run.summary, max(run.n_samples, 1)
     decisions, speed = run.statistics.decisions, summary.samples_per_second
     energy = EnergyOfAll() if summary.energy is None else summary.energy.total
-    trains = [run.statistics.trains[name] for name in run.layers if name in run.statistics.trains]
+    trains = [train for _, train in firing(run)]
     chances = sum(train.chances * train.n_neurons for train in trains)
     totals = {name: run.counts.total(name) / n for name in ("synops", "additions", "macs", "dense_macs")}
     work = totals["additions"] + totals["macs"]
-    found = [
+    facts = [
         ("predicted correctly", None if run.labels is None else _accuracy(run)),
-        (f"{'sample' if run.n_samples == 1 else 'samples'} of {run.counts.steps_text}", f"{run.n_samples}"),
-        ("mean firing rate", number(sum(int(t.events.sum()) for t in trains) / chances) if chances else None),
+        (f"{inflected(run.n_samples, 'sample', 'samples')} of {run.counts.steps_text}", f"{run.n_samples}"),
+        ("mean firing rate of the neurons",
+         number(sum(int(train.events.sum()) for train in trains) / chances) if chances else None),
         ("synaptic operations per sample", quantity(totals["synops"])),
         ("additions per sample" + (", with MACs" if totals["macs"] else ""), quantity(work)),
         ("of the dense operations", percent(work / totals["dense_macs"]) if totals["dense_macs"] else None),
@@ -134,9 +142,9 @@ def numbers(run) -> Markup:
          number(decisions.mean_final_step) if decisions is not None and decisions.n_samples else None),
         ("samples per second", quantity(speed) if speed else None),
     ]
-    found = [(name, value) for name, value in found if value is not None]
-    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in found),
-                   class_="numbers", style=f"--columns: {5 if len(found) in (5, 9, 10) else 4}")
+    facts = [(name, value) for name, value in facts if value is not None]
+    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in facts),
+                   class_="numbers", style=f"--columns: {5 if len(facts) in (5, 9, 10) else 4}")
 
 
 # ---- tables
@@ -160,8 +168,8 @@ LAYER_COLUMNS = {
 SUMMED = ("neurons", "synops", "additions", "macs", "dense_macs", "energy", "ann_energy")
 
 
-def layers(run, found) -> Markup:
-    """One row per node, sortable; layers with findings are marked."""
+def layers(run, all_findings) -> Markup:
+    """Return a sortable table of one row per node; layers with findings are marked."""
     table = tables.table(run, "layers")
     arrays = table.as_arrays() if len(table) else None
     if arrays is None:
@@ -169,7 +177,7 @@ def layers(run, found) -> Markup:
     shown = [name for name in LAYER_COLUMNS if np.isfinite(arrays[name]).any()
              and not (name == "macs" and not np.nansum(arrays[name]))]
     of_layer: Dict[str, List] = {}
-    for finding in found:
+    for finding in all_findings:
         of_layer.setdefault(finding.layer, []).append(finding)
     rows = []
     for row in arrays:
@@ -191,14 +199,14 @@ def layers(run, found) -> Markup:
     return joined([scrolling(table, "layers"), note])
 
 
-def _mark(found):
-    """A sign beside the name of a layer with findings, which says which."""
-    if not found:
+def _mark(layer_findings):
+    """Return a sign beside the name of a layer with findings, which says which."""
+    if not layer_findings:
         return None
-    severity = min((finding.severity for finding in found), key=SEVERITIES.index)
-    said = "; ".join(f"{finding.severity}: {KINDS[finding.kind][1]}" for finding in found)
-    return element("span", "i" if severity == "note" else "!", class_=f"mark {severity}", title=said, role="img",
-                   aria_label=said)
+    severity = min((finding.severity for finding in layer_findings), key=SEVERITIES.index)
+    label = "; ".join(f"{finding.severity}: {KINDS[finding.kind][1]}" for finding in layer_findings)
+    return element("span", "i" if severity == "note" else "!", class_=f"mark {severity}", title=label, role="img",
+                   aria_label=label)
 
 
 def _cell(name, value):
@@ -208,12 +216,12 @@ def _cell(name, value):
 
 
 def scrolling(content, name) -> Markup:
-    """A box that scrolls by itself, by keyboard too, so that the page never does."""
+    """Return a box that scrolls by itself, by keyboard too, so that the page never does."""
     return element("div", content, class_="scroll", role="region", aria_label=name, tabindex=0)
 
 
 def plain_table(table, headings: List[str], texts=(), most=None) -> Markup:
-    """A `tables.Table` as it is. texts: columns that are words, beside the first."""
+    """Return a `tables.Table` as it is. texts: columns that are words, beside the first."""
     names = list(table.columns)
     rows = table.rows[:most]
     words = (names[0], *texts)
@@ -224,7 +232,7 @@ def plain_table(table, headings: List[str], texts=(), most=None) -> Markup:
                 data_value=value if isinstance(value, (int, float)) and not isinstance(value, bool) else None)
         for name, value in zip(names[1:], row[1:]))) for row in rows]
     left = len(table) - len(rows)
-    more = element("p", f"{left} more rows: eventsim stats with --csv.", class_="quiet") if left else None
+    more = element("p", f"{many(left, 'more row')}: eventsim stats with --csv.", class_="quiet") if left else None
     shown = element("table", element("thead", head), element("tbody", *body), class_="sortable")
     return joined([scrolling(shown, table.title), more])
 
@@ -234,7 +242,7 @@ def _plain_value(value):
 
 
 def classes(run) -> Markup:
-    """Recall and precision per class, or nothing without labels."""
+    """Return recall and precision per class, or nothing without labels."""
     table = tables.table(run, "classes")
     if not len(table):
         return Markup("")
@@ -243,7 +251,7 @@ def classes(run) -> Markup:
 
 
 def confused(run) -> Markup:
-    """The pairs of classes that are most often taken for each other, in one sentence."""
+    """Return the pairs of classes that are most often taken for each other, in one sentence."""
     decisions = run.statistics.decisions
     if decisions is None or decisions.confusion is None:
         return Markup("")
@@ -254,17 +262,17 @@ def confused(run) -> Markup:
     names = tables.class_names(run, len(wrong))
     order = np.argsort(-wrong, axis=None, kind="stable")[:3]
     pairs = [np.unravel_index(i, wrong.shape) for i in order if wrong.flat[i]]
-    said = "; ".join(f"{names[label]} taken for {names[prediction]} "
-                     f"({many(int(wrong[label, prediction]), 'sample')})"
-                     for label, prediction in pairs)
-    return element("p", f"Most frequent errors: {said}.")
+    errors = "; ".join(f"{names[label]} taken for {names[prediction]} "
+                       f"({many(int(wrong[label, prediction]), 'sample')})"
+                       for label, prediction in pairs)
+    return element("p", f"Most frequent errors: {errors}.")
 
 
 # ---- how it was run
 
 
 def how(run) -> Markup:
-    """Command, versions, settings, the model's nodes, other tools' conventions."""
+    """Return command, versions, settings, the model's nodes and other tools' conventions."""
     summary, made, energy = run.summary, run.summary.made, run.summary.energy or EnergySummary()
     versions = ", ".join(f"{name} {getattr(made, name)}" for name in ("eventsim", "python", "numpy", "numba")
                          if getattr(made, name))
@@ -283,14 +291,14 @@ def how(run) -> Markup:
     parts = [element("dl", *(part for name, value in facts if value not in (None, "")
                              for part in (element("dt", name), element("dd", value))), class_="facts")]
     if summary.nodes:
-        parts.append(folded(f"The model's {len(summary.nodes)} nodes", _nodes(summary.nodes)))
+        parts.append(folded(f"The model's {many(len(summary.nodes), 'node')}", _nodes(summary.nodes)))
     if summary.conventions is not None:
         parts.append(folded("Operations as other tools count them", _conventions(summary.conventions)))
     return joined(parts)
 
 
 def folded(name, content) -> Markup:
-    """<details>, closed."""
+    """Return content that is shown when its name is clicked."""
     return element("details", element("summary", name), content)
 
 
@@ -317,9 +325,9 @@ def _conventions(conventions):
     """conventions: `ConventionsSummary`."""
     rows = [
         element("tr", element("th", tool, scope="row"), element("td", count.replace("_", " "), class_="text"),
-                element("td", quantity(found.total)), element("td", found.unit, class_="text"),
-                element("td", found.differs, class_="text wrap"))
-        for tool, counts in conventions.tools.items() for count, found in counts.items()
+                element("td", quantity(figure.total)), element("td", figure.unit, class_="text"),
+                element("td", figure.differs, class_="text wrap"))
+        for tool, counts in conventions.tools.items() for count, figure in counts.items()
     ]
     head = element("tr", *(element("th", name, scope="col", class_=None if name == "total" else "text")
                            for name in ("tool", "count", "total", "unit", "in our words")))
@@ -327,12 +335,12 @@ def _conventions(conventions):
 
 
 def definitions() -> Markup:
-    """Every word used, folded away by subject."""
+    """Return the definitions of all words used, folded away by subject."""
     parts = []
-    for heading, found in DEFINITIONS.items():
+    for heading, of_subject in DEFINITIONS.items():
         items = []
-        for one in found:
-            source = element("span", f" ({one.source})", class_="source") if one.source else None
-            items += [element("dt", one.term), element("dd", one.meaning, source)]
+        for definition in of_subject:
+            source = element("span", f" ({definition.source})", class_="source") if definition.source else None
+            items += [element("dt", definition.term), element("dd", definition.meaning, source)]
         parts.append(folded(heading, element("dl", *items, class_="definitions")))
     return joined(parts)
